@@ -1,0 +1,112 @@
+"""Every way in which FaceFusion can fail, and what the user can do about it.
+
+FaceFusionError                exit  raised when
+├── UsageError                  2    options, ini values or environment make no valid request
+├── InputError                  1    a source or target cannot be used
+│   ├── MediaError              1    a media file is damaged, empty or of an unknown kind
+│   └── NoFaceError             1    a source picture shows no usable face
+├── OutputError                 1    the output cannot be written where it was asked for
+├── ContentRefused              3    the content policy refuses the material
+├── Interrupted                 4    a signal or a caller asked to stop; nothing half-written stays
+├── ResourceError               5    memory or disk would not suffice, or ran out
+├── ModelError                  6    a model is unknown, missing, unreachable or damaged
+├── ProviderError               7    an execution provider that was asked for does not work here
+└── InternalError               1    a promise of the program itself broke (a bug)
+
+Only ``facefusion.cli.main`` turns these into exit codes; no other module ends the process.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+_REFERENCE = re.compile(r'^[a-z0-9]+(-[a-z0-9]+)*$')
+
+
+class FaceFusionError(Exception):
+    """A failure with a stable reference, a cause and an advice.
+
+    ``reference`` is kebab-case and never changes its meaning; ``message`` says what failed, ``cause`` why (may be
+    empty), ``hint`` what the user can do (may be empty).
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, reference: str, message: str, *, cause: str = '', hint: str = '') -> None:
+        if not _REFERENCE.match(reference):
+            raise ValueError(f'error reference is not kebab-case: {reference!r}')
+        super().__init__(message)
+        self.reference = reference
+        self.message = message
+        self.cause = cause
+        self.hint = hint
+
+    def as_record(self) -> dict[str, object]:
+        """The error as it is written to job files and NDJSON."""
+        return {
+            'reference': self.reference,
+            'message': self.message,
+            'cause': self.cause,
+            'hint': self.hint,
+            'exit_code': self.exit_code,
+        }
+
+
+class UsageError(FaceFusionError):
+    """The request itself is wrong: an option, an ini key or an environment variable."""
+
+    exit_code = 2
+
+
+class InputError(FaceFusionError):
+    """A source or a target cannot be used."""
+
+
+class MediaError(InputError):
+    """A media file is missing, empty, damaged, or of a kind that is not read."""
+
+
+class NoFaceError(InputError):
+    """A source picture shows no usable face."""
+
+
+class OutputError(FaceFusionError):
+    """The output cannot be written where it was asked for."""
+
+
+class ContentRefused(FaceFusionError):
+    """The content policy refuses the material."""
+
+    exit_code = 3
+
+
+class Interrupted(FaceFusionError):
+    """The run was asked to stop, and did so at a frame boundary."""
+
+    exit_code = 4
+
+    def __init__(self, message: str = 'the run was interrupted', *, cause: str = '', hint: str = '') -> None:
+        super().__init__('interrupted', message, cause=cause, hint=hint)
+
+
+class ResourceError(FaceFusionError):
+    """Memory or disk would not suffice, or ran out."""
+
+    exit_code = 5
+
+
+class ModelError(FaceFusionError):
+    """A model is unknown, missing, unreachable or damaged."""
+
+    exit_code = 6
+
+
+class ProviderError(FaceFusionError):
+    """An execution provider that was asked for does not work on this machine."""
+
+    exit_code = 7
+
+
+class InternalError(FaceFusionError):
+    """A promise of the program itself broke: please report it."""

@@ -1,0 +1,164 @@
+"""What happens to a run, as records, and the sinks that show them.
+
+Producers call an ``Emit`` function with an event; they never print. People read stderr (bar and log sinks), programs
+read stdout (the NDJSON sink).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TextIO
+
+LogLevel = Literal['error', 'warn', 'info', 'debug']
+LOG_LEVELS: tuple[LogLevel, ...] = ('error', 'warn', 'info', 'debug')
+EVENT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A line for people. ``origin`` is the part of the program that speaks, in capitals when shown."""
+
+    level: LogLevel
+    origin: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """``done`` of ``total`` units of a stage are finished; the first event of a stage has ``done`` 0.
+
+    ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word.
+    """
+
+    stage: str
+    done: int
+    total: int | None
+    unit: str = 'frame'
+    detail: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """A stage ended; ``seconds`` is its wall time."""
+
+    stage: str
+    done: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The end report of a run: the output's path and plain JSON facts about what was done."""
+
+    output_path: str
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The error record of a run that ended without an output."""
+
+    error: dict[str, Any]
+
+
+Event = Message | StageProgress | StageFinished | RunFinished | RunFailed
+Emit = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """An ``Emit`` that drops everything."""
+
+
+def tee(sinks: Iterable[Emit]) -> Emit:
+    """An ``Emit`` that hands every event to each of ``sinks`` in order."""
+    fixed = tuple(sinks)
+
+    def emit(event: Event) -> None:
+        for sink in fixed:
+            sink(event)
+
+    return emit
+
+
+class LogSink:
+    """Writes messages at or above a level to a text stream, as ``[FACEFUSION.ORIGIN] text``."""
+
+    def __init__(self, level: LogLevel, stream: TextIO | None = None) -> None:
+        self._shown = LOG_LEVELS[: LOG_LEVELS.index(level) + 1]
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Message) and event.level in self._shown:
+            print(f'[FACEFUSION.{event.origin.upper()}] {event.text}', file=self._stream or sys.stderr, flush=True)
+
+
+class JsonSink:
+    """Writes every event but debug messages as one JSON object a line (NDJSON), progress at most ten times a second."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Message) and event.level == 'debug':
+            return
+        if isinstance(event, StageProgress) and not self._is_due(event):
+            return
+        name = ''.join('_' + c.lower() if c.isupper() else c for c in type(event).__name__).lstrip('_')
+        record = {'version': EVENT_VERSION, 'event': name, **asdict(event)}
+        print(json.dumps(record, ensure_ascii=True), file=self._stream or sys.stdout, flush=True)
+
+    def _is_due(self, event: StageProgress) -> bool:
+        now = self._clock()
+        ends = event.done == 0 or event.done == event.total
+        if not ends and now - self._last.get(event.stage, float('-inf')) < 0.1:
+            return False
+        self._last[event.stage] = now
+        return True
+
+
+class BarSink:
+    """Shows one tqdm bar on stderr for each stage that is running."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageProgress):
+            bar = self._bars.get(event.stage)
+            if bar is None:
+                bar = self._bars[event.stage] = self._open(event)
+            bar.update(event.done - bar.n)
+            if event.detail:
+                bar.set_postfix_str(event.detail, refresh=False)
+        elif isinstance(event, StageFinished):
+            bar = self._bars.pop(event.stage, None)
+            if bar is not None:
+                bar.close()
+        elif isinstance(event, RunFinished | RunFailed):
+            self.close()
+
+    def close(self) -> None:
+        """Ends every bar, so that the next line starts on its own."""
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()
+
+    def _open(self, event: StageProgress) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(
+            total=event.total,
+            desc=event.stage,
+            unit=event.unit,
+            unit_scale=event.unit == 'B',
+            unit_divisor=1024 if event.unit == 'B' else 1000,
+            ascii=' =',
+            file=self._stream or sys.stderr,
+        )

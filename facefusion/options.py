@@ -1,0 +1,145 @@
+"""Options, declared once: a dataclass field beside the code that uses it.
+
+From a declaration come the command line flag, the ``facefusion.ini`` key, the environment variable, the key in a
+job's JSON and its schema. This module knows nothing of any particular option and imports nothing of the package but
+the errors, so that reading the options of every processor costs no array library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal['text', 'int', 'float', 'flag', 'path']
+Stored = Literal['step', 'job']
+
+
+@dataclass(frozen=True, slots=True)
+class OptionInfo:
+    """One option as declared: everything a flag, an ini key, a schema or a control needs to know.
+
+    ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
+    ``step`` is the grid of a float option, counted from ``minimum``.
+    """
+
+    key: str
+    kind: Kind
+    help: str
+    section: str
+    default: Any
+    is_list: bool = False
+    choices: tuple[str | int, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    short: str = ''
+    aliases: tuple[str, ...] = ()
+    stored: Stored = 'step'
+
+    @property
+    def flag(self) -> str:
+        """The long flag, such as ``--output-path``."""
+        return '--' + self.key.replace('_', '-')
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, such as ``FACEFUSION_OUTPUT_PATH``."""
+        return 'FACEFUSION_' + self.key.upper()
+
+
+def option(
+    kind: Kind,
+    default: Any,
+    help: str,
+    *,
+    section: str,
+    is_list: bool = False,
+    choices: Sequence[str | int] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    step: float | None = None,
+    short: str = '',
+    aliases: Sequence[str] = (),
+    stored: Stored = 'step',
+) -> Any:
+    """A dataclass field that declares an option; lists have tuples as defaults and values."""
+    info = {
+        'kind': kind,
+        'help': help,
+        'section': section,
+        'is_list': is_list,
+        'choices': tuple(choices),
+        'minimum': minimum,
+        'maximum': maximum,
+        'step': step,
+        'short': short,
+        'aliases': tuple(aliases),
+        'stored': stored,
+    }
+    return dataclasses.field(default=default, metadata={'option': info})
+
+
+def describe(group: type) -> tuple[OptionInfo, ...]:
+    """The options that a dataclass declares, in order."""
+    return tuple(
+        OptionInfo(key=entry.name, default=entry.default, **entry.metadata['option'])
+        for entry in dataclasses.fields(group)
+        if 'option' in entry.metadata
+    )
+
+
+def parse_item(info: OptionInfo, text: str) -> Any:
+    """One value of an option from its text; ValueError says in plain words what is allowed."""
+    if info.kind == 'flag':
+        return _parse_flag(text)
+    if info.kind in ('text', 'path'):
+        value: Any = text
+    else:
+        value = _parse_number(info, text)
+    if info.choices and value not in info.choices:
+        raise ValueError(f'{text!r} is not one of: ' + ', '.join(str(choice) for choice in info.choices))
+    return value
+
+
+def parse_value(info: OptionInfo, text: str) -> Any:
+    """A whole ini or environment value: a list splits at white space, everything else is one item."""
+    if info.is_list:
+        return tuple(parse_item(info, part) for part in text.split())
+    return parse_item(info, text)
+
+
+def _parse_flag(text: str) -> bool:
+    words = {'1': True, 'yes': True, 'true': True, 'on': True, '0': False, 'no': False, 'false': False, 'off': False}
+    try:
+        return words[text.lower()]
+    except KeyError:
+        raise ValueError(f'{text!r} is not one of: yes, no, true, false, on, off, 1, 0') from None
+
+
+def _parse_number(info: OptionInfo, text: str) -> int | float:
+    noun = 'a whole number' if info.kind == 'int' else 'a number'
+    try:
+        value: int | float = int(text) if info.kind == 'int' else float(text)
+    except ValueError:
+        raise ValueError(f'{text!r} is not {noun}{_range_words(info)}') from None
+    below = info.minimum is not None and value < info.minimum
+    above = info.maximum is not None and value > info.maximum
+    if value != value or below or above:
+        raise ValueError(f'{text} is not {noun}{_range_words(info)}')
+    if info.step is not None and info.minimum is not None:
+        steps = (value - info.minimum) / info.step
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(f'{text} is not {noun}{_range_words(info)} in steps of {info.step:g}')
+    return value
+
+
+def _range_words(info: OptionInfo) -> str:
+    if info.minimum is None and info.maximum is None:
+        return ''
+    if info.maximum is None:
+        return f' from {info.minimum:g} upwards'
+    if info.minimum is None:
+        return f' up to {info.maximum:g}'
+    return f' from {info.minimum:g} to {info.maximum:g}'

@@ -1,0 +1,152 @@
+"""The merged values of a run: built-in defaults < ini file < environment < flags, frozen.
+
+A ``Settings`` holds one frozen instance of each option group that a command takes; code asks for the group it
+declared: ``settings[FaceSelectorOptions].face_selector_mode``.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facefusion.errors import UsageError
+from facefusion.options import OptionInfo, describe, parse_value
+
+T = TypeVar('T')
+INI_NAME = 'facefusion.ini'
+
+
+class Settings:
+    """Frozen option groups, found by their type."""
+
+    def __init__(self, groups: Iterable[object]) -> None:
+        self._groups = {type(group): group for group in groups}
+
+    def __getitem__(self, group: type[T]) -> T:
+        found = self._groups[group]
+        assert isinstance(found, group)
+        return found
+
+    def __contains__(self, group: type) -> bool:
+        return group in self._groups
+
+    def replace(self, group: object) -> Settings:
+        """A copy in which ``group`` stands in for the one of its type."""
+        return Settings({**self._groups, type(group): group}.values())
+
+    def as_record(self, stored: str = 'step') -> dict[str, Any]:
+        """Plain JSON of all values that are kept in a step (or, with 'job', those that are not)."""
+        record: dict[str, Any] = {}
+        for kind, group in self._groups.items():
+            for info in describe(kind):
+                if info.stored == stored:
+                    value = getattr(group, info.key)
+                    record[info.key] = list(value) if isinstance(value, tuple) else value
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class IniFile:
+    """Non-blank values of an ini file by (section, key), with the line each stands in."""
+
+    path: Path
+    values: Mapping[tuple[str, str], str]
+    lines: Mapping[tuple[str, str], int]
+
+
+def home_path(environ: Mapping[str, str]) -> Path:
+    """Where models, jobs and the ini file live: FACEFUSION_HOME, else the checkout."""
+    named = environ.get('FACEFUSION_HOME')
+    return Path(named) if named else Path(__file__).resolve().parent.parent
+
+
+def read_ini(path: Path, *, required: bool) -> IniFile | None:
+    """Reads an ini file; None when it is absent and not required. Raises UsageError with file and line."""
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except FileNotFoundError:
+        if not required:
+            return None
+        raise UsageError(
+            'config-missing', f'no config file at {path}', hint='check --config-path, or leave it out'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError('config-unreadable', f'cannot read the config file {path}', cause=str(error)) from None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text, source=str(path))
+    except configparser.Error as error:
+        message = ' '.join(str(error).split())
+        raise UsageError('config-invalid', f'{path} is not a valid ini file', cause=message) from None
+    values = {(section, key): value.strip() for section in parser.sections() for key, value in parser.items(section)}
+    return IniFile(path, {place: value for place, value in values.items() if value}, _locate(text))
+
+
+def check_ini(ini: IniFile, known: Iterable[type]) -> None:
+    """Raises UsageError for a non-blank key that no option has, or a value that its option does not take."""
+    infos = {(info.section, info.key): info for group in known for info in describe(group)}
+    for place, text in ini.values.items():
+        info = infos.get(place)
+        if info is None:
+            close = get_close_matches(place[1], [key for _, key in infos], n=1)
+            hint = f'did you mean {close[0]}?' if close else 'remove the line, or leave its value blank'
+            raise UsageError('config-key', f'{_where(ini, place)} is not an option of this version', hint=hint)
+        _parse_ini(ini, info)
+
+
+def resolve(
+    groups: Iterable[type], flags: Mapping[str, Any], ini: IniFile | None, environ: Mapping[str, str]
+) -> Settings:
+    """Merges the four layers for ``groups``; ``flags`` holds only what was given on the command line."""
+    built = []
+    for group in groups:
+        values = {}
+        for info in describe(group):
+            if info.key in flags:
+                values[info.key] = flags[info.key]
+            elif environ.get(info.variable):
+                values[info.key] = _parse_variable(info, environ[info.variable])
+            elif ini is not None and (info.section, info.key) in ini.values:
+                values[info.key] = _parse_ini(ini, info)
+        built.append(group(**values))
+    return Settings(built)
+
+
+def _parse_variable(info: OptionInfo, text: str) -> Any:
+    try:
+        if info.is_list and info.kind == 'path':
+            return tuple(part for part in text.split(os.pathsep) if part)
+        return parse_value(info, text)
+    except ValueError as error:
+        raise UsageError(
+            'environment-value', f'the environment variable {info.variable} has an invalid value', cause=str(error)
+        ) from None
+
+
+def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
+    place = (info.section, info.key)
+    try:
+        return parse_value(info, ini.values[place])
+    except ValueError as error:
+        raise UsageError('config-value', f'{_where(ini, place)} has an invalid value', cause=str(error)) from None
+
+
+def _where(ini: IniFile, place: tuple[str, str]) -> str:
+    return f'{ini.path}, line {ini.lines.get(place, 0)}: [{place[0]}] {place[1]}'
+
+
+def _locate(text: str) -> dict[tuple[str, str], int]:
+    lines: dict[tuple[str, str], int] = {}
+    section = ''
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r'\s*\[([^]]+)\]', line):
+            section = head[1]
+        elif pair := re.match(r'([^\s=:#;][^=:]*?)\s*[=:]', line):
+            lines[section, pair[1].lower()] = number
+    return lines

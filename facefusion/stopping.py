@@ -1,0 +1,35 @@
+"""Asking a run to stop: a flag that signals and failing stages set, and loops read at frame boundaries."""
+
+from __future__ import annotations
+
+import threading
+
+from facefusion.errors import Interrupted
+
+
+class StopFlag:
+    """Set once, from any thread or a signal handler; never cleared."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reason = ''
+
+    def set(self, reason: str) -> None:
+        """Asks to stop; the first reason stays."""
+        if not self._event.is_set():
+            self._reason = reason
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._event.is_set()
+
+    @property
+    def reason(self) -> str:
+        """Why, in a few words; empty while the flag is not set."""
+        return self._reason
+
+    def check(self) -> None:
+        """Raises Interrupted when a stop was asked for."""
+        if self._event.is_set():
+            raise Interrupted(cause=self._reason, hint='run the same command again')
