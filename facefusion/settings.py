@@ -91,7 +91,7 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
 def check_ini(ini: IniFile, known: Iterable[type]) -> None:
     """Raises UsageError for a non-blank key that no option has, or a value that its option does not take."""
     infos = {(info.section, info.key): info for group in known for info in describe(group)}
-    for place, text in ini.values.items():
+    for place in ini.values:
         info = infos.get(place)
         if info is None:
             close = get_close_matches(place[1], [key for _, key in infos], n=1)
