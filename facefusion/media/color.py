@@ -1,0 +1,157 @@
+"""What the numbers of a video plane mean, and the matrices that carry them to BGR and back.
+
+The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bitstreams use).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
+
+Matrix = Literal['bt601', 'bt709', 'bt2020']
+
+# Luma weights of red and blue: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4.
+_WEIGHTS: dict[Matrix, tuple[float, float]] = {
+    'bt601': (0.299, 0.114),
+    'bt709': (0.2126, 0.0722),
+    'bt2020': (0.2627, 0.0593),
+}
+# H.273 table 4, MatrixCoefficients. 240M (7) differs from BT.709 by less than a code value.
+_MATRICES: dict[int, Matrix] = {
+    1: 'bt709',
+    4: 'bt601',
+    5: 'bt601',
+    6: 'bt601',
+    7: 'bt709',
+    9: 'bt2020',
+    10: 'bt2020',
+}
+_UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, and RGB in the matrix table
+_FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
+_PQ, _HLG = 16, 18
+_FRACTION_BITS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class ColorSpec:
+    """Matrix, range, primaries and transfer of a clip; the last two as H.273 codes."""
+
+    matrix: Matrix
+    full_range: bool
+    primaries: int
+    transfer: int
+
+    @classmethod
+    def from_codes(
+        cls, *, matrix: int, color_range: int, primaries: int, transfer: int, height: int, pix_fmt: str
+    ) -> ColorSpec:
+        """The meaning of FFmpeg's tags; what is untagged is BT.709 from 720 lines upwards and BT.601 below.
+
+        RGB, grey and palette formats are what the reader makes of them: BT.709, limited.
+        """
+        if not pix_fmt.startswith(('yuv', 'nv', 'p0', 'p2', 'uyvy', 'yvyu')):
+            return cls('bt709', False, 1, _known(transfer, 1))
+        found = _MATRICES.get(matrix)
+        if found is None:
+            found = 'bt2020' if primaries == 9 else 'bt709' if height >= 720 else 'bt601'
+        full = color_range == _FULL or pix_fmt.startswith('yuvj')
+        usual = {'bt601': (5 if height == 576 else 6, 6), 'bt709': (1, 1), 'bt2020': (9, 14)}[found]
+        return cls(found, full, _known(primaries, usual[0]), _known(transfer, usual[1]))
+
+    @classmethod
+    def from_frame(cls, frame: av.VideoFrame) -> ColorSpec:
+        """The colours of one decoded frame."""
+        return cls.from_codes(
+            matrix=int(frame.colorspace),
+            color_range=int(frame.color_range),
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            height=frame.height,
+            pix_fmt=frame.format.name,
+        )
+
+    @classmethod
+    def from_stream(cls, stream: av.VideoStream) -> ColorSpec:
+        """The colours that a stream declares."""
+        context = stream.codec_context
+        return cls.from_codes(
+            matrix=int(context.colorspace),
+            color_range=int(context.color_range),
+            primaries=int(context.color_primaries),
+            transfer=int(context.color_trc),
+            height=context.height,
+            pix_fmt=context.pix_fmt or '',
+        )
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> ColorSpec:
+        """Undoes ``as_record``."""
+        return cls(record['matrix'], record['full_range'], record['primaries'], record['transfer'])
+
+    def as_record(self) -> dict[str, object]:
+        """The colours as plain JSON."""
+        return {
+            'matrix': self.matrix,
+            'full_range': self.full_range,
+            'primaries': self.primaries,
+            'transfer': self.transfer,
+        }
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer is PQ (SMPTE ST 2084) or HLG (ARIB STD-B67)."""
+        return self.transfer in (_PQ, _HLG)
+
+    @property
+    def matrix_code(self) -> int:
+        """The H.273 code of the matrix, as it is tagged on writing."""
+        if self.matrix == 'bt601':
+            return 5 if self.primaries == 5 else 6
+        return 1 if self.matrix == 'bt709' else 9
+
+    @property
+    def range_code(self) -> int:
+        """FFmpeg's code of the range: 1 limited, 2 full."""
+        return _FULL if self.full_range else 1
+
+    def to_bgr(self, bits: int) -> NDArray[np.float32]:
+        """The 3x4 matrix from [Y, Cb, Cr, 1] in ``bits``-bit codes to BGR 0..255.
+
+        Above 8 bits its numbers are multiples of 2^-14, so that float32 sums are exact whatever order a CPU adds
+        them in: the same sample gives the same pixel wherever it stands in a window.
+        """
+        matrix = np.linalg.inv(self._to_codes(bits))[:3]
+        if bits > 8:
+            matrix = np.rint(matrix * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
+        return matrix.astype(np.float32)
+
+    def from_bgr(self, bits: int) -> NDArray[np.float32]:
+        """The 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr in ``bits``-bit codes."""
+        return self._to_codes(bits)[:3].astype(np.float32)
+
+    def _to_codes(self, bits: int) -> NDArray[np.float64]:
+        """4x4, homogeneous. Quantisation as in ITU-R BT.709-6 3.4 and, full range, H.273 equations 29 to 31."""
+        red, blue = _WEIGHTS[self.matrix]
+        green = 1 - red - blue
+        luma = np.array([blue, green, red])
+        units = np.stack([luma, (np.eye(3)[0] - luma) / (2 - 2 * blue), (np.eye(3)[2] - luma) / (2 - 2 * red)]) / 255
+        scale = float(1 << (bits - 8))
+        matrix = np.eye(4)
+        if self.full_range:
+            matrix[:3, :3] = units * ((1 << bits) - 1)
+            matrix[0, 3] = 0
+        else:
+            matrix[:3, :3] = units * np.array([[219], [224], [224]]) * scale
+            matrix[0, 3] = 16 * scale
+        matrix[1:3, 3] = 128 * scale
+        return matrix
+
+
+def _known(code: int, usual: int) -> int:
+    return usual if code in _UNSPECIFIED else code

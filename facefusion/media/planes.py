@@ -1,0 +1,154 @@
+"""Arrays over the planes of video frames, and the ways in which one plane is resized, warped and sampled."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, cast
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import InternalError
+
+Pixels = NDArray[np.uint8]
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+class PlaneFormat(NamedTuple):
+    """Bit depth and chroma subsampling (luma samples for each chroma sample) of a planar YCbCr format."""
+
+    bits: int
+    sub_x: int
+    sub_y: int
+
+
+PLANE_FORMATS: dict[str, PlaneFormat] = {
+    f'{stem}{chroma}p{tail}': PlaneFormat(bits, sub_x, sub_y)
+    for chroma, sub_x, sub_y in (('420', 2, 2), ('422', 2, 1), ('444', 1, 1))
+    for stem, tail, bits in (('yuv', '', 8), ('yuvj', '', 8), ('yuv', '10le', 10), ('yuv', '12le', 12))
+}
+
+
+def plane_views(video: av.VideoFrame) -> list[Plane]:
+    """The planes of a frame as arrays over its own memory, without the padding of their lines."""
+    bits = video.format.components[0].bits
+    dtype = np.dtype(np.uint8 if bits == 8 else '<u2')
+    views: list[Plane] = []
+    for plane in video.planes:
+        line = abs(plane.line_size)
+        strides = (line, dtype.itemsize)
+        offset = 0
+        if plane.line_size < 0:
+            strides, offset = (-line, dtype.itemsize), (plane.height - 1) * line
+        shape = (plane.height, plane.width)
+        views.append(np.ndarray(shape, dtype, cast(bytes, plane), offset, strides))
+    return views
+
+
+def copy_video(video: av.VideoFrame) -> av.VideoFrame:
+    """A frame with planes of its own and the same format, time and colour tags."""
+    copy = av.VideoFrame(video.width, video.height, video.format.name)
+    for target, source in zip(plane_views(copy), plane_views(video), strict=True):
+        target[...] = source
+    copy_tags(video, copy)
+    return copy
+
+
+def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    """Hands time and colour tags on to a frame that stands in for another."""
+    target.pts = source.pts
+    if source.time_base is not None:
+        target.time_base = source.time_base
+    target.colorspace = source.colorspace
+    target.color_range = source.color_range
+    target.color_primaries = source.color_primaries
+    target.color_trc = source.color_trc
+
+
+def resize_plane(plane: Plane, width: int, height: int) -> Plane:
+    """One plane at another size: area filter when shrinking, linear when growing."""
+    high, wide = plane.shape[:2]
+    if (wide, high) == (width, height):
+        return plane.copy()
+    shrinks = width <= wide and height <= high
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cast(Plane, cv2.resize(plane, (width, height), interpolation=interpolation))
+
+
+def warp_plane(plane: Plane, sub: tuple[int, int], matrix: NDArray[np.float64], width: int, height: int) -> Plane:
+    """Warps one plane that has a sample for every ``sub`` frame pixels."""
+    scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    if not (math.isfinite(scale) and scale > 0):
+        raise InternalError('frame-warp', f'the matrix {matrix.tolist()} cannot be inverted')
+    factor = _shrink_factor(1 / scale, 2.0)
+    inverse = cv2.invertAffineTransform(matrix)
+    corners = np.array([[-1, -1, 1], [width, -1, 1], [-1, height, 1], [width, height, 1]], np.float64) @ inverse.T
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    part, to_frame = _region(plane, sub, (low[0], low[1], high[0], high[1]), factor)
+    (ax, bx), (ay, by) = to_frame
+    whole = np.asarray(matrix, np.float64) @ np.array([[ax, 0, bx], [0, ay, by], [0, 0, 1]], np.float64)
+    return cast(
+        Plane,
+        cv2.warpAffine(part, whole, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+    )
+
+
+def sample_plane(
+    plane: Plane,
+    sub: tuple[int, int],
+    map_x: NDArray[np.float32],
+    map_y: NDArray[np.float32],
+    step: float,
+) -> Plane:
+    """Samples one plane that has a sample for every ``sub`` frame pixels."""
+    factor = _shrink_factor(step, 1.6)
+    touched = (float(map_x.min()), float(map_y.min()), float(map_x.max()), float(map_y.max()))
+    part, ((ax, bx), (ay, by)) = _region(plane, sub, touched, factor)
+    if (ax, bx, ay, by) != (1, 0, 1, 0):
+        map_x = (map_x - np.float32(bx)) * np.float32(1 / ax)
+        map_y = (map_y - np.float32(by)) * np.float32(1 / ay)
+    return cast(Plane, cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _shrink_factor(step: float, limit: float) -> int:
+    """The power of two that brings ``step`` down to ``limit`` (at most 64: a face of a 4K frame in two pixels)."""
+    factor = 1
+    while step / factor > limit and factor < 64:
+        factor *= 2
+    return factor
+
+
+def _region(
+    plane: Plane, sub: tuple[int, int], touched: tuple[float, float, float, float], factor: int
+) -> tuple[Plane, tuple[tuple[float, float], tuple[float, float]]]:
+    """The part of a plane under the frame coordinates ``touched``, shrunk by ``factor``.
+
+    Also gives (a, b) for x and y: sample position p of the part stands at frame position a * p + b. The part begins
+    on the grid of ``factor``, so its samples do not depend on where the region lies.
+    """
+    high, wide = plane.shape[:2]
+    x0, x1 = _span(touched[0], touched[2], sub[0], factor, wide)
+    y0, y1 = _span(touched[1], touched[3], sub[1], factor, high)
+    part = plane[y0:y1, x0:x1]
+    if factor > 1:
+        part = _shrink(part, factor)
+    ax, ay = float(sub[0] * factor), float(sub[1] * factor)
+    return part, ((ax, x0 * sub[0] + ax / 2 - 0.5), (ay, y0 * sub[1] + ay / 2 - 0.5))
+
+
+def _span(low: float, high: float, sub: int, factor: int, size: int) -> tuple[int, int]:
+    unit = sub * factor
+    first = min(max(math.floor(low / unit) - 2, 0) * factor, (size - 1) // factor * factor)
+    last = min(max((math.ceil(high / unit) + 2) * factor, first + factor), size)
+    return first, max(last, first + 1)
+
+
+def _shrink(part: Plane, factor: int) -> Plane:
+    high, wide = part.shape[:2]
+    below, right = -high % factor, -wide % factor
+    if below or right:
+        part = cast(Plane, cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    size = ((wide + right) // factor, (high + below) // factor)
+    return cast(Plane, cv2.resize(part, size, interpolation=cv2.INTER_AREA))
