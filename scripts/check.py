@@ -1,0 +1,28 @@
+"""Lints, checks the format and checks the types, as CI does. Runs all three, exits 1 if one complains.
+
+Usage: python scripts/check.py (in an environment with the extra "dev"), or python3 install.py check
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS = (('ruff', 'check', '.'), ('ruff', 'format', '--check', '.'), ('mypy',))
+
+
+def main() -> None:
+    """Runs every check and names those that failed."""
+    failed = []
+    for check in CHECKS:
+        print('$ ' + ' '.join(check), flush=True)
+        if subprocess.run([sys.executable, '-m', *check], cwd=ROOT, check=False).returncode != 0:
+            failed.append(' '.join(check))
+    if failed:
+        sys.exit('failed: ' + ', '.join(failed))
+
+
+if __name__ == '__main__':
+    main()

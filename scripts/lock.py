@@ -1,0 +1,64 @@
+"""Writes locks/*.txt anew from pyproject.toml: exact versions with hashes for every system and Python 3.11 to 3.13.
+
+Needs ``uv`` (on the PATH, or installed for the Python that runs this). ``cpu.txt`` and ``gpu.txt`` hold everything
+that the program needs with one ONNX Runtime build; any other extra's file holds what is installed on top of either,
+held to the same versions. Index addresses come from the machine's settings and are never written.
+
+Usage: python scripts/lock.py [--upgrade]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / 'locks'
+LOWEST_PYTHON = '3.11'
+RUNTIMES = ('cpu', 'gpu')
+
+
+def uv_command() -> list[str]:
+    """The command that starts uv; ends the program with an advice when there is none."""
+    if importlib.util.find_spec('uv'):
+        return [sys.executable, '-m', 'uv']
+    found = shutil.which('uv')
+    if found is None:
+        sys.exit('lock.py needs uv: install it with "python -m pip install uv" into any environment of yours.')
+    return [found]
+
+
+def compile_lock(name: str, requirements: list[str], constraints: list[str], upgrade: bool) -> None:
+    """Resolves ``requirements`` into locks/NAME.txt, within the versions of the locks named in ``constraints``."""
+    command = [*uv_command(), 'pip', 'compile', '-', '--output-file', str(LOCKS / f'{name}.txt')]
+    command += ['--universal', '--python-version', LOWEST_PYTHON, '--generate-hashes', '--quiet']
+    command += ['--no-header', '--no-annotate', '--no-emit-index-url', '--no-emit-find-links']
+    for constraint in constraints:
+        command += ['--constraints', str(LOCKS / f'{constraint}.txt')]
+    if upgrade:
+        command.append('--upgrade')
+    subprocess.run(command, input='\n'.join(requirements), text=True, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Locks the two runtimes first, then every other extra against both."""
+    parser = argparse.ArgumentParser(description='Writes locks/*.txt anew from pyproject.toml.')
+    parser.add_argument('--upgrade', action='store_true', help='take the newest versions, not the locked ones')
+    upgrade = parser.parse_args().upgrade
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
+    extras: dict[str, list[str]] = project['optional-dependencies']
+    LOCKS.mkdir(exist_ok=True)
+    compile_lock('cpu', project['dependencies'] + extras['cpu'], [], upgrade)
+    compile_lock('gpu', project['dependencies'] + extras['gpu'], ['cpu'], upgrade)
+    for name in sorted(set(extras) - set(RUNTIMES)):
+        compile_lock(name, extras[name], list(RUNTIMES), upgrade)
+    print('wrote ' + ', '.join(sorted(str(path.relative_to(ROOT)) for path in LOCKS.glob('*.txt'))))
+
+
+if __name__ == '__main__':
+    main()
