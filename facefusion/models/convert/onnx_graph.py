@@ -1,0 +1,75 @@
+"""Writing an ONNX graph node by node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+# 18 is the first set in which Resize can name the axes it changes, which leaves the batch free.
+OPSET = 18
+# The lowest file version for opset 18: older runtimes read the result too.
+IR_VERSION = 8
+
+Shape = list[int | str]
+
+
+class OnnxGraph:
+    """Collects nodes and weights; every method that adds a node returns the name of its result."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    def input(self, name: str, shape: Shape) -> str:
+        """Declares a float32 input."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return name
+
+    def output(self, name: str, value: str, shape: Shape) -> None:
+        """Declares ``value`` to be the float32 output ``name``."""
+        self._nodes.append(helper.make_node('Identity', [value], [name], name=f'output_{name}'))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
+        """Adds an operator with one result."""
+        result = self._new(operator)
+        self._nodes.append(helper.make_node(operator, inputs, [result], name=f'node_{result}', **attributes))
+        return result
+
+    def weight(self, values: np.ndarray[Any, Any]) -> str:
+        """Adds a constant. Half precision is stored as such and widened in the graph.
+
+        The runtime folds the Cast when it loads the model, so the file stays small at no cost in speed.
+        """
+        name = self._new('weight')
+        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        if values.dtype == np.float16:
+            return self.node('Cast', [name], to=TensorProto.FLOAT)
+        return name
+
+    def whole(self, *values: int) -> str:
+        """Adds an int64 vector."""
+        return self.weight(np.array(values, np.int64))
+
+    def scalar(self, value: float) -> str:
+        """Adds a float32 scalar."""
+        return self.weight(np.array(value, np.float32))
+
+    def model(self) -> onnx.ModelProto:
+        """The finished model, checked; equal calls in the same order give equal bytes."""
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._weights)
+        opset = helper.make_opsetid('', OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name='facefusion')
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _new(self, hint: str) -> str:
+        self._count += 1
+        return f'{hint.lower()}_{self._count}'
