@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -36,6 +37,8 @@ PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 RUNTIME_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-qnn')
 LIBRARY_CUDA = ('libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1')
 EXIT_PROVIDER = 7
+UNREACHABLE = """The package index could not be reached. Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL
+(and PIP_CERT for its certificate). Then run the same command again: pip keeps what it has downloaded."""
 
 # Runs in the environment. The provider is read from the session: the GPU build lists CUDA on every machine and then
 # runs on the CPU without an error.
@@ -85,22 +88,16 @@ def check_python(version: tuple[int, int], alternatives: list[str]) -> None:
 
 def nvidia_gpu_present() -> bool:
     """True when the NVIDIA driver shows a GPU: nvidia-smi lists one, or the CUDA driver library counts one."""
-    tool = shutil.which('nvidia-smi')
-    if tool:
-        try:
-            listing = subprocess.run([tool, '-L'], capture_output=True, text=True, timeout=20, check=False).stdout
-        except (OSError, subprocess.TimeoutExpired):
-            listing = ''
-        if 'GPU 0:' in listing:
+    tool = shutil.which('nvidia-smi') or 'nvidia-smi'
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        if 'GPU 0:' in subprocess.run([tool, '-L'], capture_output=True, text=True, timeout=20, check=False).stdout:
             return True
     count = ctypes.c_int(0)
     for name in ('nvcuda.dll',) if os.name == 'nt' else LIBRARY_CUDA:
-        try:
+        with contextlib.suppress(OSError, AttributeError):
             library = ctypes.CDLL(name)
             if library.cuInit(0) == 0 and library.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0:
                 return True
-        except (OSError, AttributeError):
-            continue
     return False
 
 
@@ -151,13 +148,17 @@ def read_stamp(venv: Path) -> dict[str, Any] | None:
 
 
 def make_plan(asked: str | None, extras: tuple[str, ...], stamp: dict[str, Any] | None) -> Plan:
-    """What to set up. Without ``asked`` an earlier choice holds, else 'auto'; extras already there stay."""
+    """What to set up. Without ``asked`` an earlier choice holds, else 'auto'; extras that are there stay.
+
+    Raises Failure for a device that cannot be had (exit 7) and for an unknown extra (exit 2).
+    """
     earlier = stamp or {}
     asked = asked or str(earlier.get('asked', 'auto'))
     device = choose_device(asked, platform.system(), asked != 'cpu' and nvidia_gpu_present())
     if asked == 'auto' and device == 'cuda' and earlier.get('fallback'):
         device = 'cpu'
-    kept = [name for name in earlier.get('extras', []) if (ROOT / 'locks' / f'{name}.txt').is_file()]
+    kept = [name for name in earlier.get('extras', ()) if (ROOT / 'locks' / f'{name}.txt').is_file()]
+    lock_files(device, extras, ROOT / 'locks')
     return Plan(asked, device, tuple(sorted({*extras, *kept})))
 
 
@@ -196,10 +197,10 @@ def is_current(plan: Plan, venv: Path) -> bool:
     stamp = read_stamp(venv)
     if stamp is None or {**stamp_of(plan), 'fallback': stamp.get('fallback', '')} != stamp:
         return False
-    if runtime_builds(venv) != [RUNTIMES[plan.device]]:
-        return False
     command = scripts_folder(venv) / ('facefusion.exe' if os.name == 'nt' else 'facefusion')
-    return command.is_file() and python_works(venv, 'facefusion', 'onnxruntime', 'numpy', 'cv2', 'av')
+    if not command.is_file() or runtime_builds(venv) != [RUNTIMES[plan.device]]:
+        return False
+    return python_works(venv, 'facefusion', 'onnxruntime', 'numpy', 'cv2', 'av')
 
 
 def run(arguments: list[str], what: str) -> None:
@@ -210,7 +211,8 @@ def run(arguments: list[str], what: str) -> None:
     on_screen = sys.stdout.isatty()
     with subprocess.Popen(command, cwd=ROOT, env=environment(), **pipes) as process:
         for line in process.stdout or ():
-            last.append(line.rstrip())
+            if not line.startswith('Ignoring '):
+                last.append(line.rstrip())
             if on_screen and line.startswith(('Collecting ', 'Installing ')):
                 print(f'\r  {line.split("==")[0].rstrip()[:70]:<72}', end='', flush=True)
     if on_screen:
@@ -227,10 +229,7 @@ def failure_hint(output: str) -> str:
         sign in text
         for sign in ('connection', 'timed out', 'name resolution', 'getaddrinfo', 'network is', 'proxy', 'ssl')
     ):
-        return (
-            'The package index could not be reached. Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL '
-            '(and PIP_CERT for its certificate). Then run the same command again: pip keeps what it has downloaded.'
-        )
+        return UNREACHABLE
     if 'no space left' in text or 'errno 28' in text:
         return 'The disk is full. The CPU set needs about 1 GB, the CUDA set about 6 GB. Free some and run it again.'
     if 'no matching distribution' in text:
