@@ -1,0 +1,88 @@
+"""Finding the faces of a single picture: detection, then the mesh from the detection and once more from itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facefusion.faces.detect.centerface import MODEL_ID as DETECTOR_ID
+from facefusion.faces.detect.centerface import CenterFace
+from facefusion.faces.face import Detection, Face, Floats, box_overlap
+from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
+from facefusion.faces.landmarks.face_mesh import FaceMesh, Region, region_from_detection, region_from_landmarks
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
+from facefusion.faces.topology import MeshTopology, load_topology, shape_residual
+from facefusion.inference.pool import SessionPool
+from facefusion.media.frame import Frame
+
+# Above this distance to the mean shape, in eye distances, the mesh lies on something that is no face.
+LARGEST_RESIDUAL = 0.12
+# Two meshes that overlap this much are the same face.
+SAME_FACE_OVERLAP = 0.5
+# Small shifts (fractions of the region's side) and scales over which the landmarks of a still are averaged.
+STILL_VIEWS = ((0.0, 0.0, 1.0), (0.02, 0.0, 1.03), (-0.02, 0.0, 0.97), (0.0, -0.02, 1.0))
+
+
+class FaceAnalyser:
+    """Detector, mesh and the rules by which a mesh counts as a face; shared by stills, sources and tracking."""
+
+    def __init__(
+        self,
+        sessions: SessionPool,
+        detector: FaceDetectorOptions | None = None,
+        landmarker: FaceLandmarkerOptions | None = None,
+        topology: MeshTopology | None = None,
+    ) -> None:
+        self._detector = CenterFace(sessions.session(DETECTOR_ID))
+        self._mesh = FaceMesh(sessions.session(MESH_ID))
+        self._least_score = (detector or FaceDetectorOptions()).face_detector_score
+        self._least_presence = (landmarker or FaceLandmarkerOptions()).face_landmarker_score
+        self.topology = topology or load_topology()
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        """Faces of the whole frame, best first."""
+        return self._detector.detect(frame, self._least_score)
+
+    def from_detection(self, frame: Frame, detection: Detection) -> Face | None:
+        """The face at a detection, or None when the mesh finds none there."""
+        landmarks, presence = self._mesh.run(frame, region_from_detection(detection))
+        if presence < self._least_presence:
+            return None
+        return self.follow(frame, landmarks, detection.score)
+
+    def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
+        """The face near ``landmarks`` of a neighbouring frame, or None when it is not there any more."""
+        region = region_from_landmarks(landmarks)
+        if not _is_near(region, frame):
+            return None
+        found, presence = self._mesh.run(frame, region)
+        residual = shape_residual(self.topology, found)
+        if presence < self._least_presence or residual > LARGEST_RESIDUAL:
+            return None
+        return Face(found, presence, residual, score)
+
+    def find(self, frame: Frame) -> list[Face]:
+        """All faces of a still, best detection first, each averaged over four slightly different crops."""
+        faces: list[Face] = []
+        for detection in self.detect(frame):
+            face = self.from_detection(frame, detection)
+            if face is not None and all(box_overlap(face.box, other.box) < SAME_FACE_OVERLAP for other in faces):
+                faces.append(self._average_views(frame, face))
+        return faces
+
+    def _average_views(self, frame: Frame, face: Face) -> Face:
+        region = region_from_landmarks(face.landmarks)
+        views = []
+        for shift_x, shift_y, scale in STILL_VIEWS:
+            centre_x = region.centre_x + shift_x * region.side
+            centre_y = region.centre_y + shift_y * region.side
+            views.append(self._mesh.run(frame, Region(centre_x, centre_y, region.side * scale, region.angle))[0])
+        landmarks = np.mean(views, axis=0, dtype=np.float32)
+        return Face(landmarks, face.presence, shape_residual(self.topology, landmarks), face.score)
+
+
+def _is_near(region: Region, frame: Frame) -> bool:
+    """Whether the region's centre is in the frame, or close beside it."""
+    reach = region.side / 4
+    inside_x = -reach < region.centre_x < frame.width + reach
+    inside_y = -reach < region.centre_y < frame.height + reach
+    return inside_x and inside_y and region.side < 8 * max(frame.width, frame.height)

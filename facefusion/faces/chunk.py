@@ -1,0 +1,104 @@
+"""The faces of a chunk of frames as parallel arrays, and their file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.errors import InternalError
+from facefusion.faces.face import Floats
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceChunk:
+    """What analyse knows of the frames ``first`` .. ``first + count - 1``; one row for each face of each frame.
+
+    Rows are sorted by frame, then track. frame, track: int32 [n]; track numbers hold within the chunk. landmarks:
+    float32 [n,468,3]. score: float32 [n]. light: uint8 [n,32,32,4], free: uint8 [n,64,64], traits: float32 [n,3] (see
+    ``skin.SkinSample``); their first axis is 0 when the skin was not measured. cut: bool [count], the frame starts a
+    new shot. thumbnails: uint8 [2,18,32], luma of the first and last frame, for the cut between chunks.
+    """
+
+    first: int
+    count: int
+    frame: Ints
+    track: Ints
+    landmarks: Floats
+    score: Floats
+    light: Bytes
+    free: Bytes
+    traits: Floats
+    cut: Flags
+    thumbnails: Bytes
+
+    def save(self, path: Path) -> None:
+        """Writes the chunk and publishes it by rename."""
+        save_arrays(path, {entry.name: np.asarray(getattr(self, entry.name)) for entry in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what ``save`` wrote."""
+        arrays = load_arrays(path)
+        first, count = int(arrays.pop('first')), int(arrays.pop('count'))
+        return cls(first=first, count=count, **arrays)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkedChunk:
+    """What rendering reads of the frames ``first`` .. ``first + count - 1``; one row for each selected face.
+
+    Rows are sorted by frame, then by the selector's order. light: float16 [n,32,32,4] pooled light; free: uint8
+    [n,64,64]; filled: bool [n]; the others as in ``FaceChunk``, with tracks numbered over the whole clip.
+    """
+
+    first: int
+    count: int
+    frame: Ints
+    track: Ints
+    landmarks: Floats
+    score: Floats
+    filled: Flags
+    light: npt.NDArray[np.float16]
+    free: Bytes
+    traits: Floats
+
+    def save(self, path: Path) -> None:
+        """Writes the chunk and publishes it by rename."""
+        save_arrays(path, {entry.name: np.asarray(getattr(self, entry.name)) for entry in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what ``save`` wrote."""
+        arrays = load_arrays(path)
+        first, count = int(arrays.pop('first')), int(arrays.pop('count'))
+        return cls(first=first, count=count, **arrays)
+
+
+def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
+    """Writes named arrays to ``path`` by a temporary file and a rename."""
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    try:
+        with part.open('wb') as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Reads what ``save_arrays`` wrote; raises InternalError for a file that is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InternalError('work-file-damaged', f'the work file {path} cannot be read', cause=str(error)) from error

@@ -1,0 +1,84 @@
+"""What is known of one face in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A face as a detector reports it, in frame pixels.
+
+    box: float32 [4] x0, y0, x1, y1. points: float32 [5,2] eye at image left, eye at image right, nose tip, mouth
+    corner at image left, mouth corner at image right. score: 0..1.
+    """
+
+    box: Floats
+    points: Floats
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A face with its mesh.
+
+    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera. presence: 0..1,
+    the mesh model's own opinion. residual: distance to the mean shape in eye distances. score: of the detection
+    that it comes from, 0..1.
+    """
+
+    landmarks: Floats
+    presence: float
+    residual: float
+    score: float
+
+    @property
+    def box(self) -> Floats:
+        """float32 [4] x0, y0, x1, y1 around the landmarks."""
+        return landmark_box(self.landmarks)
+
+
+def landmark_box(landmarks: Floats) -> Floats:
+    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,468,3]."""
+    flat = landmarks[..., :2]
+    return np.concatenate([flat.min(-2), flat.max(-2)], -1).astype(np.float32)
+
+
+def box_overlap(a: Floats, b: Floats) -> float:
+    """Intersection over union of two boxes x0, y0, x1, y1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = float(width * height)
+    total = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - shared
+    return shared / total if total > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkedFace:
+    """A face as rendering sees it: smoothed over time, with the skin around it.
+
+    track: number of the track in the run. landmarks: float32 [468,3]. score: of the detector. light: float32
+    [32,32,4], pooled light (Y*w, Cb*w, Cr*w, w). free: float32 [64,64] in 0..1. traits: float32 [3], see
+    ``skin.SkinSample``; light, free and traits are None when no processor asked for the skin. is_filled: the frame
+    itself showed no face here; the landmarks are interpolated.
+    """
+
+    track: int
+    landmarks: Floats
+    score: float
+    is_filled: bool = False
+    light: Floats | None = None
+    free: Floats | None = None
+    traits: Floats | None = None
+
+    @property
+    def box(self) -> Floats:
+        """float32 [4] x0, y0, x1, y1 around the landmarks."""
+        return landmark_box(self.landmarks)

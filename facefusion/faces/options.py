@@ -1,0 +1,78 @@
+"""Options of how faces are found and chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facefusion.options import option
+
+ORDERS = (
+    'left-right',
+    'right-left',
+    'top-bottom',
+    'bottom-top',
+    'small-large',
+    'large-small',
+    'best-worst',
+    'worst-best',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDetectorOptions:
+    """Which detector runs, and from which score on a face counts."""
+
+    face_detector_model: str = option(
+        'text',
+        'auto',
+        'model that finds faces; auto takes the best one on this machine',
+        section='face_detector',
+        choices=('auto', 'centerface'),
+    )
+    face_detector_score: float = option(
+        'float',
+        0.5,
+        'lowest score of a face that counts',
+        section='face_detector',
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLandmarkerOptions:
+    """Which model finds the landmarks of a face, and from which presence on it counts."""
+
+    face_landmarker_model: str = option(
+        'text',
+        'auto',
+        'model that finds the landmarks of a face; auto takes the best one on this machine',
+        section='face_landmarker',
+        choices=('auto', 'face_mesh'),
+    )
+    face_landmarker_score: float = option(
+        'float',
+        0.5,
+        'lowest presence of a face at its landmarks that counts',
+        section='face_landmarker',
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSelectorOptions:
+    """Which of the faces in a frame are worked on."""
+
+    face_selector_mode: str = option(
+        'text',
+        'many',
+        'many works on all faces, one on the first in the chosen order',
+        section='face_selector',
+        choices=('many', 'one'),
+    )
+    face_selector_order: str = option(
+        'text', 'large-small', 'order of the faces in a frame', section='face_selector', choices=ORDERS
+    )

@@ -1,0 +1,100 @@
+"""Execution providers: their names, what a session needs to use them, and whether they truly work here.
+
+onnxruntime lists providers whose libraries are missing and then runs on the CPU with a log line only, so what it lists
+is never trusted: a provider counts as working when a session that was created with it reports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import ProviderError
+
+RUNTIME_NAMES = {
+    'cpu': 'CPUExecutionProvider',
+    'cuda': 'CUDAExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+}
+
+_ONE_NODE_OPSET = 17
+
+
+def resolve_providers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Replaces 'auto' by cuda where a probe session runs on it, and by cpu elsewhere."""
+    resolved: list[str] = []
+    for name in names:
+        for found in _auto_providers() if name == 'auto' else (name,):
+            if found not in resolved:
+                resolved.append(found)
+    return tuple(resolved)
+
+
+def probe_provider(name: str, device_id: int = 0) -> None:
+    """Creates and runs a one-node session on a provider; raises ProviderError when it does not get it."""
+    import numpy as np
+
+    session = create_session(_one_node_model(), (name,), device_id)
+    session.run(None, {'x': np.zeros(1, np.float32)})
+
+
+def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) -> Any:
+    """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one."""
+    import onnxruntime
+
+    if names[0] != 'cpu' and hasattr(onnxruntime, 'preload_dlls'):
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # One thread a session: frames are worked on side by side instead, and spinning pool threads cost half of all
+    # CPU time in small models (peer-performance.md).
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    wanted = [_runtime_provider(name, device_id) for name in names]
+    try:
+        session = onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=wanted
+        )
+    except Exception as error:  # onnxruntime raises its own unrelated types, and ValueError for unknown providers
+        raise _provider_error(names[0], str(error).splitlines()[0]) from error
+    if RUNTIME_NAMES[names[0]] not in session.get_providers():
+        raise _provider_error(names[0], f'the session runs on {", ".join(session.get_providers())} instead')
+    return session
+
+
+def _auto_providers() -> tuple[str, ...]:
+    import onnxruntime
+
+    if RUNTIME_NAMES['cuda'] not in onnxruntime.get_available_providers():
+        return ('cpu',)
+    try:
+        probe_provider('cuda')
+    except ProviderError:
+        return ('cpu',)
+    return ('cuda', 'cpu')
+
+
+def _runtime_provider(name: str, device_id: int) -> Any:
+    if name == 'cpu':
+        return RUNTIME_NAMES[name]
+    return RUNTIME_NAMES[name], {'device_id': device_id}
+
+
+def _provider_error(name: str, cause: str) -> ProviderError:
+    return ProviderError(
+        'provider-unavailable',
+        f'the execution provider {name} does not work on this machine',
+        cause=cause,
+        hint='run `facefusion doctor`, or use --execution-providers cpu'
+        + ('' if name == 'cpu' else '; `python install.py --device cuda` installs what it needs'),
+    )
+
+
+def _one_node_model() -> bytes:
+    from onnx import TensorProto, helper
+
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ('x', 'y')]
+    graph = helper.make_graph([helper.make_node('Neg', ['x'], ['y'])], 'probe', tensors[:1], tensors[1:])
+    opset = [helper.make_opsetid('', _ONE_NODE_OPSET)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())

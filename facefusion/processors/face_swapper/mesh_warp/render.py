@@ -1,0 +1,231 @@
+"""Painting a source texture onto a target face: geometry, light, opacity, blend.
+
+Method and constants: embedded-swap.md sections 4 and 6. Eyes and the open mouth stay the target's own pixels, so gaze,
+blinks and teeth survive. Everything is a function of one frame, one linked face and the source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.errors import InternalError
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, smooth_step
+from facefusion.faces.face import Floats, LinkedFace
+from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
+from facefusion.faces.skin import (
+    ATLAS_SIZE,
+    BGR_TO_YCC,
+    CHROMA_FLOOR,
+    LIGHT_SIZE,
+    YCC_TO_BGR,
+    SkinMeter,
+    pool_light,
+    smooth_light,
+)
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, vertex_normals
+from facefusion.media.frame import Frame, Window
+from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
+
+Pixels = npt.NDArray[np.uint8]
+
+OPACITY_SIZE = 512
+# The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
+RASTER_SIZE = 256
+SMALLEST_FACE = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relight:
+    """How a source texel becomes the target's colour, per atlas texel.
+
+    field: float32 [128,128,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
+    chroma: float32 [128,128], how much of the source's own chroma contrast stays.
+    """
+
+    field: Floats
+    chroma: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """Where the face lies in a window: atlas coordinates in texture pixels, and the outline's opacity, [h,w]."""
+
+    u: Floats
+    v: Floats
+    outline: Floats
+    extent: float
+
+
+class MeshWarp:
+    """Renders one source onto faces; immutable, so any number of threads may share it."""
+
+    def __init__(self, source: SourceTexture, meter: SkinMeter) -> None:
+        self._source = source
+        self._meter = meter
+        self._source_light = _light_of(source)
+        self._opacity = _fixed_opacity(meter)
+
+    def render(self, frame: Frame, face: LinkedFace) -> None:
+        """Swaps ``face`` in ``frame``; faces under 8 pixels or outside the frame are left alone."""
+        if face.light is None or face.free is None or face.traits is None:
+            raise InternalError('skin-not-measured', 'mesh_warp was given a face without skin measurements')
+        window = _face_window(frame, face.landmarks)
+        if window.width < SMALLEST_FACE or window.height < SMALLEST_FACE:
+            return
+        surface = self._surface(face.landmarks, window)
+        opacity = self._blend_opacity(face, surface)
+        if float(opacity.max(initial=0.0)) < 1 / 255:
+            return
+        before = frame.read(window)
+        painted = self._paint(surface, self._relight(face))
+        mixed = before + (painted - before) * opacity[..., None]
+        frame.write(window, np.clip(mixed + 0.5, 0, 255).astype(np.uint8), before)
+
+    def _surface(self, landmarks: Floats, window: Window) -> Surface:
+        width, height = window.width, window.height
+        scale = min(1.0, RASTER_SIZE / max(width, height))
+        small_width, small_height = max(round(width * scale), 1), max(round(height * scale), 1)
+        points = (landmarks[:, :2] - [window.x0, window.y0]) * scale + (scale - 1) / 2
+        topology = self._meter.topology
+        index = paint_triangles(topology, points.astype(np.float32), landmarks[:, 2], small_width, small_height)
+        u, v = atlas_coordinates(topology, index, points.astype(np.float32), TEXTURE_SIZE)
+        covered = (index >= 0).astype(np.uint8)
+        extent = float(np.ptp(landmarks[:, :2], axis=0).max())
+        outline = _feather(covered, extent * scale)
+        if scale < 1:
+            u, v = (_extend_outwards(part, covered) for part in (u, v))
+            u, v, outline = (_enlarge(part, width, height) for part in (u, v, outline))
+        return Surface(u, v, outline, extent)
+
+    def _relight(self, face: LinkedFace) -> Relight:
+        """Light and colour of the target for the source's texels (embedded-swap.md section 6)."""
+        assert face.light is not None and face.traits is not None
+        source, masks = self._source, self._meter.masks
+        both = face.light * _shrink(source.weight, LIGHT_SIZE)[..., None]
+        target = smooth_light(both)
+        own = smooth_light(self._source_light * face.light[..., 3:])
+        target_tone, source_tone = _saturation(target, both[..., 3]), _saturation(own, both[..., 3])
+        colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
+        skin_chroma = 0.6 * colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
+        lip_ratio = (1.2 * float(face.traits[2]) + 0.015) / (source.lip_contrast + 1e-3)
+        lip_chroma = colourful * float(np.clip(lip_ratio, 0.3, 1.0))
+        contrast = float(np.clip((float(face.traits[1]) / max(source.contrast, 1e-3)) ** 0.6, 0.55, 1.15))
+        target, own = (_enlarge(part, ATLAS_SIZE, ATLAS_SIZE) for part in (target, own))
+        gain = np.clip((target[..., 0] + 4) / (own[..., 0] + 4), 0.4, 2.5)
+        gain = np.clip(gain**0.8, 0.4, 1.35) * contrast
+        chroma = (skin_chroma + (lip_chroma - skin_chroma) * masks.lips_soft).astype(np.float32)
+        target_ratio = target[..., 1:] / (target[..., :1] + CHROMA_FLOOR)
+        own_ratio = own[..., 1:] / (own[..., :1] + CHROMA_FLOOR)
+        added = target_ratio - chroma[..., None] * own_ratio
+        field = np.dstack([target[..., 0] - own[..., 0] * gain, added, gain]).astype(np.float32)
+        return Relight(field, chroma)
+
+    def _paint(self, surface: Surface, relight: Relight) -> Floats:
+        """The relit source in the window, float32 [h,w,3] BGR."""
+        ideal = np.floor(np.log2(TEXTURE_SIZE / max(surface.extent, 1.0)) + 0.35)
+        level = int(np.clip(ideal, 0, len(self._source.mips) - 1))
+        cubic = level == 0 and surface.extent > 0.8 * TEXTURE_SIZE
+        map_u, map_v = _scaled(surface, TEXTURE_SIZE >> level)
+        texture = cv2.remap(
+            self._source.mips[level],
+            map_u,
+            map_v,
+            cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        map_u, map_v = _scaled(surface, ATLAS_SIZE)
+        field = cv2.remap(relight.field, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        keep = cv2.remap(relight.chroma, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        ycc = cv2.transform(texture.astype(np.float32), BGR_TO_YCC)
+        luma = np.maximum(ycc[..., 0] * field[..., 3] + field[..., 0], 0)
+        factor = keep / (ycc[..., 0] + CHROMA_FLOOR)
+        raised = luma + CHROMA_FLOOR
+        ycc[..., 1] = (ycc[..., 1] * factor + field[..., 1]) * raised
+        ycc[..., 2] = (ycc[..., 2] * factor + field[..., 2]) * raised
+        ycc[..., 0] = luma
+        return np.asarray(cv2.transform(ycc, YCC_TO_BGR), np.float32)
+
+    def _blend_opacity(self, face: LinkedFace, surface: Surface) -> Floats:
+        """Opacity of the source in the window, float32 [h,w] in 0..1."""
+        assert face.free is not None and face.traits is not None
+        map_u, map_v = _scaled(surface, OPACITY_SIZE)
+        fixed = cv2.remap(self._opacity, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        free = _enlarge(face.free, ATLAS_SIZE, ATLAS_SIZE) * self._source.opacity
+        # With a fringe on either side, only what lies below the brows' upper edge is swapped.
+        clear = min(self._source.forehead, float(face.traits[0]))
+        bare = float(smooth_step(np.array((clear - 0.5) / 0.3, np.float32)))
+        if bare < 0.99:
+            free = free * (bare + (1 - bare) * self._meter.masks.below_forehead)
+        map_u, map_v = _scaled(surface, ATLAS_SIZE)
+        moving = cv2.remap(free, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(np.clip(fixed * moving * surface.outline, 0, 1), np.float32)
+
+
+def _light_of(source: SourceTexture) -> Floats:
+    return pool_light(source.ycc, source.weight)
+
+
+def _fixed_opacity(meter: SkinMeter) -> Floats:
+    """float32 [512,512]: 1 on skin, falling to 0 at the outline, in the eyes and in the open mouth."""
+    grid = AtlasGrid(meter.topology, OPACITY_SIZE)
+    masks = AtlasMasks(meter.topology, grid)
+    v = np.linspace(0, 1, OPACITY_SIZE, dtype=np.float32)[:, None]
+    # The forehead fades over a wider band: hair lines differ most.
+    width = np.where(v < 0.35, 0.10, 0.05)
+    outline = smooth_step((masks.rim - 0.012) / width)
+    unit = 0.004 * OPACITY_SIZE
+    eyes = np.maximum(masks.polygon(EYE_IMAGE_LEFT, round(unit)), masks.polygon(EYE_IMAGE_RIGHT, round(unit)))
+    mouth = masks.polygon(INNER_LIPS)
+    return outline * (1 - blur(eyes, unit)) * (1 - blur(mouth, unit / 2))
+
+
+def _face_window(frame: Frame, landmarks: Floats) -> Window:
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    pad = 0.03 * float((high - low).max()) + 3
+    x0, y0 = np.floor(low - pad).astype(int)
+    x1, y1 = np.ceil(high + pad).astype(int)
+    return Window(int(x0), int(y0), int(x1), int(y1)).clipped(frame.width, frame.height)
+
+
+def _feather(covered: npt.NDArray[np.uint8], extent: float) -> Floats:
+    """Opacity that falls to 0 towards the silhouette over 8.5 % of the face, so that a far cheek has no hard edge."""
+    framed = cv2.copyMakeBorder(covered, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    distance = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
+    return smooth_step((distance / max(extent, 1.0) - 0.012) / 0.085)
+
+
+def _extend_outwards(coordinate: Floats, covered: npt.NDArray[np.uint8]) -> Floats:
+    """Continues atlas coordinates two pixels beyond the silhouette, so that enlarging does not smear them."""
+    filled = np.where(covered > 0, coordinate, OUTSIDE).astype(np.float32)
+    grown = filled
+    for _ in range(2):
+        near = np.asarray(cv2.dilate(grown, np.ones((3, 3), np.uint8)), np.float32)
+        grown = np.where(grown > OUTSIDE / 2, grown, near)
+    return grown
+
+
+def _scaled(surface: Surface, size: int) -> tuple[Floats, Floats]:
+    """Texture coordinates as coordinates of an atlas of ``size`` (pixel centres at whole numbers)."""
+    factor = size / TEXTURE_SIZE
+    if factor == 1:
+        return surface.u, surface.v
+    shift = np.float32((factor - 1) / 2)
+    return surface.u * np.float32(factor) + shift, surface.v * np.float32(factor) + shift
+
+
+def _saturation(light: Floats, weight: Floats) -> float:
+    """Mean absolute chroma of the light where skin is seen."""
+    solid = weight > 0.3
+    return float(np.abs(light[solid][:, 1:]).mean()) if solid.any() else 10.0
+
+
+def _enlarge(image: Floats, width: int, height: int) -> Floats:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _shrink(image: Floats, size: int) -> Floats:
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,151 @@
+"""Makes facefusion/faces/mesh_tables.json: topology, mirror pairs, mean shape and atlas layout of the 468-point mesh.
+
+    python scripts/make_face_tables.py
+
+The triangles are facts of the MediaPipe face mesh (Apache-2.0): its wheel lists their edges in order. Mean shape and
+atlas are our own: the symmetrised mean of the seven faces in the two example pictures, unrolled about a vertical
+axis behind the head. Written once and committed; run again only when the mesh model changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# The lid rings in matching order: outer corner, lower lid, inner corner, upper lid.
+EYE_IMAGE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+EYE_IMAGE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def read_triangles() -> Ints:
+    """The 852 triangles [852,3]: each three consecutive directed edges of the wheel's tesselation list close one."""
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = ['mediapipe==0.10.21', '--python-version', '3.11', '--platform', 'manylinux_2_28_x86_64']
+        command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '-d', folder, *pinned]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with zipfile.ZipFile(next(Path(folder).glob('*.whl'))) as wheel:
+            text = wheel.read('mediapipe/python/solutions/face_mesh_connections.py').decode()
+    start = text.index('FACEMESH_TESSELATION')
+    listed = text[start : text.index('])', start)]
+    edges = [(int(a), int(b)) for a, b in re.findall(r'\((\d+),\s*(\d+)\)', listed)]
+    return np.array([(edges[k][0], edges[k][1], edges[k + 1][1]) for k in range(0, len(edges), 3)])
+
+
+def find_mirror_pairs(triangles: Ints) -> Ints:
+    """Mirror partner of each vertex [468], by walking outwards from the midline edge 10-151 on both sides at once.
+
+    Seven triangles beside the eyes and nostrils are cut along the other diagonal on one side, so the lid rings are
+    given and, walking breadth first, the first answer for any other vertex comes from an intact neighbourhood.
+    """
+    opposite: dict[frozenset[int], dict[int, int]] = {}
+    for number, (a, b, c) in enumerate(triangles.tolist()):
+        for edge, other in (((a, b), c), ((b, c), a), ((c, a), b)):
+            opposite.setdefault(frozenset(edge), {})[number] = other
+    (left, left_tip), (right, right_tip) = opposite[frozenset((10, 151))].items()
+    pairs = {10: 10, 151: 151, left_tip: right_tip, right_tip: left_tip}
+    for a, b in zip(EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, strict=True):
+        pairs[a], pairs[b] = b, a
+    todo, seen = deque([(left, right)]), {left}
+    while todo:
+        here, there = todo.popleft()
+        corners = triangles[here].tolist()
+        for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
+            nexts = [n for n in opposite[frozenset((a, b))] if n != here]
+            partners = [n for n in opposite.get(frozenset((pairs[a], pairs[b])), {}) if n != there]
+            if len(nexts) == len(partners) == 1 and nexts[0] not in seen:
+                tip, partner = (
+                    opposite[frozenset((a, b))][nexts[0]],
+                    opposite[frozenset((pairs[a], pairs[b]))][partners[0]],
+                )
+                if pairs.get(tip, partner) == partner and pairs.get(partner, tip) == tip:
+                    pairs[tip], pairs[partner] = partner, tip
+                    seen.add(nexts[0])
+                    todo.append((nexts[0], partners[0]))
+    mirror = np.array([pairs[vertex] for vertex in range(468)])
+    assert (mirror[mirror] == np.arange(468)).all()
+    return mirror
+
+
+def fit_similarity(points: Floats, goal: Floats) -> Floats:
+    """``points`` [n,3] moved onto ``goal`` by rotation, scale and shift (Umeyama 1991)."""
+    a, b = points - points.mean(0), goal - goal.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    return (s * flip).sum() / (a**2).sum() * a @ (u @ np.diag(flip) @ vt).T + goal.mean(0)
+
+
+def mean_shape(faces: list[Floats], mirror: Ints) -> Floats:
+    """Symmetric mean [468,3], eye distance 1, x to the image's right, y down, z away from the camera (GPA)."""
+
+    def normalise(shape: Floats) -> Floats:
+        eyes = (shape[33] + shape[133] - shape[263] - shape[362]) / 2
+        return (shape - shape.mean(0)) / np.linalg.norm(eyes)
+
+    flip = np.array([-1.0, 1, 1])
+    mean = normalise(faces[0])
+    for _ in range(20):
+        mean = normalise(np.mean([fit_similarity(face, mean) for face in faces], axis=0))
+        mean = (mean + fit_similarity(mean[mirror] * flip, mean)) / 2
+        across = mean[mirror] - mean
+        across = (across * np.sign(across @ (mean[263] - mean[33]))[:, None]).sum(0)
+        across /= np.linalg.norm(across)
+        down = mean[152] - mean[10]
+        down -= across * (across @ down)
+        down /= np.linalg.norm(down)
+        mean = normalise(mean @ np.stack([across, down, np.cross(across, down)]).T)
+        mean = (mean + mean[mirror] * flip) / 2
+    return mean
+
+
+def unroll(shape: Floats) -> Floats:
+    """Atlas layout [468,2] in 0.02..0.98: angle about a vertical axis 1 eye distance behind the ears, and height."""
+    angle = np.arctan2(shape[:, 0], shape[:, 2].max() + 1.0 - shape[:, 2])
+    layout = np.stack([angle, shape[:, 1]], 1)
+    low, high = layout.min(0), layout.max(0)
+    return 0.02 + 0.96 * (layout - low) / (high - low)
+
+
+def main() -> None:
+    """Fetches the pictures and the wheel, measures the faces, writes the tables."""
+    from facefusion.events import silent
+    from facefusion.faces.analyser import FaceAnalyser
+    from facefusion.inference.pool import SessionPool
+    from facefusion.media.image import read_image
+    from facefusion.models.catalog import load_catalog
+    from facefusion.models.store import ModelStore
+
+    store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    analyser = FaceAnalyser(SessionPool(store, ('cpu',), 0))
+    faces = []
+    for name in ('example_portrait', 'example_group'):
+        faces += [face.landmarks.astype(np.float64) for face in analyser.find(read_image(store.path(name)))]
+    triangles = read_triangles()
+    mirror = find_mirror_pairs(triangles)
+    shape = mean_shape(faces, mirror)
+    tables = {
+        'triangles': triangles.tolist(),
+        'mirror': mirror.tolist(),
+        'mean_shape': np.round(shape, 4).tolist(),
+        'atlas': np.round(unroll(shape), 5).tolist(),
+    }
+    path = ROOT / 'facefusion/faces/mesh_tables.json'
+    path.write_text(json.dumps(tables, separators=(',', ':')) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
