@@ -1,7 +1,7 @@
 """Folders in which a fetch works until its result is whole, and what becomes of those of dead runs.
 
-A workspace is ``weights/.fetching/<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that the result
-is published by a rename, and never shared between two fetches.
+A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that the
+result is published by a rename, and never shared between two fetches.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ FOLDER_NAME = '.fetching'
 # A live fetch touches its workspace, so one that rests this long is dead wherever it ran.
 EXPIRY_SECONDS = 24 * 3600.0
 _TOUCH_SECONDS = 60.0
+_RESUMABLE = 'resume-'
+_ONCE = 'once-'
+_GIVEN_AWAY = 'left'
 
 
 class Workspace:
@@ -39,46 +42,61 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def workspace(weights: Path, label: str, *, adopt: bool, keep: bool = False) -> Iterator[Workspace]:
-    """A workspace for ``label``, removed at the end.
+def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
+    """A workspace for ``label`` (no ``@`` in it), removed at the end; raises OSError when it cannot be made.
 
-    With ``adopt`` the remains of a dead fetch of the same label are taken over (the rename lets only one have them);
-    all other remains of the dead are removed. With ``keep`` the folder stays when the body raises, for a later run to
-    adopt. Raises OSError when the folder cannot be made.
+    A resumable one stays when the body raises, and a later fetch of the same label takes over what a dead one left
+    (the rename lets only one have it). What other dead fetches left is removed, resumable work once it has expired.
     """
     parent = weights / FOLDER_NAME
-    parent.mkdir(parents=True, exist_ok=True)
-    mine = parent / f'{label}@{_host()}.{os.getpid()}.{secrets.token_hex(4)}'
-    if not (adopt and _adopt(parent, label, mine)):
-        mine.mkdir()
-    remove_dead(weights, spare=label if adopt else None)
-    done = False
+    full = f'{_RESUMABLE if resumable else _ONCE}{label}'
+    mine = parent / f'{full}@{_host()}.{os.getpid()}.{secrets.token_hex(4)}'
+    if not (resumable and _adopt(parent, full, mine)):
+        _make(mine)
+    remove_dead(weights)
+    finished = False
     try:
         yield Workspace(mine)
-        done = True
+        finished = True
     finally:
-        if done or not keep:
-            shutil.rmtree(mine, ignore_errors=True)
-            # Goes only when it is empty, that is when no other fetch is under way.
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        if finished or not resumable:
+            _remove(mine)
+            for path in _dead(parent):
+                if path.name.partition('@')[0] == full:
+                    _remove(path)
         else:
-            # Ours to give away now: no later look at process ids must keep others from adopting it.
+            # Given away by its name: others need not wait until this process has ended to go on with it.
             with contextlib.suppress(OSError):
-                mine.rename(parent / f'{label}@left.0.{secrets.token_hex(4)}')
+                mine.rename(parent / f'{full}@{_GIVEN_AWAY}.0.{secrets.token_hex(4)}')
 
 
-def remove_dead(weights: Path, spare: str | None = None) -> None:
-    """Removes the workspaces of dead fetches; those of the label ``spare`` only when they have expired."""
+def remove_dead(weights: Path) -> None:
+    """Removes the workspaces of dead fetches; those that can be resumed only when they have expired."""
     for path in _dead(weights / FOLDER_NAME):
-        if path.name.partition('@')[0] == spare and not _has_expired(path):
-            continue
-        shutil.rmtree(path, ignore_errors=True)
+        if not path.name.startswith(_RESUMABLE) or _has_expired(path):
+            _remove(path)
 
 
-def _adopt(parent: Path, label: str, mine: Path) -> bool:
+def _make(path: Path) -> None:
+    # Another fetch that ends may take the empty parent away between the two steps.
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.mkdir()
+            return
+    path.mkdir(parents=True)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    # Goes only when it is empty, that is when no other fetch is under way.
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def _adopt(parent: Path, full: str, mine: Path) -> bool:
     for path in _dead(parent):
-        if path.name.partition('@')[0] == label:
+        if path.name.partition('@')[0] == full:
             with contextlib.suppress(OSError):
                 path.rename(mine)
                 os.utime(mine)
@@ -99,7 +117,7 @@ def _is_dead(path: Path) -> bool:
     if match is None:
         return False
     host, pid = match[1], int(match[2])
-    if host == 'left' or _has_expired(path):
+    if host == _GIVEN_AWAY or _has_expired(path):
         return True
     return host == _host() and not _is_running(pid)
 

