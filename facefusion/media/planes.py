@@ -152,3 +152,22 @@ def _shrink(part: Plane, factor: int) -> Plane:
         part = cast(Plane, cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REPLICATE))
     size = ((wide + right) // factor, (high + below) // factor)
     return cast(Plane, cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+
+
+def nearest_plane_format(name: str) -> str:
+    """The format of ``PLANE_FORMATS`` that keeps most of pixel format ``name``: depth up to 12 bits, chroma as is.
+
+    RGB becomes 4:4:4, grey and 4:1:1 become 4:2:0 and 4:2:2. Alpha is left out.
+    """
+    if name in PLANE_FORMATS:
+        return name
+    layout = av.VideoFormat(name, 16, 16)
+    bits = max(component.bits for component in layout.components)
+    depth = '' if bits <= 8 else '10le' if bits <= 10 else '12le'
+    if layout.is_rgb or layout.has_palette:
+        return f'yuv444p{depth}'
+    if len(layout.components) < 3:
+        return f'yuv420p{depth}'
+    chroma = layout.components[1]
+    halves = {(8, 8): '420', (8, 16): '422', (16, 16): '444', (4, 16): '422', (4, 4): '420', (16, 8): '444'}
+    return f'yuv{halves.get((chroma.width, chroma.height), "444")}p{depth}'

@@ -1,0 +1,57 @@
+"""Finishing files: flushed to the disk first, then named; and what a failing write means."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from facefusion.errors import FaceFusionError, OutputError, ResourceError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which a file is written until it is whole."""
+    return path.with_name(path.name + '.part')
+
+
+def publish(part: Path, output: Path) -> None:
+    """Gives a finished file its name: its bytes and then its name are on the disk when this returns.
+
+    Raises ResourceError disk-full, OutputError output-unwritable.
+    """
+    try:
+        with part.open('rb') as file:
+            os.fsync(file.fileno())
+        part.replace(output)
+        _sync_directory(output.parent)
+    except OSError as error:
+        raise write_failure(error, output) from None
+
+
+def write_failure(error: OSError, path: Path) -> FaceFusionError:
+    """The error for a write to ``path`` that failed."""
+    if error.errno in _FULL:
+        return ResourceError(
+            'disk-full',
+            f'no space is left for {path.name}',
+            cause=f'{error.strerror or error} in {path.parent}',
+            hint='free space there, or choose another folder, and run the same command again',
+        )
+    return OutputError(
+        'output-unwritable',
+        f'{path.name} cannot be written',
+        cause=f'{error.strerror or error} in {path.parent}',
+        hint='check that the folder exists and may be written',
+    )
+
+
+def _sync_directory(folder: Path) -> None:
+    if os.name == 'nt':  # a directory cannot be opened there; the rename is on the disk with the file's metadata
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,236 @@
+"""Reading and writing still pictures: upright, 8 bits, alpha and colour profile kept."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from facefusion.errors import InternalError, MediaError
+from facefusion.events import Emit, Message, silent
+from facefusion.media.files import write_failure
+from facefusion.media.frame import PixelFrame
+from facefusion.media.kinds import find_kind
+from facefusion.media.planes import Pixels
+from facefusion.media.probe import ImageInfo
+
+# The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    'jpeg': JpegImagePlugin.JpegImageFile,
+    'png': PngImagePlugin.PngImageFile,
+    'webp': WebPImagePlugin.WebPImageFile,
+    'bmp': BmpImagePlugin.BmpImageFile,
+}
+_MAXIMUM_SIDE = 16384
+_MAXIMUM_PIXELS = 268_435_456
+_ORIENTATION = 0x0112
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError)
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+def probe_image(path: Path) -> ImageInfo:
+    """Measures a picture by its header. Raises MediaError as ``read_image``, but does not read the pixels."""
+    status = path.stat()
+    with path.open('rb') as file:
+        image, name = _open(path, io.BytesIO(file.read()))
+    width, height = image.size
+    if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+        width, height = height, width
+    return ImageInfo(
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+        width=width,
+        height=height,
+        format=name,
+        mode=image.mode,
+        has_alpha=image.has_transparency_data,
+    )
+
+
+def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
+    """Reads a picture upright as 8-bit BGR with its alpha aside; a message says what had to be converted.
+
+    The colour profile and EXIF data (without orientation and thumbnail) stay with the frame. Raises MediaError: those
+    of ``find_kind``, image-too-large, image-animated, media-damaged.
+    """
+    with _bytes_of(path) as file:
+        image, _ = _open(path, file)
+        exif = image.getexif()
+        turned = exif.get(_ORIENTATION, 1)
+        exif.pop(_ORIENTATION, None)
+        icc = cast(bytes, image.info.get('icc_profile') or b'')
+        depth = _depth(image)
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image) if turned != 1 else image
+            pixels, alpha, keeps_profile, remark = _to_bgr(upright, icc)
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
+    if depth > 8:
+        remark = f'{depth}-bit samples are rounded to 8 bits'
+    if remark:
+        emit(Message('info', 'media', f'{path.name}: {remark}'))
+    kept = exif.tobytes() if len(exif) else b''
+    return PixelFrame(pixels, alpha, icc=icc if keeps_profile else b'', exif=kept)
+
+
+def write_image(
+    frame: PixelFrame, path_part: Path, image_format: str, quality: int = 80, scale: float = 1.0, emit: Emit = silent
+) -> None:
+    """Writes a picture as 'jpeg', 'png', 'webp' or 'bmp' to ``path_part``; nothing stays there on failure.
+
+    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless); ``scale`` other than 1 makes even sides. JPEG
+    has no alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
+    OutputError output-unwritable.
+    """
+    pixels, alpha = _scaled(frame, scale)
+    if alpha is not None and image_format == 'jpeg':
+        emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
+        pixels, alpha = _on_white(pixels, alpha), None
+    if alpha is None:
+        image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    else:
+        image = Image.fromarray(np.dstack([cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), alpha]))
+    settings = _save_settings(image_format, quality)
+    if frame.icc and image_format != 'bmp':
+        settings['icc_profile'] = frame.icc
+    if frame.exif and image_format != 'bmp':
+        settings['exif'] = frame.exif
+    try:
+        with path_part.open('wb') as file:
+            image.save(file, format=image_format.upper(), **settings)
+    except OSError as error:
+        path_part.unlink(missing_ok=True)
+        raise write_failure(error, path_part) from None
+    except BaseException:
+        path_part.unlink(missing_ok=True)
+        raise
+
+
+def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """The scaled size: truncated, then each side rounded to even, half to even (as the peer); at least 2."""
+    return max(round(int(width * scale) / 2) * 2, 2), max(round(int(height * scale) / 2) * 2, 2)
+
+
+def _bytes_of(path: Path) -> io.BytesIO:
+    find_kind(path)
+    try:
+        return io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise MediaError('media-unreadable', f'{path.name} cannot be read', cause=str(error)) from None
+
+
+def _open(path: Path, file: io.BytesIO) -> tuple[ImageFile.ImageFile, str]:
+    content = find_kind(path).content
+    try:
+        image = _PLUGINS[content](file)
+        frames = int(getattr(image, 'n_frames', 1))
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+    width, height = image.size
+    if max(width, height) > _MAXIMUM_SIDE or width * height > _MAXIMUM_PIXELS:
+        raise MediaError(
+            'image-too-large',
+            f'{path.name} is too large: {width}x{height} pixels',
+            cause=f'pictures up to {_MAXIMUM_SIDE} pixels a side are read',
+            hint='scale it down first',
+        )
+    if frames > 1:
+        raise MediaError(
+            'image-animated',
+            f'{path.name} is an animation of {frames} pictures',
+            hint='save one picture of it, or convert it to mp4',
+        )
+    return image, content
+
+
+def _damaged(path: Path, error: Exception) -> MediaError:
+    return MediaError(
+        'media-damaged',
+        f'{path.name} is damaged or incomplete',
+        cause=str(error) or type(error).__name__,
+        hint='check that it opens in a viewer; copy or download it again',
+    )
+
+
+def _depth(image: ImageFile.ImageFile) -> int:
+    """Bits of a sample as stored; Pillow rounds 16-bit colour while it decodes."""
+    raw = str(image.tile[0].args) if image.tile else ''
+    return 16 if ';16' in raw or image.mode.startswith(('I', 'F')) else 8
+
+
+def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:
+    """BGR, alpha, whether the colour profile still fits, and what was converted ('' for nothing)."""
+    mode = image.mode
+    if mode == 'RGB' and 'transparency' not in image.info:
+        return _bgr(image), None, True, ''
+    if mode in ('RGBA', 'RGB'):
+        return _split(image.convert('RGBA'), True, '')
+    if mode in ('CMYK', 'LAB'):
+        return _from_profile(image, icc)
+    if mode.startswith(('I', 'F')):
+        high = np.asarray(image, np.float64)
+        grey = np.clip(np.rint(high / 257), 0, 255).astype(np.uint8)
+        return cv2.merge([grey, grey, grey]), None, False, ''  # type: ignore[return-value]
+    remark = 'its palette is expanded to colours' if mode in ('P', 'PA') else 'grey is expanded to colours'
+    if mode == 'YCbCr':
+        remark = 'it is converted to RGB'
+    keeps = mode in ('P', 'PA')
+    if image.has_transparency_data:
+        return _split(image.convert('RGBA'), keeps, remark)
+    return _bgr(image.convert('RGB')), None, keeps, remark
+
+
+def _from_profile(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:
+    if icc:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, io.BytesIO(icc), ImageCms.createProfile('sRGB'), outputMode='RGB'
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None
+        if converted is not None:
+            return _bgr(converted), None, False, f'{image.mode} is converted to sRGB through its colour profile'
+    return _bgr(image.convert('RGB')), None, False, f'{image.mode} is converted to RGB without a colour profile'
+
+
+def _split(image: Image.Image, keeps: bool, remark: str) -> tuple[Pixels, Pixels | None, bool, str]:
+    pixels = np.asarray(image)
+    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR)), pixels[..., 3].copy(), keeps, remark
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    return cast(Pixels, cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
+
+
+def _scaled(frame: PixelFrame, scale: float) -> tuple[Pixels, Pixels | None]:
+    if scale == 1:
+        return frame.pixels, frame.alpha
+    width, height = even_size(frame.width, frame.height, scale)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    pixels = cv2.resize(frame.pixels, (width, height), interpolation=interpolation)
+    alpha = None if frame.alpha is None else cv2.resize(frame.alpha, (width, height), interpolation=interpolation)
+    return cast(Pixels, pixels), cast('Pixels | None', alpha)
+
+
+def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    weight = alpha[..., None].astype(np.float32) / np.float32(255)
+    return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
+
+
+def _save_settings(image_format: str, quality: int) -> dict[str, Any]:
+    if image_format == 'jpeg':
+        return {'quality': min(max(quality, 1), 100), 'subsampling': 0 if quality >= 90 else 2}
+    if image_format == 'webp':
+        return {'quality': min(max(quality, 0), 100), 'lossless': quality >= 100, 'exact': True}
+    if image_format in ('png', 'bmp'):
+        return {}
+    raise InternalError('image-format', f'{image_format} is not an image format that is written')

@@ -1,0 +1,131 @@
+"""What kind of media a file is, by its name and by its first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from facefusion.errors import MediaError
+
+IMAGE_EXTENSIONS = {'.jpg': 'jpeg', '.jpeg': 'jpeg', '.png': 'png', '.webp': 'webp', '.bmp': 'bmp'}
+VIDEO_EXTENSIONS = {'.mp4': 'mp4', '.mov': 'mp4', '.mkv': 'matroska'}
+_READ = 'images: jpg, jpeg, png, webp, bmp; videos: mp4, mov, mkv'
+_HEAD = 64
+# Found by content; those with an empty suggestion are not read by this version.
+_SUGGESTED = {'jpeg': '.jpg', 'png': '.png', 'webp': '.webp', 'bmp': '.bmp', 'mp4': '.mp4', 'matroska': '.mkv'}
+_HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
+_BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
+
+
+class Kind(NamedTuple):
+    """``family`` is 'image' or 'video'; ``content`` names the format that the first bytes show."""
+
+    family: str
+    content: str
+
+
+def find_kind(path: Path) -> Kind:
+    """The kind of an existing, readable file.
+
+    Raises MediaError: media-missing, media-directory, media-unreadable, media-empty, media-kind-unsupported (a name
+    this version does not read), media-content-unknown, media-kind-mismatch (name and content differ).
+    """
+    head = _read_head(path)
+    extension = path.suffix.lower()
+    expected = IMAGE_EXTENSIONS.get(extension) or VIDEO_EXTENSIONS.get(extension)
+    if expected is None:
+        named = f'files named {extension} are' if extension else 'files without an extension are'
+        raise MediaError(
+            'media-kind-unsupported',
+            f'cannot read {path.name}: {named} not read',
+            hint=f'this version reads {_READ}',
+        )
+    content = sniff(head)
+    if not content:
+        shown = 'text' if _is_text(head) else 'of no media format that is known'
+        raise MediaError(
+            'media-content-unknown',
+            f'{path.name} is named like {extension[1:]}, but its content is {shown}',
+            cause='the first bytes are ' + head[:12].hex(' '),
+            hint='check that the file is complete and is what its name says',
+        )
+    if content != expected:
+        suggestion = _SUGGESTED.get(content)
+        raise MediaError(
+            'media-kind-mismatch',
+            f'{path.name} is named like {extension[1:]}, but its content is {content}',
+            hint=f'rename it to {path.stem}{suggestion}' if suggestion else f'this version reads {_READ}',
+        )
+    return Kind('image' if extension in IMAGE_EXTENSIONS else 'video', content)
+
+
+def sniff(head: bytes) -> str:
+    """The format that the first bytes of a file show, '' if none that is known."""
+    starts = {
+        b'\xff\xd8\xff': 'jpeg',
+        b'\x89PNG\r\n\x1a\n': 'png',
+        b'BM': 'bmp',
+        b'GIF8': 'gif',
+        b'II*\0': 'tiff',
+        b'MM\0*': 'tiff',
+        b'\x1aE\xdf\xa3': 'matroska',
+        b'fLaC': 'flac',
+        b'OggS': 'ogg',
+        b'ID3': 'mp3',
+        b'%PDF': 'pdf',
+    }
+    for start, name in starts.items():
+        if head.startswith(start):
+            return name
+    if head[:4] == b'RIFF':
+        return {b'WEBP': 'webp', b'AVI ': 'avi', b'WAVE': 'wav'}.get(head[8:12], '')
+    if head[4:8] == b'ftyp':
+        return 'heif' if head[8:12] in _HEIF_BRANDS else 'mp4'
+    return 'mp4' if head[4:8] in _BOXES else ''
+
+
+def has_index(path: Path) -> bool:
+    """Whether an mp4 or mov file has its moov box, without which no frame can be found (ISO/IEC 14496-12, 4.2)."""
+    size = path.stat().st_size
+    at = 0
+    with path.open('rb') as file:
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length, name = int.from_bytes(head[:4], 'big'), head[4:8]
+            if name == b'moov':
+                return True
+            if length == 1:
+                length = int.from_bytes(head[8:16], 'big')
+            if length < 8:
+                return False
+            at += length
+    return False
+
+
+def _read_head(path: Path) -> bytes:
+    name = path.name or str(path)
+    try:
+        if path.is_dir():
+            raise MediaError('media-directory', f'{path} is a directory', hint='name the media file in it')
+        with path.open('rb') as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        raise MediaError('media-missing', f'no file at {path}', hint='check the path') from None
+    except PermissionError as error:
+        raise MediaError(
+            'media-unreadable', f'{name} may not be read', cause=str(error), hint='check the permissions of the file'
+        ) from None
+    except OSError as error:
+        raise MediaError('media-unreadable', f'{name} cannot be read', cause=str(error)) from None
+    if not head:
+        raise MediaError('media-empty', f'{name} is empty (0 bytes)', hint='copy or download it again')
+    return head
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode('utf-8')
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in '\r\n\t' for character in text)

@@ -1,0 +1,65 @@
+"""Turning decoded frames upright: the display matrix of a clip, applied to planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import av
+import numpy as np
+
+from facefusion.media.planes import PLANE_FORMATS, copy_tags, plane_views
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """A stored frame is mirrored left to right if ``mirrored``, then turned counter-clockwise by ``rotation``."""
+
+    rotation: int
+    mirrored: bool
+
+    @classmethod
+    def from_frame(cls, frame: av.VideoFrame) -> Orientation:
+        """The orientation in a frame's display matrix (ISO/IEC 14496-12, 8.3.2), to the nearest quarter turn."""
+        data = frame.side_data.get('DISPLAYMATRIX')
+        if data is None:
+            return cls(0, False)
+        a, b, _, c, d, *_ = np.frombuffer(cast(bytes, data), np.int32).astype(np.float64)
+        mirrored = a * d - b * c < 0
+        if mirrored:
+            # The matrix is "mirror, then turn": taking the mirror (x -> -x) out negates its first row.
+            a, b = -a, -b
+        angle = np.degrees(np.arctan2(-b, a))
+        return cls(round(angle / 90) * 90 % 360, bool(mirrored))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether frames are stored upright."""
+        return self.rotation == 0 and not self.mirrored
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Whether width and height change places."""
+        return self.rotation in (90, 270)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The displayed size of a stored one."""
+        return (height, width) if self.swaps_sides else (width, height)
+
+    def plane_format(self, name: str) -> str:
+        """The format that a frame of format ``name`` has once upright: a quarter turn has no 4:2:2."""
+        shape = PLANE_FORMATS[name]
+        return name.replace('422', '444') if self.swaps_sides and shape.sub_x != shape.sub_y else name
+
+    def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A copy that stands upright; ``frame`` has the format that ``plane_format`` asks for.
+
+        Where an odd side meets subsampled chroma, chroma moves by half a luma sample.
+        """
+        width, height = self.size(frame.width, frame.height)
+        upright = av.VideoFrame(width, height, frame.format.name)
+        for target, source in zip(plane_views(upright), plane_views(frame), strict=True):
+            turned = source[:, ::-1] if self.mirrored else source
+            target[...] = np.rot90(turned, self.rotation // 90)
+        copy_tags(frame, upright)
+        return upright

@@ -1,0 +1,304 @@
+"""What a media file is: measured from its packets, never taken from the container's own claims."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from os import stat_result
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+import av.stream
+
+from facefusion.errors import MediaError
+from facefusion.media.color import ColorSpec
+from facefusion.media.kinds import find_kind, has_index
+from facefusion.media.orientation import Orientation
+from facefusion.media.planes import nearest_plane_format
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not say."""
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
+    layout: str
+    time_base: Fraction
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A still picture; width and height as it is displayed."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+    width: int
+    height: int
+    format: str
+    mode: str
+    has_alpha: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A clip; width and height as it is displayed.
+
+    ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
+    ``plane_format`` is the format in which the reader hands frames out, ``pix_fmt`` the decoder's own. A stored frame
+    is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
+    ``aspect`` is the width of a displayed pixel over its height.
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    aspect: Fraction
+    stream_index: int
+    codec: str
+    pix_fmt: str
+    plane_format: str
+    bits: int
+    has_alpha: bool
+    color: ColorSpec
+    time_base: Fraction
+    average_rate: Fraction
+    pts: array[int]
+    last_duration: int
+    audio: tuple[AudioInfo, ...]
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames."""
+        return len(self.pts)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame's start to the last one's end."""
+        return (self.pts[-1] + self.last_duration - self.pts[0]) * self.time_base
+
+
+MediaInfo = ImageInfo | VideoInfo
+
+
+def probe(path: Path) -> MediaInfo:
+    """Measures a media file; every packet of its video is read, one frame is decoded.
+
+    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames, and for
+    images those of ``facefusion.media.image``.
+    """
+    kind = find_kind(path)
+    if kind.family == 'image':
+        from facefusion.media.image import probe_image
+
+        return probe_image(path)
+    if kind.content == 'mp4' and not has_index(path):
+        raise MediaError(
+            'media-truncated',
+            f'{path.name} is incomplete: its index (the moov box) is missing',
+            cause='the recording or the copy ended before the file was finished',
+            hint='copy the file again, or repair it with a tool for broken recordings',
+        )
+    before = path.stat()
+    with open_video(path) as container:
+        stream = find_video(container, path)
+        video, first = _first_frame(container, stream, path)
+    with open_video(path) as container:
+        stream = find_video(container, path)
+        pts, last = _index(container, stream, path, first)
+        return _describe(path, before, container, stream, video, pts, last)
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[av.container.InputContainer]:
+    """Opens a clip for reading; what FFmpeg refuses becomes MediaError media-damaged with its reason."""
+    try:
+        container = av.open(str(path), metadata_errors='replace')
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            'media-damaged',
+            f'{path.name} cannot be opened',
+            cause=_why(path, error),
+            hint='check that the file plays; copy or export it again',
+        ) from None
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def find_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The first video stream that is no cover picture; all others are left unread. Raises media-no-video."""
+    covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    found: av.VideoStream | None = None
+    for stream in container.streams:
+        if found is None and isinstance(stream, av.VideoStream) and not stream.disposition & covers:
+            found = stream
+        else:
+            stream.discard = av.stream.Discard.all
+    if found is None:
+        heard = 'only audio' if container.streams.audio else 'no stream that can be shown'
+        raise MediaError(
+            'media-no-video',
+            f'{path.name} has no video stream',
+            cause=f'the file has {heard}',
+            hint='give a clip with pictures as the target',
+        )
+    if found.codec_context is None:
+        raise MediaError(
+            'media-codec-unknown',
+            f'the video codec of {path.name} is not known',
+            hint='export the clip as H.264',
+        )
+    return found
+
+
+def _first_frame(
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path
+) -> tuple[av.VideoFrame, int]:
+    """The first frame that decodes and its time: packets shown before it (of a cut open GOP) show nothing."""
+    cause = ''
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+            for frame in packet.decode():
+                if frame.pts is not None and not frame.is_corrupt:
+                    return frame, frame.pts
+        except StopIteration:
+            break
+        except av.error.EOFError:
+            break
+        except av.error.FFmpegError as error:
+            cause = str(error)
+    raise MediaError(
+        'media-no-frames',
+        f'{path.name} has a video stream, but no frame in it can be decoded',
+        cause=cause or 'the stream is empty',
+        hint='check that the file plays; copy or export it again',
+    )
+
+
+def _index(
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, first: int
+) -> tuple[array[int], int]:
+    """The sorted times of all frames from ``first`` on, and the last one's duration (0: unknown)."""
+    found = array('q')
+    latest, duration = first, 0
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            pts = packet.dts if packet.pts is None else packet.pts
+            if pts is None:
+                raise MediaError(
+                    'media-untimed', f'{path.name} has frames without a time', hint='export the clip as mp4'
+                )
+            if pts < first:
+                continue
+            found.append(pts)
+            if pts >= latest:
+                latest, duration = pts, packet.duration or 0
+    except av.error.FFmpegError as error:
+        if not found:
+            raise MediaError('media-damaged', f'{path.name} cannot be read', cause=str(error)) from None
+    ordered = array('q', sorted(found))
+    if len(ordered) > 1 and any(map(int.__eq__, ordered, ordered[1:])):
+        ordered = array('q', sorted(set(ordered)))
+    return ordered, duration
+
+
+def _describe(
+    path: Path,
+    before: stat_result,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    video: av.VideoFrame,
+    pts: array[int],
+    last: int,
+) -> VideoInfo:
+    time_base = stream.time_base
+    if time_base is None:
+        raise MediaError('media-damaged', f'{path.name} has no time base')
+    if last <= 0:
+        rate = stream.average_rate or Fraction(25)
+        last = pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
+    span = (pts[-1] + last - pts[0]) * time_base
+    turn = Orientation.from_frame(video)
+    plane_format = turn.plane_format(nearest_plane_format(video.format.name))
+    width, height = turn.size(video.width, video.height)
+    context = stream.codec_context
+    aspect = context.sample_aspect_ratio or Fraction(1)
+    color = ColorSpec.from_frame(video)
+    return VideoInfo(
+        path=path,
+        size=before.st_size,
+        mtime_ns=before.st_mtime_ns,
+        inode=before.st_ino,
+        width=width,
+        height=height,
+        rotation=turn.rotation,
+        mirrored=turn.mirrored,
+        aspect=1 / aspect if turn.swaps_sides else aspect,
+        stream_index=stream.index,
+        codec=context.name,
+        pix_fmt=video.format.name,
+        plane_format=plane_format,
+        bits=video.format.components[0].bits,
+        has_alpha=any(component.is_alpha for component in video.format.components),
+        color=color,
+        time_base=time_base,
+        average_rate=_tidy_rate(Fraction(len(pts)) / span, stream.average_rate),
+        pts=pts,
+        last_duration=last,
+        audio=tuple(_describe_audio(found) for found in container.streams.audio if found.codec_context is not None),
+    )
+
+
+def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
+    """The container's rate where it agrees with the measured one to a thousandth; else the measured one."""
+    if claimed and abs(claimed - measured) <= claimed / 1000:
+        return claimed
+    return measured.limit_denominator(1001 * 60)
+
+
+def _describe_audio(stream: av.AudioStream) -> AudioInfo:
+    context = stream.codec_context
+    return AudioInfo(
+        index=stream.index,
+        codec=context.name,
+        rate=context.sample_rate,
+        channels=context.channels,
+        layout=context.layout.name,
+        time_base=stream.time_base or Fraction(1, context.sample_rate or 48000),
+        start=stream.start_time,
+    )
+
+
+def _why(path: Path, error: av.error.FFmpegError) -> str:
+    """FFmpeg's reason with its last log line, which only opening the file again with the log on tells."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as lines, suppress(av.error.FFmpegError):
+            av.open(str(path)).close()
+        said = [text.strip() for _, _, text in lines if text.strip()]
+    finally:
+        av.logging.set_level(level)
+    reason = error.strerror or str(error)
+    return f'{reason}; {said[-1]}' if said else reason

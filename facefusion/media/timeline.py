@@ -1,0 +1,138 @@
+"""Which source frame each output frame shows, and when."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import InternalError, UsageError
+from facefusion.media.probe import VideoInfo
+
+_MAXIMUM_TICKS = 2**62
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Output frame k shows source frame ``sources[k]`` at ``pts[k]`` ticks of ``time_base``.
+
+    ``start`` and ``stop`` bound the source frames; ``origin`` is the source time in seconds that is 0 in the output;
+    ``last_duration`` is that of the last output frame in ticks; ``rate`` is the average frame rate.
+    """
+
+    start: int
+    stop: int
+    origin: Fraction
+    time_base: Fraction
+    rate: Fraction
+    last_duration: int
+    sources: NDArray[np.int64]
+    pts: NDArray[np.int64]
+    is_trimmed: bool
+
+    @property
+    def frame_count(self) -> int:
+        """Number of output frames."""
+        return len(self.pts)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every source frame between start and stop is shown once."""
+        return self.frame_count == self.stop - self.start and bool((np.diff(self.sources) == 1).all())
+
+    @property
+    def begin(self) -> Fraction:
+        """The source time in seconds at which the first output frame is shown."""
+        return self.origin + int(self.pts[0]) * self.time_base
+
+    @property
+    def end(self) -> Fraction:
+        """The source time in seconds at which the last output frame ends."""
+        return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
+
+    def as_record(self) -> dict[str, object]:
+        """A summary as plain JSON; ``build_timeline`` makes the same timeline from the same file and options."""
+        return {
+            'start': self.start,
+            'stop': self.stop,
+            'frame_count': self.frame_count,
+            'rate': str(self.rate),
+            'time_base': str(self.time_base),
+            'duration': float(self.end - self.begin),
+            'origin': str(self.origin),
+        }
+
+
+def build_timeline(
+    info: VideoInfo, trim_start: int | None = None, trim_end: int | None = None, fps: float | None = None
+) -> Timeline:
+    """The timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
+
+    Without ``fps`` frames keep their own distances, and without trim their own times; otherwise the first one stands
+    at 0. With ``fps`` frames are repeated or left out, the duration stays. Raises UsageError trim-empty.
+    """
+    total = info.frame_count
+    start = min(max(trim_start or 0, 0), total)
+    stop = total if trim_end is None else min(max(trim_end, 0), total)
+    if start >= stop:
+        raise UsageError(
+            'trim-empty',
+            f'no frame lies between frame {start} and frame {stop} of {info.path.name}',
+            hint=f'the clip has frames 0 to {total - 1}; the end is exclusive',
+        )
+    trimmed = (start, stop) != (0, total)
+    ticks = np.frombuffer(info.pts, np.int64)[start:stop]
+    after = info.pts[stop] - info.pts[stop - 1] if stop < total else info.last_duration
+    if fps is not None:
+        return _constant(info, start, stop, ticks, after, fps, trimmed)
+    first = int(ticks[0]) if trimmed else 0
+    return Timeline(
+        start=start,
+        stop=stop,
+        origin=first * info.time_base,
+        time_base=info.time_base,
+        rate=info.average_rate,
+        last_duration=after,
+        sources=np.arange(start, stop, dtype=np.int64),
+        pts=ticks - first,
+        is_trimmed=trimmed,
+    )
+
+
+def exact_rate(fps: float) -> Fraction:
+    """A frame rate as a fraction, held within 1..60; 23.976 and its kin become n * 1000 / 1001."""
+    fps = min(max(fps, 1.0), 60.0)
+    broadcast = round(fps * 1001 / 1000)
+    if abs(broadcast * 1000 / 1001 - fps) < 0.002 and abs(round(fps) - fps) > 1e-6:
+        return Fraction(broadcast * 1000, 1001)
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _constant(
+    info: VideoInfo, start: int, stop: int, ticks: NDArray[np.int64], after: int, fps: float, trimmed: bool
+) -> Timeline:
+    rate = exact_rate(fps)
+    first = int(ticks[0])
+    duration = (int(ticks[-1]) - first + after) * info.time_base
+    count = max(math.floor(duration * rate + Fraction(1, 2)), 1)
+    # Frame k is shown at k / rate: in source ticks k * step, rounded, since source ticks are rounded times themselves.
+    step = 1 / (rate * info.time_base)
+    if count * step.numerator * 2 >= _MAXIMUM_TICKS:
+        raise InternalError('timeline-overflow', f'{count} frames of {step} ticks do not fit 64 bits')
+    numbers = np.arange(count, dtype=np.int64)
+    shown = first + (numbers * (2 * step.numerator) + step.denominator) // (2 * step.denominator)
+    sources = start + np.searchsorted(ticks, shown, side='right') - 1
+    return Timeline(
+        start=start,
+        stop=stop,
+        origin=first * info.time_base,
+        time_base=1 / rate,
+        rate=rate,
+        last_duration=1,
+        sources=sources.astype(np.int64),
+        pts=numbers,
+        is_trimmed=trimmed,
+    )
