@@ -25,7 +25,7 @@ from facefusion.models.store import ModelStore
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / 'demo'
-SHEET_WIDTH, STILL_HEIGHT, LABEL_HEIGHT = 1920, 420, 40
+SHEET_WIDTH, STILL_HEIGHT, LABEL_HEIGHT = 1920, 490, 40
 SHOWN_AT = (0.12, 0.40, 0.62, 0.80)
 
 
