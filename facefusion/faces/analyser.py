@@ -76,7 +76,7 @@ class FaceAnalyser:
             centre_x = region.centre_x + shift_x * region.side
             centre_y = region.centre_y + shift_y * region.side
             views.append(self._mesh.run(frame, Region(centre_x, centre_y, region.side * scale, region.angle))[0])
-        landmarks = np.mean(views, axis=0, dtype=np.float32)
+        landmarks = np.stack(views).mean(0, dtype=np.float32)
         return Face(landmarks, face.presence, shape_residual(self.topology, landmarks), face.score)
 
 

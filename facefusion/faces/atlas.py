@@ -102,7 +102,8 @@ class AtlasMasks:
         points = np.round((self._atlas[list(ring)] * self._size - 0.5) * (1 << SHIFT)).astype(np.int32)
         cv2.fillPoly(mask, [points], 1, shift=SHIFT)
         if grow > 0:
-            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1)))
+            shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+            return np.asarray(cv2.dilate(mask, shape), np.float32)
         return mask.astype(np.float32)
 
     def _ellipse(self, centre: tuple[int, int], radii: tuple[int, int], unit: float) -> Floats:

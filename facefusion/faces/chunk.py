@@ -6,7 +6,7 @@ import os
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +95,7 @@ def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+def load_arrays(path: Path) -> dict[str, Any]:
     """Reads what ``save_arrays`` wrote; raises InternalError for a file that is damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -42,7 +42,7 @@ def signed_areas(corners: Floats) -> Floats:
 
 
 def atlas_coordinates(topology: MeshTopology, index: Ints, points: Floats, size: int) -> tuple[Floats, Floats]:
-    """Atlas pixel coordinates u, v at each pixel of ``index``, for an atlas of ``size``; OUTSIDE where there is none."""
+    """Atlas pixel coordinates u, v of an atlas of ``size`` at each pixel of ``index``, OUTSIDE where it is -1."""
     places = (topology.atlas * size - 0.5)[topology.triangles]
     corners = points[topology.triangles]
     e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]

@@ -95,7 +95,8 @@ class SkinMeter:
         light = np.maximum(self._fit_harmonics(ycc[..., 0], weight * (0.15 + masks.centre), normals), 8)
         distance = blur(_skin_distance(ycc, light, core), 1.0)
         foreign = smooth_step((distance - threshold) / 0.9) * self.grid.inside * (1 - masks.protected)
-        patches = cv2.morphologyEx((foreign > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        solid = (foreign > 0.5).astype(np.uint8)
+        patches = np.asarray(cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
         covered = np.asarray(cv2.dilate(self._from_outside(patches), np.ones((grow, grow), np.uint8)), np.float32)
         forehead = float((distance[masks.forehead > 0] < 1.25).mean())
         return Coverage(1 - blur(covered, 1.5), forehead)
@@ -122,7 +123,7 @@ class SkinMeter:
         touching = np.bincount(border, minlength=count)
         kept = (touching >= 3) & (stats[:, cv2.CC_STAT_AREA] >= 20)
         kept[0] = False
-        return kept[labels].astype(np.float32)
+        return np.asarray(kept[labels], np.float32)
 
     def _fit_harmonics(self, luma: Floats, weight: Floats, normals: Floats) -> Floats:
         """Robust fit of luma by nine spherical harmonics of the normals: float32 [128,128].
@@ -137,12 +138,14 @@ class SkinMeter:
         rows, values, given = basis.reshape(-1, 9)[used], values[used], given[used]
         scale = 0.10 * float(np.median(values)) + 3
         ridge = np.diag([0.0, *[0.02 * float(given.sum())] * 8])
-        weights, fit = given, np.zeros(9)
+        weights: Floats = given
+        fit: Floats = np.zeros(9, np.float32)
         for _ in range(5):
             weighted = rows * weights[:, None]
-            fit = np.linalg.solve(rows.T @ weighted + ridge + 1e-6 * np.eye(9), weighted.T @ values)
-            weights = given / (1 + ((values - rows @ fit) / scale) ** 2) ** 2
-        field = (basis @ fit.astype(np.float32)).astype(np.float32)
+            normal = rows.T @ weighted + ridge + 1e-6 * np.eye(9)
+            fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
+            weights = np.asarray(given / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
+        field = np.asarray(basis @ fit, np.float32)
         return np.asarray(cv2.resize(field, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -76,7 +76,8 @@ def vertex_normals(topology: MeshTopology, landmarks: Floats) -> Floats:
     a, b, c = (landmarks[topology.surface[:, k]] for k in range(3))
     faces = np.vstack([np.cross(b - a, c - a), np.zeros((1, 3), np.float32)])
     normals = faces[topology.fans].sum(1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    return np.asarray(unit, np.float32)
 
 
 def eye_distance(landmarks: Floats) -> float:

@@ -9,8 +9,10 @@ one after it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser
 from facefusion.faces.chunk import FaceChunk
@@ -76,17 +78,15 @@ class ChunkTracker:
 
     def finish(self, after: Frame | None) -> FaceChunk:
         """The chunk's record; ``after`` is the frame that follows the chunk, None at the end of the clip."""
-        count = len(self._cuts)
+        count, ends = len(self._cuts), [self._thumbnails[0], self._thumbnails[-1]]
         if after is not None and not self._note_cut(after):
             known = [track.last.box for track in self._active]
             for detection in self.analyser.detect(after):
                 if not _is_known(detection, known):
                     self._start_backwards(after, detection)
-        if after is not None:
-            self._thumbnails.pop()
         self._recent.clear()
         rows = sorted(self._seen, key=lambda seen: (seen.frame, seen.track))
-        return _as_chunk(self._first, count, rows, self._cuts, [self._thumbnails[0], self._thumbnails[-1]])
+        return _as_chunk(self._first, count, rows, self._cuts, ends)
 
     def _note_cut(self, frame: Frame) -> bool:
         thumbnail = frame.luma_thumbnail(*THUMBNAIL).astype(np.float32)
@@ -161,7 +161,7 @@ class ChunkTracker:
         return any(box_overlap(face.box, other.box) > SAME_FACE_OVERLAP for other in others)
 
 
-def is_new_shot(before: Floats, after: Floats) -> bool:
+def is_new_shot(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> bool:
     """Whether two luma thumbnails belong to different shots."""
     return float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean()) > CUT_DIFFERENCE
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Protocol
 
+from facefusion.events import Emit
+from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.face import LinkedFace
+from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import Frame
-
-Need = Literal['faces', 'skin']
+from facefusion.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,3 +33,14 @@ class Processor(Protocol):
     name: str
 
     def process(self, batch: Sequence[FrameTask]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProcessorTools:
+    """What a processor may use to prepare itself, once a run."""
+
+    settings: Settings
+    sources: tuple[Path, ...]
+    analyser: FaceAnalyser
+    meter: SkinMeter
+    emit: Emit

@@ -26,7 +26,7 @@ from facefusion.faces.skin import (
     pool_light,
     smooth_light,
 )
-from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, vertex_normals
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
 
@@ -157,7 +157,7 @@ class MeshWarp:
         free = _enlarge(face.free, ATLAS_SIZE, ATLAS_SIZE) * self._source.opacity
         # With a fringe on either side, only what lies below the brows' upper edge is swapped.
         clear = min(self._source.forehead, float(face.traits[0]))
-        bare = float(smooth_step(np.array((clear - 0.5) / 0.3, np.float32)))
+        bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
         if bare < 0.99:
             free = free * (bare + (1 - bare) * self._meter.masks.below_forehead)
         map_u, map_v = _scaled(surface, ATLAS_SIZE)
@@ -175,7 +175,7 @@ def _fixed_opacity(meter: SkinMeter) -> Floats:
     masks = AtlasMasks(meter.topology, grid)
     v = np.linspace(0, 1, OPACITY_SIZE, dtype=np.float32)[:, None]
     # The forehead fades over a wider band: hair lines differ most.
-    width = np.where(v < 0.35, 0.10, 0.05)
+    width = np.where(v < 0.35, 0.10, 0.05).astype(np.float32)
     outline = smooth_step((masks.rim - 0.012) / width)
     unit = 0.004 * OPACITY_SIZE
     eyes = np.maximum(masks.polygon(EYE_IMAGE_LEFT, round(unit)), masks.polygon(EYE_IMAGE_RIGHT, round(unit)))

@@ -1,0 +1,220 @@
+"""Link: one pass over the chunks that joins tracks, fills short gaps, smooths over time and selects faces.
+
+It streams: besides the chunk that it gives out it holds the end of the one before and the one after, never the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.face import Floats, box_overlap, landmark_box
+from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.select import select_faces
+from facefusion.faces.skin import unpack_light
+from facefusion.faces.smooth import (
+    FREE_REACH,
+    LIGHT_REACH,
+    REACH,
+    TRAIT_REACH,
+    smooth_landmarks,
+    smooth_mean,
+)
+from facefusion.faces.track import is_new_shot
+
+# A track that ends and one that starts in its place at most this many frames later are one face.
+Values = npt.NDArray[Any]
+
+LARGEST_GAP = 3
+JOIN_OVERLAP = 0.4
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A face of a frame on its way through link.
+
+    light, free and traits are as in ``FaceChunk`` (packed, to hold many), None when they were not measured.
+    """
+
+    frame: int
+    track: int
+    landmarks: Floats
+    score: float
+    filled: bool
+    light: Values | None
+    free: Values | None
+    traits: Values | None
+
+
+@dataclass(slots=True)
+class Linker:
+    """Links the chunks of a clip in order; see ``link``."""
+
+    selector: FaceSelectorOptions
+    _rows: dict[int, list[Row]] = field(default_factory=dict)
+    _cuts: set[int] = field(default_factory=set)
+    _last_thumbnail: npt.NDArray[np.uint8] | None = None
+    _tracks: int = 0
+
+    def link(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
+        """The linked chunk of each chunk, given out when the one after it has been read."""
+        waiting: tuple[int, int] | None = None
+        for chunk in chunks:
+            self._take(chunk)
+            if waiting is not None:
+                yield self._give(*waiting)
+            waiting = (chunk.first, chunk.count)
+        if waiting is not None:
+            yield self._give(*waiting)
+
+    def _take(self, chunk: FaceChunk) -> None:
+        """Adds a chunk's rows under clip-wide track numbers, joining and filling where faces go on."""
+        self._cuts = {cut for cut in self._cuts if cut > chunk.first - 2 * REACH}
+        self._cuts.update((np.flatnonzero(chunk.cut) + chunk.first).tolist())
+        if self._last_thumbnail is not None and is_new_shot(self._last_thumbnail, chunk.thumbnails[0]):
+            self._cuts.add(chunk.first)
+        self._last_thumbnail = chunk.thumbnails[1]
+        local: dict[int, list[Row]] = {}
+        for row in _rows_of(chunk):
+            local.setdefault(row.track, []).append(row)
+        for rows in sorted(local.values(), key=lambda rows: (rows[0].frame, rows[0].track)):
+            for run in _split_runs(rows):
+                self._append(run)
+
+    def _append(self, run: list[Row]) -> None:
+        track = self._find_earlier(run[0])
+        if track is None:
+            track = self._tracks
+            self._tracks += 1
+            self._rows[track] = []
+        known = self._rows[track]
+        if known:
+            known.extend(_fill(known[-1], run[0]))
+        for row in run:
+            row.track = track
+        known.extend(run)
+
+    def _find_earlier(self, start: Row) -> int | None:
+        """The track that ends right before ``start`` at its place, in the same shot."""
+        best, best_overlap = None, JOIN_OVERLAP
+        for track, rows in self._rows.items():
+            last = rows[-1]
+            gap = start.frame - last.frame - 1
+            if not 0 <= gap <= LARGEST_GAP or any(last.frame < cut <= start.frame for cut in self._cuts):
+                continue
+            overlap = box_overlap(landmark_box(last.landmarks), landmark_box(start.landmarks))
+            if overlap > best_overlap:
+                best, best_overlap = track, overlap
+        return best
+
+    def _give(self, first: int, count: int) -> LinkedChunk:
+        """Smooths and selects the faces of frames ``first`` .. ``first + count - 1``; forgets what is not needed."""
+        frames: dict[int, list[Row]] = {}
+        for rows in self._rows.values():
+            for run in _split_runs(rows):
+                for row in _smooth(run):
+                    if first <= row.frame < first + count:
+                        frames.setdefault(row.frame, []).append(row)
+        kept: list[Row] = []
+        for frame in sorted(frames):
+            rows = sorted(frames[frame], key=lambda row: row.track)
+            boxes = np.stack([landmark_box(row.landmarks) for row in rows])
+            scores = np.array([row.score for row in rows], np.float32)
+            kept += [rows[index] for index in select_faces(boxes, scores, self.selector)]
+        self._forget(first + count - REACH)
+        return _as_linked(first, count, kept)
+
+    def _forget(self, before: int) -> None:
+        # One gap more than the window needs, so that a run's end is still known when the next one may join it.
+        limit = before - LARGEST_GAP
+        for track in list(self._rows):
+            self._rows[track] = [row for row in self._rows[track] if row.frame >= limit]
+            if not self._rows[track]:
+                del self._rows[track]
+
+
+def _rows_of(chunk: FaceChunk) -> Iterator[Row]:
+    has_skin = len(chunk.light) == len(chunk.frame)
+    for k in range(len(chunk.frame)):
+        yield Row(
+            frame=int(chunk.frame[k]),
+            track=int(chunk.track[k]),
+            landmarks=chunk.landmarks[k],
+            score=float(chunk.score[k]),
+            filled=False,
+            light=chunk.light[k] if has_skin else None,
+            free=chunk.free[k] if has_skin else None,
+            traits=chunk.traits[k] if has_skin else None,
+        )
+
+
+def _split_runs(rows: list[Row]) -> Iterator[list[Row]]:
+    """Parts of a track's rows whose frames follow each other without a hole."""
+    start = 0
+    for k in range(1, len(rows) + 1):
+        if k == len(rows) or rows[k].frame != rows[k - 1].frame + 1:
+            yield rows[start:k]
+            start = k
+
+
+def _fill(before: Row, after: Row) -> list[Row]:
+    """Rows for the frames between two, by linear interpolation."""
+
+    def between(a: Values | None, b: Values | None, share: float) -> Values | None:
+        if a is None or b is None:
+            return None
+        return np.asarray(a + (b.astype(np.float32) - a) * np.float32(share), a.dtype)
+
+    filled = []
+    for frame in range(before.frame + 1, after.frame):
+        share = (frame - before.frame) / (after.frame - before.frame)
+        landmarks = between(before.landmarks, after.landmarks, share)
+        assert landmarks is not None
+        light, free = between(before.light, after.light, share), between(before.free, after.free, share)
+        traits = between(before.traits, after.traits, share)
+        filled.append(Row(frame, before.track, landmarks, before.score, True, light, free, traits))
+    return filled
+
+
+def _smooth(run: list[Row]) -> list[Row]:
+    landmarks = smooth_landmarks(np.stack([row.landmarks for row in run]))
+    light = _stack([row.light for row in run])
+    free, traits = _stack([row.free for row in run]), _stack([row.traits for row in run])
+    if light is None or free is None or traits is None:
+        return [
+            Row(row.frame, row.track, landmarks[k], row.score, row.filled, None, None, None)
+            for k, row in enumerate(run)
+        ]
+    light = smooth_mean(unpack_light(light), LIGHT_REACH).astype(np.float16)
+    free = np.round(smooth_mean(free, FREE_REACH)).astype(np.uint8)
+    traits = smooth_mean(traits, TRAIT_REACH)
+    return [
+        Row(row.frame, row.track, landmarks[k], row.score, row.filled, light[k], free[k], traits[k])
+        for k, row in enumerate(run)
+    ]
+
+
+def _stack(values: list[Values | None]) -> Values | None:
+    known = [value for value in values if value is not None]
+    return np.stack(known) if len(known) == len(values) else None
+
+
+def _as_linked(first: int, count: int, rows: list[Row]) -> LinkedChunk:
+    skins = [row for row in rows if row.light is not None]
+    return LinkedChunk(
+        first=first,
+        count=count,
+        frame=np.array([row.frame for row in rows], np.int32),
+        track=np.array([row.track for row in rows], np.int32),
+        landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(-1, 468, 3),
+        score=np.array([row.score for row in rows], np.float32),
+        filled=np.array([row.filled for row in rows], np.bool_),
+        light=np.array([row.light for row in skins], np.float16).reshape(-1, 32, 32, 4),
+        free=np.array([row.free for row in skins], np.uint8).reshape(-1, 64, 64),
+        traits=np.array([row.traits for row in skins], np.float32).reshape(-1, 3),
+    )

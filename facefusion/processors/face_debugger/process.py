@@ -1,0 +1,86 @@
+"""Draws what is known of each selected face: its box, landmarks and outline.
+
+Items, colours and sizes are the peer's (peer-models.md section 12.10). All point sets come from the one mesh of this
+program: 5 and 5/68 are its five points, 68 and 68/5 its 68-point subset, and the mask is its outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.face import Floats, LinkedFace
+from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.topology import OVAL
+from facefusion.media.frame import Frame, Window
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
+from facefusion.processors.processor import FrameTask, ProcessorTools
+
+Colour = tuple[int, int, int]
+Pixels = npt.NDArray[np.uint8]
+
+RED: Colour = (0, 0, 255)
+LIGHT_RED: Colour = (100, 100, 255)
+GREEN: Colour = (0, 255, 0)
+CYAN: Colour = (255, 255, 0)
+ORANGE: Colour = (0, 165, 255)
+
+
+class FaceDebugger:
+    """Draws the chosen items; orange where the face was filled in between two others."""
+
+    name = 'face_debugger'
+
+    def __init__(self, options: FaceDebuggerOptions) -> None:
+        self._items = options.face_debugger_items
+
+    def process(self, batch: Sequence[FrameTask]) -> None:
+        """Draws on every face of every frame of the batch."""
+        for task in batch:
+            for face in task.faces:
+                self._draw(task.frame, face)
+
+    def _draw(self, frame: Frame, face: LinkedFace) -> None:
+        size = min(max(round(frame.height / 270), 1), 10)
+        low, high = face.box[:2] - 2 * size - 2, face.box[2:] + 2 * size + 3
+        window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+        if window.is_empty:
+            return
+        before = frame.read(window)
+        pixels = np.ascontiguousarray(before.copy())
+        shift = np.array([window.x0, window.y0], np.float32)
+        if 'bounding-box' in self._items:
+            _draw_box(pixels, face.box - np.tile(shift, 2), size)
+        if 'face-mask' in self._items:
+            outline = np.round(face.landmarks[list(OVAL), :2] - shift).astype(np.int32)
+            cv2.polylines(pixels, [outline], True, ORANGE if face.is_filled else GREEN, size)
+        five, many = five_points(face.landmarks) - shift, sixty_eight_points(face.landmarks) - shift
+        sets = {
+            'face-landmark-5': (five, RED),
+            'face-landmark-5/68': (five, GREEN),
+            'face-landmark-68': (many, GREEN),
+            'face-landmark-68/5': (many, CYAN),
+        }
+        for item, (points, colour) in sets.items():
+            if item in self._items:
+                _draw_dots(pixels, points, ORANGE if face.is_filled else colour, size)
+        frame.write(window, pixels, before)
+
+
+def prepare(tools: ProcessorTools) -> FaceDebugger:
+    """The debugger of a run."""
+    return FaceDebugger(tools.settings[FaceDebuggerOptions])
+
+
+def _draw_box(pixels: Pixels, box: Floats, size: int) -> None:
+    x0, y0, x1, y1 = np.round(box).astype(int).tolist()
+    cv2.rectangle(pixels, (x0, y0), (x1, y1), RED, size)
+    cv2.line(pixels, (x0, y0), (x1, y0), LIGHT_RED, size + 1)
+
+
+def _draw_dots(pixels: Pixels, points: Floats, colour: Colour, size: int) -> None:
+    for x, y in np.round(points).astype(int).tolist():
+        cv2.circle(pixels, (x, y), size, colour, -1)
