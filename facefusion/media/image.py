@@ -17,7 +17,7 @@ from facefusion.events import Emit, Message, silent
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
-from facefusion.media.planes import Pixels
+from facefusion.media.planes import Pixels, even_size
 from facefusion.media.probe import ImageInfo
 
 # The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
@@ -113,11 +113,6 @@ def write_image(
     except BaseException:
         path_part.unlink(missing_ok=True)
         raise
-
-
-def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """The scaled size: truncated, then each side rounded to even, half to even (as the peer); at least 2."""
-    return max(round(int(width * scale) / 2) * 2, 2), max(round(int(height * scale) / 2) * 2, 2)
 
 
 def _bytes_of(path: Path) -> io.BytesIO:

@@ -171,3 +171,8 @@ def nearest_plane_format(name: str) -> str:
     chroma = layout.components[1]
     halves = {(8, 8): '420', (8, 16): '422', (16, 16): '444', (4, 16): '422', (4, 4): '420', (16, 8): '444'}
     return f'yuv{halves.get((chroma.width, chroma.height), "444")}p{depth}'
+
+
+def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """The scaled size: truncated, then each side rounded to even, half to even (as the peer); at least 2."""
+    return max(round(int(width * scale) / 2) * 2, 2), max(round(int(height * scale) / 2) * 2, 2)

@@ -1,0 +1,344 @@
+"""What becomes of the target's audio: copied packet by packet where nothing changes it, else encoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Literal
+
+import av
+import av.error
+import av.filter
+
+from facefusion.errors import MediaError, UsageError
+from facefusion.media.options import AUDIO_ENCODERS, OutputOptions
+from facefusion.media.probe import AudioInfo, VideoInfo
+from facefusion.media.timeline import Timeline
+
+# What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
+_PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
+_HELD: dict[str, tuple[str, ...]] = {
+    '.mp4': ('aac', 'mp3', 'mp3float', 'ac3', 'eac3', 'alac', 'opus', 'libopus', 'flac', *_PCM),
+    '.mov': ('aac', 'mp3', 'mp3float', 'ac3', 'eac3', 'alac', *_PCM),
+}
+# The encoder that writes a codec again in its own kind.
+_AGAIN = {
+    'mp3': 'libmp3lame',
+    'mp3float': 'libmp3lame',
+    'opus': 'libopus',
+    'libopus': 'libopus',
+    'flac': 'flac',
+    'alac': 'flac',
+    **dict.fromkeys(_PCM, 'pcm_s16le'),
+}
+_REPLACED_IN_MOV = ('flac', 'libopus')
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """One audio stream of the source; ``encoder`` is '' when its packets are copied."""
+
+    index: int
+    codec: str
+    encoder: str
+    rate: int
+    layout: str
+    options: tuple[tuple[str, str], ...]
+    bit_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPlan:
+    """The tracks of the output and the source time in seconds that is kept of them.
+
+    ``origin`` becomes time 0; only what starts from ``begin`` up to before ``end`` is kept (None: no bound);
+    ``volume`` is a factor. ``remarks`` say what was decided and why.
+    """
+
+    tracks: tuple[AudioTrack, ...]
+    origin: Fraction
+    begin: Fraction | None
+    end: Fraction | None
+    volume: float
+    remarks: tuple[str, ...]
+
+    @property
+    def mode(self) -> Literal['none', 'copy', 'encode']:
+        """Whether there is audio, and whether all of it is copied."""
+        if not self.tracks:
+            return 'none'
+        return 'encode' if any(track.encoder for track in self.tracks) else 'copy'
+
+    def as_record(self) -> dict[str, Any]:
+        """The plan as plain JSON."""
+        return {
+            'mode': self.mode,
+            'tracks': [
+                {
+                    'index': track.index,
+                    'codec': track.codec,
+                    'encoder': track.encoder,
+                    'rate': track.rate,
+                    'layout': track.layout,
+                    'options': dict(track.options),
+                    'bit_rate': track.bit_rate,
+                }
+                for track in self.tracks
+            ],
+            'origin': str(self.origin),
+            'begin': None if self.begin is None else str(self.begin),
+            'end': None if self.end is None else str(self.end),
+            'volume': self.volume,
+            'remarks': list(self.remarks),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> AudioPlan:
+        """Undoes ``as_record``."""
+        tracks = [AudioTrack(**{**track, 'options': tuple(track['options'].items())}) for track in record['tracks']]
+        return cls(
+            tracks=tuple(tracks),
+            origin=Fraction(record['origin']),
+            begin=None if record['begin'] is None else Fraction(record['begin']),
+            end=None if record['end'] is None else Fraction(record['end']),
+            volume=record['volume'],
+            remarks=tuple(record['remarks']),
+        )
+
+
+def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, extension: str) -> AudioPlan:
+    """Decides for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
+
+    Raises UsageError audio-encoder-unusable.
+    """
+    extension = extension.lower()
+    shifted = timeline.origin != 0 or timeline.is_trimmed
+    begin = timeline.begin if shifted else None
+    end = timeline.end if timeline.is_trimmed else None
+    volume = options.output_audio_volume / 100
+    remarks: list[str] = []
+    tracks = []
+    for audio in info.audio if volume > 0 else ():
+        encoder = _encoder_for(audio, options, extension, remarks)
+        tracks.append(_track(audio, encoder, options.output_audio_quality))
+    for track in tracks:
+        if track.encoder:
+            _check_encoder(track.encoder)
+    return AudioPlan(tuple(tracks), timeline.origin, begin, end, volume, tuple(dict.fromkeys(remarks)))
+
+
+def _encoder_for(audio: AudioInfo, options: OutputOptions, extension: str, remarks: list[str]) -> str:
+    asked = options.output_audio_encoder
+    held = _HELD.get(extension)
+    fits = held is None or audio.codec in held
+    if asked == 'auto':
+        if fits and options.output_audio_volume == 100:
+            return ''
+        encoder = _AGAIN.get(audio.codec, 'aac')
+        if not fits:
+            remarks.append(f'{extension[1:]} does not hold {audio.codec} audio: it is encoded as aac')
+            return 'aac'
+    else:
+        encoder = asked
+    if extension == '.mov' and encoder in _REPLACED_IN_MOV:
+        remarks.append(f'mov does not hold {encoder} audio: aac is used')
+        return 'aac'
+    return encoder
+
+
+def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
+    rate, bit_rate = audio.rate, 0
+    options: dict[str, str] = {}
+    layout = audio.layout
+    if encoder == 'aac':
+        options = {'global_quality': str(_lambda(max(round(quality / 50, 1), 0.1)))}
+    elif encoder == 'libmp3lame':
+        options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
+        layout = layout if audio.channels <= 2 else 'stereo'
+        rate = rate if rate in (32000, 44100, 48000) else 44100
+    elif encoder == 'libopus':
+        bit_rate = round(64 + (256 - 64) * quality / 100) * 1000
+        rate = 48000
+    return AudioTrack(audio.index, audio.codec, encoder, rate, layout, tuple(options.items()), bit_rate)
+
+
+def _lambda(quality: float) -> int:
+    """FFmpeg's scale of a quality number (FF_QP2LAMBDA)."""
+    return round(quality * 118)
+
+
+def _check_encoder(name: str) -> None:
+    def exists(encoder: str) -> bool:
+        try:
+            av.Codec(encoder, 'w')
+        except ValueError:
+            return False
+        return True
+
+    if not exists(name):
+        raise UsageError(
+            'audio-encoder-unusable',
+            f'the audio encoder {name} is not in this build of FFmpeg',
+            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
+        )
+
+
+class AudioFeed:
+    """Adds the tracks of a plan to an output and yields their packets in the order of their times.
+
+    Raises MediaError audio-damaged when the source's audio cannot be read to its end, audio-lost when a stream of
+    an untrimmed clip yields nothing.
+    """
+
+    def __init__(self, info: VideoInfo, plan: AudioPlan, output: av.container.OutputContainer) -> None:
+        self._plan = plan
+        self._name = info.path.name
+        self._source = av.open(str(info.path), metadata_errors='replace')
+        self._inputs = []
+        self._tracks: dict[int, _Copied | _Encoded] = {}
+        for track in plan.tracks:
+            stream = self._source.streams[track.index]
+            assert isinstance(stream, av.AudioStream)
+            self._inputs.append(stream)
+            kind = _Encoded if track.encoder else _Copied
+            self._tracks[track.index] = kind(stream, track, plan, output)
+
+    def __iter__(self) -> Iterator[av.Packet[Any]]:
+        counts = dict.fromkeys(self._tracks, 0)
+        try:
+            for packet in self._source.demux(self._inputs):
+                for made in self._tracks[packet.stream_index].take(packet):
+                    counts[packet.stream_index] += 1
+                    yield made
+            for index, track in self._tracks.items():
+                for made in track.finish():
+                    counts[index] += 1
+                    yield made
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                'audio-damaged',
+                f'the audio of {self._name} cannot be read',
+                cause=error.strerror or str(error),
+                hint='repair the clip, or leave its audio out with --output-audio-volume 0',
+            ) from None
+        if self._plan.begin is None and not all(counts.values()):
+            raise MediaError(
+                'audio-lost',
+                f'{self._name} names an audio stream that has no sound in it',
+                hint='leave the audio out with --output-audio-volume 0',
+            )
+
+    def close(self) -> None:
+        """Closes the source."""
+        self._source.close()
+
+
+class _Copied:
+    """Hands packets on as they are, their times counted from the plan's origin."""
+
+    def __init__(
+        self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
+    ) -> None:
+        self._plan = plan
+        self._base = stream.time_base or Fraction(1, track.rate)
+        self._shift = round(plan.origin / self._base)
+        self._output = output.add_stream_from_template(stream)
+        self._output.time_base = self._base
+        describe_stream(stream, self._output)
+
+    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+        if packet.size == 0:
+            return
+        pts = packet.dts if packet.pts is None else packet.pts
+        if pts is None or not _is_kept(self._plan, pts * self._base):
+            return
+        packet.pts = pts - self._shift
+        packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
+        packet.stream = self._output
+        yield packet
+
+    def finish(self) -> Iterator[av.Packet[Any]]:
+        return iter(())
+
+
+class _Encoded:
+    """Decodes, cuts, scales the volume and encodes again; gaps in the source become silence."""
+
+    def __init__(
+        self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
+    ) -> None:
+        added = output.add_stream(track.encoder, rate=track.rate, options=dict(track.options))
+        assert isinstance(added, av.AudioStream)
+        self._output = added
+        context = added.codec_context
+        context.layout = track.layout
+        if track.options:
+            context.qscale = True
+        if track.bit_rate:
+            context.bit_rate = track.bit_rate
+        describe_stream(stream, added)
+        self._stream = stream
+        self._track = track
+        self._plan = plan
+        self._graph: av.filter.Graph | None = None
+
+    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+        for frame in packet.decode():
+            assert isinstance(frame, av.AudioFrame)
+            if self._graph is None:
+                self._graph = self._build(frame)
+            self._graph.push(frame)
+            yield from self._drain(self._graph)
+
+    def finish(self) -> Iterator[av.Packet[Any]]:
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._drain(self._graph)
+            yield from self._output.encode(None)
+
+    def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
+        plan, track = self._plan, self._track
+        graph = av.filter.Graph()
+        base = frame.time_base or Fraction(1, frame.sample_rate)
+        chain = [
+            graph.add_abuffer(
+                sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=base
+            )
+        ]
+        bounds = [f'start={float(plan.begin):.6f}'] if plan.begin is not None else []
+        bounds += [f'end={float(plan.end):.6f}'] if plan.end is not None else []
+        if bounds:
+            chain.append(graph.add('atrim', ':'.join(bounds)))
+        if plan.origin:
+            chain.append(graph.add('asetpts', f'PTS-{float(plan.origin):.9f}/TB'))
+        chain.append(graph.add('volume', f'{plan.volume:g}'))
+        chain.append(graph.add('aresample', f'{track.rate}:async=1000:min_hard_comp=0.1'))
+        chain.append(graph.add('aformat', f'sample_rates={track.rate}:channel_layouts={track.layout}'))
+        chain.append(graph.add('abuffersink'))
+        for first, second in pairwise(chain):
+            first.link_to(second)
+        graph.configure()
+        return graph
+
+    def _drain(self, graph: av.filter.Graph) -> Iterator[av.Packet[Any]]:
+        while True:
+            try:
+                frame = graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(frame, av.AudioFrame)
+            yield from self._output.encode(frame)
+
+
+def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
+    """Hands language, title and disposition of a stream on."""
+    for key in ('language', 'title', 'handler_name'):
+        if key in source.metadata:
+            target.metadata[key] = source.metadata[key]
+    target.disposition = source.disposition
+
+
+def _is_kept(plan: AudioPlan, time: Fraction) -> bool:
+    return (plan.begin is None or time >= plan.begin) and (plan.end is None or time < plan.end)

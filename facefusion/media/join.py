@@ -1,0 +1,193 @@
+"""Joining encoded segments and the source's audio into one file, every frame at its exact time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import InternalError
+from facefusion.media.audio import AudioFeed, AudioPlan, describe_stream
+from facefusion.media.encoder import EncoderSettings, tag_colors
+from facefusion.media.files import write_failure
+from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.timeline import Timeline
+from facefusion.stopping import StopFlag
+
+_FORMATS = {'.mp4': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
+_MAXIMUM_DELAY = 16
+_NOT_CARRIED = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
+
+
+class _DelayTooShort(Exception):
+    """A packet must be decoded earlier than the delay in use allows; holds the delay that would do."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+
+def join_segments(
+    segments: Sequence[Path],
+    timeline: Timeline,
+    info: VideoInfo,
+    encoder: EncoderSettings,
+    audio_plan: AudioPlan,
+    output_part: Path,
+    stop: StopFlag,
+) -> None:
+    """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
+
+    Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
+    the container holds them (mkv: milliseconds). Raises InternalError when the segments do not fit together,
+    MediaError when the audio cannot be read, ResourceError disk-full, Interrupted; on failure nothing stays.
+    """
+    delay = _delay_of(segments[0])
+    try:
+        while True:
+            try:
+                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay)
+            except _DelayTooShort as short:
+                if not delay < short.needed <= _MAXIMUM_DELAY:
+                    raise InternalError(
+                        'join-delay', f'frames of {info.path.name} are reordered by {short.needed}'
+                    ) from None
+                delay = short.needed
+            else:
+                return
+    except BaseException:
+        output_part.unlink(missing_ok=True)
+        raise
+
+
+def _write(
+    segments: Sequence[Path],
+    timeline: Timeline,
+    info: VideoInfo,
+    encoder: EncoderSettings,
+    audio_plan: AudioPlan,
+    output_part: Path,
+    stop: StopFlag,
+    delay: int,
+) -> None:
+    try:
+        with ExitStack() as stack:
+            output = stack.enter_context(
+                av.open(
+                    str(output_part),
+                    'w',
+                    format=_FORMATS[encoder.extension],
+                    options=_container_options(encoder.extension, timeline.time_base),
+                )
+            )
+            source = stack.enter_context(open_video(info.path))
+            output.metadata.update(
+                {key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED}
+            )
+            with open_video(segments[0]) as first:
+                template = first.streams.video[0]
+                stream = output.add_stream_from_template(template)
+                extradata = template.codec_context.extradata
+            _describe(stream, encoder, timeline)
+            describe_stream(source.streams[info.stream_index], stream)
+            sources = [_timed(_video_packets(segments, extradata, stream, timeline, delay))]
+            if audio_plan.tracks:
+                feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output)))
+                sources.append(_timed(iter(feed)))
+            for _, packet in heapq.merge(*sources, key=lambda entry: entry[0]):
+                stop.check()
+                output.mux(packet)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise write_failure(error, output_part) from None
+        raise InternalError('join-failed', f'{output_part.name} cannot be written', cause=str(error)) from None
+
+
+def _container_options(extension: str, time_base: Fraction) -> dict[str, str]:
+    # Times are exact already: FFmpeg would shift all of them to make the first decoding time positive.
+    options = {'avoid_negative_ts': 'disabled'}
+    if extension != '.mkv':
+        options['movflags'] = '+faststart'
+        options['video_track_timescale'] = str(time_base.denominator)
+    return options
+
+
+def _describe(stream: Any, encoder: EncoderSettings, timeline: Timeline) -> None:
+    stream.time_base = timeline.time_base
+    context = stream.codec_context
+    context.framerate = timeline.rate
+    context.sample_aspect_ratio = encoder.aspect
+    tag_colors(context, encoder)
+    if encoder.tag:
+        context.codec_tag = encoder.tag
+
+
+def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
+    for packet in packets:
+        ticks = packet.pts if packet.dts is None else packet.dts
+        yield (ticks or 0) * packet.time_base, packet
+
+
+def _video_packets(
+    segments: Sequence[Path], extradata: bytes | None, stream: Any, timeline: Timeline, delay: int
+) -> Iterator[av.Packet[Any]]:
+    """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago."""
+    pts = timeline.pts
+    count = timeline.frame_count
+    lead = int(pts[min(delay, count - 1)] - pts[0]) if delay else 0
+    begin = done = 0
+    for path in segments:
+        with open_video(path) as container:
+            found = container.streams.video[0]
+            if found.codec_context.extradata != extradata:
+                raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
+            base = found.time_base or timeline.time_base
+            packets = [packet for packet in container.demux(found) if packet.size]
+        ranks = _ranks(packets, path, base, timeline, begin)
+        for packet, rank in zip(packets, ranks.tolist(), strict=True):
+            packet.time_base = timeline.time_base
+            packet.pts = int(pts[rank])
+            packet.dts = int(pts[done - delay]) if done >= delay else int(pts[done]) - lead
+            if packet.dts > packet.pts:
+                raise _DelayTooShort(done - rank)
+            packet.duration = int(pts[rank + 1] - pts[rank]) if rank + 1 < count else timeline.last_duration
+            packet.stream = stream
+            done += 1
+            yield packet
+        begin += len(packets)
+    if begin != count:
+        raise InternalError('join-frames', f'the segments hold {begin} of {count} frames')
+
+
+def _ranks(
+    packets: list[av.Packet[Any]], path: Path, base: Fraction, timeline: Timeline, begin: int
+) -> NDArray[np.int64]:
+    """Which frame of the timeline each packet is: a segment's times must be the timeline's, from its first frame."""
+    times = np.array([packet.pts for packet in packets], np.int64)
+    order = np.argsort(times, kind='stable')
+    ratio = base / timeline.time_base
+    span = timeline.pts[begin : begin + len(packets)]
+    expected = (span - span[0]) * ratio.denominator if len(span) else span
+    if len(span) != len(packets) or not np.array_equal((times[order] - times[order[0]]) * ratio.numerator, expected):
+        raise InternalError('join-times', f'{path.name} does not hold the frames from {begin} on')
+    ranks = np.empty(len(packets), np.int64)
+    ranks[order] = np.arange(begin, begin + len(packets))
+    return ranks
+
+
+def _delay_of(path: Path) -> int:
+    """By how many frames the decoding order of a segment runs ahead of the order of presentation."""
+    with open_video(path) as container:
+        times = [packet.pts for packet in container.demux(container.streams.video[0]) if packet.size]
+    order = np.argsort(np.array(times, np.int64), kind='stable')
+    ranks = np.empty(len(times), np.int64)
+    ranks[order] = np.arange(len(times))
+    return max(int((np.arange(len(times)) - ranks).max(initial=0)), 0)
