@@ -231,7 +231,7 @@ def failure_hint(output: str) -> str:
     ):
         return UNREACHABLE
     if 'no space left' in text or 'errno 28' in text:
-        return 'The disk is full. The CPU set needs about 1 GB, the CUDA set about 6 GB. Free some and run it again.'
+        return 'The disk is full. The CPU set needs about 1 GB, the CUDA set several: free some, or use --device cpu.'
     if 'no matching distribution' in text:
         return 'The index has no build of a package for this system, processor or Python. A mirror may also lag behind.'
     if 'do not match the hashes' in text:
