@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import av
 import av.error
@@ -209,8 +209,10 @@ class AudioFeed:
         counts = dict.fromkeys(self._tracks, 0)
         try:
             for packet in self._source.demux(self._inputs):
-                for made in self._tracks[packet.stream_index].take(packet):
-                    counts[packet.stream_index] += 1
+                # Of the stream: a packet that flushes carries no index, and one that is handed on the output's.
+                index = packet.stream.index
+                for made in self._tracks[index].take(packet):
+                    counts[index] += 1
                     yield made
             for index, track in self._tracks.items():
                 for made in track.finish():
@@ -285,8 +287,7 @@ class _Encoded:
         self._graph: av.filter.Graph | None = None
 
     def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        for frame in packet.decode():
-            assert isinstance(frame, av.AudioFrame)
+        for frame in cast('list[av.AudioFrame]', packet.decode()):
             if self._graph is None:
                 self._graph = self._build(frame)
             self._graph.push(frame)

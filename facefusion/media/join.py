@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
@@ -85,7 +86,7 @@ def _write(
                     str(output_part),
                     'w',
                     format=_FORMATS[encoder.extension],
-                    options=_container_options(encoder.extension, timeline.time_base),
+                    options=_container_options(encoder.extension, timeline.time_base, audio_plan),
                 )
             )
             source = stack.enter_context(open_video(info.path))
@@ -111,10 +112,13 @@ def _write(
         raise InternalError('join-failed', f'{output_part.name} cannot be written', cause=str(error)) from None
 
 
-def _container_options(extension: str, time_base: Fraction) -> dict[str, str]:
+def _container_options(extension: str, time_base: Fraction, audio_plan: AudioPlan) -> dict[str, str]:
     # Times are exact already: FFmpeg would shift all of them to make the first decoding time positive.
     options = {'avoid_negative_ts': 'disabled'}
     if extension != '.mkv':
+        # Where a track starts is counted in the movie's ticks: milliseconds unless they are made to fit all tracks.
+        common = math.lcm(time_base.denominator, *(track.rate for track in audio_plan.tracks))
+        options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
         options['movflags'] = '+faststart'
         options['video_track_timescale'] = str(time_base.denominator)
     return options

@@ -285,9 +285,12 @@ def _resize_bilinear(translation: Translation, operator: Operator) -> None:
 
 
 def _scale(given: int, wanted: int) -> np.float32:
-    """The least float32 scale for which ``floor(given * scale)``, the size that ONNX computes, is ``wanted``."""
+    """The least float32 scale for which ``floor(given * scale)``, the size that ONNX computes, is ``wanted``.
+
+    The exact product counts: checker and runtime multiply in different precision.
+    """
     scale = np.float32(wanted / given)
-    while np.float32(given) * scale < wanted:
+    while given * float(scale) < wanted:
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
 

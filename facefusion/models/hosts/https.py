@@ -140,9 +140,8 @@ class HttpsDownload:
             wrong = found is None or int(found[1]) != start or not start
             if wrong or (found and total is not None and found[3] not in ('*', str(total))):
                 self._discard()
-                raise _NextMirror(
-                    f'asked for bytes from {start}, got {response.headers.get("Content-Range", "none")!r}'
-                )
+                given = response.headers.get('Content-Range', '')
+                raise _NextMirror(f'asked for bytes from {start}, got Content-Range {given!r}')
 
     def _receive(self, response: requests.Response, start: int, url: str) -> None:
         length = response.headers.get('Content-Length', '')

@@ -1,0 +1,68 @@
+"""One call of a command: its parsed arguments, its settings, and where things lie."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facefusion.cli.options import ConsoleOptions
+from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, tee
+from facefusion.models.options import ModelOptions
+from facefusion.settings import Settings
+
+if TYPE_CHECKING:
+    from facefusion.models.catalog import Catalog
+    from facefusion.models.store import ModelStore
+    from facefusion.stopping import StopFlag
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a command gets. ``home`` holds models, jobs and the ini file."""
+
+    arguments: argparse.Namespace
+    settings: Settings
+    home: Path
+    environ: Mapping[str, str]
+
+    def emit(self) -> Emit:
+        """The sinks that the console options ask for."""
+        console = self.settings[ConsoleOptions]
+        sinks: list[Emit] = []
+        # Bars hide, as the peer's do, where only warnings and errors are wanted, and where nobody can see them move.
+        if console.progress == 'bar' and console.log_level in ('info', 'debug') and sys.stderr.isatty():
+            sinks.append(BarSink())
+        if console.progress == 'json':
+            sinks.append(JsonSink())
+        sinks.append(LogSink(next(level for level in LOG_LEVELS if level == console.log_level)))
+        return tee(sinks)
+
+    def catalog(self) -> Catalog:
+        """The model catalogue of the program folder."""
+        from facefusion.models.catalog import load_catalog
+
+        return load_catalog(self.home / 'models' / 'catalog')
+
+    def model_store(self, emit: Emit, stop: StopFlag | None = None) -> ModelStore:
+        """The model files of this machine."""
+        from facefusion.models.store import ModelStore
+
+        options = self.settings[ModelOptions]
+        weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
+        return ModelStore(self.catalog(), weights, offline=options.offline, emit=emit, stop=stop)
+
+
+def use_one_library_thread() -> None:
+    """Keeps array libraries from starting a pool of threads each: frames are worked on side by side instead.
+
+    These are settings of the whole process, so only commands make them.
+    """
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    import cv2
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,130 @@
+"""The way in: finds the command, merges its settings, runs it, and turns failures into exit codes.
+
+This is the only place where an error becomes an exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from facefusion import version
+from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError, UsageError
+
+PROGRAM = 'facefusion'
+
+
+def run() -> None:
+    """Runs the process's own command line and ends the process."""
+    sys.exit(main(sys.argv[1:], os.environ))
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs one command line and gives its exit code; every failure is explained on stderr."""
+    try:
+        return _dispatch(list(argv), environ)
+    except FaceFusionError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return _fail(Interrupted(hint='run the same command again'))
+    except BrokenPipeError:
+        # Whoever read stdout is gone; what is left to print has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail(ResourceError('memory-out', 'the memory ran out', hint='use a smaller target or fewer threads'))
+    except OSError as error:
+        return _fail(_from_os_error(error))
+    except Exception as error:
+        if environ.get('FACEFUSION_DEBUG'):
+            raise
+        return _fail(
+            InternalError(
+                'unexpected',
+                'the program met a case that it does not know',
+                cause=f'{type(error).__name__}: {error}',
+                hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
+            )
+        )
+
+
+def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
+    if argv[:1] in (['-v'], ['--version']):
+        print(f'FaceFusion {version.VERSION}')
+        return 0
+    if not argv or argv[0] in ('-h', '--help'):
+        print(_overview())
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        raise _unknown_command(name)
+    from facefusion.cli.invocation import Invocation
+    from facefusion.cli.parser import Parser, add_options, given_flags
+    from facefusion.settings import INI_NAME, check_ini, home_path, read_ini, resolve
+
+    module: Any = import_module(COMMANDS[name].module)
+    parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
+    parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
+    module.configure(parser)
+    add_options(parser, module.GROUPS)
+    arguments = parser.parse_args(argv[1:])
+    home = home_path(environ)
+    named = arguments.config_path
+    ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
+    if ini is not None:
+        check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
+    settings = resolve(module.GROUPS, given_flags(arguments, module.GROUPS), ini, environ)
+    code: int = module.run(Invocation(arguments, settings, home, environ))
+    return code
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f'  {name:<{width}}  {command.summary}' for name, command in COMMANDS.items()]
+    return '\n'.join(
+        [
+            f'usage: {PROGRAM} COMMAND [options]',
+            '',
+            'Consented face manipulation in images and video, from the command line.',
+            '',
+            'commands:',
+            *lines,
+            '',
+            f'{PROGRAM} COMMAND --help shows the options of a command; -v, --version the version.',
+        ]
+    )
+
+
+def _unknown_command(name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    hint = f'did you mean {close[0]}?' if close else 'commands: ' + ', '.join(COMMANDS)
+    return UsageError('unknown-command', f'{name} is not a command of this version', hint=hint)
+
+
+def _from_os_error(error: OSError) -> FaceFusionError:
+    where = f' ({error.filename})' if error.filename else ''
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError('disk-full', f'the disk is full{where}', hint='free space and run the same command again')
+    return InternalError('system-call', f'the system refused an operation{where}', cause=str(error.strerror or error))
+
+
+def _fail(error: FaceFusionError) -> int:
+    lines = [f'{PROGRAM}: {error.message} [{error.reference}]']
+    if error.cause:
+        lines.append(f'  cause: {error.cause}')
+    if error.hint:
+        lines.append(f'  hint: {error.hint}')
+    # Names that are not UTF-8 arrive with surrogates, which a terminal cannot print.
+    text = '\n'.join(lines).encode('utf-8', 'backslashreplace').decode('utf-8')
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+    return error.exit_code

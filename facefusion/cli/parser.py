@@ -1,0 +1,79 @@
+"""The argument parser, made from the declared options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from facefusion.errors import UsageError
+from facefusion.options import OptionInfo, describe, parse_item
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UsageError instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turns argparse's complaint into an error with advice."""
+        hint = f'run `{self.prog} --help`'
+        if message.startswith('unrecognized arguments:'):
+            first = message.split(': ', 1)[1].split()[0]
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            close = get_close_matches(first.split('=')[0], flags, n=1)
+            hint = f'did you mean {close[0]}?' if close else f'run `{self.prog} --help` for what this version takes'
+            raise UsageError('unknown-option', f'{first} is not an option of this command', hint=hint)
+        raise UsageError('usage', message, hint=hint)
+
+
+def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None:
+    """Adds a flag for every option of the groups; only flags that are given end up in the namespace."""
+    sections: dict[str, Any] = {}
+    for group in groups:
+        for info in describe(group):
+            if info.section not in sections:
+                sections[info.section] = parser.add_argument_group(info.section.replace('_', ' '))
+            _add_option(sections[info.section], info)
+
+
+def given_flags(arguments: argparse.Namespace, groups: Iterable[type]) -> dict[str, Any]:
+    """The options that were given on the command line, by key."""
+    given = vars(arguments)
+    keys = [info.key for group in groups for info in describe(group)]
+    return {key: tuple(given[key]) if isinstance(given[key], list) else given[key] for key in keys if key in given}
+
+
+def _add_option(section: Any, info: OptionInfo) -> None:
+    flags = [*([info.short] if info.short else []), info.flag, *info.aliases]
+    common = {'dest': info.key, 'default': argparse.SUPPRESS, 'help': _help_text(info)}
+    if info.kind == 'flag':
+        section.add_argument(*flags, action='store_true', **common)
+        return
+
+    def parse(text: str) -> Any:
+        try:
+            return parse_item(info, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    if info.is_list:
+        common['nargs'] = '+'
+    section.add_argument(*flags, type=parse, metavar=_metavar(info), **common)
+
+
+def _metavar(info: OptionInfo) -> str:
+    words = {'path': 'PATH', 'text': 'NAME', 'int': 'N', 'float': 'X'}
+    return words[info.kind]
+
+
+def _help_text(info: OptionInfo) -> str:
+    parts = [info.help]
+    if info.choices:
+        parts.append('(' + ', '.join(str(choice) for choice in info.choices) + ')')
+    elif info.minimum is not None and info.maximum is not None:
+        parts.append(f'({info.minimum:g} to {info.maximum:g})')
+    default = info.default
+    if default is not None and default != () and info.kind != 'flag':
+        shown = ' '.join(str(item) for item in default) if isinstance(default, tuple) else str(default)
+        parts.append(f'[default: {shown}]')
+    return ' '.join(parts).replace('%', '%%')

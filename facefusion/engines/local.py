@@ -1,0 +1,123 @@
+"""Runs a plan on this machine: analyse and render in threads, link and publish in between and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import InternalError
+from facefusion.events import Emit, Message
+from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.skin import SkinMeter
+from facefusion.faces.track import still_chunk
+from facefusion.inference.pool import SessionPool
+from facefusion.media.image import read_image
+from facefusion.media.options import OutputOptions
+from facefusion.media.probe import VideoInfo
+from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.link import Linker
+from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
+from facefusion.pipeline.progress import Progress
+from facefusion.pipeline.publish import publish_image, publish_video
+from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, render_segment
+from facefusion.pipeline.report import FaceReport
+from facefusion.pipeline.stream import ordered_map
+from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
+from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Everything that the stages of one run share; nothing of it outlives the run.
+
+    ``work`` is a folder of this run alone. ``workers`` is how many chunks or frames are worked on at once.
+    """
+
+    plan: Plan
+    settings: Settings
+    work: Path
+    workers: int
+    analyser: FaceAnalyser
+    meter: SkinMeter
+    processors: tuple[Processor, ...]
+    emit: Emit
+    flag: StopFlag
+
+
+def prepare_run(
+    plan: Plan, settings: Settings, sessions: SessionPool, work: Path, workers: int, emit: Emit, flag: StopFlag
+) -> Run:
+    """Loads the models and builds the processors; raises ModelError, ProviderError, NoFaceError, MediaError."""
+    analyser = FaceAnalyser(sessions, settings[FaceDetectorOptions], settings[FaceLandmarkerOptions])
+    meter = SkinMeter(analyser.topology)
+    tools = ProcessorTools(settings, plan.sources, analyser, meter, emit)
+    processors = tuple(processor.prepare(tools) for processor in plan.processors)
+    return Run(plan, settings, work, workers, analyser, meter, processors, emit, flag)
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Does what the plan says and gives the report; the output exists when this returns."""
+    report = FaceReport()
+    if run.plan.video is None:
+        _execute_image(run, report)
+    else:
+        _execute_video(run, run.plan.video, report)
+    run.emit(Message('info', 'run', report.as_text()))
+    return report.as_record()
+
+
+def _execute_image(run: Run, report: FaceReport) -> None:
+    frame = read_image(run.plan.target.path, run.emit)
+    run.flag.check()
+    chunk = still_chunk(frame, run.analyser, run.meter if run.plan.measures_skin else None)
+    linked = next(Linker(run.settings[FaceSelectorOptions]).link([chunk]))
+    report.add(linked)
+    run.flag.check()
+    with Progress(run.emit, 'processing', 1) as progress:
+        apply_processors(FrameTask(frame, faces_of(linked, 0)), run.processors)
+        progress.advance()
+    run.flag.check()
+    publish_image(frame, run.plan.output, run.settings[OutputOptions], run.emit)
+
+
+def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
+    target = run.plan.target
+    if not isinstance(target, VideoInfo):
+        raise InternalError('plan-inconsistent', 'a video plan has no video target')
+    for linked in Linker(run.settings[FaceSelectorOptions]).link(_analysed(run, video, target)):
+        linked.save(_linked_path(run.work, linked.first))
+        report.add(linked)
+    segments = []
+    with Progress(run.emit, 'processing', video.timeline.frame_count) as progress:
+        for number, segment in enumerate(video.segments):
+            path = run.work / f'segment-{number:05d}.nut'
+            faces = LinkedFaces(lambda chunk: LinkedChunk.load(_linked_path(run.work, _chunk_start(video, chunk))))
+            render_segment(target, video, segment, faces, run.processors, path, run.workers, run.flag, progress.advance)
+            segments.append(path)
+    publish_video(segments, target, video, run.plan.output, run.flag)
+
+
+def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Iterator[FaceChunk]:
+    """The chunks of the clip in order, each analysed by one of the workers."""
+    meter = run.meter if run.plan.measures_skin else None
+    with Progress(run.emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
+
+        def analyse(chunk: Span) -> FaceChunk:
+            stop = video.timeline.stop
+            return analyse_chunk(target, chunk, stop, run.analyser, meter, run.flag, progress.advance)
+
+        yield from ordered_map(analyse, video.chunks, run.workers, ahead=run.workers)
+
+
+def _chunk_start(video: VideoPlan, number: int) -> int:
+    """The first frame of the chunk with this number on the absolute grid."""
+    return max(number * CHUNK_FRAMES, video.timeline.start)
+
+
+def _linked_path(work: Path, first: int) -> Path:
+    return work / f'linked-{first:09d}.npz'

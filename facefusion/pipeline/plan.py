@@ -1,0 +1,176 @@
+"""Plan: what a run will do, decided before it begins, from a step's settings and the probe of its target.
+
+Nothing here changes pixels any more once it is made; what is tuned to a machine (threads) is not part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facefusion.errors import UsageError
+from facefusion.faces.detect.centerface import MODEL_ID as DETECTOR_ID
+from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
+from facefusion.faces.track import INTERVAL
+from facefusion.media.audio import AudioPlan, plan_audio
+from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
+from facefusion.media.timeline import Timeline, build_timeline
+from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.output import check_output
+from facefusion.pipeline.resources import memory_of_image, memory_of_video
+from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.registry import Registration, registrations
+from facefusion.settings import Settings
+
+# Analysis chunks are always this long, on an absolute grid of source frames, whatever the segments are: what is
+# found in a clip must not depend on how its rendering is cut up.
+CHUNK_FRAMES = 250
+SEGMENT_FRAMES = 250
+# Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
+FACE_BYTES = 36_000
+ENCODED_BYTES = 0.03
+
+
+class Span(NamedTuple):
+    """A half-open range of frames."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoPlan:
+    """The parts of a plan that only a video has; chunks count source frames, segments output frames."""
+
+    timeline: Timeline
+    chunks: tuple[Span, ...]
+    segments: tuple[Span, ...]
+    encoder: EncoderSettings
+    audio: AudioPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a run will do. ``memory`` and ``work_space`` are estimates in bytes."""
+
+    target: MediaInfo
+    sources: tuple[Path, ...]
+    output: Path
+    processors: tuple[Registration, ...]
+    models: tuple[str, ...]
+    video: VideoPlan | None
+    memory: int
+    work_space: int
+
+    @property
+    def measures_skin(self) -> bool:
+        """Whether a processor needs the skin of the faces."""
+        return any('skin' in processor.needs for processor in self.processors)
+
+    def as_record(self) -> dict[str, Any]:
+        """The plan as plain JSON, as ``--dry-run`` prints it."""
+        record: dict[str, Any] = {
+            'version': 1,
+            'kind': 'image' if self.video is None else 'video',
+            'target': _target_record(self.target),
+            'sources': [str(path) for path in self.sources],
+            'output': str(self.output),
+            'processors': [processor.name for processor in self.processors],
+            'models': list(self.models),
+            'memory_bytes': self.memory,
+            'work_bytes': self.work_space,
+        }
+        if self.video is not None:
+            record |= {
+                'timeline': self.video.timeline.as_record(),
+                'detection_interval': INTERVAL,
+                'chunks': [list(span) for span in self.video.chunks],
+                'segments': [list(span) for span in self.video.segments],
+                'encoder': self.video.encoder.as_record(),
+                'audio': self.video.audio.as_record(),
+            }
+        return record
+
+
+def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES) -> Plan:
+    """Probes target and output and decides everything; writes nothing.
+
+    Raises UsageError for what is missing, MediaError for the target, OutputError for the output.
+    """
+    paths = settings[PathOptions]
+    if not paths.target_path:
+        raise UsageError('target-missing', 'no target was given', hint='give one with -t/--target-path')
+    if not paths.output_path:
+        raise UsageError('output-missing', 'no output was given', hint='give one with -o/--output-path')
+    target, output = probe(Path(paths.target_path)), Path(paths.output_path)
+    sources = tuple(Path(path) for path in paths.source_paths)
+    chain = registrations(settings[ProcessorsOptions].processors)
+    if not chain:
+        raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
+    if not sources and any('source-image' in processor.needs for processor in chain):
+        names = ', '.join(processor.name for processor in chain if 'source-image' in processor.needs)
+        raise UsageError('source-missing', f'{names} needs a source', hint='give one with -s/--source-paths')
+    family = 'image' if isinstance(target, ImageInfo) else 'video'
+    check_output(output, target.path, sources, family)
+    video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
+    return Plan(
+        target=target,
+        sources=sources,
+        output=output,
+        processors=chain,
+        models=(DETECTOR_ID, MESH_ID),
+        video=video,
+        memory=_memory(target, workers),
+        work_space=_work_space(target, video),
+    )
+
+
+def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
+    """Spans that cover start .. stop, cut at the multiples of ``length``."""
+    cuts = [start, *range((start // length + 1) * length, stop, length), stop]
+    return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
+
+
+def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_frames: int) -> VideoPlan:
+    options, trim = settings[OutputOptions], settings[TrimOptions]
+    timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
+    extension = output.suffix.lower()
+    return VideoPlan(
+        timeline=timeline,
+        chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
+        segments=grid(0, timeline.frame_count, segment_frames),
+        encoder=choose_encoder(target, options, extension, timeline),
+        audio=plan_audio(target, timeline, options, extension),
+    )
+
+
+def _memory(target: MediaInfo, workers: int) -> int:
+    if isinstance(target, ImageInfo):
+        return memory_of_image(target.width, target.height)
+    return memory_of_video(target.width, target.height, 1.5 if target.bits <= 8 else 3.0, workers)
+
+
+def _work_space(target: MediaInfo, video: VideoPlan | None) -> int:
+    if video is None:
+        return 0
+    pixels = video.encoder.width * video.encoder.height
+    return int(video.timeline.frame_count * (FACE_BYTES + pixels * ENCODED_BYTES))
+
+
+def _target_record(target: MediaInfo) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        'path': str(target.path),
+        'width': target.width,
+        'height': target.height,
+        'size': target.size,
+    }
+    if isinstance(target, VideoInfo):
+        record |= {'frame_count': target.frame_count, 'codec': target.codec, 'pix_fmt': target.pix_fmt}
+        record |= {'rotation': target.rotation, 'rate': str(target.average_rate), 'duration': float(target.duration)}
+    else:
+        record |= {'format': target.format, 'mode': target.mode}
+    return record

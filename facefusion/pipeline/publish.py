@@ -1,0 +1,65 @@
+"""Publish: the finished output appears under its name by a rename, and never half written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from facefusion.events import Emit
+from facefusion.media.files import publish
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.media.join import join_segments
+from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.media.options import OutputOptions
+from facefusion.media.probe import VideoInfo
+from facefusion.pipeline.output import existing_folder, make_folder
+from facefusion.pipeline.plan import VideoPlan
+from facefusion.stopping import StopFlag
+
+
+def publish_image(frame: PixelFrame, output: Path, options: OutputOptions, emit: Emit) -> None:
+    """Encodes a picture and gives it its name."""
+    with _part_beside(output) as part:
+        image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
+        write_image(frame, part, image_format, options.output_image_quality, options.output_image_scale, emit)
+        publish(part, output)
+
+
+def publish_video(segments: Sequence[Path], target: VideoInfo, video: VideoPlan, output: Path, flag: StopFlag) -> None:
+    """Joins the segments with the source's times and audio, and gives the result its name."""
+    with _part_beside(output) as part:
+        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag)
+        flag.check()
+        publish(part, output)
+
+
+@contextmanager
+def _part_beside(output: Path) -> Iterator[Path]:
+    """A name beside the output, so that the rename stays on one file system; leaves nothing behind on failure."""
+    made = _missing_folders(output.parent)
+    make_folder(output.parent)
+    part = output.with_name(f'.{output.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
+    try:
+        yield part
+    except BaseException:
+        part.unlink(missing_ok=True)
+        for folder in made:
+            # Only folders that this run made, and only while they are empty.
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """The folders that making ``folder`` will add, deepest first."""
+    first = existing_folder(folder)
+    folder = folder.absolute()
+    missing = []
+    while folder != first:
+        missing.append(folder)
+        folder = folder.parent
+    return missing

@@ -1,0 +1,119 @@
+"""Render: a segment of output frames through the chain of processors into an encoded file.
+
+What a frame becomes is a function of the frame, its linked record and the sources; nothing is kept between frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.face import LinkedFace
+from facefusion.media.frame import Frame, PlaneFrame
+from facefusion.media.probe import VideoInfo
+from facefusion.media.reader import VideoReader
+from facefusion.media.writer import SegmentWriter
+from facefusion.pipeline.plan import CHUNK_FRAMES, Span, VideoPlan
+from facefusion.pipeline.stream import ordered_map, prefetch
+from facefusion.processors.processor import FrameTask, Processor
+from facefusion.stopping import StopFlag
+
+DECODED_AHEAD = 4
+
+
+class LinkedFaces:
+    """The faces of a frame, from linked chunks that are loaded when they are first needed; one is held at a time."""
+
+    def __init__(self, load: Callable[[int], LinkedChunk], chunk_frames: int = CHUNK_FRAMES) -> None:
+        self._load = load
+        self._chunk_frames = chunk_frames
+        self._number = -1
+        self._chunk: LinkedChunk | None = None
+
+    def of(self, frame: int) -> tuple[LinkedFace, ...]:
+        """The selected faces of a source frame in the selector's order; frames should be asked for in order."""
+        number = frame // self._chunk_frames
+        if self._chunk is None or number != self._number:
+            self._chunk, self._number = self._load(number), number
+        return faces_of(self._chunk, frame)
+
+
+def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
+    """The faces of one frame of a linked chunk."""
+    low, high = np.searchsorted(chunk.frame, [frame, frame + 1])
+    has_skin = len(chunk.light) == len(chunk.frame)
+    return tuple(
+        LinkedFace(
+            track=int(chunk.track[k]),
+            landmarks=chunk.landmarks[k],
+            score=float(chunk.score[k]),
+            is_filled=bool(chunk.filled[k]),
+            light=chunk.light[k].astype(np.float32) if has_skin else None,
+            free=chunk.free[k].astype(np.float32) / 255 if has_skin else None,
+            traits=chunk.traits[k] if has_skin else None,
+        )
+        for k in range(int(low), int(high))
+    )
+
+
+def apply_processors(task: FrameTask, processors: Sequence[Processor]) -> Frame:
+    """The frame after every processor of the chain; frames are handed on in memory."""
+    if task.faces:
+        for processor in processors:
+            processor.process((task,))
+    return task.frame
+
+
+def render_frames(
+    target: VideoInfo,
+    numbers: Sequence[int],
+    faces: LinkedFaces,
+    processors: Sequence[Processor],
+    workers: int,
+    flag: StopFlag,
+) -> Iterator[Frame]:
+    """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
+    wanted = set(numbers)
+
+    def tasks() -> Iterator[FrameTask]:
+        frames = prefetch(VideoReader(target).frames(numbers[0], numbers[-1] + 1), DECODED_AHEAD)
+        try:
+            for frame in frames:
+                flag.check()
+                if frame.number in wanted:
+                    yield FrameTask(frame, faces.of(frame.number))
+        finally:
+            frames.close()
+
+    return ordered_map(lambda task: apply_processors(task, processors), tasks(), workers)
+
+
+def render_segment(
+    target: VideoInfo,
+    video: VideoPlan,
+    segment: Span,
+    faces: LinkedFaces,
+    processors: Sequence[Processor],
+    path: Path,
+    workers: int,
+    flag: StopFlag,
+    advance: Callable[[], None],
+) -> None:
+    """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
+
+    Raises MediaError, OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
+    """
+    sources = video.timeline.sources[segment.start : segment.stop].tolist()
+    rendered = render_frames(target, sources, faces, processors, workers, flag)
+    at = segment.start
+    with SegmentWriter(path, video.encoder) as writer:
+        for frame in rendered:
+            assert isinstance(frame, PlaneFrame)
+            while at < segment.stop and int(video.timeline.sources[at]) == frame.number:
+                flag.check()
+                writer.write(frame, int(video.timeline.pts[at]))
+                advance()
+                at += 1

@@ -1,0 +1,68 @@
+"""The end report of a run: what was done, and where no face was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facefusion.faces.chunk import LinkedChunk
+
+# A flickering clip has many gaps; the report names this many and counts the rest.
+LISTED_RANGES = 100
+
+
+@dataclass(slots=True)
+class FaceReport:
+    """Counts faces while linked chunks pass by."""
+
+    frames: int = 0
+    faces: int = 0
+    filled: int = 0
+    without: int = 0
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    more_ranges: int = 0
+    tracks: set[int] = field(default_factory=set)
+
+    def add(self, chunk: LinkedChunk) -> None:
+        """Counts the frames and faces of the next chunk."""
+        self.frames += chunk.count
+        self.faces += len(chunk.frame)
+        self.filled += int(chunk.filled.sum())
+        self.tracks.update(chunk.track.tolist())
+        has_face = np.zeros(chunk.count, np.bool_)
+        has_face[chunk.frame - chunk.first] = True
+        for number in (np.flatnonzero(~has_face) + chunk.first).tolist():
+            self._add_without(number)
+
+    def _add_without(self, number: int) -> None:
+        self.without += 1
+        if self.ranges and self.ranges[-1][1] == number - 1:
+            self.ranges[-1] = (self.ranges[-1][0], number)
+        elif len(self.ranges) < LISTED_RANGES:
+            self.ranges.append((number, number))
+        else:
+            self.more_ranges += 1
+
+    def as_record(self) -> dict[str, Any]:
+        """The counts as plain JSON; ranges are first and last frame."""
+        return {
+            'frames': self.frames,
+            'faces': self.faces,
+            'tracks': len(self.tracks),
+            'faces_filled': self.filled,
+            'frames_without_face': self.without,
+            'ranges_without_face': [list(pair) for pair in self.ranges],
+            'more_ranges_without_face': self.more_ranges,
+        }
+
+    def as_text(self) -> str:
+        """The counts as one line for people."""
+        people = f'{self.faces} faces in {self.frames - self.without} of {self.frames} frames were worked on'
+        if not self.without:
+            return people
+        shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]
+        rest = len(self.ranges) - len(shown) + self.more_ranges
+        more = f' and {rest} more ranges' if rest else ''
+        return f'{people}; no face in {self.without} frames: {", ".join(shown)}{more}'
