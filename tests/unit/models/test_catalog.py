@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from facefusion.errors import ModelError
+from facefusion.models.catalog import HttpsSource, PackageSource, load_catalog
+from facefusion.models.convert.recipes import RECIPES
+
+SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
+EMBEDDED = {
+    'centerface',
+    'blazeface_back',
+    'face_mesh',
+    'selfie_segmentation',
+    'dlib_face_resnet',
+    'open_nsfw',
+    'silero_vad',
+}
+ENTRY = {
+    'id': 'net',
+    'task': 'face_swapper',
+    'file': 'net.onnx',
+    'size': 100,
+    'sha256': 'a' * 64,
+    'licence': {'id': 'MIT', 'commercial': True},
+    'vendor': 'someone',
+    'year': 2020,
+    'sources': [{'kind': 'https', 'urls': ['https://example.org/net.onnx', 'https://example.net/net.onnx']}],
+    'inputs': [
+        {'name': 'x', 'shape': ['n', 3], 'dtype': 'float32', 'layout': 'NCHW', 'colour': 'RGB', 'range': [0, 1]}
+    ],
+    'outputs': [],
+}
+
+
+def write(folder, *entries, name='some.json', version=1):
+    (folder / name).write_text(json.dumps({'version': version, 'models': list(entries)}))
+    return folder
+
+
+def changed(**changes):
+    entry = copy.deepcopy(ENTRY)
+    for key, value in changes.items():
+        place = entry
+        *path, last = key.split('__')
+        for step in path:
+            place = place[int(step) if step.isdigit() else step]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return entry
+
+
+def test_the_shipped_catalogue_holds_the_embedded_set():
+    catalog = load_catalog(SHIPPED)
+    assert {entry.id for entry in catalog} >= EMBEDDED
+    for model_id in EMBEDDED:
+        entry = catalog.entry(model_id)
+        assert entry.licence.commercial and entry.inputs and entry.outputs and not entry.is_example
+        assert all(isinstance(source, PackageSource) for source in entry.sources)
+        assert entry.convert is None or entry.convert.recipe in RECIPES
+    assert catalog.entry('example_portrait').is_example and catalog.entry('example_group').is_example
+
+
+def test_entries_of_one_archive_agree_on_it():
+    archives = {}
+    for entry in load_catalog(SHIPPED):
+        for source in entry.sources:
+            if isinstance(source, PackageSource):
+                facts = (source.requirement, source.archive_sha256, source.archive_size, source.platform)
+                assert archives.setdefault(source.archive, facts) == facts
+
+
+def test_an_entry_is_read_in_full(tmp_path):
+    entry = load_catalog(write(tmp_path, ENTRY)).entry('net')
+    assert entry.sources == (
+        HttpsSource(('https://example.org/net.onnx', 'https://example.net/net.onnx'), 'a' * 64, 100),
+    )
+    assert entry.inputs[0].shape == ('n', 3) and entry.inputs[0].value_range == (0.0, 1.0)
+
+
+def test_iteration_is_sorted_by_task_and_id(tmp_path):
+    other = changed(id='another', file='b.onnx')
+    detector = changed(id='z', file='z.onnx', task='face_detector')
+    catalog = load_catalog(write(tmp_path, ENTRY, other, detector))
+    assert [entry.id for entry in catalog] == ['z', 'another', 'net'] and len(catalog) == 3
+
+
+@pytest.mark.parametrize(
+    'changes,words',
+    [
+        ({'sha256': 'A' * 64}, 'sha256'),
+        ({'file': '../net.onnx'}, 'file'),
+        ({'file': '.hidden'}, 'file'),
+        ({'size': 0}, 'size'),
+        ({'size': True}, 'size'),
+        ({'year': '2020'}, 'year'),
+        ({'vendor': None}, 'vendor is missing'),
+        ({'colour': 'RGB'}, 'unknown field colour'),
+        ({'licence__commercial': 'yes'}, 'commercial'),
+        ({'sources': []}, 'sources is empty'),
+        ({'sources__0__urls': ['http://example.org/net.onnx']}, 'https'),
+        ({'sources__0__kind': 'ftp'}, 'kind'),
+        ({'inputs__0__dtype': 'float'}, 'dtype'),
+        ({'inputs__0__shape': [0]}, 'shape'),
+        ({'inputs__0__range': [1, 0]}, 'range'),
+        ({'convert': {'recipe': 'tflite', 'revision': 1}}, 'no published sha256'),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, changes, words):
+    with pytest.raises(ModelError) as error:
+        load_catalog(write(tmp_path, changed(**changes)))
+    assert error.value.reference == 'catalog-invalid'
+    assert words in error.value.cause and 'some.json' in error.value.cause
+
+
+@pytest.mark.parametrize('member', ['/etc/passwd', '../net.onnx', 'a/../../b', 'a\\b', 'a//b'])
+def test_a_member_stays_inside_its_archive(tmp_path, member):
+    source = {
+        'kind': 'wheel',
+        'package': 'p',
+        'version': '1',
+        'archive': 'p.whl',
+        'archive_sha256': 'b' * 64,
+        'archive_size': 9,
+        'member': member,
+        'member_sha256': 'a' * 64,
+        'member_size': 100,
+    }
+    with pytest.raises(ModelError) as error:
+        load_catalog(write(tmp_path, changed(sources=[source])))
+    assert 'member' in error.value.cause
+
+
+@pytest.mark.parametrize('entry', [changed(file='b.onnx'), changed(id='other')])
+def test_ids_and_files_are_unique_over_all_catalogue_files(tmp_path, entry):
+    write(tmp_path, ENTRY)
+    with pytest.raises(ModelError, match='cannot be used') as error:
+        load_catalog(write(tmp_path, entry, name='twice.json'))
+    assert 'already taken by some.json' in error.value.cause
+
+
+@pytest.mark.parametrize(
+    'text', ['', '[]', '{"version": 2, "models": []}', '{"version": 1}', '{"version": 1, "models": [7]}']
+)
+def test_a_broken_file_is_named(tmp_path, text):
+    (tmp_path / 'broken.json').write_text(text)
+    with pytest.raises(ModelError) as error:
+        load_catalog(tmp_path)
+    assert 'broken.json' in error.value.message and error.value.exit_code == 6
+
+
+def test_an_empty_folder_is_no_catalogue(tmp_path):
+    with pytest.raises(ModelError) as error:
+        load_catalog(tmp_path / 'none')
+    assert error.value.reference == 'catalog-missing'
+
+
+def test_an_unknown_model_suggests_the_nearest():
+    with pytest.raises(ModelError) as error:
+        load_catalog(SHIPPED).entry('centreface')
+    assert error.value.reference == 'model-unknown' and 'centerface' in error.value.hint
