@@ -35,12 +35,17 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def probe_image(path: Path) -> ImageInfo:
-    """Measures a picture by its header. Raises MediaError as ``read_image``, but does not read the pixels."""
+    """Measures a picture. Raises MediaError as ``read_image``; only in PNG files are damaged pixels noticed."""
     status = path.stat()
     with path.open('rb') as file:
         image, name = _open(path, io.BytesIO(file.read()))
     width, height = image.size
-    if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+    try:
+        # A PNG may tell its orientation behind its pixels: they are decoded to find it.
+        turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+    if turned:
         width, height = height, width
     return ImageInfo(
         path=path,
@@ -63,14 +68,13 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
     """
     with _bytes_of(path) as file:
         image, _ = _open(path, file)
-        exif = image.getexif()
-        turned = exif.get(_ORIENTATION, 1)
-        exif.pop(_ORIENTATION, None)
-        icc = cast(bytes, image.info.get('icc_profile') or b'')
         depth = _depth(image)
+        icc = cast(bytes, image.info.get('icc_profile') or b'')
         try:
             image.load()
-            upright = ImageOps.exif_transpose(image) if turned != 1 else image
+            exif = image.getexif()
+            upright = ImageOps.exif_transpose(image)
+            exif.pop(_ORIENTATION, None)
             pixels, alpha, keeps_profile, remark = _to_bgr(upright, icc)
         except _DAMAGE as error:
             raise _damaged(path, error) from None
@@ -106,7 +110,11 @@ def write_image(
         settings['exif'] = frame.exif
     try:
         with path_part.open('wb') as file:
-            image.save(file, format=image_format.upper(), **settings)
+            if image_format == 'bmp' and alpha is not None:
+                # Pillow writes the alpha of a BMP without the header that tells readers of it.
+                file.write(cv2.imencode('.bmp', np.dstack([pixels, alpha]))[1].tobytes())
+            else:
+                image.save(file, format=image_format.upper(), **settings)
     except OSError as error:
         path_part.unlink(missing_ok=True)
         raise write_failure(error, path_part) from None
