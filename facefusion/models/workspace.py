@@ -45,7 +45,7 @@ class Workspace:
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
     """A workspace for ``label`` (no ``@`` in it), removed at the end; raises OSError when it cannot be made.
 
-    A resumable one stays when the body raises, and a later fetch of the same label takes over what a dead one left
+    A resumable one that holds something stays when the body raises, and a later fetch of the same label takes over what a dead one left
     (the rename lets only one have it). What other dead fetches left is removed, resumable work once it has expired.
     """
     parent = weights / FOLDER_NAME
@@ -59,7 +59,7 @@ def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspa
         yield Workspace(mine)
         finished = True
     finally:
-        if finished or not resumable:
+        if finished or not resumable or not any(mine.iterdir()):
             _remove(mine)
             for path in _dead(parent):
                 if path.name.partition('@')[0] == full:
