@@ -45,8 +45,9 @@ class Workspace:
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
     """A workspace for ``label`` (no ``@`` in it), removed at the end; raises OSError when it cannot be made.
 
-    A resumable one that holds something stays when the body raises, and a later fetch of the same label takes over what a dead one left
-    (the rename lets only one have it). What other dead fetches left is removed, resumable work once it has expired.
+    A resumable one that holds something stays when the body raises, and a later fetch of the same label takes over
+    what a dead one left (the rename lets only one have it). What other dead fetches left is removed, resumable work
+    once it has expired.
     """
     parent = weights / FOLDER_NAME
     full = f'{_RESUMABLE if resumable else _ONCE}{label}'
