@@ -1,0 +1,130 @@
+"""CPU and memory of a whole run against a bare PyAV decode and encode loop with the same encoder settings.
+
+    .venv/bin/python benchmarks/pipeline_cost.py [--frames 300 ...] [--rounds 5] [--width 1280] [--height 720]
+
+Makes a clip with one face about 250 pixels high (the example portrait, slowly zoomed and turned), then runs the loop
+and ``headless-run`` in turn, each as a process of its own, and prints JSON: medians of CPU seconds (user and system,
+all children included) and of peak resident memory. The run's figures contain everything: start, models, source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+RATE = 25
+# veryfast with crf 18: quality 65 on the scale of --output-video-quality.
+QUALITY, CRF, PRESET = '65', '18', 'veryfast'
+
+
+def make_clip(path: Path, portrait: np.ndarray, frames: int, width: int, height: int) -> None:
+    """A clip in which the portrait drifts, breathes and turns a little."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        stream.options = {'crf': '16', 'preset': 'veryfast'}
+        for number in range(frames):
+            phase = 2 * math.pi * number / 150
+            scale = 2.35 * width / 1280 * (1 + 0.03 * math.sin(phase))
+            turn = cv2.getRotationMatrix2D((226, 125), 4 * math.sin(phase / 2), scale)
+            turn[:, 2] += [width / 2 - 226 + 40 * math.sin(phase * 0.7), height * 0.45 - 125]
+            picture = cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+            noise = np.random.default_rng(number).normal(0, 2, picture.shape[:2])[..., None]
+            video = av.VideoFrame.from_ndarray(np.clip(picture + noise, 0, 255).astype(np.uint8), format='bgr24')
+            container.mux(stream.encode(video))
+        container.mux(stream.encode(None))
+
+
+def bare_loop(source: str, output: str) -> None:
+    """Decodes and encodes every frame; nothing else."""
+    with av.open(source) as reader, av.open(output, 'w') as writer:
+        given = reader.streams.video[0]
+        given.thread_type = 'AUTO'
+        stream = writer.add_stream('libx264', rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = given.width, given.height, 'yuv420p'
+        stream.options = {'crf': CRF, 'preset': PRESET, 'threads': '2'}
+        for frame in reader.decode(given):
+            frame.pict_type = 0
+            writer.mux(stream.encode(frame))
+        writer.mux(stream.encode(None))
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """CPU seconds and peak megabytes of a process and its children."""
+    code = (
+        'import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);'
+        'u = resource.getrusage(resource.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime, u.ru_maxrss / 1024)'
+    )
+    shown = subprocess.run([sys.executable, '-c', code, *command], check=True, capture_output=True, text=True)
+    seconds, megabytes = shown.stdout.split()[-2:]
+    return float(seconds), float(megabytes)
+
+
+def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) -> dict[str, object]:
+    """Medians of the loop and of the run over ``rounds``, one after the other."""
+    loops, runs = [], []
+    for _ in range(rounds):
+        loops.append(measure([sys.executable, __file__, '--loop', str(clip), str(folder / 'loop.mp4')]))
+        command = [sys.executable, str(ROOT / 'facefusion.py'), 'headless-run', '-s', str(source), '-t', str(clip)]
+        command += ['-o', str(folder / 'run.mp4'), '--output-video-quality', QUALITY, '--progress', 'none']
+        runs.append(measure([*command, '--output-video-preset', PRESET, '--jobs-path', str(folder / 'jobs')]))
+    loop, run = ([statistics.median(column) for column in zip(*rows, strict=True)] for rows in (loops, runs))
+    return {
+        'frames': frames,
+        'loop_cpu_ms_a_frame': round(1000 * loop[0] / frames, 2),
+        'run_cpu_ms_a_frame': round(1000 * run[0] / frames, 2),
+        'ratio': round(run[0] / loop[0], 2),
+        'loop_peak_mb': round(loop[1]),
+        'run_peak_mb': round(run[1]),
+    }
+
+
+def main() -> None:
+    """Prints one JSON object."""
+    if sys.argv[1:2] == ['--loop']:
+        bare_loop(*sys.argv[2:4])
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--frames', type=int, nargs='+', default=[300])
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--width', type=int, default=1280)
+    parser.add_argument('--height', type=int, default=720)
+    arguments = parser.parse_args()
+    from facefusion.events import silent
+    from facefusion.models.catalog import load_catalog
+    from facefusion.models.store import ModelStore
+
+    store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    portrait = cv2.imread(str(store.path('example_portrait')))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        results = []
+        for frames in arguments.frames:
+            clip = folder / f'clip-{frames}.mp4'
+            make_clip(clip, portrait, frames, arguments.width, arguments.height)
+            results.append(compare(folder, store.path('example_group'), clip, frames, arguments.rounds))
+    machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
+    machine['python'] = platform.python_version()
+    size = f'{arguments.width}x{arguments.height}'
+    print(json.dumps({'machine': machine, 'size': size, 'rounds': arguments.rounds, 'results': results}, indent=2))
+
+
+if __name__ == '__main__':
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
