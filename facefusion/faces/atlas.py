@@ -71,9 +71,10 @@ class AtlasMasks:
     """Fixed regions of the atlas as float32 [size,size] in 0..1.
 
     ``rim`` is the distance to the outline as a fraction of the atlas. ``skin`` leaves out eyes, brows, lips and the
-    rim; ``centre`` is a soft ellipse over nose and cheeks; ``protected`` are the parts that differ from skin on every
-    face; ``forehead`` and ``below_forehead`` serve the fringe rule; ``lips`` and ``lips_soft`` the lips' own colour.
-    The bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this layout.
+    rim, ``skin_to_rim`` keeps the rim; ``centre`` is a soft ellipse over nose and cheeks; ``protected`` are the parts
+    that differ from skin on every face; ``forehead`` and ``below_forehead`` serve the fringe rule; ``lips`` and
+    ``lips_soft`` the lips' own colour. The bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this
+    layout.
     """
 
     def __init__(self, topology: MeshTopology, grid: AtlasGrid) -> None:
@@ -82,7 +83,8 @@ class AtlasMasks:
         unit = size / 128
         inside = cv2.copyMakeBorder(grid.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         self.rim = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / size, np.float32)
-        self.skin = self._skin(grid, unit) * smooth_step(self.rim / 0.05)
+        self.skin_to_rim = self._skin(grid, unit)
+        self.skin = self.skin_to_rim * smooth_step(self.rim / 0.05)
         self.centre = blur(self._ellipse((64, 74), (36, 40), unit), 3 * unit)
         self.protected = self._protected(unit)
         v = np.linspace(0, 1, size, dtype=np.float32)[:, None]

@@ -24,7 +24,7 @@ class FaceChunk:
     """What analyse knows of the frames ``first`` .. ``first + count - 1``; one row for each face of each frame.
 
     Rows are sorted by frame, then track. frame, track: int32 [n]; track numbers hold within the chunk. landmarks:
-    float32 [n,468,3]. score: float32 [n]. light: uint8 [n,32,32,4], free: uint8 [n,64,64], traits: float32 [n,3] (see
+    float32 [n,468,3]. score: float32 [n]. light: uint8 [n,32,32,4], free: uint8 [n,64,64], traits: float32 [n,5] (see
     ``skin.SkinSample``); their first axis is 0 when the skin was not measured. cut: bool [count], the frame starts a
     new shot. thumbnails: uint8 [2,18,32], luma of the first and last frame, for the cut between chunks.
     """

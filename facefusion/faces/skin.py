@@ -22,6 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
 OCCLUSION_SIZE = 64
+TRAIT_COUNT = 5
 HARMONICS_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
 LIGHT_SIGMA = 2.0
@@ -37,9 +38,9 @@ class SkinSample:
     """The skin of one face in one frame.
 
     light: uint8 [32,32,4] mean Y, Cb + 128, Cr + 128 of the visible skin in a cell and how much of it there is.
-    free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [3]: the share of the forehead that looks
-    like skin, the standard deviation of luma around the light relative to the mean, the mean chroma ratio by which
-    the lips differ from the light.
+    free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [5]: the share of the forehead that looks
+    like skin; the standard deviation of luma around the light relative to the mean; the mean chroma ratio by which
+    the lips differ from the light; by how much the ratios of Cb and of Cr change with the logarithm of luma.
     """
 
     light: Bytes
@@ -101,20 +102,21 @@ class SkinMeter:
         forehead = float((distance[masks.forehead > 0] < 1.25).mean())
         return Coverage(1 - blur(covered, 1.5), forehead)
 
-    def contrast(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats) -> tuple[float, float]:
-        """Relative luma deviation of the skin, and mean chroma deviation of the lips, both around the light."""
+    def contrast(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats) -> tuple[float, float, float, float]:
+        """The last four traits of a ``SkinSample``, all measured around the light."""
         low = cv2.resize(smooth_light(light), (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_LINEAR)
         solid = weight > 0.3
-        deviation = 0.08
+        deviation, blue, red = 0.08, 0.0, 0.0
         if solid.any():
             residue = (ycc[..., 0] - low[..., 0])[solid]
             deviation = float(residue.std()) / max(float(low[..., 0][solid].mean()), 8.0)
+            blue, red = _chroma_slopes(ycc[solid], low[solid])
         lips = self.masks.lips * seen > 0.5
         if not lips.any():
-            return deviation, 0.05
+            return deviation, 0.05, blue, red
         own = ycc[lips][:, 1:] / (ycc[lips][:, :1] + CHROMA_FLOOR)
         around = low[lips][:, 1:] / (low[lips][:, :1] + CHROMA_FLOOR)
-        return deviation, float(np.abs(own - around).mean())
+        return deviation, float(np.abs(own - around).mean()), blue, red
 
     def _from_outside(self, patches: Bytes) -> Floats:
         """The patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
@@ -197,6 +199,20 @@ def _skin_distance(ycc: Floats, light: Floats, core: npt.NDArray[np.bool_]) -> F
     luma = np.log(np.maximum(ratio, 0.05)) / (2.2 * luma_scale + 0.36)
     colour = (((chroma - middle) / (2.2 * chroma_scale + 0.02)) ** 2).sum(-1)
     return np.asarray(np.sqrt(luma**2 + colour), np.float32)
+
+
+def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
+    """Change of the chroma ratios with log luma: shadows of skin are more saturated, highlights less.
+
+    Least squares through the origin around the light, with a ridge that keeps flat light from inventing a slope;
+    held to -0.35..0.35.
+    """
+    tone = np.log((ycc[:, 0] + CHROMA_FLOOR) / (low[:, 0] + CHROMA_FLOOR))
+    own = ycc[:, 1:] / (ycc[:, :1] + CHROMA_FLOOR)
+    around = low[:, 1:] / (low[:, :1] + CHROMA_FLOOR)
+    slopes = tone @ (own - around) / (tone @ tone + 1e-3 * len(tone))
+    blue, red = np.clip(slopes, -0.35, 0.35).tolist()
+    return blue, red
 
 
 def _resize(image: Floats, size: int) -> Floats:

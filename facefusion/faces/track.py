@@ -17,7 +17,7 @@ import numpy.typing as npt
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.face import Detection, Face, Floats, box_overlap
-from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, SkinMeter, SkinSample
+from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, TRAIT_COUNT, SkinMeter, SkinSample
 from facefusion.media.frame import Frame
 
 INTERVAL = 10
@@ -198,7 +198,7 @@ def _as_chunk(first: int, count: int, rows: list[Observation], cuts: list[bool],
         score=np.array([row.face.score for row in rows], np.float32),
         light=np.array([skin.light for skin in skins], np.uint8).reshape(-1, LIGHT_SIZE, LIGHT_SIZE, 4),
         free=np.array([skin.free for skin in skins], np.uint8).reshape(-1, OCCLUSION_SIZE, OCCLUSION_SIZE),
-        traits=np.array([skin.traits for skin in skins], np.float32).reshape(-1, 3),
+        traits=np.array([skin.traits for skin in skins], np.float32).reshape(-1, TRAIT_COUNT),
         cut=np.array(cuts, np.bool_),
         thumbnails=np.array(thumbnails).astype(np.uint8).reshape(2, THUMBNAIL[1], THUMBNAIL[0]),
     )

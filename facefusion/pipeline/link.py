@@ -16,7 +16,7 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import Floats, box_overlap, landmark_box
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.select import select_faces
-from facefusion.faces.skin import unpack_light
+from facefusion.faces.skin import TRAIT_COUNT, unpack_light
 from facefusion.faces.smooth import (
     FREE_REACH,
     LIGHT_REACH,
@@ -216,5 +216,5 @@ def _as_linked(first: int, count: int, rows: list[Row]) -> LinkedChunk:
         filled=np.array([row.filled for row in rows], np.bool_),
         light=np.array([row.light for row in skins], np.float16).reshape(-1, 32, 32, 4),
         free=np.array([row.free for row in skins], np.uint8).reshape(-1, 64, 64),
-        traits=np.array([row.traits for row in skins], np.float32).reshape(-1, 3),
+        traits=np.array([row.traits for row in skins], np.float32).reshape(-1, TRAIT_COUNT),
     )

@@ -43,11 +43,13 @@ class Relight:
     """How a source texel becomes the target's colour, per atlas texel.
 
     field: float32 [128,128,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
-    chroma: float32 [128,128], how much of the source's own chroma contrast stays.
+    chroma: float32 [128,128,2], how much of the source's own chroma contrast stays, and the logarithm of the target's
+    luma. slopes: how the target's chroma ratios change with the logarithm of luma.
     """
 
     field: Floats
     chroma: Floats
+    slopes: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,8 @@ class MeshWarp:
         source, masks = self._source, self._meter.masks
         both = face.light * _shrink(source.weight, LIGHT_SIZE)[..., None]
         target = smooth_light(both)
-        own = smooth_light(self._source_light * face.light[..., 3:])
+        # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
+        own = smooth_light(self._source_light * (0.15 + 0.85 * face.light[..., 3:]))
         target_tone, source_tone = _saturation(target, both[..., 3]), _saturation(own, both[..., 3])
         colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
         skin_chroma = 0.6 * colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
@@ -122,7 +125,9 @@ class MeshWarp:
         own_ratio = own[..., 1:] / (own[..., :1] + CHROMA_FLOOR)
         added = target_ratio - chroma[..., None] * own_ratio
         field = np.dstack([target[..., 0] - own[..., 0] * gain, added, gain]).astype(np.float32)
-        return Relight(field, chroma)
+        tone = np.log(np.maximum(target[..., 0], 0) + CHROMA_FLOOR)
+        slopes = (float(face.traits[3]), float(face.traits[4]))
+        return Relight(field, np.dstack([chroma, tone]).astype(np.float32), slopes)
 
     def _paint(self, surface: Surface, relight: Relight) -> Floats:
         """The relit source in the window, float32 [h,w,3] BGR."""
@@ -142,10 +147,11 @@ class MeshWarp:
         keep = cv2.remap(relight.chroma, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         ycc = cv2.transform(texture.astype(np.float32), BGR_TO_YCC)
         luma = np.maximum(ycc[..., 0] * field[..., 3] + field[..., 0], 0)
-        factor = keep / (ycc[..., 0] + CHROMA_FLOOR)
+        factor = keep[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
         raised = luma + CHROMA_FLOOR
-        ycc[..., 1] = (ycc[..., 1] * factor + field[..., 1]) * raised
-        ycc[..., 2] = (ycc[..., 2] * factor + field[..., 2]) * raised
+        tone = np.log(raised) - keep[..., 1]
+        for channel, slope in zip((1, 2), relight.slopes, strict=True):
+            ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * raised
         ycc[..., 0] = luma
         return np.asarray(cv2.transform(ycc, YCC_TO_BGR), np.float32)
 
@@ -166,7 +172,7 @@ class MeshWarp:
 
 
 def _light_of(source: SourceTexture) -> Floats:
-    return pool_light(source.ycc, source.weight)
+    return pool_light(source.ycc, source.light_weight)
 
 
 def _fixed_opacity(meter: SkinMeter) -> Floats:

@@ -28,18 +28,21 @@ MIP_LEVELS = 5
 class SourceTexture:
     """What rendering needs of the source.
 
-    mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight:
-    float32 [128,128] usable skin. opacity: float32 [128,128] where the texture may be shown. forehead: 0..1 share of
-    free forehead skin. contrast, lip_contrast: as in ``SkinSample.traits``.
+    mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
+    [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
+    where the texture may be shown. forehead: 0..1 share of free forehead skin. contrast, lip_contrast, slopes: as in
+    ``SkinSample.traits``.
     """
 
     mips: tuple[Bytes, ...]
     ycc: Floats
     weight: Floats
+    light_weight: Floats
     opacity: Floats
     forehead: float
     contrast: float
     lip_contrast: float
+    slopes: tuple[float, float]
 
 
 def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTexture:
@@ -57,16 +60,18 @@ def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTex
     faded = blur(smooth_step(np.asarray(cv2.erode(seen_small, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
     weight = meter.masks.skin * seen_small * coverage.free
     light = pool_light(ycc, weight)
-    contrast, lip_contrast = meter.contrast(ycc, weight, light, np.ones_like(seen_small))
+    contrast, lip_contrast, blue, red = meter.contrast(ycc, weight, light, np.ones_like(seen_small))
     return SourceTexture(
         mips=_mip_chain(texture8),
         ycc=ycc,
         weight=weight,
+        light_weight=meter.masks.skin_to_rim * np.maximum(seen_small, 0.1) * coverage.free,
         # The centre is never faded: without it the target's nostrils shine through.
         opacity=coverage.free * np.maximum(faded, meter.masks.central_disc()),
         forehead=coverage.forehead,
         contrast=contrast,
         lip_contrast=lip_contrast,
+        slopes=(blue, red),
     )
 
 
