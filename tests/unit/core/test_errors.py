@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from facefusion import errors
+from facefusion.errors import FaceFusionError, Interrupted, UsageError
+
+CODES = {
+    'UsageError': 2,
+    'InputError': 1,
+    'MediaError': 1,
+    'NoFaceError': 1,
+    'OutputError': 1,
+    'ContentRefused': 3,
+    'Interrupted': 4,
+    'ResourceError': 5,
+    'ModelError': 6,
+    'ProviderError': 7,
+    'InternalError': 1,
+}
+
+
+def types_of(parent: type) -> dict[str, type]:
+    found = {}
+    for child in parent.__subclasses__():
+        if child.__module__ == 'facefusion.errors':
+            found |= {child.__name__: child, **types_of(child)}
+    return found
+
+
+def test_each_type_has_the_exit_code_of_the_design():
+    assert {name: kind.exit_code for name, kind in types_of(FaceFusionError).items()} == CODES
+
+
+def test_the_tree_drawn_at_the_top_is_the_tree():
+    drawn = dict(re.findall(r'[├└]── (\w+) +(\d)', errors.__doc__))
+    assert {name: int(code) for name, code in drawn.items()} == CODES
+
+
+def test_a_record_holds_everything_a_job_file_needs():
+    error = UsageError('no-such-thing', 'it is not there', cause='it was moved', hint='look elsewhere')
+    assert error.as_record() == {
+        'reference': 'no-such-thing',
+        'message': 'it is not there',
+        'cause': 'it was moved',
+        'hint': 'look elsewhere',
+        'exit_code': 2,
+    }
+    assert str(error) == 'it is not there'
+
+
+@pytest.mark.parametrize('reference', ['', 'Upper', 'two words', 'under_score', '-edge', 'edge-', 'a--b', 'ä'])
+def test_a_reference_is_kebab_case(reference):
+    with pytest.raises(ValueError, match='kebab'):
+        FaceFusionError(reference, 'message')
+
+
+def test_interruption_has_one_reference():
+    assert Interrupted().as_record() | {'message': ''} == {
+        'reference': 'interrupted',
+        'message': '',
+        'cause': '',
+        'hint': '',
+        'exit_code': 4,
+    }

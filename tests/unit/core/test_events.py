@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from facefusion.events import (
+    BarSink,
+    JsonSink,
+    LogSink,
+    Message,
+    RunFailed,
+    RunFinished,
+    StageFinished,
+    StageProgress,
+    silent,
+    tee,
+)
+
+
+@pytest.mark.parametrize(
+    ('level', 'shown'), [('error', 'E'), ('warn', 'EW'), ('info', 'EWI'), ('debug', 'EWID')], ids=lambda value: value
+)
+def test_log_shows_a_level_and_what_is_graver(level, shown):
+    stream = io.StringIO()
+    sink = LogSink(level, stream)
+    for name in ('error', 'warn', 'info', 'debug'):
+        sink(Message(name, 'media', name[0].upper()))
+    sink(StageProgress('x', 1, 2))
+    assert stream.getvalue() == ''.join(f'[FACEFUSION.MEDIA] {text}\n' for text in shown)
+
+
+def test_sinks_write_to_the_streams_of_the_moment(capsys):
+    LogSink('info')(Message('info', 'run', 'for people'))
+    JsonSink()(Message('info', 'run', 'for programs'))
+    out, err = capsys.readouterr()
+    assert 'for people' in err and 'for people' not in out
+    assert json.loads(out)['text'] == 'for programs'
+
+
+def test_json_lines_name_event_and_version():
+    stream = io.StringIO()
+    sink = JsonSink(stream)
+    for event in (
+        Message('warn', 'media', 'ä\nb'),
+        StageFinished('processing', 3, 1.5),
+        RunFinished('out.mp4', {'faces': 2}),
+        RunFailed({'reference': 'x'}),
+    ):
+        sink(event)
+    lines = stream.getvalue().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {'version': 1, 'event': 'message', 'level': 'warn', 'origin': 'media', 'text': 'ä\nb'},
+        {'version': 1, 'event': 'stage_finished', 'stage': 'processing', 'done': 3, 'seconds': 1.5},
+        {'version': 1, 'event': 'run_finished', 'output_path': 'out.mp4', 'report': {'faces': 2}},
+        {'version': 1, 'event': 'run_failed', 'error': {'reference': 'x'}},
+    ]
+    assert stream.getvalue().isascii()
+
+
+def test_json_survives_names_that_are_not_utf8():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding='utf-8')
+    JsonSink(stream)(RunFinished('bad\udce4name.mp4'))
+    stream.seek(0)
+    assert json.loads(stream.read())['output_path'] == 'bad\udce4name.mp4'
+
+
+def test_json_leaves_out_debug_messages():
+    stream = io.StringIO()
+    JsonSink(stream)(Message('debug', 'run', 'noise'))
+    assert stream.getvalue() == ''
+
+
+def test_json_progress_is_thinned_but_keeps_both_ends():
+    stream, now = io.StringIO(), [0.0]
+    sink = JsonSink(stream, clock=lambda: now[0])
+    for done in range(101):
+        sink(StageProgress('processing', done, 100))
+        now[0] += 0.011
+    shown = [json.loads(line)['done'] for line in stream.getvalue().splitlines()]
+    assert shown[0] == 0 and shown[-1] == 100
+    assert 10 <= len(shown) <= 13
+    assert all(b - a >= 10 for a, b in zip(shown[:-2], shown[1:-1], strict=True))
+
+
+def test_json_progress_of_two_stages_does_not_hide_each_other():
+    stream = io.StringIO()
+    sink = JsonSink(stream, clock=lambda: 5.0)
+    sink(StageProgress('a', 3, 10))
+    sink(StageProgress('b', 4, 10))
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_bars_open_once_a_stage_and_end_with_it():
+    stream = io.StringIO()
+    sink = BarSink(stream)
+    sink(StageProgress('analysing', 0, 4))
+    sink(StageProgress('analysing', 4, 4, detail='face.onnx'))
+    sink(StageFinished('analysing', 4, 0.1))
+    assert 'analysing' in stream.getvalue() and '4/4' in stream.getvalue()
+    assert stream.getvalue().endswith('\n')
+    sink(StageFinished('never begun', 0, 0.0))
+    sink(StageProgress('processing', 1, None))
+    sink(RunFailed({}))
+    assert stream.getvalue().endswith('\n')
+
+
+def test_tee_hands_on_in_order_and_silent_drops():
+    seen = []
+    emit = tee([lambda event: seen.append(('a', event)), silent, lambda event: seen.append(('b', event))])
+    event = StageProgress('x', 0, None)
+    emit(event)
+    assert seen == [('a', event), ('b', event)]

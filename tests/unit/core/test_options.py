@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.options import OptionInfo, describe, option, parse_item, parse_value
+
+
+def info(kind, **more) -> OptionInfo:
+    return OptionInfo(key='some_key', kind=kind, help='', section='misc', default=None, **more)
+
+
+@dataclass(frozen=True)
+class Group:
+    plain: int = 3
+    output_path: str | None = option('path', None, 'a file', section='paths', short='-o', aliases=('--output',))
+    levels: tuple[int, ...] = option('int', (1, 2), 'some', section='misc', is_list=True, minimum=0, stored='job')
+
+
+def test_describe_gives_what_was_declared():
+    first, second = describe(Group)
+    assert (first.key, first.flag, first.variable) == ('output_path', '--output-path', 'FACEFUSION_OUTPUT_PATH')
+    assert (first.short, first.aliases, first.stored, first.section) == ('-o', ('--output',), 'step', 'paths')
+    assert (second.default, second.is_list, second.minimum, second.stored) == ((1, 2), True, 0, 'job')
+    assert Group() == Group(3, None, (1, 2))
+
+
+@given(st.text())
+def test_text_and_paths_are_taken_as_they_are(text):
+    assert parse_item(info('text'), text) == text
+    assert parse_item(info('path'), text) == text
+
+
+@given(st.integers())
+def test_whole_numbers_come_back(value):
+    assert parse_item(info('int'), str(value)) == value
+
+
+@given(st.floats(allow_nan=False))
+def test_numbers_come_back(value):
+    assert parse_item(info('float'), repr(value)) == value
+
+
+@pytest.mark.parametrize('text', ['', 'x', '1.5', '1e3', '0x10', '--'])
+def test_a_whole_number_is_one(text):
+    with pytest.raises(ValueError, match='is not a whole number'):
+        parse_item(info('int'), text)
+
+
+@pytest.mark.parametrize('text', ['', 'x', 'nan', '1,5'])
+def test_a_number_is_one(text):
+    with pytest.raises(ValueError, match='is not a number'):
+        parse_item(info('float'), text)
+
+
+@pytest.mark.parametrize('word', ['1', 'yes', 'true', 'on', 'YES', 'True'])
+def test_flags_that_are_set(word):
+    assert parse_item(info('flag'), word) is True
+
+
+@pytest.mark.parametrize('word', ['0', 'no', 'false', 'off', 'Off'])
+def test_flags_that_are_not_set(word):
+    assert parse_item(info('flag'), word) is False
+
+
+@pytest.mark.parametrize('word', ['', '2', 'ja', 'tru'])
+def test_a_flag_takes_nothing_else(word):
+    with pytest.raises(ValueError, match='is not one of: yes, no'):
+        parse_item(info('flag'), word)
+
+
+@given(st.integers(-1000, 1000), st.integers(-50, 50), st.integers(-50, 50))
+def test_ranges_include_their_ends_and_nothing_outside(value, low, high):
+    low, high = min(low, high), max(low, high)
+    ranged = info('int', minimum=low, maximum=high)
+    if low <= value <= high:
+        assert parse_item(ranged, str(value)) == value
+    else:
+        with pytest.raises(ValueError, match=f'from {low:g} to {high:g}'):
+            parse_item(ranged, str(value))
+
+
+def test_half_open_ranges_say_so():
+    with pytest.raises(ValueError, match='from 1 upwards'):
+        parse_item(info('int', minimum=1), '0')
+    with pytest.raises(ValueError, match='up to 9'):
+        parse_item(info('int', maximum=9), '10')
+
+
+def test_every_grid_point_of_a_float_is_taken():
+    stepped = info('float', minimum=0.0, maximum=1.0, step=0.05)
+    for k in range(21):
+        assert parse_item(stepped, f'{k * 0.05:.2f}') == pytest.approx(k * 0.05)
+    with pytest.raises(ValueError, match='in steps of 0.05'):
+        parse_item(stepped, '0.52')
+
+
+def test_the_grid_counts_from_the_minimum():
+    stepped = info('float', minimum=0.25, maximum=8.0, step=0.5)
+    assert parse_item(stepped, '0.75') == 0.75
+    with pytest.raises(ValueError, match='steps'):
+        parse_item(stepped, '1.0')
+
+
+@pytest.mark.parametrize(('kind', 'choices', 'good', 'value'), [('text', ('a', 'b'), 'b', 'b'), ('int', (1, 2), '2', 2)])
+def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, value):
+    chosen = info(kind, choices=choices)
+    assert parse_item(chosen, good) == value
+    with pytest.raises(ValueError, match=f"'3' is not one of: {choices[0]}, {choices[1]}"):
+        parse_item(chosen, '3')
+
+
+def test_lists_split_at_white_space_and_check_each_item():
+    numbers = info('int', is_list=True, minimum=0)
+    assert parse_value(numbers, ' 1  2\t3\n4 ') == (1, 2, 3, 4)
+    assert parse_value(numbers, '') == ()
+    with pytest.raises(ValueError, match='-1'):
+        parse_value(numbers, '1 -1')
+    assert parse_value(info('text'), 'two words') == 'two words'

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+from dataclasses import FrozenInstanceError, dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.errors import UsageError
+from facefusion.options import option
+from facefusion.settings import Settings, check_ini, home_path, read_ini, resolve
+
+
+@dataclass(frozen=True)
+class Colours:
+    tint: str = option('text', 'red', '', section='colours', choices=('red', 'green', 'blue', 'grey'))
+    shade: float = option('float', 0.5, '', section='colours', minimum=0.0, maximum=1.0, step=0.05)
+    bright: bool = option('flag', False, '', section='colours', stored='job')
+
+
+@dataclass(frozen=True)
+class Files:
+    source_paths: tuple[str, ...] = option('path', (), '', section='paths', is_list=True)
+    target_path: str | None = option('path', None, '', section='paths')
+    device_ids: tuple[int, ...] = option('int', (0,), '', section='execution', is_list=True, minimum=0)
+
+
+GROUPS = (Colours, Files)
+
+
+@pytest.fixture
+def ini(tmp_path):
+    def write(text: str | bytes):
+        path = tmp_path / 'facefusion.ini'
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_ini(path, required=True)
+
+    return write
+
+
+LAYERS = {'default': 'red', 'ini': 'green', 'environment': 'blue', 'flag': 'grey'}
+
+
+@given(st.sets(st.sampled_from(['ini', 'environment', 'flag'])))
+def test_the_nearest_layer_wins(tmp_path_factory, given_layers):
+    loaded = None
+    if 'ini' in given_layers:
+        path = tmp_path_factory.mktemp('ini') / 'facefusion.ini'
+        path.write_text(f'[colours]\ntint = {LAYERS["ini"]}\n')
+        loaded = read_ini(path, required=True)
+    environ = {'FACEFUSION_TINT': LAYERS['environment']} if 'environment' in given_layers else {}
+    flags = {'tint': LAYERS['flag']} if 'flag' in given_layers else {}
+    nearest = [name for name in ('default', 'ini', 'environment', 'flag') if name == 'default' or name in given_layers]
+    assert resolve(GROUPS, flags, loaded, environ)[Colours].tint == LAYERS[nearest[-1]]
+
+
+def test_layers_merge_key_by_key(ini):
+    loaded = ini('[colours]\nshade = 0.25\n[execution]\ndevice_ids = 1 2\n')
+    settings = resolve(GROUPS, {'tint': 'blue'}, loaded, {'FACEFUSION_BRIGHT': 'yes'})
+    assert settings[Colours] == Colours('blue', 0.25, True)
+    assert settings[Files] == Files((), None, (1, 2))
+
+
+def test_merged_values_are_frozen():
+    settings = resolve(GROUPS, {}, None, {})
+    with pytest.raises(FrozenInstanceError):
+        settings[Colours].tint = 'blue'
+
+
+def test_flags_that_are_false_or_empty_still_count(ini):
+    loaded = ini('[colours]\nbright = yes\n[paths]\nsource_paths = a b\n')
+    settings = resolve(GROUPS, {'bright': False, 'source_paths': ()}, loaded, {})
+    assert settings[Colours].bright is False and settings[Files].source_paths == ()
+
+
+def test_blank_values_are_absent(ini):
+    loaded = ini('[colours]\ntint =\nshade = \t\n')
+    assert resolve(GROUPS, {}, loaded, {'FACEFUSION_TINT': ''})[Colours] == Colours()
+    assert ini('[nothing]\nof_this =\n').values == {}
+
+
+def test_blank_unknown_keys_are_let_pass(ini):
+    check_ini(ini('[somewhere]\nolder_key =\n'), GROUPS)
+
+
+def test_a_byte_order_mark_is_skipped(ini):
+    assert ini(b'\xef\xbb\xbf[colours]\r\ntint = blue\r\n').values == {('colours', 'tint'): 'blue'}
+
+
+def test_percent_signs_and_hashes_are_plain_text(ini):
+    loaded = ini('[paths]\ntarget_path = 100%/%(here)s/a#b.mp4\n')
+    assert resolve(GROUPS, {}, loaded, {})[Files].target_path == '100%/%(here)s/a#b.mp4'
+
+
+def test_lists_in_the_ini_split_at_white_space_and_in_variables_at_the_path_separator(ini):
+    loaded = ini('[paths]\nsource_paths = a.png\n  b.png c.png\n')
+    assert resolve(GROUPS, {}, loaded, {})[Files].source_paths == ('a.png', 'b.png', 'c.png')
+    environ = {'FACEFUSION_SOURCE_PATHS': f'my face.png{os.pathsep}b.png', 'FACEFUSION_DEVICE_IDS': '3 4'}
+    settings = resolve(GROUPS, {}, None, environ)
+    assert settings[Files] == Files(('my face.png', 'b.png'), None, (3, 4))
+
+
+def test_an_ini_file_that_is_not_there(tmp_path):
+    assert read_ini(tmp_path / 'none.ini', required=False) is None
+    with pytest.raises(UsageError, match='none.ini') as caught:
+        read_ini(tmp_path / 'none.ini', required=True)
+    assert caught.value.reference == 'config-missing'
+
+
+@pytest.mark.parametrize('damage', [b'tint = blue\n', b'[colours\ntint = blue', b'[a]\nx=1\nx=2\n', b'[a]\nword\n'])
+def test_an_ini_file_that_is_none_is_named_with_its_line(ini, damage):
+    with pytest.raises(UsageError, match='facefusion.ini') as caught:
+        ini(damage)
+    assert caught.value.reference == 'config-invalid'
+    assert 'line' in caught.value.cause
+
+
+@pytest.mark.parametrize('damage', [b'[a]\nx = \xff\xfe\n', None])
+def test_an_ini_file_that_cannot_be_read(tmp_path, damage):
+    path = tmp_path / 'facefusion.ini'
+    path.mkdir() if damage is None else path.write_bytes(damage)
+    with pytest.raises(UsageError) as caught:
+        read_ini(path, required=False)
+    assert caught.value.reference == 'config-unreadable' and caught.value.cause
+
+
+def test_an_unknown_key_is_named_with_file_line_and_the_nearest_one(ini):
+    loaded = ini('# first\n[colours]\ntint = red\n\n  \nshde = 0.5\n')
+    with pytest.raises(UsageError) as caught:
+        check_ini(loaded, GROUPS)
+    assert caught.value.message.startswith(f'{loaded.path}, line 6: [colours] shde')
+    assert (caught.value.reference, caught.value.hint) == ('config-key', 'did you mean shade?')
+
+
+def test_a_known_key_in_the_wrong_section_is_unknown(ini):
+    with pytest.raises(UsageError, match='line 2: .paths. tint'):
+        check_ini(ini('[paths]\ntint = red\n'), GROUPS)
+
+
+@pytest.mark.parametrize(
+    ('text', 'cause'),
+    [
+        ('[colours]\ntint = pink', 'red, green, blue'),
+        ('[colours]\nshade=0.52', 'steps of 0.05'),
+        ('[colours]\nBRIGHT: maybe', 'yes, no'),
+        ('[execution]\ndevice_ids = 0 x', "'x' is not a whole number"),
+    ],
+)
+def test_a_bad_ini_value_is_named_with_file_line_key_and_cause(ini, text, cause):
+    loaded = ini(text)
+    for use in (lambda: check_ini(loaded, GROUPS), lambda: resolve(GROUPS, {}, loaded, {})):
+        with pytest.raises(UsageError) as caught:
+            use()
+        assert caught.value.reference == 'config-value'
+        assert f'{loaded.path}, line 2: [' in caught.value.message
+        assert cause in caught.value.cause
+
+
+def test_a_bad_variable_is_named(ini):
+    with pytest.raises(UsageError, match='FACEFUSION_SHADE') as caught:
+        resolve(GROUPS, {}, None, {'FACEFUSION_SHADE': '2'})
+    assert caught.value.reference == 'environment-value' and 'from 0 to 1' in caught.value.cause
+
+
+def test_a_replaced_group_leaves_the_first_settings_alone():
+    first = resolve(GROUPS, {}, None, {})
+    second = first.replace(Colours('blue'))
+    assert (first[Colours].tint, second[Colours].tint) == ('red', 'blue')
+    assert second[Files] is first[Files]
+    assert Colours in first and str not in first
+    with pytest.raises(KeyError):
+        first[str]
+
+
+def test_a_record_holds_what_a_step_keeps_and_what_the_process_keeps():
+    settings = Settings([Colours(), Files(('a',), None, (0, 1))])
+    assert settings.as_record() == {
+        'tint': 'red',
+        'shade': 0.5,
+        'source_paths': ['a'],
+        'target_path': None,
+        'device_ids': [0, 1],
+    }
+    assert settings.as_record('job') == {'bright': False}
+
+
+def test_home_is_the_checkout_unless_it_is_named(tmp_path):
+    assert (home_path({}) / 'facefusion' / 'settings.py').is_file()
+    assert home_path({'FACEFUSION_HOME': ''}) == home_path({})
+    assert home_path({'FACEFUSION_HOME': str(tmp_path)}) == tmp_path

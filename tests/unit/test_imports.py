@@ -1,0 +1,212 @@
+"""The shape of the package: imports point one way, light commands stay light, no module keeps state."""
+
+from __future__ import annotations
+
+import ast
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / 'facefusion'
+MODULES = sorted(PACKAGE.rglob('*.py'))
+# design.md section 3, from below: a part may import itself and what stands in a lower row, nothing else.
+ROWS = (
+    ('version', 'errors'),
+    ('events', 'options', 'stopping'),
+    ('settings',),
+    ('models',),
+    ('media', 'inference'),
+    ('faces',),
+    ('processors', 'safety', 'provenance'),
+    ('pipeline',),
+    ('engines',),
+    ('jobs',),
+    ('cli', 'gui', 'benchmark'),
+)
+RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
+HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm')
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding='utf-8'))
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split('.'))
+    return place.with_suffix('.py').is_file() or (place / '__init__.py').is_file()
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Modules of the package that a file names in imports, wherever they stand: lazy and type-checking ones count."""
+    for node in ast.walk(tree_of(path)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path} has a relative import'
+            module = node.module or ''
+            names = [f'{module}.{alias.name}' if is_module(f'{module}.{alias.name}') else module for alias in node.names]
+        yield from (name for name in names if name.split('.')[0] == 'facefusion')
+
+
+def part_of(module: str) -> str:
+    return module.split('.')[1]
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_imports_point_one_way(path):
+    name = name_of(path)
+    if name == 'facefusion':
+        return
+    own = part_of(name)
+    assert own in RANK, f'{own} has no place in the order of design.md section 3'
+    for module in imports_of(path):
+        part = part_of(module)
+        assert part == own or RANK[part] < RANK[own], f'{name} imports {module}'
+
+
+@pytest.mark.parametrize('path', [path for path in MODULES if path.name == 'options.py'], ids=name_of)
+def test_options_files_import_only_the_declarations(path):
+    assert set(imports_of(path)) <= {'facefusion.options'}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            roots = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or '']
+            for root in roots:
+                assert root.split('.')[0] in sys.stdlib_module_names | {'facefusion'}
+
+
+@pytest.mark.parametrize('path', [path for path in MODULES if path.name == '__init__.py'], ids=name_of)
+def test_package_files_are_empty(path):
+    assert path.read_bytes() == b''
+
+
+def test_every_folder_with_modules_is_a_package():
+    assert all((path.parent / '__init__.py').is_file() for path in MODULES)
+
+
+def test_a_processor_imports_no_other_processor():
+    home = PACKAGE / 'processors'
+    for path in home.rglob('*.py'):
+        own = path.relative_to(home).parts[0]
+        if own.endswith('.py'):
+            continue
+        for module in imports_of(path):
+            parts = module.split('.')
+            is_shared = parts[1] != 'processors' or is_module(module) and (home / f'{parts[2]}.py').is_file()
+            assert is_shared or parts[2] == own, f'{path} imports {module}'
+
+
+def test_only_the_cli_and_the_page_print_or_end_the_process():
+    for path in MODULES:
+        part = part_of(name_of(path)) if path.parent != PACKAGE else ''
+        if part in ('cli', 'gui', 'benchmark'):
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) not in {('sys', 'exit'), ('os', '_exit')}, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != 'exit', path
+                assert node.func.id != 'print' or path.name == 'events.py', path
+
+
+def test_no_module_keeps_state():
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            assert not isinstance(node, ast.Global), f'{path}:{node.lineno} has a global statement'
+            if isinstance(node, ast.Name | ast.Attribute):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                assert name not in ('lru_cache', 'cache', 'cached_property') or not _is_decorator(path, node), (
+                    f'{path}:{node.lineno} keeps results between runs'
+                )
+
+
+def _is_decorator(path: Path, node: ast.AST) -> bool:
+    found = [
+        entry
+        for definition in ast.walk(tree_of(path))
+        if isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for decorator in definition.decorator_list
+        for entry in ast.walk(decorator)
+    ]
+    return node in found
+
+
+def test_no_function_changes_a_container_of_its_module():
+    """Lists, dicts and sets at module level are tables: nothing in the same module writes to them."""
+    changing = {'append', 'add', 'update', 'extend', 'insert', 'pop', 'popitem', 'remove', 'discard', 'clear', 'setdefault'}
+    for path in MODULES:
+        tree = tree_of(path)
+        tables = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            and isinstance(node.value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                receiver = node.func.value
+                is_change = isinstance(receiver, ast.Name) and receiver.id in tables and node.func.attr in changing
+                assert not is_change, f'{path}:{node.lineno}'
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+                assert not (isinstance(node.value, ast.Name) and node.value.id in tables), f'{path}:{node.lineno}'
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Top-level modules that a command line loads, in a process of its own."""
+    code = (
+        'import sys, json, contextlib, io\n'
+        'from facefusion.cli.main import main\n'
+        'with contextlib.redirect_stdout(io.StringIO()):\n'
+        '    try:\n'
+        f'        code = main({list(arguments)!r}, {{}})\n'
+        '    except SystemExit as end:\n'
+        '        code = end.code\n'
+        'assert not code, code\n'
+        'print(json.dumps([name.split(".")[0] for name in sys.modules]))\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize('arguments', [('--version',), ('--help',), ('headless-run', '--help')], ids=' '.join)
+def test_light_commands_load_nothing_heavy(arguments):
+    assert loaded_by(*arguments).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize('flag', ['--version', '--help'])
+def test_light_commands_take_little_time(flag):
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, 'facefusion.py', flag], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.12
+
+
+def test_the_settings_of_every_command_load_nothing_heavy():
+    code = (
+        'import sys\n'
+        'from importlib import import_module\n'
+        'from facefusion.cli.commands import COMMANDS, OPTION_MODULES\n'
+        'names = {*OPTION_MODULES, *(command.module for command in COMMANDS.values())}\n'
+        '[import_module(name) for name in sorted(names)]\n'
+        f'print(sorted(set(sys.modules) & set({HEAVY!r})))\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ('[]', '')
