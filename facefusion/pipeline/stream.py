@@ -36,8 +36,10 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
                 continue
         return False
 
+    # Not in the thread: were it to raise there, nothing would ever be put.
+    iterator = iter(items)
+
     def produce() -> None:
-        iterator = iter(items)
         try:
             for item in iterator:
                 if not put((True, item)):
