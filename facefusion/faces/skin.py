@@ -104,7 +104,8 @@ class SkinMeter:
 
     def contrast(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats) -> tuple[float, float, float, float]:
         """The last four traits of a ``SkinSample``, all measured around the light."""
-        low = cv2.resize(smooth_light(light), (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_LINEAR)
+        size = (ATLAS_SIZE, ATLAS_SIZE)
+        low = np.asarray(cv2.resize(smooth_light(light), size, interpolation=cv2.INTER_LINEAR), np.float32)
         solid = weight > 0.3
         deviation, blue, red = 0.08, 0.0, 0.0
         if solid.any():

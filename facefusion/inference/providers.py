@@ -42,6 +42,9 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
     """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one."""
     import onnxruntime
 
+    # A provider that is not even listed would only give a warning; one that is listed may still not work.
+    if RUNTIME_NAMES[names[0]] not in onnxruntime.get_available_providers():
+        raise _provider_error(names[0], 'the installed onnxruntime was built without it')
     if names[0] != 'cpu' and hasattr(onnxruntime, 'preload_dlls'):
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
@@ -86,8 +89,9 @@ def _provider_error(name: str, cause: str) -> ProviderError:
         'provider-unavailable',
         f'the execution provider {name} does not work on this machine',
         cause=cause,
-        hint='run `facefusion doctor`, or use --execution-providers cpu'
-        + ('' if name == 'cpu' else '; `python install.py --device cuda` installs what it needs'),
+        hint='run `python install.py` again'
+        if name == 'cpu'
+        else 'use --execution-providers cpu; `python install.py --device cuda` installs what CUDA needs',
     )
 
 

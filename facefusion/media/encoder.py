@@ -173,6 +173,10 @@ def apply_settings(context: Any, settings: EncoderSettings) -> None:
     context.framerate = settings.rate
     context.sample_aspect_ratio = settings.aspect
     context.options = dict(settings.options)
+    if settings.codec == 'libx265':
+        # x265 writes to stderr by itself, past FFmpeg's log level.
+        own = context.options.get('x265-params', '')
+        context.options |= {'x265-params': f'{own}:log-level=none'.lstrip(':')}
     if settings.bit_rate:
         context.bit_rate = settings.bit_rate
     tag_colors(context, settings)

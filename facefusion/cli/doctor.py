@@ -1,0 +1,189 @@
+"""``doctor``: checks what a run needs of this machine, and says what to mend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.errors import FaceFusionError, InternalError
+from facefusion.events import silent
+from facefusion.inference.options import ExecutionOptions
+from facefusion.models.options import ModelOptions
+from facefusion.pipeline.options import WorkOptions
+from facefusion.version import VERSION
+
+GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, ConsoleOptions)
+
+RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
+LIBRARIES = ('av', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
+LEAST_FREE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: ``state`` 'ok', 'warn' (works, with a limit) or 'fail'; ``advice`` is empty when all is well."""
+
+    check: str
+    state: Literal['ok', 'warn', 'fail']
+    fact: str
+    advice: str = ''
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the output format."""
+    parser.add_argument('--format', dest='doctor_format', choices=('text', 'json'), default='text')
+
+
+def run(invocation: Invocation) -> int:
+    """Prints every finding; 0 when nothing failed, 1 otherwise."""
+    findings = list(_findings(invocation))
+    if invocation.arguments.doctor_format == 'json':
+        print(json.dumps({'version': 1, 'findings': [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        width = max(len(finding.check) for finding in findings)
+        for finding in findings:
+            print(f'{finding.state:<4}  {finding.check:<{width}}  {finding.fact}')
+            if finding.advice:
+                print(f'{"":<4}  {"":<{width}}  -> {finding.advice}')
+    return 1 if any(finding.state == 'fail' for finding in findings) else 0
+
+
+def _findings(invocation: Invocation) -> Iterator[Finding]:
+    yield Finding('facefusion', 'ok', f'{VERSION} in {invocation.home}')
+    yield _check_python()
+    yield from _check_libraries()
+    yield _check_runtime()
+    for name in _wanted_providers(invocation):
+        yield _attempt(f'provider {name}', partial(_check_provider, name, invocation))
+    yield _attempt('video encoders', _check_encoders)
+    yield from _check_models(invocation)
+    yield from _check_folders(invocation)
+
+
+def _attempt(check: str, function: Callable[[], Finding]) -> Finding:
+    try:
+        return function()
+    except FaceFusionError as error:
+        cause = f': {error.cause}' if error.cause else ''
+        return Finding(check, 'fail', f'{error.message}{cause}', error.hint)
+    except ImportError as error:
+        return Finding(check, 'fail', str(error), 'run `python install.py`')
+
+
+def _check_python() -> Finding:
+    shown = f'{platform.python_version()} on {platform.platform()}'
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding('python', 'fail', shown, 'use Python 3.11, 3.12 or 3.13')
+    return Finding('python', 'ok', shown)
+
+
+def _check_libraries() -> Iterator[Finding]:
+    missing, found = [], []
+    for name in LIBRARIES:
+        try:
+            found.append(f'{name} {metadata.version(name)}')
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        yield Finding('libraries', 'fail', f'missing: {", ".join(missing)}', 'run `python install.py`')
+    yield Finding('libraries', 'ok', ', '.join(found))
+    if any(_is_installed(name) for name in ('opencv-python', 'opencv-contrib-python')):
+        advice = 'uninstall all opencv packages and run `python install.py`'
+        yield Finding('opencv', 'warn', 'more than one OpenCV package is installed; they overwrite each other', advice)
+
+
+def _check_runtime() -> Finding:
+    installed = [f'{name} {metadata.version(name)}' for name in RUNTIMES if _is_installed(name)]
+    if len(installed) == 1:
+        return Finding('onnxruntime', 'ok', installed[0])
+    fact = f'{len(installed)} builds are installed' + (f': {", ".join(installed)}' if installed else '')
+    return Finding('onnxruntime', 'fail', fact, 'run `python install.py`, which installs exactly one')
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _wanted_providers(invocation: Invocation) -> tuple[str, ...]:
+    named = invocation.settings[ExecutionOptions].execution_providers
+    wanted = [name for name in named if name != 'auto']
+    if 'auto' in named:
+        wanted += [name for name in ('cuda', 'cpu') if name == 'cpu' or _is_installed('onnxruntime-gpu')]
+    return tuple(dict.fromkeys(wanted))
+
+
+def _check_provider(name: str, invocation: Invocation) -> Finding:
+    from facefusion.inference.providers import probe_provider
+
+    probe_provider(name, invocation.settings[ExecutionOptions].execution_device_ids[0])
+    return Finding(f'provider {name}', 'ok', 'a one-node model ran on it')
+
+
+def _check_encoders() -> Finding:
+    from facefusion.media.encoder import usable_encoders
+
+    usable = usable_encoders()
+    if 'libx264' not in usable:
+        raise InternalError('encoder-missing', 'libx264 does not open', hint='reinstall the package av')
+    return Finding('video encoders', 'ok', ', '.join(usable))
+
+
+def _check_models(invocation: Invocation) -> Iterator[Finding]:
+    store = invocation.model_store(silent)
+    states: dict[str, list[str]] = {}
+    for entry in store.catalog:
+        if not entry.is_example:
+            states.setdefault(store.state(entry.id), []).append(entry.id)
+    yield Finding('models', 'ok', f'{len(states.get("present", []))} present in {store.weights}')
+    if 'missing' in states:
+        offline = invocation.settings[ModelOptions].offline
+        advice = 'run `facefusion force-download` before going offline' if offline else ''
+        fact = f'fetched when needed: {", ".join(states["missing"])}'
+        yield Finding('models', 'warn' if offline else 'ok', fact, advice)
+    if 'damaged' in states:
+        advice = 'run `facefusion models fetch`'
+        yield Finding('models', 'fail', f'damaged: {", ".join(states["damaged"])}', advice)
+
+
+def _check_folders(invocation: Invocation) -> Iterator[Finding]:
+    from facefusion.pipeline.output import existing_folder
+    from facefusion.pipeline.resources import available_memory
+
+    work = invocation.settings[WorkOptions]
+    folders = {
+        'jobs folder': Path(work.jobs_path) if work.jobs_path else invocation.home / 'jobs',
+        'temp folder': Path(work.temp_path) if work.temp_path else None,
+    }
+    for check, folder in folders.items():
+        if folder is None:
+            continue
+        there = existing_folder(folder)
+        free = shutil.disk_usage(there).free
+        fact = f'{folder}, {free / 1e9:.1f} GB free'
+        if not os.access(there, os.W_OK):
+            yield Finding(
+                check, 'fail', f'{folder} is not writable', f'change its permissions, or use --{check[:4]}-path'
+            )
+        elif free < LEAST_FREE_BYTES:
+            yield Finding(check, 'warn', fact, 'long videos need more: free space, or use --temp-path')
+        else:
+            yield Finding(check, 'ok', fact)
+    memory = available_memory()
+    if memory is not None:
+        yield Finding('memory', 'ok', f'{memory / 1e9:.1f} GB available, {os.cpu_count()} CPU cores')
