@@ -20,6 +20,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
+from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.output import check_space, make_folder
 from facefusion.pipeline.plan import Plan, make_plan
@@ -64,6 +65,8 @@ def plan_step(settings: Settings, emit: Emit) -> Plan:
     """The plan of a step; says what the encoders decided. Raises what ``make_plan`` raises."""
     settings = freeze_models(settings, emit)
     plan = make_plan(settings, settings[ExecutionOptions].execution_thread_count)
+    if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
+        emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
     if plan.video is not None:
         for remark in (*plan.video.encoder.remarks, *plan.video.audio.remarks):
             emit(Message('info', 'plan', remark))

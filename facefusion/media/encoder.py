@@ -280,7 +280,7 @@ def _codec_options(codec: str, quality: int, preset: str) -> dict[str, str]:
     if codec in ('libx264', 'libx264rgb'):
         return {'crf': level, 'preset': preset, 'threads': str(_THREADS)}
     if codec == 'libx265':
-        fixed = f'log-level=none:pools={_THREADS}:frame-threads=1'
+        fixed = f'pools={_THREADS}:frame-threads=1'
         return {'crf': level, 'preset': preset, 'x265-params': fixed}
     if codec == 'libvpx-vp9':
         best = str(round(63 * (100 - quality) / 100))

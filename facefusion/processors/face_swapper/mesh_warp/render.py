@@ -36,6 +36,8 @@ OPACITY_SIZE = 512
 # The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
 RASTER_SIZE = 256
 SMALLEST_FACE = 8
+# How many of the target's own luma deviations a highlight of the source may rise above the target's light.
+HEADROOM = 2.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,13 +45,15 @@ class Relight:
     """How a source texel becomes the target's colour, per atlas texel.
 
     field: float32 [128,128,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
-    chroma: float32 [128,128,2], how much of the source's own chroma contrast stays, and the logarithm of the target's
-    luma. slopes: how the target's chroma ratios change with the logarithm of luma.
+    chroma: float32 [128,128,2], how much of the source's own chroma contrast stays, and the target's luma.
+    slopes: how the target's chroma ratios change with the logarithm of luma. headroom: how far luma may rise above
+    the target's, as a fraction of it.
     """
 
     field: Floats
     chroma: Floats
     slopes: tuple[float, float]
+    headroom: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,9 +129,9 @@ class MeshWarp:
         own_ratio = own[..., 1:] / (own[..., :1] + CHROMA_FLOOR)
         added = target_ratio - chroma[..., None] * own_ratio
         field = np.dstack([target[..., 0] - own[..., 0] * gain, added, gain]).astype(np.float32)
-        tone = np.log(np.maximum(target[..., 0], 0) + CHROMA_FLOOR)
         slopes = (float(face.traits[3]), float(face.traits[4]))
-        return Relight(field, np.dstack([chroma, tone]).astype(np.float32), slopes)
+        headroom = HEADROOM * max(float(face.traits[1]), 0.04)
+        return Relight(field, np.dstack([chroma, target[..., 0]]).astype(np.float32), slopes, headroom)
 
     def _paint(self, surface: Surface, relight: Relight) -> Floats:
         """The relit source in the window, float32 [h,w,3] BGR."""
@@ -146,10 +150,10 @@ class MeshWarp:
         field = cv2.remap(relight.field, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         keep = cv2.remap(relight.chroma, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         ycc = cv2.transform(texture.astype(np.float32), BGR_TO_YCC)
-        luma = np.maximum(ycc[..., 0] * field[..., 3] + field[..., 0], 0)
+        luma = _hold_highlights(ycc[..., 0] * field[..., 3] + field[..., 0], keep[..., 1], relight.headroom)
         factor = keep[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
         raised = luma + CHROMA_FLOOR
-        tone = np.log(raised) - keep[..., 1]
+        tone = np.log(raised / (np.maximum(keep[..., 1], 0) + CHROMA_FLOOR))
         for channel, slope in zip((1, 2), relight.slopes, strict=True):
             ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * raised
         ycc[..., 0] = luma
@@ -169,6 +173,13 @@ class MeshWarp:
         map_u, map_v = _scaled(surface, ATLAS_SIZE)
         moving = cv2.remap(free, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(np.clip(fixed * moving * surface.outline, 0, 1), np.float32)
+
+
+def _hold_highlights(luma: Floats, light: Floats, headroom: float) -> Floats:
+    """Luma that rises above the target's light only as far as its own highlights do, by a soft knee; never below 0."""
+    room = np.maximum(light * np.float32(headroom), 8)
+    above = np.maximum(luma - light, 0)
+    return np.maximum(np.minimum(luma, light) + room * above / (room + above), 0)
 
 
 def _light_of(source: SourceTexture) -> Floats:
