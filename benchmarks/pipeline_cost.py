@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 RATE = 25
 # veryfast with crf 18: quality 65 on the scale of --output-video-quality.

@@ -7,12 +7,10 @@ A blank value means the built-in default. A test holds the file to the declared 
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 from facefusion.cli.commands import OPTION_MODULES
 from facefusion.options import describe

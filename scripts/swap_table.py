@@ -9,14 +9,12 @@ the result lie from the target's (in % of the eye distance). The sheet shows sou
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 from facefusion.events import silent
 from facefusion.faces.analyser import FaceAnalyser
@@ -96,7 +94,7 @@ def main() -> None:
     for source, name in enumerate(names):
         row = [heads[source]]
         for target, other in enumerate(names):
-            path, face = gallery.faces[target]
+            face = gallery.faces[target][1]
             if target == source:
                 row.append(np.zeros_like(heads[0]))
                 continue

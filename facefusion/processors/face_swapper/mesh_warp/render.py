@@ -179,7 +179,7 @@ def _hold_highlights(luma: Floats, light: Floats, headroom: float) -> Floats:
     """Luma that rises above the target's light only as far as its own highlights do, by a soft knee; never below 0."""
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
-    return np.maximum(np.minimum(luma, light) + room * above / (room + above), 0)
+    return np.asarray(np.maximum(np.minimum(luma, light) + room * above / (room + above), 0), np.float32)
 
 
 def _light_of(source: SourceTexture) -> Floats:
