@@ -10,10 +10,10 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-
 from facefusion.cli.commands import OPTION_MODULES
 from facefusion.options import describe
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def ini_text() -> str:

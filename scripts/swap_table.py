@@ -14,8 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-
 from facefusion.events import silent
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.embed import MODEL_ID, FaceEmbedder
@@ -29,6 +27,8 @@ from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
+
+ROOT = Path(__file__).resolve().parent.parent
 
 EXPRESSION = [*EYE_IMAGE_LEFT, *EYE_IMAGE_RIGHT, *INNER_LIPS, *OUTER_LIPS]
 TILE = 220
