@@ -133,7 +133,7 @@ def test_the_exception_of_the_items_ends_ordered_map_in_order(ahead):
         for result in ordered_map(lambda number: number, source, 2, ahead):
             seen.append(result)
     # What was computed ahead may be dropped with the rest, nothing comes out of turn.
-    assert seen == list(range(10 - ahead))
+    assert seen == list(range(len(seen))) and len(seen) >= 10 - ahead
     assert source.closed
 
 
@@ -222,8 +222,7 @@ def test_stages_in_a_row_end_together():
 
     def tasks():
         try:
-            for item in first:
-                yield item
+            yield from first
         finally:
             first.close()
 

@@ -1,0 +1,102 @@
+"""Made-up faces that move, and the chunks in which analyse would hand them on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from facefusion.faces.chunk import FaceChunk
+from facefusion.faces.skin import TRAIT_COUNT
+from facefusion.faces.topology import load_topology
+
+MEAN_SHAPE = load_topology().mean_shape
+
+
+def face_at(x: float, y: float, size: float) -> np.ndarray:
+    """The mean shape with its centre at x, y and ``size`` pixels between the eyes, float32 [468,3]."""
+    centred = MEAN_SHAPE - MEAN_SHAPE.mean(0)
+    return (centred * size + [x, y, 0]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A face that jitters around a place; every frame's arrays follow from its number alone."""
+
+    x: float
+    y: float
+    size: float
+    score: float = 0.9
+
+    def landmarks(self, frame: int) -> np.ndarray:
+        random = np.random.default_rng([int(self.x), frame])
+        drift = 3 * np.sin(frame / 9)
+        return face_at(self.x + drift, self.y, self.size) + random.normal(0, 0.4, (468, 3)).astype(np.float32)
+
+    def light(self, frame: int) -> np.ndarray:
+        return np.random.default_rng([1, int(self.x), frame]).integers(0, 256, (32, 32, 4), np.uint8)
+
+    def free(self, frame: int) -> np.ndarray:
+        return np.random.default_rng([2, int(self.x), frame]).integers(0, 256, (64, 64), np.uint8)
+
+    def traits(self, frame: int) -> np.ndarray:
+        return np.random.default_rng([3, int(self.x), frame]).random(TRAIT_COUNT, np.float32)
+
+
+def make_chunk(
+    first: int,
+    count: int,
+    seen: Iterable[tuple[int, int, Person]],
+    *,
+    cuts: Iterable[int] = (),
+    skin: bool = True,
+    thumbnails: tuple[int, int] = (100, 100),
+) -> FaceChunk:
+    """A chunk of the rows ``(frame, local track, person)``; ``thumbnails`` are the luma of first and last frame."""
+    rows = sorted(seen, key=lambda row: row[:2])
+    measured = rows if skin else []
+    cut = np.zeros(count, np.bool_)
+    cut[[frame - first for frame in cuts]] = True
+    return FaceChunk(
+        first=first,
+        count=count,
+        frame=np.array([frame for frame, _, _ in rows], np.int32),
+        track=np.array([track for _, track, _ in rows], np.int32),
+        landmarks=np.array([who.landmarks(frame) for frame, _, who in rows], np.float32).reshape(-1, 468, 3),
+        score=np.array([who.score for _, _, who in rows], np.float32),
+        light=np.array([who.light(frame) for frame, _, who in measured], np.uint8).reshape(-1, 32, 32, 4),
+        free=np.array([who.free(frame) for frame, _, who in measured], np.uint8).reshape(-1, 64, 64),
+        traits=np.array([who.traits(frame) for frame, _, who in measured], np.float32).reshape(-1, TRAIT_COUNT),
+        cut=cut,
+        thumbnails=np.stack([np.full((18, 32), value, np.uint8) for value in thumbnails]),
+    )
+
+
+def runs_of(frames: Iterable[int], breaks: Iterable[int] = ()) -> Iterator[list[int]]:
+    """Parts without a hole; a frame in ``breaks`` begins a new part."""
+    run: list[int] = []
+    for frame in sorted(frames):
+        if run and (frame != run[-1] + 1 or frame in breaks):
+            yield run
+            run = []
+        run.append(frame)
+    if run:
+        yield run
+
+
+def cut_up(
+    borders: list[int], present: list[tuple[Person, set[int]]], cuts: Iterable[int] = (), skin: bool = True
+) -> Iterator[FaceChunk]:
+    """What analyse makes of people who are present in some frames: a new local track after every hole and cut."""
+    cuts = set(cuts)
+    for first, stop in itertools.pairwise(borders):
+        seen, number = [], 0
+        for person, frames in present:
+            for run in runs_of((frame for frame in frames if first <= frame < stop), cuts):
+                seen += [(frame, number, person) for frame in run]
+                number += 1
+        inside = [cut for cut in cuts if first < cut < stop]
+        at_start = 255 if first in cuts else 100
+        yield make_chunk(first, stop - first, seen, cuts=inside, skin=skin, thumbnails=(at_start, 100))

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes.face_chunks import Person, cut_up, make_chunk, runs_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
+from facefusion.pipeline.link import LARGEST_GAP, Linker
+
+ONE = Person(100, 100, 30)
+OTHER = Person(300, 120, 50, 0.8)
+
+
+def link(chunks, **selector):
+    return list(Linker(FaceSelectorOptions(**selector)).link(chunks))
+
+
+def joined(linked):
+    """All linked chunks as one dict of arrays."""
+    names = ('frame', 'track', 'landmarks', 'score', 'filled', 'light', 'free', 'traits')
+    return {name: np.concatenate([getattr(chunk, name) for chunk in linked]) for name in names}
+
+
+def direct(person: Person, frames: set[int], cuts: set[int]):
+    """What linking means, written down frame by frame: (frame, landmarks, light, free, traits, filled), by frame."""
+    result = {}
+    segments = list(runs_of(frames, cuts))
+    people: list[list[list[int]]] = []
+    for run in segments:
+        last = people[-1][-1][-1] if people else None
+        is_near = last is not None and run[0] - last - 1 <= 3 and not any(last < cut <= run[0] for cut in cuts)
+        people[-1].append(run) if is_near else people.append([run])
+    for runs in people:
+        values = {frame: row_of(person, frame) for run in runs for frame in run}
+        for before, after in itertools.pairwise(runs):
+            for frame in range(before[-1] + 1, after[0]):
+                share = np.float32((frame - before[-1]) / (after[0] - before[-1]))
+                a, b = values[before[-1]], values[after[0]]
+                values[frame] = [
+                    (x + (y.astype(np.float32) - x) * share).astype(x.dtype) for x, y in zip(a, b, strict=True)
+                ]
+        low, high = min(values), max(values)
+        for frame in values:
+            result[frame] = (*smooth_at(values, frame, low, high), frame not in frames, low)
+    return result
+
+
+def row_of(person: Person, frame: int):
+    return [person.landmarks(frame), person.light(frame), person.free(frame), person.traits(frame)]
+
+
+def parabola_weights(reach: int) -> np.ndarray:
+    """Savitzky and Golay's closed form for order 2."""
+    if reach == 0:
+        return np.ones(1, np.float32)
+    m = reach
+    i = np.arange(-m, m + 1)
+    return (3 * (3 * m * m + 3 * m - 1 - 5 * i * i) / ((2 * m + 3) * (2 * m + 1) * (2 * m - 1))).astype(np.float32)
+
+
+def smooth_at(values, frame, low, high):
+    room = min(frame - low, high - frame)
+
+    def mean(part, reach, convert=lambda value: value):
+        width = min(room, reach)
+        total = sum(
+            (reach + 1 - abs(s)) * convert(values[frame + s][part]).astype(np.float64) for s in range(-width, width + 1)
+        )
+        return total / sum(reach + 1 - abs(s) for s in range(-width, width + 1))
+
+    def parabola(reach):
+        width = min(room, reach)
+        weights = parabola_weights(width)
+        return sum(weights[s + width] * values[frame + s][0].astype(np.float64) for s in range(-width, width + 1))
+
+    landmarks = parabola(3)
+    lips = [*OUTER_LIPS, *INNER_LIPS]
+    landmarks[lips] = parabola(2)[lips]
+    return landmarks, mean(1, 3, pooled), np.round(mean(2, 2)), mean(3, 12)
+
+
+def pooled(packed):
+    weight = packed[..., 3:].astype(np.float64) / 255
+    return np.concatenate([(packed[..., :3] - np.array([0.0, 128, 128])) * weight, weight], -1)
+
+
+@st.composite
+def clips(draw):
+    """A clip's chunk borders, the frames in which two people are seen, and its cuts."""
+    start = draw(st.integers(0, 40))
+    borders = [start]
+    for _ in range(draw(st.integers(1, 3))):
+        borders.append((borders[-1] // 30 + 1) * 30)
+    borders.append(borders[-1] + draw(st.integers(1, 30)))
+    people = []
+    for person in (ONE, OTHER):
+        holes = draw(st.lists(st.tuples(st.integers(borders[0], borders[-1]), st.integers(1, 5)), max_size=4))
+        missing = {frame for at, length in holes for frame in range(at, at + length)}
+        people.append((person, set(range(borders[0], borders[-1])) - missing))
+    cuts = (
+        draw(st.sets(st.integers(borders[0] + 1, borders[-1] - 1), max_size=2))
+        if borders[-1] - borders[0] > 2
+        else set()
+    )
+    return borders, people, cuts
+
+
+@given(clips())
+@settings(max_examples=25, deadline=None)
+def test_linking_in_chunks_is_linking_the_whole(clip):
+    borders, people, cuts = clip
+    found = joined(link(cut_up(borders, people, cuts)))
+    expected = {(frame, who.x): row for who, frames in people for frame, row in direct(who, frames, cuts).items()}
+    assert len(found['frame']) == len(expected)
+    tracks = defaultdict(set)
+    for k, frame in enumerate(found['frame'].tolist()):
+        who = min((ONE, OTHER), key=lambda who: abs(found['landmarks'][k, :, 0].mean() - who.x))
+        landmarks, light, free, traits, filled, began = expected.pop((frame, who.x))
+        np.testing.assert_allclose(found['landmarks'][k], landmarks, atol=1e-3)
+        np.testing.assert_allclose(found['light'][k].astype(float), light, rtol=1e-3, atol=0.02)
+        assert np.abs(found['free'][k] - free).max() <= 1
+        np.testing.assert_allclose(found['traits'][k], traits, atol=1e-5)
+        assert bool(found['filled'][k]) == filled
+        tracks[who.x, began].add(int(found['track'][k]))
+    assert not expected
+    # One number for each stay of a person, and no number twice.
+    numbers = [number for group in tracks.values() for number in group]
+    assert len(numbers) == len(set(numbers)) == len(tracks)
+
+
+def test_the_length_of_chunks_changes_no_bit():
+    people = [(ONE, set(range(37, 1010)) - {250, 251, 499, 500, 501, 750}), (OTHER, set(range(200, 777)))]
+    whole = joined(link(cut_up([37, 1010], people)))
+    for borders in ([37, 250, 500, 750, 1000, 1010], [37, 40, 500, 999, 1010]):
+        parts = joined(link(cut_up(borders, people)))
+        for name, values in whole.items():
+            np.testing.assert_array_equal(parts[name], values, err_msg=name)
+
+
+def test_chunks_come_out_as_they_went_in_with_rows_by_frame():
+    borders = [10, 250, 500, 501]
+    linked = link(cut_up(borders, [(ONE, set(range(10, 501))), (OTHER, {249, 250, 251})]))
+    assert [(chunk.first, chunk.count) for chunk in linked] == [(10, 240), (250, 250), (500, 1)]
+    for chunk in linked:
+        assert (np.diff(chunk.frame) >= 0).all()
+        assert chunk.frame[0] == chunk.first and chunk.frame[-1] == chunk.first + chunk.count - 1
+
+
+def test_a_chunk_comes_out_as_soon_as_the_next_one_is_known():
+    read = []
+
+    def chunks():
+        for chunk in cut_up([0, 50, 100, 150], [(ONE, set(range(150)))]):
+            read.append(chunk.first)
+            yield chunk
+
+    linked = Linker(FaceSelectorOptions()).link(chunks())
+    next(linked)
+    assert read == [0, 50]
+
+
+@pytest.mark.parametrize('hole', [1, 2, 3, 4, 9])
+@pytest.mark.parametrize('at', [20, 48, 49, 50])
+def test_only_short_gaps_are_filled_and_marked(hole, at):
+    missing = set(range(at, at + hole))
+    found = joined(link(cut_up([0, 50, 100], [(ONE, set(range(100)) - missing)])))
+    filled = set(found['frame'][found['filled']].tolist())
+    if hole <= LARGEST_GAP == 3:
+        assert filled == missing
+        assert set(found['track'].tolist()) == {0}
+        assert np.abs(found['landmarks'][at] - ONE.landmarks(at)).max() < 3
+    else:
+        assert not filled and not missing & set(found['frame'].tolist())
+        assert set(found['track'].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize('cut', [30, 50])
+@pytest.mark.parametrize('hole', [0, 2])
+def test_nothing_crosses_a_cut(cut, hole):
+    """Neither tracks nor gap filling nor smoothing: the shot after the cut is as if there were none before it."""
+    frames = set(range(100)) - set(range(cut - hole, cut))
+    after = {frame for frame in frames if frame >= cut}
+    both = joined(link(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
+    alone = joined(link(cut_up([0, 50, 100], [(ONE, after)], cuts=[cut])))
+    assert not both['filled'].any()
+    is_after = both['frame'] >= cut
+    assert set(both['track'][is_after]).isdisjoint(both['track'][~is_after])
+    for name in ('landmarks', 'light', 'free', 'traits'):
+        np.testing.assert_array_equal(both[name][is_after], alone[name])
+
+
+def test_another_place_is_another_face():
+    moved = Person(ONE.x + 60, ONE.y, ONE.size)
+    found = joined(
+        link(
+            [
+                make_chunk(0, 20, [(k, 0, ONE if k < 10 else moved) for k in range(10)]),
+                make_chunk(20, 20, [(k, 0, moved) for k in range(20, 40)]),
+            ]
+        )
+    )
+    assert set(found['track'][found['frame'] < 10]).isdisjoint(found['track'][found['frame'] >= 20])
+
+
+def test_of_two_tracks_that_end_nearby_the_closer_one_goes_on():
+    near, far = Person(100, 100, 30), Person(112, 100, 30)
+    again = Person(101, 100, 30)
+    chunks = [
+        make_chunk(0, 20, [(k, track, who) for k in range(20) for track, who in enumerate((far, near))]),
+        make_chunk(20, 20, [(k, 0, again) for k in range(20, 40)]),
+    ]
+    found = joined(link(chunks))
+    own = {int(track) for track, box in zip(found['track'], found['landmarks'], strict=True) if box[:, 0].mean() < 106}
+    later = set(found['track'][found['frame'] >= 25].tolist())
+    assert len(later) == 1 and later <= own
+
+
+def test_the_selector_works_frame_by_frame():
+    people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
+    found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
+    assert found['frame'].tolist() == list(range(100))
+    is_other = found['landmarks'][:, :, 0].mean(1) > 200
+    assert np.flatnonzero(is_other).tolist() == list(range(30, 60))
+    for order, first in (('left-right', 100), ('right-left', 300), ('best-worst', 100), ('worst-best', 300)):
+        both = joined(link(cut_up([0, 50, 100], people), face_selector_order=order))
+        at_40 = both['landmarks'][both['frame'] == 40]
+        assert len(at_40) == 2 and abs(at_40[0, :, 0].mean() - first) < 10
+
+
+def test_skin_that_was_not_measured_stays_unmeasured():
+    found = joined(link(cut_up([0, 50, 100], [(ONE, set(range(100)) - {20, 50})], skin=False)))
+    assert len(found['frame']) == 100 and found['filled'].sum() == 2
+    assert len(found['light']) == len(found['free']) == len(found['traits']) == 0
+
+
+def test_a_clip_without_faces_gives_empty_chunks():
+    linked = link(cut_up([0, 50, 100], []))
+    assert [len(chunk.frame) for chunk in linked] == [0, 0]
+    assert linked[0].landmarks.shape == (0, 468, 3) and link([]) == []
+
+
+def test_a_linker_never_holds_the_clip():
+    """At most two chunks of rows, and three chunks of arrays, however long the clip is."""
+    alive: list[weakref.ref] = []
+    most_arrays = most_rows = 0
+
+    class Watched(np.ndarray):
+        """An array whose life can be watched; the rows are views of it."""
+
+    def chunks():
+        for chunk in cut_up(list(range(0, 1001, 50)), [(ONE, set(range(1000))), (OTHER, set(range(1000)))]):
+            landmarks = chunk.landmarks.view(Watched)
+            alive.append(weakref.ref(landmarks))
+            yield replace(chunk, landmarks=landmarks)
+
+    linker = Linker(FaceSelectorOptions())
+    given_out = 0
+    for _ in linker.link(chunks()):
+        given_out += 1
+        most_rows = max(most_rows, sum(len(rows) for rows in linker._rows.values()))
+        most_arrays = max(most_arrays, sum(ref() is not None for ref in alive))
+    assert given_out == len(alive) == 20
+    assert most_rows <= 2 * (2 * 50)
+    assert most_arrays <= 3
+    assert len(linker._cuts) <= 2
