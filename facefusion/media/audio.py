@@ -13,6 +13,7 @@ import av.error
 import av.filter
 
 from facefusion.errors import MediaError, UsageError
+from facefusion.media.files import ffmpeg_name
 from facefusion.media.options import AUDIO_ENCODERS, OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
@@ -195,7 +196,7 @@ class AudioFeed:
     def __init__(self, info: VideoInfo, plan: AudioPlan, output: av.container.OutputContainer) -> None:
         self._plan = plan
         self._name = info.path.name
-        self._source = av.open(str(info.path), metadata_errors='replace')
+        self._source = av.open(ffmpeg_name(info.path), metadata_errors='replace')
         self._inputs = []
         self._tracks: dict[int, _Copied | _Encoded] = {}
         for track in plan.tracks:

@@ -11,6 +11,11 @@ from facefusion.errors import FaceFusionError, OutputError, ResourceError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def ffmpeg_name(path: Path) -> str:
+    """The name by which FFmpeg opens the file ``path``: absolute, for it takes 'a:b.mp4' for an address."""
+    return str(path.absolute())
+
+
 def part_of(path: Path) -> Path:
     """The name under which a file is written until it is whole."""
     return path.with_name(path.name + '.part')

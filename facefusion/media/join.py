@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from facefusion.errors import InternalError
 from facefusion.media.audio import AudioFeed, AudioPlan, describe_stream
 from facefusion.media.encoder import EncoderSettings, tag_colors
-from facefusion.media.files import write_failure
+from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
@@ -83,7 +83,7 @@ def _write(
         with ExitStack() as stack:
             output = stack.enter_context(
                 av.open(
-                    str(output_part),
+                    ffmpeg_name(output_part),
                     'w',
                     format=_FORMATS[encoder.extension],
                     options=_container_options(encoder.extension, timeline.time_base, audio_plan),

@@ -17,6 +17,7 @@ import av.stream
 
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
+from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import find_kind, has_index
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
@@ -128,7 +129,7 @@ def probe(path: Path) -> MediaInfo:
 def open_video(path: Path) -> Iterator[av.container.InputContainer]:
     """Opens a clip for reading; what FFmpeg refuses becomes MediaError media-damaged with its reason."""
     try:
-        container = av.open(str(path), metadata_errors='replace')
+        container = av.open(ffmpeg_name(path), metadata_errors='replace')
     except av.error.FFmpegError as error:
         raise MediaError(
             'media-damaged',
@@ -296,7 +297,7 @@ def _why(path: Path, error: av.error.FFmpegError) -> str:
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as lines, suppress(av.error.FFmpegError):
-            av.open(str(path)).close()
+            av.open(ffmpeg_name(path)).close()
         said = [text.strip() for _, _, text in lines if text.strip()]
     finally:
         av.logging.set_level(level)

@@ -14,7 +14,7 @@ import numpy as np
 
 from facefusion.errors import InternalError, OutputError
 from facefusion.media.encoder import EncoderSettings, apply_settings
-from facefusion.media.files import part_of, publish, write_failure
+from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.planes import copy_tags, plane_views
 
@@ -40,7 +40,7 @@ class SegmentWriter:
     def __enter__(self) -> Self:
         """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full."""
         try:
-            self._container = av.open(str(self._part), 'w', format='nut')
+            self._container = av.open(ffmpeg_name(self._part), 'w', format='nut')
             stream = self._container.add_stream(self._settings.codec, rate=self._settings.rate)
             assert isinstance(stream, av.VideoStream)
             apply_settings(stream.codec_context, self._settings)
