@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ _HEAD = 64
 # Found by content; those with an empty suggestion are not read by this version.
 _SUGGESTED = {'jpeg': '.jpg', 'png': '.png', 'webp': '.webp', 'bmp': '.bmp', 'mp4': '.mp4', 'matroska': '.mkv'}
 _HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
+# Boxes that nothing can do without.
+_WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 
 
@@ -27,8 +30,9 @@ class Kind(NamedTuple):
 def find_kind(path: Path) -> Kind:
     """The kind of an existing, readable file.
 
-    Raises MediaError: media-missing, media-directory, media-unreadable, media-empty, media-kind-unsupported (a name
-    this version does not read), media-content-unknown, media-kind-mismatch (name and content differ).
+    Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty,
+    media-kind-unsupported (a name this version does not read), media-content-unknown, media-kind-mismatch (name and
+    content differ).
     """
     head = _read_head(path)
     extension = path.suffix.lower()
@@ -37,7 +41,8 @@ def find_kind(path: Path) -> Kind:
         named = f'files named {extension} are' if extension else 'files without an extension are'
         raise MediaError(
             'media-kind-unsupported',
-            f'cannot read {path.name}: {named} not read',
+            f'cannot read {path.name}',
+            cause=f'{named} not read',
             hint=f'this version reads {_READ}',
         )
     content = sniff(head)
@@ -54,6 +59,7 @@ def find_kind(path: Path) -> Kind:
         raise MediaError(
             'media-kind-mismatch',
             f'{path.name} is named like {extension[1:]}, but its content is {content}',
+            cause='the first bytes are ' + head[:12].hex(' '),
             hint=f'rename it to {path.stem}{suggestion}' if suggestion else f'this version reads {_READ}',
         )
     return Kind('image' if extension in IMAGE_EXTENSIONS else 'video', content)
@@ -84,42 +90,69 @@ def sniff(head: bytes) -> str:
     return 'mp4' if head[4:8] in _BOXES else ''
 
 
-def has_index(path: Path) -> bool:
-    """Whether an mp4 or mov file has its moov box, without which no frame can be found (ISO/IEC 14496-12, 4.2)."""
+def why_truncated(path: Path) -> str:
+    """What of an mp4 or mov file is cut off, '' when it is whole.
+
+    It needs its moov box, without which no frame can be found, and all of the bytes that its boxes announce
+    (ISO/IEC 14496-12, 4.2): FFmpeg takes a file that ends early for a shorter clip.
+    """
     size = path.stat().st_size
     at = 0
+    indexed = False
     with path.open('rb') as file:
         while at + 8 <= size:
             file.seek(at)
             head = file.read(16)
             length, name = int.from_bytes(head[:4], 'big'), head[4:8]
-            if name == b'moov':
-                return True
+            indexed = indexed or name == b'moov'
             if length == 1:
                 length = int.from_bytes(head[8:16], 'big')
             if length < 8:
-                return False
+                # 0 means up to the end of the file; anything else is no box but something appended to the last one.
+                break
+            if indexed and at + length > size and name in _WEIGHTY_BOXES:
+                return f'{at + length - size} bytes are missing at its end'
             at += length
-    return False
+    return '' if indexed else 'its index (the moov box) is missing'
 
 
 def _read_head(path: Path) -> bytes:
     name = path.name or str(path)
     try:
-        if path.is_dir():
-            raise MediaError('media-directory', f'{path} is a directory', hint='name the media file in it')
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise MediaError(
+                'media-directory', f'{path} is a directory', cause='one file is read', hint='name the media file in it'
+            )
+        if not stat.S_ISREG(mode):
+            # Opening a pipe would wait for a writer, perhaps for ever, and none of these can be read twice.
+            raise MediaError(
+                'media-not-a-file',
+                f'{path} is no regular file',
+                cause='it is a pipe, a socket or a device',
+                hint='save what it gives as a file first',
+            )
         with path.open('rb') as file:
             head = file.read(_HEAD)
-    except FileNotFoundError:
-        raise MediaError('media-missing', f'no file at {path}', hint='check the path') from None
+    except (FileNotFoundError, NotADirectoryError):
+        folder = path.absolute().parent
+        cause = f'{folder} has no such file' if folder.is_dir() else f'there is no folder {folder}'
+        raise MediaError('media-missing', f'no file at {path}', cause=cause, hint='check the path') from None
     except PermissionError as error:
         raise MediaError(
             'media-unreadable', f'{name} may not be read', cause=str(error), hint='check the permissions of the file'
         ) from None
     except OSError as error:
-        raise MediaError('media-unreadable', f'{name} cannot be read', cause=str(error)) from None
+        raise MediaError(
+            'media-unreadable', f'{name} cannot be read', cause=error.strerror or str(error), hint='check the path'
+        ) from None
     if not head:
-        raise MediaError('media-empty', f'{name} is empty (0 bytes)', hint='copy or download it again')
+        raise MediaError(
+            'media-empty',
+            f'{name} is empty (0 bytes)',
+            cause='the copy or the download that made it did not finish',
+            hint='copy or download it again',
+        )
     return head
 
 

@@ -18,7 +18,7 @@ import av.stream
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.files import ffmpeg_name
-from facefusion.media.kinds import find_kind, has_index
+from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
 
@@ -108,10 +108,11 @@ def probe(path: Path) -> MediaInfo:
         from facefusion.media.image import probe_image
 
         return probe_image(path)
-    if kind.content == 'mp4' and not has_index(path):
+    lost = why_truncated(path) if kind.content == 'mp4' else ''
+    if lost:
         raise MediaError(
             'media-truncated',
-            f'{path.name} is incomplete: its index (the moov box) is missing',
+            f'{path.name} is incomplete: {lost}',
             cause='the recording or the copy ended before the file was finished',
             hint='copy the file again, or repair it with a tool for broken recordings',
         )

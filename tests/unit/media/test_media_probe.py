@@ -101,3 +101,28 @@ def test_the_probe_of_a_picture(tmp_path: Path) -> None:
     info = probe(tmp_path / 'a.png')
     assert isinstance(info, ImageInfo)
     assert (info.width, info.height, info.format, info.has_alpha) == (30, 20, 'png', True)
+
+
+@pytest.mark.parametrize('share', [0.4, 0.99])
+def test_an_mp4_cut_behind_its_index_says_so(tmp_path: Path, share: float) -> None:
+    whole = make_clip(tmp_path / 'a.mp4')
+    front = tmp_path / 'front.mp4'
+    with av.open(str(whole)) as source, av.open(str(front), 'w', options={'movflags': '+faststart'}) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    data = front.read_bytes()
+    front.write_bytes(data + bytes(5))
+    assert probe(front).frame_count == 40
+    front.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(MediaError, match='missing at its end') as caught:
+        probe(front)
+    assert caught.value.reference == 'media-truncated'
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes')
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'a.mp4')
+    assert reference(tmp_path / 'a.mp4') == 'media-not-a-file'
