@@ -16,7 +16,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions,
 from facefusion.inference.options import ExecutionOptions
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.models.options import ModelOptions
-from facefusion.pipeline.options import PathOptions, WorkOptions
+from facefusion.pipeline.options import PathOptions, WorkflowOptions, WorkOptions
 from facefusion.processors.options import ProcessorsOptions
 from facefusion.processors.registry import REGISTRATIONS
 from facefusion.stopping import StopFlag
@@ -28,6 +28,7 @@ STEP_GROUPS: tuple[type, ...] = (
     FaceSelectorOptions,
     TrimOptions,
     OutputOptions,
+    WorkflowOptions,
     ProcessorsOptions,
     *(registration.options for registration in REGISTRATIONS),
 )

@@ -32,15 +32,14 @@ class FaceAnalyser:
         landmarker: FaceLandmarkerOptions | None = None,
         topology: MeshTopology | None = None,
     ) -> None:
-        self._detector = CenterFace(sessions.session(DETECTOR_ID))
+        self._detector = CenterFace(sessions.session(DETECTOR_ID), detector or FaceDetectorOptions())
         self._mesh = FaceMesh(sessions.session(MESH_ID))
-        self._least_score = (detector or FaceDetectorOptions()).face_detector_score
         self._least_presence = (landmarker or FaceLandmarkerOptions()).face_landmarker_score
         self.topology = topology or load_topology()
 
     def detect(self, frame: Frame) -> list[Detection]:
         """Faces of the whole frame, best first."""
-        return self._detector.detect(frame, self._least_score)
+        return self._detector.detect(frame)
 
     def from_detection(self, frame: Frame, detection: Detection) -> Face | None:
         """The face at a detection, or None when the mesh finds none there."""

@@ -20,7 +20,7 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class FaceDetectorOptions:
-    """Which detector runs, and from which score on a face counts."""
+    """Which detector runs on what, and from which score on a face counts."""
 
     face_detector_model: str = option(
         'text',
@@ -28,6 +28,30 @@ class FaceDetectorOptions:
         'model that finds faces; auto takes the best one on this machine',
         section='face_detector',
         choices=('auto', 'centerface'),
+    )
+    face_detector_size: str = option(
+        'text',
+        '640x640',
+        'the frame is shrunk to fit into this before faces are looked for; larger finds smaller faces',
+        section='face_detector',
+        choices=('320x320', '480x480', '512x512', '640x640', '960x960', '1280x1280'),
+    )
+    face_detector_margin: tuple[int, ...] = option(
+        'int',
+        (0, 0, 0, 0),
+        'space added around the frame in half percent of its sides, top right bottom left: finds faces at the edge',
+        section='face_detector',
+        is_list=True,
+        minimum=0,
+        maximum=100,
+    )
+    face_detector_angles: tuple[int, ...] = option(
+        'int',
+        (0,),
+        'angles by which the frame is turned to look for lying and upside-down faces',
+        section='face_detector',
+        is_list=True,
+        choices=(0, 90, 180, 270),
     )
     face_detector_score: float = option(
         'float',

@@ -23,10 +23,10 @@ class ExecutionOptions:
     execution_device_ids: tuple[int, ...] = option(
         'int', (0,), 'number of the device to run on', section='execution', is_list=True, minimum=0, stored='job'
     )
-    execution_thread_count: int = option(
+    execution_thread_count: int | None = option(
         'int',
-        2,
-        'how many chunks or frames are worked on at once',
+        None,
+        'how many chunks or frames are worked on at once; unset: one a CPU core, at most 8',
         section='execution',
         minimum=1,
         maximum=32,

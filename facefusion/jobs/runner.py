@@ -30,6 +30,9 @@ from facefusion.processors.options import ProcessorsOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
+# More workers than this cost memory and gain little: decoder and encoder have threads of their own.
+MOST_WORKERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolders:
@@ -61,10 +64,17 @@ def freeze_models(settings: Settings, emit: Emit) -> Settings:
     return settings
 
 
+def worker_count(settings: Settings) -> int:
+    """How many chunks or frames are worked on at once: as asked, else one a core that this process may use."""
+    asked = settings[ExecutionOptions].execution_thread_count
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return asked or min(cores, MOST_WORKERS)
+
+
 def plan_step(settings: Settings, emit: Emit) -> Plan:
     """The plan of a step; says what the encoders decided. Raises what ``make_plan`` raises."""
     settings = freeze_models(settings, emit)
-    plan = make_plan(settings, settings[ExecutionOptions].execution_thread_count)
+    plan = make_plan(settings, worker_count(settings))
     if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
         emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
     if plan.video is not None:
@@ -80,7 +90,7 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     """
     began = time.monotonic()
     plan = plan_step(settings, emit)
-    workers = settings[ExecutionOptions].execution_thread_count
+    workers = worker_count(settings)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
     check_space(folders.work_root(), plan.work_space, 'the work files')
     store.fetch(plan.models)

@@ -29,6 +29,19 @@ class PathOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowOptions:
+    """What kind of work the target must turn out to be."""
+
+    workflow_mode: str = option(
+        'text',
+        'auto',
+        'refuse a target of another kind than this; auto takes both',
+        section='workflow',
+        choices=('auto', 'image-to-image', 'image-to-video'),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WorkOptions:
     """Where work files and jobs lie, and whether anything is done at all."""
 

@@ -19,7 +19,7 @@ from facefusion.media.encoder import EncoderSettings, choose_encoder
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
-from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
 from facefusion.processors.options import ProcessorsOptions
@@ -115,6 +115,11 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
         names = ', '.join(processor.name for processor in chain if 'source-image' in processor.needs)
         raise UsageError('source-missing', f'{names} needs a source', hint='give one with -s/--source-paths')
     family = 'image' if isinstance(target, ImageInfo) else 'video'
+    mode = settings[WorkflowOptions].workflow_mode
+    if mode not in ('auto', f'image-to-{family}'):
+        raise UsageError(
+            'workflow-mode', f'{target.path} is a {family}, and --workflow-mode is {mode}', hint='leave the option out'
+        )
     check_output(output, target.path, sources, family)
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
     return Plan(
