@@ -1,0 +1,89 @@
+"""An analyser that sees what a script says, for tests of how faces are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from fakes.face_chunks import face_at
+
+from facefusion.faces.face import Detection, Face, box_overlap, landmark_box
+from facefusion.faces.landmarks.subsets import five_points
+from facefusion.faces.skin import TRAIT_COUNT, SkinSample
+from facefusion.media.frame import PixelFrame
+
+# The mesh finds a face again when it moved no farther than this overlap allows.
+FOLLOWED_OVERLAP = 0.5
+
+
+def frame_at(number: int, luma: int = 90) -> PixelFrame:
+    """A grey picture of 320x180."""
+    return PixelFrame(np.full((180, 320, 3), luma, np.uint8), number=number)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A face that the mesh sees in the frames ``seen`` and the detector in ``detected`` (the same when None)."""
+
+    seen: frozenset[int]
+    detected: frozenset[int] | None = None
+    place: Callable[[int], tuple[float, float]] = lambda frame: (100.0, 90.0)
+    score: float = 0.9
+
+    def landmarks(self, frame: int) -> np.ndarray:
+        return face_at(*self.place(frame), 25)
+
+    def box(self, frame: int) -> np.ndarray:
+        return landmark_box(self.landmarks(frame))
+
+
+class ScriptedAnalyser:
+    """Notes in ``detections`` the frames that the detector was run on, and in ``looks`` those of the mesh."""
+
+    def __init__(self, *actors: Actor) -> None:
+        self.actors = actors
+        self.detections: list[int] = []
+        self.looks: list[int] = []
+        # Boxes that the detector reports in addition, by frame.
+        self.ghosts: dict[int, np.ndarray] = {}
+
+    def detect(self, frame) -> list[Detection]:
+        self.detections.append(frame.number)
+        found = [
+            Detection(actor.box(frame.number), five_points(actor.landmarks(frame.number)), actor.score)
+            for actor in self.actors
+            if frame.number in (actor.seen if actor.detected is None else actor.detected)
+        ]
+        ghost = self.ghosts.get(frame.number)
+        if ghost is not None:
+            found.append(Detection(ghost, np.zeros((5, 2), np.float32), 0.6))
+        return sorted(found, key=lambda detection: -detection.score)
+
+    def from_detection(self, frame, detection: Detection) -> Face | None:
+        return self._nearest(frame, detection.box, detection.score, 0.05)
+
+    def follow(self, frame, landmarks: np.ndarray, score: float) -> Face | None:
+        self.looks.append(frame.number)
+        return self._nearest(frame, landmark_box(landmarks), score, FOLLOWED_OVERLAP)
+
+    def find(self, frame) -> list[Face]:
+        found = [self.from_detection(frame, detection) for detection in self.detect(frame)]
+        return [face for face in found if face is not None]
+
+    def _nearest(self, frame, box: np.ndarray, score: float, least: float) -> Face | None:
+        visible = [actor for actor in self.actors if frame.number in actor.seen]
+        near = [(box_overlap(actor.box(frame.number), box), -k) for k, actor in enumerate(visible)]
+        if not near or max(near)[0] < least:
+            return None
+        actor = visible[-max(near)[1]]
+        return Face(actor.landmarks(frame.number), 0.99, 0.05, score)
+
+
+class NumberingMeter:
+    """Measures the frame's number and the face's place, so that rows can be told apart."""
+
+    def measure(self, frame, landmarks: np.ndarray) -> SkinSample:
+        traits = np.zeros(TRAIT_COUNT, np.float32)
+        traits[:2] = frame.number, landmarks[:, 0].mean()
+        return SkinSample(np.zeros((32, 32, 4), np.uint8), np.full((64, 64), 255, np.uint8), traits)

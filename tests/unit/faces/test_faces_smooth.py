@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefusion.faces.smooth import (
+    LANDMARK_REACH,
+    LIP_REACH,
+    LIP_VERTICES,
+    REACH,
+    savitzky_golay_weights,
+    smooth_landmarks,
+    smooth_mean,
+)
+
+SKIN_VERTEX, LIP_VERTEX = 10, 61
+
+
+def parabola(count: int) -> np.ndarray:
+    t = np.arange(count, dtype=np.float64)[:, None, None]
+    vertex = np.arange(468)[None, :, None]
+    return (0.05 * t * t + 0.01 * vertex * t - vertex + np.arange(3)).astype(np.float32)
+
+
+# scipy.signal.savgol_coeffs(2 * reach + 1, 2)
+@pytest.mark.parametrize(
+    ('reach', 'coefficients'),
+    [
+        (1, [0, 1, 0]),
+        (2, np.array([-3, 12, 17, 12, -3]) / 35),
+        (3, np.array([-2, 3, 6, 7, 6, 3, -2]) / 21),
+    ],
+)
+def test_weights_are_those_of_savitzky_and_golay(reach, coefficients):
+    np.testing.assert_allclose(savitzky_golay_weights(reach), coefficients, atol=1e-6)
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 6, 7, 40])
+def test_a_parabola_stays_what_it_is(count):
+    np.testing.assert_allclose(smooth_landmarks(parabola(count)), parabola(count), atol=2e-3)
+
+
+def test_noise_shrinks_and_the_input_is_left_alone():
+    noise = np.random.default_rng(1).normal(0, 1, (200, 468, 3)).astype(np.float32)
+    before = noise.copy()
+    smooth = smooth_landmarks(noise)
+    np.testing.assert_array_equal(noise, before)
+    # The variance that remains is the sum of the squared weights: 1/3 for seven, 17/35 for five.
+    inner = smooth[10:-10]
+    others = np.delete(np.arange(468), LIP_VERTICES)
+    assert inner[:, others].var() == pytest.approx(1 / 3, abs=0.01)
+    assert inner[:, LIP_VERTICES].var() == pytest.approx(17 / 35, abs=0.02)
+
+
+def reached(smooth, count: int, at: int, **shape) -> np.ndarray:
+    """Which outputs change when the input at ``at`` does."""
+    values = np.zeros((count, *shape.get('tail', ())), np.float32)
+    moved = values.copy()
+    moved[at] += 1
+    changed = np.abs(smooth(moved) - smooth(values))
+    return changed.reshape(count, -1).max(1) > 1e-6
+
+
+@given(st.integers(1, 12), st.data())
+@settings(max_examples=30, deadline=None)
+def test_windows_are_symmetric_and_shrink_at_both_ends(count, data):
+    at = data.draw(st.integers(0, count - 1))
+    room = np.minimum(np.arange(count), count - 1 - np.arange(count))
+    distance = np.abs(np.arange(count) - at)
+    for vertex, reach in ((SKIN_VERTEX, LANDMARK_REACH), (LIP_VERTEX, LIP_REACH)):
+        found = reached(lambda values, v=vertex: smooth_landmarks(values)[:, v], count, at, tail=(468, 3))
+        # Three points determine their parabola: a window that narrow changes nothing.
+        window = np.where(np.minimum(room, reach) == 1, 0, np.minimum(room, reach))
+        np.testing.assert_array_equal(found, distance <= window)
+    found = reached(lambda values: smooth_mean(values, 4), count, at)
+    np.testing.assert_array_equal(found, distance <= np.minimum(room, 4))
+
+
+@given(st.integers(1, 30), st.integers(0, 6))
+@settings(max_examples=30, deadline=None)
+def test_the_mean_keeps_constants_and_straight_lines(count, reach):
+    constant = np.full((count, 2, 2), 7.25, np.float32)
+    np.testing.assert_allclose(smooth_mean(constant, reach), constant, rtol=1e-6)
+    line = np.arange(count, dtype=np.float32)
+    np.testing.assert_allclose(smooth_mean(line, reach), line, atol=1e-4)
+
+
+def test_the_mean_has_triangular_weights():
+    values = np.zeros(11, np.float32)
+    values[5] = 9
+    np.testing.assert_allclose(smooth_mean(values, 2), [0, 0, 0, 1, 2, 3, 2, 1, 0, 0, 0], atol=1e-6)
+
+
+def test_bytes_are_averaged_without_overflow():
+    assert smooth_mean(np.full((9, 4, 4), 250, np.uint8), 2).max() == pytest.approx(250)
+
+
+def test_link_looks_as_far_as_the_widest_window():
+    found = reached(lambda values: smooth_mean(values, REACH), 101, 50)
+    assert np.flatnonzero(found).tolist() == list(range(50 - REACH, 50 + REACH + 1))

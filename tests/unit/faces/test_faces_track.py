@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser, frame_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefusion.faces.track import INTERVAL, PATIENCE, ChunkTracker, is_new_shot, still_chunk
+
+
+def frames(start: int, stop: int) -> frozenset[int]:
+    return frozenset(range(start, stop))
+
+
+def analyse(analyser, first, stop, *, after: bool = True, meter=None, luma=lambda number: 90):
+    tracker = ChunkTracker(analyser, meter)
+    for number in range(first, stop):
+        tracker.add(frame_at(number, luma(number)))
+    return tracker.finish(frame_at(stop, luma(stop)) if after else None)
+
+
+def tracks_of(chunk) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for frame, track in zip(chunk.frame.tolist(), chunk.track.tolist(), strict=True):
+        found.setdefault(track, []).append(frame)
+    return found
+
+
+def test_detection_runs_on_the_absolute_grid_and_at_both_ends():
+    analyser = ScriptedAnalyser(Actor(frames(0, 200)))
+    chunk = analyse(analyser, 23, 65)
+    assert analyser.detections == [23, 30, 40, 50, 60, 65]
+    assert tracks_of(chunk) == {0: list(range(23, 65))}
+    assert (chunk.first, chunk.count) == (23, 42)
+
+
+def test_at_the_end_of_the_clip_nothing_follows():
+    analyser = ScriptedAnalyser()
+    assert len(analyse(analyser, 0, 25, after=False).frame) == 0
+    assert analyser.detections == [0, 10, 20]
+
+
+def test_the_mesh_alone_looks_at_the_frames_in_between():
+    analyser = ScriptedAnalyser(Actor(frames(0, 100)))
+    analyse(analyser, 0, 40, after=False)
+    assert analyser.looks == list(range(1, 40))
+
+
+def test_a_cut_is_detected_at_and_begins_new_tracks():
+    analyser = ScriptedAnalyser(Actor(frames(0, 100)))
+    chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
+    assert analyser.detections == [0, 10, 17, 20, 30]
+    assert np.flatnonzero(chunk.cut).tolist() == [17]
+    assert tracks_of(chunk) == {0: list(range(17)), 1: list(range(17, 40))}
+
+
+def test_a_face_is_not_followed_back_across_a_cut():
+    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(20, 100)))
+    chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
+    assert tracks_of(chunk) == {0: list(range(17, 40))}
+
+
+def test_a_loss_is_detected_at_and_ends_the_track():
+    analyser = ScriptedAnalyser(Actor(frames(0, 25) | frames(27, 50)))
+    chunk = analyse(analyser, 0, 50, after=False)
+    assert analyser.detections == [0, 10, 20, 25, 30, 40]
+    assert tracks_of(chunk) == {0: list(range(25)), 1: list(range(27, 50))}
+
+
+def test_a_face_that_jumps_and_is_detected_at_once_keeps_its_track():
+    analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 120.0, 90.0)))
+    chunk = analyse(analyser, 0, 50, after=False)
+    assert 25 in analyser.detections
+    assert tracks_of(chunk) == {0: list(range(50))}
+
+
+def test_a_face_that_jumps_far_is_another_one():
+    analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 200.0, 90.0)))
+    assert tracks_of(analyse(analyser, 0, 50, after=False)) == {0: list(range(25)), 1: list(range(25, 50))}
+
+
+@pytest.mark.parametrize('appears', range(11, 21))
+def test_a_new_face_is_followed_back_to_the_frame_in_which_it_appeared(appears):
+    analyser = ScriptedAnalyser(Actor(frames(appears, 100)))
+    assert tracks_of(analyse(analyser, 0, 40, after=False)) == {0: list(range(appears, 40))}
+
+
+def test_a_new_face_is_followed_back_no_farther_than_the_detection_before():
+    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(20, 100)))
+    assert tracks_of(analyse(analyser, 0, 40, after=False)) == {0: list(range(10, 40))}
+
+
+def test_a_face_that_appears_right_after_the_chunk_is_followed_back_into_it():
+    analyser = ScriptedAnalyser(Actor(frames(32, 100), detected=frames(37, 100)))
+    chunk = analyse(analyser, 0, 37)
+    assert analyser.detections[-1] == 37
+    assert tracks_of(chunk) == {0: list(range(32, 37))}
+
+
+def test_a_face_known_at_the_chunks_end_is_not_begun_again():
+    chunk = analyse(ScriptedAnalyser(Actor(frames(0, 100))), 0, 37)
+    assert tracks_of(chunk) == {0: list(range(37))}
+
+
+def test_nothing_is_looked_at_beyond_a_cut_at_the_chunks_end():
+    analyser = ScriptedAnalyser(Actor(frames(32, 100), detected=frames(37, 100)))
+    chunk = analyse(analyser, 0, 37, luma=lambda number: 60 if number < 37 else 120)
+    assert 37 not in analyser.detections and len(chunk.frame) == 0
+    assert (chunk.thumbnails == 60).all()
+
+
+def test_several_faces_have_tracks_of_their_own():
+    left = Actor(frames(0, 60), place=lambda frame: (70.0, 90.0))
+    right = Actor(frames(15, 45), place=lambda frame: (230.0, 90.0), score=0.8)
+    chunk = analyse(ScriptedAnalyser(left, right), 0, 60, after=False, meter=NumberingMeter())
+    assert tracks_of(chunk) == {0: list(range(60)), 1: list(range(15, 45))}
+    assert chunk.score[chunk.track == 1] == pytest.approx(0.8)
+    # Rows are sorted by frame, then track, in every array.
+    assert (np.diff(chunk.frame * 10 + chunk.track) > 0).all()
+    np.testing.assert_array_equal(chunk.traits[:, 0], chunk.frame)
+    np.testing.assert_allclose(chunk.traits[:, 1], chunk.landmarks[:, :, 0].mean(1), rtol=1e-5)
+
+
+def test_two_tracks_that_come_to_lie_on_one_face_become_one():
+    still = Actor(frames(0, 60))
+    coming = Actor(frames(0, 60), place=lambda frame: (max(100.0, 190.0 - 4 * frame), 90.0), score=0.8)
+    found = tracks_of(analyse(ScriptedAnalyser(still, coming), 0, 60, after=False))
+    assert found[0] == list(range(60))
+    assert found[1][0] == 0 and 10 < found[1][-1] < 30 and len(found) == 2
+
+
+def test_a_second_detection_of_a_known_face_begins_no_track():
+    analyser = ScriptedAnalyser(Actor(frames(0, 60)))
+    # Beside the face, so that the boxes hardly match, but the mesh slides onto the face.
+    box = analyser.actors[0].box(0)
+    analyser.ghosts = {number: box + np.array([35, 0, 35, 0], np.float32) for number in range(60)}
+    assert tracks_of(analyse(analyser, 0, 60)) == {0: list(range(60))}
+
+
+def test_a_mesh_that_the_detector_keeps_missing_ends():
+    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(0, 5)))
+    chunk = analyse(analyser, 0, 60, after=False)
+    assert tracks_of(chunk) == {0: list(range(INTERVAL * PATIENCE + 1))}
+
+
+def test_a_detection_in_time_renews_patience():
+    seen = frames(0, 25) | frames(30, 31)
+    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=seen))
+    assert tracks_of(analyse(analyser, 0, 56, after=False)) == {0: list(range(56))}
+
+
+@given(st.sets(st.integers(0, 59)), st.integers(0, 25), st.integers(26, 59))
+@settings(max_examples=40, deadline=None)
+def test_no_face_is_invented_or_shown_twice(seen, first, stop):
+    analyser = ScriptedAnalyser(Actor(frozenset(seen)), Actor(frozenset(range(60)), place=lambda frame: (250.0, 90.0)))
+    chunk = analyse(analyser, first, stop)
+    shown = [(frame, round(x)) for frame, x in zip(chunk.frame.tolist(), chunk.landmarks[:, :, 0].mean(1), strict=True)]
+    assert len(shown) == len(set(shown))
+    near = {frame for frame, x in shown if x < 200}
+    assert near <= seen
+    assert {frame for frame, x in shown if x > 200} == set(range(first, stop))
+    # Whoever is there at a frame that is detected at is found.
+    assert {frame for frame in analyser.detections if frame in seen and frame < stop} <= near
+    grid = {frame for frame in range(first, stop) if frame % INTERVAL == 0}
+    assert grid | {first} <= set(analyser.detections)
+
+
+def test_a_chunk_does_not_remember_the_one_before():
+    actor = Actor(frames(0, 200))
+    late = analyse(ScriptedAnalyser(actor), 50, 100)
+    again = analyse(ScriptedAnalyser(actor), 50, 100)
+    np.testing.assert_array_equal(late.landmarks, again.landmarks)
+    assert late.track.min() == 0
+
+
+def test_skin_is_left_out_when_nobody_measures_it():
+    chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
+    assert len(chunk.frame) == 5 and len(chunk.light) == len(chunk.free) == len(chunk.traits) == 0
+
+
+def test_a_still_is_a_chunk_of_one_frame():
+    left, right = Actor(frames(0, 1)), Actor(frames(0, 1), place=lambda frame: (250.0, 90.0), score=0.7)
+    chunk = still_chunk(frame_at(0), ScriptedAnalyser(left, right), NumberingMeter())
+    assert (chunk.first, chunk.count, chunk.frame.tolist(), chunk.track.tolist()) == (0, 1, [0, 0], [0, 1])
+    assert chunk.cut.tolist() == [False] and chunk.traits.shape[0] == 2
+
+
+@pytest.mark.parametrize(('after', 'is_cut'), [(90, False), (113, False), (115, True), (10, True)])
+def test_a_new_shot_is_a_large_mean_difference(after, is_cut):
+    before = np.full((18, 32), 90, np.uint8)
+    assert is_new_shot(before, np.full((18, 32), after, np.uint8)) is is_cut
