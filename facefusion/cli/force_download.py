@@ -7,7 +7,9 @@ import argparse
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.models_command import add_force_download_arguments, run_force_download
 from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.signals import stop_on_signals
 from facefusion.models.options import ModelOptions
+from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
 
@@ -19,5 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Fetches what is missing."""
-    store = invocation.model_store(invocation.emit())
-    return run_force_download(invocation.arguments, store, store.catalog)
+    flag = StopFlag()
+    store = invocation.model_store(invocation.emit(), flag)
+    with stop_on_signals(flag):
+        return run_force_download(invocation.arguments, store, store.catalog)

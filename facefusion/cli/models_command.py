@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from facefusion.models.catalog import Catalog, HttpsSource, ModelEntry
 from facefusion.models.store import ModelStore
 
 
-def add_models_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-commands of ``models`` to its parser; the chosen one ends up in ``models_command``."""
+def add_models_arguments(
+    parser: argparse.ArgumentParser, add_common: Callable[[argparse.ArgumentParser], None] | None = None
+) -> None:
+    """Adds the sub-commands of ``models`` to its parser; the chosen one ends up in ``models_command``.
+
+    ``add_common`` adds to each of them what all of them take.
+    """
     commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,verify}')
     listing = commands.add_parser('list', help='what the catalogue has, and what of it is on this machine')
     listing.add_argument('--format', dest='list_format', choices=('table', 'json'), default='table')
@@ -22,6 +27,9 @@ def add_models_arguments(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
     verify = commands.add_parser('verify', help='read every file and compare it with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
+    if add_common is not None:
+        for command in (listing, fetch, verify):
+            add_common(command)
 
 
 def run_models(arguments: argparse.Namespace, store: ModelStore, catalog: Catalog) -> int:
