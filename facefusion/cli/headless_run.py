@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 from facefusion.cli.invocation import Invocation, use_one_library_thread
@@ -19,6 +19,7 @@ from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, WorkflowOptions, WorkOptions
 from facefusion.processors.options import ProcessorsOptions
 from facefusion.processors.registry import REGISTRATIONS
+from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 STEP_GROUPS: tuple[type, ...] = (
@@ -41,25 +42,47 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Runs the step, or prints its plan."""
+    if invocation.settings[WorkOptions].dry_run:
+        return _print_plan(invocation)
+    flag = StopFlag()
+    with stop_on_signals(flag):
+        return _run(invocation, flag)
+
+
+def _print_plan(invocation: Invocation) -> int:
+    """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
     use_one_library_thread()
-    from facefusion.jobs.runner import RunFolders, plan_step, run_step
+    from facefusion.events import EVENT_VERSION
+    from facefusion.jobs.runner import plan_step
+
+    console = invocation.settings[ConsoleOptions]
+    said = replace(invocation, settings=_quiet(invocation.settings)).emit()
+    record = plan_step(invocation.settings, said).as_record()
+    if console.progress == 'json':
+        print(json.dumps({'version': EVENT_VERSION, 'event': 'plan', 'plan': record}))
+    else:
+        print(json.dumps(record, indent=2))
+    return 0
+
+
+def _quiet(settings: Settings) -> Settings:
+    return settings.replace(replace(settings[ConsoleOptions], progress='none'))
+
+
+def _run(invocation: Invocation, flag: StopFlag) -> int:
+    use_one_library_thread()
+    from facefusion.jobs.runner import RunFolders, run_step
 
     emit = invocation.emit()
-    flag = StopFlag()
     settings = invocation.settings
-    if settings[WorkOptions].dry_run:
-        json.dump(plan_step(settings, emit).as_record(), sys.stdout, indent=2)
-        print()
-        return 0
     work = settings[WorkOptions]
     folders = RunFolders(
         jobs=Path(work.jobs_path) if work.jobs_path else invocation.home / 'jobs',
         temp=Path(work.temp_path) if work.temp_path else None,
     )
-    with stop_on_signals(flag):
-        try:
-            run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
-        except FaceFusionError as error:
-            emit(RunFailed(error.as_record()))
-            raise
+    try:
+        run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
+    except FaceFusionError as error:
+        emit(RunFailed(error.as_record()))
+        raise
     return 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from facefusion import version
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError, UsageError
 
 PROGRAM = 'facefusion'
@@ -23,6 +24,7 @@ PROGRAM = 'facefusion'
 
 def run() -> None:
     """Runs the process's own command line and ends the process."""
+    leave_on_signals()
     sys.exit(main(sys.argv[1:], os.environ))
 
 
@@ -32,6 +34,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _dispatch(list(argv), environ)
     except FaceFusionError as error:
         return _fail(error)
+    except SystemExit as ending:
+        # argparse ends the process after it has shown a command's help.
+        return ending.code if isinstance(ending.code, int) else 0
     except KeyboardInterrupt:
         return _fail(Interrupted(hint='run the same command again'))
     except BrokenPipeError:

@@ -1,24 +1,52 @@
-"""SIGINT and SIGTERM set the stop flag of a run, which ends at the next frame boundary."""
+"""What SIGINT and SIGTERM do: end a process that has begun nothing, or ask a run to stop at the next frame boundary."""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from facefusion.errors import Interrupted
 from facefusion.stopping import StopFlag
+
+_WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+
+def leave_on_signals() -> None:
+    """Until ``stop_on_signals`` takes over, both signals end the process at once with the exit code of Interrupted.
+
+    There is nothing to clean up by then. The exception that Python raises for SIGINT would not do: while modules are
+    imported it may be raised where it is dropped, and the run would go on.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        # Not print: the signal may have come in the midst of one.
+        name = signal.Signals(number).name
+        text = f'facefusion: the run was interrupted [interrupted]\n  cause: {name} was received\n'
+        os.write(2, f'{text}  hint: run the same command again\n'.encode())
+        os._exit(Interrupted.exit_code)
+
+    for number in _WATCHED:
+        signal.signal(number, leave)
 
 
 @contextmanager
 def stop_on_signals(flag: StopFlag) -> Iterator[None]:
-    """While the block runs, both signals set ``flag``; afterwards they do what they did before."""
+    """While the block runs, both signals set ``flag``; afterwards they do what they did before.
+
+    Only the main thread of a process is told of signals: elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         flag.set(f'{signal.Signals(number).name} was received')
 
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in watched}
+    before = {number: signal.signal(number, stop) for number in _WATCHED}
     try:
         yield
     finally:
