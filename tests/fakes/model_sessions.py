@@ -1,0 +1,34 @@
+"""Stand-ins for onnxruntime sessions that give prepared tensors and keep what they were fed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+
+class TensorSession:
+    """Gives the same tensors at every run; ``fed`` holds the input of each."""
+
+    def __init__(self, *outputs: np.ndarray) -> None:
+        self.outputs = list(outputs)
+        self.fed: list[np.ndarray] = []
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name='input')]
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        (tensor,) = feeds.values()
+        self.fed.append(tensor)
+        return self.outputs
+
+
+class NamedSessions:
+    """A pool of prepared sessions by model id."""
+
+    def __init__(self, **sessions: Any) -> None:
+        self._sessions = sessions
+
+    def session(self, model_id: str) -> Any:
+        return self._sessions[model_id]
