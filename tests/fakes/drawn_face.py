@@ -1,0 +1,79 @@
+"""A face that is drawn, so that tests know every pixel of it and need no photo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from fakes.face_chunks import face_at
+
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks
+from facefusion.faces.raster import atlas_coordinates, paint_triangles
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, load_topology, vertex_normals
+from facefusion.media.frame import PixelFrame
+
+TOPOLOGY = load_topology()
+LOWER_LIP_AND_CHIN = (
+    14,
+    17,
+    87,
+    317,
+    178,
+    402,
+    88,
+    318,
+    95,
+    324,
+    84,
+    314,
+    181,
+    405,
+    16,
+    15,
+    86,
+    316,
+    85,
+    315,
+    180,
+    404,
+)
+BACKGROUND = (90, 140, 60)
+ATLAS = 256
+
+
+def open_face(x: float, y: float, size: float) -> np.ndarray:
+    """The mean shape with the lower lip moved down, so that the mouth is open; float32 [468,3]."""
+    face = face_at(x, y, size)
+    face[list(LOWER_LIP_AND_CHIN), 1] += 0.22 * size
+    return face
+
+
+def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    """uint8 [256,256,3] BGR: mottled skin, red lips, dark brows, white eyes, a dark mouth."""
+    grid = AtlasGrid(TOPOLOGY, ATLAS)
+    masks = AtlasMasks(TOPOLOGY, grid)
+    mottle = np.random.default_rng(seed).normal(0, 1, (ATLAS, ATLAS, 1))
+    mottle = cv2.GaussianBlur(mottle, (0, 0), 2)[..., None]
+    texture = np.array(skin, np.float64) * (1 + 0.06 * mottle / mottle.std())
+    texture[masks.lips > 0.5] = np.array(skin) * [0.6, 0.5, 0.9]
+    texture[masks.polygon(INNER_LIPS) > 0] = (30, 20, 40)
+    for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
+        texture[masks.polygon(ring) > 0] = (235, 230, 225)
+    return np.clip(texture, 0, 255).astype(np.uint8)
+
+
+def draw_face(landmarks: np.ndarray, texture: np.ndarray, width: int = 400, height: int = 400) -> PixelFrame:
+    """A picture of a face under light from the camera, before a plain background."""
+    index = paint_triangles(TOPOLOGY, landmarks[:, :2], landmarks[:, 2], width, height)
+    u, v = atlas_coordinates(TOPOLOGY, index, landmarks[:, :2], ATLAS)
+    colours = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    facing = AtlasGrid(TOPOLOGY, ATLAS).spread(np.clip(-vertex_normals(TOPOLOGY, landmarks)[:, 2], 0, 1))
+    shade = cv2.remap(facing, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lit = np.clip(colours * (0.5 + 0.5 * shade)[..., None], 0, 255).astype(np.uint8)
+    return PixelFrame(np.where((index >= 0)[..., None], lit, np.array(BACKGROUND, np.uint8)))
+
+
+def ring_mask(landmarks: np.ndarray, ring: tuple[int, ...], shape: tuple[int, int], shrink: int = 0) -> np.ndarray:
+    """bool [h,w]: the pixels inside a ring of vertices, ``shrink`` pixels away from it."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(landmarks[list(ring), :2]).astype(np.int32)], 1)
+    return cv2.erode(mask, np.ones((2 * shrink + 1, 2 * shrink + 1), np.uint8)) > 0

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.drawn_face import draw_face, face_texture
+from fakes.face_chunks import face_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from facefusion.faces.skin import (
+    BGR_TO_YCC,
+    TRAIT_COUNT,
+    YCC_TO_BGR,
+    SkinMeter,
+    pack_light,
+    pool_light,
+    smooth_light,
+    to_ycc,
+    unpack_light,
+)
+from facefusion.faces.topology import load_topology
+from facefusion.media.frame import PixelFrame
+
+METER = SkinMeter(load_topology())
+FACE = face_at(200, 200, 70)
+SKIN = (110, 140, 190)
+colours = st.tuples(*[st.integers(20, 235)] * 3)
+
+
+def plain(colour):
+    return PixelFrame(np.full((400, 400, 3), colour, np.uint8))
+
+
+@given(colours)
+@settings(max_examples=15, deadline=None)
+def test_a_face_of_one_colour_has_that_colour_as_light(colour):
+    sample = METER.measure(plain(colour), FACE)
+    seen = sample.light[..., 3] > 40
+    assert 0.2 < seen.mean() < 0.9
+    y, cb, cr = BGR_TO_YCC @ np.array(colour, np.float32)
+    mean = sample.light[seen][:, :3].astype(float) - [0, 128, 128]
+    np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
+    # Nothing covers it, it has no contrast, and its lips differ by nothing.
+    assert (sample.free == 255).all()
+    np.testing.assert_allclose(sample.traits, [1, 0, 0, 0, 0], atol=0.005)
+
+
+def test_a_sample_has_the_promised_shapes():
+    sample = METER.measure(draw_face(FACE, face_texture(SKIN)), FACE)
+    assert sample.light.shape == (32, 32, 4) and sample.light.dtype == np.uint8
+    assert sample.free.shape == (64, 64) and sample.free.dtype == np.uint8
+    assert sample.traits.shape == (TRAIT_COUNT,) and sample.traits.dtype == np.float32
+    # Mottled by six percent; red lips.
+    assert 0.02 < sample.traits[1] < 0.12 and sample.traits[2] > 0.02
+
+
+def covered_share(sample, box) -> float:
+    """How much of the atlas within ``box`` (x0, y0, x1, y1 shares) is covered."""
+    x0, y0, x1, y1 = (round(64 * share) for share in box)
+    inside = METER.grid.inside[::2, ::2][y0:y1, x0:x1] > 0
+    return float((sample.free[y0:y1, x0:x1][inside] < 128).mean())
+
+
+def test_something_dark_from_outside_is_coverage():
+    """A hand over a cheek, up to the outline and beyond."""
+    frame = draw_face(FACE, face_texture(SKIN))
+    clean = METER.measure(frame, FACE)
+    frame.pixels[180:290, 60:165] = (20, 25, 30)
+    sample = METER.measure(frame, FACE)
+    x_left, x_right = (0.1, 0.25), (0.75, 0.9)
+    assert covered_share(clean, (x_left[0], 0.45, x_left[1], 0.6)) < 0.1
+    assert covered_share(sample, (x_left[0], 0.45, x_left[1], 0.6)) > 0.8
+    assert covered_share(sample, (x_right[0], 0.45, x_right[1], 0.6)) < 0.1
+    # What is covered gives no light.
+    seen = sample.light[..., 3] > 100
+    assert seen.sum() < (clean.light[..., 3] > 100).sum()
+    assert (sample.light[seen][:, 0] < 60).mean() < 0.01
+
+
+def test_something_dark_in_the_middle_is_part_of_the_face():
+    frame = draw_face(FACE, face_texture(SKIN))
+    frame.pixels[205:225, 140:160] = (20, 25, 30)
+    sample = METER.measure(frame, FACE)
+    assert (sample.free < 128).mean() < 0.02
+
+
+def test_a_fringe_lowers_the_share_of_the_forehead():
+    frame = draw_face(FACE, face_texture(SKIN))
+    clean = METER.measure(frame, FACE)
+    top = int(FACE[:, 1].min())
+    frame.pixels[top - 5 : top + 45] = (20, 25, 30)
+    fringe = METER.measure(frame, FACE)
+    assert clean.traits[0] > 0.9 and fringe.traits[0] < 0.4
+
+
+def test_a_face_that_is_hardly_seen_counts_as_free():
+    sample = METER.find_coverage(np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.float32), FACE)
+    assert (sample.free == 1).all() and sample.forehead == 1
+
+
+def test_a_face_partly_outside_the_picture_is_measured():
+    sample = METER.measure(draw_face(FACE, face_texture(SKIN)), face_at(-20, 390, 70))
+    assert np.isfinite(sample.traits).all()
+
+
+def test_measuring_the_same_twice_gives_the_same_bits():
+    frame = draw_face(FACE, face_texture(SKIN))
+    first, second = METER.measure(frame, FACE), METER.measure(frame, FACE)
+    for name in ('light', 'free', 'traits'):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@given(arrays(np.float32, (2, 2, 3), elements=st.floats(0, 255, width=32)))
+def test_the_colour_matrices_are_inverse_to_each_other(bgr):
+    ycc = to_ycc(bgr)
+    np.testing.assert_allclose(ycc @ YCC_TO_BGR.T, bgr, atol=0.01)
+
+
+def test_grey_has_no_chroma():
+    np.testing.assert_allclose(to_ycc(np.full((1, 1, 3), 77, np.uint8))[0, 0], [77, 0, 0], atol=0.01)
+
+
+@given(arrays(np.uint8, (32, 32, 4)))
+@settings(max_examples=20, deadline=None)
+def test_packed_light_survives_unpacking(packed):
+    packed[..., 3] = np.maximum(packed[..., 3], 8)
+    np.testing.assert_array_equal(pack_light(unpack_light(packed)), packed)
+
+
+def test_light_is_unpacked_frame_by_frame():
+    packed = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 4), np.uint8)
+    np.testing.assert_array_equal(unpack_light(packed)[3], unpack_light(packed[3]))
+    assert unpack_light(packed).dtype == np.float32
+
+
+def test_pooled_light_is_weighted():
+    ycc = np.zeros((128, 128, 3), np.float32)
+    ycc[:, :2] = (100, 10, -10)
+    ycc[:, 2:4] = (200, 20, -20)
+    weight = np.zeros((128, 128), np.float32)
+    weight[:, :2] = 1.0
+    light = pool_light(ycc, weight)
+    np.testing.assert_allclose(light[0, 0], [50, 5, -5, 0.5], atol=1e-4)
+    np.testing.assert_allclose(light[0, 1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize('patchy', [False, True])
+def test_smooth_light_keeps_a_constant_even_where_little_is_seen(patchy):
+    weight = np.ones((32, 32, 1), np.float32)
+    if patchy:
+        weight[:, 6:] = 0
+    light = np.concatenate([np.broadcast_to([120.0, 8, -12], (32, 32, 3)) * weight, weight], -1).astype(np.float32)
+    np.testing.assert_allclose(smooth_light(light), np.broadcast_to([120, 8, -12], (32, 32, 3)), rtol=1e-3)
