@@ -173,6 +173,11 @@ def nearest_plane_format(name: str) -> str:
     return f'yuv{halves.get((chroma.width, chroma.height), "444")}p{depth}'
 
 
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """The size that a picture is written with: its own, or ``even_size`` when ``scale`` is not 1."""
+    return (width, height) if scale == 1 else even_size(width, height, scale)
+
+
 def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
     """The scaled size: truncated, then each side rounded to even, half to even (as the peer); at least 2."""
     return max(round(int(width * scale) / 2) * 2, 2), max(round(int(height * scale) / 2) * 2, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,23 +12,51 @@ from facefusion.errors import OutputError, ResourceError
 from facefusion.media.files import write_failure
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
+# WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides.
+LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1}
+
 
 def check_output(output: Path, target: Path, sources: Iterable[Path], family: str) -> None:
     """Raises OutputError when ``output`` is no writable file of the target's family, or one of the inputs.
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
-    if output.is_dir():
+    try:
+        mode = output.stat().st_mode if output.exists() else None
+    except OSError as error:
         raise OutputError(
-            'output-is-directory', f'the output {output} is a directory', hint='name a file, such as output.mp4'
+            'output-name',
+            f'no file can be written at {output}',
+            cause=error.strerror or str(error),
+            hint='choose another name',
+        ) from None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(
+            'output-is-directory',
+            f'the output {output} is a directory',
+            cause='the output is one file',
+            hint='name a file, such as output.mp4',
         )
-    if output.is_symlink() and not output.exists():
-        raise OutputError('output-broken-link', f'the output {output} is a link to nothing', hint='remove the link')
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OutputError(
+            'output-not-a-file',
+            f'the output {output} is no regular file',
+            cause='it is a pipe, a socket or a device, which the rename of the finished file would replace',
+            hint='choose another name',
+        )
+    if output.is_symlink() and mode is None:
+        raise OutputError(
+            'output-broken-link',
+            f'the output {output} is a link to nothing',
+            cause=f'it leads to {output.readlink()}',
+            hint='remove the link',
+        )
     for name, path in (('target', target), *(('source', source) for source in sources)):
         if _is_same(output, path):
             raise OutputError(
                 'output-is-input',
                 f'the output {output} is the {name} file itself',
+                cause='both names lead to one file' if output != path else 'both have the same name',
                 hint='choose another output; inputs are never overwritten',
             )
     extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS
@@ -49,12 +78,30 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
         )
 
 
+def check_picture_size(output: Path, width: int, height: int) -> None:
+    """Raises OutputError when the format of the picture ``output`` does not hold so many pixels a side."""
+    image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
+    limit = LARGEST_SIDES[image_format]
+    if max(width, height) > limit:
+        raise OutputError(
+            'output-too-large',
+            f'the output {output} would have {width}x{height} pixels',
+            cause=f'{image_format} holds up to {limit} pixels a side',
+            hint='write a png, or lower --output-image-scale',
+        )
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it; raises OutputError or ResourceError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(error, folder) from error
+    for attempt in range(10):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # A run that ends may take an empty folder above this one away between two steps.
+            if isinstance(error, FileNotFoundError) and attempt < 9:
+                continue
+            raise write_failure(error, folder) from error
+        return
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:

@@ -16,11 +16,13 @@ from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.media.planes import scaled_size
 from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
-from facefusion.pipeline.output import check_output
+from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
 from facefusion.processors.options import ProcessorsOptions
 from facefusion.processors.registry import Registration, registrations
@@ -99,7 +101,7 @@ class Plan:
 def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
-    Raises UsageError for what is missing, MediaError for the target, OutputError for the output.
+    Raises UsageError for what is missing, MediaError for target and sources, OutputError for the output.
     """
     paths = settings[PathOptions]
     if not paths.target_path:
@@ -120,7 +122,12 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
         raise UsageError(
             'workflow-mode', f'{target.path} is a {family}, and --workflow-mode is {mode}', hint='leave the option out'
         )
+    for source in sources:
+        find_kind(source)
     check_output(output, target.path, sources, family)
+    if isinstance(target, ImageInfo):
+        scale = settings[OutputOptions].output_image_scale
+        check_picture_size(output, *scaled_size(target.width, target.height, scale))
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
     return Plan(
         target=target,
@@ -129,7 +136,7 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
         processors=chain,
         models=(DETECTOR_ID, MESH_ID),
         video=video,
-        memory=_memory(target, workers),
+        memory=_memory(target, video, settings[OutputOptions], workers),
         work_space=_work_space(target, video),
     )
 
@@ -153,10 +160,13 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
     )
 
 
-def _memory(target: MediaInfo, workers: int) -> int:
-    if isinstance(target, ImageInfo):
-        return memory_of_image(target.width, target.height)
-    return memory_of_video(target.width, target.height, 1.5 if target.bits <= 8 else 3.0, workers)
+def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> int:
+    pixels = target.width * target.height
+    if isinstance(target, VideoInfo) and video is not None:
+        written = video.encoder.width * video.encoder.height
+        return memory_of_video(max(pixels, written), 1.5 if target.bits <= 8 else 3.0, workers)
+    width, height = scaled_size(target.width, target.height, options.output_image_scale)
+    return memory_of_image(pixels, width * height)
 
 
 def _work_space(target: MediaInfo, video: VideoPlan | None) -> int:

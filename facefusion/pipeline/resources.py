@@ -12,15 +12,20 @@ BASE_BYTES = 260 << 20
 HELD_FRAMES = 90
 
 
-def memory_of_video(width: int, height: int, bytes_a_pixel: float, workers: int) -> int:
-    """Bytes at the peak of a video run, estimated from above."""
-    frame = int(width * height * bytes_a_pixel)
+def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int) -> int:
+    """Bytes at the peak of a video run, estimated from above; ``pixels`` of a frame as read or written, if more."""
+    frame = int(pixels * bytes_a_pixel)
     return BASE_BYTES + frame * (HELD_FRAMES + 8 * workers)
 
 
-def memory_of_image(width: int, height: int) -> int:
-    """Bytes at the peak of an image run: the picture, its decoded and encoded copies, and one to change."""
-    return BASE_BYTES + width * height * 3 * 6
+def memory_of_image(pixels: int, written_pixels: int) -> int:
+    """Bytes at the peak of an image run: the picture, its decoded and encoded copies, and one to change.
+
+    When it is written with another size, the copies for the encoder have that size.
+    """
+    if pixels == written_pixels:
+        return BASE_BYTES + pixels * 3 * 6
+    return BASE_BYTES + pixels * 3 * 3 + written_pixels * 4 * 4
 
 
 def available_memory() -> int | None:
@@ -46,5 +51,5 @@ def check_memory(needed: int, what: str) -> None:
         raise ResourceError(
             'memory-short',
             f'{what} would need about {needed / 1e6:.0f} MB of memory, and {free / 1e6:.0f} MB are free',
-            hint='close other programs, lower --execution-thread-count, or use a smaller target',
+            hint='close other programs, lower --execution-thread-count, or use a smaller target or output',
         )
