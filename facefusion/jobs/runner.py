@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     providers = resolve_providers(execution.execution_providers)
     emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
     sessions = SessionPool(store, providers, execution.execution_device_ids[0])
-    with _work_folder(folders.work_root()) as work:
+    with _work_folder(folders) as work:
         run = prepare_run(plan, settings, sessions, work, workers, emit, flag)
         flag.check()
         report = execute(run)
@@ -111,8 +111,9 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
 
 
 @contextmanager
-def _work_folder(root: Path) -> Iterator[Path]:
+def _work_folder(folders: RunFolders) -> Iterator[Path]:
     """A folder of this run alone; it goes with the run, whatever happens."""
+    root = folders.work_root()
     name = f'headless-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}-{secrets.token_hex(4)}'
     work = root / name
     make_folder(work)
@@ -120,3 +121,7 @@ def _work_folder(root: Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if folders.temp is not None:
+            # The folder between belongs to nobody; it stays while another run works in it.
+            with suppress(OSError):
+                root.rmdir()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from facefusion.errors import OutputError, ResourceError
 from facefusion.events import Emit
 from facefusion.media.files import publish
 from facefusion.media.frame import PixelFrame
@@ -45,7 +46,10 @@ def _part_beside(output: Path) -> Iterator[Path]:
     part = output.with_name(f'.{output.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
     try:
         yield part
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OutputError | ResourceError):
+            # What is being written has a name that means nothing to the user.
+            error.message = error.message.replace(part.name, output.name)
         part.unlink(missing_ok=True)
         for folder in made:
             # Only folders that this run made, and only while they are empty.
