@@ -74,16 +74,26 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
         if not required:
             return None
         raise UsageError(
-            'config-missing', f'no config file at {path}', hint='check --config-path, or leave it out'
+            'config-missing',
+            f'no config file at {path}',
+            cause='--config-path names it',
+            hint='check --config-path, or leave it out',
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError('config-unreadable', f'cannot read the config file {path}', cause=str(error)) from None
-    parser = configparser.ConfigParser(interpolation=None)
+        raise UsageError(
+            'config-unreadable', f'cannot read the config file {path}', cause=str(error), hint='it must be UTF-8 text'
+        ) from None
+    parser = configparser.ConfigParser(interpolation=None, default_section='')
     try:
         parser.read_string(text, source=str(path))
     except configparser.Error as error:
         message = ' '.join(str(error).split())
-        raise UsageError('config-invalid', f'{path} is not a valid ini file', cause=message) from None
+        raise UsageError(
+            'config-invalid',
+            f'{path} is not a valid ini file',
+            cause=message,
+            hint='write lines of the form key = value below a [section]',
+        ) from None
     values = {(section, key): value.strip() for section in parser.sections() for key, value in parser.items(section)}
     return IniFile(path, {place: value for place, value in values.items() if value}, _locate(text))
 
@@ -96,7 +106,11 @@ def check_ini(ini: IniFile, known: Iterable[type]) -> None:
         if info is None:
             close = get_close_matches(place[1], [key for _, key in infos], n=1)
             hint = f'did you mean {close[0]}?' if close else 'remove the line, or leave its value blank'
-            raise UsageError('config-key', f'{_where(ini, place)} is not an option of this version', hint=hint)
+            near = [section for section, key in infos if key == place[1]]
+            cause = f'{place[1]} belongs into [{near[0]}]' if near else f'no [{place[0]}] {place[1]} is known'
+            raise UsageError(
+                'config-key', f'{_where(ini, place)} is not an option of this version', cause=cause, hint=hint
+            )
         _parse_ini(ini, info)
 
 
@@ -125,7 +139,10 @@ def _parse_variable(info: OptionInfo, text: str) -> Any:
         return parse_value(info, text)
     except ValueError as error:
         raise UsageError(
-            'environment-value', f'the environment variable {info.variable} has an invalid value', cause=str(error)
+            'environment-value',
+            f'the environment variable {info.variable} has an invalid value',
+            cause=str(error),
+            hint='correct it, or unset it',
         ) from None
 
 
@@ -134,7 +151,12 @@ def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
     try:
         return parse_value(info, ini.values[place])
     except ValueError as error:
-        raise UsageError('config-value', f'{_where(ini, place)} has an invalid value', cause=str(error)) from None
+        raise UsageError(
+            'config-value',
+            f'{_where(ini, place)} has an invalid value',
+            cause=str(error),
+            hint='correct the value, or leave it blank',
+        ) from None
 
 
 def _where(ini: IniFile, place: tuple[str, str]) -> str:
