@@ -8,42 +8,32 @@ from fakes.face_chunks import face_at
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks
 from facefusion.faces.raster import atlas_coordinates, paint_triangles
-from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, load_topology, vertex_normals
+from facefusion.faces.topology import (
+    EYE_IMAGE_LEFT,
+    EYE_IMAGE_RIGHT,
+    INNER_LIPS,
+    OUTER_LIPS,
+    load_topology,
+    vertex_normals,
+)
 from facefusion.media.frame import PixelFrame
 
 TOPOLOGY = load_topology()
-LOWER_LIP_AND_CHIN = (
-    14,
-    17,
-    87,
-    317,
-    178,
-    402,
-    88,
-    318,
-    95,
-    324,
-    84,
-    314,
-    181,
-    405,
-    16,
-    15,
-    86,
-    316,
-    85,
-    315,
-    180,
-    404,
-)
 BACKGROUND = (90, 140, 60)
 ATLAS = 256
 
 
 def open_face(x: float, y: float, size: float) -> np.ndarray:
-    """The mean shape with the lower lip moved down, so that the mouth is open; float32 [468,3]."""
+    """The mean shape with its lower lip and chin moved down, so that the mouth is open; float32 [468,3]."""
     face = face_at(x, y, size)
-    face[list(LOWER_LIP_AND_CHIN), 1] += 0.22 * size
+    corners = face[[61, 291], :2]
+    middle, half = corners.mean(0), float(np.ptp(corners[:, 0])) / 2
+    opened = np.clip(1 - ((face[:, 0] - middle[0]) / half) ** 2, 0, 1)
+    # The rings' halves lie so close that only their order tells the lower from the upper one.
+    lower, upper = [*OUTER_LIPS[1:10], *INNER_LIPS[1:10]], [*OUTER_LIPS[10:], *INNER_LIPS[10:]]
+    below = (face[:, 1] > middle[1]).astype(np.float32)
+    below[lower], below[upper] = 1, 0
+    face[:, 1] += 0.25 * size * opened * below
     return face
 
 

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from fakes.drawn_face import TOPOLOGY, draw_face, face_texture, open_face, ring_mask
+from fakes.face_chunks import face_at
+
+from facefusion.errors import InternalError
+from facefusion.faces.face import LinkedFace
+from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, OVAL
+from facefusion.media.frame import PixelFrame
+from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
+from facefusion.processors.face_swapper.mesh_warp.source import MIP_LEVELS, TEXTURE_SIZE, build_source
+
+METER = SkinMeter(TOPOLOGY)
+LIGHT_SKIN, DARK_SKIN = (120, 150, 200), (60, 80, 120)
+PLACE = open_face(200, 190, 70)
+
+
+def linked(frame: PixelFrame, landmarks: np.ndarray) -> LinkedFace:
+    sample = METER.measure(frame, landmarks)
+    return LinkedFace(
+        track=0,
+        landmarks=landmarks,
+        score=0.9,
+        light=unpack_light(sample.light),
+        free=sample.free.astype(np.float32) / 255,
+        traits=sample.traits,
+    )
+
+
+@pytest.fixture(scope='module')
+def warp():
+    """A swapper whose source is a light face, drawn somewhat larger than the target."""
+    landmarks = open_face(250, 250, 100)
+    return MeshWarp(build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER), METER)
+
+
+def swapped(warp: MeshWarp, frame: PixelFrame, landmarks: np.ndarray):
+    """The pixels before and after a swap, as signed numbers."""
+    before = frame.read(frame.window).astype(int)
+    warp.render(frame, linked(frame, landmarks))
+    return before, frame.read(frame.window).astype(int)
+
+
+def test_a_face_swapped_with_itself_changes_little(warp):
+    frame = draw_face(PLACE, face_texture(LIGHT_SKIN))
+    before, after = swapped(warp, frame, PLACE)
+    inside = ring_mask(PLACE, OVAL, (400, 400), 4)
+    change = np.abs(after - before)[inside]
+    assert frame.is_touched and change.max() > 0
+    assert change.mean() < 5 and abs((after - before)[inside].mean()) < 3
+
+
+def test_another_skin_takes_the_targets_light_and_its_own_texture(warp):
+    dark = draw_face(PLACE, face_texture(DARK_SKIN, seed=5))
+    before, after = swapped(warp, dark, PLACE)
+    cheek = ring_mask(PLACE, (50, 205, 203, 142, 118), (400, 400))
+    # The mean is the target's within a few codes although the source is twice as bright.
+    np.testing.assert_allclose(after[cheek].mean(0), before[cheek].mean(0), atol=8)
+    # The mottle is the source's: it follows the source's texture, no longer the target's.
+    source = draw_face(PLACE, face_texture(LIGHT_SKIN)).pixels.astype(float)
+
+    def detail(pixels):
+        luma = pixels.astype(np.float32).mean(-1)
+        return (luma - cv2.GaussianBlur(luma, (0, 0), 6))[cheek]
+
+    def alike(a, b):
+        return float(np.corrcoef(detail(a), detail(b))[0, 1])
+
+    assert alike(after, source) > 0.6 and alike(after, before) < 0.5
+
+
+@pytest.mark.parametrize('seed', [1, 9])
+def test_eyes_and_open_mouth_stay_the_targets_own_pixels(warp, seed):
+    frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=seed))
+    before, after = swapped(warp, frame, PLACE)
+    for ring, shrink, least in ((EYE_IMAGE_LEFT, 2, 50), (EYE_IMAGE_RIGHT, 2, 50), (INNER_LIPS, 3, 400)):
+        inside = ring_mask(PLACE, ring, (400, 400), shrink)
+        assert inside.sum() > least
+        np.testing.assert_array_equal(after[inside], before[inside])
+    skin = ring_mask(PLACE, (50, 205, 203, 142, 118), (400, 400))
+    assert np.abs(after - before)[skin].mean() > 1
+
+
+def test_nothing_outside_of_the_face_changes(warp):
+    frame = draw_face(PLACE, face_texture(DARK_SKIN))
+    before, after = swapped(warp, frame, PLACE)
+    hull = np.zeros((400, 400), np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.round(PLACE[:, :2]).astype(np.int32)), 1)
+    outside = cv2.dilate(hull, np.ones((5, 5), np.uint8)) == 0
+    np.testing.assert_array_equal(after[outside], before[outside])
+
+
+def test_there_is_no_seam_at_the_outline(warp):
+    """Towards the outline the swap fades: its outermost ring changes less than the face's middle."""
+    frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=4))
+    before, after = swapped(warp, frame, PLACE)
+    face = ring_mask(PLACE, OVAL, (400, 400))
+    rim = face & ~ring_mask(PLACE, OVAL, (400, 400), 3)
+    assert np.abs(after - before)[rim].mean() < 0.5
+
+
+def test_what_covers_the_face_is_not_painted_over(warp):
+    frame = draw_face(PLACE, face_texture(LIGHT_SKIN))
+    frame.pixels[170:280, 60:165] = (20, 25, 30)
+    before, after = swapped(warp, frame, PLACE)
+    hand = np.zeros((400, 400), bool)
+    hand[180:265, 60:150] = True
+    change = np.abs(after - before)[hand]
+    assert change.mean() < 0.1 and np.quantile(change, 0.99) <= 1
+    other_cheek = ring_mask(PLACE, (280, 425, 423, 371, 347), (400, 400))
+    assert np.abs(after - before)[other_cheek].mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    'landmarks',
+    [
+        face_at(10, 200, 70),
+        face_at(395, 395, 70),
+        face_at(200, -20, 70),
+        face_at(200, 200, 400),
+        face_at(200, 200, 6),
+        face_at(200, 200, 1),
+        face_at(900, 900, 70),
+        face_at(-300, 200, 70),
+    ],
+    ids=['left', 'corner', 'above', 'larger than the picture', 'tiny', 'a speck', 'far away', 'far left'],
+)
+def test_faces_at_the_edge_and_of_any_size_are_rendered_or_left_alone(warp, landmarks):
+    frame = PixelFrame(np.full((400, 400, 3), (100, 130, 170), np.uint8))
+    before, after = swapped(warp, frame, landmarks)
+    assert after.shape == before.shape
+    low, high = landmarks[:, :2].min(0) - 5, landmarks[:, :2].max(0) + 5
+    y, x = np.mgrid[:400, :400]
+    outside = (x < low[0]) | (x > high[0]) | (y < low[1]) | (y > high[1])
+    np.testing.assert_array_equal(after[outside], before[outside])
+
+
+def test_a_face_without_measured_skin_is_a_bug(warp):
+    frame = draw_face(PLACE, face_texture(DARK_SKIN))
+    with pytest.raises(InternalError) as caught:
+        warp.render(frame, LinkedFace(0, PLACE, 0.9))
+    assert caught.value.reference == 'skin-not-measured' and not frame.is_touched
+
+
+def test_rendering_keeps_no_state(warp):
+    """Whatever was rendered before or is rendered at the same time, a frame becomes the same."""
+
+    def render(seed: int) -> np.ndarray:
+        frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=seed))
+        return swapped(warp, frame, PLACE)[1]
+
+    first = [render(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(render, [3, 2, 1, 0]))
+    for a, b in zip(first, reversed(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_source_is_a_texture_with_mips_and_shares():
+    landmarks = face_at(250, 250, 100)
+    source = build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER)
+    assert [mip.shape for mip in source.mips] == [(TEXTURE_SIZE >> k, TEXTURE_SIZE >> k, 3) for k in range(MIP_LEVELS)]
+    assert all(mip.dtype == np.uint8 for mip in source.mips)
+    for part in (source.weight, source.opacity):
+        assert part.shape == (128, 128) and part.min() >= 0 and part.max() <= 1
+    assert source.forehead > 0.9 and source.opacity[70, 64] > 0.95
+    # Skin in the texture has the colour that was drawn.
+    middle = source.mips[0][560:600, 300:340].reshape(-1, 3).mean(0)
+    np.testing.assert_allclose(middle / middle.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
+
+
+def test_the_side_that_is_turned_away_is_filled_from_the_other():
+    angle = np.radians(45)
+    matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    landmarks = (face_at(0, 0, 100) @ matrix.T + [250, 250, 0]).astype(np.float32)
+    source = build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER)
+    texture = source.mips[0].astype(float)
+    left, right = texture[520:620, 200:300].mean((0, 1)), texture[520:620, 724:824].mean((0, 1))
+    # Neither side shows the green background, and both have the hue of the skin.
+    for side in (left, right):
+        np.testing.assert_allclose(side / side.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.03)
