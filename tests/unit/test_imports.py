@@ -58,7 +58,9 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f'{path} has a relative import'
             module = node.module or ''
-            names = [f'{module}.{alias.name}' if is_module(f'{module}.{alias.name}') else module for alias in node.names]
+            names = [
+                f'{module}.{alias.name}' if is_module(f'{module}.{alias.name}') else module for alias in node.names
+            ]
         yield from (name for name in names if name.split('.')[0] == 'facefusion')
 
 
@@ -146,7 +148,19 @@ def _is_decorator(path: Path, node: ast.AST) -> bool:
 
 def test_no_function_changes_a_container_of_its_module():
     """Lists, dicts and sets at module level are tables: nothing in the same module writes to them."""
-    changing = {'append', 'add', 'update', 'extend', 'insert', 'pop', 'popitem', 'remove', 'discard', 'clear', 'setdefault'}
+    changing = {
+        'append',
+        'add',
+        'update',
+        'extend',
+        'insert',
+        'pop',
+        'popitem',
+        'remove',
+        'discard',
+        'clear',
+        'setdefault',
+    }
     for path in MODULES:
         tree = tree_of(path)
         tables = {

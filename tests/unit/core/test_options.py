@@ -105,7 +105,9 @@ def test_the_grid_counts_from_the_minimum():
         parse_item(stepped, '1.0')
 
 
-@pytest.mark.parametrize(('kind', 'choices', 'good', 'value'), [('text', ('a', 'b'), 'b', 'b'), ('int', (1, 2), '2', 2)])
+@pytest.mark.parametrize(
+    ('kind', 'choices', 'good', 'value'), [('text', ('a', 'b'), 'b', 'b'), ('int', (1, 2), '2', 2)]
+)
 def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, value):
     chosen = info(kind, choices=choices)
     assert parse_item(chosen, good) == value

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.faces.face import Face, box_overlap, landmark_box
+from facefusion.faces.options import ORDERS, FaceSelectorOptions
+from facefusion.faces.select import select_faces
+
+box = st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 50)] * 2).map(
+    lambda values: [values[0], values[1], values[0] + values[2], values[1] + values[3]]
+)
+faces = st.lists(st.tuples(box, st.integers(0, 100)), min_size=1, max_size=8)
+KEYS = {
+    'left-right': lambda box, score: box[0],
+    'right-left': lambda box, score: -box[0],
+    'top-bottom': lambda box, score: box[1],
+    'bottom-top': lambda box, score: -box[1],
+    'small-large': lambda box, score: (box[2] - box[0]) * (box[3] - box[1]),
+    'large-small': lambda box, score: -(box[2] - box[0]) * (box[3] - box[1]),
+    'best-worst': lambda box, score: -score,
+    'worst-best': lambda box, score: score,
+}
+
+
+def select(found, **options):
+    boxes = np.array([box for box, _ in found], np.float32)
+    scores = np.array([score for _, score in found], np.float32)
+    return select_faces(boxes, scores, FaceSelectorOptions(**options))
+
+
+def test_every_order_is_tested():
+    assert set(KEYS) == set(ORDERS)
+
+
+@pytest.mark.parametrize('order', ORDERS)
+@given(found=faces)
+def test_orders_are_stable_sorts_by_their_key(order, found):
+    expected = sorted(range(len(found)), key=lambda index: KEYS[order](*found[index]))
+    assert select(found, face_selector_order=order) == expected
+
+
+@pytest.mark.parametrize('order', ORDERS)
+@given(found=faces)
+def test_one_is_the_first_of_many(order, found):
+    many = select(found, face_selector_order=order, face_selector_mode='many')
+    assert select(found, face_selector_order=order, face_selector_mode='one') == many[:1]
+
+
+def test_the_default_takes_all_faces_largest_first():
+    assert select([([0, 0, 5, 5], 90), ([9, 9, 30, 30], 50)]) == [1, 0]
+
+
+@given(box, box)
+def test_overlap_is_symmetric_and_a_share(a, b):
+    assert box_overlap(a, b) == box_overlap(b, a)
+    assert 0 <= box_overlap(a, b) <= 1
+    assert box_overlap(a, a) == 1
+
+
+@pytest.mark.parametrize(
+    ('other', 'overlap'),
+    [([0, 0, 10, 10], 1), ([5, 0, 15, 10], 1 / 3), ([10, 0, 20, 10], 0), ([2, 2, 7, 7], 0.25), ([3, 3, 3, 9], 0)],
+)
+def test_overlap_is_intersection_over_union(other, overlap):
+    assert box_overlap(np.array([0, 0, 10, 10], np.float32), np.array(other, np.float32)) == pytest.approx(overlap)
+
+
+def test_a_box_is_around_the_landmarks():
+    landmarks = np.random.default_rng(1).random((3, 468, 3)).astype(np.float32)
+    boxes = landmark_box(landmarks)
+    assert boxes.shape == (3, 4) and boxes.dtype == np.float32
+    np.testing.assert_array_equal(boxes[1, :2], landmarks[1, :, :2].min(0))
+    np.testing.assert_array_equal(Face(landmarks[1], 1.0, 0.0, 1.0).box, boxes[1])

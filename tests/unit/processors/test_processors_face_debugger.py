@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.face_chunks import face_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefusion.faces.face import LinkedFace
+from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.topology import OVAL
+from facefusion.media.frame import PixelFrame
+from facefusion.processors.face_debugger.options import ITEMS, FaceDebuggerOptions
+from facefusion.processors.face_debugger.process import (
+    CYAN,
+    GREEN,
+    LIGHT_RED,
+    ORANGE,
+    RED,
+    FaceDebugger,
+)
+from facefusion.processors.processor import FrameTask
+
+GREY = (90, 90, 90)
+PLACE = face_at(200, 150, 60)
+
+
+def drawn(items, landmarks=PLACE, *, filled=False, size=(400, 300)) -> PixelFrame:
+    frame = PixelFrame(np.full((size[1], size[0], 3), GREY, np.uint8))
+    face = LinkedFace(0, landmarks, 0.9, is_filled=filled)
+    FaceDebugger(FaceDebuggerOptions(tuple(items))).process((FrameTask(frame, (face,)),))
+    return frame
+
+
+def colours_of(frame) -> set[tuple[int, int, int]]:
+    return {tuple(colour) for colour in np.unique(frame.pixels.reshape(-1, 3), axis=0).tolist()} - {GREY}
+
+
+@pytest.mark.parametrize(
+    ('item', 'colours'),
+    [
+        ('bounding-box', {RED, LIGHT_RED}),
+        ('face-landmark-5', {RED}),
+        ('face-landmark-5/68', {GREEN}),
+        ('face-landmark-68', {GREEN}),
+        ('face-landmark-68/5', {CYAN}),
+        ('face-mask', {GREEN}),
+    ],
+)
+def test_each_item_has_its_colours(item, colours):
+    assert colours_of(drawn([item])) == colours
+
+
+def test_every_item_is_drawn():
+    assert set(ITEMS) == {
+        'bounding-box',
+        'face-landmark-5',
+        'face-landmark-5/68',
+        'face-landmark-68',
+        'face-landmark-68/5',
+        'face-mask',
+    }
+    # The outline and the dots lie over each other; what is on top of all is seen.
+    assert {RED, LIGHT_RED, CYAN} <= colours_of(drawn(ITEMS))
+
+
+@pytest.mark.parametrize(
+    ('item', 'points'), [('face-landmark-5', five_points), ('face-landmark-68', sixty_eight_points)]
+)
+def test_dots_are_where_the_landmarks_are(item, points):
+    frame = drawn([item])
+    rows, columns = np.nonzero((frame.pixels != GREY).any(2))
+    expected = np.round(points(PLACE)).astype(int)
+    assert all((frame.pixels[y, x] != GREY).any() for x, y in expected)
+    nearest = np.hypot(columns[:, None] - expected[:, 0], rows[:, None] - expected[:, 1]).min(1)
+    assert nearest.max() <= 1.5
+
+
+def test_the_box_is_around_the_landmarks_with_its_upper_side_marked():
+    frame = drawn(['bounding-box'])
+    low, high = PLACE[:, :2].min(0), PLACE[:, :2].max(0)
+    rows, columns = np.nonzero((frame.pixels != GREY).any(2))
+    np.testing.assert_allclose([columns.min(), rows.min()], low, atol=2.5)
+    np.testing.assert_allclose([columns.max(), rows.max()], high, atol=2.5)
+    upper = (frame.pixels == LIGHT_RED).all(2)
+    assert np.nonzero(upper)[0].max() <= low[1] + 2.5
+
+
+def test_the_mask_is_the_outline():
+    frame = drawn(['face-mask'])
+    x, y = np.round(PLACE[OVAL[0], :2]).astype(int)
+    assert tuple(frame.pixels[y, x]) == GREEN
+
+
+def test_a_face_that_was_filled_in_is_orange():
+    for item in ('face-mask', 'face-landmark-5', 'face-landmark-68'):
+        assert colours_of(drawn([item], filled=True)) == {ORANGE}
+
+
+def test_without_faces_nothing_is_touched():
+    frame = PixelFrame(np.full((300, 400, 3), GREY, np.uint8))
+    FaceDebugger(FaceDebuggerOptions(ITEMS)).process((FrameTask(frame, ()),))
+    assert not frame.is_touched and colours_of(frame) == set()
+
+
+def test_every_face_of_every_frame_is_drawn():
+    frames = [PixelFrame(np.full((300, 400, 3), GREY, np.uint8)) for _ in range(2)]
+    faces = [LinkedFace(k, face_at(x, 150, 30), 0.9) for k, x in enumerate((100, 300))]
+    FaceDebugger(FaceDebuggerOptions()).process([FrameTask(frame, faces) for frame in frames])
+    for frame in frames:
+        columns = np.nonzero((frame.pixels != GREY).any(2))[1]
+        assert columns.min() < 100 and columns.max() > 300
+
+
+@given(st.floats(-300, 700), st.floats(-300, 600), st.floats(1, 400))
+@settings(max_examples=30, deadline=None)
+def test_faces_anywhere_and_of_any_size_are_drawn_or_left_out(x, y, size):
+    frame = drawn(ITEMS, face_at(x, y, size))
+    assert frame.pixels.shape == (300, 400, 3)
+
+
+def test_lines_grow_with_the_picture():
+    small, large = drawn(['bounding-box']), drawn(['bounding-box'], face_at(2000, 1500, 600), size=(4000, 3000))
+    row = np.flatnonzero((small.pixels[150] != GREY).any(1)), np.flatnonzero((large.pixels[1500] != GREY).any(1))
+    assert len(row[1]) > 5 * len(row[0])

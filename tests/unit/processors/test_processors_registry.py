@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.drawn_face import TOPOLOGY, draw_face, face_texture
+from fakes.face_chunks import face_at
+
+from facefusion.errors import NoFaceError, UsageError
+from facefusion.events import silent
+from facefusion.faces.face import Face, LinkedFace
+from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.options import describe
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
+from facefusion.processors.face_debugger.process import FaceDebugger
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
+from facefusion.processors.face_swapper.process import FaceSwapper
+from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.processor import FrameTask, ProcessorTools
+from facefusion.processors.registry import REGISTRATIONS, registrations
+from facefusion.settings import Settings
+
+METER = SkinMeter(TOPOLOGY)
+
+
+class FaceFinder:
+    """Finds the faces that a picture is known to show, by its size."""
+
+    topology = TOPOLOGY
+
+    def __init__(self, **faces):
+        self._faces = faces
+
+    def find(self, frame):
+        return [Face(points, 1.0, 0.0, 0.9) for points in self._faces.get(f'w{frame.width}', ())]
+
+
+def tools(*sources, messages=None, **faces) -> ProcessorTools:
+    settings = Settings([FaceSwapperOptions(), FaceDebuggerOptions(('bounding-box',))])
+    emit = silent if messages is None else messages.append
+    return ProcessorTools(settings, tuple(sources), FaceFinder(**faces), METER, emit)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    def make(width: int, landmarks):
+        frame = draw_face(landmarks, face_texture((110, 140, 190)), width, 400)
+        path = tmp_path / f'{width}.png'
+        write_image(frame, path, 'png', 100, 1.0, silent)
+        return path
+
+    return make
+
+
+def test_names_are_those_that_the_option_takes():
+    (chain,) = describe(ProcessorsOptions)
+    assert set(chain.choices) == {registration.name for registration in REGISTRATIONS}
+    assert registrations(('face_swapper', 'face_debugger', 'face_swapper')) == (
+        REGISTRATIONS[1],
+        REGISTRATIONS[0],
+        REGISTRATIONS[1],
+    )
+
+
+def test_a_registration_builds_its_processor(picture):
+    face = face_at(200, 200, 60)
+    debugger, swapper = REGISTRATIONS
+    assert isinstance(debugger.prepare(tools()), FaceDebugger)
+    built = swapper.prepare(tools(picture(400, face), w400=[face]))
+    assert isinstance(built, FaceSwapper) and built.name == swapper.name
+
+
+def test_needs_name_what_a_run_must_measure():
+    debugger, swapper = REGISTRATIONS
+    assert 'skin' in swapper.needs and 'source-image' in swapper.needs
+    assert debugger.needs == {'faces'}
+
+
+def test_the_swapper_refuses_to_start_without_a_source():
+    with pytest.raises(UsageError) as caught:
+        REGISTRATIONS[1].prepare(tools())
+    assert caught.value.reference == 'source-missing'
+
+
+def test_the_swapper_names_a_source_without_a_face(picture):
+    path = picture(400, face_at(200, 200, 60))
+    with pytest.raises(NoFaceError) as caught:
+        REGISTRATIONS[1].prepare(tools(path))
+    assert caught.value.reference == 'source-no-face' and str(path) in caught.value.message and caught.value.hint
+
+
+def test_the_swapper_refuses_a_source_face_that_is_too_small(picture):
+    face = face_at(200, 200, 15)
+    with pytest.raises(NoFaceError) as caught:
+        REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
+    assert caught.value.reference == 'source-face-small' and '48' in caught.value.cause
+
+
+def test_the_swapper_takes_the_largest_face_of_all_sources_and_says_which(picture):
+    small, large = face_at(200, 200, 40), face_at(200, 200, 70)
+    first, second = picture(400, small), picture(420, large)
+    messages = []
+    REGISTRATIONS[1].prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
+    assert [str(second) in message.text and str(first) not in message.text for message in messages] == [True]
+
+
+def test_the_swapper_paints_near_faces_last(picture):
+    order = []
+
+    class Recorder:
+        def render(self, frame, face):
+            order.append(face.track)
+
+    faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
+    FaceSwapper(Recorder()).process([FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)])
+    assert order == [1, 0, 2]
+
+
+def test_a_prepared_swapper_swaps(picture):
+    face = face_at(200, 200, 60)
+    swapper = REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
+    frame = draw_face(face, face_texture((60, 80, 120), seed=3))
+    before = frame.pixels.copy()
+    sample = METER.measure(frame, face)
+    linked = LinkedFace(0, face, 0.9, light=unpack_light(sample.light), free=sample.free / 255, traits=sample.traits)
+    swapper.process([FrameTask(frame, [linked])])
+    assert np.abs(frame.pixels.astype(int) - before).mean() > 0.2
