@@ -7,8 +7,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from facefusion.cli.invocation import Invocation, use_one_library_thread
+from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import FaceFusionError
 from facefusion.events import RunFailed
@@ -51,7 +52,7 @@ def run(invocation: Invocation) -> int:
 
 def _print_plan(invocation: Invocation) -> int:
     """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
-    use_one_library_thread()
+    tune_process()
     from facefusion.events import EVENT_VERSION
     from facefusion.jobs.runner import plan_step
 
@@ -70,7 +71,7 @@ def _quiet(settings: Settings) -> Settings:
 
 
 def _run(invocation: Invocation, flag: StopFlag) -> int:
-    use_one_library_thread()
+    tune_process()
     from facefusion.jobs.runner import RunFolders, run_step
 
     emit = invocation.emit()

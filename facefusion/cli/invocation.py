@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,14 +54,3 @@ class Invocation:
         options = self.settings[ModelOptions]
         weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
         return ModelStore(self.catalog(), weights, offline=options.offline, emit=emit, stop=stop)
-
-
-def use_one_library_thread() -> None:
-    """Keeps array libraries from starting a pool of threads each: frames are worked on side by side instead.
-
-    These are settings of the whole process, so only commands make them.
-    """
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
-    import cv2
-
-    cv2.setNumThreads(1)

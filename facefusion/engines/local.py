@@ -25,6 +25,7 @@ from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import publish_image, publish_video
 from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, render_segment
 from facefusion.pipeline.report import FaceReport
+from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.stream import ordered_map
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.settings import Settings
@@ -92,6 +93,7 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     for linked in Linker(run.settings[FaceSelectorOptions]).link(_analysed(run, video, target)):
         linked.save(_linked_path(run.work, linked.first))
         report.add(linked)
+    return_freed_memory()
     segments = []
     with Progress(run.emit, 'processing', video.timeline.frame_count) as progress:
         for number, segment in enumerate(video.segments):

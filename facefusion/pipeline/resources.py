@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from pathlib import Path
 
 from facefusion.errors import ResourceError
@@ -53,3 +55,11 @@ def check_memory(needed: int, what: str) -> None:
             f'{what} would need about {needed / 1e6:.0f} MB of memory, and {free / 1e6:.0f} MB are free',
             hint='close other programs, lower --execution-thread-count, or use a smaller target or output',
         )
+
+
+def return_freed_memory() -> None:
+    """Gives what a finished stage has freed back to the system, where the C library keeps it otherwise (glibc)."""
+    if sys.platform.startswith('linux'):
+        trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+        if trim is not None:
+            trim(0)
