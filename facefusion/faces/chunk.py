@@ -98,7 +98,8 @@ def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
 def load_arrays(path: Path) -> dict[str, Any]:
     """Reads what ``save_arrays`` wrote; raises InternalError for a file that is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file open that turns out to be damaged.
+        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InternalError('work-file-damaged', f'the work file {path} cannot be read', cause=str(error)) from error
