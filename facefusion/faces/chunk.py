@@ -20,13 +20,12 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceChunk:
-    """What analyse knows of the frames ``first`` .. ``first + count - 1``; one row for each face of each frame.
+class Chunk:
+    """Faces of the frames ``first`` .. ``first + count - 1`` as parallel arrays, one row for each face of each frame.
 
-    Rows are sorted by frame, then track. frame, track: int32 [n]; track numbers hold within the chunk. landmarks:
-    float32 [n,468,3]. score: float32 [n]. light: uint8 [n,32,32,4], free: uint8 [n,64,64], traits: float32 [n,5] (see
-    ``skin.SkinSample``); their first axis is 0 when the skin was not measured. cut: bool [count], the frame starts a
-    new shot. thumbnails: uint8 [2,18,32], luma of the first and last frame, for the cut between chunks.
+    frame, track: int32 [n], sorted by frame. landmarks: float32 [n,468,3]. score: float32 [n]. light: [n,32,32,4],
+    free: uint8 [n,64,64], traits: float32 [n,5] (see ``skin.SkinSample``); their first axis is 0 when the skin was not
+    measured.
     """
 
     first: int
@@ -35,11 +34,14 @@ class FaceChunk:
     track: Ints
     landmarks: Floats
     score: Floats
-    light: Bytes
+    light: npt.NDArray[Any]
     free: Bytes
     traits: Floats
-    cut: Flags
-    thumbnails: Bytes
+
+    @property
+    def has_skin(self) -> bool:
+        """Whether the skin of the faces was measured; also true where there is no face."""
+        return len(self.light) == len(self.frame)
 
     def save(self, path: Path) -> None:
         """Writes the chunk and publishes it by rename."""
@@ -54,34 +56,26 @@ class FaceChunk:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LinkedChunk:
-    """What rendering reads of the frames ``first`` .. ``first + count - 1``; one row for each selected face.
+class FaceChunk(Chunk):
+    """What analyse knows of a chunk of frames.
 
-    Rows are sorted by frame, then by the selector's order. light: float16 [n,32,32,4] pooled light; free: uint8
-    [n,64,64]; filled: bool [n]; the others as in ``FaceChunk``, with tracks numbered over the whole clip.
+    Track numbers hold within the chunk. light: uint8, packed. cut: bool [count], the frame starts a new shot.
+    thumbnails: uint8 [2,18,32], luma of the first and last frame, for the cut between chunks.
     """
 
-    first: int
-    count: int
-    frame: Ints
-    track: Ints
-    landmarks: Floats
-    score: Floats
+    cut: Flags
+    thumbnails: Bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkedChunk(Chunk):
+    """What rendering reads of a chunk of frames: the selected faces.
+
+    Rows of a frame stand in the selector's order; tracks are numbered over the whole clip. light: float16, pooled.
+    filled: bool [n], the frame itself showed no face here.
+    """
+
     filled: Flags
-    light: npt.NDArray[np.float16]
-    free: Bytes
-    traits: Floats
-
-    def save(self, path: Path) -> None:
-        """Writes the chunk and publishes it by rename."""
-        save_arrays(path, {entry.name: np.asarray(getattr(self, entry.name)) for entry in fields(self)})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Reads what ``save`` wrote."""
-        arrays = load_arrays(path)
-        first, count = int(arrays.pop('first')), int(arrays.pop('count'))
-        return cls(first=first, count=count, **arrays)
 
 
 def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:

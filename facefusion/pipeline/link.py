@@ -139,7 +139,7 @@ class Linker:
 
 
 def _rows_of(chunk: FaceChunk) -> Iterator[Row]:
-    has_skin = len(chunk.light) == len(chunk.frame)
+    has_skin = chunk.has_skin
     for k in range(len(chunk.frame)):
         yield Row(
             frame=int(chunk.frame[k]),

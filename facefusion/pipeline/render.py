@@ -44,7 +44,7 @@ class LinkedFaces:
 def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     """The faces of one frame of a linked chunk."""
     low, high = np.searchsorted(chunk.frame, [frame, frame + 1])
-    has_skin = len(chunk.light) == len(chunk.frame)
+    has_skin = chunk.has_skin
     return tuple(
         LinkedFace(
             track=int(chunk.track[k]),
