@@ -31,21 +31,19 @@ def run() -> None:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Runs one command line and gives its exit code; every failure is explained on stderr."""
     try:
-        return _dispatch(list(argv), environ)
+        return _run_command(list(argv), environ)
     except FaceFusionError as error:
         return _fail(error)
-    except SystemExit as ending:
-        # argparse ends the process after it has shown a command's help.
-        return ending.code if isinstance(ending.code, int) else 0
     except KeyboardInterrupt:
         return _fail(Interrupted(hint='run the same command again'))
     except BrokenPipeError:
-        # Whoever read stdout is gone; what is left to print has no reader.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read stdout is gone.
+        _drop_unwritten_output()
         return 1
     except MemoryError:
         return _fail(ResourceError('memory-out', 'the memory ran out', hint='use a smaller target or fewer threads'))
     except OSError as error:
+        _drop_unwritten_output()
         return _fail(_from_os_error(error))
     except Exception as error:
         if environ.get('FACEFUSION_DEBUG'):
@@ -58,6 +56,28 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
             )
         )
+
+
+def _run_command(argv: list[str], environ: Mapping[str, str]) -> int:
+    try:
+        code = _dispatch(argv, environ)
+    except SystemExit as ending:
+        # argparse ends the process after it has shown a command's help.
+        code = ending.code if isinstance(ending.code, int) else 0
+    if sys.stdout is not None:
+        # While a failure can still be explained: at the interpreter's own end it would be exit code 120.
+        sys.stdout.flush()
+    return code
+
+
+def _drop_unwritten_output() -> None:
+    """Lets what stdout cannot take go nowhere, so that the interpreter does not try again when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
