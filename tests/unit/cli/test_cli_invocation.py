@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.errors import ModelError
+from facefusion.events import Message, StageFinished, StageProgress, silent
+from facefusion.models.options import ModelOptions
+from facefusion.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def invocation(home=ROOT, models=None, **console) -> Invocation:
+    settings = Settings([ConsoleOptions(**console), models or ModelOptions()])
+    return Invocation(argparse.Namespace(), settings, Path(home), {})
+
+
+def say(emit):
+    for level in ('error', 'warn', 'info', 'debug'):
+        emit(Message(level, 'run', f'a {level}'))
+    emit(StageProgress('processing', 0, 4))
+    emit(StageFinished('processing', 4, 0.1))
+
+
+@pytest.mark.parametrize(('level', 'count'), [('error', 1), ('warn', 2), ('info', 3), ('debug', 4)])
+def test_messages_of_the_chosen_level_are_on_stderr(capsys, level, count):
+    say(invocation(progress='none', log_level=level).emit())
+    out, err = capsys.readouterr()
+    assert out == '' and len(err.splitlines()) == count
+
+
+def test_json_lines_are_all_that_stdout_carries(capsys):
+    say(invocation(progress='json', log_level='error').emit())
+    out, err = capsys.readouterr()
+    assert [json.loads(line)['event'] for line in out.splitlines()].count('stage_progress') == 1
+    assert err == '[FACEFUSION.RUN] a error\n'
+
+
+@pytest.mark.parametrize(
+    ('is_terminal', 'level', 'has_bar'),
+    [(True, 'info', True), (True, 'debug', True), (True, 'warn', False), (False, 'info', False)],
+)
+def test_bars_show_where_somebody_can_see_them(capsys, monkeypatch, is_terminal, level, has_bar):
+    monkeypatch.setattr('sys.stderr.isatty', lambda: is_terminal)
+    emit = invocation(progress='bar', log_level=level).emit()
+    emit(StageProgress('processing', 0, 4))
+    emit(StageFinished('processing', 0, 0.1))
+    out, err = capsys.readouterr()
+    assert out == '' and ('processing' in err) == has_bar
+
+
+def test_models_lie_in_the_home_unless_a_folder_is_named(tmp_path):
+    assert invocation().model_store(silent).weights == ROOT / 'models' / 'weights'
+    named = ModelOptions(models_path=str(tmp_path), offline=True)
+    store = invocation(models=named).model_store(silent)
+    assert store.weights == tmp_path and store.offline
+    with pytest.raises(ModelError):
+        store.path('centerface')
+
+
+def test_a_home_without_a_catalogue_says_so(tmp_path):
+    with pytest.raises(ModelError):
+        invocation(home=tmp_path).catalog()

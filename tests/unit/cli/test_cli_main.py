@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import configparser
+import errno
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from facefusion import errors
+from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Command
+from facefusion.cli.main import main
+from facefusion.cli.options import ConsoleOptions
+from facefusion.errors import FaceFusionError, Interrupted
+from facefusion.faces.options import FaceSelectorOptions
+from facefusion.options import describe, parse_item
+from facefusion.pipeline.options import PathOptions
+from facefusion.settings import check_ini, read_ini
+from facefusion.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[3]
+GROUPS = tuple(dict.fromkeys(group for name in OPTION_MODULES for group in import_module(name).GROUPS))
+INFOS = [info for group in GROUPS for info in describe(group)]
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Runs ``action(invocation)`` as the command ``try-it`` with the given arguments, in an empty home."""
+
+    def call(action, *arguments: str, environ: dict[str, str] | None = None) -> int:
+        module = ModuleType('facefusion_test_command')
+        module.GROUPS = (PathOptions, FaceSelectorOptions, ConsoleOptions)
+        module.configure = lambda parser: None
+        module.run = action
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(COMMANDS, 'try-it', Command(module.__name__, 'tried in tests'))
+        return main(['try-it', *arguments], {'FACEFUSION_HOME': str(tmp_path), **(environ or {})})
+
+    return call
+
+
+def failing(error: BaseException):
+    def action(invocation):
+        raise error
+
+    return action
+
+
+@pytest.fixture
+def settings_of(command):
+    """The settings that arguments, environment and ini file (in the fixture's tmp_path) lead to."""
+
+    def collect(*arguments: str, environ: dict[str, str] | None = None):
+        seen = []
+
+        def action(invocation):
+            seen.append(invocation.settings)
+            return 0
+
+        assert command(action, *arguments, environ=environ) == 0
+        return seen[0]
+
+    return collect
+
+
+@pytest.mark.parametrize(
+    ('name', 'code'),
+    [
+        ('UsageError', 2),
+        ('InputError', 1),
+        ('MediaError', 1),
+        ('NoFaceError', 1),
+        ('OutputError', 1),
+        ('ContentRefused', 3),
+        ('ResourceError', 5),
+        ('ModelError', 6),
+        ('ProviderError', 7),
+        ('InternalError', 1),
+        ('FaceFusionError', 1),
+    ],
+)
+def test_each_error_ends_with_its_code_and_says_everything(command, capsys, name, code):
+    error = getattr(errors, name)('it-broke', 'the thing broke', cause='it was old', hint='take a new one')
+    assert command(failing(error)) == code
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err == 'facefusion: the thing broke [it-broke]\n  cause: it was old\n  hint: take a new one\n'
+
+
+def test_what_an_error_does_not_say_is_left_out(command, capsys):
+    command(failing(FaceFusionError('it-broke', 'the thing broke')))
+    assert capsys.readouterr().err == 'facefusion: the thing broke [it-broke]\n'
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'reference'),
+    [
+        (Interrupted(), 4, 'interrupted'),
+        (KeyboardInterrupt(), 4, 'interrupted'),
+        (MemoryError(), 5, 'memory-out'),
+        (OSError(errno.ENOSPC, 'No space left on device', '/some/file'), 5, 'disk-full'),
+        (OSError(errno.EDQUOT, 'Disk quota exceeded'), 5, 'disk-full'),
+        (PermissionError(errno.EACCES, 'Permission denied', '/some/file'), 1, 'system-call'),
+        (ZeroDivisionError('division by zero'), 1, 'unexpected'),
+        (AssertionError(), 1, 'unexpected'),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_every_other_failure_has_a_code_too(command, capsys, error, code, reference):
+    assert command(failing(error)) == code
+    err = capsys.readouterr().err
+    assert f'[{reference}]' in err.splitlines()[0] and 'Traceback' not in err
+    if getattr(error, 'filename', None):
+        assert '/some/file' in err
+    if reference == 'unexpected':
+        assert type(error).__name__ in err and 'FACEFUSION_DEBUG=1' in err
+
+
+def test_a_bug_keeps_its_traceback_when_asked_for(command):
+    with pytest.raises(ZeroDivisionError):
+        command(failing(ZeroDivisionError()), environ={'FACEFUSION_DEBUG': '1'})
+
+
+def test_names_that_are_not_utf8_can_be_reported(command, capsys):
+    name = os.fsdecode(b'f\xe4ce.png')
+    assert command(failing(errors.MediaError('media-missing', f'no file at {name}', hint='ä'))) == 1
+    assert 'no file at f\\udce4ce.png' in capsys.readouterr().err
+
+
+def test_a_command_gives_its_own_code(command):
+    assert command(lambda invocation: 0) == 0
+    assert command(lambda invocation: 1) == 1
+
+
+@pytest.mark.parametrize('flag', ['-v', '--version'])
+def test_version_is_one_line_on_stdout(flag, capsys):
+    assert main([flag], {}) == 0
+    assert capsys.readouterr() == (f'FaceFusion {VERSION}\n', '')
+
+
+@pytest.mark.parametrize('arguments', [[], ['-h'], ['--help']])
+def test_the_overview_names_every_command(arguments, capsys):
+    assert main(arguments, {}) == 0
+    out, err = capsys.readouterr()
+    assert err == '' and all(f'\n  {name} ' in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize('name', list(COMMANDS))
+def test_every_command_has_help(name, capsys):
+    assert main([name, '--help'], {}) == 0
+    out, err = capsys.readouterr()
+    assert err == '' and out.startswith(f'usage: facefusion {name}')
+
+
+def test_an_unknown_command_is_refused_with_a_suggestion(capsys):
+    assert main(['headles-run'], {}) == 2
+    err = capsys.readouterr().err
+    assert 'headles-run is not a command' in err and 'did you mean headless-run?' in err
+
+
+def test_an_unknown_command_like_no_other_lists_all(capsys):
+    assert main(['xyzzy'], {}) == 2
+    err = capsys.readouterr().err
+    assert all(name in err for name in COMMANDS)
+
+
+def test_an_unknown_option_is_refused_with_a_suggestion(capsys):
+    assert main(['headless-run', '--face-detector-scor', '0.5'], {}) == 2
+    err = capsys.readouterr().err
+    assert '[unknown-option]' in err and '--face-detector-scor ' in err and 'did you mean --face-detector-score?' in err
+
+
+def test_a_bad_choice_shows_the_choices(capsys):
+    assert main(['headless-run', '--face-selector-mode', 'all'], {}) == 2
+    err = capsys.readouterr().err
+    assert "--face-selector-mode: 'all' is not one of: many, one [usage]" in err
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [['--face-detector-score'], ['--face-detector-score', '2'], ['--processors', 'face_swapper', 'x'], ['more']],
+)
+def test_wrong_usage_is_2_and_says_where_help_is(arguments, capsys):
+    assert main(['headless-run', *arguments], {}) == 2
+    out, err = capsys.readouterr()
+    assert out == '' and '--help' in err and 'usage:' not in err
+
+
+def test_flags_beat_the_environment_which_beats_the_ini(settings_of, tmp_path):
+    order = FaceSelectorOptions().face_selector_order
+    assert settings_of()[FaceSelectorOptions].face_selector_order == order
+    (tmp_path / 'facefusion.ini').write_text('[face_selector]\nface_selector_order = left-right\n')
+    assert settings_of()[FaceSelectorOptions].face_selector_order == 'left-right'
+    environ = {'FACEFUSION_FACE_SELECTOR_ORDER': 'right-left'}
+    assert settings_of(environ=environ)[FaceSelectorOptions].face_selector_order == 'right-left'
+    flag = ['--face-selector-order', 'top-bottom']
+    assert settings_of(*flag, environ=environ)[FaceSelectorOptions].face_selector_order == 'top-bottom'
+
+
+def test_a_config_path_replaces_the_ini_of_the_home(settings_of, tmp_path):
+    (tmp_path / 'facefusion.ini').write_text('[face_selector]\nface_selector_order = left-right\n')
+    other = tmp_path / 'other.ini'
+    other.write_text('[face_selector]\nface_selector_mode = one\n')
+    chosen = settings_of('--config-path', str(other))[FaceSelectorOptions]
+    assert (chosen.face_selector_mode, chosen.face_selector_order) == ('one', 'large-small')
+
+
+def test_a_config_path_that_is_not_there_is_wrong_usage(command, capsys):
+    assert command(lambda invocation: 0, '--config-path', 'none.ini') == 2
+    assert '[config-missing]' in capsys.readouterr().err
+
+
+def test_an_ini_may_hold_options_of_other_commands_but_no_unknown_ones(command, capsys, tmp_path):
+    ini = tmp_path / 'facefusion.ini'
+    ini.write_text('[output_creation]\noutput_video_quality = 70\n')
+    assert command(lambda invocation: 0) == 0
+    ini.write_text('[output_creation]\n\noutput_video_qualty = 70\n')
+    assert command(lambda invocation: 0) == 2
+    err = capsys.readouterr().err
+    assert f'{ini}, line 3' in err and 'did you mean output_video_quality?' in err
+    ini.write_text('[output_creation]\noutput_video_quality = 700\n')
+    assert command(lambda invocation: 0) == 2
+    assert 'from 0 to 100' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('flags', [['-s', 'a', 'b'], ['--source', 'a', 'b'], ['--source-paths', 'a', 'b']])
+def test_short_flags_and_aliases_are_the_same_option(settings_of, flags):
+    assert settings_of(*flags)[PathOptions].source_paths == ('a', 'b')
+
+
+def test_values_may_begin_with_what_looks_like_a_flag_when_joined(settings_of):
+    assert settings_of('--target-path=-clip.mp4')[PathOptions].target_path == '-clip.mp4'
+
+
+def test_options_are_known_by_their_full_names_only(command, capsys):
+    assert command(lambda invocation: 0, '--target-pa', 'x') == 2
+    assert 'did you mean --target-path?' in capsys.readouterr().err
+
+
+def test_every_option_is_declared_once_and_well():
+    assert len({info.key for info in INFOS}) == len(INFOS)
+    names = [name for info in INFOS for name in (info.flag, info.short, *info.aliases) if name]
+    assert len(set(names)) == len(names) and '--config-path' not in names and '-h' not in names
+    for info in INFOS:
+        assert info.help and not info.help.endswith('.') and info.section, info.key
+        assert info.key == info.key.lower() and '-' not in info.key
+        values = info.default if info.is_list else (info.default,)
+        assert isinstance(values, tuple), info.key
+        for value in values:
+            # A default is what one could give: it passes its own checks.
+            assert value is None or info.kind == 'flag' or parse_item(info, str(value)) == value, info.key
+
+
+def test_the_shipped_ini_names_every_option_and_sets_none():
+    ini = read_ini(ROOT / 'facefusion.ini', required=True)
+    assert ini.values == {}
+    check_ini(ini, GROUPS)
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / 'facefusion.ini')
+    shipped = {(section, key) for section in parser.sections() for key in parser[section]}
+    assert shipped == {(info.section, info.key) for info in INFOS}
+
+
+def run_with_stdout(stdout, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
+    command = [sys.executable, 'facefusion.py', *arguments]
+    return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environ, check=False)
+
+
+def test_a_reader_that_went_away_ends_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run_with_stdout(writer, '--help')
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, '')
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_output_that_cannot_be_written_is_explained():
+    with open('/dev/full', 'w') as full:
+        done = run_with_stdout(full, '--help')
+    assert done.returncode == 5
+    assert done.stderr.startswith('facefusion: the disk is full [disk-full]') and 'Traceback' not in done.stderr
