@@ -1,0 +1,99 @@
+"""The program as a user calls it, in this process or in one of its own, and what it leaves in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        (finished,) = [event for event in self.events if event['event'] == 'run_finished']
+        return finished['report']
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file with its digest, and every folder but those of the job store, which may stay empty."""
+    found = {}
+    for path in sorted(folder.rglob('*')):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f'link to {path.readlink()}'
+        elif path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif name not in ('jobs', 'jobs/.work'):
+            found[name] = 'special'
+    return found
+
+
+class Program:
+    """Calls with a job store in ``folder``, without network unless ``online``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def environment(self, online: bool = False) -> dict[str, str]:
+        settings = {'FACEFUSION_HOME': str(ROOT), 'FACEFUSION_JOBS_PATH': str(self.folder / 'jobs')}
+        return settings if online else {**settings, 'FACEFUSION_OFFLINE': 'yes'}
+
+    def __call__(self, *words: object, online: bool = False, environ: dict[str, str] | None = None) -> Result:
+        from facefusion.cli.main import main
+
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(word) for word in words], self.environment(online) | (environ or {}))
+        return Result(code, out.getvalue(), err.getvalue())
+
+    def start(self, *words: object, script: str = '') -> subprocess.Popen[str]:
+        """A process of its own; ``script`` runs before the program, in the same interpreter."""
+        code = f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}\nfrom facefusion.cli.main import run\nrun()'
+        return subprocess.Popen(
+            [sys.executable, '-c', code, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.environment()},
+        )
+
+    def run(self, *words: object, **settings: Any) -> Result:
+        """``headless-run``, which must succeed; events are on stdout."""
+        result = self('headless-run', *words, '--progress', 'json', **settings)
+        assert result.code == 0, result.err
+        return result
+
+    def fails(self, code: int, reference: str, *words: object, **settings: Any) -> str:
+        """A call that must be refused as asked, explained, and leave nothing; gives what it said."""
+        before = snapshot(self.folder)
+        result = self(*words, **settings)
+        assert f'[{reference}]' in result.err, result.err
+        assert result.code == code, result.err
+        assert '\n  hint: ' in result.err
+        assert 'Traceback' not in result.err
+        assert snapshot(self.folder) == before
+        return result.err
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """The program with its job store in the test's folder."""
+    return Program(tmp_path)
