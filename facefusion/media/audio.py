@@ -286,19 +286,29 @@ class _Encoded:
         self._track = track
         self._plan = plan
         self._graph: av.filter.Graph | None = None
+        self._is_past_end = False
 
     def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+        if self._is_past_end:
+            return
         for frame in cast('list[av.AudioFrame]', packet.decode()):
             if self._graph is None:
                 self._graph = self._build(frame)
-            self._graph.push(frame)
+            self._push(self._graph, frame)
             yield from self._drain(self._graph)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
         if self._graph is not None:
-            self._graph.push(None)
+            self._push(self._graph, None)
             yield from self._drain(self._graph)
             yield from self._output.encode(None)
+
+    def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
+        try:
+            graph.push(frame)
+        except av.error.EOFError:
+            # The trim has its end behind it and takes no more.
+            self._is_past_end = True
 
     def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
         plan, track = self._plan, self._track

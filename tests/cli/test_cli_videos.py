@@ -89,6 +89,8 @@ def test_audio_is_left_out_or_made_anew_where_asked(program, face_clip, tmp_path
     program.run(*DRAW, '-t', face_clip, '-o', out, *SHORT, '--output-audio-encoder', 'flac')
     with av.open(str(out)) as container:
         assert container.streams.audio[0].codec_context.name == 'flac'
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples == 48000 * 6 // 25
 
 
 def test_one_face_in_one_frame_is_a_clip_too(program, face_clip, tmp_path):
