@@ -21,6 +21,7 @@ class FaceReport:
     faces: int = 0
     filled: int = 0
     without: int = 0
+    last_without: int = -2
     ranges: list[tuple[int, int]] = field(default_factory=list)
     more_ranges: int = 0
     tracks: set[int] = field(default_factory=set)
@@ -38,11 +39,13 @@ class FaceReport:
 
     def _add_without(self, number: int) -> None:
         self.without += 1
-        if self.ranges and self.ranges[-1][1] == number - 1:
+        goes_on = self.last_without == number - 1
+        self.last_without = number
+        if goes_on and not self.more_ranges:
             self.ranges[-1] = (self.ranges[-1][0], number)
-        elif len(self.ranges) < LISTED_RANGES:
+        elif not goes_on and len(self.ranges) < LISTED_RANGES:
             self.ranges.append((number, number))
-        else:
+        elif not goes_on:
             self.more_ranges += 1
 
     def as_record(self) -> dict[str, Any]:
