@@ -5,7 +5,8 @@ What a frame becomes is a function of the frame, its linked record and the sourc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def render_frames(
     processors: Sequence[Processor],
     workers: int,
     flag: StopFlag,
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
     wanted = set(numbers)
 
@@ -109,7 +110,8 @@ def render_segment(
     sources = video.timeline.sources[segment.start : segment.stop].tolist()
     rendered = render_frames(target, sources, faces, processors, workers, flag)
     at = segment.start
-    with SegmentWriter(path, video.encoder) as writer:
+    # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
+    with closing(rendered), SegmentWriter(path, video.encoder) as writer:
         for frame in rendered:
             assert isinstance(frame, PlaneFrame)
             while at < segment.stop and int(video.timeline.sources[at]) == frame.number:
