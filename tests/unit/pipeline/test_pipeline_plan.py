@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes.tiny_clip import make_tiny_clip
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.cli.headless_run import GROUPS
+from facefusion.errors import MediaError, OutputError, UsageError
+from facefusion.events import silent
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.media.options import TrimOptions
+from facefusion.pipeline.options import PathOptions, WorkflowOptions
+from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
+from facefusion.processors.options import ProcessorsOptions
+from facefusion.settings import resolve
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('plan')
+    make_tiny_clip(folder / 'clip.mp4', 600, (64, 48))
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), folder / 'face.png', 'png', 100, 1.0, silent)
+    return folder
+
+
+def settings(files, output='out.mp4', target='clip.mp4', sources=('face.png',)):
+    given = resolve(GROUPS, {}, None, {})
+    return given.replace(
+        PathOptions(
+            tuple(str(files / source) for source in sources),
+            str(files / target) if target else None,
+            str(files / output) if output else None,
+        )
+    )
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000), st.integers(1, 300))
+def test_a_grid_covers_the_range_and_is_cut_at_multiples(start, length_of_all, length):
+    stop = start + length_of_all
+    spans = grid(start, stop, length)
+    assert [frame for span in spans for frame in range(*span)] == list(range(start, stop))
+    for span in spans:
+        assert 0 < span.stop - span.start <= length
+        assert span.start == start or span.start % length == 0
+        assert span.start // length == (span.stop - 1) // length
+
+
+def test_a_video_is_cut_into_chunks_of_source_frames_and_segments_of_output_frames(files):
+    chosen = settings(files).replace(TrimOptions(trim_frame_start=240, trim_frame_end=520))
+    video = make_plan(chosen, 2, segment_frames=100).video
+    assert CHUNK_FRAMES == 250
+    assert [tuple(span) for span in video.chunks] == [(240, 250), (250, 500), (500, 520)]
+    assert [tuple(span) for span in video.segments] == [(0, 100), (100, 200), (200, 280)]
+
+
+def test_segment_length_and_workers_change_neither_chunks_nor_encoder(files):
+    one, other = make_plan(settings(files), 1, 25), make_plan(settings(files), 8, 600)
+    assert one.video.chunks == other.video.chunks and len(one.video.segments) == 24
+    assert one.video.encoder == other.video.encoder and one.models == other.models
+
+
+def test_a_plan_is_plain_json_and_the_same_every_time(files):
+    for output, target, kind in (('out.mp4', 'clip.mp4', 'video'), ('out.png', 'face.png', 'image')):
+        sources = ('other.png',) if kind == 'image' else ('face.png',)
+        if kind == 'image':
+            (files / 'other.png').write_bytes((files / 'face.png').read_bytes())
+        chosen = settings(files, output, target, sources)
+        record = make_plan(chosen, 2).as_record()
+        assert json.loads(json.dumps(record)) == record == make_plan(chosen, 2).as_record()
+        assert (record['version'], record['kind'], record['processors']) == (1, kind, ['face_swapper'])
+        assert record['memory_bytes'] > 1 << 20
+        assert (record['work_bytes'] > 0) == (kind == 'video')
+
+
+def test_planning_writes_nothing(files):
+    before = sorted(files.rglob('*'))
+    make_plan(settings(files, 'new/folder/out.mp4'), 2)
+    assert sorted(files.rglob('*')) == before
+
+
+def test_skin_is_measured_when_a_processor_needs_it(files):
+    assert make_plan(settings(files), 2).measures_skin
+    chosen = settings(files, sources=()).replace(ProcessorsOptions(('face_debugger',)))
+    assert not make_plan(chosen, 2).measures_skin
+
+
+@pytest.mark.parametrize(
+    ('changed', 'reference'),
+    [
+        ({'target': None}, 'target-missing'),
+        ({'output': None}, 'output-missing'),
+        ({'sources': ()}, 'source-missing'),
+    ],
+)
+def test_what_is_missing_is_named(files, changed, reference):
+    with pytest.raises(UsageError) as caught:
+        make_plan(settings(files, **changed), 2)
+    assert caught.value.reference == reference and caught.value.hint
+
+
+def test_a_chain_needs_a_processor(files):
+    with pytest.raises(UsageError) as caught:
+        make_plan(settings(files).replace(ProcessorsOptions(())), 2)
+    assert caught.value.reference == 'processors-missing'
+
+
+@pytest.mark.parametrize(('mode', 'passes'), [('auto', True), ('image-to-video', True), ('image-to-image', False)])
+def test_the_workflow_mode_holds_the_target_to_a_kind(files, mode, passes):
+    chosen = settings(files).replace(WorkflowOptions(mode))
+    if passes:
+        assert make_plan(chosen, 2).video is not None
+    else:
+        with pytest.raises(UsageError, match='is a video') as caught:
+            make_plan(chosen, 2)
+        assert caught.value.reference == 'workflow-mode'
+
+
+def test_inputs_and_output_are_checked_before_any_work(files):
+    with pytest.raises(MediaError) as missing:
+        make_plan(settings(files, sources=('none.png',)), 2)
+    assert missing.value.reference == 'media-missing'
+    with pytest.raises(OutputError) as kind:
+        make_plan(settings(files, output='out.png'), 2)
+    assert kind.value.reference == 'output-extension'
+    with pytest.raises(OutputError) as same:
+        make_plan(settings(files, output='clip.mp4'), 2)
+    assert same.value.reference == 'output-is-input'
+
+
+def test_an_image_that_its_format_cannot_hold_is_refused(files):
+    chosen = settings(files, 'out.webp', 'face.png', ())
+    chosen = chosen.replace(ProcessorsOptions(('face_debugger',)))
+    wide = PixelFrame(np.zeros((4, 5000, 3), np.uint8))
+    write_image(wide, files / 'wide.png', 'png', 100, 1.0, silent)
+    chosen = chosen.replace(replace(chosen[PathOptions], target_path=str(files / 'wide.png')))
+    assert make_plan(chosen, 2).video is None
+    from facefusion.media.options import OutputOptions
+
+    with pytest.raises(OutputError) as caught:
+        make_plan(chosen.replace(OutputOptions(output_image_scale=4.0)), 2)
+    assert caught.value.reference == 'output-too-large'
