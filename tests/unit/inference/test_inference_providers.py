@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from facefusion.errors import ModelError, ProviderError
+from facefusion.inference import pool as pool_module
+from facefusion.inference import providers
+from facefusion.inference.pool import SessionPool
+from facefusion.inference.providers import RUNTIME_NAMES, create_session, probe_provider, resolve_providers
+
+listed = set(onnxruntime.get_available_providers())
+missing = [name for name, runtime_name in RUNTIME_NAMES.items() if runtime_name not in listed]
+model = providers._one_node_model()
+
+
+def test_the_cpu_always_works():
+    probe_provider('cpu')
+    session = create_session(model, ('cpu',), 0)
+    assert session.get_providers() == ['CPUExecutionProvider']
+    (output,) = session.run(None, {'x': np.array([2.0], np.float32)})
+    assert output.tolist() == [-2.0]
+
+
+def test_a_model_may_be_a_file(tmp_path):
+    path = tmp_path / 'a model.onnx'
+    path.write_bytes(model)
+    assert create_session(path, ('cpu',), 0).get_inputs()[0].name == 'x'
+
+
+@pytest.mark.skipif(not missing, reason='this onnxruntime has every provider')
+@pytest.mark.parametrize('name', missing)
+def test_a_provider_that_is_not_there_is_a_typed_failure(name):
+    with pytest.raises(ProviderError) as caught:
+        probe_provider(name)
+    error = caught.value
+    assert (error.exit_code, error.reference) == (7, 'provider-unavailable')
+    assert name in error.message and error.cause
+    assert '--execution-providers cpu' in error.hint and 'install.py --device cuda' in error.hint
+
+
+@pytest.mark.skipif('cuda' not in missing, reason='this onnxruntime has CUDA')
+def test_auto_is_the_cpu_on_a_machine_without_a_gpu():
+    assert resolve_providers(('auto',)) == ('cpu',)
+
+
+def test_names_keep_their_order_and_stand_once():
+    assert resolve_providers(('cuda', 'cpu', 'cuda')) == ('cuda', 'cpu')
+    both = resolve_providers(('cpu', 'auto', 'cpu'))
+    assert both[0] == 'cpu' and len(set(both)) == len(both)
+
+
+class FallenBack:
+    """What onnxruntime gives when the libraries of a provider are missing: a session on another one."""
+
+    def __init__(self, path, options, providers):
+        self.asked = providers
+
+    def get_providers(self):
+        return ['CPUExecutionProvider']
+
+
+@pytest.fixture
+def cuda_is_listed(monkeypatch):
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: list(RUNTIME_NAMES.values()))
+    monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda: None, raising=False)
+
+
+def test_a_session_that_silently_fell_back_is_refused(cuda_is_listed, monkeypatch):
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', FallenBack)
+    with pytest.raises(ProviderError) as caught:
+        create_session(model, ('cuda', 'cpu'), 0)
+    assert 'runs on CPUExecutionProvider instead' in caught.value.cause
+    assert resolve_providers(('auto',)) == ('cpu',)
+
+
+def test_auto_takes_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatch):
+    class OnTheGpu(FallenBack):
+        def get_providers(self):
+            return ['CUDAExecutionProvider', 'CPUExecutionProvider']
+
+        def run(self, names, feeds):
+            return [-feeds['x']]
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', OnTheGpu)
+    assert resolve_providers(('auto',)) == ('cuda', 'cpu')
+    session = create_session(model, ('cuda', 'cpu'), 3)
+    assert session.asked == [('CUDAExecutionProvider', {'device_id': 3}), 'CPUExecutionProvider']
+
+
+def test_whatever_the_runtime_raises_is_a_typed_failure(cuda_is_listed, monkeypatch):
+    def explode(*arguments, **named):
+        raise RuntimeError('libcudnn.so.9: cannot open shared object file\nand a long trace')
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', explode)
+    with pytest.raises(ProviderError) as caught:
+        create_session(model, ('cuda',), 0)
+    assert caught.value.cause == 'libcudnn.so.9: cannot open shared object file'
+
+
+class Files:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+
+    def path(self, model_id: str) -> Path:
+        self.asked.append(model_id)
+        if model_id == 'unknown':
+            raise ModelError('model-unknown', 'there is no model unknown')
+        return self.folder / f'{model_id}.onnx'
+
+
+@pytest.fixture
+def pool(tmp_path):
+    for name in ('one', 'two'):
+        (tmp_path / f'{name}.onnx').write_bytes(model)
+    (tmp_path / 'folder.onnx').mkdir()
+    files = Files(tmp_path)
+    return SessionPool(files, ('cpu',), 0), files
+
+
+def test_each_model_is_loaded_once_and_when_it_is_needed(pool):
+    sessions, files = pool
+    assert files.asked == []
+    one = sessions.session('one')
+    assert sessions.session('one') is one and sessions.session('two') is not one
+    assert files.asked == ['one', 'two']
+
+
+def test_threads_share_one_session(pool, monkeypatch):
+    sessions, _ = pool
+    made = []
+
+    def slow(path, names, device):
+        made.append(path)
+        threading.Event().wait(0.02)
+        return object()
+
+    monkeypatch.setattr(pool_module, 'create_session', slow)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(sessions.session('one'))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and len(set(map(id, found))) == 1
+
+
+def test_weights_that_cannot_be_read_are_a_model_error(pool):
+    sessions, _ = pool
+    for name in ('folder', 'gone'):
+        with pytest.raises(ModelError) as caught:
+            sessions.session(name)
+        assert caught.value.reference == 'model-unreadable' and name in caught.value.message
+    with pytest.raises(ModelError) as unknown:
+        sessions.session('unknown')
+    assert unknown.value.reference == 'model-unknown'
+
+
+def test_a_failure_is_not_remembered(pool, tmp_path):
+    sessions, _ = pool
+    with pytest.raises(ModelError):
+        sessions.session('later')
+    (tmp_path / 'later.onnx').write_bytes(model)
+    assert sessions.session('later') is not None
+
+
+def test_two_pools_share_nothing(tmp_path):
+    (tmp_path / 'one.onnx').write_bytes(model)
+    first, second = (SessionPool(Files(tmp_path), ('cpu',), 0) for _ in range(2))
+    assert first.session('one') is not second.session('one')

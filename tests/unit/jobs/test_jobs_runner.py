@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facefusion.cli.headless_run import GROUPS
+from facefusion.errors import MediaError, ModelError, ResourceError
+from facefusion.events import silent
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
+from facefusion.inference.options import ExecutionOptions
+from facefusion.jobs import runner
+from facefusion.jobs.runner import MOST_WORKERS, RunFolders, freeze_models, plan_step, run_step, worker_count
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.pipeline.options import PathOptions
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
+from facefusion.processors.options import ProcessorsOptions
+from facefusion.settings import resolve
+from facefusion.stopping import StopFlag
+
+DEFAULTS = resolve(GROUPS, {}, None, {})
+
+
+class NoModels:
+    """A store that notes what it is asked for and has nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def fetch(self, model_ids):
+        self.asked += model_ids
+        raise ModelError('model-missing-offline', 'it is not there')
+
+
+@pytest.fixture
+def picture_step(tmp_path):
+    """The settings of a step that draws on a small picture."""
+    target = tmp_path / 'target.png'
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, 1.0, silent)
+    chosen = DEFAULTS.replace(PathOptions((), str(target), str(tmp_path / 'out' / 'result.png')))
+    return chosen.replace(ProcessorsOptions(('face_debugger',)))
+
+
+def test_every_auto_model_becomes_a_name_and_is_said():
+    messages = []
+    frozen = freeze_models(DEFAULTS, messages.append)
+    assert frozen[FaceDetectorOptions].face_detector_model == 'centerface'
+    assert frozen[FaceLandmarkerOptions].face_landmarker_model == 'face_mesh'
+    assert frozen[FaceSwapperOptions].face_swapper_model == 'mesh_warp'
+    (message,) = messages
+    assert (message.level, message.origin) == ('info', 'plan')
+    assert message.text == (
+        'chosen automatically: face detector model centerface, face landmarker model face_mesh,'
+        ' face swapper model mesh_warp'
+    )
+
+
+def test_freezing_changes_nothing_else_and_happens_once():
+    messages = []
+    frozen = freeze_models(DEFAULTS, silent)
+    again = freeze_models(frozen, messages.append)
+    assert messages == [] and again.as_record() == frozen.as_record()
+    changed = {key for key, value in frozen.as_record().items() if value != DEFAULTS.as_record()[key]}
+    assert changed == {'face_detector_model', 'face_landmarker_model', 'face_swapper_model'}
+    assert 'auto' in DEFAULTS.as_record().values()
+
+
+def test_models_of_processors_that_do_not_run_are_not_named():
+    messages = []
+    settings = DEFAULTS.replace(ProcessorsOptions(('face_debugger',)))
+    frozen = freeze_models(settings, messages.append)
+    assert frozen[FaceSwapperOptions].face_swapper_model == 'auto' and 'swapper' not in messages[0].text
+
+
+def test_a_model_that_was_chosen_stays():
+    messages = []
+    settings = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
+    freeze_models(settings, messages.append)
+    assert 'detector' not in messages[0].text
+
+
+def test_workers_are_as_asked_or_one_a_core():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    assert worker_count(DEFAULTS) == min(cores, MOST_WORKERS)
+    assert worker_count(DEFAULTS.replace(ExecutionOptions(execution_thread_count=23))) == 23
+
+
+def test_work_folders_lie_in_the_job_store_or_where_temp_says():
+    assert RunFolders(Path('jobs'), None).work_root() == Path('jobs/.work')
+    assert RunFolders(Path('jobs'), Path('temp')).work_root() == Path('temp/facefusion')
+
+
+def test_a_plan_has_the_frozen_models(picture_step):
+    plan = plan_step(picture_step, silent)
+    assert set(plan.models) >= {'centerface', 'face_mesh'}
+
+
+def leftovers(tmp_path) -> list[str]:
+    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file())
+
+
+def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
+    store = NoModels()
+    with pytest.raises(ModelError):
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+    assert 'centerface' in store.asked
+    assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('shortage', ['check_memory', 'check_space'])
+def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp_path, monkeypatch, shortage):
+    def fail(*arguments):
+        raise ResourceError('short', 'too little')
+
+    monkeypatch.setattr(runner, shortage, fail)
+    store = NoModels()
+    with pytest.raises(ResourceError):
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+    assert store.asked == [] and leftovers(tmp_path) == ['target.png']
+
+
+def test_the_work_folder_goes_with_a_run_that_fails(picture_step, tmp_path, monkeypatch):
+    seen = []
+
+    class Store(NoModels):
+        def fetch(self, model_ids):
+            pass
+
+    def prepare(plan, settings, sessions, work, *rest):
+        seen.append(work)
+        (work / 'half').write_bytes(b'x')
+        raise MediaError('broken', 'it is broken')
+
+    monkeypatch.setattr(runner, 'prepare_run', prepare)
+    for temp in (None, tmp_path / 'temp'):
+        with pytest.raises(MediaError):
+            run_step(picture_step, Store(), RunFolders(tmp_path / 'jobs', temp), silent, StopFlag())
+    assert len(seen) == 2 and seen[0] != seen[1]
+    assert seen[0].parent == tmp_path / 'jobs' / '.work' and seen[1].parent == tmp_path / 'temp' / 'facefusion'
+    assert not any(work.exists() for work in seen) and leftovers(tmp_path) == ['target.png']
