@@ -9,8 +9,8 @@ import sys
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _ARENAS = 2
-_MAPPED_FROM_BYTES = 256 << 10
-_TRIMMED_FROM_BYTES = 1 << 20
+_MAPPED_FROM_BYTES = 4 << 20
+_TRIMMED_FROM_BYTES = 8 << 20
 
 
 def tune_process() -> None:
