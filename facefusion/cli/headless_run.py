@@ -7,11 +7,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from facefusion.cli.failures import as_failure
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
-from facefusion.errors import FaceFusionError
 from facefusion.events import RunFailed
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.options import ExecutionOptions
@@ -83,7 +83,7 @@ def _run(invocation: Invocation, flag: StopFlag) -> int:
     )
     try:
         run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
-    except FaceFusionError as error:
-        emit(RunFailed(error.as_record()))
+    except Exception as error:
+        emit(RunFailed(as_failure(error).as_record()))
         raise
     return 0

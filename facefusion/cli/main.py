@@ -5,7 +5,6 @@ This is the only place where an error becomes an exit code.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from typing import Any
 
 from facefusion import version
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+from facefusion.cli.failures import as_failure
 from facefusion.cli.signals import leave_on_signals
-from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError, UsageError
+from facefusion.errors import FaceFusionError, UsageError
 
 PROGRAM = 'facefusion'
 
@@ -32,30 +32,19 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Runs one command line and gives its exit code; every failure is explained on stderr."""
     try:
         return _run_command(list(argv), environ)
-    except FaceFusionError as error:
-        return _fail(error)
-    except KeyboardInterrupt:
-        return _fail(Interrupted(hint='run the same command again'))
+    except (FaceFusionError, KeyboardInterrupt, MemoryError) as error:
+        return _fail(as_failure(error))
     except BrokenPipeError:
         # Whoever read stdout is gone.
         _drop_unwritten_output()
         return 1
-    except MemoryError:
-        return _fail(ResourceError('memory-out', 'the memory ran out', hint='use a smaller target or fewer threads'))
     except OSError as error:
         _drop_unwritten_output()
-        return _fail(_from_os_error(error))
+        return _fail(as_failure(error))
     except Exception as error:
         if environ.get('FACEFUSION_DEBUG'):
             raise
-        return _fail(
-            InternalError(
-                'unexpected',
-                'the program met a case that it does not know',
-                cause=f'{type(error).__name__}: {error}',
-                hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
-            )
-        )
+        return _fail(as_failure(error))
 
 
 def _run_command(argv: list[str], environ: Mapping[str, str]) -> int:
@@ -133,13 +122,6 @@ def _unknown_command(name: str) -> UsageError:
     close = get_close_matches(name, COMMANDS, n=1)
     hint = f'did you mean {close[0]}?' if close else 'commands: ' + ', '.join(COMMANDS)
     return UsageError('unknown-command', f'{name} is not a command of this version', hint=hint)
-
-
-def _from_os_error(error: OSError) -> FaceFusionError:
-    where = f' ({error.filename})' if error.filename else ''
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError('disk-full', f'the disk is full{where}', hint='free space and run the same command again')
-    return InternalError('system-call', f'the system refused an operation{where}', cause=str(error.strerror or error))
 
 
 def _fail(error: FaceFusionError) -> int:

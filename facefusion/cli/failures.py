@@ -1,0 +1,40 @@
+"""What an exception means to a user: every failure has a reference, a cause and a hint."""
+
+from __future__ import annotations
+
+import errno
+
+from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError
+
+
+def as_failure(error: BaseException) -> FaceFusionError:
+    """The error itself when it is typed, else the typed one that says the same."""
+    if isinstance(error, FaceFusionError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(cause='the keyboard interrupted it', hint='run the same command again')
+    if isinstance(error, MemoryError):
+        return ResourceError(
+            'memory-out',
+            'the memory ran out',
+            cause=str(error) or 'the system gave no more',
+            hint='use a smaller target or fewer threads',
+        )
+    if isinstance(error, OSError):
+        return _from_os_error(error)
+    return InternalError(
+        'unexpected',
+        'the program met a case that it does not know',
+        cause=f'{type(error).__name__}: {error}',
+        hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
+    )
+
+
+def _from_os_error(error: OSError) -> FaceFusionError:
+    where = f' ({error.filename})' if error.filename else ''
+    cause = str(error.strerror or error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = 'free space and run the same command again'
+        return ResourceError('disk-full', f'the disk is full{where}', cause=cause, hint=hint)
+    hint = 'check that the path exists and may be used'
+    return InternalError('system-call', f'the system refused an operation{where}', cause=cause, hint=hint)
