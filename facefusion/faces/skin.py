@@ -7,6 +7,7 @@ over time is the business of link.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +23,6 @@ Bytes = npt.NDArray[np.uint8]
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
 OCCLUSION_SIZE = 64
-TRAIT_COUNT = 5
 HARMONICS_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
 LIGHT_SIGMA = 2.0
@@ -33,14 +33,33 @@ BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0
 YCC_TO_BGR: Floats = np.linalg.inv(BGR_TO_YCC).astype(np.float32)
 
 
+class SkinTraits(NamedTuple):
+    """Single numbers about the skin of a face; "around the light" means against the low-passed colour there.
+
+    forehead: the share of the forehead that looks like skin. contrast: the standard deviation of luma around the
+    light, relative to the mean. lip_contrast: the mean chroma ratio by which the lips differ from the light.
+    shadow_blue, shadow_red: how much the ratios of Cb and Cr change with the logarithm of luma. lip_blue, lip_red: the
+    mean ratios of Cb and Cr on the lips around the light. A chroma ratio is chroma over luma + CHROMA_FLOOR.
+    """
+
+    forehead: float
+    contrast: float
+    lip_contrast: float
+    shadow_blue: float
+    shadow_red: float
+    lip_blue: float
+    lip_red: float
+
+
+TRAIT_COUNT = len(SkinTraits._fields)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SkinSample:
     """The skin of one face in one frame.
 
     light: uint8 [32,32,4] mean Y, Cb + 128, Cr + 128 of the visible skin in a cell and how much of it there is.
-    free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [5]: the share of the forehead that looks
-    like skin; the standard deviation of luma around the light relative to the mean; the mean chroma ratio by which
-    the lips differ from the light; by how much the ratios of Cb and of Cr change with the logarithm of luma.
+    free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [7], the values of ``SkinTraits``.
     """
 
     light: Bytes
@@ -78,7 +97,7 @@ class SkinMeter:
         return SkinSample(
             light=pack_light(light),
             free=np.round(255 * _resize(coverage.free, OCCLUSION_SIZE)).astype(np.uint8),
-            traits=np.array([coverage.forehead, *self.contrast(ycc, weight, light, seen)], np.float32),
+            traits=np.array(self.find_traits(ycc, weight, light, seen, coverage.forehead), np.float32),
         )
 
     def find_coverage(
@@ -102,22 +121,23 @@ class SkinMeter:
         forehead = float((distance[masks.forehead > 0] < 1.25).mean())
         return Coverage(1 - blur(covered, 1.5), forehead)
 
-    def contrast(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats) -> tuple[float, float, float, float]:
-        """The last four traits of a ``SkinSample``, all measured around the light."""
+    def find_traits(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats, forehead: float) -> SkinTraits:
+        """The traits of a face from its atlas ycc float32 [128,128,3], the weight of its skin and its pooled light."""
         size = (ATLAS_SIZE, ATLAS_SIZE)
         low = np.asarray(cv2.resize(smooth_light(light), size, interpolation=cv2.INTER_LINEAR), np.float32)
         solid = weight > 0.3
-        deviation, blue, red = 0.08, 0.0, 0.0
+        contrast, shadow_blue, shadow_red = 0.08, 0.0, 0.0
         if solid.any():
             residue = (ycc[..., 0] - low[..., 0])[solid]
-            deviation = float(residue.std()) / max(float(low[..., 0][solid].mean()), 8.0)
-            blue, red = _chroma_slopes(ycc[solid], low[solid])
+            contrast = float(residue.std()) / max(float(low[..., 0][solid].mean()), 8.0)
+            shadow_blue, shadow_red = _chroma_slopes(ycc[solid], low[solid])
         lips = self.masks.lips * seen > 0.5
-        if not lips.any():
-            return deviation, 0.05, blue, red
-        own = ycc[lips][:, 1:] / (ycc[lips][:, :1] + CHROMA_FLOOR)
-        around = low[lips][:, 1:] / (low[lips][:, :1] + CHROMA_FLOOR)
-        return deviation, float(np.abs(own - around).mean()), blue, red
+        lip_contrast, lip_blue, lip_red = 0.05, 0.0, 0.0
+        if lips.any():
+            around = chroma_ratio(ycc[lips]) - chroma_ratio(low[lips])
+            lip_contrast = float(np.abs(around).mean())
+            lip_blue, lip_red = around.mean(0).tolist()
+        return SkinTraits(forehead, contrast, lip_contrast, shadow_blue, shadow_red, lip_blue, lip_red)
 
     def _from_outside(self, patches: Bytes) -> Floats:
         """The patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
@@ -155,6 +175,11 @@ class SkinMeter:
 def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:
     """Y 0..255 and Cb, Cr around 0, float32, of BGR 0..255."""
     return np.asarray(cv2.transform(np.asarray(bgr, np.float32), BGR_TO_YCC), np.float32)
+
+
+def chroma_ratio(ycc: Floats) -> Floats:
+    """Cb and Cr over luma + CHROMA_FLOOR of [...,3] values: float32 [...,2]."""
+    return np.asarray(ycc[..., 1:] / (ycc[..., :1] + CHROMA_FLOOR), np.float32)
 
 
 def pool_light(ycc: Floats, weight: Floats) -> Floats:
@@ -209,9 +234,8 @@ def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
     held to -0.35..0.35.
     """
     tone = np.log((ycc[:, 0] + CHROMA_FLOOR) / (low[:, 0] + CHROMA_FLOOR))
-    own = ycc[:, 1:] / (ycc[:, :1] + CHROMA_FLOOR)
-    around = low[:, 1:] / (low[:, :1] + CHROMA_FLOOR)
-    slopes = tone @ (own - around) / (tone @ tone + 1e-3 * len(tone))
+    around = chroma_ratio(ycc) - chroma_ratio(low)
+    slopes = tone @ around / (tone @ tone + 1e-3 * len(tone))
     blue, red = np.clip(slopes, -0.35, 0.35).tolist()
     return blue, red
 

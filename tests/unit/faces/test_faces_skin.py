@@ -43,7 +43,7 @@ def test_a_face_of_one_colour_has_that_colour_as_light(colour):
     np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
     # Nothing covers it, it has no contrast, and its lips differ by nothing.
     assert (sample.free == 255).all()
-    np.testing.assert_allclose(sample.traits, [1, 0, 0, 0, 0], atol=0.005)
+    np.testing.assert_allclose(sample.traits, [1, 0, 0, 0, 0, 0, 0], atol=0.005)
 
 
 def test_a_sample_has_the_promised_shapes():
@@ -82,7 +82,17 @@ def test_something_dark_in_the_middle_is_part_of_the_face():
     frame = draw_face(FACE, face_texture(SKIN))
     frame.pixels[205:225, 140:160] = (20, 25, 30)
     sample = METER.measure(frame, FACE)
-    assert (sample.free < 128).mean() < 0.02
+    assert (sample.free == 255).all()
+
+
+def test_a_strand_of_hair_is_coverage():
+    """Narrow, but it reaches the outline."""
+    frame = draw_face(FACE, face_texture(SKIN))
+    frame.pixels[80:150, 180:192] = (20, 25, 30)
+    sample = METER.measure(frame, FACE)
+    strand = sample.free[5:18, 22:34]
+    assert 0.1 < (strand < 128).mean() < 0.8
+    assert (sample.free[5:18, 40:60] > 200).all()
 
 
 def test_a_fringe_lowers_the_share_of_the_forehead():

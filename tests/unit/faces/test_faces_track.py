@@ -6,7 +6,7 @@ from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser, fra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.track import INTERVAL, PATIENCE, ChunkTracker, is_new_shot, still_chunk
+from facefusion.faces.track import INTERVAL, ChunkTracker, is_new_shot, still_chunk
 
 
 def frames(start: int, stop: int) -> frozenset[int]:
@@ -56,9 +56,20 @@ def test_a_cut_is_detected_at_and_begins_new_tracks():
 
 
 def test_a_face_is_not_followed_back_across_a_cut():
-    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(20, 100)))
-    chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
-    assert tracks_of(chunk) == {0: list(range(17, 40))}
+    for detected_from in (17, 20):
+        analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(detected_from, 100)))
+        chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
+        assert tracks_of(chunk) == {0: list(range(17, 40))}
+
+
+def test_following_backwards_ends_where_another_track_is():
+    still = Actor(frames(0, 60), score=0.9)
+    # Steps out from behind the other one, and is detected only then.
+    leaving = Actor(frames(0, 60), detected=frames(20, 60), place=lambda frame: (100.0 + 4 * max(0, frame - 9), 90.0))
+    found = tracks_of(analyse(ScriptedAnalyser(still, leaving), 0, 60, after=False))
+    assert found[0] == list(range(60)) and len(found) == 2
+    # At frame 14 they are twenty pixels apart: nearer than that they count as one face.
+    assert 12 <= found[1][0] <= 15 and found[1][-1] == 59
 
 
 def test_a_loss_is_detected_at_and_ends_the_track():
@@ -141,12 +152,11 @@ def test_a_second_detection_of_a_known_face_begins_no_track():
 def test_a_mesh_that_the_detector_keeps_missing_ends():
     analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(0, 5)))
     chunk = analyse(analyser, 0, 60, after=False)
-    assert tracks_of(chunk) == {0: list(range(INTERVAL * PATIENCE + 1))}
+    assert tracks_of(chunk) == {0: list(range(31))}
 
 
 def test_a_detection_in_time_renews_patience():
-    seen = frames(0, 25) | frames(30, 31)
-    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=seen))
+    analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frozenset({0, 30})))
     assert tracks_of(analyse(analyser, 0, 56, after=False)) == {0: list(range(56))}
 
 

@@ -5,14 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from fakes.drawn_face import TOPOLOGY, draw_face, face_texture, open_face, ring_mask
+from fakes.drawn_face import BACKGROUND, TOPOLOGY, draw_face, face_texture, open_face, ring_mask
 from fakes.face_chunks import face_at
 
 from facefusion.errors import InternalError
+from facefusion.faces.atlas import AtlasGrid
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.skin import SkinMeter, unpack_light
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, OVAL
-from facefusion.media.frame import PixelFrame
+from facefusion.media.frame import PixelFrame, Window
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import MIP_LEVELS, TEXTURE_SIZE, build_source
 
@@ -38,6 +39,13 @@ def warp():
     """A swapper whose source is a light face, drawn somewhat larger than the target."""
     landmarks = open_face(250, 250, 100)
     return MeshWarp(build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER), METER)
+
+
+def turned(degrees: float, size: float, at: float) -> np.ndarray:
+    """The mean shape after a turn of the head to the side, float32 [468,3]."""
+    angle = np.radians(degrees)
+    matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    return (face_at(0, 0, size) @ matrix.T + [at, at, 0]).astype(np.float32)
 
 
 def swapped(warp: MeshWarp, frame: PixelFrame, landmarks: np.ndarray):
@@ -105,6 +113,31 @@ def test_there_is_no_seam_at_the_outline(warp):
     assert np.abs(after - before)[rim].mean() < 0.5
 
 
+def test_a_far_cheek_has_no_hard_edge(warp):
+    """The silhouette of a turned face runs through the middle of the texture, and is faded all the same."""
+    landmarks = turned(45, 70, 200)
+    frame = draw_face(landmarks, face_texture(DARK_SKIN, seed=4))
+    before, after = swapped(warp, frame, landmarks)
+    face = (before != np.array(BACKGROUND)).any(2).astype(np.uint8)
+    rim = (face > 0) & (cv2.erode(face, np.ones((5, 5), np.uint8)) == 0)
+    assert np.abs(after - before)[rim].mean() < 0.3
+
+
+@pytest.mark.parametrize('size', [60, 170])
+def test_the_texture_lies_where_the_face_is(warp, size):
+    """Texel to pixel by the atlas, pixel to texel by the surface: the same texel, for large faces too."""
+    landmarks = face_at(300, 300, size)
+    window = Window(0, 0, 600, 600)
+    surface = warp._surface(landmarks, window)
+    map_x, map_y = AtlasGrid(TOPOLOGY, TEXTURE_SIZE).maps(landmarks)
+    texels = np.stack(np.meshgrid(np.arange(300, 724, 20), np.arange(300, 724, 20)), -1).reshape(-1, 2)
+    x, y = (plane[texels[:, 1], texels[:, 0]][None] for plane in (map_x, map_y))
+    found = np.stack([cv2.remap(part, x, y, cv2.INTER_LINEAR)[0] for part in (surface.u, surface.v)], 1)
+    texels_a_pixel = TEXTURE_SIZE / surface.extent
+    bias = np.median(found - texels, axis=0) / texels_a_pixel
+    assert np.abs(bias).max() < 0.1
+
+
 def test_what_covers_the_face_is_not_painted_over(warp):
     frame = draw_face(PLACE, face_texture(LIGHT_SKIN))
     frame.pixels[170:280, 60:165] = (20, 25, 30)
@@ -169,16 +202,14 @@ def test_a_source_is_a_texture_with_mips_and_shares():
     assert all(mip.dtype == np.uint8 for mip in source.mips)
     for part in (source.weight, source.opacity):
         assert part.shape == (128, 128) and part.min() >= 0 and part.max() <= 1
-    assert source.forehead > 0.9 and source.opacity[70, 64] > 0.95
+    assert source.traits.forehead > 0.9 and source.opacity[70, 64] > 0.95
     # Skin in the texture has the colour that was drawn.
     middle = source.mips[0][560:600, 300:340].reshape(-1, 3).mean(0)
     np.testing.assert_allclose(middle / middle.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
 
 
 def test_the_side_that_is_turned_away_is_filled_from_the_other():
-    angle = np.radians(45)
-    matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    landmarks = (face_at(0, 0, 100) @ matrix.T + [250, 250, 0]).astype(np.float32)
+    landmarks = turned(60, 100, 250)
     source = build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER)
     texture = source.mips[0].astype(float)
     left, right = texture[520:620, 200:300].mean((0, 1)), texture[520:620, 724:824].mean((0, 1))

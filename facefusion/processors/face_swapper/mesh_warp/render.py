@@ -23,6 +23,8 @@ from facefusion.faces.skin import (
     LIGHT_SIZE,
     YCC_TO_BGR,
     SkinMeter,
+    SkinTraits,
+    chroma_ratio,
     pool_light,
     smooth_light,
 )
@@ -38,6 +40,10 @@ RASTER_SIZE = 256
 SMALLEST_FACE = 8
 # How many of the target's own luma deviations a highlight of the source may rise above the target's light.
 HEADROOM = 2.5
+# The lips' chroma ratio of Cb is at most this over the skin's, that of Cr at least.
+LIP_TINT = 0.01
+# Logarithms of luma over the light within which skin changes its colour; brows and glints lie outside.
+TONE_RANGE = (-0.35, 0.12)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +51,8 @@ class Relight:
     """How a source texel becomes the target's colour, per atlas texel.
 
     field: float32 [128,128,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
-    chroma: float32 [128,128,2], how much of the source's own chroma contrast stays, and the target's luma.
+    chroma: float32 [128,128,3], how much of the source's own chroma contrast stays, the target's luma, and where the
+    slopes hold (not on the lips).
     slopes: how the target's chroma ratios change with the logarithm of luma. headroom: how far luma may rise above
     the target's, as a fraction of it.
     """
@@ -110,7 +117,7 @@ class MeshWarp:
     def _relight(self, face: LinkedFace) -> Relight:
         """Light and colour of the target for the source's texels (embedded-swap.md section 6)."""
         assert face.light is not None and face.traits is not None
-        source, masks = self._source, self._meter.masks
+        source, masks, traits = self._source, self._meter.masks, SkinTraits(*face.traits.tolist())
         both = face.light * _shrink(source.weight, LIGHT_SIZE)[..., None]
         target = smooth_light(both)
         # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
@@ -118,20 +125,20 @@ class MeshWarp:
         target_tone, source_tone = _saturation(target, both[..., 3]), _saturation(own, both[..., 3])
         colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
         skin_chroma = 0.6 * colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
-        lip_ratio = (1.2 * float(face.traits[2]) + 0.015) / (source.lip_contrast + 1e-3)
+        lip_ratio = (1.2 * traits.lip_contrast + 0.015) / (source.traits.lip_contrast + 1e-3)
         lip_chroma = colourful * float(np.clip(lip_ratio, 0.3, 1.0))
-        contrast = float(np.clip((float(face.traits[1]) / max(source.contrast, 1e-3)) ** 0.6, 0.55, 1.15))
+        contrast = float(np.clip((traits.contrast / max(source.traits.contrast, 1e-3)) ** 0.6, 0.55, 1.15))
         target, own = (_enlarge(part, ATLAS_SIZE, ATLAS_SIZE) for part in (target, own))
         gain = np.clip((target[..., 0] + 4) / (own[..., 0] + 4), 0.4, 2.5)
         gain = np.clip(gain**0.8, 0.4, 1.35) * contrast
-        chroma = (skin_chroma + (lip_chroma - skin_chroma) * masks.lips_soft).astype(np.float32)
-        target_ratio = target[..., 1:] / (target[..., :1] + CHROMA_FLOOR)
-        own_ratio = own[..., 1:] / (own[..., :1] + CHROMA_FLOOR)
-        added = target_ratio - chroma[..., None] * own_ratio
+        lips = masks.lips_soft
+        chroma = skin_chroma + (lip_chroma - skin_chroma) * lips
+        added = chroma_ratio(target) - chroma[..., None] * chroma_ratio(own)
+        added += colourful * lips[..., None] * _against_lilac(lip_chroma, source.traits)
         field = np.dstack([target[..., 0] - own[..., 0] * gain, added, gain]).astype(np.float32)
-        slopes = (float(face.traits[3]), float(face.traits[4]))
-        headroom = HEADROOM * max(float(face.traits[1]), 0.04)
-        return Relight(field, np.dstack([chroma, target[..., 0]]).astype(np.float32), slopes, headroom)
+        kept = np.dstack([chroma, target[..., 0], 1 - lips]).astype(np.float32)
+        headroom = HEADROOM * max(traits.contrast, 0.04)
+        return Relight(field, kept, (traits.shadow_blue, traits.shadow_red), headroom)
 
     def _paint(self, surface: Surface, relight: Relight) -> Floats:
         """The relit source in the window, float32 [h,w,3] BGR."""
@@ -154,7 +161,7 @@ class MeshWarp:
         luma = _hold_highlights(ycc[..., 0] * field[..., 3] + field[..., 0], keep[..., 1], relight.headroom)
         factor = keep[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
         raised = luma + CHROMA_FLOOR
-        tone = np.log(raised / (np.maximum(keep[..., 1], 0) + CHROMA_FLOOR))
+        tone = np.clip(np.log(raised / (np.maximum(keep[..., 1], 0) + CHROMA_FLOOR)), *TONE_RANGE) * keep[..., 2]
         for channel, slope in zip((1, 2), relight.slopes, strict=True):
             ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * raised
         ycc[..., 0] = luma
@@ -167,13 +174,23 @@ class MeshWarp:
         fixed = cv2.remap(self._opacity, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         free = _enlarge(face.free, ATLAS_SIZE, ATLAS_SIZE) * self._source.opacity
         # With a fringe on either side, only what lies below the brows' upper edge is swapped.
-        clear = min(self._source.forehead, float(face.traits[0]))
+        clear = min(self._source.traits.forehead, float(face.traits[0]))
         bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
         if bare < 0.99:
             free = free * (bare + (1 - bare) * self._meter.masks.below_forehead)
         map_u, map_v = _scaled(surface, ATLAS_SIZE)
         moving = cv2.remap(free, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(np.clip(fixed * moving * surface.outline, 0, 1), np.float32)
+
+
+def _against_lilac(kept: float, traits: SkinTraits) -> Floats:
+    """What to add to the chroma ratios of the lips, Cb and Cr, so that on the mean they are no bluer than the skin.
+
+    Lips of a warm, orange face are less red than its skin; beside paler skin that difference would turn them lilac.
+    """
+    blue = min(0.0, LIP_TINT - kept * traits.lip_blue)
+    red = max(0.0, LIP_TINT - kept * traits.lip_red)
+    return np.array([blue, red], np.float32)
 
 
 def _hold_highlights(luma: Floats, light: Floats, headroom: float) -> Floats:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from facefusion.faces.atlas import AtlasGrid, blur, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.raster import visible_triangles
-from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, pool_light, smooth_light, to_ycc
+from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, SkinTraits, pool_light, smooth_light, to_ycc
 from facefusion.faces.topology import vertex_normals
 from facefusion.media.frame import Frame, Window
 
@@ -30,8 +30,7 @@ class SourceTexture:
 
     mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
     [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
-    where the texture may be shown. forehead: 0..1 share of free forehead skin. contrast, lip_contrast, slopes: as in
-    ``SkinSample.traits``.
+    where the texture may be shown. traits: of its skin.
     """
 
     mips: tuple[Bytes, ...]
@@ -39,10 +38,7 @@ class SourceTexture:
     weight: Floats
     light_weight: Floats
     opacity: Floats
-    forehead: float
-    contrast: float
-    lip_contrast: float
-    slopes: tuple[float, float]
+    traits: SkinTraits
 
 
 def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTexture:
@@ -60,7 +56,6 @@ def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTex
     faded = blur(smooth_step(np.asarray(cv2.erode(seen_small, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
     weight = meter.masks.skin * seen_small * coverage.free
     light = pool_light(ycc, weight)
-    contrast, lip_contrast, blue, red = meter.contrast(ycc, weight, light, np.ones_like(seen_small))
     return SourceTexture(
         mips=_mip_chain(texture8),
         ycc=ycc,
@@ -68,10 +63,7 @@ def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTex
         light_weight=meter.masks.skin_to_rim * np.maximum(seen_small, 0.1) * coverage.free,
         # The centre is never faded: without it the target's nostrils shine through.
         opacity=coverage.free * np.maximum(faded, meter.masks.central_disc()),
-        forehead=coverage.forehead,
-        contrast=contrast,
-        lip_contrast=lip_contrast,
-        slopes=(blue, red),
+        traits=meter.find_traits(ycc, weight, light, np.ones_like(seen_small), coverage.forehead),
     )
 
 
