@@ -107,7 +107,7 @@ def test_a_processor_imports_no_other_processor():
             continue
         for module in imports_of(path):
             parts = module.split('.')
-            is_shared = parts[1] != 'processors' or is_module(module) and (home / f'{parts[2]}.py').is_file()
+            is_shared = parts[1] != 'processors' or (is_module(module) and (home / f'{parts[2]}.py').is_file())
             assert is_shared or parts[2] == own, f'{path} imports {module}'
 
 

@@ -94,7 +94,7 @@ def test_every_grid_point_of_a_float_is_taken():
     stepped = info('float', minimum=0.0, maximum=1.0, step=0.05)
     for k in range(21):
         assert parse_item(stepped, f'{k * 0.05:.2f}') == pytest.approx(k * 0.05)
-    with pytest.raises(ValueError, match='in steps of 0.05'):
+    with pytest.raises(ValueError, match=r'in steps of 0.05'):
         parse_item(stepped, '0.52')
 
 

@@ -103,14 +103,14 @@ def test_lists_in_the_ini_split_at_white_space_and_in_variables_at_the_path_sepa
 
 def test_an_ini_file_that_is_not_there(tmp_path):
     assert read_ini(tmp_path / 'none.ini', required=False) is None
-    with pytest.raises(UsageError, match='none.ini') as caught:
+    with pytest.raises(UsageError, match=r'none.ini') as caught:
         read_ini(tmp_path / 'none.ini', required=True)
     assert caught.value.reference == 'config-missing'
 
 
 @pytest.mark.parametrize('damage', [b'tint = blue\n', b'[colours\ntint = blue', b'[a]\nx=1\nx=2\n', b'[a]\nword\n'])
 def test_an_ini_file_that_is_none_is_named_with_its_line(ini, damage):
-    with pytest.raises(UsageError, match='facefusion.ini') as caught:
+    with pytest.raises(UsageError, match=r'facefusion.ini') as caught:
         ini(damage)
     assert caught.value.reference == 'config-invalid'
     assert 'line' in caught.value.cause
@@ -134,7 +134,7 @@ def test_an_unknown_key_is_named_with_file_line_and_the_nearest_one(ini):
 
 
 def test_a_known_key_in_the_wrong_section_is_unknown(ini):
-    with pytest.raises(UsageError, match='line 2: .paths. tint'):
+    with pytest.raises(UsageError, match=r'line 2: .paths. tint'):
         check_ini(ini('[paths]\ntint = red\n'), GROUPS)
 
 
