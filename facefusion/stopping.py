@@ -8,10 +8,14 @@ from facefusion.errors import Interrupted
 
 
 class StopFlag:
-    """Set once, from any thread or a signal handler; never cleared."""
+    """Set once, from any thread or a signal handler; never cleared.
 
-    def __init__(self) -> None:
+    A flag with a ``parent`` is also set when that one is: a stage can stop its own workers without stopping the run.
+    """
+
+    def __init__(self, parent: StopFlag | None = None) -> None:
         self._event = threading.Event()
+        self._parent = parent
         self._reason = ''
 
     def set(self, reason: str) -> None:
@@ -22,14 +26,14 @@ class StopFlag:
 
     def is_set(self) -> bool:
         """Whether a stop was asked for."""
-        return self._event.is_set()
+        return self._event.is_set() or (self._parent is not None and self._parent.is_set())
 
     @property
     def reason(self) -> str:
         """Why, in a few words; empty while the flag is not set."""
-        return self._reason
+        return self._reason or (self._parent.reason if self._parent is not None else '')
 
     def check(self) -> None:
         """Raises Interrupted when a stop was asked for."""
-        if self._event.is_set():
-            raise Interrupted(cause=self._reason, hint='run the same command again')
+        if self.is_set():
+            raise Interrupted(cause=self.reason, hint='run the same command again')

@@ -54,11 +54,11 @@ def _print_plan(invocation: Invocation) -> int:
     """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
     tune_process()
     from facefusion.events import EVENT_VERSION
-    from facefusion.jobs.runner import plan_step
+    from facefusion.jobs.runner import freeze_models, plan_step
 
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()
-    record = plan_step(invocation.settings, said).as_record()
+    record = plan_step(freeze_models(invocation.settings, said), said).as_record()
     if console.progress == 'json':
         print(json.dumps({'version': EVENT_VERSION, 'event': 'plan', 'plan': record}))
     else:

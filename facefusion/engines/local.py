@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import InternalError
+from facefusion.errors import InternalError, Interrupted
 from facefusion.events import Emit, Message
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
@@ -90,9 +91,10 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     target = run.plan.target
     if not isinstance(target, VideoInfo):
         raise InternalError('plan-inconsistent', 'a video plan has no video target')
-    for linked in Linker(run.settings[FaceSelectorOptions]).link(_analysed(run, video, target)):
-        linked.save(_linked_path(run.work, linked.first))
-        report.add(linked)
+    with closing(_analysed(run, video, target)) as chunks:
+        for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
+            linked.save(_linked_path(run.work, linked.first))
+            report.add(linked)
     return_freed_memory()
     segments = []
     with Progress(run.emit, 'processing', video.timeline.frame_count) as progress:
@@ -104,16 +106,34 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     publish_video(segments, target, video, run.plan.output, run.flag)
 
 
-def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Iterator[FaceChunk]:
-    """The chunks of the clip in order, each analysed by one of the workers."""
+def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Generator[FaceChunk, None, None]:
+    """The chunks of the clip in order, each analysed by one of the workers.
+
+    When one fails, or the chunks are not wanted any more, the others stop at their next frame.
+    """
     meter = run.meter if run.plan.measures_skin else None
+    flag, failures = StopFlag(run.flag), list[BaseException]()
     with Progress(run.emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
 
         def analyse(chunk: Span) -> FaceChunk:
-            stop = video.timeline.stop
-            return analyse_chunk(target, chunk, stop, run.analyser, meter, run.flag, progress.advance)
+            try:
+                stop = video.timeline.stop
+                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance)
+            except BaseException as error:
+                failures.append(error)
+                flag.set('another chunk failed')
+                raise
 
-        yield from ordered_map(analyse, video.chunks, run.workers, ahead=run.workers)
+        with closing(ordered_map(analyse, video.chunks, run.workers, ahead=run.workers)) as chunks:
+            try:
+                # Not `yield from`: leaving must set the flag before it waits for the workers.
+                for chunk in chunks:  # noqa: UP028
+                    yield chunk
+            except Interrupted:
+                # The first failure in time is the reason, whichever chunk comes first in order.
+                raise failures[0] from None
+            finally:
+                flag.set('the chunks are not wanted any more')
 
 
 def _chunk_start(video: VideoPlan, number: int) -> int:

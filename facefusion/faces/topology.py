@@ -37,7 +37,7 @@ NOSTRILS = (1, 2, 98, 97, 326, 327, 4, 48, 278, 64, 294)
 class MeshTopology:
     """The static tables of the mesh.
 
-    triangles: int32 [898,3], the mesh's 852 and the fill of both eyes and the mouth, all front-facing in the atlas.
+    triangles: int32 [898,3], the mesh's 852 and the fill of both eyes and the mouth, all facing the camera.
     surface: int32 [852,3], the mesh alone. mirror: int32 [468], the vertex on the other side.
     mean_shape: float32 [468,3], eye distance 1, x to the image's right, y down, z away from the camera.
     atlas: float32 [468,2] in 0..1, where a vertex lies on the unrolled face. rigid: int32 [n], vertices that
@@ -61,7 +61,8 @@ def load_topology() -> MeshTopology:
     holes = [(EYE_IMAGE_LEFT, 8), (EYE_IMAGE_RIGHT, 8), (INNER_LIPS, 10)]
     fill = np.array([triangle for ring, half in holes for triangle in _fill_ring(ring, half)], np.int32)
     return MeshTopology(
-        triangles=_face_front(np.vstack([surface, fill]), atlas),
+        # The mesh's own triangles face the camera already; a few at the lip corners are folded in the atlas.
+        triangles=np.vstack([surface, _face_front(fill, atlas)]),
         surface=surface,
         mirror=np.array(tables['mirror'], np.int32),
         mean_shape=np.array(tables['mean_shape'], np.float32),
@@ -121,7 +122,7 @@ def _fill_ring(ring: tuple[int, ...], half: int) -> list[tuple[int, int, int]]:
 
 
 def _face_front(triangles: Ints, atlas: Floats) -> Ints:
-    """Turns every triangle to negative area in the atlas (y down), the orientation of the mesh's own triangles."""
+    """Turns triangles to negative area in the atlas (y down), the orientation of the mesh's own."""
     a, b, c = (atlas[triangles[:, k]] for k in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
     turned = triangles.copy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import ProviderError
+from facefusion.errors import ModelError, ProviderError
 
 RUNTIME_NAMES = {
     'cpu': 'CPUExecutionProvider',
@@ -60,7 +60,13 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
             model if isinstance(model, bytes) else str(model), options, providers=wanted
         )
     except Exception as error:  # onnxruntime raises its own unrelated types, and ValueError for unknown providers
-        raise _provider_error(names[0], str(error).splitlines()[0]) from error
+        cause = str(error).splitlines()[0]
+        if names[0] == 'cpu' and isinstance(model, Path):
+            # The CPU provider works wherever onnxruntime does: it is the file that does not load.
+            hint = f'remove {model} and run the same command again'
+            message = f'the model file {model.name} cannot be loaded'
+            raise ModelError('model-unusable', message, cause=cause, hint=hint) from error
+        raise _provider_error(names[0], cause) from error
     if RUNTIME_NAMES[names[0]] not in session.get_providers():
         raise _provider_error(names[0], f'the session runs on {", ".join(session.get_providers())} instead')
     return session

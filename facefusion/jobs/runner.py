@@ -72,8 +72,7 @@ def worker_count(settings: Settings) -> int:
 
 
 def plan_step(settings: Settings, emit: Emit) -> Plan:
-    """The plan of a step; says what the encoders decided. Raises what ``make_plan`` raises."""
-    settings = freeze_models(settings, emit)
+    """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
     plan = make_plan(settings, worker_count(settings))
     if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
         emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
@@ -89,6 +88,7 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     Raises any FaceFusionError; then no output and no work file is left behind.
     """
     began = time.monotonic()
+    settings = freeze_models(settings, emit)
     plan = plan_step(settings, emit)
     workers = worker_count(settings)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}')

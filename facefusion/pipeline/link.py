@@ -168,7 +168,8 @@ def _fill(before: Row, after: Row) -> list[Row]:
     def between(a: Values | None, b: Values | None, share: float) -> Values | None:
         if a is None or b is None:
             return None
-        return np.asarray(a + (b.astype(np.float32) - a) * np.float32(share), a.dtype)
+        value = a + (b.astype(np.float32) - a) * np.float32(share)
+        return np.asarray(np.rint(value) if a.dtype.kind == 'u' else value, a.dtype)
 
     filled = []
     for frame in range(before.frame + 1, after.frame):

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 
 
 def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
-    """The same items, produced by a thread at most ``capacity`` items ahead.
+    """The same items, produced by a thread that holds ``capacity`` items and works on one more.
 
     An exception of the producer is raised here, after the items that came before it.
     """

@@ -44,8 +44,10 @@ def direct(person: Person, frames: set[int], cuts: set[int]):
             for frame in range(before[-1] + 1, after[0]):
                 share = np.float32((frame - before[-1]) / (after[0] - before[-1]))
                 a, b = values[before[-1]], values[after[0]]
+                exact = [x + (y.astype(np.float32) - x) * share for x, y in zip(a, b, strict=True)]
                 values[frame] = [
-                    (x + (y.astype(np.float32) - x) * share).astype(x.dtype) for x, y in zip(a, b, strict=True)
+                    (np.rint(value) if x.dtype == np.uint8 else value).astype(x.dtype)
+                    for x, value in zip(a, exact, strict=True)
                 ]
         low, high = min(values), max(values)
         for frame in values:
