@@ -12,11 +12,7 @@ from facefusion.options import OptionInfo, describe, parse_item
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises UsageError instead of ending the process, and knows options by full name only."""
-
-    def __init__(self, **settings: Any) -> None:
-        # An option that is told by its beginning today may be one of two tomorrow.
-        super().__init__(**{'allow_abbrev': False, **settings})
+    """An argument parser that raises UsageError instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
         """Turns argparse's complaint into an error with advice."""
