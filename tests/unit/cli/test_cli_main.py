@@ -169,9 +169,9 @@ def test_an_unknown_command_like_no_other_lists_all(capsys):
 
 
 def test_an_unknown_option_is_refused_with_a_suggestion(capsys):
-    assert main(['headless-run', '--face-detector-scor', '0.5'], {}) == 2
+    assert main(['headless-run', '--face-detectr-score', '0.5'], {}) == 2
     err = capsys.readouterr().err
-    assert '[unknown-option]' in err and '--face-detector-scor ' in err and 'did you mean --face-detector-score?' in err
+    assert '[unknown-option]' in err and '--face-detectr-score ' in err and 'did you mean --face-detector-score?' in err
 
 
 def test_a_bad_choice_shows_the_choices(capsys):
@@ -236,9 +236,16 @@ def test_values_may_begin_with_what_looks_like_a_flag_when_joined(settings_of):
     assert settings_of('--target-path=-clip.mp4')[PathOptions].target_path == '-clip.mp4'
 
 
-def test_options_are_known_by_their_full_names_only(command, capsys):
-    assert command(lambda invocation: 0, '--target-pa', 'x') == 2
-    assert 'did you mean --target-path?' in capsys.readouterr().err
+def test_a_unique_beginning_of_an_option_is_that_option(settings_of):
+    assert settings_of('--target-pa', 'x')[PathOptions].target_path == 'x'
+    assert settings_of('--face-selector-m=one')[FaceSelectorOptions].face_selector_mode == 'one'
+
+
+def test_a_beginning_of_several_options_is_refused_with_their_names(command, capsys):
+    assert command(lambda invocation: 0, '--face-selector', 'one') == 2
+    err = capsys.readouterr().err
+    assert '[usage]' in err and 'ambiguous option: --face-selector' in err
+    assert '--face-selector-mode, --face-selector-order' in err
 
 
 def test_every_option_is_declared_once_and_well():
