@@ -27,7 +27,8 @@ def publish(part: Path, output: Path) -> None:
     Raises ResourceError disk-full, OutputError output-unwritable.
     """
     try:
-        with part.open('rb') as file:
+        # Windows flushes only what was opened for writing.
+        with part.open('rb+') as file:
             os.fsync(file.fileno())
         part.replace(output)
         _sync_directory(output.parent)
