@@ -60,10 +60,15 @@ class IniFile:
     lines: Mapping[tuple[str, str], int]
 
 
+def program_path() -> Path:
+    """The checkout, beside the package: it holds what is part of the program, such as the model catalogue."""
+    return Path(__file__).resolve().parent.parent
+
+
 def home_path(environ: Mapping[str, str]) -> Path:
-    """Where models, jobs and the ini file live: FACEFUSION_HOME, else the checkout."""
+    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout."""
     named = environ.get('FACEFUSION_HOME')
-    return Path(named) if named else Path(__file__).resolve().parent.parent
+    return Path(named) if named else program_path()
 
 
 def read_ini(path: Path, *, required: bool) -> IniFile | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from facefusion.cli.options import ConsoleOptions
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, tee
 from facefusion.models.options import ModelOptions
-from facefusion.settings import Settings
+from facefusion.settings import Settings, program_path
 
 if TYPE_CHECKING:
     from facefusion.models.catalog import Catalog
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a command gets. ``home`` holds models, jobs and the ini file."""
+    """What a command gets. ``home`` holds weights, jobs and the ini file."""
 
     arguments: argparse.Namespace
     settings: Settings
@@ -42,10 +42,10 @@ class Invocation:
         return tee(sinks)
 
     def catalog(self) -> Catalog:
-        """The model catalogue of the program folder."""
+        """The model catalogue: a part of the program, so it is never looked for in ``home``."""
         from facefusion.models.catalog import load_catalog
 
-        return load_catalog(self.home / 'models' / 'catalog')
+        return load_catalog(program_path() / 'models' / 'catalog')
 
     def model_store(self, emit: Emit, stop: StopFlag | None = None) -> ModelStore:
         """The model files of this machine."""

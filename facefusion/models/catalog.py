@@ -154,7 +154,7 @@ def load_catalog(folder: Path) -> Catalog:
         raise ModelError(
             'catalog-missing',
             f'no model catalogue in {folder}',
-            hint='reinstall the program, or check FACEFUSION_HOME and --models-path',
+            hint='the catalogue is part of the program: restore the folder from the release',
         )
     entries: list[ModelEntry] = []
     origins: dict[str, str] = {}

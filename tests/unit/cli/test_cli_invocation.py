@@ -64,6 +64,14 @@ def test_models_lie_in_the_home_unless_a_folder_is_named(tmp_path):
         store.path('centerface')
 
 
-def test_a_home_without_a_catalogue_says_so(tmp_path):
-    with pytest.raises(ModelError):
-        invocation(home=tmp_path).catalog()
+def test_the_catalogue_is_that_of_the_program_in_every_home(tmp_path):
+    store = invocation(home=tmp_path / 'new').model_store(silent)
+    assert store.weights == tmp_path / 'new' / 'models' / 'weights'
+    assert store.catalog.entry('centerface').id == 'centerface'
+
+
+def test_a_program_without_a_catalogue_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr('facefusion.cli.invocation.program_path', lambda: tmp_path)
+    with pytest.raises(ModelError) as caught:
+        invocation().catalog()
+    assert caught.value.reference == 'catalog-missing' and str(tmp_path) in caught.value.message

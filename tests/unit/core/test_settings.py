@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facefusion.errors import UsageError
 from facefusion.options import option
-from facefusion.settings import Settings, check_ini, home_path, read_ini, resolve
+from facefusion.settings import Settings, check_ini, home_path, program_path, read_ini, resolve
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def test_a_record_holds_what_a_step_keeps_and_what_the_process_keeps():
 
 
 def test_home_is_the_checkout_unless_it_is_named(tmp_path):
-    assert (home_path({}) / 'facefusion' / 'settings.py').is_file()
+    assert (program_path() / 'facefusion' / 'settings.py').is_file()
+    assert home_path({}) == program_path()
     assert home_path({'FACEFUSION_HOME': ''}) == home_path({})
     assert home_path({'FACEFUSION_HOME': str(tmp_path)}) == tmp_path
