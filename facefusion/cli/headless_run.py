@@ -18,8 +18,7 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, WorkflowOptions, WorkOptions
-from facefusion.processors.options import ProcessorsOptions
-from facefusion.processors.registry import REGISTRATIONS
+from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 

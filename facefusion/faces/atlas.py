@@ -31,6 +31,16 @@ def smooth_step(values: Floats) -> Floats:
     return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
 
 
+def shrink(image: Floats, size: int) -> Floats:
+    """A square image made smaller by area."""
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def enlarge(image: Floats, width: int, height: int) -> Floats:
+    """An image made larger by linear interpolation."""
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def blur(image: Floats, sigma: float, border: int = cv2.BORDER_REFLECT_101) -> Floats:
     """Gaussian blur with the kernel size that OpenCV takes for ``sigma`` pixels."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=border), np.float32)
@@ -53,17 +63,21 @@ class AtlasGrid:
         rows, columns = np.divmod(self._flat, size)
         self._weights = _barycentric(places[self._corners], columns, rows)
 
-    def spread(self, values: Floats, outside: float = 0.0) -> Floats:
-        """Interpolates vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k]."""
+    def spread(self, values: Floats) -> Floats:
+        """Interpolates vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k], else 0."""
         table = values.reshape(len(values), -1).astype(np.float32)
         texels = np.einsum('tck,tc->tk', table[self._corners], self._weights)
-        atlas = np.full((self.size * self.size, table.shape[1]), outside, np.float32)
+        atlas = np.zeros((self.size * self.size, table.shape[1]), np.float32)
         atlas[self._flat] = texels
         return atlas.reshape((self.size, self.size, *values.shape[1:]))
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
-        """Where each texel lies in the frame of landmarks [468,2+]: two float32 [size,size]; -1 outside the mesh."""
-        both = self.spread(landmarks[:, :2], outside=-1.0)
+        """Where each texel lies in the frame of landmarks [468,2+]: two float32 [size,size].
+
+        Texels outside the mesh lie in the middle of the face, so that the part of the frame that is touched is small.
+        """
+        both = self.spread(landmarks[:, :2])
+        both[self.inside == 0] = landmarks[:, :2].mean(0)
         return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
 
 

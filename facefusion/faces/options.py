@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from facefusion.options import option
 
+# What 'auto' stands for on every machine: the embedded models.
+AUTOMATIC = MappingProxyType({'face_detector_model': 'centerface', 'face_landmarker_model': 'face_mesh'})
 ORDERS = (
     'left-right',
     'right-left',

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
@@ -96,7 +96,7 @@ class SkinMeter:
         light = pool_light(ycc, weight)
         return SkinSample(
             light=pack_light(light),
-            free=np.round(255 * _resize(coverage.free, OCCLUSION_SIZE)).astype(np.uint8),
+            free=np.round(255 * shrink(coverage.free, OCCLUSION_SIZE)).astype(np.uint8),
             traits=np.array(self.find_traits(ycc, weight, light, seen, coverage.forehead), np.float32),
         )
 
@@ -123,8 +123,7 @@ class SkinMeter:
 
     def find_traits(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats, forehead: float) -> SkinTraits:
         """The traits of a face from its atlas ycc float32 [128,128,3], the weight of its skin and its pooled light."""
-        size = (ATLAS_SIZE, ATLAS_SIZE)
-        low = np.asarray(cv2.resize(smooth_light(light), size, interpolation=cv2.INTER_LINEAR), np.float32)
+        low = enlarge(smooth_light(light), ATLAS_SIZE, ATLAS_SIZE)
         solid = weight > 0.3
         contrast, shadow_blue, shadow_red = 0.08, 0.0, 0.0
         if solid.any():
@@ -155,8 +154,8 @@ class SkinMeter:
         """
         x, y, z = np.moveaxis(self._harmonics_grid.spread(normals), -1, 0)
         basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
-        values = _resize(luma, HARMONICS_SIZE).ravel()
-        given = _resize(weight, HARMONICS_SIZE).ravel()
+        values = shrink(luma, HARMONICS_SIZE).ravel()
+        given = shrink(weight, HARMONICS_SIZE).ravel()
         used = np.flatnonzero(given > 0.05)
         rows, values, given = basis.reshape(-1, 9)[used], values[used], given[used]
         scale = 0.10 * float(np.median(values)) + 3
@@ -169,7 +168,7 @@ class SkinMeter:
             fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
             weights = np.asarray(given / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
         field = np.asarray(basis @ fit, np.float32)
-        return np.asarray(cv2.resize(field, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
+        return enlarge(field, ATLAS_SIZE, ATLAS_SIZE)
 
 
 def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:
@@ -185,7 +184,7 @@ def chroma_ratio(ycc: Floats) -> Floats:
 def pool_light(ycc: Floats, weight: Floats) -> Floats:
     """Weighted means in cells: float32 [32,32,4] of Y*w, Cb*w, Cr*w and w."""
     stacked = np.dstack([ycc * weight[..., None], weight])
-    return _resize(stacked.astype(np.float32), LIGHT_SIZE)
+    return shrink(stacked.astype(np.float32), LIGHT_SIZE)
 
 
 def pack_light(light: Floats) -> Bytes:
@@ -238,7 +237,3 @@ def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
     slopes = tone @ around / (tone @ tone + 1e-3 * len(tone))
     blue, red = np.clip(slopes, -0.35, 0.35).tolist()
     return blue, red
-
-
-def _resize(image: Floats, size: int) -> Floats:
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)

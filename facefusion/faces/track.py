@@ -26,7 +26,7 @@ THUMBNAIL = (32, 18)
 CUT_DIFFERENCE = 24.0
 # A detection belongs to a track when their boxes overlap this much; detector boxes and meshes differ by a margin.
 MATCH_OVERLAP = 0.3
-# A track that the detector missed this many times in a row ends, whatever the mesh says.
+# A track that the detector missed at this many of its regular runs ends, whatever the mesh says.
 PATIENCE = 3
 
 
@@ -114,8 +114,11 @@ class ChunkTracker:
     def _detect(self, frame: Frame, lost: list[Track]) -> None:
         found = self.analyser.detect(frame)
         for track in self._active:
-            is_found = any(box_overlap(track.last.box, detection.box) > MATCH_OVERLAP for detection in found)
-            track.missed = 0 if is_found else track.missed + 1
+            if any(box_overlap(track.last.box, detection.box) > MATCH_OVERLAP for detection in found):
+                track.missed = 0
+            elif frame.number % INTERVAL == 0:
+                # Detections in between, for the losses of others, do not count: they would end it too soon.
+                track.missed += 1
         self._active = [track for track in self._active if track.missed < PATIENCE]
         for detection in found:
             if _is_known(detection, [track.last.box for track in self._active]):

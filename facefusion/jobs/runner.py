@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from facefusion.engines.local import execute, prepare_run
 from facefusion.events import Emit, Message, RunFinished
-from facefusion.faces.detect.centerface import MODEL_ID as DETECTOR_ID
-from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
+from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
-from facefusion.pipeline.output import check_space, make_folder
+from facefusion.options import describe
+from facefusion.ownership import is_dead, new_tag, split_tag
+from facefusion.pipeline.output import check_space, make_folder, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
-from facefusion.processors.face_swapper.options import FaceSwapperOptions
-from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -47,18 +44,17 @@ class RunFolders:
 
 
 def freeze_models(settings: Settings, emit: Emit) -> Settings:
-    """Replaces every 'auto' by the model that is the best on this machine, and says which."""
-    chosen: list[tuple[Any, str, str]] = [
-        (FaceDetectorOptions, 'face_detector_model', DETECTOR_ID),
-        (FaceLandmarkerOptions, 'face_landmarker_model', MESH_ID),
-    ]
-    if 'face_swapper' in settings[ProcessorsOptions].processors:
-        chosen.append((FaceSwapperOptions, 'face_swapper_model', 'mesh_warp'))
+    """Replaces every 'auto' by the model that it stands for on this machine, and says which."""
+    automatic = dict(AUTOMATIC)
+    for registration in registrations(settings[ProcessorsOptions].processors):
+        automatic |= dict(registration.automatic)
+    groups = [FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)]
     named = []
-    for group, key, model in chosen:
-        if getattr(settings[group], key) == 'auto':
-            settings = settings.replace(replace(settings[group], **{key: model}))
-            named.append(f'{key.replace("_", " ")} {model}')
+    for group in groups:
+        for info in describe(group):
+            if info.key in automatic and getattr(settings[group], info.key) == 'auto':
+                settings = settings.replace(replace(settings[group], **{info.key: automatic[info.key]}))
+                named.append(f'{info.key.replace("_", " ")} {automatic[info.key]}')
     if named:
         emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
     return settings
@@ -92,7 +88,13 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     plan = plan_step(settings, emit)
     workers = worker_count(settings)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
-    check_space(folders.work_root(), plan.work_space, 'the work files')
+    root, beside = folders.work_root(), plan.output.parent
+    _remove_dead(root)
+    if shares_disk(root, beside):
+        check_space(beside, plan.work_space + plan.output_space, 'work files and output')
+    else:
+        check_space(root, plan.work_space, 'the work files')
+        check_space(beside, plan.output_space, 'the output')
     store.fetch(plan.models)
     flag.check()
     execution = settings[ExecutionOptions]
@@ -114,8 +116,7 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
 def _work_folder(folders: RunFolders) -> Iterator[Path]:
     """A folder of this run alone; it goes with the run, whatever happens."""
     root = folders.work_root()
-    name = f'headless-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}-{secrets.token_hex(4)}'
-    work = root / name
+    work = root / f'headless-{time.strftime("%Y%m%d-%H%M%S")}@{new_tag()}'
     make_folder(work)
     try:
         yield work
@@ -125,3 +126,13 @@ def _work_folder(folders: RunFolders) -> Iterator[Path]:
             # The folder between belongs to nobody; it stays while another run works in it.
             with suppress(OSError):
                 root.rmdir()
+
+
+def _remove_dead(root: Path) -> None:
+    """Removes the work folders that killed runs of this machine have left."""
+    if not root.is_dir():
+        return
+    for folder in root.iterdir():
+        owner = split_tag(folder.name)
+        if owner is not None and is_dead(*owner[1:]):
+            shutil.rmtree(folder, ignore_errors=True)

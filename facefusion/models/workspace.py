@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import re
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from facefusion.ownership import is_dead, new_tag, split_tag
 
 FOLDER_NAME = '.fetching'
 # A live fetch touches its workspace, so one that rests this long is dead wherever it ran.
@@ -51,7 +50,7 @@ def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspa
     """
     parent = weights / FOLDER_NAME
     full = f'{_RESUMABLE if resumable else _ONCE}{label}'
-    mine = parent / f'{full}@{_host()}.{os.getpid()}.{secrets.token_hex(4)}'
+    mine = parent / f'{full}@{new_tag()}'
     if not (resumable and _adopt(parent, full, mine)):
         _make(mine)
     remove_dead(weights)
@@ -114,13 +113,11 @@ def _dead(parent: Path) -> list[Path]:
 
 
 def _is_dead(path: Path) -> bool:
-    match = re.fullmatch(r'[^@]+@(.+)\.(\d+)\.[0-9a-f]+', path.name)
-    if match is None:
+    owner = split_tag(path.name)
+    if owner is None:
         return False
-    host, pid = match[1], int(match[2])
-    if host == _GIVEN_AWAY or _has_expired(path):
-        return True
-    return host == _host() and not _is_running(pid)
+    _, host, pid = owner
+    return host == _GIVEN_AWAY or _has_expired(path) or is_dead(host, pid)
 
 
 def _has_expired(path: Path) -> bool:
@@ -128,20 +125,3 @@ def _has_expired(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > EXPIRY_SECONDS
     except FileNotFoundError:
         return False
-
-
-def _host() -> str:
-    return re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'host'
-
-
-def _is_running(pid: int) -> bool:
-    if sys.platform == 'win32':
-        # os.kill would end the process there; the expiry decides instead.
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -27,9 +27,9 @@ from facefusion.faces.smooth import (
 )
 from facefusion.faces.track import is_new_shot
 
-# A track that ends and one that starts in its place at most this many frames later are one face.
 Values = npt.NDArray[Any]
 
+# A track that ends and one that starts in its place at most this many frames later are one face.
 LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
 
@@ -117,7 +117,9 @@ class Linker:
         frames: dict[int, list[Row]] = {}
         for rows in self._rows.values():
             for run in _split_runs(rows):
-                for row in _smooth(run):
+                # Wider than any window by as much as it needs: cutting the run here changes nothing inside the chunk.
+                near = [row for row in run if first - REACH <= row.frame < first + count + REACH]
+                for row in _smooth(near) if near else ():
                     if first <= row.frame < first + count:
                         frames.setdefault(row.frame, []).append(row)
         kept: list[Row] = []

@@ -115,6 +115,11 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
+def shares_disk(folder: Path, other: Path) -> bool:
+    """Whether two folders, or the ones above them that exist, lie on the same file system."""
+    return existing_folder(folder).stat().st_dev == existing_folder(other).stat().st_dev
+
+
 def existing_folder(folder: Path) -> Path:
     """The nearest of ``folder`` and those above it that exists."""
     folder = folder.absolute()

@@ -5,14 +5,14 @@ Nothing here changes pixels any more once it is made; what is tuned to a machine
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
-from facefusion.faces.detect.centerface import MODEL_ID as DETECTOR_ID
-from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, choose_encoder
@@ -24,8 +24,7 @@ from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
-from facefusion.processors.options import ProcessorsOptions
-from facefusion.processors.registry import Registration, registrations
+from facefusion.processors.registry import ProcessorsOptions, Registration, registrations
 from facefusion.settings import Settings
 
 # Analysis chunks are always this long, on an absolute grid of source frames, whatever the segments are: what is
@@ -34,7 +33,9 @@ CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
 # Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
 FACE_BYTES = 36_000
-ENCODED_BYTES = 0.03
+# Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
+ENCODED_BYTES = 0.06
+CRF_A_QUALITY = 0.51
 
 
 class Span(NamedTuple):
@@ -57,16 +58,18 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run will do. ``memory`` and ``work_space`` are estimates in bytes."""
+    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes."""
 
     target: MediaInfo
     sources: tuple[Path, ...]
     output: Path
     processors: tuple[Registration, ...]
     models: tuple[str, ...]
+    settings: Mapping[str, Any]
     video: VideoPlan | None
     memory: int
     work_space: int
+    output_space: int
 
     @property
     def measures_skin(self) -> bool:
@@ -83,8 +86,10 @@ class Plan:
             'output': str(self.output),
             'processors': [processor.name for processor in self.processors],
             'models': list(self.models),
+            'settings': dict(self.settings),
             'memory_bytes': self.memory,
             'work_bytes': self.work_space,
+            'output_bytes': self.output_space,
         }
         if self.video is not None:
             record |= {
@@ -101,7 +106,8 @@ class Plan:
 def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
-    Raises UsageError for what is missing, MediaError for target and sources, OutputError for the output.
+    ``settings`` has frozen models: no 'auto' any more. Raises UsageError for what is missing, MediaError for target and
+    sources, OutputError for the output.
     """
     paths = settings[PathOptions]
     if not paths.target_path:
@@ -113,17 +119,13 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
     chain = registrations(settings[ProcessorsOptions].processors)
     if not chain:
         raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
-    if not sources and any('source-image' in processor.needs for processor in chain):
-        names = ', '.join(processor.name for processor in chain if 'source-image' in processor.needs)
-        raise UsageError('source-missing', f'{names} needs a source', hint='give one with -s/--source-paths')
     family = 'image' if isinstance(target, ImageInfo) else 'video'
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
             'workflow-mode', f'{target.path} is a {family}, and --workflow-mode is {mode}', hint='leave the option out'
         )
-    for source in sources:
-        find_kind(source)
+    _check_sources(sources, chain)
     check_output(output, target.path, sources, family)
     if isinstance(target, ImageInfo):
         scale = settings[OutputOptions].output_image_scale
@@ -134,11 +136,33 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
         sources=sources,
         output=output,
         processors=chain,
-        models=(DETECTOR_ID, MESH_ID),
+        models=(
+            settings[FaceDetectorOptions].face_detector_model,
+            settings[FaceLandmarkerOptions].face_landmarker_model,
+        ),
+        settings=settings.as_record(),
         video=video,
         memory=_memory(target, video, settings[OutputOptions], workers),
-        work_space=_work_space(target, video),
+        work_space=_work_space(video, settings[OutputOptions]),
+        output_space=_output_space(target, video, settings[OutputOptions]),
     )
+
+
+def _check_sources(sources: tuple[Path, ...], chain: tuple[Registration, ...]) -> None:
+    kinds = [find_kind(source) for source in sources]
+    takers = ', '.join(processor.name for processor in chain if 'source-image' in processor.needs)
+    if not takers:
+        return
+    if not sources:
+        raise UsageError('source-missing', f'{takers} needs a source', hint='give one with -s/--source-paths')
+    for source, kind in zip(sources, kinds, strict=True):
+        if kind.family != 'image':
+            raise UsageError(
+                'source-kind',
+                f'{takers} takes pictures as sources, {source} is none',
+                cause=f'it is a {kind.family}',
+                hint='give a jpg, png, webp or bmp',
+            )
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
@@ -169,11 +193,24 @@ def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, 
     return memory_of_image(pixels, width * height)
 
 
-def _work_space(target: MediaInfo, video: VideoPlan | None) -> int:
+def _work_space(video: VideoPlan | None, options: OutputOptions) -> int:
     if video is None:
         return 0
-    pixels = video.encoder.width * video.encoder.height
-    return int(video.timeline.frame_count * (FACE_BYTES + pixels * ENCODED_BYTES))
+    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options)
+
+
+def _output_space(target: MediaInfo, video: VideoPlan | None, options: OutputOptions) -> int:
+    if video is None:
+        scale = options.output_image_scale
+        return int(target.width * target.height * scale * scale)
+    # The target's own size stands for the audio that is copied.
+    return _encoded_bytes(video, options) + target.size
+
+
+def _encoded_bytes(video: VideoPlan, options: OutputOptions) -> int:
+    pixels = video.encoder.width * video.encoder.height * video.timeline.frame_count
+    finer = (options.output_video_quality - 80) * CRF_A_QUALITY / 6
+    return int(pixels * ENCODED_BYTES * 2**finer)
 
 
 def _target_record(target: MediaInfo) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from facefusion.errors import ResourceError
@@ -12,12 +13,14 @@ from facefusion.errors import ResourceError
 BASE_BYTES = 260 << 20
 # Frames that a decoder with its reference frames, the stages between, and x264 with its look-ahead hold at once.
 HELD_FRAMES = 90
+# Frames that a worker adds: its decoder's, those read ahead, and those since the last detection.
+WORKER_FRAMES = 22
 
 
 def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int) -> int:
     """Bytes at the peak of a video run, estimated from above; ``pixels`` of a frame as read or written, if more."""
     frame = int(pixels * bytes_a_pixel)
-    return BASE_BYTES + frame * (HELD_FRAMES + 8 * workers)
+    return BASE_BYTES + frame * (HELD_FRAMES + WORKER_FRAMES * workers)
 
 
 def memory_of_image(pixels: int, written_pixels: int) -> int:
@@ -30,20 +33,40 @@ def memory_of_image(pixels: int, written_pixels: int) -> int:
     return BASE_BYTES + pixels * 3 * 3 + written_pixels * 4 * 4
 
 
-def available_memory() -> int | None:
-    """Bytes that this process could still take, from the kernel and its control group; None where unknown."""
+def available_memory(system: Path = Path('/')) -> int | None:
+    """Bytes that this process could still take, from the kernel and its control group; None where unknown.
+
+    ``system`` is the root under which ``proc`` and ``sys`` lie.
+    """
     limits = []
-    try:
-        for line in Path('/proc/meminfo').read_text(encoding='ascii').splitlines():
+    with suppress(OSError, ValueError):
+        for line in (system / 'proc/meminfo').read_text(encoding='ascii').splitlines():
             if line.startswith('MemAvailable:'):
                 limits.append(int(line.split()[1]) * 1024)
-        group = Path('/sys/fs/cgroup')
-        most = (group / 'memory.max').read_text(encoding='ascii').strip()
-        if most != 'max':
-            limits.append(int(most) - int((group / 'memory.current').read_text(encoding='ascii')))
-    except (OSError, ValueError):
-        pass
+    for group in _control_groups(system):
+        with suppress(OSError, ValueError):
+            # File pages that are not in use count as taken, but are given back before anything is refused.
+            most, taken = int((group / 'memory.max').read_text()), int((group / 'memory.current').read_text())
+            limits.append(most - taken + _cached_bytes(group))
     return min(limits, default=None)
+
+
+def _control_groups(system: Path) -> list[Path]:
+    """The folders of this process's memory groups (version 2), from its own up to the root."""
+    root = system / 'sys/fs/cgroup'
+    name = ''
+    with suppress(OSError, IndexError):
+        lines = (system / 'proc/self/cgroup').read_text(encoding='utf-8').splitlines()
+        name = next((line for line in lines if line.startswith('0::')), '0::/').split('::', 1)[1].strip('/')
+    parts = [part for part in name.split('/') if part]
+    return [root.joinpath(*parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def _cached_bytes(group: Path) -> int:
+    for line in (group / 'memory.stat').read_text(encoding='ascii').splitlines():
+        if line.startswith('inactive_file '):
+            return int(line.split()[1])
+    return 0
 
 
 def check_memory(needed: int, what: str) -> None:

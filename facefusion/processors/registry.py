@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, cast
 
+from facefusion.options import option
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 
@@ -18,12 +19,16 @@ Need = Literal['faces', 'skin', 'source-image']
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A processor by name: its options, what it needs of a run, and its folder's package."""
+    """A processor by name: its options, what it needs of a run, and its folder's package.
+
+    ``automatic`` pairs each of its options that may be 'auto' with what that stands for on every machine.
+    """
 
     name: str
     options: type
     needs: frozenset[Need]
     package: str
+    automatic: tuple[tuple[str, str], ...] = ()
 
     def prepare(self, tools: ProcessorTools) -> Processor:
         """Builds the processor for one run; raises what its ``prepare`` raises, such as NoFaceError."""
@@ -35,9 +40,27 @@ _HOME = 'facefusion.processors'
 REGISTRATIONS = (
     Registration('face_debugger', FaceDebuggerOptions, frozenset({'faces'}), f'{_HOME}.face_debugger'),
     Registration(
-        'face_swapper', FaceSwapperOptions, frozenset({'faces', 'skin', 'source-image'}), f'{_HOME}.face_swapper'
+        'face_swapper',
+        FaceSwapperOptions,
+        frozenset({'faces', 'skin', 'source-image'}),
+        f'{_HOME}.face_swapper',
+        (('face_swapper_model', 'mesh_warp'),),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorsOptions:
+    """The chain."""
+
+    processors: tuple[str, ...] = option(
+        'text',
+        ('face_swapper',),
+        'processors to run, in this order',
+        section='processors',
+        is_list=True,
+        choices=tuple(registration.name for registration in REGISTRATIONS),
+    )
 
 
 def registrations(names: tuple[str, ...]) -> tuple[Registration, ...]:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facefusion.errors import NoFaceError, UsageError
+from facefusion.errors import NoFaceError
 from facefusion.events import Message
 from facefusion.faces.face import Face
 from facefusion.media.frame import Frame
 from facefusion.media.image import read_image
-from facefusion.media.kinds import find_kind
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
 from facefusion.processors.processor import FrameTask, ProcessorTools
@@ -40,13 +39,9 @@ class FaceSwapper:
 def prepare(tools: ProcessorTools) -> FaceSwapper:
     """Reads the sources and builds the identity from the largest face among them.
 
-    Raises UsageError when there is no source, MediaError for one that cannot be read, NoFaceError when none shows a
-    face of at least 48 pixels.
+    The plan has seen to it that there are sources, and only pictures. Raises MediaError for one that cannot be read,
+    NoFaceError when none shows a face of at least 48 pixels.
     """
-    if not tools.sources:
-        raise UsageError(
-            'source-missing', 'face_swapper needs a source picture', hint='give one with -s/--source-paths'
-        )
     path, frame, face = _largest_face(tools)
     if len(tools.sources) > 1:
         text = f'the source face is taken from {path}, which shows it largest'
@@ -57,13 +52,6 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
 def _largest_face(tools: ProcessorTools) -> tuple[Path, Frame, Face]:
     best: tuple[Path, Frame, Face] | None = None
     for path in tools.sources:
-        kind = find_kind(path)
-        if kind.family != 'image':
-            raise UsageError(
-                'source-kind',
-                f'face_swapper takes pictures as sources, {path} is none',
-                hint='give a jpg, png, webp or bmp',
-            )
         frame = read_image(path, tools.emit)
         for face in tools.analyser.find(frame):
             if best is None or _size(face) > _size(best[2]):

@@ -20,7 +20,7 @@ from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
-from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 

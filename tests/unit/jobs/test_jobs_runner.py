@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from facefusion.jobs import runner
 from facefusion.jobs.runner import MOST_WORKERS, RunFolders, freeze_models, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
+from facefusion.ownership import host_name, new_tag
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
-from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -95,8 +98,25 @@ def test_work_folders_lie_in_the_job_store_or_where_temp_says():
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
-    plan = plan_step(picture_step, silent)
-    assert set(plan.models) >= {'centerface', 'face_mesh'}
+    record = plan_step(freeze_models(picture_step, silent), silent).as_record()
+    assert record['models'] == ['centerface', 'face_mesh']
+    assert record['settings']['face_detector_model'] == 'centerface'
+    assert record['settings']['face_selector_mode'] == 'many'
+    assert record['settings']['face_landmarker_model'] == 'face_mesh'
+
+
+def test_work_folders_of_killed_runs_go_with_the_next_one(picture_step, tmp_path):
+    root = tmp_path / 'jobs' / '.work'
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait()
+    dead = root / f'headless-1@{host_name()}.{ended.pid}.00ff00ff'
+    others = [root / f'headless-2@{new_tag()}', root / 'headless-3@elsewhere.1.00ff00ff', root / 'notes']
+    for folder in (dead, *others):
+        folder.mkdir(parents=True)
+        (folder / 'segment').touch()
+    with pytest.raises(ModelError):
+        run_step(picture_step, NoModels(), RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+    assert sorted(root.iterdir()) == sorted(others)
 
 
 def leftovers(tmp_path) -> list[str]:

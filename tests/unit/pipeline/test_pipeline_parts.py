@@ -284,3 +284,32 @@ def test_parts_of_two_runs_never_meet(tmp_path):
 def test_an_empty_chunk_reports_every_frame():
     chunk = next(Linker(FaceSelectorOptions()).link([make_chunk(5, 3, [])]))
     assert report_of([chunk]).ranges == [(5, 7)]
+
+
+def fake_system(tmp_path, available: int, groups: dict[str, tuple[str, int, int]], own: str):
+    """A proc and sys tree: groups by path with their limit, what is taken, and how much of that is idle cache."""
+    (tmp_path / 'proc/self').mkdir(parents=True)
+    (tmp_path / 'proc/meminfo').write_text(f'MemTotal: 1 kB\nMemAvailable: {available // 1024} kB\n')
+    (tmp_path / 'proc/self/cgroup').write_text(f'0::{own}\n')
+    for name, (most, taken, idle) in groups.items():
+        folder = tmp_path / 'sys/fs/cgroup' / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'memory.max').write_text(f'{most}\n')
+        (folder / 'memory.current').write_text(f'{taken}\n')
+        (folder / 'memory.stat').write_text(f'anon 5\ninactive_file {idle}\n')
+    return tmp_path
+
+
+def test_idle_file_pages_count_as_available(tmp_path):
+    system = fake_system(tmp_path, 64 << 30, {'': (str(4 << 30), 4 << 30, 3 << 30)}, '/')
+    assert available_memory(system) == 3 << 30
+
+
+def test_the_tightest_of_nested_groups_counts(tmp_path):
+    groups = {'': ('max', 9 << 30, 0), 'a': (str(8 << 30), 1 << 30, 0), 'a/b': (str(2 << 30), 1 << 30, 0)}
+    assert available_memory(fake_system(tmp_path, 64 << 30, groups, '/a/b')) == 1 << 30
+
+
+def test_without_groups_the_kernel_says(tmp_path):
+    assert available_memory(fake_system(tmp_path, 5 << 30, {}, '/')) == 5 << 30
+    assert available_memory(tmp_path / 'nothing') is None

@@ -17,7 +17,7 @@ from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
-from facefusion.processors.options import ProcessorsOptions
+from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.errors import InternalError
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats, LinkedFace
 from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
 from facefusion.faces.skin import (
@@ -111,14 +111,14 @@ class MeshWarp:
         outline = _feather(covered, extent * scale)
         if scale < 1:
             u, v = (_extend_outwards(part, covered) for part in (u, v))
-            u, v, outline = (_enlarge(part, width, height) for part in (u, v, outline))
+            u, v, outline = (enlarge(part, width, height) for part in (u, v, outline))
         return Surface(u, v, outline, extent)
 
     def _relight(self, face: LinkedFace) -> Relight:
         """Light and colour of the target for the source's texels (embedded-swap.md section 6)."""
         assert face.light is not None and face.traits is not None
         source, masks, traits = self._source, self._meter.masks, SkinTraits(*face.traits.tolist())
-        both = face.light * _shrink(source.weight, LIGHT_SIZE)[..., None]
+        both = face.light * shrink(source.weight, LIGHT_SIZE)[..., None]
         target = smooth_light(both)
         # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
         own = smooth_light(self._source_light * (0.15 + 0.85 * face.light[..., 3:]))
@@ -128,7 +128,7 @@ class MeshWarp:
         lip_ratio = (1.2 * traits.lip_contrast + 0.015) / (source.traits.lip_contrast + 1e-3)
         lip_chroma = colourful * float(np.clip(lip_ratio, 0.3, 1.0))
         contrast = float(np.clip((traits.contrast / max(source.traits.contrast, 1e-3)) ** 0.6, 0.55, 1.15))
-        target, own = (_enlarge(part, ATLAS_SIZE, ATLAS_SIZE) for part in (target, own))
+        target, own = (enlarge(part, ATLAS_SIZE, ATLAS_SIZE) for part in (target, own))
         gain = np.clip((target[..., 0] + 4) / (own[..., 0] + 4), 0.4, 2.5)
         gain = np.clip(gain**0.8, 0.4, 1.35) * contrast
         lips = masks.lips_soft
@@ -172,7 +172,7 @@ class MeshWarp:
         assert face.free is not None and face.traits is not None
         map_u, map_v = _scaled(surface, OPACITY_SIZE)
         fixed = cv2.remap(self._opacity, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        free = _enlarge(face.free, ATLAS_SIZE, ATLAS_SIZE) * self._source.opacity
+        free = enlarge(face.free, ATLAS_SIZE, ATLAS_SIZE) * self._source.opacity
         # With a fringe on either side, only what lies below the brows' upper edge is swapped.
         clear = min(self._source.traits.forehead, float(face.traits[0]))
         bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
@@ -256,11 +256,3 @@ def _saturation(light: Floats, weight: Floats) -> float:
     """Mean absolute chroma of the light where skin is seen."""
     solid = weight > 0.3
     return float(np.abs(light[solid][:, 1:]).mean()) if solid.any() else 10.0
-
-
-def _enlarge(image: Floats, width: int, height: int) -> Floats:
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _shrink(image: Floats, size: int) -> Floats:
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import AtlasGrid, blur, smooth_step
+from facefusion.faces.atlas import AtlasGrid, blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.raster import visible_triangles
 from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, SkinTraits, pool_light, smooth_light, to_ycc
@@ -48,9 +48,9 @@ def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTex
     seen = _visibility(meter, grid, landmarks)
     texture, seen = _fill_from_mirror(texture, seen, meter, grid)
     texture8 = np.clip(_extend(texture, grid.inside), 0, 255).astype(np.uint8)
-    small = _shrink(texture8.astype(np.float32), ATLAS_SIZE)
+    small = shrink(texture8.astype(np.float32), ATLAS_SIZE)
     ycc = to_ycc(small)
-    seen_small = _shrink(seen, ATLAS_SIZE)
+    seen_small = shrink(seen, ATLAS_SIZE)
     normals = vertex_normals(meter.topology, landmarks)
     coverage = meter.find_coverage(ycc, meter.masks.skin, normals, threshold=0.95, grow=9)
     faded = blur(smooth_step(np.asarray(cv2.erode(seen_small, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
@@ -93,13 +93,13 @@ def _fill_from_mirror(texture: Floats, seen: Floats, meter: SkinMeter, grid: Atl
     other, other_seen = texture[:, ::-1], seen[:, ::-1]
     share = seen / (seen + other_seen * (1 - seen) + 1e-3)
     share = np.where(other_seen < 0.05, 1.0, np.maximum(share, smooth_step(seen / 0.6)))[..., None].astype(np.float32)
-    small = _shrink(texture, ATLAS_SIZE)
-    weight = np.maximum(_shrink(seen, ATLAS_SIZE) * meter.masks.skin, 1e-3 * meter.grid.inside)
+    small = shrink(texture, ATLAS_SIZE)
+    weight = np.maximum(shrink(seen, ATLAS_SIZE) * meter.masks.skin, 1e-3 * meter.grid.inside)
     light = smooth_light(pool_light(small, weight))
     ratio = np.clip((light + 8) / (light[:, ::-1] + 8), 0.5, 2)
-    ratio = cv2.resize(ratio, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_LINEAR)
+    ratio = enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)
     filled = texture * share + other * ratio * (1 - share)
-    return filled * grid.inside[..., None], np.maximum(seen, other_seen)
+    return np.asarray(filled * grid.inside[..., None], np.float32), np.maximum(seen, other_seen)
 
 
 def _extend(texture: Floats, inside: Floats) -> Floats:
@@ -120,7 +120,3 @@ def _mip_chain(texture: Bytes) -> tuple[Bytes, ...]:
     for _ in range(MIP_LEVELS - 1):
         mips.append(np.asarray(cv2.pyrDown(mips[-1]), np.uint8))
     return tuple(mips)
-
-
-def _shrink(image: Floats, size: int) -> Floats:
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)
