@@ -6,6 +6,10 @@ import threading
 
 from facefusion.errors import Interrupted
 
+# The longest wait at a stretch, in seconds, for whatever a caller may want to stop. On Windows a wait for a lock that
+# has no time limit keeps Python from running signal handlers until it ends.
+POLL_SECONDS = 0.1
+
 
 class StopFlag:
     """Set once, from any thread or a signal handler; never cleared.

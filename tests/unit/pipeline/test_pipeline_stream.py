@@ -5,6 +5,7 @@ import time
 from contextlib import closing
 
 import pytest
+from fakes.waits import unlimited_waits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,3 +240,24 @@ def test_a_slow_producer_is_waited_for():
             yield number
 
     assert list(prefetch(produce(), 1)) == [0, 1, 2]
+
+
+def test_no_wait_of_the_caller_keeps_signals_out():
+    def slow(number: int) -> int:
+        time.sleep(0.3)
+        return number
+
+    def produce():
+        try:
+            yield slow(0)
+            yield slow(1)
+        finally:
+            time.sleep(0.3)
+
+    with unlimited_waits() as found:
+        assert list(prefetch(produce(), 1)) == [0, 1]
+        assert list(ordered_map(slow, range(2), 1)) == [0, 1]
+        for items in (prefetch(produce(), 1), ordered_map(slow, range(9), 2)):
+            next(items)
+            items.close()
+    assert found == []

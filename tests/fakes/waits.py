@@ -1,0 +1,35 @@
+"""How long a thread waits at a stretch: on Windows a wait without a time limit keeps signal handlers from running."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+LONG = 0.2
+
+
+@contextmanager
+def unlimited_waits() -> Iterator[list[float]]:
+    """Fills the list with the seconds of every long wait of this thread that had no time limit."""
+    mine, found = threading.current_thread(), []
+
+    def watched(wait):
+        def call(self, timeout=None):
+            began = time.monotonic()
+            try:
+                return wait(self, timeout)
+            finally:
+                took = time.monotonic() - began
+                if timeout is None and took > LONG and threading.current_thread() is mine:
+                    found.append(took)
+
+        return call
+
+    with (
+        mock.patch.object(threading.Condition, 'wait', watched(threading.Condition.wait)),
+        mock.patch.object(threading.Thread, 'join', watched(threading.Thread.join)),
+    ):
+        yield found
