@@ -84,7 +84,7 @@ def _execute_image(run: Run, report: FaceReport) -> None:
         apply_processors(FrameTask(frame, faces_of(linked, 0)), run.processors)
         progress.advance()
     run.flag.check()
-    publish_image(frame, run.plan.output, run.settings[OutputOptions], run.emit)
+    publish_image(frame, run.plan.output, run.settings[OutputOptions], run.emit, run.flag)
 
 
 def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:

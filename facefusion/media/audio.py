@@ -17,6 +17,7 @@ from facefusion.media.files import ffmpeg_name
 from facefusion.media.options import AUDIO_ENCODERS, OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
+from facefusion.stopping import StopFlag
 
 # What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
 _PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
@@ -193,8 +194,15 @@ class AudioFeed:
     an untrimmed clip yields nothing.
     """
 
-    def __init__(self, info: VideoInfo, plan: AudioPlan, output: av.container.OutputContainer) -> None:
+    def __init__(
+        self,
+        info: VideoInfo,
+        plan: AudioPlan,
+        output: av.container.OutputContainer,
+        stop: StopFlag | None = None,
+    ) -> None:
         self._plan = plan
+        self._stop = stop or StopFlag()
         self._name = info.path.name
         self._source = av.open(ffmpeg_name(info.path), metadata_errors='replace')
         self._inputs = []
@@ -210,6 +218,7 @@ class AudioFeed:
         counts = dict.fromkeys(self._tracks, 0)
         try:
             for packet in self._source.demux(self._inputs):
+                self._stop.check()
                 # Of the stream: a packet that flushes carries no index, and one that is handed on the output's.
                 index = packet.stream.index
                 for made in self._tracks[index].take(packet):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from facefusion.errors import FaceFusionError, OutputError, ResourceError
+from facefusion.stopping import StopFlag
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -21,15 +22,18 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + '.part')
 
 
-def publish(part: Path, output: Path) -> None:
+def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
     """Gives a finished file its name: its bytes and then its name are on the disk when this returns.
 
-    Raises ResourceError disk-full, OutputError output-unwritable.
+    Raises ResourceError disk-full, OutputError output-unwritable, and Interrupted when ``stop`` is set before the
+    rename: a run that was asked to stop names nothing any more.
     """
     try:
         # Windows flushes only what was opened for writing.
         with part.open('rb+') as file:
             os.fsync(file.fileno())
+        if stop is not None:
+            stop.check()
         part.replace(output)
         _sync_directory(output.parent)
     except OSError as error:

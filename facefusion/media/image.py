@@ -6,7 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
 from facefusion.media.planes import Pixels, even_size
 from facefusion.media.probe import ImageInfo
+from facefusion.stopping import StopFlag
 
 # The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
@@ -86,15 +87,40 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
     return PixelFrame(pixels, alpha, icc=icc if keeps_profile else b'', exif=kept)
 
 
+class _Watched:
+    """A file that takes nothing more once the run is to stop.
+
+    It has no ``fileno``, so that Pillow's encoders hand their bytes over in blocks instead of writing them in one call.
+    """
+
+    def __init__(self, file: BinaryIO, stop: StopFlag) -> None:
+        self._file = file
+        self._stop = stop
+
+    def write(self, data: bytes) -> int:
+        self._stop.check()
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 def write_image(
-    frame: PixelFrame, path_part: Path, image_format: str, quality: int = 80, scale: float = 1.0, emit: Emit = silent
+    frame: PixelFrame,
+    path_part: Path,
+    image_format: str,
+    quality: int = 80,
+    scale: float = 1.0,
+    emit: Emit = silent,
+    stop: StopFlag | None = None,
 ) -> None:
     """Writes a picture as 'jpeg', 'png', 'webp' or 'bmp' to ``path_part``; nothing stays there on failure.
 
     ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless); ``scale`` other than 1 makes even sides. JPEG
     has no alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
-    OutputError output-unwritable.
+    OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP is encoded in one call: then after).
     """
+    stop = stop or StopFlag()
     pixels, alpha = _scaled(frame, scale)
     if alpha is not None and image_format == 'jpeg':
         emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
@@ -109,12 +135,14 @@ def write_image(
     if frame.exif and image_format != 'bmp':
         settings['exif'] = frame.exif
     try:
+        stop.check()
         with path_part.open('wb') as file:
             if image_format == 'bmp' and alpha is not None:
                 # Pillow writes the alpha of a BMP without the header that tells readers of it.
                 file.write(cv2.imencode('.bmp', np.dstack([pixels, alpha]))[1].tobytes())
             else:
-                image.save(file, format=image_format.upper(), **settings)
+                image.save(cast(BinaryIO, _Watched(file, stop)), format=image_format.upper(), **settings)
+        stop.check()
     except OSError as error:
         path_part.unlink(missing_ok=True)
         raise write_failure(error, path_part) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from array import array
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.errors import InternalError
+from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioFeed, AudioPlan, describe_stream
 from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.files import ffmpeg_name, write_failure
@@ -49,9 +50,10 @@ def join_segments(
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv: milliseconds). Raises InternalError when the segments do not fit together,
-    MediaError when the audio cannot be read, ResourceError disk-full, Interrupted; on failure nothing stays.
+    MediaError when the audio cannot be read, ResourceError disk-full, work-unreadable, Interrupted; on failure nothing
+    stays.
     """
-    delay = _delay_of(segments[0])
+    delay = _delay_of(segments[0], stop)
     try:
         while True:
             try:
@@ -79,37 +81,80 @@ def _write(
     stop: StopFlag,
     delay: int,
 ) -> None:
+    options = _container_options(encoder.extension, timeline.time_base, audio_plan)
     try:
         with ExitStack() as stack:
-            output = stack.enter_context(
-                av.open(
-                    ffmpeg_name(output_part),
-                    'w',
-                    format=_FORMATS[encoder.extension],
-                    options=_container_options(encoder.extension, timeline.time_base, audio_plan),
-                )
-            )
+            output = stack.enter_context(_open_output(output_part, _FORMATS[encoder.extension], options, stop))
             source = stack.enter_context(open_video(info.path))
             output.metadata.update(
                 {key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED}
             )
-            with open_video(segments[0]) as first:
-                template = first.streams.video[0]
+            with closing(_packets(segments[0], stop)) as first:
+                template = next(first).stream
                 stream = output.add_stream_from_template(template)
                 extradata = template.codec_context.extradata
             _describe(stream, encoder, timeline)
             describe_stream(source.streams[info.stream_index], stream)
-            sources = [_timed(_video_packets(segments, extradata, stream, timeline, delay))]
+            sources = [_timed(_video_packets(segments, extradata, stream, timeline, delay, stop))]
             if audio_plan.tracks:
-                feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output)))
+                feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
                 sources.append(_timed(iter(feed)))
             for _, packet in heapq.merge(*sources, key=lambda entry: entry[0]):
                 stop.check()
                 output.mux(packet)
     except av.error.FFmpegError as error:
+        # Only of writing: what reads the segments and the source raises errors of its own.
         if isinstance(error, OSError):
             raise write_failure(error, output_part) from None
         raise InternalError('join-failed', f'{output_part.name} cannot be written', cause=str(error)) from None
+
+
+@contextmanager
+def _open_output(
+    path: Path, container_format: str, options: dict[str, str], stop: StopFlag
+) -> Iterator[av.container.OutputContainer]:
+    """An output that is finished at the end of the block; after an error or a stop nothing more is done with it.
+
+    Closing it would move all of the file to put the index in front, for a file that is removed then. FFmpeg reads
+    the file for that through what is opened here.
+    """
+    wanted = StopFlag(stop)
+
+    def open_again(url: str, flags: int, options: Mapping[str, str]) -> _ReadBack:
+        return _ReadBack(path, wanted)
+
+    output = av.open(ffmpeg_name(path), 'w', format=container_format, options=options, io_open=open_again)
+    try:
+        yield output
+    except BaseException:
+        wanted.set('the output is not wanted')
+        with suppress(av.error.FFmpegError, Interrupted):
+            output.close()
+        raise
+    output.close()
+    stop.check()
+
+
+class _ReadBack:
+    """The bytes of an output for FFmpeg, which reads no more of them once they are not wanted."""
+
+    def __init__(self, path: Path, wanted: StopFlag) -> None:
+        wanted.check()
+        self._file = path.open('rb', buffering=0)
+        self._wanted = wanted
+
+    def read(self, count: int) -> bytes:
+        self._wanted.check()
+        return self._file.read(count)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _container_options(extension: str, time_base: Fraction, audio_plan: AudioPlan) -> dict[str, str]:
@@ -141,22 +186,22 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 
 
 def _video_packets(
-    segments: Sequence[Path], extradata: bytes | None, stream: Any, timeline: Timeline, delay: int
+    segments: Sequence[Path], extradata: bytes | None, stream: Any, timeline: Timeline, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
-    """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago."""
+    """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
+
+    A segment is read twice, for its times and for its packets, so that only one packet is held.
+    """
     pts = timeline.pts
     count = timeline.frame_count
     lead = int(pts[min(delay, count - 1)] - pts[0]) if delay else 0
     begin = done = 0
     for path in segments:
-        with open_video(path) as container:
-            found = container.streams.video[0]
-            if found.codec_context.extradata != extradata:
-                raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
-            base = found.time_base or timeline.time_base
-            packets = [packet for packet in container.demux(found) if packet.size]
-        ranks = _ranks(packets, path, base, timeline, begin)
-        for packet, rank in zip(packets, ranks.tolist(), strict=True):
+        times, base, found = _measured(path, stop)
+        if found != extradata:
+            raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
+        ranks = _ranks(times, path, base or timeline.time_base, timeline, begin)
+        for packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
             packet.time_base = timeline.time_base
             packet.pts = int(pts[rank])
             packet.dts = int(pts[done - delay]) if done >= delay else int(pts[done]) - lead
@@ -166,32 +211,62 @@ def _video_packets(
             packet.stream = stream
             done += 1
             yield packet
-        begin += len(packets)
+        begin += len(times)
     if begin != count:
         raise InternalError('join-frames', f'the segments hold {begin} of {count} frames')
 
 
-def _ranks(
-    packets: list[av.Packet[Any]], path: Path, base: Fraction, timeline: Timeline, begin: int
-) -> NDArray[np.int64]:
+def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
+    """The packets of a segment in decoding order. Raises ResourceError work-unreadable, Interrupted."""
+    try:
+        with av.open(ffmpeg_name(path)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                stop.check()
+                if packet.size:
+                    yield packet
+    except av.error.FFmpegError as error:
+        raise _unreadable(path, error) from None
+
+
+def _measured(path: Path, stop: StopFlag) -> tuple[NDArray[np.int64], Fraction | None, bytes | None]:
+    """The times of a segment's packets in decoding order, their base, and the encoder's settings in its header."""
+    base: Fraction | None = None
+    extradata: bytes | None = None
+    times = array('q')
+    for packet in _packets(path, stop):
+        if not times:
+            base, extradata = packet.stream.time_base, packet.stream.codec_context.extradata
+        if packet.pts is None:
+            raise InternalError('join-times', f'{path.name} has a frame without a time')
+        times.append(packet.pts)
+    return np.array(times, np.int64), base, extradata
+
+
+def _unreadable(path: Path, error: av.error.FFmpegError) -> ResourceError:
+    return ResourceError(
+        'work-unreadable',
+        f'{path.name}, which this run has written, cannot be read again',
+        cause=error.strerror or str(error),
+        hint='check the disk that holds the work files, or choose another folder with --temp-path',
+    )
+
+
+def _ranks(times: NDArray[np.int64], path: Path, base: Fraction, timeline: Timeline, begin: int) -> NDArray[np.int64]:
     """Which frame of the timeline each packet is: a segment's times must be the timeline's, from its first frame."""
-    times = np.array([packet.pts for packet in packets], np.int64)
     order = np.argsort(times, kind='stable')
     ratio = base / timeline.time_base
-    span = timeline.pts[begin : begin + len(packets)]
+    span = timeline.pts[begin : begin + len(times)]
     expected = (span - span[0]) * ratio.denominator if len(span) else span
-    if len(span) != len(packets) or not np.array_equal((times[order] - times[order[0]]) * ratio.numerator, expected):
+    if len(span) != len(times) or not np.array_equal((times[order] - times[order[0]]) * ratio.numerator, expected):
         raise InternalError('join-times', f'{path.name} does not hold the frames from {begin} on')
-    ranks = np.empty(len(packets), np.int64)
-    ranks[order] = np.arange(begin, begin + len(packets))
+    ranks = np.empty(len(times), np.int64)
+    ranks[order] = np.arange(begin, begin + len(times))
     return ranks
 
 
-def _delay_of(path: Path) -> int:
+def _delay_of(path: Path, stop: StopFlag) -> int:
     """By how many frames the decoding order of a segment runs ahead of the order of presentation."""
-    with open_video(path) as container:
-        times = [packet.pts for packet in container.demux(container.streams.video[0]) if packet.size]
-    order = np.argsort(np.array(times, np.int64), kind='stable')
+    times, _, _ = _measured(path, stop)
     ranks = np.empty(len(times), np.int64)
-    ranks[order] = np.arange(len(times))
+    ranks[np.argsort(times, kind='stable')] = np.arange(len(times))
     return max(int((np.arange(len(times)) - ranks).max(initial=0)), 0)

@@ -21,6 +21,7 @@ from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
+from facefusion.stopping import StopFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,13 @@ class VideoInfo:
 MediaInfo = ImageInfo | VideoInfo
 
 
-def probe(path: Path) -> MediaInfo:
+def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     """Measures a media file; every packet of its video is read, one frame is decoded.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames, and for
-    images those of ``facefusion.media.image``.
+    images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set meanwhile.
     """
+    stop = stop or StopFlag()
     kind = find_kind(path)
     if kind.family == 'image':
         from facefusion.media.image import probe_image
@@ -119,10 +121,10 @@ def probe(path: Path) -> MediaInfo:
     before = path.stat()
     with open_video(path) as container:
         stream = find_video(container, path)
-        video, first = _first_frame(container, stream, path)
+        video, first = _first_frame(container, stream, path, stop)
     with open_video(path) as container:
         stream = find_video(container, path)
-        pts, last = _index(container, stream, path, first)
+        pts, last = _index(container, stream, path, first, stop)
         return _describe(path, before, container, stream, video, pts, last)
 
 
@@ -171,12 +173,13 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
 
 
 def _first_frame(
-    container: av.container.InputContainer, stream: av.VideoStream, path: Path
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag
 ) -> tuple[av.VideoFrame, int]:
     """The first frame that decodes and its time: packets shown before it (of a cut open GOP) show nothing."""
     cause = ''
     packets = container.demux(stream)
     while True:
+        stop.check()
         try:
             packet = next(packets)
             for frame in packet.decode():
@@ -197,13 +200,14 @@ def _first_frame(
 
 
 def _index(
-    container: av.container.InputContainer, stream: av.VideoStream, path: Path, first: int
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, first: int, stop: StopFlag
 ) -> tuple[array[int], int]:
     """The sorted times of all frames from ``first`` on, and the last one's duration (0: unknown)."""
     found = array('q')
     latest, duration = first, 0
     try:
         for packet in container.demux(stream):
+            stop.check()
             if packet.size == 0 or packet.is_discard:
                 continue
             pts = packet.dts if packet.pts is None else packet.pts

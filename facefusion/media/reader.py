@@ -11,6 +11,7 @@ from facefusion.errors import InternalError, MediaError
 from facefusion.media.frame import PlaneFrame
 from facefusion.media.orientation import Orientation
 from facefusion.media.probe import VideoInfo, find_video, open_video
+from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
 
@@ -22,9 +23,10 @@ class _LandedLate(Exception):
 class VideoReader:
     """Reads ranges of one clip; every call of ``frames`` opens its own decoder, so calls do not disturb each other."""
 
-    def __init__(self, info: VideoInfo, threads: int = _DEFAULT_THREADS) -> None:
+    def __init__(self, info: VideoInfo, threads: int = _DEFAULT_THREADS, stop: StopFlag | None = None) -> None:
         self.info = info
         self._threads = threads
+        self._stop = stop or StopFlag()
         self._turn = Orientation(info.rotation, info.mirrored)
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
@@ -32,7 +34,7 @@ class VideoReader:
 
         Frames are found by their time, not by counting. Closing the generator frees the decoder at once. Raises
         MediaError frame-undecodable with the number of a frame that does not decode, media-changed when the file is
-        not the one that was probed.
+        not the one that was probed, Interrupted when ``stop`` is set.
         """
         pts = self.info.pts
         if not 0 <= start <= stop <= len(pts):
@@ -63,6 +65,7 @@ class VideoReader:
             if seek is not None:
                 container.seek(seek, stream=stream, backward=True, any_frame=False)
             for video in _decode(container, stream, trouble):
+                self._stop.check()
                 if video.pts is None or video.pts < pts[wanted]:
                     continue
                 if video.pts > pts[wanted]:

@@ -22,20 +22,22 @@ from facefusion.pipeline.plan import VideoPlan
 from facefusion.stopping import StopFlag
 
 
-def publish_image(frame: PixelFrame, output: Path, options: OutputOptions, emit: Emit) -> None:
+def publish_image(
+    frame: PixelFrame, output: Path, options: OutputOptions, emit: Emit, flag: StopFlag | None = None
+) -> None:
     """Encodes a picture and gives it its name."""
     with _part_beside(output) as part:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
-        write_image(frame, part, image_format, options.output_image_quality, options.output_image_scale, emit)
-        publish(part, output)
+        quality, scale = options.output_image_quality, options.output_image_scale
+        write_image(frame, part, image_format, quality, scale, emit, flag)
+        publish(part, output, flag)
 
 
 def publish_video(segments: Sequence[Path], target: VideoInfo, video: VideoPlan, output: Path, flag: StopFlag) -> None:
     """Joins the segments with the source's times and audio, and gives the result its name."""
     with _part_beside(output) as part:
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag)
-        flag.check()
-        publish(part, output)
+        publish(part, output, flag)
 
 
 @contextmanager
