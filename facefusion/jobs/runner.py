@@ -67,9 +67,9 @@ def worker_count(settings: Settings) -> int:
     return asked or min(cores, MOST_WORKERS)
 
 
-def plan_step(settings: Settings, emit: Emit) -> Plan:
+def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
-    plan = make_plan(settings, worker_count(settings))
+    plan = make_plan(settings, worker_count(settings), flag=flag)
     if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
         emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
     if plan.video is not None:
@@ -85,7 +85,7 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     """
     began = time.monotonic()
     settings = freeze_models(settings, emit)
-    plan = plan_step(settings, emit)
+    plan = plan_step(settings, emit, flag)
     workers = worker_count(settings)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
     root, beside = folders.work_root(), plan.output.parent

@@ -26,6 +26,7 @@ from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
 from facefusion.processors.registry import ProcessorsOptions, Registration, registrations
 from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
 
 # Analysis chunks are always this long, on an absolute grid of source frames, whatever the segments are: what is
 # found in a clip must not depend on how its rendering is cut up.
@@ -103,7 +104,9 @@ class Plan:
         return record
 
 
-def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES) -> Plan:
+def make_plan(
+    settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES, flag: StopFlag | None = None
+) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
     ``settings`` has frozen models: no 'auto' any more. Raises UsageError for what is missing, MediaError for target and
@@ -114,7 +117,7 @@ def make_plan(settings: Settings, workers: int, segment_frames: int = SEGMENT_FR
         raise UsageError('target-missing', 'no target was given', hint='give one with -t/--target-path')
     if not paths.output_path:
         raise UsageError('output-missing', 'no output was given', hint='give one with -o/--output-path')
-    target, output = probe(Path(paths.target_path)), Path(paths.output_path)
+    target, output = probe(Path(paths.target_path), flag), Path(paths.output_path)
     sources = tuple(Path(path) for path in paths.source_paths)
     chain = registrations(settings[ProcessorsOptions].processors)
     if not chain:
