@@ -37,6 +37,7 @@ def leave_on_signals() -> None:
 def stop_on_signals(flag: StopFlag) -> Iterator[None]:
     """While the block runs, both signals set ``flag``; afterwards they do what they did before.
 
+    However often they come, they never end the process at once: work files and a half-written output would stay.
     Only the main thread of a process is told of signals: elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
