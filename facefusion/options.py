@@ -8,12 +8,14 @@ the errors, so that reading the options of every processor costs no array librar
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal['text', 'int', 'float', 'flag', 'path']
 Stored = Literal['step', 'job']
+_WORD = re.compile(r'\s*(?:"([^"]+)"|([^\s"]\S*))(?=\s|$)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,35 @@ def parse_item(info: OptionInfo, text: str) -> Any:
 
 
 def parse_value(info: OptionInfo, text: str) -> Any:
-    """A whole ini or environment value: a list splits at white space, everything else is one item."""
-    if info.is_list:
-        return tuple(parse_item(info, part) for part in text.split())
-    return parse_item(info, text)
+    """A whole ini or environment value: a list splits at white space, everything else is one item.
+
+    A path in a list may hold spaces in two ways: it stands in double quotes, as in ``"my face.png" b.png``, or the
+    value begins with a line break; then each line is one path, as in an ini file
+
+        source_paths =
+            C:\\My Pictures\\face.png
+            b.png
+
+    A backslash is always a plain character. Raises ValueError.
+    """
+    if not info.is_list:
+        return parse_item(info, text)
+    parts = _split_paths(text) if info.kind == 'path' else text.split()
+    return tuple(parse_item(info, part) for part in parts)
+
+
+def _split_paths(text: str) -> list[str]:
+    if text.startswith('\n'):
+        lines = [line.strip() for line in text.splitlines()]
+        return [line[1:-1] if len(line) > 2 and line[0] == line[-1] == '"' else line for line in lines if line]
+    parts, at, text = [], 0, text.rstrip()
+    while at < len(text):
+        word = _WORD.match(text, at)
+        if word is None:
+            raise ValueError('a double quote has no partner, or no space after it')
+        parts.append(word[1] or word[2])
+        at = word.end()
+    return parts
 
 
 def _parse_flag(text: str) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,7 +52,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class IniFile:
-    """Non-blank values of an ini file by (section, key), with the line each stands in."""
+    """Non-blank values of an ini file by (section, key), with the line in which each key stands.
+
+    A value that begins below its key begins with a line break; everything else at its ends is stripped.
+    """
 
     path: Path
     values: Mapping[tuple[str, str], str]
@@ -88,9 +90,9 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
         raise UsageError(
             'config-unreadable', f'cannot read the config file {path}', cause=str(error), hint='it must be UTF-8 text'
         ) from None
-    parser = configparser.ConfigParser(interpolation=None, default_section='')
+    parser = _LineParser()
     try:
-        parser.read_string(text, source=str(path))
+        lines = parser.read_located(text, str(path))
     except configparser.Error as error:
         message = ' '.join(str(error).split())
         raise UsageError(
@@ -99,8 +101,35 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
             cause=message,
             hint='write lines of the form key = value below a [section]',
         ) from None
-    values = {(section, key): value.strip() for section in parser.sections() for key, value in parser.items(section)}
-    return IniFile(path, {place: value for place, value in values.items() if value}, _locate(text))
+    values = {(section, key): value for section in parser.sections() for key, value in parser.items(section)}
+    kept = {place: value.strip(' \t\r') for place, value in values.items() if value.strip()}
+    return IniFile(path, kept, lines)
+
+
+class _LineParser(configparser.ConfigParser):
+    """Tells in which line each key stands: only the parser itself knows what is a key and what continues a value."""
+
+    def __init__(self) -> None:
+        self._line = 0
+        self._key_lines: list[int] = []
+        # No section may be named '', so none is the one whose values all others inherit.
+        super().__init__(interpolation=None, default_section='')
+
+    def read_located(self, text: str, source: str) -> dict[tuple[str, str], int]:
+        """Reads the text; gives the line of each (section, key). Raises configparser.Error."""
+        self.read_file(self._counted(text), source)
+        # In the order of the file: neither a section nor a key in it may stand there twice.
+        places = [(section, key) for section in self.sections() for key in self.options(section)]
+        return dict(zip(places, self._key_lines, strict=True))
+
+    def optionxform(self, optionstr: str) -> str:
+        """Is called once for each key while its line is read."""
+        self._key_lines.append(self._line)
+        return super().optionxform(optionstr)
+
+    def _counted(self, text: str) -> Iterator[str]:
+        for self._line, line in enumerate(text.split('\n'), 1):
+            yield line
 
 
 def check_ini(ini: IniFile, known: Iterable[type]) -> None:
@@ -154,7 +183,8 @@ def _parse_variable(info: OptionInfo, text: str) -> Any:
 def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
     place = (info.section, info.key)
     try:
-        return parse_value(info, ini.values[place])
+        text = ini.values[place]
+        return parse_value(info, text if info.is_list else text.strip())
     except ValueError as error:
         raise UsageError(
             'config-value',
@@ -165,15 +195,4 @@ def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
 
 
 def _where(ini: IniFile, place: tuple[str, str]) -> str:
-    return f'{ini.path}, line {ini.lines.get(place, 0)}: [{place[0]}] {place[1]}'
-
-
-def _locate(text: str) -> dict[tuple[str, str], int]:
-    lines: dict[tuple[str, str], int] = {}
-    section = ''
-    for number, line in enumerate(text.splitlines(), 1):
-        if head := re.match(r'\s*\[([^]]+)\]', line):
-            section = head[1]
-        elif pair := re.match(r'([^\s=:#;][^=:]*?)\s*[=:]', line):
-            lines[section, pair[1].lower()] = number
-    return lines
+    return f'{ini.path}, line {ini.lines[place]}: [{place[0]}] {place[1]}'

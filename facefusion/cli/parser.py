@@ -47,7 +47,8 @@ def _add_option(section: Any, info: OptionInfo) -> None:
     flags = [*([info.short] if info.short else []), info.flag, *info.aliases]
     common = {'dest': info.key, 'default': argparse.SUPPRESS, 'help': _help_text(info)}
     if info.kind == 'flag':
-        section.add_argument(*flags, action='store_true', **common)
+        # With a --no- form: what an ini file or the environment has switched on can be switched off.
+        section.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
         return
 
     def parse(text: str) -> Any:

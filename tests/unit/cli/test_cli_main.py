@@ -17,6 +17,7 @@ from facefusion.cli.main import main
 from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import FaceFusionError, Interrupted
 from facefusion.faces.options import FaceSelectorOptions
+from facefusion.models.options import ModelOptions
 from facefusion.options import describe, parse_item
 from facefusion.pipeline.options import PathOptions
 from facefusion.settings import check_ini, read_ini
@@ -199,6 +200,16 @@ def test_flags_beat_the_environment_which_beats_the_ini(settings_of, tmp_path):
     assert settings_of(environ=environ)[FaceSelectorOptions].face_selector_order == 'right-left'
     flag = ['--face-selector-order', 'top-bottom']
     assert settings_of(*flag, environ=environ)[FaceSelectorOptions].face_selector_order == 'top-bottom'
+
+
+def test_a_flag_that_is_on_elsewhere_is_switched_off_on_the_command_line(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr('facefusion.cli.doctor.run', lambda invocation: seen.append(invocation.settings) or 0)
+    (tmp_path / 'facefusion.ini').write_text('[download]\noffline = yes\n')
+    home = {'FACEFUSION_HOME': str(tmp_path)}
+    for flags, environ in ([], {}), (['--no-offline'], {}), (['--no-offline'], {'FACEFUSION_OFFLINE': 'yes'}):
+        assert main(['doctor', *flags], home | environ) == 0
+    assert [settings[ModelOptions].offline for settings in seen] == [True, False, False]
 
 
 def test_a_config_path_replaces_the_ini_of_the_home(settings_of, tmp_path):

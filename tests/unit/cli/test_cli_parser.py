@@ -29,6 +29,14 @@ def test_only_what_is_given_counts():
     assert parse('--quick') == {'quick': True}
 
 
+def test_a_flag_can_be_switched_off(capsys):
+    assert parse('--no-quick') == {'quick': False}
+    assert parse('--quick', '--no-quick') == {'quick': False}
+    with pytest.raises(SystemExit):
+        parse('--help')
+    assert '--quick, --no-quick' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('flag', ['-n', '--name', '--title'])
 def test_all_names_of_an_option_fill_its_key(flag):
     assert parse(flag, 'x') == {'name': 'x'}

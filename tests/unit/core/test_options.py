@@ -115,6 +115,30 @@ def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, val
         parse_item(chosen, '3')
 
 
+@pytest.mark.parametrize(
+    ('text', 'paths'),
+    [
+        ('a.png b.png', ('a.png', 'b.png')),
+        ('"my face.png" b.png', ('my face.png', 'b.png')),
+        (r'"C:\My Pictures\a.png" \\host\b.png "D:\new\"', (r'C:\My Pictures\a.png', r'\\host\b.png', 'D:\\new\\')),
+        ('it\'s.png b"c.png', ("it's.png", 'b"c.png')),
+        ('\nmy face.png\n\nb.png', ('my face.png', 'b.png')),
+        ('\n  "my face.png"\n  it is "b".png', ('my face.png', 'it is "b".png')),
+        ('\nmy face.png', ('my face.png',)),
+        ('a.png\nb.png "c d.png"', ('a.png', 'b.png', 'c d.png')),
+        ('  ', ()),
+    ],
+)
+def test_paths_of_a_list_may_hold_spaces(text, paths):
+    assert parse_value(info('path', is_list=True), text) == paths
+
+
+@pytest.mark.parametrize('text', ['"a b.png', 'a.png "', '"a b"c'])
+def test_quotes_without_a_partner_are_refused(text):
+    with pytest.raises(ValueError, match='double quote'):
+        parse_value(info('path', is_list=True), text)
+
+
 def test_lists_split_at_white_space_and_check_each_item():
     numbers = info('int', is_list=True, minimum=0)
     assert parse_value(numbers, ' 1  2\t3\n4 ') == (1, 2, 3, 4)

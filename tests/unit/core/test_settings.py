@@ -101,6 +101,55 @@ def test_lists_in_the_ini_split_at_white_space_and_in_variables_at_the_path_sepa
     assert settings[Files] == Files(('my face.png', 'b.png'), None, (3, 4))
 
 
+@pytest.mark.parametrize(
+    'value',
+    [
+        '"my pictures/a face.png" b.png',
+        '\n  my pictures/a face.png\n\n  b.png',
+        '\n\tmy pictures/a face.png\r\n b.png ',
+    ],
+)
+def test_paths_with_spaces_in_an_ini(ini, value):
+    loaded = ini(f'[paths]\nsource_paths ={value}\n')
+    check_ini(loaded, GROUPS)
+    assert resolve(GROUPS, {}, loaded, {})[Files].source_paths == ('my pictures/a face.png', 'b.png')
+
+
+def test_a_quote_without_a_partner_is_named_with_its_line(ini):
+    with pytest.raises(UsageError, match=r'line 3: .paths. source_paths') as caught:
+        check_ini(ini('[paths]\n\nsource_paths = "a b.png\n'), GROUPS)
+    assert caught.value.reference == 'config-value' and 'double quote' in caught.value.cause
+
+
+def test_a_value_may_begin_below_its_key(ini):
+    loaded = ini('[colours]\ntint =\n  blue\nshade =\n  0.25\n[execution]\ndevice_ids =\n  1\n  2\n')
+    check_ini(loaded, GROUPS)
+    settings = resolve(GROUPS, {}, loaded, {})
+    assert settings[Colours] == Colours('blue', 0.25) and settings[Files].device_ids == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ('text', 'line', 'place'),
+    [
+        ('[colours]\n  tint = pink\n', 2, '[colours] tint'),
+        ('[colours]\n\n  tint = blue\n  shade = 0.5\n  bright = maybe\n', 5, '[colours] bright'),
+        ('[paths]\nsource_paths =\n  tint = a\n  [colours]\n  shade: b\n[colours]\nshade = 7\n', 7, '[colours] shade'),
+        ('[paths]\ntarget_path = a\n# tint = b\n\n  c\n[colours]\n; x\ntint =\n\n  pink\n', 8, '[colours] tint'),
+        ('[DEFAULT]\ntint = blue\n', 2, '[DEFAULT] tint'),
+        ('[colours]\ntint = blue\n[DEFAULT]\n  tint = blue\n', 4, '[DEFAULT] tint'),
+        ('  [colours]  \n  Tint = pink\n', 2, '[colours] tint'),
+        ('[paths]\ntarget_path = a\x0bb\u2028c\n[colours]\ntint = pink\n', 4, '[colours] tint'),
+        ('[colours]\r\n\r\ntint key = pink\r\n', 3, '[colours] tint key'),
+        ('[paths]\n[colours]\ntint = pink\n', 3, '[colours] tint'),
+    ],
+)
+def test_the_line_of_a_key_is_right_wherever_it_stands(ini, text, line, place):
+    loaded = ini(text)
+    with pytest.raises(UsageError) as caught:
+        check_ini(loaded, GROUPS)
+    assert caught.value.message.startswith(f'{loaded.path}, line {line}: {place} ')
+
+
 def test_an_ini_file_that_is_not_there(tmp_path):
     assert read_ini(tmp_path / 'none.ini', required=False) is None
     with pytest.raises(UsageError, match=r'none.ini') as caught:
