@@ -70,6 +70,9 @@ def worker_count(settings: Settings) -> int:
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
     plan = make_plan(settings, worker_count(settings), flag=flag)
+    if isinstance(plan.target, VideoInfo):
+        for remark in plan.target.remarks:
+            emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
     if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
         emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
     if plan.video is not None:

@@ -77,19 +77,6 @@ class ColorSpec:
         )
 
     @classmethod
-    def from_stream(cls, stream: av.VideoStream) -> ColorSpec:
-        """The colours that a stream declares."""
-        context = stream.codec_context
-        return cls.from_codes(
-            matrix=int(context.colorspace),
-            color_range=int(context.color_range),
-            primaries=int(context.color_primaries),
-            transfer=int(context.color_trc),
-            height=context.height,
-            pix_fmt=context.pix_fmt or '',
-        )
-
-    @classmethod
     def from_record(cls, record: dict[str, Any]) -> ColorSpec:
         """Undoes ``as_record``."""
         return cls(record['matrix'], record['full_range'], record['primaries'], record['transfer'])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from facefusion.errors import MediaError
 
@@ -17,6 +17,8 @@ _SUGGESTED = {'jpeg': '.jpg', 'png': '.png', 'webp': '.webp', 'bmp': '.bmp', 'mp
 _HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
 # Boxes that nothing can do without.
 _WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
+_SEGMENT = 0x18538067
+_TOP_ELEMENTS = 8
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 
 
@@ -114,6 +116,37 @@ def why_truncated(path: Path) -> str:
                 return f'{at + length - size} bytes are missing at its end'
             at += length
     return '' if indexed else 'its index (the moov box) is missing'
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes a mkv file is shorter than its Segment announces (RFC 8794 4 to 6); 0 where it announces none.
+
+    FFmpeg takes a file that was cut off for a shorter clip.
+    """
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        # The header and the segment; anything else on this level (padding) is passed over.
+        for _ in range(_TOP_ELEMENTS):
+            name, length = _number(file, keeps_marker=True), _number(file)
+            if length is None:
+                return 0
+            if name == _SEGMENT:
+                return max(file.tell() + length - size, 0)
+            file.seek(length, 1)
+    return 0
+
+
+def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
+    """The next number of variable length of an EBML file; None at the end, and where its bits say 'unknown'."""
+    first = file.read(1)
+    length = 9 - first[0].bit_length() if first else 9
+    if length > 8:
+        return None
+    value = int.from_bytes(first + file.read(length - 1), 'big')
+    unmarked = value & ((1 << 7 * length) - 1)
+    if keeps_marker:
+        return value
+    return None if unmarked == (1 << 7 * length) - 1 else unmarked
 
 
 def _read_head(path: Path) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from os import stat_result
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -18,10 +22,14 @@ import av.stream
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.files import ffmpeg_name
-from facefusion.media.kinds import find_kind, why_truncated
+from facefusion.media.kinds import find_kind, missing_bytes, why_truncated
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
 from facefusion.stopping import StopFlag
+
+# FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
+# other has set, and leave it raised.
+_LOG_LEVEL = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,9 @@ class VideoInfo:
     ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
     ``plane_format`` is the format in which the reader hands frames out, ``pix_fmt`` the decoder's own. A stored frame
     is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
-    ``aspect`` is the width of a displayed pixel over its height.
+    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
+    ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
+    file is missing, or will be in an output.
     """
 
     path: Path
@@ -83,6 +93,8 @@ class VideoInfo:
     pts: array[int]
     last_duration: int
     audio: tuple[AudioInfo, ...]
+    keyframes: array[int]
+    remarks: tuple[str, ...]
 
     @property
     def frame_count(self) -> int:
@@ -124,8 +136,10 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
         video, first = _first_frame(container, stream, path, stop)
     with open_video(path) as container:
         stream = find_video(container, path)
-        pts, last = _index(container, stream, path, first, stop)
-        return _describe(path, before, container, stream, video, pts, last)
+        index = _index(container, stream, path, first, stop)
+        if not index.trouble and kind.content == 'matroska' and (missing := missing_bytes(path)):
+            index = index._replace(trouble=f'{missing} bytes are missing')
+        return _describe(path, before, container, stream, video, index)
 
 
 @contextmanager
@@ -199,16 +213,40 @@ def _first_frame(
     )
 
 
+class _Index(NamedTuple):
+    """What the packets of a clip tell; ``last`` is the last frame's duration (0: unknown).
+
+    ``heard`` are the audio streams that have packets; ``trouble`` is why the file ended early ('': it did not).
+    """
+
+    pts: array[int]
+    last: int
+    keyframes: array[int]
+    heard: frozenset[int]
+    trouble: str
+
+
 def _index(
     container: av.container.InputContainer, stream: av.VideoStream, path: Path, first: int, stop: StopFlag
-) -> tuple[array[int], int]:
-    """The sorted times of all frames from ``first`` on, and the last one's duration (0: unknown)."""
-    found = array('q')
+) -> _Index:
+    """The sorted times of all frames from ``first`` on, which of them are keyframes, and which audio streams sound."""
+    found, keys = array('q'), set[int]()
     latest, duration = first, 0
+    heard, trouble = set[int](), ''
+    sounds = _audio_streams(container)
+    for sound in sounds:
+        sound.discard = av.stream.Discard.default
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux(stream, *sounds):
             stop.check()
-            if packet.size == 0 or packet.is_discard:
+            if packet.size == 0:
+                continue
+            if packet.stream.index != stream.index:
+                # One packet of it is enough to know.
+                heard.add(packet.stream.index)
+                packet.stream.discard = av.stream.Discard.all
+                continue
+            if packet.is_discard:
                 continue
             pts = packet.dts if packet.pts is None else packet.pts
             if pts is None:
@@ -218,15 +256,49 @@ def _index(
             if pts < first:
                 continue
             found.append(pts)
+            if packet.is_keyframe:
+                keys.add(pts)
             if pts >= latest:
                 latest, duration = pts, packet.duration or 0
     except av.error.FFmpegError as error:
+        trouble = error.strerror or str(error)
         if not found:
-            raise MediaError('media-damaged', f'{path.name} cannot be read', cause=str(error)) from None
+            raise MediaError('media-damaged', f'{path.name} cannot be read', cause=trouble) from None
     ordered = array('q', sorted(found))
     if len(ordered) > 1 and any(map(int.__eq__, ordered, ordered[1:])):
         ordered = array('q', sorted(set(ordered)))
-    return ordered, duration
+    keyframes = array('q', (bisect_left(ordered, pts) for pts in sorted(keys)))
+    return _Index(ordered, duration, keyframes, frozenset(heard), trouble)
+
+
+def _audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+def _remarks(container: av.container.InputContainer, index: _Index) -> tuple[str, ...]:
+    """What of a file cannot be read, and what no output will have."""
+    said = []
+    if index.trouble:
+        said.append(f'the file ends early ({index.trouble}): {len(index.pts)} frames can be read')
+    sounds: list[Any] = list(container.streams.audio)
+    for number, sound in enumerate(sounds, 1):
+        if sound.codec_context is None:
+            said.append(f'audio stream {number} is left out: its codec is not known')
+        elif sound.index not in index.heard:
+            said.append(f'audio stream {number} is left out: it is empty')
+    left = Counter('picture' if stream.type == 'video' else stream.type for stream in container.streams)
+    names = {'picture': 'other video or cover stream', 'subtitle': 'subtitle stream', 'data': 'data stream'}
+    names |= {'attachment': 'attachment'}
+    left['picture'] -= 1
+    said += [_not_kept(left[kind], name) for kind, name in names.items() if left[kind]]
+    chapters = len(container.chapters())
+    if chapters:
+        said.append(_not_kept(chapters, 'chapter'))
+    return tuple(said)
+
+
+def _not_kept(count: int, name: str) -> str:
+    return f'1 {name} is not kept' if count == 1 else f'{count} {name}s are not kept'
 
 
 def _describe(
@@ -235,9 +307,9 @@ def _describe(
     container: av.container.InputContainer,
     stream: av.VideoStream,
     video: av.VideoFrame,
-    pts: array[int],
-    last: int,
+    index: _Index,
 ) -> VideoInfo:
+    pts, last = index.pts, index.last
     time_base = stream.time_base
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
@@ -272,7 +344,9 @@ def _describe(
         average_rate=_tidy_rate(Fraction(len(pts)) / span, stream.average_rate),
         pts=pts,
         last_duration=last,
-        audio=tuple(_describe_audio(found) for found in container.streams.audio if found.codec_context is not None),
+        audio=tuple(_describe_audio(sound) for sound in _audio_streams(container) if sound.index in index.heard),
+        keyframes=index.keyframes,
+        remarks=_remarks(container, index),
     )
 
 
@@ -298,13 +372,15 @@ def _describe_audio(stream: av.AudioStream) -> AudioInfo:
 
 def _why(path: Path, error: av.error.FFmpegError) -> str:
     """FFmpeg's reason with its last log line, which only opening the file again with the log on tells."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as lines, suppress(av.error.FFmpegError):
-            av.open(ffmpeg_name(path)).close()
-        said = [text.strip() for _, _, text in lines if text.strip()]
-    finally:
-        av.logging.set_level(level)
+    with _LOG_LEVEL:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            # What other threads log meanwhile is caught by the first and dropped; this thread's lines go to the second.
+            with av.logging.Capture(local=False), av.logging.Capture() as lines, suppress(av.error.FFmpegError):
+                av.open(ffmpeg_name(path)).close()
+            said = [text.strip() for _, _, text in lines if text.strip()]
+        finally:
+            av.logging.set_level(level)
     reason = error.strerror or str(error)
     return f'{reason}; {said[-1]}' if said else reason
