@@ -10,14 +10,18 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """Where a command lives, and what it does in a few words."""
+    """Where a command lives, and what it does in a few words.
+
+    ``reports`` says that its failures end stdout as an event wherever JSON lines were asked for.
+    """
 
     module: str
     summary: str
+    reports: bool = False
 
 
 COMMANDS = {
-    'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now'),
+    'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now', reports=True),
     'force-download': Command('facefusion.cli.force_download', 'fetch every model of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),

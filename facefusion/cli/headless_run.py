@@ -12,7 +12,7 @@ from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
-from facefusion.events import RunFailed
+from facefusion.events import Emit, RunFailed
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.media.options import OutputOptions, TrimOptions
@@ -41,12 +41,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Runs the step, or prints its plan."""
-    if invocation.settings[WorkOptions].dry_run:
-        return _print_plan(invocation)
-    flag = StopFlag()
-    with stop_on_signals(flag):
-        return _run(invocation, flag)
+    """Runs the step, or prints its plan; a failure is an event too."""
+    emit = invocation.emit()
+    try:
+        if invocation.settings[WorkOptions].dry_run:
+            return _print_plan(invocation)
+        flag = StopFlag()
+        with stop_on_signals(flag):
+            return _run(invocation, emit, flag)
+    except Exception as error:
+        emit(RunFailed(as_failure(error).as_record()))
+        raise
 
 
 def _print_plan(invocation: Invocation) -> int:
@@ -69,20 +74,15 @@ def _quiet(settings: Settings) -> Settings:
     return settings.replace(replace(settings[ConsoleOptions], progress='none'))
 
 
-def _run(invocation: Invocation, flag: StopFlag) -> int:
+def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
     tune_process()
     from facefusion.jobs.runner import RunFolders, run_step
 
-    emit = invocation.emit()
     settings = invocation.settings
     work = settings[WorkOptions]
     folders = RunFolders(
         jobs=Path(work.jobs_path) if work.jobs_path else invocation.home / 'jobs',
         temp=Path(work.temp_path) if work.temp_path else None,
     )
-    try:
-        run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
-    except Exception as error:
-        emit(RunFailed(as_failure(error).as_record()))
-        raise
+    run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
     return 0

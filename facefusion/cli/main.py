@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facefusion import version
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES
 from facefusion.cli.failures import as_failure
 from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, UsageError
+
+if TYPE_CHECKING:
+    from facefusion.cli.invocation import Invocation
 
 PROGRAM = 'facefusion'
 
@@ -79,24 +82,49 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
     name = argv[0]
     if name not in COMMANDS:
         raise _unknown_command(name)
+    module: Any = import_module(COMMANDS[name].module)
+    try:
+        invocation = _prepare(name, module, argv[1:], environ)
+    except Exception as error:
+        # No settings say yet how the command reports. Once it runs, it does so itself.
+        if COMMANDS[name].reports and _asks_for_json(argv[1:], environ):
+            from facefusion.events import JsonSink, RunFailed
+
+            JsonSink()(RunFailed(as_failure(error).as_record()))
+        raise
+    code: int = module.run(invocation)
+    return code
+
+
+def _prepare(name: str, module: Any, argv: list[str], environ: Mapping[str, str]) -> Invocation:
+    """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
     from facefusion.cli.parser import Parser, add_options, given_flags
     from facefusion.settings import INI_NAME, check_ini, home_path, read_ini, resolve
 
-    module: Any = import_module(COMMANDS[name].module)
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
     parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
     module.configure(parser)
     add_options(parser, module.GROUPS)
-    arguments = parser.parse_args(argv[1:])
+    arguments = parser.parse_args(argv)
     home = home_path(environ)
     named = arguments.config_path
     ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
     if ini is not None:
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
     settings = resolve(module.GROUPS, given_flags(arguments, module.GROUPS), ini, environ)
-    code: int = module.run(Invocation(arguments, settings, home, environ))
-    return code
+    return Invocation(arguments, settings, home, environ)
+
+
+def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether arguments that may be wrong, or else the environment, ask for JSON lines."""
+    asked = environ.get('FACEFUSION_PROGRESS')
+    for word, following in zip(argv, [*argv[1:], ''], strict=True):
+        flag, joined, value = word.partition('=')
+        # '--prog' is the shortest beginning that no other option has.
+        if len(flag) >= len('--prog') and '--progress'.startswith(flag):
+            asked = value if joined else following
+    return asked == 'json'
 
 
 def _overview() -> str:

@@ -155,6 +155,50 @@ def test_a_run_with_an_empty_home_keeps_its_jobs_there(program, words, tmp_path)
     assert result.code == 6 or (tmp_path / 'home' / 'jobs').is_dir()
 
 
+JSON = ('--progress', 'json')
+
+
+@pytest.mark.parametrize(
+    ('flags', 'environ', 'reference'),
+    [
+        ((*JSON, '--nope'), {}, 'unknown-option'),
+        (('--face-selector-mode', 'all', '--progress=json'), {}, 'usage'),
+        (('--face-selector-mode', 'all', '--prog', 'json'), {}, 'usage'),
+        (('--nope',), {'FACEFUSION_PROGRESS': 'json'}, 'unknown-option'),
+        ((*JSON, '--config-path', 'none.ini'), {}, 'config-missing'),
+        (JSON, {'FACEFUSION_FACE_SELECTOR_MODE': 'all'}, 'environment-value'),
+        ((*JSON, '-t', 'none.png'), {}, 'media-missing'),
+        ((*JSON, '-t', 'none.png', '--dry-run'), {}, 'media-missing'),
+        (('-t', 'none.png'), {'FACEFUSION_PROGRESS': 'json'}, 'media-missing'),
+    ],
+)
+def test_every_failure_ends_the_lines_of_json(program, words, flags, environ, reference):
+    result = program(*words, *flags, environ=environ)
+    assert result.code in (1, 2) and f'[{reference}]' in result.err
+    failed = [event for event in result.events if event['event'] == 'run_failed']
+    assert failed == result.events[-1:]
+    assert (failed[0]['error']['reference'], failed[0]['error']['exit_code']) == (reference, result.code)
+
+
+def test_an_ini_that_is_wrong_ends_the_lines_of_json(program, words, tmp_path):
+    result = program(*words, *JSON, *ini(tmp_path, '[misc]\nlog_level = all\n'))
+    assert [event['error']['reference'] for event in result.events] == ['config-value']
+
+
+@pytest.mark.parametrize(
+    ('words', 'environ'),
+    [
+        (('headless-run', '--nope'), {}),
+        (('headless-run', '--nope', '--progress', 'bar'), {'FACEFUSION_PROGRESS': 'json'}),
+        (('headless-run', '--progress'), {}),
+        (('models', 'list', '--nope', '--progress', 'json'), {}),
+    ],
+)
+def test_stdout_is_silent_where_no_json_lines_are_asked_for(program, words, environ):
+    result = program(*words, environ=environ)
+    assert (result.code, result.out) == (2, '') and '  hint: ' in result.err
+
+
 def test_flags_win_over_variables_and_these_over_the_ini_file(program, words, tmp_path):
     config = ini(tmp_path, '[processors]\nprocessors = face_debugger face_debugger\n[paths]\ntarget_path =\n')
     rest = (*words[3:], '--dry-run')
