@@ -23,7 +23,7 @@ class OptionInfo:
     """One option as declared: everything a flag, an ini key, a schema or a control needs to know.
 
     ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
-    ``step`` is the grid of a float option, counted from ``minimum``.
+    ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list.
     """
 
     key: str
@@ -32,6 +32,7 @@ class OptionInfo:
     section: str
     default: Any
     is_list: bool = False
+    most_items: int | None = None
     choices: tuple[str | int, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -58,6 +59,7 @@ def option(
     *,
     section: str,
     is_list: bool = False,
+    most_items: int | None = None,
     choices: Sequence[str | int] = (),
     minimum: float | None = None,
     maximum: float | None = None,
@@ -72,6 +74,7 @@ def option(
         'help': help,
         'section': section,
         'is_list': is_list,
+        'most_items': most_items,
         'choices': tuple(choices),
         'minimum': minimum,
         'maximum': maximum,
@@ -120,7 +123,15 @@ def parse_value(info: OptionInfo, text: str) -> Any:
     if not info.is_list:
         return parse_item(info, text)
     parts = _split_paths(text) if info.kind == 'path' else text.split()
-    return tuple(parse_item(info, part) for part in parts)
+    return check_items(info, tuple(parse_item(info, part) for part in parts))
+
+
+def check_items(info: OptionInfo, items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The items of a list; ValueError when they are more than the option takes."""
+    if info.most_items is not None and len(items) > info.most_items:
+        noun = 'value' if info.most_items == 1 else 'values'
+        raise ValueError(f'{len(items)} values are given, at most {info.most_items} {noun} can be used')
+    return items
 
 
 def _split_paths(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, describe, parse_value
+from facefusion.options import OptionInfo, check_items, describe, parse_value
 
 T = TypeVar('T')
 INI_NAME = 'facefusion.ini'
@@ -169,7 +169,7 @@ def resolve(
 def _parse_variable(info: OptionInfo, text: str) -> Any:
     try:
         if info.is_list and info.kind == 'path':
-            return tuple(part for part in text.split(os.pathsep) if part)
+            return check_items(info, tuple(part for part in text.split(os.pathsep) if part))
         return parse_value(info, text)
     except ValueError as error:
         raise UsageError(

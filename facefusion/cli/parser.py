@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, describe, parse_item
+from facefusion.options import OptionInfo, check_items, describe, parse_item
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,12 +40,12 @@ def given_flags(arguments: argparse.Namespace, groups: Iterable[type]) -> dict[s
     """The options that were given on the command line, by key."""
     given = vars(arguments)
     keys = [info.key for group in groups for info in describe(group)]
-    return {key: tuple(given[key]) if isinstance(given[key], list) else given[key] for key in keys if key in given}
+    return {key: given[key] for key in keys if key in given}
 
 
 def _add_option(section: Any, info: OptionInfo) -> None:
     flags = [*([info.short] if info.short else []), info.flag, *info.aliases]
-    common = {'dest': info.key, 'default': argparse.SUPPRESS, 'help': _help_text(info)}
+    common: dict[str, Any] = {'dest': info.key, 'default': argparse.SUPPRESS, 'help': _help_text(info)}
     if info.kind == 'flag':
         # With a --no- form: what an ini file or the environment has switched on can be switched off.
         section.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
@@ -58,8 +58,23 @@ def _add_option(section: Any, info: OptionInfo) -> None:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     if info.is_list:
-        common['nargs'] = '+'
+        common |= {'nargs': '+', 'action': _ListAction, 'info': info}
     section.add_argument(*flags, type=parse, metavar=_metavar(info), **common)
+
+
+class _ListAction(argparse.Action):
+    """Keeps the values of a list option, unless they are too many."""
+
+    def __init__(self, *arguments: Any, info: OptionInfo, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._info = info
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        """Is called with all values of one occurrence of the flag; the last occurrence counts."""
+        try:
+            setattr(namespace, self.dest, check_items(self._info, tuple(values)))
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
 
 
 def _metavar(info: OptionInfo) -> str:
@@ -73,6 +88,8 @@ def _help_text(info: OptionInfo) -> str:
         parts.append('(' + ', '.join(str(choice) for choice in info.choices) + ')')
     elif info.minimum is not None and info.maximum is not None:
         parts.append(f'({info.minimum:g} to {info.maximum:g})')
+    if info.most_items is not None:
+        parts.append(f'(at most {info.most_items})')
     default = info.default
     if default is not None and default != () and info.kind != 'flag':
         shown = ' '.join(str(item) for item in default) if isinstance(default, tuple) else str(default)

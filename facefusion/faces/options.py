@@ -45,6 +45,7 @@ class FaceDetectorOptions:
         'space added around the frame in half percent of its sides, top right bottom left: finds faces at the edge',
         section='face_detector',
         is_list=True,
+        most_items=4,
         minimum=0,
         maximum=100,
     )

@@ -21,7 +21,14 @@ class ExecutionOptions:
         stored='job',
     )
     execution_device_ids: tuple[int, ...] = option(
-        'int', (0,), 'number of the device to run on', section='execution', is_list=True, minimum=0, stored='job'
+        'int',
+        (0,),
+        'number of the device to run on',
+        section='execution',
+        is_list=True,
+        most_items=1,
+        minimum=0,
+        stored='job',
     )
     execution_thread_count: int | None = option(
         'int',

@@ -20,11 +20,11 @@ RUNTIME_NAMES = {
 _ONE_NODE_OPSET = 17
 
 
-def resolve_providers(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Replaces 'auto' by cuda where a probe session runs on it, and by cpu elsewhere."""
+def resolve_providers(names: tuple[str, ...], device_id: int = 0) -> tuple[str, ...]:
+    """Replaces 'auto' by cuda where a probe session runs on that device, and by cpu elsewhere."""
     resolved: list[str] = []
     for name in names:
-        for found in _auto_providers() if name == 'auto' else (name,):
+        for found in _auto_providers(device_id) if name == 'auto' else (name,):
             if found not in resolved:
                 resolved.append(found)
     return tuple(resolved)
@@ -72,13 +72,13 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
     return session
 
 
-def _auto_providers() -> tuple[str, ...]:
+def _auto_providers(device_id: int) -> tuple[str, ...]:
     import onnxruntime
 
     if RUNTIME_NAMES['cuda'] not in onnxruntime.get_available_providers():
         return ('cpu',)
     try:
-        probe_provider('cuda')
+        probe_provider('cuda', device_id)
     except ProviderError:
         return ('cpu',)
     return ('cuda', 'cpu')

@@ -34,6 +34,8 @@ def words(tmp_path):
         (('--face-detector-score', '2'), '2 is not a number from 0 to 1'),
         (('--execution-providers', 'rocm'), "'rocm' is not one of: auto, cpu, cuda, tensorrt"),
         (('--execution-thread-count', '-1'), '-1 is not a whole number from'),
+        (('--face-detector-margin', *'12345'), '5 values are given, at most 4'),
+        (('--execution-device-ids', '0', '7'), '2 values are given, at most 1'),
         (('--progress', 'xml'), "'xml' is not one of: bar, json, none"),
         (('--log-level', 'all'), "'all' is not one of: error, warn, info, debug"),
         (('--trim-frame-end', 'last'), "'last' is not a whole number"),

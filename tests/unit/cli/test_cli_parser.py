@@ -13,6 +13,7 @@ from facefusion.options import option
 class Sample:
     name: str = option('text', 'auto', 'a name with 100%', section='one', short='-n', aliases=('--title',))
     sizes: tuple[int, ...] = option('int', (1, 2), 'some sizes', section='one', is_list=True, minimum=0, maximum=9)
+    pair: tuple[int, ...] = option('int', (), 'a pair', section='one', is_list=True, most_items=2)
     share: float = option('float', 0.5, 'a share', section='two_words', minimum=0.0, maximum=1.0)
     kind: str | None = option('text', None, 'a kind', section='two_words', choices=('a', 'b'))
     quick: bool = option('flag', False, 'be quick', section='two_words')
@@ -43,6 +44,7 @@ def test_all_names_of_an_option_fill_its_key(flag):
 
 
 def test_values_have_their_types():
+    assert parse('--pair', '1', '2') == {'pair': (1, 2)} and parse('--pair', '1', '--pair', '2') == {'pair': (2,)}
     assert parse('--sizes', '3', '4', '--share', '0.25', '--kind', 'b') == {'sizes': (3, 4), 'share': 0.25, 'kind': 'b'}
 
 
@@ -51,6 +53,7 @@ def test_values_have_their_types():
     [
         (['--sizes', '3', '10'], '--sizes: 10 is not a whole number from 0 to 9'),
         (['--sizes'], '--sizes: expected at least one argument'),
+        (['--pair', '1', '2', '3'], '--pair: 3 values are given, at most 2 values can be used'),
         (['--kind', 'c'], "--kind: 'c' is not one of: a, b"),
         (['--share', 'much'], "--share: 'much' is not a number from 0 to 1"),
     ],
@@ -78,4 +81,5 @@ def test_help_shows_sections_ranges_choices_and_defaults(capsys):
     assert 'one:' in text and 'two words:' in text
     assert 'a name with 100% [default: auto]' in text and all(name in text for name in ('-n', '--name', '--title'))
     assert 'some sizes (0 to 9) [default: 1 2]' in text
+    assert 'a pair (at most 2)' in text
     assert 'a kind (a, b)' in text and 'be quick' in text

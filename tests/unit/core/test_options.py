@@ -139,6 +139,13 @@ def test_quotes_without_a_partner_are_refused(text):
         parse_value(info('path', is_list=True), text)
 
 
+def test_a_list_takes_no_more_items_than_it_may():
+    pair = info('int', is_list=True, most_items=2)
+    assert parse_value(pair, '1 2') == (1, 2)
+    with pytest.raises(ValueError, match='3 values are given, at most 2 values'):
+        parse_value(pair, '1 2 3')
+
+
 def test_lists_split_at_white_space_and_check_each_item():
     numbers = info('int', is_list=True, minimum=0)
     assert parse_value(numbers, ' 1  2\t3\n4 ') == (1, 2, 3, 4)

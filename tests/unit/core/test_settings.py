@@ -26,6 +26,12 @@ class Files:
     device_ids: tuple[int, ...] = option('int', (0,), '', section='execution', is_list=True, minimum=0)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    numbers: tuple[int, ...] = option('int', (), '', section='pairs', is_list=True, most_items=2)
+    files: tuple[str, ...] = option('path', (), '', section='pairs', is_list=True, most_items=2)
+
+
 GROUPS = (Colours, Files)
 
 
@@ -204,6 +210,18 @@ def test_a_bad_ini_value_is_named_with_file_line_key_and_cause(ini, text, cause)
         assert caught.value.reference == 'config-value'
         assert f'{loaded.path}, line 2: [' in caught.value.message
         assert cause in caught.value.cause
+
+
+@pytest.mark.parametrize(('key', 'variable'), [('numbers', '1 2 3'), ('files', os.pathsep.join('abc'))])
+def test_too_many_items_are_refused_in_ini_and_environment(ini, key, variable):
+    loaded = ini(f'[pairs]\n{key} = 1 2 3\n')
+    for use in (
+        lambda: check_ini(loaded, [Pairs]),
+        lambda: resolve([Pairs], {}, None, {f'FACEFUSION_{key.upper()}': variable}),
+    ):
+        with pytest.raises(UsageError) as caught:
+            use()
+        assert '3 values are given, at most 2' in caught.value.cause
 
 
 def test_a_bad_variable_is_named(ini):

@@ -92,6 +92,19 @@ def test_auto_takes_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatch)
     assert session.asked == [('CUDAExecutionProvider', {'device_id': 3}), 'CPUExecutionProvider']
 
 
+def test_auto_asks_the_device_that_the_run_will_use(cuda_is_listed, monkeypatch):
+    class OnTheSecond(FallenBack):
+        def get_providers(self):
+            return ['CUDAExecutionProvider'] if self.asked[0][1]['device_id'] == 1 else ['CPUExecutionProvider']
+
+        def run(self, names, feeds):
+            return [-feeds['x']]
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', OnTheSecond)
+    assert resolve_providers(('auto',), 1) == ('cuda', 'cpu')
+    assert resolve_providers(('auto',), 0) == ('cpu',)
+
+
 def test_whatever_the_runtime_raises_is_a_typed_failure(cuda_is_listed, monkeypatch):
     def explode(*arguments, **named):
         raise RuntimeError('libcudnn.so.9: cannot open shared object file\nand a long trace')
