@@ -158,7 +158,7 @@ def resolve(
         for info in describe(group):
             if info.key in flags:
                 values[info.key] = flags[info.key]
-            elif environ.get(info.variable):
+            elif environ.get(info.variable, '').strip():
                 values[info.key] = _parse_variable(info, environ[info.variable])
             elif ini is not None and (info.section, info.key) in ini.values:
                 values[info.key] = _parse_ini(ini, info)

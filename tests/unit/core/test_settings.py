@@ -83,6 +83,7 @@ def test_flags_that_are_false_or_empty_still_count(ini):
 def test_blank_values_are_absent(ini):
     loaded = ini('[colours]\ntint =\nshade = \t\n')
     assert resolve(GROUPS, {}, loaded, {'FACEFUSION_TINT': ''})[Colours] == Colours()
+    assert resolve(GROUPS, {}, None, {'FACEFUSION_DEVICE_IDS': ' '})[Files] == Files()
     assert ini('[nothing]\nof_this =\n').values == {}
 
 
