@@ -18,6 +18,8 @@ from facefusion.media.frame import Frame
 LARGEST_RESIDUAL = 0.12
 # Two meshes that overlap this much are the same face.
 SAME_FACE_OVERLAP = 0.5
+# A face whose edges moved by more than this fraction of its size is looked at again.
+SECOND_LOOK = 0.12
 # Small shifts (fractions of the region's side) and scales over which the landmarks of a still are averaged.
 STILL_VIEWS = ((0.0, 0.0, 1.0), (0.02, 0.0, 1.03), (-0.02, 0.0, 0.97), (0.0, -0.02, 1.0))
 
@@ -49,15 +51,25 @@ class FaceAnalyser:
         return self.follow(frame, landmarks, detection.score)
 
     def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
-        """The face near ``landmarks`` of a neighbouring frame, or None when it is not there any more."""
-        region = region_from_landmarks(landmarks)
-        if not _is_near(region, frame):
+        """The face near ``landmarks`` of a neighbouring frame, or None when it is not there any more.
+
+        The mesh lays itself on anything that a face once filled, so a face that jumped or changed its size is looked
+        at again where it was found, and is lost when the two looks do not agree.
+        """
+        found, presence = self._look(frame, landmarks)
+        if found is not None and _moved(landmarks, found) > SECOND_LOOK:
+            again, presence = self._look(frame, found)
+            if again is None or _moved(found, again) > SECOND_LOOK:
+                return None
+            found = again
+        if found is None or presence < self._least_presence:
             return None
-        found, presence = self._mesh.run(frame, region)
         residual = shape_residual(self.topology, found)
-        if presence < self._least_presence or residual > LARGEST_RESIDUAL:
-            return None
-        return Face(found, presence, residual, score)
+        return Face(found, presence, residual, score) if residual <= LARGEST_RESIDUAL else None
+
+    def _look(self, frame: Frame, landmarks: Floats) -> tuple[Floats | None, float]:
+        region = region_from_landmarks(landmarks)
+        return self._mesh.run(frame, region) if _is_near(region, frame) else (None, 0.0)
 
     def find(self, frame: Frame) -> list[Face]:
         """All faces of a still, best detection first, each averaged over four slightly different crops."""
@@ -77,6 +89,15 @@ class FaceAnalyser:
             views.append(self._mesh.run(frame, Region(centre_x, centre_y, region.side * scale, region.angle))[0])
         landmarks = np.stack(views).mean(0, dtype=np.float32)
         return Face(landmarks, face.presence, shape_residual(self.topology, landmarks), face.score)
+
+
+def _moved(before: Floats, after: Floats) -> float:
+    """How far the middle of a face moved or its edges grew, as a fraction of its size."""
+    low, high = before[:, :2].min(0), before[:, :2].max(0)
+    low_after, high_after = after[:, :2].min(0), after[:, :2].max(0)
+    size = max(float((high - low).max()), 1.0)
+    edges = np.concatenate([low_after - low, high_after - high])
+    return float(np.abs(edges).max()) / size
 
 
 def _is_near(region: Region, frame: Frame) -> bool:

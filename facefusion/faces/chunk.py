@@ -60,7 +60,7 @@ class FaceChunk(Chunk):
     """What analyse knows of a chunk of frames.
 
     Track numbers hold within the chunk. light: uint8, packed. cut: bool [count], the frame starts a new shot.
-    thumbnails: uint8 [2,18,32], luma of the first and last frame, for the cut between chunks.
+    thumbnails: uint8 [2,54,96], luma of the first and last frame, for the cut between chunks.
     """
 
     cut: Flags

@@ -97,7 +97,7 @@ class FaceSelectorOptions:
     face_selector_mode: str = option(
         'text',
         'many',
-        'many works on all faces, one on the first in the chosen order',
+        'many works on all faces, one on the first in the chosen order, and on it for as long as it is seen',
         section='face_selector',
         choices=('many', 'one'),
     )

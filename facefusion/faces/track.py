@@ -9,34 +9,46 @@ one after it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser
 from facefusion.faces.chunk import FaceChunk
-from facefusion.faces.face import Detection, Face, Floats, box_overlap
+from facefusion.faces.face import Detection, Face, Floats, box_overlap, landmark_box
+from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, TRAIT_COUNT, SkinMeter, SkinSample
 from facefusion.media.frame import Frame
 
 INTERVAL = 10
-THUMBNAIL = (32, 18)
-# Mean absolute luma difference of two thumbnails, in code values, above which a new shot starts.
-CUT_DIFFERENCE = 24.0
 # A detection belongs to a track when their boxes overlap this much; detector boxes and meshes differ by a margin.
 MATCH_OVERLAP = 0.3
+TOUCH_OVERLAP = 0.1
 # A track that the detector missed at this many of its regular runs ends, whatever the mesh says.
 PATIENCE = 3
 
 
 @dataclass(slots=True)
 class Track:
-    """A face that is being followed; ``missed`` counts detections in a row without it."""
+    """A face that is being followed; ``missed`` counts regular detections in a row without it.
+
+    ``motion`` is by how much its middle moved from the frame before, in pixels, None while it is not known.
+    """
 
     number: int
     last: Face
     missed: int = 0
+    motion: Floats | None = None
+
+    def move_on(self, face: Face) -> None:
+        """Takes the face of the next frame."""
+        self.motion = _middle(face) - _middle(self.last)
+        self.last = face
+
+    def expected(self, shift: Floats) -> Floats:
+        """Landmarks where the face should be in the next frame, by its own motion, else by that of the picture."""
+        expected = self.last.landmarks.copy()
+        expected[:, :2] += shift if self.motion is None else self.motion
+        return expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +72,7 @@ class ChunkTracker:
     _recent: list[Frame] = field(default_factory=list)
     _cuts: list[bool] = field(default_factory=list)
     _thumbnails: list[Floats] = field(default_factory=list)
+    _shifts: dict[int, Floats] = field(default_factory=dict)
     _first: int = -1
     _tracks: int = 0
 
@@ -89,29 +102,33 @@ class ChunkTracker:
         return _as_chunk(self._first, count, rows, self._cuts, ends)
 
     def _note_cut(self, frame: Frame) -> bool:
+        """Compares the frame with the one before: whether a shot starts here, and how far the picture moved."""
         thumbnail = frame.luma_thumbnail(*THUMBNAIL).astype(np.float32)
-        is_cut = bool(self._thumbnails) and is_new_shot(self._thumbnails[-1], thumbnail)
-        if is_cut:
+        change = compare_frames(self._thumbnails[-1], thumbnail) if self._thumbnails else UNCHANGED
+        size = np.array([frame.width, frame.height], np.float32)
+        self._shifts[frame.number] = change.shift * size
+        if change.is_cut:
             self._active.clear()
             self._recent.clear()
         self._thumbnails[1:] = [thumbnail]
-        return is_cut
+        return change.is_cut
 
-    def _follow(self, frame: Frame) -> list[Track]:
-        """Moves every active track on to ``frame``; gives those that were lost."""
-        lost, kept = [], list[Track]()
+    def _follow(self, frame: Frame) -> list[tuple[Track, Floats]]:
+        """Moves every active track on to ``frame``; gives those that were lost, with where they were expected."""
+        lost, kept = list[tuple[Track, Floats]](), list[Track]()
         for track in self._active:
-            face = self.analyser.follow(frame, track.last.landmarks, track.last.score)
+            expected = track.expected(self._shifts[frame.number])
+            face = self.analyser.follow(frame, expected, track.last.score)
             if face is None:
-                lost.append(track)
+                lost.append((track, expected))
             elif all(box_overlap(face.box, other.last.box) < SAME_FACE_OVERLAP for other in kept):
-                track.last = face
+                track.move_on(face)
                 kept.append(track)
                 self._observe(frame, track)
         self._active = kept
         return lost
 
-    def _detect(self, frame: Frame, lost: list[Track]) -> None:
+    def _detect(self, frame: Frame, lost: list[tuple[Track, Floats]]) -> None:
         found = self.analyser.detect(frame)
         for track in self._active:
             if any(box_overlap(track.last.box, detection.box) > MATCH_OVERLAP for detection in found):
@@ -119,7 +136,13 @@ class ChunkTracker:
             elif frame.number % INTERVAL == 0:
                 # Detections in between, for the losses of others, do not count: they would end it too soon.
                 track.missed += 1
-        self._active = [track for track in self._active if track.missed < PATIENCE]
+        sure = [track.last for track in self._active if track.missed == 0]
+        self._active = [
+            track
+            for track in self._active
+            # A mesh that slid off hangs beside the face that it belonged to.
+            if track.missed == 0 or (track.missed < PATIENCE and not self._touches(track.last, sure))
+        ]
         for detection in found:
             if _is_known(detection, [track.last.box for track in self._active]):
                 continue
@@ -127,10 +150,10 @@ class ChunkTracker:
             if face is None or self._overlaps(face, [track.last for track in self._active]):
                 continue
             track = _revive(lost, face) or self._open(face)
-            track.last = face
+            track.last, track.motion = face, None
             self._active.append(track)
             self._observe(frame, track)
-            if track not in lost:
+            if all(track is not other for other, _ in lost):
                 self._follow_backwards(track)
 
     def _start_backwards(self, after: Frame, detection: Detection) -> None:
@@ -140,14 +163,16 @@ class ChunkTracker:
             self._follow_backwards(self._open(face))
 
     def _follow_backwards(self, track: Track) -> None:
-        face = track.last
+        back = Track(track.number, track.last)
         for frame in reversed(self._recent):
-            found = self.analyser.follow(frame, face.landmarks, face.score)
+            # From the frame after this one back to it.
+            shift = -self._shifts[frame.number + 1]
+            found = self.analyser.follow(frame, back.expected(shift), back.last.score)
             others = [seen.face for seen in self._seen if seen.frame == frame.number]
             if found is None or self._overlaps(found, others):
                 return
-            face = found
-            self._seen.append(Observation(frame.number, track.number, face, self._measure(frame, face)))
+            back.move_on(found)
+            self._seen.append(Observation(frame.number, track.number, found, self._measure(frame, found)))
 
     def _open(self, face: Face) -> Track:
         self._tracks += 1
@@ -160,13 +185,16 @@ class ChunkTracker:
         return self.meter.measure(frame, face.landmarks) if self.meter is not None else None
 
     @staticmethod
+    def _touches(face: Face, others: list[Face]) -> bool:
+        return any(box_overlap(face.box, other.box) > TOUCH_OVERLAP for other in others)
+
+    @staticmethod
     def _overlaps(face: Face, others: list[Face]) -> bool:
         return any(box_overlap(face.box, other.box) > SAME_FACE_OVERLAP for other in others)
 
 
-def is_new_shot(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> bool:
-    """Whether two luma thumbnails belong to different shots."""
-    return float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean()) > CUT_DIFFERENCE
+def _middle(face: Face) -> Floats:
+    return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)
 
 
 def still_chunk(frame: Frame, analyser: FaceAnalyser, meter: SkinMeter | None) -> FaceChunk:
@@ -183,9 +211,9 @@ def _is_known(detection: Detection, boxes: list[Floats]) -> bool:
     return any(box_overlap(box, detection.box) > MATCH_OVERLAP for box in boxes)
 
 
-def _revive(lost: list[Track], face: Face) -> Track | None:
-    for track in lost:
-        if box_overlap(track.last.box, face.box) > MATCH_OVERLAP:
+def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
+    for track, expected in lost:
+        if box_overlap(landmark_box(expected), face.box) > MATCH_OVERLAP:
             return track
     return None
 

@@ -16,6 +16,7 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import Floats, box_overlap, landmark_box
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.select import select_faces
+from facefusion.faces.shots import compare_frames
 from facefusion.faces.skin import TRAIT_COUNT, unpack_light
 from facefusion.faces.smooth import (
     FREE_REACH,
@@ -25,7 +26,6 @@ from facefusion.faces.smooth import (
     smooth_landmarks,
     smooth_mean,
 )
-from facefusion.faces.track import is_new_shot
 
 Values = npt.NDArray[Any]
 
@@ -60,6 +60,7 @@ class Linker:
     _cuts: set[int] = field(default_factory=set)
     _last_thumbnail: npt.NDArray[np.uint8] | None = None
     _tracks: int = 0
+    _chosen: int | None = None
 
     def link(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
         """The linked chunk of each chunk, given out when the one after it has been read."""
@@ -76,7 +77,8 @@ class Linker:
         """Adds a chunk's rows under clip-wide track numbers, joining and filling where faces go on."""
         self._cuts = {cut for cut in self._cuts if cut > chunk.first - 2 * REACH}
         self._cuts.update((np.flatnonzero(chunk.cut) + chunk.first).tolist())
-        if self._last_thumbnail is not None and is_new_shot(self._last_thumbnail, chunk.thumbnails[0]):
+        before = self._last_thumbnail
+        if before is not None and compare_frames(before, chunk.thumbnails[0]).is_cut:
             self._cuts.add(chunk.first)
         self._last_thumbnail = chunk.thumbnails[1]
         local: dict[int, list[Row]] = {}
@@ -127,9 +129,18 @@ class Linker:
             rows = sorted(frames[frame], key=lambda row: row.track)
             boxes = np.stack([landmark_box(row.landmarks) for row in rows])
             scores = np.array([row.score for row in rows], np.float32)
-            kept += [rows[index] for index in select_faces(boxes, scores, self.selector)]
+            chosen = [rows[index] for index in select_faces(boxes, scores, self.selector)]
+            kept += self._stay(chosen, rows) if self.selector.face_selector_mode == 'one' else chosen
         self._forget(first + count - REACH)
         return _as_linked(first, count, kept)
+
+    def _stay(self, chosen: list[Row], rows: list[Row]) -> list[Row]:
+        """The face that was chosen before, while it is there: an order may change with every frame, a person not."""
+        same = [row for row in rows if row.track == self._chosen]
+        if same:
+            return same
+        self._chosen = chosen[0].track if chosen else None
+        return chosen
 
     def _forget(self, before: int) -> None:
         # One gap more than the window needs, so that a run's end is still known when the next one may join it.

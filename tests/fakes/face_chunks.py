@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from fakes.scenes import scene
 
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.skin import TRAIT_COUNT
@@ -54,7 +55,7 @@ def make_chunk(
     skin: bool = True,
     thumbnails: tuple[int, int] = (100, 100),
 ) -> FaceChunk:
-    """A chunk of the rows ``(frame, local track, person)``; ``thumbnails`` are the luma of first and last frame."""
+    """A chunk of the rows ``(frame, local track, person)``; ``thumbnails`` number the scenes of its ends."""
     rows = sorted(seen, key=lambda row: row[:2])
     measured = rows if skin else []
     cut = np.zeros(count, np.bool_)
@@ -70,7 +71,7 @@ def make_chunk(
         free=np.array([who.free(frame) for frame, _, who in measured], np.uint8).reshape(-1, 64, 64),
         traits=np.array([who.traits(frame) for frame, _, who in measured], np.float32).reshape(-1, TRAIT_COUNT),
         cut=cut,
-        thumbnails=np.stack([np.full((18, 32), value, np.uint8) for value in thumbnails]),
+        thumbnails=np.stack([scene(value, 96, 54) for value in thumbnails]),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from fakes.face_chunks import face_at
+from fakes.scenes import scene
 
 from facefusion.faces.face import Detection, Face, box_overlap, landmark_box
 from facefusion.faces.landmarks.subsets import five_points
@@ -17,9 +18,9 @@ from facefusion.media.frame import PixelFrame
 FOLLOWED_OVERLAP = 0.5
 
 
-def frame_at(number: int, luma: int = 90) -> PixelFrame:
-    """A grey picture of 320x180."""
-    return PixelFrame(np.full((180, 320, 3), luma, np.uint8), number=number)
+def frame_at(number: int, shot: int = 90) -> PixelFrame:
+    """A picture of 320x180 of the scene with the number ``shot``."""
+    return PixelFrame(np.dstack([scene(shot, 320, 180)] * 3), number=number)
 
 
 @dataclass(frozen=True)

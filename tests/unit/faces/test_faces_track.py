@@ -6,18 +6,18 @@ from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser, fra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.track import INTERVAL, ChunkTracker, is_new_shot, still_chunk
+from facefusion.faces.track import INTERVAL, ChunkTracker, still_chunk
 
 
 def frames(start: int, stop: int) -> frozenset[int]:
     return frozenset(range(start, stop))
 
 
-def analyse(analyser, first, stop, *, after: bool = True, meter=None, luma=lambda number: 90):
+def analyse(analyser, first, stop, *, after: bool = True, meter=None, shot=lambda number: 90):
     tracker = ChunkTracker(analyser, meter)
     for number in range(first, stop):
-        tracker.add(frame_at(number, luma(number)))
-    return tracker.finish(frame_at(stop, luma(stop)) if after else None)
+        tracker.add(frame_at(number, shot(number)))
+    return tracker.finish(frame_at(stop, shot(stop)) if after else None)
 
 
 def tracks_of(chunk) -> dict[int, list[int]]:
@@ -49,7 +49,7 @@ def test_the_mesh_alone_looks_at_the_frames_in_between():
 
 def test_a_cut_is_detected_at_and_begins_new_tracks():
     analyser = ScriptedAnalyser(Actor(frames(0, 100)))
-    chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
+    chunk = analyse(analyser, 0, 40, after=False, shot=lambda number: 60 if number < 17 else 120)
     assert analyser.detections == [0, 10, 17, 20, 30]
     assert np.flatnonzero(chunk.cut).tolist() == [17]
     assert tracks_of(chunk) == {0: list(range(17)), 1: list(range(17, 40))}
@@ -58,7 +58,7 @@ def test_a_cut_is_detected_at_and_begins_new_tracks():
 def test_a_face_is_not_followed_back_across_a_cut():
     for detected_from in (17, 20):
         analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(detected_from, 100)))
-        chunk = analyse(analyser, 0, 40, after=False, luma=lambda number: 60 if number < 17 else 120)
+        chunk = analyse(analyser, 0, 40, after=False, shot=lambda number: 60 if number < 17 else 120)
         assert tracks_of(chunk) == {0: list(range(17, 40))}
 
 
@@ -116,9 +116,9 @@ def test_a_face_known_at_the_chunks_end_is_not_begun_again():
 
 def test_nothing_is_looked_at_beyond_a_cut_at_the_chunks_end():
     analyser = ScriptedAnalyser(Actor(frames(32, 100), detected=frames(37, 100)))
-    chunk = analyse(analyser, 0, 37, luma=lambda number: 60 if number < 37 else 120)
+    chunk = analyse(analyser, 0, 37, shot=lambda number: 60 if number < 37 else 120)
     assert 37 not in analyser.detections and len(chunk.frame) == 0
-    assert (chunk.thumbnails == 60).all()
+    assert (chunk.thumbnails == chunk.thumbnails[0]).all()
 
 
 def test_several_faces_have_tracks_of_their_own():
@@ -196,7 +196,20 @@ def test_a_still_is_a_chunk_of_one_frame():
     assert chunk.cut.tolist() == [False] and chunk.traits.shape[0] == 2
 
 
-@pytest.mark.parametrize(('after', 'is_cut'), [(90, False), (113, False), (115, True), (10, True)])
-def test_a_new_shot_is_a_large_mean_difference(after, is_cut):
-    before = np.full((18, 32), 90, np.uint8)
-    assert is_new_shot(before, np.full((18, 32), after, np.uint8)) is is_cut
+def test_a_face_that_speeds_up_is_followed_by_its_motion():
+    """It jumps by up to 0.9 of its size a frame, farther than it overlaps with where it was, but changes pace slowly."""
+    actor = Actor(frames(0, 39), place=lambda frame: (40.0 + 0.65 * frame * frame / 4, 90.0))
+    analyser = ScriptedAnalyser(actor)
+    chunk = analyse(analyser, 0, 30, after=False)
+    assert set(chunk.track.tolist()) == {0} and chunk.frame.tolist() == list(range(30))
+    assert analyser.detections == [0, 10, 20]
+
+
+def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
+    real = Actor(frames(0, 39), place=lambda frame: (100.0, 90.0))
+    slid = Actor(frames(0, 39), frames(0, 0), place=lambda frame: (170.0 - 4 * min(frame, 10), 90.0))
+    chunk = analyse(ScriptedAnalyser(real, slid), 0, 40, after=False)
+    assert chunk.frame[chunk.track == 1].max() == 10
+    alone = Actor(frames(0, 39), frames(0, 0), place=lambda frame: (200.0, 90.0))
+    chunk = analyse(ScriptedAnalyser(real, alone), 0, 40, after=False)
+    assert chunk.frame[chunk.track == 1].max() == 30

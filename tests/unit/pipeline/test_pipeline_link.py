@@ -224,12 +224,17 @@ def test_of_two_tracks_that_end_nearby_the_closer_one_goes_on(is_near_first):
     assert set(found['track'][found['frame'] >= 25].tolist()) == {0 if is_near_first else 1}
 
 
-def test_the_selector_works_frame_by_frame():
-    people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
+def test_one_stays_with_a_person_for_as_long_as_it_is_seen():
+    """A larger face that comes in does not take over; it does when the chosen one has gone, and then stays, too."""
+    people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
     assert found['frame'].tolist() == list(range(100))
     is_other = found['landmarks'][:, :, 0].mean(1) > 200
-    assert np.flatnonzero(is_other).tolist() == list(range(30, 60))
+    assert np.flatnonzero(is_other).tolist() == list(range(70, 100))
+
+
+def test_the_orders_hold_in_every_frame():
+    people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
     for order, first in (('left-right', 100), ('right-left', 300), ('best-worst', 100), ('worst-best', 300)):
         both = joined(link(cut_up([0, 50, 100], people), face_selector_order=order))
         at_40 = both['landmarks'][both['frame'] == 40]
