@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -12,11 +13,12 @@ import av
 import av.error
 import av.filter
 
-from facefusion.errors import MediaError, UsageError
+from facefusion.errors import MediaError, OutputError
 from facefusion.media.files import ffmpeg_name
-from facefusion.media.options import AUDIO_ENCODERS, OutputOptions
+from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
+from facefusion.media.tracks import AudioTrack, add_encoded, settle_track, why_not_copied
 from facefusion.stopping import StopFlag
 
 # What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
@@ -33,22 +35,11 @@ _AGAIN = {
     'libopus': 'libopus',
     'flac': 'flac',
     'alac': 'flac',
-    **dict.fromkeys(_PCM, 'pcm_s16le'),
+    **dict.fromkeys((*_PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
 }
+# FFmpeg's default positions (av_channel_layout_default).
+_USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
 _REPLACED_IN_MOV = ('flac', 'libopus')
-
-
-@dataclass(frozen=True, slots=True)
-class AudioTrack:
-    """One audio stream of the source; ``encoder`` is '' when its packets are copied."""
-
-    index: int
-    codec: str
-    encoder: str
-    rate: int
-    layout: str
-    options: tuple[tuple[str, str], ...]
-    bit_rate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +113,56 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
     volume = options.output_audio_volume / 100
     remarks: list[str] = []
     tracks = []
-    for audio in info.audio if volume > 0 else ():
-        encoder = _encoder_for(audio, options, extension, remarks)
-        tracks.append(_track(audio, encoder, options.output_audio_quality))
-    for track in tracks:
-        if track.encoder:
-            _check_encoder(track.encoder)
+    if volume > 0 and info.audio:
+        with open_source(info) as source:
+            for audio in info.audio:
+                encoder = _encoder_for(audio, source, options, extension, remarks)
+                track = _track(audio, encoder, options.output_audio_quality)
+                tracks.append(settle_track(track, extension, remarks) if encoder else track)
     return AudioPlan(tuple(tracks), timeline.origin, begin, end, volume, tuple(dict.fromkeys(remarks)))
 
 
-def _encoder_for(audio: AudioInfo, options: OutputOptions, extension: str, remarks: list[str]) -> str:
+@contextmanager
+def open_source(info: VideoInfo) -> Iterator[av.container.InputContainer]:
+    """Opens the clip for its audio. Raises MediaError audio-damaged."""
+    try:
+        source = av.open(ffmpeg_name(info.path), metadata_errors='replace')
+    except av.error.FFmpegError as error:
+        raise _damaged(info.path.name, error) from None
+    with source:
+        yield source
+
+
+def _damaged(name: str, error: av.error.FFmpegError) -> MediaError:
+    return MediaError(
+        'audio-damaged',
+        f'the audio of {name} cannot be read',
+        cause=error.strerror or str(error),
+        hint='repair the clip, or leave its audio out with --output-audio-volume 0',
+    )
+
+
+def _encoder_for(
+    audio: AudioInfo,
+    source: av.container.InputContainer,
+    options: OutputOptions,
+    extension: str,
+    remarks: list[str],
+) -> str:
     asked = options.output_audio_encoder
-    held = _HELD.get(extension)
-    fits = held is None or audio.codec in held
     if asked == 'auto':
+        held = _HELD.get(extension)
+        stream = source.streams[audio.index]
+        assert isinstance(stream, av.AudioStream)
+        fits = (held is None or audio.codec in held) and not why_not_copied(stream, extension)
         if fits and options.output_audio_volume == 100:
             return ''
         encoder = _AGAIN.get(audio.codec, 'aac')
         if not fits:
-            remarks.append(f'{extension[1:]} does not hold {audio.codec} audio: it is encoded as aac')
-            return 'aac'
+            # Only mkv is sure to play what its muxer takes.
+            encoder = encoder if extension == '.mkv' else 'aac'
+            remarks.append(f'{extension[1:]} does not hold {audio.codec} audio: it is encoded as {encoder}')
+            return encoder
     else:
         encoder = asked
     if extension == '.mov' and encoder in _REPLACED_IN_MOV:
@@ -153,7 +174,8 @@ def _encoder_for(audio: AudioInfo, options: OutputOptions, extension: str, remar
 def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
     rate, bit_rate = audio.rate, 0
     options: dict[str, str] = {}
-    layout = audio.layout
+    # A stream that names no positions has '2 channels'; encoders want some.
+    layout = _USUAL_LAYOUTS.get(audio.channels, audio.layout) if 'channels' in audio.layout else audio.layout
     if encoder == 'aac':
         options = {'global_quality': str(_lambda(max(round(quality / 50, 1), 0.1)))}
     elif encoder == 'libmp3lame':
@@ -171,27 +193,11 @@ def _lambda(quality: float) -> int:
     return round(quality * 118)
 
 
-def _check_encoder(name: str) -> None:
-    def exists(encoder: str) -> bool:
-        try:
-            av.Codec(encoder, 'w')
-        except ValueError:
-            return False
-        return True
-
-    if not exists(name):
-        raise UsageError(
-            'audio-encoder-unusable',
-            f'the audio encoder {name} is not in this build of FFmpeg',
-            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
-        )
-
-
 class AudioFeed:
     """Adds the tracks of a plan to an output and yields their packets in the order of their times.
 
     Raises MediaError audio-damaged when the source's audio cannot be read to its end, audio-lost when a stream of
-    an untrimmed clip yields nothing.
+    an untrimmed clip yields nothing; OutputError audio-encoder-failed.
     """
 
     def __init__(
@@ -204,15 +210,18 @@ class AudioFeed:
         self._plan = plan
         self._stop = stop or StopFlag()
         self._name = info.path.name
-        self._source = av.open(ffmpeg_name(info.path), metadata_errors='replace')
-        self._inputs = []
+        self._inputs: list[av.AudioStream] = []
         self._tracks: dict[int, _Copied | _Encoded] = {}
-        for track in plan.tracks:
-            stream = self._source.streams[track.index]
-            assert isinstance(stream, av.AudioStream)
-            self._inputs.append(stream)
-            kind = _Encoded if track.encoder else _Copied
-            self._tracks[track.index] = kind(stream, track, plan, output)
+        with ExitStack() as stack:
+            # Closed here again when a track cannot be set up.
+            self._source = stack.enter_context(open_source(info))
+            for track in plan.tracks:
+                stream = self._source.streams[track.index]
+                assert isinstance(stream, av.AudioStream)
+                self._inputs.append(stream)
+                kind = _Encoded if track.encoder else _Copied
+                self._tracks[track.index] = kind(stream, track, plan, output)
+            self._open = stack.pop_all()
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
         counts = dict.fromkeys(self._tracks, 0)
@@ -229,12 +238,7 @@ class AudioFeed:
                     counts[index] += 1
                     yield made
         except av.error.FFmpegError as error:
-            raise MediaError(
-                'audio-damaged',
-                f'the audio of {self._name} cannot be read',
-                cause=error.strerror or str(error),
-                hint='repair the clip, or leave its audio out with --output-audio-volume 0',
-            ) from None
+            raise _damaged(self._name, error) from None
         if self._plan.begin is None and not all(counts.values()):
             raise MediaError(
                 'audio-lost',
@@ -244,7 +248,7 @@ class AudioFeed:
 
     def close(self) -> None:
         """Closes the source."""
-        self._source.close()
+        self._open.close()
 
 
 class _Copied:
@@ -281,16 +285,8 @@ class _Encoded:
     def __init__(
         self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
     ) -> None:
-        added = output.add_stream(track.encoder, rate=track.rate, options=dict(track.options))
-        assert isinstance(added, av.AudioStream)
-        self._output = added
-        context = added.codec_context
-        context.layout = track.layout
-        if track.options:
-            context.qscale = True
-        if track.bit_rate:
-            context.bit_rate = track.bit_rate
-        describe_stream(stream, added)
+        self._output = add_encoded(output, track)
+        describe_stream(stream, self._output)
         self._stream = stream
         self._track = track
         self._plan = plan
@@ -310,7 +306,7 @@ class _Encoded:
         if self._graph is not None:
             self._push(self._graph, None)
             yield from self._drain(self._graph)
-            yield from self._output.encode(None)
+            yield from self._encode(None)
 
     def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
         try:
@@ -343,6 +339,17 @@ class _Encoded:
         graph.configure()
         return graph
 
+    def _encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
+        try:
+            return list(self._output.encode(frame))
+        except av.error.FFmpegError as error:
+            raise OutputError(
+                'audio-encoder-failed',
+                f'the audio encoder {self._track.encoder} failed',
+                cause=error.strerror or str(error),
+                hint='choose another --output-audio-encoder, or leave the option out',
+            ) from None
+
     def _drain(self, graph: av.filter.Graph) -> Iterator[av.Packet[Any]]:
         while True:
             try:
@@ -350,7 +357,7 @@ class _Encoded:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             assert isinstance(frame, av.AudioFrame)
-            yield from self._output.encode(frame)
+            yield from self._encode(frame)
 
 
 def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:

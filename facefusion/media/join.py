@@ -22,9 +22,9 @@ from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
+from facefusion.media.tracks import CONTAINERS
 from facefusion.stopping import StopFlag
 
-_FORMATS = {'.mp4': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
 _MAXIMUM_DELAY = 16
 _NOT_CARRIED = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 
@@ -84,7 +84,7 @@ def _write(
     options = _container_options(encoder.extension, timeline.time_base, audio_plan)
     try:
         with ExitStack() as stack:
-            output = stack.enter_context(_open_output(output_part, _FORMATS[encoder.extension], options, stop))
+            output = stack.enter_context(_open_output(output_part, CONTAINERS[encoder.extension], options, stop))
             source = stack.enter_context(open_video(info.path))
             output.metadata.update(
                 {key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED}

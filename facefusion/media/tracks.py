@@ -1,0 +1,111 @@
+"""One audio stream of an output: what it will be, and whether container and encoder take it, found by trying."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+
+import av
+import av.error
+import av.stream
+
+from facefusion.errors import UsageError
+from facefusion.media.options import AUDIO_ENCODERS
+
+# FFmpeg's names of the containers that are written.
+CONTAINERS = {'.mp4': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """One audio stream of the source; ``encoder`` is '' when its packets are copied."""
+
+    index: int
+    codec: str
+    encoder: str
+    rate: int
+    layout: str
+    options: tuple[tuple[str, str], ...]
+    bit_rate: int
+
+
+def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.AudioStream:
+    """Adds the stream that ``track`` is encoded into. Raises FFmpegError, ValueError."""
+    added = output.add_stream(track.encoder, rate=track.rate, options=dict(track.options))
+    assert isinstance(added, av.AudioStream)
+    context = added.codec_context
+    context.layout = track.layout
+    if track.options:
+        context.qscale = True
+    if track.bit_rate:
+        context.bit_rate = track.bit_rate
+    return added
+
+
+def why_not_copied(stream: av.AudioStream, extension: str) -> str:
+    """Why a container does not take the packets of a stream as they are; '' when it does."""
+    try:
+        with av.open(io.BytesIO(), 'w', format=CONTAINERS[extension]) as output:
+            output.add_stream_from_template(stream)
+            output.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        return _reason(error)
+    return ''
+
+
+def why_not_encoded(track: AudioTrack, extension: str) -> str:
+    """Why an encoder, or the container behind it, does not take a track; '' when both do."""
+    try:
+        with av.open(io.BytesIO(), 'w', format=CONTAINERS[extension]) as output:
+            add_encoded(output, track)
+            output.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        return _reason(error)
+    return ''
+
+
+def settle_track(track: AudioTrack, extension: str, remarks: list[str]) -> AudioTrack:
+    """The track with the nearest rate and layout that encoder and container take, found by opening both.
+
+    Raises UsageError audio-encoder-unusable.
+    """
+    _check_encoder(track.encoder)
+    rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
+    first = track
+    if rates and track.rate not in rates:
+        first = replace(track, rate=next((rate for rate in rates if rate >= track.rate), rates[-1]))
+    reasons = []
+    for tried in (first, replace(first, rate=48000), replace(first, rate=48000, layout='stereo')):
+        reason = why_not_encoded(tried, extension)
+        if not reason:
+            if (tried.rate, tried.layout) != (track.rate, track.layout):
+                asked, taken = f'{track.rate} Hz {track.layout}', f'{tried.rate} Hz {tried.layout}'
+                remarks.append(f'{track.encoder} takes no {asked} audio: it is written as {taken}')
+            return tried
+        reasons.append(reason)
+    raise UsageError(
+        'audio-encoder-unusable',
+        f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
+        cause=reasons[0],
+        hint='choose another --output-audio-encoder, or leave the option out',
+    )
+
+
+def _check_encoder(name: str) -> None:
+    def exists(encoder: str) -> bool:
+        try:
+            av.Codec(encoder, 'w')
+        except ValueError:
+            return False
+        return True
+
+    if not exists(name):
+        raise UsageError(
+            'audio-encoder-unusable',
+            f'the audio encoder {name} is not in this build of FFmpeg',
+            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
+        )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, 'strerror', None) or str(error)
