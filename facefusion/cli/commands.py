@@ -22,7 +22,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now', reports=True),
-    'force-download': Command('facefusion.cli.force_download', 'fetch every model of the catalogue'),
+    'force-download': Command('facefusion.cli.force_download', 'fetch the whole catalogue of models, needed or not'),
     'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),
 }

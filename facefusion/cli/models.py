@@ -1,28 +1,40 @@
-"""``models list|fetch|verify``."""
+"""``models list|fetch|verify``: the model files of this machine."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.models_command import add_models_arguments, run_models
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_options
 from facefusion.cli.signals import stop_on_signals
 from facefusion.models.options import ModelOptions
 from facefusion.stopping import StopFlag
 
+if TYPE_CHECKING:
+    from facefusion.models.catalog import Catalog, ModelEntry
+    from facefusion.models.store import ModelStore
+
 GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-commands, which take the options of the command too."""
-
-    def add_common(command: argparse.ArgumentParser) -> None:
+    """Adds the sub-commands, which take the options of the command too; the chosen one is ``models_command``."""
+    commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,verify}')
+    listing = commands.add_parser('list', help='what the catalogue has, and what of it is on this machine')
+    listing.add_argument('--format', dest='list_format', choices=('table', 'json'), default='table')
+    listing.add_argument('--all', dest='list_all', action='store_true', help='example material too')
+    fetch = commands.add_parser('fetch', help='fetch models, verify and convert them')
+    fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
+    verify = commands.add_parser('verify', help='read every file and compare it with its digest')
+    verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
+    for command in (listing, fetch, verify):
         command.add_argument('--config-path', metavar='PATH', default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         add_options(command, GROUPS)
-
-    add_models_arguments(parser, add_common)
 
 
 def run(invocation: Invocation) -> int:
@@ -30,6 +42,81 @@ def run(invocation: Invocation) -> int:
     flag = StopFlag()
     store = invocation.model_store(invocation.emit(), flag)
     if invocation.arguments.models_command != 'fetch':
-        return run_models(invocation.arguments, store, store.catalog)
+        return run_models(invocation.arguments, store)
     with stop_on_signals(flag):
-        return run_models(invocation.arguments, store, store.catalog)
+        return run_models(invocation.arguments, store)
+
+
+def run_models(arguments: argparse.Namespace, store: ModelStore) -> int:
+    """Does what the arguments say to a store and returns its exit code, 0; failures are raised (see ModelStore)."""
+    if arguments.models_command == 'list':
+        return list_models(store, as_json=arguments.list_format == 'json', examples=arguments.list_all)
+    chosen = [store.catalog.entry(model_id).id for model_id in arguments.model_ids] or all_models(store.catalog)
+    if arguments.models_command == 'fetch':
+        store.fetch(chosen)
+        return 0
+    return verify_models(store, chosen)
+
+
+def all_models(catalog: Catalog) -> list[str]:
+    """The ids of everything in the catalogue but its example material."""
+    return [entry.id for entry in catalog if not entry.is_example]
+
+
+def list_models(store: ModelStore, *, as_json: bool, examples: bool) -> int:
+    """Prints the catalogue with the state of each file; opens no connection."""
+    records = [_record(store, entry) for entry in store.catalog if examples or not entry.is_example]
+    if as_json:
+        print(json.dumps(records, indent=2))
+        return 0
+    titles = ('id', 'task', 'state', 'size', 'licence', 'commercial', 'source', 'pinned')
+    _print_table([titles, *(_row(record) for record in records)])
+    return 0
+
+
+def verify_models(store: ModelStore, model_ids: Sequence[str]) -> int:
+    """Reads the files and prints the state of each; what is damaged is raised after everything was printed."""
+    damaged = []
+    rows = [('id', 'state', 'sha256')]
+    for model_id in model_ids:
+        check = store.check(model_id, thorough=True)
+        rows.append((model_id, check.state, check.actual))
+        if check.state == 'damaged':
+            damaged.append(model_id)
+    _print_table(rows)
+    sys.stdout.flush()
+    store.verify(damaged)
+    return 0
+
+
+def _record(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
+    return {
+        'id': entry.id,
+        'task': entry.task,
+        'state': store.state(entry.id),
+        'size': entry.size,
+        'licence': entry.licence.id,
+        'commercial': entry.licence.commercial,
+        'source': _source_text(entry),
+        'pinned': store.pinned(entry.id),
+    }
+
+
+def _source_text(entry: ModelEntry) -> str:
+    from facefusion.models.catalog import HttpsSource
+
+    source = entry.sources[0]
+    return source.urls[0] if isinstance(source, HttpsSource) else f'{source.package} {source.version}'
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    size = f'{record["size"] / 1e6:.1f} MB' if record['size'] else '?'
+    commercial = 'yes' if record['commercial'] else 'no'
+    columns = ('id', 'task', 'state', size, 'licence', commercial, 'source', 'pinned')
+    return tuple(str(record[column]) if column in record else column for column in columns)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

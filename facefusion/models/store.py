@@ -144,14 +144,6 @@ class ModelStore:
         verified_source = any(origin_of(entry, source) is not None for source in entry.sources)
         return 'source' if entry.convert is not None and verified_source else ''
 
-    def delete_damaged(self, model_id: str) -> bool:
-        """Removes the local file if it is damaged, and says whether it was."""
-        check = self.check(model_id)
-        if check.state != 'damaged':
-            return False
-        check.path.unlink(missing_ok=True)
-        return True
-
     def _expected(self, entry: ModelEntry, record: Record | None) -> str | None:
         """The digest that the local file must have, None when nothing says so."""
         if entry.sha256 is not None:

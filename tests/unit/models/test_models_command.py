@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from local_server import served
 
-from facefusion.cli.models_command import add_models_arguments, run_force_download, run_models
+from facefusion.cli import force_download
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.models import configure, run_models
+from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import ModelError
 from facefusion.events import silent
 from facefusion.models.catalog import Catalog, HttpsSource, Licence, ModelEntry, load_catalog
 from facefusion.models.store import ModelStore
+from facefusion.settings import Settings
 
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
 
@@ -30,8 +34,8 @@ def no_network(monkeypatch):
 
 def run(store, *words):
     parser = argparse.ArgumentParser()
-    add_models_arguments(parser)
-    return run_models(parser.parse_args(words), store, store.catalog)
+    configure(parser)
+    return run_models(parser.parse_args(words), store)
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_an_unknown_id_is_refused(shipped, no_network):
     assert error.value.reference == 'model-unknown'
 
 
-def test_fetch_and_verify(tmp_path, capsys):
+def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
     with served() as site:
         body = b'weights'
         entries = []
@@ -95,7 +99,9 @@ def test_fetch_and_verify(tmp_path, capsys):
                 )
             )
         store = ModelStore(Catalog(tuple(entries)), tmp_path, offline=False, emit=silent)
-        assert run_force_download(argparse.Namespace(), store, store.catalog) == 0
+        monkeypatch.setattr(Invocation, 'model_store', lambda self, emit, stop: store)
+        settings = Settings([ConsoleOptions(progress='none')])
+        assert force_download.run(Invocation(argparse.Namespace(), settings, tmp_path, {})) == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
         (tmp_path / 'net.bin').unlink()
         assert run(store, 'fetch') == 0
