@@ -130,8 +130,9 @@ class ChunkTracker:
 
     def _detect(self, frame: Frame, lost: list[tuple[Track, Floats]]) -> None:
         found = self.analyser.detect(frame)
+        confirmed = [self._owner(detection) for detection in found]
         for track in self._active:
-            if any(box_overlap(track.last.box, detection.box) > MATCH_OVERLAP for detection in found):
+            if any(track is owner for owner in confirmed):
                 track.missed = 0
             elif frame.number % INTERVAL == 0:
                 # Detections in between, for the losses of others, do not count: they would end it too soon.
@@ -183,6 +184,12 @@ class ChunkTracker:
 
     def _measure(self, frame: Frame, face: Face) -> SkinSample | None:
         return self.meter.measure(frame, face.landmarks) if self.meter is not None else None
+
+    def _owner(self, detection: Detection) -> Track | None:
+        """The track that a detection belongs to: one detection never confirms two tracks."""
+        overlaps = [(box_overlap(track.last.box, detection.box), -k) for k, track in enumerate(self._active)]
+        best, place = max(overlaps, default=(0.0, 0))
+        return self._active[-place] if best > MATCH_OVERLAP else None
 
     @staticmethod
     def _touches(face: Face, others: list[Face]) -> bool:

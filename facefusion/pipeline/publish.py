@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facefusion.errors import OutputError, ResourceError
@@ -45,17 +45,18 @@ def _part_beside(output: Path) -> Iterator[Path]:
     """A name beside the output, so that the rename stays on one file system; leaves nothing behind on failure."""
     made = _missing_folders(output.parent)
     make_folder(output.parent)
-    part = output.with_name(f'.{output.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
+    # Not the output's own name: with anything added it may be too long for the file system.
+    part = output.with_name(f'.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
     try:
         yield part
     except BaseException as error:
         if isinstance(error, OutputError | ResourceError):
             # What is being written has a name that means nothing to the user.
             error.message = error.message.replace(part.name, output.name)
-        part.unlink(missing_ok=True)
-        for folder in made:
-            # Only folders that this run made, and only while they are empty.
-            if not any(folder.iterdir()):
+        # The failure is what the user must see, not one of tidying up.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+            for folder in made:
                 folder.rmdir()
         raise
 

@@ -197,7 +197,7 @@ def test_a_still_is_a_chunk_of_one_frame():
 
 
 def test_a_face_that_speeds_up_is_followed_by_its_motion():
-    """It jumps by up to 0.9 of its size a frame, farther than it overlaps with where it was, but changes pace slowly."""
+    """By up to 0.3 of its size a frame: farther than it overlaps with where it was, but changing pace slowly."""
     actor = Actor(frames(0, 39), place=lambda frame: (40.0 + 0.65 * frame * frame / 4, 90.0))
     analyser = ScriptedAnalyser(actor)
     chunk = analyse(analyser, 0, 30, after=False)
@@ -206,10 +206,10 @@ def test_a_face_that_speeds_up_is_followed_by_its_motion():
 
 
 def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
-    real = Actor(frames(0, 39), place=lambda frame: (100.0, 90.0))
-    slid = Actor(frames(0, 39), frames(0, 0), place=lambda frame: (170.0 - 4 * min(frame, 10), 90.0))
+    real = Actor(frames(0, 40), place=lambda frame: (100.0, 90.0))
+    slid = Actor(frames(0, 40), frames(0, 1), place=lambda frame: (170.0 - 4 * min(frame, 10), 90.0))
     chunk = analyse(ScriptedAnalyser(real, slid), 0, 40, after=False)
     assert chunk.frame[chunk.track == 1].max() == 10
-    alone = Actor(frames(0, 39), frames(0, 0), place=lambda frame: (200.0, 90.0))
+    alone = Actor(frames(0, 40), frames(0, 1), place=lambda frame: (200.0, 90.0))
     chunk = analyse(ScriptedAnalyser(real, alone), 0, 40, after=False)
     assert chunk.frame[chunk.track == 1].max() == 30
