@@ -26,8 +26,9 @@ def tune_process() -> None:
 def _return_freed_memory() -> None:
     """Makes glibc map large blocks one by one, in two arenas.
 
-    Left alone it raises its mapping threshold and keeps an arena a thread: the peak of a 720p run then grew from
-    435 MB at 300 frames to 452 MB at 1,200; so it stays within 3 %.
+    Left alone it raises its mapping threshold whenever a large block is freed, and keeps an arena a thread: blocks of
+    the size of frames then lie between small ones that live on, and the peak grows with the length of a clip. To
+    measure it: ``benchmarks/pipeline_cost.py --frames 300 1200``, with this function and without it.
     """
     if not sys.platform.startswith('linux'):
         return

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facefusion.cli import process
+
+ROOT = Path(__file__).resolve().parents[3]
+
+MEMORY = """
+import os, sys
+import numpy as np
+
+def resident():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE')
+
+if sys.argv[1] == 'tuned':
+    from facefusion.cli.process import tune_process
+    tune_process()
+block = 6 << 20
+# The first freed one is what glibc learns from.
+first = np.ones(block, np.uint8)
+del first
+before = resident()
+kept, frames = [], []
+for _ in range(20):
+    frames.append(np.ones(block, np.uint8))
+    kept.append(np.ones(64 << 10, np.uint8))
+del frames
+print((resident() - before) // block)
+"""
+
+
+def python(code: str, *arguments: str, **environ: str) -> str:
+    """What a Python of its own prints: settings of a process must not stay in that of the tests."""
+    clean = {key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}
+    command = [sys.executable, '-c', code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=clean | environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+SHOW = (
+    'from facefusion.cli.process import tune_process; tune_process()\n'
+    'import os, cv2; print(cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"])'
+)
+
+
+def test_array_libraries_get_one_thread_each():
+    assert python(SHOW) == '1 1'
+
+
+def test_what_the_user_set_stays():
+    assert python(SHOW, OMP_NUM_THREADS='3') == '1 3'
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux') or not hasattr(ctypes.CDLL(None), 'mallopt'), reason='glibc')
+def test_freed_frames_go_back_to_the_system():
+    assert int(python(MEMORY, 'tuned')) <= 1
+    assert int(python(MEMORY, 'plain')) >= 10, 'glibc gives them back by itself: the tuning can go'
+
+
+def test_other_systems_and_c_libraries_are_left_alone(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(ctypes, 'CDLL', lambda name: loaded.append(name) or object())
+    monkeypatch.setattr(sys, 'platform', 'linux')
+    process._return_freed_memory()
+    assert loaded == [None]
+    for platform in ('win32', 'darwin'):
+        monkeypatch.setattr(sys, 'platform', platform)
+        process._return_freed_memory()
+    assert loaded == [None]
