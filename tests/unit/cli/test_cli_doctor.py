@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from facefusion.cli import doctor
+from facefusion.cli.main import main
+from facefusion.errors import ProviderError
+from facefusion.models.catalog import load_catalog
+from facefusion.settings import program_path
+
+
+@pytest.fixture
+def diagnose(tmp_path, capsys):
+    """Runs doctor in an empty home; gives its code and its findings by check."""
+
+    def call(*arguments: str, **environ: str):
+        home = {'FACEFUSION_HOME': str(tmp_path / 'home')}
+        code = main(['doctor', '--execution-providers', 'cpu', '--format', 'json', *arguments], home | environ)
+        report = json.loads(capsys.readouterr().out)
+        assert report['version'] == 1
+        for finding in report['findings']:
+            assert set(finding) == {'check', 'state', 'fact', 'advice'} and finding['fact']
+            assert finding['state'] == 'ok' or finding['advice'], finding
+        found = {}
+        for finding in report['findings']:
+            found.setdefault(finding['check'], []).append(finding)
+        return code, found
+
+    return call
+
+
+def states(findings) -> list[str]:
+    return [finding['state'] for finding in findings]
+
+
+def test_a_machine_on_which_all_is_well(diagnose, tmp_path):
+    code, found = diagnose()
+    assert code == 0
+    assert list(found)[:4] == ['facefusion', 'python', 'libraries', 'onnxruntime']
+    for check in ('provider cpu', 'video encoders', 'models', 'jobs folder'):
+        assert set(states(found[check])) == {'ok'}
+    assert 'libx264' in found['video encoders'][0]['fact']
+    assert str(tmp_path / 'home' / 'jobs') in found['jobs folder'][0]['fact']
+    assert not (tmp_path / 'home').exists()
+
+
+def test_the_text_says_the_same(diagnose, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, '_findings', lambda invocation: iter(FINDINGS))
+    assert main(['doctor'], {'FACEFUSION_HOME': str(tmp_path)}) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        'ok    a       fine',
+        'warn  longer  slow',
+        '              -> wait',
+        'fail  b       broken',
+        '              -> mend it',
+    ]
+
+
+FINDINGS = (
+    doctor.Finding('a', 'ok', 'fine'),
+    doctor.Finding('longer', 'warn', 'slow', 'wait'),
+    doctor.Finding('b', 'fail', 'broken', 'mend it'),
+)
+
+
+@pytest.mark.parametrize(('count', 'code'), [(1, 0), (2, 0), (3, 1)])
+def test_only_a_failure_is_an_exit_code(monkeypatch, tmp_path, capsys, count, code):
+    monkeypatch.setattr(doctor, '_findings', lambda invocation: iter(FINDINGS[:count]))
+    for form in ('text', 'json'):
+        assert main(['doctor', '--format', form], {'FACEFUSION_HOME': str(tmp_path)}) == code
+
+
+def test_a_provider_that_does_not_work_fails_and_the_rest_is_checked(diagnose, monkeypatch):
+    asked = []
+
+    def probe(name, device_id):
+        asked.append((name, device_id))
+        if name == 'cuda':
+            raise ProviderError('provider-unavailable', 'cuda does not work', cause='no driver', hint='use cpu')
+
+    monkeypatch.setattr('facefusion.inference.providers.probe_provider', probe)
+    code, found = diagnose('--execution-providers', 'cuda', 'cpu', '--execution-device-ids', '1')
+    assert code == 1 and asked == [('cuda', 1), ('cpu', 1)]
+    assert found['provider cuda'] == [
+        {'check': 'provider cuda', 'state': 'fail', 'fact': 'cuda does not work: no driver', 'advice': 'use cpu'}
+    ]
+    assert states(found['provider cpu']) == ['ok'] and 'jobs folder' in found
+
+
+def test_a_damaged_model_fails_and_is_named(diagnose, tmp_path):
+    entry = load_catalog(program_path() / 'models' / 'catalog').entry('face_mesh')
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights' / entry.file).write_bytes(b'half a model')
+    code, found = diagnose('--models-path', str(tmp_path / 'weights'))
+    assert code == 1
+    (damaged,) = [finding for finding in found['models'] if finding['state'] == 'fail']
+    assert damaged['fact'] == 'damaged: face_mesh' and 'models fetch' in damaged['advice']
+    assert '0 present in' in found['models'][0]['fact']
+
+
+def test_missing_models_are_a_limit_only_offline(diagnose):
+    code, found = diagnose()
+    assert code == 0 and states(found['models']) == ['ok', 'ok'] and 'face_mesh' in found['models'][1]['fact']
+    code, found = diagnose('--offline')
+    assert code == 0 and states(found['models']) == ['ok', 'warn'] and 'force-download' in found['models'][1]['advice']
+
+
+@pytest.mark.parametrize(('option', 'check'), [('jobs-path', 'jobs folder'), ('temp-path', 'temp folder')])
+def test_a_folder_that_cannot_be_written_fails_and_says_what_to_use(diagnose, monkeypatch, tmp_path, option, check):
+    closed = tmp_path / 'closed'
+    closed.mkdir()
+    # Not by its permissions: the user of a test may be allowed everything.
+    real = os.access
+    monkeypatch.setattr(os, 'access', lambda path, mode: str(path) != str(closed) and real(path, mode))
+    code, found = diagnose(f'--{option}', str(closed / 'new'))
+    assert code == 1 and states(found[check]) == ['fail']
+    assert str(closed / 'new') in found[check][0]['fact'] and f'--{option}' in found[check][0]['advice']
+
+
+def test_a_disk_that_is_nearly_full_is_a_warning(diagnose, monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=doctor.LEAST_FREE_BYTES - 1))
+    code, found = diagnose('--temp-path', str(tmp_path))
+    assert code == 0 and states(found['temp folder']) == states(found['jobs folder']) == ['warn']
+    assert '2.0 GB free' in found['temp folder'][0]['fact']
+
+
+@pytest.mark.parametrize(('builds', 'state'), [((), 'fail'), (('onnxruntime',), 'ok'), (doctor.RUNTIMES[:2], 'fail')])
+def test_exactly_one_build_of_the_runtime_is_wanted(diagnose, monkeypatch, builds, state):
+    real = doctor.metadata.version
+
+    def version(name):
+        if name in doctor.RUNTIMES and name not in builds:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return '1.2.3' if name in builds else real(name)
+
+    monkeypatch.setattr(doctor.metadata, 'version', version)
+    code, found = diagnose()
+    assert (code, states(found['onnxruntime'])) == (int(state == 'fail'), [state])
+    assert all(name in found['onnxruntime'][0]['fact'] for name in builds)
+
+
+def test_a_library_that_is_missing_is_named(diagnose, monkeypatch):
+    monkeypatch.setattr(doctor, 'LIBRARIES', ('av', 'no-such-library'))
+    code, found = diagnose()
+    assert code == 1 and found['libraries'][0]['fact'] == 'missing: no-such-library'
+    assert 'install.py' in found['libraries'][0]['advice']
+
+
+@pytest.mark.parametrize(('version', 'code'), [((3, 10), 1), ((3, 11), 0), ((3, 13), 0), ((3, 14), 1)])
+def test_pythons_that_are_not_supported_fail(diagnose, monkeypatch, version, code):
+    monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=(*version, 0)))
+    found_code, found = diagnose()
+    assert found_code == code and states(found['python']) == ['fail' if code else 'ok']
+
+
+def test_auto_looks_at_cuda_only_where_its_runtime_is_installed(diagnose, monkeypatch):
+    monkeypatch.setattr(doctor, '_is_installed', lambda name: name == 'onnxruntime-gpu')
+    monkeypatch.setattr(doctor.metadata, 'version', lambda name: '1')
+    monkeypatch.setattr('facefusion.inference.providers.probe_provider', lambda name, device_id: None)
+    assert {'provider cuda', 'provider cpu'} <= set(diagnose('--execution-providers', 'auto')[1])
+    monkeypatch.setattr(doctor, '_is_installed', lambda name: name == 'onnxruntime')
+    found = diagnose('--execution-providers', 'auto')[1]
+    assert 'provider cpu' in found and 'provider cuda' not in found
