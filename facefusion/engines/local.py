@@ -19,6 +19,7 @@ from facefusion.inference.pool import SessionPool
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
+from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.link import Linker
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
@@ -97,11 +98,16 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
             report.add(linked)
     return_freed_memory()
     segments = []
-    with Progress(run.emit, 'processing', video.timeline.frame_count) as progress:
+    with (
+        Progress(run.emit, 'processing', video.timeline.frame_count) as progress,
+        closing(ReaderPool(target, 1, stop=run.flag)) as readers,
+    ):
         for number, segment in enumerate(video.segments):
             path = run.work / f'segment-{number:05d}.nut'
             faces = LinkedFaces(lambda chunk: LinkedChunk.load(_linked_path(run.work, _chunk_start(video, chunk))))
-            render_segment(target, video, segment, faces, run.processors, path, run.workers, run.flag, progress.advance)
+            render_segment(
+                target, video, segment, faces, run.processors, path, run.workers, run.flag, progress.advance, readers
+            )
             segments.append(path)
     publish_video(segments, target, video, run.plan.output, run.flag)
 
@@ -113,12 +119,15 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Generator[FaceCh
     """
     meter = run.meter if run.plan.measures_skin else None
     flag, failures = StopFlag(run.flag), list[BaseException]()
-    with Progress(run.emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
+    with (
+        Progress(run.emit, 'analysing', video.timeline.stop - video.timeline.start) as progress,
+        closing(ReaderPool(target, run.workers, stop=flag)) as readers,
+    ):
 
         def analyse(chunk: Span) -> FaceChunk:
             try:
                 stop = video.timeline.stop
-                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance)
+                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance, readers)
             except BaseException as error:
                 failures.append(error)
                 flag.set('another chunk failed')

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from bisect import bisect_right
 from collections.abc import Generator
+from contextlib import ExitStack, closing
 
 import av
 import av.error
@@ -16,10 +19,6 @@ from facefusion.stopping import StopFlag
 _DEFAULT_THREADS = 2
 
 
-class _LandedLate(Exception):
-    """A seek ended behind the frame that was asked for."""
-
-
 class VideoReader:
     """Reads ranges of one clip; every call of ``frames`` opens its own decoder, so calls do not disturb each other."""
 
@@ -27,7 +26,6 @@ class VideoReader:
         self.info = info
         self._threads = threads
         self._stop = stop or StopFlag()
-        self._turn = Orientation(info.rotation, info.mirrored)
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """Frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
@@ -36,52 +34,174 @@ class VideoReader:
         MediaError frame-undecodable with the number of a frame that does not decode, media-changed when the file is
         not the one that was probed, Interrupted when ``stop`` is set.
         """
-        pts = self.info.pts
-        if not 0 <= start <= stop <= len(pts):
-            raise InternalError('frame-range', f'frames {start} to {stop} of {len(pts)} were asked for')
-        if start == stop:
+        if _is_empty(self.info, start, stop):
             return
-        self._check_unchanged()
+        with closing(_Decoder(self.info, self._threads, self._stop)) as decoder:
+            yield from decoder.frames(start, stop)
+
+
+class ReaderPool:
+    """Reads ranges of one clip from several threads with decoders that are kept between the ranges.
+
+    A decoder goes on from where it stands when nothing is nearer to the range's start: a clip with one keyframe is
+    decoded once for each of ``size`` decoders, however many ranges it is read in. At most ``size`` decoders, and one
+    frame of each, are held by what reads at most ``size`` ranges at once. ``close`` frees them.
+    """
+
+    def __init__(
+        self, info: VideoInfo, size: int, threads: int = _DEFAULT_THREADS, stop: StopFlag | None = None
+    ) -> None:
+        self.info = info
+        self._size = size
+        self._threads = threads
+        self._stop = stop or StopFlag()
+        self._lock = threading.Lock()
+        self._idle: list[_Decoder] = []
+        self._busy = 0
+        self._is_closed = False
+
+    def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
+        """As ``VideoReader.frames``, the same frames to the bit."""
+        if _is_empty(self.info, start, stop):
+            return
+        decoder = self._take(start)
+        try:
+            yield from decoder.frames(start, stop)
+        except GeneratorExit:
+            self._give_back(decoder)
+            raise
+        except BaseException:
+            # Where it stands now is not known.
+            decoder.close()
+            with self._lock:
+                self._busy -= 1
+            raise
+        self._give_back(decoder)
+
+    def close(self) -> None:
+        """Frees the decoders; one that is being read from is freed when that ends."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for decoder in idle:
+            decoder.close()
+
+    def _take(self, start: int) -> _Decoder:
+        dropped = None
+        with self._lock:
+            self._busy += 1
+            near = [decoder for decoder in self._idle if decoder.goes_on(start)]
+            if near:
+                best = max(near, key=lambda decoder: decoder.position)
+                self._idle.remove(best)
+                return best
+            if self._idle and len(self._idle) + self._busy > self._size:
+                dropped = self._idle.pop(0)
+        if dropped is not None:
+            dropped.close()
+        return _Decoder(self.info, self._threads, self._stop)
+
+    def _give_back(self, decoder: _Decoder) -> None:
+        with self._lock:
+            self._busy -= 1
+            is_kept = not self._is_closed and len(self._idle) + self._busy < self._size
+            if is_kept:
+                self._idle.append(decoder)
+        if not is_kept:
+            decoder.close()
+
+
+class _Decoder:
+    """One open decoder; it stands before frame ``position`` and keeps the frame before that."""
+
+    def __init__(self, info: VideoInfo, threads: int, stop: StopFlag) -> None:
+        self.info = info
+        self.position = 0
+        self._threads = threads
+        self._stop = stop
+        self._turn = Orientation(info.rotation, info.mirrored)
+        self._open = ExitStack()
+        self._pictures: Generator[av.VideoFrame, None, None] | None = None
+        self._kept: av.VideoFrame | None = None
+        self._trouble: list[str] = []
+
+    def goes_on(self, start: int) -> bool:
+        """Whether decoding on is the shortest way to frame ``start``: no keyframe lies before it that is nearer."""
+        if self._pictures is None:
+            return False
+        if self._kept is not None and start == self.position - 1:
+            return True
+        keyframes = self.info.keyframes
+        return self.position <= start and bisect_right(keyframes, start) == bisect_right(keyframes, self.position)
+
+    def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
+        """The frames from ``start`` on, at least one; after an error or a stop the decoder is of no use."""
+        _check_unchanged(self.info)
+        if self._kept is not None and start == self.position - 1:
+            # What was made of it does not show: a frame copies its planes before it writes them.
+            yield self._made(self._kept, start)
+            start += 1
+            if start == stop:
+                return
+        picture = self._find(start) if self.goes_on(start) else None
+        if picture is None:
+            picture = self._landed(start)
+        for number in range(start, stop):
+            if number > start:
+                picture = self._find(number)
+            if picture is None:
+                raise self._undecodable(number)
+            frame = self._frame(picture, number)
+            self.position, self._kept = number + 1, frame.video
+            yield frame
+
+    def close(self) -> None:
+        """Frees decoder and file."""
+        self._pictures = self._kept = None
+        self._open.close()
+
+    def _landed(self, start: int) -> av.VideoFrame:
+        """Frame ``start``, decoded from where a seek ends; from further back when it ended behind the frame."""
+        pts = self.info.pts
         back = 0
-        second = max(int(1 / self.info.time_base), 1)
         while True:
             target = pts[start] - back
-            try:
-                yield from self._decoded(start, stop, target if start and target > pts[0] else None)
-            except _LandedLate:
-                back = back * 2 or second
-            else:
-                return
+            is_beginning = start == 0 or target <= pts[0]
+            self._begin(None if is_beginning else target)
+            picture = self._find(start)
+            if picture is not None:
+                return picture
+            if is_beginning:
+                raise self._undecodable(start)
+            back = back * 2 or max(int(1 / self.info.time_base), 1)
 
-    def _decoded(self, start: int, stop: int, seek: int | None) -> Generator[PlaneFrame, None, None]:
-        """Decodes from ``seek`` (None: from the beginning) and yields the range."""
-        pts = self.info.pts
-        wanted = start
-        trouble: list[str] = []
-        with open_video(self.info.path) as container:
-            stream = find_video(container, self.info.path)
-            stream.thread_type = 'AUTO' if self._threads > 1 else 'NONE'
-            stream.thread_count = self._threads
-            if seek is not None:
-                container.seek(seek, stream=stream, backward=True, any_frame=False)
-            for video in _decode(container, stream, trouble):
-                self._stop.check()
-                if video.pts is None or video.pts < pts[wanted]:
-                    continue
-                if video.pts > pts[wanted]:
-                    if wanted == start and seek is not None:
-                        raise _LandedLate
-                    break
-                yield self._frame(video, wanted)
-                wanted += 1
-                if wanted == stop:
-                    return
-        if wanted == start and seek is not None:
-            raise _LandedLate
-        raise MediaError(
+    def _begin(self, seek: int | None) -> None:
+        """Opens the clip anew, at the keyframe before the time ``seek`` (None: at its beginning)."""
+        self.close()
+        self._open = ExitStack()
+        container = self._open.enter_context(open_video(self.info.path))
+        stream = find_video(container, self.info.path)
+        stream.thread_type = 'AUTO' if self._threads > 1 else 'NONE'
+        stream.thread_count = self._threads
+        if seek is not None:
+            container.seek(seek, stream=stream, backward=True, any_frame=False)
+        self._trouble = []
+        self._pictures = _decode(container, stream, self._trouble)
+
+    def _find(self, wanted: int) -> av.VideoFrame | None:
+        """The picture of a frame, those before it passed over; None when the decoder has none for it."""
+        time = self.info.pts[wanted]
+        for picture in self._pictures or ():
+            self._stop.check()
+            if picture.pts is not None and picture.pts >= time:
+                return picture if picture.pts == time else None
+        return None
+
+    def _undecodable(self, number: int) -> MediaError:
+        return MediaError(
             'frame-undecodable',
-            f'frame {wanted} of {self.info.path.name} cannot be decoded',
-            cause=trouble[-1] if trouble else 'the decoder gives no picture for it',
+            f'frame {number} of {self.info.path.name} cannot be decoded',
+            cause=self._trouble[-1] if self._trouble else 'the decoder gives no picture for it',
             hint='repair or export the clip again, or trim the damaged part off',
         )
 
@@ -105,20 +225,29 @@ class VideoReader:
             video = self._turn.apply(video)
         # An encoder obeys the picture type that the decoder left on a frame.
         video.pict_type = 0
-        return PlaneFrame(video, number, info.pts[number], info.color)
+        return self._made(video, number)
 
-    def _check_unchanged(self) -> None:
-        info = self.info
-        try:
-            now = info.path.stat()
-        except OSError as error:
-            raise MediaError('media-missing', f'{info.path.name} is gone', cause=str(error)) from None
-        if (now.st_size, now.st_mtime_ns) != (info.size, info.mtime_ns):
-            raise MediaError(
-                'media-changed',
-                f'{info.path.name} was changed since it was measured',
-                hint='start again, and leave the file alone while it is worked on',
-            )
+    def _made(self, video: av.VideoFrame, number: int) -> PlaneFrame:
+        return PlaneFrame(video, number, self.info.pts[number], self.info.color)
+
+
+def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:
+    if not 0 <= start <= stop <= info.frame_count:
+        raise InternalError('frame-range', f'frames {start} to {stop} of {info.frame_count} were asked for')
+    return start == stop
+
+
+def _check_unchanged(info: VideoInfo) -> None:
+    try:
+        now = info.path.stat()
+    except OSError as error:
+        raise MediaError('media-missing', f'{info.path.name} is gone', cause=str(error)) from None
+    if (now.st_size, now.st_mtime_ns) != (info.size, info.mtime_ns):
+        raise MediaError(
+            'media-changed',
+            f'{info.path.name} was changed since it was measured',
+            hint='start again, and leave the file alone while it is worked on',
+        )
 
 
 def _decode(

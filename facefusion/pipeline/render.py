@@ -15,7 +15,7 @@ from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import LinkedFace
 from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.probe import VideoInfo
-from facefusion.media.reader import VideoReader
+from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.plan import CHUNK_FRAMES, Span, VideoPlan
 from facefusion.pipeline.stream import ordered_map, prefetch
@@ -75,12 +75,14 @@ def render_frames(
     processors: Sequence[Processor],
     workers: int,
     flag: StopFlag,
+    readers: ReaderPool | None = None,
 ) -> Generator[Frame, None, None]:
     """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
     wanted = set(numbers)
 
     def tasks() -> Iterator[FrameTask]:
-        frames = prefetch(VideoReader(target).frames(numbers[0], numbers[-1] + 1), DECODED_AHEAD)
+        reader = readers or VideoReader(target, stop=flag)
+        frames = prefetch(reader.frames(numbers[0], numbers[-1] + 1), DECODED_AHEAD)
         try:
             for frame in frames:
                 flag.check()
@@ -102,13 +104,15 @@ def render_segment(
     workers: int,
     flag: StopFlag,
     advance: Callable[[], None],
+    readers: ReaderPool | None = None,
 ) -> None:
     """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
 
-    Raises MediaError, OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
+    ``readers`` are decoders to go on with. Raises MediaError, OutputError, ResourceError, and Interrupted at a frame
+    boundary when the flag is set.
     """
     sources = video.timeline.sources[segment.start : segment.stop].tolist()
-    rendered = render_frames(target, sources, faces, processors, workers, flag)
+    rendered = render_frames(target, sources, faces, processors, workers, flag, readers)
     at = segment.start
     # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
     with closing(rendered), SegmentWriter(path, video.encoder) as writer:
