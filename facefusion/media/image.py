@@ -74,7 +74,8 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
         try:
             image.load()
             exif = image.getexif()
-            upright = ImageOps.exif_transpose(image)
+            still = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
+            upright = ImageOps.exif_transpose(still)
             exif.pop(_ORIENTATION, None)
             pixels, alpha, keeps_profile, remark = _to_bgr(upright, icc)
         except _DAMAGE as error:
@@ -193,9 +194,26 @@ def _damaged(path: Path, error: Exception) -> MediaError:
 
 
 def _depth(image: ImageFile.ImageFile) -> int:
-    """Bits of a sample as stored; Pillow rounds 16-bit colour while it decodes."""
-    raw = str(image.tile[0].args) if image.tile else ''
+    """Bits of a sample as stored; Pillow drops the lower half of 16-bit colour while it decodes."""
+    # Only of PNG: BMP has pixels, not samples, of 16 bits.
+    raw = str(image.tile[0].args) if image.tile and image.format == 'PNG' else ''
     return 16 if ';16' in raw or image.mode.startswith(('I', 'F')) else 8
+
+
+def _rounded(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """A PNG of 16-bit colour, rounded to 8 bits, with everything else that ``image`` tells of it."""
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    high = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if high is None or high.dtype != np.uint16 or high.ndim != 3 or high.shape[:2] != (image.height, image.width):
+        raise ValueError('its 16-bit samples cannot be read')
+    samples = np.rint(high.astype(np.float32) / 257).astype(np.uint8)
+    code = cv2.COLOR_BGRA2RGBA if high.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    rounded = Image.fromarray(cv2.cvtColor(samples, code))
+    rounded.info = dict(image.info)
+    if high.shape[2] == 4:
+        # A transparent colour is alpha by now.
+        rounded.info.pop('transparency', None)
+    return rounded
 
 
 def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:

@@ -93,7 +93,12 @@ class SegmentWriter:
         if self._container is None or self._stream is None:
             raise InternalError('segment-closed', f'{self.path.name} is not open')
         try:
-            for packet in self._stream.encode(video):
+            packets = self._stream.encode(video)
+        except av.error.FFmpegError as error:
+            # Not of the disk, whatever number the error has: nothing is written here.
+            raise self._encoder_failure(error) from None
+        try:
+            for packet in packets:
                 self._container.mux(packet)
         except av.error.FFmpegError as error:
             raise self._failure(error) from None
@@ -138,6 +143,9 @@ class SegmentWriter:
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, OSError) and not isinstance(error, av.error.InvalidDataError):
             return write_failure(error, self.path)
+        return self._encoder_failure(error)
+
+    def _encoder_failure(self, error: Exception) -> OutputError:
         return OutputError(
             'encoder-failed',
             f'{self._settings.codec} failed on {self.path.name}',

@@ -4,6 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -150,3 +151,49 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     frame.write(Window(0, 0, 1, 1), np.ones((1, 1, 3), np.uint8))
     assert frame.is_touched
+
+
+@pytest.mark.parametrize('channels', [1, 3, 4])
+def test_samples_of_16_bits_are_rounded_in_every_mode(tmp_path: Path, channels: int) -> None:
+    stored = np.array([[0, 0x007F, 0x0081, 0x00FF, 0x0180, 0x0182, 0xFF7F, 0xFFFF]], np.uint16)
+    stored = np.repeat(stored[..., None], channels, 2) if channels > 1 else stored
+    assert cv2.imwrite(str(tmp_path / 'a.png'), stored)
+    heard: list[Event] = []
+    frame = read_image(tmp_path / 'a.png', heard.append)
+    wanted = [0, 0, 1, 1, 1, 2, 255, 255]
+    assert [frame.pixels[0, :, k].tolist() for k in range(3)] == [wanted] * 3
+    if channels == 4:
+        assert frame.alpha is not None
+        assert frame.alpha[0].tolist() == wanted
+    assert any(isinstance(event, Message) and 'rounded' in event.text for event in heard)
+
+
+def test_16_bit_colour_keeps_order_profile_and_orientation(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    stored = np.zeros((2, 3, 3), np.uint16)
+    stored[0, 0] = (0x0101 * 30, 0x0101 * 20, 0x0101 * 10)  # BGR
+    assert cv2.imwrite(str(tmp_path / 'plain.png'), stored)
+    data = (tmp_path / 'plain.png').read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned clockwise: the first pixel is at the top right
+    body = b'tag\0\0' + zlib.compress(profile)
+    extra = chunk(b'iCCP', body) + chunk(b'eXIf', exif.tobytes()[6:])
+    (tmp_path / 'a.png').write_bytes(data[:33] + extra + data[33:])
+    frame = read_image(tmp_path / 'a.png')
+    assert (frame.width, frame.height) == (2, 3)
+    assert frame.pixels[0, 1].tolist() == [30, 20, 10]
+    assert frame.icc == profile
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
+
+
+def test_a_bmp_of_16_bit_pixels_is_not_called_deep(tmp_path: Path) -> None:
+    header = struct.pack('<2sIHHI', b'BM', 58, 0, 0, 54) + struct.pack(
+        '<IiiHHIIiiII', 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0
+    )
+    (tmp_path / 'a.bmp').write_bytes(header + struct.pack('<HH', 0x7FFF, 0))
+    heard: list[Event] = []
+    assert read_image(tmp_path / 'a.bmp', heard.append).pixels[0, 0].tolist() == [255, 255, 255]
+    assert not heard

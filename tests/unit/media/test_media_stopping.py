@@ -10,7 +10,7 @@ import pytest
 from clips import make_clip
 
 import facefusion.media.join as join_module
-from facefusion.errors import Interrupted, ResourceError
+from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.media.audio import plan_audio
 from facefusion.media.encoder import choose_encoder
 from facefusion.media.files import publish
@@ -186,3 +186,53 @@ def test_joining_streams_the_packets(tmp_path: Path, monkeypatch: pytest.MonkeyP
     join_segments(*parts, tmp_path / 'o.mp4', StopFlag())
     first = log.index('written')
     assert log[first:] == ['written', *['read', 'written'] * 59]
+
+
+def test_an_encoder_that_fails_is_no_disk_that_fails(tmp_path: Path) -> None:
+    info = noisy(tmp_path / 'a.mp4')
+    encoder = choose_encoder(info, OutputOptions(), '.mp4')
+
+    class Broken:
+        def encode(self, frame):
+            raise av.error.OSError(5, 'Input/output error')
+
+    with pytest.raises(OutputError) as caught, SegmentWriter(tmp_path / 's.nut', encoder) as writer:
+        writer._stream = Broken()
+        writer.write(next(VideoReader(info).frames(0, 1)), 0)
+    assert caught.value.reference == 'encoder-failed'
+
+
+def test_a_segment_that_cannot_be_read_is_no_output_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
+    real = av.open
+
+    class Failing:
+        def __init__(self, container) -> None:
+            self.container = container
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error) -> None:
+            self.container.close()
+
+        @property
+        def streams(self):
+            return self.container.streams
+
+        def demux(self, stream):
+            yield next(self.container.demux(stream))
+            raise av.error.OSError(5, 'Input/output error')
+
+    def opened(name, *arguments, **options):
+        container = real(name, *arguments, **options)
+        return Failing(container) if str(name).endswith('.nut') else container
+
+    monkeypatch.setattr(join_module.av, 'open', opened)
+    with pytest.raises(ResourceError) as caught:
+        join_segments(*parts, tmp_path / 'o.mp4', StopFlag())
+    assert caught.value.reference == 'work-unreadable'
+    assert 's.nut' in caught.value.message
+    assert not (tmp_path / 'o.mp4').exists()
