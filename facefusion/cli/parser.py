@@ -14,6 +14,12 @@ from facefusion.options import OptionInfo, check_items, describe, parse_item
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError instead of ending the process."""
 
+    def _get_option_tuples(self, option_string: str) -> Any:
+        # A beginning that only names of one option share, as --targ of --target-path and its alias --target, is that
+        # option. Not every Python from 3.11 to 3.13 sees that by itself.
+        found: list[Any] = super()._get_option_tuples(option_string)
+        return found[:1] if len({id(match[0]) for match in found}) == 1 else found
+
     def error(self, message: str) -> NoReturn:
         """Turns argparse's complaint into an error with advice."""
         hint = f'run `{self.prog} --help`'

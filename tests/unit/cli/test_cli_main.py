@@ -249,6 +249,7 @@ def test_values_may_begin_with_what_looks_like_a_flag_when_joined(settings_of):
 
 def test_a_unique_beginning_of_an_option_is_that_option(settings_of):
     assert settings_of('--target-pa', 'x')[PathOptions].target_path == 'x'
+    assert settings_of('--targ', 'x')[PathOptions].target_path == 'x'
     assert settings_of('--face-selector-m=one')[FaceSelectorOptions].face_selector_mode == 'one'
 
 
