@@ -11,6 +11,7 @@ FaceFusionError                exit  raised when
 ├── ResourceError               5    memory or disk would not suffice, or ran out
 ├── ModelError                  6    a model is unknown, missing, unreachable or damaged
 ├── ProviderError               7    an execution provider that was asked for does not work here
+├── SetupError                  1    a package that the program needs is not installed
 └── InternalError               1    a promise of the program itself broke (a bug)
 
 Only ``facefusion.cli.main`` turns these into exit codes; no other module ends the process.
@@ -106,6 +107,10 @@ class ProviderError(FaceFusionError):
     """An execution provider that was asked for does not work on this machine."""
 
     exit_code = 7
+
+
+class SetupError(FaceFusionError):
+    """A package that the program needs is not installed in the Python that runs it."""
 
 
 class InternalError(FaceFusionError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
 
-from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError
+from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError, SetupError
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
@@ -22,6 +23,13 @@ def as_failure(error: BaseException) -> FaceFusionError:
         )
     if isinstance(error, OSError):
         return _from_os_error(error)
+    if isinstance(error, ModuleNotFoundError):
+        return SetupError(
+            'package-not-installed',
+            f'the package {error.name} is not installed in this Python',
+            cause=f'it runs from {sys.prefix}',
+            hint='run `python3 install.py` once, then .venv/bin/facefusion (on Windows .venv\\Scripts\\facefusion)',
+        )
     return InternalError(
         'unexpected',
         'the program met a case that it does not know',

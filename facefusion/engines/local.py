@@ -70,7 +70,11 @@ def execute(run: Run) -> dict[str, Any]:
         _execute_image(run, report)
     else:
         _execute_video(run, run.plan.video, report)
-    run.emit(Message('info', 'run', report.as_text()))
+    if report.faces:
+        run.emit(Message('info', 'run', report.as_text()))
+    else:
+        advice = 'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or a lower score'
+        run.emit(Message('warn', 'run', f'{report.as_text()} ({advice})'))
     return report.as_record()
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facefusion.engines.local import execute, prepare_run
-from facefusion.events import Emit, Message, RunFinished
+from facefusion.events import Emit, Event, Message, RunFinished
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
+from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
 from facefusion.options import describe
@@ -75,6 +76,10 @@ def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> P
             emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
     if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
         emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
+    asked = settings[OutputOptions].output_video_fps
+    if plan.video is not None and asked is not None and not 1 <= asked <= 60:
+        taken = float(plan.video.timeline.rate)
+        emit(Message('warn', 'plan', f'the frame rate {asked:g} is not within 1 to 60: {taken:g} is taken'))
     if plan.video is not None:
         for remark in (*plan.video.encoder.remarks, *plan.video.audio.remarks):
             emit(Message('info', 'plan', remark))
@@ -87,8 +92,12 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     Raises any FaceFusionError; then no output and no work file is left behind.
     """
     began = time.monotonic()
-    settings = freeze_models(settings, emit)
-    plan = plan_step(settings, emit, flag)
+    # Said when the plan stands: before an error it would only be noise.
+    notes: list[Event] = []
+    settings = freeze_models(settings, notes.append)
+    plan = plan_step(settings, notes.append, flag)
+    for note in notes:
+        emit(note)
     workers = worker_count(settings)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
     root, beside = folders.work_root(), plan.output.parent

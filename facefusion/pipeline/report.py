@@ -62,10 +62,17 @@ class FaceReport:
 
     def as_text(self) -> str:
         """The counts as one line for people."""
-        people = f'{self.faces} faces in {self.frames - self.without} of {self.frames} frames were worked on'
+        if not self.faces:
+            return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
+        with_face = self.frames - self.without
+        people = f'{_count(self.faces, "face")} in {with_face} of {_count(self.frames, "frame")} were worked on'
         if not self.without:
             return people
         shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]
         rest = len(self.ranges) - len(shown) + self.more_ranges
         more = f' and {rest} more ranges' if rest else ''
-        return f'{people}; no face in {self.without} frames: {", ".join(shown)}{more}'
+        return f'{people}; no face in {_count(self.without, "frame")}: {", ".join(shown)}{more}'
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'

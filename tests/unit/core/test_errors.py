@@ -18,6 +18,7 @@ CODES = {
     'ResourceError': 5,
     'ModelError': 6,
     'ProviderError': 7,
+    'SetupError': 1,
     'InternalError': 1,
 }
 
