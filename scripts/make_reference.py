@@ -56,7 +56,8 @@ def _values(info: OptionInfo) -> str:
         text = f'{info.minimum:g} to {info.maximum:g}'
     else:
         text = {'path': 'path', 'int': 'number', 'float': 'number', 'text': 'text'}[info.kind]
-    return f'{text} (several)' if info.is_list else text
+    many = f'up to {info.most_items}' if info.most_items else 'several'
+    return f'{text} ({many})' if info.is_list and info.most_items != 1 else text
 
 
 def _default(info: OptionInfo) -> str:

@@ -43,8 +43,9 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
     import onnxruntime
 
     # A provider that is not even listed would only give a warning; one that is listed may still not work.
-    if RUNTIME_NAMES[names[0]] not in onnxruntime.get_available_providers():
-        raise _provider_error(names[0], 'the installed onnxruntime was built without it')
+    for name in names:
+        if RUNTIME_NAMES[name] not in onnxruntime.get_available_providers():
+            raise _provider_error(name, 'the installed onnxruntime was built without it')
     if names[0] != 'cpu' and hasattr(onnxruntime, 'preload_dlls'):
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()

@@ -110,9 +110,10 @@ def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: E
     store.fetch(plan.models)
     flag.check()
     execution = settings[ExecutionOptions]
-    providers = resolve_providers(execution.execution_providers)
+    device_id = execution.execution_device_ids[0]
+    providers = resolve_providers(execution.execution_providers, device_id)
     emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
-    sessions = SessionPool(store, providers, execution.execution_device_ids[0])
+    sessions = SessionPool(store, providers, device_id)
     with _work_folder(folders) as work:
         run = prepare_run(plan, settings, sessions, work, workers, emit, flag)
         flag.check()

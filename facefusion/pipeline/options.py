@@ -49,6 +49,10 @@ class WorkOptions:
         'path', None, 'folder for work files; unset: beside the jobs', section='paths', stored='job'
     )
     jobs_path: str | None = option(
-        'path', None, 'folder of the job store; unset: jobs in the program folder', section='paths', stored='job'
+        'path',
+        None,
+        'folder of the job store; unset: jobs in FACEFUSION_HOME or the program folder',
+        section='paths',
+        stored='job',
     )
     dry_run: bool = option('flag', False, 'print the plan as JSON and stop', section='misc', stored='job')
