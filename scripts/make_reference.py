@@ -53,7 +53,7 @@ def _values(info: OptionInfo) -> str:
     elif info.kind == 'flag':
         text = 'given or not'
     elif info.minimum is not None and info.maximum is not None:
-        text = f'{info.minimum:g} to {info.maximum:g}'
+        text = f'{info.minimum:g} to {info.maximum:g}' + (f' in steps of {info.step:g}' if info.step else '')
     else:
         text = {'path': 'path', 'int': 'number', 'float': 'number', 'text': 'text'}[info.kind]
     many = f'up to {info.most_items}' if info.most_items else 'several'

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, parse_item
 
@@ -25,6 +26,12 @@ class Parser(argparse.ArgumentParser):
         hint = f'run `{self.prog} --help`'
         if message.startswith('unrecognized arguments:'):
             first = message.split(': ', 1)[1].split()[0]
+            if first.split('=')[0] in PEER_FLAGS:
+                raise UsageError(
+                    'unknown-option',
+                    f'{first} is an option of FaceFusion 3.8 that this command does not have yet',
+                    hint='leave it out; the README says what this version has',
+                )
             flags = [flag for action in self._actions for flag in action.option_strings]
             close = get_close_matches(first.split('=')[0], flags, n=1)
             hint = f'did you mean {close[0]}?' if close else f'run `{self.prog} --help` for what this version takes'
@@ -93,7 +100,8 @@ def _help_text(info: OptionInfo) -> str:
     if info.choices:
         parts.append('(' + ', '.join(str(choice) for choice in info.choices) + ')')
     elif info.minimum is not None and info.maximum is not None:
-        parts.append(f'({info.minimum:g} to {info.maximum:g})')
+        steps = f' in steps of {info.step:g}' if info.step else ''
+        parts.append(f'({info.minimum:g} to {info.maximum:g}{steps})')
     if info.most_items is not None:
         parts.append(f'(at most {info.most_items})')
     default = info.default

@@ -208,7 +208,7 @@ def tag_colors(context: Any, settings: EncoderSettings) -> None:
 def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
     """The encoder after the peer's container fix-ups, and what to say about it."""
     if asked == 'rawvideo' or (asked == 'libvpx-vp9' and extension == '.mov'):
-        return 'libx264', (f'{extension[1:]} does not hold {asked}: libx264 is used',)
+        return 'libx264', (f'{asked} is not written to {extension[1:]}, as in FaceFusion 3.8: libx264 is used',)
     return asked, ()
 
 

@@ -80,7 +80,8 @@ def build_timeline(
     if start >= stop:
         raise UsageError(
             'trim-empty',
-            f'no frame lies between frame {start} and frame {stop} of {info.path.name}',
+            f'the trim leaves no frame of {info.path.name}',
+            cause=f'it asks for frames from {trim_start or 0} to before {total if trim_end is None else trim_end}',
             hint=f'the clip has frames 0 to {total - 1}; the end is exclusive',
         )
     trimmed = (start, stop) != (0, total)

@@ -126,7 +126,9 @@ def make_plan(
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
-            'workflow-mode', f'{target.path} is a {family}, and --workflow-mode is {mode}', hint='leave the option out'
+            'workflow-mode',
+            f'--workflow-mode is {mode}, and {target.path} is of the kind {family}',
+            hint='leave the option out',
         )
     _check_sources(sources, chain)
     check_output(output, target.path, sources, family)

@@ -304,3 +304,16 @@ def test_output_that_cannot_be_written_is_explained():
         done = run_with_stdout(full, '--help')
     assert done.returncode == 5
     assert done.stderr.startswith('facefusion: the disk is full [disk-full]') and 'Traceback' not in done.stderr
+
+
+def test_an_option_of_the_peer_is_no_typing_error(capsys):
+    assert main(['headless-run', '--face-mask-types', 'box'], {}) == 2
+    said = capsys.readouterr().err
+    assert '--face-mask-types is an option of FaceFusion 3.8' in said and 'did you mean' not in said
+
+
+def test_a_missing_package_says_how_to_run(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    assert main(['headless-run', '-s', 'a.png', '-t', 'b.png', '-o', 'c.png'], {}) == 1
+    said = capsys.readouterr().err
+    assert 'package-not-installed' in said and 'install.py' in said

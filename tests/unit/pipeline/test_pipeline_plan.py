@@ -116,7 +116,7 @@ def test_the_workflow_mode_holds_the_target_to_a_kind(files, mode, passes):
     if passes:
         assert make_plan(chosen, 2).video is not None
     else:
-        with pytest.raises(UsageError, match='is a video') as caught:
+        with pytest.raises(UsageError, match='of the kind video') as caught:
             make_plan(chosen, 2)
         assert caught.value.reference == 'workflow-mode'
 
