@@ -38,7 +38,7 @@ OPACITY_SIZE = 512
 # The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
 RASTER_SIZE = 256
 SMALLEST_FACE = 8
-# How many of the target's own luma deviations a highlight of the source may rise above the target's light.
+# How many of the target's own luma deviations the source may rise above or fall below the target's light.
 HEADROOM = 2.5
 # The lips' chroma ratio of Cb is at most this over the skin's, that of Cr at least.
 LIP_TINT = 0.01
@@ -51,14 +51,13 @@ class Relight:
     """How a source texel becomes the target's colour, per atlas texel.
 
     field: float32 [128,128,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
-    chroma: float32 [128,128,3], how much of the source's own chroma contrast stays, the target's luma, and where the
-    slopes hold (not on the lips).
-    slopes: how the target's chroma ratios change with the logarithm of luma. headroom: how far luma may rise above
-    the target's, as a fraction of it.
+    kept: float32 [128,128,4]: how much of the source's own chroma contrast stays, the target's luma, where the slopes
+    hold (not on the lips), and where shadows may be deep (on brows, eyes, nostrils, lips). slopes: how the target's
+    chroma ratios change with the logarithm of luma. headroom: how far luma may leave the target's, as a fraction of it.
     """
 
     field: Floats
-    chroma: Floats
+    kept: Floats
     slopes: tuple[float, float]
     headroom: float
 
@@ -136,7 +135,7 @@ class MeshWarp:
         added = chroma_ratio(target) - chroma[..., None] * chroma_ratio(own)
         added += colourful * lips[..., None] * _against_lilac(lip_chroma, source.traits)
         field = np.dstack([target[..., 0] - own[..., 0] * gain, added, gain]).astype(np.float32)
-        kept = np.dstack([chroma, target[..., 0], 1 - lips]).astype(np.float32)
+        kept = np.dstack([chroma, target[..., 0], 1 - lips, masks.protected]).astype(np.float32)
         headroom = HEADROOM * max(traits.contrast, 0.04)
         return Relight(field, kept, (traits.shadow_blue, traits.shadow_red), headroom)
 
@@ -155,10 +154,10 @@ class MeshWarp:
         )
         map_u, map_v = _scaled(surface, ATLAS_SIZE)
         field = cv2.remap(relight.field, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        kept = cv2.remap(relight.chroma, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        kept = cv2.remap(relight.kept, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         keep: Floats = np.asarray(kept, np.float32)
         ycc = cv2.transform(texture.astype(np.float32), BGR_TO_YCC)
-        luma = _hold_highlights(ycc[..., 0] * field[..., 3] + field[..., 0], keep[..., 1], relight.headroom)
+        luma = _hold_luma(ycc[..., 0] * field[..., 3] + field[..., 0], keep[..., 1], keep[..., 3], relight.headroom)
         factor = keep[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
         raised = luma + CHROMA_FLOOR
         tone = np.clip(np.log(raised / (np.maximum(keep[..., 1], 0) + CHROMA_FLOOR)), *TONE_RANGE) * keep[..., 2]
@@ -193,11 +192,17 @@ def _against_lilac(kept: float, traits: SkinTraits) -> Floats:
     return np.array([blue, red], np.float32)
 
 
-def _hold_highlights(luma: Floats, light: Floats, headroom: float) -> Floats:
-    """Luma that rises above the target's light only as far as its own highlights do, by a soft knee; never below 0."""
+def _hold_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -> Floats:
+    """Luma that leaves the target's light only as far as the target's own does, by soft knees; never below 0.
+
+    Highlights are held everywhere, shadows on the skin but not on ``features`` (brows, eyes, nostrils, lips): what is
+    darker there is no shadow, but on the skin it is the edge of hair, or the light of another room.
+    """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
-    return np.asarray(np.maximum(np.minimum(luma, light) + room * above / (room + above), 0), np.float32)
+    below = np.maximum(light - luma, 0)
+    lowered = below * features + room * below / (room + below) * (1 - features)
+    return np.asarray(np.maximum(light + room * above / (room + above) - lowered, 0), np.float32)
 
 
 def _light_of(source: SourceTexture) -> Floats:
