@@ -94,6 +94,8 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program with its job store in the test's folder."""
+def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
+    """The program with its job store in the test's folder; with the models of a swap in tests that may fetch them."""
+    if request.node.get_closest_marker('network'):
+        request.getfixturevalue('store')
     return Program(tmp_path)
