@@ -61,7 +61,8 @@ def make_media() -> None:
         load_catalog(ROOT / 'models' / 'catalog'),
         ROOT / 'models' / 'weights',
         offline=False,
-        emit=tee([bars, LogSink('info')]),
+        # Bars only where somebody can see them move.
+        emit=tee([bars, LogSink('info')] if sys.stderr.isatty() else [LogSink('info')]),
     )
     target = DEMO / 'target.jpg'
     try:
