@@ -14,7 +14,7 @@ import av.error
 import av.filter
 
 from facefusion.errors import MediaError, OutputError
-from facefusion.media.files import ffmpeg_name
+from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
@@ -126,7 +126,7 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
 def open_source(info: VideoInfo) -> Iterator[av.container.InputContainer]:
     """Opens the clip for its audio. Raises MediaError audio-damaged."""
     try:
-        source = av.open(ffmpeg_name(info.path), metadata_errors='replace')
+        source = open_input(info.path)
     except av.error.FFmpegError as error:
         raise _damaged(info.path.name, error) from None
     with source:

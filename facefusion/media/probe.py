@@ -23,6 +23,7 @@ from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import find_kind, missing_bytes, why_truncated
+from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
 from facefusion.stopping import StopFlag
@@ -146,7 +147,7 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
 def open_video(path: Path) -> Iterator[av.container.InputContainer]:
     """Opens a clip for reading; what FFmpeg refuses becomes MediaError media-damaged with its reason."""
     try:
-        container = av.open(ffmpeg_name(path), metadata_errors='replace')
+        container = open_input(path)
     except av.error.FFmpegError as error:
         raise MediaError(
             'media-damaged',

@@ -99,4 +99,5 @@ def test_the_log_level_is_as_before_whoever_asks_for_reasons(tmp_path: Path) -> 
         thread.join()
     assert av.logging.get_level() == before
     assert len(causes) == 160
-    assert len(set(causes)) == 1
+    # FFmpeg says two lines about this file, and newer PyAV may keep either; never one of another thread's.
+    assert all('EBML' in cause for cause in causes)
