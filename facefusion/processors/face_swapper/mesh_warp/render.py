@@ -78,7 +78,8 @@ class MeshWarp:
     def __init__(self, source: SourceTexture, meter: SkinMeter) -> None:
         self._source = source
         self._meter = meter
-        self._source_light = _light_of(source)
+        self._source_light = pool_light(source.ycc, source.light_weight)
+        self._source_skin = shrink(source.weight, LIGHT_SIZE)[..., None]
         self._opacity = _fixed_opacity(meter)
 
     def render(self, frame: Frame, face: LinkedFace) -> None:
@@ -117,7 +118,7 @@ class MeshWarp:
         """Light and colour of the target for the source's texels (embedded-swap.md section 6)."""
         assert face.light is not None and face.traits is not None
         source, masks, traits = self._source, self._meter.masks, SkinTraits(*face.traits.tolist())
-        both = face.light * shrink(source.weight, LIGHT_SIZE)[..., None]
+        both = face.light * self._source_skin
         target = smooth_light(both)
         # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
         own = smooth_light(self._source_light * (0.15 + 0.85 * face.light[..., 3:]))
@@ -203,10 +204,6 @@ def _hold_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -
     below = np.maximum(light - luma, 0)
     lowered = below * features + room * below / (room + below) * (1 - features)
     return np.asarray(np.maximum(light + room * above / (room + above) - lowered, 0), np.float32)
-
-
-def _light_of(source: SourceTexture) -> Floats:
-    return pool_light(source.ycc, source.light_weight)
 
 
 def _fixed_opacity(meter: SkinMeter) -> Floats:
