@@ -7,6 +7,8 @@ FaceFusionError                exit  raised when
 │   └── NoFaceError             1    a source picture shows no usable face
 ├── OutputError                 1    the output cannot be written where it was asked for
 ├── ContentRefused              3    the content policy refuses the material
+├── JobError                    1    a job is unknown, broken or in the wrong state, or the store cannot be used
+│   └── ClaimLost               1    a job was taken away from the process that worked on it
 ├── Interrupted                 4    a signal or a caller asked to stop; nothing half-written stays
 ├── ResourceError               5    memory or disk would not suffice, or ran out
 ├── ModelError                  6    a model is unknown, missing, unreachable or damaged
@@ -80,6 +82,14 @@ class ContentRefused(FaceFusionError):
     """The content policy refuses the material."""
 
     exit_code = 3
+
+
+class JobError(FaceFusionError):
+    """A job is unknown, broken or in a state that does not allow what was asked, or its store cannot be used."""
+
+
+class ClaimLost(JobError):
+    """A job was taken away from the process that worked on it: nothing more of it may be written."""
 
 
 class Interrupted(FaceFusionError):

@@ -42,3 +42,7 @@ class StopFlag:
         """Raises Interrupted when a stop was asked for."""
         if self.is_set():
             raise Interrupted(cause=self.reason, hint='run the same command again')
+
+    def confirm(self) -> None:
+        """``check``, right before something that cannot be undone. Whoever works on a claim makes sure of it here."""
+        self.check()

@@ -33,7 +33,7 @@ def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
         with part.open('rb+') as file:
             os.fsync(file.fileno())
         if stop is not None:
-            stop.check()
+            stop.confirm()
         part.replace(output)
         _sync_directory(output.parent)
     except OSError as error:

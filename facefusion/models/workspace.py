@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facefusion.ownership import is_dead, new_tag, split_tag
+from facefusion.ownership import new_owner, split_tag
 
 FOLDER_NAME = '.fetching'
 # A live fetch touches its workspace, so one that rests this long is dead wherever it ran.
@@ -50,7 +50,7 @@ def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspa
     """
     parent = weights / FOLDER_NAME
     full = f'{_RESUMABLE if resumable else _ONCE}{label}'
-    mine = parent / f'{full}@{new_tag()}'
+    mine = parent / f'{full}@{new_owner().tag}'
     if not (resumable and _adopt(parent, full, mine)):
         _make(mine)
     remove_dead(weights)
@@ -113,11 +113,11 @@ def _dead(parent: Path) -> list[Path]:
 
 
 def _is_dead(path: Path) -> bool:
-    owner = split_tag(path.name)
-    if owner is None:
+    tagged = split_tag(path.name)
+    if tagged is None:
         return False
-    _, host, pid = owner
-    return host == _GIVEN_AWAY or _has_expired(path) or is_dead(host, pid)
+    _, owner = tagged
+    return owner.host == _GIVEN_AWAY or _has_expired(path) or owner.is_dead()
 
 
 def _has_expired(path: Path) -> bool:

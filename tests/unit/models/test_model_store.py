@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.owners import dead_owner, foreign_owner
 from fakes.waits import unlimited_waits
 from local_server import served
 from test_package_host import MEMBER, make_wheel, source_of
@@ -26,6 +27,7 @@ from facefusion.models import store as store_module
 from facefusion.models.catalog import Catalog, Conversion, HttpsSource, Licence, ModelEntry
 from facefusion.models.hosts import transfer
 from facefusion.models.store import ModelStore
+from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
 
 BODY = b'published' * 90_000
@@ -316,6 +318,7 @@ from pathlib import Path
 from facefusion.events import silent
 from facefusion.models.catalog import *
 from facefusion.models.store import ModelStore
+from facefusion.ownership import new_owner
 url, sha256, size, weights = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
 entry = ModelEntry('web', 'test', 'web.bin', size, sha256, Licence('MIT', True, ''), 'x', 2020,
                    (HttpsSource((url,), sha256, size),), None, (), ())
@@ -349,17 +352,11 @@ def test_after_a_kill_the_next_run_goes_on_where_it_stopped(site, tmp_path):
 
 
 def test_left_overs_of_dead_package_fetches_are_removed(site, tmp_path):
-    import platform
-
-    dead = subprocess.Popen([sys.executable, '-c', ''])
-    dead.wait()
     parent = tmp_path / 'weights' / '.fetching'
-    mine = platform.node()
-    host = ''.join(letter if letter.isalnum() or letter == '-' else '-' for letter in mine)
-    gone = parent / f'once-x.whl@{host}.{dead.pid}.00ff'
-    alive = parent / f'once-x.whl@{host}.{os.getpid()}.00ff'
-    elsewhere = parent / 'once-x.whl@another-host.1.00ff'
-    old = parent / 'resume-y.bin@another-host.1.00ff'
+    gone = parent / f'once-x.whl@{dead_owner().tag}'
+    alive = parent / f'once-x.whl@{new_owner().tag}'
+    elsewhere = parent / f'once-x.whl@{foreign_owner().tag}'
+    old = parent / f'resume-y.bin@{foreign_owner().tag}'
     for folder in (gone, alive, elsewhere, old):
         folder.mkdir(parents=True)
     os.utime(old, (1, 1))
