@@ -1,23 +1,49 @@
 """The commands, each with the module that holds it. A module is imported when its command is called, not before.
 
 A command module has ``GROUPS`` (the option groups it takes), ``configure(parser)`` for arguments of its own, and
-``run(invocation) -> int``, the exit code of success; failures are raised.
+``run(invocation) -> int``, the exit code of success; failures are raised. A module of several commands has a ``Spec``
+with the same three for each of them, and its own ``GROUPS`` is all that any of them takes.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import argparse
+
+    from facefusion.cli.invocation import Invocation
+
+
+class Spec(NamedTuple):
+    """What a command is made of: its option groups, arguments of its own, and what it does (gives the exit code)."""
+
+    groups: tuple[type, ...]
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Invocation], int]
 
 
 class Command(NamedTuple):
     """Where a command lives, and what it does in a few words.
 
-    ``reports`` says that its failures end stdout as an event wherever JSON lines were asked for.
+    ``reports`` says that its failures end stdout as an event wherever JSON lines were asked for. ``spec`` names the
+    Spec in a module of several commands, such as 'ADD_STEP'; empty when the module itself is the command.
     """
 
     module: str
     summary: str
     reports: bool = False
+    spec: str = ''
+
+    def load(self) -> Spec:
+        """Imports the module and gives the command."""
+        module: Any = import_module(self.module)
+        if not self.spec:
+            return Spec(module.GROUPS, module.configure, module.run)
+        spec: Spec = getattr(module, self.spec)
+        return spec
 
 
 COMMANDS = {

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facefusion import version
-from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Spec
 from facefusion.cli.failures import as_failure
 from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, UsageError
@@ -82,9 +82,9 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
     name = argv[0]
     if name not in COMMANDS:
         raise _unknown_command(name)
-    module: Any = import_module(COMMANDS[name].module)
+    spec = COMMANDS[name].load()
     try:
-        invocation = _prepare(name, module, argv[1:], environ)
+        invocation = _prepare(name, spec, argv[1:], environ)
     except Exception as error:
         # No settings say yet how the command reports. Once it runs, it does so itself.
         if COMMANDS[name].reports and _asks_for_json(argv[1:], environ):
@@ -92,11 +92,10 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
 
             JsonSink()(RunFailed(as_failure(error).as_record()))
         raise
-    code: int = module.run(invocation)
-    return code
+    return spec.run(invocation)
 
 
-def _prepare(name: str, module: Any, argv: list[str], environ: Mapping[str, str]) -> Invocation:
+def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str]) -> Invocation:
     """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
     from facefusion.cli.parser import Parser, add_options, given_flags
@@ -104,15 +103,15 @@ def _prepare(name: str, module: Any, argv: list[str], environ: Mapping[str, str]
 
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
     parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
-    module.configure(parser)
-    add_options(parser, module.GROUPS)
+    spec.configure(parser)
+    add_options(parser, spec.groups)
     arguments = parser.parse_args(argv)
     home = home_path(environ)
     named = arguments.config_path
     ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
     if ini is not None:
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
-    settings = resolve(module.GROUPS, given_flags(arguments, module.GROUPS), ini, environ)
+    settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ)
     return Invocation(arguments, settings, home, environ)
 
 

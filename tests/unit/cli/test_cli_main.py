@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from facefusion import errors
-from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Command
+from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Command, Spec
 from facefusion.cli.main import main
 from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import FaceFusionError, Interrupted
@@ -135,6 +135,34 @@ def test_names_that_are_not_utf8_can_be_reported(command, capsys):
 def test_a_command_gives_its_own_code(command):
     assert command(lambda invocation: 0) == 0
     assert command(lambda invocation: 1) == 1
+
+
+def test_a_module_can_hold_several_commands(monkeypatch, tmp_path):
+    seen = []
+    module = ModuleType('facefusion_test_commands')
+    module.GROUPS = (PathOptions, ConsoleOptions)
+    for name, groups in (('FIRST', (ConsoleOptions,)), ('SECOND', (PathOptions, ConsoleOptions))):
+
+        def note(invocation, name=name):
+            seen.append((name, invocation.arguments.own, PathOptions in invocation.settings))
+            return 0
+
+        setattr(
+            module, name, Spec(groups, lambda parser, name=name: parser.add_argument(f'--{name}', dest='own'), note)
+        )
+        monkeypatch.setitem(COMMANDS, name, Command(module.__name__, 'tried in tests', spec=name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    home = {'FACEFUSION_HOME': str(tmp_path)}
+    assert main(['FIRST', '--FIRST', 'a'], home) == main(['SECOND', '--SECOND', 'b'], home) == 0
+    assert seen == [('FIRST', 'a', False), ('SECOND', 'b', True)]
+    assert main(['FIRST', '--SECOND', 'b'], home) == 2
+
+
+@pytest.mark.parametrize('name', list(COMMANDS))
+def test_the_options_of_every_command_are_those_of_its_module(name):
+    spec = COMMANDS[name].load()
+    assert callable(spec.configure) and callable(spec.run)
+    assert {*spec.groups} <= {*import_module(COMMANDS[name].module).GROUPS}
 
 
 @pytest.mark.parametrize('flag', ['-v', '--version'])
