@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -11,11 +13,84 @@ from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, parse_item
 
+MODE_FLAG = '--mode'
+_NUMBER = re.compile(r'-\d+|-\d*\.\d+')
+
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises UsageError instead of ending the process."""
+    """An argument parser that raises UsageError instead of ending the process.
+
+    Flags may stand before, between and after positional arguments, and a bare ``-1`` is a positional argument. A list
+    option takes every word up to the next flag or ``--``.
+    """
+
+    _takes_positionals = True
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Reads the flags first and deals what is left to the positional arguments.
+
+        argparse itself deals an optional positional, such as JOB_ID, nothing as soon as the next one can have a word,
+        wherever a flag divides them; its parse_intermixed_args takes the value of an unknown flag for a positional.
+        """
+        positionals = self._get_positional_actions()
+        if not positionals or any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in positionals):
+            return super().parse_known_args(args, namespace)
+        with self._without_positionals(positionals):
+            namespace, rest = super().parse_known_args(args, namespace)
+        divider = rest.index('--') if '--' in rest else len(rest)
+        unknown = [word for word in rest[:divider] if _is_flag(word)]
+        if unknown:
+            return namespace, unknown
+        words = [*rest[:divider], *rest[divider + 1 :]]
+        self._check_job_id(positionals, namespace, words)
+        with self._without_requirements():
+            return super().parse_known_args(['--', *words] if words else [], namespace)
+
+    def _get_positional_actions(self) -> list[argparse.Action]:
+        return super()._get_positional_actions() if self._takes_positionals else []
+
+    @contextmanager
+    def _without_positionals(self, positionals: Sequence[argparse.Action]) -> Iterator[None]:
+        required = [action for action in positionals if action.required]
+        self._takes_positionals = False
+        for action in required:
+            action.required = False
+        try:
+            yield
+        finally:
+            self._takes_positionals = True
+            for action in required:
+                action.required = True
+
+    @contextmanager
+    def _without_requirements(self) -> Iterator[None]:
+        """Flags that must be given were seen when the flags were read."""
+        required: list[Any] = [action for action in self._get_optional_actions() if action.required]
+        required += [group for group in self._mutually_exclusive_groups if group.required]
+        for entry in required:
+            entry.required = False
+        try:
+            yield
+        finally:
+            for entry in required:
+                entry.required = True
+
+    def _check_job_id(self, positionals: Sequence[argparse.Action], namespace: Any, words: Sequence[str]) -> None:
+        """Raises UsageError when JOB_ID must be among the words, which are too few: it would be left out silently."""
+        given = vars(namespace)
+        if given.get('job_id_flag') is not None or not given.get('job_id_required'):
+            return
+        wanted = [action for action in positionals if action.nargs is None or action.dest == 'job_id']
+        if len(words) >= len(wanted):
+            return
+        if not words or _NUMBER.fullmatch(words[0]):
+            raise _missing_job_id(self.prog)
+        names = ', '.join(str(action.metavar or action.dest) for action in wanted[len(words) :])
+        self.error(f'the following arguments are required: {names}')
 
     def _get_option_tuples(self, option_string: str) -> Any:
+        if option_string.partition('=')[0] == MODE_FLAG:
+            return []  # It is no beginning of --models-path: it is a flag of the program, at the wrong place.
         # A beginning that only names of one option share, as --targ of --target-path and its alias --target, is that
         # option. Not every Python from 3.11 to 3.13 sees that by itself.
         found: list[Any] = super()._get_option_tuples(option_string)
@@ -24,14 +99,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Turns argparse's complaint into an error with advice."""
         hint = f'run `{self.prog} --help`'
+        if message.startswith('the following arguments are required:'):
+            hint = f'write them right after the command: a list option takes every word behind it; {hint} for all'
         if message.startswith('unrecognized arguments:'):
             first = message.split(': ', 1)[1].split()[0]
+            if first.split('=')[0] == MODE_FLAG:
+                raise UsageError(
+                    'unknown-option',
+                    f'{first} is not an option of this command',
+                    cause='the mode is chosen before the command',
+                    hint='write `facefusion --mode headless COMMAND`',
+                )
             if first.split('=')[0] in PEER_FLAGS:
                 raise UsageError(
                     'unknown-option',
                     f'{first} is an option of FaceFusion 3.8 that this command does not have yet',
                     hint='leave it out; the README says what this version has',
                 )
+            if not _is_flag(first):
+                raise UsageError('usage', f'{first} is one argument too many', hint=hint)
             flags = [flag for action in self._actions for flag in action.option_strings]
             close = get_close_matches(first.split('=')[0], flags, n=1)
             hint = f'did you mean {close[0]}?' if close else f'run `{self.prog} --help` for what this version takes'
@@ -47,6 +133,43 @@ def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None
             if info.section not in sections:
                 sections[info.section] = parser.add_argument_group(info.section.replace('_', ' '))
             _add_option(sections[info.section], info)
+
+
+def add_job_id(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Adds JOB_ID and its other form ``--job-id ID``; ``job_id_of`` gives what was given."""
+    parser.add_argument('job_id', nargs='?', metavar='JOB_ID', help='the id of a job')
+    parser.add_argument('--job-id', dest='job_id_flag', metavar='ID', help='the same as JOB_ID')
+    parser.set_defaults(job_id_required=required, job_id_program=parser.prog)
+
+
+def job_id_of(arguments: argparse.Namespace) -> str | None:
+    """The job id as typed, in either form; None where it may be left out, and is.
+
+    Raises UsageError 'job-id-missing', or 'job-id-twice' when the two forms differ.
+    """
+    named = [given for given in (arguments.job_id, arguments.job_id_flag) if given is not None]
+    if len(set(named)) > 1:
+        raise UsageError(
+            'job-id-twice',
+            f'two jobs are named: {named[0]} and {named[1]}',
+            cause='JOB_ID and --job-id are two forms of the same argument',
+            hint='leave one of them out',
+        )
+    if not named and arguments.job_id_required:
+        raise _missing_job_id(arguments.job_id_program)
+    return named[0] if named else None
+
+
+def _missing_job_id(program: str) -> UsageError:
+    return UsageError(
+        'job-id-missing',
+        f'{program} needs the id of a job',
+        hint=f'write it right after the command: {program} JOB_ID; `facefusion job-list` shows all jobs',
+    )
+
+
+def _is_flag(word: str) -> bool:
+    return len(word) > 1 and word.startswith('-') and not _NUMBER.fullmatch(word)
 
 
 def given_flags(arguments: argparse.Namespace, groups: Iterable[type]) -> dict[str, Any]:
