@@ -46,6 +46,10 @@ class Command(NamedTuple):
         return spec
 
 
+# Before the command; a mode that is one command, and that is its name.
+MODE_FLAG = '--mode'
+MODES = {'headless': '', 'gui': 'run', 'benchmark': 'benchmark'}
+
 COMMANDS = {
     'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now', reports=True),
     'force-download': Command('facefusion.cli.force_download', 'fetch the whole catalogue of models, needed or not'),

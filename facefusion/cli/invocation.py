@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a command gets. ``home`` holds weights, jobs and the ini file."""
+    """What a command gets. ``home`` holds weights, jobs and the ini file; ``mode`` is what ``--mode`` named, or ''."""
 
     arguments: argparse.Namespace
     settings: Settings
     home: Path
     environ: Mapping[str, str]
+    mode: str = ''
 
     def emit(self) -> Emit:
         """The sinks that the console options ask for."""

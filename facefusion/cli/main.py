@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion import version
-from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Spec
+from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, OPTION_MODULES, Spec
 from facefusion.cli.failures import as_failure
 from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, UsageError
@@ -73,6 +73,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
+    mode, argv = _take_mode(argv)
     if argv[:1] in (['-v'], ['--version']):
         print(f'FaceFusion {version.VERSION}')
         return 0
@@ -84,7 +85,7 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
         raise _unknown_command(name)
     spec = COMMANDS[name].load()
     try:
-        invocation = _prepare(name, spec, argv[1:], environ)
+        invocation = _prepare(name, spec, argv[1:], environ, mode)
     except Exception as error:
         # No settings say yet how the command reports. Once it runs, it does so itself.
         if COMMANDS[name].reports and _asks_for_json(argv[1:], environ):
@@ -95,7 +96,58 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
     return spec.run(invocation)
 
 
-def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str]) -> Invocation:
+def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
+    """The mode that stands before the command, or '', and the command line without it. Raises UsageError."""
+    flag, joined, mode = argv[0].partition('=') if argv else ('', '', '')
+    if flag != MODE_FLAG:
+        return '', argv
+    rest = argv[1:]
+    if not joined:
+        mode, rest = (rest[0], rest[1:]) if rest else ('', [])
+    if mode not in MODES:
+        message = f'{mode} is not a mode of this program' if mode else f'{MODE_FLAG} names no mode'
+        raise UsageError('unknown-mode', message, hint=f'choose one of: {", ".join(MODES)}')
+    if mode == 'headless':
+        _check_headless(rest)
+        return mode, rest
+    command = MODES[mode]
+    named = rest[0] if rest and not rest[0].startswith('-') else ''
+    if named not in ('', command):
+        raise UsageError(
+            'mode-command',
+            f'{MODE_FLAG} {mode} does not run {named}',
+            cause=f'it is the command {command}, and no other',
+            hint=f'leave out {MODE_FLAG} {mode}, or write {MODE_FLAG} headless {named}',
+        )
+    if command not in COMMANDS:
+        noun = 'page' if mode == 'gui' else 'benchmark'
+        raise UsageError(
+            'mode-not-there',
+            f'this version has no {noun} yet',
+            cause=f'{MODE_FLAG} {mode} means the command {command}',
+            hint=f'commands of this version: {", ".join(COMMANDS)}',
+        )
+    return mode, rest if named else [command, *rest]
+
+
+def _check_headless(argv: list[str]) -> None:
+    """Raises UsageError where no command is named, or one that opens a page."""
+    if not argv or (argv[0].startswith('-') and argv[0] not in ('-h', '--help', '-v', '--version')):
+        raise UsageError(
+            'mode-command-missing',
+            f'{MODE_FLAG} headless needs a command',
+            hint=f'write {MODE_FLAG} headless headless-run ..., or any other command of `{PROGRAM} --help`',
+        )
+    if argv[0] == MODES['gui']:
+        raise UsageError(
+            'mode-command',
+            f'{MODE_FLAG} headless does not run {argv[0]}',
+            cause=f'{argv[0]} opens a page',
+            hint=f'leave out {MODE_FLAG} headless, or use headless-run',
+        )
+
+
+def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str], mode: str) -> Invocation:
     """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
     from facefusion.cli.parser import Parser, add_options, given_flags
@@ -112,7 +164,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str])
     if ini is not None:
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
     settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ)
-    return Invocation(arguments, settings, home, environ)
+    return Invocation(arguments, settings, home, environ, mode)
 
 
 def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
@@ -131,13 +183,14 @@ def _overview() -> str:
     lines = [f'  {name:<{width}}  {command.summary}' for name, command in COMMANDS.items()]
     return '\n'.join(
         [
-            f'usage: {PROGRAM} COMMAND [options]',
+            f'usage: {PROGRAM} [{MODE_FLAG} {{{",".join(MODES)}}}] COMMAND [options]',
             '',
             'Consented face manipulation in images and video, from the command line.',
             '',
             'commands:',
             *lines,
             '',
+            f'{MODE_FLAG} headless promises that the command opens no page and asks nothing.',
             f'{PROGRAM} COMMAND --help shows the options of a command; -v, --version the version.',
         ]
     )

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from facefusion.cli.commands import MODE_FLAG
 from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, parse_item
 
-MODE_FLAG = '--mode'
 _NUMBER = re.compile(r'-\d+|-\d*\.\d+')
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import configparser
 import errno
 import os
@@ -32,14 +33,14 @@ INFOS = [info for group in GROUPS for info in describe(group)]
 def command(monkeypatch, tmp_path):
     """Runs ``action(invocation)`` as the command ``try-it`` with the given arguments, in an empty home."""
 
-    def call(action, *arguments: str, environ: dict[str, str] | None = None) -> int:
+    def call(action, *arguments: str, before: tuple[str, ...] = (), environ: dict[str, str] | None = None) -> int:
         module = ModuleType('facefusion_test_command')
         module.GROUPS = (PathOptions, FaceSelectorOptions, ConsoleOptions)
         module.configure = lambda parser: None
         module.run = action
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setitem(COMMANDS, 'try-it', Command(module.__name__, 'tried in tests'))
-        return main(['try-it', *arguments], {'FACEFUSION_HOME': str(tmp_path), **(environ or {})})
+        return main([*before, 'try-it', *arguments], {'FACEFUSION_HOME': str(tmp_path), **(environ or {})})
 
     return call
 
@@ -345,3 +346,108 @@ def test_a_missing_package_says_how_to_run(monkeypatch, capsys):
     assert main(['headless-run', '-s', 'a.png', '-t', 'b.png', '-o', 'c.png'], {}) == 1
     said = capsys.readouterr().err
     assert 'package-not-installed' in said and 'install.py' in said
+
+
+@pytest.mark.parametrize(
+    ('before', 'mode'), [((), ''), (('--mode', 'headless'), 'headless'), (('--mode=headless',), 'headless')]
+)
+def test_the_mode_stands_before_the_command(command, before, mode):
+    seen = []
+    assert command(lambda invocation: seen.append(invocation.mode) or 0, '--progress', 'none', before=before) == 0
+    assert seen == [mode]
+
+
+@pytest.mark.parametrize(
+    ('line', 'reference', 'words'),
+    [
+        ('--mode', 'unknown-mode', 'headless, gui, benchmark'),
+        ('--mode= models list', 'unknown-mode', 'headless, gui, benchmark'),
+        ('--mode quiet models list', 'unknown-mode', 'headless, gui, benchmark'),
+        ('--mode headless', 'mode-command-missing', 'headless-run'),
+        ('--mode headless -s a.png', 'mode-command-missing', 'headless-run'),
+        ('--mode headless run', 'mode-command', 'run opens a page'),
+        ('--mode headless headles-run', 'unknown-command', 'did you mean headless-run?'),
+        ('--mode benchmark doctor', 'mode-command', '--mode headless doctor'),
+        ('doctor --mode headless', 'unknown-option', 'before the command'),
+    ],
+)
+def test_a_wrong_use_of_the_mode_is_refused(line, reference, words, capsys):
+    assert main(line.split(), {}) == 2
+    out, err = capsys.readouterr()
+    assert out == '' and f'[{reference}]' in err and words in err
+
+
+@pytest.mark.parametrize(('mode', 'name'), [('gui', 'run'), ('benchmark', 'benchmark')])
+def test_a_mode_that_is_a_command_runs_it_or_says_that_it_is_not_there_yet(mode, name, monkeypatch, tmp_path, capsys):
+    monkeypatch.delitem(COMMANDS, name, raising=False)
+    assert main(['--mode', mode], {}) == 2
+    assert '[mode-not-there]' in (said := capsys.readouterr().err) and f'the command {name}' in said
+    module = ModuleType('facefusion_test_command')
+    seen = []
+    module.IT = Spec((ConsoleOptions,), lambda parser: None, lambda invocation: seen.append(invocation) or 0)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(COMMANDS, name, Command(module.__name__, 'tried in tests', spec='IT'))
+    for words in ([], [name], ['--progress', 'none'], [name, '--progress', 'none']):
+        assert main(['--mode', mode, *words], {'FACEFUSION_HOME': str(tmp_path)}) == 0
+    assert [invocation.mode for invocation in seen] == [mode] * 4
+
+
+def test_headless_shows_help_and_version_too(capsys):
+    assert main(['--mode', 'headless', '--version'], {}) == main(['--mode=headless', '--help'], {}) == 0
+    assert VERSION in capsys.readouterr().out
+
+
+HEADLESS = [
+    (('models', 'list'), 0),
+    (('doctor', '--execution-providers', 'cpu'), None),
+    (('headless-run', '-s', 'none.png', '-t', 'none.png', '-o', 'out.png'), 1),
+    (('headless-run',), 2),
+]
+
+
+@pytest.mark.parametrize(('words', 'code'), HEADLESS)
+def test_a_headless_command_reads_nothing(words, code, tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, b'yes\n')
+    environ = {**os.environ, 'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OFFLINE': 'yes'}
+    whole = [sys.executable, str(ROOT / 'facefusion.py'), '--mode', 'headless', *words]
+    try:
+        # A session of its own has no terminal to ask at, and this stdin never ends: who reads it twice, hangs.
+        done = subprocess.run(
+            whole, cwd=tmp_path, stdin=reader, capture_output=True, env=environ, start_new_session=True, timeout=60
+        )
+        assert os.read(reader, 100) == b'yes\n'
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert code is None or done.returncode == code, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='closes stdin with a shell')
+@pytest.mark.parametrize(('words', 'code'), HEADLESS)
+def test_a_headless_command_needs_no_stdin(words, code, tmp_path):
+    environ = {**os.environ, 'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OFFLINE': 'yes'}
+    whole = [sys.executable, str(ROOT / 'facefusion.py'), '--mode', 'headless', *words]
+    done = subprocess.run(
+        ['/bin/sh', '-c', 'exec "$@" <&-', 'sh', *whole],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environ,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert code is None or done.returncode == code, done.stderr
+    assert 'unexpected' not in done.stderr
+
+
+def test_nothing_in_the_package_asks_at_a_terminal():
+    for path in (ROOT / 'facefusion').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != 'input', f'{path}:{node.lineno}'
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) != ('sys', 'stdin'), f'{path}:{node.lineno}'
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names} | {getattr(node, 'module', None)}
+                assert not names & {'getpass', 'tkinter', 'curses', 'turtle'}, f'{path}:{node.lineno}'
