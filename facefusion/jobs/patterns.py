@@ -1,0 +1,172 @@
+"""The patterns of a batch: which files are its sources and targets, and how its outputs are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import filter as match_names
+from pathlib import Path
+from string import Formatter
+
+from facefusion.errors import InputError, UsageError
+
+MOST_ITEMS = 100_000
+SOURCE_FIELD = 'source_name'
+FIELDS = ('index', SOURCE_FIELD, 'target_name', 'target_extension')
+# No name of a file is longer, so no field needs to be wider.
+_WIDEST = 255
+_DIGITS = re.compile(r'\d+')
+_ALL_FIELDS = ', '.join(f'{{{name}}}' for name in FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One step of a batch; ``index`` runs from 0 over all of them, ``source`` is None in a batch without sources."""
+
+    source: str | None
+    target: str
+    output: str
+    index: int
+
+
+def expand(source_pattern: str | None, target_pattern: str | None, output_pattern: str | None) -> tuple[BatchItem, ...]:
+    """Every source with every target, sources outside, both sorted by path; blank is the same as None.
+
+    The patterns of the inputs are shell globs in the name of the file, not in its folder, and match files only; the
+    name of an existing file means that file, whatever signs it holds. The output is a format string with the fields
+    {index}, {source_name}, {target_name} (both without folder and extension) and {target_extension} (with its dot, in
+    lower case). Opens no file.
+
+    Raises UsageError 'target-pattern-missing', 'output-pattern-missing', 'pattern-field', 'pattern-format',
+    'pattern-output-twice' and 'pattern-too-many', and InputError 'pattern-no-match' when an input pattern that was
+    given matches no file: a batch without sources by a typing error is a batch that nobody wants.
+    """
+    if not target_pattern:
+        raise _missing('target', 'clips/*.mp4')
+    if not output_pattern:
+        raise _missing('output', 'done/{target_name}{target_extension}')
+    _check_format(output_pattern, with_sources=bool(source_pattern))
+    sources: tuple[str | None, ...] = _find('source', source_pattern) if source_pattern else (None,)
+    targets = _find('target', target_pattern)
+    count = len(sources) * len(targets)
+    if count > MOST_ITEMS:
+        raise UsageError(
+            'pattern-too-many',
+            f'the patterns make a batch of {count} steps, {MOST_ITEMS} are the most',
+            cause=f'{len(sources)} sources and {len(targets)} targets match, and every source goes with every target',
+            hint='narrow the patterns, and run several batches',
+        )
+    items = tuple(_items(sources, targets, output_pattern))
+    _check_outputs(items, output_pattern, several_sources=len(sources) > 1)
+    return items
+
+
+def _items(sources: Sequence[str | None], targets: Sequence[str], output_pattern: str) -> Iterator[BatchItem]:
+    pairs = ((source, target) for source in sources for target in targets)
+    for index, (source, target) in enumerate(pairs):
+        path = Path(target)
+        fields: dict[str, str | int] = {'index': index, 'target_name': path.stem}
+        fields['target_extension'] = path.suffix.lower()
+        if source is not None:
+            fields[SOURCE_FIELD] = Path(source).stem
+        yield BatchItem(source, target, _format(output_pattern, fields), index)
+
+
+def _find(side: str, pattern: str) -> tuple[str, ...]:
+    """The files that a glob matches, sorted by path."""
+    path = Path(pattern)
+    try:
+        if path.is_file():
+            return (str(path),)
+        names = os.listdir(path.parent)  # noqa: PTH208 - names are matched, and a Path for each costs
+        hidden = path.name.startswith('.')
+        matched = (name for name in match_names(names, path.name) if hidden or not name.startswith('.'))
+        found = tuple(str(file) for file in sorted(path.parent / name for name in matched) if file.is_file())
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:
+        cause = f'{path.parent}: {error.strerror if isinstance(error, OSError) else error}'
+        hint = 'check the folder: wildcards work in the name of the file, not in its folder'
+        raise _no_match(side, pattern, cause, hint) from None
+    if is_folder:
+        raise _no_match(side, pattern, f'{path} is a folder', f'write {path / "*"} for all files in it')
+    if not found:
+        cause = f'no file in {path.parent.absolute()} has a name like {path.name}'
+        raise _no_match(side, pattern, cause, 'check the pattern, and put it in quotes: the shell must not expand it')
+    return found
+
+
+def _check_format(pattern: str, *, with_sources: bool) -> None:
+    """Raises UsageError unless every field is a known one, with at most a plain format behind a colon."""
+    try:
+        parts = list(Formatter().parse(pattern))
+    except ValueError as error:
+        raise _bad_format(pattern, str(error)) from None
+    for _, name, form, conversion in parts:
+        if name is None:
+            continue
+        if name == SOURCE_FIELD and not with_sources:
+            raise UsageError(
+                'pattern-field',
+                f'the output pattern {pattern} has {{{SOURCE_FIELD}}}, but the batch has no sources',
+                hint=f'add --source-pattern, or leave out {{{SOURCE_FIELD}}}',
+            )
+        if name not in FIELDS:
+            raise UsageError(
+                'pattern-field',
+                f'the output pattern {pattern} has the unknown field {{{name}}}',
+                hint=f'the fields are {_ALL_FIELDS}; a brace that is meant as such is written twice',
+            )
+        if conversion or '{' in (form or ''):
+            raise _bad_format(pattern, f'{{{name}}} takes nothing but a plain format behind a colon')
+        if any(len(digits) > 9 or int(digits) > _WIDEST for digits in _DIGITS.findall(form or '')):
+            raise _bad_format(pattern, f'{{{name}:{form}}} is wider than {_WIDEST}, which no file name is')
+
+
+def _format(pattern: str, fields: Mapping[str, str | int]) -> str:
+    try:
+        output = pattern.format_map(fields)
+    except (ValueError, OverflowError) as error:
+        raise _bad_format(pattern, str(error)) from None
+    if '\0' in output:
+        raise _bad_format(pattern, 'it makes a name with a sign that no name may hold')
+    return output
+
+
+def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources: bool) -> None:
+    """Raises UsageError when two items have the same output."""
+    seen: dict[str, BatchItem] = {}
+    for item in items:
+        first = seen.setdefault(os.path.normcase(os.path.normpath(item.output)), item)
+        if first is not item:
+            wanted = f'{{{SOURCE_FIELD}}} and {{target_name}}' if several_sources else '{target_name}'
+            raise UsageError(
+                'pattern-output-twice',
+                f'the output pattern {pattern} names {item.output} for more than one step',
+                cause=f'{_said(first)} and {_said(item)} share it',
+                hint=f'add {wanted} to the pattern; {{index}} tells all steps apart',
+            )
+
+
+def _said(item: BatchItem) -> str:
+    return item.target if item.source is None else f'{item.source} in {item.target}'
+
+
+def _missing(side: str, example: str) -> UsageError:
+    return UsageError(
+        f'{side}-pattern-missing', f'a batch needs --{side}-pattern', hint=f"such as --{side}-pattern '{example}'"
+    )
+
+
+def _no_match(side: str, pattern: str, cause: str, hint: str) -> InputError:
+    return InputError('pattern-no-match', f'--{side}-pattern {pattern} matches no file', cause=cause, hint=hint)
+
+
+def _bad_format(pattern: str, cause: str) -> UsageError:
+    return UsageError(
+        'pattern-format',
+        f'the output pattern {pattern} cannot be used',
+        cause=cause,
+        hint=f'write fields as {{index}} or {{index:03d}}, from {_ALL_FIELDS}; a brace that is meant as such twice',
+    )
