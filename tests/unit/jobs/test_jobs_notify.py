@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fakes.waits import unlimited_waits
+
+from facefusion.jobs.notify import KEPT_BYTES, Notifier
+
+JOB = {'id': 'mine', 'state': 'failed', 'error': {'message': 'caf\udce9 ü'}, 'steps': [1, 2]}
+only_posix = pytest.mark.skipif(sys.platform == 'win32', reason='needs signals and a POSIX shell')
+
+
+def python(code: str) -> str:
+    """The command that runs a script."""
+    words = [sys.executable, '-c', code]
+    return subprocess.list2cmdline(words) if sys.platform == 'win32' else shlex.join(words)
+
+
+class Call:
+    """A notifier with what it said."""
+
+    def __init__(self, **settings) -> None:
+        self.messages = []
+        self.notifier = Notifier(self.messages.append, **settings)
+
+    def __call__(self, command: str, job=JOB) -> list[tuple[str, str]]:
+        self.notifier.send(command, job)
+        self.notifier.close()
+        assert all(message.origin == 'notify' for message in self.messages)
+        return [(message.level, message.text) for message in self.messages]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f'/proc/{pid}/stat')
+    return not (state.exists() and state.read_text().rpartition(')')[2].split()[0] == 'Z')
+
+
+def wait_until(condition, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it never happened'
+        time.sleep(0.02)
+
+
+def test_the_command_gets_the_job(tmp_path, capfd):
+    there = tmp_path / 'there.json'
+    code = (
+        'import json, os, sys\n'
+        'record = [json.load(sys.stdin), os.environ["FACEFUSION_JOB_ID"], os.environ["FACEFUSION_JOB_STATE"]]\n'
+        f'open({str(there)!r}, "w").write(json.dumps(record))\n'
+        'print("heard"); print("well", file=sys.stderr)'
+    )
+    assert Call()(python(code)) == [('debug', 'the command for job mine is done: heard well')]
+    assert json.loads(there.read_text()) == [JOB, 'mine', 'failed']
+    assert capfd.readouterr() == ('', '')
+
+
+@only_posix
+def test_the_command_is_one_of_the_shell(tmp_path):
+    assert Call()(f'tr -d "\\n" | wc -l && printenv FACEFUSION_JOB_ID > {tmp_path}/id')[0][0] == 'debug'
+    assert (tmp_path / 'id').read_text() == 'mine\n'
+
+
+def test_send_returns_at_once_and_close_waits(tmp_path):
+    call, there = Call(), tmp_path / 'there'
+    began = time.monotonic()
+    code = f'import time; time.sleep(0.4); open({str(there)!r}, "w")'
+    call.notifier.send(python(code), JOB)
+    assert time.monotonic() - began < 0.3 and not there.exists()
+    with unlimited_waits() as unlimited:
+        call.notifier.close()
+    assert there.exists() and unlimited == []
+
+
+@pytest.mark.parametrize(
+    ('command', 'words'),
+    [
+        (python('import sys; print("no\\x1b[31m route"); sys.exit(3)'), 'failed with exit code 3: no?[31m route'),
+        ('facefusion-no-such-command', 'failed with exit code'),
+    ],
+)
+def test_a_failure_is_a_warning_and_nothing_else(command, words):
+    ((level, text),) = Call()(command)
+    assert level == 'warn' and words in text and 'job mine' in text
+
+
+@only_posix
+def test_a_command_that_is_killed_is_a_warning():
+    (said,) = Call()('kill -KILL $$')
+    assert said == ('warn', 'the command for job mine was killed by SIGKILL')
+
+
+def test_what_cannot_be_started_is_a_warning(monkeypatch):
+    ((level, text),) = Call()('any', {'id': 'a\0b', 'state': ''})
+    assert level == 'warn' and 'could not be started' in text
+
+    def refuse(*_, **__):
+        raise OSError(12, 'Cannot allocate memory')
+
+    monkeypatch.setattr(subprocess, 'Popen', refuse)
+    ((level, text),) = Call()('any')
+    assert level == 'warn' and 'Cannot allocate memory' in text
+
+
+def test_a_job_that_nobody_reads_is_no_failure():
+    large = {'id': 'mine', 'state': 'completed', 'text': 'x' * 1_000_000}
+    assert Call()(python('import os; os.close(0)'), large)[0][0] == 'debug'
+    assert Call()(python('pass'), large)[0][0] == 'debug'
+
+
+def test_a_large_job_arrives_whole():
+    large = {'id': 'mine', 'state': 'completed', 'text': 'x' * 1_000_000}
+    code = 'import sys, json, time; time.sleep(0.2); print(len(json.load(sys.stdin)["text"]))'
+    assert Call()(python(code), large) == [('debug', 'the command for job mine is done: 1000000')]
+
+
+def test_endless_output_is_cut_and_holds_nothing_up():
+    ((_, text),) = Call()(python('print("x" * 3_000_000 + "end")'))
+    assert text.endswith('xend') and KEPT_BYTES - 10 < len(text) < KEPT_BYTES + 100
+
+
+@only_posix
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
+    pids = tmp_path / 'pids'
+    began = time.monotonic()
+    ((level, text),) = Call(seconds=0.5)(f'sleep 60 & echo $! > {pids}; echo waiting; sleep 60 | cat')
+    assert time.monotonic() - began < 5
+    assert level == 'warn' and 'longer than 0.5 seconds' in text and 'waiting' in text
+    wait_until(lambda: not is_alive(int(pids.read_text())))
+
+
+@only_posix
+def test_a_command_that_ignores_what_it_is_told_is_ended_too():
+    began = time.monotonic()
+    Call(seconds=0.3)('trap "" TERM INT HUP; while :; do sleep 1; done')
+    assert time.monotonic() - began < 5
+
+
+@only_posix
+def test_a_process_that_is_left_behind_holds_nothing_up(tmp_path):
+    pids = tmp_path / 'pids'
+    began = time.monotonic()
+    # It holds stdin and stdout of the command, which itself is done.
+    said = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
+    pid = int(pids.read_text())
+    try:
+        assert time.monotonic() - began < 5
+        assert said == [('debug', 'the command for job mine is done: done')]
+        assert is_alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(thread.name.startswith('notify') for thread in threading.enumerate()))
+
+
+def test_at_most_so_many_run_at_once(tmp_path):
+    code = (
+        'import os, sys, time\n'
+        f'folder = {str(tmp_path)!r}\n'
+        'own = os.path.join(folder, str(os.getpid()))\n'
+        'open(own, "w").close(); count = len(os.listdir(folder)); time.sleep(0.3); os.remove(own); print(count)'
+    )
+    call = Call(most=2)
+    with unlimited_waits() as unlimited:
+        for _ in range(5):
+            call.notifier.send(python(code), JOB)
+        call.notifier.close()
+    counts = [int(message.text.rpartition(' ')[2]) for message in call.messages]
+    assert len(counts) == 5 and max(counts) <= 2 and unlimited == []
+
+
+def test_close_with_nothing_sent_and_blank_commands_do_nothing():
+    assert Call()('  ') == []
+    Call().notifier.close()
+
+
+def test_messages_that_nobody_takes_stop_nothing():
+    def broken(event):
+        raise BrokenPipeError
+
+    notifier = Notifier(broken)
+    notifier.send(python('pass'), JOB)
+    notifier.close()
+    notifier.send(python('pass'), JOB)
+    notifier.close()
+
+
+@only_posix
+def test_the_terminals_signals_are_not_for_the_command():
+    ((_, text),) = Call()(python('import os; print(os.getsid(0))'))
+    assert int(text.rpartition(' ')[2]) != os.getsid(0)
