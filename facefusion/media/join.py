@@ -81,39 +81,61 @@ def _write(
     stop: StopFlag,
     delay: int,
 ) -> None:
-    options = _container_options(encoder.extension, timeline.time_base, audio_plan)
-    try:
-        with ExitStack() as stack:
-            output = stack.enter_context(_open_output(output_part, CONTAINERS[encoder.extension], options, stop))
-            source = stack.enter_context(open_video(info.path))
-            output.metadata.update(
-                {key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED}
-            )
-            with closing(_packets(segments[0], stop)) as first:
-                template = next(first).stream
-                stream = output.add_stream_from_template(template)
-                extradata = template.codec_context.extradata
-            _describe(stream, encoder, timeline)
-            describe_stream(source.streams[info.stream_index], stream)
-            sources = [_timed(_video_packets(segments, extradata, stream, timeline, delay, stop))]
-            if audio_plan.tracks:
-                feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
-                sources.append(_timed(iter(feed)))
-            for _, packet in heapq.merge(*sources, key=lambda entry: entry[0]):
-                stop.check()
-                output.mux(packet)
-    except av.error.FFmpegError as error:
-        # Only of writing: what reads the segments and the source raises errors of its own.
-        if isinstance(error, OSError):
-            raise write_failure(error, output_part) from None
-        raise InternalError('join-failed', f'{output_part.name} cannot be written', cause=str(error)) from None
+    rates = [track.rate for track in audio_plan.tracks]
+    with open_output(output_part, encoder.extension, timeline.time_base, rates, stop) as output, ExitStack() as stack:
+        source = stack.enter_context(open_video(info.path))
+        carry_metadata(source, output)
+        with closing(_packets(segments[0], stop)) as first:
+            template = next(first).stream
+            stream = output.add_stream_from_template(template)
+            extradata = template.codec_context.extradata
+        _describe(stream, encoder, timeline)
+        describe_stream(source.streams[info.stream_index], stream)
+        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop)]
+        if audio_plan.tracks:
+            feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
+            sources.append(iter(feed))
+        mux_in_order(sources, output, stop)
+
+
+def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
+    """Hands the tags of a clip on, but for those that FFmpeg writes of its own."""
+    output.metadata.update({key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED})
+
+
+def mux_in_order(
+    sources: Sequence[Iterator[av.Packet[Any]]], output: av.container.OutputContainer, stop: StopFlag
+) -> None:
+    """Writes the packets of all sources by their decoding times. Raises Interrupted, FFmpegError."""
+    for _, packet in heapq.merge(*map(_timed, sources), key=lambda entry: entry[0]):
+        stop.check()
+        output.mux(packet)
 
 
 @contextmanager
-def _open_output(
+def open_output(
+    path: Path, extension: str, time_base: Fraction, rates: Sequence[int], stop: StopFlag
+) -> Iterator[av.container.OutputContainer]:
+    """An output for video in ``time_base`` and audio of ``rates``, finished at the end of the block.
+
+    What FFmpeg raises in the block must be of writing: it becomes ResourceError disk-full, OutputError
+    output-unwritable or InternalError join-failed. What reads must raise errors of its own.
+    """
+    options = _container_options(extension, time_base, rates)
+    try:
+        with _finished(path, CONTAINERS[extension], options, stop) as output:
+            yield output
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise write_failure(error, path) from None
+        raise InternalError('join-failed', f'{path.name} cannot be written', cause=str(error)) from None
+
+
+@contextmanager
+def _finished(
     path: Path, container_format: str, options: dict[str, str], stop: StopFlag
 ) -> Iterator[av.container.OutputContainer]:
-    """An output that is finished at the end of the block; after an error or a stop nothing more is done with it.
+    """After an error or a stop nothing more is done with the output.
 
     Closing it would move all of the file to put the index in front, for a file that is removed then. FFmpeg reads
     the file for that through what is opened here.
@@ -157,12 +179,12 @@ class _ReadBack:
         self._file.close()
 
 
-def _container_options(extension: str, time_base: Fraction, audio_plan: AudioPlan) -> dict[str, str]:
+def _container_options(extension: str, time_base: Fraction, rates: Sequence[int]) -> dict[str, str]:
     # Times are exact already: FFmpeg would shift all of them to make the first decoding time positive.
     options = {'avoid_negative_ts': 'disabled'}
     if extension != '.mkv':
         # Where a track starts is counted in the movie's ticks: milliseconds unless they are made to fit all tracks.
-        common = math.lcm(time_base.denominator, *(track.rate for track in audio_plan.tracks))
+        common = math.lcm(time_base.denominator, *rates)
         options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
         options['movflags'] = '+faststart'
         options['video_track_timescale'] = str(time_base.denominator)
@@ -194,7 +216,7 @@ def _video_packets(
     """
     pts = timeline.pts
     count = timeline.frame_count
-    lead = int(pts[min(delay, count - 1)] - pts[0]) if delay else 0
+    dts = decoding_times(pts, delay)
     begin = done = 0
     for path in segments:
         times, base, found = _measured(path, stop)
@@ -204,7 +226,7 @@ def _video_packets(
         for packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
             packet.time_base = timeline.time_base
             packet.pts = int(pts[rank])
-            packet.dts = int(pts[done - delay]) if done >= delay else int(pts[done]) - lead
+            packet.dts = int(dts[done])
             if packet.dts > packet.pts:
                 raise _DelayTooShort(done - rank)
             packet.duration = int(pts[rank + 1] - pts[rank]) if rank + 1 < count else timeline.last_duration
@@ -214,6 +236,14 @@ def _video_packets(
         begin += len(times)
     if begin != count:
         raise InternalError('join-frames', f'the segments hold {begin} of {count} frames')
+
+
+def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
+    """When each packet of a stream is decoded, in decoding order: at the sorted ``pts``, ``delay`` frames ago."""
+    if not delay:
+        return pts
+    lead = pts[min(delay, len(pts) - 1)] - pts[0]
+    return np.concatenate([pts[:delay] - lead, pts[:-delay]])
 
 
 def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
@@ -267,6 +297,16 @@ def _ranks(times: NDArray[np.int64], path: Path, base: Fraction, timeline: Timel
 def _delay_of(path: Path, stop: StopFlag) -> int:
     """By how many frames the decoding order of a segment runs ahead of the order of presentation."""
     times, _, _ = _measured(path, stop)
+    return reordering(ranks_of(times))
+
+
+def ranks_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each packet in the order of presentation."""
     ranks = np.empty(len(times), np.int64)
     ranks[np.argsort(times, kind='stable')] = np.arange(len(times))
-    return max(int((np.arange(len(times)) - ranks).max(initial=0)), 0)
+    return ranks
+
+
+def reordering(ranks: NDArray[np.int64]) -> int:
+    """By how many frames the order of decoding, in which ``ranks`` stand, runs ahead of that of presentation."""
+    return max(int((np.arange(len(ranks)) - ranks).max(initial=0)), 0)

@@ -1,0 +1,270 @@
+"""Joining whole finished clips into one file, one after the other: every packet is copied, none is encoded again.
+
+Clips that were encoded with other settings have other parameter sets under the same numbers, and the header of a file
+holds one clip's. Where they differ each keyframe carries its own, so that a decoder has the right ones wherever it
+begins. The sample entry stays avc1 or hvc1: avc3 and hev1 would announce such sets, but many players show neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import InternalError, MediaError
+from facefusion.media.audio import describe_stream
+from facefusion.media.concat_sound import (
+    Sound,
+    SoundOfClip,
+    add_sounds,
+    check_sounds,
+    describe_differences,
+    measure_sounds,
+    nearest,
+    read_packets,
+    sound_packets,
+)
+from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
+from facefusion.media.parameter_sets import ParameterSets
+from facefusion.media.probe import VideoInfo, open_video, probe
+from facefusion.stopping import StopFlag
+
+# The ticks of a second, and those between two frames, are counted with 32 bits in mp4 and mov.
+_MAXIMUM_TICKS = 2**31 - 1
+_WITHOUT_HEADER = ('vp8', 'vp9')
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """A measured clip: ``ranks`` are its frames' places on the screen in decoding order.
+
+    ``aspect`` is a stored pixel's, as the container or else the codec says; ``header`` what the container holds of the
+    encoder's settings; ``has_own_sets`` if keyframes hold some too.
+    """
+
+    info: VideoInfo
+    ranks: NDArray[np.int64]
+    aspect: Fraction
+    header: bytes
+    has_own_sets: bool
+    sounds: tuple[Sound, ...]
+
+    @property
+    def sets(self) -> ParameterSets | None:
+        return ParameterSets.parse(self.info.codec, self.header)
+
+
+def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag) -> None:
+    """Writes the clips one after the other to ``output_part``, as ``extension`` ('.mp4', '.mov', '.mkv') says.
+
+    The first clip keeps its times; the first frame of any other is shown when the last one before it ends, and its
+    sound stays as far from it as it was. What sounds before a later clip's first frame, or once the next clip has
+    begun, is cut by whole packets. Tags and the description of the streams are the first clip's.
+
+    Raises MediaError join-mismatch (video codec, size, pixel format, pixel aspect, orientation), join-audio, and what
+    ``probe`` raises; ResourceError disk-full; OutputError output-unwritable; Interrupted. On failure nothing stays.
+    """
+    if not clips:
+        raise InternalError('join-empty', f'there are no clips for {output_part.name}')
+    measured = [_measure(clip, stop) for clip in clips]
+    for clip in measured[1:]:
+        _check_pictures(measured[0], clip)
+    sounds = _placed(measured)
+    sounding = [clip for clip in sounds if clip.sounds]
+    for other in sounding[1:]:
+        check_sounds(sounding[0], other)
+    try:
+        _write(measured, sounds, output_part, extension.lower(), stop)
+    except BaseException:
+        output_part.unlink(missing_ok=True)
+        raise
+
+
+def _measure(path: Path, stop: StopFlag) -> _Clip:
+    info = probe(path, stop)
+    if not isinstance(info, VideoInfo):
+        raise MediaError('join-mismatch', f'{path.name} is a picture, only clips are joined')
+    times: list[int] = []
+    aspect = Fraction(1)
+    header = b''
+    sets: ParameterSets | None = None
+    has_own_sets = False
+    with closing(_pictures(info, stop)) as packets:
+        for packet in packets:
+            if not times:
+                aspect = packet.stream.sample_aspect_ratio or aspect
+                header = packet.stream.codec_context.extradata or b''
+                sets = ParameterSets.parse(info.codec, header)
+            if packet.is_keyframe and sets and not has_own_sets:
+                has_own_sets = sets.are_in(packet)
+            times.append((packet.dts or 0) if packet.pts is None else packet.pts)
+    if sorted(times) != info.pts.tolist():
+        raise _hidden(info, 'it hides frames, or shows some at the same time')
+    ranks = ranks_of(np.array(times, np.int64))
+    return _Clip(info, ranks, aspect, header, has_own_sets, measure_sounds(info, stop))
+
+
+def _pictures(info: VideoInfo, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
+    """The packets of all frames that are shown, in decoding order; those that an edit list hides are left out.
+
+    Raises MediaError join-mismatch where a frame that is shown may need one that is not, media-damaged; Interrupted.
+    """
+    is_hidden = False
+    with closing(read_packets(info, [info.stream_index], stop)) as packets:
+        for packet in packets:
+            if packet.is_discard:
+                is_hidden = True
+            elif is_hidden and not packet.is_keyframe:
+                raise _hidden(info, 'it hides frames that others are built on')
+            else:
+                is_hidden = False
+                yield packet
+
+
+def _hidden(info: VideoInfo, cause: str) -> MediaError:
+    return MediaError(
+        'join-mismatch', f'{info.path.name} cannot be joined', cause=cause, hint='run the step that wrote it again'
+    )
+
+
+def _check_pictures(first: _Clip, other: _Clip) -> None:
+    one, two = first.info, other.info
+    differences = describe_differences(
+        [
+            ('video codec', one.codec, two.codec),
+            ('size', f'{one.width}x{one.height}', f'{two.width}x{two.height}'),
+            ('pixel format', one.pix_fmt, two.pix_fmt),
+            ('pixel aspect', first.aspect, other.aspect),
+            ('orientation', f'{one.rotation} {one.mirrored}', f'{two.rotation} {two.mirrored}'),
+        ]
+    )
+    if not differences and first.header != other.header and one.codec not in _WITHOUT_HEADER:
+        sets, others = first.sets, other.sets
+        if sets is None or others is None or sets.length_size != others.length_size:
+            differences = 'the settings of the video encoder'
+    if differences:
+        raise MediaError(
+            'join-mismatch',
+            f'{two.path.name} cannot be joined to {one.path.name}',
+            cause=f'they differ in {differences}',
+            hint='give both steps the same --output-video-encoder and --output-video-scale, or other output paths',
+        )
+
+
+def _placed(clips: Sequence[_Clip]) -> list[SoundOfClip]:
+    """When each clip begins: a clip does when the last frame of the one before it ends."""
+    placed = []
+    begin = clips[0].info.pts[0] * clips[0].info.time_base
+    for clip in clips:
+        shift = begin - clip.info.pts[0] * clip.info.time_base
+        placed.append(SoundOfClip(clip.info, clip.sounds, begin, shift))
+        begin += clip.info.duration
+    return placed
+
+
+def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
+    """A tick that all times are multiples of, where the container can count so finely; mkv counts milliseconds."""
+    if extension == '.mkv':
+        return Fraction(1, 1000)
+    longest = 1
+    for info in (clip.info for clip in clips):
+        gaps = np.diff(np.frombuffer(info.pts, np.int64))
+        longest = max(longest, math.ceil(max(int(gaps.max(initial=0)), info.last_duration) * info.time_base))
+    # The finest first: where not all fit, the others are rounded to half a tick of it or less.
+    ticks, *others = sorted({clip.info.time_base.denominator for clip in clips}, reverse=True)
+    for wanted in others:
+        common = math.lcm(ticks, wanted)
+        ticks = common if common * longest <= _MAXIMUM_TICKS else ticks
+    return Fraction(1, ticks)
+
+
+def _frame_times(placed: Sequence[SoundOfClip], time_base: Fraction) -> NDArray[np.int64]:
+    """The times of all frames of the output, ascending, in ticks; behind them the end of the last one."""
+    found: list[int] = []
+    for clip in placed:
+        ratio, offset = clip.info.time_base / time_base, clip.shift / time_base
+        factor = ratio.numerator * offset.denominator
+        more, divisor = offset.numerator * ratio.denominator, ratio.denominator * offset.denominator
+        # Whole numbers of any size, rounded: fractions would take seconds for a long clip.
+        found += [(2 * (tick * factor + more) + divisor) // (2 * divisor) for tick in clip.info.pts]
+    found.append(nearest((placed[-1].begin + placed[-1].info.duration) / time_base))
+    times = np.array(found, np.int64)
+    if (np.diff(times) <= 0).any():
+        raise MediaError(
+            'join-mismatch',
+            f'{placed[0].info.path.name} and what follows it cannot be joined',
+            cause=f'frames are less than {float(time_base)} seconds apart',
+        )
+    return times
+
+
+def _write(
+    clips: Sequence[_Clip], placed: Sequence[SoundOfClip], output_part: Path, extension: str, stop: StopFlag
+) -> None:
+    time_base = _time_base(clips, extension)
+    times = _frame_times(placed, time_base)
+    rates = next(([sound.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
+    with open_output(output_part, extension, time_base, rates, stop) as output, ExitStack() as stack:
+        stream = _add_video(output, clips, time_base, extension)
+        tracks = add_sounds(placed, output, extension == '.mkv')
+        sources: list[Iterator[av.Packet[Any]]] = [
+            stack.enter_context(closing(_video_packets(clips, stream, times, time_base, stop)))
+        ]
+        if tracks:
+            sources.append(stack.enter_context(closing(sound_packets(placed, tracks, stop))))
+        mux_in_order(sources, output, stop)
+
+
+def _add_video(
+    output: av.container.OutputContainer, clips: Sequence[_Clip], time_base: Fraction, extension: str
+) -> Any:
+    """The video stream, described as the first clip's is."""
+    info = clips[0].info
+    rates = {clip.info.average_rate for clip in clips}
+    frames = sum(clip.info.frame_count for clip in clips)
+    seconds = sum((clip.info.duration for clip in clips), Fraction(0))
+    with open_video(info.path) as source:
+        carry_metadata(source, output)
+        template = source.streams[info.stream_index]
+        # Opaque: made from the decoder, for there need not be an encoder of that name.
+        stream: Any = output.add_stream_from_template(template, opaque=True)
+        describe_stream(template, stream)
+    stream.time_base = time_base
+    context = stream.codec_context
+    context.framerate = rates.pop() if len(rates) == 1 else (frames / seconds).limit_denominator(1001 * 60)
+    context.sample_aspect_ratio = clips[0].aspect
+    if info.codec == 'hevc' and extension != '.mkv':
+        context.codec_tag = 'hvc1'
+    return stream
+
+
+def _video_packets(
+    clips: Sequence[_Clip], stream: Any, times: NDArray[np.int64], time_base: Fraction, stop: StopFlag
+) -> Generator[av.Packet[Any], None, None]:
+    """All packets in decoding order with the output's times, and with their parameter sets where clips differ."""
+    decoding = decoding_times(times[:-1], max(reordering(clip.ranks) for clip in clips))
+    in_stream = len({clip.header for clip in clips}) > 1 or any(clip.has_own_sets for clip in clips)
+    done = begin = 0
+    for clip in clips:
+        sets = clip.sets if in_stream else None
+        with closing(_pictures(clip.info, stop)) as packets:
+            for packet, rank in zip(packets, clip.ranks.tolist(), strict=False):
+                made = sets.put_into(packet) if sets and packet.is_keyframe else packet
+                at = begin + rank
+                made.time_base = time_base
+                made.pts, made.dts = int(times[at]), int(decoding[done])
+                made.duration = int(times[at + 1]) - made.pts
+                made.stream = stream
+                done += 1
+                yield made
+        begin += clip.info.frame_count
+        if done != begin:
+            raise MediaError('media-damaged', f'{clip.info.path.name} has changed while it was read')
