@@ -22,6 +22,7 @@ Only ``facefusion.cli.main`` turns these into exit codes; no other module ends t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 _REFERENCE = re.compile(r'^[a-z0-9]+(-[a-z0-9]+)*$')
@@ -125,3 +126,24 @@ class SetupError(FaceFusionError):
 
 class InternalError(FaceFusionError):
     """A promise of the program itself broke: please report it."""
+
+
+_BY_EXIT_CODE: dict[int, type[FaceFusionError]] = {
+    1: JobError,
+    2: UsageError,
+    3: ContentRefused,
+    5: ResourceError,
+    6: ModelError,
+    7: ProviderError,
+}
+
+
+def error_from_record(record: Mapping[str, object]) -> FaceFusionError:
+    """The error that ``as_record`` has written, as one of the same exit code."""
+    words = {key: str(record.get(key) or '') for key in ('reference', 'message', 'cause', 'hint')}
+    code = record.get('exit_code')
+    if code == Interrupted.exit_code:
+        return Interrupted(words['message'], cause=words['cause'], hint=words['hint'])
+    kind = _BY_EXIT_CODE.get(code, JobError) if isinstance(code, int) else JobError
+    reference = words['reference'] if _REFERENCE.match(words['reference']) else 'job-failed'
+    return kind(reference, words['message'] or 'it failed', cause=words['cause'], hint=words['hint'])

@@ -65,7 +65,53 @@ class RunFailed:
     error: dict[str, Any]
 
 
-Event = Message | StageProgress | StageFinished | RunFinished | RunFailed
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """A process has begun to work on a job of so many steps."""
+
+    job_id: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """The ``index``-th step of a job, counted from 0, has begun."""
+
+    job_id: str
+    index: int
+    output_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step has 'completed', 'failed' or was 'skipped'; ``error`` is the record of why."""
+
+    job_id: str
+    index: int
+    status: str
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """A process has ended its work on a job, which is now 'completed', 'failed' or 'queued' again."""
+
+    job_id: str
+    state: str
+    error: dict[str, Any] | None = None
+
+
+Event = (
+    Message
+    | StageProgress
+    | StageFinished
+    | RunFinished
+    | RunFailed
+    | JobStarted
+    | StepStarted
+    | StepFinished
+    | JobFinished
+)
 Emit = Callable[[Event], None]
 
 

@@ -52,10 +52,38 @@ MODES = {'headless': '', 'gui': 'run', 'benchmark': 'benchmark'}
 
 COMMANDS = {
     'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now', reports=True),
+    'batch-run': Command('facefusion.cli.batch_run', 'work on many images or videos now', reports=True),
+    'job-list': Command('facefusion.cli.job_listing', 'list the jobs of the store', spec='LIST'),
+    'job-show': Command('facefusion.cli.job_listing', 'tell everything of one job', spec='SHOW'),
+    'job-create': Command('facefusion.cli.job_drafting', 'make a drafted job and print its id', spec='CREATE'),
+    'job-submit': Command('facefusion.cli.job_drafting', 'put a drafted job into the queue', spec='SUBMIT'),
+    'job-submit-all': Command('facefusion.cli.job_drafting', 'put all drafted jobs into the queue', spec='SUBMIT_ALL'),
+    'job-delete': Command('facefusion.cli.job_drafting', 'remove a job', spec='DELETE'),
+    'job-delete-all': Command('facefusion.cli.job_drafting', 'remove all jobs', spec='DELETE_ALL'),
+    'job-add-step': Command('facefusion.cli.job_steps', 'add a step to a drafted job', spec='ADD'),
+    'job-remix-step': Command('facefusion.cli.job_steps', 'add a step that works on the output of one', spec='REMIX'),
+    'job-insert-step': Command('facefusion.cli.job_steps', 'add a step before another', spec='INSERT'),
+    'job-remove-step': Command('facefusion.cli.job_steps', 'remove a step', spec='REMOVE'),
+    'job-run': Command(
+        'facefusion.cli.job_running', 'work on a queued job, or on the next one', reports=True, spec='RUN'
+    ),
+    'job-run-all': Command(
+        'facefusion.cli.job_running', 'work on all queued jobs; with --watch as a worker', reports=True, spec='RUN_ALL'
+    ),
+    'job-retry': Command('facefusion.cli.job_running', 'run the rest of a failed job', reports=True, spec='RETRY'),
+    'job-retry-all': Command(
+        'facefusion.cli.job_running', 'run the rest of all failed jobs', reports=True, spec='RETRY_ALL'
+    ),
+    'job-cancel': Command('facefusion.cli.job_running', 'end a queued or running job', spec='CANCEL'),
     'force-download': Command('facefusion.cli.force_download', 'fetch the whole catalogue of models, needed or not'),
     'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),
 }
 
 # Every module that declares options: an ini file may name the options of any command.
-OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.models', 'facefusion.cli.doctor')
+OPTION_MODULES = (
+    'facefusion.cli.headless_run',
+    'facefusion.cli.batch_run',
+    'facefusion.cli.models',
+    'facefusion.cli.doctor',
+)

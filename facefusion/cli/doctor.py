@@ -20,11 +20,12 @@ from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import FaceFusionError, InternalError
 from facefusion.events import silent
 from facefusion.inference.options import ExecutionOptions
+from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.version import VERSION
 
-GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, ConsoleOptions)
+GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
 LIBRARIES = ('av', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
@@ -167,7 +168,7 @@ def _check_folders(invocation: Invocation) -> Iterator[Finding]:
 
     work = invocation.settings[WorkOptions]
     folders = {
-        'jobs folder': Path(work.jobs_path) if work.jobs_path else invocation.home / 'jobs',
+        'jobs folder': invocation.jobs_path(),
         'temp folder': Path(work.temp_path) if work.temp_path else None,
     }
     for check, folder in folders.items():

@@ -5,35 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from pathlib import Path
 
-from facefusion.cli.failures import as_failure
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
-from facefusion.events import Emit, RunFailed
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.events import Emit, Message, RunFailed
+from facefusion.failures import as_failure
 from facefusion.inference.options import ExecutionOptions
-from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.jobs.arguments import STEP_GROUPS, freeze, freeze_models
+from facefusion.jobs.automatic import claim_automatic, empty_record
+from facefusion.jobs.options import QueueOptions, StoreOptions, WorkerOptions
+from facefusion.jobs.record import JobRecord
 from facefusion.models.options import ModelOptions
-from facefusion.pipeline.options import PathOptions, WorkflowOptions, WorkOptions
-from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions
+from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
+from facefusion.pipeline.request import required_paths
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
-STEP_GROUPS: tuple[type, ...] = (
-    PathOptions,
-    FaceDetectorOptions,
-    FaceLandmarkerOptions,
-    FaceSelectorOptions,
-    TrimOptions,
-    OutputOptions,
-    WorkflowOptions,
-    ProcessorsOptions,
-    *(registration.options for registration in REGISTRATIONS),
+# What every command that runs steps takes, beside the steps' own options.
+PROCESS_GROUPS: tuple[type, ...] = (
+    ExecutionOptions,
+    ModelOptions,
+    WorkOptions,
+    StoreOptions,
+    WorkerOptions,
+    ConsoleOptions,
 )
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, ExecutionOptions, ModelOptions, WorkOptions, ConsoleOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, QueueOptions, PlanOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,24 +40,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Runs the step, or prints its plan; a failure is an event too."""
+    """Runs the step as a job of its own, or prints its plan; a failure is an event too."""
     emit = invocation.emit()
     try:
-        if invocation.settings[WorkOptions].dry_run:
+        required_paths(invocation.settings[PathOptions])
+        if invocation.settings[PlanOptions].dry_run:
             return _print_plan(invocation)
         flag = StopFlag()
         with stop_on_signals(flag):
-            return _run(invocation, emit, flag)
+            _run(invocation, emit, flag)
     except Exception as error:
         emit(RunFailed(as_failure(error).as_record()))
         raise
+    return 0
+
+
+def queue_record(settings: Settings) -> JobRecord:
+    """A job without id and steps that is kept and told of as the options say."""
+    options = settings[QueueOptions]
+    return replace(
+        empty_record(),
+        priority=options.priority,
+        retries=options.retries,
+        retry_delay=options.retry_delay,
+        notify=options.notify,
+    )
+
+
+def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
+    settings = invocation.settings
+    args = freeze(settings, emit)
+    with invocation.worker(emit, flag) as worker:
+        worker.sweep()
+        hold, record, is_known = claim_automatic(invocation.job_store(), 'headless-run', [args], queue_record(settings))
+        if is_known:
+            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
+        outcome = worker.run_hold(hold, record)
+    if outcome.error is not None:
+        raise outcome.error
 
 
 def _print_plan(invocation: Invocation) -> int:
     """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
     tune_process()
     from facefusion.events import EVENT_VERSION
-    from facefusion.jobs.runner import freeze_models, plan_step
+    from facefusion.jobs.step_run import plan_step
 
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()
@@ -72,17 +98,3 @@ def _print_plan(invocation: Invocation) -> int:
 
 def _quiet(settings: Settings) -> Settings:
     return settings.replace(replace(settings[ConsoleOptions], progress='none'))
-
-
-def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
-    tune_process()
-    from facefusion.jobs.runner import RunFolders, run_step
-
-    settings = invocation.settings
-    work = settings[WorkOptions]
-    folders = RunFolders(
-        jobs=Path(work.jobs_path) if work.jobs_path else invocation.home / 'jobs',
-        temp=Path(work.temp_path) if work.temp_path else None,
-    )
-    run_step(settings, invocation.model_store(emit, flag), folders, emit, flag)
-    return 0

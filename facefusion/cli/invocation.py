@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.process import tune_process
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, tee
+from facefusion.jobs.options import StoreOptions, WorkerOptions
 from facefusion.models.options import ModelOptions
+from facefusion.pipeline.options import WorkOptions
 from facefusion.settings import Settings, program_path
 
 if TYPE_CHECKING:
+    from facefusion.jobs.store import JobStore
+    from facefusion.jobs.worker import Worker
     from facefusion.models.catalog import Catalog
     from facefusion.models.store import ModelStore
     from facefusion.stopping import StopFlag
@@ -55,3 +61,33 @@ class Invocation:
         options = self.settings[ModelOptions]
         weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
         return ModelStore(self.catalog(), weights, offline=options.offline, emit=emit, stop=stop)
+
+    def jobs_path(self) -> Path:
+        """The folder of the job store."""
+        named = self.settings[StoreOptions].jobs_path
+        return Path(named) if named else self.home / 'jobs'
+
+    def job_store(self) -> JobStore:
+        """The job store."""
+        from facefusion.jobs.store import JobStore
+
+        return JobStore(self.jobs_path())
+
+    @contextmanager
+    def worker(self, emit: Emit, flag: StopFlag) -> Iterator[Worker]:
+        """A worker with the models, devices and folders of this process; at the end it waits for its notifications."""
+        tune_process()
+        from facefusion.jobs.notify import Notifier
+        from facefusion.jobs.runner import JobRunner
+        from facefusion.jobs.step_run import RunFolders
+        from facefusion.jobs.step_work import LocalStepWork
+        from facefusion.jobs.worker import Worker
+
+        temp, timeout = self.settings[WorkOptions].temp_path, self.settings[WorkerOptions].claim_timeout
+        folders = RunFolders(self.jobs_path(), Path(temp) if temp else None)
+        store, work = self.job_store(), LocalStepWork(self.settings, self.model_store(emit, flag), folders)
+        notifier = Notifier(emit)
+        try:
+            yield Worker(store, JobRunner(store, work, timeout, emit), notifier, timeout, emit, flag)
+        finally:
+            notifier.close()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from facefusion import version
 from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, OPTION_MODULES, Spec
-from facefusion.cli.failures import as_failure
 from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, UsageError
+from facefusion.failures import as_failure
 
 if TYPE_CHECKING:
     from facefusion.cli.invocation import Invocation

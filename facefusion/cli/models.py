@@ -12,6 +12,7 @@ from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_options
 from facefusion.cli.signals import stop_on_signals
+from facefusion.cli.tables import print_table
 from facefusion.models.options import ModelOptions
 from facefusion.stopping import StopFlag
 
@@ -70,7 +71,7 @@ def list_models(store: ModelStore, *, as_json: bool, examples: bool) -> int:
         print(json.dumps(records, indent=2))
         return 0
     titles = ('id', 'task', 'state', 'size', 'licence', 'commercial', 'source', 'pinned')
-    _print_table([titles, *(_row(record) for record in records)])
+    print_table([titles, *(_row(record) for record in records)])
     return 0
 
 
@@ -83,7 +84,7 @@ def verify_models(store: ModelStore, model_ids: Sequence[str]) -> int:
         rows.append((model_id, check.state, check.actual))
         if check.state == 'damaged':
             damaged.append(model_id)
-    _print_table(rows)
+    print_table(rows)
     sys.stdout.flush()
     store.verify(damaged)
     return 0
@@ -114,9 +115,3 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     commercial = 'yes' if record['commercial'] else 'no'
     columns = ('id', 'task', 'state', size, 'licence', commercial, 'source', 'pinned')
     return tuple(str(record[column]) if column in record else column for column in columns)
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

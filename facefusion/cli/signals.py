@@ -34,8 +34,10 @@ def leave_on_signals() -> None:
 
 
 @contextmanager
-def stop_on_signals(flag: StopFlag) -> Iterator[None]:
+def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[None]:
     """While the block runs, both signals set ``flag``; afterwards they do what they did before.
+
+    From the second signal on they set ``then``, too.
 
     However often they come, they never end the process at once: work files and a half-written output would stay.
     Only the main thread of a process is told of signals: elsewhere this does nothing.
@@ -45,7 +47,10 @@ def stop_on_signals(flag: StopFlag) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        flag.set(f'{signal.Signals(number).name} was received')
+        reason = f'{signal.Signals(number).name} was received'
+        if then is not None and flag.is_set():
+            then.set(reason)
+        flag.set(reason)
 
     before = {number: signal.signal(number, stop) for number in _WATCHED}
     try:

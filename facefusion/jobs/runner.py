@@ -1,151 +1,283 @@
-"""Runs one step from its settings to its published output."""
+"""Works on a job that this process has claimed: its steps in order, and the files that they work for."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
-from facefusion.engines.local import execute, prepare_run
-from facefusion.events import Emit, Event, Message, RunFinished
-from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions
-from facefusion.inference.options import ExecutionOptions
-from facefusion.inference.pool import SessionPool
-from facefusion.inference.providers import resolve_providers
-from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
-from facefusion.models.store import ModelStore
-from facefusion.options import describe
-from facefusion.ownership import is_dead, new_tag, split_tag
-from facefusion.pipeline.output import check_space, make_folder, shares_disk
-from facefusion.pipeline.plan import Plan, make_plan
-from facefusion.pipeline.resources import check_memory
-from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
-from facefusion.settings import Settings
+from facefusion.errors import ClaimLost, FaceFusionError, InputError, InternalError, Interrupted, JobError
+from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
+from facefusion.failures import as_failure
+from facefusion.jobs.attempt import AttemptLog, with_output
+from facefusion.jobs.claim import ClaimFlag, Heartbeat, Hold
+from facefusion.jobs.reaper import beat_seconds
+from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
+from facefusion.jobs.states import State
+from facefusion.jobs.steps import groups_of, requeued, work_paths
+from facefusion.jobs.store import JobStore
 from facefusion.stopping import StopFlag
 
-# More workers than this cost memory and gain little: decoder and encoder have threads of their own.
-MOST_WORKERS = 8
+LONGEST_DELAY = 3600.0
+# What fails in this way fails again however often it is tried: wrong usage, refused content.
+_FINAL_CODES = (2, 3)
+_READ_BYTES = 1 << 20
+
+
+class StepWork(Protocol):
+    """What a step does, and how finished clips become one. Both raise any FaceFusionError."""
+
+    def run(
+        self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
+    ) -> Mapping[str, Any]:
+        """Makes ``output`` out of ``target`` and the arguments of the step; gives the report."""
+
+    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+        """Writes the clips one after the other to ``output``; pictures: the last one."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolders:
-    """The job store, and where work files go instead of into it when ``temp`` is given."""
+class Ended:
+    """How the work on a job ended. ``error`` is None only for a completed one; ``record`` is what was written."""
 
-    jobs: Path
-    temp: Path | None
+    state: State
+    record: JobRecord
+    error: FaceFusionError | None
 
-    def work_root(self) -> Path:
-        """The folder that holds one folder for each run."""
-        return self.temp / 'facefusion' if self.temp is not None else self.jobs / '.work'
-
-
-def freeze_models(settings: Settings, emit: Emit) -> Settings:
-    """Replaces every 'auto' by the model that it stands for on this machine, and says which."""
-    automatic = dict(AUTOMATIC)
-    for registration in registrations(settings[ProcessorsOptions].processors):
-        automatic |= dict(registration.automatic)
-    groups = [FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)]
-    named = []
-    for group in groups:
-        for info in describe(group):
-            if info.key in automatic and getattr(settings[group], info.key) == 'auto':
-                settings = settings.replace(replace(settings[group], **{info.key: automatic[info.key]}))
-                named.append(f'{info.key.replace("_", " ")} {automatic[info.key]}')
-    if named:
-        emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
-    return settings
+    @property
+    def is_lost(self) -> bool:
+        """Whether the job was taken away: then another process says how it ends."""
+        return isinstance(self.error, ClaimLost)
 
 
-def worker_count(settings: Settings) -> int:
-    """How many chunks or frames are worked on at once: as asked, else one a core that this process may use."""
-    asked = settings[ExecutionOptions].execution_thread_count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return asked or min(cores, MOST_WORKERS)
+class JobRunner:
+    """Works on claimed jobs, one at a time. ``claim_timeout`` is how long a silent claim is believed, in seconds."""
+
+    def __init__(self, store: JobStore, work: StepWork, claim_timeout: float, emit: Emit) -> None:
+        self._store = store
+        self._work = work
+        self._timeout = claim_timeout
+        self._emit = emit
+
+    def run(self, hold: Hold, record: JobRecord, flag: StopFlag, stopped_state: State = 'failed') -> Ended:
+        """Does what is left to do of the job and puts it into the state in which that ended.
+
+        When ``flag`` is set the job goes to ``stopped_state``: 'failed', or 'queued' for others to go on with.
+        """
+        self._emit(JobStarted(record.id, len(record.steps)))
+        run = _Run(self._store, self._work, hold, record, self._emit)
+        claim_flag = ClaimFlag(hold, flag)
+        try:
+            with Heartbeat(hold, beat_seconds(self._timeout), claim_flag) as heartbeat:
+                error = run.steps(claim_flag)
+            ended = self._conclude(run, error, flag, heartbeat.cancelled, stopped_state)
+            hold.finish(ended.state, ended.record)
+        except ClaimLost as lost:
+            ended = Ended('running', run.record, lost)
+            self._emit(Message('warn', 'jobs', lost.message))
+        except FileNotFoundError:
+            # Nobody takes away what an attempt has noted but who goes on with the job, or deletes it.
+            ended = Ended('running', run.record, ClaimLost('job-claim-lost', f'the job {record.id} was given away'))
+        else:
+            self._store.clean_work(record.id, [attempt.nonce for attempt in ended.record.attempts])
+        self._emit(JobFinished(record.id, ended.state, ended.error.as_record() if ended.error else None))
+        return ended
+
+    def _conclude(
+        self, run: _Run, error: FaceFusionError | None, flag: StopFlag, cancelled: bool, stopped_state: State
+    ) -> Ended:
+        """The state and the record with which the job ends."""
+        if isinstance(error, ClaimLost):
+            raise error
+        record = replace(run.record, date_finished=now_text(), date_updated=now_text())
+        if error is None:
+            return Ended('completed', run.with_attempt(record, 'completed', None), None)
+        if isinstance(error, Interrupted) and cancelled and not flag.is_set():
+            error = JobError('cancelled', f'the job {record.id} was cancelled', hint='run it again with job-retry')
+        elif isinstance(error, Interrupted) and not flag.is_set():
+            raise ClaimLost('job-claim-lost', f'the job {record.id} was given to another process')
+        elif isinstance(error, Interrupted) and stopped_state == 'queued':
+            back = run.with_attempt(requeued(record), 'requeued', error)
+            return Ended('queued', back, error)
+        elif not isinstance(error, Interrupted) and self._is_tried_again(record, error):
+            delay = min(record.retry_delay * 2**record.retries_used, LONGEST_DELAY)
+            again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
+            text = f'the job {record.id} is tried again in {delay:g} seconds: {error.message}'
+            self._emit(Message('warn', 'jobs', text))
+            return Ended('queued', run.with_attempt(again, 'failed', error), error)
+        failed = replace(record, error=error.as_record())
+        return Ended('failed', run.with_attempt(failed, 'failed', error), error)
+
+    def _is_tried_again(self, record: JobRecord, error: FaceFusionError) -> bool:
+        return record.retries_used < record.retries and error.exit_code not in _FINAL_CODES
 
 
-def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
-    """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
-    plan = make_plan(settings, worker_count(settings), flag=flag)
-    if isinstance(plan.target, VideoInfo):
-        for remark in plan.target.remarks:
-            emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
-    if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
-        emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
-    asked = settings[OutputOptions].output_video_fps
-    if plan.video is not None and asked is not None and not 1 <= asked <= 60:
-        taken = float(plan.video.timeline.rate)
-        emit(Message('warn', 'plan', f'the frame rate {asked:g} is not within 1 to 60: {taken:g} is taken'))
-    if plan.video is not None:
-        for remark in (*plan.video.encoder.remarks, *plan.video.audio.remarks):
-            emit(Message('info', 'plan', remark))
-    return plan
+class _Run:
+    """One attempt at a job: its record as it changes, and what of it is noted for others."""
+
+    def __init__(self, store: JobStore, work: StepWork, hold: Hold, record: JobRecord, emit: Emit) -> None:
+        self._work = work
+        self._emit = emit
+        now = now_text()
+        self._attempt = AttemptRecord(hold.owner.host, hold.owner.pid, hold.owner.nonce, now)
+        self._log = AttemptLog(store.files, hold.folder, self._attempt)
+        self._first = replace(record, date_started=record.date_started or now, not_before=None)
+        self._steps = list(record.steps)
+        self._index = {step.id: index for index, step in enumerate(record.steps)}
+        self._paths = work_paths(record)
+        self._joined = {group.output_path: group for group in groups_of(record) if len(group.steps) > 1}
+        self._outputs = {output.get('path'): output for output in record.outputs}
+
+    @property
+    def record(self) -> JobRecord:
+        """The job as it is now."""
+        record = replace(self._first, steps=tuple(self._steps))
+        for output in self._outputs.values():
+            record = with_output(record, output)
+        return record
+
+    def with_attempt(self, record: JobRecord, result: AttemptResult, error: FaceFusionError | None) -> JobRecord:
+        """The record with this attempt as ended."""
+        told = error.as_record() if error else None
+        attempt = replace(self._attempt, date_finished=now_text(), result=result, error=told)
+        others = tuple(known for known in record.attempts if known.nonce != attempt.nonce)
+        return replace(record, attempts=(*others, attempt))
+
+    def steps(self, flag: StopFlag) -> FaceFusionError | None:
+        """Does every step that is not done; gives the error that the job ends with. Raises FileNotFoundError."""
+        self._log.begin()
+        if not self._steps:
+            return JobError('job-empty', f'the job {self._first.id} has no steps', hint='add one with job-add-step')
+        failures: list[tuple[int, FaceFusionError]] = []
+        try:
+            # What an earlier attempt has made but not joined.
+            for path in self._joined:
+                self._publish(path, flag)
+            for index, step in enumerate(self._steps):
+                if step.status == 'completed':
+                    continue
+                flag.check()
+                error = self._step(index, flag)
+                if error is None:
+                    self._publish(step.output_path, flag)
+                    continue
+                failures.append((index, error))
+                if self._first.on_step_error == 'stop':
+                    return error
+        except FaceFusionError as error:
+            return error
+        return self._summary(failures)
+
+    def _summary(self, failures: Sequence[tuple[int, FaceFusionError]]) -> FaceFusionError | None:
+        if len(failures) < 2:
+            return failures[0][1] if failures else None
+        shown = [f'step {index}: {error.message} [{error.reference}]' for index, error in failures[:5]]
+        more = f' and {len(failures) - 5} more' if len(failures) > 5 else ''
+        return JobError(
+            'steps-failed',
+            f'{len(failures)} of {len(self._steps)} steps of the job {self._first.id} failed',
+            cause='; '.join(shown) + more,
+            hint='the other steps are done: mend the causes, then job-retry does the rest',
+        )
+
+    def _step(self, index: int, flag: StopFlag) -> FaceFusionError | None:
+        """Does one step and notes what became of it; gives its error. Raises Interrupted, ClaimLost."""
+        step, count = self._steps[index], len(self._steps)
+        source = self._steps[self._index[step.remix_of]] if step.remix_of in self._index else None
+        output = self._paths.get(step.id)
+        if source is not None and source.status in ('failed', 'skipped'):
+            text = f'the step {index} works on the output of the step {self._index[source.id]}, which failed'
+            return self._end(index, replace(step, status='skipped'), InputError('step-skipped', text))
+        step = self._steps[index] = replace(step, status='started', date_started=now_text(), date_finished=None)
+        self._log.step_started(step, index, count)
+        self._emit(StepStarted(self._first.id, index, output))
+        if count > 1 or self._first.origin == 'job':
+            self._emit(Message('info', 'jobs', f'job {self._first.id}: step {index + 1} of {count}'))
+        began = time.monotonic()
+        try:
+            target = self._target(step, source)
+            report = self._work.run(self._first.id, step, target, output, self._progress, flag)
+            made = describe_file(output, flag) if output else None
+        except (Interrupted, ClaimLost):
+            self._steps[index] = replace(step, status='queued', date_started=None)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a step meets ends the step, not the worker
+            failed = replace(step, status='failed', date_finished=now_text(), seconds=_since(began))
+            return self._end(index, failed, as_failure(error))
+        done = replace(step, status='completed', date_finished=now_text(), seconds=_since(began), output=made)
+        return self._end(index, replace(done, report=dict(report), error=None), None)
+
+    def _target(self, step: StepRecord, source: StepRecord | None) -> str | None:
+        if source is None:
+            target = step.args.get('target_path')
+            return target if isinstance(target, str) else None
+        path = source.output.get('path') if source.output else None
+        if not isinstance(path, str):
+            raise InternalError('step-without-file', 'the step whose output is the target has made no file')
+        return path
+
+    def _end(self, index: int, step: StepRecord, error: FaceFusionError | None) -> FaceFusionError | None:
+        told = error.as_record() if error else None
+        step = self._steps[index] = replace(step, error=told)
+        self._log.step_ended(step)
+        if step.output is not None and step.output.get('path') == step.output_path:
+            self._note_output({**step.output, 'steps': [step.id]})
+        self._emit(StepFinished(self._first.id, index, step.status, told))
+        return error
+
+    def _publish(self, path: str | None, flag: StopFlag) -> None:
+        """Joins the files of the steps that work for ``path``, if they are several, when all are there; once."""
+        group = self._joined.get(path or '')
+        members = [self._steps[self._index[step.id]] for step in group.steps] if group else []
+        ids = [step.id for step in members]
+        is_complete = members and all(step.status == 'completed' for step in members)
+        if group is not None and is_complete and self._outputs.get(group.output_path, {}).get('steps') != ids:
+            clips = [Path(str(step.output['path'])) for step in members if step.output]
+            self._work.join(clips, Path(group.output_path), flag)
+            self._note_output({**describe_file(group.output_path, flag), 'steps': ids})
+        self._remove_joined()
+
+    def _note_output(self, output: Mapping[str, Any]) -> None:
+        self._outputs[output['path']] = output
+        self._log.published(output)
+
+    def _remove_joined(self) -> None:
+        """Removes files of steps that are in a published one, unless a step that is not done works on them."""
+        wanted = {step.remix_of for step in self._steps if step.status != 'completed'}
+        for group in self._joined.values():
+            if group.output_path not in self._outputs:
+                continue
+            for member in group.steps:
+                step = self._steps[self._index[member.id]]
+                if step.status == 'completed' and step.id not in wanted and step.output is not None:
+                    with suppress(OSError):
+                        Path(str(step.output['path'])).unlink()
+
+    def _progress(self, event: Event) -> None:
+        if isinstance(event, StageProgress) and event.unit == 'frame':
+            # Not worth a failure: what counts is noted when the step ends.
+            with suppress(JobError, FileNotFoundError):
+                self._log.progress(event.stage, event.done, event.total)
+        self._emit(event)
 
 
-def run_step(settings: Settings, store: ModelStore, folders: RunFolders, emit: Emit, flag: StopFlag) -> Plan:
-    """Plans, checks memory and disk, fetches what is missing, runs, publishes.
-
-    Raises any FaceFusionError; then no output and no work file is left behind.
-    """
-    began = time.monotonic()
-    # Said when the plan stands: before an error it would only be noise.
-    notes: list[Event] = []
-    settings = freeze_models(settings, notes.append)
-    plan = plan_step(settings, notes.append, flag)
-    for note in notes:
-        emit(note)
-    workers = worker_count(settings)
-    check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
-    root, beside = folders.work_root(), plan.output.parent
-    _remove_dead(root)
-    if shares_disk(root, beside):
-        check_space(beside, plan.work_space + plan.output_space, 'work files and output')
-    else:
-        check_space(root, plan.work_space, 'the work files')
-        check_space(beside, plan.output_space, 'the output')
-    store.fetch(plan.models)
-    flag.check()
-    execution = settings[ExecutionOptions]
-    device_id = execution.execution_device_ids[0]
-    providers = resolve_providers(execution.execution_providers, device_id)
-    emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
-    sessions = SessionPool(store, providers, device_id)
-    with _work_folder(folders) as work:
-        run = prepare_run(plan, settings, sessions, work, workers, emit, flag)
-        flag.check()
-        report = execute(run)
-    seconds = time.monotonic() - began
-    emit(Message('info', 'run', f'wrote {plan.output} in {seconds:.2f} seconds'))
-    facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
-    emit(RunFinished(str(plan.output), report | facts))
-    return plan
-
-
-@contextmanager
-def _work_folder(folders: RunFolders) -> Iterator[Path]:
-    """A folder of this run alone; it goes with the run, whatever happens."""
-    root = folders.work_root()
-    work = root / f'headless-{time.strftime("%Y%m%d-%H%M%S")}@{new_tag()}'
-    make_folder(work)
+def describe_file(path: str, flag: StopFlag) -> dict[str, Any]:
+    """Path, size in bytes and SHA-256 of a file. Raises Interrupted, InternalError output-vanished."""
+    digest, size = hashlib.sha256(), 0
     try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if folders.temp is not None:
-            # The folder between belongs to nobody; it stays while another run works in it.
-            with suppress(OSError):
-                root.rmdir()
+        with open(path, 'rb', buffering=0) as file:
+            while piece := file.read(_READ_BYTES):
+                flag.check()
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise InternalError('output-vanished', f'{path} cannot be read', cause=str(error)) from None
+    return {'path': path, 'size': size, 'sha256': digest.hexdigest()}
 
 
-def _remove_dead(root: Path) -> None:
-    """Removes the work folders that killed runs of this machine have left."""
-    if not root.is_dir():
-        return
-    for folder in root.iterdir():
-        owner = split_tag(folder.name)
-        if owner is not None and is_dead(*owner[1:]):
-            shutil.rmtree(folder, ignore_errors=True)
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)

@@ -43,16 +43,15 @@ class WorkflowOptions:
 
 @dataclass(frozen=True, slots=True)
 class WorkOptions:
-    """Where work files and jobs lie, and whether anything is done at all."""
+    """Where work files lie."""
 
     temp_path: str | None = option(
         'path', None, 'folder for work files; unset: beside the jobs', section='paths', stored='job'
     )
-    jobs_path: str | None = option(
-        'path',
-        None,
-        'folder of the job store; unset: jobs in FACEFUSION_HOME or the program folder',
-        section='paths',
-        stored='job',
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """Whether anything is done at all."""
+
     dry_run: bool = option('flag', False, 'print the plan as JSON and stop', section='misc', stored='job')

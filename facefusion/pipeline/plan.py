@@ -23,6 +23,7 @@ from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
+from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
 from facefusion.processors.registry import ProcessorsOptions, Registration, registrations
 from facefusion.settings import Settings
@@ -113,11 +114,8 @@ def make_plan(
     sources, OutputError for the output.
     """
     paths = settings[PathOptions]
-    if not paths.target_path:
-        raise UsageError('target-missing', 'no target was given', hint='give one with -t/--target-path')
-    if not paths.output_path:
-        raise UsageError('output-missing', 'no output was given', hint='give one with -o/--output-path')
-    target, output = probe(Path(paths.target_path), flag), Path(paths.output_path)
+    target_path, output_path = required_paths(paths)
+    target, output = probe(Path(target_path), flag), Path(output_path)
     sources = tuple(Path(path) for path in paths.source_paths)
     chain = registrations(settings[ProcessorsOptions].processors)
     if not chain:

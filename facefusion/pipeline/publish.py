@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facefusion.errors import OutputError, ResourceError
 from facefusion.events import Emit
+from facefusion.media.concat import concat_clips
 from facefusion.media.files import publish
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
@@ -37,6 +39,19 @@ def publish_video(segments: Sequence[Path], target: VideoInfo, video: VideoPlan,
     """Joins the segments with the source's times and audio, and gives the result its name."""
     with _part_beside(output) as part:
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag)
+        publish(part, output, flag)
+
+
+def publish_joined(clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    """Joins finished clips, one after the other, or takes the last of several pictures, and gives the result its name.
+
+    Raises what ``concat_clips`` raises.
+    """
+    with _part_beside(output) as part:
+        if output.suffix.lower() in IMAGE_EXTENSIONS:
+            shutil.copyfile(clips[-1], part)
+        else:
+            concat_clips(clips, part, output.suffix.lower(), flag)
         publish(part, output, flag)
 
 

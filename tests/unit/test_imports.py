@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 # design.md section 3, from below: a part may import itself and what stands in a lower row, nothing else.
 ROWS = (
     ('version', 'errors'),
-    ('events', 'options', 'ownership', 'stopping'),
+    ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings',),
     ('models',),
     ('media', 'inference'),

@@ -1,0 +1,98 @@
+"""``batch-run``: one job with a step for each combination of the files that patterns name, now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+from facefusion.cli.headless_run import PROCESS_GROUPS, queue_record
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.process import tune_process
+from facefusion.cli.signals import stop_on_signals
+from facefusion.errors import Interrupted, JobError
+from facefusion.events import Emit, Message, RunFailed
+from facefusion.failures import as_failure
+from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
+from facefusion.jobs.automatic import claim_automatic
+from facefusion.jobs.options import PatternOptions, QueueOptions, WorkerOptions
+from facefusion.jobs.patterns import expand
+from facefusion.pipeline.options import PathOptions, PlanOptions
+from facefusion.stopping import StopFlag
+
+# The patterns stand in the place of the paths, and have their short flags.
+GROUPS: tuple[type, ...] = (
+    PatternOptions,
+    *(group for group in STEP_GROUPS if group is not PathOptions),
+    *PROCESS_GROUPS,
+    QueueOptions,
+    PlanOptions,
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds nothing of its own."""
+
+
+def run(invocation: Invocation) -> int:
+    """Runs every step, whatever becomes of the others unless --halt-on-error is given; 1 when one failed."""
+    emit, flag = invocation.emit(), StopFlag()
+    try:
+        steps = _steps(invocation, emit)
+        if invocation.settings[PlanOptions].dry_run:
+            return _print_plans(invocation, steps, emit)
+        with stop_on_signals(flag):
+            _run(invocation, steps, emit, flag)
+    except Exception as error:
+        emit(RunFailed(as_failure(error).as_record()))
+        raise
+    return 0
+
+
+def _steps(invocation: Invocation, emit: Emit) -> list[dict[str, object]]:
+    """The arguments of every step. Raises UsageError, InputError as ``expand`` does."""
+    patterns = invocation.settings[PatternOptions]
+    items = expand(patterns.source_pattern, patterns.target_pattern, patterns.output_pattern)
+    common = freeze(invocation.settings.replace(PathOptions()), emit)
+    return [
+        {
+            **common,
+            'source_paths': [] if item.source is None else [absolute(item.source)],
+            'target_path': absolute(item.target),
+            'output_path': absolute(item.output),
+        }
+        for item in items
+    ]
+
+
+def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: Emit) -> int:
+    """Prints the plan of each step as a line of JSON."""
+    tune_process()
+    from facefusion.jobs.step_run import plan_step
+    from facefusion.jobs.step_work import step_settings
+    from facefusion.jobs.steps import new_step
+
+    for args in steps:
+        step = new_step(args)
+        settings = step_settings(invocation.settings, step, str(args['target_path']), str(args['output_path']), emit)
+        print(json.dumps(plan_step(settings, emit).as_record()))
+    return 0
+
+
+def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, flag: StopFlag) -> None:
+    settings = invocation.settings
+    halts = settings[WorkerOptions].halt_on_error
+    template = replace(queue_record(settings), on_step_error='stop' if halts else 'continue')
+    with invocation.worker(emit, flag) as worker:
+        worker.sweep()
+        hold, record, is_known = claim_automatic(invocation.job_store(), 'batch-run', steps, template)
+        if is_known:
+            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
+        outcome = worker.run_hold(hold, record)
+    if isinstance(outcome.error, Interrupted):
+        raise outcome.error
+    if outcome.error is not None:
+        # A batch has one exit code for all that can fail in it.
+        error = outcome.error
+        raise JobError(error.reference, error.message, cause=error.cause, hint=error.hint) from error
+    emit(Message('info', 'jobs', f'job {record.id}: all {len(record.steps)} steps completed'))

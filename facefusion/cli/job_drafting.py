@@ -1,0 +1,175 @@
+"""The commands that make, submit and delete jobs: ``job-create``, ``job-submit``, ``job-delete`` and their kin."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from facefusion.cli.commands import Spec
+from facefusion.cli.headless_run import queue_record
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import add_job_id, given_flags, job_id_of
+from facefusion.errors import FaceFusionError, JobError, UsageError
+from facefusion.events import Emit, Message
+from facefusion.jobs.arguments import STEP_GROUPS, freeze
+from facefusion.jobs.identifier import check_job_id, new_job_id
+from facefusion.jobs.options import QueueOptions, StoreOptions, WorkerOptions
+from facefusion.jobs.presence import has_worker
+from facefusion.jobs.record import JobRecord
+from facefusion.jobs.states import State
+from facefusion.jobs.steps import add_step, groups_of, submitted
+from facefusion.jobs.store import JobStore
+from facefusion.media.kinds import IMAGE_EXTENSIONS
+
+STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, QueueOptions, WorkerOptions, *STORE_GROUPS)
+
+
+def _configure_create(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser, required=False)
+    parser.add_argument('--if-missing', action='store_true', help='do nothing when there is a job of that id already')
+
+
+def _create(invocation: Invocation) -> int:
+    """Makes a drafted job, with a first step when target and output are given, and prints its id."""
+    settings, emit, store = invocation.settings, invocation.emit(), invocation.job_store()
+    named = job_id_of(invocation.arguments)
+    job_id = new_job_id('job') if named is None else check_job_id(named)
+    record = replace(queue_record(settings), id=job_id)
+    given = given_flags(invocation.arguments, STEP_GROUPS)
+    if given:
+        if not {'target_path', 'output_path'} <= given.keys():
+            raise UsageError(
+                'step-incomplete',
+                'a job can only be made with a first step when that has a target and an output',
+                hint='give -t/--target and -o/--output, or no option of a step at all and then job-add-step',
+            )
+        record = add_step(record, freeze(settings, emit))
+    try:
+        store.create(record)
+    except JobError as error:
+        if not (error.reference == 'job-exists' and invocation.arguments.if_missing):
+            raise
+        emit(Message('info', 'jobs', f'there is a job {job_id} already'))
+    else:
+        emit(Message('info', 'jobs', f'job {job_id} drafted'))
+    print(job_id)
+    return 0
+
+
+def _configure_submit(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+
+
+def _submit(invocation: Invocation) -> int:
+    """Puts a drafted job into the queue."""
+    store = invocation.job_store()
+    submit_job(invocation, store, store.known_id(job_id_of(invocation.arguments) or ''), invocation.emit())
+    _warn_without_worker(invocation, store, invocation.emit())
+    return 0
+
+
+def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
+    """Moves one job to the queue. Raises JobError job-empty, job-wrong-state, job-join."""
+    with store.edit(job_id, 'submit') as (hold, record):
+        record = submitted(_with_flags(invocation, record))
+        if any(len(group.steps) > 1 and not _is_picture(group.output_path) for group in groups_of(record)):
+            _check_joins(record)
+        hold.finish('queued', record)
+    emit(Message('info', 'jobs', f'job {job_id} queued'))
+
+
+def _with_flags(invocation: Invocation, record: JobRecord) -> JobRecord:
+    """The job with what was given now of the options that are kept with it."""
+    return replace(record, **given_flags(invocation.arguments, (QueueOptions,)))
+
+
+def _is_picture(path: str) -> bool:
+    return Path(path).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def _check_joins(record: JobRecord) -> None:
+    """Probes the targets, which loads what a query does not need."""
+    from facefusion.inference.options import ExecutionOptions
+    from facefusion.jobs.step_work import check_joins
+    from facefusion.settings import resolve
+
+    check_joins(record, resolve((*STEP_GROUPS, ExecutionOptions), {}, None, {}))
+
+
+def _warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
+    if not has_worker(store.root):
+        named = invocation.settings[StoreOptions].jobs_path
+        place = f' --jobs-path {named}' if named else ''
+        text = 'no worker watches this store: run the job with job-run, or start one with'
+        emit(Message('warn', 'jobs', f'{text} `facefusion job-run-all --watch{place}`'))
+
+
+def _configure_nothing(parser: argparse.ArgumentParser) -> None:
+    return
+
+
+def _submit_all(invocation: Invocation) -> int:
+    """Puts every drafted job into the queue."""
+    store, emit = invocation.job_store(), invocation.emit()
+    code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(invocation, store, job_id, emit))
+    _warn_without_worker(invocation, store, emit)
+    return code
+
+
+def _delete(invocation: Invocation) -> int:
+    """Removes a job, whatever its state, unless a process works on it."""
+    store = invocation.job_store()
+    job_id = store.known_id(job_id_of(invocation.arguments) or '')
+    store.delete(job_id)
+    invocation.emit()(Message('info', 'jobs', f'job {job_id} deleted'))
+    return 0
+
+
+def _delete_all(invocation: Invocation) -> int:
+    """Removes every job on which no process works."""
+    store = invocation.job_store()
+    return for_all(invocation, store, ('drafted', 'queued', 'failed', 'completed', 'running'), store.delete)
+
+
+def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], action: Callable[[str], object]) -> int:
+    """Does something to every job in these states, the oldest first; a failure is said, and the others go on.
+
+    Gives 1 when one failed. Raises JobError jobs-none when there is no such job, and with --halt-on-error the first
+    failure.
+    """
+    emit, wanted = invocation.emit(), tuple(states)
+    found = sorted(
+        (wanted.index(place.state), _age(place.path), job_id)
+        for job_id, place in store.places().items()
+        if place.state in wanted
+    )
+    if not found:
+        raise JobError('jobs-none', 'there is no job for this', cause='none is ' + ' or '.join(wanted))
+    code = 0
+    for _, _, job_id in found:
+        try:
+            action(job_id)
+        except FaceFusionError as error:
+            if invocation.settings[WorkerOptions].halt_on_error:
+                raise
+            emit(Message('error', 'jobs', f'job {job_id}: {error.message} [{error.reference}]'))
+            code = 1
+    return code
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+CREATE = Spec((*STEP_GROUPS, QueueOptions, *STORE_GROUPS), _configure_create, _create)
+SUBMIT = Spec((QueueOptions, *STORE_GROUPS), _configure_submit, _submit)
+SUBMIT_ALL = Spec((QueueOptions, WorkerOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
+DELETE = Spec(STORE_GROUPS, _configure_submit, _delete)
+DELETE_ALL = Spec((WorkerOptions, *STORE_GROUPS), _configure_nothing, _delete_all)

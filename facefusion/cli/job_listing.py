@@ -1,0 +1,108 @@
+"""``job-list`` and ``job-show``: what is in the job store, without changing anything in it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from facefusion.cli.commands import Spec
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import add_job_id, job_id_of
+from facefusion.cli.tables import print_table
+from facefusion.jobs.options import StoreOptions
+from facefusion.jobs.states import STATES
+from facefusion.jobs.summary import job_view, summaries
+
+GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+
+
+def _configure_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('job_status', nargs='?', choices=STATES, metavar='STATUS', help=', '.join(STATES))
+    parser.add_argument('--job-status', dest='job_status_flag', choices=STATES, metavar='STATUS', help='the same')
+    _add_format(parser)
+
+
+def _configure_show(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+    _add_format(parser)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--format', dest='output_format', choices=('table', 'json'), default='table')
+
+
+def _list(invocation: Invocation) -> int:
+    """Prints the jobs. The table form with a status gives 1 when there is none, as FaceFusion 3.8 does."""
+    wanted = invocation.arguments.job_status or invocation.arguments.job_status_flag
+    found = summaries(invocation.job_store(), wanted)
+    if invocation.arguments.output_format == 'json':
+        print(json.dumps(found, indent=1))
+        return 0
+    if found:
+        titles = ('job id', 'steps', 'date created', 'date updated', 'job status')
+        print_table([titles, *(_row(summary) for summary in found)])
+    return 1 if wanted and not found else 0
+
+
+def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    progress = summary.get('progress')
+    state = str(summary['state'])
+    if progress and progress.get('total'):
+        state += f' {100 * progress["done"] // progress["total"]} %'
+    if summary['state'] == 'broken':
+        state += f' ({summary["folder"]})'
+    steps = summary.get('steps')
+    dates = (_moment(summary.get('date_created')), _moment(summary.get('date_updated')))
+    return (summary['id'], '-' if steps is None else str(steps), *dates, state)
+
+
+def _moment(date: str | None) -> str:
+    return date[:19].replace('T', ' ') if date else '-'
+
+
+def _show(invocation: Invocation) -> int:
+    """Prints one job: for people, or all of it as JSON."""
+    store = invocation.job_store()
+    view = job_view(store, store.known_id(job_id_of(invocation.arguments) or ''))
+    if invocation.arguments.output_format == 'json':
+        print(json.dumps(view, indent=1))
+        return 0
+    for key in ('id', 'state', 'date_created', 'date_submitted', 'date_started', 'date_finished', 'priority'):
+        if view.get(key) not in (None, ''):
+            print(f'{key.replace("_", " ") + ":":<16}{view[key]}')
+    _print_people(view)
+    rows = [('step', 'status', 'seconds', 'output')]
+    for index, step in enumerate(view['steps']):
+        seconds = '-' if step['seconds'] is None else f'{step["seconds"]:.2f}'
+        rows.append((str(index), step['status'], seconds, str(step['args'].get('output_path') or '-')))
+    if len(rows) > 1:
+        print_table(rows)
+    for index, step in enumerate(view['steps']):
+        if step['error']:
+            _print_error(f'step {index}', step['error'])
+    if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):
+        _print_error('job', view['error'])
+    return 0
+
+
+def _print_people(view: Mapping[str, Any]) -> None:
+    for number, attempt in enumerate(view['attempts'], 1):
+        result = attempt['result'] or 'running'
+        print(f'{f"attempt {number}:":<16}{result}, process {attempt["pid"]} on {attempt["host"]}')
+    progress = view.get('progress')
+    if progress:
+        print(f'{"progress:":<16}{progress["stage"]} {progress["done"]} of {progress["total"]} frames')
+
+
+def _print_error(what: str, error: Mapping[str, Any]) -> None:
+    print(f'{what}: {error.get("message")} [{error.get("reference")}]')
+    for key in ('cause', 'hint'):
+        if error.get(key):
+            print(f'  {key}: {error[key]}')
+
+
+LIST = Spec(GROUPS, _configure_list, _list)
+SHOW = Spec(GROUPS, _configure_show, _show)

@@ -1,0 +1,184 @@
+"""The commands that work on jobs: ``job-run``, ``job-run-all``, ``job-retry``, ``job-retry-all``, ``job-cancel``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from facefusion.cli.commands import Spec
+from facefusion.cli.headless_run import PROCESS_GROUPS
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.job_drafting import for_all
+from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import add_job_id, job_id_of
+from facefusion.cli.signals import stop_on_signals
+from facefusion.errors import Interrupted, JobError
+from facefusion.events import Emit, Message, RunFailed
+from facefusion.failures import as_failure
+from facefusion.jobs.options import StoreOptions
+from facefusion.jobs.steps import requeued
+from facefusion.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from facefusion.jobs.worker import Outcome
+
+GROUPS = PROCESS_GROUPS
+
+
+def _configure_run(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser, required=False)
+
+
+def _run(invocation: Invocation) -> int:
+    """Works on one queued job, or without an id on the next one; follows one that another process works on."""
+    emit, flag = invocation.emit(), StopFlag()
+    store, named = invocation.job_store(), job_id_of(invocation.arguments)
+    with stop_on_signals(flag), _reported(emit):
+        job_id = store.known_id(named) if named is not None else None
+        with invocation.worker(emit, flag) as worker:
+            outcome = worker.run_one(job_id, 'run') if job_id is not None else worker.run_next()
+        return _conclude(outcome, emit)
+
+
+def _configure_retry(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+    _add_retry_flags(parser)
+
+
+def _add_retry_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--queue', action='store_true', help='put it back into the queue, for a worker')
+    parser.add_argument('--from-scratch', action='store_true', help='do again what is done, too')
+
+
+def _retry(invocation: Invocation) -> int:
+    """Runs what has not completed of a failed job, or puts it back into the queue."""
+    emit, flag = invocation.emit(), StopFlag()
+    store = invocation.job_store()
+    with stop_on_signals(flag), _reported(emit):
+        job_id = store.known_id(job_id_of(invocation.arguments) or '')
+        if invocation.arguments.queue:
+            _requeue(invocation, job_id, emit)
+            return 0
+        with invocation.worker(emit, flag) as worker:
+            outcome = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch)
+        return _conclude(outcome, emit)
+
+
+def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
+    from dataclasses import replace
+
+    with invocation.job_store().edit(job_id, 'requeue') as (hold, record):
+        again = requeued(record, from_scratch=invocation.arguments.from_scratch)
+        hold.finish('queued', replace(again, retries_used=0, not_before=None))
+    emit(Message('info', 'jobs', f'job {job_id} queued'))
+
+
+def _retry_all(invocation: Invocation) -> int:
+    """Does what ``job-retry`` does to every failed job."""
+    emit, flag = invocation.emit(), StopFlag()
+    store = invocation.job_store()
+    if invocation.arguments.queue:
+        return for_all(invocation, store, ('failed',), lambda job_id: _requeue(invocation, job_id, emit))
+    with stop_on_signals(flag), invocation.worker(emit, flag) as worker:
+
+        def retry(job_id: str) -> None:
+            flag.check()
+            error = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch).error
+            if error is not None:
+                raise error
+
+        return for_all(invocation, store, ('failed',), retry)
+
+
+def _configure_run_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--watch', action='store_true', help='wait for further jobs when none is left, as a worker')
+    parser.add_argument('--max-jobs', type=_count, metavar='N', help='end after so many jobs')
+    parser.add_argument(
+        '--stop-after-current',
+        action='store_true',
+        help='let a first SIGINT or SIGTERM end the worker when its current job has ended; a second one stops that too',
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('it must be 1 or more')
+    return number
+
+
+def _run_all(invocation: Invocation) -> int:
+    """Works on queued jobs in their order. Gives 1 when one failed, and without --watch when there was none."""
+    arguments, emit = invocation.arguments, invocation.emit()
+    gentle, flag = StopFlag(), StopFlag()
+    first = gentle if arguments.stop_after_current else flag
+    from facefusion.jobs.options import WorkerOptions
+
+    with stop_on_signals(first, flag), invocation.worker(emit, flag) as worker:
+        outcomes = worker.run_queue(
+            watch=arguments.watch,
+            most=arguments.max_jobs,
+            halt_on_error=invocation.settings[WorkerOptions].halt_on_error,
+            stop_after_current=gentle,
+        )
+    failed = _tell_failed(outcomes, emit)
+    if not outcomes and not arguments.watch and not flag.is_set():
+        raise JobError('jobs-none', 'there is no job for this', cause='none is queued', hint='submit one: job-submit')
+    if flag.is_set() and not arguments.watch and not failed:
+        raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
+    return 1 if failed else 0
+
+
+def _tell_failed(outcomes: Sequence[Outcome], emit: Emit) -> int:
+    failed = [outcome for outcome in outcomes if outcome.state == 'failed']
+    for outcome in failed:
+        why = f': {outcome.error.message} [{outcome.error.reference}]' if outcome.error else ''
+        emit(Message('error', 'jobs', f'job {outcome.job_id} failed{why}'))
+    return len(failed)
+
+
+def _conclude(outcome: Outcome, emit: Emit) -> int:
+    """Gives 0 for a completed job. Raises the error that it failed with."""
+    if outcome.error is not None:
+        raise outcome.error
+    emit(Message('info', 'jobs', f'job {outcome.job_id} {outcome.state}'))
+    return 0
+
+
+class _reported:  # noqa: N801 - used as a statement, like the functions beside it
+    """Ends the events with what the command failed with."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception):
+            self._emit(RunFailed(as_failure(error).as_record()))
+
+
+def _configure_cancel(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+
+
+def _cancel(invocation: Invocation) -> int:
+    """Ends a queued or running job; waits until the process that works on it has let it go."""
+    from facefusion.jobs.cancel import cancel
+
+    emit, flag = invocation.emit(), StopFlag()
+    store = invocation.job_store()
+    job_id = store.known_id(job_id_of(invocation.arguments) or '')
+    with stop_on_signals(flag):
+        cancel(store, job_id, flag)
+    emit(Message('info', 'jobs', f'job {job_id} cancelled'))
+    return 0
+
+
+RUN = Spec(PROCESS_GROUPS, _configure_run, _run)
+RETRY = Spec(PROCESS_GROUPS, _configure_retry, _retry)
+RUN_ALL = Spec(PROCESS_GROUPS, _configure_run_all, _run_all)
+RETRY_ALL = Spec(PROCESS_GROUPS, _add_retry_flags, _retry_all)
+CANCEL = Spec((StoreOptions, ConsoleOptions), _configure_cancel, _cancel)

@@ -1,0 +1,79 @@
+"""The commands that change the steps of a drafted job: ``job-add-step``, ``job-insert-step`` and their kin."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from facefusion.cli.commands import Spec
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import add_job_id, job_id_of
+from facefusion.errors import UsageError
+from facefusion.events import Emit, Message
+from facefusion.jobs.arguments import STEP_GROUPS, freeze
+from facefusion.jobs.options import StoreOptions
+from facefusion.jobs.record import JobRecord
+from facefusion.jobs.steps import add_step, insert_step, remix_step, remove_step
+
+STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *STORE_GROUPS)
+
+
+def _configure_add(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+
+
+def _configure_indexed(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+    parser.add_argument('step_index', type=int, metavar='STEP_INDEX', help='counted from 0; -1 is the last step')
+
+
+def _add(invocation: Invocation) -> int:
+    """Adds a step at the end."""
+    emit = invocation.emit()
+    args = freeze(invocation.settings, emit)
+    return _change(invocation, emit, lambda record: add_step(record, args), 'step added')
+
+
+def _insert(invocation: Invocation) -> int:
+    """Adds a step before another."""
+    emit, index = invocation.emit(), invocation.arguments.step_index
+    args = freeze(invocation.settings, emit)
+    return _change(invocation, emit, lambda record: insert_step(record, index, args), 'step inserted')
+
+
+def _remix(invocation: Invocation) -> int:
+    """Adds a step that works on the output of another."""
+    emit, index = invocation.emit(), invocation.arguments.step_index
+    if 'target_path' in vars(invocation.arguments):
+        raise UsageError(
+            'remix-target',
+            'job-remix-step takes no target',
+            cause='its target is the output of the step that it names',
+            hint='leave -t/--target-path out, or use job-add-step',
+        )
+    args = freeze(invocation.settings, emit)
+    return _change(invocation, emit, lambda record: remix_step(record, index, args), f'step {index} remixed')
+
+
+def _remove(invocation: Invocation) -> int:
+    """Removes a step."""
+    index = invocation.arguments.step_index
+    return _change(invocation, invocation.emit(), lambda record: remove_step(record, index), f'step {index} removed')
+
+
+def _change(invocation: Invocation, emit: Emit, change: Callable[[JobRecord], JobRecord], what: str) -> int:
+    store = invocation.job_store()
+    job_id = store.known_id(job_id_of(invocation.arguments) or '')
+    with store.edit(job_id, 'edit') as (hold, record):
+        changed = change(record)
+        hold.finish('drafted', changed)
+    emit(Message('info', 'jobs', f'job {job_id}: {what}; it has {len(changed.steps)} now'))
+    return 0
+
+
+ADD = Spec(GROUPS, _configure_add, _add)
+INSERT = Spec(GROUPS, _configure_indexed, _insert)
+REMIX = Spec(GROUPS, _configure_indexed, _remix)
+REMOVE = Spec(STORE_GROUPS, _configure_indexed, _remove)

@@ -1,0 +1,111 @@
+"""The arguments of a step: the settings of its run, frozen into plain JSON when it is added, and read to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import UsageError
+from facefusion.events import Emit, Message
+from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.pipeline.options import PathOptions, WorkflowOptions
+from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
+from facefusion.settings import Settings
+
+STEP_GROUPS: tuple[type, ...] = (
+    PathOptions,
+    FaceDetectorOptions,
+    FaceLandmarkerOptions,
+    FaceSelectorOptions,
+    TrimOptions,
+    OutputOptions,
+    WorkflowOptions,
+    ProcessorsOptions,
+    *(registration.options for registration in REGISTRATIONS),
+)
+
+
+def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
+    """The arguments of a step: every 'auto' model has its name, every path is absolute."""
+    settings = freeze_models(settings, emit)
+    args: dict[str, Any] = {}
+    for group in STEP_GROUPS:
+        for info in describe(group):
+            value = getattr(settings[group], info.key)
+            if info.kind == 'path' and value is not None:
+                # The job may be run from another folder.
+                value = [absolute(path) for path in value] if info.is_list else absolute(value)
+            args[info.key] = list(value) if isinstance(value, tuple) else value
+    return args
+
+
+def freeze_models(settings: Settings, emit: Emit) -> Settings:
+    """Replaces every 'auto' by the model that it stands for on this machine, and says which."""
+    automatic = dict(AUTOMATIC)
+    for registration in registrations(settings[ProcessorsOptions].processors):
+        automatic |= dict(registration.automatic)
+    groups = [FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)]
+    named = []
+    for group in groups:
+        for info in describe(group):
+            if info.key in automatic and getattr(settings[group], info.key) == 'auto':
+                settings = settings.replace(replace(settings[group], **{info.key: automatic[info.key]}))
+                named.append(f'{info.key.replace("_", " ")} {automatic[info.key]}')
+    if named:
+        emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
+    return settings
+
+
+def absolute(path: str) -> str:
+    """A path that means the same from every folder."""
+    return str(Path.cwd() / path)
+
+
+def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, ...]:
+    """The option groups of a step. Keys that are not known here are left out.
+
+    A value that an option does not take is an error in a step of this program (``version`` 2). In one of FaceFusion
+    3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said. Raises
+    UsageError step-argument.
+    """
+    groups = []
+    for group in STEP_GROUPS:
+        values = {}
+        for info in describe(group):
+            if args.get(info.key) is None:
+                continue
+            try:
+                values[info.key] = _checked(info, args[info.key])
+            except ValueError as error:
+                if version != '1':
+                    raise UsageError(
+                        'step-argument',
+                        f'the step has a value for {info.key} that this version does not take',
+                        cause=str(error),
+                        hint='make the job again with this version',
+                    ) from None
+                text = f'{info.key}: {error}; the default {info.default} is taken'
+                emit(Message('warn', 'jobs', text))
+        groups.append(group(**values))
+    return tuple(groups)
+
+
+def _checked(info: OptionInfo, value: Any) -> Any:
+    """A value from JSON as the option's own. Raises ValueError."""
+    if info.is_list:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f'{value!r} is no list')
+        return check_items(info, tuple(_checked_item(info, item) for item in value))
+    return _checked_item(info, value)
+
+
+def _checked_item(info: OptionInfo, value: Any) -> Any:
+    kinds: dict[str, tuple[type, ...]] = {'int': (int,), 'float': (int, float), 'flag': (bool,)}
+    wanted = kinds.get(info.kind, (str,))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and info.kind != 'flag'):
+        raise ValueError(f'{value!r} is no value of the kind {info.kind}')
+    return value if info.kind in ('flag', 'path') else parse_item(info, str(value))

@@ -1,0 +1,132 @@
+"""Every operation by which the job store changes files: a few, each of them atomic where the file system can.
+
+Tests put a class in place of ``StoreFiles`` that ends the process before or after any one of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from facefusion.errors import JobError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What file systems without hard links answer (FAT, some network shares).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+
+
+class StoreFiles:
+    """File operations that raise JobError store-full or store-unwritable.
+
+    FileNotFoundError and FileExistsError pass: by them the store learns that another process was faster.
+    """
+
+    def write(self, path: Path, data: bytes, *, sync: bool) -> None:
+        """Makes a new file; with ``sync`` its bytes are on the disk when this returns."""
+        with _explained(path):
+            self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sync)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Adds to a file that exists, and flushes it to the disk."""
+        with _explained(path):
+            self._write(path, data, os.O_WRONLY | os.O_APPEND, True)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Gives a file another name, in one step; what had that name is gone."""
+        with _explained(new):
+            old.replace(new)
+
+    def name_new(self, old: Path, new: Path) -> None:
+        """Gives a file another name, in one step; raises FileExistsError when something has it."""
+        with _explained(new):
+            try:
+                os.link(old, new)
+            except FileExistsError:
+                raise
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # Not in one step, but never over another file.
+                self._write(new, old.read_bytes(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, True)
+            old.unlink(missing_ok=True)
+
+    def unlink(self, path: Path) -> None:
+        """Removes a file."""
+        with _explained(path):
+            path.unlink()
+
+    def touch(self, path: Path) -> None:
+        """Sets the time of change of a file to now."""
+        with _explained(path):
+            os.utime(path)
+
+    def make_folder(self, path: Path) -> None:
+        """Makes a folder and those above it where they are missing."""
+        for attempt in range(10):
+            with _explained(path):
+                try:
+                    path.mkdir(parents=True, exist_ok=True)
+                except FileNotFoundError:
+                    # Another process takes an empty folder above it away at this moment.
+                    if attempt == 9:
+                        raise
+                else:
+                    return
+
+    def remove_folder(self, path: Path) -> None:
+        """Removes a folder that is empty; one that is not, or is gone, is left as it is."""
+        with suppress(OSError):
+            path.rmdir()
+
+    def sync_folder(self, path: Path) -> None:
+        """Flushes the names in a folder to the disk, where a folder can be opened."""
+        if os.name == 'nt':
+            return
+        with _explained(path):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def _write(self, path: Path, data: bytes, flags: int, sync: bool) -> None:
+        handle = os.open(path, flags | getattr(os, 'O_BINARY', 0), 0o666)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            if sync:
+                os.fsync(handle)
+        except BaseException:
+            if flags & os.O_EXCL:
+                with suppress(OSError):
+                    path.unlink()
+            raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        raise store_failure(error, path) from None
+
+
+def store_failure(error: OSError, path: Path) -> JobError:
+    """What a failing operation on a file or folder of the store means."""
+    cause = f'{error.strerror or error}: {path}'
+    if error.errno in _FULL:
+        return JobError('store-full', 'the job store has no space left', cause=cause, hint='free space and try again')
+    return JobError(
+        'store-unwritable',
+        'the job store cannot be changed',
+        cause=cause,
+        hint='check the permissions of the folder, or name another store with --jobs-path',
+    )

@@ -1,0 +1,25 @@
+"""Names of the files that the steps of a job make on the way to the published one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import PurePath
+
+# What the common file systems allow, in bytes; a part in progress adds to it nothing.
+_LONGEST_NAME = 255
+
+
+def step_output_path(output_path: str, job_id: str, index: int) -> str:
+    """``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
+
+    The extension is in lower case. A name that would be too long for a file system has its stem cut, and a digest.
+    """
+    path = PurePath(output_path)
+    ending = f'-{job_id}-{index}{path.suffix.lower()}'
+    stem = path.stem
+    room = _LONGEST_NAME - len(os.fsencode(ending))
+    if len(os.fsencode(stem)) > room:
+        digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+        stem = os.fsencode(stem)[: max(room - 9, 0)].decode('utf-8', 'ignore') + '-' + digest
+    return str(path.with_name(stem + ending))

@@ -1,0 +1,65 @@
+"""Which workers watch a job store: each shows itself by a file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from facefusion.errors import JobError
+from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.store import JobStore
+from facefusion.ownership import new_owner, split_tag
+
+WORKERS_FOLDER = '.workers'
+PRESENCE_SECONDS = 5.0
+# A worker of another machine that has not shown itself for so long counts as gone when jobs are submitted.
+PRESENCE_TIMEOUT = 60.0
+
+
+class Presence:
+    """A file that shows that a worker watches the store, as a context manager."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._files = store.files
+        self._folder = store.root / WORK_FOLDER / WORKERS_FOLDER
+        self._path = self._folder / f'worker@{new_owner().tag}'
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show, name='presence', daemon=True)
+
+    def __enter__(self) -> Presence:
+        self._files.make_folder(self._folder)
+        self._files.write(self._path, b'', sync=False)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=PRESENCE_SECONDS)
+        self._path.unlink(missing_ok=True)
+
+    def _show(self) -> None:
+        while not self._ended.wait(PRESENCE_SECONDS):
+            try:
+                self._files.touch(self._path)
+            except (FileNotFoundError, JobError):
+                continue
+
+
+def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
+    """Whether a live worker watches the store, as far as can be told from here."""
+    try:
+        found = list((root / WORK_FOLDER / WORKERS_FOLDER).iterdir())
+    except OSError:
+        return False
+    for path in found:
+        tagged = split_tag(path.name)
+        if tagged is None or tagged[1].is_dead():
+            continue
+        try:
+            if abs(now() - path.stat().st_mtime) < PRESENCE_TIMEOUT:
+                return True
+        except FileNotFoundError:
+            continue
+    return False

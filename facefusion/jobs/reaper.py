@@ -1,0 +1,146 @@
+"""Finds the jobs of processes that died, and gives them to others.
+
+A process that is dead on this machine is known at once. Of others only the time of change of their claims is seen, and
+clocks lie: so a claim counts as given up only when that time was not changed while this process watched, by its own
+monotonic clock, for as long as ``timeout``. Where the file system's own clock says that the claim is old already, half
+of that is enough: still twice as long as a living claim rests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from facefusion.errors import ClaimLost, JobError
+from facefusion.events import Emit, Message
+from facefusion.jobs.claim import Place
+from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.record import JobRecord, now_text
+from facefusion.jobs.states import State
+from facefusion.jobs.steps import requeued
+from facefusion.jobs.store import EDIT_SECONDS, NEW_FOLDER, JobStore
+from facefusion.ownership import new_owner
+
+# A job that takes its process with it so many times in a row is not given to a further one.
+MOST_LOST = 5
+CLAIM_SECONDS = 60.0
+BEATS_A_TIMEOUT = 4
+LONGEST_BEAT = 1.0
+
+
+def beat_seconds(timeout: float) -> float:
+    """How often a claim shows that it is alive."""
+    return min(timeout / BEATS_A_TIMEOUT, LONGEST_BEAT)
+
+
+class Reaper:
+    """Watches the held jobs of a store; ``on_end`` is told of jobs that it ends: id and state."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        timeout: float,
+        emit: Emit,
+        on_end: Callable[[str, State], None] = lambda job_id, state: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._emit = emit
+        self._on_end = on_end
+        self._clock = clock
+        # Of every held file: its time of change in nanoseconds, and since when it is that.
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def sweep(self) -> bool:
+        """Settles what dead processes have left. Says whether a holder is left that may be dead, too."""
+        held = [place for place in self._store.places().values() if not place.is_free]
+        self._seen = {place.path: self._seen[place.path] for place in held if place.path in self._seen}
+        waits = False
+        for place in held:
+            assert place.owner is not None
+            try:
+                if place.owner.is_dead() or self._has_rested(place):
+                    self._settle(place)
+                elif place.kind == 'claim':
+                    waits = waits or self._is_old(place.path)
+            except ClaimLost:
+                # Another reaper was faster, or the process is alive after all.
+                continue
+            except JobError as error:
+                self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
+        return waits
+
+    def _settle(self, place: Place) -> None:
+        if place.kind != 'claim':
+            state = self._store.settle(place)
+            if state in ('completed', 'failed'):
+                self._on_end(place.job_id, state)
+            return
+        assert place.owner is not None
+        hold, record = self._store.take_over(place)
+        who = f'the process {place.owner.pid} on {place.owner.host}'
+        lost_in_a_row = _lost_in_a_row(record)
+        if record.origin == 'job' and lost_in_a_row < MOST_LOST:
+            hold.finish('queued', requeued(record))
+            self._store.clean_work(record.id, [attempt.nonce for attempt in record.attempts])
+            self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} is back in the queue'))
+            return
+        cause = f'{who} is dead' + (f', the {lost_in_a_row}th in a row' if lost_in_a_row > 1 else '')
+        error = JobError(
+            'worker-lost',
+            f'the process that worked on the job {record.id} has vanished',
+            cause=cause,
+            hint='what is done is kept: run the same command again, or job-retry',
+        )
+        hold.finish('failed', replace(record, error=error.as_record(), date_finished=now_text()))
+        self._store.clean_work(record.id, [attempt.nonce for attempt in record.attempts])
+        self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} has failed'))
+        self._on_end(record.id, 'failed')
+
+    def _has_rested(self, place: Place) -> bool:
+        try:
+            changed = place.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        now = self._clock()
+        known = self._seen.get(place.path)
+        if known is None or known[0] != changed:
+            self._seen[place.path] = (changed, now)
+            return False
+        rested = now - known[1]
+        if place.kind != 'claim':
+            return rested >= EDIT_SECONDS
+        return rested >= self._timeout or (rested >= self._timeout / 2 and self._is_old(place.path))
+
+    def _is_old(self, path: Path) -> bool:
+        """Whether the clock of the file system says that a claim was not touched for the whole time."""
+        try:
+            return file_clock(self._store.files, self._store.root) - path.stat().st_mtime > self._timeout
+        except FileNotFoundError:
+            return False
+
+
+def file_clock(files: StoreFiles, root: Path) -> float:
+    """The time by the clock that stamps the files of the store, which may be another machine's."""
+    folder = root / '.work' / NEW_FOLDER
+    files.make_folder(folder)
+    path = folder / f'clock@{new_owner().tag}'
+    files.write(path, b'', sync=False)
+    try:
+        return path.stat().st_mtime
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _lost_in_a_row(record: JobRecord) -> int:
+    count = 0
+    for attempt in reversed(record.attempts):
+        if attempt.result != 'lost':
+            break
+        count += 1
+    return count

@@ -1,0 +1,91 @@
+"""The work of steps on this machine: their arguments become settings, and finished clips become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import FaceFusionError, JobError
+from facefusion.events import Emit, silent
+from facefusion.jobs.arguments import freeze_models, restore
+from facefusion.jobs.record import JobRecord, StepRecord
+from facefusion.jobs.step_run import RunFolders, plan_step, run_step
+from facefusion.jobs.steps import Group, groups_of
+from facefusion.models.store import ModelStore
+from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.plan import Plan
+from facefusion.pipeline.publish import publish_joined
+from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
+
+
+class LocalStepWork:
+    """Runs steps with the models, devices and folders of this process; ``settings`` has the groups of the process."""
+
+    def __init__(self, settings: Settings, store: ModelStore, folders: RunFolders) -> None:
+        self._settings = settings
+        self._store = store
+        self._folders = folders
+
+    def run(
+        self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
+    ) -> Mapping[str, Any]:
+        """Makes ``output``; gives the report. Raises any FaceFusionError; then nothing is left behind."""
+        settings = step_settings(self._settings, step, target, output, emit)
+        return run_step(settings, self._store, self._folders, f'{job_id}-{step.id}', emit, flag)
+
+    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+        """Writes the clips one after the other; of pictures the last one."""
+        publish_joined(clips, output, flag)
+
+
+def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:
+    """The settings of the process with those of a step. Raises UsageError step-argument."""
+    settings = base
+    for group in restore(step.args, step.args_version, emit):
+        settings = settings.replace(group)
+    return settings.replace(replace(settings[PathOptions], target_path=target, output_path=output))
+
+
+def check_joins(record: JobRecord, base: Settings) -> None:
+    """Raises JobError job-join when steps with one output path would make clips that cannot be joined.
+
+    What cannot be known yet (a target that an earlier step makes, or that is not there) is left to the run.
+    """
+    for group in groups_of(record):
+        plans = [plan for plan in _plans(group, base) if plan is not None]
+        shapes = {shape: None for plan in plans if (shape := _shape(plan)) is not None}
+        if len(shapes) > 1:
+            raise JobError(
+                'job-join',
+                f'the steps of the job {record.id} that write {group.output_path} cannot become one clip',
+                cause=' and '.join(shapes) + ' do not fit together',
+                hint='give the steps the same encoder and size, or outputs of their own',
+            )
+
+
+def _plans(group: Group, base: Settings) -> list[Plan | None]:
+    if len(group.steps) < 2:
+        return []
+    return [_plan(step, base) for step in group.steps]
+
+
+def _plan(step: StepRecord, base: Settings) -> Plan | None:
+    target = step.args.get('target_path')
+    if step.remix_of is not None or not isinstance(target, str):
+        return None
+    try:
+        settings = step_settings(base, step, target, step.output_path, silent)
+        return plan_step(freeze_models(settings, silent), silent)
+    except FaceFusionError:
+        # The run says so when it comes to it, with what lies there then.
+        return None
+
+
+def _shape(plan: Plan) -> str | None:
+    if plan.video is None:
+        return None
+    encoder = plan.video.encoder
+    return f'{encoder.codec} {encoder.width}x{encoder.height} {encoder.pix_fmt}'

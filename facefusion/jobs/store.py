@@ -1,0 +1,374 @@
+"""The job store: a folder for each state, a JSON file for each job, the same on one machine and on a shared folder.
+
+Reading changes nothing. Every change goes through a ``Hold`` (see ``facefusion.jobs.claim``), so a process that dies
+anywhere leaves a store in which every job is in exactly one state.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facefusion.errors import ClaimLost, JobError
+from facefusion.jobs.attempt import merge_attempts, read_attempts
+from facefusion.jobs.claim import WORK_FOLDER, Hold, Place, lost, parse_place, remove_quietly, roll_forward
+from facefusion.jobs.files import StoreFiles, store_failure
+from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
+from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
+from facefusion.jobs.states import STATES, Action, State, check_move
+from facefusion.ownership import Owner, new_owner, split_tag
+
+NEW_FOLDER = '.new'
+# How long a command waits for another one that changes the same job: that takes milliseconds.
+EDIT_SECONDS = 10.0
+_WAIT = 0.01
+_LOOKS = 5
+
+
+class Found(NamedTuple):
+    """A job as it lies in the store: what is in its file, or why that is no record."""
+
+    place: Place
+    data: dict[str, Any] | None
+    broken: str
+
+
+class Opened(NamedTuple):
+    """The whole record of a job, with what its attempts have told so far."""
+
+    state: State
+    record: JobRecord
+    place: Place
+
+
+class JobStore:
+    """The jobs under ``root``. ``make_owner`` and ``files`` are replaced by tests only."""
+
+    def __init__(
+        self, root: Path, make_owner: Callable[[], Owner] = new_owner, files: StoreFiles | None = None
+    ) -> None:
+        self.root = root
+        self.files = files or StoreFiles()
+        self._make_owner = make_owner
+
+    # Reading
+
+    def places(self) -> dict[str, Place]:
+        """Every job by its id, once. Raises JobError store-unreadable."""
+        # While the folders are listed one after the other a job may move from one that is still to come to one that
+        # was: it is looked for until a second look finds nothing gone.
+        found: dict[str, Place] = {}
+        for look in range(_LOOKS):
+            again = self._scan()
+            is_whole = again.keys() >= found.keys()
+            found |= again
+            if look and is_whole:
+                break
+        return found
+
+    def look(self, place: Place) -> Found | None:
+        """What is in the file of a job; None when the job has gone meanwhile."""
+        for _ in range(_LOOKS):
+            try:
+                return Found(place, parse_json(_read(place.path)), '')
+            except FileNotFoundError:
+                moved = self.find(place.job_id)
+                if moved is None:
+                    return None
+                place = moved
+            except (RecordError, OSError) as error:
+                return Found(place, None, str(error))
+        return None
+
+    def find(self, job_id: str) -> Place | None:
+        """Where a job lies; None when there is none of that id."""
+        for look in range(_LOOKS):
+            for state in STATES:
+                path = self.root / state / f'{job_id}.json'
+                if state != 'running' and path.is_file():
+                    return Place(job_id, state, path, 'plain', None)
+            held = self._held(job_id)
+            if held is not None:
+                return held
+            # It may have moved while it was looked for; where nobody has held it of late one more look is enough.
+            if look and not self._work_of(job_id):
+                return None
+        return None
+
+    def known_id(self, text: str) -> str:
+        """The id of an existing job that is called ``text``, here or in FaceFusion 3.8.
+
+        Raises UsageError for what is no id, JobError job-unknown when there is no such job.
+        """
+        if is_job_id(text) and self.find(text) is not None:
+            return text
+        peer = peer_job_id(text)
+        if peer != text or not is_job_id(text):
+            is_name = '/' not in peer and os.sep not in peer and len(os.fsencode(peer)) < 200
+            if is_name and self.find(peer) is not None:
+                return peer
+        raise unknown(check_job_id(text))
+
+    def open(self, job_id: str) -> Opened:
+        """The whole record of a job. Raises JobError job-unknown, job-broken, store-unreadable."""
+        for _ in range(_LOOKS):
+            place = self.find(job_id)
+            if place is None:
+                raise unknown(job_id)
+            with suppress(FileNotFoundError):
+                return Opened(place.state, self._load(place), place)
+        raise busy(job_id)
+
+    def has_any(self, job_id: str) -> bool:
+        """Whether there is a job of that id."""
+        return self.find(job_id) is not None
+
+    # Changing
+
+    def create(self, record: JobRecord) -> None:
+        """Adds a drafted job. Raises JobError job-exists, store-full, store-unwritable."""
+        if self.has_any(record.id):
+            raise exists(record.id)
+        folder, part = self.root / 'drafted', self._new_part(record.id)
+        self.files.make_folder(folder)
+        self.files.write(part, record_bytes(record), sync=True)
+        try:
+            self.files.name_new(part, folder / f'{record.id}.json')
+        except FileExistsError:
+            remove_quietly(self.files, part)
+            raise exists(record.id) from None
+        self.files.sync_folder(folder)
+
+    def create_running(self, record: JobRecord) -> Hold:
+        """Adds a job that this process works on from its first moment; nobody sees it before."""
+        owner = self._make_owner()
+        part = self._new_part(record.id)
+        path = self.root / 'running' / f'{record.id}@{owner.tag}.json'
+        self.files.make_folder(path.parent)
+        self.files.write(part, record_bytes(record), sync=True)
+        self.files.rename(part, path)
+        self.files.sync_folder(path.parent)
+        return self._hold(Place(record.id, 'running', path, 'claim', owner))
+
+    @contextmanager
+    def edit(self, job_id: str, action: Action) -> Iterator[tuple[Hold, JobRecord]]:
+        """Holds a job that nobody works on; the block calls ``Hold.finish``, or else it stays as it was.
+
+        Raises JobError job-unknown, job-wrong-state (for the action), job-broken, job-busy.
+        """
+        place = self._wait_until_free(job_id, action)
+        hold = self._take(place, place.path.with_name(f'{job_id}@{{}}.edit'))
+        try:
+            yield hold, self._load_held(hold)
+        finally:
+            if hold.path.exists():
+                hold.release()
+
+    def claim(self, job_id: str, action: Action) -> tuple[Hold, JobRecord]:
+        """Takes a queued (``run``) or failed (``retry``) job to work on it, with what earlier attempts have told.
+
+        Raises what ``edit`` raises, and ClaimLost when another process was faster.
+        """
+        place = self._wait_until_free(job_id, action)
+        self.files.make_folder(self.root / 'running')
+        try:
+            # A rename keeps the time of change: without this the claim would seem to be as old as the job's last one.
+            self.files.touch(place.path)
+        except FileNotFoundError:
+            raise taken(job_id) from None
+        hold = self._take(place, self.root / 'running' / f'{job_id}@{{}}.json')
+        try:
+            return hold, self._load_held(hold)
+        except JobError:
+            hold.release(place.state)
+            raise
+
+    def take_over(self, place: Place) -> tuple[Hold, JobRecord]:
+        """Takes the claim of a process that is dead. Raises ClaimLost when another process was faster."""
+        hold = self._take(place, self.root / 'running' / f'{place.job_id}@{{}}.json')
+        try:
+            return hold, self._load_held(hold)
+        except JobError:
+            # Not a record any more: whoever looks for the job finds it as a broken one.
+            hold.release('failed')
+            raise
+
+    def delete(self, job_id: str) -> None:
+        """Removes a job, broken ones too. Raises JobError job-unknown, job-wrong-state, job-busy."""
+        place = self._wait_until_free(job_id, 'delete')
+        try:
+            self.files.unlink(place.path)
+        except FileNotFoundError:
+            raise taken(job_id) from None
+        self.clean_work(job_id)
+
+    def settle(self, place: Place) -> State | None:
+        """Ends what a dead holder began: makes its change if that was certain, else gives the file back.
+
+        Gives the new state of a change that this call made certain. Claims are left alone: the reaper
+        judges those.
+        """
+        if place.kind == 'done':
+            return roll_forward(self.files, self.root, place)
+        if place.kind == 'edit':
+            with suppress(FileNotFoundError):
+                self.files.rename(place.path, place.path.with_name(f'{place.job_id}.json'))
+        return None
+
+    def clean_work(self, job_id: str, nonces: Sequence[str] | None = None) -> None:
+        """Removes what attempts have noted: those with these nonces, or all of them."""
+        for path in self._work_of(job_id):
+            if nonces is None or path.name.partition('.')[0] in nonces:
+                remove_quietly(self.files, path)
+        self.files.remove_folder(self.root / WORK_FOLDER / job_id)
+
+    def remove_dead_parts(self) -> None:
+        """Removes records that processes which died had not named yet."""
+        for name in _names(self.root / WORK_FOLDER / NEW_FOLDER):
+            tagged = split_tag(name)
+            if tagged is not None and tagged[1].is_dead():
+                remove_quietly(self.files, self.root / WORK_FOLDER / NEW_FOLDER / name)
+
+    # Within
+
+    def _scan(self) -> dict[str, Place]:
+        found: dict[str, Place] = {}
+        for state in STATES:
+            folder = self.root / state
+            for name in _names(folder):
+                place = parse_place(folder, state, name)
+                if place is None:
+                    continue
+                # What has passed the fence counts only while the change is not made; else the later look is right.
+                if place.job_id not in found or place.kind != 'done':
+                    found[place.job_id] = place
+        return found
+
+    def _held(self, job_id: str) -> Place | None:
+        best: Place | None = None
+        for state in STATES:
+            folder = self.root / state
+            for name in _names(folder):
+                if not name.startswith(f'{job_id}@'):
+                    continue
+                place = parse_place(folder, state, name)
+                if place is not None and (best is None or best.kind == 'done'):
+                    best = place
+        return best
+
+    def _wait_until_free(self, job_id: str, action: Action) -> Place:
+        """The place of a job that nobody holds, in a state that the action is for."""
+        began = time.monotonic()
+        while time.monotonic() - began < 2 * EDIT_SECONDS:
+            place = self.find(job_id)
+            if place is None:
+                raise unknown(job_id)
+            if place.kind == 'claim' or place.is_free:
+                check_move(action, job_id, place.state)
+                if place.kind == 'claim':
+                    raise busy(job_id)
+                return place
+            assert place.owner is not None
+            # A change takes milliseconds: one that lasts so long is of a process that hangs, and the fence stops it.
+            if place.owner.is_dead() or time.monotonic() - began > EDIT_SECONDS:
+                self.settle(place)
+            else:
+                time.sleep(_WAIT)
+        raise busy(job_id)
+
+    def _take(self, place: Place, pattern: Path) -> Hold:
+        owner = self._make_owner()
+        path = pattern.with_name(pattern.name.format(owner.tag))
+        try:
+            self.files.rename(place.path, path)
+        except FileNotFoundError:
+            # See Hold: over a network a rename that was done may be answered so.
+            if not path.exists():
+                raise taken(place.job_id) from None
+        state: State = 'running' if path.parent.name == 'running' else place.state
+        return self._hold(Place(place.job_id, state, path, 'claim', owner))
+
+    def _hold(self, place: Place) -> Hold:
+        return Hold(self.files, self.root, place)
+
+    def _load_held(self, hold: Hold) -> JobRecord:
+        try:
+            return self._load(Place(hold.job_id, hold.state, hold.path, 'claim', hold.owner))
+        except FileNotFoundError:
+            raise lost(hold.job_id) from None
+
+    def _load(self, place: Place) -> JobRecord:
+        try:
+            record = parse_record(place.job_id, _read(place.path))
+        except RecordError as error:
+            raise broken(place, str(error)) from None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise store_failure(error, place.path) from None
+        nonce = place.owner.nonce if place.kind == 'claim' and place.owner is not None else None
+        return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / place.job_id), nonce)
+
+    def _new_part(self, job_id: str) -> Path:
+        folder = self.root / WORK_FOLDER / NEW_FOLDER
+        self.files.make_folder(folder)
+        return folder / f'{job_id}@{self._make_owner().tag}'
+
+    def _work_of(self, job_id: str) -> list[Path]:
+        folder = self.root / WORK_FOLDER / job_id
+        return [folder / name for name in _names(folder)]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a thousand names, and no need of a thousand paths
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise JobError(
+            'store-unreadable',
+            'the job store cannot be read',
+            cause=f'{error.strerror or error}: {folder}',
+            hint='check the permissions of the folder, or name another store with --jobs-path',
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    with open(path, 'rb', buffering=0) as file:
+        return file.read()
+
+
+def unknown(job_id: str) -> JobError:
+    """The error for an id that no job has."""
+    return JobError(
+        'job-unknown', f'there is no job {job_id}', hint='facefusion job-list shows the jobs; --jobs-path names a store'
+    )
+
+
+def exists(job_id: str) -> JobError:
+    """The error for an id that a job has already."""
+    return JobError('job-exists', f'there is a job {job_id} already', hint='choose another id, or leave the id out')
+
+
+def busy(job_id: str) -> JobError:
+    """The error for a job that another process holds."""
+    return JobError('job-busy', f'another process is changing the job {job_id}', hint='try again when it has finished')
+
+
+def taken(job_id: str) -> ClaimLost:
+    """The error of the slower one of two processes that want the same job."""
+    return ClaimLost('job-taken', f'another process has just taken the job {job_id}', hint='look at it with job-show')
+
+
+def broken(place: Place, why: str) -> JobError:
+    """The error for a file that is no record of a job."""
+    return JobError(
+        'job-broken',
+        f'the file of the job {place.job_id} cannot be read',
+        cause=f'{place.path}: {why}',
+        hint='mend the file by hand, or remove the job with job-delete',
+    )

@@ -1,0 +1,79 @@
+"""What a query tells of jobs, as plain JSON: a few facts of each, or everything of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from facefusion.jobs.attempt import read_attempts
+from facefusion.jobs.claim import WORK_FOLDER, Place
+from facefusion.jobs.record import record_to_json
+from facefusion.jobs.store import Found, JobStore
+
+_KEPT = (
+    'date_created',
+    'date_updated',
+    'date_submitted',
+    'date_started',
+    'date_finished',
+    'origin',
+    'priority',
+    'not_before',
+    'error',
+)
+
+
+def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]:
+    """A summary of every job, or of those in ``state``, the oldest first. A file that is no record is 'broken'."""
+    found = []
+    for place in store.places().values():
+        if state is None or place.state == state:
+            read = store.look(place)
+            if read is not None and (state is None or read.place.state == state):
+                found.append(_summary(store, read))
+    return sorted(found, key=lambda summary: (str(summary.get('date_created') or ''), summary['id']))
+
+
+def _summary(store: JobStore, found: Found) -> dict[str, Any]:
+    place, data = found.place, found.data
+    if data is None:
+        error = {'reference': 'job-broken', 'message': found.broken, 'path': str(place.path)}
+        return {'id': place.job_id, 'state': 'broken', 'folder': place.state, 'error': error}
+    summary = {'id': place.job_id, 'state': place.state, 'steps': len(data['steps'])}
+    summary['steps_completed'] = sum(
+        1 for step in data['steps'] if isinstance(step, dict) and step.get('status') == 'completed'
+    )
+    summary |= {key: data.get(key) for key in _KEPT}
+    return summary | _live(store, place)
+
+
+def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
+    """Everything of one job: its record, merged with what its attempts have told, its state and its progress.
+
+    Raises what ``JobStore.open`` raises.
+    """
+    opened = store.open(job_id)
+    return {'state': opened.state, **record_to_json(opened.record), **_live(store, opened.place)}
+
+
+def _live(store: JobStore, place: Place) -> dict[str, Any]:
+    """Who works on a job, and how far that is."""
+    if place.kind != 'claim' or place.owner is None:
+        return {}
+    owner = place.owner
+    told: dict[str, Any] = {
+        'worker': {'host': owner.host, 'pid': owner.pid, 'dead': owner.is_dead()},
+        'progress': None,
+    }
+    for note in read_attempts(store.root / WORK_FOLDER / place.job_id):
+        if note.attempt.nonce == owner.nonce:
+            told['date_started'] = note.attempt.date_started
+            told['steps_completed'] = sum(1 for line in note.results if _has_completed(line))
+            if note.progress is not None:
+                told['progress'] = {**(note.step or {}), **note.progress}
+    return told
+
+
+def _has_completed(line: Mapping[str, Any]) -> bool:
+    step = line.get('step')
+    return isinstance(step, dict) and step.get('status') == 'completed'

@@ -1,0 +1,247 @@
+"""Takes jobs from the store, one after the other, and works on them."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from facefusion.errors import ClaimLost, FaceFusionError, JobError, error_from_record
+from facefusion.events import Emit, Message
+from facefusion.jobs.claim import Hold, Place
+from facefusion.jobs.notify import Notifier
+from facefusion.jobs.presence import Presence
+from facefusion.jobs.reaper import Reaper
+from facefusion.jobs.record import JobRecord, record_to_json
+from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.states import Action, State
+from facefusion.jobs.steps import requeued
+from facefusion.jobs.store import JobStore
+from facefusion.stopping import StopFlag
+
+IDLE_SECONDS = 0.5
+
+
+class Turn(NamedTuple):
+    """By what queued jobs are ordered: the smallest is next."""
+
+    priority: int
+    date_submitted: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    stamp: tuple[int, int]
+    turn: Turn | None
+    not_before: float
+
+
+class Queue:
+    """The queued jobs in their order; files that have not changed are not read again."""
+
+    def __init__(self, store: JobStore, emit: Emit) -> None:
+        self._store = store
+        self._emit = emit
+        self._entries: dict[str, _Entry] = {}
+
+    def ready(self) -> tuple[list[str], bool]:
+        """The ids of jobs that may run now, the next one first; and whether others wait for their time."""
+        folder = self._store.root / 'queued'
+        entries: dict[str, _Entry] = {}
+        for place, stamp in _free_files(folder):
+            known = self._entries.get(place.job_id)
+            if known is None or known.stamp != stamp:
+                known = self._read(place, stamp)
+            entries[place.job_id] = known
+        self._entries = entries
+        now = time.time()
+        ready = [entry.turn for entry in entries.values() if entry.turn is not None and entry.not_before <= now]
+        waits = any(entry.turn is not None and entry.not_before > now for entry in entries.values())
+        return [turn.job_id for turn in sorted(ready)], waits
+
+    def _read(self, place: Place, stamp: tuple[int, int]) -> _Entry:
+        found = self._store.look(place)
+        if found is None or found.place.state != 'queued':
+            return _Entry(stamp, None, 0.0)
+        if found.data is None:
+            self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {found.broken}'))
+            return _Entry(stamp, None, 0.0)
+        priority, waits = found.data.get('priority', 0), found.data.get('not_before') or 0.0
+        submitted = found.data.get('date_submitted') or found.data['date_created']
+        is_sound = isinstance(priority, int) and isinstance(waits, int | float) and isinstance(submitted, str)
+        return _Entry(stamp, Turn(-priority, submitted, place.job_id) if is_sound else None, float(waits))
+
+
+def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:
+    files = []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if entry.name.endswith('.json') and '@' not in entry.name and not entry.name.startswith('.'):
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:
+                        continue
+                    place = Place(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
+                    files.append((place, (status.st_mtime_ns, status.st_ino)))
+    except FileNotFoundError:
+        return []
+    return files
+
+
+class Outcome(NamedTuple):
+    """How a job ended that this process has worked on, or has followed."""
+
+    job_id: str
+    state: State
+    error: FaceFusionError | None
+
+
+class Worker:
+    """Works on jobs of a store until it is told to stop. ``claim_timeout`` in seconds, see ``Reaper``."""
+
+    def __init__(
+        self, store: JobStore, runner: JobRunner, notifier: Notifier, claim_timeout: float, emit: Emit, flag: StopFlag
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._notifier = notifier
+        self._emit = emit
+        self._flag = flag
+        self._reaper = Reaper(store, claim_timeout, emit, on_end=self._notify_of)
+
+    def run_hold(self, hold: Hold, record: JobRecord, stopped_state: State = 'failed') -> Outcome:
+        """Works on a job that was claimed, until it has completed or failed for good, or another process has it."""
+        ended = self._runner.run(hold, record, self._flag, stopped_state)
+        self._tell(ended)
+        if ended.is_lost or (ended.state == 'queued' and not self._flag.is_set()):
+            return self.follow(record.id)
+        return Outcome(record.id, ended.state, ended.error)
+
+    def sweep(self) -> None:
+        """Settles what dead processes have left in the store."""
+        self._reaper.sweep()
+
+    def run_next(self) -> Outcome:
+        """Works on the next queued job. Raises JobError jobs-none."""
+        self._reaper.sweep()
+        for job_id in Queue(self._store, self._emit).ready()[0]:
+            taken = self._claim(job_id, 'run')
+            if taken is not None:
+                return self.run_hold(*taken)
+        raise JobError('jobs-none', 'there is no job for this', cause='none is queued', hint='submit one: job-submit')
+
+    def run_one(self, job_id: str, action: Action = 'run', from_scratch: bool = False) -> Outcome:
+        """Works on one job now; one that another process works on is followed to its end.
+
+        Raises JobError job-unknown, job-wrong-state, job-broken, job-busy.
+        """
+        self._reaper.sweep()
+        if from_scratch:
+            with self._store.edit(job_id, 'requeue') as (hold, record):
+                hold.finish('failed', requeued(record, from_scratch=True))
+        taken = self._claim(job_id, action)
+        return self.follow(job_id) if taken is None else self.run_hold(*taken)
+
+    def follow(self, job_id: str) -> Outcome:
+        """Waits until a job has completed or failed; works on it itself when it comes back to the queue."""
+        queue = Queue(self._store, self._emit)
+        while True:
+            self._flag.check()
+            opened = self._store.open(job_id)
+            if opened.state in ('completed', 'failed'):
+                return Outcome(job_id, opened.state, _error_of(opened.record))
+            self._reaper.sweep()
+            if job_id in queue.ready()[0]:
+                taken = self._claim(job_id, 'run')
+                if taken is not None:
+                    return self.run_hold(*taken)
+            _nap(self._flag, IDLE_SECONDS)
+
+    def run_queue(
+        self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag
+    ) -> list[Outcome]:
+        """Works on queued jobs in their order: until none is left, or with ``watch`` until it is stopped.
+
+        Ends after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
+        ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
+        """
+        outcomes: list[Outcome] = []
+        queue = Queue(self._store, self._emit)
+        with Presence(self._store) if watch else nullcontext():
+            self._store.remove_dead_parts()
+            while not (self._flag.is_set() or stop_after_current.is_set() or (most and len(outcomes) >= most)):
+                may_come = self._reaper.sweep()
+                ready, waits = queue.ready()
+                ended = self._run_first(ready)
+                if ended is not None:
+                    if ended.state in ('completed', 'failed'):
+                        outcomes.append(Outcome(ended.record.id, ended.state, ended.error))
+                        if halt_on_error and ended.state == 'failed':
+                            break
+                    continue
+                if not ready and not (watch or waits or may_come):
+                    break
+                _nap(self._flag, IDLE_SECONDS, stop_after_current)
+        return outcomes
+
+    def _run_first(self, ready: list[str]) -> Ended | None:
+        """Works on the first of the jobs that can be had."""
+        for job_id in ready:
+            try:
+                taken = self._claim(job_id, 'run')
+            except JobError as error:
+                if error.reference not in ('job-unknown', 'job-wrong-state', 'job-busy', 'job-broken'):
+                    raise
+                continue
+            if taken is not None:
+                ended = self._runner.run(*taken, self._flag, 'queued')
+                self._tell(ended)
+                return ended
+        return None
+
+    def _claim(self, job_id: str, action: Action) -> tuple[Hold, JobRecord] | None:
+        """The job, held by this process; None when another one has it."""
+        try:
+            hold, record = self._store.claim(job_id, action)
+        except ClaimLost:
+            return None
+        except JobError as error:
+            place = self._store.find(job_id)
+            is_elsewhere = (
+                place is not None and place.state in ('queued', 'running') and error.reference != 'job-broken'
+            )
+            if is_elsewhere and place is not None and (action == 'retry' or place.state == 'running'):
+                return None
+            raise
+        if action == 'retry':
+            record = replace(requeued(record), retries_used=0)
+        return hold, record
+
+    def _tell(self, ended: Ended) -> None:
+        if ended.state in ('completed', 'failed') and ended.record.notify:
+            self._notifier.send(ended.record.notify, {'state': ended.state, **record_to_json(ended.record)})
+
+    def _notify_of(self, job_id: str, state: State) -> None:
+        try:
+            opened = self._store.open(job_id)
+        except JobError:
+            return
+        if opened.record.notify:
+            self._notifier.send(opened.record.notify, {'state': state, **record_to_json(opened.record)})
+
+
+def _error_of(record: JobRecord) -> FaceFusionError | None:
+    """The error in a record, with the exit code that it had where it was raised."""
+    return None if record.error is None else error_from_record(record.error)
+
+
+def _nap(flag: StopFlag, seconds: float, other: StopFlag | None = None) -> None:
+    """Waits, but not on when a flag is set."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not flag.is_set() and not (other is not None and other.is_set()):
+        time.sleep(min(0.1, seconds))
