@@ -1,0 +1,129 @@
+"""Job stores in a folder of a test, jobs to put into them, and step work that only writes small files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facefusion.events import Emit, StageProgress, silent
+from facefusion.jobs.record import JobRecord, StepRecord, now_text
+from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.steps import submitted
+from facefusion.jobs.store import JobStore
+from facefusion.stopping import StopFlag
+
+CLAIM_TIMEOUT = 60.0
+
+
+def make_store(tmp_path: Path, **kw: Any) -> JobStore:
+    """A store in ``tmp_path / 'jobs'``; the same one when it is called again. ``kw`` goes to JobStore."""
+    return JobStore(tmp_path / 'jobs', **kw)
+
+
+def make_record(job_id: str, steps: int = 1, folder: Path | None = None, **fields: Any) -> JobRecord:
+    """A drafted job of so many steps, each with a published file of its own in ``folder``: ``<id>-<index>.bin``.
+
+    ``fields`` are fields of JobRecord. Steps have the ids ``s0``, ``s1`` and so on.
+    """
+    folder = folder or Path('nowhere')
+    made = tuple(StepRecord(f's{index}', _args(folder / f'{job_id}-{index}.bin')) for index in range(steps))
+    return JobRecord(**({'id': job_id, 'date_created': now_text(), 'steps': made} | fields))
+
+
+def _args(output: Path) -> dict[str, Any]:
+    return {'target_path': str(output.with_name('target.bin')), 'output_path': str(output)}
+
+
+class FakeWork:
+    """StepWork that writes ``content(step id)`` as the output.
+
+    ``fails`` has an exception by the index or the id of a step, raised before anything is written, each time; one that
+    is in ``once``, too, only the first time. ``seconds`` is how long a step takes; it looks at the flag meanwhile.
+    ``ran`` notes the id of each step that was begun, ``made`` those that came to their end, ``joined`` the outputs of
+    joins. ``before`` is called with the flag at the beginning of each step.
+    """
+
+    def __init__(
+        self,
+        fails: Mapping[int | str, BaseException] | None = None,
+        seconds: float = 0.0,
+        once: Sequence[int | str] = (),
+        before: Any = None,
+    ) -> None:
+        self.fails = dict(fails or {})
+        self.seconds = seconds
+        self.once = set(once)
+        self.before = before
+        self.ran: list[str] = []
+        self.made: list[str] = []
+        self.joined: list[str] = []
+
+    def run(
+        self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
+    ) -> dict[str, Any]:
+        self.ran.append(step.id)
+        if self.before is not None:
+            self.before(flag)
+        for key in (step.id, int(step.id[1:]) if step.id[1:].isdigit() else -1):
+            if key in self.fails:
+                raise self.fails.pop(key) if key in self.once else self.fails[key]
+        end = time.monotonic() + self.seconds
+        emit(StageProgress('render', 0, 1))
+        while time.monotonic() < end:
+            flag.check()
+            time.sleep(0.005)
+        flag.confirm()
+        if output is not None:
+            publish(Path(output), content(step.id))
+        self.made.append(step.id)
+        return {'frames': 1}
+
+    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+        joined = b''.join(clip.read_bytes() for clip in clips)
+        flag.confirm()
+        publish(output, joined)
+        self.joined.append(str(output))
+
+
+def content(step_id: str) -> bytes:
+    """What FakeWork writes for a step."""
+    return f'[{step_id}]'.encode()
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + '.part')
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def submit(store: JobStore, job_id: str) -> None:
+    """Puts a drafted job into the queue."""
+    with store.edit(job_id, 'submit') as (hold, record):
+        hold.finish('queued', submitted(record))
+
+
+def make_queued(store: JobStore, *records: JobRecord) -> None:
+    """Creates jobs and submits them, in this order."""
+    for record in records:
+        store.create(record)
+        submit(store, record.id)
+
+
+def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict[str, Ended]:
+    """Claims and works on every job that is queued, by id, until none is left; gives how each ended last.
+
+    Ends early when ``flag`` is set. Retries are not waited for: ``not_before`` is not looked at.
+    """
+    ended: dict[str, Ended] = {}
+    runner = JobRunner(store, work, CLAIM_TIMEOUT, silent)
+    flag = flag or StopFlag()
+    while queued := sorted(job_id for job_id, place in store.places().items() if place.state == 'queued'):
+        for job_id in queued:
+            if flag.is_set():
+                return ended
+            ended[job_id] = runner.run(*store.claim(job_id, 'run'), flag, 'queued')
+    return ended
