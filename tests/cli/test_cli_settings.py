@@ -51,7 +51,7 @@ def test_unknown_values_are_answered_with_the_choices(program, words, flags, sai
 def test_unknown_options_and_commands_get_a_near_one(program, words):
     assert 'did you mean --output-path?' in program.fails(2, 'unknown-option', *words, '--outputpath', 'x')
     assert 'did you mean --output-path?' in program.fails(2, 'unknown-option', *words, '--output-paht', 'x')
-    program.fails(2, 'unknown-option', *words, 'stray')
+    program.fails(2, 'usage', *words, 'stray')
     assert 'did you mean headless-run?' in program.fails(2, 'unknown-command', 'headlessrun')
     assert 'headless-run' in program.fails(2, 'unknown-command', 'zzz')
 

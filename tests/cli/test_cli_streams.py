@@ -39,6 +39,10 @@ def test_every_line_on_stdout_is_an_event(program, words, tmp_path):
         'stage_progress',
         'stage_finished',
         'run_finished',
+        'job_started',
+        'step_started',
+        'step_finished',
+        'job_finished',
     }
     for stage in ('analysing', 'processing'):
         mine = [event for event in result.events if event.get('stage') == stage]
@@ -46,8 +50,10 @@ def test_every_line_on_stdout_is_an_event(program, words, tmp_path):
         assert mine[0]['event'] == 'stage_progress' and (mine[0]['done'], mine[0]['total']) == (0, 12)
         assert mine[-1]['event'] == 'stage_finished' and done == sorted(done) and done[-1] == 12
     last = result.events[-1]
-    assert last['event'] == 'run_finished' and last['output_path'] == str(tmp_path / 'out.mp4')
-    report = last['report']
+    assert last['event'] == 'job_finished' and last['state'] == 'completed'
+    (finished,) = [event for event in result.events if event['event'] == 'run_finished']
+    assert finished['output_path'] == str(tmp_path / 'out.mp4')
+    report = finished['report']
     assert report['frames'] == 12 and report['seconds'] > 0
     assert report['size'] == (tmp_path / 'out.mp4').stat().st_size
 
@@ -104,9 +110,11 @@ def test_a_run_from_local_models_opens_no_connection(program, words, no_network)
     assert program(*words, online=True).code == 0
 
 
-def test_what_the_program_folder_gets_is_an_empty_work_folder(program, words, tmp_path):
+def test_what_the_program_folder_gets_is_the_record_of_a_job(program, words, tmp_path):
     assert program(*words).code == 0
-    assert sorted(path.name for path in tmp_path.rglob('*')) == ['.work', 'jobs', 'out.mp4']
+    files = [path for path in tmp_path.rglob('*') if path.is_file()]
+    (record,) = (tmp_path / 'jobs' / 'completed').iterdir()
+    assert sorted(files) == sorted([tmp_path / 'out.mp4', record])
     assert program(*words, '--temp-path', tmp_path / 'temp').code == 0
     assert list((tmp_path / 'temp').iterdir()) == []
 

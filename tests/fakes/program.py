@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.work(/\.new)?)?')
+_ENDED_JOB = re.compile(r'jobs/(completed|failed)/[^/@]+\.json')
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -33,15 +36,17 @@ class Result(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file with its digest, and every folder but those of the job store, which may stay empty."""
+    """Every file with its digest, and every folder, but the job store's own folders and its records of ended jobs."""
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = f'link to {path.readlink()}'
+        elif _ENDED_JOB.fullmatch(name):
+            continue
         elif path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif name not in ('jobs', 'jobs/.work'):
+        elif not _STORE_FOLDER.fullmatch(name):
             found[name] = 'special'
     return found
 

@@ -205,7 +205,8 @@ def test_names_of_every_kind(program, clip, example_portrait, tmp_path, name):
         pytest.skip(f'this file system has no such names: {error}')
     done = program.run(*DRAW[1:], f'--target-path={target}', '-o', out, '--trim-frame-end', 2)
     assert done.report['frames'] == 2
-    assert done.events[-1]['output_path'] == str(out)
+    (finished,) = [event for event in done.events if event['event'] == 'run_finished']
+    assert finished['output_path'] == str(out)
     assert [entry.name for entry in out.parent.iterdir()] == [name]
     gone = target.with_name('x' + name[-250:])
     said = program.fails(1, 'media-missing', *DRAW, '-t', gone, '-o', tmp_path / 'o.mp4')
@@ -245,6 +246,12 @@ def open_folder():
         yield folder
 
 
+def give_store(folder: Path) -> None:
+    """A job store in which everybody may write."""
+    (folder / 'jobs').mkdir()
+    (folder / 'jobs').chmod(0o777)
+
+
 @as_root
 def test_files_that_may_not_be_read(face_clip, example_portrait, open_folder):
     program = Program(open_folder)
@@ -252,6 +259,7 @@ def test_files_that_may_not_be_read(face_clip, example_portrait, open_folder):
     shutil.copy(face_clip, clip)
     shutil.copy(example_portrait, source)
     words = ('headless-run', '-s', source, '-t', clip, '-o', out)
+    give_store(open_folder)
     # Once with all rights, since modules are loaded when they are first needed.
     program('headless-run', '-s', source, '-t', clip, '-o', out, '--dry-run')
     for path in (source, clip):
@@ -265,6 +273,7 @@ def test_files_that_may_not_be_read(face_clip, example_portrait, open_folder):
 @as_root
 def test_a_folder_that_may_not_be_written(face_clip, open_folder):
     program = Program(open_folder)
+    give_store(open_folder)
     program(*DRAW, '-t', face_clip, '-o', open_folder / 'out.mp4', '--dry-run')
     clip = open_folder / 'clip.mp4'
     shutil.copy(face_clip, clip)

@@ -85,9 +85,9 @@ def test_a_file_where_a_folder_should_be(program, clip, tmp_path):
     (tmp_path / 'file').write_bytes(b'x')
     for out in (tmp_path / 'file' / 'out.mp4', tmp_path / 'file' / 'deep' / 'out.mp4'):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
-    for option in ('--temp-path', '--jobs-path'):
-        words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4', option, tmp_path / 'file')
-        program.fails(1, 'output-unwritable', *words)
+    words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
+    program.fails(1, 'output-unwritable', *words, '--temp-path', tmp_path / 'file')
+    program.fails(1, 'store-unwritable', *words, '--jobs-path', tmp_path / 'file')
 
 
 @can_mount
@@ -108,8 +108,9 @@ def test_folders_that_are_read_only(program, clip, mount, tmp_path):
     disk = mount(8192, ',ro')
     for out in (disk / 'out.mp4', disk / 'new' / 'out.mp4'):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
-    for option in ('--temp-path', '--jobs-path'):
-        program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4', option, disk / 'new')
+    words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
+    program.fails(1, 'output-unwritable', *words, '--temp-path', disk / 'new')
+    program.fails(1, 'store-unwritable', *words, '--jobs-path', disk / 'new')
 
 
 @can_mount
@@ -120,7 +121,7 @@ def test_a_disk_too_small_for_the_output(program, clip, example_group, mount, mo
     said = program.fails(5, 'disk-short', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'the output would need about' in said and str(disk) in said
     # The same where the estimate was wrong, or others took the space meanwhile.
-    monkeypatch.setattr('facefusion.jobs.runner.check_space', lambda folder, needed, what: None)
+    monkeypatch.setattr('facefusion.jobs.step_run.check_space', lambda folder, needed, what: None)
     said = program.fails(5, 'disk-full', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'no space is left for out.mp4' in said and str(disk) in said
     words = (*DRAW, '-t', example_group, '-o', disk / 'new' / 'deep' / 'out.png')
@@ -136,7 +137,7 @@ def test_a_disk_too_small_for_the_work(program, clip, mount, tmp_path):
 @can_mount
 @pytest.mark.parametrize('kilobytes', [8, 200, 420])
 def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes):
-    monkeypatch.setattr('facefusion.jobs.runner.check_space', lambda folder, needed, what: None)
+    monkeypatch.setattr('facefusion.jobs.step_run.check_space', lambda folder, needed, what: None)
     (tmp_path / 'out.mp4').write_bytes(b'what was here before')
     words = ('headless-run', '-s', portrait_source, '-t', clip, '-o', tmp_path / 'out.mp4')
     more = ('--temp-path', mount(kilobytes), '--output-video-quality', 100)
@@ -146,15 +147,15 @@ def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount,
 
 
 def test_a_target_that_changes_under_the_run(program, clip, monkeypatch, tmp_path):
-    from facefusion.jobs import runner
+    from facefusion.jobs import step_run
 
-    prepare = runner.prepare_run
+    prepare = step_run.prepare_run
 
     def change_first(*arguments, **settings):
         os.utime(clip, (1, 1))
         return prepare(*arguments, **settings)
 
-    monkeypatch.setattr(runner, 'prepare_run', change_first)
+    monkeypatch.setattr(step_run, 'prepare_run', change_first)
     (tmp_path / 'out.mp4').write_bytes(b'what was here before')
     program.fails(1, 'media-changed', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
 

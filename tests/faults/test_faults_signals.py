@@ -10,6 +10,7 @@ import time
 import cv2
 import pytest
 from fakes.media_files import photo_view, write_views
+from fakes.program import snapshot
 
 pytestmark = [
     pytest.mark.network,
@@ -76,7 +77,7 @@ def test_a_signal_ends_the_run(program, words, tmp_path, number, event, stage, d
     assert '[interrupted]' in said and f'cause: {number.name} was received' in said and 'Traceback' not in said
     last = json.loads(out.splitlines()[-1])
     assert last['event'] == 'run_failed' and last['error']['exit_code'] == 4
-    assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
+    assert sorted(snapshot(tmp_path)) == ['out.mp4']
     assert (tmp_path / 'out.mp4').read_bytes() == b'what was here before'
 
 
@@ -105,7 +106,7 @@ sys.meta_path.insert(0, Finder())
     _, said = process.communicate(timeout=30)
     assert process.returncode == 4, said
     assert '[interrupted]' in said and 'Traceback' not in said
-    assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
+    assert sorted(snapshot(tmp_path)) == ['out.mp4']
 
 
 def test_a_killed_run_leaves_the_output_as_it_was(program, words, tmp_path):

@@ -291,8 +291,11 @@ def test_a_beginning_of_several_options_is_refused_with_their_names(command, cap
 
 def test_every_option_is_declared_once_and_well():
     assert len({info.key for info in INFOS}) == len(INFOS)
-    names = [name for info in INFOS for name in (info.flag, info.short, *info.aliases) if name]
-    assert len(set(names)) == len(names) and '--config-path' not in names and '-h' not in names
+    for module in OPTION_MODULES:
+        # Two commands may give the same short flag to different options: -t is a target, or the pattern of targets.
+        mine = [info for group in import_module(module).GROUPS for info in describe(group)]
+        names = [name for info in mine for name in (info.flag, info.short, *info.aliases) if name]
+        assert len(set(names)) == len(names) and '--config-path' not in names and '-h' not in names
     for info in INFOS:
         assert info.help and not info.help.endswith('.') and info.section, info.key
         assert info.key == info.key.lower() and '-' not in info.key

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from facefusion import errors
-from facefusion.errors import FaceFusionError, Interrupted, UsageError
+from facefusion.errors import FaceFusionError, Interrupted, UsageError, error_from_record
 
 CODES = {
     'UsageError': 2,
@@ -18,6 +18,8 @@ CODES = {
     'ResourceError': 5,
     'ModelError': 6,
     'ProviderError': 7,
+    'JobError': 1,
+    'ClaimLost': 1,
     'SetupError': 1,
     'InternalError': 1,
 }
@@ -38,6 +40,17 @@ def test_each_type_has_the_exit_code_of_the_design():
 def test_the_tree_drawn_at_the_top_is_the_tree():
     drawn = dict(re.findall(r'[├└]── (\w+) +(\d)', errors.__doc__))
     assert {name: int(code) for name, code in drawn.items()} == CODES
+
+
+def test_an_error_comes_back_out_of_its_record_with_its_exit_code():
+    for name, kind in types_of(FaceFusionError).items():
+        raised = (
+            kind('why', cause='c', hint='h') if name == 'Interrupted' else kind('some-ref', 'why', cause='c', hint='h')
+        )
+        again = error_from_record(raised.as_record())
+        assert again.as_record() == raised.as_record()
+    odd = error_from_record({'exit_code': 'x', 'reference': 'Not Kebab', 'message': None})
+    assert (odd.exit_code, odd.reference, odd.message) == (1, 'job-failed', 'it failed')
 
 
 def test_a_record_holds_everything_a_job_file_needs():

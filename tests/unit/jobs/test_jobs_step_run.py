@@ -1,24 +1,24 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import MediaError, ModelError, ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
-from facefusion.jobs import runner
-from facefusion.jobs.runner import MOST_WORKERS, RunFolders, freeze_models, plan_step, run_step, worker_count
+from facefusion.jobs import step_run
+from facefusion.jobs.arguments import freeze_models
+from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.ownership import host_name, new_tag
+from facefusion.ownership import new_owner
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
@@ -107,15 +107,13 @@ def test_a_plan_has_the_frozen_models(picture_step):
 
 def test_work_folders_of_killed_runs_go_with_the_next_one(picture_step, tmp_path):
     root = tmp_path / 'jobs' / '.work'
-    ended = subprocess.Popen([sys.executable, '-c', ''])
-    ended.wait()
-    dead = root / f'headless-1@{host_name()}.{ended.pid}.00ff00ff'
-    others = [root / f'headless-2@{new_tag()}', root / 'headless-3@elsewhere.1.00ff00ff', root / 'notes']
+    dead = root / f'headless-1@{dead_owner().tag}'
+    others = [root / f'headless-2@{new_owner().tag}', root / f'headless-3@{foreign_owner().tag}', root / 'notes']
     for folder in (dead, *others):
         folder.mkdir(parents=True)
         (folder / 'segment').touch()
     with pytest.raises(ModelError):
-        run_step(picture_step, NoModels(), RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+        run_step(picture_step, NoModels(), RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
     assert sorted(root.iterdir()) == sorted(others)
 
 
@@ -126,7 +124,7 @@ def leftovers(tmp_path) -> list[str]:
 def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
     store = NoModels()
     with pytest.raises(ModelError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
@@ -136,10 +134,10 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     def fail(*arguments):
         raise ResourceError('short', 'too little')
 
-    monkeypatch.setattr(runner, shortage, fail)
+    monkeypatch.setattr(step_run, shortage, fail)
     store = NoModels()
     with pytest.raises(ResourceError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
 
 
@@ -155,10 +153,10 @@ def test_the_work_folder_goes_with_a_run_that_fails(picture_step, tmp_path, monk
         (work / 'half').write_bytes(b'x')
         raise MediaError('broken', 'it is broken')
 
-    monkeypatch.setattr(runner, 'prepare_run', prepare)
+    monkeypatch.setattr(step_run, 'prepare_run', prepare)
     for temp in (None, tmp_path / 'temp'):
         with pytest.raises(MediaError):
-            run_step(picture_step, Store(), RunFolders(tmp_path / 'jobs', temp), silent, StopFlag())
+            run_step(picture_step, Store(), RunFolders(tmp_path / 'jobs', temp), 'job', silent, StopFlag())
     assert len(seen) == 2 and seen[0] != seen[1]
     assert seen[0].parent == tmp_path / 'jobs' / '.work' and seen[1].parent == tmp_path / 'temp' / 'facefusion'
     assert not any(work.exists() for work in seen) and leftovers(tmp_path) == ['target.png']
