@@ -1,0 +1,154 @@
+"""Holds what lies in a job store against docs/job-record.schema.json, and records against the state they are in.
+
+Call ``check_store(root)`` at the end of any test that changes a store; processes may be at work in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+SCHEMA_PATH = Path(__file__).resolve().parent.parent.parent / 'docs' / 'job-record.schema.json'
+SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding='ascii'))
+STATES = ('drafted', 'queued', 'running', 'completed', 'failed')
+_HELD = re.compile(r'(?P<id>[^@]+)@[A-Za-z0-9-]+\.\d+\.[0-9a-f]+\.(json|edit|done)')
+_NOTE = re.compile(r'[0-9a-f]+\.json')
+_WAITING = re.compile(rf'[0-9a-f]+\.({"|".join(STATES)})\.json')
+
+
+def validator(part: str = '') -> jsonschema.Draft202012Validator:
+    """Checks JSON against the schema of a record, or one of its ``$defs``."""
+    schema = {**SCHEMA, '$ref': f'#/$defs/{part}'} if part else SCHEMA
+    if part:
+        # The rules of the root are those of a record.
+        schema = {key: schema[key] for key in ('$schema', '$id', '$ref', '$defs')}
+    return jsonschema.Draft202012Validator(schema)
+
+
+def schema_errors(data: Any, part: str = '') -> list[str]:
+    """Where and why JSON is not what the schema says; empty for what it says."""
+    return [f'{error.json_path}: {error.message}' for error in validator(part).iter_errors(data)]
+
+
+def check_store(root: Path, skip: Collection[str] = (), quiet: bool = False) -> dict[str, dict[str, Any]]:
+    """Checks every file of a store but those of the jobs in ``skip``; gives the records by job id.
+
+    ``quiet`` says that no process is at work: then nothing may be held, no record may wait, no new one be unnamed, and
+    each job is in one file. Foreign files are wrong, too.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    wrong = list(_check_states(root, skip, quiet, found))
+    wrong += list(_check_work(root / '.work', skip, quiet))
+    assert not wrong, 'the store is not as docs/job-record.schema.json says:\n' + '\n'.join(wrong)
+    return found
+
+
+@pytest.fixture
+def checked_stores() -> Iterator[list[Path]]:
+    """A list for the folders of stores, each checked when the test has ended."""
+    roots: list[Path] = []
+    yield roots
+    for root in roots:
+        check_store(root)
+
+
+def _check_states(root: Path, skip: Collection[str], quiet: bool, found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for state in STATES:
+        for path in _files(root / state):
+            held = _HELD.fullmatch(path.name)
+            job_id = held['id'] if held else path.name.removesuffix('.json')
+            if job_id in skip:
+                continue
+            if not held and path.suffix != '.json':
+                yield f'{path}: a foreign file'
+                continue
+            if quiet and held:
+                yield f'{path}: held by somebody'
+            if quiet and job_id in found:
+                yield f'{path}: the job is in two states'
+            data = _read(path)
+            if data is not None:
+                found[job_id] = data
+                yield from _said(path, _record_errors(data, job_id))
+                if path.suffix == '.json' and not held and data.get('version') == '2':
+                    yield from _said(path, state_errors(state, data))
+
+
+def _check_work(work: Path, skip: Collection[str], quiet: bool) -> Iterator[str]:
+    for folder in _files(work):
+        if folder.name in skip or not folder.is_dir() or '@' in folder.name or folder.name == '.workers':
+            continue
+        for path in _files(folder):
+            if quiet and (folder.name == '.new' or _WAITING.fullmatch(path.name)):
+                yield f'{path}: left behind'
+            data = _read(path)
+            if data is None or folder.name == '.new':
+                continue
+            if _WAITING.fullmatch(path.name):
+                yield from _said(path, _record_errors(data, folder.name))
+            elif _NOTE.fullmatch(path.name):
+                yield from _said(path, schema_errors(data, 'attempt_note'))
+        for path in folder.glob('*.results'):
+            for line in path.read_bytes().split(b'\n')[:-1]:
+                yield from _said(path, schema_errors(json.loads(line), 'results_line'))
+
+
+def _record_errors(data: Mapping[str, Any], job_id: str) -> list[str]:
+    if data.get('version') == '1':
+        return schema_errors(data, 'version_1')
+    return schema_errors(data) + ([] if data.get('id') == job_id else [f'its id is {data.get("id")!r}'])
+
+
+def state_errors(state: str, data: Mapping[str, Any]) -> list[str]:
+    """What a record of version 2 may not say in the folder of a state."""
+    statuses = [step['status'] for step in data['steps']]
+    results = [attempt['result'] for attempt in data['attempts']]
+    rules: dict[str, Callable[[], bool]] = {
+        'drafted': lambda: set(statuses) <= {'drafted'} and not data['attempts'] and data['date_submitted'] is None,
+        'queued': lambda: bool(statuses) and set(statuses) <= {'queued', 'completed'} and data['error'] is None,
+        'running': lambda: True,
+        'completed': lambda: set(statuses) == {'completed'} and data['error'] is None and results[-1:] == ['completed'],
+        'failed': lambda: data['error'] is not None and 'started' not in statuses,
+    }
+    wrong = [] if rules[state]() else [f'not as a {state} job: steps {statuses}, attempts {results}, {data["error"]}']
+    if state in ('completed', 'failed') and data['date_finished'] is None:
+        wrong.append(f'a {state} job without date_finished')
+    if results.count('completed') > 1:
+        wrong.append('finished twice')
+    if len({attempt['nonce'] for attempt in data['attempts']}) != len(results):
+        wrong.append('an attempt is there twice')
+    if None in results and state != 'running':
+        wrong.append('an attempt has no end')
+    return wrong
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The JSON of a file; None when it is gone, or no JSON file."""
+    if path.suffix in ('.results', '.cancel', '.part') or path.is_dir():
+        return None
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if not text and path.parent.name == '.new':
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        if path.parent.name == '.new':
+            return None
+        raise
+
+
+def _said(path: Path, errors: list[str]) -> list[str]:
+    return [f'{path}: {error}' for error in errors]
