@@ -58,8 +58,8 @@ class AttemptLog:
 
     def begin(self) -> None:
         """Shows others that the attempt has begun."""
-        self._files.make_folder(self._folder)
-        self._files.write(self._results, b'', sync=False)
+        # Whoever has queued the job may still be removing its empty folder.
+        self._files.write_in_folder(self._results, b'', sync=False)
         self._write_note()
 
     def step_started(self, step: StepRecord, index: int, count: int) -> None:

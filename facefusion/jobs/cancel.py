@@ -41,10 +41,12 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
             store.clean_work(job_id, [attempt.nonce for attempt in record.attempts])
             return
         elif place.owner.nonce not in asked:
-            asked.add(place.owner.nonce)
-            with suppress(FileExistsError, FileNotFoundError):
+            # Its folder is not there in the first moment of a claim: then it is asked a moment later.
+            with suppress(FileNotFoundError):
                 folder = store.root / '.work' / job_id
-                store.files.write(cancel_path(folder, place.owner), b'', sync=False)
+                with suppress(FileExistsError):
+                    store.files.write(cancel_path(folder, place.owner), b'', sync=False)
+                asked.add(place.owner.nonce)
         flag.check()
         time.sleep(POLL_SECONDS)
     raise JobError(

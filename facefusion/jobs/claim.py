@@ -81,14 +81,14 @@ class Hold:
     def finish(self, state: State, record: JobRecord) -> None:
         """Puts the job into ``state`` with a new record."""
         prepared = prepared_path(self.folder, self.owner, state)
-        self._files.make_folder(self.folder)
-        self._files.write(prepared, record_bytes(record), sync=True)
+        self._files.write_in_folder(prepared, record_bytes(record), sync=True)
         self._files.sync_folder(self.folder)
         done = self.path.with_suffix('.done')
         try:
             self._rename(self.path, done)
         except ClaimLost:
             remove_quietly(self._files, prepared)
+            self._files.remove_folder(self.folder)
             raise
         roll_forward(self._files, self._root, Place(self.job_id, self.state, done, 'done', self.owner))
 

@@ -29,6 +29,18 @@ class StoreFiles:
         with _explained(path):
             self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sync)
 
+    def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
+        """``write`` in a folder that is made where it is missing, or is just being taken away as an empty one."""
+        for attempt in range(10):
+            self.make_folder(path.parent)
+            try:
+                self.write(path, data, sync=sync)
+            except FileNotFoundError:
+                if attempt == 9:
+                    raise
+            else:
+                return
+
     def append(self, path: Path, data: bytes) -> None:
         """Adds to a file that exists, and flushes it to the disk."""
         with _explained(path):

@@ -16,6 +16,9 @@ def step_output_path(output_path: str, job_id: str, index: int) -> str:
     The extension is in lower case. A name that would be too long for a file system has its stem cut, and a digest.
     """
     path = PurePath(output_path)
+    if not path.name:
+        # A folder such as '/': no step can write there, and the run says so.
+        path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem
     room = _LONGEST_NAME - len(os.fsencode(ending))

@@ -30,6 +30,7 @@ class Presence:
 
     def __enter__(self) -> Presence:
         self._files.make_folder(self._folder)
+        self._remove_dead()
         self._files.write(self._path, b'', sync=False)
         self._thread.start()
         return self
@@ -38,6 +39,13 @@ class Presence:
         self._ended.set()
         self._thread.join(timeout=PRESENCE_SECONDS)
         self._path.unlink(missing_ok=True)
+
+    def _remove_dead(self) -> None:
+        """Workers that were killed have left their files."""
+        for path in self._folder.iterdir():
+            tagged = split_tag(path.name)
+            if tagged is not None and tagged[1].is_dead():
+                path.unlink(missing_ok=True)
 
     def _show(self) -> None:
         while not self._ended.wait(PRESENCE_SECONDS):

@@ -7,6 +7,7 @@ as they are. The format is described in docs/job-store.md and held by docs/job-r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from facefusion.jobs.naming import step_output_path
 VERSION = '2'
 READABLE = ('1', '2')
 MOST_STEPS = 10_000
+# Larger than any number that is kept in a record, and a float that still counts.
+_LARGEST = 1e15
 StepStatus = Literal['drafted', 'queued', 'started', 'completed', 'failed', 'skipped']
 STEP_STATUSES: tuple[StepStatus, ...] = ('drafted', 'queued', 'started', 'completed', 'failed', 'skipped')
 AttemptResult = Literal['completed', 'failed', 'requeued', 'lost']
@@ -144,7 +147,8 @@ def record_from_json(job_id: str, data: Json) -> JobRecord:
     if data['version'] == '1':
         steps = _link_remixes(job_id, [replace(step, args_version='1') for step in steps])
     attempts = tuple(attempt_from_json(entry) for entry in data.get('attempts', ()))
-    built = values | {'steps': tuple(steps), 'attempts': attempts, 'outputs': tuple(data.get('outputs', ()))}
+    outputs = tuple(_output_from_json(entry) for entry in data.get('outputs', ()))
+    built = values | {'steps': tuple(steps), 'attempts': attempts, 'outputs': outputs}
     return JobRecord(**built | {'id': job_id, 'version': VERSION})
 
 
@@ -179,9 +183,27 @@ def _step_from_json(data: Any, default_id: str) -> StepRecord:
         raise RecordError('one of its steps has no arguments')
     if data.get('status') not in STEP_STATUSES:
         raise RecordError(f'one of its steps has the status {data.get("status")!r}')
+    for key in ('target_path', 'output_path'):
+        _check_path(key, data['args'].get(key))
     built = _build(StepRecord, {'id': default_id, **data}, 'a step')
     assert isinstance(built, StepRecord)
     return built
+
+
+def _output_from_json(data: Any) -> Json:
+    if not isinstance(data, dict) or not isinstance(data.get('path'), str):
+        raise RecordError('one of its outputs has no path')
+    return data
+
+
+def _check_path(key: str, value: Any) -> None:
+    """Raises RecordError for what names no file on any system, so that it need not be thought of later."""
+    try:
+        is_path = value is None or (isinstance(value, str) and b'\0' not in os.fsencode(value))
+    except UnicodeEncodeError:
+        is_path = False
+    if not is_path:
+        raise RecordError(f'{key} of one of its steps is {value!r}')
 
 
 def _link_remixes(job_id: str, steps: list[StepRecord]) -> list[StepRecord]:
@@ -242,6 +264,8 @@ def _values(kind: type, data: Json) -> dict[str, Any]:
         value = data[name]
         if name in _CHECKS and (not isinstance(value, _CHECKS[name]) or (isinstance(value, bool))):
             raise RecordError(f'{name} is {value!r}')
+        if isinstance(value, int | float) and not abs(value) < _LARGEST:
+            raise RecordError(f'{name} is not a sensible number')
         if name in _WORDS and value not in _WORDS[name]:
             raise RecordError(f'{name} is {value!r}')
         values[name] = value

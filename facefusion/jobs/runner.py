@@ -23,6 +23,7 @@ from facefusion.jobs.store import JobStore
 from facefusion.stopping import StopFlag
 
 LONGEST_DELAY = 3600.0
+_MOST_DOUBLINGS = 30
 # What fails in this way fails again however often it is tried: wrong usage, refused content.
 _FINAL_CODES = (2, 3)
 _READ_BYTES = 1 << 20
@@ -104,7 +105,7 @@ class JobRunner:
             back = run.with_attempt(requeued(record), 'requeued', error)
             return Ended('queued', back, error)
         elif not isinstance(error, Interrupted) and self._is_tried_again(record, error):
-            delay = min(record.retry_delay * 2**record.retries_used, LONGEST_DELAY)
+            delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MOST_DOUBLINGS), LONGEST_DELAY)
             again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
             text = f'the job {record.id} is tried again in {delay:g} seconds: {error.message}'
             self._emit(Message('warn', 'jobs', text))

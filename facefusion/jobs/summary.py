@@ -53,7 +53,9 @@ def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
     Raises what ``JobStore.open`` raises.
     """
     opened = store.open(job_id)
-    return {'state': opened.state, **record_to_json(opened.record), **_live(store, opened.place)}
+    # A key of this name in the record is somebody else's; the first place in the text stays.
+    record = {'state': opened.state, **record_to_json(opened.record)}
+    return {**record, 'state': opened.state, **_live(store, opened.place)}
 
 
 def _live(store: JobStore, place: Place) -> dict[str, Any]:

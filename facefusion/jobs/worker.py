@@ -15,7 +15,7 @@ from facefusion.jobs.claim import Hold, Place
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.presence import Presence
 from facefusion.jobs.reaper import Reaper
-from facefusion.jobs.record import JobRecord, record_to_json
+from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json
 from facefusion.jobs.runner import Ended, JobRunner
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
@@ -70,10 +70,14 @@ class Queue:
         if found.data is None:
             self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {found.broken}'))
             return _Entry(stamp, None, 0.0)
-        priority, waits = found.data.get('priority', 0), found.data.get('not_before') or 0.0
-        submitted = found.data.get('date_submitted') or found.data['date_created']
-        is_sound = isinstance(priority, int) and isinstance(waits, int | float) and isinstance(submitted, str)
-        return _Entry(stamp, Turn(-priority, submitted, place.job_id) if is_sound else None, float(waits))
+        try:
+            # All of it: what cannot be claimed must not be offered again and again.
+            record = record_from_json(place.job_id, found.data)
+        except RecordError as error:
+            self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {error}'))
+            return _Entry(stamp, None, 0.0)
+        turn = Turn(-record.priority, record.date_submitted or record.date_created, place.job_id)
+        return _Entry(stamp, turn, record.not_before or 0.0)
 
 
 def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:
@@ -218,13 +222,13 @@ class Worker:
             if is_elsewhere and place is not None and (action == 'retry' or place.state == 'running'):
                 return None
             raise
-        if action == 'retry':
-            record = replace(requeued(record), retries_used=0)
-        return hold, record
+        # In the queue, too, a step may be called done whose file is not known (by FaceFusion 3.8) or gone.
+        record = requeued(record)
+        return hold, replace(record, retries_used=0) if action == 'retry' else record
 
     def _tell(self, ended: Ended) -> None:
         if ended.state in ('completed', 'failed') and ended.record.notify:
-            self._notifier.send(ended.record.notify, {'state': ended.state, **record_to_json(ended.record)})
+            self._notifier.send(ended.record.notify, {**record_to_json(ended.record), 'state': ended.state})
 
     def _notify_of(self, job_id: str, state: State) -> None:
         try:
@@ -232,7 +236,7 @@ class Worker:
         except JobError:
             return
         if opened.record.notify:
-            self._notifier.send(opened.record.notify, {'state': state, **record_to_json(opened.record)})
+            self._notifier.send(opened.record.notify, {**record_to_json(opened.record), 'state': state})
 
 
 def _error_of(record: JobRecord) -> FaceFusionError | None:
