@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import replace
 
-from facefusion.cli.headless_run import PROCESS_GROUPS, queue_record
+from facefusion.cli.headless_run import PROCESS_GROUPS
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
@@ -14,8 +14,8 @@ from facefusion.errors import Interrupted, JobError
 from facefusion.events import Emit, Message, RunFailed
 from facefusion.failures import as_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
-from facefusion.jobs.automatic import claim_automatic
-from facefusion.jobs.options import PatternOptions, QueueOptions, WorkerOptions
+from facefusion.jobs.automatic import claim_automatic, empty_record
+from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
 from facefusion.jobs.patterns import expand
 from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.stopping import StopFlag
@@ -25,7 +25,8 @@ GROUPS: tuple[type, ...] = (
     PatternOptions,
     *(group for group in STEP_GROUPS if group is not PathOptions),
     *PROCESS_GROUPS,
-    QueueOptions,
+    HaltOptions,
+    NotifyOptions,
     PlanOptions,
 )
 
@@ -81,8 +82,9 @@ def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: E
 
 def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, flag: StopFlag) -> None:
     settings = invocation.settings
-    halts = settings[WorkerOptions].halt_on_error
-    template = replace(queue_record(settings), on_step_error='stop' if halts else 'continue')
+    halts = settings[HaltOptions].halt_on_error
+    notify = settings[NotifyOptions].notify
+    template = replace(empty_record(), notify=notify, on_step_error='stop' if halts else 'continue')
     with invocation.worker(emit, flag) as worker:
         worker.sweep()
         hold, record, is_known = claim_automatic(invocation.job_store(), 'batch-run', steps, template)

@@ -84,6 +84,7 @@ COMMANDS = {
 OPTION_MODULES = (
     'facefusion.cli.headless_run',
     'facefusion.cli.batch_run',
+    'facefusion.cli.job_drafting',
     'facefusion.cli.models',
     'facefusion.cli.doctor',
 )

@@ -15,8 +15,7 @@ from facefusion.failures import as_failure
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.jobs.automatic import claim_automatic, empty_record
-from facefusion.jobs.options import QueueOptions, StoreOptions, WorkerOptions
-from facefusion.jobs.record import JobRecord
+from facefusion.jobs.options import ClaimOptions, NotifyOptions, StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
 from facefusion.pipeline.request import required_paths
@@ -29,10 +28,10 @@ PROCESS_GROUPS: tuple[type, ...] = (
     ModelOptions,
     WorkOptions,
     StoreOptions,
-    WorkerOptions,
+    ClaimOptions,
     ConsoleOptions,
 )
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, QueueOptions, PlanOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,24 +54,17 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-def queue_record(settings: Settings) -> JobRecord:
-    """A job without id and steps that is kept and told of as the options say."""
-    options = settings[QueueOptions]
-    return replace(
-        empty_record(),
-        priority=options.priority,
-        retries=options.retries,
-        retry_delay=options.retry_delay,
-        notify=options.notify,
-    )
-
-
 def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
     settings = invocation.settings
     args = freeze(settings, emit)
     with invocation.worker(emit, flag) as worker:
         worker.sweep()
-        hold, record, is_known = claim_automatic(invocation.job_store(), 'headless-run', [args], queue_record(settings))
+        hold, record, is_known = claim_automatic(
+            invocation.job_store(),
+            'headless-run',
+            [args],
+            replace(empty_record(), notify=settings[NotifyOptions].notify),
+        )
         if is_known:
             emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
         outcome = worker.run_hold(hold, record)

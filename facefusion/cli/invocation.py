@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, tee
-from facefusion.jobs.options import StoreOptions, WorkerOptions
+from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.settings import Settings, program_path
@@ -83,7 +83,7 @@ class Invocation:
         from facefusion.jobs.step_work import LocalStepWork
         from facefusion.jobs.worker import Worker
 
-        temp, timeout = self.settings[WorkOptions].temp_path, self.settings[WorkerOptions].claim_timeout
+        temp, timeout = self.settings[WorkOptions].temp_path, self.settings[ClaimOptions].claim_timeout
         folders = RunFolders(self.jobs_path(), Path(temp) if temp else None)
         store, work = self.job_store(), LocalStepWork(self.settings, self.model_store(emit, flag), folders)
         notifier = Notifier(emit)

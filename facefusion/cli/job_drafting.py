@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.headless_run import queue_record
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.jobs.arguments import STEP_GROUPS, freeze
+from facefusion.jobs.automatic import empty_record
 from facefusion.jobs.identifier import check_job_id, new_job_id
-from facefusion.jobs.options import QueueOptions, StoreOptions, WorkerOptions
+from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import State
@@ -25,7 +25,8 @@ from facefusion.jobs.store import JobStore
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, QueueOptions, WorkerOptions, *STORE_GROUPS)
+KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
 
 
 def _configure_create(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,15 @@ def _create(invocation: Invocation) -> int:
     settings, emit, store = invocation.settings, invocation.emit(), invocation.job_store()
     named = job_id_of(invocation.arguments)
     job_id = new_job_id('job') if named is None else check_job_id(named)
-    record = replace(queue_record(settings), id=job_id)
+    queue = settings[QueueOptions]
+    record = replace(
+        empty_record(),
+        id=job_id,
+        priority=queue.priority,
+        retries=queue.retries,
+        retry_delay=queue.retry_delay,
+        notify=settings[NotifyOptions].notify,
+    )
     given = given_flags(invocation.arguments, STEP_GROUPS)
     if given:
         if not {'target_path', 'output_path'} <= given.keys():
@@ -84,7 +93,7 @@ def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit)
 
 def _with_flags(invocation: Invocation, record: JobRecord) -> JobRecord:
     """The job with what was given now of the options that are kept with it."""
-    return replace(record, **given_flags(invocation.arguments, (QueueOptions,)))
+    return replace(record, **given_flags(invocation.arguments, KEPT_GROUPS))
 
 
 def _is_picture(path: str) -> bool:
@@ -154,7 +163,7 @@ def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], ac
         try:
             action(job_id)
         except FaceFusionError as error:
-            if invocation.settings[WorkerOptions].halt_on_error:
+            if invocation.settings[HaltOptions].halt_on_error:
                 raise
             emit(Message('error', 'jobs', f'job {job_id}: {error.message} [{error.reference}]'))
             code = 1
@@ -168,8 +177,8 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-CREATE = Spec((*STEP_GROUPS, QueueOptions, *STORE_GROUPS), _configure_create, _create)
-SUBMIT = Spec((QueueOptions, *STORE_GROUPS), _configure_submit, _submit)
-SUBMIT_ALL = Spec((QueueOptions, WorkerOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
+CREATE = Spec((*STEP_GROUPS, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
+SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), _configure_submit, _submit)
+SUBMIT_ALL = Spec((*KEPT_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
 DELETE = Spec(STORE_GROUPS, _configure_submit, _delete)
-DELETE_ALL = Spec((WorkerOptions, *STORE_GROUPS), _configure_nothing, _delete_all)
+DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), _configure_nothing, _delete_all)

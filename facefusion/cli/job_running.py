@@ -16,14 +16,14 @@ from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import Interrupted, JobError
 from facefusion.events import Emit, Message, RunFailed
 from facefusion.failures import as_failure
-from facefusion.jobs.options import StoreOptions
+from facefusion.jobs.options import HaltOptions, StoreOptions
 from facefusion.jobs.steps import requeued
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
     from facefusion.jobs.worker import Outcome
 
-GROUPS = PROCESS_GROUPS
+GROUPS: tuple[type, ...] = (*PROCESS_GROUPS, HaltOptions)
 
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
@@ -113,13 +113,11 @@ def _run_all(invocation: Invocation) -> int:
     arguments, emit = invocation.arguments, invocation.emit()
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
-    from facefusion.jobs.options import WorkerOptions
-
     with stop_on_signals(first, flag), invocation.worker(emit, flag) as worker:
         outcomes = worker.run_queue(
             watch=arguments.watch,
             most=arguments.max_jobs,
-            halt_on_error=invocation.settings[WorkerOptions].halt_on_error,
+            halt_on_error=invocation.settings[HaltOptions].halt_on_error,
             stop_after_current=gentle,
         )
     failed = _tell_failed(outcomes, emit)
@@ -179,6 +177,6 @@ def _cancel(invocation: Invocation) -> int:
 
 RUN = Spec(PROCESS_GROUPS, _configure_run, _run)
 RETRY = Spec(PROCESS_GROUPS, _configure_retry, _retry)
-RUN_ALL = Spec(PROCESS_GROUPS, _configure_run_all, _run_all)
-RETRY_ALL = Spec(PROCESS_GROUPS, _add_retry_flags, _retry_all)
+RUN_ALL = Spec(GROUPS, _configure_run_all, _run_all)
+RETRY_ALL = Spec(GROUPS, _add_retry_flags, _retry_all)
 CANCEL = Spec((StoreOptions, ConsoleOptions), _configure_cancel, _cancel)

@@ -42,7 +42,7 @@ class PatternOptions:
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """What is kept with a job, beside its steps: when it runs, how often, and who is told."""
+    """What is kept with a queued job, beside its steps: when it runs, and how often."""
 
     priority: int = option(
         'int', 0, 'jobs of a higher priority run first', section='jobs', minimum=-1000, maximum=1000, stored='job'
@@ -65,6 +65,12 @@ class QueueOptions:
         maximum=86400.0,
         stored='job',
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyOptions:
+    """Who is told of the end of a job."""
+
     notify: str | None = option(
         'text',
         None,
@@ -75,12 +81,18 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How jobs of the store are worked on."""
+class HaltOptions:
+    """What a failure means for the rest."""
 
     halt_on_error: bool = option(
         'flag', False, 'stop at the first failure instead of going on with the rest', section='misc', stored='job'
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOptions:
+    """How long a process that works on a job may be silent."""
+
     claim_timeout: float = option(
         'float',
         60.0,
