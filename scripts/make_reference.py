@@ -32,9 +32,10 @@ def ini_text() -> str:
 
 
 def options_table() -> str:
-    """The options of headless-run as a Markdown table."""
+    """The options as a Markdown table: those of headless-run first, then what other commands have beside them."""
     lines = ['| option | values | default | what it does |', '|---|---|---|---|']
-    for group in GROUPS:
+    others = [group for module in OPTION_MODULES for group in import_module(module).GROUPS]
+    for group in dict.fromkeys((*GROUPS, *others)):
         for info in describe(group):
             flags = ', '.join(f'`{flag}`' for flag in (info.short, info.flag) if flag)
             lines.append(f'| {flags} | {_values(info)} | {_default(info)} | {info.help} |')

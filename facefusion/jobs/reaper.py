@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.events import Emit, Message
@@ -36,6 +37,14 @@ def beat_seconds(timeout: float) -> float:
     return min(timeout / BEATS_A_TIMEOUT, LONGEST_BEAT)
 
 
+class _Sight(NamedTuple):
+    """What was seen of a held file: its time of change in nanoseconds, since when it is that, and if that is old."""
+
+    changed: int
+    since: float
+    is_suspect: bool
+
+
 class Reaper:
     """Watches the held jobs of a store; ``on_end`` is told of jobs that it ends: id and state."""
 
@@ -52,8 +61,7 @@ class Reaper:
         self._emit = emit
         self._on_end = on_end
         self._clock = clock
-        # Of every held file: its time of change in nanoseconds, and since when it is that.
-        self._seen: dict[Path, tuple[int, float]] = {}
+        self._seen: dict[Path, _Sight] = {}
 
     def sweep(self) -> bool:
         """Settles what dead processes have left. Says whether a holder is left that may be dead, too."""
@@ -65,8 +73,8 @@ class Reaper:
             try:
                 if place.owner.is_dead() or self._has_rested(place):
                     self._settle(place)
-                elif place.kind == 'claim':
-                    waits = waits or self._is_old(place.path)
+                elif place.path in self._seen:
+                    waits = waits or self._seen[place.path].is_suspect
             except ClaimLost:
                 # Another reaper was faster, or the process is alive after all.
                 continue
@@ -108,10 +116,12 @@ class Reaper:
             return False
         now = self._clock()
         known = self._seen.get(place.path)
-        if known is None or known[0] != changed:
-            self._seen[place.path] = (changed, now)
+        if known is None or known.changed != changed:
+            # One that has just shown that it lives needs no look at the clock of the file system.
+            is_suspect = known is None and place.kind == 'claim' and self._is_old(place.path)
+            self._seen[place.path] = _Sight(changed, now, is_suspect)
             return False
-        rested = now - known[1]
+        rested = now - known.since
         if place.kind != 'claim':
             return rested >= EDIT_SECONDS
         return rested >= self._timeout or (rested >= self._timeout / 2 and self._is_old(place.path))
