@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from facefusion.jobs.files import StoreFiles
+from facefusion.errors import JobError
+from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.record import (
     VERSION,
     AttemptRecord,
@@ -99,7 +100,12 @@ class AttemptLog:
         path = self._folder / f'{self._attempt.nonce}.json'
         part = path.with_name(path.name + '.part')
         self._files.write(part, json.dumps(note).encode('ascii'), sync=False)
-        self._files.rename(part, path)
+        try:
+            self._files.rename(part, path)
+        except (JobError, OSError):
+            # Else no further note could be written.
+            remove_quietly(self._files, part)
+            raise
         self._written = time.monotonic()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
-from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.record import JobRecord, record_bytes
 from facefusion.jobs.states import STATES, State
 from facefusion.ownership import Owner, parse_tag
@@ -82,13 +82,15 @@ class Hold:
         """Puts the job into ``state`` with a new record."""
         prepared = prepared_path(self.folder, self.owner, state)
         self._files.write_in_folder(prepared, record_bytes(record), sync=True)
-        self._files.sync_folder(self.folder)
         done = self.path.with_suffix('.done')
         try:
+            self._files.sync_folder(self.folder)
             self._rename(self.path, done)
-        except ClaimLost:
-            remove_quietly(self._files, prepared)
-            self._files.remove_folder(self.folder)
+        except (JobError, OSError) as error:
+            # A rename that failed may have been done: then what was prepared is all that there is of the job.
+            if isinstance(error, ClaimLost) or (self.path.exists() and not done.exists()):
+                remove_quietly(self._files, prepared)
+                self._files.remove_folder(self.folder)
             raise
         roll_forward(self._files, self._root, Place(self.job_id, self.state, done, 'done', self.owner))
 
@@ -155,14 +157,6 @@ def roll_forward(files: StoreFiles, root: Path, place: Place) -> State | None:
     return made
 
 
-def remove_quietly(files: StoreFiles, path: Path) -> None:
-    """Removes a file that another process may remove, too."""
-    try:
-        files.unlink(path)
-    except FileNotFoundError:
-        return
-
-
 class ClaimFlag(StopFlag):
     """The stop flag of work on a claim: right before something is named for good the claim is made sure of."""
 
@@ -201,15 +195,15 @@ class Heartbeat:
     def _beat(self) -> None:
         request = cancel_path(self._hold.folder, self._hold.owner)
         while not self._ended.wait(self._seconds):
-            if request.exists():
-                self.cancelled = True
-                self._flag.set('the job was cancelled')
             try:
+                if request.exists():
+                    self.cancelled = True
+                    self._flag.set('the job was cancelled')
                 self._hold.check()
             except ClaimLost:
                 self._flag.set('the job was given to another process')
                 return
-            except JobError:
+            except (JobError, OSError):
                 # The store cannot be reached at the moment; if that lasts, the claim is lost, and the next beat tells.
                 continue
 

@@ -121,6 +121,12 @@ class StoreFiles:
             os.close(handle)
 
 
+def remove_quietly(files: StoreFiles, path: Path) -> None:
+    """Removes a file that is not needed, and that another process may remove, too. One that stays does no harm."""
+    with suppress(FileNotFoundError, JobError):
+        files.unlink(path)
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:

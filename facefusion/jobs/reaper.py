@@ -38,9 +38,9 @@ def beat_seconds(timeout: float) -> float:
 
 
 class _Sight(NamedTuple):
-    """What was seen of a held file: its time of change in nanoseconds, since when it is that, and if that is old."""
+    """What was seen of a held file: its times of change in nanoseconds, since when it is those, and if it is old."""
 
-    changed: int
+    changed: tuple[int, int]
     since: float
     is_suspect: bool
 
@@ -62,39 +62,55 @@ class Reaper:
         self._on_end = on_end
         self._clock = clock
         self._seen: dict[Path, _Sight] = {}
+        # Of held files that cannot be settled: what was said of that.
+        self._said: dict[Path, str] = {}
+        self._is_new = True
 
     def sweep(self) -> bool:
         """Settles what dead processes have left. Says whether a holder is left that may be dead, too."""
-        held = [place for place in self._store.places().values() if not place.is_free]
-        self._seen = {place.path: self._seen[place.path] for place in held if place.path in self._seen}
-        waits = False
+        held = self._store.held()
+        paths = {place.path for place in held}
+        self._seen = {path: sight for path, sight in self._seen.items() if path in paths}
+        self._said = {path: said for path, said in self._said.items() if path in paths}
+        waits, has_settled = False, self._is_new
         for place in held:
-            assert place.owner is not None
             try:
-                if place.owner.is_dead() or self._has_rested(place):
+                if (place.owner is not None and place.owner.is_dead()) or self._has_rested(place):
                     self._settle(place)
-                elif place.path in self._seen:
+                    has_settled = True
+                elif place.kind == 'claim' and place.path in self._seen:
                     waits = waits or self._seen[place.path].is_suspect
             except ClaimLost:
                 # Another reaper was faster, or the process is alive after all.
                 continue
             except JobError as error:
-                self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
+                self._warn(place.path, f'{error.message}: {error.cause}')
+        if has_settled:
+            self._is_new = False
+            with suppress(JobError):
+                self._store.remove_garbage()
         return waits
 
+    def _warn(self, path: Path, text: str) -> None:
+        """Says once what keeps a held file from being settled; that is tried again with every sweep."""
+        if self._said.get(path) != text:
+            self._said[path] = text
+            self._emit(Message('warn', 'jobs', text))
+
     def _settle(self, place: Place) -> None:
-        if place.kind != 'claim':
+        if place.kind in ('edit', 'done'):
             state = self._store.settle(place)
             if state in ('completed', 'failed'):
                 self._on_end(place.job_id, state)
             return
-        assert place.owner is not None
         hold, record = self._store.take_over(place)
-        who = f'the process {place.owner.pid} on {place.owner.host}'
+        # Without an owner it is a file that somebody has put here.
+        who = f'the process {place.owner.pid} on {place.owner.host}' if place.owner else 'an unknown process'
+        nonces = [attempt.nonce for attempt in record.attempts] + ([place.owner.nonce] if place.owner else [])
         lost_in_a_row = _lost_in_a_row(record)
         if record.origin == 'job' and lost_in_a_row < MOST_LOST:
             hold.finish('queued', requeued(record))
-            self._store.clean_work(record.id, [attempt.nonce for attempt in record.attempts])
+            self._store.clean_work(record.id, nonces)
             self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} is back in the queue'))
             return
         cause = f'{who} is dead' + (f', the {lost_in_a_row}th in a row' if lost_in_a_row > 1 else '')
@@ -105,16 +121,17 @@ class Reaper:
             hint='what is done is kept: run the same command again, or job-retry',
         )
         hold.finish('failed', replace(record, error=error.as_record(), date_finished=now_text()))
-        self._store.clean_work(record.id, [attempt.nonce for attempt in record.attempts])
+        self._store.clean_work(record.id, nonces)
         self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} has failed'))
         self._on_end(record.id, 'failed')
 
     def _has_rested(self, place: Place) -> bool:
         try:
-            changed = place.path.stat().st_mtime_ns
+            status = place.path.stat()
         except FileNotFoundError:
             return False
-        now = self._clock()
+        # The second one changes whenever somebody sets the first, to whatever it is set.
+        now, changed = self._clock(), (status.st_mtime_ns, status.st_ctime_ns)
         known = self._seen.get(place.path)
         if known is None or known.changed != changed:
             # One that has just shown that it lives needs no look at the clock of the file system.

@@ -83,6 +83,12 @@ class JobRunner:
         except FileNotFoundError:
             # Nobody takes away what an attempt has noted but who goes on with the job, or deletes it.
             ended = Ended('running', run.record, ClaimLost('job-claim-lost', f'the job {record.id} was given away'))
+        except JobError:
+            # The store takes nothing at the moment. What is noted stays; nobody should wait for a claim without work.
+            if record.origin == 'job':
+                with suppress(JobError):
+                    hold.release('queued')
+            raise
         else:
             self._store.clean_work(record.id, [attempt.nonce for attempt in ended.record.attempts])
         self._emit(JobFinished(record.id, ended.state, ended.error.as_record() if ended.error else None))

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.attempt import merge_attempts, read_attempts
-from facefusion.jobs.claim import WORK_FOLDER, Hold, Place, lost, parse_place, remove_quietly, roll_forward
-from facefusion.jobs.files import StoreFiles, store_failure
+from facefusion.jobs.claim import WORK_FOLDER, Hold, Place, lost, roll_forward
+from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
+from facefusion.jobs.places import all_places, better, folder_stamps, names_in, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.ownership import Owner, new_owner, split_tag
@@ -26,7 +27,7 @@ NEW_FOLDER = '.new'
 # How long a command waits for another one that changes the same job: that takes milliseconds.
 EDIT_SECONDS = 10.0
 _WAIT = 0.01
-_LOOKS = 5
+_LOOKS = 20
 
 
 class Found(NamedTuple):
@@ -60,21 +61,28 @@ class JobStore:
     def places(self) -> dict[str, Place]:
         """Every job by its id, once. Raises JobError store-unreadable."""
         # While the folders are listed one after the other a job may move from one that is still to come to one that
-        # was: it is looked for until a second look finds nothing gone.
+        # was: the second look goes the other way, and more follow until one finds nothing gone and nothing moved.
         found: dict[str, Place] = {}
         for look in range(_LOOKS):
-            again = self._scan()
+            before = folder_stamps(self.root)
+            again: dict[str, Place] = {}
+            for place in all_places(self.root, backwards=look % 2 == 1):
+                again[place.job_id] = better(again.get(place.job_id), place)
             is_whole = again.keys() >= found.keys()
             found |= again
-            if look and is_whole:
+            if look and is_whole and folder_stamps(self.root) == before:
                 break
         return found
+
+    def held(self) -> list[Place]:
+        """Every file that somebody holds or held, one that is left of a change that was made included."""
+        return [place for place in all_places(self.root) if not place.is_free or place.state == 'running']
 
     def look(self, place: Place) -> Found | None:
         """What is in the file of a job; None when the job has gone meanwhile."""
         for _ in range(_LOOKS):
             try:
-                return Found(place, parse_json(_read(place.path)), '')
+                return Found(place, parse_json(read_file(place.path)), '')
             except FileNotFoundError:
                 moved = self.find(place.job_id)
                 if moved is None:
@@ -89,13 +97,16 @@ class JobStore:
         for look in range(_LOOKS):
             for state in STATES:
                 path = self.root / state / f'{job_id}.json'
-                if state != 'running' and path.is_file():
+                if os.path.lexists(path):
                     return Place(job_id, state, path, 'plain', None)
-            held = self._held(job_id)
-            if held is not None:
-                return held
-            # It may have moved while it was looked for; where nobody has held it of late one more look is enough.
-            if look and not self._work_of(job_id):
+            before = folder_stamps(self.root)
+            best: Place | None = None
+            for place in all_places(self.root, backwards=look % 2 == 1):
+                best = better(best, place) if place.job_id == job_id else best
+            if best is not None:
+                return best
+            # It may have moved while it was looked for; where nothing moves one more look, the other way, is enough.
+            if look and not self._work_of(job_id) and folder_stamps(self.root) == before:
                 return None
         return None
 
@@ -104,7 +115,9 @@ class JobStore:
 
         Raises UsageError for what is no id, JobError job-unknown when there is no such job.
         """
-        if is_job_id(text) and self.find(text) is not None:
+        # An id that nobody could choose may be that of a file which somebody has put here: it can be looked at.
+        is_name = not text.startswith('.') and not set(text) & {'@', '/', os.sep, '\0'}
+        if text and is_name and len(os.fsencode(text)) < 200 and self.find(text) is not None:
             return text
         peer = peer_job_id(text)
         if peer != text or not is_job_id(text):
@@ -134,13 +147,18 @@ class JobStore:
         if self.has_any(record.id):
             raise exists(record.id)
         folder, part = self.root / 'drafted', self._new_part(record.id)
+        path = folder / f'{record.id}.json'
         self.files.make_folder(folder)
         self.files.write(part, record_bytes(record), sync=True)
         try:
-            self.files.name_new(part, folder / f'{record.id}.json')
+            self.files.name_new(part, path)
         except FileExistsError:
             remove_quietly(self.files, part)
             raise exists(record.id) from None
+        if any(place.job_id == record.id and place.path != path for place in all_places(self.root)):
+            # Since the first look a job of this id was made, and has left this folder already.
+            remove_quietly(self.files, path)
+            raise exists(record.id)
         self.files.sync_folder(folder)
 
     def create_running(self, record: JobRecord) -> Hold:
@@ -160,13 +178,16 @@ class JobStore:
 
         Raises JobError job-unknown, job-wrong-state (for the action), job-broken, job-busy.
         """
-        place = self._wait_until_free(job_id, action)
-        hold = self._take(place, place.path.with_name(f'{job_id}@{{}}.edit'))
+        hold = self._take_for_edit(job_id, action)
         try:
             yield hold, self._load_held(hold)
-        finally:
-            if hold.path.exists():
+        except BaseException:
+            # What went wrong first is what is told.
+            with suppress(JobError):
                 hold.release()
+            raise
+        if hold.path.exists():
+            hold.release()
 
     def claim(self, job_id: str, action: Action) -> tuple[Hold, JobRecord]:
         """Takes a queued (``run``) or failed (``retry``) job to work on it, with what earlier attempts have told.
@@ -200,6 +221,10 @@ class JobStore:
     def delete(self, job_id: str) -> None:
         """Removes a job, broken ones too. Raises JobError job-unknown, job-wrong-state, job-busy."""
         place = self._wait_until_free(job_id, 'delete')
+        for left in all_places(self.root):
+            if left.job_id == job_id and left.kind == 'done':
+                # Of a change that was made: it would stand for the job when the job is gone.
+                self.settle(left)
         try:
             self.files.unlink(place.path)
         except FileNotFoundError:
@@ -215,8 +240,13 @@ class JobStore:
         if place.kind == 'done':
             return roll_forward(self.files, self.root, place)
         if place.kind == 'edit':
-            with suppress(FileNotFoundError):
+            try:
                 self.files.rename(place.path, place.path.with_name(f'{place.job_id}.json'))
+            except FileNotFoundError:
+                # Its holder may just have passed the fence: then what it has prepared is the job.
+                return None
+            assert place.owner is not None
+            self.clean_work(place.job_id, [place.owner.nonce])
         return None
 
     def clean_work(self, job_id: str, nonces: Sequence[str] | None = None) -> None:
@@ -226,44 +256,52 @@ class JobStore:
                 remove_quietly(self.files, path)
         self.files.remove_folder(self.root / WORK_FOLDER / job_id)
 
-    def remove_dead_parts(self) -> None:
-        """Removes records that processes which died had not named yet."""
-        for name in _names(self.root / WORK_FOLDER / NEW_FOLDER):
+    def remove_garbage(self) -> None:
+        """Removes what dead processes have left beside the jobs: nothing that a job still needs."""
+        for name in names_in(self.root / WORK_FOLDER / NEW_FOLDER):
             tagged = split_tag(name)
             if tagged is not None and tagged[1].is_dead():
                 remove_quietly(self.files, self.root / WORK_FOLDER / NEW_FOLDER / name)
+        for job_id in names_in(self.root / WORK_FOLDER):
+            if '@' not in job_id and not job_id.startswith('.'):
+                self._remove_notes(job_id)
+
+    def _remove_notes(self, job_id: str) -> None:
+        """Removes what attempts at a free or deleted job have noted, if it is in the record already."""
+        # Listed first: what a process adds that takes the job after the look is not among them.
+        paths = self._work_of(job_id)
+        place = self.find(job_id)
+        needed: set[str] = set()
+        if place is not None:
+            found = self.look(place)
+            if found is None or not found.place.is_free or found.place.state == 'running' or found.data is None:
+                return
+            attempts = [entry for entry in found.data.get('attempts', ()) if isinstance(entry, dict)]
+            known = {entry.get('nonce') for entry in attempts if entry.get('result') is not None}
+            needed = {path.stem for path in paths if path.suffix == '.json'} - known
+        for path in paths:
+            if path.name.partition('.')[0] not in needed or path.name.count('.') > 1:
+                remove_quietly(self.files, path)
+        self.files.remove_folder(self.root / WORK_FOLDER / job_id)
 
     # Within
 
-    def _scan(self) -> dict[str, Place]:
-        found: dict[str, Place] = {}
-        for state in STATES:
-            folder = self.root / state
-            for name in _names(folder):
-                place = parse_place(folder, state, name)
-                if place is None:
-                    continue
-                # What has passed the fence counts only while the change is not made; else the later look is right.
-                if place.job_id not in found or place.kind != 'done':
-                    found[place.job_id] = place
-        return found
-
-    def _held(self, job_id: str) -> Place | None:
-        best: Place | None = None
-        for state in STATES:
-            folder = self.root / state
-            for name in _names(folder):
-                if not name.startswith(f'{job_id}@'):
-                    continue
-                place = parse_place(folder, state, name)
-                if place is not None and (best is None or best.kind == 'done'):
-                    best = place
-        return best
+    def _take_for_edit(self, job_id: str, action: Action) -> Hold:
+        """The job for a change of a moment; several who want that have it one after the other."""
+        end = time.monotonic() + 2 * EDIT_SECONDS
+        while True:
+            place = self._wait_until_free(job_id, action)
+            try:
+                return self._take(place, place.path.with_name(f'{job_id}@{{}}.edit'))
+            except ClaimLost:
+                if time.monotonic() > end:
+                    raise
 
     def _wait_until_free(self, job_id: str, action: Action) -> Place:
         """The place of a job that nobody holds, in a state that the action is for."""
-        began = time.monotonic()
-        while time.monotonic() - began < 2 * EDIT_SECONDS:
+        end = time.monotonic() + 2 * EDIT_SECONDS
+        since: tuple[Path, float] | None = None
+        while (now := time.monotonic()) < end:
             place = self.find(job_id)
             if place is None:
                 raise unknown(job_id)
@@ -273,8 +311,10 @@ class JobStore:
                     raise busy(job_id)
                 return place
             assert place.owner is not None
+            if since is None or since[0] != place.path:
+                since = (place.path, now)
             # A change takes milliseconds: one that lasts so long is of a process that hangs, and the fence stops it.
-            if place.owner.is_dead() or time.monotonic() - began > EDIT_SECONDS:
+            if place.owner.is_dead() or now - since[1] > EDIT_SECONDS:
                 self.settle(place)
             else:
                 time.sleep(_WAIT)
@@ -303,13 +343,13 @@ class JobStore:
 
     def _load(self, place: Place) -> JobRecord:
         try:
-            record = parse_record(place.job_id, _read(place.path))
+            record = parse_record(place.job_id, read_file(place.path))
         except RecordError as error:
             raise broken(place, str(error)) from None
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise store_failure(error, place.path) from None
+            raise unreadable(error, place.path) from None
         nonce = place.owner.nonce if place.kind == 'claim' and place.owner is not None else None
         return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / place.job_id), nonce)
 
@@ -320,26 +360,7 @@ class JobStore:
 
     def _work_of(self, job_id: str) -> list[Path]:
         folder = self.root / WORK_FOLDER / job_id
-        return [folder / name for name in _names(folder)]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - a thousand names, and no need of a thousand paths
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise JobError(
-            'store-unreadable',
-            'the job store cannot be read',
-            cause=f'{error.strerror or error}: {folder}',
-            hint='check the permissions of the folder, or name another store with --jobs-path',
-        ) from None
-
-
-def _read(path: Path) -> bytes:
-    with open(path, 'rb', buffering=0) as file:
-        return file.read()
+        return [folder / name for name in names_in(folder)]
 
 
 def unknown(job_id: str) -> JobError:

@@ -177,7 +177,6 @@ class Worker:
         outcomes: list[Outcome] = []
         queue = Queue(self._store, self._emit)
         with Presence(self._store) if watch else nullcontext():
-            self._store.remove_dead_parts()
             while not (self._flag.is_set() or stop_after_current.is_set() or (most and len(outcomes) >= most)):
                 may_come = self._reaper.sweep()
                 ready, waits = queue.ready()

@@ -1,0 +1,87 @@
+"""Looking through the folders of a job store, which other processes change meanwhile. Nothing is written here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from facefusion.errors import JobError
+from facefusion.jobs.claim import Place, parse_place
+from facefusion.jobs.record import RecordError
+from facefusion.jobs.states import STATES
+
+# A record of the most steps, with long arguments, has a tenth of that.
+MOST_BYTES = 512 << 20
+
+
+def all_places(root: Path, *, backwards: bool = False) -> Iterator[Place]:
+    """Every file that stands for a job, folder by folder. Raises JobError store-unreadable.
+
+    A job that moves may be met twice, then the later place is the right one; or not at all, when it moves against the
+    order of the look.
+    """
+    for state in reversed(STATES) if backwards else STATES:
+        folder = root / state
+        for name in names_in(folder):
+            place = parse_place(folder, state, name)
+            if place is not None:
+                yield place
+
+
+def better(known: Place | None, place: Place) -> Place:
+    """Which of two places of one job counts, the second one of which was met later."""
+    # What has passed the fence counts only while the change is not made; else the later look is right.
+    return place if known is None or place.kind != 'done' else known
+
+
+def folder_stamps(root: Path) -> tuple[int, ...]:
+    """When each folder was last changed: equal ones before and after a look mean, mostly, that nothing has moved."""
+    stamps = []
+    for state in STATES:
+        stamps.append(0)
+        with suppress(OSError):
+            stamps[-1] = (root / state).stat().st_mtime_ns
+    return tuple(stamps)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, none when there is no such folder. Raises JobError store-unreadable."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a thousand names, and no need of a thousand paths
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(error, folder) from None
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a job file. Raises OSError, and RecordError for what is no file or is too large to be one.
+
+    It does not wait for what is written into a pipe of that name.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise RecordError('it is a link to a file that is not there') from None
+        raise
+    with open(handle, 'rb', buffering=0) as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise RecordError('it is not a file')
+        if status.st_size > MOST_BYTES:
+            raise RecordError(f'it has {status.st_size} bytes, which no record has')
+        return file.read()
+
+
+def unreadable(error: OSError, path: Path) -> JobError:
+    """What a failing look at a file or folder of the store means."""
+    return JobError(
+        'store-unreadable',
+        'the job store cannot be read',
+        cause=f'{error.strerror or error}: {path}',
+        hint='check the permissions of the folder, or name another store with --jobs-path',
+    )
