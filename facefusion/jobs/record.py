@@ -132,7 +132,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RecordError('it is not a JSON object')
     if data.get('version') not in READABLE:
-        raise RecordError(f'its version is {data.get("version")!r}; known are ' + ' and '.join(READABLE))
+        raise RecordError(f'its version is {data.get("version")!r:.60}; known are ' + ' and '.join(READABLE))
     if not isinstance(data.get('steps'), list) or not isinstance(data.get('date_created'), str):
         raise RecordError('it has no list of steps or no date of creation')
     return data
@@ -182,7 +182,7 @@ def _step_from_json(data: Any, default_id: str) -> StepRecord:
     if not isinstance(data, dict) or not isinstance(data.get('args'), dict):
         raise RecordError('one of its steps has no arguments')
     if data.get('status') not in STEP_STATUSES:
-        raise RecordError(f'one of its steps has the status {data.get("status")!r}')
+        raise RecordError(f'one of its steps has the status {data.get("status")!r:.60}')
     for key in ('target_path', 'output_path'):
         _check_path(key, data['args'].get(key))
     built = _build(StepRecord, {'id': default_id, **data}, 'a step')
@@ -203,7 +203,7 @@ def _check_path(key: str, value: Any) -> None:
     except UnicodeEncodeError:
         is_path = False
     if not is_path:
-        raise RecordError(f'{key} of one of its steps is {value!r}')
+        raise RecordError(f'{key} of one of its steps is {value!r:.60}')
 
 
 def _link_remixes(job_id: str, steps: list[StepRecord]) -> list[StepRecord]:
@@ -263,11 +263,11 @@ def _values(kind: type, data: Json) -> dict[str, Any]:
     for name in names & data.keys():
         value = data[name]
         if name in _CHECKS and (not isinstance(value, _CHECKS[name]) or (isinstance(value, bool))):
-            raise RecordError(f'{name} is {value!r}')
+            raise RecordError(f'its key {name} is {value!r:.60}')
         if isinstance(value, int | float) and not abs(value) < _LARGEST:
-            raise RecordError(f'{name} is not a sensible number')
+            raise RecordError(f'its key {name} is no sensible number')
         if name in _WORDS and value not in _WORDS[name]:
-            raise RecordError(f'{name} is {value!r}')
+            raise RecordError(f'its key {name} is {value!r:.60}')
         values[name] = value
     values['extra'] = {key: value for key, value in data.items() if key not in names}
     return values
