@@ -164,6 +164,8 @@ class _Run:
             # What an earlier attempt has made but not joined.
             for path in self._joined:
                 self._publish(path, flag)
+            for step in self._steps:
+                self._note_published(step)
             for index, step in enumerate(self._steps):
                 if step.status == 'completed':
                     continue
@@ -231,8 +233,7 @@ class _Run:
         told = error.as_record() if error else None
         step = self._steps[index] = replace(step, error=told)
         self._log.step_ended(step)
-        if step.output is not None and step.output.get('path') == step.output_path:
-            self._note_output({**step.output, 'steps': [step.id]})
+        self._note_published(step)
         self._emit(StepFinished(self._first.id, index, step.status, told))
         return error
 
@@ -247,6 +248,14 @@ class _Run:
             self._work.join(clips, Path(group.output_path), flag)
             self._note_output({**describe_file(group.output_path, flag), 'steps': ids})
         self._remove_joined()
+
+    def _note_published(self, step: StepRecord) -> None:
+        """Notes the published file of a step that works for it alone; once."""
+        if step.status != 'completed' or step.output is None or step.output.get('path') != step.output_path:
+            return
+        known = self._outputs.get(step.output_path, {})
+        if known.get('steps') != [step.id] or known.get('sha256') != step.output.get('sha256'):
+            self._note_output({**step.output, 'steps': [step.id]})
 
     def _note_output(self, output: Mapping[str, Any]) -> None:
         self._outputs[output['path']] = output

@@ -1,0 +1,332 @@
+"""Whatever ends a process, and whatever fails, at whichever change of a file: every job is in one state, none is lost.
+
+Each scenario is repeated with the fault at its first change of a file, at its second, and so on to its last.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, make_queued, make_record, make_store
+from fakes.owners import dead_owner
+from fakes.store_faults import Crash, StoreFaults
+
+from facefusion.errors import FaceFusionError, InputError, JobError
+from facefusion.events import silent
+from facefusion.jobs.cancel import cancel
+from facefusion.jobs.reaper import Reaper
+from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.states import STATES
+from facefusion.jobs.steps import add_step, requeued, submitted
+from facefusion.jobs.store import JobStore
+from facefusion.jobs.summary import job_view, summaries
+from facefusion.ownership import new_owner
+from facefusion.stopping import StopFlag
+
+ID = 'the.job'
+MOST_CHANGES = 120
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``act`` is what is cut short, in a store that ``prepare`` made. Where the job may be after a crash and a sweep:
+    in ``old`` or in ``new`` ('gone': nowhere); where nothing went wrong in ``new``. ``steps`` likewise."""
+
+    prepare: Callable[[JobStore, Path], None]
+    act: Callable[[JobStore, Path], object]
+    old: str
+    new: str
+    steps: tuple[int, int] = (3, 3)
+
+
+def record_in(folder, **fields):
+    """Two steps that are joined to one file, and one that works on the first one's output."""
+    record = make_record(ID, 3, folder / 'out', **fields)
+    first, second, third = record.steps
+    shared = replace(second, args={**second.args, 'output_path': first.output_path})
+    return replace(record, steps=(first, shared, replace(third, remix_of='s0')))
+
+
+def drafted(store, folder):
+    store.create(record_in(folder))
+
+
+def queued(store, folder):
+    make_queued(store, record_in(folder))
+
+
+def queued_for_retries(store, folder):
+    make_queued(store, record_in(folder, retries=1, retry_delay=0.0))
+
+
+def failed(store, folder):
+    queued(store, folder)
+    cancel(store, ID, StopFlag())
+
+
+def killed(store, folder):
+    """The job runs and its process has ended after the first step."""
+    queued(store, folder)
+    with pytest.raises(Crash):
+        run(store, folder, FakeWork({1: Crash()}))
+
+
+def killed_at_the_fence(store, folder):
+    """A submit whose process has ended when the change was certain and not made."""
+    drafted(store, folder)
+    with StoreFaults(store.root, 1) as faults, pytest.raises(Crash):
+        real = store.files.rename
+
+        def rename(old, new):
+            if new.suffix == '.json':
+                faults.at = faults.count + 1
+            real(old, new)
+
+        store.files.rename = rename
+        faults.at = 10**9
+        submit(store, folder)
+    del store.files.rename
+    assert [place.kind for place in store.held()] == ['done']
+
+
+def create(store, folder):
+    store.create(record_in(folder))
+
+
+def create_running(store, folder):
+    store.create_running(submitted(record_in(folder, origin='headless-run')))
+
+
+def add(store, folder):
+    with store.edit(ID, 'edit') as (hold, record):
+        args = {'target_path': 'target.bin', 'output_path': str(folder / 'out' / 'more.bin')}
+        hold.finish('drafted', add_step(record, args))
+
+
+def submit(store, folder):
+    with store.edit(ID, 'submit') as (hold, record):
+        hold.finish('queued', submitted(record))
+
+
+def delete(store, folder):
+    store.delete(ID)
+
+
+def claim(store, folder):
+    store.claim(ID, 'run')
+
+
+def claim_and_give_back(store, folder):
+    store.claim(ID, 'run')[0].release('queued')
+
+
+def run(store, folder, work=None, flag=None) -> Ended:
+    hold, record = store.claim(ID, 'run')
+    return JobRunner(store, work or FakeWork(), CLAIM_TIMEOUT, silent).run(hold, record, flag or StopFlag(), 'queued')
+
+
+def run_failing(store, folder):
+    return run(store, folder, FakeWork({2: InputError('no-good', 'no good')}))
+
+
+def run_stopped(store, folder):
+    flag = StopFlag()
+    work = FakeWork(before=lambda inner: flag.set('the end') if len(work.ran) == 2 else None)
+    return run(store, folder, work, flag)
+
+
+def retry(store, folder):
+    hold, record = store.claim(ID, 'retry')
+    return JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag())
+
+
+def sweep(store, folder):
+    Reaper(store, CLAIM_TIMEOUT, silent).sweep()
+
+
+def cancel_it(store, folder):
+    cancel(store, ID, StopFlag())
+
+
+SCENARIOS = {
+    'create': Scenario(lambda store, folder: None, create, 'gone', 'drafted'),
+    'create_running': Scenario(lambda store, folder: None, create_running, 'gone', 'failed'),
+    'add_step': Scenario(drafted, add, 'drafted', 'drafted', (3, 4)),
+    'submit': Scenario(drafted, submit, 'drafted', 'queued'),
+    'delete_drafted': Scenario(drafted, delete, 'drafted', 'gone'),
+    'delete_failed': Scenario(failed, delete, 'failed', 'gone'),
+    'claim': Scenario(queued, claim, 'queued', 'queued'),
+    'give_back': Scenario(queued, claim_and_give_back, 'queued', 'queued'),
+    'run': Scenario(queued, run, 'queued', 'completed'),
+    'run_failing': Scenario(queued, run_failing, 'queued', 'failed'),
+    'run_stopped': Scenario(queued, run_stopped, 'queued', 'queued'),
+    'run_tried_again': Scenario(queued_for_retries, run_failing, 'queued', 'queued'),
+    'retry': Scenario(failed, retry, 'failed queued', 'completed'),
+    'reaper': Scenario(killed, sweep, 'queued', 'queued'),
+    'roll_forward': Scenario(killed_at_the_fence, sweep, 'queued', 'queued'),
+    'cancel_queued': Scenario(queued, cancel_it, 'queued', 'failed'),
+    'cancel_killed': Scenario(killed, cancel_it, 'queued', 'failed'),
+}
+every_scenario = pytest.mark.parametrize('name', SCENARIOS)
+
+
+@pytest.fixture(scope='module')
+def dead_pid():
+    return dead_owner().pid
+
+
+def tree(root):
+    """Every file with its bytes, every folder."""
+    return {path: path.read_bytes() if path.is_file() else None for path in root.rglob('*')}
+
+
+def look_without_writing(root) -> str:
+    """The state in which the job is told to be right after a crash; all ways of asking agree."""
+    before = tree(root)
+    store = JobStore(root)
+    told = summaries(store)
+    assert len(told) <= 1
+    state = told[0]['state'] if told else 'gone'
+    if told:
+        assert state in STATES, told
+        assert store.open(ID).state == job_view(store, ID)['state'] == store.find(ID).state == state
+    else:
+        assert store.find(ID) is None
+        assert not store.has_any(ID)
+        with pytest.raises(JobError, match='there is no job'):
+            store.open(ID)
+    assert list(store.places()) == [entry['id'] for entry in told]
+    assert tree(root) == before
+    return state
+
+
+def check_swept(root, may_have_notes=False) -> str:
+    """The state of the job after a sweep: one file of it, and nothing else of anybody.
+
+    Notes may be left of an attempt that could not give the job back with what it had done.
+    """
+    files = [path for path in root.rglob('*') if path.is_file()]
+    if may_have_notes:
+        noted = [path for path in files if path.parent == root / '.work' / ID and path.name.count('.') == 1]
+        files = [path for path in files if path not in noted]
+    assert len(files) <= 1, files
+    if not files:
+        return 'gone'
+    assert files[0].name == f'{ID}.json'
+    assert look_without_writing(root) == files[0].parent.name
+    return files[0].parent.name
+
+
+def work_to_the_end(root, done=frozenset()):
+    """Whatever state the job is in: it completes, and steps whose results were flushed are not run again."""
+    store, work = JobStore(root), FakeWork()
+    state = store.find(ID).state
+    if state == 'drafted':
+        submit(store, None)
+    if state != 'completed':
+        hold, record = store.claim(ID, 'retry' if state == 'failed' else 'run')
+        assert JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag()).error is None
+    assert not done & set(work.ran)
+    assert check_swept(root) == 'completed'
+    record = store.open(ID).record
+    assert {step.status for step in record.steps} == {'completed'}
+    assert record.error is None
+    for output in record.outputs:
+        joined = b''.join(content(step_id) for step_id in output['steps'])
+        assert Path(output['path']).read_bytes() == joined
+    assert {output['path'] for output in record.outputs} == {step.output_path for step in record.steps}
+
+
+def completed_steps(results: bytes):
+    lines = [json.loads(line) for line in results.split(b'\n')[:-1]]
+    return {line['step']['id'] for line in lines if line.get('step', {}).get('status') == 'completed'}
+
+
+def each_fault(folder, scenario, dead_pid, **fault):
+    """Runs the scenario with the fault at its first change of a file, at its second, and so on until it strikes none;
+    gives the folder, the faults, and what it raised."""
+    for at in range(1, MOST_CHANGES):
+        place = folder / str(at)
+        store = make_store(place, make_owner=lambda: new_owner()._replace(pid=dead_pid))
+        with StoreFaults(store.root, 10**9):
+            scenario.prepare(store, place)
+        before = look_without_writing(store.root)
+        raised = None
+        with StoreFaults(store.root, at, **fault) as faults:
+            try:
+                scenario.act(store, place)
+            except (Crash, Exception) as error:  # noqa: BLE001 - the test is about what it is
+                raised = error
+        yield store.root, faults, raised, before
+        if not faults.has_struck:
+            return
+    raise AssertionError('it never came to its end')
+
+
+@every_scenario
+@pytest.mark.parametrize('how', ['before', 'half', 'after'])
+def test_a_crash_anywhere(tmp_path, dead_pid, name, how):
+    scenario = SCENARIOS[name]
+    for root, faults, raised, before in each_fault(tmp_path, scenario, dead_pid, how=how):
+        assert isinstance(raised, Crash) if faults.has_struck else raised is None
+        told = look_without_writing(root)
+        assert told in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
+        Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
+        state = check_swept(root)
+        assert state in ({*scenario.old.split(), scenario.new} if faults.has_struck else {scenario.new})
+        if state != 'gone':
+            steps = len(JobStore(root).open(ID).record.steps)
+            assert steps in scenario.steps if faults.has_struck else steps == scenario.steps[1]
+            with StoreFaults(root, 10**9):
+                work_to_the_end(root, completed_steps(faults.results))
+
+
+SIMILAR = ('give_back', 'delete_failed', 'run_stopped', 'run_tried_again', 'cancel_killed')
+ERRORS = [
+    (errno.ENOSPC, 'before', False),
+    (errno.ENOSPC, 'half', True),
+    (errno.EROFS, 'before', True),
+    (errno.EIO, 'after', False),
+]
+
+
+@pytest.mark.parametrize('name', [name for name in SCENARIOS if name not in SIMILAR])
+@pytest.mark.parametrize(('error', 'how', 'stays'), ERRORS, ids=lambda value: str(value))
+def test_an_error_anywhere(tmp_path, dead_pid, name, error, how, stays):
+    scenario = SCENARIOS[name]
+    reference = 'store-full' if error == errno.ENOSPC else 'store-unwritable'
+    fault = {'how': how, 'error': error, 'stays': stays}
+    for root, faults, raised, before in each_fault(tmp_path, scenario, dead_pid, **fault):
+        if raised is not None:
+            assert isinstance(raised, FaceFusionError), raised
+            assert raised.reference == reference
+            assert raised.cause
+            assert raised.hint
+        told = look_without_writing(root)
+        may_be = {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
+        # Work that cannot be noted ends the job with that reason.
+        assert told in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
+        with StoreFaults(root, 10**9):
+            Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
+            state = check_swept(root, may_have_notes=raised is not None)
+            if raised is not None:
+                try_again(root, scenario, state, dead_pid)
+            elif name.startswith(('create', 'add', 'submit', 'delete', 'cancel')):
+                assert state == scenario.new
+            if JobStore(root).find(ID) is not None:
+                work_to_the_end(root, completed_steps(faults.results))
+
+
+def try_again(root, scenario, state, dead_pid):
+    """The same command has its way now, or finds that it had it."""
+    try:
+        scenario.act(JobStore(root, make_owner=lambda: new_owner()._replace(pid=dead_pid)), root.parent)
+    except JobError as error:
+        assert error.reference in ('job-wrong-state', 'job-exists', 'job-unknown')
+        assert state != scenario.old or scenario.old == scenario.new
+    Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
