@@ -26,6 +26,7 @@ from facefusion.jobs.record import (
     RecordError,
     StepRecord,
     attempt_from_json,
+    check_result,
     now_text,
     plain,
 )
@@ -133,9 +134,11 @@ def _read_note(path: Path) -> AttemptNote | None:
         data = json.loads(path.read_bytes())
         attempt = attempt_from_json(data['attempt'])
         step, progress = data.get('step'), data.get('progress')
+        if step is not None:
+            check_result({'step': step})
     except (OSError, ValueError, KeyError, TypeError, RecordError):
         return None
-    is_sound = all(part is None or isinstance(part, dict) for part in (step, progress))
+    is_sound = progress is None or isinstance(progress, dict)
     results = _read_results(path.with_suffix('.results'))
     return AttemptNote(attempt, step, progress, results) if is_sound else None
 
@@ -150,10 +153,12 @@ def _read_results(path: Path) -> tuple[Json, ...]:
     for line in text.split(b'\n')[:-1]:
         try:
             found = json.loads(line)
-        except ValueError:
+            if not isinstance(found, dict):
+                break
+            check_result(found)
+        except (ValueError, RecursionError):
             break
-        if isinstance(found, dict):
-            lines.append(found)
+        lines.append(found)
     return tuple(lines)
 
 

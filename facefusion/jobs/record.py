@@ -172,6 +172,18 @@ def attempt_from_json(data: Any) -> AttemptRecord:
     return built
 
 
+def check_result(line: Json) -> None:
+    """Raises RecordError for what may not be merged into a record as the result of a step or a published file."""
+    if 'step' in line:
+        step = line['step']
+        if not isinstance(step, dict) or not isinstance(step.get('id'), str):
+            raise RecordError('it is of no step')
+        if _values(StepRecord, step).get('status', 'queued') not in STEP_STATUSES:
+            raise RecordError(f'its status is {step["status"]!r:.60}')
+    if 'output' in line:
+        _output_from_json(line['output'])
+
+
 def plain(entry: JobRecord | StepRecord | AttemptRecord, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Plain JSON of an entry: its fields but those in ``without``, and the keys that are not known here."""
     names = [found.name for found in fields(entry) if found.name not in without and found.name != 'extra']

@@ -1,0 +1,392 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from fakes.job_schema import SCHEMA_PATH, check_store, schema_errors, validator
+from fakes.job_stores import FakeWork, content, drain, make_record, make_store
+from fakes.owners import dead_owner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.errors import JobError
+from facefusion.events import StageProgress, silent
+from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
+from facefusion.jobs.automatic import claim_automatic, empty_record
+from facefusion.jobs.cancel import cancel
+from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.reaper import MOST_LOST, Reaper
+from facefusion.jobs.record import AttemptRecord, now_text
+from facefusion.jobs.runner import JobRunner
+from facefusion.jobs.steps import requeued, submitted
+from facefusion.jobs.store import JobStore
+from facefusion.jobs.summary import job_view
+from facefusion.ownership import new_owner
+from facefusion.stopping import StopFlag
+
+FAILED = JobError('it-failed', 'it failed', cause='no reason', hint='none')
+
+
+def queue(store, record):
+    store.create(record)
+    with store.edit(record.id, 'submit') as (hold, drafted):
+        hold.finish('queued', submitted(drafted))
+
+
+def run(store, work, hold, record, flag=None):
+    return JobRunner(store, work, 60.0, silent).run(hold, record, flag or StopFlag(), 'queued')
+
+
+def die_after(store, job_id, steps=0, name='job'):
+    """A claim of a dead process that has done so many steps; gives its log."""
+    owned = JobStore(store.root, make_owner=dead_owner)
+    hold, record = owned.claim(job_id, 'run')
+    attempt = AttemptRecord(hold.owner.host, hold.owner.pid, hold.owner.nonce, now_text())
+    log = AttemptLog(store.files, hold.folder, attempt)
+    log.begin()
+    for index, step in enumerate(record.steps[: steps + 1]):
+        step = replace(step, status='started', date_started=now_text())
+        log.step_started(step, index, len(record.steps))
+        log.progress('render', 1, None)
+        if index < steps:
+            path = step.output_path
+            store.files.write(hold.folder.parent.parent.parent / path, content(step.id), sync=False)
+            made = {'path': path, 'size': len(content(step.id)), 'sha256': '0' * 64}
+            done = replace(step, status='completed', date_finished=now_text(), seconds=0.1, output=made, report={})
+            log.step_ended(done)
+            log.published({**made, 'steps': [step.id]})
+    return log
+
+
+def results_of(record):
+    return [attempt.result for attempt in record.attempts]
+
+
+# Every file that real flows write is as the schema says
+
+
+def test_the_schema_is_sound():
+    validator().check_schema(json.loads(SCHEMA_PATH.read_text()))
+
+
+def test_drafted_queued_completed(tmp_path):
+    store = make_store(tmp_path)
+    store.create(make_record('job', 2, tmp_path))
+    assert check_store(store.root, quiet=True)['job']['date_submitted'] is None
+    with store.edit('job', 'submit') as (hold, record):
+        check_store(store.root)
+        hold.finish('queued', submitted(record))
+    check_store(store.root, quiet=True)
+    drain(store, FakeWork())
+    data = check_store(store.root, quiet=True)['job']
+    assert [output['steps'] for output in data['outputs']] == [['s0'], ['s1']]
+    assert data['date_created'] <= data['date_submitted'] <= data['date_started'] <= data['date_finished']
+    assert not (store.root / '.work' / 'job').exists()
+
+
+def test_notes_of_a_running_job(tmp_path):
+    store, seen = make_store(tmp_path), []
+    queue(store, make_record('job', 2, tmp_path))
+
+    def look(flag):
+        check_store(store.root)
+        (note,) = (store.root / '.work' / 'job').glob('*.json')
+        view = job_view(store, 'job')
+        seen.append((json.loads(note.read_bytes()), view))
+        record = {key: value for key, value in view.items() if key not in ('state', 'worker', 'progress')}
+        record.pop('steps_completed')
+        statuses = [step['status'] for step in record['steps']]
+        assert statuses[len(seen) - 1] == 'started'
+        # A view is the record, but for the step at work.
+        assert all('started' in error or 'date' in error for error in schema_errors(record))
+
+    drain(store, FakeWork(before=look))
+    (first, view), (second, later) = seen
+    assert first['attempt']['nonce'] == second['attempt']['nonce']
+    assert (first['step']['id'], first['step']['index'], first['step']['count']) == ('s0', 0, 2)
+    assert (second['step']['id'], second['step']['index']) == ('s1', 1)
+    assert view['state'] == later['state'] == 'running' and later['steps_completed'] == 1
+    assert view['worker']['dead'] is False
+
+
+def test_failed_retried_and_completed(tmp_path):
+    store, work = make_store(tmp_path), FakeWork(fails={1: FAILED}, once=(1,))
+    queue(store, make_record('job', 3, tmp_path))
+    assert drain(store, work)['job'].state == 'failed'
+    data = check_store(store.root, quiet=True)['job']
+    assert [step['status'] for step in data['steps']] == ['completed', 'failed', 'queued']
+    assert data['error'] == data['steps'][1]['error'] == data['attempts'][0]['error'] == FAILED.as_record()
+    hold, record = store.claim('job', 'retry')
+    check_store(store.root)
+    assert run(store, work, hold, requeued(record)).state == 'completed'
+    assert results_of(store.open('job').record) == ['failed', 'completed']
+    assert work.ran == ['s0', 's1', 's1', 's2']
+    check_store(store.root, quiet=True)
+
+
+def test_automatic_retries(tmp_path):
+    store, work = make_store(tmp_path), FakeWork(fails={0: FAILED})
+    queue(store, make_record('job', 1, tmp_path, retries=2, retry_delay=0.0))
+    assert drain(store, work)['job'].state == 'failed'
+    data = check_store(store.root, quiet=True)['job']
+    assert [attempt['result'] for attempt in data['attempts']] == ['failed'] * 3
+    assert data['retries_used'] == 2 and data['not_before'] is None
+
+
+def test_a_waiting_retry_says_when(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 1, tmp_path, retries=1, retry_delay=50.0))
+    run(store, FakeWork(fails={0: FAILED}), *store.claim('job', 'run'))
+    data = check_store(store.root, quiet=True)['job']
+    assert store.find('job').state == 'queued' and 40 < data['not_before'] - time.time() <= 50
+
+
+def test_a_batch_with_bad_items_and_what_depends_on_them(tmp_path):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
+    hold, record, _ = claim_automatic(store, 'batch-run', steps, replace(empty_record(), on_step_error='continue'))
+    record = replace(record, steps=(*record.steps[:2], replace(record.steps[2], remix_of=record.steps[0].id)))
+    check_store(store.root)
+    assert run(store, FakeWork(fails={record.steps[0].id: FAILED}), hold, record).state == 'failed'
+    data = check_store(store.root, quiet=True)[record.id]
+    assert [step['status'] for step in data['steps']] == ['failed', 'completed', 'skipped']
+    assert data['error']['reference'] == 'steps-failed' and data['origin'] == 'batch-run'
+
+
+def test_stopped_and_given_back(tmp_path):
+    store, flag = make_store(tmp_path), StopFlag()
+    queue(store, make_record('job', 2, tmp_path))
+    stop = iter((lambda: None, lambda: flag.set('SIGTERM was received')))
+    run(store, FakeWork(before=lambda _: next(stop)()), *store.claim('job', 'run'), flag)
+    data = check_store(store.root, quiet=True)['job']
+    assert store.find('job').state == 'queued'
+    assert [step['status'] for step in data['steps']] == ['completed', 'queued']
+    assert data['attempts'][0]['result'] == 'requeued'
+    assert drain(store, FakeWork())['job'].state == 'completed'
+    check_store(store.root, quiet=True)
+
+
+@pytest.mark.parametrize('state', ['queued', 'running', 'dead'])
+def test_cancelled(tmp_path, state):
+    store, flag = make_store(tmp_path), StopFlag()
+    queue(store, make_record('job', 1, tmp_path))
+    thread = threading.Thread(target=lambda: drain(store, FakeWork(seconds=20.0)))
+    if state == 'running':
+        thread.start()
+        while store.find('job').kind != 'claim':
+            time.sleep(0.005)
+    if state == 'dead':
+        die_after(store, 'job')
+    cancel(store, 'job', flag)
+    if state == 'running':
+        thread.join()
+    data = check_store(store.root, quiet=True)['job']
+    assert store.find('job').state == 'failed' and data['error']['reference'] == 'cancelled'
+    assert [attempt['result'] for attempt in data['attempts']] == {'running': ['failed'], 'dead': ['lost']}.get(
+        state, []
+    )
+    assert not (store.root / '.work' / 'job').exists()
+
+
+# Lost attempts
+
+
+def test_what_a_lost_attempt_has_done_is_kept_and_not_done_again(tmp_path):
+    store, work = make_store(tmp_path), FakeWork()
+    queue(store, make_record('job', 3, tmp_path))
+    die_after(store, 'job', steps=2)
+    check_store(store.root)
+    Reaper(store, 60.0, silent).sweep()
+    data = check_store(store.root, quiet=True)['job']
+    assert [step['status'] for step in data['steps']] == ['completed', 'completed', 'queued']
+    assert [attempt['result'] for attempt in data['attempts']] == ['lost']
+    assert len(data['outputs']) == 2
+    assert drain(store, work)['job'].state == 'completed' and work.ran == ['s2']
+    data = check_store(store.root, quiet=True)['job']
+    assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
+
+
+def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 1, tmp_path))
+    for _ in range(MOST_LOST):
+        die_after(store, 'job')
+        Reaper(store, 60.0, silent).sweep()
+        check_store(store.root, quiet=True)
+    opened = store.open('job')
+    assert opened.state == 'failed' and opened.record.error['reference'] == 'worker-lost'
+    assert results_of(opened.record) == ['lost'] * MOST_LOST
+    hold, record = store.claim('job', 'retry')
+    assert run(store, FakeWork(), hold, requeued(record)).state == 'completed'
+    check_store(store.root, quiet=True)
+
+
+def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
+    claim_automatic(JobStore(store.root, make_owner=dead_owner), 'headless-run', steps, empty_record())
+    check_store(store.root)
+    Reaper(store, 60.0, silent).sweep()
+    ((job_id, data),) = check_store(store.root, quiet=True).items()
+    assert data['error']['reference'] == 'worker-lost' and data['fingerprint'] in job_id
+    hold, record, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert is_known and record.id == job_id
+    assert run(store, FakeWork(), hold, record).state == 'completed'
+    check_store(store.root, quiet=True)
+
+
+# Notes that are damaged, and the merge
+
+
+def test_a_line_that_was_not_written_to_its_end_counts_for_nothing(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 3, tmp_path))
+    die_after(store, 'job', steps=2)
+    (path,) = (store.root / '.work' / 'job').glob('*.results')
+    lines = path.read_bytes().splitlines(keepends=True)
+    for length in range(len(lines[2])):
+        path.write_bytes(b''.join(lines[:2]) + lines[2][:length])
+        statuses = [step.status for step in store.open('job').record.steps]
+        # The third one is at work, as far as the note of the dead process tells.
+        assert statuses == ['completed', 'queued', 'started'], length
+
+
+@pytest.mark.parametrize('text', [b'', b'{', b'[]', b'null', b'{"attempt": 1}', b'{"attempt": {"pid": 1}}', b'\xff'])
+def test_a_damaged_note_is_left_out(tmp_path, text):
+    store, work = make_store(tmp_path), FakeWork()
+    queue(store, make_record('job', 2, tmp_path))
+    die_after(store, 'job', steps=1)
+    (note,) = (path for path in (store.root / '.work' / 'job').iterdir() if path.suffix == '.json')
+    note.write_bytes(text)
+    assert read_attempts(note.parent) == []
+    Reaper(store, 60.0, silent).sweep()
+    assert drain(store, work)['job'].state == 'completed' and work.ran == ['s0', 's1']
+    check_store(store.root, quiet=True)
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(('id', 'status', 'path', 'step', 'output', 'seconds', 'steps')), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(junk, max_size=3), st.sampled_from(('s0', 's1', 'other')), junk)
+def test_damaged_results_never_make_a_record_that_cannot_be_read(tmp_path_factory, lines, step_id, output):
+    from facefusion.jobs.record import parse_record, record_bytes
+
+    folder = tmp_path_factory.mktemp('work')
+    attempt = AttemptRecord('host', 1, 'ab', now_text())
+    AttemptLog(StoreFiles(), folder, attempt).begin()
+    lines = [*lines, {'step': {'id': step_id, 'status': 'completed', 'output': output}}, {'output': output}]
+    (folder / 'ab.results').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    record = merge_attempts(make_record('job', 2), read_attempts(folder), None)
+    assert parse_record('job', record_bytes(record)) == record
+
+
+def test_merging_twice_changes_nothing(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 3, tmp_path))
+    die_after(store, 'job', steps=2)
+    record = store.open('job').record
+    notes = read_attempts(store.root / '.work' / 'job')
+    once = merge_attempts(record, notes, None)
+    assert results_of(once) == ['lost'] and merge_attempts(once, notes, None) == once
+
+
+def test_attempts_are_merged_in_their_order_and_the_last_word_counts(tmp_path):
+    folder = tmp_path / 'work'
+    record = submitted(make_record('job', 1, tmp_path))
+    for number, nonce in enumerate(('bb', 'aa')):
+        log = AttemptLog(StoreFiles(), folder, AttemptRecord('host', 1, nonce, f'2026-01-0{number + 1}T00:00:00+00:00'))
+        log.begin()
+        log.step_ended(replace(record.steps[0], status='completed', seconds=float(number), report={}))
+    merged = merge_attempts(record, read_attempts(folder), None)
+    assert [attempt.nonce for attempt in merged.attempts] == ['bb', 'aa'] and merged.steps[0].seconds == 1.0
+
+
+# Progress
+
+
+def test_progress_is_written_at_most_once_a_second_and_whole_at_any_time(tmp_path):
+    class Counting(StoreFiles):
+        written = 0
+
+        def rename(self, old, new):
+            Counting.written += 1
+            super().rename(old, new)
+
+    log = AttemptLog(Counting(), tmp_path / 'work', AttemptRecord('host', 1, 'ab', now_text()))
+    log.begin()
+    path, began = tmp_path / 'work' / 'ab.json', time.monotonic()
+
+    def work():
+        for done in range(3000):
+            log.progress('render', done, 3000)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert schema_errors(json.loads(path.read_bytes()), 'attempt_note') == []
+    assert Counting.written <= 2 + (time.monotonic() - began) / PROGRESS_SECONDS
+    assert list(path.parent.glob('*.part')) == []
+
+
+def test_progress_reaches_whoever_asks(tmp_path, monkeypatch):
+    monkeypatch.setattr('facefusion.jobs.attempt.PROGRESS_SECONDS', 0.0)
+    store, seen = make_store(tmp_path), []
+    queue(store, make_record('job', 1, tmp_path))
+
+    class Work(FakeWork):
+        def run(self, job_id, step, target, output, emit, flag):
+            emit(StageProgress('analyse', 7, None))
+            seen.append(job_view(store, 'job')['progress'])
+            emit(StageProgress('render', 3, 9))
+            seen.append(job_view(store, 'job')['progress'])
+            emit(StageProgress('fetch', 1, 2, unit='B'))
+            seen.append(job_view(store, 'job')['progress'])
+            check_store(store.root)
+            return super().run(job_id, step, target, output, emit, flag)
+
+    drain(store, Work())
+    told = [(found['id'], found['stage'], found['done'], found['total']) for found in seen]
+    assert told == [('s0', 'analyse', 7, None), ('s0', 'render', 3, 9), ('s0', 'render', 3, 9)]
+
+
+def test_an_attempt_begins_while_the_folder_is_being_taken_away(tmp_path):
+    class Slow(StoreFiles):
+        taken = 0
+
+        def make_folder(self, path):
+            super().make_folder(path)
+            if Slow.taken < 3 and path.name == 'work':
+                Slow.taken += 1
+                path.rmdir()
+
+    log = AttemptLog(Slow(), tmp_path / 'work', AttemptRecord('host', 1, 'ab', now_text()))
+    log.begin()
+    assert sorted(path.name for path in (tmp_path / 'work').iterdir()) == ['ab.json', 'ab.results']
+
+
+def test_a_process_whose_notes_are_gone_does_not_finish(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 2, tmp_path))
+
+    def take(flag):
+        store.take_over(store.find('job'))
+        store.clean_work('job')
+
+    work = FakeWork(before=take)
+    ended = run(store, work, *store.claim('job', 'run'))
+    assert ended.is_lost and work.made == []
+    assert store.find('job').kind == 'claim' and list(tmp_path.glob('*.bin')) == []
+    assert new_owner().pid == store.find('job').owner.pid
