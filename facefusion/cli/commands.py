@@ -80,11 +80,10 @@ COMMANDS = {
     'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),
 }
 
-# Every module that declares options: an ini file may name the options of any command.
+# Modules that take all options together: an ini file may name those of any command. They are imported by every command
+# when there is such a file, so none of them that has only options of another one.
 OPTION_MODULES = (
     'facefusion.cli.headless_run',
     'facefusion.cli.batch_run',
     'facefusion.cli.job_drafting',
-    'facefusion.cli.models',
-    'facefusion.cli.doctor',
 )

@@ -161,7 +161,8 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     home = home_path(environ)
     named = arguments.config_path
     ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
-    if ini is not None:
+    # One that sets nothing, such as the one that is shipped, needs no look at the options of all commands.
+    if ini is not None and ini.values:
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
     settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ)
     return Invocation(arguments, settings, home, environ, mode)

@@ -17,8 +17,8 @@ from facefusion.jobs.states import STATES
 MOST_BYTES = 512 << 20
 
 
-def all_places(root: Path, *, backwards: bool = False) -> Iterator[Place]:
-    """Every file that stands for a job, folder by folder. Raises JobError store-unreadable.
+def all_places(root: Path, *, backwards: bool = False, job_id: str = '') -> Iterator[Place]:
+    """Every file that stands for a job, or for the one of that id, folder by folder. Raises JobError store-unreadable.
 
     A job that moves may be met twice, then the later place is the right one; or not at all, when it moves against the
     order of the look.
@@ -26,6 +26,9 @@ def all_places(root: Path, *, backwards: bool = False) -> Iterator[Place]:
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
         for name in names_in(folder):
+            # Most of a thousand names are of other jobs: those need not be understood.
+            if job_id and not name.startswith((f'{job_id}@', f'{job_id}.')):
+                continue
             place = parse_place(folder, state, name)
             if place is not None:
                 yield place

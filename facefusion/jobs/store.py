@@ -101,7 +101,7 @@ class JobStore:
                     return Place(job_id, state, path, 'plain', None)
             before = folder_stamps(self.root)
             best: Place | None = None
-            for place in all_places(self.root, backwards=look % 2 == 1):
+            for place in all_places(self.root, backwards=look % 2 == 1, job_id=job_id):
                 best = better(best, place) if place.job_id == job_id else best
             if best is not None:
                 return best
