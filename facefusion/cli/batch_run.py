@@ -96,5 +96,6 @@ def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, fla
     if outcome.error is not None:
         # A batch has one exit code for all that can fail in it.
         error = outcome.error
+        emit(Message('info', 'jobs', f'`facefusion job-retry {record.id}` does what is not done, and only that'))
         raise JobError(error.reference, error.message, cause=error.cause, hint=error.hint) from error
     emit(Message('info', 'jobs', f'job {record.id}: all {len(record.steps)} steps completed'))

@@ -157,7 +157,8 @@ def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], ac
         if place.state in wanted
     )
     if not found:
-        raise JobError('jobs-none', 'there is no job for this', cause='none is ' + ' or '.join(wanted))
+        kind = f'{wanted[0]} job' if len(wanted) == 1 else 'job in the store'
+        raise JobError('jobs-none', f'there is no {kind}', hint='facefusion job-list shows all jobs')
     code = 0
     for _, _, job_id in found:
         try:

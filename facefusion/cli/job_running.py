@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
@@ -13,7 +12,7 @@ from facefusion.cli.job_drafting import for_all
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.signals import stop_on_signals
-from facefusion.errors import Interrupted, JobError
+from facefusion.errors import Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message, RunFailed
 from facefusion.failures import as_failure
 from facefusion.jobs.options import HaltOptions, StoreOptions
@@ -102,14 +101,15 @@ def _configure_run_all(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError('it must be 1 or more')
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1')
+    return int(text)
 
 
 def _run_all(invocation: Invocation) -> int:
     """Works on queued jobs in their order. Gives 1 when one failed, and without --watch when there was none."""
+    from facefusion.jobs.worker import none_queued
+
     arguments, emit = invocation.arguments, invocation.emit()
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
@@ -120,26 +120,22 @@ def _run_all(invocation: Invocation) -> int:
             halt_on_error=invocation.settings[HaltOptions].halt_on_error,
             stop_after_current=gentle,
         )
-    failed = _tell_failed(outcomes, emit)
+    failed = any(outcome.state == 'failed' for outcome in outcomes)
     if not outcomes and not arguments.watch and not flag.is_set():
-        raise JobError('jobs-none', 'there is no job for this', cause='none is queued', hint='submit one: job-submit')
+        raise none_queued()
     if flag.is_set() and not arguments.watch and not failed:
         raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
     return 1 if failed else 0
 
 
-def _tell_failed(outcomes: Sequence[Outcome], emit: Emit) -> int:
-    failed = [outcome for outcome in outcomes if outcome.state == 'failed']
-    for outcome in failed:
-        why = f': {outcome.error.message} [{outcome.error.reference}]' if outcome.error else ''
-        emit(Message('error', 'jobs', f'job {outcome.job_id} failed{why}'))
-    return len(failed)
-
-
 def _conclude(outcome: Outcome, emit: Emit) -> int:
     """Gives 0 for a completed job. Raises the error that it failed with."""
-    if outcome.error is not None:
-        raise outcome.error
+    error = outcome.error
+    if isinstance(error, UsageError):
+        # It is the step that was wrong, not this call of the program.
+        raise JobError(error.reference, error.message, cause=error.cause, hint=error.hint) from error
+    if error is not None:
+        raise error
     emit(Message('info', 'jobs', f'job {outcome.job_id} {outcome.state}'))
     return 0
 

@@ -54,13 +54,17 @@ def _remix(invocation: Invocation) -> int:
             hint='leave -t/--target-path out, or use job-add-step',
         )
     args = freeze(invocation.settings, emit)
-    return _change(invocation, emit, lambda record: remix_step(record, index, args), f'step {index} remixed')
+    return _change(invocation, emit, lambda record: remix_step(record, index, args), f'{_named(index)} remixed')
 
 
 def _remove(invocation: Invocation) -> int:
     """Removes a step."""
     index = invocation.arguments.step_index
-    return _change(invocation, invocation.emit(), lambda record: remove_step(record, index), f'step {index} removed')
+    return _change(invocation, invocation.emit(), lambda record: remove_step(record, index), f'{_named(index)} removed')
+
+
+def _named(index: int) -> str:
+    return 'the last step' if index < 0 else f'step {index}'
 
 
 def _change(invocation: Invocation, emit: Emit, change: Callable[[JobRecord], JobRecord], what: str) -> int:

@@ -116,6 +116,9 @@ class JobRunner:
             text = f'the job {record.id} is tried again in {delay:g} seconds: {error.message}'
             self._emit(Message('warn', 'jobs', text))
             return Ended('queued', run.with_attempt(again, 'failed', error), error)
+        if isinstance(error, Interrupted) and record.origin == 'job':
+            # The same command again would find a failed job, which job-run does not take.
+            error = Interrupted(error.message, cause=error.cause, hint=f'job-retry {record.id} does the rest')
         failed = replace(record, error=error.as_record())
         return Ended('failed', run.with_attempt(failed, 'failed', error), error)
 
@@ -177,9 +180,17 @@ class _Run:
                 failures.append((index, error))
                 if self._first.on_step_error == 'stop':
                     return error
+                self._tell_failed(index, error)
         except FaceFusionError as error:
             return error
         return self._summary(failures)
+
+    def _tell_failed(self, index: int, error: FaceFusionError) -> None:
+        """Says what failed and why while the others go on: a summary at the end could not hold thousands."""
+        what = self._steps[index].args.get('target_path')
+        text = f'job {self._first.id}: step {index + 1} of {len(self._steps)} ({what}) failed: {error.message}'
+        cause = f': {error.cause}' if error.cause else ''
+        self._emit(Message('error', 'jobs', f'{text} [{error.reference}]{cause}'))
 
     def _summary(self, failures: Sequence[tuple[int, FaceFusionError]]) -> FaceFusionError | None:
         if len(failures) < 2:

@@ -32,6 +32,15 @@ MOVES = (
     Move('give back', ('running',), 'queued'),
     Move('delete', ('drafted', 'queued', 'completed', 'failed'), None),
 )
+_DONE_TO = {
+    'edit': 'changed',
+    'submit': 'submitted',
+    'run': 'run',
+    'retry': 'retried',
+    'requeue': 'retried',
+    'cancel': 'cancelled',
+    'delete': 'deleted',
+}
 _ADVICE = {
     ('edit', 'queued'): 'steps change in drafted jobs only: make a new job',
     ('submit', 'queued'): 'it is in the queue already: run it with job-run, or with a worker (job-run-all --watch)',
@@ -39,6 +48,9 @@ _ADVICE = {
     ('run', 'drafted'): 'put it into the queue first, with job-submit',
     ('run', 'failed'): 'run it again with job-retry',
     ('retry', 'drafted'): 'put it into the queue first, with job-submit',
+    ('retry', 'completed'): 'all of it is done: make a new job to do it again',
+    ('requeue', 'completed'): 'all of it is done: make a new job to do it again',
+    ('requeue', 'running'): 'stop it first, with job-cancel',
     ('cancel', 'drafted'): 'it waits for nothing: remove it with job-delete',
     ('delete', 'running'): 'stop it first, with job-cancel',
 }
@@ -55,7 +67,7 @@ def check_move(action: Action, job_id: str, state: State) -> None:
     if state not in starts:
         raise JobError(
             'job-wrong-state',
-            f'the job {job_id} is {state}: it cannot be used with {action!r}',
+            f'the job {job_id} is {state}: it cannot be {_DONE_TO.get(action, action)}',
             cause='that is for jobs that are ' + ' or '.join(starts),
             hint=_ADVICE.get((action, state), f'facefusion job-show {job_id} tells what happened to it'),
         )

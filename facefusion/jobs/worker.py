@@ -137,7 +137,7 @@ class Worker:
             taken = self._claim(job_id, 'run')
             if taken is not None:
                 return self.run_hold(*taken)
-        raise JobError('jobs-none', 'there is no job for this', cause='none is queued', hint='submit one: job-submit')
+        raise none_queued()
 
     def run_one(self, job_id: str, action: Action = 'run', from_scratch: bool = False) -> Outcome:
         """Works on one job now; one that another process works on is followed to its end.
@@ -154,11 +154,15 @@ class Worker:
     def follow(self, job_id: str) -> Outcome:
         """Waits until a job has completed or failed; works on it itself when it comes back to the queue."""
         queue = Queue(self._store, self._emit)
+        is_said = False
         while True:
             self._flag.check()
             opened = self._store.open(job_id)
             if opened.state in ('completed', 'failed'):
                 return Outcome(job_id, opened.state, _error_of(opened.record))
+            if opened.state == 'running' and not is_said:
+                is_said = True
+                self._emit(Message('info', 'jobs', f'another process works on the job {job_id}: waiting for its end'))
             self._reaper.sweep()
             if job_id in queue.ready()[0]:
                 taken = self._claim(job_id, 'run')
@@ -203,6 +207,7 @@ class Worker:
                 continue
             if taken is not None:
                 ended = self._runner.run(*taken, self._flag, 'queued')
+                self._say(ended)
                 self._tell(ended)
                 return ended
         return None
@@ -225,6 +230,15 @@ class Worker:
         record = requeued(record)
         return hold, replace(record, retries_used=0) if action == 'retry' else record
 
+    def _say(self, ended: Ended) -> None:
+        job_id, error = ended.record.id, ended.error
+        if ended.state == 'completed':
+            self._emit(Message('info', 'jobs', f'job {job_id} completed'))
+        elif ended.state == 'failed' and error is not None:
+            self._emit(Message('error', 'jobs', f'job {job_id} failed: {error.message} [{error.reference}]'))
+        elif ended.state == 'queued' and self._flag.is_set():
+            self._emit(Message('info', 'jobs', f'job {job_id} is back in the queue'))
+
     def _tell(self, ended: Ended) -> None:
         if ended.state in ('completed', 'failed') and ended.record.notify:
             self._notifier.send(ended.record.notify, {**record_to_json(ended.record), 'state': ended.state})
@@ -236,6 +250,11 @@ class Worker:
             return
         if opened.record.notify:
             self._notifier.send(opened.record.notify, {**record_to_json(opened.record), 'state': state})
+
+
+def none_queued() -> JobError:
+    """The error where a job of the queue is wanted, and there is none."""
+    return JobError('jobs-none', 'there is no queued job', hint='put one into the queue, with job-submit')
 
 
 def _error_of(record: JobRecord) -> FaceFusionError | None:
