@@ -203,7 +203,7 @@ class JobStore:
             raise taken(job_id) from None
         hold = self._take(place, self.root / 'running' / f'{job_id}@{{}}.json')
         try:
-            return hold, self._load_held(hold)
+            return hold, self._load_held(hold, place.path)
         except JobError:
             hold.release(place.state)
             raise
@@ -305,6 +305,9 @@ class JobStore:
             place = self.find(job_id)
             if place is None:
                 raise unknown(job_id)
+            if action == 'delete' and place.is_free:
+                # Whatever its state: a file that somebody has put among the running ones belongs to no process.
+                return place
             if place.kind == 'claim' or place.is_free:
                 check_move(action, job_id, place.state)
                 if place.kind == 'claim':
@@ -335,17 +338,19 @@ class JobStore:
     def _hold(self, place: Place) -> Hold:
         return Hold(self.files, self.root, place)
 
-    def _load_held(self, hold: Hold) -> JobRecord:
+    def _load_held(self, hold: Hold, lay_at: Path | None = None) -> JobRecord:
+        lay_at = lay_at or hold.path.with_name(f'{hold.job_id}.json')
         try:
-            return self._load(Place(hold.job_id, hold.state, hold.path, 'claim', hold.owner))
+            return self._load(Place(hold.job_id, hold.state, hold.path, 'claim', hold.owner), lay_at)
         except FileNotFoundError:
             raise lost(hold.job_id) from None
 
-    def _load(self, place: Place) -> JobRecord:
+    def _load(self, place: Place, lay_at: Path | None = None) -> JobRecord:
+        """The record in a file. ``lay_at`` is the name that errors tell: the one that it has when it is given back."""
         try:
             record = parse_record(place.job_id, read_file(place.path))
         except RecordError as error:
-            raise broken(place, str(error)) from None
+            raise broken(place.job_id, lay_at or place.path, str(error)) from None
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -385,11 +390,11 @@ def taken(job_id: str) -> ClaimLost:
     return ClaimLost('job-taken', f'another process has just taken the job {job_id}', hint='look at it with job-show')
 
 
-def broken(place: Place, why: str) -> JobError:
+def broken(job_id: str, path: Path, why: str) -> JobError:
     """The error for a file that is no record of a job."""
     return JobError(
         'job-broken',
-        f'the file of the job {place.job_id} cannot be read',
-        cause=f'{place.path}: {why}',
+        f'the file of the job {job_id} cannot be read',
+        cause=f'{path}: {why}',
         hint='mend the file by hand, or remove the job with job-delete',
     )
