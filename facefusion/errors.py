@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _REFERENCE = re.compile(r'^[a-z0-9]+(-[a-z0-9]+)*$')
 
@@ -32,12 +32,15 @@ class FaceFusionError(Exception):
     """A failure with a stable reference, a cause and an advice.
 
     ``reference`` is kebab-case and never changes its meaning; ``message`` says what failed, ``cause`` why (may be
-    empty), ``hint`` what the user can do (may be empty).
+    empty), ``hint`` what the user can do (may be empty). ``facts`` is plain JSON for programs, where there is more to
+    know than the words say.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, reference: str, message: str, *, cause: str = '', hint: str = '') -> None:
+    def __init__(
+        self, reference: str, message: str, *, cause: str = '', hint: str = '', facts: Mapping[str, Any] | None = None
+    ) -> None:
         if not _REFERENCE.match(reference):
             raise ValueError(f'error reference is not kebab-case: {reference!r}')
         super().__init__(message)
@@ -45,16 +48,18 @@ class FaceFusionError(Exception):
         self.message = message
         self.cause = cause
         self.hint = hint
+        self.facts = facts
 
     def as_record(self) -> dict[str, object]:
-        """The error as it is written to job files and NDJSON."""
-        return {
+        """The error as it is written to job files and NDJSON; ``facts`` stands there only when there are any."""
+        record: dict[str, object] = {
             'reference': self.reference,
             'message': self.message,
             'cause': self.cause,
             'hint': self.hint,
             'exit_code': self.exit_code,
         }
+        return record if self.facts is None else record | {'facts': dict(self.facts)}
 
 
 class UsageError(FaceFusionError):
@@ -98,8 +103,15 @@ class Interrupted(FaceFusionError):
 
     exit_code = 4
 
-    def __init__(self, message: str = 'the run was interrupted', *, cause: str = '', hint: str = '') -> None:
-        super().__init__('interrupted', message, cause=cause, hint=hint)
+    def __init__(
+        self,
+        message: str = 'the run was interrupted',
+        *,
+        cause: str = '',
+        hint: str = '',
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__('interrupted', message, cause=cause, hint=hint, facts=facts)
 
 
 class ResourceError(FaceFusionError):
@@ -141,9 +153,11 @@ _BY_EXIT_CODE: dict[int, type[FaceFusionError]] = {
 def error_from_record(record: Mapping[str, object]) -> FaceFusionError:
     """The error that ``as_record`` has written, as one of the same exit code."""
     words = {key: str(record.get(key) or '') for key in ('reference', 'message', 'cause', 'hint')}
+    told = record.get('facts')
+    facts = told if isinstance(told, Mapping) else None
     code = record.get('exit_code')
     if code == Interrupted.exit_code:
-        return Interrupted(words['message'], cause=words['cause'], hint=words['hint'])
+        return Interrupted(words['message'], cause=words['cause'], hint=words['hint'], facts=facts)
     kind = _BY_EXIT_CODE.get(code, JobError) if isinstance(code, int) else JobError
     reference = words['reference'] if _REFERENCE.match(words['reference']) else 'job-failed'
-    return kind(reference, words['message'] or 'it failed', cause=words['cause'], hint=words['hint'])
+    return kind(reference, words['message'] or 'it failed', cause=words['cause'], hint=words['hint'], facts=facts)

@@ -49,8 +49,19 @@ def test_an_error_comes_back_out_of_its_record_with_its_exit_code():
         )
         again = error_from_record(raised.as_record())
         assert again.as_record() == raised.as_record()
-    odd = error_from_record({'exit_code': 'x', 'reference': 'Not Kebab', 'message': None})
-    assert (odd.exit_code, odd.reference, odd.message) == (1, 'job-failed', 'it failed')
+    odd = error_from_record({'exit_code': 'x', 'reference': 'Not Kebab', 'message': None, 'facts': 'none'})
+    assert (odd.exit_code, odd.reference, odd.message, odd.facts) == (1, 'job-failed', 'it failed', None)
+
+
+def test_facts_stand_in_the_record_only_when_there_are_any_and_come_back():
+    facts = {'scores': [0.5], 'frames': [7]}
+    for name, kind in types_of(FaceFusionError).items():
+        words = ('why',) if name == 'Interrupted' else ('some-ref', 'why')
+        assert 'facts' not in kind(*words).as_record()
+        raised = kind(*words, facts=facts)
+        assert raised.as_record()['facts'] == facts
+        again = error_from_record(raised.as_record())
+        assert again.facts == facts and again.as_record() == raised.as_record()
 
 
 def test_a_record_holds_everything_a_job_file_needs():
