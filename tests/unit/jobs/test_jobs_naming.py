@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from facefusion.jobs.naming import step_output_path
+
+
+@pytest.mark.parametrize(
+    ('output', 'expected'),
+    [
+        # The examples of FaceFusion 3.8.
+        ('test.mp4', 'test-test-job-0.mp4'),
+        ('test/test.mp4', 'test/test-test-job-0.mp4'),
+        ('/a/b.c/Clip.MP4', '/a/b.c/Clip-test-job-0.mp4'),
+        ('two.dots.mov', 'two.dots-test-job-0.mov'),
+    ],
+)
+def test_a_step_has_the_name_that_the_peer_gives_it(output, expected):
+    assert step_output_path(output, 'test-job', 0) == os.path.normpath(expected)
+
+
+def test_steps_and_jobs_have_names_of_their_own():
+    names = {step_output_path('out.mp4', job_id, index) for job_id in ('a', 'a-1', 'b') for index in (0, 1, 11)}
+    assert len(names) == 9
+
+
+@pytest.mark.parametrize('stem', ['x' * 250, 'é' * 125])
+def test_a_name_that_would_be_too_long_is_cut_and_still_its_own(stem, tmp_path):
+    job_id = 'j' * 128
+    first, second = (step_output_path(str(tmp_path / f'{stem}{end}.mp4'), job_id, 9999) for end in 'ab')
+    assert first != second
+    for path in (first, second):
+        name = os.path.basename(path)
+        assert len(os.fsencode(name)) <= 255 and name.endswith(f'-{job_id}-9999.mp4')
+        with open(path, 'wb'):
+            pass
