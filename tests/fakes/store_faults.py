@@ -18,10 +18,10 @@ class Crash(BaseException):
 class StoreFaults:
     """Within this context the ``at``-th change of a file below ``root`` goes wrong, counted from 1.
 
-    ``how``: 'before' or 'after' the call, or 'half': then only writes count, and half of the bytes are written.
-    With ``error``, an errno, the call fails and the process goes on; else it ends, which raises Crash there and at every
-    later change. ``stays``: every later change fails, too. ``count`` is how many there were; ``results`` the bytes that were flushed
-    to files of results. Nothing waits for the disk.
+    ``how``: 'before' or 'after' the call, or 'half': then only writes count, and half of the bytes are written. With
+    ``error``, an errno, the call fails and the process goes on; else it ends, which raises Crash there and at every
+    later change. ``stays``: every later change fails, too. ``count`` is how many there were; ``results`` the bytes that
+    were flushed to files of results. Nothing waits for the disk.
     """
 
     def __init__(self, root: Path, at: int, how: str = 'before', error: int = 0, stays: bool = False) -> None:

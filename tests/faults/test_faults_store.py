@@ -250,12 +250,13 @@ def completed_steps(results: bytes):
 def each_fault(folder, scenario, dead_pid, **fault):
     """Runs the scenario with the fault at its first change of a file, at its second, and so on until it strikes none;
     gives the folder, the faults, and what it raised."""
+    before = ''
     for at in range(1, MOST_CHANGES):
         place = folder / str(at)
         store = make_store(place, make_owner=lambda: new_owner()._replace(pid=dead_pid))
         with StoreFaults(store.root, 10**9):
             scenario.prepare(store, place)
-        before = look_without_writing(store.root)
+        before = before or look_without_writing(store.root)
         raised = None
         with StoreFaults(store.root, at, **fault) as faults:
             try:
@@ -314,6 +315,8 @@ def test_an_error_anywhere(tmp_path, dead_pid, name, error, how, stays):
         with StoreFaults(root, 10**9):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
             state = check_swept(root, may_have_notes=raised is not None)
+            may_end = {'failed', 'queued'} if 'run' in name or name == 'retry' else set()
+            assert state in {*scenario.old.split(), scenario.new} | may_end
             if raised is not None:
                 try_again(root, scenario, state, dead_pid)
             elif name.startswith(('create', 'add', 'submit', 'delete', 'cancel')):
