@@ -171,7 +171,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
 def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     """Whether arguments that may be wrong, or else the environment, ask for JSON lines."""
     asked = environ.get('FACEFUSION_PROGRESS')
-    for word, following in zip(argv, [*argv[1:], ''], strict=True):
+    for word, following in zip(argv, (*argv, '')[1:], strict=True):
         flag, joined, value = word.partition('=')
         # '--prog' is the shortest beginning that no other option has.
         if len(flag) >= len('--prog') and '--progress'.startswith(flag):

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from facefusion.cli.headless_run import GROUPS, PROCESS_GROUPS
+from facefusion.errors import UsageError
+from facefusion.events import silent
+from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
+from facefusion.inference.options import ExecutionOptions
+from facefusion.jobs.arguments import STEP_GROUPS, freeze, restore
+from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, QueueOptions
+from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.options import describe
+from facefusion.pipeline.options import PathOptions
+from facefusion.processors.registry import ProcessorsOptions
+from facefusion.settings import Settings, resolve
+
+DEFAULTS = resolve(GROUPS, {}, None, {})
+
+
+def restored(args, version='2', emit=silent):
+    return Settings(restore(args, version, emit))
+
+
+def test_every_option_of_a_step_is_frozen_and_none_of_the_process():
+    args = freeze(DEFAULTS, silent)
+    assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group)}
+    others = (*PROCESS_GROUPS, QueueOptions, NotifyOptions, HaltOptions, PatternOptions)
+    mine = {info.key for group in others for info in describe(group)}
+    assert mine >= {'execution_providers', 'log_level', 'temp_path', 'jobs_path', 'halt_on_error', 'offline'}
+    assert not mine & set(args)
+    # What FaceFusion 3.8 calls job arguments, and never stores.
+    assert not {'config_path', 'execution_device_ids', 'video_memory_strategy', 'download_scope'} & set(args)
+
+
+def test_frozen_arguments_are_json_and_come_back_as_they_were():
+    chosen = DEFAULTS.replace(PathOptions(('a.png', 'b.png'), 't.mp4', 'o.mp4'))
+    chosen = chosen.replace(replace(DEFAULTS[TrimOptions], trim_frame_start=3, trim_frame_end=9))
+    chosen = chosen.replace(replace(DEFAULTS[OutputOptions], output_video_fps=29.97, output_video_scale=0.5))
+    chosen = chosen.replace(ProcessorsOptions(('face_debugger', 'face_swapper')))
+    args = freeze(chosen, silent)
+    assert json.loads(json.dumps(args)) == args
+    again = restored(json.loads(json.dumps(args)))
+    for group in STEP_GROUPS:
+        if group is not PathOptions:
+            assert freeze(chosen.replace(again[group]), silent) == args
+    assert again[TrimOptions] == chosen[TrimOptions] and again[OutputOptions] == chosen[OutputOptions]
+
+
+def test_models_have_names_and_paths_mean_the_same_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = freeze(DEFAULTS.replace(PathOptions(('faces/a.png',), 't.mp4', '/far/o.mp4')), silent)
+    assert 'auto' not in (args['face_detector_model'], args['face_landmarker_model'], args['face_swapper_model'])
+    assert args['source_paths'] == [str(tmp_path / 'faces' / 'a.png')]
+    assert args['target_path'] == str(tmp_path / 't.mp4') and args['output_path'] == os.path.abspath('/far/o.mp4')
+    nothing = freeze(DEFAULTS.replace(PathOptions()), silent)
+    assert (nothing['source_paths'], nothing['target_path'], nothing['output_path']) == ([], None, None)
+
+
+def test_what_is_not_known_or_not_set_is_left_out():
+    again = restored({'from_the_future': 1, 'face_selector_mode': None, 'trim_frame_end': 7})
+    assert again[FaceSelectorOptions] == FaceSelectorOptions() and again[TrimOptions].trim_frame_end == 7
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('face_selector_mode', 'nobody'),
+        ('face_selector_mode', 3),
+        ('trim_frame_start', '3'),
+        ('trim_frame_start', 2.5),
+        ('trim_frame_start', True),
+        ('output_video_scale', 100),
+        ('output_video_scale', 'half'),
+        ('processors', 'face_debugger'),
+        ('processors', ['no_such']),
+        ('processors', [None]),
+        ('target_path', 5),
+        ('source_paths', {'a': 1}),
+    ],
+)
+def test_a_value_that_no_option_takes_is_refused_or_in_old_files_said(key, value):
+    with pytest.raises(UsageError) as caught:
+        restored({key: value})
+    assert caught.value.reference == 'step-argument' and key in caught.value.message
+    messages = []
+    again = restored({key: value}, '1', messages.append)
+    defaults = Settings(group() for group in STEP_GROUPS)
+    assert all(again[group] == defaults[group] for group in STEP_GROUPS)
+    (message,) = messages
+    assert message.level == 'warn' and key in message.text
+
+
+def test_a_step_of_the_peer_keeps_what_is_known_here():
+    args = {
+        'source_paths': None,
+        'target_path': 't.png',
+        'output_path': 'o.png',
+        'processors': ['face_debugger'],
+        'face_detector_model': 'yolo_face',
+        'face_detector_angles': [0, 90],
+        'face_selector_race': None,
+        'deep_swapper_model': 'iperov/somebody_224',
+        'output_image_quality': 66,
+    }
+    messages = []
+    again = restored(args, '1', messages.append)
+    assert again[ProcessorsOptions].processors == ('face_debugger',)
+    assert again[FaceDetectorOptions].face_detector_angles == (0, 90)
+    assert again[OutputOptions].output_image_quality == 66
+    assert ExecutionOptions not in again
+    assert [message.text.split(':')[0] for message in messages] == ['face_detector_model']
