@@ -1,0 +1,402 @@
+"""Jobs, worker processes that are killed and frozen at random, and what must hold afterwards.
+
+Used by tests/faults/test_faults_chaos.py and benchmarks/job_chaos.py. Run as a program this file is one worker: the
+real ``Worker``, ``JobRunner`` and ``JobStore`` with steps that only sleep and write a small file. Whatever happens is a
+line of a log that all processes append to, with the clock that all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+if __name__ == '__main__':
+    sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
+
+from facefusion.errors import InputError  # noqa: E402 - a worker has to find it first
+from facefusion.events import Emit, Event, JobFinished, StageProgress  # noqa: E402
+from facefusion.jobs.files import StoreFiles  # noqa: E402
+from facefusion.jobs.notify import Notifier  # noqa: E402
+from facefusion.jobs.reaper import MOST_LOST  # noqa: E402
+from facefusion.jobs.record import JobRecord, StepRecord, now_text  # noqa: E402
+from facefusion.jobs.runner import JobRunner  # noqa: E402
+from facefusion.jobs.steps import submitted  # noqa: E402
+from facefusion.jobs.store import JobStore  # noqa: E402
+from facefusion.jobs.worker import Worker  # noqa: E402
+from facefusion.media.files import publish  # noqa: E402
+from facefusion.stopping import StopFlag  # noqa: E402
+
+CLAIM_TIMEOUT = 1.5
+_TICK = 0.01
+
+
+class Log:
+    """Lines of JSON in one file that any number of processes append to."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._path = path
+
+    def __call__(self, event: str, pid: int | None = None, **told: Any) -> None:
+        line = {'t': time.monotonic(), 'event': event, 'pid': pid or os.getpid(), **told}
+        os.write(self._handle, json.dumps(line).encode() + b'\n')
+
+    def lines(self) -> list[dict[str, Any]]:
+        # A process that was killed in the midst of a line leaves no other than the last one.
+        return [json.loads(line) for line in self._path.read_bytes().split(b'\n')[:-1]]
+
+
+class LoggedFiles(StoreFiles):
+    """Notes when a job is named as a completed one: that is the end which may come but once."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        if new.parent.name == 'completed':
+            self._log('completed', job=new.stem)
+
+
+class LoggedWork:
+    """Steps that sleep for ``seconds`` of their arguments, look at the flag, and write a file; some fail once."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def run(
+        self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
+    ) -> dict[str, Any]:
+        assert output is not None
+        who = {'job': job_id, 'step': step.id}
+        self._log('start', **who)
+        try:
+            end = time.monotonic() + step.args['seconds']
+            while time.monotonic() < end:
+                flag.check()
+                emit(StageProgress('render', 1, 2))
+                time.sleep(_TICK)
+            mark = Path(output + '.failed')
+            if step.args.get('fails_once') and not mark.exists():
+                mark.write_bytes(b'')
+                raise InputError('bad-luck', 'this step fails the first time')
+            self._publish(Path(output), [f'{job_id} {step.id} {os.getpid()} {number}' for number in range(999)], flag)
+        except BaseException as error:
+            self._log('stopped', why=type(error).__name__, **who)
+            raise
+        self._log('done', **who)
+        return {'pid': os.getpid()}
+
+    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+        lines = [line for clip in clips for line in clip.read_text().splitlines() if line != 'whole']
+        self._publish(output, lines, flag)
+
+    def _publish(self, output: Path, lines: list[str], flag: StopFlag) -> None:
+        part = output.with_name(f'.{output.name}.{os.getpid()}.{time.monotonic_ns()}.part')
+        part.write_text('\n'.join([*lines, 'whole']))
+        self._log('publishing', output=output.name)
+        try:
+            publish(part, output, flag)
+        finally:
+            part.unlink(missing_ok=True)
+            self._log('published', output=output.name)
+
+
+def work(root: Path, log: Log, timeout: float) -> None:
+    """What a worker process does until SIGTERM."""
+    flag = StopFlag()
+    signal.signal(signal.SIGTERM, lambda number, frame: flag.set('SIGTERM was received'))
+    store = JobStore(root, files=LoggedFiles(log))
+
+    def emit(event: Event) -> None:
+        if isinstance(event, JobFinished):
+            log('ended', job=event.job_id, state=event.state)
+
+    log('hello')
+    worker = Worker(store, JobRunner(store, LoggedWork(log), timeout, emit), Notifier(emit), timeout, emit, flag)
+    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    log('bye')
+
+
+class Chaos(NamedTuple):
+    """How much of what: steps take up to twice ``step_seconds``, freezes last ``frozen_seconds``."""
+
+    jobs: int
+    workers: int
+    kills: int
+    freezes: int
+    seed: int
+    step_seconds: float = 0.1
+    frozen_seconds: float = 3 * CLAIM_TIMEOUT
+    limit_seconds: float = 120.0
+
+
+def make_jobs(store: JobStore, folder: Path, chaos: Chaos, chance: random.Random) -> list[str]:
+    """Queues jobs of one to three steps; of every fifth all steps have one output, every seventh fails once."""
+    names = []
+    for number in range(chaos.jobs):
+        job_id = f'job-{number:03d}'
+        count = chance.randint(1, 3)
+        steps = []
+        for index in range(count):
+            name = f'{job_id}.txt' if number % 5 == 0 else f'{job_id}-{index}.txt'
+            args = {'target_path': '/nowhere', 'output_path': str(folder / name)}
+            args |= {'seconds': chance.uniform(0.02, 2 * chaos.step_seconds)}
+            steps.append(StepRecord(f's{index}', args | {'fails_once': number % 7 == 0 and index == count - 1}))
+        record = JobRecord(job_id, now_text(), retries=1, retry_delay=0.1, steps=tuple(steps))
+        store.create(record)
+        with store.edit(job_id, 'submit') as (hold, drafted):
+            hold.finish('queued', submitted(drafted))
+        names.append(job_id)
+    return names
+
+
+def start_worker(root: Path, log_path: Path, timeout: float = CLAIM_TIMEOUT) -> subprocess.Popen[bytes]:
+    """A worker as a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, str(root), str(log_path), str(timeout)])
+
+
+class Storm:
+    """Kills and freezes worker processes at random until all jobs are completed."""
+
+    def __init__(self, folder: Path, chaos: Chaos) -> None:
+        self.folder, self.chaos = folder, chaos
+        self.chance = random.Random(chaos.seed)
+        self.log_path = folder / 'log'
+        self.log = Log(self.log_path)
+        self.store = JobStore(folder / 'jobs')
+        self.outputs = folder / 'outputs'
+        self.outputs.mkdir()
+        self.frozen: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        # Of files of jobs that were given away while their worker was frozen: what they were when it woke.
+        self.before: dict[Path, tuple[int, int, bytes]] = {}
+        self.counts: Counter[str] = Counter()
+        self.hits: Counter[str] = Counter()
+        self.jobs: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        """Gives what happened; raises AssertionError where a promise broke."""
+        jobs = self.jobs = make_jobs(self.store, self.outputs, self.chaos, self.chance)
+        began = time.monotonic()
+        try:
+            self.workers = [self._start() for _ in range(self.chaos.workers)]
+            self._storm(began)
+        finally:
+            for worker in self.workers:
+                if worker.poll() is None:
+                    worker.send_signal(signal.SIGCONT)
+                    worker.terminate()
+            codes = [worker.wait(timeout=30) for worker in self.workers]
+        assert all(code in (0, -signal.SIGKILL) for code in codes), codes
+        seconds = time.monotonic() - began
+        facts = check(self.store.root, self.outputs, jobs, self.log.lines())
+        for path, known in self.before.items():
+            assert look_at(path) == known, f'{path} was changed by a worker that woke'
+        return {'seed': self.chaos.seed, 'seconds': round(seconds, 1), **self.counts, **facts}
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return start_worker(self.store.root, self.log_path)
+
+    def _storm(self, began: float) -> None:
+        events = ['kill'] * self.chaos.kills + ['freeze'] * self.chaos.freezes
+        self.chance.shuffle(events)
+        # Spread over the time that the work would take without them.
+        span = self.chaos.jobs * 2 * self.chaos.step_seconds / self.chaos.workers
+        pause = max(span / (len(events) + 1), 0.02)
+        following = began + 0.5
+        while not self._is_over() or self.frozen or events:
+            now = time.monotonic()
+            assert now - began < self.chaos.limit_seconds, f'not done in time: {self._states()}'
+            assert not any((self.store.root / 'failed').glob('*.json')), f'a job has failed: {self._states()}'
+            if events and now >= following and self._befall(events[-1]):
+                events.pop()
+                following = now + self.chance.uniform(0.2, 1.8) * pause
+            for pid, (worker, until) in list(self.frozen.items()):
+                if now >= until:
+                    self._thaw(pid, worker)
+            time.sleep(0.02)
+        # A worker may be putting away what is left of the last job.
+        while any(not place.is_free for place in self.store.places().values()):
+            time.sleep(0.02)
+
+    def _is_over(self) -> bool:
+        done = {path.stem for path in (self.store.root / 'completed').glob('*.json')}
+        return done >= set(self.jobs)
+
+    def _states(self) -> dict[str, Any]:
+        return {job_id: place[1:] for job_id, place in self.store.places().items() if place.state != 'completed'}
+
+    def _befall(self, event: str) -> bool:
+        """Kills or freezes a worker that is at work, if there is one."""
+        busy = at_work(self.log.lines())
+        awake = [worker for worker in self.workers if worker.pid not in self.frozen]
+        # The fifth loss in a row is taken for the job's own fault.
+        chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MOST_LOST - 1]
+        if not chosen:
+            return self._is_over()
+        worker = self.chance.choice(chosen)
+        self.hits[busy[worker.pid]] += 1
+        return self._kill(worker) if event == 'kill' else self._freeze(worker)
+
+    def _kill(self, worker: subprocess.Popen[bytes]) -> bool:
+        self.log('kill', worker.pid)
+        worker.kill()
+        worker.wait()
+        self.workers.remove(worker)
+        self.workers.append(self._start())
+        self.counts['kills'] += 1
+        return True
+
+    def _freeze(self, worker: subprocess.Popen[bytes]) -> bool:
+        worker.send_signal(signal.SIGSTOP)
+        wait_until_stopped(worker.pid)
+        mine = [line for line in self.log.lines() if line['pid'] == worker.pid]
+        if mine and mine[-1]['event'] == 'publishing':
+            # Between the last look at the claim and the rename lie microseconds in which nothing can help.
+            worker.send_signal(signal.SIGCONT)
+            self.counts['freezes_spared'] += 1
+            return False
+        self.log('freeze', worker.pid)
+        self.frozen[worker.pid] = (worker, time.monotonic() + self.chaos.frozen_seconds * self.chance.uniform(0.2, 1.5))
+        self.counts['freezes'] += 1
+        return True
+
+    def _thaw(self, pid: int, worker: subprocess.Popen[bytes]) -> None:
+        job_id = at_work(self.log.lines()).get(pid)
+        record = self.store.root / 'completed' / f'{job_id}.json'
+        if job_id is not None and record.exists():
+            data = json.loads(record.read_bytes())
+            for path in (record, *(Path(output['path']) for output in data['outputs'])):
+                self.before[path] = look_at(path)
+            self.counts['woken_after_completion'] += 1
+        del self.frozen[pid]
+        self.log('thaw', pid)
+        worker.send_signal(signal.SIGCONT)
+
+
+def at_work(lines: list[dict[str, Any]]) -> dict[int, str]:
+    """By process the job whose step it has begun and not ended."""
+    busy: dict[int, str] = {}
+    for line in lines:
+        if line['event'] == 'start':
+            busy[line['pid']] = line['job']
+        elif line['event'] in ('done', 'stopped', 'kill'):
+            busy.pop(line['pid'], None)
+    return busy
+
+
+def look_at(path: Path) -> tuple[int, int, bytes]:
+    """By what a change of a file is seen."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, path.read_bytes()
+
+
+def wait_until_stopped(pid: int) -> None:
+    """SIGSTOP has been sent: this returns when the process has stopped."""
+    if not Path('/proc').is_dir():
+        time.sleep(0.05)
+        return
+    while Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'Tt':
+        time.sleep(0.001)
+
+
+def check(root: Path, outputs: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What must hold when no worker is left; gives counts. Raises AssertionError."""
+    from fakes.job_schema import check_store
+
+    records = check_store(root, quiet=True)
+    assert sorted(records) == sorted(jobs), 'a job was lost, or made'
+    assert sorted(path.stem for path in (root / 'completed').iterdir()) == sorted(jobs)
+    completions = Counter(line['job'] for line in lines if line['event'] == 'completed')
+    assert set(completions.values()) == {1}, f'finished twice: {completions.most_common(3)}'
+    ended = Counter(line['job'] for line in lines if line['event'] == 'ended' and line['state'] == 'completed')
+    assert max(ended.values()) == 1, f'finished by two: {ended.most_common(3)}'
+    results: Counter[str] = Counter()
+    for data in records.values():
+        told = [attempt['result'] for attempt in data['attempts']]
+        assert told.count('completed') == 1 and told[-1] == 'completed', told
+        results.update(told)
+        published = {output['path']: output for output in data['outputs']}
+        assert published.keys() == {step['args']['output_path'] for step in data['steps']}
+        for path, output in published.items():
+            text = Path(path).read_bytes()
+            assert text.endswith(b'whole') and len(text) == output['size'], path
+            assert hashlib.sha256(text).hexdigest() == output['sha256'], f'{path} is not what was recorded'
+            if len(output['steps']) > 1:
+                assert text.count(b'\n') == 999 * len(output['steps']), f'{path} is not all of its steps'
+    left = [path.name for path in root.glob('.work/job-*')]
+    assert left == [], f'left in the store: {left}'
+    wasted = check_overlaps(lines)
+    starts = Counter((line['job'], line['step']) for line in lines if line['event'] == 'start')
+    return {
+        'jobs': len(jobs),
+        'steps': sum(len(data['steps']) for data in records.values()),
+        'steps_begun': sum(starts.values()),
+        'attempts': dict(results),
+        'completions_noted': sum(completions.values()),
+        'steps_overlapping': len(wasted),
+        'longest_overlap_seconds': round(max(wasted, default=0.0), 3),
+    }
+
+
+def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:
+    """For how long two waking workers were at one step; raises AssertionError when the first one brought it to its end.
+
+    Only one that was frozen, and has not looked at its claim since it woke, may be at it still.
+    """
+    work: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
+    awake: dict[int, list[float]] = defaultdict(list)
+    last: dict[int, list[Any]] = {}
+    for line in lines:
+        pid = line['pid']
+        if line['event'] == 'start':
+            last[pid] = [line['t'], None, pid, 'cut']
+            work[line['job'], line['step']].append(last[pid])
+        elif line['event'] in ('done', 'stopped', 'kill') and pid in last and last[pid][1] is None:
+            last[pid][1], last[pid][3] = line['t'], line['event']
+        if line['event'] == 'thaw':
+            awake[pid].append(line['t'])
+    wasted = []
+    for step, stretches in work.items():
+        for first, second in _pairs(sorted(stretches, key=lambda stretch: stretch[0])):
+            if first[1] is None or first[1] <= second[0]:
+                continue
+            assert first[3] != 'done', f'{step} was brought to its end by {first[2]}, and {second[2]} was at it'
+            thaws = [moment for moment in awake[first[2]] if first[0] < moment < first[1]]
+            assert thaws, f'{step}: {first[2]} was at it with {second[2]}, and never frozen'
+            end = min(first[1], second[1] or first[1])
+            wasted.append(max(0.0, end - max(thaws[-1], second[0])))
+    return wasted
+
+
+def _pairs(stretches: list[list[Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
+    for index, first in enumerate(stretches):
+        for second in stretches[index + 1 :]:
+            if first[2] != second[2]:
+                yield first, second
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('root', type=Path)
+    parser.add_argument('log', type=Path)
+    parser.add_argument('timeout', type=float)
+    given = parser.parse_args()
+    work(given.root, Log(given.log), given.timeout)
+
+
+if __name__ == '__main__':
+    _main()
