@@ -189,10 +189,10 @@ class Storm:
 
     def run(self) -> dict[str, Any]:
         """Gives what happened; raises AssertionError where a promise broke."""
-        jobs = self.jobs = make_jobs(self.store, self.outputs, self.chaos, self.chance)
+        self.jobs = self.make_jobs()
         began = time.monotonic()
         try:
-            self.workers = [self._start() for _ in range(self.chaos.workers)]
+            self.workers = [self.start() for _ in range(self.chaos.workers)]
             self._storm(began)
         finally:
             for worker in self.workers:
@@ -202,13 +202,26 @@ class Storm:
             codes = [worker.wait(timeout=30) for worker in self.workers]
         assert all(code in (0, -signal.SIGKILL) for code in codes), codes
         seconds = time.monotonic() - began
-        facts = check(self.store.root, self.outputs, jobs, self.log.lines())
+        facts = self.check()
         for path, known in self.before.items():
             assert look_at(path) == known, f'{path} was changed by a worker that woke'
         return {'seed': self.chaos.seed, 'seconds': round(seconds, 1), **self.counts, **facts}
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def make_jobs(self) -> list[str]:
+        """Queues the jobs; gives their ids."""
+        return make_jobs(self.store, self.outputs, self.chaos, self.chance)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Starts a worker."""
         return start_worker(self.store.root, self.log_path)
+
+    def at_work(self) -> dict[int, str]:
+        """By process the job that it is at."""
+        return at_work(self.log.lines())
+
+    def check(self) -> dict[str, Any]:
+        """What must hold in the end; gives counts."""
+        return check(self.store.root, self.jobs, self.log.lines())
 
     def _storm(self, began: float) -> None:
         events = ['kill'] * self.chaos.kills + ['freeze'] * self.chaos.freezes
@@ -241,7 +254,7 @@ class Storm:
 
     def _befall(self, event: str) -> bool:
         """Kills or freezes a worker that is at work, if there is one."""
-        busy = at_work(self.log.lines())
+        busy = self.at_work()
         awake = [worker for worker in self.workers if worker.pid not in self.frozen]
         # The fifth loss in a row is taken for the job's own fault.
         chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MOST_LOST - 1]
@@ -256,7 +269,7 @@ class Storm:
         worker.kill()
         worker.wait()
         self.workers.remove(worker)
-        self.workers.append(self._start())
+        self.workers.append(self.start())
         self.counts['kills'] += 1
         return True
 
@@ -275,7 +288,7 @@ class Storm:
         return True
 
     def _thaw(self, pid: int, worker: subprocess.Popen[bytes]) -> None:
-        job_id = at_work(self.log.lines()).get(pid)
+        job_id = self.at_work().get(pid)
         record = self.store.root / 'completed' / f'{job_id}.json'
         if job_id is not None and record.exists():
             data = json.loads(record.read_bytes())
@@ -313,17 +326,37 @@ def wait_until_stopped(pid: int) -> None:
         time.sleep(0.001)
 
 
-def check(root: Path, outputs: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str, Any]:
+def check(root: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str, Any]:
     """What must hold when no worker is left; gives counts. Raises AssertionError."""
+    records, results = check_records(root, jobs)
+    for data in records.values():
+        for output in data['outputs']:
+            text = Path(output['path']).read_bytes()
+            assert text.endswith(b'whole'), output
+            if len(output['steps']) > 1:
+                assert text.count(b'\n') == 999 * len(output['steps']), f'{output} is not all of its steps'
+    completions = Counter(line['job'] for line in lines if line['event'] == 'completed')
+    assert set(completions.values()) == {1}, f'finished twice: {completions.most_common(3)}'
+    ended = Counter(line['job'] for line in lines if line['event'] == 'ended' and line['state'] == 'completed')
+    assert max(ended.values()) == 1, f'finished by two: {ended.most_common(3)}'
+    wasted = check_overlaps(lines)
+    starts = Counter((line['job'], line['step']) for line in lines if line['event'] == 'start')
+    return {
+        **results,
+        'steps_begun': sum(starts.values()),
+        'completions_noted': sum(completions.values()),
+        'steps_overlapping': len(wasted),
+        'longest_overlap_seconds': round(max(wasted, default=0.0), 3),
+    }
+
+
+def check_records(root: Path, jobs: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Every job is completed, once, with the outputs that its record names; gives the records and counts."""
     from fakes.job_schema import check_store
 
     records = check_store(root, quiet=True)
     assert sorted(records) == sorted(jobs), 'a job was lost, or made'
     assert sorted(path.stem for path in (root / 'completed').iterdir()) == sorted(jobs)
-    completions = Counter(line['job'] for line in lines if line['event'] == 'completed')
-    assert set(completions.values()) == {1}, f'finished twice: {completions.most_common(3)}'
-    ended = Counter(line['job'] for line in lines if line['event'] == 'ended' and line['state'] == 'completed')
-    assert max(ended.values()) == 1, f'finished by two: {ended.most_common(3)}'
     results: Counter[str] = Counter()
     for data in records.values():
         told = [attempt['result'] for attempt in data['attempts']]
@@ -333,23 +366,12 @@ def check(root: Path, outputs: Path, jobs: list[str], lines: list[dict[str, Any]
         assert published.keys() == {step['args']['output_path'] for step in data['steps']}
         for path, output in published.items():
             text = Path(path).read_bytes()
-            assert text.endswith(b'whole') and len(text) == output['size'], path
+            assert len(text) == output['size'], path
             assert hashlib.sha256(text).hexdigest() == output['sha256'], f'{path} is not what was recorded'
-            if len(output['steps']) > 1:
-                assert text.count(b'\n') == 999 * len(output['steps']), f'{path} is not all of its steps'
     left = [path.name for path in root.glob('.work/job-*')]
     assert left == [], f'left in the store: {left}'
-    wasted = check_overlaps(lines)
-    starts = Counter((line['job'], line['step']) for line in lines if line['event'] == 'start')
-    return {
-        'jobs': len(jobs),
-        'steps': sum(len(data['steps']) for data in records.values()),
-        'steps_begun': sum(starts.values()),
-        'attempts': dict(results),
-        'completions_noted': sum(completions.values()),
-        'steps_overlapping': len(wasted),
-        'longest_overlap_seconds': round(max(wasted, default=0.0), 3),
-    }
+    steps = sum(len(data['steps']) for data in records.values())
+    return records, {'jobs': len(jobs), 'steps': steps, 'attempts': dict(results)}
 
 
 def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:

@@ -163,20 +163,20 @@ def test_the_check_finds_what_it_is_there_for(tmp_path):
         worker.terminate()
         worker.wait(SECONDS)
     lines = log.lines()
-    check(store.root, tmp_path / 'outputs', jobs, lines)
+    check(store.root, jobs, lines)
     twice = [*lines, next(line for line in lines if line['event'] == 'completed')]
     start_line = next(line for line in lines if line['event'] == 'start')
     beside = [*lines, {**start_line, 'pid': 1, 't': start_line['t'] + 0.001}]
     for wrong in (twice, beside):
         with pytest.raises(AssertionError):
-            check(store.root, tmp_path / 'outputs', jobs, wrong)
+            check(store.root, jobs, wrong)
     record = store.root / 'completed' / f'{jobs[1]}.json'
     output = Path(json.loads(record.read_bytes())['outputs'][0]['path'])
     text = output.read_bytes()
     output.write_bytes(text.replace(b'1', b'2', 1))
     with pytest.raises(AssertionError, match='not what was recorded'):
-        check(store.root, tmp_path / 'outputs', jobs, lines)
+        check(store.root, jobs, lines)
     output.write_bytes(text)
     record.rename(store.root / 'queued' / record.name)
     with pytest.raises(AssertionError):
-        check(store.root, tmp_path / 'outputs', jobs, lines)
+        check(store.root, jobs, lines)
