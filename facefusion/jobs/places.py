@@ -71,13 +71,16 @@ def read_file(path: Path) -> bytes:
         if path.is_symlink():
             raise RecordError('it is a link to a file that is not there') from None
         raise
-    with open(handle, 'rb', buffering=0) as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise RecordError('it is not a file')
         if status.st_size > MOST_BYTES:
             raise RecordError(f'it has {status.st_size} bytes, which no record has')
-        return file.read()
+        with open(handle, 'rb', buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def unreadable(error: OSError, path: Path) -> JobError:

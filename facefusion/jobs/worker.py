@@ -13,10 +13,11 @@ from facefusion.errors import ClaimLost, FaceFusionError, JobError, error_from_r
 from facefusion.events import Emit, Message
 from facefusion.jobs.claim import Hold, Place
 from facefusion.jobs.notify import Notifier
+from facefusion.jobs.places import unreadable
 from facefusion.jobs.presence import Presence
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json
-from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.runner import LONGEST_DELAY, Ended, JobRunner
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
@@ -53,20 +54,24 @@ class Queue:
         folder = self._store.root / 'queued'
         entries: dict[str, _Entry] = {}
         for place, stamp in _free_files(folder):
-            known = self._entries.get(place.job_id)
+            known: _Entry | None = self._entries.get(place.job_id)
             if known is None or known.stamp != stamp:
                 known = self._read(place, stamp)
-            entries[place.job_id] = known
+            if known is not None:
+                entries[place.job_id] = known
         self._entries = entries
         now = time.time()
-        ready = [entry.turn for entry in entries.values() if entry.turn is not None and entry.not_before <= now]
-        waits = any(entry.turn is not None and entry.not_before > now for entry in entries.values())
+        # Nothing waits longer: the clock was set back since that time was noted.
+        is_early = {entry: now < entry.not_before <= now + LONGEST_DELAY for entry in entries.values()}
+        ready = [entry.turn for entry in entries.values() if entry.turn is not None and not is_early[entry]]
+        waits = any(entry.turn is not None and is_early[entry] for entry in entries.values())
         return [turn.job_id for turn in sorted(ready)], waits
 
-    def _read(self, place: Place, stamp: tuple[int, int]) -> _Entry:
+    def _read(self, place: Place, stamp: tuple[int, int]) -> _Entry | None:
+        """What counts of a file; None when the job has just gone elsewhere: it may come back as it was."""
         found = self._store.look(place)
         if found is None or found.place.state != 'queued':
-            return _Entry(stamp, None, 0.0)
+            return None
         if found.data is None:
             self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {found.broken}'))
             return _Entry(stamp, None, 0.0)
@@ -90,10 +95,15 @@ def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:
                         status = entry.stat()
                     except FileNotFoundError:
                         continue
+                    except OSError:
+                        # A link that leads nowhere but to itself, or a file that this process may not look at.
+                        status = entry.stat(follow_symlinks=False)
                     place = Place(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
                     files.append((place, (status.st_mtime_ns, status.st_ino)))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise unreadable(error, folder) from None
     return files
 
 

@@ -1,0 +1,405 @@
+"""The job store: what lies in it is found, in one state, whatever else lies there and whoever moves it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, drain, make_queued, make_record, make_store, submit
+from fakes.owners import dead_owner, foreign_owner
+
+from facefusion.errors import ClaimLost, JobError, UsageError
+from facefusion.events import silent
+from facefusion.jobs.notify import Notifier
+from facefusion.jobs.reaper import Reaper
+from facefusion.jobs.record import record_bytes
+from facefusion.jobs.runner import JobRunner
+from facefusion.jobs.steps import add_step, requeued
+from facefusion.jobs.store import JobStore
+from facefusion.jobs.summary import job_view, summaries
+from facefusion.jobs.worker import Queue, Worker
+from facefusion.stopping import StopFlag
+
+needs_posix = pytest.mark.skipif(os.name == 'nt', reason='needs pipes and links')
+# A hang would be found by this, long before the limit of the suite.
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path)
+
+
+def put(store, state, name, data=b'{}'):
+    path = store.root / state / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def states(store):
+    return {entry['id']: entry['state'] for entry in summaries(store)}
+
+
+def worker_of(store, work, emit=silent, flag=None):
+    flag = flag or StopFlag()
+    return Worker(store, JobRunner(store, work, CLAIM_TIMEOUT, emit), Notifier(emit), CLAIM_TIMEOUT, emit, flag)
+
+
+# What does not belong to it
+
+
+def test_an_empty_place_is_a_store_without_jobs(tmp_path):
+    store = JobStore(tmp_path / 'nowhere')
+    assert summaries(store) == []
+    assert store.find('x') is None
+    assert store.held() == []
+    Reaper(store, CLAIM_TIMEOUT, silent).sweep()
+    assert not store.root.exists()
+
+
+def test_foreign_files_are_ignored(store):
+    store.create(make_record('one'))
+    names = ['README.txt', '.DS_Store', '.hidden.json', 'one.json~', 'one.json.bak', 'x@y.json', 'a@b.c.edit', '@.json']
+    for name in names:
+        put(store, 'drafted', name)
+    (store.root / 'drafted' / 'folder').mkdir()
+    put(store, 'elsewhere', 'two.json')
+    (store.root / 'stray.json').write_bytes(b'{}')
+    put(store, '.work', 'stray')
+    assert states(store) == {'one': 'drafted'}
+    Reaper(store, CLAIM_TIMEOUT, silent).sweep()
+    assert all((store.root / 'drafted' / name).exists() for name in names)
+    assert (store.root / '.work' / 'stray').exists()
+
+
+BROKEN = {
+    'empty': b'',
+    'truncated': record_bytes(make_record('x'))[:-30],
+    'zeros': bytes(4096),
+    'binary': bytes(range(256)),
+    'list': b'[]',
+    'number': b'1e999',
+    'nested': b'[' * 100_000,
+    'version_3': record_bytes(make_record('x')).replace(b'"version": "2"', b'"version": "3"'),
+    'no_version': b'{"steps": [], "date_created": "2024"}',
+    'steps_no_list': b'{"version": "2", "steps": {}, "date_created": "2024"}',
+    'a b': b'{}',
+    'ünïcode': b'{}',
+    'b' * 250: b'{}',
+}
+
+
+@pytest.mark.parametrize('state', ['drafted', 'queued', 'completed', 'failed'])
+def test_broken_files_are_listed_opened_and_deleted(store, state):
+    for name, data in BROKEN.items():
+        put(store, state, f'{name}.json', data)
+    told = {entry['id']: entry for entry in summaries(store)}
+    assert told.keys() == BROKEN.keys()
+    for entry in told.values():
+        assert (entry['state'], entry['folder']) == ('broken', state)
+        assert entry['error']['message']
+    json.dumps(list(told.values()))
+    for name in BROKEN:
+        with pytest.raises(JobError) as caught:
+            store.open(name)
+        assert caught.value.reference == 'job-broken'
+        assert caught.value.cause
+        if len(name) < 200:
+            assert store.known_id(name) == name
+        store.delete(name)
+    assert states(store) == {}
+
+
+@needs_posix
+def test_what_is_named_like_a_job_and_is_no_file(store, tmp_path):
+    folder = put(store, 'queued', 'good.json', record_bytes(make_record('good'))).parent
+    (folder / 'folder.json').mkdir()
+    os.mkfifo(folder / 'pipe.json')
+    (folder / 'dangling.json').symlink_to(tmp_path / 'nothing')
+    (folder / 'loop.json').symlink_to('loop.json')
+    with open(folder / 'huge.json', 'wb') as file:
+        file.truncate(1 << 40)
+    raw = os.fsencode(folder) + b'/\xff\xfe.json'
+    with open(raw, 'wb') as file:
+        file.write(record_bytes(make_record('x')))
+    target = tmp_path / 'elsewhere.json'
+    target.write_bytes(record_bytes(make_record('linked')))
+    (folder / 'linked.json').symlink_to(target)
+    began = time.monotonic()
+    told = states(store)
+    assert time.monotonic() - began < 5
+    broken = {'folder', 'pipe', 'dangling', 'loop', 'huge'}
+    assert told == {**dict.fromkeys(broken, 'broken'), 'good': 'queued', 'linked': 'queued', '\udcff\udcfe': 'queued'}
+    json.dumps(summaries(store))
+    for name in broken - {'loop'}:
+        with pytest.raises(JobError) as caught:
+            store.open(name)
+        assert caught.value.reference == 'job-broken'
+    assert set(Queue(store, silent).ready()[0]) == {'good', 'linked', '\udcff\udcfe'}
+    for name in broken - {'folder'}:
+        store.delete(name)
+    with pytest.raises(JobError, match='cannot be changed'):
+        store.delete('folder')
+
+
+def test_a_file_of_the_peer_is_a_job(store, tmp_path):
+    args = {'target_path': 't.bin', 'output_path': str(tmp_path / 'o.bin')}
+    step = {'args': args, 'status': 'queued'}
+    peer = {'version': '1', 'date_created': '2024-01-01T00:00:00+00:00', 'date_updated': None, 'steps': [step]}
+    put(store, 'queued', 'peer.json', json.dumps(peer).encode())
+    assert states(store) == {'peer': 'queued'}
+    assert drain(store, FakeWork())['peer'].state == 'completed'
+    assert json.loads((store.root / 'completed' / 'peer.json').read_bytes())['version'] == '2'
+
+
+def test_broken_jobs_in_the_queue_keep_nobody_from_the_others_and_are_said_once(store, tmp_path):
+    for name, data in BROKEN.items():
+        put(store, 'queued', f'{name}.json', data)
+    late = record_bytes(make_record('wrong-step')).replace(b'"drafted"', b'"nonsense"')
+    put(store, 'queued', 'wrong-step.json', late)
+    make_queued(store, make_record('good', 1, tmp_path / 'out'), make_record('second', 1, tmp_path / 'out'))
+    said, flag, work = [], StopFlag(), FakeWork()
+    worker = worker_of(store, work, said.append, flag)
+    stop = threading.Timer(2.0, flag.set, ('enough',))
+    stop.start()
+    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    assert states(store)['good'] == states(store)['second'] == 'completed'
+    texts = [event.text for event in said if getattr(event, 'level', '') == 'warn']
+    for name in [*BROKEN, 'wrong-step']:
+        assert sum(f'the job {name} ' in text for text in texts) == 1, name
+        assert states(store)[name] in ('broken', 'queued')
+    with pytest.raises(JobError, match='no queued job'):
+        worker_of(store, work).run_next()
+
+
+def test_a_running_file_without_a_holder_comes_back(store, tmp_path):
+    data = record_bytes(make_record('stray', 1, tmp_path / 'out'))
+    put(store, 'running', 'stray.json', data)
+    assert states(store) == {'stray': 'running'}
+    assert store.open('stray').state == 'running'
+    now = [0.0]
+    reaper = Reaper(store, CLAIM_TIMEOUT, silent, clock=lambda: now[0])
+    reaper.sweep()
+    assert states(store) == {'stray': 'running'}
+    now[0] = 11.0
+    reaper.sweep()
+    assert drain(store, FakeWork())['stray'].state == 'completed'
+
+
+def test_names_that_are_no_ids(store):
+    put(store, 'drafted', 'x.json', record_bytes(make_record('x')))
+    for name in ('', '.', '..', '../drafted/x', 'drafted/x', 'x/', '.x', 'x\0', 'x@y.1.ab'):
+        with pytest.raises((JobError, UsageError)):
+            store.known_id(name)
+    assert store.known_id('x') == 'x'
+
+
+# What is left
+
+
+def test_what_is_left_of_a_change_is_no_job_when_the_job_is_deleted(store):
+    store.create(make_record('x'))
+    submit(store, 'x')
+    left = put(store, 'drafted', f'x@{dead_owner().tag}.done')
+    assert states(store) == {'x': 'queued'}
+    store.delete('x')
+    assert not left.exists()
+    assert store.find('x') is None
+    store.create(make_record('x'))
+
+
+def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
+    make_queued(store, make_record('waits'), make_record('done', 1, tmp_path / 'out'), make_record('runs'))
+    hold, _ = store.claim('runs', 'run')
+    runner = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent)
+    ended = runner.run(*store.claim('done', 'run'), StopFlag())
+    known = ended.record.attempts[0].nonce
+    work = store.root / '.work'
+    garbage = [f'done/{known}.json', f'done/{known}.results', 'done/ab.queued.json', 'gone/ab.json', 'gone/ab.results']
+    garbage += ['waits/cd.results', 'waits/cd.cancel', f'.new/part@{dead_owner().tag}']
+    foreign = foreign_owner().tag
+    needed = ['waits/ef.json', 'waits/ef.results', f'runs/{hold.owner.nonce}.json', 'runs/12.completed.json']
+    needed += [f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
+    for name in garbage + needed:
+        put(store, '.work', name)
+    store.remove_garbage()
+    assert {str(path.relative_to(work)) for path in work.rglob('*') if path.is_file()} == set(needed)
+    assert states(store) == {'waits': 'queued', 'done': 'completed', 'runs': 'running'}
+
+
+# Several at once
+
+
+def test_of_several_that_create_a_job_one_does(store):
+    for round_number in range(30):
+        job_id = f'j{round_number}'
+        barrier = threading.Barrier(4)
+
+        def create(number, job_id=job_id, barrier=barrier):
+            barrier.wait()
+            try:
+                store.create(make_record(job_id, priority=number))
+            except JobError as error:
+                assert error.reference == 'job-exists'
+                return None
+            with suppress(JobError):
+                submit(store, job_id)
+            return number
+
+        with ThreadPoolExecutor(4) as pool:
+            winners = [number for number in pool.map(create, range(4)) if number is not None]
+        assert len(winners) == 1
+        opened = store.open(job_id)
+        assert (opened.state, opened.record.priority) == ('queued', winners[0])
+        assert [path.parent.name for path in store.root.rglob(f'{job_id}.json')] == ['queued']
+
+
+def test_a_job_that_leaves_between_look_and_name_is_not_made_twice(store, monkeypatch):
+    other = JobStore(store.root)
+    real = store.files.name_new
+
+    def late(old, new):
+        make_queued(other, make_record('x', priority=5))
+        real(old, new)
+
+    monkeypatch.setattr(store.files, 'name_new', late)
+    with pytest.raises(JobError, match='already'):
+        store.create(make_record('x'))
+    assert states(store) == {'x': 'queued'}
+    assert [path.name for path in (store.root / 'drafted').iterdir()] == []
+
+
+def test_several_editors_lose_no_change(store):
+    store.create(make_record('x', 0))
+
+    def edit(number):
+        for turn in range(8):
+            with JobStore(store.root).edit('x', 'edit') as (hold, record):
+                hold.finish('drafted', add_step(record, {'name': f'{number}.{turn}'}))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(edit, range(4)))
+    names = [step.args['name'] for step in store.open('x').record.steps]
+    assert sorted(names) == sorted(f'{number}.{turn}' for number in range(4) for turn in range(8))
+    for number in range(4):
+        mine = [name for name in names if name.startswith(f'{number}.')]
+        assert mine == sorted(mine)
+    assert not list((store.root / '.work').glob('x*'))
+
+
+def test_an_editor_that_hangs_is_passed_by_and_its_change_is_refused(store, monkeypatch):
+    monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.2)
+    store.create(make_record('x', 0))
+    with pytest.raises(ClaimLost), store.edit('x', 'edit') as (hold, record):
+        with store.edit('x', 'edit') as (second, other):
+            second.finish('drafted', add_step(other, {'name': 'second'}))
+        hold.finish('drafted', add_step(record, {'name': 'first'}))
+    assert [step.args['name'] for step in store.open('x').record.steps] == ['second']
+    assert [path for path in store.root.rglob('*') if path.is_file()] == [store.root / 'drafted' / 'x.json']
+
+
+def test_an_editor_that_waits_long_steals_from_nobody(store, monkeypatch):
+    """Others that change the job in turn, each for a moment, are not one that hangs."""
+    monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.4)
+    store.create(make_record('x', 0))
+    settled = []
+    monkeypatch.setattr(store, 'settle', settled.append)
+    flag = StopFlag()
+
+    def hold_on():
+        other = JobStore(store.root)
+        while not flag.is_set():
+            with other.edit('x', 'edit') as (hold, record):
+                time.sleep(0.1)
+                hold.finish('drafted', record)
+
+    thread = threading.Thread(target=hold_on)
+    thread.start()
+    try:
+        with suppress(JobError), store.edit('x', 'edit') as (hold, record):
+            time.sleep(0.05)
+            hold.finish('drafted', record)
+    finally:
+        flag.set('enough')
+        thread.join()
+    assert settled == []
+
+
+JOBS = 6
+
+
+def move_about(root, number, flag):
+    """One job through every move, again and again."""
+    store, job_id = JobStore(root), f'j{number}'
+    runner = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent)
+    while not flag.is_set():
+        submit(store, job_id)
+        store.claim(job_id, 'run')[0].release('queued')
+        hold, record = store.claim(job_id, 'run')
+        hold.finish('queued', record)
+        hold, record = store.claim(job_id, 'run')
+        hold.finish('failed', record)
+        with store.edit(job_id, 'requeue') as (hold, record):
+            hold.finish('queued', requeued(record))
+        assert runner.run(*store.claim(job_id, 'run'), StopFlag()).state == 'completed'
+        # No command does this; a listing has to bear it nevertheless.
+        (root / 'completed' / f'{job_id}.json').replace(root / 'drafted' / f'{job_id}.json')
+
+
+def test_no_look_misses_a_job_that_moves(store, tmp_path):
+    ids = {f'j{number}' for number in range(JOBS)}
+    for number in range(JOBS):
+        store.create(make_record(f'j{number}', 1, tmp_path / 'out'))
+    flag, missed, looks = StopFlag(), [], [0, 0, 0]
+
+    def look(kind):
+        reader = JobStore(store.root)
+        while not flag.is_set():
+            looks[kind] += 1
+            if kind == 0:
+                told = [entry['id'] for entry in summaries(reader)]
+                if sorted(told) != sorted(ids):
+                    missed.append(told)
+            else:
+                for job_id in ids:
+                    if kind == 1 and reader.find(job_id) is None:
+                        missed.append(job_id)
+                    if kind == 2:
+                        job_view(reader, job_id)
+
+    with ThreadPoolExecutor(JOBS + 3) as pool:
+        calls = [pool.submit(move_about, store.root, number, flag) for number in range(JOBS)]
+        calls += [pool.submit(look, kind) for kind in range(3)]
+        time.sleep(3.0)
+        flag.set('enough')
+        for call in calls:
+            call.result()
+    assert missed == []
+    assert min(looks) > 5
+
+
+def test_a_store_that_cannot_be_read_says_so(store, monkeypatch):
+    store.create(make_record('x'))
+    path = store.root / 'drafted' / 'x.json'
+    real = os.listdir
+
+    def listdir(folder):
+        if str(folder).endswith('queued'):
+            raise PermissionError(13, 'Permission denied')
+        return real(folder)
+
+    monkeypatch.setattr(os, 'listdir', listdir)
+    for call in (lambda: summaries(store), lambda: store.find('y'), lambda: store.create(make_record('y'))):
+        with pytest.raises(JobError) as caught:
+            call()
+        assert caught.value.reference == 'store-unreadable'
+    monkeypatch.undo()
+    if os.name != 'nt' and os.geteuid() != 0:
+        path.chmod(0)
+        assert states(store) == {'x': 'broken'}
