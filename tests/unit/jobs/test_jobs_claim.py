@@ -1,0 +1,335 @@
+"""Claims: of several that want a job one has it, and whoever has lost it can change nothing any more."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, drain, make_queued, make_record, make_store
+from fakes.owners import dead_owner, foreign_owner
+
+from facefusion.errors import ClaimLost, Interrupted, JobError
+from facefusion.events import silent
+from facefusion.jobs.attempt import AttemptLog
+from facefusion.jobs.cancel import cancel
+from facefusion.jobs.claim import ClaimFlag, Heartbeat, cancel_path, parse_place
+from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.reaper import Reaper
+from facefusion.jobs.record import AttemptRecord, now_text
+from facefusion.jobs.runner import JobRunner
+from facefusion.jobs.store import JobStore
+from facefusion.jobs.summary import summaries
+from facefusion.stopping import StopFlag
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path)
+
+
+def state(store, job_id='x'):
+    return store.find(job_id).state
+
+
+def take_away(store, job_id='x'):
+    """What another machine's reaper does with a claim that was silent for too long."""
+    now = [0.0]
+    reaper = Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent, clock=lambda: now[0])
+    reaper.sweep()
+    now[0] = CLAIM_TIMEOUT
+    reaper.sweep()
+    assert state(store, job_id) == 'queued'
+
+
+@pytest.mark.parametrize(
+    ('folder', 'name', 'kind'),
+    [
+        ('queued', 'x.json', 'plain'),
+        ('queued', 'x.y.json', 'plain'),
+        ('queued', 'x@host.1.ab.edit', 'edit'),
+        ('queued', 'x@host.1.ab.done', 'done'),
+        ('running', 'x.y@host.1.ab.json', 'claim'),
+        ('running', 'x@host.1.ab.done', 'done'),
+        ('queued', 'x@host.1.ab.json', None),
+        ('queued', 'x@host.json', None),
+        ('queued', 'x@@host.1.ab.json', None),
+        ('queued', 'x.done', None),
+        ('queued', '.x.json', None),
+        ('queued', 'x', None),
+        ('queued', '', None),
+    ],
+)
+def test_names(tmp_path, folder, name, kind):
+    place = parse_place(tmp_path, folder, name)
+    assert (place.kind if place else None) == kind
+    assert place is None or place.job_id in ('x', 'x.y')
+
+
+def test_of_several_threads_one_has_the_job(store):
+    rounds, racers = 40, 4
+    make_queued(store, *(make_record(f'j{number}') for number in range(rounds)))
+    barrier = threading.Barrier(racers)
+
+    def race(number):
+        mine = []
+        for turn in range(rounds):
+            barrier.wait()
+            try:
+                JobStore(store.root).claim(f'j{turn}', 'run')
+                mine.append(turn)
+            except JobError as error:
+                assert error.reference in ('job-taken', 'job-wrong-state')
+        return mine
+
+    with ThreadPoolExecutor(racers) as pool:
+        won = sorted(turn for mine in pool.map(race, range(racers)) for turn in mine)
+    assert won == list(range(rounds))
+    assert [entry['state'] for entry in summaries(store)] == ['running'] * rounds
+    assert len(store.held()) == rounds
+
+
+def _race(root, begin, rounds, won):
+    store = JobStore(root)
+    for turn in range(rounds):
+        time.sleep(max(0.0, begin + turn * 0.02 - time.time()))
+        try:
+            store.claim(f'j{turn}', 'run')
+        except JobError:
+            continue
+        won.put(turn)
+    won.put(None)
+
+
+def test_of_several_processes_one_has_the_job(store):
+    rounds, racers = 30, 2
+    make_queued(store, *(make_record(f'j{number}') for number in range(rounds)))
+    context = multiprocessing.get_context('spawn')
+    won = context.Queue()
+    begin = time.time() + 1.5
+    processes = [context.Process(target=_race, args=(store.root, begin, rounds, won)) for _ in range(racers)]
+    for process in processes:
+        process.start()
+    turns = []
+    ended = 0
+    while ended < racers:
+        turn = won.get(timeout=30)
+        ended += turn is None
+        turns += [] if turn is None else [turn]
+    for process in processes:
+        process.join(10)
+    assert sorted(turns) == list(range(rounds))
+
+
+def test_a_claim_says_what_is_wrong(store):
+    store.create(make_record('x'))
+    for job_id, reference in (('x', 'job-wrong-state'), ('y', 'job-unknown')):
+        with pytest.raises(JobError) as caught:
+            store.claim(job_id, 'run')
+        assert caught.value.reference == reference
+    make_queued(store, make_record('z'))
+    store.claim('z', 'run')
+    for call in (lambda: store.claim('z', 'run'), lambda: store.delete('z')):
+        with pytest.raises(JobError) as caught:
+            call()
+        assert caught.value.reference == 'job-wrong-state'
+
+
+def test_a_broken_job_is_given_back(store):
+    make_queued(store, make_record('x'))
+    path = store.root / 'queued' / 'x.json'
+    path.write_bytes(b'{')
+    with pytest.raises(JobError, match='cannot be read'):
+        store.claim('x', 'run')
+    assert path.read_bytes() == b'{'
+    assert store.held() == []
+
+
+def test_who_has_lost_a_job_changes_nothing_of_it(store, tmp_path):
+    make_queued(store, make_record('x', 2, tmp_path / 'out'))
+    hold, record = store.claim('x', 'run')
+    log = AttemptLog(store.files, hold.folder, AttemptRecord('h', 1, hold.owner.nonce, now_text()))
+    log.begin()
+    take_away(store)
+    other, again = store.claim('x', 'run')
+    flag = ClaimFlag(hold, StopFlag())
+    for call in (hold.check, flag.confirm, hold.release, lambda: hold.release('failed')):
+        with pytest.raises(ClaimLost):
+            call()
+    for end in ('completed', 'failed', 'queued'):
+        with pytest.raises(ClaimLost):
+            hold.finish(end, record)
+    with pytest.raises(FileNotFoundError):
+        log.step_ended(record.steps[0])
+    flag.check()
+    assert state(store) == 'running'
+    other.check()
+    other.finish('queued', again)
+    assert drain(store, FakeWork())['x'].state == 'completed'
+    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+
+
+def test_a_frozen_worker_publishes_nothing(store, tmp_path):
+    """It wakes up in the middle of a step, when another one has long done the job."""
+    make_queued(store, make_record('x', 2, tmp_path / 'out'))
+    other = FakeWork()
+
+    def freeze(flag):
+        if len(frozen.ran) == 2:
+            take_away(store)
+            assert drain(JobStore(store.root), other)['x'].state == 'completed'
+
+    frozen = FakeWork(before=freeze)
+    events = []
+    ended = JobRunner(store, frozen, CLAIM_TIMEOUT, events.append).run(*store.claim('x', 'run'), StopFlag())
+    assert ended.is_lost
+    # What the first one had finished was not done again, and of its second step nothing came.
+    assert (frozen.made, other.made) == (['s0'], ['s1'])
+    record = store.open('x').record
+    assert [attempt.result for attempt in record.attempts] == ['lost', 'completed']
+    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+
+
+@pytest.mark.parametrize('woken', ['before the fence', 'after the fence'])
+def test_a_worker_that_freezes_at_its_end(store, tmp_path, monkeypatch, woken):
+    """Frozen before the fence its end does not count; after it the end is made by whoever comes."""
+    make_queued(store, make_record('x', 1, tmp_path / 'out'))
+    real, others = store.files.rename, []
+
+    def rename(old, new):
+        if new.suffix == '.done' and woken == 'before the fence':
+            take_away(store)
+            others.append(drain(JobStore(store.root), FakeWork())['x'].state)
+        if new == store.root / 'completed' / 'x.json':
+            now = [0.0]
+            reaper = Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent, others.append, clock=lambda: now[0])
+            monkeypatch.setattr(reaper, '_on_end', lambda job_id, end: others.append(end))
+            reaper.sweep()
+            assert others == []
+            now[0] = 11.0
+            reaper.sweep()
+        real(old, new)
+
+    monkeypatch.setattr(store.files, 'rename', rename)
+    ended = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(*store.claim('x', 'run'), StopFlag())
+    assert ended.is_lost == (woken == 'before the fence')
+    assert others == ['completed']
+    assert state(store) == 'completed'
+    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+
+
+def test_a_heartbeat_shows_life_and_tells_of_loss_and_of_requests(store):
+    make_queued(store, make_record('x'), make_record('y'))
+    hold, _ = store.claim('x', 'run')
+    flag = StopFlag()
+    before = hold.path.stat().st_mtime_ns
+    with Heartbeat(hold, 0.02, flag) as heart:
+        time.sleep(0.15)
+        assert hold.path.stat().st_mtime_ns > before
+        assert not flag.is_set()
+        store.files.write_in_folder(cancel_path(hold.folder, hold.owner), b'', sync=False)
+        time.sleep(0.15)
+        assert heart.cancelled
+        assert flag.is_set()
+    hold, _ = store.claim('y', 'run')
+    flag = StopFlag()
+    with Heartbeat(hold, 0.02, flag) as heart:
+        hold.path.rename(store.root / 'queued' / 'y.json')
+        time.sleep(0.15)
+        assert flag.is_set()
+        assert not heart.cancelled
+
+
+def test_a_heart_beats_on_when_the_store_is_away_for_a_while(store, monkeypatch):
+    make_queued(store, make_record('x'))
+    hold, _ = store.claim('x', 'run')
+    flag, fails = StopFlag(), [True]
+    real = StoreFiles.touch
+
+    def touch(self, path):
+        if fails[0]:
+            raise JobError('store-unwritable', 'away')
+        real(self, path)
+
+    monkeypatch.setattr(StoreFiles, 'touch', touch)
+    with Heartbeat(hold, 0.02, flag):
+        time.sleep(0.1)
+        fails[0] = False
+        before = hold.path.stat().st_mtime_ns
+        time.sleep(0.1)
+        assert hold.path.stat().st_mtime_ns > before
+    assert not flag.is_set()
+
+
+def test_a_note_that_could_not_be_named_keeps_no_later_one_from_it(store, monkeypatch, tmp_path):
+    log = AttemptLog(store.files, tmp_path / 'work', AttemptRecord('h', 1, 'ab', now_text()))
+    log.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(store.files, 'rename', lambda old, new: (_ for _ in ()).throw(JobError('store-full', 'full')))
+        with pytest.raises(JobError):
+            log.step_started(make_record('x').steps[0], 0, 1)
+    log.step_started(make_record('x').steps[0], 0, 1)
+
+
+def test_a_store_that_takes_nothing_gives_the_job_back(store, tmp_path, monkeypatch):
+    """The process lives on: nobody would look for its claim."""
+    make_queued(store, make_record('x', 2, tmp_path / 'out'))
+    work = FakeWork()
+    with monkeypatch.context() as patch:
+        patch.setattr(store.files, 'sync_folder', lambda path: (_ for _ in ()).throw(JobError('store-full', 'full')))
+        hold, record = store.claim('x', 'run')
+        with pytest.raises(JobError, match='full'):
+            JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, record, StopFlag())
+    assert state(store) == 'queued'
+    Reaper(store, CLAIM_TIMEOUT, silent).sweep()
+    assert drain(store, work)['x'].state == 'completed'
+    assert work.ran == ['s0', 's1']
+    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+
+
+# Cancelling
+
+
+def test_cancelling_a_running_job(store, tmp_path):
+    make_queued(store, make_record('x', 1, tmp_path / 'out'))
+    taken = store.claim('x', 'run')
+    runner = JobRunner(store, FakeWork(seconds=30), 0.2, silent)
+    with ThreadPoolExecutor(1) as pool:
+        # Asked before the attempt has a folder, too.
+        asked = pool.submit(cancel, JobStore(store.root), 'x', StopFlag())
+        time.sleep(0.15)
+        ended = runner.run(*taken, StopFlag())
+        asked.result()
+    assert (ended.state, ended.error.reference) == ('failed', 'cancelled')
+    assert store.open('x').record.error['reference'] == 'cancelled'
+    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+
+
+@pytest.mark.parametrize('owner', ['dead', 'foreign'])
+def test_cancelling_the_job_of_a_process_that_is_away(store, owner, monkeypatch):
+    make_owner = dead_owner if owner == 'dead' else foreign_owner
+    make_queued(store, make_record('x'))
+    JobStore(store.root, make_owner=make_owner).claim('x', 'run')
+    monkeypatch.setattr('facefusion.jobs.cancel.PATIENCE_SECONDS', 0.3)
+    if owner == 'dead':
+        cancel(store, 'x', StopFlag())
+        assert state(store) == 'failed'
+    else:
+        with pytest.raises(JobError, match='has not stopped'):
+            cancel(store, 'x', StopFlag())
+        assert state(store) == 'running'
+        flag = StopFlag()
+        flag.set('enough')
+        with pytest.raises(Interrupted):
+            cancel(store, 'x', flag)
+
+
+def test_a_finished_step_is_content_of_its_own(store, tmp_path):
+    make_queued(store, make_record('x', 2, tmp_path / 'out'))
+    ended = drain(store, FakeWork())['x']
+    assert [(tmp_path / 'out' / f'x-{index}.bin').read_bytes() for index in range(2)] == [content('s0'), content('s1')]
+    assert [output['steps'] for output in ended.record.outputs] == [['s0'], ['s1']]

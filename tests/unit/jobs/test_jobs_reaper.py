@@ -1,0 +1,247 @@
+"""The reaper: it takes a job from a dead process, and never from a living one, whatever the clocks say."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, drain, make_queued, make_record, make_store
+from fakes.owners import dead_owner, foreign_owner
+
+from facefusion.errors import JobError
+from facefusion.events import silent
+from facefusion.jobs.reaper import MOST_LOST, Reaper, beat_seconds
+from facefusion.jobs.steps import submitted
+from facefusion.jobs.store import JobStore
+from facefusion.jobs.worker import Queue
+from facefusion.ownership import new_owner
+
+YEAR_1970, FAR = (0, 0), (4_000_000_000, 4_000_000_000)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path)
+
+
+class Watch:
+    """A reaper of another process with a clock of its own."""
+
+    def __init__(self, store, timeout=CLAIM_TIMEOUT):
+        self.now = 0.0
+        self.said, self.ends = [], []
+        self.store = JobStore(store.root)
+        self.reaper = Reaper(
+            self.store, timeout, self.said.append, lambda *end: self.ends.append(end), clock=lambda: self.now
+        )
+
+    def sweep_at(self, now):
+        self.now = now
+        return self.reaper.sweep()
+
+
+def claim(store, owner, job_id='x'):
+    make_queued(store, make_record(job_id))
+    return JobStore(store.root, make_owner=lambda: owner).claim(job_id, 'run')[0]
+
+
+def state(store, job_id='x'):
+    return store.find(job_id).state
+
+
+def age(hold, seconds):
+    then = time.time() - seconds
+    os.utime(hold.path, (then, then))
+
+
+def test_a_dead_process_is_known_at_once(store):
+    hold = claim(store, dead_owner())
+    os.utime(hold.path, FAR)
+    watch = Watch(store)
+    watch.sweep_at(0)
+    assert state(store) == 'queued'
+    assert 'is back in the queue' in watch.said[0].text
+    watch.sweep_at(0)
+    assert len(watch.said) == 1
+
+
+@pytest.mark.parametrize('times', [YEAR_1970, FAR, None], ids=['1970', 'future', 'as it is'])
+def test_a_silent_process_elsewhere_is_given_up_after_the_timeout(store, times):
+    hold = claim(store, foreign_owner())
+    if times is not None:
+        os.utime(hold.path, times)
+    watch = Watch(store)
+    # An old claim is suspect: then half of the time is enough.
+    limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
+    assert watch.sweep_at(1000.0) == (times == YEAR_1970)
+    watch.sweep_at(1000.0 + limit - 1)
+    assert state(store) == 'running'
+    watch.sweep_at(1000.0 + limit)
+    assert state(store) == 'queued'
+
+
+@pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
+def test_a_living_process_elsewhere_keeps_its_job_whatever_the_times_say(store, lie):
+    """Its heart beats every second, and something sets the time of change to what it likes after each beat."""
+    hold = claim(store, foreign_owner())
+    watch = Watch(store)
+    now = time.time()
+    for beat in range(300):
+        hold.check()
+        if lie is not None:
+            lies = {'same 1970': 0, 'future': now + 1e8 + beat, 'backwards': now - 1000 * beat, 'same now': now}
+            os.utime(hold.path, (lies[lie], lies[lie]))
+        # The clock of the file system has ticks of some milliseconds.
+        if beat % 30 == 0:
+            time.sleep(0.005)
+            hold.check()
+            watch.sweep_at(float(beat))
+    assert state(store) == 'running'
+    hold.check()
+
+
+def test_a_clock_that_jumps_takes_no_job_from_a_living_process(store):
+    """The machine of the reaper slept, or its clock leaps: one look without a beat before it proves nothing."""
+    hold = claim(store, foreign_owner())
+    watch = Watch(store)
+    watch.sweep_at(0.0)
+    for now in (1e6, 2e6, 2e6 - 5e5, 3e6):
+        time.sleep(0.01)
+        hold.check()
+        watch.sweep_at(now)
+        assert state(store) == 'running'
+    hold.check()
+
+
+def test_the_wall_clock_of_the_reaper_does_not_count(store, monkeypatch):
+    claim(store, foreign_owner())
+    watch = Watch(store)
+    for jump in (0.0, 1e9, -1e9):
+        real = time.time()
+        monkeypatch.setattr(time, 'time', lambda jump=jump, real=real: real + jump)
+        assert watch.sweep_at(1.0) is False
+        monkeypatch.undo()
+    assert state(store) == 'running'
+
+
+def test_one_beat_in_the_whole_time_is_enough(store):
+    hold = claim(store, foreign_owner())
+    watch = Watch(store)
+    for now in range(0, 1000, int(CLAIM_TIMEOUT) - 1):
+        watch.sweep_at(float(now))
+        assert state(store) == 'running'
+        time.sleep(0.005)
+        hold.check()
+
+
+def test_a_process_of_another_realm_is_not_taken_for_dead(store):
+    """A container with our host name: its process numbers are not ours."""
+    ended = dead_owner()
+    other = ended._replace(nonce='000000' + ended.nonce[6:])
+    assert ended.is_dead()
+    assert not other.is_dead()
+    claim(store, other)
+    watch = Watch(store)
+    watch.sweep_at(0.0)
+    assert state(store) == 'running'
+    watch.sweep_at(CLAIM_TIMEOUT)
+    assert state(store) == 'queued'
+
+
+def test_a_hung_process_of_this_machine_is_given_up_like_any(store):
+    hold = claim(store, new_owner())
+    watch = Watch(store)
+    watch.sweep_at(0.0)
+    watch.sweep_at(CLAIM_TIMEOUT - 1)
+    assert state(store) == 'running'
+    watch.sweep_at(CLAIM_TIMEOUT)
+    assert state(store) == 'queued'
+    with pytest.raises(JobError):
+        hold.check()
+
+
+def test_changes_of_dead_and_hung_processes_are_settled(store):
+    dead, hung = dead_owner(), foreign_owner()
+    for job_id in ('a', 'b', 'c', 'd'):
+        store.create(make_record(job_id))
+    folder = store.root / 'drafted'
+    (folder / 'a.json').rename(folder / f'a@{dead.tag}.edit')
+    (folder / 'b.json').rename(folder / f'b@{hung.tag}.edit')
+    for job_id, owner in (('c', dead), ('d', hung)):
+        (folder / f'{job_id}.json').rename(folder / f'{job_id}@{owner.tag}.done')
+        prepared = store.root / '.work' / job_id / f'{owner.nonce}.queued.json'
+        prepared.parent.mkdir(parents=True)
+        prepared.write_bytes((folder / f'{job_id}@{owner.tag}.done').read_bytes())
+    watch = Watch(store)
+    watch.sweep_at(0.0)
+    assert {place.job_id for place in store.held()} == {'b', 'd'}
+    watch.sweep_at(9.0)
+    assert len(store.held()) == 2
+    watch.sweep_at(10.0)
+    assert store.held() == []
+    assert [state(store, job_id) for job_id in 'abcd'] == ['drafted', 'drafted', 'queued', 'queued']
+    assert not list((store.root / '.work').glob('?'))
+
+
+def test_a_job_that_kills_its_processes_is_not_given_to_ever_more(store, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    make_queued(store, make_record('x', 1, tmp_path / 'out'))
+    dead = dead_owner()
+    dying = JobStore(store.root, make_owner=lambda: new_owner()._replace(pid=dead.pid))
+    watch = Watch(store)
+    for number in range(MOST_LOST):
+        assert state(store) == 'queued'
+        with pytest.raises(Killed):
+            drain(dying, FakeWork({0: Killed()}))
+        watch.sweep_at(float(number))
+    record = store.open('x').record
+    assert (state(store), record.error['reference']) == ('failed', 'worker-lost')
+    assert [attempt.result for attempt in record.attempts] == ['lost'] * MOST_LOST
+    assert watch.ends == [('x', 'failed')]
+
+
+def test_a_headless_run_that_died_is_a_failed_job(store):
+    owner = dead_owner()
+    JobStore(store.root, make_owner=lambda: owner).create_running(submitted(make_record('x', origin='headless-run')))
+    watch = Watch(store)
+    watch.sweep_at(0.0)
+    assert (state(store), watch.ends) == ('failed', [('x', 'failed')])
+
+
+def test_a_store_that_cannot_be_changed_is_said_once(store, monkeypatch):
+    claim(store, dead_owner())
+    watch = Watch(store)
+    with monkeypatch.context() as patch:
+        full = JobError('store-full', 'the job store has no space left', cause='no space')
+        patch.setattr(watch.store.files, 'rename', lambda old, new: (_ for _ in ()).throw(full))
+        for now in range(5):
+            watch.sweep_at(float(now))
+    assert [event.text for event in watch.said] == ['the job store has no space left: no space']
+    watch.sweep_at(9.0)
+    assert state(store) == 'queued'
+
+
+def test_a_claim_that_is_broken_fails_as_broken(store):
+    hold = claim(store, dead_owner())
+    hold.path.write_bytes(b'{')
+    watch = Watch(store)
+    for now in range(3):
+        watch.sweep_at(float(now))
+    assert len(watch.said) == 1
+    assert store.find('x').path == store.root / 'failed' / 'x.json'
+
+
+def test_a_heart_beats_often_enough():
+    assert beat_seconds(60.0) == 1.0
+    assert beat_seconds(2.0) == 0.5
+
+
+def test_a_retry_does_not_wait_for_a_clock_that_was_set_back(store):
+    for job_id, seconds in (('soon', -1.0), ('later', 600.0), ('never', 86_400.0)):
+        make_queued(store, make_record(job_id, not_before=time.time() + seconds))
+    ready, waits = Queue(store, silent).ready()
+    assert set(ready) == {'soon', 'never'}
+    assert waits
