@@ -1,0 +1,157 @@
+"""Samples of files that were looked at before, by the digest of their content.
+
+One small JSON file an entry. What is damaged, or does not fit what is asked for, counts as absent: the file is then
+looked at again. Whoever may write here may also change the program, so entries are not signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import MediaError
+from facefusion.events import Emit, Message, silent
+from facefusion.models.store import ModelStore
+from facefusion.safety.gate import Sample
+from facefusion.safety.sampling import Sampling
+from facefusion.stopping import StopFlag
+
+CACHE_VERSION = 1
+MOST_ENTRIES = 10_000
+_PIECE = 1 << 20
+_LARGEST_ENTRY = 16 << 20
+_NAME = re.compile(r'^[0-9a-f]{64}\.json$')
+# What a process that died while writing has left behind goes after this time.
+_ABANDONED_SECONDS = 3600.0
+
+
+def content_sha256(path: Path, stop: StopFlag) -> str:
+    """The SHA-256 of a source or target; raises MediaError media-unreadable, and Interrupted when ``stop`` is set."""
+    digest = hashlib.sha256()
+    try:
+        with path.open('rb') as file:
+            while piece := file.read(_PIECE):
+                stop.check()
+                digest.update(piece)
+    except OSError as error:
+        raise MediaError(
+            'media-unreadable', f'{path.name} cannot be read', cause=error.strerror or str(error), hint='check the path'
+        ) from None
+    return digest.hexdigest()
+
+
+def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of the weights that a run uses; raises ModelError as ``ModelStore.path``."""
+    digests = {}
+    for model_id in model_ids:
+        store.path(model_id)
+        digests[model_id] = store.catalog.entry(model_id).sha256 or store.check(model_id).actual
+    return digests
+
+
+def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule: Mapping[str, Any]) -> str:
+    """Under what the samples of a file are kept: 64 hexadecimal digits.
+
+    ``content`` is the digest of its bytes, ``models`` those of the weights by model id, in the order of the scores;
+    ``rule`` is plain JSON that tells whatever else decides which frames are looked at and how, such as how shots are
+    found.
+    """
+    parts = {
+        'version': CACHE_VERSION,
+        'content': content,
+        'models': list(models.items()),
+        'sampling': [sampling.start, sampling.count, sampling.step],
+        'rule': dict(rule),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class SampleCache:
+    """Samples by key in a folder, which is made when it is needed. Several processes may use it at once.
+
+    Never fails: what cannot be read is absent, what cannot be written is looked at again next time.
+    """
+
+    def __init__(self, folder: Path, emit: Emit = silent, most_entries: int = MOST_ENTRIES) -> None:
+        self._folder = folder
+        self._emit = emit
+        self._most = most_entries
+
+    def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
+        """The samples kept under ``key``, in the order of their frames; None unless every frame is among them at
+        which ``sampling`` looks, with ``score_count`` scores from 0 to 1 each."""
+        path = self._path(key)
+        try:
+            if path.stat().st_size > _LARGEST_ENTRY:
+                return None
+            entry = json.loads(path.read_text(encoding='utf-8'))
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(entry, dict) or (entry.get('version'), entry.get('key')) != (CACHE_VERSION, key):
+            return None
+        samples = _read_samples(entry.get('samples'), score_count)
+        if samples is None or not all(sample.frame in sampling for sample in samples):
+            return None
+        numbers = {sample.frame for sample in samples}
+        return samples if all(number in numbers for number in sampling.regular) else None
+
+    def put(self, key: str, samples: Sequence[Sample]) -> None:
+        """Keeps the samples of a file that was looked at to its end; the oldest entries go when there are too many."""
+        ordered = sorted(samples, key=lambda sample: sample.frame)
+        rows = [[sample.frame, float(sample.seconds), list(sample.scores)] for sample in ordered]
+        entry = {'version': CACHE_VERSION, 'key': key, 'samples': rows}
+        path = self._path(key)
+        part = path.with_name(f'{key}.{uuid.uuid4().hex}.part')
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_text(json.dumps(entry), encoding='utf-8')
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+            self._drop_oldest()
+        except OSError as error:
+            self._emit(Message('debug', 'safety', f'the result of the content check is not kept: {error}'))
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f'{key}.json'
+
+    def _drop_oldest(self) -> None:
+        entries, abandoned = [], []
+        with os.scandir(self._folder) as found:
+            for item in found:
+                try:
+                    age = item.stat(follow_symlinks=False).st_mtime
+                except FileNotFoundError:  # another process dropped it
+                    continue
+                if _NAME.match(item.name):
+                    entries.append((age, item.path))
+                elif item.name.endswith('.part') and age < time.time() - _ABANDONED_SECONDS:
+                    abandoned.append(item.path)
+        dropped = [name for _, name in sorted(entries)[: max(0, len(entries) - self._most)]]
+        for name in (*dropped, *abandoned):
+            Path(name).unlink(missing_ok=True)
+
+
+def _read_samples(rows: object, score_count: int) -> tuple[Sample, ...] | None:
+    if not isinstance(rows, list) or not rows:
+        return None
+    samples = []
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 3 or not isinstance(row[2], list) or len(row[2]) != score_count:
+            return None
+        frame, seconds, scores = row
+        is_number = type(frame) is int and type(seconds) is float and math.isfinite(seconds)
+        if not is_number or not all(type(score) in (int, float) and 0 <= score <= 1 for score in scores):
+            return None
+        samples.append(Sample(frame, float(seconds), tuple(float(score) for score in scores)))
+    numbers = [sample.frame for sample in samples]
+    return tuple(samples) if numbers == sorted(set(numbers)) else None

@@ -1,0 +1,28 @@
+"""Options of consent: what a user states, and what an operator demands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facefusion.options import option
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentOptions:
+    """What says that the people shown agree."""
+
+    consent: str | None = option(
+        'text',
+        None,
+        'who of the people shown agreed to what, or a text file that says so; kept with the step',
+        section='policy',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOptions:
+    """What the operator of this machine demands of every step."""
+
+    require_consent: bool = option(
+        'flag', False, 'refuse every step that states no consent', section='policy', stored='job'
+    )
