@@ -132,16 +132,20 @@ def _submit_all(invocation: Invocation) -> int:
 def _delete(invocation: Invocation) -> int:
     """Removes a job, whatever its state, unless a process works on it."""
     store = invocation.job_store()
-    job_id = store.known_id(job_id_of(invocation.arguments) or '')
-    store.delete(job_id)
-    invocation.emit()(Message('info', 'jobs', f'job {job_id} deleted'))
+    _delete_one(store, store.known_id(job_id_of(invocation.arguments) or ''), invocation.emit())
     return 0
+
+
+def _delete_one(store: JobStore, job_id: str, emit: Emit) -> None:
+    store.delete(job_id)
+    emit(Message('info', 'jobs', f'job {job_id} deleted'))
 
 
 def _delete_all(invocation: Invocation) -> int:
     """Removes every job on which no process works."""
-    store = invocation.job_store()
-    return for_all(invocation, store, ('drafted', 'queued', 'failed', 'completed', 'running'), store.delete)
+    store, emit = invocation.job_store(), invocation.emit()
+    states: tuple[State, ...] = ('drafted', 'queued', 'failed', 'completed', 'running')
+    return for_all(invocation, store, states, lambda job_id: _delete_one(store, job_id, emit))
 
 
 def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], action: Callable[[str], object]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import filter as match_names
 from pathlib import Path
@@ -40,8 +40,9 @@ def expand(source_pattern: str | None, target_pattern: str | None, output_patter
     lower case). Opens no file.
 
     Raises UsageError 'target-pattern-missing', 'output-pattern-missing', 'pattern-field', 'pattern-format',
-    'pattern-output-twice' and 'pattern-too-many', and InputError 'pattern-no-match' when an input pattern that was
-    given matches no file: a batch without sources by a typing error is a batch that nobody wants.
+    'pattern-output-twice', 'pattern-output-is-input' and 'pattern-too-many', and InputError 'pattern-no-match' when an
+    input pattern that was given matches no file: a batch without sources by a typing error is a batch that nobody
+    wants.
     """
     if not target_pattern:
         raise _missing('target', 'clips/*.mp4')
@@ -60,6 +61,7 @@ def expand(source_pattern: str | None, target_pattern: str | None, output_patter
         )
     items = tuple(_items(sources, targets, output_pattern))
     _check_outputs(items, output_pattern, several_sources=len(sources) > 1)
+    _check_inputs(items, output_pattern, {source for source in sources if source is not None}.union(targets))
     return items
 
 
@@ -147,6 +149,23 @@ def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources:
                 cause=f'{_said(first)} and {_said(item)} share it',
                 hint=f'add {wanted} to the pattern; {{index}} tells all steps apart',
             )
+
+
+def _check_inputs(items: Sequence[BatchItem], pattern: str, inputs: Iterable[str]) -> None:
+    """Raises UsageError when the output of an item is an input, be it of another one, which would find it replaced."""
+    known = {_place(path) for path in inputs}
+    for item in items:
+        if _place(item.output) in known:
+            raise UsageError(
+                'pattern-output-is-input',
+                f'the output pattern {pattern} names {item.output}, which is an input of this batch',
+                cause='inputs are never overwritten',
+                hint='write the outputs to a folder of their own',
+            )
+
+
+def _place(path: str) -> str:
+    return os.path.normcase(os.path.normpath(Path(path).absolute()))
 
 
 def _said(item: BatchItem) -> str:

@@ -15,6 +15,7 @@ from facefusion.jobs.step_run import RunFolders, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.settings import Settings
@@ -34,6 +35,10 @@ class LocalStepWork:
     ) -> Mapping[str, Any]:
         """Makes ``output``; gives the report. Raises any FaceFusionError; then nothing is left behind."""
         settings = step_settings(self._settings, step, target, output, emit)
+        if target is not None and step.output_path not in (None, output):
+            # The step writes a file of its own, but what is joined from that must not replace an input either.
+            sources = map(Path, settings[PathOptions].source_paths)
+            check_not_input(Path(str(step.output_path)), Path(target), sources)
         return run_step(settings, self._store, self._folders, f'{job_id}-{step.id}', emit, flag)
 
     def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:

@@ -51,14 +51,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             cause=f'it leads to {output.readlink()}',
             hint='remove the link',
         )
-    for name, path in (('target', target), *(('source', source) for source in sources)):
-        if _is_same(output, path):
-            raise OutputError(
-                'output-is-input',
-                f'the output {output} is the {name} file itself',
-                cause='both names lead to one file' if output != path else 'both have the same name',
-                hint='choose another output; inputs are never overwritten',
-            )
+    check_not_input(output, target, sources)
     extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS
     if output.suffix.lower() not in extensions:
         found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
@@ -76,6 +69,18 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             cause=f'{folder} is {"not writable" if folder.is_dir() else "a file"}',
             hint='choose another folder, or change its permissions',
         )
+
+
+def check_not_input(output: Path, target: Path, sources: Iterable[Path]) -> None:
+    """Raises OutputError when ``output`` is one of the inputs, by whatever names."""
+    for name, path in (('target', target), *(('source', source) for source in sources)):
+        if _is_same(output, path):
+            raise OutputError(
+                'output-is-input',
+                f'the output {output} is the {name} file itself',
+                cause='both names lead to one file' if output != path else 'both have the same name',
+                hint='choose another output; inputs are never overwritten',
+            )
 
 
 def check_picture_size(output: Path, width: int, height: int) -> None:
@@ -132,7 +137,8 @@ def _is_same(output: Path, other: Path) -> bool:
     try:
         return output.samefile(other)
     except OSError:
-        return output.absolute() == other.absolute()
+        # Not there yet, or in a folder that is not: then '..' leads where it will when that folder is made.
+        return os.path.realpath(output) == os.path.realpath(other)
 
 
 def _megabytes(size: int) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +32,6 @@ def test_a_name_that_would_be_too_long_is_cut_and_still_its_own(stem, tmp_path):
     job_id = 'j' * 128
     first, second = (step_output_path(str(tmp_path / f'{stem}{end}.mp4'), job_id, 9999) for end in 'ab')
     assert first != second
-    for path in (first, second):
-        name = os.path.basename(path)
-        assert len(os.fsencode(name)) <= 255 and name.endswith(f'-{job_id}-9999.mp4')
-        with open(path, 'wb'):
-            pass
+    for path in map(Path, (first, second)):
+        assert len(os.fsencode(path.name)) <= 255 and path.name.endswith(f'-{job_id}-9999.mp4')
+        path.write_bytes(b'')

@@ -1,0 +1,320 @@
+"""Jobs of several steps, run: what is joined, what is frozen, what stays when a step fails, what a retry does."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from fakes.job_schema import check_store
+from fakes.media_files import frame_pixels
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.jobs.arguments import STEP_GROUPS
+from facefusion.options import describe
+
+DRAW = ('--processors', 'face_debugger')
+HEAD = ('--trim-frame-end', '10')
+MIDDLE = ('--trim-frame-start', '30', '--trim-frame-end', '45')
+
+
+class Jobs:
+    """Calls of job commands, in ``folder``."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+
+    def __call__(self, *words, code=0, says='', **kw):
+        result = self.program(*words, **kw)
+        assert result.code == code, result.err
+        assert says in result.err and 'Traceback' not in result.err
+        return result
+
+    def make(self, job_id, *steps):
+        """A job with steps that draw: a target, an output and further options each."""
+        self('job-create', job_id)
+        for target, output, *options in steps:
+            paths = ('-t', self.folder / target, '-o', self.folder / 'out' / output)
+            self('job-add-step', job_id, *paths, *DRAW, *options)
+
+    def run(self, job_id, code=0, says=''):
+        self('job-submit', job_id)
+        return self('job-run', job_id, code=code, says=says)
+
+    def show(self, job_id):
+        return json.loads(self('job-show', job_id, '--format', 'json').out)
+
+    def out(self):
+        """The names in the folder of outputs."""
+        return {path.name for path in (self.folder / 'out').iterdir()}
+
+
+@pytest.fixture
+def jobs(program, tmp_path, tiny_clip):
+    for name, grey in (('a.png', 80), ('b.png', 120), ('c.png', 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), grey, np.uint8))
+    (tmp_path / 'clip.mp4').symlink_to(tiny_clip)
+    yield Jobs(program, tmp_path)
+    # Whatever was done, the store is as the schema says, and nothing is left over.
+    check_store(tmp_path / 'jobs', quiet=True)
+
+
+@pytest.fixture(scope='module')
+def tiny_clip(tmp_path_factory):
+    return make_tiny_clip(tmp_path_factory.mktemp('tiny') / 'clip.mp4', 60)
+
+
+def statuses(view):
+    return [step['status'] for step in view['steps']]
+
+
+def grey(path):
+    return round(cv2.imread(str(path)).mean())
+
+
+# Without running
+
+
+def test_the_index_counts_from_0_and_any_negative_one_is_the_last(jobs):
+    jobs.make('j', ('a.png', '0.png'), ('a.png', '1.png'))
+    words = ('-t', 'x.png', '-o')
+    jobs('job-insert-step', 'j', '0', *words, 'first.png')
+    jobs('job-insert-step', 'j', '-1', *words, 'last-but-one.png')
+    jobs('job-remix-step', 'j', '-5', '-o', 'remix.png', says='the last step remixed; it has 5 now')
+    outputs = [step['args']['output_path'].rpartition('/')[2] for step in jobs.show('j')['steps']]
+    assert outputs == ['first.png', '0.png', 'last-but-one.png', '1.png', 'remix.png']
+    assert jobs.show('j')['steps'][4]['args']['target_path'].endswith('1-j-3.png')
+    jobs('job-remove-step', 'j', '3', code=1, says='[step-in-use]')
+    jobs('job-remove-step', 'j', '-1', says='the last step removed; it has 4 now')
+    jobs('job-remove-step', 'j', '-5')
+    jobs('job-remove-step', 'j', '0', says='step 0 removed; it has 2 now')
+    outputs = [step['args']['output_path'].rpartition('/')[2] for step in jobs.show('j')['steps']]
+    assert outputs == ['0.png', 'last-but-one.png']
+    assert set(statuses(jobs.show('j'))) == {'drafted'} and jobs.show('j')['date_updated']
+
+
+@pytest.mark.parametrize('steps', [0, 2])
+@pytest.mark.parametrize('command', ['insert', 'remix', 'remove'])
+def test_an_index_that_no_step_has(jobs, command, steps):
+    jobs.make('j', *[('a.png', '0.png')] * steps)
+    more = {'insert': ('-t', 'x.png', '-o', 'y.png'), 'remix': ('-o', 'y.png'), 'remove': ()}[command]
+    for index in ('2', '99') if steps else ('0', '-1', '-5'):
+        jobs(f'job-{command}-step', 'j', index, *more, code=1, says='[step-unknown]')
+    for index in ('x', '1.5', '', '1e3'):
+        jobs(f'job-{command}-step', 'j', index, *more, code=2, says='argument STEP_INDEX')
+    jobs(f'job-{command}-step', 'j', *more, code=2, says='STEP_INDEX')
+    assert len(jobs.show('j')['steps']) == steps
+
+
+def test_the_id_and_the_index_in_any_order_with_flags(jobs):
+    jobs.make('j', ('a.png', '0.png'))
+    jobs('job-insert-step', '--target', 'x.png', '--output', 'y.png', 'j', '0')
+    jobs('job-insert-step', '--target', 'x.png', '0', '--output', 'y.png', '--job-id', 'j')
+    jobs('job-remix-step', '-o', 'z.png', '--job-id=j', '-1')
+    jobs('job-remove-step', 'j', '--log-level', 'debug', '-1')
+    assert len(jobs.show('j')['steps']) == 3
+    jobs('job-remix-step', 'j', '0', '-t', 'x.png', '-o', 'y.png', code=2, says='[remix-target]')
+
+
+def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
+    ini = tmp_path / 'my.ini'
+    ini.write_text('[output_creation]\noutput_image_quality = 33\n[execution]\nexecution_thread_count = 3\n')
+    jobs('job-create', 'j')
+    words = ('job-add-step', 'j', '-t', 'a.png', '-o', 'b.png', '--config-path', ini)
+    environ = {'FACEFUSION_FACE_SELECTOR_MODE': 'one', 'FACEFUSION_EXECUTION_THREAD_COUNT': '2'}
+    jobs(*words, '--log-level', 'debug', '--execution-thread-count', '4', environ=environ, code=2)
+    jobs(*words, '--log-level', 'debug', environ=environ)
+    ini.write_text('[output_creation]\noutput_image_quality = 99\n')
+    args = jobs.show('j')['steps'][0]['args']
+    assert (args['output_image_quality'], args['face_selector_mode']) == (33, 'one')
+    assert 'auto' not in [value for key, value in args.items() if key.endswith('_model')]
+    # Nothing of the process that adds the step: neither its devices nor how it talks.
+    assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group)}
+
+
+# Run
+
+
+@pytest.mark.network
+def test_clips_with_one_output_become_one(jobs, tmp_path):
+    jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('a.png', 'p.png'), ('clip.mp4', 'v.mp4', *MIDDLE))
+    jobs.run('j')
+    frames = [picture.mean() for picture in frame_pixels(tmp_path / 'out' / 'v.mp4')]
+    source = [picture.mean() for picture in frame_pixels(tmp_path / 'clip.mp4')]
+    assert len(frames) == 25
+    assert max(abs(a - b) for a, b in zip(frames, source[:10] + source[30:45], strict=True)) < 3
+    assert jobs.out() == {'v.mp4', 'p.png'}
+    view = jobs.show('j')
+    assert statuses(view) == ['completed'] * 3 and [len(output['steps']) for output in view['outputs']] == [1, 2]
+    assert [output['size'] for output in view['outputs']] == [
+        (tmp_path / 'out' / name).stat().st_size for name in ('p.png', 'v.mp4')
+    ]
+
+
+@pytest.mark.network
+def test_of_pictures_with_one_output_the_last_one_stays(jobs, tmp_path):
+    jobs.make('j', ('a.png', 'p.png'), ('c.png', 'p.png'), ('b.png', 'p.png'))
+    jobs.run('j')
+    assert jobs.out() == {'p.png'} and grey(tmp_path / 'out' / 'p.png') == 120
+
+
+@pytest.mark.network
+def test_a_remix_works_on_the_output_of_its_step(jobs, tmp_path):
+    jobs.make('j', ('clip.mp4', 'first.mp4', '--trim-frame-end', '20', '--output-video-scale', '0.5'))
+    jobs('job-remix-step', 'j', '0', '-o', tmp_path / 'out' / 'second.mp4', *DRAW, '--trim-frame-start', '15')
+    jobs('job-remix-step', 'j', '-1', '-o', tmp_path / 'out' / 'third.mp4', *DRAW, '--trim-frame-end', '2')
+    # In FaceFusion 3.8 the names that the targets have would be wrong after this.
+    jobs('job-insert-step', 'j', '0', '-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'p.png', *DRAW)
+    jobs.run('j')
+    assert jobs.out() == {'p.png', 'first.mp4', 'second.mp4', 'third.mp4'}
+    found = [frame_pixels(tmp_path / 'out' / f'{name}.mp4') for name in ('first', 'second', 'third')]
+    assert [len(frames) for frames in found] == [20, 5, 2]
+    assert {frames[0].shape for frames in found} == {(48, 80, 3)}
+
+
+@pytest.mark.network
+def test_a_remix_with_the_same_output_is_joined_with_its_source(jobs, tmp_path):
+    jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD))
+    jobs('job-remix-step', 'j', '0', '-o', tmp_path / 'out' / 'v.mp4', *DRAW, '--trim-frame-end', '4')
+    jobs.make('k', ('a.png', 'p.png'))
+    jobs('job-remix-step', 'k', '0', '-o', tmp_path / 'out' / 'p.png', *DRAW)
+    jobs.run('j')
+    jobs.run('k')
+    assert jobs.out() == {'v.mp4', 'p.png'} and len(frame_pixels(tmp_path / 'out' / 'v.mp4')) == 14
+
+
+@pytest.mark.network
+def test_clips_that_do_not_fit_together_are_refused_when_the_job_is_submitted(jobs, tmp_path):
+    jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('clip.mp4', 'v.mp4', *HEAD, '--output-video-scale', '0.5'))
+    said = jobs('job-submit', 'j', code=1, says='[job-join]').err
+    assert '160x96' in said and '80x48' in said and jobs.show('j')['state'] == 'drafted'
+    jobs('job-remove-step', 'j', '1')
+    jobs.run('j')
+
+
+@pytest.mark.network
+def test_what_is_done_stays_when_a_later_step_fails_and_a_retry_does_the_rest(jobs, tmp_path):
+    jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('late.mp4', 'v.mp4', *HEAD), ('a.png', 'p.png'))
+    said = jobs.run('j', code=1, says='[media-missing]').err
+    assert 'late.mp4' in said
+    assert jobs.out() == {'v-j-0.mp4'}
+    view = jobs.show('j')
+    assert (view['state'], statuses(view)) == ('failed', ['completed', 'failed', 'queued'])
+    assert view['steps'][0]['output']['path'] == str(tmp_path / 'out' / 'v-j-0.mp4') and view['outputs'] == []
+    assert view['error']['reference'] == view['steps'][1]['error']['reference'] == 'media-missing'
+    first = view['steps'][0]
+    for words in (('job-run', 'j'), ('job-submit', 'j'), ('job-add-step', 'j', '-t', 'x', '-o', 'y')):
+        jobs(*words, code=1, says='the job j is failed')
+    (tmp_path / 'late.mp4').symlink_to(tmp_path / 'clip.mp4')
+    said = jobs('job-retry', 'j').err
+    assert 'step 1 of 3' not in said and 'step 2 of 3' in said and 'step 3 of 3' in said
+    view = jobs.show('j')
+    assert (view['state'], statuses(view), view['error']) == ('completed', ['completed'] * 3, None)
+    assert view['steps'][0] == first and [attempt['result'] for attempt in view['attempts']] == ['failed', 'completed']
+    assert jobs.out() == {'v.mp4', 'p.png'} and len(frame_pixels(tmp_path / 'out' / 'v.mp4')) == 20
+    for words in (('job-retry', 'j'), ('job-retry', 'j', '--from-scratch'), ('job-run', 'j'), ('job-cancel', 'j')):
+        jobs(*words, code=1, says='the job j is completed')
+
+
+@pytest.mark.network
+def test_from_scratch_does_it_all_again(jobs, tmp_path):
+    jobs.make('j', ('a.png', 'p.png'), ('late.png', 'q.png'))
+    jobs.run('j', code=1)
+    (tmp_path / 'late.png').symlink_to(tmp_path / 'b.png')
+    said = jobs('job-retry', '--from-scratch', 'j').err
+    assert 'step 1 of 2' in said and 'step 2 of 2' in said and jobs.out() == {'p.png', 'q.png'}
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ('step', 'reference'),
+    [
+        (('a.png', '../a.png'), 'output-is-input'),
+        (('missing.png', 'x.png'), 'media-missing'),
+        (('a.png', 'x.nothing'), 'output-extension'),
+        (('clip.mp4', 'x.mp4', '--workflow-mode', 'image-to-image'), 'workflow-mode'),
+        ((), 'target-missing'),
+    ],
+)
+def test_a_step_that_cannot_be_done_fails_its_job_with_1(jobs, step, reference):
+    if step:
+        jobs.make('j', step)
+    else:
+        jobs('job-create', 'j')
+        jobs('job-add-step', 'j', *DRAW)
+    jobs.run('j', code=1, says=f'[{reference}]')
+    view = jobs.show('j')
+    assert (view['state'], view['error']['reference']) == ('failed', reference)
+    jobs('job-retry', 'j', code=1, says=f'[{reference}]')
+    assert f'step 0: {view["error"]["message"]} [{reference}]' in jobs('job-show', 'j').out
+
+
+@pytest.mark.network
+def test_all_queued_jobs_are_run_and_all_failed_ones_retried(jobs, tmp_path):
+    jobs.make('a', ('a.png', 'a.png'))
+    jobs.make('b', ('late.png', 'b.png'))
+    jobs.make('c', ('c.png', 'c.png'))
+    jobs('job-submit-all')
+    said = jobs('job-run-all', '--halt-on-error', code=1, says='job b failed: no file at').err
+    assert 'job a completed' in said and 'job c' not in said
+    jobs('job-run-all', says='job c completed')
+    jobs('job-run-all', code=1, says='[jobs-none]')
+    jobs('job-retry-all', code=1, says='job b: no file at')
+    (tmp_path / 'late.png').symlink_to(tmp_path / 'b.png')
+    jobs('job-retry-all', '--queue')
+    jobs('job-run', says='job b completed')
+    jobs('job-retry-all', code=1, says='[jobs-none]')
+    assert jobs.out() == {'a.png', 'b.png', 'c.png'}
+
+
+@pytest.mark.network
+def test_jobs_run_by_priority_then_as_they_were_submitted(jobs):
+    for job_id, priority in (('d', 0), ('c', 5), ('b', 5), ('a', -1)):
+        jobs.make(job_id, ('a.png', f'{job_id}.png'))
+        jobs('job-submit', job_id, '--priority', str(priority))
+    jobs('job-run', says='job c completed')
+    said = jobs('job-run-all', '--max-jobs', '2').err
+    assert [line.split()[2] for line in said.splitlines() if line.endswith('completed')] == ['b', 'd']
+    assert [job['id'] for job in json.loads(jobs('job-list', 'queued', '--format', 'json').out)] == ['a']
+    for wrong in ('0', '-1', 'x', '1.5'):
+        jobs('job-run-all', '--max-jobs', wrong, code=2, says='is not a whole number from 1')
+
+
+@pytest.mark.network
+def test_a_failed_job_is_tried_again_by_itself_and_its_end_is_told_once(jobs, tmp_path):
+    told = tmp_path / 'told.json'
+    jobs.make('j', ('late.png', 'p.png'))
+    jobs('job-submit', 'j', '--retries', '2', '--retry-delay', '0.1', '--notify', f'cat >> {told}')
+    said = jobs('job-run', 'j', code=1).err
+    assert 'tried again in 0.1 seconds' in said and 'tried again in 0.2 seconds' in said
+    view = jobs.show('j')
+    assert [attempt['result'] for attempt in view['attempts']] == ['failed'] * 3 and view['retries_used'] == 2
+    (line,) = told.read_text().splitlines()
+    assert (json.loads(line)['state'], json.loads(line)['error']['reference']) == ('failed', 'media-missing')
+    told.unlink()
+    (tmp_path / 'late.png').symlink_to(tmp_path / 'b.png')
+    jobs('job-retry', 'j')
+    told = json.loads(told.read_text())
+    assert (told['id'], told['state'], told['outputs'][0]['path']) == ('j', 'completed', str(tmp_path / 'out/p.png'))
+
+
+@pytest.mark.network
+def test_a_notify_command_that_fails_harms_nothing(jobs):
+    jobs.make('j', ('a.png', 'p.png'))
+    jobs('job-submit', 'j', '--notify', 'echo oh dear; exit 3')
+    said = jobs('job-run', 'j', says='job j completed').err
+    assert 'failed with exit code 3: oh dear' in said
+    assert jobs.show('j')['state'] == 'completed' and jobs.show('j')['error'] is None
+
+
+@pytest.mark.network
+@pytest.mark.parametrize('other', ['a.png', 'out/../a.png', 'link.png'])
+@pytest.mark.parametrize('steps', [1, 2])
+def test_no_output_replaces_an_input_whatever_its_name(jobs, tmp_path, other, steps):
+    (tmp_path / 'link.png').symlink_to(tmp_path / 'a.png')
+    before = (tmp_path / 'a.png').read_bytes()
+    # Of two steps each writes a file of its own first, and what is joined from those would replace the target.
+    jobs.make('j', *[('a.png', f'../{other}')] * steps)
+    jobs.run('j', code=1, says='[output-is-input]')
+    assert (tmp_path / 'a.png').read_bytes() == before and (tmp_path / 'link.png').is_symlink()
