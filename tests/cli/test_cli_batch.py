@@ -1,0 +1,190 @@
+"""``batch-run``: what its patterns mean, and what becomes of the others when one item cannot be worked on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from fakes.job_schema import check_store
+
+DRAW = ('--processors', 'face_debugger')
+# Each step waits while this file is there, and ends when it is told to.
+GATE = """
+import pathlib, time
+import facefusion.jobs.step_work as work
+def waits(settings, store, folders, name, emit, flag, run=work.run_step):
+    while settings[work.PathOptions].target_path.endswith({name!r}) and pathlib.Path({gate!r}).exists():
+        flag.check()
+        time.sleep(0.02)
+    return run(settings, store, folders, name, emit, flag)
+work.run_step = waits
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'in').mkdir()
+    for index, name in enumerate(('a.png', 'b.png', 'c.png')):
+        cv2.imwrite(str(tmp_path / 'in' / name), np.full((48, 64, 3), 80 + 40 * index, np.uint8))
+    yield tmp_path
+    check_store(tmp_path / 'jobs', quiet=True)
+
+
+@pytest.fixture
+def words(folder):
+    return ('batch-run', '-t', folder / 'in' / '*.png', '-o', folder / 'out' / '{target_name}{target_extension}', *DRAW)
+
+
+def jobs(program, *words):
+    return json.loads(program('job-list', *words, '--format', 'json').out)
+
+
+def show(program, job_id):
+    return json.loads(program('job-show', job_id, '--format', 'json').out)
+
+
+def out(folder):
+    return sorted(path.name for path in (folder / 'out').iterdir()) if (folder / 'out').is_dir() else []
+
+
+@pytest.mark.network
+def test_every_target_is_worked_on_in_one_job(program, folder, words):
+    result = program(*words)
+    assert result.code == 0 and 'all 3 steps completed' in result.err
+    assert out(folder) == ['a.png', 'b.png', 'c.png']
+    (job,) = jobs(program)
+    assert (job['state'], job['origin'], job['steps']) == ('completed', 'batch-run', 3)
+    assert job['id'].startswith('batch-')
+    view = show(program, job['id'])
+    assert [output['path'] for output in view['outputs']] == [str(folder / 'out' / name) for name in out(folder)]
+    assert [step['args']['source_paths'] for step in view['steps']] == [[], [], []]
+
+
+@pytest.mark.network
+def test_every_source_goes_with_every_target(program, folder, portrait_source):
+    (folder / 'faces').mkdir()
+    for name in ('one', 'two'):
+        (folder / 'faces' / f'{name}.png').symlink_to(portrait_source)
+    pattern = folder / 'out' / '{index:03d}-{source_name}-{target_name}{target_extension}'
+    result = program('batch-run', '-s', folder / 'faces' / '*', '-t', folder / 'in' / '[ab].png', '-o', pattern)
+    assert result.code == 0, result.err
+    assert out(folder) == ['000-one-a.png', '001-one-b.png', '002-two-a.png', '003-two-b.png']
+    view = show(program, jobs(program)[0]['id'])
+    assert [len(step['args']['source_paths']) for step in view['steps']] == [1] * 4
+
+
+@pytest.mark.network
+def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(program, folder, words):
+    good = (folder / 'in' / 'b.png').read_bytes()
+    (folder / 'in' / 'b.png').write_text('no picture')
+    result = program(*words)
+    assert result.code == 1 and out(folder) == ['a.png', 'c.png']
+    assert f'step 2 of 3 ({folder / "in" / "b.png"}) failed: b.png is named like png' in result.err
+    assert '[media-content-unknown]' in result.err and 'the first bytes are' in result.err
+    (job,) = jobs(program, 'failed')
+    assert f'`facefusion job-retry {job["id"]}`' in result.err
+    view = show(program, job['id'])
+    assert [step['status'] for step in view['steps']] == ['completed', 'failed', 'completed']
+    kept = [step['output'] for step in view['steps']]
+    (folder / 'in' / 'b.png').write_bytes(good)
+    result = program('job-retry', job['id'])
+    assert result.code == 0 and 'step 2 of 3' in result.err
+    assert 'step 1 of 3' not in result.err and 'step 3 of 3' not in result.err
+    view = show(program, job['id'])
+    assert view['state'] == 'completed' and [view['steps'][k]['output'] for k in (0, 2)] == [kept[0], kept[2]]
+    assert out(folder) == ['a.png', 'b.png', 'c.png']
+
+
+@pytest.mark.network
+def test_everything_that_failed_is_listed_with_its_reason(program, folder, words):
+    for index in range(8):
+        (folder / 'in' / f'bad{index}.png').write_bytes(b'bad' * (index > 3))
+    result = program(*words, '--progress', 'json')
+    assert result.code == 1 and '8 of 11 steps' in result.err and '[steps-failed]' in result.err
+    for index in range(8):
+        assert f'bad{index}.png) failed: ' in result.err
+    assert out(folder) == ['a.png', 'b.png', 'c.png']
+    events = result.events
+    assert events[-1]['event'] == 'run_failed' and events[-1]['error']['reference'] == 'steps-failed'
+    assert [event['status'] for event in events if event['event'] == 'step_finished'].count('failed') == 8
+
+
+@pytest.mark.network
+def test_the_first_failure_ends_it_where_that_is_asked_for(program, folder, words):
+    (folder / 'in' / 'b.png').write_bytes(b'')
+    result = program(*words, '--halt-on-error')
+    assert result.code == 1 and out(folder) == ['a.png']
+    (job,) = jobs(program, 'failed')
+    assert [step['status'] for step in show(program, job['id'])['steps']] == ['completed', 'failed', 'queued']
+
+
+@pytest.mark.network
+def test_plans_are_printed_and_nothing_is_done(program, folder, words):
+    result = program(*words, '--dry-run')
+    assert result.code == 0
+    plans = [json.loads(line) for line in result.out.splitlines()]
+    assert [plan['output'] for plan in plans] == [str(folder / 'out' / f'{name}.png') for name in 'abc']
+    assert out(folder) == [] and jobs(program) == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'code', 'reference'),
+    [
+        ({'-t': 'in/*.gif'}, 1, 'pattern-no-match'),
+        ({'-t': 'nowhere/*.png'}, 1, 'pattern-no-match'),
+        ({'-t': 'in'}, 1, 'pattern-no-match'),
+        ({'-s': 'faces/*'}, 1, 'pattern-no-match'),
+        ({'-t': None}, 2, 'target-pattern-missing'),
+        ({'-o': None}, 2, 'output-pattern-missing'),
+        ({'-o': 'out/{nope}.png'}, 2, 'pattern-field'),
+        ({'-o': 'out/{source_name}.png'}, 2, 'pattern-field'),
+        ({'-o': 'out/{index'}, 2, 'pattern-format'),
+        ({'-o': 'out/one.png'}, 2, 'pattern-output-twice'),
+        ({'-o': 'in/{target_name}{target_extension}'}, 2, 'pattern-output-is-input'),
+        ({'-o': 'out/../in/{index}.png', '-t': 'in/[0-9].png'}, 2, 'pattern-output-is-input'),
+    ],
+)
+def test_patterns_that_make_no_batch_are_refused_before_anything_is_done(
+    program, folder, monkeypatch, change, code, reference
+):
+    monkeypatch.chdir(folder)
+    for index in (1, 2):
+        (folder / 'in' / f'{index}.png').symlink_to(folder / 'in' / 'a.png')
+    asked = {'-t': 'in/*.png', '-o': 'out/{index}.png'} | change
+    flags = [word for flag, value in asked.items() if value is not None for word in (flag, value)]
+    program.fails(code, reference, 'batch-run', *flags, *DRAW)
+    assert jobs(program) == []
+
+
+@pytest.mark.network
+@pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be ended like this')
+@pytest.mark.parametrize('number', ['SIGKILL', 'SIGINT'])
+def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, number):
+    gate = folder / 'gate'
+    gate.write_bytes(b'')
+    process = program.start(*words, script=GATE.format(name='b.png', gate=str(gate)))
+    end = time.monotonic() + 20
+    # Only what its record says is done: between the file and that it may be killed, too.
+    while not any(job['steps_completed'] for job in jobs(program)) and time.monotonic() < end:
+        time.sleep(0.02)
+    (job,) = jobs(program)
+    assert (job['state'], out(folder)) == ('running', ['a.png']) and jobs(program, 'queued') == []
+    process.send_signal(getattr(signal, number))
+    said = process.communicate(timeout=20)[1]
+    assert process.returncode == (4 if number == 'SIGINT' else -9), said
+    changed = (folder / 'out' / 'a.png').stat().st_mtime_ns
+    gate.unlink()
+    result = program(*words)
+    assert result.code == 0 and f'goes on with the job {job["id"]}' in result.err
+    assert 'step 1 of 3' not in result.err and out(folder) == ['a.png', 'b.png', 'c.png']
+    assert (folder / 'out' / 'a.png').stat().st_mtime_ns == changed
+    (view,) = [show(program, known['id']) for known in jobs(program)]
+    lost = {'SIGKILL': 'lost', 'SIGINT': 'failed'}[number]
+    assert [attempt['result'] for attempt in view['attempts']] == [lost, 'completed']
+    # Another call is another job; so is the same one when the first has completed.
+    assert program(*words).code == 0 and len(jobs(program)) == 2
