@@ -1,7 +1,7 @@
 """100 jobs, 8 workers, 15 kills with SIGKILL and some freezes with SIGSTOP, for several seeds: none lost, none twice.
 
     .venv/bin/python benchmarks/job_chaos.py [--seeds 1 2 3] [--jobs 100] [--workers 8] [--kills 15] [--freezes 6]
-    .venv/bin/python benchmarks/job_chaos.py --real [--jobs 40] [--workers 3] [--kills 8] [--freezes 3]
+    .venv/bin/python benchmarks/job_chaos.py --real
 
 The workers are processes with the real store, claims, reaper and runner; their steps sleep and write a small file
 (tests/fakes/job_chaos.py, which also says what must hold). With ``--real`` they are ``job-run-all --watch`` of the
@@ -30,6 +30,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 from fakes.job_chaos import CLAIM_TIMEOUT, Chaos, Storm, check_records  # noqa: E402
 
 from facefusion.cli.main import main as facefusion  # noqa: E402
+
+# What a step of --real takes where eight workers share two cores: by it the kills are spread over the run.
+REAL_SECONDS = 0.1
 
 
 class RealStorm(Storm):
@@ -85,8 +88,9 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=8)
     parser.add_argument('--kills', type=int, default=15)
     parser.add_argument('--freezes', type=int, default=6)
-    parser.add_argument('--step-seconds', type=float, default=0.3)
+    parser.add_argument('--step-seconds', type=float, help='how long a step takes, with --real about')
     given = parser.parse_args()
+    given.step_seconds = given.step_seconds or (REAL_SECONDS if given.real else 0.3)
     storm = RealStorm if given.real else Storm
     rounds = []
     for seed in given.seeds:

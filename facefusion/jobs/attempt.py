@@ -64,6 +64,12 @@ class AttemptLog:
         self._files.write_in_folder(self._results, b'', sync=False)
         self._write_note()
 
+    def remove(self) -> None:
+        """Takes back what was noted."""
+        for path in (self._results, self._results.with_suffix('.json')):
+            remove_quietly(self._files, path)
+        self._files.remove_folder(self._folder)
+
     def step_started(self, step: StepRecord, index: int, count: int) -> None:
         """Notes the step that is worked on, the ``index``-th from 0 of ``count``."""
         with self._lock:

@@ -91,6 +91,9 @@ class Hold:
             if isinstance(error, ClaimLost) or (self.path.exists() and not done.exists()):
                 remove_quietly(self._files, prepared)
                 self._files.remove_folder(self.folder)
+            if isinstance(error, FileNotFoundError):
+                # What was prepared is gone: only who has taken the file over removes that.
+                raise lost(self.job_id) from None
             raise
         roll_forward(self._files, self._root, Place(self.job_id, self.state, done, 'done', self.owner))
 

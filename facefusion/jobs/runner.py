@@ -132,6 +132,7 @@ class _Run:
     def __init__(self, store: JobStore, work: StepWork, hold: Hold, record: JobRecord, emit: Emit) -> None:
         self._work = work
         self._emit = emit
+        self._hold = hold
         now = now_text()
         self._attempt = AttemptRecord(hold.owner.host, hold.owner.pid, hold.owner.nonce, now)
         self._log = AttemptLog(store.files, hold.folder, self._attempt)
@@ -157,9 +158,22 @@ class _Run:
         others = tuple(known for known in record.attempts if known.nonce != attempt.nonce)
         return replace(record, attempts=(*others, attempt))
 
-    def steps(self, flag: StopFlag) -> FaceFusionError | None:
-        """Does every step that is not done; gives the error that the job ends with. Raises FileNotFoundError."""
+    def _begin(self) -> None:
+        """Shows that the attempt has begun. Raises ClaimLost when the job was given away before that was seen."""
         self._log.begin()
+        try:
+            self._hold.check()
+        except ClaimLost:
+            # In no record is a word of this attempt, so nobody else would remove its notes.
+            self._log.remove()
+            raise
+
+    def steps(self, flag: StopFlag) -> FaceFusionError | None:
+        """Does every step that is not done; gives the error that the job ends with.
+
+        Raises FileNotFoundError, ClaimLost.
+        """
+        self._begin()
         if not self._steps:
             return JobError('job-empty', f'the job {self._first.id} has no steps', hint='add one with job-add-step')
         failures: list[tuple[int, FaceFusionError]] = []

@@ -390,3 +390,34 @@ def test_a_process_whose_notes_are_gone_does_not_finish(tmp_path):
     assert ended.is_lost and work.made == []
     assert store.find('job').kind == 'claim' and list(tmp_path.glob('*.bin')) == []
     assert new_owner().pid == store.find('job').owner.pid
+
+
+def test_a_reaper_that_was_frozen_before_the_fence_learns_that_the_job_is_gone(tmp_path):
+    class Frozen(StoreFiles):
+        def sync_folder(self, path):
+            if path.name == 'job':
+                Reaper(other, 60.0, silent, clock=iter((0.0, 61.0)).__next__)._settle(other.find('job'))
+            super().sync_folder(path)
+
+    other, store = make_store(tmp_path), make_store(tmp_path, files=Frozen())
+    queue(other, make_record('job', 1, tmp_path))
+    die_after(other, 'job')
+    said = []
+    Reaper(store, 60.0, said.append).sweep()
+    assert said == []
+    assert other.find('job').state == 'queued' and results_of(other.open('job').record) == ['lost']
+    check_store(store.root, quiet=True)
+
+
+def test_a_worker_that_was_frozen_before_it_began_leaves_no_notes(tmp_path):
+    store = make_store(tmp_path)
+    queue(store, make_record('job', 1, tmp_path))
+    hold, record = store.claim('job', 'run')
+    taken, whole = store.take_over(store.find('job'))
+    taken.finish('queued', requeued(whole))
+    assert drain(store, FakeWork())['job'].state == 'completed'
+    before = sorted(store.root.rglob('*'))
+    ended = run(store, FakeWork(), hold, record)
+    assert ended.is_lost and sorted(store.root.rglob('*')) == before
+    assert results_of(store.open('job').record) == ['completed']
+    check_store(store.root, quiet=True)
