@@ -69,7 +69,7 @@ class AgeRule:
 
     def _refusal(self, path: Path, refused: dict[int, tuple[list[AgeLook], list[AgeLook]]]) -> ContentRefused:
         faces: list[dict[str, Any]] = []
-        told = []
+        told: list[str] = []
         for track, (seen, young) in refused.items():
             frames = [
                 {'frame': look.frame, 'seconds': look.seconds, 'estimate': look.estimate.words}

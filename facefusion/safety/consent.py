@@ -38,7 +38,7 @@ def resolve_consent(text_or_path: str) -> str:
                 raise _unreadable(path, error.strerror or str(error)) from None
         else:
             return _from_file(path, mode)
-    return _from_argument(text_or_path)
+    return _from_argument(text_or_path.strip())
 
 
 def _looks_like_path(text: str) -> bool:
@@ -63,7 +63,7 @@ def _from_argument(text: str) -> str:
             cause=f'up to {LONGEST_TEXT} bytes are kept as they are',
             hint='save it as a text file and give the name of the file: its digest is kept then',
         )
-    return text.strip()
+    return text
 
 
 def _from_file(path: Path, mode: int) -> str:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.face_chunks import face_at
+from onnx import TensorProto, helper
+
+from facefusion.errors import ContentRefused, ModelError
+from facefusion.events import silent
+from facefusion.faces.landmarks.subsets import five_points
+from facefusion.inference.pool import SessionPool
+from facefusion.inference.providers import create_session
+from facefusion.media.frame import PixelFrame
+from facefusion.models.catalog import load_catalog
+from facefusion.models.store import ModelStore
+from facefusion.safety.age import AgeEstimate, AgeLook, AgeRule
+from facefusion.safety.fairface import AGE_CLASSES, FairFaceAge, aligned_crop, find_age_estimator
+
+SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
+CLIP = Path('films') / 'scene.mp4'
+YOUNG, ADULT = AgeEstimate(True, '3 to 9 years'), AgeEstimate(False, '20 to 29 years')
+
+
+def stand_in() -> bytes:
+    """The contract of fairface: the age is the class in the first red value of the crop's top left corner, in tens.
+
+    Race and gender are always 99, which no class has.
+    """
+    image = helper.make_tensor_value_info('input', TensorProto.FLOAT, [1, 3, 224, 224])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in ('r', 'g', 'a')]
+    constants = {
+        'axes': helper.make_tensor('axes', TensorProto.INT64, [4], [0, 1, 2, 3]),
+        'starts': helper.make_tensor('starts', TensorProto.INT64, [4], [0, 0, 0, 0]),
+        'ends': helper.make_tensor('ends', TensorProto.INT64, [4], [1, 1, 1, 1]),
+        'flat': helper.make_tensor('flat', TensorProto.INT64, [1], [1]),
+        'deviation': helper.make_tensor('deviation', TensorProto.FLOAT, [1], [0.229 * 25.5]),
+        'mean': helper.make_tensor('mean', TensorProto.FLOAT, [1], [0.485 * 25.5]),
+        'none': helper.make_tensor('none', TensorProto.INT64, [1], [99]),
+    }
+    nodes = [
+        helper.make_node('Slice', ['input', 'starts', 'ends', 'axes'], ['corner']),
+        helper.make_node('Reshape', ['corner', 'flat'], ['value']),
+        helper.make_node('Mul', ['value', 'deviation'], ['scaled']),
+        helper.make_node('Add', ['scaled', 'mean'], ['tens']),
+        helper.make_node('Round', ['tens'], ['rounded']),
+        helper.make_node('Cast', ['rounded'], ['a'], to=TensorProto.INT64),
+        helper.make_node('Identity', ['none'], ['r']),
+        helper.make_node('Identity', ['none'], ['g']),
+    ]
+    graph = helper.make_graph(nodes, 'ages', [image], outputs, list(constants.values()))
+    opset = [helper.make_opsetid('', 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+@pytest.fixture(scope='module')
+def estimator():
+    return FairFaceAge(create_session(stand_in(), ('cpu',), 0))
+
+
+def frame_of(*classes):
+    """A picture with the stand-in's class left and, when there are two, another one right of the face."""
+    red = np.repeat([classes[0], classes[-1]], 200) * 10
+    pixels = np.zeros((400, 400, 3), np.uint8)
+    pixels[:, :, 2] = red
+    return PixelFrame(pixels)
+
+
+FACE = face_at(200, 200, 150)
+
+
+@pytest.mark.parametrize('age', range(9))
+def test_only_classes_up_to_nineteen_years_are_under_18(estimator, age):
+    found = estimator.under_18(frame_of(age), FACE)
+    assert found == AgeEstimate(age <= 2, f'{AGE_CLASSES[age]} years')
+
+
+@pytest.mark.parametrize('pair', [(2, 3), (3, 2), (1, 4)])
+def test_views_that_disagree_are_no_margin(estimator, pair):
+    assert not estimator.under_18(frame_of(*pair), FACE).under_18
+
+
+def test_views_that_agree_on_under_18_may_differ_in_the_class(estimator):
+    assert estimator.under_18(frame_of(1, 2), FACE) == AgeEstimate(True, '3 to 9, 10 to 19 years')
+
+
+def test_a_class_that_does_not_exist_judges_nobody(estimator):
+    with pytest.raises(ModelError) as error:
+        estimator.under_18(frame_of(9), FACE)
+    assert (error.value.reference, error.value.exit_code) == ('age-class', 6)
+
+
+def test_neither_race_nor_gender_is_asked_for():
+    class Watched:
+        def __init__(self):
+            self._session = create_session(stand_in(), ('cpu',), 0)
+            self.asked = []
+
+        def __getattr__(self, name):
+            return getattr(self._session, name)
+
+        def run(self, names, feeds):
+            self.asked += names
+            return self._session.run(names, feeds)
+
+    session = Watched()
+    FairFaceAge(session).under_18(frame_of(1), FACE)
+    assert session.asked == ['a', 'a', 'a']
+
+
+def test_the_crop_has_the_five_points_where_the_template_wants_them():
+    points = five_points(FACE)
+    pixels = np.zeros((400, 400, 3), np.uint8)
+    crop = aligned_crop(PixelFrame(pixels), FACE)
+    assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
+    for scale in (1.0, 1.15):
+        places = []
+        for x, y in points:
+            dot = pixels.copy()
+            dot[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4] = 255
+            seen = aligned_crop(PixelFrame(dot), FACE, scale)[:, :, 0].astype(float)
+            places.append([(seen.sum(0) * np.arange(224)).sum(), (seen.sum(1) * np.arange(224)).sum()] / seen.sum())
+        eyes, mouth = np.mean(places[:2], 0), np.mean(places[3:], 0)
+        expected_eyes, expected_mouth = (np.array([[0.4992, 0.4607], [0.5012, 0.824]]) - 0.5) / scale * 224 + 112
+        assert np.abs(eyes - expected_eyes).max() < 8 and np.abs(mouth - expected_mouth).max() < 8
+
+
+def looks(track, *estimates):
+    return [AgeLook(track, 25 * n, float(n), estimate) for n, estimate in enumerate(estimates)]
+
+
+def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
+    AgeRule('stand_in').decide(CLIP, looks(0, ADULT))
+    AgeRule('stand_in').decide(CLIP, [])
+    with pytest.raises(ContentRefused) as error:
+        AgeRule('stand_in').decide(CLIP, looks(0, ADULT) + looks(1, YOUNG))
+    assert (error.value.reference, error.value.exit_code) == ('age-refused', 3)
+
+
+def test_a_track_is_judged_by_the_majority_of_its_looks():
+    rule = AgeRule('stand_in')
+    rule.decide(CLIP, looks(0, YOUNG, ADULT) + looks(1, ADULT, ADULT, YOUNG) + looks(2, YOUNG, ADULT, ADULT, YOUNG))
+    with pytest.raises(ContentRefused):
+        rule.decide(CLIP, looks(0, YOUNG, ADULT, YOUNG))
+    with pytest.raises(ContentRefused):
+        rule.decide(CLIP, [*looks(0, *[ADULT] * 50), *looks(1, YOUNG, YOUNG, ADULT)])
+
+
+def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
+    with pytest.raises(ContentRefused) as caught:
+        AgeRule('stand_in').decide(CLIP, looks(4, YOUNG, ADULT, YOUNG)[::-1] + looks(5, ADULT))
+    error = caught.value
+    assert 'scene.mp4' in error.message and 'stand_in' in error.message and error.hint
+    assert error.cause == 'face 4: 2 of 3 looks, such as 3 to 9 years in frame 0 at 0.00 s'
+    facts = json.loads(json.dumps(error.as_record()))['facts']
+    frames = [{'frame': n * 25, 'seconds': float(n), 'estimate': '3 to 9 years'} for n in (0, 2)]
+    assert facts == {
+        'file': str(CLIP),
+        'models': [{'model_id': 'stand_in'}],
+        'faces': [{'track': 4, 'looks': 3, 'under_18': 2, 'frames': frames}],
+    }
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A store whose fairface is the stand-in; the file is not there yet."""
+    data = stand_in()
+    entry = json.loads((SHIPPED / 'fairface.json').read_text())
+    entry['models'][0] |= {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
+    (tmp_path / 'catalog').mkdir()
+    (tmp_path / 'catalog' / 'fairface.json').write_text(json.dumps(entry))
+    (tmp_path / 'weights').mkdir()
+    return ModelStore(load_catalog(tmp_path / 'catalog'), tmp_path / 'weights', offline=False, emit=silent)
+
+
+def test_the_classifier_is_used_as_soon_as_its_weights_are_there_and_never_fetched(weights, monkeypatch):
+    monkeypatch.setattr(ModelStore, 'fetch', lambda self, ids: pytest.fail('it fetched'))
+    pool = SessionPool(weights, ('cpu',), 0)
+    assert find_age_estimator(pool, weights) is None
+    (weights.weights / 'fairface.onnx').write_bytes(stand_in())
+    found = find_age_estimator(pool, weights)
+    assert found.model_id == 'fairface' and found.under_18(frame_of(1), FACE).under_18
+
+
+def test_damaged_weights_are_named_and_neither_used_nor_ignored(weights):
+    (weights.weights / 'fairface.onnx').write_bytes(b'x')
+    with pytest.raises(ModelError) as error:
+        find_age_estimator(SessionPool(weights, ('cpu',), 0), weights)
+    assert (error.value.reference, error.value.exit_code) == ('model-damaged', 6)
+
+
+def test_a_catalogue_without_it_has_no_estimator(tmp_path):
+    (tmp_path / 'some.json').write_text('{"version": 1, "models": []}')
+    store = ModelStore(load_catalog(tmp_path), tmp_path / 'weights', offline=True, emit=silent)
+    assert find_age_estimator(SessionPool(store, ('cpu',), 0), store) is None
+
+
+def test_the_shipped_catalogue_knows_where_it_comes_from():
+    entry = load_catalog(SHIPPED).entry('fairface')
+    assert entry.licence.id == 'CC-BY-4.0' and entry.size == 85170772 and entry.inputs[0].shape == (1, 3, 224, 224)

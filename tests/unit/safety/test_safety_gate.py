@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facefusion.errors import ContentRefused, InternalError, ModelError, error_from_record
+from facefusion.safety.gate import ContentGate, Sample
+
+CLIP = Path('films') / 'scene.mp4'
+STEP = 25
+
+
+class StandIn:
+    """Takes the brightness of the first pixel for its score, in percent."""
+
+    def __init__(self, model_id='stand_in', threshold=0.8):
+        self.model_id, self.threshold = model_id, threshold
+
+    def scores(self, images):
+        return np.array([image[0, 0, 0] / 100 for image in images], np.float32)
+
+
+class Fixed:
+    model_id, threshold = 'broken', 0.5
+
+    def __init__(self, scores):
+        self.given = np.array(scores, np.float32)
+
+    def scores(self, images):
+        return self.given
+
+
+def picture(percent):
+    return np.full((4, 6, 3), percent, np.uint8)
+
+
+def clip(positive, count=7200, step=STEP, extra=()):
+    """Regular samples, and some at frames between them; positive where named."""
+    frames = sorted({*range(0, count * step, step), *extra})
+    return [Sample(frame, frame / 25, (0.9 if frame in positive else 0.1,)) for frame in frames]
+
+
+def decide(samples, step=STEP):
+    ContentGate([StandIn()], 1).decide(CLIP, samples, step)
+
+
+def refuses(samples, step=STEP):
+    try:
+        decide(samples, step)
+    except ContentRefused as error:
+        assert (error.reference, error.exit_code) == ('content-refused', 3)
+        return True
+    return False
+
+
+def test_each_picture_gets_a_score_of_each_classifier():
+    gate = ContentGate([StandIn('a'), StandIn('b')], 1)
+    assert gate.classify([picture(10), picture(90)]) == [
+        tuple(np.float32([0.1, 0.1]).tolist()),
+        tuple(np.float32([0.9, 0.9]).tolist()),
+    ]
+    assert gate.classify([]) == []
+    assert gate.model_ids == ('a', 'b')
+
+
+def test_a_picture_is_positive_at_its_threshold_when_enough_classifiers_say_so():
+    gate = ContentGate([StandIn('a', 0.8), StandIn('b', 0.25), StandIn('c', 0.5)], 2)
+    assert not gate.is_positive((0.9, 0.2, 0.4))
+    assert gate.is_positive((0.8, 0.25, 0.0)) and gate.is_positive((0.0, 0.3, 0.9))
+    assert not gate.is_positive((0.799, 0.25, 0.0))
+
+
+@pytest.mark.parametrize('votes', [0, -1, 2])
+def test_a_vote_that_no_picture_or_every_picture_wins_is_a_bug(votes):
+    with pytest.raises(InternalError):
+        ContentGate([StandIn()], votes)
+
+
+@pytest.mark.parametrize('scores', [[np.nan], [1.5], [-0.1], [], [0.1, 0.1], [[0.1]]], ids=str)
+def test_a_classifier_that_gives_no_probabilities_lets_nothing_pass(scores):
+    with pytest.raises(ModelError) as error:
+        ContentGate([Fixed(scores)], 1).classify([picture(1)])
+    assert (error.value.reference, error.value.exit_code) == ('gate-scores', 6)
+
+
+def test_a_picture_is_refused_by_its_one_sample():
+    assert not refuses([Sample(0, 0.0, (0.79,))], 1)
+    with pytest.raises(ContentRefused) as error:
+        decide([Sample(0, 0.0, (0.8,))], 1)
+    assert 'scene.mp4 is refused' in error.value.message
+    assert error.value.cause == 'stand_in 0.800 (threshold 0.8)'
+
+
+@pytest.mark.parametrize('count', range(1, 8))
+def test_one_positive_of_fewer_than_eight_samples_refuses(count):
+    assert refuses(clip({(count - 1) * STEP}, count))
+    assert not refuses(clip(set(), count))
+    twice = clip({0}, count) * 9  # the same frames again are no more samples
+    assert refuses(twice)
+
+
+def test_one_false_alarm_in_a_long_film_is_not_refused_wherever_it_is():
+    for number in (0, 3599, 7199):
+        assert not refuses(clip({number * STEP}))
+    assert not refuses(clip({0}, 8))
+
+
+def test_false_alarms_far_apart_are_not_refused():
+    assert not refuses(clip({number * STEP for number in range(0, 7200, 8)}))
+    assert refuses(clip({100 * STEP, 107 * STEP}))
+    assert not refuses(clip({100 * STEP, 108 * STEP}))
+
+
+@pytest.mark.parametrize('offset', range(25))
+def test_every_scene_of_two_seconds_is_refused(offset):
+    start = 1000 * STEP + offset
+    assert refuses(clip(set(range(start, start + 50))))
+
+
+@pytest.mark.parametrize('offset', range(25))
+def test_a_scene_of_one_and_a_half_seconds_is_refused_with_its_shot_start(offset):
+    start = 1000 * STEP + offset
+    assert refuses(clip(set(range(start, start + 38)), extra=(start,)))
+
+
+@pytest.mark.parametrize('offset', range(25))
+def test_a_flash_of_less_than_half_a_second_is_one_false_alarm_even_at_a_cut(offset):
+    start = 1000 * STEP + offset
+    assert not refuses(clip(set(range(start, start + 12)), extra=(start,)))
+
+
+def test_harmless_shots_between_do_not_thin_a_scene_out():
+    start = 1000 * STEP
+    positive = {start, start + 2 * STEP}
+    assert refuses(clip(positive, extra=range(start + 1, start + 49)))
+
+
+def test_the_order_of_the_samples_does_not_matter():
+    samples = clip({100 * STEP, 103 * STEP})
+    assert refuses(samples[::-1]) and refuses(samples[3000:] + samples[:3000])
+
+
+def test_neighbours_in_a_clip_whose_every_frame_is_sampled_count_as_two():
+    assert refuses(clip({3, 4}, 12, step=1), 1) and not refuses(clip({3}, 12, step=1), 1)
+
+
+@pytest.mark.parametrize('samples', [[], [Sample(0, 0.0, ())], [Sample(0, 0.0, (0.1, 0.1))]], ids=len)
+def test_what_was_not_looked_at_is_not_decided(samples):
+    with pytest.raises(InternalError):
+        decide(samples)
+
+
+def test_a_refusal_names_frames_times_scores_thresholds_and_models_for_people_and_for_programs():
+    gate = ContentGate([StandIn('first', 0.8), StandIn('second', 0.6)], 2)
+    samples = [Sample(n * STEP, n * 1.0, (0.9, 0.7) if 3 <= n < 9 else (0.9, 0.1)) for n in range(20)]
+    with pytest.raises(ContentRefused) as caught:
+        gate.decide(CLIP, samples, STEP)
+    error = caught.value
+    assert 'scene.mp4' in error.message and '6 of the 20 frames' in error.message
+    assert 'frame 75 at 3.00 s: first 0.900 (threshold 0.8), second 0.700 (threshold 0.6)' in error.cause
+    assert 'and 2 more' in error.cause and '2 of 2 must agree' in error.cause and error.hint
+    facts = json.loads(json.dumps(error.as_record()))['facts']
+    assert facts['file'] == str(CLIP) and (facts['samples'], facts['positive'], facts['votes']) == (20, 6, 2)
+    assert facts['models'] == [{'model_id': 'first', 'threshold': 0.8}, {'model_id': 'second', 'threshold': 0.6}]
+    assert facts['frames'] == [
+        {'frame': n * STEP, 'seconds': float(n), 'scores': [0.9, 0.7]} for n in (3, 4, 5, 6, 7, 8)
+    ]
+    assert error_from_record(error.as_record()).facts == error.facts
+
+
+def test_the_record_of_a_refusal_is_bounded():
+    with pytest.raises(ContentRefused) as error:
+        decide(clip(set(range(7200 * STEP))))
+    assert len(json.dumps(error.value.as_record())) < 10_000
+    assert error.value.facts['positive'] == 7200

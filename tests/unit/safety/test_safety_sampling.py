@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampling, sample_step
+
+RATES = st.fractions(min_value=Fraction(1, 10), max_value=1000)
+
+
+@given(st.integers(1, 10**6), RATES)
+def test_at_least_eight_frames_or_all_are_sampled_and_about_one_a_second(count, rate):
+    step = sample_step(count, rate)
+    regular = range(0, count, step)
+    assert len(regular) >= min(8, count)
+    assert 1 <= step <= max(1, rate + Fraction(1, 2))
+    if count >= 8 * rate + 8:
+        assert step == max(1, round(rate))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 600), RATES, st.integers(1, 250))
+def test_chunks_of_any_kind_sample_the_same_frames(start, count, rate, chunk):
+    sampling = plan_sampling(start, count, rate)
+    chunks = [range(at, min(at + chunk, start + count)) for at in range(start, start + count, chunk)]
+    found = [number for part in chunks for number in part if is_sampled(number, start, sampling.step)]
+    assert found == list(sampling.regular) and found[0] == start
+    assert all(number in sampling for number in found)
+    assert start - 1 not in sampling and start + count not in sampling
+
+
+def test_known_clips():
+    assert sample_step(250, Fraction(25)) == 25
+    assert sample_step(100, Fraction(25)) == 12
+    assert (
+        sample_step(15, Fraction(25)) == 1 and sample_step(1, Fraction(25)) == 1 and sample_step(0, Fraction(25)) == 1
+    )
+    assert sample_step(10_000, Fraction(30000, 1001)) == 30
+    assert sample_step(100, Fraction(1, 5)) == 1
+    assert not is_sampled(24, 25, 25)
+    assert Sampling(0, 1, 1) == PICTURE and list(PICTURE.regular) == [0]
