@@ -62,7 +62,7 @@ class Reaper:
         self._on_end = on_end
         self._clock = clock
         self._seen: dict[Path, _Sight] = {}
-        # Of held files that cannot be settled: what was said of that.
+        # Of held files that cannot be settled: the reference of what was said of that.
         self._said: dict[Path, str] = {}
         self._is_new = True
 
@@ -84,18 +84,18 @@ class Reaper:
                 # Another reaper was faster, or the process is alive after all.
                 continue
             except JobError as error:
-                self._warn(place.path, f'{error.message}: {error.cause}')
+                self._warn(place.path, error)
         if has_settled:
             self._is_new = False
             with suppress(JobError):
                 self._store.remove_garbage()
         return waits
 
-    def _warn(self, path: Path, text: str) -> None:
+    def _warn(self, path: Path, error: JobError) -> None:
         """Says once what keeps a held file from being settled; that is tried again with every sweep."""
-        if self._said.get(path) != text:
-            self._said[path] = text
-            self._emit(Message('warn', 'jobs', text))
+        if self._said.get(path) != error.reference:
+            self._said[path] = error.reference
+            self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
 
     def _settle(self, place: Place) -> None:
         if place.kind in ('edit', 'done'):

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +33,9 @@ from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
 
 ID = 'the.job'
+can_mount = pytest.mark.skipif(
+    sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
+)
 MOST_CHANGES = 120
 
 
@@ -333,3 +340,98 @@ def try_again(root, scenario, state, dead_pid):
         assert error.reference in ('job-wrong-state', 'job-exists', 'job-unknown')
         assert state != scenario.old or scenario.old == scenario.new
     Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
+
+
+# A real disk
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 100 KiB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=100k', 'tmpfs', str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip('this machine lets not even root mount')
+    yield folder
+    subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@can_mount
+def test_a_full_disk(disk, tmp_path):
+    store = JobStore(disk / 'jobs')
+    drafted(store, tmp_path)
+    made = []
+    with pytest.raises(JobError) as caught:
+        for number in range(100):
+            store.create(make_record(f'j{number}', 4, tmp_path))
+            made.append(f'j{number}')
+    assert caught.value.reference == 'store-full'
+    (disk / 'rest').write_bytes(b'')
+    with suppress(OSError), open(disk / 'rest', 'ab', buffering=0) as file:
+        while file.write(bytes(512)):
+            pass
+    for call in (submit, add, lambda store, folder: store.create(make_record('more'))):
+        with pytest.raises(JobError) as caught:
+            call(store, tmp_path)
+        assert caught.value.reference == 'store-full'
+        assert sorted(entry['id'] for entry in summaries(store)) == sorted([ID, *made])
+        assert {entry['state'] for entry in summaries(store)} == {'drafted'}
+    assert store.held() == []
+    # The disk becomes full while the job runs, and has space again later.
+    (disk / 'rest').unlink()
+    for _ in range(6):
+        store.delete(made.pop())
+    submit(store, tmp_path)
+
+    def fill(flag):
+        with suppress(OSError), open(disk / 'rest', 'ab', buffering=0) as file:
+            while file.write(bytes(512)):
+                pass
+
+    first = FakeWork(before=fill)
+    with suppress(JobError):
+        assert run(store, tmp_path, first).error.reference == 'store-full'
+    (disk / 'rest').unlink()
+    assert store.find(ID).state in ('queued', 'failed')
+    Reaper(store, CLAIM_TIMEOUT, silent).sweep()
+    hold, record = store.claim(ID, 'retry' if store.find(ID).state == 'failed' else 'run')
+    work = FakeWork()
+    ended = JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag())
+    assert ended.state == 'completed'
+    for job_id in made:
+        store.delete(job_id)
+    assert check_swept(store.root) == 'completed'
+
+
+@can_mount
+def test_a_store_that_cannot_be_changed(disk, tmp_path):
+    store = JobStore(disk / 'jobs')
+    killed(JobStore(store.root, make_owner=dead_owner), tmp_path)
+    store.create(make_record('other'))
+    subprocess.run(['mount', '-o', 'remount,ro', str(disk)], check=True)
+    before = tree(store.root)
+    told = {entry['id']: entry['state'] for entry in summaries(store)}
+    assert told == {ID: 'running', 'other': 'drafted'}
+    assert job_view(store, ID)['worker']['dead'] is True
+    said = []
+    reaper = Reaper(store, CLAIM_TIMEOUT, said.append)
+    for _ in range(3):
+        reaper.sweep()
+    assert len(said) == 1
+    calls = [
+        lambda: store.create(make_record('more')),
+        lambda: store.delete('other'),
+        lambda: cancel(store, ID, StopFlag()),
+        lambda: store.create_running(make_record('more')),
+    ]
+    for call in calls:
+        with pytest.raises(JobError) as caught:
+            call()
+        assert caught.value.reference == 'store-unwritable'
+        assert 'ead-only' in caught.value.cause
+    assert tree(store.root) == before
+    subprocess.run(['mount', '-o', 'remount,rw', str(disk)], check=True)
+    store.delete('other')
+    reaper.sweep()
+    work_to_the_end(store.root)

@@ -87,16 +87,14 @@ def test_a_living_process_elsewhere_keeps_its_job_whatever_the_times_say(store, 
     hold = claim(store, foreign_owner())
     watch = Watch(store)
     now = time.time()
-    for beat in range(300):
+    for beat in range(0, 300, 15):
+        # The clock of the file system has ticks of some milliseconds.
+        time.sleep(0.005)
         hold.check()
         if lie is not None:
             lies = {'same 1970': 0, 'future': now + 1e8 + beat, 'backwards': now - 1000 * beat, 'same now': now}
             os.utime(hold.path, (lies[lie], lies[lie]))
-        # The clock of the file system has ticks of some milliseconds.
-        if beat % 30 == 0:
-            time.sleep(0.005)
-            hold.check()
-            watch.sweep_at(float(beat))
+        watch.sweep_at(float(beat))
     assert state(store) == 'running'
     hold.check()
 

@@ -306,29 +306,37 @@ def test_an_editor_that_hangs_is_passed_by_and_its_change_is_refused(store, monk
 
 def test_an_editor_that_waits_long_steals_from_nobody(store, monkeypatch):
     """Others that change the job in turn, each for a moment, are not one that hangs."""
-    monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.4)
     store.create(make_record('x', 0))
-    settled = []
+    real, began, settled = store.find, time.monotonic(), []
+    owners = [foreign_owner(number) for number in range(6)]
+
+    def find(job_id):
+        place, turn = real(job_id), int((time.monotonic() - began) / 0.1)
+        if turn >= len(owners):
+            return place
+        path = place.path.with_name(f'x@{owners[turn].tag}.edit')
+        return place._replace(path=path, kind='edit', owner=owners[turn])
+
+    # Within twice the time all of them have ended.
+    monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)
+    monkeypatch.setattr(store, 'find', find)
     monkeypatch.setattr(store, 'settle', settled.append)
-    flag = StopFlag()
-
-    def hold_on():
-        other = JobStore(store.root)
-        while not flag.is_set():
-            with other.edit('x', 'edit') as (hold, record):
-                time.sleep(0.1)
-                hold.finish('drafted', record)
-
-    thread = threading.Thread(target=hold_on)
-    thread.start()
-    try:
-        with suppress(JobError), store.edit('x', 'edit') as (hold, record):
-            time.sleep(0.05)
-            hold.finish('drafted', record)
-    finally:
-        flag.set('enough')
-        thread.join()
+    with store.edit('x', 'edit') as (hold, record):
+        hold.finish('drafted', record)
+    assert time.monotonic() - began > 0.35
     assert settled == []
+
+
+def test_a_file_system_without_hard_links(store, monkeypatch):
+    def link(old, new):
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'link', link)
+    store.create(make_record('x', 2))
+    assert len(store.open('x').record.steps) == 2
+    with pytest.raises(FileExistsError):
+        store.files.name_new(store.root / 'drafted' / 'x.json', store.root / 'drafted' / 'x.json')
+    assert [path for path in store.root.rglob('*') if path.is_file()] == [store.root / 'drafted' / 'x.json']
 
 
 JOBS = 6
