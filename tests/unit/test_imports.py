@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -179,14 +181,14 @@ def test_no_function_changes_a_container_of_its_module():
                 assert not (isinstance(node.value, ast.Name) and node.value.id in tables), f'{path}:{node.lineno}'
 
 
-def loaded_by(*arguments: str) -> set[str]:
+def loaded_by(*arguments: str, environ: dict[str, str] | None = None) -> set[str]:
     """Top-level modules that a command line loads, in a process of its own."""
     code = (
         'import sys, json, contextlib, io\n'
         'from facefusion.cli.main import main\n'
         'with contextlib.redirect_stdout(io.StringIO()):\n'
         '    try:\n'
-        f'        code = main({list(arguments)!r}, {{}})\n'
+        f'        code = main({list(arguments)!r}, {environ or {}!r})\n'
         '    except SystemExit as end:\n'
         '        code = end.code\n'
         'assert not code, code\n'
@@ -201,17 +203,64 @@ def test_light_commands_load_nothing_heavy(arguments):
     assert loaded_by(*arguments).isdisjoint(HEAVY)
 
 
+def seconds_of(*words: str, environ: dict[str, str] | None = None) -> float:
+    """What a whole process costs, in seconds of a core."""
+    resource = pytest.importorskip('resource', reason='this system does not tell the time of child processes')
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, 'facefusion.py', *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | (environ or {}))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 @pytest.mark.parametrize('flag', ['--version', '--help'])
 def test_light_commands_take_little_time(flag):
-    resource = pytest.importorskip('resource', reason='this system does not tell the time of child processes')
+    assert min(seconds_of(flag) for _ in range(3)) < 0.12
 
-    def seconds() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, 'facefusion.py', flag], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(3)) < 0.12
+# Commands that scripts and cron call every few seconds. {n} is another number each time.
+QUERIES = (
+    ('job-create', 'new-{n}', '-t', 'target.mp4', '-o', 'output.mp4'),
+    ('job-submit', 'drafted-{n}'),
+    ('job-list', '--format', 'json'),
+    ('job-show', 'completed-{n}'),
+)
+JOBS = 1000
+
+
+@pytest.fixture(scope='module')
+def full_store(tmp_path_factory) -> dict[str, str]:
+    """The environment of a store with a thousand jobs of the usual size."""
+    root = tmp_path_factory.mktemp('full') / 'jobs'
+    environ = {'FACEFUSION_JOBS_PATH': str(root)}
+    words = ('job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', '--notify', 'x' * 1200)
+    loaded_by(*words, environ=environ)
+    seed = json.loads((root / 'drafted' / 'seed.json').read_text(encoding='ascii'))
+    for number in range(JOBS):
+        state = ('drafted', 'queued', 'completed', 'failed')[number % 4]
+        (root / state).mkdir(exist_ok=True)
+        job_id = f'{state}-{number // 4}'
+        (root / state / f'{job_id}.json').write_text(json.dumps(seed | {'id': job_id}, indent=1), encoding='ascii')
+    return environ
+
+
+@pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
+def test_queries_of_the_store_load_nothing_heavy(full_store, words):
+    assert loaded_by(*(word.format(n=99) for word in words), environ=full_store).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
+def test_queries_of_a_thousand_jobs_take_little_time(full_store, words):
+    runs = ([word.format(n=number) for word in words] for number in range(4))
+    assert min(seconds_of(*run, environ=full_store) for run in runs) < 0.15
+
+
+def test_an_ini_file_may_name_the_options_of_every_command():
+    from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+
+    known = {group for module in OPTION_MODULES for group in import_module(module).GROUPS}
+    for name, command in COMMANDS.items():
+        assert set(command.load().groups) <= known, name
 
 
 def test_the_settings_of_every_command_load_nothing_heavy():
