@@ -59,11 +59,6 @@ class RealStorm(Storm):
         command += ['--claim-timeout', str(CLAIM_TIMEOUT), '--execution-thread-count', '1']
         return subprocess.Popen(command, env={**os.environ, **self._environment()})
 
-    def at_work(self) -> dict[int, str]:
-        """Who holds a claim."""
-        places = self.store.places().values()
-        return {place.owner.pid: place.job_id for place in places if place.kind == 'claim' and place.owner is not None}
-
     def check(self) -> dict[str, Any]:
         """What the records say; there is no log of the steps."""
         return check_records(self.store.root, self.jobs)[1]

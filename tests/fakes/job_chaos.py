@@ -179,7 +179,8 @@ class Storm:
         self.store = JobStore(folder / 'jobs')
         self.outputs = folder / 'outputs'
         self.outputs.mkdir()
-        self.frozen: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+        # Until when, and at which job.
+        self.frozen: dict[int, tuple[subprocess.Popen[bytes], float, str]] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
         # Of files of jobs that were given away while their worker was frozen: what they were when it woke.
         self.before: dict[Path, tuple[int, int, bytes]] = {}
@@ -219,8 +220,9 @@ class Storm:
         return start_worker(self.store.root, self.log_path)
 
     def at_work(self) -> dict[int, str]:
-        """By process the job that it is at."""
-        return at_work(self.log.lines())
+        """By process the job that it holds."""
+        places = self.store.places().values()
+        return {place.owner.pid: place.job_id for place in places if place.kind == 'claim' and place.owner is not None}
 
     def check(self) -> dict[str, Any]:
         """What must hold in the end; gives counts."""
@@ -240,9 +242,9 @@ class Storm:
             if events and now >= following and self._befall(events[-1]):
                 events.pop()
                 following = now + self.chance.uniform(0.2, 1.8) * pause
-            for pid, (worker, until) in list(self.frozen.items()):
+            for worker, until, job_id in list(self.frozen.values()):
                 if now >= until:
-                    self._thaw(pid, worker)
+                    self._thaw(worker, job_id)
             time.sleep(0.02)
         # A worker may be putting away what is left of the last job.
         while any(not place.is_free for place in self.store.places().values()):
@@ -265,7 +267,7 @@ class Storm:
             return self._is_over()
         worker = self.chance.choice(chosen)
         self.hits[busy[worker.pid]] += 1
-        return self._kill(worker) if event == 'kill' else self._freeze(worker)
+        return self._kill(worker) if event == 'kill' else self._freeze(worker, busy[worker.pid])
 
     def _kill(self, worker: subprocess.Popen[bytes]) -> bool:
         self.log('kill', worker.pid)
@@ -276,7 +278,7 @@ class Storm:
         self.counts['kills'] += 1
         return True
 
-    def _freeze(self, worker: subprocess.Popen[bytes]) -> bool:
+    def _freeze(self, worker: subprocess.Popen[bytes], job_id: str) -> bool:
         worker.send_signal(signal.SIGSTOP)
         wait_until_stopped(worker.pid)
         mine = [line for line in self.log.lines() if line['pid'] == worker.pid]
@@ -286,32 +288,21 @@ class Storm:
             self.counts['freezes_spared'] += 1
             return False
         self.log('freeze', worker.pid)
-        self.frozen[worker.pid] = (worker, time.monotonic() + self.chaos.frozen_seconds * self.chance.uniform(0.2, 1.5))
+        until = time.monotonic() + self.chaos.frozen_seconds * self.chance.uniform(0.2, 1.5)
+        self.frozen[worker.pid] = (worker, until, job_id)
         self.counts['freezes'] += 1
         return True
 
-    def _thaw(self, pid: int, worker: subprocess.Popen[bytes]) -> None:
-        job_id = self.at_work().get(pid)
+    def _thaw(self, worker: subprocess.Popen[bytes], job_id: str) -> None:
         record = self.store.root / 'completed' / f'{job_id}.json'
-        if job_id is not None and record.exists():
+        if record.exists():
             data = json.loads(record.read_bytes())
             for path in (record, *(Path(output['path']) for output in data['outputs'])):
                 self.before[path] = look_at(path)
             self.counts['woken_after_completion'] += 1
-        del self.frozen[pid]
-        self.log('thaw', pid)
+        del self.frozen[worker.pid]
+        self.log('thaw', worker.pid)
         worker.send_signal(signal.SIGCONT)
-
-
-def at_work(lines: list[dict[str, Any]]) -> dict[int, str]:
-    """By process the job whose step it has begun and not ended."""
-    busy: dict[int, str] = {}
-    for line in lines:
-        if line['event'] == 'start':
-            busy[line['pid']] = line['job']
-        elif line['event'] in ('done', 'stopped', 'kill'):
-            busy.pop(line['pid'], None)
-    return busy
 
 
 def look_at(path: Path) -> tuple[int, int, bytes]:
