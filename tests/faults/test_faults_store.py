@@ -284,7 +284,8 @@ def test_a_crash_anywhere(tmp_path, dead_pid, name, how):
         assert isinstance(raised, Crash) if faults.has_struck else raised is None
         told = look_without_writing(root)
         assert told in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
-        Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
+        with StoreFaults(root, 10**9):
+            Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
         state = check_swept(root)
         assert state in ({*scenario.old.split(), scenario.new} if faults.has_struck else {scenario.new})
         if state != 'gone':
