@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
@@ -32,6 +31,9 @@ def _return_freed_memory() -> None:
     """
     if not sys.platform.startswith('linux'):
         return
+    # Queries import this module, too, and never come here.
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is None:  # another C library
         return

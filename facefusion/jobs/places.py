@@ -17,11 +17,13 @@ from facefusion.jobs.states import STATES
 MOST_BYTES = 512 << 20
 
 
-def all_places(root: Path, *, backwards: bool = False, job_id: str = '') -> Iterator[Place]:
+def all_places(
+    root: Path, *, backwards: bool = False, job_id: str = '', known: dict[tuple[str, str], Place | None] | None = None
+) -> Iterator[Place]:
     """Every file that stands for a job, or for the one of that id, folder by folder. Raises JobError store-unreadable.
 
     A job that moves may be met twice, then the later place is the right one; or not at all, when it moves against the
-    order of the look.
+    order of the look. ``known`` keeps what names mean, for the next look.
     """
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
@@ -29,7 +31,12 @@ def all_places(root: Path, *, backwards: bool = False, job_id: str = '') -> Iter
             # Most of a thousand names are of other jobs: those need not be understood.
             if job_id and not name.startswith((f'{job_id}@', f'{job_id}.')):
                 continue
-            place = parse_place(folder, state, name)
+            if known is None or (state, name) not in known:
+                place = parse_place(folder, state, name)
+                if known is not None:
+                    known[state, name] = place
+            else:
+                place = known[state, name]
             if place is not None:
                 yield place
 

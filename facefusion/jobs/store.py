@@ -63,10 +63,11 @@ class JobStore:
         # While the folders are listed one after the other a job may move from one that is still to come to one that
         # was: the second look goes the other way, and more follow until one finds nothing gone and nothing moved.
         found: dict[str, Place] = {}
+        known: dict[tuple[str, str], Place | None] = {}
         for look in range(_LOOKS):
             before = folder_stamps(self.root)
             again: dict[str, Place] = {}
-            for place in all_places(self.root, backwards=look % 2 == 1):
+            for place in all_places(self.root, backwards=look % 2 == 1, known=known):
                 again[place.job_id] = better(again.get(place.job_id), place)
             is_whole = again.keys() >= found.keys()
             found |= again
@@ -269,7 +270,7 @@ class JobStore:
     def _remove_notes(self, job_id: str) -> None:
         """Removes what attempts at a free or deleted job have noted, if it is in the record already."""
         # Listed first: what a process adds that takes the job after the look is not among them.
-        paths = self._work_of(job_id)
+        paths = [path for path in self._work_of(job_id) if not path.name.partition('.')[0].strip('0123456789abcdef')]
         place = self.find(job_id)
         needed: set[str] = set()
         if place is not None:

@@ -251,8 +251,9 @@ def test_queries_of_the_store_load_nothing_heavy(full_store, words):
 
 @pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
 def test_queries_of_a_thousand_jobs_take_little_time(full_store, words):
-    runs = ([word.format(n=number) for word in words] for number in range(4))
-    assert min(seconds_of(*run, environ=full_store) for run in runs) < 0.15
+    runs = ([word.format(n=number) for word in words] for number in range(8))
+    # Once is enough: what else is at work on the machine only adds to it.
+    assert any(seconds_of(*run, environ=full_store) < 0.15 for run in runs)
 
 
 def test_an_ini_file_may_name_the_options_of_every_command():
