@@ -225,7 +225,7 @@ def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
     garbage += ['waits/cd.results', 'waits/cd.cancel', f'.new/part@{dead_owner().tag}']
     foreign = foreign_owner().tag
     needed = ['waits/ef.json', 'waits/ef.results', f'runs/{hold.owner.nonce}.json', 'runs/12.completed.json']
-    needed += [f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
+    needed += ['gone/notes.txt', f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
     for name in garbage + needed:
         put(store, '.work', name)
     store.remove_garbage()
