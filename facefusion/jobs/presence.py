@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from facefusion.errors import JobError
@@ -49,10 +50,13 @@ class Presence:
 
     def _show(self) -> None:
         while not self._ended.wait(PRESENCE_SECONDS):
-            try:
-                self._files.touch(self._path)
-            except (FileNotFoundError, JobError):
-                continue
+            # While the store cannot be written to there is nothing to show; somebody may have removed it under the worker.
+            with suppress(FileNotFoundError, FileExistsError, JobError):
+                if self._path.exists():
+                    self._files.touch(self._path)
+                else:
+                    self._files.make_folder(self._folder)
+                    self._files.write(self._path, b'', sync=False)
 
 
 def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:

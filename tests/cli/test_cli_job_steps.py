@@ -318,3 +318,23 @@ def test_no_output_replaces_an_input_whatever_its_name(jobs, tmp_path, other, st
     jobs.make('j', *[('a.png', f'../{other}')] * steps)
     jobs.run('j', code=1, says='[output-is-input]')
     assert (tmp_path / 'a.png').read_bytes() == before and (tmp_path / 'link.png').is_symlink()
+
+
+@pytest.mark.network
+def test_a_job_of_the_peer_that_it_was_killed_in_is_done_here(jobs, tmp_path, monkeypatch):
+    """Version 1: relative paths, a step 'started' in the queue, a remix that is only a name with an index."""
+    monkeypatch.chdir(tmp_path)
+
+    def step(target, output, status='queued'):
+        paths = {'source_paths': None, 'target_path': target, 'output_path': output}
+        return {'args': {**paths, 'processors': ['face_debugger'], 'trim_frame_end': 5}, 'status': status}
+
+    names = (('clip.mp4', 'out/v.mp4', 'started'), ('out/v-old-0.mp4', 'out/v.mp4'), ('out/v-old-1.mp4', 'out/w.mp4'))
+    record = {'version': '1', 'date_created': '2026-11-22T20:14:48.518316+00:00', 'date_updated': None}
+    path = tmp_path / 'jobs' / 'queued' / 'old.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record | {'steps': [step(*words) for words in names]}, indent=4))
+    jobs('job-run', 'old')
+    assert jobs.out() == {'v.mp4', 'w.mp4'}
+    assert [len(frame_pixels(tmp_path / 'out' / name)) for name in ('v.mp4', 'w.mp4')] == [10, 5]
+    assert statuses(jobs.show('old')) == ['completed'] * 3
