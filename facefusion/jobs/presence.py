@@ -50,7 +50,7 @@ class Presence:
 
     def _show(self) -> None:
         while not self._ended.wait(PRESENCE_SECONDS):
-            # While the store cannot be written to there is nothing to show; somebody may have removed it under the worker.
+            # Somebody may have removed the store under the worker; while it cannot be written to nothing can be shown.
             with suppress(FileNotFoundError, FileExistsError, JobError):
                 if self._path.exists():
                     self._files.touch(self._path)

@@ -118,8 +118,9 @@ def wait_for(condition, what):
     raise AssertionError(f'{what} has not happened')
 
 
-def wait_for_state(program, job_id, state):
-    wait_for(lambda: jobs(program)[job_id]['state'] == state, f'that {job_id} is {state}')
+def wait_for_work(program, job_id):
+    """Until somebody has not only claimed the job, but begun with it."""
+    wait_for(lambda: None in results(show(program, job_id)), f'that somebody works on {job_id}')
 
 
 def ended(process):
@@ -167,7 +168,7 @@ def test_a_script_from_outside(program, folder, started, worker):
 def test_job_run_follows_a_job_that_another_process_works_on(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     follower = started('job-run', 'j')
     assert 'another process works on the job j' in follower.stderr.readline()
     (folder / 'gate').unlink()
@@ -182,7 +183,7 @@ def test_job_run_follows_a_job_that_another_process_works_on(program, folder, st
 def test_a_running_job_is_cancelled_within_seconds_and_can_be_retried(program, folder, started, long_clip):
     submit(program, folder, 'j', long_clip)
     process = started('job-run', 'j')
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     assert program('job-delete', 'j').code == 1
     began = time.monotonic()
     assert program('job-cancel', 'j').code == 0
@@ -199,7 +200,7 @@ def test_a_running_job_is_cancelled_within_seconds_and_can_be_retried(program, f
 def test_a_signal_to_job_run_ends_the_job_as_interrupted(program, folder, started, number):
     submit(program, folder, 'j', 'a.png', '--retries', '3')
     process = started('job-run', 'j', gate=True)
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     process.send_signal(number)
     code, said = ended(process)
     # The same command again would be refused: the hint is the command that goes on.
@@ -213,7 +214,7 @@ def test_a_signal_to_job_run_ends_the_job_as_interrupted(program, folder, starte
 def test_a_worker_that_is_told_to_end_gives_its_job_back(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     worker.send_signal(signal.SIGTERM)
     code, said = ended(worker)
     assert code == 0 and 'job j is back in the queue' in said
@@ -226,7 +227,7 @@ def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, st
     for job_id in ('j', 'k'):
         submit(program, folder, job_id, 'a.png')
     worker = started('job-run-all', '--watch', '--stop-after-current', gate=True)
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     worker.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert worker.poll() is None
@@ -235,7 +236,7 @@ def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, st
     assert {job_id: job['state'] for job_id, job in jobs(program).items()} == {'j': 'completed', 'k': 'queued'}
     # A second signal does not wait for the job.
     worker = started('job-run-all', '--stop-after-current', gate=True)
-    wait_for_state(program, 'k', 'running')
+    wait_for_work(program, 'k')
     worker.send_signal(signal.SIGTERM)
     time.sleep(0.2)
     worker.send_signal(signal.SIGTERM)
@@ -245,7 +246,7 @@ def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, st
 def test_the_job_of_a_worker_that_is_killed_is_done_by_the_next_one(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
-    wait_for_state(program, 'j', 'running')
+    wait_for_work(program, 'j')
     worker.kill()
     worker.wait()
     assert jobs(program)['j']['worker'] == {'host': show(program, 'j')['attempts'][0]['host'], 'pid': worker.pid} | {
@@ -277,7 +278,7 @@ def test_headless_run_has_its_record_from_the_first_moment_and_goes_on_with_it(p
     (job,) = wait_for(lambda: list(jobs(program).values()), 'that there is a record')
     assert (job['state'], job['origin']) == ('running', 'headless-run') and job['worker']['pid'] == process.pid
     assert jobs(program, 'queued') == {} and program('job-run').code == 1
-    wait_for(lambda: show(program, job['id'])['attempts'], 'that the work has begun')
+    wait_for_work(program, job['id'])
     process.kill()
     process.wait()
     result = program(*words)
