@@ -88,7 +88,7 @@ def submitted(record: JobRecord) -> JobRecord:
         raise JobError(
             'job-empty', f'the job {record.id} has no steps', hint='add one with job-add-step, then submit it again'
         )
-    steps = tuple(replace(step, status='queued') for step in record.steps)
+    steps = tuple(_undone(step) for step in record.steps)
     return replace(record, steps=steps, date_submitted=now_text(), date_updated=now_text())
 
 

@@ -152,3 +152,26 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _said(path: Path, errors: list[str]) -> list[str]:
     return [f'{path}: {error}' for error in errors]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def every_record() -> Iterator[None]:
+    """Holds every record that this process writes against the schema, at the moment when it is written.
+
+    It is in force for all tests below a conftest.py that imports it.
+    """
+    from facefusion.jobs import claim, store
+    from facefusion.jobs.record import JobRecord, record_bytes
+
+    rules = validator()
+
+    def checked(record: JobRecord) -> bytes:
+        text = record_bytes(record)
+        wrong = [f'{error.json_path}: {error.message}' for error in rules.iter_errors(json.loads(text))]
+        assert not wrong, 'a record is not as docs/job-record.schema.json says:\n' + '\n'.join(wrong)
+        return text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claim, 'record_bytes', checked)
+        patch.setattr(store, 'record_bytes', checked)
+        yield

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import random
 from dataclasses import fields, replace
@@ -407,7 +408,7 @@ def mutate(data: object, chance: random.Random) -> None:
         if chance.random() < 0.15:
             del part[key]
         else:
-            part[key] = chance.choice(JUNK)
+            part[key] = copy.deepcopy(chance.choice(JUNK))
         return
 
 
