@@ -10,6 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from fakes.job_schema import every_record
+
+__all__ = ['every_record']
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SIZE = (320, 180)

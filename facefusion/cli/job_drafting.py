@@ -15,13 +15,13 @@ from facefusion.errors import FaceFusionError, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.automatic import empty_record
-from facefusion.jobs.identifier import check_job_id, new_job_id
+from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import add_step, groups_of, submitted
-from facefusion.jobs.store import JobStore
+from facefusion.jobs.store import JobStore, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
@@ -58,6 +58,8 @@ def _create(invocation: Invocation) -> int:
             )
         record = add_step(record, freeze(settings, emit))
     try:
+        if store.has_any(peer_job_id(job_id)):
+            raise exists(job_id)
         store.create(record)
     except JobError as error:
         if not (error.reference == 'job-exists' and invocation.arguments.if_missing):
@@ -170,7 +172,8 @@ def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], ac
         except FaceFusionError as error:
             if invocation.settings[HaltOptions].halt_on_error:
                 raise
-            emit(Message('error', 'jobs', f'job {job_id}: {error.message} [{error.reference}]'))
+            named = '' if f'job {job_id} ' in error.message + ' ' else f'job {job_id}: '
+            emit(Message('error', 'jobs', f'{named}{error.message} [{error.reference}]'))
             code = 1
     return code
 

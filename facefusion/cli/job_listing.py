@@ -52,7 +52,7 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     progress = summary.get('progress')
     state = str(summary['state'])
     if progress and progress.get('total'):
-        state += f' {100 * progress["done"] // progress["total"]} %'
+        state += f' ({progress["stage"]} {100 * progress["done"] // progress["total"]} %)'
     if summary['state'] == 'broken':
         state += f' ({summary["folder"]})'
     steps = summary.get('steps')

@@ -114,18 +114,17 @@ def _run_all(invocation: Invocation) -> int:
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
     with stop_on_signals(first, flag), invocation.worker(emit, flag) as worker:
-        outcomes = worker.run_queue(
+        tally = worker.run_queue(
             watch=arguments.watch,
             most=arguments.max_jobs,
             halt_on_error=invocation.settings[HaltOptions].halt_on_error,
             stop_after_current=gentle,
         )
-    failed = any(outcome.state == 'failed' for outcome in outcomes)
-    if not outcomes and not arguments.watch and not flag.is_set():
+    if not tally.ended and not arguments.watch and not flag.is_set():
         raise none_queued()
-    if flag.is_set() and not arguments.watch and not failed:
+    if flag.is_set() and not arguments.watch and not tally.failed:
         raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
-    return 1 if failed else 0
+    return 1 if tally.failed else 0
 
 
 def _conclude(outcome: Outcome, emit: Emit) -> int:

@@ -115,6 +115,13 @@ class Outcome(NamedTuple):
     error: FaceFusionError | None
 
 
+class Tally(NamedTuple):
+    """How many jobs a worker has seen to their end, and how many of these failed."""
+
+    ended: int
+    failed: int
+
+
 class Worker:
     """Works on jobs of a store until it is told to stop. ``claim_timeout`` in seconds, see ``Reaper``."""
 
@@ -180,31 +187,29 @@ class Worker:
                     return self.run_hold(*taken)
             _nap(self._flag, IDLE_SECONDS)
 
-    def run_queue(
-        self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag
-    ) -> list[Outcome]:
+    def run_queue(self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag) -> Tally:
         """Works on queued jobs in their order: until none is left, or with ``watch`` until it is stopped.
 
         Ends after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
         """
-        outcomes: list[Outcome] = []
+        tally = Tally(0, 0)
         queue = Queue(self._store, self._emit)
         with Presence(self._store) if watch else nullcontext():
-            while not (self._flag.is_set() or stop_after_current.is_set() or (most and len(outcomes) >= most)):
+            while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
                 may_come = self._reaper.sweep()
                 ready, waits = queue.ready()
                 ended = self._run_first(ready)
                 if ended is not None:
                     if ended.state in ('completed', 'failed'):
-                        outcomes.append(Outcome(ended.record.id, ended.state, ended.error))
+                        tally = Tally(tally.ended + 1, tally.failed + (ended.state == 'failed'))
                         if halt_on_error and ended.state == 'failed':
                             break
                     continue
                 if not ready and not (watch or waits or may_come):
                     break
                 _nap(self._flag, IDLE_SECONDS, stop_after_current)
-        return outcomes
+        return tally
 
     def _run_first(self, ready: list[str]) -> Ended | None:
         """Works on the first of the jobs that can be had."""

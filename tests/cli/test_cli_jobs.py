@@ -182,7 +182,7 @@ def test_submit_all_goes_on_where_one_fails_unless_told_not_to(jobs, tmp_path):
         draft(jobs, tmp_path, job_id)
     jobs('job-submit-all', '--halt-on-error', code=1, says='[job-empty]')
     assert listed(jobs) == {'a-empty': 'drafted', 'b': 'drafted', 'c': 'drafted'}
-    jobs('job-submit-all', code=1, says='job a-empty: the job a-empty has no steps [job-empty]')
+    jobs('job-submit-all', code=1, says='] the job a-empty has no steps [job-empty]')
     assert listed(jobs) == {'a-empty': 'drafted', 'b': 'queued', 'c': 'queued'}
     jobs('job-delete-all')
     assert listed(jobs) == {}

@@ -108,6 +108,8 @@ def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait
         load_catalog(ROOT / 'models' / 'catalog'), ROOT / 'models' / 'weights', offline=True, emit=lambda _: None
     )
     with pytest.raises(Interrupted):
-        run_step(resolve(GROUPS, flags, None, {}), store, RunFolders(tmp_path / 'jobs', None), 'job', lambda _: None, flag)
+        run_step(
+            resolve(GROUPS, flags, None, {}), store, RunFolders(tmp_path / 'jobs', None), 'job', lambda _: None, flag
+        )
     assert not (tmp_path / 'a.mp4').exists()
     assert swap(clips[1], portrait_source, tmp_path / 'b.mp4', tmp_path / 'jobs', 'left-right')['faces'] > 10

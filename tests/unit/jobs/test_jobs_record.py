@@ -280,8 +280,8 @@ def test_steps_that_facefusion_38_left_started_and_completed_are_done_again(tmp_
     args = [(peer_args('a.mp4', joined), 'completed'), (peer_args('b.mp4', joined), 'started')]
     write_peer_job(store, 'queued', 'killed', args)
     worker = Worker(store, JobRunner(store, work, 60.0, silent), Notifier(silent), 60.0, silent, StopFlag())
-    (outcome,) = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
-    assert outcome.state == 'completed' and work.ran == ['step-0', 'step-1']
+    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    assert tally == (1, 0) and work.ran == ['step-0', 'step-1']
     assert Path(joined).read_bytes() == b'[step-0][step-1]'
     check_store(store.root, quiet=True)
 
@@ -440,7 +440,7 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
     worker = Worker(store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, said.append, StopFlag())
-    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag()) == []
+    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag()) == (0, 0)
     assert sorted(event.text.split()[5] for event in said) == ['cut', 'waits', 'weird']
     assert {summary['id']: summary['state'] for summary in summaries(store)}['cut'] == 'broken'
     for name in ('cut', 'waits', 'weird'):
