@@ -14,8 +14,11 @@ from pathlib import Path
 from facefusion.errors import JobError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What file systems without hard links answer (FAT, some network shares).
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+# What file systems without hard links answer (FAT, some network shares; the last one Windows of FAT).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
+# What file systems answer that flush files but no folders (some network shares, FUSE).
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+_MOST_TRIES = 10
 
 
 class StoreFiles:
@@ -31,12 +34,12 @@ class StoreFiles:
 
     def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
         """``write`` in a folder that is made where it is missing, or is just being taken away as an empty one."""
-        for attempt in range(10):
+        for attempt in range(1, _MOST_TRIES + 1):
             self.make_folder(path.parent)
             try:
                 self.write(path, data, sync=sync)
             except FileNotFoundError:
-                if attempt == 9:
+                if attempt == _MOST_TRIES:
                     raise
             else:
                 return
@@ -77,14 +80,15 @@ class StoreFiles:
 
     def make_folder(self, path: Path) -> None:
         """Makes a folder and those above it where they are missing."""
-        for attempt in range(10):
+        for attempt in range(1, _MOST_TRIES + 1):
             with _explained(path):
                 try:
                     path.mkdir(parents=True, exist_ok=True)
-                except FileNotFoundError:
-                    # Another process takes an empty folder above it away at this moment.
-                    if attempt == 9:
-                        raise
+                except (FileNotFoundError, FileExistsError) as error:
+                    # Another process takes an empty folder above it away at this moment, or this one between the
+                    # call that finds it there and the look whether it is a folder.
+                    if attempt == _MOST_TRIES:
+                        raise store_failure(error, path) from None
                 else:
                     return
 
@@ -94,31 +98,36 @@ class StoreFiles:
             path.rmdir()
 
     def sync_folder(self, path: Path) -> None:
-        """Flushes the names in a folder to the disk, where a folder can be opened."""
+        """Flushes the names in a folder to the disk, where that can be asked for."""
         if os.name == 'nt':
             return
         with _explained(path):
             handle = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(handle)
+            except OSError as error:
+                if error.errno not in _NO_FOLDER_SYNC:
+                    raise
             finally:
                 os.close(handle)
 
     def _write(self, path: Path, data: bytes, flags: int, sync: bool) -> None:
         handle = os.open(path, flags | getattr(os, 'O_BINARY', 0), 0o666)
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-            if sync:
-                os.fsync(handle)
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                if sync:
+                    os.fsync(handle)
+            finally:
+                # Before the file is removed: Windows removes none that is open.
+                os.close(handle)
         except BaseException:
             if flags & os.O_EXCL:
                 with suppress(OSError):
                     path.unlink()
             raise
-        finally:
-            os.close(handle)
 
 
 def remove_quietly(files: StoreFiles, path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The file operations of the job store, where the file system or another process is in the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from facefusion.errors import JobError
+from facefusion.jobs.files import StoreFiles
+
+files = StoreFiles()
+
+
+@pytest.fixture
+def os_call(monkeypatch):
+    """Makes a call of os fail so often with an errno before it is the real one."""
+
+    def fail(name, number, times=1):
+        real, left = getattr(os, name), [times]
+
+        def call(*args, **kw):
+            if left[0]:
+                left[0] -= 1
+                raise OSError(number, os.strerror(number))
+            return real(*args, **kw)
+
+        monkeypatch.setattr(os, name, call)
+
+    return fail
+
+
+@pytest.mark.parametrize('number', [errno.EEXIST, errno.ENOENT])
+def test_a_folder_that_another_process_takes_away_is_made_nevertheless(tmp_path, os_call, number):
+    # It was there when it was to be made, and gone when it was looked at.
+    os_call('mkdir', number, times=3)
+    files.make_folder(tmp_path / 'store' / 'work')
+    assert (tmp_path / 'store' / 'work').is_dir()
+
+
+def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
+    (tmp_path / 'drafted').write_bytes(b'')
+    with pytest.raises(JobError) as caught:
+        files.make_folder(tmp_path / 'drafted')
+    assert caught.value.reference == 'store-unwritable' and str(tmp_path / 'drafted') in caught.value.cause
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='folders are not flushed there')
+def test_a_file_system_that_flushes_no_folders_is_borne_and_a_broken_one_is_not(tmp_path, os_call):
+    os_call('fsync', errno.EINVAL)
+    files.sync_folder(tmp_path)
+    os_call('fsync', errno.EIO)
+    with pytest.raises(JobError, match='cannot be changed'):
+        files.sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize('call', ['write', 'fsync', 'close'])
+def test_of_a_write_that_failed_nothing_is_left(tmp_path, os_call, call):
+    os_call(call, errno.ENOSPC)
+    with pytest.raises(JobError) as caught:
+        files.write(tmp_path / 'new', b'data', sync=True)
+    assert caught.value.reference == 'store-full'
+    assert list(tmp_path.iterdir()) == []
