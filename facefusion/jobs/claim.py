@@ -9,15 +9,17 @@ the fence the change is certain: it is one more rename, and if the process dies 
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.files import StoreFiles, remove_quietly
+from facefusion.jobs.naming import LONGEST_NAME
 from facefusion.jobs.record import JobRecord, record_bytes
 from facefusion.jobs.states import STATES, State
-from facefusion.ownership import Owner, parse_tag
+from facefusion.ownership import Owner, new_owner, parse_tag
 from facefusion.stopping import StopFlag
 
 WORK_FOLDER = '.work'
@@ -56,6 +58,11 @@ def parse_place(folder: Path, state: State, name: str) -> Place | None:
         kinds['json'] = 'claim'
     kind = kinds.get(ending)
     return None if kind is None else Place(job_id, state, path, kind, owner)
+
+
+def is_claimable(job_id: str) -> bool:
+    """Whether a file system takes the name of a claim of the job; it does for all ids that may be chosen."""
+    return len(os.fsencode(f'{job_id}@{new_owner().tag}.json')) <= LONGEST_NAME
 
 
 class Hold:

@@ -7,7 +7,7 @@ import os
 from pathlib import PurePath
 
 # What the common file systems allow, in bytes; a part in progress adds to it nothing.
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 
 
 def step_output_path(output_path: str, job_id: str, index: int) -> str:
@@ -21,7 +21,7 @@ def step_output_path(output_path: str, job_id: str, index: int) -> str:
         path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem
-    room = _LONGEST_NAME - len(os.fsencode(ending))
+    room = LONGEST_NAME - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
         digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
         stem = os.fsencode(stem)[: max(room - 9, 0)].decode('utf-8', 'ignore') + '-' + digest

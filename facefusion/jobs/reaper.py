@@ -18,12 +18,11 @@ from typing import NamedTuple
 from facefusion.errors import ClaimLost, JobError
 from facefusion.events import Emit, Message
 from facefusion.jobs.claim import Place
-from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.garbage import file_clock, remove_garbage
 from facefusion.jobs.record import JobRecord, now_text
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import requeued
-from facefusion.jobs.store import EDIT_SECONDS, NEW_FOLDER, JobStore
-from facefusion.ownership import new_owner
+from facefusion.jobs.store import EDIT_SECONDS, JobStore
 
 # A job that takes its process with it so many times in a row is not given to a further one.
 MOST_LOST = 10
@@ -88,7 +87,7 @@ class Reaper:
         if has_settled:
             self._is_new = False
             with suppress(JobError):
-                self._store.remove_garbage()
+                remove_garbage(self._store)
         return waits
 
     def _warn(self, path: Path, error: JobError) -> None:
@@ -149,19 +148,6 @@ class Reaper:
             return file_clock(self._store.files, self._store.root) - path.stat().st_mtime > self._timeout
         except FileNotFoundError:
             return False
-
-
-def file_clock(files: StoreFiles, root: Path) -> float:
-    """The time by the clock that stamps the files of the store, which may be another machine's."""
-    folder = root / '.work' / NEW_FOLDER
-    files.make_folder(folder)
-    path = folder / f'clock@{new_owner().tag}'
-    files.write(path, b'', sync=False)
-    try:
-        return path.stat().st_mtime
-    finally:
-        with suppress(OSError):
-            path.unlink()
 
 
 def _lost_in_a_row(record: JobRecord) -> int:

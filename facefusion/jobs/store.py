@@ -21,7 +21,7 @@ from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
 from facefusion.jobs.places import all_places, better, folder_stamps, names_in, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
-from facefusion.ownership import Owner, new_owner, split_tag
+from facefusion.ownership import Owner, new_owner
 
 NEW_FOLDER = '.new'
 # How long a command waits for another one that changes the same job: that takes milliseconds.
@@ -202,7 +202,7 @@ class JobStore:
             self.files.touch(place.path)
         except FileNotFoundError:
             raise taken(job_id) from None
-        hold = self._take(place, self.root / 'running' / f'{job_id}@{{}}.json')
+        hold = self._take(place, self.root / 'running', 'json')
         try:
             return hold, self._load_held(hold, place.path)
         except JobError:
@@ -211,12 +211,14 @@ class JobStore:
 
     def take_over(self, place: Place) -> tuple[Hold, JobRecord]:
         """Takes the claim of a process that is dead. Raises ClaimLost when another process was faster."""
-        hold = self._take(place, self.root / 'running' / f'{place.job_id}@{{}}.json')
+        hold = self._take(place, self.root / 'running', 'json')
         try:
             return hold, self._load_held(hold)
-        except JobError:
-            # Not a record any more: whoever looks for the job finds it as a broken one.
-            hold.release('failed')
+        except JobError as error:
+            # Not a record any more: whoever looks for the job finds it as a broken one. One that only cannot be read at
+            # the moment stays claimed; it is looked at again when this claim has rested, too.
+            if error.reference == 'job-broken':
+                hold.release('failed')
             raise
 
     def delete(self, job_id: str) -> None:
@@ -257,34 +259,6 @@ class JobStore:
                 remove_quietly(self.files, path)
         self.files.remove_folder(self.root / WORK_FOLDER / job_id)
 
-    def remove_garbage(self) -> None:
-        """Removes what dead processes have left beside the jobs: nothing that a job still needs."""
-        for name in names_in(self.root / WORK_FOLDER / NEW_FOLDER):
-            tagged = split_tag(name)
-            if tagged is not None and tagged[1].is_dead():
-                remove_quietly(self.files, self.root / WORK_FOLDER / NEW_FOLDER / name)
-        for job_id in names_in(self.root / WORK_FOLDER):
-            if '@' not in job_id and not job_id.startswith('.'):
-                self._remove_notes(job_id)
-
-    def _remove_notes(self, job_id: str) -> None:
-        """Removes what attempts at a free or deleted job have noted, if it is in the record already."""
-        # Listed first: what a process adds that takes the job after the look is not among them.
-        paths = [path for path in self._work_of(job_id) if not path.name.partition('.')[0].strip('0123456789abcdef')]
-        place = self.find(job_id)
-        needed: set[str] = set()
-        if place is not None:
-            found = self.look(place)
-            if found is None or not found.place.is_free or found.place.state == 'running' or found.data is None:
-                return
-            attempts = [entry for entry in found.data.get('attempts', ()) if isinstance(entry, dict)]
-            known = {entry.get('nonce') for entry in attempts if entry.get('result') is not None}
-            needed = {path.stem for path in paths if path.suffix == '.json'} - known
-        for path in paths:
-            if path.name.partition('.')[0] not in needed or path.name.count('.') > 1:
-                remove_quietly(self.files, path)
-        self.files.remove_folder(self.root / WORK_FOLDER / job_id)
-
     # Within
 
     def _take_for_edit(self, job_id: str, action: Action) -> Hold:
@@ -293,7 +267,7 @@ class JobStore:
         while True:
             place = self._wait_until_free(job_id, action)
             try:
-                return self._take(place, place.path.with_name(f'{job_id}@{{}}.edit'))
+                return self._take(place, place.path.parent, 'edit')
             except ClaimLost:
                 if time.monotonic() > end:
                     raise
@@ -324,16 +298,16 @@ class JobStore:
                 time.sleep(_WAIT)
         raise busy(job_id)
 
-    def _take(self, place: Place, pattern: Path) -> Hold:
+    def _take(self, place: Place, folder: Path, ending: str) -> Hold:
         owner = self._make_owner()
-        path = pattern.with_name(pattern.name.format(owner.tag))
+        path = folder / f'{place.job_id}@{owner.tag}.{ending}'
         try:
             self.files.rename(place.path, path)
         except FileNotFoundError:
             # See Hold: over a network a rename that was done may be answered so.
             if not path.exists():
                 raise taken(place.job_id) from None
-        state: State = 'running' if path.parent.name == 'running' else place.state
+        state: State = 'running' if folder.name == 'running' else place.state
         return self._hold(Place(place.job_id, state, path, 'claim', owner))
 
     def _hold(self, place: Place) -> Hold:

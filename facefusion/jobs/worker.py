@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, FaceFusionError, JobError, error_from_record
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Hold, Place
+from facefusion.jobs.claim import Hold, Place, is_claimable
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.places import unreadable
 from facefusion.jobs.presence import Presence
@@ -72,17 +72,21 @@ class Queue:
         found = self._store.look(place)
         if found is None or found.place.state != 'queued':
             return None
+        # What cannot be claimed must not be offered again and again.
         if found.data is None:
-            self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {found.broken}'))
-            return _Entry(stamp, None, 0.0)
+            return self._left_out(place, stamp, f'cannot be read: {found.broken}')
+        if not is_claimable(place.job_id):
+            return self._left_out(place, stamp, 'has too long a name')
         try:
-            # All of it: what cannot be claimed must not be offered again and again.
             record = record_from_json(place.job_id, found.data)
         except RecordError as error:
-            self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} cannot be read: {error}'))
-            return _Entry(stamp, None, 0.0)
+            return self._left_out(place, stamp, f'cannot be read: {error}')
         turn = Turn(-record.priority, record.date_submitted or record.date_created, place.job_id)
         return _Entry(stamp, turn, record.not_before or 0.0)
+
+    def _left_out(self, place: Place, stamp: tuple[int, int], why: str) -> _Entry:
+        self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} {why}'))
+        return _Entry(stamp, None, 0.0)
 
 
 def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -230,6 +231,23 @@ def test_a_claim_that_is_broken_fails_as_broken(store):
         watch.sweep_at(float(now))
     assert len(watch.said) == 1
     assert store.find('x').path == store.root / 'failed' / 'x.json'
+
+
+def test_a_claim_that_cannot_be_read_for_a_moment_is_not_a_failed_job(store, monkeypatch):
+    claim(store, dead_owner())
+    watch = Watch(store)
+
+    def read_file(path):
+        raise OSError(errno.EIO, 'Input/output error')
+
+    with monkeypatch.context() as patch:
+        patch.setattr('facefusion.jobs.store.read_file', read_file)
+        watch.sweep_at(0.0)
+    assert state(store) == 'running'
+    assert [event.text.partition(':')[0] for event in watch.said] == ['the job store cannot be read']
+    for now in (0.0, CLAIM_TIMEOUT + 1):
+        watch.sweep_at(now)
+    assert state(store) == 'queued'
 
 
 def test_a_heart_beats_often_enough():

@@ -15,6 +15,7 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import ClaimLost, JobError, UsageError
 from facefusion.events import silent
+from facefusion.jobs.garbage import remove_garbage
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import record_bytes
@@ -178,6 +179,27 @@ def test_broken_jobs_in_the_queue_keep_nobody_from_the_others_and_are_said_once(
         worker_of(store, work).run_next()
 
 
+def test_jobs_of_odd_names_are_run_or_said_and_left(store, tmp_path):
+    names = ['{x}', '{0}', '{}', 'a b', 'x' * 250]
+    for name in names:
+        put(store, 'queued', f'{name}.json', record_bytes(make_record('x', 0)))
+    put(store, 'running', '{y}.json', record_bytes(make_record('x', 0)))
+    said, now = [], [0.0]
+    worker = worker_of(store, FakeWork(), said.append)
+    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    # They have no steps.
+    assert tally == (4, 4)
+    assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
+    assert [event.text[-20:] for event in said if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
+    with store.edit('{x}', 'requeue') as (hold, record):
+        hold.finish('queued', record)
+    reaper = Reaper(store, CLAIM_TIMEOUT, silent, clock=lambda: now[0])
+    reaper.sweep()
+    now[0] = 11.0
+    reaper.sweep()
+    assert states(store)['{y}'] == 'queued'
+
+
 def test_a_running_file_without_a_holder_comes_back(store, tmp_path):
     data = record_bytes(make_record('stray', 1, tmp_path / 'out'))
     put(store, 'running', 'stray.json', data)
@@ -226,9 +248,13 @@ def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
     foreign = foreign_owner().tag
     needed = ['waits/ef.json', 'waits/ef.results', f'runs/{hold.owner.nonce}.json', 'runs/12.completed.json']
     needed += ['gone/notes.txt', f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
+    # A shared folder may hide a new claim for a while: the notes of a job that is not found are kept for that long.
+    needed += ['hidden/ab.json', 'hidden/ab.results', 'hidden/ab.completed.json']
     for name in garbage + needed:
-        put(store, '.work', name)
-    store.remove_garbage()
+        path = put(store, '.work', name)
+        if name.startswith('gone/'):
+            os.utime(path, (time.time() - 7200, time.time() - 7200))
+    remove_garbage(store)
     assert {str(path.relative_to(work)) for path in work.rglob('*') if path.is_file()} == set(needed)
     assert states(store) == {'waits': 'queued', 'done': 'completed', 'runs': 'running'}
 
