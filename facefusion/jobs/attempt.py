@@ -184,12 +184,16 @@ def merge_attempts(record: JobRecord, notes: Iterable[AttemptNote], live_nonce: 
             record,
             attempts=(*others, attempt),
             date_started=record.date_started or attempt.date_started,
+            outputs=_merge_outputs(record.outputs, note),
             steps=_merge_steps(record.steps, note, is_live),
         )
-        for line in note.results:
-            if isinstance(line.get('output'), dict):
-                record = with_output(record, line['output'])
     return record
+
+
+def _merge_outputs(outputs: tuple[Json, ...], note: AttemptNote) -> tuple[Json, ...]:
+    """The published files, each once: by its path, as it was told last."""
+    told = [line['output'] for line in note.results if isinstance(line.get('output'), dict)]
+    return tuple({output.get('path'): output for output in (*outputs, *told)}.values())
 
 
 def _merge_steps(steps: tuple[StepRecord, ...], note: AttemptNote, is_live: bool) -> tuple[StepRecord, ...]:
@@ -201,9 +205,3 @@ def _merge_steps(steps: tuple[StepRecord, ...], note: AttemptNote, is_live: bool
         if isinstance(result, dict) and isinstance(result.get('id'), str):
             told[result['id']] = {key: result[key] for key in _STEP_RESULTS if key in result}
     return tuple(replace(step, **told[step.id]) if step.id in told else step for step in steps)
-
-
-def with_output(record: JobRecord, output: Json) -> JobRecord:
-    """The record with a published file, in the place of one with the same path."""
-    others = tuple(known for known in record.outputs if known.get('path') != output.get('path'))
-    return replace(record, outputs=(*others, output))

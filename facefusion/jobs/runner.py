@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from facefusion.errors import ClaimLost, FaceFusionError, InputError, InternalError, Interrupted, JobError
 from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
 from facefusion.failures import as_failure
-from facefusion.jobs.attempt import AttemptLog, with_output
+from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.claim import ClaimFlag, Heartbeat, Hold
 from facefusion.jobs.reaper import beat_seconds
 from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
@@ -146,10 +146,7 @@ class _Run:
     @property
     def record(self) -> JobRecord:
         """The job as it is now."""
-        record = replace(self._first, steps=tuple(self._steps))
-        for output in self._outputs.values():
-            record = with_output(record, output)
-        return record
+        return replace(self._first, steps=tuple(self._steps), outputs=tuple(self._outputs.values()))
 
     def with_attempt(self, record: JobRecord, result: AttemptResult, error: FaceFusionError | None) -> JobRecord:
         """The record with this attempt as ended."""
@@ -270,9 +267,19 @@ class _Run:
         is_complete = members and all(step.status == 'completed' for step in members)
         if group is not None and is_complete and self._outputs.get(group.output_path, {}).get('steps') != ids:
             clips = [Path(str(step.output['path'])) for step in members if step.output]
-            self._work.join(clips, Path(group.output_path), flag)
+            self._join(clips, Path(group.output_path), flag)
             self._note_output({**describe_file(group.output_path, flag), 'steps': ids})
-        self._remove_joined()
+        if self._joined:
+            self._remove_joined()
+
+    def _join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+        try:
+            self._work.join(clips, output, flag)
+        except FaceFusionError:
+            raise
+        except Exception as error:
+            # As with a step. A clip that is not there must not pass for notes that are gone, which mean a lost claim.
+            raise as_failure(error) from error
 
     def _note_published(self, step: StepRecord) -> None:
         """Notes the published file of a step that works for it alone; once."""

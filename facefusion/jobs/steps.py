@@ -103,7 +103,8 @@ def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = F
         return _is_done(step) and not from_scratch and step.output_path not in gone
 
     steps = [step if stays(step) else _undone(step) for step in record.steps]
-    paths, sources = set[str | None](), set[str | None]()
+    paths: set[str | None] = {group.output_path for group in groups_of(record) if _is_to_be_joined(record, group)}
+    sources = set[str | None]()
     is_settled = False
     while not is_settled:
         todo = [step for step in steps if step.status == 'queued']
@@ -161,6 +162,12 @@ def _undone(step: StepRecord) -> StepRecord:
         error=None,
         report=None,
     )
+
+
+def _is_to_be_joined(record: JobRecord, group: Group) -> bool:
+    ids = [step.id for step in group.steps]
+    published = any(output.get('path') == group.output_path and output.get('steps') == ids for output in record.outputs)
+    return len(ids) > 1 and not published
 
 
 def _is_done(step: StepRecord) -> bool:
