@@ -29,6 +29,7 @@ from facefusion.jobs.record import (
     check_result,
     now_text,
     plain,
+    seconds_of,
 )
 
 PROGRESS_SECONDS = 1.0
@@ -125,7 +126,7 @@ def read_attempts(folder: Path) -> list[AttemptNote]:
             note = _read_note(path)
             if note is not None:
                 notes.append(note)
-    return sorted(notes, key=lambda note: note.attempt.date_started)
+    return sorted(notes, key=lambda note: seconds_of(note.attempt.date_started))
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -6,8 +6,8 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from facefusion.errors import JobError
-from facefusion.jobs.claim import cancel_path
+from facefusion.errors import ClaimLost, JobError
+from facefusion.jobs.claim import WORK_FOLDER, cancel_path
 from facefusion.jobs.record import now_text
 from facefusion.jobs.states import check_move
 from facefusion.jobs.store import JobStore, unknown
@@ -35,15 +35,16 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
             if _cancel_waiting(store, job_id):
                 return
         elif place.owner.is_dead():
-            # Nobody would answer: the job is had by taking the claim over.
-            hold, record = store.take_over(place)
-            hold.finish('failed', replace(record, error=_reason(job_id).as_record(), date_finished=now_text()))
-            store.clean_work(job_id, [attempt.nonce for attempt in record.attempts])
-            return
+            # Nobody would answer: the job is had by taking the claim over, unless a reaper is faster.
+            with suppress(ClaimLost):
+                hold, record = store.take_over(place)
+                hold.finish('failed', replace(record, error=_reason(job_id).as_record(), date_finished=now_text()))
+                store.clean_work(job_id, [attempt.nonce for attempt in record.attempts])
+                return
         elif place.owner.nonce not in asked:
             # Its folder is not there in the first moment of a claim: then it is asked a moment later.
             with suppress(FileNotFoundError):
-                folder = store.root / '.work' / job_id
+                folder = store.root / WORK_FOLDER / job_id
                 with suppress(FileExistsError):
                     store.files.write(cancel_path(folder, place.owner), b'', sync=False)
                 asked.add(place.owner.nonce)

@@ -41,6 +41,18 @@ def all_places(
                 yield place
 
 
+def held_places(root: Path) -> Iterator[Place]:
+    """Every file that is held, and every one among the running. Raises JobError store-unreadable."""
+    for state in STATES:
+        folder = root / state
+        for name in names_in(folder):
+            # Looked at twice a second, however many jobs have ended: most names need not be understood.
+            if state == 'running' or '@' in name:
+                place = parse_place(folder, state, name)
+                if place is not None:
+                    yield place
+
+
 def better(known: Place | None, place: Place) -> Place:
     """Which of two places of one job counts, the second one of which was met later."""
     # What has passed the fence counts only while the change is not made; else the later look is right.

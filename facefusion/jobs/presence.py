@@ -10,6 +10,7 @@ from pathlib import Path
 
 from facefusion.errors import JobError
 from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.files import remove_quietly
 from facefusion.jobs.store import JobStore
 from facefusion.ownership import new_owner, split_tag
 
@@ -39,14 +40,14 @@ class Presence:
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join(timeout=PRESENCE_SECONDS)
-        self._path.unlink(missing_ok=True)
+        remove_quietly(self._files, self._path)
 
     def _remove_dead(self) -> None:
         """Workers that were killed have left their files."""
         for path in self._folder.iterdir():
             tagged = split_tag(path.name)
             if tagged is not None and tagged[1].is_dead():
-                path.unlink(missing_ok=True)
+                remove_quietly(self._files, path)
 
     def _show(self) -> None:
         while not self._ended.wait(PRESENCE_SECONDS):
@@ -72,6 +73,7 @@ def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
         try:
             if abs(now() - path.stat().st_mtime) < PRESENCE_TIMEOUT:
                 return True
-        except FileNotFoundError:
+        except OSError:
+            # It has just gone, or may not be looked at.
             continue
     return False

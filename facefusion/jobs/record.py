@@ -118,6 +118,14 @@ def now_text() -> str:
     return datetime.now().astimezone().isoformat()
 
 
+def seconds_of(date: str) -> float:
+    """A date of a record in seconds since 1970, whatever its offset; 0 for what is none, as in files of other tools."""
+    try:
+        return datetime.fromisoformat(date).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
 def parse_record(job_id: str, text: bytes) -> JobRecord:
     """The record in a job file. Raises RecordError for what is none, or is of a version that is not known."""
     return record_from_json(job_id, parse_json(text))

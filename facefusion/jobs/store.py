@@ -18,7 +18,7 @@ from facefusion.jobs.attempt import merge_attempts, read_attempts
 from facefusion.jobs.claim import WORK_FOLDER, Hold, Place, lost, roll_forward
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
-from facefusion.jobs.places import all_places, better, folder_stamps, names_in, read_file, unreadable
+from facefusion.jobs.places import all_places, better, folder_stamps, held_places, names_in, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.ownership import Owner, new_owner
@@ -77,7 +77,7 @@ class JobStore:
 
     def held(self) -> list[Place]:
         """Every file that somebody holds or held, one that is left of a change that was made included."""
-        return [place for place in all_places(self.root) if not place.is_free or place.state == 'running']
+        return list(held_places(self.root))
 
     def look(self, place: Place) -> Found | None:
         """What is in the file of a job; None when the job has gone meanwhile."""
@@ -156,7 +156,7 @@ class JobStore:
         except FileExistsError:
             remove_quietly(self.files, part)
             raise exists(record.id) from None
-        if any(place.job_id == record.id and place.path != path for place in all_places(self.root)):
+        if any(place.job_id == record.id and place.path != path for place in all_places(self.root, job_id=record.id)):
             # Since the first look a job of this id was made, and has left this folder already.
             remove_quietly(self.files, path)
             raise exists(record.id)
@@ -224,7 +224,7 @@ class JobStore:
     def delete(self, job_id: str) -> None:
         """Removes a job, broken ones too. Raises JobError job-unknown, job-wrong-state, job-busy."""
         place = self._wait_until_free(job_id, 'delete')
-        for left in all_places(self.root):
+        for left in all_places(self.root, job_id=job_id):
             if left.job_id == job_id and left.kind == 'done':
                 # Of a change that was made: it would stand for the job when the job is gone.
                 self.settle(left)

@@ -7,7 +7,7 @@ from typing import Any
 
 from facefusion.jobs.attempt import read_attempts
 from facefusion.jobs.claim import WORK_FOLDER, Place
-from facefusion.jobs.record import record_to_json
+from facefusion.jobs.record import record_to_json, seconds_of
 from facefusion.jobs.store import Found, JobStore
 
 _KEPT = (
@@ -31,7 +31,7 @@ def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]
             read = store.look(place)
             if read is not None and (state is None or read.place.state == state):
                 found.append(_summary(store, read))
-    return sorted(found, key=lambda summary: (str(summary.get('date_created') or ''), summary['id']))
+    return sorted(found, key=lambda summary: (seconds_of(str(summary.get('date_created'))), summary['id']))
 
 
 def _summary(store: JobStore, found: Found) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from facefusion.jobs.notify import Notifier
 from facefusion.jobs.places import unreadable
 from facefusion.jobs.presence import Presence
 from facefusion.jobs.reaper import Reaper
-from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json
+from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
 from facefusion.jobs.runner import LONGEST_DELAY, Ended, JobRunner
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
     """By what queued jobs are ordered: the smallest is next."""
 
     priority: int
-    date_submitted: str
+    submitted: float
     job_id: str
 
 
@@ -81,7 +81,7 @@ class Queue:
             record = record_from_json(place.job_id, found.data)
         except RecordError as error:
             return self._left_out(place, stamp, f'cannot be read: {error}')
-        turn = Turn(-record.priority, record.date_submitted or record.date_created, place.job_id)
+        turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), place.job_id)
         return _Entry(stamp, turn, record.not_before or 0.0)
 
     def _left_out(self, place: Place, stamp: tuple[int, int], why: str) -> _Entry:

@@ -333,6 +333,21 @@ def test_cancelling_the_job_of_a_process_that_is_away(store, owner, monkeypatch)
             cancel(store, 'x', flag)
 
 
+def test_a_cancel_that_a_reaper_forestalls_cancels_what_the_reaper_has_queued(store, monkeypatch):
+    make_queued(store, make_record('x'))
+    JobStore(store.root, make_owner=dead_owner).claim('x', 'run')
+    real = store.take_over
+
+    def late(place):
+        Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent).sweep()
+        return real(place)
+
+    monkeypatch.setattr(store, 'take_over', late)
+    cancel(store, 'x', StopFlag())
+    assert store.open('x').record.error['reference'] == 'cancelled'
+    assert state(store) == 'failed'
+
+
 def test_a_finished_step_is_content_of_its_own(store, tmp_path):
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
     ended = drain(store, FakeWork())['x']

@@ -149,6 +149,20 @@ def test_what_is_named_like_a_job_and_is_no_file(store, tmp_path):
         store.delete('folder')
 
 
+def test_jobs_of_machines_in_other_time_zones_come_in_their_turn(store):
+    dates = {
+        'second': '2026-01-01T12:00:00+00:00',
+        'first': '2026-01-01T12:30:00+01:00',
+        'third': '2026-01-01T07:30:00-05:00',
+        'undated': 'yesterday',
+    }
+    for job_id, date in dates.items():
+        put(store, 'queued', f'{job_id}.json', record_bytes(make_record(job_id, date_created=date)))
+    turns = ['undated', 'first', 'second', 'third']
+    assert Queue(store, silent).ready() == (turns, False)
+    assert [entry['id'] for entry in summaries(store)] == turns
+
+
 def test_a_file_of_the_peer_is_a_job(store, tmp_path):
     args = {'target_path': 't.bin', 'output_path': str(tmp_path / 'o.bin')}
     step = {'args': args, 'status': 'queued'}
