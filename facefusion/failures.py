@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 
-from facefusion.errors import FaceFusionError, InternalError, Interrupted, ResourceError, SetupError
+from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobError, ResourceError, SetupError
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
@@ -36,6 +36,13 @@ def as_failure(error: BaseException) -> FaceFusionError:
         cause=f'{type(error).__name__}: {error}',
         hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
     )
+
+
+def as_job_failure(error: FaceFusionError) -> JobError:
+    """What a job or one of its steps failed with, where that is not what the whole command failed with: exit code 1."""
+    if isinstance(error, JobError):
+        return error
+    return JobError(error.reference, error.message, cause=error.cause, hint=error.hint, facts=error.facts)
 
 
 def _from_os_error(error: OSError) -> FaceFusionError:

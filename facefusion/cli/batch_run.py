@@ -10,9 +10,9 @@ from facefusion.cli.headless_run import PROCESS_GROUPS
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
-from facefusion.errors import Interrupted, JobError
+from facefusion.errors import Interrupted
 from facefusion.events import Emit, Message, RunFailed
-from facefusion.failures import as_failure
+from facefusion.failures import as_failure, as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
 from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
@@ -94,8 +94,7 @@ def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, fla
     if isinstance(outcome.error, Interrupted):
         raise outcome.error
     if outcome.error is not None:
-        # A batch has one exit code for all that can fail in it.
-        error = outcome.error
         emit(Message('info', 'jobs', f'`facefusion job-retry {record.id}` does what is not done, and only that'))
-        raise JobError(error.reference, error.message, cause=error.cause, hint=error.hint) from error
+        # A batch has one exit code for all that can fail in it.
+        raise as_job_failure(outcome.error) from outcome.error
     emit(Message('info', 'jobs', f'job {record.id}: all {len(record.steps)} steps completed'))

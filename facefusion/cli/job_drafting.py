@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +13,20 @@ from facefusion.cli.commands import Spec
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, given_flags, job_id_of
-from facefusion.errors import FaceFusionError, JobError, UsageError
+from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
+from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.automatic import empty_record
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
-from facefusion.jobs.states import State
+from facefusion.jobs.states import State, check_move
 from facefusion.jobs.steps import add_step, groups_of, submitted
-from facefusion.jobs.store import JobStore, exists
+from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.stopping import StopFlag
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
 KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
@@ -71,10 +75,6 @@ def _create(invocation: Invocation) -> int:
     return 0
 
 
-def _configure_submit(parser: argparse.ArgumentParser) -> None:
-    add_job_id(parser)
-
-
 def _submit(invocation: Invocation) -> int:
     """Puts a drafted job into the queue."""
     store = invocation.job_store()
@@ -84,11 +84,17 @@ def _submit(invocation: Invocation) -> int:
 
 
 def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
-    """Moves one job to the queue. Raises JobError job-empty, job-wrong-state, job-join."""
+    """Moves one job to the queue. Raises JobError job-empty, job-wrong-state, job-join, job-busy."""
+    opened = store.open(job_id)
+    check_move('submit', job_id, opened.state)
+    checked = submitted(opened.record)
+    # Before the job is held: whole clips are read for this, and a hold that lasts is ended by others.
+    if any(len(group.steps) > 1 and not _is_picture(group.output_path) for group in groups_of(checked)):
+        _check_joins(checked)
     with store.edit(job_id, 'submit') as (hold, record):
         record = submitted(_with_flags(invocation, record))
-        if any(len(group.steps) > 1 and not _is_picture(group.output_path) for group in groups_of(record)):
-            _check_joins(record)
+        if record.steps != checked.steps:
+            raise busy(job_id)
         hold.finish('queued', record)
     emit(Message('info', 'jobs', f'job {job_id} queued'))
 
@@ -114,7 +120,8 @@ def _check_joins(record: JobRecord) -> None:
 def _warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
     if not has_worker(store.root):
         named = invocation.settings[StoreOptions].jobs_path
-        place = f' --jobs-path {named}' if named else ''
+        quoted = f'"{named}"' if os.name == 'nt' else shlex.quote(named or '')
+        place = f' --jobs-path {quoted}' if named else ''
         text = 'no worker watches this store: run the job with job-run, or start one with'
         emit(Message('warn', 'jobs', f'{text} `facefusion job-run-all --watch{place}`'))
 
@@ -150,11 +157,17 @@ def _delete_all(invocation: Invocation) -> int:
     return for_all(invocation, store, states, lambda job_id: _delete_one(store, job_id, emit))
 
 
-def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], action: Callable[[str], object]) -> int:
+def for_all(
+    invocation: Invocation,
+    store: JobStore,
+    states: Iterable[State],
+    action: Callable[[str], object],
+    flag: StopFlag | None = None,
+) -> int:
     """Does something to every job in these states, the oldest first; a failure is said, and the others go on.
 
-    Gives 1 when one failed. Raises JobError jobs-none when there is no such job, and with --halt-on-error the first
-    failure.
+    Gives 1 when one failed. Raises JobError: jobs-none when there is no such job, and with --halt-on-error the first
+    failure. Raises Interrupted when ``flag`` is set.
     """
     emit, wanted = invocation.emit(), tuple(states)
     found = sorted(
@@ -167,11 +180,15 @@ def for_all(invocation: Invocation, store: JobStore, states: Iterable[State], ac
         raise JobError('jobs-none', f'there is no {kind}', hint='facefusion job-list shows all jobs')
     code = 0
     for _, _, job_id in found:
+        if flag is not None:
+            flag.check()
         try:
             action(job_id)
         except FaceFusionError as error:
-            if invocation.settings[HaltOptions].halt_on_error:
+            if isinstance(error, Interrupted) and flag is not None and flag.is_set():
                 raise
+            if invocation.settings[HaltOptions].halt_on_error:
+                raise as_job_failure(error) from error
             named = '' if f'job {job_id} ' in error.message + ' ' else f'job {job_id}: '
             emit(Message('error', 'jobs', f'{named}{error.message} [{error.reference}]'))
             code = 1
@@ -186,7 +203,7 @@ def _age(path: Path) -> float:
 
 
 CREATE = Spec((*STEP_GROUPS, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
-SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), _configure_submit, _submit)
+SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), add_job_id, _submit)
 SUBMIT_ALL = Spec((*KEPT_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
-DELETE = Spec(STORE_GROUPS, _configure_submit, _delete)
+DELETE = Spec(STORE_GROUPS, add_job_id, _delete)
 DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), _configure_nothing, _delete_all)

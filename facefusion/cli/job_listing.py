@@ -60,8 +60,9 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     return (summary['id'], '-' if steps is None else str(steps), *dates, state)
 
 
-def _moment(date: str | None) -> str:
-    return date[:19].replace('T', ' ') if date else '-'
+def _moment(date: object) -> str:
+    # Of a file that was only glanced at: whatever stands there.
+    return date[:19].replace('T', ' ') if isinstance(date, str) and date else '-'
 
 
 def _show(invocation: Invocation) -> int:

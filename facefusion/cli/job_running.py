@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
@@ -12,9 +13,9 @@ from facefusion.cli.job_drafting import for_all
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.signals import stop_on_signals
-from facefusion.errors import Interrupted, JobError, UsageError
+from facefusion.errors import Interrupted, UsageError
 from facefusion.events import Emit, Message, RunFailed
-from facefusion.failures import as_failure
+from facefusion.failures import as_failure, as_job_failure
 from facefusion.jobs.options import HaltOptions, StoreOptions
 from facefusion.jobs.steps import requeued
 from facefusion.stopping import StopFlag
@@ -32,8 +33,9 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 def _run(invocation: Invocation) -> int:
     """Works on one queued job, or without an id on the next one; follows one that another process works on."""
     emit, flag = invocation.emit(), StopFlag()
-    store, named = invocation.job_store(), job_id_of(invocation.arguments)
+    store = invocation.job_store()
     with stop_on_signals(flag), _reported(emit):
+        named = job_id_of(invocation.arguments)
         job_id = store.known_id(named) if named is not None else None
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'run') if job_id is not None else worker.run_next()
@@ -65,8 +67,6 @@ def _retry(invocation: Invocation) -> int:
 
 
 def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
-    from dataclasses import replace
-
     with invocation.job_store().edit(job_id, 'requeue') as (hold, record):
         again = requeued(record, from_scratch=invocation.arguments.from_scratch)
         hold.finish('queued', replace(again, retries_used=0, not_before=None))
@@ -77,17 +77,17 @@ def _retry_all(invocation: Invocation) -> int:
     """Does what ``job-retry`` does to every failed job."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
-    if invocation.arguments.queue:
-        return for_all(invocation, store, ('failed',), lambda job_id: _requeue(invocation, job_id, emit))
-    with stop_on_signals(flag), invocation.worker(emit, flag) as worker:
+    with stop_on_signals(flag), _reported(emit):
+        if invocation.arguments.queue:
+            return for_all(invocation, store, ('failed',), lambda job_id: _requeue(invocation, job_id, emit), flag)
+        with invocation.worker(emit, flag) as worker:
 
-        def retry(job_id: str) -> None:
-            flag.check()
-            error = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch).error
-            if error is not None:
-                raise error
+            def retry(job_id: str) -> None:
+                error = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch).error
+                if error is not None:
+                    raise error
 
-        return for_all(invocation, store, ('failed',), retry)
+            return for_all(invocation, store, ('failed',), retry, flag)
 
 
 def _configure_run_all(parser: argparse.ArgumentParser) -> None:
@@ -113,18 +113,19 @@ def _run_all(invocation: Invocation) -> int:
     arguments, emit = invocation.arguments, invocation.emit()
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
-    with stop_on_signals(first, flag), invocation.worker(emit, flag) as worker:
-        tally = worker.run_queue(
-            watch=arguments.watch,
-            most=arguments.max_jobs,
-            halt_on_error=invocation.settings[HaltOptions].halt_on_error,
-            stop_after_current=gentle,
-        )
-    if not tally.ended and not arguments.watch and not flag.is_set():
-        raise none_queued()
-    if flag.is_set() and not arguments.watch and not tally.failed:
-        raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
-    return 1 if tally.failed else 0
+    with stop_on_signals(first, flag), _reported(emit):
+        with invocation.worker(emit, flag) as worker:
+            tally = worker.run_queue(
+                watch=arguments.watch,
+                most=arguments.max_jobs,
+                halt_on_error=invocation.settings[HaltOptions].halt_on_error,
+                stop_after_current=gentle,
+            )
+        if not tally.ended and not arguments.watch and not flag.is_set() and not gentle.is_set():
+            raise none_queued()
+        if flag.is_set() and not arguments.watch and not tally.failed:
+            raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
+        return 1 if tally.failed else 0
 
 
 def _conclude(outcome: Outcome, emit: Emit) -> int:
@@ -132,7 +133,7 @@ def _conclude(outcome: Outcome, emit: Emit) -> int:
     error = outcome.error
     if isinstance(error, UsageError):
         # It is the step that was wrong, not this call of the program.
-        raise JobError(error.reference, error.message, cause=error.cause, hint=error.hint) from error
+        raise as_job_failure(error) from error
     if error is not None:
         raise error
     emit(Message('info', 'jobs', f'job {outcome.job_id} {outcome.state}'))
@@ -153,10 +154,6 @@ class _reported:  # noqa: N801 - used as a statement, like the functions beside 
             self._emit(RunFailed(as_failure(error).as_record()))
 
 
-def _configure_cancel(parser: argparse.ArgumentParser) -> None:
-    add_job_id(parser)
-
-
 def _cancel(invocation: Invocation) -> int:
     """Ends a queued or running job; waits until the process that works on it has let it go."""
     from facefusion.jobs.cancel import cancel
@@ -174,4 +171,4 @@ RUN = Spec(PROCESS_GROUPS, _configure_run, _run)
 RETRY = Spec(PROCESS_GROUPS, _configure_retry, _retry)
 RUN_ALL = Spec(GROUPS, _configure_run_all, _run_all)
 RETRY_ALL = Spec(GROUPS, _add_retry_flags, _retry_all)
-CANCEL = Spec((StoreOptions, ConsoleOptions), _configure_cancel, _cancel)
+CANCEL = Spec((StoreOptions, ConsoleOptions), add_job_id, _cancel)

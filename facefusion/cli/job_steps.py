@@ -20,10 +20,6 @@ STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *STORE_GROUPS)
 
 
-def _configure_add(parser: argparse.ArgumentParser) -> None:
-    add_job_id(parser)
-
-
 def _configure_indexed(parser: argparse.ArgumentParser) -> None:
     add_job_id(parser)
     parser.add_argument('step_index', type=int, metavar='STEP_INDEX', help='counted from 0; -1 is the last step')
@@ -77,7 +73,7 @@ def _change(invocation: Invocation, emit: Emit, change: Callable[[JobRecord], Jo
     return 0
 
 
-ADD = Spec(GROUPS, _configure_add, _add)
+ADD = Spec(GROUPS, add_job_id, _add)
 INSERT = Spec(GROUPS, _configure_indexed, _insert)
 REMIX = Spec(GROUPS, _configure_indexed, _remix)
 REMOVE = Spec(STORE_GROUPS, _configure_indexed, _remove)

@@ -211,6 +211,20 @@ def test_a_signal_to_job_run_ends_the_job_as_interrupted(program, folder, starte
     assert program('job-retry', 'j').code == 0 and show(program, 'j')['state'] == 'completed'
 
 
+def test_a_signal_ends_a_retry_of_all_jobs(program, folder, started):
+    for job_id in ('j', 'k'):
+        submit(program, folder, job_id, 'late.png')
+    assert program('job-run-all').code == 1
+    shutil.copy(folder / 'a.png', folder / 'late.png')
+    process = started('job-retry-all', gate=True)
+    wait_for_work(program, 'j')
+    process.send_signal(signal.SIGTERM)
+    code, said = ended(process)
+    assert code == 4 and said.count('interrupted') == said.count('[interrupted]') + 1 == 2, said
+    assert [results(show(program, job_id)) for job_id in ('j', 'k')] == [['failed', 'failed'], ['failed']]
+    assert show(program, 'j')['error']['reference'] == 'interrupted'
+
+
 def test_a_worker_that_is_told_to_end_gives_its_job_back(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)

@@ -285,3 +285,48 @@ def test_reading_commands_make_and_change_nothing(jobs, tmp_path):
     jobs('job-show', 'a', code=1)
     jobs('job-delete-all', code=1)
     assert not (tmp_path / 'jobs').exists()
+
+
+def test_clips_are_looked_at_before_a_job_is_held(jobs, program, tmp_path, monkeypatch):
+    """Long ones take longer than anybody waits for a change."""
+    jobs('job-create', 'j')
+    for _ in range(2):
+        jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)
+    seen = []
+
+    def look(record):
+        seen.append((tmp_path / 'jobs' / 'drafted' / 'j.json').exists())
+        if len(seen) == 1:
+            jobs('job-remove-step', 'j', '0')
+
+    monkeypatch.setattr('facefusion.cli.job_drafting._check_joins', look)
+    jobs('job-submit', 'j', code=1, says='[job-busy]')
+    assert listed(jobs) == {'j': 'drafted'}
+    jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)
+    jobs('job-submit', 'j')
+    jobs('job-submit', 'j', code=1, says='[job-wrong-state]')
+    assert seen == [True, True]
+
+
+def test_what_all_failed_jobs_fail_with_is_no_exit_code_of_the_command(jobs, tmp_path):
+    draft(jobs, tmp_path, 'j')
+    path = tmp_path / 'jobs' / 'drafted' / 'j.json'
+    path.write_bytes(path.read_bytes().replace(b'"output_image_quality": ', b'"output_image_quality": 9999'))
+    jobs('job-submit', 'j')
+    jobs('job-run', 'j', code=1, says='[step-argument]')
+    for words in ((), ('--halt-on-error',)):
+        jobs('job-retry-all', *words, code=1, says='[step-argument]')
+
+
+@pytest.mark.parametrize('command', ['job-run', 'job-run-all', 'job-retry-all'])
+def test_a_failure_ends_the_events_too(program, command):
+    result = program(command, '--progress', 'json')
+    assert (result.code, [event['event'] for event in result.events]) == (1, ['run_failed'])
+    assert result.events[-1]['error']['reference'] == 'jobs-none'
+
+
+def test_dates_that_are_none_keep_nobody_from_the_list(jobs, tmp_path):
+    jobs('job-create', 'j')
+    path = tmp_path / 'jobs' / 'drafted' / 'j.json'
+    path.write_bytes(path.read_bytes().replace(b'"date_updated": null', b'"date_updated": 5'))
+    assert jobs('job-list').out.splitlines()[1].split()[0] == 'j'
