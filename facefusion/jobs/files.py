@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 # What file systems answer that flush files but no folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _MOST_TRIES = 10
+# Windows neither renames nor removes a file while another process reads it, which takes a moment.
+_WAITS_FOR_READERS = os.name == 'nt'
+_READER_SECONDS = 0.05
 
 
 class StoreFiles:
@@ -52,7 +56,7 @@ class StoreFiles:
     def rename(self, old: Path, new: Path) -> None:
         """Gives a file another name, in one step; what had that name is gone."""
         with _explained(new):
-            old.replace(new)
+            _when_unread(lambda: old.replace(new))
 
     def name_new(self, old: Path, new: Path) -> None:
         """Gives a file another name, in one step; raises FileExistsError when something has it."""
@@ -71,7 +75,7 @@ class StoreFiles:
     def unlink(self, path: Path) -> None:
         """Removes a file."""
         with _explained(path):
-            path.unlink()
+            _when_unread(path.unlink)
 
     def touch(self, path: Path) -> None:
         """Sets the time of change of a file to now."""
@@ -134,6 +138,17 @@ def remove_quietly(files: StoreFiles, path: Path) -> None:
     """Removes a file that is not needed, and that another process may remove, too. One that stays does no harm."""
     with suppress(FileNotFoundError, JobError):
         files.unlink(path)
+
+
+def _when_unread(change: Callable[[], object]) -> None:
+    for _ in range(_MOST_TRIES if _WAITS_FOR_READERS else 0):
+        try:
+            change()
+        except PermissionError:
+            time.sleep(_READER_SECONDS)
+        else:
+            return
+    change()
 
 
 @contextmanager

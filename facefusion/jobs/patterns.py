@@ -11,8 +11,9 @@ from pathlib import Path
 from string import Formatter
 
 from facefusion.errors import InputError, UsageError
+from facefusion.jobs.record import MOST_STEPS
 
-MOST_ITEMS = 100_000
+MOST_ITEMS = MOST_STEPS
 SOURCE_FIELD = 'source_name'
 FIELDS = ('index', SOURCE_FIELD, 'target_name', 'target_extension')
 # No name of a file is longer, so no field needs to be wider.

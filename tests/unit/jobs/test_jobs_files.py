@@ -62,3 +62,18 @@ def test_of_a_write_that_failed_nothing_is_left(tmp_path, os_call, call):
         files.write(tmp_path / 'new', b'data', sync=True)
     assert caught.value.reference == 'store-full'
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('times', [3, 100])
+def test_on_windows_a_file_that_is_read_is_waited_for_a_moment(tmp_path, os_call, monkeypatch, times):
+    monkeypatch.setattr('facefusion.jobs.files._WAITS_FOR_READERS', True)
+    monkeypatch.setattr('facefusion.jobs.files._READER_SECONDS', 0.001)
+    (tmp_path / 'old').write_bytes(b'')
+    os_call('replace', errno.EACCES, times=times)
+    if times == 3:
+        files.rename(tmp_path / 'old', tmp_path / 'new')
+        assert (tmp_path / 'new').exists()
+    else:
+        with pytest.raises(JobError, match='cannot be changed'):
+            files.rename(tmp_path / 'old', tmp_path / 'new')
+        assert (tmp_path / 'old').exists()
