@@ -104,14 +104,6 @@ class JobRecord:
     extra: Json = field(default_factory=dict)
     version: str = VERSION
 
-    def step(self, step_id: str) -> StepRecord:
-        """The step with this id."""
-        return next(step for step in self.steps if step.id == step_id)
-
-    def with_step(self, step: StepRecord) -> JobRecord:
-        """A copy in which ``step`` stands in for the one with its id."""
-        return replace(self, steps=tuple(step if known.id == step.id else known for known in self.steps))
-
 
 def now_text() -> str:
     """The local time with microseconds and offset, as in the job files of FaceFusion 3.8."""
