@@ -21,6 +21,7 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.guard import Guard, TargetWatch
 from facefusion.pipeline.link import Linker
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
 from facefusion.pipeline.progress import Progress
@@ -48,19 +49,31 @@ class Run:
     analyser: FaceAnalyser
     meter: SkinMeter
     processors: tuple[Processor, ...]
+    guard: Guard
     emit: Emit
     flag: StopFlag
 
 
 def prepare_run(
-    plan: Plan, settings: Settings, sessions: SessionPool, work: Path, workers: int, emit: Emit, flag: StopFlag
+    plan: Plan,
+    settings: Settings,
+    sessions: SessionPool,
+    guard: Guard,
+    work: Path,
+    workers: int,
+    emit: Emit,
+    flag: StopFlag,
 ) -> Run:
-    """Loads the models and builds the processors; raises ModelError, ProviderError, NoFaceError, MediaError."""
+    """Loads the models, lets the guard look at the sources, and builds the processors.
+
+    Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
+    """
     analyser = FaceAnalyser(sessions, settings[FaceDetectorOptions], settings[FaceLandmarkerOptions])
     meter = SkinMeter(analyser.topology)
+    guard.check_sources(plan.sources, analyser, emit)
     tools = ProcessorTools(settings, plan.sources, analyser, meter, emit)
     processors = tuple(processor.prepare(tools) for processor in plan.processors)
-    return Run(plan, settings, work, workers, analyser, meter, processors, emit, flag)
+    return Run(plan, settings, work, workers, analyser, meter, processors, guard, emit, flag)
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -80,10 +93,12 @@ def execute(run: Run) -> dict[str, Any]:
 
 def _execute_image(run: Run, report: FaceReport) -> None:
     frame = read_image(run.plan.target.path, run.emit)
+    run.guard.check_picture(run.plan.target.path, frame)
     run.flag.check()
     chunk = still_chunk(frame, run.analyser, run.meter if run.plan.measures_skin else None)
     linked = next(Linker(run.settings[FaceSelectorOptions]).link([chunk]))
     report.add(linked)
+    run.guard.check_ages(run.plan.target.path, frame, linked)
     run.flag.check()
     with Progress(run.emit, 'processing', 1) as progress:
         apply_processors(FrameTask(frame, faces_of(linked, 0)), run.processors)
@@ -96,10 +111,13 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     target = run.plan.target
     if not isinstance(target, VideoInfo):
         raise InternalError('plan-inconsistent', 'a video plan has no video target')
-    with closing(_analysed(run, video, target)) as chunks:
+    watch = run.guard.watch(target, video.timeline)
+    with closing(_analysed(run, video, target, watch)) as chunks:
         for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
             linked.save(_linked_path(run.work, linked.first))
             report.add(linked)
+            watch.note(linked)
+    watch.decide()
     return_freed_memory()
     segments = []
     with (
@@ -116,7 +134,7 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     publish_video(segments, target, video, run.plan.output, run.flag)
 
 
-def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Generator[FaceChunk, None, None]:
+def _analysed(run: Run, video: VideoPlan, target: VideoInfo, watch: TargetWatch) -> Generator[FaceChunk, None, None]:
     """The chunks of the clip in order, each analysed by one of the workers.
 
     When one fails, or the chunks are not wanted any more, the others stop at their next frame.
@@ -131,7 +149,7 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo) -> Generator[FaceCh
         def analyse(chunk: Span) -> FaceChunk:
             try:
                 stop = video.timeline.stop
-                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance, readers)
+                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance, readers, watch)
             except BaseException as error:
                 failures.append(error)
                 flag.set('another chunk failed')

@@ -75,6 +75,17 @@ class ChunkTracker:
     _shifts: dict[int, Floats] = field(default_factory=dict)
     _first: int = -1
     _tracks: int = 0
+    _starts_shot: bool = False
+
+    @property
+    def starts_shot(self) -> bool:
+        """Whether the last frame that was looked at is the first of a shot."""
+        return self._starts_shot
+
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """The faces that are being followed in the last frame that was added."""
+        return tuple(track.last for track in self._active)
 
     def add(self, frame: Frame) -> None:
         """Looks at the next frame of the chunk."""
@@ -111,6 +122,7 @@ class ChunkTracker:
             self._active.clear()
             self._recent.clear()
         self._thumbnails[1:] = [thumbnail]
+        self._starts_shot = change.is_cut
         return change.is_cut
 
     def _follow(self, frame: Frame) -> list[tuple[Track, Floats]]:

@@ -22,6 +22,7 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
 from facefusion.ownership import new_owner, split_tag
+from facefusion.pipeline.guard import prepare_guard
 from facefusion.pipeline.output import check_space, make_folder, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
@@ -30,6 +31,7 @@ from facefusion.stopping import StopFlag
 
 # More workers than this cost memory and gain little: decoder and encoder have threads of their own.
 MOST_WORKERS = 8
+CONTENT_FOLDER = '.content'
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class RunFolders:
     def work_root(self) -> Path:
         """The folder that holds one folder for each run."""
         return self.temp / 'facefusion' if self.temp is not None else self.jobs / WORK_FOLDER
+
+    def kept_content(self) -> Path:
+        """The folder of what the content gate has seen."""
+        return self.jobs / WORK_FOLDER / CONTENT_FOLDER
 
 
 def worker_count(settings: Settings) -> int:
@@ -100,7 +106,9 @@ def run_step(
     emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
     sessions = SessionPool(store, providers, device_id)
     with _work_folder(folders, name) as work:
-        run = prepare_run(plan, settings, sessions, work, workers, emit, flag)
+        swaps = any('source-image' in processor.needs for processor in plan.processors)
+        guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
+        run = prepare_run(plan, settings, sessions, guard, work, workers, emit, flag)
         flag.check()
         report = execute(run)
     seconds = time.monotonic() - began

@@ -10,6 +10,7 @@ from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import ChunkTracker
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
+from facefusion.pipeline.guard import TargetWatch
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.stream import prefetch
 from facefusion.stopping import StopFlag
@@ -26,11 +27,13 @@ def analyse_chunk(
     flag: StopFlag,
     advance: Callable[[], None],
     readers: ReaderPool | None = None,
+    watch: TargetWatch | None = None,
 ) -> FaceChunk:
     """The faces of the frames of ``chunk``; a function of these frames and the one after them.
 
     ``stop`` is the end of the whole range, beyond which nothing is looked at. Raises MediaError for frames that
     cannot be decoded, Interrupted at a frame boundary when the flag is set. ``readers`` are decoders to go on with.
+    ``watch`` is shown the frames.
     """
     tracker = ChunkTracker(analyser, meter)
     after = None
@@ -41,9 +44,15 @@ def analyse_chunk(
             flag.check()
             if frame.number < chunk.stop:
                 tracker.add(frame)
+                if watch is not None:
+                    watch.look(frame, tracker.starts_shot, tracker.faces)
                 advance()
             else:
                 after = frame
-        return tracker.finish(after)
+        record = tracker.finish(after)
+        if watch is not None and after is not None and tracker.starts_shot and not watch.is_regular(after.number):
+            # The next chunk does not know that a shot starts with it.
+            watch.look(after, True, ())
+        return record
     finally:
         frames.close()

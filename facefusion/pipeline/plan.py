@@ -26,6 +26,7 @@ from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
 from facefusion.processors.registry import ProcessorsOptions, Registration, registrations
+from facefusion.safety.gate import GATE_MODELS
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -142,6 +143,7 @@ def make_plan(
         models=(
             settings[FaceDetectorOptions].face_detector_model,
             settings[FaceLandmarkerOptions].face_landmarker_model,
+            *GATE_MODELS,
         ),
         settings=settings.as_record(),
         video=video,

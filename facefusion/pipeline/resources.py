@@ -9,8 +9,8 @@ from pathlib import Path
 
 from facefusion.errors import ResourceError
 
-# Interpreter, libraries, both embedded networks and the source texture, measured: 230 MB.
-BASE_BYTES = 260 << 20
+# Interpreter, libraries, the embedded networks and the source texture, measured: 300 MB.
+BASE_BYTES = 330 << 20
 # Frames that a decoder with its reference frames, the stages between, and x264 with its look-ahead hold at once.
 HELD_FRAMES = 90
 # Frames that a worker adds: its decoder's, those read ahead, and those since the last detection.

@@ -1,0 +1,178 @@
+"""The guard of a run: looks at sources and target with the content gate and the age rule, and refuses what they do.
+
+The target is looked at while it is analysed, by frames that are decoded anyway. Nothing is rendered before the guard
+has decided. There is no way past it: a run without its classifiers does not begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from facefusion.events import Emit, Message
+from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.face import Face, Floats
+from facefusion.faces.track import INTERVAL
+from facefusion.inference.pool import SessionPool
+from facefusion.media.frame import Frame
+from facefusion.media.image import read_image
+from facefusion.media.probe import VideoInfo
+from facefusion.media.timeline import Timeline
+from facefusion.models.store import ModelStore
+from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeLook, AgeRule
+from facefusion.safety.cache import SampleCache, content_sha256, model_digests, sample_key
+from facefusion.safety.fairface import find_age_estimator
+from facefusion.safety.gate import ContentGate, Sample, prepare_gate
+from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampling
+from facefusion.stopping import StopFlag
+
+# What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
+_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """What is asked about the material of a run. ``estimator`` is None where no faces are swapped, or none is there."""
+
+    gate: ContentGate
+    estimator: AgeEstimator | None
+    cache: SampleCache
+    digests: Mapping[str, str]
+    flag: StopFlag
+
+    def check_sources(self, paths: Sequence[Path], analyser: FaceAnalyser, emit: Emit) -> None:
+        """Raises ContentRefused for a source picture that is refused, MediaError for one that cannot be read."""
+        for path in paths:
+            frame = read_image(path, emit)
+            self.check_picture(path, frame)
+            if self.estimator is not None:
+                faces = sorted(analyser.find(frame), key=lambda face: -_area(face))[:1]
+                looks = [_look(0, 0, 0.0, self.estimator, frame, face.landmarks) for face in faces]
+                AgeRule(self.estimator.model_id).decide(path, looks)
+
+    def check_picture(self, path: Path, frame: Frame) -> None:
+        """Raises ContentRefused when a picture is refused."""
+        self.flag.check()
+        key = self._key(path, PICTURE)
+        samples = self.cache.get(key, PICTURE, len(self.gate.model_ids))
+        if samples is None:
+            samples = (Sample(0, 0.0, self.gate.classify([frame.read(frame.window)])[0]),)
+            self.cache.put(key, samples)
+        self.gate.decide(path, samples, PICTURE.step)
+
+    def check_ages(self, path: Path, frame: Frame, linked: LinkedChunk) -> None:
+        """Raises ContentRefused when a selected face of a picture is too young."""
+        if self.estimator is not None:
+            looks = [
+                _look(int(track), 0, 0.0, self.estimator, frame, landmarks)
+                for track, landmarks in zip(linked.track, linked.landmarks, strict=True)
+            ]
+            AgeRule(self.estimator.model_id).decide(path, looks)
+
+    def watch(self, target: VideoInfo, timeline: Timeline) -> TargetWatch:
+        """What analyse has to show of a clip; frames that were looked at before need not be shown again."""
+        sampling = plan_sampling(timeline.start, timeline.stop - timeline.start, target.average_rate)
+        key = self._key(target.path, sampling)
+        known = self.cache.get(key, sampling, len(self.gate.model_ids))
+
+        def seconds(number: int) -> float:
+            return float((target.pts[number] - target.pts[0]) * target.time_base)
+
+        return TargetWatch(self, target.path, sampling, key, known, seconds)
+
+    def _key(self, path: Path, sampling: Sampling) -> str:
+        return sample_key(content_sha256(path, self.flag), self.digests, sampling, _RULE)
+
+
+class _FoundAge(NamedTuple):
+    """An estimate of a face whose track is not known before link."""
+
+    frame: int
+    landmarks: Floats
+    estimate: AgeEstimate
+
+
+class TargetWatch:
+    """Looks at the frames of one clip, from any number of threads, and decides when all were analysed and linked."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        path: Path,
+        sampling: Sampling,
+        key: str,
+        known: Sequence[Sample] | None,
+        seconds: Callable[[int], float],
+    ) -> None:
+        self._guard = guard
+        self._path = path
+        self._sampling = sampling
+        self._key = key
+        self._is_known = known is not None
+        # Appending to a list is one step for all threads.
+        self._samples: list[Sample] = list(known or ())
+        self._ages: list[_FoundAge] = []
+        self._looks: list[AgeLook] = []
+        self._seconds = seconds
+
+    def is_regular(self, number: int) -> bool:
+        """Whether the frame is looked at in any case."""
+        return is_sampled(number, self._sampling.start, self._sampling.step)
+
+    def look(self, frame: Frame, starts_shot: bool, faces: Sequence[Face]) -> None:
+        """Looks at a frame if it is one of those; ``faces`` are those that are known in it."""
+        if not (starts_shot or self.is_regular(frame.number)):
+            return
+        if not self._is_known:
+            scores = self._guard.gate.classify([frame.read(frame.window)])[0]
+            self._samples.append(Sample(frame.number, self._seconds(frame.number), scores))
+        if self._guard.estimator is not None:
+            for face in faces:
+                estimate = self._guard.estimator.under_18(frame, face.landmarks)
+                self._ages.append(_FoundAge(frame.number, face.landmarks, estimate))
+
+    def note(self, linked: LinkedChunk) -> None:
+        """Takes a linked chunk: which of the faces are selected, and whose they are."""
+        last = linked.first + linked.count
+        for found in [each for each in self._ages if linked.first <= each.frame < last]:
+            rows = np.flatnonzero(linked.frame == found.frame)
+            if not len(rows):
+                continue
+            middles = linked.landmarks[rows][:, :, :2].mean(axis=1)
+            distances = np.linalg.norm(middles - found.landmarks[:, :2].mean(axis=0), axis=1)
+            best = int(distances.argmin())
+            if distances[best] <= float(np.ptp(found.landmarks[:, 0])) / 2:
+                track = int(linked.track[rows[best]])
+                self._looks.append(AgeLook(track, found.frame, self._seconds(found.frame), found.estimate))
+
+    def decide(self) -> None:
+        """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
+        if not self._is_known:
+            self._guard.cache.put(self._key, self._samples)
+        self._guard.gate.decide(self._path, self._samples, self._sampling.step)
+        if self._guard.estimator is not None:
+            AgeRule(self._guard.estimator.model_id).decide(self._path, self._looks)
+
+
+def prepare_guard(
+    sessions: SessionPool, store: ModelStore, kept: Path, swaps: bool, emit: Emit, flag: StopFlag
+) -> Guard:
+    """The guard of a run, which keeps results in the folder ``kept``. Raises ModelError, ProviderError."""
+    gate = prepare_gate(sessions)
+    estimator = find_age_estimator(sessions, store) if swaps else None
+    if estimator is not None:
+        emit(Message('debug', 'safety', f'ages are estimated with {estimator.model_id}'))
+    return Guard(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag)
+
+
+def _look(track: int, number: int, seconds: float, estimator: AgeEstimator, frame: Frame, landmarks: Floats) -> AgeLook:
+    return AgeLook(track, number, seconds, estimator.under_18(frame, landmarks))
+
+
+def _area(face: Face) -> float:
+    return float(np.prod(face.box[2:] - face.box[:2]))
