@@ -23,7 +23,8 @@ class OptionInfo:
     """One option as declared: everything a flag, an ini key, a schema or a control needs to know.
 
     ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
-    ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list.
+    ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list. ``is_policy`` marks
+    a flag that only ini files set: it has no form on the command line and in the environment.
     """
 
     key: str
@@ -40,6 +41,7 @@ class OptionInfo:
     short: str = ''
     aliases: tuple[str, ...] = ()
     stored: Stored = 'step'
+    is_policy: bool = False
 
     @property
     def flag(self) -> str:
@@ -67,6 +69,7 @@ def option(
     short: str = '',
     aliases: Sequence[str] = (),
     stored: Stored = 'step',
+    is_policy: bool = False,
 ) -> Any:
     """A dataclass field that declares an option; lists have tuples as defaults and values."""
     info = {
@@ -82,6 +85,7 @@ def option(
         'short': short,
         'aliases': tuple(aliases),
         'stored': stored,
+        'is_policy': is_policy,
     }
     return dataclasses.field(default=default, metadata={'option': info})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -149,14 +149,24 @@ def check_ini(ini: IniFile, known: Iterable[type]) -> None:
 
 
 def resolve(
-    groups: Iterable[type], flags: Mapping[str, Any], ini: IniFile | None, environ: Mapping[str, str]
+    groups: Iterable[type],
+    flags: Mapping[str, Any],
+    ini: IniFile | None,
+    environ: Mapping[str, str],
+    house: Sequence[IniFile] = (),
 ) -> Settings:
-    """Merges the four layers for ``groups``; ``flags`` holds only what was given on the command line."""
+    """Merges the four layers for ``groups``; ``flags`` holds only what was given on the command line.
+
+    ``house`` are the operator's ini files where another one is named instead: what they demand as policy holds, too.
+    """
     built = []
     for group in groups:
         values = {}
         for info in describe(group):
-            if info.key in flags:
+            if info.is_policy:
+                files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
+                values[info.key] = any(_parse_ini(file, info) for file in files)
+            elif info.key in flags:
                 values[info.key] = flags[info.key]
             elif environ.get(info.variable, '').strip():
                 values[info.key] = _parse_variable(info, environ[info.variable])

@@ -19,6 +19,7 @@ from facefusion.jobs.options import ClaimOptions, NotifyOptions, StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
 from facefusion.pipeline.request import required_paths
+from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -29,6 +30,7 @@ PROCESS_GROUPS: tuple[type, ...] = (
     WorkOptions,
     StoreOptions,
     ClaimOptions,
+    PolicyOptions,
     ConsoleOptions,
 )
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions)

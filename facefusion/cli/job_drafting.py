@@ -26,11 +26,12 @@ from facefusion.jobs.states import State, check_move
 from facefusion.jobs.steps import add_step, groups_of, submitted
 from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.safety.options import PolicyOptions
 from facefusion.stopping import StopFlag
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
 KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
 
 
 def _configure_create(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +203,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-CREATE = Spec((*STEP_GROUPS, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
+CREATE = Spec((*STEP_GROUPS, PolicyOptions, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
 SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), add_job_id, _submit)
 SUBMIT_ALL = Spec((*KEPT_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
 DELETE = Spec(STORE_GROUPS, add_job_id, _delete)

@@ -83,6 +83,8 @@ def _show(invocation: Invocation) -> int:
     if len(rows) > 1:
         print_table(rows)
     for index, step in enumerate(view['steps']):
+        if step['args'].get('consent'):
+            print(f'step {index}: consent: {step["args"]["consent"]}')
         if step['error']:
             _print_error(f'step {index}', step['error'])
     if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):

@@ -15,9 +15,10 @@ from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.options import StoreOptions
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, remove_step
+from facefusion.safety.options import PolicyOptions
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, *STORE_GROUPS)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *STORE_GROUPS)
 
 
 def _configure_indexed(parser: argparse.ArgumentParser) -> None:

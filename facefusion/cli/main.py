@@ -151,7 +151,8 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
     from facefusion.cli.parser import Parser, add_options, given_flags
-    from facefusion.settings import INI_NAME, check_ini, home_path, read_ini, resolve
+    from facefusion.safety.refused import REFUSED_OPTIONS, refusal
+    from facefusion.settings import INI_NAME, check_ini, home_path, program_path, read_ini, resolve
 
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
     parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
@@ -163,8 +164,14 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
     # One that sets nothing, such as the one that is shipped, needs no look at the options of all commands.
     if ini is not None and ini.values:
+        for _, key in ini.values:
+            if key in REFUSED_OPTIONS:
+                raise refusal(f'{ini.path}: {key}', REFUSED_OPTIONS[key])
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
-    settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ)
+    # What the operator demands holds, whatever file or home a call names.
+    places = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
+    house = [found for place in sorted(places) if (found := read_ini(place, required=False)) is not None]
+    settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ, house)
     return Invocation(arguments, settings, home, environ, mode)
 
 

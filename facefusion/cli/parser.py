@@ -13,6 +13,7 @@ from facefusion.cli.commands import MODE_FLAG
 from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.safety.refused import REFUSED_OPTIONS, REFUSED_PROCESSORS, refusal
 
 _NUMBER = re.compile(r'-\d+|-\d*\.\d+')
 
@@ -110,6 +111,9 @@ class Parser(argparse.ArgumentParser):
                     cause='the mode is chosen before the command',
                     hint='write `facefusion --mode headless COMMAND`',
                 )
+            key = first.split('=')[0].removeprefix('--').replace('-', '_')
+            if key in REFUSED_OPTIONS:
+                raise refusal(first.split('=')[0], REFUSED_OPTIONS[key])
             if first.split('=')[0] in PEER_FLAGS:
                 raise UsageError(
                     'unknown-option',
@@ -130,6 +134,8 @@ def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None
     sections: dict[str, Any] = {}
     for group in groups:
         for info in describe(group):
+            if info.is_policy:
+                continue
             if info.section not in sections:
                 sections[info.section] = parser.add_argument_group(info.section.replace('_', ' '))
             _add_option(sections[info.section], info)
@@ -188,6 +194,8 @@ def _add_option(section: Any, info: OptionInfo) -> None:
         return
 
     def parse(text: str) -> Any:
+        if info.key == 'processors' and text in REFUSED_PROCESSORS:
+            raise refusal(f'the processor {text}', REFUSED_PROCESSORS[text])
         try:
             return parse_item(info, text)
         except ValueError as error:

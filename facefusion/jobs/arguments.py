@@ -14,6 +14,9 @@ from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, check_items, describe, parse_item
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
+from facefusion.safety.consent import check_consent, resolve_consent
+from facefusion.safety.options import ConsentOptions
+from facefusion.safety.refused import check_refused
 from facefusion.settings import Settings
 
 STEP_GROUPS: tuple[type, ...] = (
@@ -26,12 +29,20 @@ STEP_GROUPS: tuple[type, ...] = (
     WorkflowOptions,
     ProcessorsOptions,
     *(registration.options for registration in REGISTRATIONS),
+    ConsentOptions,
 )
 
 
 def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
-    """The arguments of a step: every 'auto' model has its name, every path is absolute."""
+    """The arguments of a step: every 'auto' model has its name, every path is absolute, the consent its text.
+
+    Raises UsageError for a consent that is missing or cannot be used.
+    """
     settings = freeze_models(settings, emit)
+    consent = settings[ConsentOptions].consent
+    if consent is not None:
+        settings = settings.replace(ConsentOptions(resolve_consent(consent)))
+    check_consent(settings)
     args: dict[str, Any] = {}
     for group in STEP_GROUPS:
         for info in describe(group):
@@ -72,6 +83,7 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
     3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said. Raises
     UsageError step-argument.
     """
+    check_refused(args)
     groups = []
     for group in STEP_GROUPS:
         values = {}
@@ -81,7 +93,8 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
             try:
                 values[info.key] = _checked(info, args[info.key])
             except ValueError as error:
-                if version != '1':
+                # Another processor in the place of an unknown one would do something that nobody has asked for.
+                if version != '1' or info.key == 'processors':
                     raise UsageError(
                         'step-argument',
                         f'the step has a value for {info.key} that this version does not take',

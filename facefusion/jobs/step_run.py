@@ -26,6 +26,7 @@ from facefusion.pipeline.guard import prepare_guard
 from facefusion.pipeline.output import check_space, make_folder, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
+from facefusion.safety.consent import check_consent
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -83,6 +84,7 @@ def run_step(
     ``name`` is that of the work folder. Raises any FaceFusionError; then no output and no work file is left behind.
     """
     began = time.monotonic()
+    check_consent(settings)
     # Said when the plan stands: before an error it would only be noise.
     notes: list[Event] = []
     settings = freeze_models(settings, notes.append)

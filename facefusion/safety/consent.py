@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 
 from facefusion.errors import UsageError
+from facefusion.safety.options import ConsentOptions, PolicyOptions
+from facefusion.settings import Settings
 
 LONGEST_TEXT = 4096
 LARGEST_FILE = 10_000_000
@@ -39,6 +41,17 @@ def resolve_consent(text_or_path: str) -> str:
         else:
             return _from_file(path, mode)
     return _from_argument(text_or_path.strip())
+
+
+def check_consent(settings: Settings) -> None:
+    """Raises UsageError consent-required when the operator demands a consent and the step states none."""
+    if settings[PolicyOptions].require_consent and not settings[ConsentOptions].consent:
+        raise UsageError(
+            'consent-required',
+            'no consent of the people shown is stated',
+            cause='[policy] require_consent in the ini file of this installation demands one for every step',
+            hint='give it with --consent "who agreed to what", or --consent FILE with a text that says so',
+        )
 
 
 def _looks_like_path(text: str) -> bool:

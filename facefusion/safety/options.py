@@ -24,5 +24,10 @@ class PolicyOptions:
     """What the operator of this machine demands of every step."""
 
     require_consent: bool = option(
-        'flag', False, 'refuse every step that states no consent', section='policy', stored='job'
+        'flag',
+        False,
+        'refuse every step that states no consent; only an ini file sets it',
+        section='policy',
+        stored='job',
+        is_policy=True,
     )
