@@ -217,7 +217,7 @@ def score_sets(gate: ContentGate, groups: dict[str, list[Named]]) -> tuple[dict[
     """The scores of each set, and each picture that would be refused."""
     sets, refused = {}, []
     for name, items in groups.items():
-        scores = [gate.classify([picture])[0] for _, picture in items]
+        scores = [gate.classify_still(picture) for _, picture in items]
         sets[name] = [score for (score,) in scores]
         refused += [
             {'set': name, 'picture': label, 'score': round(each[0], 3)}

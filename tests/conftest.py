@@ -32,7 +32,7 @@ def store():
 
     catalog = load_catalog(ROOT / 'models' / 'catalog')
     files = ModelStore(catalog, ROOT / 'models' / 'weights', offline=False, emit=silent)
-    files.fetch(('centerface', 'face_mesh'))
+    files.fetch(('centerface', 'face_mesh', 'open_nsfw'))
     return files
 
 

@@ -32,7 +32,7 @@ from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampl
 from facefusion.stopping import StopFlag
 
 # What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
-_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL}
+_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ class Guard:
         key = self._key(path, PICTURE)
         samples = self.cache.get(key, PICTURE, len(self.gate.model_ids))
         if samples is None:
-            samples = (Sample(0, 0.0, self.gate.classify([frame.read(frame.window)])[0]),)
+            samples = (Sample(0, 0.0, self.gate.classify_still(frame.read(frame.window))),)
             self.cache.put(key, samples)
         self.gate.decide(path, samples, PICTURE.step)
 

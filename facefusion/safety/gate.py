@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facefusion.errors import ContentRefused, InternalError, ModelError
 from facefusion.safety.classifier import Classifier, Images
 from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw
+from facefusion.safety.parts import still_parts
 from facefusion.safety.sampling import FEWEST_SAMPLES
 
 # What a run must have before it starts: no gate, no work.
@@ -77,6 +79,11 @@ class ContentGate:
                 )
             columns.append([float(score) for score in scores])
         return list(zip(*columns, strict=True))
+
+    def classify_still(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
+        """One score a classifier for a picture of any shape: of a long one the highest of its parts."""
+        rows = [self.classify([part])[0] for part in still_parts(image)]
+        return tuple(max(column) for column in zip(*rows, strict=True))
 
     def is_positive(self, scores: Sequence[float]) -> bool:
         """Whether enough classifiers find a picture unsafe."""

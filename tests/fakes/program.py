@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.work(/\.new)?)?')
-_ENDED_JOB = re.compile(r'jobs/(completed|failed)/[^/@]+\.json')
+_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.work(/\.new|/\.content)?)?')
+_ENDED_JOB = re.compile(r'jobs/(completed|failed|\.work/\.content)/[^/@]+\.json')
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -36,7 +36,8 @@ class Result(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file with its digest, and every folder, but the job store's own folders and its records of ended jobs."""
+    """Every file with its digest, and every folder, but the job store's own folders its records of ended jobs,
+    and what the content gate has seen."""
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))

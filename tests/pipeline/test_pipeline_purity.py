@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fakes.guards import make_guard
 from fakes.media_files import photo_view, write_views
 
 from facefusion.engines.local import prepare_run
@@ -62,7 +63,9 @@ def rendered(clip, portrait_source, sessions, tmp_path_factory):
             }
             settings = resolve(GROUPS, flags, None, {})
             plan = make_plan(settings, workers, segment_frames)
-            run = prepare_run(plan, settings, sessions, clip.parent, workers, silent, StopFlag())
+            run = prepare_run(
+                plan, settings, sessions, make_guard(clip.parent), clip.parent, workers, silent, StopFlag()
+            )
             known[key] = _render(run, settings, workers)
         return known[key]
 

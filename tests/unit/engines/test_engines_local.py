@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY
+from fakes.guards import make_guard
 from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
@@ -55,7 +56,9 @@ def clip(tmp_path_factory):
 def begin(clip, tmp_path):
     """Builds a run over the clip; ``events`` of it are collected."""
 
-    def build(*, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=None) -> Run:
+    def build(
+        *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=None, guard=None
+    ) -> Run:
         work = tmp_path / 'work'
         work.mkdir(exist_ok=True)
         output = tmp_path / f'out-{segment_frames}-{workers}.mp4'
@@ -71,6 +74,7 @@ def begin(clip, tmp_path):
             analyser=analyser,
             meter=NumberingMeter(),
             processors=(processor or Brightener(),),
+            guard=guard or make_guard(work / 'kept'),
             emit=emit or (lambda event: None),
             flag=flag or StopFlag(),
         )

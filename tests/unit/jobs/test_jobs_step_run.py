@@ -99,7 +99,7 @@ def test_work_folders_lie_in_the_job_store_or_where_temp_says():
 
 def test_a_plan_has_the_frozen_models(picture_step):
     record = plan_step(freeze_models(picture_step, silent), silent).as_record()
-    assert record['models'] == ['centerface', 'face_mesh']
+    assert record['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     assert record['settings']['face_detector_model'] == 'centerface'
     assert record['settings']['face_selector_mode'] == 'many'
     assert record['settings']['face_landmarker_model'] == 'face_mesh'
@@ -148,12 +148,13 @@ def test_the_work_folder_goes_with_a_run_that_fails(picture_step, tmp_path, monk
         def fetch(self, model_ids):
             pass
 
-    def prepare(plan, settings, sessions, work, *rest):
+    def prepare(plan, settings, sessions, guard, work, *rest):
         seen.append(work)
         (work / 'half').write_bytes(b'x')
         raise MediaError('broken', 'it is broken')
 
     monkeypatch.setattr(step_run, 'prepare_run', prepare)
+    monkeypatch.setattr(step_run, 'prepare_guard', lambda *rest: None)
     for temp in (None, tmp_path / 'temp'):
         with pytest.raises(MediaError):
             run_step(picture_step, Store(), RunFolders(tmp_path / 'jobs', temp), 'job', silent, StopFlag())

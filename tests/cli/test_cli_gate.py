@@ -1,0 +1,236 @@
+"""What the content gate and the consent rule do to the commands. The refusing classifier is a stand-in."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+import cv2
+import numpy as np
+import pytest
+from fakes.guards import BrightIsBad
+
+from facefusion.cli.commands import COMMANDS
+from facefusion.options import describe
+from facefusion.safety.gate import ContentGate
+
+pytestmark = pytest.mark.network
+DRAW = ('--processors', 'face_debugger')
+OPTIONS = {
+    info.key: info
+    for command in COMMANDS.values()
+    for module in [import_module(command.module)]
+    for group in module.GROUPS
+    for info in describe(group)
+}
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """The stand-in that refuses everything; it counts what it was shown."""
+    classifier = BrightIsBad(threshold=0.0)
+    monkeypatch.setattr('facefusion.pipeline.guard.prepare_gate', lambda sessions: ContentGate([classifier], 1))
+    monkeypatch.setattr('facefusion.pipeline.guard.model_digests', lambda store, ids: dict.fromkeys(ids, 'ab' * 32))
+    return classifier
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / 'target.png'
+    cv2.imwrite(str(path), np.full((48, 64, 3), 90, np.uint8))
+    return path
+
+
+def job_of(program, state):
+    (path,) = (program.folder / 'jobs' / state).glob('*.json')
+    return json.loads(path.read_text())
+
+
+def test_a_refused_target_ends_the_run_with_three_and_the_reason(program, refusing, target, tmp_path):
+    said = program.fails(3, 'content-refused', 'headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png')
+    assert 'target.png is refused' in said and 'bright_is_bad 0.353 (threshold 0)' in said
+    record = job_of(program, 'failed')
+    error = record['steps'][0]['error']
+    assert record['error'] == error and error['exit_code'] == 3
+    assert error['facts']['models'] == [{'model_id': 'bright_is_bad', 'threshold': 0.0}]
+    assert error['facts']['frames'][0]['scores'] == [pytest.approx(0.353, abs=0.001)]
+
+
+def test_a_refused_source_is_refused_before_the_target_is_opened(program, refusing, target, example_portrait, tmp_path):
+    out = tmp_path / 'out.png'
+    said = program.fails(3, 'content-refused', 'headless-run', '-s', example_portrait, '-t', target, '-o', out)
+    assert f'{example_portrait.name} is refused' in said and refusing.seen == 1
+
+
+def test_a_refused_clip_is_analysed_and_not_rendered(program, refusing, face_clip, tmp_path):
+    words = ('headless-run', *DRAW, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--progress', 'json')
+    result = program(*words)
+    assert result.code == 3 and not (tmp_path / 'out.mp4').exists()
+    stages = {event.get('stage') for event in result.events}
+    assert 'analysing' in stages and 'processing' not in stages
+    (facts,) = [event['error']['facts'] for event in result.events if event['event'] == 'run_failed']
+    # 60 frames at 25 a second, every seventh of them.
+    assert facts['samples'] == 9 and facts['frames'][1]['frame'] == 7
+    assert facts['frames'][1]['seconds'] == pytest.approx(7 / 25)
+    seen = refusing.seen
+    assert program(*words).code == 3 and refusing.seen == seen, 'what was looked at is kept'
+
+
+def test_jobs_and_batches_are_refused_in_the_same_way(program, refusing, target, tmp_path):
+    out = tmp_path / 'out.png'
+    assert program('job-create', 'j', *DRAW, '-t', target, '-o', out).code == 0
+    assert program('job-submit', 'j').code == 0
+    assert program('job-run', 'j').code == 3
+    assert program('job-retry', 'j').code == 3
+    batch = program('batch-run', *DRAW, '-t', str(tmp_path / 'target*'), '-o', str(tmp_path / '{target_name}-out.png'))
+    assert batch.code == 1 and '[content-refused]' in batch.err
+    assert sorted(path.name for path in tmp_path.glob('*.png')) == ['target.png']
+
+
+def some_value(info, tmp_path):
+    """A value that the option takes and that is not its default."""
+    if info.choices:
+        return next((choice for choice in reversed(info.choices) if choice != info.default), info.choices[0])
+    if info.kind in ('int', 'float'):
+        return info.maximum if info.maximum is not None and info.maximum != info.default else info.minimum or 0
+    return tmp_path / 'x.png' if info.kind == 'path' else 'some text'
+
+
+@pytest.mark.parametrize('key', sorted(OPTIONS))
+def test_no_option_takes_the_gate_away(program, refusing, target, tmp_path, key):
+    info = OPTIONS[key]
+    out = tmp_path / 'out.png'
+    base = ('headless-run', *(() if key == 'processors' else DRAW), '-t', target, '-o', out)
+    value = some_value(info, tmp_path)
+    texts = ('yes', 'no') if info.kind == 'flag' else (str(int(value)) if info.kind == 'int' else str(value),)
+    calls = []
+    for text in texts:
+        flag = (info.flag if text == 'yes' else '--no-' + info.flag[2:],) if info.kind == 'flag' else (info.flag, text)
+        calls.append((flag, {}))
+        calls.append(((), {info.variable: text}))
+        ini = tmp_path / f'{text == "yes"}.ini'
+        ini.write_text(f'[{info.section}]\n{key} = {text}\n')
+        calls.append((('--config-path', ini), {}))
+    for words, environ in calls:
+        result = program(*base, *words, environ=environ)
+        shows_a_plan = key == 'dry_run' and result.code == 0
+        # Some values make no run at all, such as a folder that is a file.
+        assert result.code == 3 or result.code in (1, 2, 5, 6, 7) or shows_a_plan, (words, environ, result)
+        assert not out.exists() and not list(tmp_path.rglob('*out*.png')), (words, environ)
+
+
+def test_a_missing_gate_model_ends_the_run_before_it_begins(program, target, tmp_path, store):
+    weights = tmp_path / 'weights'
+    weights.mkdir()
+    for model_id in ('centerface', 'face_mesh'):
+        path = store.path(model_id)
+        (weights / path.name).write_bytes(path.read_bytes())
+    lock = store.path('centerface').with_name('lock.json')
+    (weights / 'lock.json').write_bytes(lock.read_bytes())
+    words = ('headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png', '--models-path', weights)
+    result = program(*words)
+    assert result.code == 6 and 'open_nsfw' in result.err and not (tmp_path / 'out.png').exists()
+    (weights / 'open_nsfw.onnx').write_bytes(b'damaged')
+    result = program(*words)
+    assert result.code == 6 and 'open_nsfw' in result.err and not (tmp_path / 'out.png').exists()
+
+
+@pytest.fixture
+def strict(tmp_path):
+    """An ini file in which an operator demands consent."""
+    path = tmp_path / 'strict.ini'
+    path.write_text('[policy]\nrequire_consent = yes\n')
+    return path
+
+
+def test_consent_is_kept_with_the_step_and_shown(program, target, tmp_path):
+    words = ('headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png')
+    assert program(*words, '--consent', 'the person in it, 2026-11-01').code == 0
+    record = job_of(program, 'completed')
+    assert record['steps'][0]['args']['consent'] == 'the person in it, 2026-11-01'
+    assert 'the person in it, 2026-11-01' in program('job-show', record['id']).out
+
+
+def test_consent_from_a_file_is_its_text(program, target, tmp_path):
+    (tmp_path / 'consent.txt').write_text('Everybody in the clip agreed.\n')
+    assert program('job-create', 'j', '-t', target, '-o', 'o.png', '--consent', tmp_path / 'consent.txt').code == 0
+    (tmp_path / 'consent.txt').unlink()
+    shown = json.loads(program('job-show', 'j', '--format', 'json').out)
+    assert shown['steps'][0]['args']['consent'] == 'Everybody in the clip agreed.'
+
+
+@pytest.mark.parametrize(
+    ('content', 'reference'),
+    [
+        (None, 'consent-missing'),
+        (b'', 'consent-empty'),
+        (b'\0\1', 'consent-binary'),
+        (b'x' * 10**7 + b'xx', 'consent-too-large'),
+    ],
+    ids=['missing', 'empty', 'binary', 'huge'],
+)
+def test_a_consent_file_that_cannot_be_used(program, target, tmp_path, content, reference):
+    path = tmp_path / 'consent.txt'
+    if content is not None:
+        path.write_bytes(content)
+    words = (*DRAW, '-t', target, '-o', tmp_path / 'out.png', '--consent', path)
+    program.fails(2, reference, 'headless-run', *words)
+    program.fails(2, reference, 'job-create', 'j', *words)
+
+
+def test_an_operator_can_demand_consent(program, target, strict, tmp_path):
+    words = (*DRAW, '-t', target, '-o', tmp_path / 'out.png', '--config-path', strict)
+    assert '--consent' in program.fails(2, 'consent-required', 'headless-run', *words)
+    program.fails(2, 'consent-required', 'job-create', 'j', *words)
+    # Neither the environment nor a flag takes that back.
+    program.fails(2, 'consent-required', 'headless-run', *words, environ={'FACEFUSION_REQUIRE_CONSENT': 'no'})
+    program.fails(2, 'unknown-option', 'headless-run', *words, '--no-require-consent')
+    assert program('headless-run', *words, '--consent', 'all agreed').code == 0
+
+
+def test_another_ini_file_does_not_lift_the_demand(program, target, tmp_path):
+    home = tmp_path / 'home'
+    home.mkdir()
+    (home / 'facefusion.ini').write_text('[policy]\nrequire_consent = yes\n')
+    (tmp_path / 'mild.ini').write_text('[policy]\nrequire_consent = no\n')
+    words = ('job-create', 'j', *DRAW, '-t', target, '-o', 'o.png', '--config-path', tmp_path / 'mild.ini')
+    program.fails(2, 'consent-required', *words, environ={'FACEFUSION_HOME': str(home)})
+
+
+def test_a_job_without_consent_is_not_run_where_it_is_demanded(program, target, strict, tmp_path):
+    assert program('job-create', 'j', *DRAW, '-t', target, '-o', tmp_path / 'out.png').code == 0
+    assert program('job-submit', 'j').code == 0
+    result = program('job-run', 'j', '--config-path', strict)
+    assert result.code != 0 and '[consent-required]' in result.err and not (tmp_path / 'out.png').exists()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('--face-selector-race', 'asian'),
+        ('--deep-swapper-model', 'x/y_224'),
+        ('--processors', 'face_swapper', 'deep_swapper'),
+    ],
+    ids=['race', 'model', 'processor'],
+)
+def test_race_and_named_people_are_refused_with_the_reason(program, target, tmp_path, words):
+    said = program.fails(2, 'option-refused', 'headless-run', '-t', target, '-o', tmp_path / 'out.png', *words)
+    assert 'race' in said or 'named people' in said
+
+
+@pytest.mark.parametrize('change', [{'face_selector_race': 'asian'}, {'processors': ['deep_swapper']}], ids=str)
+def test_jobs_of_facefusion_38_that_use_them_are_refused(program, target, tmp_path, change):
+    args = {'source_paths': None, 'target_path': str(target), 'output_path': str(tmp_path / 'out.png')}
+    args |= {'processors': ['face_debugger'], 'face_selector_race': None, 'deep_swapper_model': 'x/y_224'} | change
+    queued = program.folder / 'jobs' / 'queued'
+    queued.mkdir(parents=True)
+    record = {'version': '1', 'date_created': '2026-11-01T10:00:00+00:00', 'date_updated': None}
+    (queued / 'old.json').write_text(json.dumps(record | {'steps': [{'args': args, 'status': 'queued'}]}))
+    result = program('job-run', 'old')
+    assert result.code != 0 and '[option-refused]' in result.err and not (tmp_path / 'out.png').exists()
+
+
+def test_the_ini_file_may_not_sort_by_race_either(program, target, tmp_path):
+    (tmp_path / 'race.ini').write_text('[face_selector]\nface_selector_race = asian\n')
+    words = ('headless-run', '-t', target, '-o', tmp_path / 'out.png', '--config-path', tmp_path / 'race.ini')
+    program.fails(2, 'option-refused', *words)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.errors import ContentRefused, Interrupted
+from facefusion.events import silent
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.media.probe import probe
+from facefusion.media.reader import VideoReader
+from facefusion.media.timeline import build_timeline
+from facefusion.stopping import StopFlag
+
+FRAMES = 100
+
+
+def picture(tmp_path, value, size=(40, 60), name='picture.png'):
+    path = tmp_path / name
+    write_image(PixelFrame(np.full((*size, 3), value, np.uint8)), path, 'png', 100, 1.0, silent)
+    return path
+
+
+def show(watch, target, numbers, starts=()):
+    """Shows frames to a watch as analyse does, from two threads."""
+    frames = [frame for frame in VideoReader(target).frames(0, target.frame_count) if frame.number in numbers]
+
+    def part(mine):
+        for frame in mine:
+            watch.look(frame, frame.number in starts, ())
+
+    threads = [threading.Thread(target=part, args=(frames[at::2],)) for at in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Brightness 0.24 to 0.55 of full, and 0.39 more from frame 50 on."""
+    target = probe(make_tiny_clip(tmp_path / 'clip.mp4', FRAMES, cuts=(50,)))
+    return target, build_timeline(target, None, None, None)
+
+
+def test_a_harmless_source_passes_and_is_looked_at_once(tmp_path):
+    classifier = BrightIsBad()
+    guard = make_guard(tmp_path / 'kept', classifier)
+    source = picture(tmp_path, 100)
+    for _ in range(3):
+        guard.check_sources([source], None, silent)
+    assert classifier.seen == 1
+    copy = tmp_path / 'copy.png'
+    copy.write_bytes(source.read_bytes())
+    make_guard(tmp_path / 'kept', classifier).check_sources([copy], None, silent)
+    assert classifier.seen == 1, 'the content counts, not the name'
+
+
+def test_a_source_that_changed_is_looked_at_again(tmp_path):
+    guard = make_guard(tmp_path / 'kept', BrightIsBad())
+    source = picture(tmp_path, 100)
+    guard.check_sources([source], None, silent)
+    picture(tmp_path, 250)
+    with pytest.raises(ContentRefused) as refused:
+        guard.check_sources([source], None, silent)
+    assert refused.value.exit_code == 3 and refused.value.reference == 'content-refused'
+    facts = refused.value.as_record()['facts']
+    assert facts['models'] == [{'model_id': 'bright_is_bad', 'threshold': 0.8}]
+    assert facts['frames'][0]['frame'] == 0 and facts['frames'][0]['scores'][0] == pytest.approx(250 / 255)
+    with pytest.raises(ContentRefused):
+        guard.check_sources([source], None, silent)
+
+
+def test_what_was_kept_by_another_model_does_not_count(tmp_path):
+    source = picture(tmp_path, 250)
+    make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0, model_id='other')).check_sources([source], None, silent)
+    with pytest.raises(ContentRefused):
+        make_guard(tmp_path / 'kept', BrightIsBad()).check_sources([source], None, silent)
+
+
+def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
+    classifier = BrightIsBad(threshold=0.9)
+    pixels = np.zeros((60, 240, 3), np.uint8)
+    pixels[:, 180:] = 255
+    path = tmp_path / 'long.png'
+    write_image(PixelFrame(pixels), path, 'png', 100, 1.0, silent)
+    with pytest.raises(ContentRefused):
+        make_guard(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
+    assert classifier.seen == 7, 'four squares beside each other, and three over their borders'
+
+
+def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_path, clip):
+    classifier = BrightIsBad(threshold=2.0)
+    watch = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+    show(watch, clip[0], range(FRAMES), starts=(50,))
+    # At least eight: every 12th frame, and the start of the second shot.
+    assert classifier.seen == len(range(0, FRAMES, 12)) + 1
+    watch.decide()
+
+
+def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
+    guard = make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.7))
+    watch = guard.watch(*clip)
+    show(watch, clip[0], range(FRAMES), starts=(50,))
+    with pytest.raises(ContentRefused) as refused:
+        watch.decide()
+    frames = [entry['frame'] for entry in refused.value.as_record()['facts']['frames']]
+    assert frames and min(frames) >= 50 and refused.value.as_record()['facts']['samples'] == 10
+    seconds = refused.value.as_record()['facts']['frames'][0]['seconds']
+    assert seconds == pytest.approx(frames[0] / 25)
+
+
+def test_a_clip_that_was_looked_at_is_refused_without_a_second_look(tmp_path, clip):
+    classifier = BrightIsBad(threshold=0.7)
+    for _ in range(2):
+        watch = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+        show(watch, clip[0], range(FRAMES), starts=(50,))
+        with pytest.raises(ContentRefused):
+            watch.decide()
+    assert classifier.seen == 10
+
+
+def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
+    target, _ = clip
+    classifier = BrightIsBad(threshold=0.7)
+    part = build_timeline(target, 0, 40, None)
+    watch = make_guard(tmp_path / 'kept', classifier).watch(target, part)
+    show(watch, target, range(40))
+    watch.decide()
+    seen = classifier.seen
+    whole = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+    show(whole, target, range(FRAMES), starts=(50,))
+    with pytest.raises(ContentRefused):
+        whole.decide()
+    assert classifier.seen > seen
+
+
+def test_a_clip_that_was_not_shown_is_not_passed(tmp_path, clip):
+    with pytest.raises(Exception, match='was not looked at'):
+        make_guard(tmp_path / 'kept', BrightIsBad()).watch(*clip).decide()
+
+
+def linked_with(faces):
+    """A linked chunk of FRAMES frames with faces (track, x) that stay in every frame."""
+    rows = [(frame, track, x) for frame in range(FRAMES) for track, x in faces]
+    landmarks = np.zeros((len(rows), 468, 3), np.float32)
+    grid = np.linspace(-10, 10, 468)
+    landmarks[:, :, 0] = np.array([x for _, _, x in rows])[:, None] + grid
+    landmarks[:, :, 1] = 40 + grid
+    return LinkedChunk(
+        first=0,
+        count=FRAMES,
+        frame=np.array([frame for frame, _, _ in rows], np.int32),
+        track=np.array([track for _, track, _ in rows], np.int32),
+        landmarks=landmarks,
+        score=np.ones(len(rows), np.float32),
+        light=np.zeros((0, 32, 32, 4)),
+        free=np.zeros((0, 64, 64), np.uint8),
+        traits=np.zeros((0, 7), np.float32),
+        filled=np.zeros(len(rows), np.bool_),
+    )
+
+
+class At:
+    def __init__(self, x):
+        self.landmarks = np.zeros((468, 3), np.float32)
+        self.landmarks[:, 0] = x + np.linspace(-10, 10, 468)
+        self.landmarks[:, 1] = 40 + np.linspace(-10, 10, 468)
+
+
+@pytest.mark.parametrize(('selected', 'refused'), [((7, 40), True), ((8, 120), False)], ids=['left', 'right'])
+def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selected, refused):
+    target, timeline = clip
+    watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    for frame in VideoReader(target).frames(0, FRAMES):
+        watch.look(frame, False, [At(40), At(120)])
+    watch.note(linked_with([selected]))
+    if not refused:
+        watch.decide()
+        return
+    with pytest.raises(ContentRefused) as error:
+        watch.decide()
+    assert error.value.reference == 'age-refused' and error.value.exit_code == 3
+    (face,) = error.value.as_record()['facts']['faces']
+    assert (face['track'], face['looks'], face['under_18']) == (7, 9, 9)
+
+
+def test_the_guard_stops_when_it_is_asked_to(tmp_path):
+    flag = StopFlag()
+    flag.set('the test wants it')
+    with pytest.raises(Interrupted):
+        make_guard(tmp_path / 'kept', flag=flag).check_sources([picture(tmp_path, 3)], None, silent)
