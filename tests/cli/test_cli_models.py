@@ -11,7 +11,7 @@ import pytest
 from fakes.program import ROOT, snapshot
 
 pytestmark = pytest.mark.network
-NEEDED = ('centerface', 'face_mesh')
+NEEDED = ('centerface', 'face_mesh', 'open_nsfw')
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def files(folder):
     return {name: digest for name, digest in snapshot(folder).items() if not name.endswith(('.guard', 'lock.json'))}
 
 
-def test_a_plain_run_needs_two_models_only(program, words):
+def test_a_plain_run_needs_three_models_only(program, words):
     assert program(*words).code == 0
 
 

@@ -86,7 +86,7 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(program, words, tmp_path, no
     assert result.code == 0, result.err
     plan = json.loads(result.out)
     assert plan['kind'] == 'video' and plan['processors'] == ['face_debugger']
-    assert plan['models'] == ['centerface', 'face_mesh']
+    assert plan['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     assert plan['chunks'] == [[0, 12]] and plan['segments'] == [[0, 12]]
     assert plan['timeline']['frame_count'] == 12
     assert plan['encoder']['codec'] == 'libx264' and plan['encoder']['options']['preset'] == 'veryfast'
@@ -114,7 +114,8 @@ def test_what_the_program_folder_gets_is_the_record_of_a_job(program, words, tmp
     assert program(*words).code == 0
     files = [path for path in tmp_path.rglob('*') if path.is_file()]
     (record,) = (tmp_path / 'jobs' / 'completed').iterdir()
-    assert sorted(files) == sorted([tmp_path / 'out.mp4', record])
+    (seen,) = (tmp_path / 'jobs' / '.work' / '.content').iterdir()
+    assert sorted(files) == sorted([tmp_path / 'out.mp4', record, seen])
     assert program(*words, '--temp-path', tmp_path / 'temp').code == 0
     assert list((tmp_path / 'temp').iterdir()) == []
 

@@ -82,7 +82,7 @@ def _check_states(root: Path, skip: Collection[str], quiet: bool, found: dict[st
 
 def _check_work(work: Path, skip: Collection[str], quiet: bool) -> Iterator[str]:
     for folder in _files(work):
-        if folder.name in skip or not folder.is_dir() or '@' in folder.name or folder.name == '.workers':
+        if folder.name in skip or not folder.is_dir() or '@' in folder.name or folder.name in ('.workers', '.content'):
             continue
         for path in _files(folder):
             if quiet and (folder.name == '.new' or _WAITING.fullmatch(path.name)):
