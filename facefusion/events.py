@@ -130,6 +130,12 @@ def tee(sinks: Iterable[Emit]) -> Emit:
     return emit
 
 
+def _write_line(text: str, stream: TextIO) -> None:
+    """Writes a line in one piece: other threads write lines, too."""
+    stream.write(text + '\n')
+    stream.flush()
+
+
 class LogSink:
     """Writes messages at or above a level to a text stream, as ``[FACEFUSION.ORIGIN] text``."""
 
@@ -139,7 +145,7 @@ class LogSink:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Message) and event.level in self._shown:
-            print(f'[FACEFUSION.{event.origin.upper()}] {event.text}', file=self._stream or sys.stderr, flush=True)
+            _write_line(f'[FACEFUSION.{event.origin.upper()}] {event.text}', self._stream or sys.stderr)
 
 
 class JsonSink:
@@ -157,7 +163,7 @@ class JsonSink:
             return
         name = ''.join('_' + c.lower() if c.isupper() else c for c in type(event).__name__).lstrip('_')
         record = {'version': EVENT_VERSION, 'event': name, **asdict(event)}
-        print(json.dumps(record, ensure_ascii=True), file=self._stream or sys.stdout, flush=True)
+        _write_line(json.dumps(record, ensure_ascii=True), self._stream or sys.stdout)
 
     def _is_due(self, event: StageProgress) -> bool:
         now = self._clock()

@@ -69,9 +69,15 @@ class Invocation:
 
     def job_store(self) -> JobStore:
         """The job store."""
+        from facefusion.errors import UsageError
         from facefusion.jobs.store import JobStore
 
-        return JobStore(self.jobs_path())
+        path = self.jobs_path()
+        if path.exists() and not path.is_dir():
+            raise UsageError(
+                'jobs-path', f'{path} is no folder', hint='name the folder of a job store with --jobs-path'
+            )
+        return JobStore(path)
 
     @contextmanager
     def worker(self, emit: Emit, flag: StopFlag) -> Iterator[Worker]:

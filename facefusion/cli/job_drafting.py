@@ -30,6 +30,8 @@ from facefusion.safety.options import PolicyOptions
 from facefusion.stopping import StopFlag
 
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+# Files whose being there is looked at when a job is submitted, which should not take long.
+_MOST_LOOKED_FOR = 200
 KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
 
@@ -80,7 +82,7 @@ def _submit(invocation: Invocation) -> int:
     """Puts a drafted job into the queue."""
     store = invocation.job_store()
     submit_job(invocation, store, store.known_id(job_id_of(invocation.arguments) or ''), invocation.emit())
-    _warn_without_worker(invocation, store, invocation.emit())
+    warn_without_worker(invocation, store, invocation.emit())
     return 0
 
 
@@ -98,6 +100,17 @@ def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit)
             raise busy(job_id)
         hold.finish('queued', record)
     emit(Message('info', 'jobs', f'job {job_id} queued'))
+    for path in _missing_files(checked):
+        emit(Message('warn', 'jobs', f'job {job_id}: there is no file {path} yet'))
+
+
+def _missing_files(record: JobRecord) -> list[str]:
+    """The first few files that steps read and that are not there; outputs of steps before do not count."""
+    made = {step.output_path for step in record.steps}
+    read = [step.args.get('target_path') for step in record.steps if step.remix_of is None]
+    read += [path for step in record.steps for path in step.args.get('source_paths') or ()]
+    wanted = [path for path in dict.fromkeys(read) if isinstance(path, str) and path not in made]
+    return [path for path in wanted[:_MOST_LOOKED_FOR] if not Path(path).exists()][:5]
 
 
 def _with_flags(invocation: Invocation, record: JobRecord) -> JobRecord:
@@ -118,7 +131,8 @@ def _check_joins(record: JobRecord) -> None:
     check_joins(record, resolve((*STEP_GROUPS, ExecutionOptions), {}, None, {}))
 
 
-def _warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
+def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
+    """Says what to do when nobody would take a queued job."""
     if not has_worker(store.root):
         named = invocation.settings[StoreOptions].jobs_path
         quoted = f'"{named}"' if os.name == 'nt' else shlex.quote(named or '')
@@ -135,7 +149,7 @@ def _submit_all(invocation: Invocation) -> int:
     """Puts every drafted job into the queue."""
     store, emit = invocation.job_store(), invocation.emit()
     code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(invocation, store, job_id, emit))
-    _warn_without_worker(invocation, store, emit)
+    warn_without_worker(invocation, store, emit)
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.tables import print_table
+from facefusion.events import Message
 from facefusion.jobs.options import StoreOptions
 from facefusion.jobs.states import STATES
 from facefusion.jobs.summary import job_view, summaries
@@ -31,7 +33,9 @@ def _configure_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--format', dest='output_format', choices=('table', 'json'), default='table')
+    parser.add_argument(
+        '--format', dest='output_format', choices=('table', 'json'), default='table', help='json tells everything'
+    )
 
 
 def _list(invocation: Invocation) -> int:
@@ -45,6 +49,9 @@ def _list(invocation: Invocation) -> int:
     if found:
         titles = ('job id', 'steps', 'date created', 'date updated', 'job status')
         print_table([titles, *(_row(summary) for summary in found)])
+    else:
+        what = f'{wanted} job' if wanted else 'job'
+        invocation.emit()(Message('info', 'jobs', f'there is no {what} in {invocation.jobs_path()}'))
     return 1 if wanted and not found else 0
 
 
@@ -53,6 +60,8 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     state = str(summary['state'])
     if progress and progress.get('total'):
         state += f' ({progress["stage"]} {100 * progress["done"] // progress["total"]} %)'
+    if (summary.get('worker') or {}).get('dead'):
+        state = f'{summary["state"]} (its process is dead: the next worker takes it)'
     if summary['state'] == 'broken':
         state += f' ({summary["folder"]})'
     steps = summary.get('steps')
@@ -72,9 +81,22 @@ def _show(invocation: Invocation) -> int:
     if invocation.arguments.output_format == 'json':
         print(json.dumps(view, indent=1))
         return 0
-    for key in ('id', 'state', 'date_created', 'date_submitted', 'date_started', 'date_finished', 'priority'):
+    for key in (
+        'id',
+        'state',
+        'date_created',
+        'date_submitted',
+        'date_started',
+        'date_finished',
+        'priority',
+        'retries',
+        'notify',
+    ):
         if view.get(key) not in (None, ''):
             print(f'{key.replace("_", " ") + ":":<16}{view[key]}')
+    if view.get('not_before') and view['state'] == 'queued':
+        when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(view['not_before']))
+        print(f'{"tried again:":<16}{when}')
     _print_people(view)
     rows = [('step', 'status', 'seconds', 'output')]
     for index, step in enumerate(view['steps']):
@@ -94,7 +116,9 @@ def _show(invocation: Invocation) -> int:
 
 def _print_people(view: Mapping[str, Any]) -> None:
     for number, attempt in enumerate(view['attempts'], 1):
-        result = attempt['result'] or 'running'
+        result = attempt['result'] or ('dead' if (view.get('worker') or {}).get('dead') else 'running')
+        if attempt['error']:
+            result += f' [{attempt["error"].get("reference")}]'
         print(f'{f"attempt {number}:":<16}{result}, process {attempt["pid"]} on {attempt["host"]}')
     progress = view.get('progress')
     if progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from facefusion.cli.commands import Spec
 from facefusion.cli.headless_run import PROCESS_GROUPS
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.job_drafting import for_all
+from facefusion.cli.job_drafting import for_all, warn_without_worker
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.signals import stop_on_signals
@@ -60,6 +60,7 @@ def _retry(invocation: Invocation) -> int:
         job_id = store.known_id(job_id_of(invocation.arguments) or '')
         if invocation.arguments.queue:
             _requeue(invocation, job_id, emit)
+            warn_without_worker(invocation, store, emit)
             return 0
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch)
@@ -67,7 +68,8 @@ def _retry(invocation: Invocation) -> int:
 
 
 def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
-    with invocation.job_store().edit(job_id, 'requeue') as (hold, record):
+    store = invocation.job_store()
+    with store.edit(job_id, 'requeue') as (hold, record):
         again = requeued(record, from_scratch=invocation.arguments.from_scratch)
         hold.finish('queued', replace(again, retries_used=0, not_before=None))
     emit(Message('info', 'jobs', f'job {job_id} queued'))
@@ -114,6 +116,8 @@ def _run_all(invocation: Invocation) -> int:
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
     with stop_on_signals(first, flag), _reported(emit):
+        if arguments.watch:
+            emit(Message('info', 'jobs', f'waits for jobs in {invocation.jobs_path().absolute()}; SIGTERM ends it'))
         with invocation.worker(emit, flag) as worker:
             tally = worker.run_queue(
                 watch=arguments.watch,
@@ -122,7 +126,7 @@ def _run_all(invocation: Invocation) -> int:
                 stop_after_current=gentle,
             )
         if not tally.ended and not arguments.watch and not flag.is_set() and not gentle.is_set():
-            raise none_queued()
+            raise none_queued(tally.waiting)
         if flag.is_set() and not arguments.watch and not tally.failed:
             raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
         return 1 if tally.failed else 0

@@ -76,12 +76,16 @@ def absolute(path: str) -> str:
     return str(Path.cwd() / path)
 
 
+# What is done to whom: a default in the place of a value that is not known would do what nobody has asked for.
+_NEVER_GUESSED = ('processors', 'face_selector_mode', 'face_selector_order')
+
+
 def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, ...]:
     """The option groups of a step. Keys that are not known here are left out.
 
     A value that an option does not take is an error in a step of this program (``version`` 2). In one of FaceFusion
-    3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said. Raises
-    UsageError step-argument.
+    3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said; but not where it
+    decides what is done to whom. Raises UsageError step-argument, option-refused.
     """
     check_refused(args)
     groups = []
@@ -93,18 +97,21 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
             try:
                 values[info.key] = _checked(info, args[info.key])
             except ValueError as error:
-                # Another processor in the place of an unknown one would do something that nobody has asked for.
-                if version != '1' or info.key == 'processors':
+                if version != '1' or info.key in _NEVER_GUESSED:
                     raise UsageError(
                         'step-argument',
                         f'the step has a value for {info.key} that this version does not take',
                         cause=str(error),
                         hint='make the job again with this version',
                     ) from None
-                text = f'{info.key}: {error}; the default {info.default} is taken'
+                text = f'{info.key}: {error}; the default {_shown(info.default)} is taken'
                 emit(Message('warn', 'jobs', text))
         groups.append(group(**values))
     return tuple(groups)
+
+
+def _shown(value: Any) -> str:
+    return ' '.join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
 def _checked(info: OptionInfo, value: Any) -> Any:

@@ -199,7 +199,7 @@ class _Run:
     def _tell_failed(self, index: int, error: FaceFusionError) -> None:
         """Says what failed and why while the others go on: a summary at the end could not hold thousands."""
         what = self._steps[index].args.get('target_path')
-        text = f'job {self._first.id}: step {index + 1} of {len(self._steps)} ({what}) failed: {error.message}'
+        text = f'job {self._first.id}: step {index} ({index + 1} of {len(self._steps)}) failed, {what}: {error.message}'
         cause = f': {error.cause}' if error.cause else ''
         self._emit(Message('error', 'jobs', f'{text} [{error.reference}]{cause}'))
 
@@ -227,7 +227,7 @@ class _Run:
         self._log.step_started(step, index, count)
         self._emit(StepStarted(self._first.id, index, output))
         if count > 1 or self._first.origin == 'job':
-            self._emit(Message('info', 'jobs', f'job {self._first.id}: step {index + 1} of {count}'))
+            self._emit(Message('info', 'jobs', f'job {self._first.id}: step {index} ({index + 1} of {count})'))
         began = time.monotonic()
         try:
             target = self._target(step, source)
@@ -269,6 +269,7 @@ class _Run:
             clips = [Path(str(step.output['path'])) for step in members if step.output]
             self._join(clips, Path(group.output_path), flag)
             self._note_output({**describe_file(group.output_path, flag), 'steps': ids})
+            self._emit(Message('info', 'jobs', f'wrote {group.output_path} out of {len(ids)} steps'))
         if self._joined:
             self._remove_joined()
 

@@ -83,11 +83,19 @@ def step_index(record: JobRecord, index: int) -> int:
 
 
 def submitted(record: JobRecord) -> JobRecord:
-    """The job as it lies in the queue. Raises JobError job-empty."""
+    """The job as it lies in the queue. Raises JobError job-empty, step-incomplete."""
     if not record.steps:
         raise JobError(
             'job-empty', f'the job {record.id} has no steps', hint='add one with job-add-step, then submit it again'
         )
+    for index, step in enumerate(record.steps):
+        missing = 'output' if not step.output_path else 'target' if not step.args.get('target_path') else ''
+        if missing:
+            raise JobError(
+                'step-incomplete',
+                f'the step {index} of the job {record.id} has no {missing}',
+                hint=f'remove it with job-remove-step, and add it again with --{missing}-path',
+            )
     steps = tuple(_undone(step) for step in record.steps)
     return replace(record, steps=steps, date_submitted=now_text(), date_updated=now_text())
 

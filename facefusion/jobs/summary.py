@@ -44,7 +44,7 @@ def _summary(store: JobStore, found: Found) -> dict[str, Any]:
         1 for step in data['steps'] if isinstance(step, dict) and step.get('status') == 'completed'
     )
     summary |= {key: data.get(key) for key in _KEPT}
-    return summary | _live(store, place)
+    return summary | _live(store, place, data.get('date_started'))
 
 
 def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
@@ -55,11 +55,11 @@ def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
     opened = store.open(job_id)
     # A key of this name in the record is somebody else's; the first place in the text stays.
     record = {'state': opened.state, **record_to_json(opened.record)}
-    return {**record, 'state': opened.state, **_live(store, opened.place)}
+    return {**record, 'state': opened.state, **_live(store, opened.place, opened.record.date_started)}
 
 
-def _live(store: JobStore, place: Place) -> dict[str, Any]:
-    """Who works on a job, and how far that is."""
+def _live(store: JobStore, place: Place, started: str | None) -> dict[str, Any]:
+    """Who works on a job that has ``started`` once, if it has, and how far that is."""
     if place.kind != 'claim' or place.owner is None:
         return {}
     owner = place.owner
@@ -68,8 +68,9 @@ def _live(store: JobStore, place: Place) -> dict[str, Any]:
         'progress': None,
     }
     for note in read_attempts(store.root / WORK_FOLDER / place.job_id):
+        # When the first of the attempts began, as in the record of an ended job.
+        told.setdefault('date_started', started or note.attempt.date_started)
         if note.attempt.nonce == owner.nonce:
-            told['date_started'] = note.attempt.date_started
             told['steps_completed'] = sum(1 for line in note.results if _has_completed(line))
             if note.progress is not None:
                 told['progress'] = {**(note.step or {}), **note.progress}

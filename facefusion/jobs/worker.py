@@ -49,8 +49,8 @@ class Queue:
         self._emit = emit
         self._entries: dict[str, _Entry] = {}
 
-    def ready(self) -> tuple[list[str], bool]:
-        """The ids of jobs that may run now, the next one first; and whether others wait for their time."""
+    def ready(self) -> tuple[list[str], set[str]]:
+        """The ids of jobs that may run now, the next one first; and those of others, which wait for their time."""
         folder = self._store.root / 'queued'
         entries: dict[str, _Entry] = {}
         for place, stamp in _free_files(folder):
@@ -64,7 +64,7 @@ class Queue:
         # Nothing waits longer: the clock was set back since that time was noted.
         is_early = {entry: now < entry.not_before <= now + LONGEST_DELAY for entry in entries.values()}
         ready = [entry.turn for entry in entries.values() if entry.turn is not None and not is_early[entry]]
-        waits = any(entry.turn is not None and is_early[entry] for entry in entries.values())
+        waits = {entry.turn.job_id for entry in entries.values() if entry.turn is not None and is_early[entry]}
         return [turn.job_id for turn in sorted(ready)], waits
 
     def _read(self, place: Place, stamp: tuple[int, int]) -> _Entry | None:
@@ -120,10 +120,11 @@ class Outcome(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many jobs a worker has seen to their end, and how many of these failed."""
+    """How many jobs a worker has seen to their end, how many of these failed; and how many it left waiting."""
 
     ended: int
     failed: int
+    waiting: int = 0
 
 
 class Worker:
@@ -154,11 +155,12 @@ class Worker:
     def run_next(self) -> Outcome:
         """Works on the next queued job. Raises JobError jobs-none."""
         self._reaper.sweep()
-        for job_id in Queue(self._store, self._emit).ready()[0]:
+        ready, waits = Queue(self._store, self._emit).ready()
+        for job_id in ready:
             taken = self._claim(job_id, 'run')
             if taken is not None:
                 return self.run_hold(*taken)
-        raise none_queued()
+        raise none_queued(len(waits))
 
     def run_one(self, job_id: str, action: Action = 'run', from_scratch: bool = False) -> Outcome:
         """Works on one job now; one that another process works on is followed to its end.
@@ -197,7 +199,8 @@ class Worker:
         Ends after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
         """
-        tally = Tally(0, 0)
+        tally, waits = Tally(0, 0), set[str]()
+        tried = set[str]()
         queue = Queue(self._store, self._emit)
         with Presence(self._store) if watch else nullcontext():
             while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
@@ -209,11 +212,13 @@ class Worker:
                         tally = Tally(tally.ended + 1, tally.failed + (ended.state == 'failed'))
                         if halt_on_error and ended.state == 'failed':
                             break
+                    tried.add(ended.record.id)
                     continue
-                if not ready and not (watch or waits or may_come):
+                # What others try again later is theirs: calls from cron would pile up that wait for it.
+                if not ready and not (watch or waits & tried or may_come):
                     break
                 _nap(self._flag, IDLE_SECONDS, stop_after_current)
-        return tally
+        return tally._replace(waiting=len(waits))
 
     def _run_first(self, ready: list[str]) -> Ended | None:
         """Works on the first of the jobs that can be had."""
@@ -271,8 +276,15 @@ class Worker:
             self._notifier.send(opened.record.notify, {**record_to_json(opened.record), 'state': state})
 
 
-def none_queued() -> JobError:
-    """The error where a job of the queue is wanted, and there is none."""
+def none_queued(waiting: int) -> JobError:
+    """The error where a job of the queue is wanted, and there is none; ``waiting`` are tried again later."""
+    if waiting:
+        return JobError(
+            'jobs-none',
+            'there is no queued job that may run now',
+            cause=f'{waiting} of the queue failed and wait until they are tried again',
+            hint='call again later, or leave them to a worker: job-run-all --watch',
+        )
     return JobError('jobs-none', 'there is no queued job', hint='put one into the queue, with job-submit')
 
 

@@ -84,7 +84,7 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
     (folder / 'in' / 'b.png').write_text('no picture')
     result = program(*words)
     assert result.code == 1 and out(folder) == ['a.png', 'c.png']
-    assert f'step 2 of 3 ({folder / "in" / "b.png"}) failed: b.png is named like png' in result.err
+    assert f'step 1 (2 of 3) failed, {folder / "in" / "b.png"}: b.png is named like png' in result.err
     assert '[media-content-unknown]' in result.err and 'the first bytes are' in result.err
     (job,) = jobs(program, 'failed')
     assert f'`facefusion job-retry {job["id"]}`' in result.err
@@ -93,8 +93,8 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
     kept = [step['output'] for step in view['steps']]
     (folder / 'in' / 'b.png').write_bytes(good)
     result = program('job-retry', job['id'])
-    assert result.code == 0 and 'step 2 of 3' in result.err
-    assert 'step 1 of 3' not in result.err and 'step 3 of 3' not in result.err
+    assert result.code == 0 and 'step 1 (2 of 3)' in result.err
+    assert 'step 0 (1 of 3)' not in result.err and 'step 2 (3 of 3)' not in result.err
     view = show(program, job['id'])
     assert view['state'] == 'completed' and [view['steps'][k]['output'] for k in (0, 2)] == [kept[0], kept[2]]
     assert out(folder) == ['a.png', 'b.png', 'c.png']
@@ -107,7 +107,7 @@ def test_everything_that_failed_is_listed_with_its_reason(program, folder, words
     result = program(*words, '--progress', 'json')
     assert result.code == 1 and '8 of 11 steps' in result.err and '[steps-failed]' in result.err
     for index in range(8):
-        assert f'bad{index}.png) failed: ' in result.err
+        assert f'bad{index}.png: ' in result.err
     assert out(folder) == ['a.png', 'b.png', 'c.png']
     events = result.events
     assert events[-1]['event'] == 'run_failed' and events[-1]['error']['reference'] == 'steps-failed'
@@ -181,7 +181,7 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
     gate.unlink()
     result = program(*words)
     assert result.code == 0 and f'goes on with the job {job["id"]}' in result.err
-    assert 'step 1 of 3' not in result.err and out(folder) == ['a.png', 'b.png', 'c.png']
+    assert 'step 0 (1 of 3)' not in result.err and out(folder) == ['a.png', 'b.png', 'c.png']
     assert (folder / 'out' / 'a.png').stat().st_mtime_ns == changed
     (view,) = [show(program, known['id']) for known in jobs(program)]
     lost = {'SIGKILL': 'lost', 'SIGINT': 'failed'}[number]

@@ -208,7 +208,7 @@ def test_what_is_done_stays_when_a_later_step_fails_and_a_retry_does_the_rest(jo
         jobs(*words, code=1, says='the job j is failed')
     (tmp_path / 'late.mp4').symlink_to(tmp_path / 'clip.mp4')
     said = jobs('job-retry', 'j').err
-    assert 'step 1 of 3' not in said and 'step 2 of 3' in said and 'step 3 of 3' in said
+    assert 'step 0 (1 of 3)' not in said and 'step 1 (2 of 3)' in said and 'step 2 (3 of 3)' in said
     view = jobs.show('j')
     assert (view['state'], statuses(view), view['error']) == ('completed', ['completed'] * 3, None)
     assert view['steps'][0] == first and [attempt['result'] for attempt in view['attempts']] == ['failed', 'completed']
@@ -223,7 +223,7 @@ def test_from_scratch_does_it_all_again(jobs, tmp_path):
     jobs.run('j', code=1)
     (tmp_path / 'late.png').symlink_to(tmp_path / 'b.png')
     said = jobs('job-retry', '--from-scratch', 'j').err
-    assert 'step 1 of 2' in said and 'step 2 of 2' in said and jobs.out() == {'p.png', 'q.png'}
+    assert 'step 0 (1 of 2)' in said and 'step 1 (2 of 2)' in said and jobs.out() == {'p.png', 'q.png'}
 
 
 @pytest.mark.network
@@ -234,20 +234,25 @@ def test_from_scratch_does_it_all_again(jobs, tmp_path):
         (('missing.png', 'x.png'), 'media-missing'),
         (('a.png', 'x.nothing'), 'output-extension'),
         (('clip.mp4', 'x.mp4', '--workflow-mode', 'image-to-image'), 'workflow-mode'),
-        ((), 'target-missing'),
     ],
 )
 def test_a_step_that_cannot_be_done_fails_its_job_with_1(jobs, step, reference):
-    if step:
-        jobs.make('j', step)
-    else:
-        jobs('job-create', 'j')
-        jobs('job-add-step', 'j', *DRAW)
+    jobs.make('j', step)
     jobs.run('j', code=1, says=f'[{reference}]')
     view = jobs.show('j')
     assert (view['state'], view['error']['reference']) == ('failed', reference)
     jobs('job-retry', 'j', code=1, says=f'[{reference}]')
     assert f'step 0: {view["error"]["message"]} [{reference}]' in jobs('job-show', 'j').out
+
+
+def test_a_step_that_names_no_target_or_output_is_not_queued(jobs):
+    jobs('job-create', 'j')
+    jobs('job-add-step', 'j', *DRAW)
+    jobs('job-submit', 'j', code=1, says='[step-incomplete]')
+    jobs('job-remove-step', 'j', -1)
+    jobs('job-add-step', 'j', '-o', 'x.png', *DRAW)
+    jobs('job-submit', 'j', code=1, says='has no target')
+    assert jobs.show('j')['state'] == 'drafted'
 
 
 @pytest.mark.network

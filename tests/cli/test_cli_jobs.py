@@ -273,9 +273,9 @@ def test_a_store_that_cannot_be_changed_or_read_is_named(jobs, program, tmp_path
     (tmp_path / 'file').write_bytes(b'')
     place = {'FACEFUSION_JOBS_PATH': str(tmp_path / 'file')}
     result = program('job-create', 'a', environ=place)
-    assert (result.code, result.out) == (1, '')
-    assert '[store-unwritable]' in result.err and str(tmp_path / 'file') in result.err and '--jobs-path' in result.err
-    assert program('job-list', '--format', 'json', environ=place).out == '[]\n'
+    assert (result.code, result.out) == (2, '')
+    assert '[jobs-path]' in result.err and str(tmp_path / 'file') in result.err and '--jobs-path' in result.err
+    assert program('job-list', '--format', 'json', environ=place).code == 2
     result = program('job-create', 'a', '--jobs-path', tmp_path / 'other', environ=place)
     assert result.code == 0 and (tmp_path / 'other' / 'drafted' / 'a.json').is_file()
 

@@ -87,7 +87,7 @@ def test_a_file_where_a_folder_should_be(program, clip, tmp_path):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
     words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
     program.fails(1, 'output-unwritable', *words, '--temp-path', tmp_path / 'file')
-    program.fails(1, 'store-unwritable', *words, '--jobs-path', tmp_path / 'file')
+    program.fails(2, 'jobs-path', *words, '--jobs-path', tmp_path / 'file')
 
 
 @can_mount

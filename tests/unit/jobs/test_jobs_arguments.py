@@ -88,7 +88,7 @@ def test_a_value_that_no_option_takes_is_refused_or_in_old_files_said(key, value
         restored({key: value})
     assert caught.value.reference == 'step-argument' and key in caught.value.message
     messages = []
-    if key == 'processors':
+    if key in ('processors', 'face_selector_mode'):
         # Another one in its place would do what nobody has asked for.
         with pytest.raises(UsageError):
             restored({key: value}, '1')

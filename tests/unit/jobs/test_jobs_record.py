@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.errors import FaceFusionError, JobError
+from facefusion.errors import FaceFusionError, JobError, UsageError
 from facefusion.events import silent
 from facefusion.jobs.arguments import STEP_GROUPS, freeze, restore
 from facefusion.jobs.naming import step_output_path
@@ -176,7 +176,7 @@ def test_unknown_keys_survive_edit_submit_a_failing_run_retry_and_completion(tmp
     store.create(make_record('job', 2, tmp_path, extra={}))
     plant(store.root / 'drafted' / 'job.json')
     with store.edit('job', 'edit') as (hold, record):
-        hold.finish('drafted', add_step(record, {'output_path': str(tmp_path / 'added')}))
+        hold.finish('drafted', add_step(record, {'target_path': 't.png', 'output_path': str(tmp_path / 'added')}))
     with store.edit('job', 'submit') as (hold, record):
         hold.finish('queued', submitted(record))
     work = FakeWork(fails={1: JobError('it-failed', 'it failed')}, once=(1,))
@@ -234,7 +234,8 @@ def peer_args(target: str | None, output: str | None) -> dict:
     values = ((PEER_STRINGS, 'made up'), (PEER_INTS, 80), (PEER_NUMBERS, 0.5), (PEER_LISTS, []), (PEER_NULLS, None))
     args |= {key: value for keys, value in values for key in keys.split()}
     assert len(args) == 85
-    return args
+    # Those that decide what is done to whom have no default here.
+    return args | {'face_selector_mode': 'many', 'face_selector_order': 'large-small'}
 
 
 def write_peer_job(store: JobStore, state: str, job_id: str, steps: list[tuple[dict, str]], **more) -> Path:
@@ -281,7 +282,7 @@ def test_steps_that_facefusion_38_left_started_and_completed_are_done_again(tmp_
     write_peer_job(store, 'queued', 'killed', args)
     worker = Worker(store, JobRunner(store, work, 60.0, silent), Notifier(silent), 60.0, silent, StopFlag())
     tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
-    assert tally == (1, 0) and work.ran == ['step-0', 'step-1']
+    assert tally[:2] == (1, 0) and work.ran == ['step-0', 'step-1']
     assert Path(joined).read_bytes() == b'[step-0][step-1]'
     check_store(store.root, quiet=True)
 
@@ -293,6 +294,8 @@ def test_arguments_of_facefusion_38_are_read_and_what_is_not_known_here_is_a_def
     assert kept['target_path'] == 'clip.mp4' and kept['output_video_preset'] == 'fast'
     assert kept['face_detector_model'] == 'auto'
     assert any('face_detector_model' in event.text for event in said)
+    with pytest.raises(UsageError, match='face_selector_mode'):
+        restore(peer_args('clip.mp4', 'out.mp4') | {'face_selector_mode': 'reference'}, '1', silent)
 
 
 def test_frozen_arguments_are_of_the_kind_of_their_option():
@@ -440,7 +443,7 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
     worker = Worker(store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, said.append, StopFlag())
-    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag()) == (0, 0)
+    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (0, 0)
     assert sorted(event.text.split()[5] for event in said) == ['cut', 'waits', 'weird']
     assert {summary['id']: summary['state'] for summary in summaries(store)}['cut'] == 'broken'
     for name in ('cut', 'waits', 'weird'):
