@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 from fakes.guards import BrightIsBad
+from fakes.media_files import write_views
+from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.cli.commands import COMMANDS
 from facefusion.options import describe
@@ -234,3 +236,13 @@ def test_the_ini_file_may_not_sort_by_race_either(program, target, tmp_path):
     (tmp_path / 'race.ini').write_text('[face_selector]\nface_selector_race = asian\n')
     words = ('headless-run', '-t', target, '-o', tmp_path / 'out.png', '--config-path', tmp_path / 'race.ini')
     program.fails(2, 'option-refused', *words)
+
+
+@pytest.mark.parametrize('frames', [1, 3, 30])
+def test_the_real_gate_passes_clips_of_one_frame_and_black_ones(program, tmp_path, frames):
+    make_tiny_clip(tmp_path / 'tiny.mp4', frames)
+    black = np.zeros((96, 160, 3), np.uint8)
+    write_views(tmp_path / 'black.mp4', lambda number: black, frames, size=(160, 96))
+    for name in ('tiny', 'black'):
+        result = program('headless-run', *DRAW, '-t', tmp_path / f'{name}.mp4', '-o', tmp_path / f'{name}-out.mp4')
+        assert result.code == 0, result.err
