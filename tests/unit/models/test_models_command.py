@@ -104,8 +104,16 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
         assert force_download.run(Invocation(argparse.Namespace(), settings, tmp_path, {})) == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
         (tmp_path / 'net.bin').unlink()
-        assert run(store, 'fetch') == 0
+        # What lies on a host of its own is fetched only when it is named.
+        assert run(store, 'fetch') == 0 and store.state('net') == 'missing'
+        assert run(store, 'fetch', 'net') == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
+        site.files.pop('/net')
+        (tmp_path / 'net.bin').unlink()
+        with pytest.raises(ModelError):
+            force_download.run(Invocation(argparse.Namespace(), settings, tmp_path, {}))
+        site.files['/net'] = body
+        assert run(store, 'fetch', 'net') == 0
         run(store, 'fetch', 'picture')
     assert store.state('picture') == 'present'
     assert capsys.readouterr().out == ''
