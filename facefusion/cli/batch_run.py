@@ -9,10 +9,11 @@ from dataclasses import replace
 from facefusion.cli.headless_run import PROCESS_GROUPS
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.process import tune_process
+from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import Interrupted
-from facefusion.events import Emit, Message, RunFailed
-from facefusion.failures import as_failure, as_job_failure
+from facefusion.events import Emit, Message
+from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
 from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
@@ -38,15 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(invocation: Invocation) -> int:
     """Runs every step, whatever becomes of the others unless --halt-on-error is given; 1 when one failed."""
     emit, flag = invocation.emit(), StopFlag()
-    try:
+    with reported(emit):
         steps = _steps(invocation, emit)
         if invocation.settings[PlanOptions].dry_run:
             return _print_plans(invocation, steps, emit)
         with stop_on_signals(flag):
             _run(invocation, steps, emit, flag)
-    except Exception as error:
-        emit(RunFailed(as_failure(error).as_record()))
-        raise
     return 0
 
 

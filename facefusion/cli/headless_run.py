@@ -9,9 +9,9 @@ from dataclasses import replace
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
+from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
-from facefusion.events import Emit, Message, RunFailed
-from facefusion.failures import as_failure
+from facefusion.events import Emit, Message
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.jobs.automatic import claim_automatic, empty_record
@@ -43,16 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(invocation: Invocation) -> int:
     """Runs the step as a job of its own, or prints its plan; a failure is an event too."""
     emit = invocation.emit()
-    try:
+    with reported(emit):
         required_paths(invocation.settings[PathOptions])
         if invocation.settings[PlanOptions].dry_run:
             return _print_plan(invocation)
         flag = StopFlag()
         with stop_on_signals(flag):
             _run(invocation, emit, flag)
-    except Exception as error:
-        emit(RunFailed(as_failure(error).as_record()))
-        raise
     return 0
 
 

@@ -12,10 +12,11 @@ from facefusion.cli.invocation import Invocation
 from facefusion.cli.job_drafting import for_all, warn_without_worker
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
+from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import Interrupted, UsageError
-from facefusion.events import Emit, Message, RunFailed
-from facefusion.failures import as_failure, as_job_failure
+from facefusion.events import Emit, Message
+from facefusion.failures import as_job_failure
 from facefusion.jobs.options import HaltOptions, StoreOptions
 from facefusion.jobs.steps import requeued
 from facefusion.stopping import StopFlag
@@ -34,7 +35,7 @@ def _run(invocation: Invocation) -> int:
     """Works on one queued job, or without an id on the next one; follows one that another process works on."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
-    with stop_on_signals(flag), _reported(emit):
+    with stop_on_signals(flag), reported(emit):
         named = job_id_of(invocation.arguments)
         job_id = store.known_id(named) if named is not None else None
         with invocation.worker(emit, flag) as worker:
@@ -56,7 +57,7 @@ def _retry(invocation: Invocation) -> int:
     """Runs what has not completed of a failed job, or puts it back into the queue."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
-    with stop_on_signals(flag), _reported(emit):
+    with stop_on_signals(flag), reported(emit):
         job_id = store.known_id(job_id_of(invocation.arguments) or '')
         if invocation.arguments.queue:
             _requeue(invocation, job_id, emit)
@@ -79,7 +80,7 @@ def _retry_all(invocation: Invocation) -> int:
     """Does what ``job-retry`` does to every failed job."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
-    with stop_on_signals(flag), _reported(emit):
+    with stop_on_signals(flag), reported(emit):
         if invocation.arguments.queue:
             return for_all(invocation, store, ('failed',), lambda job_id: _requeue(invocation, job_id, emit), flag)
         with invocation.worker(emit, flag) as worker:
@@ -115,7 +116,7 @@ def _run_all(invocation: Invocation) -> int:
     arguments, emit = invocation.arguments, invocation.emit()
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
-    with stop_on_signals(first, flag), _reported(emit):
+    with stop_on_signals(first, flag), reported(emit):
         if arguments.watch:
             emit(Message('info', 'jobs', f'waits for jobs in {invocation.jobs_path().absolute()}; SIGTERM ends it'))
         with invocation.worker(emit, flag) as worker:
@@ -135,6 +136,12 @@ def _run_all(invocation: Invocation) -> int:
 def _conclude(outcome: Outcome, emit: Emit) -> int:
     """Gives 0 for a completed job. Raises the error that it failed with."""
     error = outcome.error
+    if error is not None and outcome.state == 'failed':
+        emit(
+            Message(
+                'info', 'jobs', f'job {outcome.job_id} failed: `facefusion job-retry {outcome.job_id}` does the rest'
+            )
+        )
     if isinstance(error, UsageError):
         # It is the step that was wrong, not this call of the program.
         raise as_job_failure(error) from error
@@ -142,20 +149,6 @@ def _conclude(outcome: Outcome, emit: Emit) -> int:
         raise error
     emit(Message('info', 'jobs', f'job {outcome.job_id} {outcome.state}'))
     return 0
-
-
-class _reported:  # noqa: N801 - used as a statement, like the functions beside it
-    """Ends the events with what the command failed with."""
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, Exception):
-            self._emit(RunFailed(as_failure(error).as_record()))
 
 
 def _cancel(invocation: Invocation) -> int:
