@@ -42,6 +42,11 @@ class Face:
         """float32 [4] x0, y0, x1, y1 around the landmarks."""
         return landmark_box(self.landmarks)
 
+    @property
+    def size(self) -> float:
+        """The height of its box in pixels: by this the largest face of a source is found."""
+        return float(np.ptp(self.landmarks[:, 1]))
+
 
 def landmark_box(landmarks: Floats) -> Floats:
     """float32 [...,4] x0, y0, x1, y1 around landmarks [...,468,3]."""

@@ -19,20 +19,21 @@ from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import Face, Floats
 from facefusion.faces.track import INTERVAL
 from facefusion.inference.pool import SessionPool
-from facefusion.media.frame import Frame
+from facefusion.media.frame import Frame, PixelFrame
 from facefusion.media.image import read_image
+from facefusion.media.kinds import find_kind
 from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeLook, AgeRule
-from facefusion.safety.cache import SampleCache, content_sha256, model_digests, sample_key
+from facefusion.safety.cache import SampleCache, content_sha256, model_digests, picture_sha256, sample_key
 from facefusion.safety.fairface import find_age_estimator
 from facefusion.safety.gate import ContentGate, Sample, prepare_gate
 from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
 # What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
-_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1}
+_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,22 +47,28 @@ class Guard:
     flag: StopFlag
 
     def check_sources(self, paths: Sequence[Path], analyser: FaceAnalyser, emit: Emit) -> None:
-        """Raises ContentRefused for a source picture that is refused, MediaError for one that cannot be read."""
+        """Raises ContentRefused for a source picture that is refused, MediaError for one that cannot be read.
+
+        Clips are passed over: the plan refuses them where a processor takes sources.
+        """
         for path in paths:
+            if find_kind(path).family != 'image':
+                continue
             frame = read_image(path, emit)
             self.check_picture(path, frame)
             if self.estimator is not None:
-                faces = sorted(analyser.find(frame), key=lambda face: -_area(face))[:1]
+                faces = sorted(analyser.find(frame), key=lambda face: -face.size)[:1]
                 looks = [_look(0, 0, 0.0, self.estimator, frame, face.landmarks) for face in faces]
                 AgeRule(self.estimator.model_id).decide(path, looks)
 
-    def check_picture(self, path: Path, frame: Frame) -> None:
+    def check_picture(self, path: Path, frame: PixelFrame) -> None:
         """Raises ContentRefused when a picture is refused."""
         self.flag.check()
-        key = self._key(path, PICTURE)
+        content = picture_sha256(frame.pixels, frame.alpha, self.flag)
+        key = sample_key(content, self.digests, PICTURE, _RULE)
         samples = self.cache.get(key, PICTURE, len(self.gate.model_ids))
         if samples is None:
-            samples = (Sample(0, 0.0, self.gate.classify_still(frame.read(frame.window))),)
+            samples = (Sample(0, 0.0, self.gate.classify_still(frame.pixels, frame.alpha)),)
             self.cache.put(key, samples)
         self.gate.decide(path, samples, PICTURE.step)
 
@@ -77,16 +84,13 @@ class Guard:
     def watch(self, target: VideoInfo, timeline: Timeline) -> TargetWatch:
         """What analyse has to show of a clip; frames that were looked at before need not be shown again."""
         sampling = plan_sampling(timeline.start, timeline.stop - timeline.start, target.average_rate)
-        key = self._key(target.path, sampling)
+        key = sample_key(content_sha256(target.path, self.flag), self.digests, sampling, _RULE)
         known = self.cache.get(key, sampling, len(self.gate.model_ids))
 
         def seconds(number: int) -> float:
             return float((target.pts[number] - target.pts[0]) * target.time_base)
 
         return TargetWatch(self, target.path, sampling, key, known, seconds)
-
-    def _key(self, path: Path, sampling: Sampling) -> str:
-        return sample_key(content_sha256(path, self.flag), self.digests, sampling, _RULE)
 
 
 class _FoundAge(NamedTuple):
@@ -172,7 +176,3 @@ def prepare_guard(
 
 def _look(track: int, number: int, seconds: float, estimator: AgeEstimator, frame: Frame, landmarks: Floats) -> AgeLook:
     return AgeLook(track, number, seconds, estimator.under_18(frame, landmarks))
-
-
-def _area(face: Face) -> float:
-    return float(np.prod(face.box[2:] - face.box[:2]))

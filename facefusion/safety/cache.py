@@ -1,4 +1,4 @@
-"""Samples of files that were looked at before, by the digest of their content.
+"""Samples of what was looked at before, by the digest of its content.
 
 One small JSON file an entry. What is damaged, or does not fit what is asked for, counts as absent: the file is then
 looked at again. Whoever may write here may also change the program, so entries are not signed.
@@ -17,6 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facefusion.errors import MediaError
 from facefusion.events import Emit, Message, silent
 from facefusion.models.store import ModelStore
@@ -27,6 +30,7 @@ from facefusion.stopping import StopFlag
 CACHE_VERSION = 1
 MOST_ENTRIES = 10_000
 _PIECE = 1 << 20
+_ROWS = 256
 _LARGEST_ENTRY = 16 << 20
 _NAME = re.compile(r'^[0-9a-f]{64}\.json$')
 # What a process that died while writing has left behind goes after this time.
@@ -34,7 +38,7 @@ _ABANDONED_SECONDS = 3600.0
 
 
 def content_sha256(path: Path, stop: StopFlag) -> str:
-    """The SHA-256 of a source or target; raises MediaError media-unreadable, and Interrupted when ``stop`` is set."""
+    """The SHA-256 of a clip; raises MediaError media-unreadable, and Interrupted when ``stop`` is set."""
     digest = hashlib.sha256()
     try:
         with path.open('rb') as file:
@@ -45,6 +49,19 @@ def content_sha256(path: Path, stop: StopFlag) -> str:
         raise MediaError(
             'media-unreadable', f'{path.name} cannot be read', cause=error.strerror or str(error), hint='check the path'
         ) from None
+    return digest.hexdigest()
+
+
+def picture_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, stop: StopFlag) -> str:
+    """The SHA-256 of a picture's pixels, uint8 HxWx3, and alpha, uint8 HxW; raises Interrupted when ``stop`` is set.
+
+    Of what is judged, not of the file: that may be another one by the time that it is read again.
+    """
+    digest = hashlib.sha256(f'{image.shape} {alpha is not None}'.encode())
+    for plane in (image,) if alpha is None else (image, alpha):
+        for at in range(0, len(plane), _ROWS):
+            stop.check()
+            digest.update(np.ascontiguousarray(plane[at : at + _ROWS]).data)
     return digest.hexdigest()
 
 
@@ -60,9 +77,9 @@ def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]
 def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule: Mapping[str, Any]) -> str:
     """Under what the samples of a file are kept: 64 hexadecimal digits.
 
-    ``content`` is the digest of its bytes, ``models`` those of the weights by model id, in the order of the scores;
-    ``rule`` is plain JSON that tells whatever else decides which frames are looked at and how, such as how shots are
-    found.
+    ``content`` is the digest of its bytes or pixels, ``models`` those of the weights by model id, in the order of the
+    scores; ``rule`` is plain JSON that tells whatever else decides which frames are looked at and how, such as how
+    shots are found.
     """
     parts = {
         'version': CACHE_VERSION,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facefusion.errors import ContentRefused, InternalError, ModelError
 from facefusion.safety.classifier import Classifier, Images
 from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw
-from facefusion.safety.parts import still_parts
+from facefusion.safety.parts import still_parts, still_views
 from facefusion.safety.sampling import FEWEST_SAMPLES
 
 # What a run must have before it starts: no gate, no work.
@@ -80,9 +80,9 @@ class ContentGate:
             columns.append([float(score) for score in scores])
         return list(zip(*columns, strict=True))
 
-    def classify_still(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
-        """One score a classifier for a picture of any shape: of a long one the highest of its parts."""
-        rows = [self.classify([part])[0] for part in still_parts(image)]
+    def classify_still(self, image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None) -> tuple[float, ...]:
+        """One score a classifier for a picture of any shape: the highest of its parts, on every ground."""
+        rows = [self.classify([part])[0] for view in still_views(image, alpha) for part in still_parts(view)]
         return tuple(max(column) for column in zip(*rows, strict=True))
 
     def is_positive(self, scores: Sequence[float]) -> bool:

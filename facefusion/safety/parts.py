@@ -1,9 +1,11 @@
-"""What of a picture is judged at once: classifiers press it into a square, and a long one would be distorted."""
+"""What of a picture is judged at once: as it is shown on any ground, and never pressed out of its shape."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,20 @@ Pixels = NDArray[np.uint8]
 # 16:9 stays whole. A harmless picture of 1:2 scored 0.996 when it was pressed, its square parts 0.61 at most.
 LONGEST_SHAPE = 1.9
 MOST_PARTS = 32
+
+
+def still_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
+    """The picture itself, uint8 HxWx3; where its alpha, uint8 HxW, hides anything, also laid on white and on black.
+
+    Alpha alone can draw a picture on plain colour, which is seen as soon as it lies on anything.
+    """
+    yield image
+    if alpha is None or bool((alpha == 255).all()):
+        return
+    cover = cv2.merge([alpha, alpha, alpha])
+    black = cv2.multiply(image, cover, scale=1 / 255)
+    yield np.asarray(cv2.add(black, cv2.bitwise_not(cover)), np.uint8)
+    yield np.asarray(black, np.uint8)
 
 
 def still_parts(image: Pixels) -> list[Pixels]:

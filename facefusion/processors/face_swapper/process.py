@@ -54,7 +54,7 @@ def _largest_face(tools: ProcessorTools) -> tuple[Path, Frame, Face]:
     for path in tools.sources:
         frame = read_image(path, tools.emit)
         for face in tools.analyser.find(frame):
-            if best is None or _size(face) > _size(best[2]):
+            if best is None or face.size > best[2].size:
                 best = path, frame, face
     names = ', '.join(str(path) for path in tools.sources)
     if best is None:
@@ -63,15 +63,11 @@ def _largest_face(tools: ProcessorTools) -> tuple[Path, Frame, Face]:
             f'no face was found in {names}',
             hint='take a sharp frontal picture, or lower --face-detector-score',
         )
-    if _size(best[2]) < SMALLEST_SOURCE_FACE:
+    if best[2].size < SMALLEST_SOURCE_FACE:
         raise NoFaceError(
             'source-face-small',
-            f'the largest face in {names} is {_size(best[2]):.0f} pixels high',
+            f'the largest face in {names} is {best[2].size:.0f} pixels high',
             cause=f'a source face needs at least {SMALLEST_SOURCE_FACE} pixels',
             hint='take a larger picture of the face',
         )
     return best
-
-
-def _size(face: Face) -> float:
-    return float(face.box[3] - face.box[1])

@@ -10,6 +10,7 @@ from fakes.tiny_clip import make_tiny_clip
 from facefusion.errors import ContentRefused, Interrupted
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.face import Face
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.probe import probe
@@ -92,6 +93,57 @@ def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
     with pytest.raises(ContentRefused):
         make_guard(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
     assert classifier.seen == 4
+
+
+@pytest.mark.parametrize('ground', [0, 255], ids=['on white', 'on black'])
+def test_a_picture_that_only_its_alpha_draws_is_seen(tmp_path, ground):
+    pixels, alpha = np.full((40, 60, 3), ground, np.uint8), np.full((40, 60), 20 if ground == 0 else 250, np.uint8)
+    threshold = 0.9 if ground == 0 else 0.97
+    path = tmp_path / 'alpha.png'
+    with pytest.raises(ContentRefused):
+        make_guard(tmp_path / 'kept', BrightIsBad(threshold)).check_picture(path, PixelFrame(pixels, alpha))
+    opaque = PixelFrame(pixels, np.full_like(alpha, 255))
+    classifier = BrightIsBad(threshold=2.0)
+    make_guard(tmp_path / 'kept', classifier).check_picture(path, opaque)
+    assert classifier.seen == 1, 'what hides nothing is not judged three times'
+
+
+def test_what_is_judged_is_kept_under_its_own_digest_whatever_the_file_is_by_then(tmp_path):
+    path = picture(tmp_path, 100)
+    guard = make_guard(tmp_path / 'kept', BrightIsBad())
+    guard.check_picture(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
+    with pytest.raises(ContentRefused):
+        # Read before the harmless one took its place.
+        guard.check_picture(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
+    guard.check_sources([path], None, silent)
+
+
+def test_a_clip_among_the_sources_that_nothing_takes_is_no_damaged_picture(tmp_path, clip):
+    make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.0)).check_sources([clip[0].path], None, silent)
+
+
+class Shows:
+    """An analyser that finds what it is told."""
+
+    def __init__(self, *faces):
+        self.faces = faces
+
+    def find(self, frame):
+        return self.faces
+
+
+def face_of(x, wide, high):
+    landmarks = np.zeros((468, 3), np.float32)
+    landmarks[:, 0] = x + np.linspace(-wide / 2, wide / 2, 468)
+    landmarks[:, 1] = 20 + np.linspace(-high / 2, high / 2, 468)
+    return Face(landmarks, 1.0, 0.0, 1.0)
+
+
+def test_the_face_of_a_source_that_is_judged_is_the_one_that_the_swapper_takes(tmp_path):
+    guard = make_guard(tmp_path / 'kept', estimator=LeftIsYoung())
+    tall_left, wide_right = face_of(10, 12, 30), face_of(45, 28, 25)
+    with pytest.raises(ContentRefused):
+        guard.check_sources([picture(tmp_path, 100)], Shows(wide_right, tall_left), silent)
 
 
 def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_path, clip):
