@@ -76,6 +76,7 @@ class ChunkTracker:
     _first: int = -1
     _tracks: int = 0
     _starts_shot: bool = False
+    _appeared: list[Face] = field(default_factory=list)
 
     @property
     def starts_shot(self) -> bool:
@@ -87,6 +88,11 @@ class ChunkTracker:
         """The faces that are being followed in the last frame that was added."""
         return tuple(track.last for track in self._active)
 
+    @property
+    def appeared(self) -> tuple[Face, ...]:
+        """Those among ``faces`` that were not followed before, in this chunk."""
+        return tuple(self._appeared)
+
     def add(self, frame: Frame) -> None:
         """Looks at the next frame of the chunk."""
         is_first = self._first < 0
@@ -94,6 +100,7 @@ class ChunkTracker:
             self._first = frame.number
         is_cut = self._note_cut(frame)
         self._cuts.append(is_cut)
+        self._appeared.clear()
         lost = self._follow(frame)
         if is_first or is_cut or lost or frame.number % INTERVAL == 0:
             self._detect(frame, lost)
@@ -167,6 +174,7 @@ class ChunkTracker:
             self._active.append(track)
             self._observe(frame, track)
             if all(track is not other for other, _ in lost):
+                self._appeared.append(face)
                 self._follow_backwards(track)
 
     def _start_backwards(self, after: Frame, detection: Detection) -> None:

@@ -374,8 +374,10 @@ def _describe_audio(stream: av.AudioStream) -> AudioInfo:
 def _why(path: Path, error: av.error.FFmpegError) -> str:
     """FFmpeg's reason with its last log line, which only opening the file again with the log on tells."""
     with _LOG_LEVEL:
-        level = av.logging.get_level()
+        level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.ERROR)
+        # Another thread may have had the very line just before.
+        av.logging.set_skip_repeated(False)
         try:
             # What other threads log meanwhile is caught by the first and dropped; this thread's lines go to the second.
             with av.logging.Capture(local=False), av.logging.Capture() as lines, suppress(av.error.FFmpegError):
@@ -383,5 +385,6 @@ def _why(path: Path, error: av.error.FFmpegError) -> str:
             said = [text.strip() for _, _, text in lines if text.strip()]
         finally:
             av.logging.set_level(level)
+            av.logging.set_skip_repeated(skips)
     reason = error.strerror or str(error)
     return f'{reason}; {said[-1]}' if said else reason

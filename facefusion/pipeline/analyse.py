@@ -45,14 +45,14 @@ def analyse_chunk(
             if frame.number < chunk.stop:
                 tracker.add(frame)
                 if watch is not None:
-                    watch.look(frame, tracker.starts_shot, tracker.faces)
+                    watch.look(frame, tracker.starts_shot, tracker.faces, tracker.appeared)
                 advance()
             else:
                 after = frame
         record = tracker.finish(after)
-        if watch is not None and after is not None and tracker.starts_shot and not watch.is_regular(after.number):
+        if watch is not None and after is not None and tracker.starts_shot and not watch.is_sampled(after.number):
             # The next chunk does not know that a shot starts with it.
-            watch.look(after, True, ())
+            watch.look(after, True)
         return record
     finally:
         frames.close()

@@ -6,13 +6,15 @@ has decided. There is no way past it: a run without its classifiers does not beg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from facefusion.errors import InternalError
 from facefusion.events import Emit, Message
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import LinkedChunk
@@ -29,11 +31,11 @@ from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeLook, AgeRule
 from facefusion.safety.cache import SampleCache, content_sha256, model_digests, picture_sha256, sample_key
 from facefusion.safety.fairface import find_age_estimator
 from facefusion.safety.gate import ContentGate, Sample, prepare_gate
-from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampling
+from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
 # What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
-_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1}
+_RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1, 'gaps': 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +89,7 @@ class Guard:
         key = sample_key(content_sha256(target.path, self.flag), self.digests, sampling, _RULE)
         known = self.cache.get(key, sampling, len(self.gate.model_ids))
 
-        def seconds(number: int) -> float:
-            return float((target.pts[number] - target.pts[0]) * target.time_base)
-
-        return TargetWatch(self, target.path, sampling, key, known, seconds)
+        return TargetWatch(self, target, sampling, key, known)
 
 
 class _FoundAge(NamedTuple):
@@ -107,43 +106,51 @@ class TargetWatch:
     def __init__(
         self,
         guard: Guard,
-        path: Path,
+        target: VideoInfo,
         sampling: Sampling,
         key: str,
         known: Sequence[Sample] | None,
-        seconds: Callable[[int], float],
     ) -> None:
         self._guard = guard
-        self._path = path
+        self._target = target
         self._sampling = sampling
         self._key = key
         self._is_known = known is not None
-        # Appending to a list is one step for all threads.
+        self._lock = threading.Lock()
         self._samples: list[Sample] = list(known or ())
         self._ages: list[_FoundAge] = []
         self._looks: list[AgeLook] = []
-        self._seconds = seconds
 
-    def is_regular(self, number: int) -> bool:
+    def is_sampled(self, number: int) -> bool:
         """Whether the frame is looked at in any case."""
-        return is_sampled(number, self._sampling.start, self._sampling.step)
+        start, step = self._sampling.start, self._sampling.step
+        return is_sampled(number, start, step) or ends_gap(number, start, step, self._seconds)
 
-    def look(self, frame: Frame, starts_shot: bool, faces: Sequence[Face]) -> None:
-        """Looks at a frame if it is one of those; ``faces`` are those that are known in it."""
-        if not (starts_shot or self.is_regular(frame.number)):
-            return
-        if not self._is_known:
+    def look(self, frame: Frame, starts_shot: bool, faces: Sequence[Face] = (), appeared: Sequence[Face] = ()) -> None:
+        """Looks at a frame if it is one of those; ``faces`` are those that are known in it.
+
+        In the other frames only the ages of those that have just ``appeared`` are estimated: they may be gone before
+        the next sample.
+        """
+        is_looked_at = starts_shot or self.is_sampled(frame.number)
+        if is_looked_at and not self._is_known:
             scores = self._guard.gate.classify([frame.read(frame.window)])[0]
-            self._samples.append(Sample(frame.number, self._seconds(frame.number), scores))
+            with self._lock:
+                self._samples.append(Sample(frame.number, self._seconds(frame.number), scores))
         if self._guard.estimator is not None:
-            for face in faces:
+            for face in faces if is_looked_at else appeared:
                 estimate = self._guard.estimator.under_18(frame, face.landmarks)
-                self._ages.append(_FoundAge(frame.number, face.landmarks, estimate))
+                with self._lock:
+                    self._ages.append(_FoundAge(frame.number, face.landmarks, estimate))
 
     def note(self, linked: LinkedChunk) -> None:
         """Takes a linked chunk: which of the faces are selected, and whose they are."""
         last = linked.first + linked.count
-        for found in [each for each in self._ages if linked.first <= each.frame < last]:
+        with self._lock:
+            # Chunks come in order: what lies before their end is not needed again.
+            ended = [each for each in self._ages if each.frame < last]
+            self._ages = [each for each in self._ages if each.frame >= last]
+        for found in ended:
             rows = np.flatnonzero(linked.frame == found.frame)
             if not len(rows):
                 continue
@@ -156,11 +163,24 @@ class TargetWatch:
 
     def decide(self) -> None:
         """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
+        path = self._target.path
+        seen = {sample.frame for sample in self._samples}
+        if not all(number in seen for number in self._sampling.regular):
+            raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
         if not self._is_known:
             self._guard.cache.put(self._key, self._samples)
-        self._guard.gate.decide(self._path, self._samples, self._sampling.step)
+        self._guard.gate.decide(path, self._samples, self._sampling.step, self._shown)
         if self._guard.estimator is not None:
-            AgeRule(self._guard.estimator.model_id).decide(self._path, self._looks)
+            AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
+
+    def _seconds(self, number: int) -> float:
+        return float((self._target.pts[number] - self._target.pts[0]) * self._target.time_base)
+
+    def _shown(self, number: int) -> float:
+        """For how many seconds a frame is shown."""
+        pts = self._target.pts
+        ticks = pts[number + 1] - pts[number] if number + 1 < len(pts) else self._target.last_duration
+        return float(ticks * self._target.time_base)
 
 
 def prepare_guard(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,10 @@ GATE_MODELS: tuple[str, ...] = (MODEL_ID,)
 WINDOW_STEPS = 8
 # ... and at least this share of a step: a start of a shot beside a regular sample shows the same picture once more.
 NEAREST_STEPS = 0.5
+# ... or are that many seconds apart, where frames last longer than on average.
+NEAREST_SECONDS = 0.5
+# A frame that is shown for as long as a scene that two samples find is judged like a picture.
+STILL_SECONDS = 2.0
 _FRAMES_IN_WORDS = 4
 _FRAMES_IN_FACTS = 100
 
@@ -90,18 +94,22 @@ class ContentGate:
         over = (score >= each.threshold for score, each in zip(scores, self._classifiers, strict=True))
         return sum(over) >= self.votes
 
-    def decide(self, path: Path, samples: Sequence[Sample], step: int) -> None:
+    def decide(
+        self, path: Path, samples: Sequence[Sample], step: int, shown: Callable[[int], float] = lambda frame: 0.0
+    ) -> None:
         """Raises ContentRefused 'content-refused' when the samples of a file are too often positive.
 
         ``samples`` are all that were taken of it, shot starts included, in any order, regular ones ``step`` frames
-        apart (1 for a picture). Fewer than eight: one positive sample refuses. Else two, which lie at least half a
-        step and fewer than eight steps apart.
+        apart (1 for a picture). Fewer than eight: one positive sample refuses. Else one in a frame that is ``shown``
+        for two seconds or more, or two which lie at least half a step or half a second, and fewer than eight steps,
+        apart.
         """
         if not samples or any(len(sample.scores) != len(self._classifiers) for sample in samples):
             raise InternalError('gate-samples', f'{path.name} was not looked at by every classifier')
         frames = {sample.frame: sample for sample in sorted(samples, key=lambda each: each.frame)}
         positive = [sample for sample in frames.values() if self.is_positive(sample.scores)]
-        if positive and (len(frames) < FEWEST_SAMPLES or _are_close(positive, step)):
+        stays = any(shown(sample.frame) >= STILL_SECONDS for sample in positive)
+        if positive and (len(frames) < FEWEST_SAMPLES or stays or _are_close(positive, step)):
             raise self._refusal(path, positive, len(frames))
 
     def _refusal(self, path: Path, positive: Sequence[Sample], count: int) -> ContentRefused:
@@ -146,6 +154,7 @@ def _are_close(positive: Sequence[Sample], step: int) -> bool:
         # The earliest one that is not too far back is also the one that is least likely to be too near.
         while sample.frame - positive[first].frame >= WINDOW_STEPS * step:
             first += 1
-        if sample.frame - positive[first].frame >= NEAREST_STEPS * step:
+        earlier = positive[first]
+        if sample.frame - earlier.frame >= NEAREST_STEPS * step or sample.seconds - earlier.seconds >= NEAREST_SECONDS:
             return True
     return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,16 +22,28 @@ def sample_step(frame_count: int, rate: Fraction) -> int:
 def is_sampled(number: int, start: int, step: int) -> bool:
     """Whether frame ``number`` is looked at in a clip whose first frame is ``start``; the first one always is.
 
-    It depends on no chunk or segment. Starts of shots are sampled besides.
+    It depends on no chunk or segment. Starts of shots are sampled besides, and frames that ``ends_gap`` names.
     """
     return number >= start and (number - start) % step == 0
+
+
+def ends_gap(number: int, start: int, step: int, seconds: Callable[[int], float]) -> bool:
+    """Whether another whole second has gone by with frame ``number`` since the regular sample before it.
+
+    That never happens where frames last equally long. ``seconds`` gives the time of a frame.
+    """
+    since = (number - start) % step
+    if since == 0:
+        return False
+    last = seconds(number - since)
+    return math.floor(seconds(number) - last) > math.floor(seconds(number - 1) - last)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """The frames ``start`` to ``start + count`` (exclusive) of a clip, one of ``step`` sampled; a picture is (0, 1, 1).
 
-    Starts of shots are sampled besides.
+    Starts of shots and ends of gaps are sampled besides.
     """
 
     start: int

@@ -213,3 +213,15 @@ def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
     alone = Actor(frames(0, 40), frames(0, 1), place=lambda frame: (200.0, 90.0))
     chunk = analyse(ScriptedAnalyser(real, alone), 0, 40, after=False)
     assert chunk.frame[chunk.track == 1].max() == 30
+
+
+def test_it_tells_in_which_frames_faces_appear():
+    tracker = ChunkTracker(
+        ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(17, 60), place=lambda number: (220.0, 90.0))), None
+    )
+    told = {}
+    for number in range(10, 30):
+        tracker.add(frame_at(number))
+        if tracker.appeared:
+            told[number] = len(tracker.appeared)
+    assert told == {10: 1, 20: 1}

@@ -5,9 +5,10 @@ import threading
 import numpy as np
 import pytest
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
+from fakes.media_files import write_views
 from fakes.tiny_clip import make_tiny_clip
 
-from facefusion.errors import ContentRefused, Interrupted
+from facefusion.errors import ContentRefused, InternalError, Interrupted
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import Face
@@ -197,6 +198,37 @@ def test_a_clip_that_was_not_shown_is_not_passed(tmp_path, clip):
         make_guard(tmp_path / 'kept', BrightIsBad()).watch(*clip).decide()
 
 
+def test_a_clip_of_which_a_sampled_frame_was_not_shown_is_not_passed(tmp_path, clip):
+    watch = make_guard(tmp_path / 'kept', BrightIsBad()).watch(*clip)
+    show(watch, clip[0], set(range(FRAMES)) - {96})
+    with pytest.raises(InternalError, match='not looked at in every frame'):
+        watch.decide()
+
+
+def timed_clip(tmp_path, times, bad):
+    views = {True: np.full((48, 64, 3), 230, np.uint8), False: np.full((48, 64, 3), 60, np.uint8)}
+    path = tmp_path / 'timed.mp4'
+    write_views(path, lambda number: views[number in bad], len(times), times.__getitem__, (64, 48))
+    target = probe(path)
+    return target, build_timeline(target, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ('times', 'bad'),
+    [
+        ([5000 * n for n in range(20)], {7}),
+        ([40 * n if n < 400 else 16_000 + 400 * (n - 400) for n in range(440)], set(range(407, 414))),
+    ],
+    ids=['one slide of twenty', 'three seconds between the samples by number'],
+)
+def test_it_is_the_time_that_counts_where_frames_last_longer(tmp_path, times, bad):
+    target, timeline = timed_clip(tmp_path, times, bad)
+    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.7)).watch(target, timeline)
+    show(watch, target, range(len(times)))
+    with pytest.raises(ContentRefused):
+        watch.decide()
+
+
 def linked_with(faces):
     """A linked chunk of FRAMES frames with faces (track, x) that stay in every frame."""
     rows = [(frame, track, x) for frame in range(FRAMES) for track, x in faces]
@@ -240,6 +272,17 @@ def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selecte
     assert error.value.reference == 'age-refused' and error.value.exit_code == 3
     (face,) = error.value.as_record()['facts']['faces']
     assert (face['track'], face['looks'], face['under_18']) == (7, 9, 9)
+
+
+def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
+    target, timeline = clip
+    watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    for frame in VideoReader(target).frames(0, FRAMES):
+        watch.look(frame, False, (), [At(40)] if frame.number == 5 else ())
+    watch.note(linked_with([(7, 40)]))
+    with pytest.raises(ContentRefused) as error:
+        watch.decide()
+    assert error.value.as_record()['facts']['faces'][0]['frames'][0]['frame'] == 5
 
 
 def test_the_guard_stops_when_it_is_asked_to(tmp_path):

@@ -147,6 +147,24 @@ def test_neighbours_in_a_clip_whose_every_frame_is_sampled_count_as_two():
     assert refuses(clip({3, 4}, 12, step=1), 1) and not refuses(clip({3}, 12, step=1), 1)
 
 
+def test_a_frame_that_is_shown_for_two_seconds_is_judged_like_a_picture():
+    samples, gate = clip({100 * STEP}), ContentGate([StandIn()], 1)
+    gate.decide(CLIP, samples, STEP, lambda frame: 1.9)
+    gate.decide(CLIP, samples, STEP, lambda frame: 0.04 if frame == 100 * STEP else 9.0)
+    with pytest.raises(ContentRefused):
+        gate.decide(CLIP, samples, STEP, lambda frame: 2.0)
+
+
+def test_samples_half_a_second_apart_count_as_two_however_few_frames_lie_between():
+    def slow(gap):
+        return [Sample(n * STEP, float(n), (0.1,)) for n in range(9)] + [
+            Sample(205, 9.0, (0.9,)),
+            Sample(206, 9.0 + gap, (0.9,)),
+        ]
+
+    assert refuses(slow(0.5)) and not refuses(slow(0.4))
+
+
 @pytest.mark.parametrize('samples', [[], [Sample(0, 0.0, ())], [Sample(0, 0.0, (0.1, 0.1))]], ids=len)
 def test_what_was_not_looked_at_is_not_decided(samples):
     with pytest.raises(InternalError):

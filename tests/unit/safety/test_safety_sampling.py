@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.safety.sampling import PICTURE, Sampling, is_sampled, plan_sampling, sample_step
+from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling, sample_step
 
 RATES = st.fractions(min_value=Fraction(1, 10), max_value=1000)
 
@@ -28,6 +28,23 @@ def test_chunks_of_any_kind_sample_the_same_frames(start, count, rate, chunk):
     assert found == list(sampling.regular) and found[0] == start
     assert all(number in sampling for number in found)
     assert start - 1 not in sampling and start + count not in sampling
+
+
+@given(st.integers(1, 2000), RATES, st.integers(0, 50))
+def test_frames_that_last_equally_long_leave_no_gaps(count, rate, start):
+    step = sample_step(count, rate)
+    assert not any(ends_gap(number, start, step, lambda n: float(n / rate)) for number in range(start, start + count))
+
+
+@given(st.lists(st.sampled_from((0.001, 0.02, 0.04, 0.3, 0.5, 2.5)), min_size=1, max_size=400))
+def test_however_long_frames_last_none_is_shown_a_second_after_the_last_sample(durations):
+    times = [sum(durations[:number]) for number in range(len(durations))]
+    step = sample_step(len(times), Fraction(len(times)) / Fraction(sum(durations)))
+    last = 0
+    for number in range(len(times)):
+        if is_sampled(number, 0, step) or ends_gap(number, 0, step, times.__getitem__):
+            last = number
+        assert times[number] - times[last] < 1.0
 
 
 def test_known_clips():
