@@ -106,7 +106,8 @@ def _show(invocation: Invocation) -> int:
         print_table(rows)
     for index, step in enumerate(view['steps']):
         if step['args'].get('consent'):
-            print(f'step {index}: consent: {step["args"]["consent"]}')
+            # Further lines of it must not look like those of another step.
+            print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))
         if step['error']:
             _print_error(f'step {index}', step['error'])
     if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):

@@ -45,7 +45,7 @@ def resolve_consent(text_or_path: str) -> str:
 
 def check_consent(settings: Settings) -> None:
     """Raises UsageError consent-required when the operator demands a consent and the step states none."""
-    if settings[PolicyOptions].require_consent and not settings[ConsentOptions].consent:
+    if settings[PolicyOptions].require_consent and not (settings[ConsentOptions].consent or '').strip():
         raise UsageError(
             'consent-required',
             'no consent of the people shown is stated',
@@ -121,7 +121,8 @@ def _read(path: Path) -> bytes:
 
 
 def _has_control_letters(text: str) -> bool:
-    return any(letter < ' ' and letter not in _WHITE + '\f' for letter in text) or '\x7f' in text
+    # The second set (C1) moves the cursor of some terminals just as the first does.
+    return any((letter < ' ' and letter not in _WHITE + '\f') or '\x7f' <= letter < '\xa0' for letter in text)
 
 
 def _missing(path: Path) -> UsageError:

@@ -153,6 +153,12 @@ def test_consent_is_kept_with_the_step_and_shown(program, target, tmp_path):
     assert 'the person in it, 2026-11-01' in program('job-show', record['id']).out
 
 
+def test_the_lines_of_a_consent_do_not_look_like_another_step(program, target, tmp_path):
+    words = ('job-create', 'j', '-t', target, '-o', 'o.png', '--consent', 'A. agreed\nstep 1: consent: B. agreed')
+    assert program(*words).code == 0
+    assert 'step 0: consent: A. agreed\n    step 1:' in program('job-show', 'j').out
+
+
 def test_consent_from_a_file_is_its_text(program, target, tmp_path):
     (tmp_path / 'consent.txt').write_text('Everybody in the clip agreed.\n')
     assert program('job-create', 'j', '-t', target, '-o', 'o.png', '--consent', tmp_path / 'consent.txt').code == 0

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from facefusion.errors import UsageError
-from facefusion.safety.consent import LARGEST_FILE, LONGEST_TEXT, resolve_consent
+from facefusion.safety.consent import LARGEST_FILE, LONGEST_TEXT, check_consent, resolve_consent
+from facefusion.safety.options import ConsentOptions, PolicyOptions
+from facefusion.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -84,7 +86,7 @@ def test_a_binary_file_is_no_text(tmp_path, data):
     assert error.reference == 'consent-binary' and 'consent.txt' in error.message
 
 
-@pytest.mark.parametrize('text', ['yes\0', 'I agree\x1b[2J', 'agr\udce9ed to it'])
+@pytest.mark.parametrize('text', ['yes\0', 'I agree\x1b[2J', 'I agree\x9b2J', 'agr\udce9ed to it'])
 def test_a_binary_text_is_no_text(text):
     assert refusal(text).reference == 'consent-binary'
 
@@ -137,3 +139,10 @@ def test_it_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('consent', [None, '', ' \n'], ids=repr)
+def test_white_space_in_a_record_is_no_consent(consent):
+    settings = Settings([ConsentOptions(consent), PolicyOptions(require_consent=True)])
+    with pytest.raises(UsageError, match='no consent'):
+        check_consent(settings)
