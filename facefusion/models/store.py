@@ -110,6 +110,8 @@ class ModelStore:
             # A file made by an older recipe is like none; one that nothing is known of may be anything.
             return Check('missing', path) if record else Check('damaged', path, NO_DIGEST, file_sha256(path))
         cached = record is not None and record.verified == mark and record.sha256 == expected
+        # Records come with the folder: whatever they say, a file of another size is not the published one.
+        cached = cached and (entry.sha256 is None or mark.size == entry.size)
         if cached and mark.size >= CACHED_FROM_BYTES and not thorough:
             return Check('present', path, expected, expected)
         actual = file_sha256(path)

@@ -26,6 +26,7 @@ from facefusion.events import Message, StageFinished, StageProgress
 from facefusion.models import store as store_module
 from facefusion.models.catalog import Catalog, Conversion, HttpsSource, Licence, ModelEntry
 from facefusion.models.hosts import transfer
+from facefusion.models.lockfile import LockFile, Mark
 from facefusion.models.store import ModelStore
 from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
@@ -235,6 +236,15 @@ def test_large_files_are_read_again_only_when_they_changed(site, tmp_path, monke
     assert store.state('web') == 'damaged'
 
 
+def test_a_record_does_not_make_a_file_of_another_size_the_published_one(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 1000)
+    store = make_store(tmp_path, web_entry(site))
+    path = store.path('web')
+    path.write_bytes(BODY + b'x' * 5000)
+    LockFile(path.parent).mark_verified('web', sha(BODY), Mark.of(path))
+    assert store.state('web') == 'damaged'
+
+
 def test_a_folder_that_cannot_be_written_serves_what_is_there(site, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 1000)
     store = make_store(tmp_path, web_entry(site))
@@ -317,6 +327,7 @@ import sys
 from pathlib import Path
 from facefusion.events import silent
 from facefusion.models.catalog import *
+from facefusion.models.lockfile import LockFile, Mark
 from facefusion.models.store import ModelStore
 from facefusion.ownership import new_owner
 url, sha256, size, weights = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
