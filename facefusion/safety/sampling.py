@@ -13,10 +13,11 @@ FEWEST_SAMPLES = 8
 def sample_step(frame_count: int, rate: Fraction) -> int:
     """How many frames lie from one sample to the next, for ``frame_count`` frames at ``rate`` frames a second.
 
-    About a second, and never so many that fewer than eight frames would be sampled; 1 where there are no more than
-    fifteen frames. ``rate`` is the average one where frames last differently.
+    A second at most, so that two seconds hold two samples; and never so many that fewer than eight frames would be
+    sampled; 1 where there are no more than fifteen frames, and where a frame lasts longer. ``rate`` is the average
+    one where frames last differently.
     """
-    return max(1, min(round(rate), frame_count // FEWEST_SAMPLES))
+    return max(1, min(math.floor(rate), frame_count // FEWEST_SAMPLES))
 
 
 def is_sampled(number: int, start: int, step: int) -> bool:
