@@ -168,7 +168,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
             if key in REFUSED_OPTIONS:
                 raise refusal(f'{ini.path}: {key}', REFUSED_OPTIONS[key])
         check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
-    # What the operator demands holds, whatever file or home a call names.
+    # What the operator demands beside the program, or in the home, holds whatever file a call names.
     places = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
     house = [found for place in sorted(places) if (found := read_ini(place, required=False)) is not None]
     settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ, house)

@@ -315,7 +315,7 @@ def _describe(
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
     if last <= 0:
-        rate = stream.average_rate or Fraction(25)
+        rate = _fraction(stream.average_rate) or Fraction(25)
         last = pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
     span = (pts[-1] + last - pts[0]) * time_base
     turn = Orientation.from_frame(video)
@@ -342,13 +342,18 @@ def _describe(
         has_alpha=any(component.is_alpha for component in video.format.components),
         color=color,
         time_base=time_base,
-        average_rate=_tidy_rate(Fraction(len(pts)) / span, stream.average_rate),
+        average_rate=_tidy_rate(Fraction(len(pts)) / span, _fraction(stream.average_rate)),
         pts=pts,
         last_duration=last,
         audio=tuple(_describe_audio(sound) for sound in _audio_streams(container) if sound.index in index.heard),
         keyframes=index.keyframes,
         remarks=_remarks(container, index),
     )
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """A rate of PyAV's as a plain fraction: from version 19 on it has a type of its own, with less to it."""
+    return None if value is None else Fraction(value.numerator, value.denominator)
 
 
 def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
