@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 
-from facefusion.cli.headless_run import PROCESS_GROUPS
+from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
@@ -15,7 +14,6 @@ from facefusion.errors import Interrupted
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
-from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
 from facefusion.jobs.patterns import expand
 from facefusion.pipeline.options import PathOptions, PlanOptions
@@ -79,20 +77,12 @@ def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: E
 
 
 def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, flag: StopFlag) -> None:
-    settings = invocation.settings
-    halts = settings[HaltOptions].halt_on_error
-    notify = settings[NotifyOptions].notify
-    template = replace(empty_record(), notify=notify, on_step_error='stop' if halts else 'continue')
-    with invocation.worker(emit, flag) as worker:
-        worker.sweep()
-        hold, record, is_known = claim_automatic(invocation.job_store(), 'batch-run', steps, template)
-        if is_known:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
-        outcome = worker.run_hold(hold, record)
+    halts = invocation.settings[HaltOptions].halt_on_error
+    outcome = run_automatic(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag)
     if isinstance(outcome.error, Interrupted):
         raise outcome.error
     if outcome.error is not None:
-        emit(Message('info', 'jobs', f'`facefusion job-retry {record.id}` does what is not done, and only that'))
+        emit(Message('info', 'jobs', f'`facefusion job-retry {outcome.job_id}` does what is not done, and only that'))
         # A batch has one exit code for all that can fail in it.
         raise as_job_failure(outcome.error) from outcome.error
-    emit(Message('info', 'jobs', f'job {record.id}: all {len(record.steps)} steps completed'))
+    emit(Message('info', 'jobs', f'job {outcome.job_id}: all {len(steps)} steps completed'))

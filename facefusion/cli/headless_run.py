@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
@@ -16,12 +18,16 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.options import ClaimOptions, NotifyOptions, StoreOptions
+from facefusion.jobs.record import Origin
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
 from facefusion.pipeline.request import required_paths
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from facefusion.jobs.worker import Outcome
 
 # What every command that runs steps takes, beside the steps' own options.
 PROCESS_GROUPS: tuple[type, ...] = (
@@ -54,21 +60,28 @@ def run(invocation: Invocation) -> int:
 
 
 def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
-    settings = invocation.settings
-    args = freeze(settings, emit)
-    with invocation.worker(emit, flag) as worker:
-        worker.sweep()
-        hold, record, is_known = claim_automatic(
-            invocation.job_store(),
-            'headless-run',
-            [args],
-            replace(empty_record(), notify=settings[NotifyOptions].notify),
-        )
-        if is_known:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
-        outcome = worker.run_hold(hold, record)
+    outcome = run_automatic(invocation, 'headless-run', [freeze(invocation.settings, emit)], 'stop', emit, flag)
     if outcome.error is not None:
         raise outcome.error
+
+
+def run_automatic(
+    invocation: Invocation,
+    origin: Origin,
+    steps: Sequence[Mapping[str, Any]],
+    on_step_error: Literal['stop', 'continue'],
+    emit: Emit,
+    flag: StopFlag,
+) -> Outcome:
+    """Works on a job of these steps at once: a new one, or that of an equal call that was interrupted."""
+    notify = invocation.settings[NotifyOptions].notify
+    template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
+    with invocation.worker(emit, flag) as worker:
+        worker.sweep()
+        hold, record, is_known = claim_automatic(invocation.job_store(), origin, steps, template)
+        if is_known:
+            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
+        return worker.run_hold(hold, record)
 
 
 def _print_plan(invocation: Invocation) -> int:

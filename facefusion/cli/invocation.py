@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from facefusion.stopping import StopFlag
 
 
+# What every command that touches the job store takes.
+STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """What a command gets. ``home`` holds weights, jobs and the ini file; ``mode`` is what ``--mode`` named, or ''."""

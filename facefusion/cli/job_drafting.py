@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.invocation import STORE_GROUPS, Invocation
 from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
@@ -29,7 +28,6 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.safety.options import PolicyOptions
 from facefusion.stopping import StopFlag
 
-STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
 # Files whose being there is looked at when a job is submitted, which should not take long.
 _MOST_LOOKED_FOR = 200
 KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)

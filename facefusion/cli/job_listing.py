@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.invocation import STORE_GROUPS, Invocation
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.tables import print_table
 from facefusion.events import Message
-from facefusion.jobs.options import StoreOptions
 from facefusion.jobs.states import STATES
 from facefusion.jobs.summary import job_view, summaries
 
-GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+GROUPS = STORE_GROUPS
 
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
 from facefusion.cli.headless_run import PROCESS_GROUPS
-from facefusion.cli.invocation import Invocation
+from facefusion.cli.invocation import STORE_GROUPS, Invocation
 from facefusion.cli.job_drafting import for_all, warn_without_worker
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import Interrupted, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
-from facefusion.jobs.options import HaltOptions, StoreOptions
+from facefusion.jobs.options import HaltOptions
 from facefusion.jobs.steps import requeued
 from facefusion.stopping import StopFlag
 
@@ -137,11 +136,8 @@ def _conclude(outcome: Outcome, emit: Emit) -> int:
     """Gives 0 for a completed job. Raises the error that it failed with."""
     error = outcome.error
     if error is not None and outcome.state == 'failed':
-        emit(
-            Message(
-                'info', 'jobs', f'job {outcome.job_id} failed: `facefusion job-retry {outcome.job_id}` does the rest'
-            )
-        )
+        text = f'job {outcome.job_id} failed: `facefusion job-retry {outcome.job_id}` does the rest'
+        emit(Message('info', 'jobs', text))
     if isinstance(error, UsageError):
         # It is the step that was wrong, not this call of the program.
         raise as_job_failure(error) from error
@@ -168,4 +164,4 @@ RUN = Spec(PROCESS_GROUPS, _configure_run, _run)
 RETRY = Spec(PROCESS_GROUPS, _configure_retry, _retry)
 RUN_ALL = Spec(GROUPS, _configure_run_all, _run_all)
 RETRY_ALL = Spec(GROUPS, _add_retry_flags, _retry_all)
-CANCEL = Spec((StoreOptions, ConsoleOptions), add_job_id, _cancel)
+CANCEL = Spec(STORE_GROUPS, add_job_id, _cancel)

@@ -26,7 +26,6 @@ from facefusion.jobs.store import EDIT_SECONDS, JobStore
 
 # A job that takes its process with it so many times in a row is not given to a further one.
 MOST_LOST = 10
-CLAIM_SECONDS = 60.0
 BEATS_A_TIMEOUT = 4
 LONGEST_BEAT = 1.0
 

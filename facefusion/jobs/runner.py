@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,13 +19,13 @@ from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, Step
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import groups_of, requeued, work_paths
 from facefusion.jobs.store import JobStore
+from facefusion.models.digests import file_sha256
 from facefusion.stopping import StopFlag
 
 LONGEST_DELAY = 3600.0
 _MOST_DOUBLINGS = 30
 # What fails in this way fails again however often it is tried: wrong usage, refused content.
 _FINAL_CODES = (2, 3)
-_READ_BYTES = 1 << 20
 
 
 class StepWork(Protocol):
@@ -316,16 +315,10 @@ class _Run:
 
 def describe_file(path: str, flag: StopFlag) -> dict[str, Any]:
     """Path, size in bytes and SHA-256 of a file. Raises Interrupted, InternalError output-vanished."""
-    digest, size = hashlib.sha256(), 0
     try:
-        with open(path, 'rb', buffering=0) as file:
-            while piece := file.read(_READ_BYTES):
-                flag.check()
-                digest.update(piece)
-                size += len(piece)
+        return {'path': path, 'size': Path(path).stat().st_size, 'sha256': file_sha256(Path(path), flag)}
     except OSError as error:
         raise InternalError('output-vanished', f'{path} cannot be read', cause=str(error)) from None
-    return {'path': path, 'size': size, 'sha256': digest.hexdigest()}
 
 
 def _since(began: float) -> float:

@@ -264,16 +264,19 @@ class Worker:
             self._emit(Message('info', 'jobs', f'job {job_id} is back in the queue'))
 
     def _tell(self, ended: Ended) -> None:
-        if ended.state in ('completed', 'failed') and ended.record.notify:
-            self._notifier.send(ended.record.notify, {**record_to_json(ended.record), 'state': ended.state})
+        if ended.state in ('completed', 'failed'):
+            self._notify(ended.record, ended.state)
 
     def _notify_of(self, job_id: str, state: State) -> None:
         try:
             opened = self._store.open(job_id)
         except JobError:
             return
-        if opened.record.notify:
-            self._notifier.send(opened.record.notify, {**record_to_json(opened.record), 'state': state})
+        self._notify(opened.record, state)
+
+    def _notify(self, record: JobRecord, state: State) -> None:
+        if record.notify:
+            self._notifier.send(record.notify, {**record_to_json(record), 'state': state})
 
 
 def none_queued(waiting: int) -> JobError:

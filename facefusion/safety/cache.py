@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import MediaError
 from facefusion.events import Emit, Message, silent
+from facefusion.models.digests import file_sha256
 from facefusion.models.store import ModelStore
 from facefusion.safety.gate import Sample
 from facefusion.safety.sampling import Sampling
@@ -39,17 +40,12 @@ _ABANDONED_SECONDS = 3600.0
 
 def content_sha256(path: Path, stop: StopFlag) -> str:
     """The SHA-256 of a clip; raises MediaError media-unreadable, and Interrupted when ``stop`` is set."""
-    digest = hashlib.sha256()
     try:
-        with path.open('rb') as file:
-            while piece := file.read(_PIECE):
-                stop.check()
-                digest.update(piece)
+        return file_sha256(path, stop)
     except OSError as error:
         raise MediaError(
             'media-unreadable', f'{path.name} cannot be read', cause=error.strerror or str(error), hint='check the path'
         ) from None
-    return digest.hexdigest()
 
 
 def picture_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, stop: StopFlag) -> str:
