@@ -9,6 +9,7 @@ from typing import Any
 
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, check_items, describe, parse_item
@@ -24,6 +25,7 @@ STEP_GROUPS: tuple[type, ...] = (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
     FaceSelectorOptions,
+    FaceMaskOptions,
     TrimOptions,
     OutputOptions,
     WorkflowOptions,

@@ -339,9 +339,9 @@ def test_output_that_cannot_be_written_is_explained():
 
 
 def test_an_option_of_the_peer_is_no_typing_error(capsys):
-    assert main(['headless-run', '--face-mask-types', 'box'], {}) == 2
+    assert main(['headless-run', '--lip-syncer-model', 'wav2lip_96'], {}) == 2
     said = capsys.readouterr().err
-    assert '--face-mask-types is an option of FaceFusion 3.8' in said and 'did you mean' not in said
+    assert '--lip-syncer-model is an option of FaceFusion 3.8' in said and 'did you mean' not in said
 
 
 def test_a_missing_package_says_how_to_run(monkeypatch, capsys):

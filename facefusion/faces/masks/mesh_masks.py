@@ -1,0 +1,150 @@
+"""The masks that the mesh itself can tell, as one fixed picture in atlas layout.
+
+Which types, areas and regions there are, and that the smallest value of all masks counts, is as in FaceFusion 3.8
+(peer-models.md section 8). There they are measured in the crop of each frame; here the atlas has every part of every
+face at the same place, so a mask is made once for a run. Left and right are those of the picture of an upright face,
+as the peer calls the points of its templates.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import SHIFT, blur, smooth_step
+from facefusion.faces.detect.centerface import expand_sides
+from facefusion.faces.face import Floats
+from facefusion.faces.landmarks.subsets import MESH_68
+from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.topology import (
+    BROW_IMAGE_LEFT,
+    BROW_IMAGE_RIGHT,
+    EYE_IMAGE_LEFT,
+    EYE_IMAGE_RIGHT,
+    INNER_LIPS,
+    OUTER_LIPS,
+    MeshTopology,
+)
+
+# The blur at which the swapper's own edges are as they were tuned.
+TUNED_BLUR = 0.3
+# A blur of 0 leaves this much of the tuned widths: about two texels of the opacity, so that the edge has no stairs.
+LEAST_WIDTH = 0.1
+# Beyond its landmarks an area fades over this fraction of the atlas, about the peer's smoothing (sigma 5 in 256).
+AREA_EDGE = 0.04
+# Sigma by which regions run into each other, as a fraction of the atlas: the peer's would leave little of a thin lip.
+REGION_SIGMA = 0.008
+# Hair stands beyond the brows' rings.
+BROW_GROWTH = 0.008
+
+# Numbers of the 68 points (peer-models.md section 8).
+_AREA_POINTS = MappingProxyType(
+    {
+        'upper-face': (0, 1, 2, *range(31, 36), *range(14, 27)),
+        'lower-face': (*range(3, 14), *range(31, 36)),
+        'mouth': tuple(range(48, 68)),
+    }
+)
+_NOSE = (168, 122, 188, 174, 217, 126, 129, 98, 97, 2, 326, 327, 358, 355, 437, 399, 412, 351)
+# The outer edge of a lip and back along its inner one; the rings run from corner 0 to corner 10 along the lower lip.
+_UPPER_LIP = (*OUTER_LIPS[10:], OUTER_LIPS[0], INNER_LIPS[0], *reversed(INNER_LIPS[10:]))
+_LOWER_LIP = (*OUTER_LIPS[:11], *reversed(INNER_LIPS[:11]))
+# What is none of these is skin.
+_REGION_RINGS = MappingProxyType(
+    {
+        'nose': _NOSE,
+        'left-eyebrow': BROW_IMAGE_LEFT,
+        'right-eyebrow': BROW_IMAGE_RIGHT,
+        'left-eye': EYE_IMAGE_LEFT,
+        'right-eye': EYE_IMAGE_RIGHT,
+        'mouth': INNER_LIPS,
+        'upper-lip': _UPPER_LIP,
+        'lower-lip': _LOWER_LIP,
+    }
+)
+
+
+def uses_occlusion(options: FaceMaskOptions) -> bool:
+    """Whether what covers the target's face stays in front of it."""
+    return 'occlusion' in options.face_mask_types
+
+
+def edge_width(options: FaceMaskOptions) -> float:
+    """By how much the swapper's own soft edges are wider than tuned: 1 at the default blur and without a box.
+
+    From 0.1 at a blur of 0 to 3.33 at 1, in proportion between.
+    """
+    if 'box' not in options.face_mask_types:
+        return 1.0
+    return max(options.face_mask_blur / TUNED_BLUR, LEAST_WIDTH)
+
+
+def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
+    """By what the swapper's opacity is multiplied: float32 [size,size] in 0..1, all 1 at the default options.
+
+    It is the smallest value of box, area and region, as far as they are chosen. The face's edge itself is no part of
+    it: that is the swapper's, see ``edge_width``.
+    """
+    mask = np.ones((size, size), np.float32)
+    if 'box' in options.face_mask_types:
+        mask = np.minimum(mask, _box(options, topology, size))
+    if 'area' in options.face_mask_types:
+        mask = np.minimum(mask, _areas(options.face_mask_areas, topology, size))
+    if 'region' in options.face_mask_types:
+        mask = np.minimum(mask, _regions(options.face_mask_regions, topology, size))
+    return mask
+
+
+def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
+    """0 within the padding, whose sides are percent of the face's extent in the atlas; the edges are centred on it."""
+    top, right, bottom, left = (side / 100 for side in expand_sides(options.face_mask_padding or (0,)))
+    places = (np.arange(size, dtype=np.float32) + 0.5) / size
+    low, high = topology.atlas.min(0), topology.atlas.max(0)
+    x, y = ((places - low[axis]) / (high[axis] - low[axis]) for axis in (0, 1))
+    softness = options.face_mask_blur
+    columns = _side(x, left, softness) * _side(1 - x, right, softness)
+    rows = _side(y, top, softness) * _side(1 - y, bottom, softness)
+    return np.asarray(rows[:, None] * columns[None], np.float32)
+
+
+def _side(inwards: Floats, padding: float, softness: float) -> Floats:
+    """Opacity along an axis [n] on which one side of the face lies at 0 and the other at 1.
+
+    The peer's Gaussian has 4 sigma of half the blur. A padding narrower than half of that makes the edge narrower:
+    the swapper's own has its place at the rim, and no padding must change nothing.
+    """
+    if padding == 0:
+        return np.ones_like(inwards)
+    width = max(min(0.5 * softness, 2 * padding), 2 / len(inwards))
+    return smooth_step((inwards - padding) / width + 0.5)
+
+
+def _areas(areas: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
+    """1 in the convex hull of the points of all areas together, falling to 0 outside of it; 0 without areas."""
+    vertices = [MESH_68[number] for area in areas for number in _AREA_POINTS[area]]
+    if not vertices:
+        return np.zeros((size, size), np.float32)
+    outside = np.ones((size, size), np.uint8)
+    cv2.fillConvexPoly(outside, cv2.convexHull(_texels(vertices, topology, size)), 0, shift=SHIFT)
+    distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
+    return 1 - smooth_step(distance / (AREA_EDGE * size))
+
+
+def _regions(regions: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
+    """1 in the chosen regions, with soft borders to the others; skin reaches beyond the outline."""
+    mask = np.full((size, size), float('skin' in regions), np.float32)
+    for region, ring in _REGION_RINGS.items():
+        chosen, points = float(region in regions), _texels(ring, topology, size)
+        cv2.fillPoly(mask, [points], chosen, shift=SHIFT)
+        if ring in (BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT):
+            cv2.polylines(mask, [points], True, chosen, round(2 * BROW_GROWTH * size) or 1, shift=SHIFT)
+    # Without the Gaussian's tails it is exactly 0 and 1 away from the borders.
+    return np.asarray(np.clip((blur(mask, REGION_SIGMA * size) - 0.01) / 0.98, 0, 1), np.float32)
+
+
+def _texels(vertices: list[int] | tuple[int, ...], topology: MeshTopology, size: int) -> npt.NDArray[np.int32]:
+    """Places of vertices in an atlas of ``size``, int32 [n,2] with SHIFT fractional bits."""
+    return np.asarray(np.round((topology.atlas[list(vertices)] * size - 0.5) * (1 << SHIFT)), np.int32)
