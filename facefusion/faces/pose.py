@@ -1,0 +1,37 @@
+"""How a head is turned, from its mesh."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.face import Floats
+from facefusion.faces.topology import MeshTopology
+
+
+def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.float64]:
+    """The rotation float64 [3,3] that turns the mean shape to the landmarks [468,3] (Umeyama 1991).
+
+    Its last column is where the face looks: (0, 0, 1) straight into the camera, x to the image's right, y down.
+    """
+    shape = topology.mean_shape[topology.rigid].astype(np.float64)
+    points = landmarks[topology.rigid].astype(np.float64)
+    u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (shape - shape.mean(0)))
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation: npt.NDArray[np.float64] = u @ flip @ vt
+    return rotation
+
+
+def turned_away(topology: MeshTopology, landmarks: Floats) -> float:
+    """Degrees between where the face looks and the camera, by yaw and pitch together; 0 is frontal, 90 a profile.
+
+    The mean shape is only as level as the faces that it was made from: frontal faces measure 2 to 12 degrees.
+    """
+    depth = float(np.clip(head_rotation(topology, landmarks)[2, 2], -1, 1))
+    return float(np.degrees(np.arccos(depth)))
+
+
+def yaw(topology: MeshTopology, landmarks: Floats) -> float:
+    """Degrees by which the head is turned to the side, positive towards the image's right."""
+    rotation = head_rotation(topology, landmarks)
+    return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
