@@ -24,7 +24,7 @@ class Chunk:
     """Faces of the frames ``first`` .. ``first + count - 1`` as parallel arrays, one row for each face of each frame.
 
     frame, track: int32 [n], sorted by frame. landmarks: float32 [n,468,3]. score: float32 [n]. light: [n,32,32,4],
-    free: uint8 [n,64,64], traits: float32 [n,7] (see ``skin.SkinSample``); their first axis is 0 when the skin was not
+    free: uint8 [n,64,64], traits: float32 [n,k] (see ``skin.SkinSample``); their first axis is 0 when the skin was not
     measured.
     """
 

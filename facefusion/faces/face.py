@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+# Faces whose box is smaller than this many pixels on its larger side are left alone.
+SMALLEST_FACE = 32
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
@@ -70,7 +73,7 @@ class LinkedFace:
     """A face as rendering sees it: smoothed over time, with the skin around it.
 
     track: number of the track in the run. landmarks: float32 [468,3]. score: of the detector. light: float32
-    [32,32,4], pooled light (Y*w, Cb*w, Cr*w, w). free: float32 [64,64] in 0..1. traits: float32 [7], see
+    [32,32,4], pooled light (Y*w, Cb*w, Cr*w, w). free: float32 [64,64] in 0..1. traits: float32 [n], see
     ``skin.SkinTraits``; light, free and traits are None when no processor asked for the skin. is_filled: the frame
     itself showed no face here; the landmarks are interpolated.
     """

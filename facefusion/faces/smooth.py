@@ -17,6 +17,7 @@ LIP_REACH = 2
 LIGHT_REACH = 3
 FREE_REACH = 2
 TRAIT_REACH = 12
+QUICK_REACH = 1
 # The widest window: how much of the neighbouring chunks link must see.
 REACH = TRAIT_REACH
 

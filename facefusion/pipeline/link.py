@@ -17,10 +17,11 @@ from facefusion.faces.face import Floats, box_overlap, landmark_box
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.select import select_faces
 from facefusion.faces.shots import compare_frames
-from facefusion.faces.skin import TRAIT_COUNT, unpack_light
+from facefusion.faces.skin import QUICK_TRAITS, TRAIT_COUNT, unpack_light
 from facefusion.faces.smooth import (
     FREE_REACH,
     LIGHT_REACH,
+    QUICK_REACH,
     REACH,
     TRAIT_REACH,
     smooth_landmarks,
@@ -206,7 +207,8 @@ def _smooth(run: list[Row]) -> list[Row]:
         ]
     light = smooth_mean(unpack_light(light), LIGHT_REACH).astype(np.float16)
     free = np.round(smooth_mean(free, FREE_REACH)).astype(np.uint8)
-    traits = smooth_mean(traits, TRAIT_REACH)
+    slow, quick = traits[:, :-QUICK_TRAITS], traits[:, -QUICK_TRAITS:]
+    traits = np.hstack([smooth_mean(slow, TRAIT_REACH), smooth_mean(quick, QUICK_REACH)])
     return [
         Row(row.frame, row.track, landmarks[k], row.score, row.filled, light[k], free[k], traits[k])
         for k, row in enumerate(run)

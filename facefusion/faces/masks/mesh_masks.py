@@ -25,6 +25,7 @@ from facefusion.faces.topology import (
     EYE_IMAGE_LEFT,
     EYE_IMAGE_RIGHT,
     INNER_LIPS,
+    NOSE,
     OUTER_LIPS,
     MeshTopology,
 )
@@ -48,14 +49,13 @@ _AREA_POINTS = MappingProxyType(
         'mouth': tuple(range(48, 68)),
     }
 )
-_NOSE = (168, 122, 188, 174, 217, 126, 129, 98, 97, 2, 326, 327, 358, 355, 437, 399, 412, 351)
 # The outer edge of a lip and back along its inner one; the rings run from corner 0 to corner 10 along the lower lip.
 _UPPER_LIP = (*OUTER_LIPS[10:], OUTER_LIPS[0], INNER_LIPS[0], *reversed(INNER_LIPS[10:]))
 _LOWER_LIP = (*OUTER_LIPS[:11], *reversed(INNER_LIPS[:11]))
 # What is none of these is skin.
 _REGION_RINGS = MappingProxyType(
     {
-        'nose': _NOSE,
+        'nose': NOSE,
         'left-eyebrow': BROW_IMAGE_LEFT,
         'right-eyebrow': BROW_IMAGE_RIGHT,
         'left-eye': EYE_IMAGE_LEFT,

@@ -1,0 +1,113 @@
+"""What covers the skin of a face: hair, hands and other things in front of it, found in its unrolled picture.
+
+Method and constants: embedded-swap.md section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.face import Floats
+from facefusion.faces.topology import MeshTopology
+
+Bytes = npt.NDArray[np.uint8]
+
+# Chroma is compared as a ratio to luma plus this, so that dark texels do not explode.
+CHROMA_FLOOR = 12.0
+# A texel is covered this many robust deviations away from skin.
+FOREIGN = 1.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coverage:
+    """Where nothing covers the skin: ``free`` float32 [n,n] in 0..1, and the forehead's share of skin."""
+
+    free: Floats
+    forehead: float
+
+
+class CoverageFinder:
+    """Finds what covers faces, in atlases of one size; immutable.
+
+    Lengths in texels are given for 128 and scale with ``size``.
+    """
+
+    def __init__(self, topology: MeshTopology, masks: AtlasMasks, grid: AtlasGrid) -> None:
+        self._masks, self._grid = masks, grid
+        self._size = grid.size
+        self._unit = grid.size / 128
+        self._harmonics_grid = AtlasGrid(topology, grid.size // 2)
+
+    def find(self, ycc: Floats, weight: Floats, normals: Floats, threshold: float = FOREIGN, grow: int = 3) -> Coverage:
+        """What covers the face with atlas ``ycc`` float32 [n,n,3], skin ``weight`` [n,n] and vertex normals [468,3].
+
+        A texel is foreign when luma, relative to a spherical-harmonics fit of the light, and chroma, relative to the
+        centre of the face, are ``threshold`` robust deviations away, and its patch reaches the outline of the face.
+        What is found is grown by ``grow`` texels.
+        """
+        masks, unit = self._masks, self._unit
+        core = weight * masks.centre > 0.3
+        if int(core.sum()) < 150 * unit * unit:
+            return Coverage(np.ones((self._size, self._size), np.float32), 1.0)
+        light = np.maximum(self._fit_harmonics(ycc[..., 0], weight * (0.15 + masks.centre), normals), 8)
+        distance = blur(_skin_distance(ycc, light, core), max(unit, 0.6))
+        foreign = smooth_step((distance - threshold) / 0.9) * self._grid.inside * (1 - masks.protected)
+        patches = (foreign > 0.5).astype(np.uint8)
+        if unit >= 1:
+            patches = np.asarray(cv2.morphologyEx(patches, cv2.MORPH_OPEN, _square(3)), np.uint8)
+        covered = np.asarray(cv2.dilate(self._from_outside(patches), _square(max(round(grow * unit), 2))), np.float32)
+        forehead = float((distance[masks.forehead > 0] < FOREIGN).mean())
+        return Coverage(1 - blur(covered, 1.5 * unit), forehead)
+
+    def _from_outside(self, patches: Bytes) -> Floats:
+        """The patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
+        border = labels[(self._masks.rim < 0.035) & (self._grid.inside > 0)]
+        touching = np.bincount(border, minlength=count)
+        large = stats[:, cv2.CC_STAT_AREA] >= 20 * self._unit * self._unit
+        kept = (touching >= 3 * self._unit) & large
+        kept[0] = False
+        return np.asarray(kept[labels], np.float32)
+
+    def _fit_harmonics(self, luma: Floats, weight: Floats, normals: Floats) -> Floats:
+        """Robust fit of luma by nine spherical harmonics of the normals: float32 [n,n].
+
+        Weighted ridge regression (0.02), five rounds with Cauchy weights of scale 10 % of the median plus 3.
+        """
+        size = self._harmonics_grid.size
+        x, y, z = np.moveaxis(self._harmonics_grid.spread(normals), -1, 0)
+        basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
+        values = shrink(luma, size).ravel()
+        given = shrink(weight, size).ravel()
+        used = np.flatnonzero(given > 0.05)
+        rows, values, given = basis.reshape(-1, 9)[used], values[used], given[used]
+        scale = 0.10 * float(np.median(values)) + 3
+        ridge = np.diag([0.0, *[0.02 * float(given.sum())] * 8])
+        weights: Floats = given
+        fit: Floats = np.zeros(9, np.float32)
+        for _ in range(5):
+            weighted = rows * weights[:, None]
+            normal = rows.T @ weighted + ridge + 1e-6 * np.eye(9)
+            fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
+            weights = np.asarray(given / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
+        return enlarge(np.asarray(basis @ fit, np.float32), self._size, self._size)
+
+
+def _square(side: int) -> Bytes:
+    return np.ones((side, side), np.uint8)
+
+
+def _skin_distance(ycc: Floats, light: Floats, core: npt.NDArray[np.bool_]) -> Floats:
+    ratio = ycc[..., 0] / light
+    chroma = ycc[..., 1:] / np.maximum(ycc[..., :1], CHROMA_FLOOR)
+    middle = np.median(chroma[core], axis=0)
+    chroma_scale = np.maximum(1.48 * np.median(np.abs(chroma[core] - middle), axis=0), 0.018)
+    luma_scale = max(1.48 * float(np.median(np.abs(ratio[core] - np.median(ratio[core])))), 0.05)
+    luma = np.log(np.maximum(ratio, 0.05)) / (2.2 * luma_scale + 0.36)
+    colour = (((chroma - middle) / (2.2 * chroma_scale + 0.02)) ** 2).sum(-1)
+    return np.asarray(np.sqrt(luma**2 + colour), np.float32)

@@ -1,0 +1,85 @@
+"""How opaque the source is, per texel of the atlas: what of it is fixed for a run, and what a frame adds.
+
+Eyes and the open mouth stay the target's own pixels, so gaze, blinks and teeth survive.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, smooth_step
+from facefusion.faces.face import Floats
+from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
+from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, SkinTraits
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, vertex_normals
+from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
+
+FIXED_SIZE = 512
+LEVELS = 4
+VISIBLE_SIZE = 32
+# Opacity of a face that is turned away as far as counts: its features still change, but nothing looks glued on.
+LEAST_TURNED = 0.65
+# How much of a closed eye's lids is the target's.
+CLOSED_EYE = 0.8
+# Skin whose normal points less than this towards the camera is left alone, and from this plus the width on it counts:
+# a source texel is stretched over many pixels there.
+EDGE_ON = 0.15
+EDGE_ON_WIDTH = 0.45
+
+
+class Opacity:
+    """The opacity of one source; immutable."""
+
+    def __init__(self, source: SourceTexture, meter: SkinMeter, options: FaceMaskOptions) -> None:
+        self._meter = meter
+        self._source = source
+        self._sees_occlusion = uses_occlusion(options)
+        self._grid = AtlasGrid(meter.topology, VISIBLE_SIZE)
+        self.edge = edge_width(options)
+        fixed = _fixed_opacity(meter, self.edge) * mask_atlas(options, meter.topology, FIXED_SIZE)
+        # One picture for each halving of the face's size: eyes of a few pixels would alias.
+        self.fixed: list[npt.NDArray[np.uint8]] = [np.round(255 * fixed).astype(np.uint8)]
+        for _ in range(LEVELS - 1):
+            self.fixed.append(np.asarray(cv2.pyrDown(self.fixed[-1]), np.uint8))
+
+    def moving(self, landmarks: Floats, free: Floats, traits: SkinTraits, turned: float) -> Floats:
+        """What one frame adds: float32 [128,128]; ``free`` [64,64], ``turned`` 0..1 as in ``Relighter.relight``."""
+        opacity = self._source.opacity
+        clear = self._source.traits.forehead
+        if self._sees_occlusion:
+            opacity = opacity * enlarge(free, ATLAS_SIZE, ATLAS_SIZE)
+            clear = min(clear, traits.forehead)
+        # With a fringe on either side, only what lies below the brows' upper edge is swapped.
+        bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
+        if bare < 0.99:
+            opacity = opacity * (bare + (1 - bare) * self._meter.masks.below_forehead)
+        masks = self._meter.masks
+        # Around a closed eye the source's open lids would be painted beside the target's: the eye is left whole.
+        closed = (1 - traits.eye_image_left) * masks.lids_image_left + (
+            1 - traits.eye_image_right
+        ) * masks.lids_image_right
+        opacity = opacity * (1 - np.float32(CLOSED_EYE) * closed)
+        return opacity * self._facing(landmarks) * np.float32(1 - (1 - LEAST_TURNED) * turned)
+
+    def _facing(self, landmarks: Floats) -> Floats:
+        """Fades the skin that is seen edge-on: float32 [128,128]."""
+        normals = vertex_normals(self._meter.topology, landmarks)
+        facing = self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH))
+        return enlarge(blur(facing, 1.0), ATLAS_SIZE, ATLAS_SIZE)
+
+
+def _fixed_opacity(meter: SkinMeter, edge: float) -> Floats:
+    """float32 [512,512]: 1 on skin, falling to 0 at the outline, in the eyes and in the open mouth."""
+    grid = AtlasGrid(meter.topology, FIXED_SIZE)
+    masks = AtlasMasks(meter.topology, grid)
+    v = np.linspace(0, 1, FIXED_SIZE, dtype=np.float32)[:, None]
+    # The forehead fades over a wider band: hair lines differ most.
+    width = np.where(v < 0.35, 0.10, 0.05).astype(np.float32) * np.float32(edge)
+    outline = smooth_step((masks.rim - 0.012) / width)
+    unit = 0.004 * FIXED_SIZE
+    eyes = np.maximum(masks.polygon(EYE_IMAGE_LEFT, round(unit)), masks.polygon(EYE_IMAGE_RIGHT, round(unit)))
+    mouth = masks.polygon(INNER_LIPS)
+    return outline * (1 - blur(eyes, unit)) * (1 - blur(mouth, unit / 2))

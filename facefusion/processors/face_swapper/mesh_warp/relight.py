@@ -1,0 +1,163 @@
+"""Light and colour of the target for the texels of a source.
+
+Constants: embedded-swap.md section 6. What differs from it: how much of the target's own relief is kept depends on
+the part of the face and on how far it is turned (docs/embedded-swap.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facefusion.faces.atlas import blur, enlarge, shrink, smooth_step
+from facefusion.faces.coverage import CHROMA_FLOOR
+from facefusion.faces.face import Floats
+from facefusion.faces.skin import (
+    BGR_TO_YCC,
+    LIGHT_SIZE,
+    YCC_TO_BGR,
+    SkinMeter,
+    SkinTraits,
+    chroma_ratio,
+    pool_light,
+    smooth_light,
+)
+from facefusion.faces.topology import NOSE
+from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
+
+FIELD_SIZE = 64
+# How many of the target's own luma deviations the source may rise above or fall below the target's light.
+HEADROOM = 2.5
+# Changes of luma against the light within which skin changes its colour; brows and glints lie outside.
+TONE_RANGE = (-0.3, 0.127)
+# How much of the skin's relief between the two light widths is the target's: on plain skin of a frontal and of a
+# turned face, and on the features of a turned one. Folds and highlights of a smiling source are no likeness.
+PLAIN_RELIEF = (0.75, 1.0)
+FEATURE_RELIEF = (0.0, 0.6)
+# How much of its own colour contrast the source's skin keeps.
+SKIN_CHROMA = 0.4
+# Where the lips' mean luma and colour against the skin lie between the source's (0) and the target's (1), and the
+# bounds of colour: no bluer and no less red than the skin.
+LIP_SHARE = 0.5
+LIP_TINT = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relight:
+    """How a source texel becomes the target's colour.
+
+    field: float32 [64,64,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
+    kept: float32 [64,64,4]: how much of the source's own chroma contrast stays, the target's luma, where the slopes
+    hold (not on the lips), and where shadows may be deep (on brows, eyes, nostrils, lips). slopes: how the target's
+    chroma ratios change with luma. headroom: how far luma may leave the target's, as a fraction of it.
+    """
+
+    field: Floats
+    kept: Floats
+    slopes: tuple[float, float]
+    headroom: float
+
+
+class Relighter:
+    """Moves a source into the light of targets; immutable."""
+
+    def __init__(self, source: SourceTexture, meter: SkinMeter) -> None:
+        self._traits = source.traits
+        self._light = pool_light(source.ycc, source.light_weight)
+        self._skin = shrink(source.weight, LIGHT_SIZE)[..., None]
+        masks = meter.masks
+        nose = masks.polygon(NOSE)
+        self._features = shrink(np.maximum(blur(nose, 4), blur(masks.protected, 1.5)), FIELD_SIZE)
+        self._lips = shrink(masks.lips_soft, FIELD_SIZE)
+        self._deep = shrink(masks.protected, FIELD_SIZE)
+
+    def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
+        """For a target's pooled light float32 [32,32,4] and traits; ``turned`` 0..1, how far it is turned away."""
+        both = light * self._skin
+        # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
+        rim = self._light * (0.15 + 0.85 * light[..., 3:])
+        target_wide, own_wide = smooth_light(both), smooth_light(rim)
+        relief = self._relief(turned)
+        target, own = self._light_of(both, target_wide, relief), self._light_of(rim, own_wide, relief)
+        target_tone, source_tone = _saturation(target_wide, both[..., 3]), _saturation(own_wide, both[..., 3])
+        colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
+        skin_chroma = SKIN_CHROMA * colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
+        lip_ratio = (1.2 * traits.lip_contrast + 0.015) / (self._traits.lip_contrast + 1e-3)
+        lip_chroma = colourful * float(np.clip(lip_ratio, 0.3, 1.0))
+        contrast = float(np.clip((traits.contrast / max(self._traits.contrast, 1e-3)) ** 0.6, 0.55, 1.15))
+        gain = np.clip((target[..., 0] + 4) / (own[..., 0] + 4), 0.4, 2.5)
+        gain = np.clip(gain**0.8, 0.4, 1.35) * contrast
+        chroma = skin_chroma + (lip_chroma - skin_chroma) * self._lips
+        added = chroma_ratio(target) - chroma[..., None] * chroma_ratio(own)
+        added += colourful * self._lips[..., None] * self._lip_shift(lip_chroma, traits)
+        raised = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
+        field = np.dstack([raised - own[..., 0] * gain, added, gain]).astype(np.float32)
+        kept = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
+        return Relight(field, kept, (traits.shadow_blue, traits.shadow_red), HEADROOM * max(traits.contrast, 0.04))
+
+    def _relief(self, turned: float) -> Floats:
+        plain = PLAIN_RELIEF[0] + (PLAIN_RELIEF[1] - PLAIN_RELIEF[0]) * turned
+        feature = FEATURE_RELIEF[0] + (FEATURE_RELIEF[1] - FEATURE_RELIEF[0]) * turned
+        return np.asarray(plain + (feature - plain) * self._features, np.float32)[..., None]
+
+    @staticmethod
+    def _light_of(pooled: Floats, wide: Floats, relief: Floats) -> Floats:
+        fine = smooth_light(pooled, fine=True)
+        wide, fine = enlarge(wide, FIELD_SIZE, FIELD_SIZE), enlarge(fine, FIELD_SIZE, FIELD_SIZE)
+        return wide + (fine - wide) * relief
+
+    def _lip_lift(self, contrast: float, traits: SkinTraits) -> float:
+        """By what fraction of the light the lips are raised, so that their mean luma suits the target's."""
+        own = 1 + contrast * (self._traits.lip_luma - 1)
+        return LIP_SHARE * (traits.lip_luma - own)
+
+    def _lip_shift(self, kept: float, traits: SkinTraits) -> Floats:
+        """What to add to the chroma ratios of the lips, Cb and Cr, so that their mean suits the target's skin.
+
+        Lips of a warm, orange face are less red than its skin; beside paler skin that difference would turn them lilac.
+        """
+        blue, red = kept * self._traits.lip_blue, kept * self._traits.lip_red
+        goal_blue = min(blue + LIP_SHARE * (traits.lip_blue - blue), max(LIP_TINT, traits.lip_blue))
+        goal_red = max(red + LIP_SHARE * (traits.lip_red - red), min(LIP_TINT, traits.lip_red))
+        return np.array([goal_blue - blue, goal_red - red], np.float32)
+
+
+def paint(texture: Floats, field: Floats, kept: Floats, relight: Relight) -> Floats:
+    """Source pixels in the target's light: float32 [h,w,3] BGR of BGR texture, and field and kept at these pixels."""
+    ycc = cv2.transform(texture, BGR_TO_YCC)
+    base = kept[..., 1]
+    luma = _hold_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, kept[..., 3], relight.headroom)
+    factor = kept[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
+    raised = luma + CHROMA_FLOOR
+    # The logarithm's tangent: skin in its shadows is more saturated.
+    tone = np.clip(raised / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * kept[..., 2]
+    for channel, slope in zip((1, 2), relight.slopes, strict=True):
+        ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * raised
+    ycc[..., 0] = luma
+    return np.asarray(cv2.transform(ycc, YCC_TO_BGR), np.float32)
+
+
+def _hold_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -> Floats:
+    """Luma that leaves the target's light only as far as the target's own does, by soft knees; never below 0.
+
+    Highlights are held everywhere, shadows on the skin but not on ``features`` (brows, eyes, nostrils, lips): what is
+    darker there is no shadow, but on the skin it is the edge of hair, or the light of another room.
+    """
+    room = np.maximum(light * np.float32(headroom), 8)
+    above = np.maximum(luma - light, 0)
+    below = np.maximum(light - luma, 0)
+    lowered = below * features + room * below / (room + below) * (1 - features)
+    return np.asarray(np.maximum(light + room * above / (room + above) - lowered, 0), np.float32)
+
+
+def _saturation(light: Floats, weight: Floats) -> float:
+    """Mean absolute chroma of the light where skin is seen."""
+    solid = weight > 0.3
+    return float(np.abs(light[solid][:, 1:]).mean()) if solid.any() else 10.0
+
+
+def turning(degrees: float) -> float:
+    """0..1: how far a face counts as turned away; texture of a frontal source stretches beyond."""
+    return float(smooth_step(np.array([(degrees - 20) / 30], np.float32))[0])
