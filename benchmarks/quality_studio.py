@@ -7,6 +7,7 @@ and the metadata of a real run are left out: what is seen here is the frame righ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -50,11 +51,7 @@ class Target:
     path: Path
     info: VideoInfo | None
     chunks: tuple[LinkedChunk, ...]
-
-    @property
-    def frame_count(self) -> int:
-        """Number of frames."""
-        return self.info.frame_count if self.info is not None else 1
+    frame_count: int = 1
 
     @property
     def rate(self) -> float:
@@ -106,20 +103,20 @@ class Studio:
         mean = np.mean([self.embedder.embed(frame, face.landmarks) for frame, face in found], axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
-    def link(self, path: Path) -> Target:
-        """Finds, measures and links the faces of a picture or of a whole clip. Raises MediaError."""
+    def link(self, path: Path, seconds: float = math.inf) -> Target:
+        """Finds, measures and links the faces of a picture, or of a clip's first ``seconds``. Raises MediaError."""
         linker = Linker(self._settings[FaceSelectorOptions])
         if is_picture(path):
             chunk = still_chunk(read_image(path), self.analyser, self.meter)
             return Target(path, None, tuple(linker.link([chunk])))
         info = probe(path)
         assert isinstance(info, VideoInfo)
-        stop = info.frame_count
+        stop = max(min(info.frame_count, math.ceil(min(seconds, 1e6) * info.average_rate)), 1)
         analysed = (
             analyse_chunk(info, span, stop, self.analyser, self.meter, StopFlag(), _do_nothing)
             for span in grid(0, stop, CHUNK_FRAMES)
         )
-        return Target(path, info, tuple(linker.link(analysed)))
+        return Target(path, info, tuple(linker.link(analysed)), stop)
 
     def shots(self, target: Target, processor: Processor, step: int = 1) -> Iterator[Shot]:
         """Every ``step``-th frame of a target, before and after."""
@@ -129,6 +126,12 @@ class Studio:
             linked = faces.of(frame.number)
             apply_processors(FrameTask(after, linked), (processor,))
             yield Shot(frame.number, frame, after, linked)
+
+    def originals(self, target: Target, step: int = 1) -> Iterator[Shot]:
+        """Every ``step``-th frame of a target as it is: before and after are the same."""
+        faces = LinkedFaces(lambda number: target.chunks[number])
+        for frame in self._frames(target, step):
+            yield Shot(frame.number, frame, frame, faces.of(frame.number))
 
     def _frames(self, target: Target, step: int) -> Iterator[Frame]:
         if target.info is None:

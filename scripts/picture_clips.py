@@ -1,4 +1,4 @@
-"""Short clips made from still faces: moved, covered by a hand, crossing another face, small. For ``picture_variants``."""
+"""Short clips made from still faces: moved, under a hand, crossing another face, small. For ``picture_variants``."""
 
 from __future__ import annotations
 
