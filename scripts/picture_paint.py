@@ -21,16 +21,22 @@ Point = tuple[float, float]
 # Layers are painted at this eye distance at least, and shrunk.
 WORKING_EYES = 110.0
 SHIFT = 4
+# Height of a frontal mesh in eye distances.
+HEIGHT_IN_EYES = 2.4
 
 
 class Layer:
     """Something painted over a picture, at a larger scale; ``colour`` is premultiplied float32 [h,w,3]."""
 
-    def __init__(self, picture: Picture, landmarks: Floats) -> None:
+    def __init__(self, picture: Picture, landmarks: Floats, by_height: bool = False) -> None:
+        """``by_height``: the unit is that of a frontal face as high as this one, however far it is turned."""
         self._picture = picture
         left, right = (landmarks[list(ring), :2].mean(0) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
         self._middle = (left + right) / 2
         self._across = right - left
+        if by_height:
+            size = float(np.linalg.norm(landmarks[152, :2] - landmarks[10, :2])) / HEIGHT_IN_EYES
+            self._across = self._across * max(1.0, size / max(float(np.linalg.norm(self._across)), 1.0))
         self.factor = int(np.clip(np.ceil(WORKING_EYES / max(float(np.linalg.norm(self._across)), 1)), 1, 8))
         self.unit = float(np.linalg.norm(self._across)) * self.factor
         self._landmarks = landmarks
@@ -67,12 +73,20 @@ class Layer:
 
     def soft(self, mask: Floats, width: float) -> Floats:
         """The mask blurred by ``width`` eye distances."""
-        return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(width * self.unit, 0.3)), np.float32)
+        sigma = max(width * self.unit, 0.3)
+        part = window(mask, round(4 * sigma) + 1)
+        blurred = np.zeros_like(mask)
+        if mask[part].size:
+            blurred[part] = cv2.GaussianBlur(mask[part], (0, 0), sigma)
+        return blurred
 
     def add(self, mask: Floats, colour: Sequence[float] | Floats) -> None:
         """Lays ``colour`` (BGR, or an image of it) over what is there."""
-        self.colour = self.colour * (1 - mask[..., None]) + np.asarray(colour, np.float32) * mask[..., None]
-        self.alpha = self.alpha * (1 - mask) + mask
+        part = window(mask)
+        cover = mask[part][..., None]
+        given = np.asarray(colour, np.float32)
+        self.colour[part] = self.colour[part] * (1 - cover) + (given[part] if given.ndim == 3 else given) * cover
+        self.alpha[part] = self.alpha[part] * (1 - mask[part]) + mask[part]
 
     def over(self) -> Picture:
         """The picture with the layer on it."""
@@ -80,6 +94,14 @@ class Layer:
         colour = cv2.resize(self.colour, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self.alpha, size, interpolation=cv2.INTER_AREA)[..., None]
         return np.clip(self._picture * (1 - alpha) + colour + 0.5, 0, 255).astype(np.uint8)
+
+
+def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
+    """The part of a mask that is not 0, with a margin: only there is anything to do."""
+    x, y, wide, high = cv2.boundingRect((mask > 0).astype(np.uint8))
+    if not wide:
+        return slice(0, 0), slice(0, 0)
+    return slice(max(y - margin, 0), y + high + margin), slice(max(x - margin, 0), x + wide + margin)
 
 
 def glasses(picture: Picture, landmarks: Floats, is_thin: bool) -> Picture:
@@ -131,7 +153,7 @@ BACK_OF_HAND = ((1.45, 0.95), (2.4, 1.3), (3.2, 2.6), (2.6, 3.4), (1.9, 3.0), (1
 
 def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Point = (0.0, 0.0)) -> Picture:
     """Four fingers of colour ``skin`` (BGR) over cheek and mouth, moved by ``shift`` eye distances."""
-    layer = Layer(picture, landmarks)
+    layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(3)
     grain = random.normal(0, 1, (layer.shape[0] // 4 + 1, layer.shape[1] // 4 + 1)).astype(np.float32)
     grain = cv2.resize(grain, (layer.shape[1], layer.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None]
@@ -157,11 +179,17 @@ def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Poin
 def _shaded(layer: Layer, mask: Floats, half: float, base: Floats, grain: Floats) -> None:
     """A round limb with its shadow on what lies behind."""
     layer.add(0.40 * layer.soft(mask, 0.06) * (1 - mask), (25, 25, 40))
-    depth = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / (half * layer.unit)
-    rounded = layer.soft(np.sqrt(np.clip(1 - (1 - np.clip(depth, 0, 1)) ** 2, 0, 1)).astype(np.float32), 0.01)
-    lit = (0.62 + 0.42 * rounded)[..., None]
-    colour = base * lit * (1 + 0.02 * grain) + np.array([-4, -2, 6], np.float32) * (1 - rounded[..., None])
-    layer.add(mask, np.clip(colour, 0, 255).astype(np.float32))
+    part = window(mask, 2)
+    if not mask[part].size:
+        return
+    depth = cv2.distanceTransform((mask[part] > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / (half * layer.unit)
+    round_part = np.sqrt(np.clip(1 - (1 - np.clip(depth, 0, 1)) ** 2, 0, 1)).astype(np.float32)
+    rounded = cv2.GaussianBlur(round_part, (0, 0), max(0.01 * layer.unit, 0.3))[..., None]
+    colour = base * (0.62 + 0.42 * rounded) * (1 + 0.02 * grain[part])
+    colour += np.array([-4, -2, 6], np.float32) * (1 - rounded)
+    painted = np.zeros((*layer.shape, 3), np.float32)
+    painted[part] = np.clip(colour, 0, 255)
+    layer.add(mask, painted)
 
 
 def _curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
@@ -176,28 +204,31 @@ def _curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
 
 
 def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Picture:
-    """Hair of colour ``hair`` (BGR) over the forehead, down to the brows."""
-    layer = Layer(picture, landmarks)
+    """Hair of colour ``hair`` (BGR) combed over the forehead, down to the brows."""
+    layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(5)
-    top = layer.vertex(10)[1]
-    for _ in range(420):
-        x = float(random.uniform(-1.05, 1.05))
-        start = (0.8 * x + 0.15, top - 0.30 + 0.28 * x * x)
-        end = (x - 0.10, -0.22 + float(random.normal(0, 0.07)) - 0.10 * abs(x))
-        bend = ((start[0] + end[0]) / 2 + 0.12 * float(np.sign(x)), (start[1] + end[1]) / 2)
-        _strand(layer, (start, bend, end), float(random.uniform(0.012, 0.035)), hair, random, 0.85)
+    middle, top = layer.vertex(10)
+    for _ in range(520):
+        x = float(random.uniform(-1.0, 1.0))
+        tip = x - 0.14 + float(random.normal(0, 0.05))
+        start = (middle + 0.75 * x + 0.10, top - 0.38 + 0.35 * x * x)
+        end = (0.6 * middle + tip, -0.27 + float(random.normal(0, 0.09)) + 0.12 * x * x)
+        bend = (0.55 * start[0] + 0.45 * end[0] + 0.16 * x, 0.55 * start[1] + 0.45 * end[1])
+        _strand(layer, (start, bend, end), float(random.uniform(0.010, 0.028)), hair, random, 0.8)
     return layer.over()
 
 
 def strands(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Picture:
     """A few single strands that fall over one eye and cheek."""
-    layer = Layer(picture, landmarks)
+    layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(6)
-    top = layer.vertex(10)[1]
-    for _ in range(16):
-        x = float(random.uniform(-0.75, -0.25))
-        points = ((x + 0.4, top - 0.25), (x - 0.05, -0.25), (x - 0.12, 0.7), (x + float(random.normal(0, 0.12)), 1.45))
-        _strand(layer, points, float(random.uniform(0.008, 0.02)), hair, random, 0.8)
+    middle, top = layer.vertex(10)
+    for _ in range(18):
+        x = float(random.normal(-0.48, 0.14))
+        bow, sway = float(random.normal(0, 0.10)), float(random.normal(0, 0.16))
+        start = (middle + x + 0.45 + bow, top - 0.30)
+        points = (start, (x + bow, -0.25), (x - 0.14 + sway / 2, 0.7), (x - 0.05 + sway, 1.35 + abs(sway)))
+        _strand(layer, points, float(random.uniform(0.006, 0.014)), hair, random, 0.75)
     return layer.over()
 
 

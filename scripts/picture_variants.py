@@ -128,14 +128,14 @@ def side_lit(face: Portrait, topology: MeshTopology) -> Picture:
     high, wide = face.picture.shape[:2]
     size = float(np.ptp(face.landmarks[:, 1]))
     middle = float(face.landmarks[4, 0])
-    ramp = 0.75 / (1 + np.exp((np.arange(wide, dtype=np.float32) - middle) / (0.13 * size)))
+    ramp = 0.15 + 0.70 / (1 + np.exp((np.arange(wide, dtype=np.float32) - middle) / (0.18 * size)))
     shade = np.repeat(ramp[None], high, 0)
     order = np.argsort(-face.landmarks[topology.triangles, 2].mean(1))
     for triangle in topology.triangles[order]:
         corners = np.round(face.landmarks[triangle, :2] * 16).astype(np.int32)
         cv2.fillConvexPoly(shade, corners, float(lit[triangle].mean()), lineType=8, shift=4)
-    shade = cv2.GaussianBlur(shade, (0, 0), 0.03 * size)[..., None]
-    linear = (face.picture.astype(np.float32) / 255) ** 2.2 * (0.07 + 1.55 * shade)
+    shade = cv2.GaussianBlur(shade, (0, 0), 0.06 * size)[..., None]
+    linear = (face.picture.astype(np.float32) / 255) ** 2.2 * (0.06 + 0.98 * shade)
     return np.clip(255 * linear ** (1 / 2.2) + 0.5, 0, 255).astype(np.uint8)
 
 
