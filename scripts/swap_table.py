@@ -26,7 +26,7 @@ from facefusion.media.image import read_image
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
-from facefusion.processors.face_swapper.mesh_warp.source import build_source
+from facefusion.processors.face_swapper.mesh_warp.source import SourceView, build_source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,7 +52,7 @@ class Gallery:
     def swap(self, source: int, target: int) -> tuple[Frame, Frame]:
         """The target's picture before and after."""
         path, face = self.faces[source]
-        warp = MeshWarp(build_source(read_image(path), face.landmarks, self.meter), self.meter)
+        warp = MeshWarp(build_source([SourceView(read_image(path), face.landmarks)], self.meter), self.meter)
         path, face = self.faces[target]
         before, after = read_image(path), read_image(path)
         skin = self.meter.measure(before, face.landmarks)

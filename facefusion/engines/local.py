@@ -68,7 +68,12 @@ def prepare_run(
 
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
-    analyser = FaceAnalyser(sessions, settings[FaceDetectorOptions], settings[FaceLandmarkerOptions])
+    analyser = FaceAnalyser(
+        sessions,
+        settings[FaceDetectorOptions],
+        settings[FaceLandmarkerOptions],
+        selector=settings[FaceSelectorOptions],
+    )
     meter = SkinMeter(analyser.topology)
     guard.check_sources(plan.sources, analyser, emit)
     tools = ProcessorTools(settings, plan.sources, analyser, meter, emit)

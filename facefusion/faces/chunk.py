@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,16 +55,22 @@ class Chunk:
         return cls(first=first, count=count, **arrays)
 
 
+def _nobody() -> Ints:
+    return np.zeros(0, np.int32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceChunk(Chunk):
     """What analyse knows of a chunk of frames.
 
     Track numbers hold within the chunk. light: uint8, packed. cut: bool [count], the frame starts a new shot.
-    thumbnails: uint8 [2,54,96], luma of the first and last frame, for the cut between chunks.
+    thumbnails: uint8 [2,54,96], luma of the first and last frame, for the cut between chunks. left_out: int32 [count],
+    detections of a frame that were not looked at because there were too many; empty when that happened nowhere.
     """
 
     cut: Flags
     thumbnails: Bytes
+    left_out: Ints = field(default_factory=_nobody)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +78,12 @@ class LinkedChunk(Chunk):
     """What rendering reads of a chunk of frames: the selected faces.
 
     Rows of a frame stand in the selector's order; tracks are numbered over the whole clip. light: float16, pooled.
-    filled: bool [n], the frame itself showed no face here.
+    filled: bool [n], the frame itself showed no face here. left_out: int32 [count], faces of a frame beyond the most
+    that are worked on; empty when there were none.
     """
 
     filled: Flags
+    left_out: Ints = field(default_factory=_nobody)
 
 
 def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:

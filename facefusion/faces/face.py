@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-# Faces whose box is smaller than this many pixels on its larger side are left alone.
+# Below this larger side of the box around its landmarks, in pixels, a face is left alone: it shows too little.
 SMALLEST_FACE = 32
 
 
@@ -32,18 +32,18 @@ class Face:
 
     landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera. presence: 0..1,
     the mesh model's own opinion. residual: distance to the mean shape in eye distances. score: of the detection
-    that it comes from, 0..1.
+    that it comes from, 0..1. box: float32 [4] x0, y0, x1, y1 around the landmarks.
     """
 
     landmarks: Floats
     presence: float
     residual: float
     score: float
+    box: Floats = field(init=False)
 
-    @property
-    def box(self) -> Floats:
-        """float32 [4] x0, y0, x1, y1 around the landmarks."""
-        return landmark_box(self.landmarks)
+    def __post_init__(self) -> None:
+        # Boxes are compared with each other far more often than faces are made.
+        object.__setattr__(self, 'box', landmark_box(self.landmarks))
 
     @property
     def size(self) -> float:

@@ -104,3 +104,11 @@ class FaceSelectorOptions:
     face_selector_order: str = option(
         'text', 'large-small', 'order of the faces in a frame', section='face_selector', choices=ORDERS
     )
+    max_faces: int = option(
+        'int',
+        64,
+        'most faces of a frame that are worked on, the largest; more are left alone, and the report says how many',
+        section='face_selector',
+        minimum=1,
+        maximum=256,
+    )

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser
+from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser, largest_detections, longer_side
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.face import Detection, Face, Floats, box_overlap, landmark_box
+from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, TRAIT_COUNT, SkinMeter, SkinSample
 from facefusion.media.frame import Frame
@@ -68,7 +69,7 @@ class ChunkTracker:
     analyser: FaceAnalyser
     meter: SkinMeter | None
     _active: list[Track] = field(default_factory=list)
-    _seen: list[Observation] = field(default_factory=list)
+    _seen: dict[int, list[Observation]] = field(default_factory=dict)
     _recent: list[Frame] = field(default_factory=list)
     _cuts: list[bool] = field(default_factory=list)
     _thumbnails: list[Floats] = field(default_factory=list)
@@ -77,6 +78,8 @@ class ChunkTracker:
     _tracks: int = 0
     _starts_shot: bool = False
     _appeared: list[Face] = field(default_factory=list)
+    _crowd: int = 0
+    _left_out: list[int] = field(default_factory=list)
 
     @property
     def starts_shot(self) -> bool:
@@ -106,18 +109,20 @@ class ChunkTracker:
             self._detect(frame, lost)
             self._recent.clear()
         self._recent.append(frame)
+        self._left_out.append(self._crowd)
 
     def finish(self, after: Frame | None) -> FaceChunk:
         """The chunk's record; ``after`` is the frame that follows the chunk, None at the end of the clip."""
         count, ends = len(self._cuts), [self._thumbnails[0], self._thumbnails[-1]]
         if after is not None and not self._note_cut(after):
             known = [track.last.box for track in self._active]
-            for detection in self.analyser.detect(after):
-                if not _is_known(detection, known):
-                    self._start_backwards(after, detection)
+            new = [detection for detection in self.analyser.detect(after) if not _is_known(detection, known)]
+            for detection in largest_detections(new, self.analyser.most):
+                self._start_backwards(after, detection)
         self._recent.clear()
-        rows = sorted(self._seen, key=lambda seen: (seen.frame, seen.track))
-        return _as_chunk(self._first, count, rows, self._cuts, ends)
+        seen = [entry for entries in self._seen.values() for entry in entries]
+        rows = sorted(seen, key=lambda seen: (seen.frame, seen.track))
+        return _as_chunk(self._first, count, rows, self._cuts, ends, self._left_out)
 
     def _note_cut(self, frame: Frame) -> bool:
         """Compares the frame with the one before: whether a shot starts here, and how far the picture moved."""
@@ -163,24 +168,64 @@ class ChunkTracker:
             # A mesh that slid off hangs beside the face that it belonged to.
             if track.missed == 0 or (track.missed < PATIENCE and not self._touches(track.last, sure))
         ]
-        for detection in found:
-            if _is_known(detection, [track.last.box for track in self._active]):
-                continue
-            face = self.analyser.from_detection(frame, detection)
-            if face is None or self._overlaps(face, [track.last for track in self._active]):
-                continue
-            track = _revive(lost, face) or self._open(face)
-            track.last, track.motion = face, None
-            self._active.append(track)
-            self._observe(frame, track)
-            if all(track is not other for other, _ in lost):
-                self._appeared.append(face)
-                self._follow_backwards(track)
+        boxes = [track.last.box for track in self._active]
+        new = [detection for detection in found if not _is_known(detection, boxes)]
+        looked_at = largest_detections(new, self.analyser.most)
+        self._crowd = len(new) - len(looked_at)
+        for detection in looked_at:
+            if not self._take_in(frame, detection, lost):
+                self._crowd += 1
+
+    def _take_in(self, frame: Frame, detection: Detection, lost: list[tuple[Track, Floats]]) -> bool:
+        """Follows the face at a detection from here on; False when there is no place for it."""
+        if _is_known(detection, [track.last.box for track in self._active]):
+            return True
+        if not self._has_place(detection.box):
+            return False
+        face = self.analyser.from_detection(frame, detection)
+        if face is None or self._overlaps(face, [track.last for track in self._active]):
+            return True
+        track = _revive(lost, face)
+        is_new = track is None
+        if track is None:
+            if not self.analyser.is_sure(frame, face):
+                return True
+            track = self._open(face)
+        if not self._make_place(frame, face):
+            return False
+        track.last, track.motion = face, None
+        self._active.append(track)
+        self._observe(frame, track)
+        if is_new:
+            self._appeared.append(face)
+            self._follow_backwards(track)
+        return True
+
+    def _has_place(self, box: Floats) -> bool:
+        """Whether fewer faces than the most are followed, or one that is much smaller than ``box``."""
+        if len(self._active) < self.analyser.most:
+            return True
+        return longer_side(box) > KEEP_PLACE * min(longer_side(track.last.box) for track in self._active)
+
+    def _make_place(self, frame: Frame, face: Face) -> bool:
+        """Gives up the smallest face where there are too many; False when the new one is hardly larger."""
+        if len(self._active) < self.analyser.most:
+            return True
+        if not self._has_place(face.box):
+            return False
+        smallest = min(self._active, key=lambda track: longer_side(track.last.box))
+        self._active = [track for track in self._active if track is not smallest]
+        entries = self._seen.get(frame.number, [])
+        self._seen[frame.number] = [seen for seen in entries if seen.track != smallest.number]
+        self._crowd += 1
+        return True
 
     def _start_backwards(self, after: Frame, detection: Detection) -> None:
         """Follows a face that appears right after the chunk back into it."""
         face = self.analyser.from_detection(after, detection)
-        if face is not None and not self._overlaps(face, [track.last for track in self._active]):
+        if face is None or self._overlaps(face, [track.last for track in self._active]):
+            return
+        if self.analyser.is_sure(after, face):
             self._follow_backwards(self._open(face))
 
     def _follow_backwards(self, track: Track) -> None:
@@ -189,18 +234,21 @@ class ChunkTracker:
             # From the frame after this one back to it.
             shift = -self._shifts[frame.number + 1]
             found = self.analyser.follow(frame, back.expected(shift), back.last.score)
-            others = [seen.face for seen in self._seen if seen.frame == frame.number]
-            if found is None or self._overlaps(found, others):
+            others = [seen.face for seen in self._seen.get(frame.number, ())]
+            if found is None or len(others) >= self.analyser.most or self._overlaps(found, others):
                 return
             back.move_on(found)
-            self._seen.append(Observation(frame.number, track.number, found, self._measure(frame, found)))
+            self._note(Observation(frame.number, track.number, found, self._measure(frame, found)))
 
     def _open(self, face: Face) -> Track:
         self._tracks += 1
         return Track(self._tracks - 1, face)
 
     def _observe(self, frame: Frame, track: Track) -> None:
-        self._seen.append(Observation(frame.number, track.number, track.last, self._measure(frame, track.last)))
+        self._note(Observation(frame.number, track.number, track.last, self._measure(frame, track.last)))
+
+    def _note(self, seen: Observation) -> None:
+        self._seen.setdefault(seen.frame, []).append(seen)
 
     def _measure(self, frame: Frame, face: Face) -> SkinSample | None:
         return self.meter.measure(frame, face.landmarks) if self.meter is not None else None
@@ -226,12 +274,13 @@ def _middle(face: Face) -> Floats:
 
 def still_chunk(frame: Frame, analyser: FaceAnalyser, meter: SkinMeter | None) -> FaceChunk:
     """The record of a picture: a clip of one frame."""
+    faces, left_out = analyser.find_some(frame, analyser.detect(frame))
     rows = [
         Observation(0, number, face, meter.measure(frame, face.landmarks) if meter is not None else None)
-        for number, face in enumerate(analyser.find(frame))
+        for number, face in enumerate(faces)
     ]
     thumbnail = frame.luma_thumbnail(*THUMBNAIL).astype(np.float32)
-    return _as_chunk(0, 1, rows, [False], [thumbnail, thumbnail])
+    return _as_chunk(0, 1, rows, [False], [thumbnail, thumbnail], [left_out])
 
 
 def _is_known(detection: Detection, boxes: list[Floats]) -> bool:
@@ -245,7 +294,14 @@ def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
     return None
 
 
-def _as_chunk(first: int, count: int, rows: list[Observation], cuts: list[bool], thumbnails: list[Floats]) -> FaceChunk:
+def _as_chunk(
+    first: int,
+    count: int,
+    rows: list[Observation],
+    cuts: list[bool],
+    thumbnails: list[Floats],
+    left_out: list[int],
+) -> FaceChunk:
     skins = [row.skin for row in rows if row.skin is not None]
     return FaceChunk(
         first=first,
@@ -258,5 +314,6 @@ def _as_chunk(first: int, count: int, rows: list[Observation], cuts: list[bool],
         free=np.array([skin.free for skin in skins], np.uint8).reshape(-1, OCCLUSION_SIZE, OCCLUSION_SIZE),
         traits=np.array([skin.traits for skin in skins], np.float32).reshape(-1, TRAIT_COUNT),
         cut=np.array(cuts, np.bool_),
+        left_out=np.array(left_out if any(left_out) else [], np.int32),
         thumbnails=np.array(thumbnails).astype(np.uint8).reshape(2, THUMBNAIL[1], THUMBNAIL[0]),
     )

@@ -14,6 +14,7 @@ import av.error
 import av.filter
 
 from facefusion.errors import MediaError, OutputError
+from facefusion.media.containers import PCM, check_held, container_of
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
@@ -21,12 +22,6 @@ from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioTrack, add_encoded, settle_track, why_not_copied
 from facefusion.stopping import StopFlag
 
-# What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
-_PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
-_HELD: dict[str, tuple[str, ...]] = {
-    '.mp4': ('aac', 'mp3', 'mp3float', 'ac3', 'eac3', 'alac', 'opus', 'libopus', 'flac', *_PCM),
-    '.mov': ('aac', 'mp3', 'mp3float', 'ac3', 'eac3', 'alac', *_PCM),
-}
 # The encoder that writes a codec again in its own kind.
 _AGAIN = {
     'mp3': 'libmp3lame',
@@ -35,7 +30,10 @@ _AGAIN = {
     'libopus': 'libopus',
     'flac': 'flac',
     'alac': 'flac',
-    **dict.fromkeys((*_PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
+    'vorbis': 'libopus',
+    'mp2': 'mp2',
+    'wmav2': 'wmav2',
+    **dict.fromkeys((*PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
 }
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
@@ -47,7 +45,8 @@ class AudioPlan:
     """The tracks of the output and the source time in seconds that is kept of them.
 
     ``origin`` becomes time 0; only what starts from ``begin`` up to before ``end`` is kept (None: no bound);
-    ``volume`` is a factor. ``remarks`` say what was decided and why.
+    ``volume`` is a factor. Without ``has_times`` the output's sounds stand one after the other from 0.
+    ``remarks`` say what was decided and why.
     """
 
     tracks: tuple[AudioTrack, ...]
@@ -56,6 +55,7 @@ class AudioPlan:
     end: Fraction | None
     volume: float
     remarks: tuple[str, ...]
+    has_times: bool = True
 
     @property
     def mode(self) -> Literal['none', 'copy', 'encode']:
@@ -85,6 +85,7 @@ class AudioPlan:
             'end': None if self.end is None else str(self.end),
             'volume': self.volume,
             'remarks': list(self.remarks),
+            'has_times': self.has_times,
         }
 
     @classmethod
@@ -98,17 +99,20 @@ class AudioPlan:
             end=None if record['end'] is None else Fraction(record['end']),
             volume=record['volume'],
             remarks=tuple(record['remarks']),
+            has_times=record.get('has_times', True),
         )
 
 
 def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, extension: str) -> AudioPlan:
     """Decides for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
 
-    Raises UsageError audio-encoder-unusable.
+    Raises UsageError audio-encoder-unusable, encoder-container.
     """
     extension = extension.lower()
-    shifted = timeline.origin != 0 or timeline.is_trimmed
-    begin = timeline.begin if shifted else None
+    clock = info.clock * info.time_base
+    container = container_of(extension)
+    origin = timeline.origin if container.has_times else timeline.begin
+    begin = timeline.begin if origin != clock or timeline.is_trimmed else None
     end = timeline.end if timeline.is_trimmed else None
     volume = options.output_audio_volume / 100
     remarks: list[str] = []
@@ -116,10 +120,11 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
     if volume > 0 and info.audio:
         with open_source(info) as source:
             for audio in info.audio:
-                encoder = _encoder_for(audio, source, options, extension, remarks)
+                encoder = _encoder_for(audio, info, source, options, extension, remarks)
                 track = _track(audio, encoder, options.output_audio_quality)
                 tracks.append(settle_track(track, extension, remarks) if encoder else track)
-    return AudioPlan(tuple(tracks), timeline.origin, begin, end, volume, tuple(dict.fromkeys(remarks)))
+    said = tuple(dict.fromkeys(remarks))
+    return AudioPlan(tuple(tracks), origin, begin, end, volume, said, container.has_times)
 
 
 @contextmanager
@@ -144,31 +149,35 @@ def _damaged(name: str, error: av.error.FFmpegError) -> MediaError:
 
 def _encoder_for(
     audio: AudioInfo,
+    info: VideoInfo,
     source: av.container.InputContainer,
     options: OutputOptions,
     extension: str,
     remarks: list[str],
 ) -> str:
-    asked = options.output_audio_encoder
+    asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
     if asked == 'auto':
-        held = _HELD.get(extension)
         stream = source.streams[audio.index]
         assert isinstance(stream, av.AudioStream)
-        fits = (held is None or audio.codec in held) and not why_not_copied(stream, extension)
-        if fits and options.output_audio_volume == 100:
+        fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
+        # Sound has no times in such a container: copied, gaps in it would move what follows.
+        stands = container.has_times or info.content in ('avi', 'mxf')
+        if fits and stands and options.output_audio_volume == 100:
             return ''
-        encoder = _AGAIN.get(audio.codec, 'aac')
+        encoder = _AGAIN.get(audio.codec, container.automatic_audio)
+        # Only mkv is sure to play what its muxer takes.
+        if encoder not in container.audio_encoders or not (fits or extension == '.mkv'):
+            encoder = container.automatic_audio
         if not fits:
-            # Only mkv is sure to play what its muxer takes.
-            encoder = encoder if extension == '.mkv' else 'aac'
-            remarks.append(f'{extension[1:]} does not hold {audio.codec} audio: it is encoded as {encoder}')
-            return encoder
-    else:
-        encoder = asked
-    if extension == '.mov' and encoder in _REPLACED_IN_MOV:
-        remarks.append(f'mov does not hold {encoder} audio: aac is used')
+            remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
+        elif not stands:
+            remarks.append(f'{name} has no times of sounds: {audio.codec} audio is encoded as {encoder}, gaps filled')
+        return encoder
+    if extension == '.mov' and asked in _REPLACED_IN_MOV:
+        remarks.append(f'mov does not hold {asked} audio: aac is used')
         return 'aac'
-    return encoder
+    check_held('audio', asked, extension)
+    return asked
 
 
 def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
@@ -182,6 +191,11 @@ def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
         options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
         layout = layout if audio.channels <= 2 else 'stereo'
         rate = rate if rate in (32000, 44100, 48000) else 44100
+    elif encoder in ('mp2', 'wmav2'):
+        bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda kept: abs(kept - (128 + 1.92 * quality))) * 1000
+        layout = layout if audio.channels <= 2 else 'stereo'
+        bit_rate = bit_rate if layout == 'stereo' else min(bit_rate // 2, 160000)
+        rate = rate if rate in (32000, 44100, 48000) else 48000
     elif encoder == 'libopus':
         bit_rate = round(64 + (256 - 64) * quality / 100) * 1000
         rate = 48000
@@ -331,7 +345,9 @@ class _Encoded:
         if plan.origin:
             chain.append(graph.add('asetpts', f'PTS-{float(plan.origin):.9f}/TB'))
         chain.append(graph.add('volume', f'{plan.volume:g}'))
-        chain.append(graph.add('aresample', f'{track.rate}:async=1000:min_hard_comp=0.1'))
+        # Where sounds have no times the first one stands at 0, whenever it is heard.
+        from_zero = '' if plan.has_times else ':first_pts=0'
+        chain.append(graph.add('aresample', f'{track.rate}:async=1000:min_hard_comp=0.1{from_zero}'))
         chain.append(graph.add('aformat', f'sample_rates={track.rate}:channel_layouts={track.layout}'))
         chain.append(graph.add('abuffersink'))
         for first, second in pairwise(chain):

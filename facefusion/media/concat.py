@@ -32,6 +32,7 @@ from facefusion.media.concat_sound import (
     read_packets,
     sound_packets,
 )
+from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
 from facefusion.media.parameter_sets import ParameterSets
 from facefusion.media.probe import VideoInfo, open_video, probe
@@ -172,8 +173,11 @@ def _placed(clips: Sequence[_Clip]) -> list[SoundOfClip]:
 
 def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
     """A tick that all times are multiples of, where the container can count so finely; mkv counts milliseconds."""
-    if extension == '.mkv':
-        return Fraction(1, 1000)
+    container = CONTAINERS[extension]
+    if not container.has_times:
+        return 1 / clips[0].info.average_rate
+    if container.tick:
+        return container.tick
     longest = 1
     for info in (clip.info for clip in clips):
         gaps = np.diff(np.frombuffer(info.pts, np.int64))
@@ -214,7 +218,7 @@ def _write(
     rates = next(([sound.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
     with open_output(output_part, extension, time_base, rates, stop) as output, ExitStack() as stack:
         stream = _add_video(output, clips, time_base, extension)
-        tracks = add_sounds(placed, output, extension == '.mkv')
+        tracks = add_sounds(placed, output, extension not in BOXED and CONTAINERS[extension].has_times)
         sources: list[Iterator[av.Packet[Any]]] = [
             stack.enter_context(closing(_video_packets(clips, stream, times, time_base, stop)))
         ]
@@ -241,7 +245,7 @@ def _add_video(
     context = stream.codec_context
     context.framerate = rates.pop() if len(rates) == 1 else (frames / seconds).limit_denominator(1001 * 60)
     context.sample_aspect_ratio = clips[0].aspect
-    if info.codec == 'hevc' and extension != '.mkv':
+    if info.codec == 'hevc' and extension in BOXED:
         context.codec_tag = 'hvc1'
     return stream
 

@@ -6,7 +6,7 @@ The quality and preset tables are those of FaceFusion 3.8.1, so that its users g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,16 +16,19 @@ import cv2
 
 from facefusion.errors import MediaError, UsageError
 from facefusion.media.color import ColorSpec
+from facefusion.media.containers import BOXED, check_held, container_of
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, even_size
 from facefusion.media.probe import VideoInfo
-from facefusion.media.timeline import Timeline
+from facefusion.media.timeline import Timeline, exact_rate
 
 # Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
 _THREADS = 2
 # CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 asks for.
 _AVX512 = 256
-_EXTENSIONS = ('.mp4', '.mov', '.mkv')
+# FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
+_LAMBDA = 118
+_QUANTISED = ('mpeg2video', 'mpeg4', 'wmv2')
 _FAST = ('ultrafast', 'superfast', 'veryfast')
 _SLOW = ('slow', 'slower', 'veryslow')
 # Chroma and depth of a plane format as the hardware encoders name it.
@@ -37,7 +40,9 @@ class EncoderSettings:
     """Everything that decides what an encoder writes.
 
     ``picture_width`` x ``picture_height`` is the picture after scaling; ``width`` x ``height`` what is encoded: up to
-    one repeated line or column more where the encoder takes no odd sides. ``remarks`` say what was decided and why.
+    one repeated line or column more where the encoder takes no odd sides. ``color`` is what the samples mean once
+    they are written. ``is_counted`` where the container has no times: frames stand one after the other then, ``rate``
+    a second. ``remarks`` say what was decided and why.
     """
 
     codec: str
@@ -55,6 +60,7 @@ class EncoderSettings:
     tag: str
     extension: str
     remarks: tuple[str, ...]
+    is_counted: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """The settings as plain JSON."""
@@ -72,6 +78,7 @@ class EncoderSettings:
             'tag': self.tag,
             'extension': self.extension,
             'remarks': list(self.remarks),
+            'is_counted': self.is_counted,
         }
 
     @classmethod
@@ -93,6 +100,7 @@ class EncoderSettings:
             tag=record['tag'],
             extension=record['extension'],
             remarks=tuple(record['remarks']),
+            is_counted=record.get('is_counted', False),
         )
 
 
@@ -101,16 +109,12 @@ def choose_encoder(
 ) -> EncoderSettings:
     """The encoder for a clip, proved by encoding a frame with it.
 
-    ``extension`` is the output's ('.mp4', '.mov', '.mkv'); without ``timeline`` frames keep their source times.
-    Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-unusable.
+    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times.
+    Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
+    hold what was asked for), variable-rate, rate-unheld, encoder-unusable.
     """
     extension = extension.lower()
-    if extension not in _EXTENSIONS:
-        raise UsageError(
-            'output-kind-unsupported',
-            f'video is not written as {extension or "a file without an extension"}',
-            hint='name the output .mp4, .mov or .mkv',
-        )
+    container = container_of(extension)
     if info.color.is_hdr:
         curve = 'PQ' if info.color.transfer == 16 else 'HLG'
         raise MediaError(
@@ -120,13 +124,16 @@ def choose_encoder(
             hint='convert the clip to SDR (BT.709) with a tone mapping of your choice first',
         )
     asked, remarks = _for_container(options.output_video_encoder, extension)
+    if asked != 'auto':
+        check_held('video', asked, extension)
+    rate = None if container.has_times or timeline is None else steady_rate(info, timeline, extension)
     reasons = []
-    for codec in ('libx264', 'libx265') if asked == 'auto' else (asked,):
-        keeps_only = asked == 'auto' and codec == 'libx264' and info.bits > 8
+    for codec in container.automatic if asked == 'auto' else (asked,):
+        keeps_only = asked == 'auto' and codec != container.automatic[-1] and info.bits > 8
         for pix_fmt in _formats(codec, info.plane_format):
             if keeps_only and _depth(pix_fmt) < PLANE_FORMATS[info.plane_format].bits:
                 continue
-            settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks)
+            settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks, rate)
             reason = why_unusable(settings)
             if not reason:
                 return settings
@@ -135,8 +142,35 @@ def choose_encoder(
         'encoder-unusable',
         f'the video encoder {asked} does not work here',
         cause=reasons[0] if reasons else f'this build of FFmpeg has no {asked}',
-        hint='encoders that work here: ' + ', '.join(usable_encoders()),
+        hint='encoders that work here: ' + ', '.join(name for name in usable_encoders() if name in container.encoders),
     )
+
+
+def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
+    """The frame rate of a clip in a container that has one for the whole file.
+
+    Raises UsageError variable-rate, rate-unheld.
+    """
+    rates, name = container_of(extension).rates, extension[1:]
+    rate = timeline.steady_rate()
+    nearest = min(rates, key=lambda held: abs(held - timeline.rate)) if rates else exact_rate(float(timeline.rate))
+    other = f'{float(nearest):.3f}'.rstrip('0').rstrip('.')
+    if rate is None:
+        raise UsageError(
+            'variable-rate',
+            f'the frames of {info.path.name} are not at equal distances, as {name} needs them',
+            cause=f'{name} has one frame rate for the whole file and no times of frames',
+            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+        )
+    if rates and rate not in rates:
+        held = ', '.join(f'{float(held):.5g}' for held in rates)
+        raise UsageError(
+            'rate-unheld',
+            f'{name} does not hold {float(rate):.5g} frames a second',
+            cause=f'it holds {held}',
+            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+        )
+    return rate
 
 
 def why_unusable(settings: EncoderSettings) -> str:
@@ -207,7 +241,7 @@ def tag_colors(context: Any, settings: EncoderSettings) -> None:
 
 def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
     """The encoder after the peer's container fix-ups, and what to say about it."""
-    if asked == 'rawvideo' or (asked == 'libvpx-vp9' and extension == '.mov'):
+    if extension in (*BOXED, '.mkv') and (asked == 'rawvideo' or (asked == 'libvpx-vp9' and extension == '.mov')):
         return 'libx264', (f'{asked} is not written to {extension[1:]}, as in FaceFusion 3.8: libx264 is used',)
     return asked, ()
 
@@ -241,6 +275,7 @@ def _settings(
     codec: str,
     pix_fmt: str,
     remarks: tuple[str, ...],
+    counted: Fraction | None,
 ) -> EncoderSettings:
     said = list(remarks)
     if _depth(pix_fmt) < info.bits:
@@ -254,8 +289,14 @@ def _settings(
             f'{codec} takes no odd sides in {pix_fmt}: {picture[0]}x{picture[1]} is written as {size[0]}x{size[1]}, '
             'its last line or column repeated'
         )
+    color = _written_color(codec, info.color, size[1])
+    if color != info.color:
+        said.append(
+            f'{codec} cannot tell matrix and range of its colours: they are converted to {color.matrix}, limited'
+        )
     quality = options.output_video_quality
     is_toolbox = codec.endswith('_videotoolbox')
+    order = {} if container_of(extension).reorders else {'bf': '0'}
     needs_tag = codec == 'libx265' or codec.startswith('hevc_')
     return EncoderSettings(
         codec=codec,
@@ -264,16 +305,29 @@ def _settings(
         height=size[1],
         picture_width=picture[0],
         picture_height=picture[1],
-        time_base=timeline.time_base if timeline else info.time_base,
-        rate=timeline.rate if timeline else info.average_rate,
+        time_base=1 / counted if counted else timeline.time_base if timeline else info.time_base,
+        rate=counted or (timeline.rate if timeline else info.average_rate),
         aspect=info.aspect,
-        color=info.color,
-        options=tuple(_codec_options(codec, quality, options.output_video_preset).items()),
+        color=color,
+        options=tuple((_codec_options(codec, quality, options.output_video_preset) | order).items()),
         bit_rate=round(1024 + (50512 - 1024) * quality / 100) * 1000 if is_toolbox else 0,
-        tag='hvc1' if needs_tag and extension in ('.mp4', '.mov') else '',
+        tag='hvc1' if needs_tag and extension in BOXED else '',
         extension=extension,
         remarks=tuple(said),
+        is_counted=counted is not None,
     )
+
+
+def _written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
+    """What samples mean in the streams of a codec that cannot say so: what readers take them for, limited range.
+
+    MPEG-2 has its matrix (ISO/IEC 13818-2, 6.3.6), and no range.
+    """
+    if codec == 'mpeg2video':
+        return replace(color, full_range=False)
+    if codec not in ('mpeg4', 'wmv2'):
+        return color
+    return ColorSpec.from_codes(matrix=2, color_range=1, primaries=2, transfer=2, height=height, pix_fmt='yuv420p')
 
 
 def _encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
@@ -309,4 +363,9 @@ def _codec_options(codec: str, quality: int, preset: str) -> dict[str, str]:
         return {'qp_i': level, 'qp_p': level, 'qp_b': level, 'quality': speed}
     if codec.endswith('_qsv'):
         return {'global_quality': level, 'preset': 'veryfast' if preset in _FAST else preset}
+    if codec in _QUANTISED:
+        # 1 to 31; squared, since the first steps are the largest ones to the eye.
+        step = 1 + round(30 * ((100 - quality) / 100) ** 2)
+        quantised = {'flags': '+qscale', 'global_quality': str(step * _LAMBDA), 'qmin': '1', 'threads': str(_THREADS)}
+        return quantised | {'g': '12', 'bf': '0'}
     return {}

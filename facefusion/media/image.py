@@ -10,7 +10,17 @@ from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from facefusion.errors import InternalError, MediaError
 from facefusion.events import Emit, Message, silent
@@ -27,6 +37,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     'png': PngImagePlugin.PngImageFile,
     'webp': WebPImagePlugin.WebPImageFile,
     'bmp': BmpImagePlugin.BmpImageFile,
+    'tiff': TiffImagePlugin.TiffImageFile,
 }
 _MAXIMUM_SIDE = 16384
 _MAXIMUM_PIXELS = 268_435_456
@@ -280,6 +291,8 @@ def _save_settings(image_format: str, quality: int) -> dict[str, Any]:
         return {'quality': min(max(quality, 1), 100), 'subsampling': 0 if quality >= 90 else 2}
     if image_format == 'webp':
         return {'quality': min(max(quality, 0), 100), 'lossless': quality >= 100, 'exact': True}
+    if image_format == 'tiff':
+        return {'compression': 'tiff_adobe_deflate'}
     if image_format in ('png', 'bmp'):
         return {}
     raise InternalError('image-format', f'{image_format} is not an image format that is written')

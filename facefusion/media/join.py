@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioFeed, AudioPlan, describe_stream
+from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
-from facefusion.media.tracks import CONTAINERS
 from facefusion.stopping import StopFlag
 
 _MAXIMUM_DELAY = 16
@@ -49,10 +49,12 @@ def join_segments(
     """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
-    the container holds them (mkv: milliseconds). Raises InternalError when the segments do not fit together,
-    MediaError when the audio cannot be read, ResourceError disk-full, work-unreadable, Interrupted; on failure nothing
-    stays.
+    the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
+    frames). Raises InternalError when the segments do not fit together, MediaError when the audio cannot be read,
+    ResourceError disk-full, work-unreadable, Interrupted; on failure nothing stays.
     """
+    if encoder.is_counted:
+        timeline = timeline.counted(encoder.rate)
     delay = _delay_of(segments[0], stop)
     try:
         while True:
@@ -91,7 +93,8 @@ def _write(
             extradata = template.codec_context.extradata
         _describe(stream, encoder, timeline)
         describe_stream(source.streams[info.stream_index], stream)
-        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop)]
+        repeated = _repeated_header(encoder, extradata)
+        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated)]
         if audio_plan.tracks:
             feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
             sources.append(iter(feed))
@@ -123,7 +126,7 @@ def open_output(
     """
     options = _container_options(extension, time_base, rates)
     try:
-        with _finished(path, CONTAINERS[extension], options, stop) as output:
+        with _finished(path, CONTAINERS[extension].muxer, options, stop) as output:
             yield output
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
@@ -182,7 +185,10 @@ class _ReadBack:
 def _container_options(extension: str, time_base: Fraction, rates: Sequence[int]) -> dict[str, str]:
     # Times are exact already: FFmpeg would shift all of them to make the first decoding time positive.
     options = {'avoid_negative_ts': 'disabled'}
-    if extension != '.mkv':
+    if CONTAINERS[extension].starts_at:
+        # What comes before the first frame, as decoding times do, has no time below 0 there.
+        options['output_ts_offset'] = str(CONTAINERS[extension].starts_at)
+    if extension in BOXED:
         # Where a track starts is counted in the movie's ticks: milliseconds unless they are made to fit all tracks.
         common = math.lcm(time_base.denominator, *rates)
         options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
@@ -208,7 +214,13 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 
 
 def _video_packets(
-    segments: Sequence[Path], extradata: bytes | None, stream: Any, timeline: Timeline, delay: int, stop: StopFlag
+    segments: Sequence[Path],
+    extradata: bytes | None,
+    stream: Any,
+    timeline: Timeline,
+    delay: int,
+    stop: StopFlag,
+    repeated: bytes,
 ) -> Iterator[av.Packet[Any]]:
     """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
@@ -223,7 +235,8 @@ def _video_packets(
         if found != extradata:
             raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
         ranks = _ranks(times, path, base or timeline.time_base, timeline, begin)
-        for packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
+        for found_packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
+            packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
             packet.pts = int(pts[rank])
             packet.dts = int(dts[done])
@@ -236,6 +249,20 @@ def _video_packets(
         begin += len(times)
     if begin != count:
         raise InternalError('join-frames', f'the segments hold {begin} of {count} frames')
+
+
+def _repeated_header(encoder: EncoderSettings, extradata: bytes | None) -> bytes:
+    """The settings that every keyframe carries, in containers whose readers look for them there."""
+    has_header = CONTAINERS[encoder.extension].repeats_header and not encoder.codec.startswith(('wmv', 'mpeg2'))
+    return extradata or b'' if has_header else b''
+
+
+def _with_header(packet: av.Packet[Any], header: bytes) -> av.Packet[Any]:
+    if not header or not packet.is_keyframe or bytes(packet).startswith(header):
+        return packet
+    made: av.Packet[Any] = av.Packet(header + bytes(packet))
+    made.is_keyframe = True
+    return made
 
 
 def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:

@@ -8,12 +8,36 @@ from typing import BinaryIO, NamedTuple
 
 from facefusion.errors import MediaError
 
-IMAGE_EXTENSIONS = {'.jpg': 'jpeg', '.jpeg': 'jpeg', '.png': 'png', '.webp': 'webp', '.bmp': 'bmp'}
-VIDEO_EXTENSIONS = {'.mp4': 'mp4', '.mov': 'mp4', '.mkv': 'matroska'}
-_READ = 'images: jpg, jpeg, png, webp, bmp; videos: mp4, mov, mkv'
-_HEAD = 64
+IMAGE_EXTENSIONS = {
+    '.jpg': 'jpeg',
+    '.jpeg': 'jpeg',
+    '.png': 'png',
+    '.webp': 'webp',
+    '.bmp': 'bmp',
+    '.tif': 'tiff',
+    '.tiff': 'tiff',
+}
+VIDEO_EXTENSIONS = {
+    '.mp4': 'mp4',
+    '.m4v': 'mp4',
+    '.mov': 'mp4',
+    '.mkv': 'matroska',
+    '.webm': 'matroska',
+    '.avi': 'avi',
+    '.wmv': 'asf',
+    '.mpg': 'mpeg',
+    '.mpeg': 'mpeg',
+    '.ts': 'mpegts',
+    '.mxf': 'mxf',
+}
+_READ = '; '.join(
+    f'{family}: ' + ', '.join(extension[1:] for extension in extensions)
+    for family, extensions in (('images', IMAGE_EXTENSIONS), ('videos', VIDEO_EXTENSIONS))
+)
+# Five packets of a transport stream, of 188 bytes or of 192.
+_HEAD = 960
 # Found by content; those with an empty suggestion are not read by this version.
-_SUGGESTED = {'jpeg': '.jpg', 'png': '.png', 'webp': '.webp', 'bmp': '.bmp', 'mp4': '.mp4', 'matroska': '.mkv'}
+_SUGGESTED = {content: extension for extension, content in reversed((IMAGE_EXTENSIONS | VIDEO_EXTENSIONS).items())}
 _HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
 # Boxes that nothing can do without.
 _WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
@@ -49,7 +73,7 @@ def find_kind(path: Path) -> Kind:
         )
     content = sniff(head)
     if not content:
-        shown = 'text' if _is_text(head) else 'of no media format that is known'
+        shown = 'text' if _is_text(head[:64]) else 'of no media format that is known'
         raise MediaError(
             'media-content-unknown',
             f'{path.name} is named like {extension[1:]}, but its content is {shown}',
@@ -76,7 +100,13 @@ def sniff(head: bytes) -> str:
         b'GIF8': 'gif',
         b'II*\0': 'tiff',
         b'MM\0*': 'tiff',
+        b'II+\0': 'tiff',
+        b'MM\0+': 'tiff',
         b'\x1aE\xdf\xa3': 'matroska',
+        b'\x30\x26\xb2\x75\x8e\x66\xcf\x11': 'asf',
+        b'\0\0\1\xba': 'mpeg',
+        b'\0\0\1\xb3': 'mpeg video without a container',
+        b'\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02': 'mxf',
         b'fLaC': 'flac',
         b'OggS': 'ogg',
         b'ID3': 'mp3',
@@ -89,7 +119,9 @@ def sniff(head: bytes) -> str:
         return {b'WEBP': 'webp', b'AVI ': 'avi', b'WAVE': 'wav'}.get(head[8:12], '')
     if head[4:8] == b'ftyp':
         return 'heif' if head[8:12] in _HEIF_BRANDS else 'mp4'
-    return 'mp4' if head[4:8] in _BOXES else ''
+    if head[4:8] in _BOXES:
+        return 'mp4'
+    return 'mpegts' if _is_transport_stream(head) else ''
 
 
 def why_truncated(path: Path) -> str:
@@ -187,6 +219,14 @@ def _read_head(path: Path) -> bytes:
             hint='copy or download it again',
         )
     return head
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2), recorders put 4 bytes before each."""
+    return any(
+        len(head) > begin + step and all(byte == ord('G') for byte in head[begin::step])
+        for begin, step in ((0, 188), (4, 192))
+    )
 
 
 def _is_text(head: bytes) -> bool:

@@ -23,8 +23,21 @@ VIDEO_ENCODERS = (
     'h264_videotoolbox',
     'hevc_videotoolbox',
     'rawvideo',
+    'mpeg2video',
+    'mpeg4',
+    'wmv2',
 )
-AUDIO_ENCODERS = ('flac', 'aac', 'libmp3lame', 'libopus', 'libvorbis', 'pcm_s16le', 'pcm_s32le')
+AUDIO_ENCODERS = (
+    'flac',
+    'aac',
+    'libmp3lame',
+    'libopus',
+    'libvorbis',
+    'pcm_s16le',
+    'pcm_s32le',
+    'mp2',
+    'wmav2',
+)
 VIDEO_PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow')
 
 
@@ -54,7 +67,8 @@ class OutputOptions:
     output_video_encoder: str = option(
         'text',
         'auto',
-        'video encoder; auto is libx264, or libx265 where libx264 cannot keep the bit depth',
+        'video encoder; auto is libx264, or libx265 where libx264 cannot keep the bit depth; libvpx-vp9 for webm, '
+        'wmv2 for wmv, mpeg2video for mpg and mxf',
         section=_OUTPUT,
         choices=('auto', *VIDEO_ENCODERS),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from os import stat_result
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +21,13 @@ import av.stream
 
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
+from facefusion.media.endings import missing_at_end
 from facefusion.media.files import ffmpeg_name
-from facefusion.media.kinds import find_kind, missing_bytes, why_truncated
+from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
+from facefusion.media.times import Times, audio_streams, read_times
 from facefusion.stopping import StopFlag
 
 # FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
@@ -71,6 +73,10 @@ class VideoInfo:
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
     ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
     file is missing, or will be in an output.
+
+    ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
+    shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
+    which the file begins where its container counts from anywhere (mpeg, ts), else 0.
     """
 
     path: Path
@@ -96,6 +102,9 @@ class VideoInfo:
     audio: tuple[AudioInfo, ...]
     keyframes: array[int]
     remarks: tuple[str, ...]
+    content: str = 'mp4'
+    is_counted: bool = False
+    clock: int = 0
 
     @property
     def frame_count(self) -> int:
@@ -134,13 +143,13 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     before = path.stat()
     with open_video(path) as container:
         stream = find_video(container, path)
-        video, first = _first_frame(container, stream, path, stop)
+        first = _first_frame(container, stream, path, stop)
     with open_video(path) as container:
         stream = find_video(container, path)
-        index = _index(container, stream, path, first, stop)
-        if not index.trouble and kind.content == 'matroska' and (missing := missing_bytes(path)):
-            index = index._replace(trouble=f'{missing} bytes are missing')
-        return _describe(path, before, container, stream, video, index)
+        times = read_times(container, stream, path, kind.content, first.pts, first.delay, stop)
+        if not times.trouble:
+            times = times._replace(trouble=missing_at_end(path, kind.content))
+        return _describe(path, before, kind.content, container, stream, first.video, times)
 
 
 @contextmanager
@@ -187,19 +196,27 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
     return found
 
 
-def _first_frame(
-    container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag
-) -> tuple[av.VideoFrame, int]:
+class _First(NamedTuple):
+    """The first frame that decodes, its time, and how many packets a decoder takes before it gives it."""
+
+    video: av.VideoFrame
+    pts: int | None
+    delay: int
+
+
+def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
     """The first frame that decodes and its time: packets shown before it (of a cut open GOP) show nothing."""
     cause = ''
     packets = container.demux(stream)
+    taken = 0
     while True:
         stop.check()
         try:
             packet = next(packets)
             for frame in packet.decode():
-                if frame.pts is not None and not frame.is_corrupt:
-                    return frame, frame.pts
+                if not frame.is_corrupt:
+                    return _First(frame, frame.pts, taken)
+            taken += packet.size > 0
         except StopIteration:
             break
         except av.error.EOFError:
@@ -214,78 +231,16 @@ def _first_frame(
     )
 
 
-class _Index(NamedTuple):
-    """What the packets of a clip tell; ``last`` is the last frame's duration (0: unknown).
-
-    ``heard`` are the audio streams that have packets; ``trouble`` is why the file ended early ('': it did not).
-    """
-
-    pts: array[int]
-    last: int
-    keyframes: array[int]
-    heard: frozenset[int]
-    trouble: str
-
-
-def _index(
-    container: av.container.InputContainer, stream: av.VideoStream, path: Path, first: int, stop: StopFlag
-) -> _Index:
-    """The sorted times of all frames from ``first`` on, which of them are keyframes, and which audio streams sound."""
-    found, keys = array('q'), set[int]()
-    latest, duration = first, 0
-    heard, trouble = set[int](), ''
-    sounds = _audio_streams(container)
-    for sound in sounds:
-        sound.discard = av.stream.Discard.default
-    try:
-        for packet in container.demux(stream, *sounds):
-            stop.check()
-            if packet.size == 0:
-                continue
-            if packet.stream.index != stream.index:
-                # One packet of it is enough to know.
-                heard.add(packet.stream.index)
-                packet.stream.discard = av.stream.Discard.all
-                continue
-            if packet.is_discard:
-                continue
-            pts = packet.dts if packet.pts is None else packet.pts
-            if pts is None:
-                raise MediaError(
-                    'media-untimed', f'{path.name} has frames without a time', hint='export the clip as mp4'
-                )
-            if pts < first:
-                continue
-            found.append(pts)
-            if packet.is_keyframe:
-                keys.add(pts)
-            if pts >= latest:
-                latest, duration = pts, packet.duration or 0
-    except av.error.FFmpegError as error:
-        trouble = error.strerror or str(error)
-        if not found:
-            raise MediaError('media-damaged', f'{path.name} cannot be read', cause=trouble) from None
-    ordered = array('q', sorted(found))
-    if len(ordered) > 1 and any(map(int.__eq__, ordered, ordered[1:])):
-        ordered = array('q', sorted(set(ordered)))
-    keyframes = array('q', (bisect_left(ordered, pts) for pts in sorted(keys)))
-    return _Index(ordered, duration, keyframes, frozenset(heard), trouble)
-
-
-def _audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
-
-
-def _remarks(container: av.container.InputContainer, index: _Index) -> tuple[str, ...]:
+def _remarks(container: av.container.InputContainer, times: Times) -> tuple[str, ...]:
     """What of a file cannot be read, and what no output will have."""
     said = []
-    if index.trouble:
-        said.append(f'the file ends early ({index.trouble}): {len(index.pts)} frames can be read')
+    if times.trouble:
+        said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:
             said.append(f'audio stream {number} is left out: its codec is not known')
-        elif sound.index not in index.heard:
+        elif sound.index not in times.heard:
             said.append(f'audio stream {number} is left out: it is empty')
     left = Counter('picture' if stream.type == 'video' else stream.type for stream in container.streams)
     names = {'picture': 'other video or cover stream', 'subtitle': 'subtitle stream', 'data': 'data stream'}
@@ -305,12 +260,13 @@ def _not_kept(count: int, name: str) -> str:
 def _describe(
     path: Path,
     before: stat_result,
+    content: str,
     container: av.container.InputContainer,
     stream: av.VideoStream,
     video: av.VideoFrame,
-    index: _Index,
+    times: Times,
 ) -> VideoInfo:
-    pts, last = index.pts, index.last
+    pts, last = times.pts, times.last
     time_base = stream.time_base
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
@@ -324,6 +280,7 @@ def _describe(
     context = stream.codec_context
     aspect = context.sample_aspect_ratio or Fraction(1)
     color = ColorSpec.from_frame(video)
+    audio = tuple(_describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
     return VideoInfo(
         path=path,
         size=before.st_size,
@@ -345,10 +302,21 @@ def _describe(
         average_rate=_tidy_rate(Fraction(len(pts)) / span, _fraction(stream.average_rate)),
         pts=pts,
         last_duration=last,
-        audio=tuple(_describe_audio(sound) for sound in _audio_streams(container) if sound.index in index.heard),
-        keyframes=index.keyframes,
-        remarks=_remarks(container, index),
+        audio=audio,
+        keyframes=times.keyframes,
+        remarks=_remarks(container, times),
+        content=content,
+        is_counted=times.is_counted,
+        clock=_clock(content, pts[0], time_base, audio),
     )
+
+
+def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo, ...]) -> int:
+    """Where the clock of a file stands when its first stream begins, as far as containers let it stand anywhere."""
+    if content not in ('mpeg', 'mpegts'):
+        return 0
+    starts = [floor(sound.start * sound.time_base / time_base) for sound in audio if sound.start is not None]
+    return min([first, *starts])
 
 
 def _fraction(value: Any) -> Fraction | None:

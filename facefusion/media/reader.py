@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 
 import av
@@ -14,9 +15,12 @@ from facefusion.errors import InternalError, MediaError
 from facefusion.media.frame import PlaneFrame
 from facefusion.media.orientation import Orientation
 from facefusion.media.probe import VideoInfo, find_video, open_video
+from facefusion.media.times import INDEXED
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
+# More than any codec's reordering (16 pictures) and what a decoder's threads hold.
+_LATEST = 48
 
 
 class VideoReader:
@@ -162,11 +166,13 @@ class _Decoder:
 
     def _landed(self, start: int) -> av.VideoFrame:
         """Frame ``start``, decoded from where a seek ends; from further back when it ended behind the frame."""
-        pts = self.info.pts
+        pts, keyframes = self.info.pts, self.info.keyframes
+        # A clip that is decoded from its beginning at any rate needs no seek.
+        first_key = keyframes[1] if len(keyframes) > 1 else len(pts)
         back = 0
         while True:
             target = pts[start] - back
-            is_beginning = start == 0 or target <= pts[0]
+            is_beginning = start == 0 or target <= pts[0] or start < first_key
             self._begin(None if is_beginning else target)
             picture = self._find(start)
             if picture is not None:
@@ -186,7 +192,15 @@ class _Decoder:
         if seek is not None:
             container.seek(seek, stream=stream, backward=True, any_frame=False)
         self._trouble = []
-        self._pictures = _decode(container, stream, self._trouble)
+        self._pictures = _decode(self._packets(container, stream, seek is not None), self._trouble)
+        if self.info.is_counted:
+            self._pictures = _counted(container.demux(stream), self.info, self._trouble)
+
+    def _packets(
+        self, container: av.container.InputContainer, stream: av.VideoStream, has_sought: bool
+    ) -> Iterator[av.Packet[av.VideoStream]]:
+        packets = container.demux(stream)
+        return _from_keyframe(packets) if has_sought and self.info.content not in INDEXED else packets
 
     def _find(self, wanted: int) -> av.VideoFrame | None:
         """The picture of a frame, those before it passed over; None when the decoder has none for it."""
@@ -250,11 +264,8 @@ def _check_unchanged(info: VideoInfo) -> None:
         )
 
 
-def _decode(
-    container: av.container.InputContainer, stream: av.VideoStream, trouble: list[str]
-) -> Generator[av.VideoFrame, None, None]:
+def _decode(packets: Iterator[av.Packet[av.VideoStream]], trouble: list[str]) -> Generator[av.VideoFrame, None, None]:
     """All pictures that decode; damaged packets are passed over and noted in ``trouble`` (the last reason)."""
-    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
@@ -265,6 +276,54 @@ def _decode(
             trouble[:] = [error.strerror or str(error)]
             continue
         yield from pictures
+
+
+def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
+    """The packets from the first whole keyframe on: a seek by times may end in the middle of anything.
+
+    Packets that are shown before that keyframe build on ones that were not read.
+    """
+    # The first packet may be the end of one.
+    next(packets, None)
+    begin: int | None = None
+    for packet in packets:
+        if begin is None and packet.is_keyframe:
+            begin = packet.pts
+        if packet.size == 0 or (begin is not None and packet.pts is not None and packet.pts >= begin):
+            yield packet
+
+
+def _counted(
+    packets: Iterator[av.Packet[av.VideoStream]], info: VideoInfo, trouble: list[str]
+) -> Generator[av.VideoFrame, None, None]:
+    """All pictures from the beginning on with the times of ``info``, one after the other.
+
+    Ends where one does not come: those after it could not be told apart. A decoder hands on with each picture the time
+    of its packet, which is that packet's number here.
+    """
+    waiting: deque[int] = deque()
+    early = set[int]()
+
+    def numbered() -> Iterator[av.Packet[av.VideoStream]]:
+        number = 0
+        for packet in packets:
+            if packet.is_discard:
+                continue
+            if packet.size:
+                packet.pts = packet.dts = number
+                waiting.append(number)
+                number += 1
+            yield packet
+
+    for time, picture in zip(info.pts, _decode(numbered(), trouble), strict=False):
+        number = -1 if picture.pts is None else picture.pts
+        early.add(number)
+        while waiting and waiting[0] in early:
+            early.discard(waiting.popleft())
+        if trouble or (waiting and waiting[0] < number - _LATEST):
+            return
+        picture.pts = time
+        yield picture
 
 
 def _is_rgb(video: av.VideoFrame) -> bool:

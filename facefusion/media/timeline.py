@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -53,6 +53,31 @@ class Timeline:
         """The source time in seconds at which the last output frame ends."""
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
 
+    def counted(self, rate: Fraction) -> Timeline:
+        """The same frames one after the other from 0 on, ``rate`` a second."""
+        return replace(
+            self,
+            origin=self.begin,
+            time_base=1 / rate,
+            rate=rate,
+            last_duration=1,
+            pts=np.arange(self.frame_count, dtype=np.int64),
+        )
+
+    def steady_rate(self) -> Fraction | None:
+        """The rate at which the frames follow one another, each within a tick of it (or a millisecond, which is what
+        some containers count); None when they do not."""
+        times = self.pts - self.pts[0]
+        slack = max(self.time_base, Fraction(1, 1000))
+        span = int(times[-1]) * self.time_base
+        measured = (len(times) - 1) / span if span else self.rate
+        near, exact = exact_rate(float(self.rate)), exact_rate(float(measured))
+        for rate in dict.fromkeys((near, self.rate, exact, measured)):
+            step = float(1 / (rate * self.time_base))
+            if float(np.abs(times - np.arange(len(times)) * step).max()) <= float(slack / self.time_base) * 1.001:
+                return rate
+        return None
+
     def as_record(self) -> dict[str, object]:
         """A summary as plain JSON; ``build_timeline`` makes the same timeline from the same file and options."""
         return {
@@ -71,8 +96,9 @@ def build_timeline(
 ) -> Timeline:
     """The timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their own distances, and without trim their own times; otherwise the first one stands
-    at 0. With ``fps`` frames are repeated or left out, the duration stays. Raises UsageError trim-empty.
+    Without ``fps`` frames keep their own distances, and without trim their own times from the clip's ``clock`` on;
+    otherwise the first one stands at 0. With ``fps`` frames are repeated or left out, the duration stays.
+    Raises UsageError trim-empty.
     """
     total = info.frame_count
     start = min(max(trim_start or 0, 0), total)
@@ -89,7 +115,7 @@ def build_timeline(
     after = info.pts[stop] - info.pts[stop - 1] if stop < total else info.last_duration
     if fps is not None:
         return _constant(info, start, stop, ticks, after, fps, trimmed)
-    first = int(ticks[0]) if trimmed else 0
+    first = int(ticks[0]) if trimmed else info.clock
     return Timeline(
         start=start,
         stop=stop,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import av
@@ -10,10 +12,8 @@ import av.error
 import av.stream
 
 from facefusion.errors import UsageError
+from facefusion.media.containers import CONTAINERS
 from facefusion.media.options import AUDIO_ENCODERS
-
-# FFmpeg's names of the containers that are written.
-CONTAINERS = {'.mp4': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
 def why_not_copied(stream: av.AudioStream, extension: str) -> str:
     """Why a container does not take the packets of a stream as they are; '' when it does."""
     try:
-        with av.open(io.BytesIO(), 'w', format=CONTAINERS[extension]) as output:
+        with _scratch(extension) as output:
             output.add_stream_from_template(stream)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
@@ -56,12 +56,30 @@ def why_not_copied(stream: av.AudioStream, extension: str) -> str:
 def why_not_encoded(track: AudioTrack, extension: str) -> str:
     """Why an encoder, or the container behind it, does not take a track; '' when both do."""
     try:
-        with av.open(io.BytesIO(), 'w', format=CONTAINERS[extension]) as output:
+        with _scratch(extension) as output:
             add_encoded(output, track)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         return _reason(error)
     return ''
+
+
+@contextmanager
+def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
+    """An output that keeps nothing, to find out what its container takes. Raises FFmpegError, ValueError."""
+    container = CONTAINERS[extension]
+    output = av.open(io.BytesIO(), 'w', format=container.muxer)
+    try:
+        if container.muxer == 'mxf':
+            # Its first stream has to be video.
+            picture = output.add_stream('mpeg2video', rate=25)
+            assert isinstance(picture, av.VideoStream)
+            picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
+        yield output
+    finally:
+        # A file without packets need not be one that can be finished.
+        with suppress(av.error.FFmpegError):
+            output.close()
 
 
 def settle_track(track: AudioTrack, extension: str, remarks: list[str]) -> AudioTrack:

@@ -13,10 +13,14 @@ import av.video.reformatter
 import numpy as np
 
 from facefusion.errors import InternalError, OutputError
+from facefusion.media.color import ColorSpec
 from facefusion.media.encoder import EncoderSettings, apply_settings
 from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.planes import copy_tags, plane_views
+
+# The matrices as swscale knows them: it takes code 6, which is the same as 5, for no matrix at all.
+_SCALER_CODES = {'bt601': 5, 'bt709': 1, 'bt2020': 9}
 
 
 class SegmentWriter:
@@ -62,7 +66,7 @@ class SegmentWriter:
             self._first = pts
         self._last = pts
         video = self._prepared(frame)
-        video.pts = pts - self._first
+        video.pts = self.frame_count if self._settings.is_counted else pts - self._first
         video.time_base = self._settings.time_base
         self._encode(video)
         self.frame_count += 1
@@ -115,27 +119,32 @@ class SegmentWriter:
         name = video.format.name
         # yuvj is the same samples as yuv with the range in its name: a conversion would squeeze them.
         same_samples = name.replace('yuvj', 'yuv') == settings.pix_fmt.replace('yuvj', 'yuv')
+        meant = frame.color if isinstance(frame, PlaneFrame) else settings.color
+        same_samples = same_samples and (meant.matrix, meant.full_range) == (
+            settings.color.matrix,
+            settings.color.full_range,
+        )
         if (video.width, video.height) != picture or not same_samples:
-            video = self._converted(video, picture)
+            video = self._converted(video, picture, meant)
             name = video.format.name
         if name != settings.pix_fmt or (settings.width, settings.height) != picture:
             video = _extended(video, settings)
         return video
 
-    def _converted(self, video: av.VideoFrame, picture: tuple[int, int]) -> av.VideoFrame:
+    def _converted(self, video: av.VideoFrame, picture: tuple[int, int], meant: ColorSpec) -> av.VideoFrame:
         settings = self._settings
         is_rgb = video.format.is_rgb
         to_rgb = av.VideoFormat(settings.pix_fmt, 16, 16).is_rgb
-        color, code = settings.color, settings.color.matrix_code
+        color = settings.color
         shrinks = picture[0] < video.width
         return self._reformatter.reformat(
             video,
             width=picture[0],
             height=picture[1],
             format=settings.pix_fmt,
-            src_colorspace=code,
-            dst_colorspace=code,
-            src_color_range=2 if is_rgb else color.range_code,
+            src_colorspace=_SCALER_CODES[meant.matrix],
+            dst_colorspace=_SCALER_CODES[color.matrix],
+            src_color_range=2 if is_rgb else meant.range_code,
             dst_color_range=2 if to_rgb else color.range_code,
             interpolation='AREA' if shrinks else 'BICUBIC',
         )

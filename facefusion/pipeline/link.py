@@ -15,7 +15,7 @@ import numpy.typing as npt
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import Floats, box_overlap, landmark_box
 from facefusion.faces.options import FaceSelectorOptions
-from facefusion.faces.select import select_faces
+from facefusion.faces.select import limit_faces, select_faces
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.skin import QUICK_TRAITS, TRAIT_COUNT, unpack_light
 from facefusion.faces.smooth import (
@@ -62,6 +62,8 @@ class Linker:
     _last_thumbnail: npt.NDArray[np.uint8] | None = None
     _tracks: int = 0
     _chosen: int | None = None
+    _kept: set[int] = field(default_factory=set)
+    _left_out: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
 
     def link(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
         """The linked chunk of each chunk, given out when the one after it has been read."""
@@ -82,6 +84,7 @@ class Linker:
         if before is not None and compare_frames(before, chunk.thumbnails[0]).is_cut:
             self._cuts.add(chunk.first)
         self._last_thumbnail = chunk.thumbnails[1]
+        self._left_out[chunk.first] = chunk.left_out
         local: dict[int, list[Row]] = {}
         for row in _rows_of(chunk):
             local.setdefault(row.track, []).append(row)
@@ -126,14 +129,29 @@ class Linker:
                     if first <= row.frame < first + count:
                         frames.setdefault(row.frame, []).append(row)
         kept: list[Row] = []
+        left_out = np.zeros(count, np.int32)
+        known = self._left_out.pop(first)
+        if self.selector.face_selector_mode == 'many':
+            left_out[: len(known)] = known
         for frame in sorted(frames):
-            rows = sorted(frames[frame], key=lambda row: row.track)
+            rows = self._limit(sorted(frames[frame], key=lambda row: row.track))
+            left_out[frame - first] += len(frames[frame]) - len(rows)
             boxes = np.stack([landmark_box(row.landmarks) for row in rows])
             scores = np.array([row.score for row in rows], np.float32)
             chosen = [rows[index] for index in select_faces(boxes, scores, self.selector)]
             kept += self._stay(chosen, rows) if self.selector.face_selector_mode == 'one' else chosen
         self._forget(first + count - REACH)
-        return _as_linked(first, count, kept)
+        return _as_linked(first, count, kept, left_out)
+
+    def _limit(self, rows: list[Row]) -> list[Row]:
+        """The largest faces of a frame; mode ``one`` chooses among all, so that its person is not lost to size."""
+        if self.selector.face_selector_mode == 'one':
+            return rows
+        boxes = np.stack([landmark_box(row.landmarks) for row in rows])
+        tracks = [row.track for row in rows]
+        limited = [rows[index] for index in limit_faces(boxes, tracks, self._kept, self.selector.max_faces)]
+        self._kept = {row.track for row in limited}
+        return limited
 
     def _stay(self, chosen: list[Row], rows: list[Row]) -> list[Row]:
         """The face that was chosen before, while it is there: an order may change with every frame, a person not."""
@@ -220,7 +238,7 @@ def _stack(values: list[Values | None]) -> Values | None:
     return np.stack(known) if len(known) == len(values) else None
 
 
-def _as_linked(first: int, count: int, rows: list[Row]) -> LinkedChunk:
+def _as_linked(first: int, count: int, rows: list[Row], left_out: npt.NDArray[np.int32]) -> LinkedChunk:
     skins = [row for row in rows if row.light is not None]
     return LinkedChunk(
         first=first,
@@ -230,6 +248,7 @@ def _as_linked(first: int, count: int, rows: list[Row]) -> LinkedChunk:
         landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(-1, 468, 3),
         score=np.array([row.score for row in rows], np.float32),
         filled=np.array([row.filled for row in rows], np.bool_),
+        left_out=left_out if left_out.any() else left_out[:0],
         light=np.array([row.light for row in skins], np.float16).reshape(-1, 32, 32, 4),
         free=np.array([row.free for row in skins], np.uint8).reshape(-1, 64, 64),
         traits=np.array([row.traits for row in skins], np.float32).reshape(-1, TRAIT_COUNT),

@@ -12,8 +12,9 @@ from facefusion.errors import OutputError, ResourceError
 from facefusion.media.files import write_failure
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
-# WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides.
-LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1}
+# WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides;
+# TIFF has 32-bit ones, and libtiff takes 31.
+LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, 'tiff': 2**31 - 1}
 
 
 def check_output(output: Path, target: Path, sources: Iterable[Path], family: str) -> None:

@@ -166,7 +166,7 @@ def _check_sources(sources: tuple[Path, ...], chain: tuple[Registration, ...]) -
                 'source-kind',
                 f'{takers} takes pictures as sources, {source} is none',
                 cause=f'it is a {kind.family}',
-                hint='give a jpg, png, webp or bmp',
+                hint='give a jpg, png, webp, bmp or tiff',
             )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.face import SMALLEST_FACE, landmark_box
 
 # A flickering clip has many gaps; the report names this many and counts the rest.
 LISTED_RANGES = 100
@@ -20,6 +22,9 @@ class FaceReport:
     frames: int = 0
     faces: int = 0
     filled: int = 0
+    small: int = 0
+    frames_crowded: int = 0
+    most_left_out: int = 0
     without: int = 0
     last_without: int = -2
     ranges: list[tuple[int, int]] = field(default_factory=list)
@@ -32,6 +37,10 @@ class FaceReport:
         self.faces += len(chunk.frame)
         self.filled += int(chunk.filled.sum())
         self.tracks.update(chunk.track.tolist())
+        boxes = landmark_box(chunk.landmarks)
+        self.small += int(((boxes[:, 2:] - boxes[:, :2]).max(1) < SMALLEST_FACE).sum())
+        self.frames_crowded += int((chunk.left_out > 0).sum())
+        self.most_left_out = max(self.most_left_out, *chunk.left_out.tolist(), 0)
         has_face = np.zeros(chunk.count, np.bool_)
         has_face[chunk.frame - chunk.first] = True
         for number in (np.flatnonzero(~has_face) + chunk.first).tolist():
@@ -55,6 +64,9 @@ class FaceReport:
             'faces': self.faces,
             'tracks': len(self.tracks),
             'faces_filled': self.filled,
+            'faces_too_small': self.small,
+            'frames_with_too_many_faces': self.frames_crowded,
+            'most_faces_left_out': self.most_left_out,
             'frames_without_face': self.without,
             'ranges_without_face': [list(pair) for pair in self.ranges],
             'more_ranges_without_face': self.more_ranges,
@@ -62,10 +74,23 @@ class FaceReport:
 
     def as_text(self) -> str:
         """The counts as one line for people."""
+        return '; '.join([self._faces_as_text(), *self._left_alone_as_text()])
+
+    def _left_alone_as_text(self) -> Iterator[str]:
+        if self.small:
+            verb = 'was' if self.small == 1 else 'were'
+            yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {verb} left alone'
+        if self.frames_crowded:
+            most = f'up to {_count(self.most_left_out, "more face")} a frame'
+            yield f'{most} were left alone in {_count(self.frames_crowded, "frame")} (--max-faces)'
+
+    def _faces_as_text(self) -> str:
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
         with_face = self.frames - self.without
-        people = f'{_count(self.faces, "face")} in {with_face} of {_count(self.frames, "frame")} were worked on'
+        people = (
+            f'{_count(self.faces - self.small, "face")} in {with_face} of {_count(self.frames, "frame")} were worked on'
+        )
         if not self.without:
             return people
         shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]

@@ -31,9 +31,10 @@ class Actor:
     detected: frozenset[int] | None = None
     place: Callable[[int], tuple[float, float]] = lambda frame: (100.0, 90.0)
     score: float = 0.9
+    size: float = 25.0
 
     def landmarks(self, frame: int) -> np.ndarray:
-        return face_at(*self.place(frame), 25)
+        return face_at(*self.place(frame), self.size)
 
     def box(self, frame: int) -> np.ndarray:
         return landmark_box(self.landmarks(frame))
@@ -42,10 +43,14 @@ class Actor:
 class ScriptedAnalyser:
     """Notes in ``detections`` the frames that the detector was run on, and in ``looks`` those of the mesh."""
 
-    def __init__(self, *actors: Actor) -> None:
+    def __init__(self, *actors: Actor, most: int = 72, is_sure: Callable[[Face], bool] = lambda face: True) -> None:
         self.actors = actors
+        self.most = most
+        self._is_sure = is_sure
         self.detections: list[int] = []
         self.looks: list[int] = []
+        # Frames of second looks.
+        self.second_looks: list[int] = []
         # Boxes that the detector reports in addition, by frame.
         self.ghosts: dict[int, np.ndarray] = {}
 
@@ -68,9 +73,13 @@ class ScriptedAnalyser:
         self.looks.append(frame.number)
         return self._nearest(frame, landmark_box(landmarks), score, FOLLOWED_OVERLAP)
 
-    def find(self, frame) -> list[Face]:
-        found = [self.from_detection(frame, detection) for detection in self.detect(frame)]
-        return [face for face in found if face is not None]
+    def is_sure(self, frame, face: Face) -> bool:
+        self.second_looks.append(frame.number)
+        return self._is_sure(face)
+
+    def find_some(self, frame, detections: list[Detection]) -> tuple[list[Face], int]:
+        found = [self.from_detection(frame, detection) for detection in detections[: self.most]]
+        return [face for face in found if face is not None], max(0, len(detections) - self.most)
 
     def _nearest(self, frame, box: np.ndarray, score: float, least: float) -> Face | None:
         visible = [actor for actor in self.actors if frame.number in actor.seen]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from facefusion.errors import NoFaceError
 from facefusion.events import Message
-from facefusion.faces.face import Face
-from facefusion.media.frame import Frame
+from facefusion.faces.face import Face, box_overlap
+from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.media.frame import Frame, PixelFrame, Window
 from facefusion.media.image import read_image
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
+from facefusion.processors.face_swapper.mesh_warp.views import SourceView
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 # A source face below this many pixels has no texture worth showing.
 SMALLEST_SOURCE_FACE = 48
+# More pictures than this add time and no texture.
+MOST_VIEWS = 8
+# How far around a face its picture is kept, as a fraction of its size.
+KEPT_MARGIN = 0.1
 
 
 class FaceSwapper:
@@ -31,43 +36,75 @@ class FaceSwapper:
     def process(self, batch: Sequence[FrameTask]) -> None:
         """Swaps every face of every frame of the batch."""
         for task in batch:
-            # Far faces first, so that of two that overlap the nearer one stays whole.
-            for face in sorted(task.faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2]))):
-                self._warp.render(task.frame, face)
+            # Far faces first, and never over a nearer one: the larger is taken for the nearer.
+            faces = sorted(task.faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+            for number, face in enumerate(faces):
+                nearer = [other for other in faces[number + 1 :] if box_overlap(face.box, other.box) > 0]
+                self._warp.render(task.frame, face, nearer)
 
 
 def prepare(tools: ProcessorTools) -> FaceSwapper:
-    """Reads the sources and builds the identity from the largest face among them.
+    """Reads the sources and builds the identity from the largest face of each; they must show one person.
 
-    The plan has seen to it that there are sources, and only pictures. Raises MediaError for one that cannot be read,
-    NoFaceError when none shows a face of at least 48 pixels.
+    The plan has seen to it that there are sources, and only pictures. Pictures without a face of at least 48 pixels
+    are left out with a warning. Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
     """
-    path, frame, face = _largest_face(tools)
-    if len(tools.sources) > 1:
-        text = f'the source face is taken from {path}, which shows it largest'
-        tools.emit(Message('info', 'face_swapper', text))
-    return FaceSwapper(MeshWarp(build_source(frame, face.landmarks, tools.meter), tools.meter))
+    source = build_source(_find_views(tools), tools.meter)
+    for flaw in source.flaws:
+        tools.emit(Message('warn', 'face_swapper', flaw))
+    return FaceSwapper(MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions]))
 
 
-def _largest_face(tools: ProcessorTools) -> tuple[Path, Frame, Face]:
-    best: tuple[Path, Frame, Face] | None = None
+def _find_views(tools: ProcessorTools) -> list[SourceView]:
+    """The largest face of each picture, largest first, at most 8."""
+    faces: list[tuple[float, SourceView]] = []
+    left_out: list[str] = []
+    largest = 0.0
     for path in tools.sources:
         frame = read_image(path, tools.emit)
-        for face in tools.analyser.find(frame):
-            if best is None or face.size > best[2].size:
-                best = path, frame, face
-    names = ', '.join(str(path) for path in tools.sources)
-    if best is None:
-        raise NoFaceError(
+        face = max(tools.analyser.find(frame), key=lambda face: face.size, default=None)
+        if face is None:
+            left_out.append(f'{path} is left out: no face was found in it')
+        elif face.size < SMALLEST_SOURCE_FACE:
+            left_out.append(f'{path} is left out: its largest face is {face.size:.0f} pixels high')
+            largest = max(largest, face.size)
+        else:
+            faces.append((face.size, _cut_out(frame, face)))
+    if not faces:
+        raise _no_face(', '.join(str(path) for path in tools.sources), largest)
+    for text in left_out:
+        tools.emit(Message('warn', 'face_swapper', text))
+    # The sort is stable: of faces of one size the earlier picture comes first.
+    faces.sort(key=lambda pair: -pair[0])
+    if len(faces) > MOST_VIEWS:
+        text = f'of {len(faces)} source pictures the {MOST_VIEWS} with the largest faces are used'
+        tools.emit(Message('info', 'face_swapper', text))
+    if len(faces) > 1:
+        count = min(len(faces), MOST_VIEWS)
+        text = f'the source face is put together from {count} pictures, which are taken to show one person'
+        tools.emit(Message('info', 'face_swapper', text))
+    return [view for _, view in faces[:MOST_VIEWS]]
+
+
+def _cut_out(frame: Frame, face: Face) -> SourceView:
+    """The face with a little around it: of large pictures no more than that is kept in memory."""
+    margin = KEPT_MARGIN * face.size + 8
+    low, high = face.box[:2] - margin, face.box[2:] + margin
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+    shift = np.array([window.x0, window.y0, 0], np.float32)
+    return SourceView(PixelFrame(frame.read(window)), face.landmarks - shift)
+
+
+def _no_face(names: str, largest: float) -> NoFaceError:
+    if largest == 0:
+        return NoFaceError(
             'source-no-face',
             f'no face was found in {names}',
             hint='take a sharp frontal picture, or lower --face-detector-score',
         )
-    if best[2].size < SMALLEST_SOURCE_FACE:
-        raise NoFaceError(
-            'source-face-small',
-            f'the largest face in {names} is {best[2].size:.0f} pixels high',
-            cause=f'a source face needs at least {SMALLEST_SOURCE_FACE} pixels',
-            hint='take a larger picture of the face',
-        )
-    return best
+    return NoFaceError(
+        'source-face-small',
+        f'the largest face in {names} is {largest:.0f} pixels high',
+        cause=f'a source face needs at least {SMALLEST_SOURCE_FACE} pixels',
+        hint='take a larger picture of the face',
+    )

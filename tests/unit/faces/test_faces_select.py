@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from facefusion.faces.face import Face, box_overlap, landmark_box
 from facefusion.faces.options import ORDERS, FaceSelectorOptions
-from facefusion.faces.select import select_faces
+from facefusion.faces.select import KEEP_PLACE, limit_faces, select_faces
 
 box = st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 50)] * 2).map(
     lambda values: [values[0], values[1], values[0] + values[2], values[1] + values[3]]
@@ -74,3 +74,25 @@ def test_a_box_is_around_the_landmarks():
     assert boxes.shape == (3, 4) and boxes.dtype == np.float32
     np.testing.assert_array_equal(boxes[1, :2], landmarks[1, :, :2].min(0))
     np.testing.assert_array_equal(Face(landmarks[1], 1.0, 0.0, 1.0).box, boxes[1])
+
+
+def squares(*sides: float) -> np.ndarray:
+    return np.array([[10, 20, 10 + side / 2, 20 + side] for side in sides], np.float32)
+
+
+def test_the_largest_faces_are_the_ones_that_count():
+    assert limit_faces(squares(40, 90, 20, 60), [0, 1, 2, 3], (), 2) == [1, 3]
+    assert limit_faces(squares(40, 90), [0, 1], (), 2) == [0, 1]
+    assert limit_faces(squares(50, 50, 50), [4, 5, 6], (), 2) == [0, 1]
+
+
+def test_who_was_there_before_keeps_its_place_against_equals():
+    assert limit_faces(squares(50, 52), [0, 1], {0}, 1) == [0]
+    assert limit_faces(squares(50, 50 * KEEP_PLACE + 1), [0, 1], {0}, 1) == [1]
+    # Both swaying in size around each other never take turns.
+    kept: set[int] = set()
+    for frame in range(60):
+        sides = squares(50 + 5 * np.sin(frame), 50 + 5 * np.cos(frame))
+        (chosen,) = limit_faces(sides, [3, 8], kept, 1)
+        kept = {(3, 8)[chosen]}
+        assert kept == {8}

@@ -225,3 +225,78 @@ def test_it_tells_in_which_frames_faces_appear():
         if tracker.appeared:
             told[number] = len(tracker.appeared)
     assert told == {10: 1, 20: 1}
+
+
+def crowd(count: int, seen=range(60), **options) -> ScriptedAnalyser:
+    """A row of faces of one size that do not touch."""
+    places = [lambda frame, k=k: (30.0 + 65 * (k % 5), 40.0 + 70 * (k // 5)) for k in range(count)]
+    return ScriptedAnalyser(*(Actor(frozenset(seen), place=place) for place in places), **options)
+
+
+def test_no_more_faces_than_the_most_are_followed_and_the_rest_is_counted():
+    chunk = analyse(crowd(10, most=4), 0, 30, after=False)
+    assert tracks_of(chunk) == {track: list(range(30)) for track in range(4)}
+    assert chunk.left_out.tolist() == [6] * 30
+    assert len(analyse(crowd(10), 0, 30, after=False).left_out) == 0
+
+
+def test_a_newcomer_of_the_same_size_takes_no_place():
+    analyser = crowd(4, most=4)
+    analyser.actors += (Actor(frames(15, 60), place=lambda frame: (160.0, 120.0), score=0.99),)
+    chunk = analyse(analyser, 0, 40, after=False)
+    assert tracks_of(chunk) == {track: list(range(40)) for track in range(4)}
+    assert chunk.left_out.tolist() == [0] * 20 + [1] * 20
+
+
+def test_a_much_larger_newcomer_takes_the_place_of_the_smallest():
+    analyser = crowd(4, most=4)
+    analyser.actors += (Actor(frames(15, 60), place=lambda frame: (160.0, 125.0), size=40.0),)
+    chunk = analyse(analyser, 0, 40, after=False)
+    found = tracks_of(chunk)
+    assert sorted(map(len, found.values())) == [20, 20, 40, 40, 40] and len(found) == 5
+    # Never more than the most in a frame: it is not followed back to where there was no place yet.
+    assert np.bincount(chunk.frame).max() == 4 and found[4] == list(range(20, 40))
+
+
+def test_the_mesh_is_not_run_on_every_detection_of_a_crowd():
+    analyser = crowd(10, most=3)
+    looked = []
+    inner = analyser.from_detection
+    analyser.from_detection = lambda frame, detection: looked.append(frame.number) or inner(frame, detection)
+    analyse(analyser, 0, 30, after=False)
+    assert looked == [0, 0, 0]
+
+
+def test_a_second_look_is_taken_when_a_track_opens_and_only_then():
+    analyser = ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(33, 60), place=lambda frame: (250.0, 90.0)))
+    analyse(analyser, 0, 60)
+    assert analyser.second_looks == [0, 40]
+    # A face that jumps and is found again at once is the same one.
+    analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 120.0, 90.0)))
+    analyse(analyser, 0, 50)
+    assert analyser.second_looks == [0]
+
+
+def test_what_the_second_look_rejects_is_not_followed():
+    unsure = ScriptedAnalyser(Actor(frames(0, 60)), is_sure=lambda face: False)
+    chunk = analyse(unsure, 0, 45)
+    assert len(chunk.frame) == 0 and unsure.second_looks == [0, 10, 20, 30, 40, 45]
+    assert unsure.looks == [] and len(chunk.left_out) == 0
+
+
+def test_mirrored_neighbours_are_two_faces():
+    left = Actor(frames(0, 60), place=lambda frame: (130.0, 90.0))
+    right = Actor(frames(0, 60), place=lambda frame: (190.0, 90.0))
+    assert tracks_of(analyse(ScriptedAnalyser(left, right), 0, 60)) == {0: list(range(60)), 1: list(range(60))}
+
+
+def test_people_who_cross_are_never_two_tracks_on_one_face():
+    one = Actor(frames(0, 60), place=lambda frame: (60.0 + 3 * frame, 90.0))
+    other = Actor(frames(0, 60), place=lambda frame: (240.0 - 3 * frame, 95.0), score=0.8)
+    chunk = analyse(ScriptedAnalyser(one, other), 0, 60)
+    for frame in range(60):
+        rows = chunk.landmarks[chunk.frame == frame]
+        middles = rows[:, :, 0].mean(1)
+        assert len(rows) <= 2 and (len(rows) < 2 or abs(middles[0] - middles[1]) > 10)
+    # Apart again, both are followed.
+    assert np.bincount(chunk.frame, minlength=60)[[0, 10, 50, 59]].tolist() == [2, 2, 2, 2]

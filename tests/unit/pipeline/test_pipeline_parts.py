@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.face_chunks import Person, cut_up, make_chunk
+from fakes.face_chunks import Person, cut_up, face_at, make_chunk
 
 from facefusion.errors import OutputError, ResourceError
 from facefusion.events import StageFinished, StageProgress, silent
@@ -32,6 +33,8 @@ from facefusion.pipeline.resources import (
 from facefusion.processors.processor import FrameTask
 
 ONE, OTHER = Person(100, 100, 30), Person(300, 120, 50, 0.8)
+# The larger side of a made-up face whose eyes are one pixel apart.
+BOX = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
 is_root = hasattr(os, 'geteuid') and os.geteuid() == 0
 
 
@@ -54,11 +57,32 @@ def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
         'faces': 90,
         'tracks': 2,
         'faces_filled': 2,
+        'faces_too_small': 0,
+        'frames_with_too_many_faces': 0,
+        'most_faces_left_out': 0,
         'frames_without_face': 40,
         'ranges_without_face': [[0, 19], [100, 119]],
         'more_ranges_without_face': 0,
     }
     assert report.as_text() == ('90 faces in 80 of 120 frames were worked on; no face in 40 frames: 0-19, 100-119')
+
+
+def test_a_report_says_how_many_faces_were_too_small():
+    small, large = Person(100, 100, 28 / BOX), Person(200, 100, 34 / BOX)
+    report = report_of(linked([0, 10], [(small, set(range(10))), (large, set(range(4)))]))
+    assert report.as_record()['faces_too_small'] == 10 and report.faces == 14
+    assert report.as_text() == '4 faces in 10 of 10 frames were worked on; 10 faces under 32 pixels were left alone'
+
+
+def test_a_report_says_that_there_were_too_many_faces():
+    chunk = make_chunk(0, 3, [(0, 0, ONE), (0, 1, OTHER), (1, 0, ONE), (1, 1, OTHER), (2, 0, ONE)])
+    chunk = replace(chunk, left_out=np.array([0, 5, 5], np.int32))
+    report = report_of(Linker(FaceSelectorOptions(max_faces=1)).link([chunk]))
+    assert report.as_record()['frames_with_too_many_faces'] == 3 and report.as_record()['most_faces_left_out'] == 6
+    text = (
+        '3 faces in 3 of 3 frames were worked on; up to 6 more faces a frame were left alone in 3 frames (--max-faces)'
+    )
+    assert report.as_text() == text and report.faces == 3
 
 
 def test_a_range_goes_on_across_chunks():

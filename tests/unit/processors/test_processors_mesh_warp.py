@@ -15,7 +15,8 @@ from facefusion.faces.skin import SkinMeter, unpack_light
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, OVAL
 from facefusion.media.frame import PixelFrame, Window
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
-from facefusion.processors.face_swapper.mesh_warp.source import MIP_LEVELS, TEXTURE_SIZE, build_source
+from facefusion.processors.face_swapper.mesh_warp.source import MIP_LEVELS, build_source
+from facefusion.processors.face_swapper.mesh_warp.views import TEXTURE_SIZE, SourceView
 
 METER = SkinMeter(TOPOLOGY)
 LIGHT_SKIN, DARK_SKIN = (120, 150, 200), (60, 80, 120)
@@ -38,7 +39,9 @@ def linked(frame: PixelFrame, landmarks: np.ndarray) -> LinkedFace:
 def warp():
     """A swapper whose source is a light face, drawn somewhat larger than the target."""
     landmarks = open_face(250, 250, 100)
-    return MeshWarp(build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER), METER)
+    return MeshWarp(
+        build_source([SourceView(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks)], METER), METER
+    )
 
 
 def turned(degrees: float, size: float, at: float) -> np.ndarray:
@@ -197,7 +200,7 @@ def test_rendering_keeps_no_state(warp):
 
 def test_a_source_is_a_texture_with_mips_and_shares():
     landmarks = face_at(250, 250, 100)
-    source = build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER)
+    source = build_source([SourceView(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks)], METER)
     assert [mip.shape for mip in source.mips] == [(TEXTURE_SIZE >> k, TEXTURE_SIZE >> k, 3) for k in range(MIP_LEVELS)]
     assert all(mip.dtype == np.uint8 for mip in source.mips)
     for part in (source.weight, source.opacity):
@@ -210,7 +213,7 @@ def test_a_source_is_a_texture_with_mips_and_shares():
 
 def test_the_side_that_is_turned_away_is_filled_from_the_other():
     landmarks = turned(60, 100, 250)
-    source = build_source(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks, METER)
+    source = build_source([SourceView(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks)], METER)
     texture = source.mips[0].astype(float)
     hidden, seen = texture[520:620, 80:280], texture[520:620, 1024 - 280 : 1024 - 80]
     for side in (hidden, seen):

@@ -90,12 +90,24 @@ def test_the_swapper_refuses_a_source_face_that_is_too_small(picture):
     assert caught.value.reference == 'source-face-small' and '48' in caught.value.cause
 
 
-def test_the_swapper_takes_the_largest_face_of_all_sources_and_says_which(picture):
-    small, large = face_at(200, 200, 40), face_at(200, 200, 70)
+def test_the_swapper_joins_the_pictures_and_says_so(picture):
+    small, large = face_at(200, 200, 60), face_at(200, 200, 70)
     first, second = picture(400, small), picture(420, large)
     messages = []
     REGISTRATIONS[1].prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
-    assert [str(second) in message.text and str(first) not in message.text for message in messages] == [True]
+    (told,) = [message for message in messages if message.level == 'info']
+    assert '2 pictures' in told.text and 'one person' in told.text
+
+
+def test_a_picture_without_a_usable_face_is_left_out_with_a_warning(picture):
+    face, tiny = face_at(200, 200, 70), face_at(200, 200, 15)
+    good, small, empty = picture(400, face), picture(420, tiny), picture(440, face)
+    messages = []
+    REGISTRATIONS[1].prepare(tools(good, small, empty, messages=messages, w400=[face], w420=[tiny]))
+    warned = [message.text for message in messages if message.level == 'warn']
+    assert any(str(small) in text and 'pixels' in text for text in warned)
+    assert any(str(empty) in text and 'no face' in text for text in warned)
+    assert not any(message.level == 'info' for message in messages)
 
 
 def test_the_swapper_paints_near_faces_last(picture):

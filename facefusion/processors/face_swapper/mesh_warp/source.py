@@ -1,27 +1,41 @@
-"""The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout.
+"""The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more pictures.
 
-Method and constants: embedded-swap.md section 3.
+Method and constants: embedded-swap.md section 3, but for what is said here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import AtlasGrid, blur, enlarge, shrink, smooth_step
+from facefusion.errors import InternalError
+from facefusion.faces.atlas import blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats
-from facefusion.faces.raster import visible_triangles
 from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, SkinTraits, pool_light, smooth_light, to_ycc
-from facefusion.faces.topology import vertex_normals
-from facefusion.media.frame import Frame, Window
+from facefusion.processors.face_swapper.mesh_warp.fitness import find_flaws
+from facefusion.processors.face_swapper.mesh_warp.obstacles import Obstacles, find_obstacles, paint_out
+from facefusion.processors.face_swapper.mesh_warp.quality import Appraisal, appraise, choose
+from facefusion.processors.face_swapper.mesh_warp.views import (
+    CHART_SIZE,
+    TEXTURE_SIZE,
+    SourceChart,
+    SourceView,
+    UnrolledView,
+    unroll,
+)
 
 Bytes = npt.NDArray[np.uint8]
 
-TEXTURE_SIZE = 1024
+__all__ = ['MIP_LEVELS', 'TEXTURE_SIZE', 'SourceTexture', 'SourceView', 'build_source']
+
 MIP_LEVELS = 5
+# What is seen less than this and lies this close to the middle of the face is closed from its sides.
+LEAST_SEEN = 0.3
+RIDGE_REACH = 0.14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +44,8 @@ class SourceTexture:
 
     mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
     [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
-    where the texture may be shown. traits: of its skin.
+    where the texture may be shown. traits: of its skin. flaws: why the result may disappoint, each a plain sentence
+    with advice; what one picture lacks and another shows is none.
     """
 
     mips: tuple[Bytes, ...]
@@ -39,80 +54,117 @@ class SourceTexture:
     light_weight: Floats
     opacity: Floats
     traits: SkinTraits
+    flaws: tuple[str, ...] = ()
 
 
-def build_source(frame: Frame, landmarks: Floats, meter: SkinMeter) -> SourceTexture:
-    """Unwraps the face with ``landmarks`` float32 [468,3] in ``frame`` into a texture."""
-    grid = AtlasGrid(meter.topology, TEXTURE_SIZE)
-    texture = _unwrap(frame, landmarks, grid)
-    seen = _visibility(meter, grid, landmarks)
-    texture, seen = _fill_from_mirror(texture, seen, meter, grid)
-    texture8 = np.clip(_extend(texture, grid.inside), 0, 255).astype(np.uint8)
-    small = shrink(texture8.astype(np.float32), ATLAS_SIZE)
-    ycc = to_ycc(small)
-    seen_small = shrink(seen, ATLAS_SIZE)
-    normals = vertex_normals(meter.topology, landmarks)
-    coverage = meter.find_coverage(ycc, meter.masks.skin, normals, threshold=0.95, grow=9)
-    faded = blur(smooth_step(np.asarray(cv2.erode(seen_small, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
-    weight = meter.masks.skin * seen_small * coverage.free
-    light = pool_light(ycc, weight)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Joined:
+    """The views as one: texture uint8 [1024,1024,3], what is seen of the face and what of that is bare skin, both
+    float32 [256,256] in 0..1."""
+
+    texture: Bytes
+    seen: Floats
+    free: Floats
+
+
+def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture:
+    """Unrolls the face of one person in its pictures into one texture; every part from where it is seen best.
+
+    What covers the face (hair, hands, glasses) is taken from another picture, from the other half of the face or
+    painted over; where none of them can help, ``opacity`` falls, and the target shows through.
+    """
+    if not views:
+        raise InternalError('source-no-views', 'mesh_warp was given no picture of the source')
+    chart = SourceChart(meter.topology)
+    unrolled = [unroll(view, chart) for view in views]
+    obstacles = [find_obstacles(view, chart, meter) for view in unrolled]
+    appraisals = [appraise(view, found, meter) for view, found in zip(unrolled, obstacles, strict=True)]
+    joined = _join(unrolled, obstacles, appraisals, meter)
+    joined = _fill_from_mirror(joined, meter)
+    texture = _fill_ridge(joined, meter)
+    ycc = to_ycc(np.asarray(cv2.resize(texture, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_AREA), np.float32))
+    seen, free = shrink(joined.seen, ATLAS_SIZE), shrink(joined.free, ATLAS_SIZE)
+    faded = blur(smooth_step(np.asarray(cv2.erode(seen, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
+    weight = meter.masks.skin * seen * free
+    forehead = max(found.forehead for found in obstacles)
     return SourceTexture(
-        mips=_mip_chain(texture8),
+        mips=_mip_chain(texture),
         ycc=ycc,
         weight=weight,
-        light_weight=meter.masks.skin_to_rim * np.maximum(seen_small, 0.1) * coverage.free,
+        light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * free,
         # The centre is never faded: without it the target's nostrils shine through.
-        opacity=coverage.free * np.maximum(faded, meter.masks.central_disc()),
-        traits=meter.find_traits(ycc, weight, light, np.ones_like(seen_small), coverage.forehead),
+        opacity=free * np.maximum(faded, meter.masks.central_disc()),
+        traits=meter.find_traits(ycc, weight, pool_light(ycc, weight), np.ones_like(seen), forehead),
+        flaws=find_flaws(views, unrolled, obstacles, meter),
     )
 
 
-def _unwrap(frame: Frame, landmarks: Floats, grid: AtlasGrid) -> Floats:
-    map_x, map_y = grid.maps(landmarks)
-    extent = float(np.ptp(landmarks[:, :2], axis=0).max())
-    if extent > TEXTURE_SIZE:
-        return frame.sample(map_x, map_y, extent / TEXTURE_SIZE).astype(np.float32)
-    low, high = landmarks[:, :2].min(0) - 4, landmarks[:, :2].max(0) + 5
-    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
-    pixels = frame.read(window)
-    local_x, local_y = map_x - window.x0, map_y - window.y0
-    enlarged = cv2.remap(pixels, local_x, local_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(enlarged, np.float32)
+def _join(
+    views: Sequence[UnrolledView], obstacles: Sequence[Obstacles], appraisals: Sequence[Appraisal], meter: SkinMeter
+) -> _Joined:
+    """Every part from the view that shows it best, all in the light of the best view."""
+    textures = [paint_out(view.texture, found.painted) for view, found in zip(views, obstacles, strict=True)]
+    if len(views) == 1:
+        return _Joined(textures[0], views[0].seen, obstacles[0].free)
+    shares = choose(appraisals, meter)
+    best = max(range(len(views)), key=lambda number: appraisals[number].score)
+    # Where the best view is dark or covered, its light is continued from where it is not.
+    goal = smooth_light(pool_light(views[best].ycc, shrink(appraisals[best].merit, ATLAS_SIZE) * meter.masks.skin))
+    total = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE, 3), np.float32)
+    for view, found, texture, share in zip(views, obstacles, textures, shares, strict=True):
+        bare = shrink(view.seen * found.free, ATLAS_SIZE) * meter.masks.skin
+        own = smooth_light(pool_light(view.ycc, np.maximum(bare, 1e-3 * meter.grid.inside)))
+        total += texture * _gain(own, goal) * enlarge(share, TEXTURE_SIZE, TEXTURE_SIZE)[..., None]
+    seen = sum((share * view.seen for share, view in zip(shares, views, strict=True)), np.zeros_like(shares[0]))
+    free = sum((share * found.free for share, found in zip(shares, obstacles, strict=True)), np.zeros_like(shares[0]))
+    return _Joined(np.clip(total + 0.5, 0, 255).astype(np.uint8), seen, free)
 
 
-def _visibility(meter: SkinMeter, grid: AtlasGrid, landmarks: Floats) -> Floats:
-    """0..1 at each texel: faces the camera, and nothing of the face is in front of it."""
-    normals = vertex_normals(meter.topology, landmarks)
-    facing = np.clip(grid.spread(smooth_step((-normals[:, 2] - 0.20) / 0.35)), 0, 1)
-    unhidden = np.append(visible_triangles(meter.topology, landmarks), 0).astype(np.float32)[grid.triangle]
-    return np.asarray(facing * blur(unhidden, 4), np.float32)
-
-
-def _fill_from_mirror(texture: Floats, seen: Floats, meter: SkinMeter, grid: AtlasGrid) -> tuple[Floats, Floats]:
-    """Takes what is turned away from the other half of the face, in the light of this half."""
-    other, other_seen = texture[:, ::-1], seen[:, ::-1]
-    share = seen / (seen + other_seen * (1 - seen) + 1e-3)
-    share = np.where(other_seen < 0.05, 1.0, np.maximum(share, smooth_step(seen / 0.6)))[..., None].astype(np.float32)
-    small = shrink(texture, ATLAS_SIZE)
-    weight = np.maximum(shrink(seen, ATLAS_SIZE) * meter.masks.skin, 1e-3 * meter.grid.inside)
+def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
+    """Takes what is turned away or covered from the other half of the face, in the light of this half."""
+    texture = joined.texture
+    # A little away from what hides it, so that the switch lies where both halves are good.
+    own = np.asarray(cv2.erode(joined.seen * joined.free, np.ones((7, 7), np.uint8)), np.float32)
+    other = own[:, ::-1]
+    # The own half wins unless the other one is seen decidedly better: halves laid over each other are never sharp.
+    part = np.asarray(own / (own + other + 1e-3), np.float32)
+    share = np.maximum(smooth_step((part - 0.2) / 0.3), smooth_step(own / 0.6))
+    share = blur(np.where(other < 0.05, 1, share).astype(np.float32), 1.5)
+    small = np.asarray(cv2.resize(texture, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_AREA), np.float32)
+    weight = np.maximum(shrink(own, ATLAS_SIZE) * meter.masks.skin, 1e-3 * meter.grid.inside)
     light = smooth_light(pool_light(small, weight))
-    ratio = np.clip((light + 8) / (light[:, ::-1] + 8), 0.5, 2)
-    ratio = enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)
-    filled = texture * share + other * ratio * (1 - share)
-    return np.asarray(filled * grid.inside[..., None], np.float32), np.maximum(seen, other_seen)
+    missing = enlarge(1 - share, TEXTURE_SIZE, TEXTURE_SIZE)
+    rows, columns = (slice(*_span(missing, axis)) for axis in (1, 0))
+    taken = missing[rows, columns, None]
+    mirrored = texture[:, ::-1][rows, columns] * _gain(light[:, ::-1], light)[rows, columns]
+    filled = texture.copy()
+    filled[rows, columns] = np.clip(texture[rows, columns] * (1 - taken) + mirrored * taken + 0.5, 0, 255)
+    seen = joined.seen * share + joined.seen[:, ::-1] * (1 - share)
+    free = joined.free * share + joined.free[:, ::-1] * (1 - share)
+    return _Joined(filled, seen, free)
 
 
-def _extend(texture: Floats, inside: Floats) -> Floats:
-    """Continues the texture beyond its outline, so that filtering does not bleed black."""
-    premultiplied = texture * inside[..., None]
-    extended, filled = premultiplied.copy(), inside > 0.5
-    for sigma in (2, 6, 20):
-        near = blur(inside, sigma)
-        spread = blur(premultiplied, sigma)
-        fresh = ~filled & (near > 1e-3)
-        extended[fresh] = spread[fresh] / near[fresh][:, None]
-        filled |= fresh
-    return extended
+def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:
+    """Closes what neither half shows in the middle of the face: the outline of a face that is turned far.
+
+    There the mirror image is as bad as the texel itself, and the picture shows the background.
+    """
+    column = np.abs(np.linspace(-0.5, 0.5, CHART_SIZE, dtype=np.float32))[None]
+    rim = enlarge(meter.masks.rim, CHART_SIZE, CHART_SIZE)
+    hidden = ((joined.seen < LEAST_SEEN) & (column < RIDGE_REACH) & (rim > 0.02)).astype(np.uint8)
+    return paint_out(joined.texture, hidden) if hidden.any() else joined.texture
+
+
+def _span(missing: Floats, axis: int) -> tuple[int, int]:
+    """The rows or columns in which anything is missing; at least one."""
+    used = np.flatnonzero((missing > 1 / 512).any(axis))
+    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+
+
+def _gain(own: Floats, goal: Floats) -> Floats:
+    """float32 [1024,1024,3]: what takes a texture of light ``own`` to the light ``goal``."""
+    ratio = np.clip((goal + 8) / (own + 8), 0.5, 2)
+    return enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)
 
 
 def _mip_chain(texture: Bytes) -> tuple[Bytes, ...]:

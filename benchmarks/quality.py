@@ -1,0 +1,352 @@
+"""How good the swaps of a folder's pictures onto its pictures and clips are.
+
+    .venv/bin/python benchmarks/quality.py MEDIA_FOLDER [--json FILE] [--sources A..] [--targets B..] [--people]
+        [--clip-seconds 3] [--worst 12] [--all-rows]
+
+Every source picture (all of the folder, or --sources) is swapped onto every other picture and clip by the real
+pipeline (quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as
+scripts/picture_variants.py writes them, and nobody is swapped onto himself. Measured (definitions and units in
+quality_measures.py), for each face of a target at least 40 % inside the frame:
+
+- identity: cosine of the dlib embeddings of source and target, before and after, and the gain; clips: the mean of a
+  frame every half second
+- expression: how far the mesh, found anew in the result, lies from that of the target, in % of the eye distance: all,
+  lips, lids, and the change of the openings of mouth and eyes
+- rim: skin tone of the result just inside the blend border minus the target's there, in code values of Y, Cb, Cr: the
+  mean of twelve sectors' absolute differences, the signed mean, and the worst sector
+- flicker (clips): frame-to-frame change of the unrolled face, result over target, and the worst jump
+- missed: faces that the detector finds and no linked face covers, linked faces that were left unswapped, frames inside
+  a track without a swap, and targets without any face
+
+Prints a markdown table of the worst rows (--all-rows: of all) and a summary; --json writes everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+from quality_measures import (  # noqa: E402
+    Expression,
+    FaceRuler,
+    Flicker,
+    Rim,
+    count_holes,
+    expression_kept,
+    identity_gain,
+    is_swapped,
+    own_skin,
+    rim_difference,
+)
+from quality_studio import Shot, Studio, Target, is_picture  # noqa: E402
+
+from facefusion.errors import FaceFusionError  # noqa: E402
+from facefusion.faces.face import Floats, LinkedFace, box_overlap  # noqa: E402
+from facefusion.media.frame import Frame  # noqa: E402
+from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS  # noqa: E402
+
+# Identity and expression are measured in a frame of a clip every so many seconds; rim and flicker in each.
+LOOK_SECONDS = 0.5
+# Detections are compared with the linked faces in every so many-th frame.
+DETECTION_STEP = 5
+LEAST_INSIDE = 0.4
+COVERED = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A source on one face of a target. Values that a target cannot have are NaN (None in JSON)."""
+
+    source: str
+    target: str
+    face: int
+    height: float
+    before: float
+    after: float
+    gain: float
+    expression: Expression
+    rim: Rim
+    flicker_target: float
+    flicker_result: float
+    flicker_ratio: float
+    worst_jump: float
+    unswapped: int
+    holes: int
+    frames: int
+
+
+class FaceLog:
+    """Collects what is measured of one track of a target over its frames."""
+
+    def __init__(self) -> None:
+        self.height: list[float] = []
+        self.identity: list[tuple[float, float, float]] = []
+        self.expression: list[Expression] = []
+        self.rim: list[Rim] = []
+        self.flicker = Flicker()
+        self.swapped: list[int] = []
+        self.frames = 0
+
+    def row(self, source: str, target: str, face: int) -> Row:
+        """The means over the frames."""
+        before, after, gain = _mean_rows(self.identity, 3)
+        return Row(
+            source=source,
+            target=target,
+            face=face,
+            height=_mean(self.height),
+            before=before,
+            after=after,
+            gain=gain,
+            expression=Expression(*_mean_rows([tuple(asdict(e).values()) for e in self.expression], 5)),
+            rim=_mean_rim(self.rim),
+            flicker_target=self.flicker.target,
+            flicker_result=self.flicker.result,
+            flicker_ratio=self.flicker.ratio,
+            worst_jump=self.flicker.worst_jump,
+            unswapped=self.frames - len(self.swapped),
+            holes=count_holes(self.swapped),
+            frames=self.frames,
+        )
+
+
+class Judge:
+    """Measures pairs; caches only what belongs to one target."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._ruler = FaceRuler(studio.analyser.topology)
+
+    def judge(self, name: str, source: Floats, target: Target, shots: Iterable[Shot]) -> list[Row]:
+        """The rows of a source with embedding ``source`` on a target: one for each track, largest face first."""
+        logs: dict[int, FaceLog] = {}
+        look = max(round(LOOK_SECONDS * target.rate), 1)
+        for shot in shots:
+            for face in shot.faces:
+                if inside_share(face, shot.before) >= LEAST_INSIDE:
+                    log = logs.setdefault(face.track, FaceLog())
+                    self._note(log, source, shot, face, log.frames % look == 0)
+        ordered = sorted(logs.values(), key=lambda log: -_mean(log.height))
+        return [log.row(name, target.path.name, number) for number, log in enumerate(ordered, 1)]
+
+    def _note(self, log: FaceLog, source: Floats, shot: Shot, face: LinkedFace, looks: bool) -> None:
+        landmarks, ruler = face.landmarks, self._ruler
+        log.frames += 1
+        log.height.append(float(np.ptp(landmarks[:, 1])))
+        target, result = ruler.unroll(shot.before, landmarks), ruler.unroll(shot.after, landmarks)
+        seen = ruler.seen(shot.before, landmarks)
+        if is_swapped(target, result, seen):
+            log.swapped.append(shot.number)
+        skin = own_skin(target, ruler.skin & seen, ruler.centre)
+        log.rim.append(rim_difference(target, result, ruler.band & skin, ruler.sector))
+        log.flicker.add(face.track, shot.number, target[..., 0], result[..., 0], seen)
+        if looks:
+            embedder = self._studio.embedder
+            embeddings = (embedder.embed(frame, landmarks) for frame in (shot.before, shot.after))
+            log.identity.append(identity_gain(source, *embeddings))
+            found = [self._studio.analyser.follow(frame, landmarks, face.score) for frame in (shot.before, shot.after)]
+            if found[0] is not None and found[1] is not None:
+                log.expression.append(expression_kept(found[0].landmarks, found[1].landmarks))
+
+    def missed(self, target: Target, shots: Iterable[Shot]) -> dict[str, int]:
+        """Faces of the detector that no linked face covers, over the frames looked at, and frames without faces."""
+        looked = found = uncovered = empty = 0
+        for shot in shots:
+            detections = self._studio.analyser.detect(shot.before)
+            looked += 1
+            found += len(detections)
+            empty += not shot.faces
+            uncovered += sum(
+                all(box_overlap(face.box, detection.box) < COVERED for face in shot.faces) for detection in detections
+            )
+        return {'frames_looked_at': looked, 'detected': found, 'not_linked': uncovered, 'frames_without_face': empty}
+
+
+def inside_share(face: LinkedFace, frame: Frame) -> float:
+    """The share of the mesh's vertices that lie in the frame."""
+    x, y = face.landmarks[:, 0], face.landmarks[:, 1]
+    return float(((x >= 0) & (y >= 0) & (x < frame.width) & (y < frame.height)).mean())
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else float('nan')
+
+
+def _mean_rows(rows: Sequence[Sequence[float]], width: int) -> list[float]:
+    return [_mean([row[k] for row in rows]) for k in range(width)]
+
+
+def _mean_rim(rims: Sequence[Rim]) -> Rim:
+    values = _mean_rows([tuple(asdict(rim).values()) for rim in rims], 8)
+    worst = max((rim.worst for rim in rims if rim.sectors), default=float('nan'))
+    return Rim(*values[:6], worst, round(values[7]) if rims else 0)
+
+
+def media_of(folder: Path) -> list[Path]:
+    """The pictures and clips of a folder, by name."""
+    known = IMAGE_EXTENSIONS.keys() | VIDEO_EXTENSIONS.keys()
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+
+
+def person(path: Path) -> str:
+    """A file's name up to its first hyphen."""
+    return path.stem.split('-')[0]
+
+
+def measure(
+    studio: Studio, sources: Sequence[Path], targets: Sequence[Path], by_person: bool, clip_seconds: float
+) -> dict[str, Any]:
+    """All rows, what was missed for each target, and what could not be used."""
+    judge, rows, missed, unusable = Judge(studio), list[Row](), dict[str, dict[str, int]](), dict[str, str]()
+    linked = []
+    for path in targets:
+        try:
+            target = studio.link(path, clip_seconds)
+            missed[path.name] = judge.missed(target, studio.originals(target, DETECTION_STEP))
+            linked.append(target)
+        except FaceFusionError as error:
+            unusable[path.name] = str(error)
+    for source in sources:
+        try:
+            processor, embedding = studio.prepare((source,)), studio.embed((source,))
+        except FaceFusionError as error:
+            unusable[source.name] = str(error)
+            continue
+        for target in linked:
+            same = person(source) == person(target.path) if by_person else source.resolve() == target.path.resolve()
+            if not same:
+                rows += judge.judge(source.name, embedding, target, studio.shots(target, processor))
+    return {'rows': rows, 'missed': missed, 'unusable': unusable}
+
+
+def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Means and worst values over all rows."""
+    clips = [row for row in rows if not math.isnan(row.flicker_ratio)]
+    columns = {
+        'identity_gain': ([row.gain for row in rows], min),
+        'identity_after': ([row.after for row in rows], min),
+        'expression': ([row.expression.all for row in rows], max),
+        'expression_lips': ([row.expression.lips for row in rows], max),
+        'expression_lids': ([row.expression.lids for row in rows], max),
+        'rim_y': ([row.rim.y for row in rows], max),
+        'rim_cb': ([row.rim.cb for row in rows], max),
+        'rim_cr': ([row.rim.cr for row in rows], max),
+        'rim_mean': ([row.rim.mean for row in rows], max),
+        'flicker_ratio': ([row.flicker_ratio for row in clips], max),
+        'worst_jump': ([row.worst_jump for row in clips], max),
+    }
+    summary: dict[str, Any] = {'rows': len(rows), 'identity_gain_positive': sum(row.gain > 0 for row in rows)}
+    for name, (values, worst) in columns.items():
+        known = [value for value in values if not math.isnan(value)]
+        summary[name] = {'mean': _mean(known), 'worst': worst(known)} if known else None
+    counted = [row for row in rows if not math.isnan(row.rim.mean)]
+    summary['rim_under_3'] = sum(row.rim.mean < 3 for row in counted)
+    summary['rim_counted'] = len(counted)
+    summary['unswapped_faces'] = sum(row.unswapped for row in rows)
+    summary['hole_frames'] = sum(row.holes for row in rows)
+    summary['not_linked'] = sum(entry['not_linked'] for entry in missed.values())
+    none = [name for name, entry in missed.items() if entry['frames_without_face'] == entry['frames_looked_at']]
+    summary['targets_without_face'] = none
+    return summary
+
+
+HEAD = (
+    '| source | target | px | before | after | gain | mesh % | lips % | lids % | rim Y | Cb | Cr | worst | flicker '
+    '| jump | unswapped |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|'
+)
+
+
+def as_line(row: Row) -> str:
+    """A row of the markdown table."""
+    name = row.target if row.face == 1 else f'{row.target} #{row.face}'
+    rim, moved = row.rim, row.expression
+    numbers = [f'{row.height:.0f}', f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
+    numbers += [f'{value:.1f}' for value in (moved.all, moved.lips, moved.lids, rim.y, rim.cb, rim.cr, rim.worst)]
+    numbers += [f'{row.flicker_ratio:.2f}', f'{row.worst_jump:.1f}', str(row.unswapped + row.holes)]
+    return f'| {row.source} | {name} | ' + ' | '.join(number.replace('nan', '') for number in numbers) + ' |'
+
+
+def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
+    """The worst rows by gain, rim, lips and lids, and flicker."""
+    keys = {
+        'smallest identity gain': lambda row: row.gain,
+        'largest rim difference': lambda row: -row.rim.mean,
+        'lips and lids moved most': lambda row: -(row.expression.lips + row.expression.lids),
+        'most flicker': lambda row: -row.flicker_ratio,
+    }
+    return {
+        name: sorted((row for row in rows if not math.isnan(key(row))), key=key)[:most] for name, key in keys.items()
+    }
+
+
+def by_group(rows: Sequence[Row]) -> str:
+    """Means for each kind of target, by the part of its name behind the first hyphen."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        kind = Path(row.target).stem.partition('-')[2] or row.target
+        groups.setdefault(kind + (' #2..' if row.face > 1 else ''), []).append(row)
+    lines = ['| targets | rows | gain mean | least | lips % | lids % | rim Y | Cb | Cr | flicker |']
+    lines.append('|' + '---|' * 10)
+    for kind, part in sorted(groups.items()):
+        gains = [row.gain for row in part]
+        means = [[row.expression.lips for row in part], [row.expression.lids for row in part]]
+        means += [[row.rim.y for row in part], [row.rim.cb for row in part], [row.rim.cr for row in part]]
+        cells = [f'{_mean(gains):+.3f}', f'{min(gains):+.3f}', *(f'{_mean(values):.1f}' for values in means)]
+        cells.append(f'{_mean([row.flicker_ratio for row in part]):.2f}')
+        lines.append(f'| {kind} | {len(part)} | ' + ' | '.join(cell.replace('nan', '') for cell in cells) + ' |')
+    return '\n'.join(lines)
+
+
+def as_json(value: Any) -> Any:
+    """Plain JSON: NaN becomes None, floats are rounded to four places."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    if isinstance(value, dict):
+        return {key: as_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(part) for part in value]
+    return value
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--json', type=Path)
+    parser.add_argument('--sources', type=Path, nargs='+')
+    parser.add_argument('--targets', type=Path, nargs='+')
+    parser.add_argument('--people', action='store_true')
+    parser.add_argument('--clip-seconds', type=float, default=3.0)
+    parser.add_argument('--worst', type=int, default=12)
+    parser.add_argument('--all-rows', action='store_true')
+    given = parser.parse_args()
+    started = time.monotonic()
+    media = media_of(given.folder)
+    sources = given.sources or [path for path in media if is_picture(path)]
+    found = measure(Studio(), sources, given.targets or media, given.people, given.clip_seconds)
+    rows = found.pop('rows')
+    summary = summarise(rows, found['missed']) | {'seconds': time.monotonic() - started}
+    tables = {'all': rows} if given.all_rows else worst_rows(rows, given.worst)
+    for name, part in tables.items():
+        print(f'\n{name}\n\n{HEAD}\n' + '\n'.join(as_line(row) for row in part))
+    print(f'\n{by_group(rows)}\n\n{json.dumps(as_json(summary), indent=2)}')
+    if given.json:
+        record = {'summary': summary, **found, 'rows': [asdict(row) for row in rows]}
+        given.json.write_text(json.dumps(as_json(record), indent=1) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,237 @@
+"""What is measured of a swap, as functions of arrays. Used by ``benchmarks/quality.py``.
+
+Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout
+of ``faces/atlas.py``; the same landmarks, those of the target, unroll target and result, so that a texel is the same
+place of the picture in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import AtlasGrid
+from facefusion.faces.face import Floats
+from facefusion.faces.topology import (
+    BROW_IMAGE_LEFT,
+    BROW_IMAGE_RIGHT,
+    EYE_IMAGE_LEFT,
+    EYE_IMAGE_RIGHT,
+    INNER_LIPS,
+    OUTER_LIPS,
+    MeshTopology,
+    eye_distance,
+    vertex_normals,
+)
+from facefusion.media.frame import Frame
+
+Flags = npt.NDArray[np.bool_]
+
+ATLAS = 128
+BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0.419, 0.5]], np.float32)
+LIPS = (*INNER_LIPS, *OUTER_LIPS)
+LIDS = (*EYE_IMAGE_LEFT, *EYE_IMAGE_RIGHT)
+# The band just inside the blend border: its distances from the mesh's outline, in atlas widths.
+BAND = (0.06, 0.14)
+SECTORS = 12
+# A sector counts when this many texels of the target's own skin are seen in it.
+LEAST_TEXELS = 20
+# Added to both sides of a flicker ratio, in code values: a clip without any change has ratio 1.
+STILLNESS = 0.1
+# A face whose texels change by less than this on the mean, in code values of luma, was not swapped.
+LEAST_CHANGE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rim:
+    """Skin tone at the rim: result minus target in code values (see ``rim_difference``); NaN when no skin is seen.
+
+    y, cb, cr: mean over the sectors of the absolute difference of a sector's means. signed_y, signed_cb, signed_cr:
+    mean of the signed ones. worst: the largest absolute difference of a sector in any of the three. sectors: how many
+    counted.
+    """
+
+    y: float
+    cb: float
+    cr: float
+    signed_y: float
+    signed_cb: float
+    signed_cr: float
+    worst: float
+    sectors: int
+
+    @property
+    def mean(self) -> float:
+        """Mean of y, cb and cr."""
+        return (self.y + self.cb + self.cr) / 3
+
+
+class FaceRuler:
+    """Unrolls faces and measures them in the atlas; immutable tables."""
+
+    def __init__(self, topology: MeshTopology) -> None:
+        self._topology = topology
+        self._grid = AtlasGrid(topology, ATLAS)
+        inside = cv2.copyMakeBorder(self._grid.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        rim = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / ATLAS
+        self.inside: Flags = self._grid.inside > 0
+        features = self._features()
+        self.skin: Flags = self.inside & ~features
+        self.band: Flags = self.skin & (rim >= BAND[0]) & (rim < BAND[1])
+        self.centre: Flags = self.skin & (rim > 0.2)
+        y, x = np.mgrid[0:ATLAS, 0:ATLAS] - (ATLAS - 1) / 2
+        self.sector = ((np.arctan2(y, x) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
+
+    def unroll(self, frame: Frame, landmarks: Floats) -> Floats:
+        """Y, Cb, Cr float32 [128,128,3] of the face with landmarks [468,3]."""
+        map_x, map_y = self._grid.maps(landmarks)
+        step = float(np.ptp(landmarks[:, :2], axis=0).max()) / ATLAS
+        return np.asarray(cv2.transform(frame.sample(map_x, map_y, step).astype(np.float32), BGR_TO_YCC), np.float32)
+
+    def seen(self, frame: Frame, landmarks: Floats) -> Flags:
+        """Texels [128,128] that face the camera (by more than 17 degrees) and lie in the frame."""
+        map_x, map_y = self._grid.maps(landmarks)
+        in_frame = (map_x >= 0) & (map_y >= 0) & (map_x <= frame.width - 1) & (map_y <= frame.height - 1)
+        facing = self._grid.spread(-vertex_normals(self._topology, landmarks)[:, 2]) > 0.3
+        return np.asarray(self.inside & in_frame & facing, np.bool_)
+
+    def _features(self) -> Flags:
+        """Eyes, brows and lips, with a margin of 4 texels."""
+        mask = np.zeros((ATLAS, ATLAS), np.uint8)
+        for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT, OUTER_LIPS):
+            hull = cv2.convexHull(np.round(self._topology.atlas[list(ring)] * ATLAS).astype(np.int32))
+            cv2.fillConvexPoly(mask, hull, 1)
+        return np.asarray(cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0, np.bool_)
+
+
+def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
+    """Where a target's atlas float32 [h,w,3] (Y, Cb, Cr) shows its skin, among ``candidates``.
+
+    Its chroma ratios (Cb and Cr over Y + 12) lie within three robust deviations (at least 0.06) of the median of the
+    ``centre``, its luma between 0.35 and 1.8 times. Hair, hands of another colour, glasses and background drop out.
+    """
+    core = candidates & centre
+    if not core.any():
+        return np.zeros_like(candidates)
+    ratio = target[..., 1:] / (target[..., :1] + 12)
+    middle = np.median(ratio[core], axis=0)
+    reach = np.maximum(3 * 1.48 * np.median(np.abs(ratio[core] - middle), axis=0), 0.06)
+    luma = target[..., 0] / max(float(np.median(target[..., 0][core])), 1.0)
+    alike = (np.abs(ratio - middle) < reach).all(-1) & (luma > 0.35) & (luma < 1.8)
+    return np.asarray(candidates & alike, np.bool_)
+
+
+def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDArray[np.int_]) -> Rim:
+    """The skin tone of the swapped face just inside its blend border against the target's own skin there.
+
+    target, result: float32 [h,w,3] Y, Cb, Cr of the same texels. band: texels that count, the target's own visible skin
+    between 6 and 14 % of the atlas from the mesh's outline. They are split into twelve sectors by the angle around the
+    middle; in each the mean of the result minus that of the target is taken, so that pores and moles cancel but a
+    cheek that is too dark and one that is too bright do not. Since the picture outside the border is unchanged, this
+    is also the step that the swap adds across the border.
+    """
+    steps = []
+    for number in range(SECTORS):
+        part = band & (sector == number)
+        if int(part.sum()) >= LEAST_TEXELS:
+            steps.append((result[part] - target[part]).mean(0))
+    if not steps:
+        return Rim(*[float('nan')] * 7, 0)
+    table = np.array(steps)
+    mean, signed = np.abs(table).mean(0).tolist(), table.mean(0).tolist()
+    return Rim(*mean, *signed, float(np.abs(table).max()), len(steps))
+
+
+def identity_gain(source: Floats, target: Floats, result: Floats) -> tuple[float, float, float]:
+    """Cosine of source and target, of source and result, and the gain; embeddings are of length 1."""
+    before, after = float(source @ target), float(source @ result)
+    return before, after, after - before
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """How far the mesh found in the result lies from that found in the target, in % of the eye distance.
+
+    Means over all 468 vertices, over the lip rings, and over the lid rings. ``mouth`` and ``eyes``: the difference of
+    the opening (result minus target), inner lips 13-14 and the mean of both eyes (159-145, 386-374).
+    """
+
+    all: float
+    lips: float
+    lids: float
+    mouth: float
+    eyes: float
+
+
+def expression_kept(target: Floats, result: Floats) -> Expression:
+    """Compares landmarks [468,3] of target and result, both found from the same start."""
+    size = eye_distance(target) / 100
+    moved = np.linalg.norm(result[:, :2] - target[:, :2], axis=1) / size
+
+    def opening(landmarks: Floats, pairs: Sequence[tuple[int, int]]) -> float:
+        return float(np.mean([np.linalg.norm(landmarks[a, :2] - landmarks[b, :2]) for a, b in pairs])) / size
+
+    mouth, eyes = ((13, 14),), ((159, 145), (386, 374))
+    return Expression(
+        all=float(moved.mean()),
+        lips=float(moved[list(LIPS)].mean()),
+        lids=float(moved[list(LIDS)].mean()),
+        mouth=opening(result, mouth) - opening(target, mouth),
+        eyes=opening(result, eyes) - opening(target, eyes),
+    )
+
+
+@dataclass(slots=True)
+class Flicker:
+    """Change of the texture from frame to frame, in luma code values; fed with atlas lumas of consecutive frames.
+
+    A step is the mean absolute difference of two frames' luma over the texels that are inside the mesh and seen in
+    both. Target and result are unrolled with the target's linked landmarks, so motion is taken out of both alike.
+    """
+
+    _last: dict[int, tuple[int, Floats, Floats, Flags]] = field(default_factory=dict)
+    _steps: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, track: int, number: int, target: Floats, result: Floats, seen: Flags) -> None:
+        """The lumas float32 [h,w] of a track's face in frame ``number``; steps are taken between neighbour frames."""
+        known = self._last.get(track)
+        if known is not None and known[0] == number - 1:
+            both = seen & known[3]
+            if both.any():
+                own = float(np.abs(target - known[1])[both].mean())
+                self._steps.append((own, float(np.abs(result - known[2])[both].mean())))
+        self._last[track] = (number, target, result, seen)
+
+    @property
+    def target(self) -> float:
+        """Mean step of the target; NaN without two neighbour frames."""
+        return float(np.mean([own for own, _ in self._steps])) if self._steps else float('nan')
+
+    @property
+    def result(self) -> float:
+        """Mean step of the result; NaN without two neighbour frames."""
+        return float(np.mean([new for _, new in self._steps])) if self._steps else float('nan')
+
+    @property
+    def ratio(self) -> float:
+        """(result + 0.1) / (target + 0.1): above 1 the swap flickers more than the clip itself."""
+        return (self.result + STILLNESS) / (self.target + STILLNESS)
+
+    @property
+    def worst_jump(self) -> float:
+        """The largest step of the result over the target's at the same place in time: a face that pops."""
+        return max((new - own for own, new in self._steps), default=float('nan'))
+
+
+def is_swapped(target: Floats, result: Floats, seen: Flags) -> bool:
+    """Whether the face changed: mean absolute luma difference of the seen texels of at least 0.5 code values."""
+    return bool(seen.any()) and float(np.abs(result[..., 0] - target[..., 0])[seen].mean()) >= LEAST_CHANGE
+
+
+def count_holes(swapped: Sequence[int]) -> int:
+    """Frames without a swap between the first and the last frame in which a track's face was swapped."""
+    return max(swapped) - min(swapped) + 1 - len(set(swapped)) if swapped else 0

@@ -1,0 +1,160 @@
+"""Runs the real pipeline on files in one process: analyse, link and processors as ``engines/local.py`` runs them.
+
+Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once; of a target only its linked
+record is kept (small arrays), pictures and frames are read again when they are swapped. The content gate, the encoder
+and the metadata of a real run are left out: what is seen here is the frame right after the processors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facefusion.errors import NoFaceError
+from facefusion.events import silent
+from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.embed import MODEL_ID, FaceEmbedder
+from facefusion.faces.face import Face, Floats, LinkedFace
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.skin import SkinMeter
+from facefusion.faces.track import still_chunk
+from facefusion.inference.pool import SessionPool
+from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
+from facefusion.media.image import read_image
+from facefusion.media.kinds import find_kind
+from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.reader import VideoReader
+from facefusion.models.catalog import load_catalog
+from facefusion.models.store import ModelStore
+from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.link import Linker
+from facefusion.pipeline.plan import CHUNK_FRAMES, grid
+from facefusion.pipeline.render import LinkedFaces, apply_processors
+from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
+from facefusion.processors.registry import registrations
+from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A picture or clip and its linked faces. ``info`` is None for a picture, which counts as a clip of one frame."""
+
+    path: Path
+    info: VideoInfo | None
+    chunks: tuple[LinkedChunk, ...]
+    frame_count: int = 1
+
+    @property
+    def rate(self) -> float:
+        """Frames a second; 1 for a picture."""
+        return float(self.info.average_rate) if self.info is not None else 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame of a target before and after the processors, with the linked faces that they were given."""
+
+    number: int
+    before: Frame
+    after: Frame
+    faces: tuple[LinkedFace, ...]
+
+
+class Studio:
+    """Models and settings, loaded once. Settings are the program's defaults."""
+
+    def __init__(self, models: Path = ROOT / 'models/weights') -> None:
+        """``models`` is the folder of the weights; what is missing is fetched."""
+        store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
+        sessions = SessionPool(store, ('cpu',), 0)
+        (self._swapper,) = registrations(('face_swapper',))
+        swapper = self._swapper.options(**dict(self._swapper.automatic))
+        groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), swapper)
+        self._settings = Settings(groups)
+        self.analyser = FaceAnalyser(sessions)
+        self.meter = SkinMeter(self.analyser.topology)
+        self.embedder = FaceEmbedder(sessions.session(MODEL_ID))
+
+    def prepare(self, sources: Sequence[Path]) -> Processor:
+        """The face swapper with these source pictures as one identity. Raises NoFaceError, MediaError."""
+        tools = ProcessorTools(self._settings, tuple(sources), self.analyser, self.meter, silent)
+        return self._swapper.prepare(tools)
+
+    def largest_face(self, picture: Path) -> tuple[PixelFrame, Face]:
+        """A picture and its largest face. Raises NoFaceError, MediaError."""
+        frame = read_image(picture)
+        faces = self.analyser.find(frame)
+        if not faces:
+            raise NoFaceError('source-no-face', f'no face was found in {picture.name}', hint='take another picture')
+        return frame, max(faces, key=lambda face: face.size)
+
+    def embed(self, sources: Sequence[Path]) -> Floats:
+        """float32 [128] of length 1: the mean of the sources' largest faces."""
+        found = [self.largest_face(path) for path in sources]
+        mean = np.mean([self.embedder.embed(frame, face.landmarks) for frame, face in found], axis=0)
+        return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+    def link(self, path: Path, seconds: float = math.inf) -> Target:
+        """Finds, measures and links the faces of a picture, or of a clip's first ``seconds``. Raises MediaError."""
+        linker = Linker(self._settings[FaceSelectorOptions])
+        if is_picture(path):
+            chunk = still_chunk(read_image(path), self.analyser, self.meter)
+            return Target(path, None, tuple(linker.link([chunk])))
+        info = probe(path)
+        assert isinstance(info, VideoInfo)
+        stop = max(min(info.frame_count, math.ceil(min(seconds, 1e6) * info.average_rate)), 1)
+        analysed = (
+            analyse_chunk(info, span, stop, self.analyser, self.meter, StopFlag(), _do_nothing)
+            for span in grid(0, stop, CHUNK_FRAMES)
+        )
+        return Target(path, info, tuple(linker.link(analysed)), stop)
+
+    def shots(self, target: Target, processor: Processor, step: int = 1) -> Iterator[Shot]:
+        """Every ``step``-th frame of a target, before and after."""
+        faces = LinkedFaces(lambda number: target.chunks[number])
+        for frame in self._frames(target, step):
+            after = _twin(frame)
+            linked = faces.of(frame.number)
+            apply_processors(FrameTask(after, linked), (processor,))
+            yield Shot(frame.number, frame, after, linked)
+
+    def originals(self, target: Target, step: int = 1) -> Iterator[Shot]:
+        """Every ``step``-th frame of a target as it is: before and after are the same."""
+        faces = LinkedFaces(lambda number: target.chunks[number])
+        for frame in self._frames(target, step):
+            yield Shot(frame.number, frame, frame, faces.of(frame.number))
+
+    def _frames(self, target: Target, step: int) -> Iterator[Frame]:
+        if target.info is None:
+            yield read_image(target.path)
+            return
+        with closing(VideoReader(target.info).frames(0, target.frame_count)) as frames:
+            for frame in frames:
+                if frame.number % step == 0:
+                    yield frame
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its content, not a clip. Raises MediaError for what is neither."""
+    return find_kind(path).family == 'image'
+
+
+def _twin(frame: Frame) -> Frame:
+    """The same frame once more; frames copy their samples before the first write."""
+    if isinstance(frame, PlaneFrame):
+        return PlaneFrame(frame.video, frame.number, frame.pts, frame.color)
+    assert isinstance(frame, PixelFrame)
+    return PixelFrame(frame.pixels, frame.alpha)
+
+
+def _do_nothing() -> None:
+    """Nobody watches the progress."""

@@ -1,0 +1,172 @@
+"""Finding glasses on a face in atlas layout, by the lines that a frame draws where skin has none.
+
+A frame runs under both eyes and, unlike any crease of the skin, across the bridge of the nose. Both lines are looked
+for as the strongest paths through the picture's ridges: narrow lines, darker or lighter than both of their sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import smooth_step
+from facefusion.faces.face import Floats
+from facefusion.faces.topology import MeshTopology
+
+Bytes = npt.NDArray[np.uint8]
+
+# All lengths here are fractions of the distance of the eyes in the atlas.
+# Lines wider than this are no frame.
+WIDEST_LINE = 0.19
+# Between these distances from the eye's centre a frame runs.
+RIM_REACH = (0.20, 0.62)
+# Contrasts are logarithms of luma. Along four fifths of its way a line must be this strong. Measured on 13 faces
+# without glasses: at most 0.03 across the nose and 0.11 under both eyes at once; painted dark frames from 0.08 and
+# 0.25 on, light ones 0.07 and 0.12 where the eye can tell them from the skin at all.
+BRIDGE_CONTRAST = 0.06
+RIM_CONTRAST = 0.115
+# So strong a line across the nose needs no second sign: frames without a lower rim.
+LONE_BRIDGE = 0.20
+# What continues the frame (its arms, its upper edge) is at least this strong.
+FRAME_CONTRAST = 0.10
+STRONGEST = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glasses:
+    """mask: bool [n,n] of the atlas, the lenses and all of the frame with a margin. frame: bool, the frame alone."""
+
+    mask: npt.NDArray[np.bool_]
+    frame: npt.NDArray[np.bool_]
+
+
+class GlassesFinder:
+    """Looks for glasses in atlases of one size; holds the places where they sit."""
+
+    def __init__(self, topology: MeshTopology, size: int) -> None:
+        places = topology.atlas * size - 0.5
+        self._eyes = np.stack([places[[33, 133]].mean(0), places[[263, 362]].mean(0)])
+        self._inner = np.array([places[133, 0], places[362, 0]])
+        self._size = size
+        self.unit = float(self._eyes[1, 0] - self._eyes[0, 0])
+
+    def find(self, luma: Floats, seen: Floats) -> Glasses | None:
+        """The glasses in ``luma`` float32 [n,n] 0..255 of a face; ``seen`` float32 [n,n] tells where it is visible."""
+        best: tuple[float, Floats] | None = None
+        for ridges in line_contrast(luma, round(WIDEST_LINE * self.unit)):
+            strength = self._strength(ridges, seen)
+            if strength >= 1 and (best is None or strength > best[0]):
+                best = strength, ridges
+        return None if best is None else self._outline(best[1])
+
+    def _strength(self, ridges: Floats, seen: Floats) -> float:
+        """1 and more is a frame: the weakest of the signs over its threshold."""
+        bridge = _along(self._bridge_strip(ridges))
+        rims = []
+        for side in (0, 1):
+            map_x, map_y, _ = self._polar(side, 20, 160)
+            # An eye that is turned away tells nothing.
+            if float(cv2.remap(seen, map_x, map_y, cv2.INTER_LINEAR).mean()) > 0.5:
+                rims.append(_along(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR)))
+        both = min(bridge / BRIDGE_CONTRAST, min(rims) / RIM_CONTRAST) if rims else 0.0
+        return max(both, bridge / LONE_BRIDGE)
+
+    def _bridge_strip(self, ridges: Floats) -> Floats:
+        """The bridge of the nose, from eye corner to eye corner along the first axis."""
+        left, right = round(float(self._inner[0])) + 2, round(float(self._inner[1])) - 2
+        middle, reach = float(self._eyes[:, 1].mean()), 0.35 * self.unit
+        return np.ascontiguousarray(ridges[round(middle - reach) : round(middle + reach), left:right].T)
+
+    def _polar(self, side: int, start: int, stop: int) -> tuple[Floats, Floats, Floats]:
+        """Maps around an eye: angles in degrees clockwise from the image's right along the first axis, radii along
+        the second; and the radii."""
+        angles = np.radians(np.arange(start, stop + 1, 3, dtype=np.float32))[:, None]
+        radii = np.arange(RIM_REACH[0] * self.unit, RIM_REACH[1] * self.unit, dtype=np.float32)
+        centre = self._eyes[side]
+        map_x = centre[0] + np.cos(angles) * radii
+        map_y = centre[1] + np.sin(angles) * radii
+        return map_x.astype(np.float32), map_y.astype(np.float32), radii
+
+    def _outline(self, ridges: Floats) -> Glasses:
+        """The lenses inside the strongest ring around each eye, and every line that is joined to the rings."""
+        lenses = np.zeros((self._size, self._size), np.uint8)
+        seeds = np.zeros_like(lenses)
+        for side in (0, 1):
+            map_x, map_y, _ = self._polar(side, 0, 357)
+            path = _best_path(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR), 2)
+            rows = np.arange(len(path))
+            ring = np.round(np.stack([map_x[rows, path], map_y[rows, path]], 1)).astype(np.int32)
+            cv2.fillPoly(lenses, [cv2.convexHull(ring)], 1)
+            cv2.polylines(seeds, [ring], True, 1, 3)
+        left = round(float(self._inner[0])) + 2
+        top = round(float(self._eyes[:, 1].mean()) - 0.35 * self.unit)
+        bridge = _best_path(self._bridge_strip(ridges), 1)
+        seeds[top + bridge, left + np.arange(len(bridge))] = 1
+        lines = ((ridges > FRAME_CONTRAST) & (self._zone() > 0)).astype(np.uint8)
+        lines = np.asarray(cv2.dilate(lines, np.ones((3, 3), np.uint8)), np.uint8)
+        _, labels = cv2.connectedComponents(lines, connectivity=8)
+        joined = np.unique(labels[(seeds > 0) & (lines > 0)])
+        frame = np.isin(labels, joined[joined > 0]) | (seeds > 0)
+        margin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+        mask = cv2.dilate((frame | (lenses > 0)).astype(np.uint8), margin) > 0
+        # A shadow or reflex runs along a frame.
+        wide = cv2.dilate(frame.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        return Glasses(mask, wide)
+
+    def _zone(self) -> Floats:
+        """Where frames are: around the eyes, and the band to the temples for the arms."""
+        zone = np.zeros((self._size, self._size), np.float32)
+        for side, outer in ((0, 0), (1, self._size - 1)):
+            x, y = (round(float(value)) for value in self._eyes[side])
+            cv2.circle(zone, (x, y), round(0.8 * self.unit), 1.0, -1)
+            low, high = round(y - 0.35 * self.unit), round(y + 0.45 * self.unit)
+            cv2.rectangle(zone, (min(x, outer), low), (max(x, outer), high), 1.0, -1)
+        return zone
+
+
+def line_contrast(luma: Floats, width: int) -> tuple[Floats, Floats]:
+    """How much darker, and how much lighter, narrow lines are than both of their sides, in logarithms of luma.
+
+    ``width``: the widest line in texels. By the morphological closing and opening (black and white top-hat). Values
+    are held to 0..0.5, so that one black spot does not outweigh a whole line.
+    """
+    tone = np.asarray(cv2.GaussianBlur(np.log(luma + 12), (0, 0), 0.8), np.float32)
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width | 1, width | 1))
+    dark = np.asarray(cv2.morphologyEx(tone, cv2.MORPH_CLOSE, shape), np.float32) - tone
+    light = tone - np.asarray(cv2.morphologyEx(tone, cv2.MORPH_OPEN, shape), np.float32)
+    return np.minimum(dark, STRONGEST), np.minimum(light, STRONGEST)
+
+
+def _along(strip: npt.NDArray[np.generic]) -> float:
+    """How strong the best line along the first axis of a strip is: the contrast that four fifths of it exceed."""
+    values = np.asarray(strip, np.float32)
+    path = _best_path(values, 2)
+    return float(np.percentile(values[np.arange(len(path)), path], 20))
+
+
+def _best_path(strip: npt.NDArray[np.generic], reach: int) -> npt.NDArray[np.int64]:
+    """The strongest path along the first axis that moves at most ``reach`` texels a step (dynamic programming)."""
+    values = np.asarray(strip, np.float32)
+    width = values.shape[1]
+    shifts = np.arange(-reach, reach + 1)
+    total, origins = values[0], []
+    for row in values[1:]:
+        padded = np.pad(total, reach, constant_values=-1e3)
+        # A little against wandering, or noise would be followed.
+        offers = np.stack([padded[reach + s : reach + s + width] - 0.01 * abs(int(s)) for s in shifts])
+        choice = offers.argmax(0)
+        origins.append(shifts[choice])
+        total = offers[choice, np.arange(width)] + row
+    path = [int(total.argmax())]
+    for origin in reversed(origins):
+        path.append(int(np.clip(path[-1] + origin[path[-1]], 0, width - 1)))
+    return np.array(path[::-1], np.int64)
+
+
+def soften(mask: npt.NDArray[np.bool_], width: float) -> Floats:
+    """1 in ``mask``, falling to 0 over ``width`` texels outside of it."""
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return smooth_step(1 - np.asarray(distance, np.float32) / width)

@@ -1,0 +1,165 @@
+"""The containers that are written: what each holds, and how it keeps time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from facefusion.errors import UsageError
+
+_H264 = ('libx264', 'h264_nvenc', 'h264_amf', 'h264_qsv', 'h264_videotoolbox')
+_H265 = ('libx265', 'hevc_nvenc', 'hevc_amf', 'hevc_qsv', 'hevc_videotoolbox')
+_COMMON_VIDEO = (*_H264, *_H265, 'libx264rgb', 'libvpx-vp9', 'rawvideo')
+_COMMON_AUDIO = ('flac', 'aac', 'libmp3lame', 'libopus', 'libvorbis', 'pcm_s16le', 'pcm_s32le')
+# What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
+PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
+_MP3 = ('mp3', 'mp3float')
+_MP4_AUDIO = ('aac', *_MP3, 'ac3', 'eac3', 'alac', 'opus', 'libopus', 'flac', *PCM)
+# frame_rate_code of ISO/IEC 13818-2, table 6-4; the edit rates of SMPTE ST 377-1 that players know are these too.
+_BROADCAST_RATES = tuple(
+    Fraction(rate) for rate in ('24000/1001', '24', '25', '30000/1001', '30', '50', '60000/1001', '60')
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container by its extension.
+
+    ``muxer`` is FFmpeg's name; ``encoders`` and ``audio_encoders`` are those whose streams it holds, ``copied`` the
+    audio codecs whose packets it takes (None: whatever the muxer takes), the first of ``automatic`` that works and
+    ``automatic_audio`` what 'auto' means. With ``has_times`` every frame and sound has a time of its own; without,
+    all stand one after the other from 0, at one of ``rates`` (empty: any). ``reorders`` tells whether frames may be
+    stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written as, where
+    nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
+    ``tick`` is the container's own, None where the output's is taken.
+    """
+
+    muxer: str
+    encoders: tuple[str, ...]
+    automatic: tuple[str, ...]
+    audio_encoders: tuple[str, ...]
+    automatic_audio: str
+    copied: tuple[str, ...] | None
+    has_times: bool = True
+    reorders: bool = True
+    rates: tuple[Fraction, ...] = ()
+    tick: Fraction | None = None
+    starts_at: int = 0
+    repeats_header: bool = False
+
+
+def _mp4(muxer: str, copied: tuple[str, ...]) -> Container:
+    return Container(muxer, _COMMON_VIDEO, ('libx264', 'libx265'), _COMMON_AUDIO, 'aac', copied)
+
+
+_MILLISECOND = Fraction(1, 1000)
+_MPEG_TICK = Fraction(1, 90000)
+_PROGRAM = Container(
+    'vob',
+    ('mpeg2video',),
+    ('mpeg2video',),
+    ('mp2', 'libmp3lame'),
+    'mp2',
+    ('mp2', *_MP3, 'ac3'),
+    has_times=False,
+    rates=_BROADCAST_RATES,
+    tick=_MPEG_TICK,
+    starts_at=1,
+)
+CONTAINERS: dict[str, Container] = {
+    '.mp4': _mp4('mp4', _MP4_AUDIO),
+    '.m4v': _mp4('mp4', _MP4_AUDIO),
+    '.mov': _mp4('mov', ('aac', *_MP3, 'ac3', 'eac3', 'alac', *PCM)),
+    '.mkv': Container('matroska', _COMMON_VIDEO, ('libx264', 'libx265'), _COMMON_AUDIO, 'aac', None, tick=_MILLISECOND),
+    '.webm': Container(
+        'webm',
+        ('libvpx-vp9',),
+        ('libvpx-vp9',),
+        ('libopus', 'libvorbis'),
+        'libopus',
+        ('opus', 'libopus', 'vorbis'),
+        tick=_MILLISECOND,
+    ),
+    '.avi': Container(
+        'avi',
+        (*_H264, 'mpeg4', 'wmv2'),
+        ('libx264',),
+        ('libmp3lame', 'pcm_s16le'),
+        'libmp3lame',
+        (*_MP3, 'mp2', 'ac3', 'pcm_s16le'),
+        has_times=False,
+        reorders=False,
+        repeats_header=True,
+    ),
+    '.wmv': Container(
+        'asf',
+        ('wmv2', *_H264),
+        ('wmv2',),
+        ('wmav2', 'libmp3lame', 'aac'),
+        'wmav2',
+        ('wmav1', 'wmav2', 'wmapro', 'wmalossless', *_MP3),
+        reorders=False,
+        repeats_header=True,
+        tick=_MILLISECOND,
+    ),
+    '.mpg': _PROGRAM,
+    '.mpeg': _PROGRAM,
+    '.ts': Container(
+        'mpegts',
+        (*_H264, *_H265),
+        ('libx264', 'libx265'),
+        ('aac', 'mp2', 'libmp3lame', 'libopus'),
+        'aac',
+        ('aac', 'mp2', *_MP3, 'ac3', 'eac3'),
+        tick=_MPEG_TICK,
+        starts_at=1,
+    ),
+    '.mxf': Container(
+        'mxf',
+        ('mpeg2video', *_H264),
+        ('mpeg2video',),
+        ('pcm_s16le',),
+        'pcm_s16le',
+        ('pcm_s16le', 'pcm_s24le'),
+        has_times=False,
+        reorders=False,
+        repeats_header=True,
+        rates=_BROADCAST_RATES,
+    ),
+}
+# Those that are built of boxes, with an index that can stand in front.
+BOXED = ('.mp4', '.m4v', '.mov')
+
+
+def container_of(extension: str) -> Container:
+    """The container of an extension. Raises UsageError output-kind-unsupported."""
+    try:
+        return CONTAINERS[extension]
+    except KeyError:
+        raise UsageError(
+            'output-kind-unsupported',
+            f'video is not written as {extension or "a file without an extension"}',
+            hint=f'name the output {", ".join([*CONTAINERS][:-1])} or {[*CONTAINERS][-1]}',
+        ) from None
+
+
+def check_held(kind: str, encoder: str, extension: str) -> None:
+    """Refuses an encoder, of the ``kind`` 'video' or 'audio', whose streams a container does not hold.
+
+    Raises UsageError encoder-container.
+    """
+    container = container_of(extension)
+    held = container.encoders if kind == 'video' else container.audio_encoders
+    if encoder not in held:
+        others = [name[1:] for name, other in CONTAINERS.items() if encoder in _encoders(other, kind)]
+        elsewhere = f', or name the output {" or ".join(others)}' if others else ''
+        raise UsageError(
+            'encoder-container',
+            f'{extension[1:]} does not hold {kind} of {encoder}',
+            cause=f'{extension[1:]} is written with {", ".join(held)}',
+            hint=f'leave --output-{kind}-encoder out, choose one of these{elsewhere}',
+        )
+
+
+def _encoders(container: Container, kind: str) -> tuple[str, ...]:
+    return container.encoders if kind == 'video' else container.audio_encoders

@@ -1,0 +1,109 @@
+"""How much of a file is missing at its end, where its container tells: FFmpeg takes what was cut off for shorter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from facefusion.media.kinds import missing_bytes
+
+_ASF_HEADER = bytes.fromhex('3026b2758e66cf11a6d900aa0062ce6c')
+_ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
+_ASF_LIVE = 1
+_OBJECTS = 64
+_CHUNKS = 4096
+_TAIL = 1 << 18
+_PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
+_TS_PACKET = 188
+
+
+def missing_at_end(path: Path, content: str) -> str:
+    """What a file of ``content`` (as ``kinds.sniff`` names it) lacks at its end; '' where nothing is known to lack."""
+    measure = _MEASURES.get(content)
+    if measure is None:
+        return ''
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        missing = measure(path, file, size)
+    return f'{missing} bytes are missing' if missing > 0 else ''
+
+
+def _of_matroska(path: Path, file: BinaryIO, size: int) -> int:
+    return missing_bytes(path)
+
+
+def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
+    """Each RIFF chunk announces its length (OpenDML AVI 1.02: one for every gigabyte or so)."""
+    at = 0
+    for _ in range(_CHUNKS):
+        file.seek(at)
+        head = file.read(12)
+        if len(head) < 12 or head[:4] != b'RIFF' or head[8:] not in (b'AVI ', b'AVIX'):
+            return 0
+        length = int.from_bytes(head[4:8], 'little')
+        if not length:
+            # Never filled in: the recording was not finished, and nothing tells how long it should be.
+            return 0
+        at += 8 + length + length % 2
+        if at >= size:
+            # Some writers leave the byte that makes the length even out at the end.
+            return at - size - length % 2
+    return 0
+
+
+def _of_asf(path: Path, file: BinaryIO, size: int) -> int:
+    """The file properties hold the file's size, unless it was broadcast (ASF 01.20.03, 3.2)."""
+    head = file.read(30)
+    at = 30
+    for _ in range(_OBJECTS if head.startswith(_ASF_HEADER) else 0):
+        file.seek(at)
+        entry = file.read(92)
+        if len(entry) < 92:
+            return 0
+        if entry.startswith(_ASF_PROPERTIES):
+            is_live = int.from_bytes(entry[88:92], 'little') & _ASF_LIVE
+            return 0 if is_live else int.from_bytes(entry[40:48], 'little') - size
+        at += max(int.from_bytes(entry[16:24], 'little'), 24)
+    return 0
+
+
+def _of_mxf(path: Path, file: BinaryIO, size: int) -> int:
+    """The first partition says where the last one begins (SMPTE ST 377-1, 7.1), which holds 88 bytes at least."""
+    head = file.read(60)
+    length = head[16] if len(head) == 60 else 0
+    begin = 17 if length < 0x80 else 17 + (length & 0x7F)
+    footer = int.from_bytes(head[begin + 24 : begin + 32], 'big')
+    return footer + 88 - size if footer else 0
+
+
+def _of_program_stream(path: Path, file: BinaryIO, size: int) -> int:
+    """The packets at the end announce their lengths (ISO/IEC 13818-1, 2.5.3)."""
+    file.seek(max(size - _TAIL, 0))
+    tail = file.read()
+    at = tail.find(_PACK)
+    while 0 <= at < len(tail):
+        head = tail[at : at + 14]
+        if head[:4] == _PACK and len(head) == 14:
+            at += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
+        elif len(head) < 6 and b'\0\0\1'.startswith(head[:3]):
+            at += 6
+        elif head[:4] == _PROGRAM_END or head[:3] != b'\0\0\1':
+            return 0
+        else:
+            at += 6 + int.from_bytes(head[4:6], 'big')
+    return at - len(tail) if at > 0 else 0
+
+
+def _of_transport_stream(path: Path, file: BinaryIO, size: int) -> int:
+    return -size % _TS_PACKET if file.read(1) == b'G' else 0
+
+
+_MEASURES: dict[str, Callable[[Path, BinaryIO, int], int]] = {
+    'matroska': _of_matroska,
+    'avi': _of_avi,
+    'asf': _of_asf,
+    'mxf': _of_mxf,
+    'mpeg': _of_program_stream,
+    'mpegts': _of_transport_stream,
+}

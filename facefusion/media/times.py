@@ -1,0 +1,167 @@
+"""When the frames of a clip are shown, as its packets tell."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import av.error
+import av.stream
+import numpy as np
+
+from facefusion.errors import MediaError
+from facefusion.stopping import StopFlag
+
+# Containers that state when a frame is shown, and lead to every frame by its time.
+INDEXED = ('mp4', 'matroska')
+# Codecs (FFmpeg's names) whose frames are always stored in the order in which they are shown.
+_IN_ORDER = ('mjpeg', 'rawvideo', 'ffv1', 'huffyuv', 'ffvhuff', 'dvvideo', 'prores', 'dnxhd', 'vp8', 'vp9', 'jpeg2000')
+_ALSO_IN_ORDER = (
+    'wmv1',
+    'wmv2',
+    'msmpeg4v1',
+    'msmpeg4v2',
+    'msmpeg4',
+    'msmpeg4v3',
+    'cinepak',
+    'utvideo',
+    'png',
+    'qtrle',
+)
+_UNKNOWN = -(2**63)
+
+
+class Times(NamedTuple):
+    """What the packets of a clip tell; ``last`` is the last frame's duration in ticks (0: unknown).
+
+    ``heard`` are the audio streams that have packets; ``trouble`` is why the file ended early ('': it did not);
+    ``is_counted`` as in ``VideoInfo``.
+    """
+
+    pts: array[int]
+    last: int
+    keyframes: array[int]
+    heard: frozenset[int]
+    trouble: str
+    is_counted: bool
+
+
+class _Packets(NamedTuple):
+    """Of every video packet in the order of the file: when it is shown and decoded (``_UNKNOWN``), and whether it
+    is a keyframe; then what ``Times`` has."""
+
+    shown: array[int]
+    decoded: array[int]
+    is_key: bytearray
+    duration: int
+    heard: frozenset[int]
+    trouble: str
+
+
+def read_times(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    path: Path,
+    content: str,
+    first: int | None,
+    delay: int,
+    stop: StopFlag,
+) -> Times:
+    """Measures a clip whose first picture that decodes has the time ``first``, and comes after ``delay`` packets.
+
+    Raises MediaError media-damaged, media-untimed; Interrupted.
+    """
+    packets = _read(container, stream, path, stop)
+    if content not in INDEXED and not _are_stated(packets, content, stream.codec_context.name):
+        rate = stream.average_rate
+        step = 1 / (Fraction(rate.numerator, rate.denominator) * stream.time_base) if rate and stream.time_base else 0
+        return _counted(packets, path, delay, int(step))
+    shown = [own if own != _UNKNOWN else other for own, other in zip(packets.shown, packets.decoded, strict=True)]
+    if _UNKNOWN in shown or first is None:
+        raise _untimed(path, 'frames without a time')
+    pts = array('q', sorted({time for time in shown if time >= first}))
+    keys = sorted({time for time, is_key in zip(shown, packets.is_key, strict=True) if is_key and time >= first})
+    # Seeking in a program stream ends anywhere: it is always read from its beginning.
+    keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
+    return Times(pts, packets.duration, keyframes, packets.heard, packets.trouble, False)
+
+
+def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
+    """The audio streams of which the codec is known."""
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+def _read(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _Packets:
+    shown, decoded, is_key = array('q'), array('q'), bytearray()
+    latest, duration = _UNKNOWN, 0
+    heard, trouble = set[int](), ''
+    sounds = audio_streams(container)
+    for sound in sounds:
+        sound.discard = av.stream.Discard.default
+    try:
+        for packet in container.demux(stream, *sounds):
+            stop.check()
+            if packet.size == 0:
+                continue
+            if packet.stream.index != stream.index:
+                # One packet of it is enough to know.
+                heard.add(packet.stream.index)
+                packet.stream.discard = av.stream.Discard.all
+                continue
+            if packet.is_discard:
+                continue
+            shown.append(_UNKNOWN if packet.pts is None else packet.pts)
+            decoded.append(_UNKNOWN if packet.dts is None else packet.dts)
+            is_key.append(packet.is_keyframe)
+            time = max(shown[-1], decoded[-1]) if shown[-1] == _UNKNOWN else shown[-1]
+            if time >= latest:
+                latest, duration = time, packet.duration or 0
+    except av.error.FFmpegError as error:
+        trouble = error.strerror or str(error)
+        if not shown:
+            raise MediaError('media-damaged', f'{path.name} cannot be read', cause=trouble) from None
+    return _Packets(shown, decoded, is_key, duration, frozenset(heard), trouble)
+
+
+def _are_stated(packets: _Packets, content: str, codec: str) -> bool:
+    """Whether the times of presentation are the file's own, not made up by FFmpeg from those of decoding."""
+    shown = np.frombuffer(packets.shown, np.int64)
+    if codec in _IN_ORDER or codec in _ALSO_IN_ORDER:
+        return True
+    if (shown == _UNKNOWN).any() or len(np.unique(shown)) != len(shown):
+        return False
+    # Avi, asf and some mxf have times of decoding only: what is made of them keeps their order.
+    return content in ('mpeg', 'mpegts') or bool((np.diff(shown) < 0).any())
+
+
+def _counted(packets: _Packets, path: Path, delay: int, usual: int) -> Times:
+    """The times of decoding, of which a stream has as many, moved by those that a decoder needs before it shows.
+
+    ``usual`` is the distance of frames, in ticks, where no packet has a time (0: unknown).
+    """
+    decoded = np.frombuffer(packets.decoded, np.int64)
+    if usual and (decoded == _UNKNOWN).all():
+        decoded = np.arange(len(decoded), dtype=np.int64) * usual
+    known = np.flatnonzero(decoded != _UNKNOWN)
+    steps = np.diff(decoded[known])
+    if not len(known) or (steps <= 0).any():
+        raise _untimed(path, 'frames without a time of their own')
+    step = int(np.median(steps / np.diff(known))) if len(known) > 1 else 1
+    begin = decoded[known[0]] - step * known[0]
+    places = np.arange(len(decoded))
+    times = np.rint(np.interp(places, known, decoded[known] - begin)).astype(np.int64) + begin
+    times[: known[0]] = begin + step * places[: known[0]]
+    times[known[-1] + 1 :] = decoded[known[-1]] + step * (places[known[-1] + 1 :] - known[-1])
+    lag = int(times[min(delay, len(times) - 1)] - times[0])
+    pts = array('q', (times + lag).tolist())
+    if (np.diff(times) <= 0).any():
+        raise _untimed(path, 'frames without a time of their own')
+    return Times(pts, packets.duration, array('q', [0]), packets.heard, packets.trouble, True)
+
+
+def _untimed(path: Path, what: str) -> MediaError:
+    return MediaError('media-untimed', f'{path.name} has {what}', hint='export the clip as mp4')

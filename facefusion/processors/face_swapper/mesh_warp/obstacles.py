@@ -1,0 +1,103 @@
+"""What lies over the face of a source picture and must not become part of its texture: hair, hands, glasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import blur, enlarge, shrink
+from facefusion.faces.face import Floats
+from facefusion.faces.glasses import GlassesFinder, line_contrast, soften
+from facefusion.faces.skin import ATLAS_SIZE, BGR_TO_YCC, SkinMeter
+from facefusion.processors.face_swapper.mesh_warp.views import CHART_SIZE, TEXTURE_SIZE, SourceChart, UnrolledView
+
+Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+# Strands are looked for at this size: they are lost at the 128 texels of the skin measurements.
+STRAND_SIZE = 512
+# Widest strand and the contrasts (logarithms of luma) of its core and of its faint ends, and its shortest length, in
+# texels of STRAND_SIZE. Wrinkles reach 0.2 and stay away from the outline.
+STRAND_WIDTH = 13
+STRAND_CORE = 0.28
+STRAND_EDGE = 0.12
+STRAND_LENGTH = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Obstacles:
+    """free: float32 [256,256], 1 where the view shows bare skin. painted: bool [512,512] of thin things that are
+    painted over from their sides. forehead: the share of the forehead that looks like skin. strands, glasses: whether
+    there are any. covered: the share of the seen face below the brows, away from the rim, that something covers.
+    """
+
+    free: Floats
+    painted: Bools
+    forehead: float
+    strands: bool
+    glasses: bool
+    covered: float
+
+
+def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
+    """Looks for everything at the resolution at which it can be seen."""
+    coverage = meter.find_coverage(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
+    free = enlarge(coverage.free, CHART_SIZE, CHART_SIZE)
+    luma = np.asarray(cv2.transform(view.chart, BGR_TO_YCC[:1]), np.float32)
+    painted = strands = _find_strands(view, coverage.free, meter)
+    glasses = GlassesFinder(chart.topology, CHART_SIZE).find(luma, view.seen)
+    covered = _covered_share(view, coverage.free, meter)
+    if glasses is not None:
+        free = free * (1 - soften(glasses.mask, 6))
+        frame = cv2.resize(glasses.frame.astype(np.uint8), (STRAND_SIZE, STRAND_SIZE), interpolation=cv2.INTER_NEAREST)
+        painted = strands | (frame > 0)
+    return Obstacles(free, painted, coverage.forehead, bool(strands.any()), glasses is not None, covered)
+
+
+def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
+    """The texture uint8 [1024,1024,3] with what ``mask`` marks ([n,n]) replaced by what lies beside it (Telea 2004).
+
+    What is filled in is computed at the size of the mask.
+    """
+    marked = np.asarray(mask, np.uint8)
+    if not marked.any():
+        return texture
+    size = (TEXTURE_SIZE, TEXTURE_SIZE)
+    small = cv2.resize(texture, marked.shape, interpolation=cv2.INTER_AREA)
+    grown = cv2.dilate(marked, np.ones((3, 3), np.uint8))
+    filled = cv2.resize(cv2.inpaint(small, grown, 4, cv2.INPAINT_TELEA), size, interpolation=cv2.INTER_CUBIC)
+    share = enlarge(blur(grown.astype(np.float32), 1), *size)
+    # The blurred edge must not bring back half of a line's own edge.
+    share = np.minimum(share * 1.6, 1)[..., None]
+    return np.asarray(np.clip(texture * (1 - share) + filled * share + 0.5, 0, 255), np.uint8)
+
+
+def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
+    """Thin dark or light lines on the skin that come in from the outline or from the hair: bool [512,512]."""
+    half = cv2.resize(view.texture, (STRAND_SIZE, STRAND_SIZE), interpolation=cv2.INTER_AREA)
+    luma = np.asarray(cv2.transform(half, BGR_TO_YCC[:1]), np.float32)
+    size = (STRAND_SIZE, STRAND_SIZE)
+    ground = meter.masks.skin_to_rim * (1 - meter.masks.protected) * shrink(view.seen, ATLAS_SIZE)
+    skin = enlarge(ground, *size) > 0.5
+    outside = enlarge(np.maximum(1 - free, meter.masks.rim < 0.05), *size) > 0.5
+    found = np.zeros(size, np.bool_)
+    for lines in line_contrast(luma, STRAND_WIDTH):
+        weak = ((lines > STRAND_EDGE) & skin).astype(np.uint8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+        core = np.bincount(labels[lines > STRAND_CORE], minlength=len(stats))
+        joined = np.bincount(labels[outside], minlength=len(stats))
+        reach = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+        thin = stats[:, cv2.CC_STAT_AREA] < 0.4 * STRAND_WIDTH * reach
+        kept = (core >= STRAND_LENGTH) & (joined > 0) & (reach >= STRAND_LENGTH) & thin
+        kept[0] = False
+        found |= kept[labels]
+    return found & ~outside
+
+
+def _covered_share(view: UnrolledView, free: Floats, meter: SkinMeter) -> float:
+    masks = meter.masks
+    inner = (masks.rim > 0.14) & (masks.below_forehead > 0.5) & (shrink(view.seen, ATLAS_SIZE) > 0.5)
+    return float((free[inner] < 0.5).mean()) if inner.any() else 0.0

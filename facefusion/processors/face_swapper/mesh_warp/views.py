@@ -1,0 +1,162 @@
+"""One picture of the source as the swapper uses it: unrolled, with how well each part of the face is seen in it.
+
+Method and constants: embedded-swap.md section 3, but for what is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.atlas import AtlasGrid, blur, enlarge, shrink, smooth_step
+from facefusion.faces.face import Floats
+from facefusion.faces.raster import paint_triangles, visible_triangles
+from facefusion.faces.skin import ATLAS_SIZE, to_ycc
+from facefusion.faces.topology import OVAL, MeshTopology, vertex_normals
+from facefusion.media.frame import Frame, Window
+
+Bytes = npt.NDArray[np.uint8]
+
+TEXTURE_SIZE = 1024
+# Geometry and choices between views are made at this size; only colours are looked up at that of the texture.
+CHART_SIZE = 256
+# The mesh lies on the face to within about this fraction of its size: so close to the outline of a turned head, what
+# the picture shows may be the background.
+OUTLINE_DOUBT = (0.012, 0.045)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceView:
+    """A picture and the landmarks float32 [468,3] of the face in it that is the source."""
+
+    frame: Frame
+    landmarks: Floats
+
+
+class SourceChart:
+    """The static tables of unrolling a source: the atlas at the size at which geometry is computed."""
+
+    def __init__(self, topology: MeshTopology) -> None:
+        self.topology = topology
+        self.grid = AtlasGrid(topology, CHART_SIZE)
+        outside = (self.grid.inside == 0).astype(np.uint8)
+        _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+        within = np.flatnonzero(outside.ravel() == 0)
+        places = np.zeros(int(labels.max()) + 1, np.int64)
+        places[labels.ravel()[within]] = within
+        self._nearest = places[labels]
+        framed = cv2.copyMakeBorder(1 - outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        self.rim = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1] / CHART_SIZE, np.float32)
+
+    def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
+        """Where each texel lies in the frame, two float32 [256,256]; beyond the outline, where its nearest one does."""
+        both = self.grid.spread(landmarks[:, :2]).reshape(-1, 2)[self._nearest]
+        return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
+
+    def texture_inside(self) -> Bytes:
+        """uint8 [1024,1024], 1 where the mesh lies."""
+        mask = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE), np.uint8)
+        ring = np.round((self.topology.atlas[list(OVAL)] * TEXTURE_SIZE - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [ring], 1, shift=4)
+        return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnrolledView:
+    """A view in atlas layout.
+
+    texture: uint8 [1024,1024,3] BGR. chart: float32 [256,256,3] of the same, BGR. ycc: float32 [128,128,3]. seen:
+    float32 [256,256] in 0..1, how openly a texel lies to the camera. normals: float32 [468,3]. extent: of the face
+    in the picture, in pixels. sharpness: 0..1, see ``measure_sharpness``.
+    """
+
+    texture: Bytes
+    chart: Floats
+    ycc: Floats
+    seen: Floats
+    normals: Floats
+    extent: float
+    sharpness: float
+
+
+def unroll(view: SourceView, chart: SourceChart) -> UnrolledView:
+    """Looks up every texel of the face in its picture."""
+    landmarks = view.landmarks
+    map_x, map_y = chart.maps(landmarks)
+    extent = float(np.ptp(landmarks[:, :2], axis=0).max())
+    texture = _look_up(view.frame, map_x, map_y, landmarks, extent)
+    small = np.asarray(cv2.resize(texture, (CHART_SIZE, CHART_SIZE), interpolation=cv2.INTER_AREA), np.float32)
+    normals = vertex_normals(chart.topology, landmarks)
+    seen = _visibility(chart, landmarks, normals, map_x, map_y)
+    sharpness = measure_sharpness(view)
+    return UnrolledView(texture, small, to_ycc(shrink(small, ATLAS_SIZE)), seen, normals, extent, sharpness)
+
+
+def measure_sharpness(view: SourceView) -> float:
+    """0..1, how much of the detail that its pixels could hold a face has; sharp pictures have 0.5 to 0.65.
+
+    Detail is what a box blur of 9 pixels takes away (Crete et al. 2007); a face of more than 256 pixels is shrunk to
+    that first.
+    """
+    low, high = view.landmarks[:, :2].min(0), view.landmarks[:, :2].max(0)
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(view.frame.width, view.frame.height)
+    if min(window.width, window.height) < 12:
+        return 0.0
+    scale = 256 / max(window.width, window.height)
+    luma = cv2.cvtColor(view.frame.read(window), cv2.COLOR_BGR2GRAY)
+    if scale < 1:
+        luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    values = luma.astype(np.float32)
+    kept = []
+    for axis, kernel in ((1, (9, 1)), (0, (1, 9))):
+        before = np.abs(np.diff(values, axis=axis))
+        after = np.abs(np.diff(cv2.blur(values, kernel), axis=axis))
+        kept.append(1 - float(np.maximum(before - after, 0).sum()) / max(float(before.sum()), 1e-3))
+    return 1 - max(kept)
+
+
+def head_turn(topology: MeshTopology, landmarks: Floats) -> float:
+    """By how many degrees the face of landmarks [468,3] is turned to a side, positive to the image's right.
+
+    From the best rotation of the mean shape onto the rigid vertices (Kabsch 1976): the angle between the depth axis
+    and where the face looks, seen from above.
+    """
+    goal = topology.mean_shape[topology.rigid].astype(np.float64)
+    points = landmarks[topology.rigid].astype(np.float64)
+    u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (goal - goal.mean(0)))
+    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    forward = rotation @ np.array([0.0, 0.0, -1.0])
+    return float(np.degrees(np.arctan2(forward[0], -forward[2])))
+
+
+def _look_up(frame: Frame, map_x: Floats, map_y: Floats, landmarks: Floats, extent: float) -> Bytes:
+    map_x, map_y = (enlarge(part, TEXTURE_SIZE, TEXTURE_SIZE) for part in (map_x, map_y))
+    if extent > TEXTURE_SIZE:
+        return frame.sample(map_x, map_y, extent / TEXTURE_SIZE)
+    low, high = landmarks[:, :2].min(0) - 4, landmarks[:, :2].max(0) + 5
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+    pixels = frame.read(window)
+    local_x, local_y = map_x - window.x0, map_y - window.y0
+    looked_up = cv2.remap(pixels, local_x, local_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(looked_up, np.uint8)
+
+
+def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: Floats, map_y: Floats) -> Floats:
+    """0..1 at each texel: faces the camera, nothing of the face is in front, and the background is not near."""
+    grid, topology = chart.grid, chart.topology
+    facing = np.clip(grid.spread(smooth_step((-normals[:, 2] - 0.20) / 0.35)), 0, 1)
+    unhidden = np.append(visible_triangles(topology, landmarks), 0).astype(np.float32)[grid.triangle]
+    low = landmarks[:, :2].min(0)
+    scale = 256 / max(float(np.ptp(landmarks[:, :2], axis=0).max()), 1.0)
+    points = ((landmarks[:, :2] - low) * scale + 4).astype(np.float32)
+    covered = paint_triangles(topology, points, landmarks[:, 2], 264, 264) >= 0
+    distance = np.asarray(cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 3), np.float32) / 256
+    local_x, local_y = ((part - start) * np.float32(scale) + 4 for part, start in ((map_x, low[0]), (map_y, low[1])))
+    depth = cv2.remap(distance, local_x.astype(np.float32), local_y.astype(np.float32), cv2.INTER_LINEAR)
+    start, width = OUTLINE_DOUBT
+    # The rim of the atlas is the outline of a frontal face, and there the face goes on.
+    sure = np.maximum(smooth_step((depth - start) / width), 1 - smooth_step((chart.rim - 0.03) / 0.06))
+    return np.asarray(facing * blur(unhidden, 1) * sure, np.float32)

@@ -1,0 +1,225 @@
+"""Swaps every source picture onto every target and lays the results on sheets, to be looked at.
+
+    .venv/bin/python scripts/contact_sheet.py --sources A.. --targets B.. --output sheet.png
+        [--size 256] [--every SECONDS] [--rows 6] [--grid] [--together]
+
+A row shows the source's face, the target, the result, and the target's and the result's face enlarged. Clips give a
+row every SECONDS. With --grid a cell shows only the result's face: sources down, targets across. --together takes all
+sources as views of one person. Sheets are bounded: what does not fit goes to sheet-02.png and so on. Pictures without
+a face are named on stderr. The swap is that of a real run with default settings (see quality_studio.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+from quality_studio import Shot, Studio, Target  # noqa: E402
+
+from facefusion.errors import FaceFusionError  # noqa: E402
+from facefusion.faces.face import Floats  # noqa: E402
+from facefusion.media.frame import Frame  # noqa: E402
+
+Picture = npt.NDArray[np.uint8]
+
+LABEL_HEIGHT = 18
+GAP = 4
+# An enlarged face is shown with this much around it, in faces.
+FACE_VIEW, SOURCE_VIEW = 1.35, 1.7
+GRID_COLUMNS, GRID_ROWS = 10, 9
+
+
+def label(text: str, width: int) -> Picture:
+    """A strip of ``width`` pixels with the end of ``text`` that fits."""
+    strip = np.full((LABEL_HEIGHT, width, 3), 32, np.uint8)
+    fitting = text[-max(width // 7, 1) :]
+    cv2.putText(strip, fitting, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
+    return strip
+
+
+def whole(frame: Frame, size: int) -> Picture:
+    """The whole picture, fitted into a square of ``size``."""
+    scale = min(size / frame.width, size / frame.height)
+    width, height = max(round(frame.width * scale), 1), max(round(frame.height * scale), 1)
+    tile = np.full((size, size, 3), 16, np.uint8)
+    x, y = (size - width) // 2, (size - height) // 2
+    tile[y : y + height, x : x + width] = frame.resized(width, height)
+    return tile
+
+
+def close_up(frame: Frame, landmarks: Floats, size: int, view: float) -> Picture:
+    """The face of landmarks [468,3] with some surroundings, in a square of ``size``."""
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    scale = size / (view * float((high - low).max()))
+    shift = size / 2 - scale * (low + high) / 2
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
+    return np.asarray(frame.warp(matrix, size, size), np.uint8)
+
+
+def labelled(tile: Picture, text: str) -> Picture:
+    """A tile with its label below and a gap on the right."""
+    stacked = np.vstack([tile, label(text, tile.shape[1])])
+    return np.asarray(cv2.copyMakeBorder(stacked, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=(0, 0, 0)), np.uint8)
+
+
+def main_face(shot: Shot) -> Floats | None:
+    """Landmarks of the largest face that was handed to the swapper."""
+    if not shot.faces:
+        return None
+    return max(shot.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1]))).landmarks
+
+
+def row(head: Picture, source: str, target: Target, shot: Shot, size: int) -> Picture:
+    """One row of a sheet."""
+    name = target.path.stem if target.info is None else f'{target.path.stem} {shot.number / target.rate:.2f} s'
+    blank = np.full((size, size, 3), 16, np.uint8)
+    face = main_face(shot)
+    views = [
+        close_up(frame, face, size, FACE_VIEW) if face is not None else blank for frame in (shot.before, shot.after)
+    ]
+    cells = [(head, source), (whole(shot.before, size), name), (whole(shot.after, size), 'result')]
+    cells += [(views[0], 'target face' if face is not None else 'no face was found'), (views[1], 'result face')]
+    return np.hstack([labelled(tile, text) for tile, text in cells])
+
+
+def write_pages(rows: Iterable[Picture], output: Path, most: int) -> list[Path]:
+    """Writes rows as sheets of at most ``most``: the file itself when one is enough, else <stem>-01 and so on."""
+    pages: list[list[Picture]] = [[]]
+    for picture in rows:
+        if len(pages[-1]) == most:
+            pages.append([])
+        pages[-1].append(picture)
+    paths = []
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for number, page in enumerate(pages, 1):
+        if not page:
+            continue
+        path = output if len(pages) == 1 else output.with_name(f'{output.stem}-{number:02d}{output.suffix}')
+        width = max(picture.shape[1] for picture in page)
+        padded = [cv2.copyMakeBorder(p, 0, 0, 0, width - p.shape[1], cv2.BORDER_CONSTANT) for p in page]
+        path.write_bytes(cv2.imencode(path.suffix, np.vstack(padded))[1].tobytes())
+        paths.append(path)
+    return paths
+
+
+def source_heads(studio: Studio, sources: Sequence[tuple[Path, ...]], size: int) -> Iterator[tuple[Picture, str]]:
+    """The face of each source and its name."""
+    for group in sources:
+        frame, face = studio.largest_face(group[0])
+        more = f' +{len(group) - 1}' if len(group) > 1 else ''
+        yield close_up(frame, face.landmarks, size, SOURCE_VIEW), group[0].stem + more
+
+
+def row_sheets(
+    studio: Studio, sources: Sequence[tuple[Path, ...]], targets: Sequence[Target], size: int, every: float
+) -> Iterator[Picture]:
+    """The rows of all pairs, source by source."""
+    for group, (head, name) in zip(sources, source_heads(studio, sources, size), strict=True):
+        processor = studio.prepare(group)
+        for target in targets:
+            if target.info is None and target.path in group:
+                continue
+            for shot in studio.shots(target, processor, max(round(every * target.rate), 1)):
+                yield row(head, name, target, shot, size)
+
+
+def grid_sheets(
+    studio: Studio, sources: Sequence[tuple[Path, ...]], targets: Sequence[Target], size: int
+) -> Iterator[tuple[str, list[Picture]]]:
+    """Blocks of at most GRID_COLUMNS targets: a name and its rows, the first row showing the targets."""
+    heads = list(source_heads(studio, sources, size))
+    blank = np.full((size, size, 3), 16, np.uint8)
+    for start in range(0, len(targets), GRID_COLUMNS):
+        block = targets[start : start + GRID_COLUMNS]
+        rows = []
+        top = [labelled(blank, '')]
+        for k, (group, (head, name)) in enumerate(zip(sources, heads, strict=True)):
+            processor = studio.prepare(group)
+            cells = [labelled(head, name)]
+            for target in block:
+                # Of a clip the frame in the middle.
+                shot = _middle(studio, target, processor)
+                face = main_face(shot)
+                seen = shot.after if target.path not in group else shot.before
+                cells.append(labelled(close_up(seen, face, size, FACE_VIEW) if face is not None else blank, ''))
+                if k == 0:
+                    tile = (
+                        close_up(shot.before, face, size, FACE_VIEW) if face is not None else whole(shot.before, size)
+                    )
+                    top.append(labelled(tile, target.path.stem))
+            rows.append(np.hstack(cells))
+        yield f'{start // GRID_COLUMNS + 1:02d}', [np.hstack(top), *rows]
+
+
+def _middle(studio: Studio, target: Target, processor: object) -> Shot:
+    half = max(target.frame_count // 2, 1)
+    shots = list(studio.shots(target, processor, half))  # type: ignore[arg-type]
+    return shots[min(1, len(shots) - 1)]
+
+
+def make_sheets(
+    studio: Studio,
+    sources: Sequence[tuple[Path, ...]],
+    targets: Sequence[Target],
+    output: Path,
+    size: int = 256,
+    every: float = 1.0,
+    rows: int = 6,
+    is_grid: bool = False,
+) -> list[Path]:
+    """Swaps all pairs and writes the sheets; ``sources`` are groups of views of one person. Gives their paths."""
+    if not is_grid:
+        return write_pages(row_sheets(studio, sources, targets, size, every), output, rows)
+    paths = []
+    for number, block in grid_sheets(studio, sources, targets, size):
+        single = len(targets) <= GRID_COLUMNS
+        path = output if single else output.with_name(f'{output.stem}-{number}{output.suffix}')
+        paths += write_pages(block, path, GRID_ROWS)
+    return paths
+
+
+def usable_sources(studio: Studio, paths: Sequence[Path]) -> list[Path]:
+    """Those that show a face; the others are named on stderr."""
+    kept = []
+    for path in paths:
+        try:
+            studio.prepare((path,))
+            kept.append(path)
+        except FaceFusionError as error:
+            print(f'{path.name}: {error}', file=sys.stderr)
+    return kept
+
+
+def main() -> None:
+    """Makes the sheets and prints their paths."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--sources', type=Path, nargs='+', required=True)
+    parser.add_argument('--targets', type=Path, nargs='+', required=True)
+    parser.add_argument('--output', type=Path, required=True)
+    parser.add_argument('--size', type=int, default=256)
+    parser.add_argument('--every', type=float, default=1.0)
+    parser.add_argument('--rows', type=int, default=6)
+    parser.add_argument('--grid', action='store_true')
+    parser.add_argument('--together', action='store_true')
+    given = parser.parse_args()
+    studio = Studio()
+    sources = usable_sources(studio, given.sources)
+    if not sources:
+        sys.exit('no source shows a face')
+    groups = [tuple(sources)] if given.together else [(path,) for path in sources]
+    targets = [studio.link(path) for path in given.targets]
+    for path in make_sheets(studio, groups, targets, given.output, given.size, given.every, given.rows, given.grid):
+        print(path)
+
+
+if __name__ == '__main__':
+    main()
