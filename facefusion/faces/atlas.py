@@ -89,8 +89,8 @@ class AtlasMasks:
     ``rim`` is the distance to the outline as a fraction of the atlas. ``skin`` leaves out eyes, brows, lips and the
     rim, ``skin_to_rim`` keeps the rim; ``centre`` is a soft ellipse over nose and cheeks; ``protected`` are the parts
     that differ from skin on every face; ``forehead`` and ``below_forehead`` serve the fringe rule; ``lips`` and
-    ``lips_soft`` the lips' own colour, ``lids_image_left`` and ``lids_image_right`` the eyes with their lids. The
-    bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this layout.
+    ``lips_soft`` the lips' own colour, ``lids_image_left`` and ``lids_image_right`` the eyes with their lids,
+    ``around_eyes`` both with the brows. The bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this layout.
     """
 
     def __init__(self, topology: MeshTopology, grid: AtlasGrid) -> None:
@@ -113,6 +113,7 @@ class AtlasMasks:
         lips[self.polygon(INNER_LIPS, round(unit)) > 0] = 0
         self.lips = lips
         self.lips_soft = blur(self.polygon(OUTER_LIPS, round(2 * unit)), 1.2 * unit)
+        self.around_eyes = self._around_eyes(unit)
         self.lids_image_left = self._lids(EYE_IMAGE_LEFT, BROW_IMAGE_LEFT, unit)
         self.lids_image_right = self._lids(EYE_IMAGE_RIGHT, BROW_IMAGE_RIGHT, unit)
 
@@ -136,6 +137,12 @@ class AtlasMasks:
         """The soft ellipse whose texture is never faded: nose, mouth and inner cheeks."""
         unit = self._size / 128
         return blur(self._ellipse((64, 72), (30, 44), unit), 3 * unit)
+
+    def _around_eyes(self, unit: float) -> Floats:
+        mask = np.zeros((self._size, self._size), np.float32)
+        for ring, grow in ((EYE_IMAGE_LEFT, 5), (EYE_IMAGE_RIGHT, 5), (BROW_IMAGE_LEFT, 3), (BROW_IMAGE_RIGHT, 3)):
+            mask = np.maximum(mask, self.polygon(ring, round(grow * unit)))
+        return blur(mask, 1.5 * unit)
 
     def _lids(self, eye: Sequence[int], brow: Sequence[int], unit: float) -> Floats:
         lids = self.polygon(eye, round(5 * unit)) * (1 - self.polygon(brow, round(unit)))

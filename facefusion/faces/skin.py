@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
 from facefusion.faces.coverage import CHROMA_FLOOR, FOREIGN, Coverage, CoverageFinder
+from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Floats
-from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopology, vertex_normals
+from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
 
 Bytes = npt.NDArray[np.uint8]
@@ -41,7 +42,8 @@ class SkinTraits(NamedTuple):
     lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: how much the ratios of Cb and Cr
     change with the logarithm of luma. lip_blue, lip_red: the mean ratios of Cb and Cr on the lips around the light. A
     chroma ratio is chroma over luma + CHROMA_FLOOR.
-    eye_image_left, eye_image_right: how far the eye shows iris and white, 0 closed to 1 open.
+    glasses: 1 with a dark frame of glasses before the eyes, 0 without. eye_image_left, eye_image_right: how far the
+    eye shows iris and white, 0 closed to 1 open.
     """
 
     forehead: float
@@ -52,6 +54,7 @@ class SkinTraits(NamedTuple):
     shadow_red: float
     lip_blue: float
     lip_red: float
+    glasses: float
     eye_image_left: float
     eye_image_right: float
 
@@ -83,7 +86,7 @@ class SkinMeter:
         self.masks = AtlasMasks(topology, self.grid)
         self._small_grid = AtlasGrid(topology, TRAIT_SIZE)
         self._small_masks = AtlasMasks(topology, self._small_grid)
-        self._eye_rings = tuple(self.masks.polygon(ring) > 0 for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
+        self._eyes = EyeRegion(topology, self.masks, ATLAS_SIZE)
         self._fine_coverage = CoverageFinder(topology, self.masks, self.grid)
         self._coverage = CoverageFinder(topology, self._small_masks, self._small_grid)
 
@@ -116,7 +119,8 @@ class SkinMeter:
 
         All but the eyes are measured at TRAIT_SIZE; weight and seen may have that size already.
         """
-        eyes = self._open_eyes(ycc[..., 0], light)
+        skin = float(light[..., 0].sum() / max(float(light[..., 3].sum()), 1e-4))
+        eyes = (self._eyes.dark_frame(ycc[..., 0]), *self._eyes.open_eyes(ycc[..., 0], skin))
         ycc, weight, seen = (shrink(part, TRAIT_SIZE) for part in (ycc, weight, seen))
         low = enlarge(smooth_light(light), TRAIT_SIZE, TRAIT_SIZE)
         solid = weight > 0.3
@@ -134,21 +138,6 @@ class SkinMeter:
             lip_blue, lip_red = around.mean(0).tolist()
         shadows, tint = (shadow_blue, shadow_red), (lip_blue, lip_red)
         return SkinTraits(forehead, contrast, lip_contrast, lip_luma, *shadows, *tint, *eyes)
-
-    def _open_eyes(self, luma: Floats, light: Floats) -> tuple[float, float]:
-        """How far each eye is open, 0..1, by the luma between its lids.
-
-        The mesh hardly registers a blink (embedded-swap.md section 2), but between open lids there is dark and bright:
-        the 10th and 90th percentile differ by 0.4 to 0.7 of the skin's luma on open eyes, by 0.2 to 0.35 on closed
-        and squinting ones.
-        """
-        skin = max(float(light[..., 0].sum() / max(float(light[..., 3].sum()), 1e-4)), 8.0)
-        spreads = []
-        for ring in self._eye_rings:
-            low, high = np.percentile(luma[ring], (10, 90))
-            spreads.append((float(high) - float(low)) / skin)
-        left, right = smooth_step((np.array(spreads, np.float32) - 0.25) / 0.25).tolist()
-        return left, right
 
 
 def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:

@@ -50,12 +50,14 @@ class Relight:
 
     field: float32 [64,64,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
     kept: float32 [64,64,4]: how much of the source's own chroma contrast stays, the target's luma, where the slopes
-    hold (not on the lips), and where shadows may be deep (on brows, eyes, nostrils, lips). slopes: how the target's
-    chroma ratios change with luma. headroom: how far luma may leave the target's, as a fraction of it.
+    hold (not on the lips), and where shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,2]:
+    the target's light without its relief, and where skin should look like that. slopes: how the target's chroma ratios
+    change with luma. headroom: how far luma may leave the target's, as a fraction of it.
     """
 
     field: Floats
     kept: Floats
+    bare: Floats
     slopes: tuple[float, float]
     headroom: float
 
@@ -72,6 +74,7 @@ class Relighter:
         self._features = shrink(np.maximum(blur(nose, 4), blur(masks.protected, 1.5)), FIELD_SIZE)
         self._lips = shrink(masks.lips_soft, FIELD_SIZE)
         self._deep = shrink(masks.protected, FIELD_SIZE)
+        self._around_eyes = shrink(masks.around_eyes, FIELD_SIZE)
 
     def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
         """For a target's pooled light float32 [32,32,4] and traits; ``turned`` 0..1, how far it is turned away."""
@@ -95,7 +98,11 @@ class Relighter:
         raised = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
         field = np.dstack([raised - own[..., 0] * gain, added, gain]).astype(np.float32)
         kept = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
-        return Relight(field, kept, (traits.shadow_blue, traits.shadow_red), HEADROOM * max(traits.contrast, 0.04))
+        # Behind glasses even brows and lids should look like skin: what does not may be the frame.
+        varied = self._deep * (1 - traits.glasses * self._around_eyes)
+        bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
+        slopes = (traits.shadow_blue, traits.shadow_red)
+        return Relight(field, kept, bare, slopes, HEADROOM * max(traits.contrast, 0.04))
 
     def _relief(self, turned: float) -> Floats:
         plain = PLAIN_RELIEF[0] + (PLAIN_RELIEF[1] - PLAIN_RELIEF[0]) * turned

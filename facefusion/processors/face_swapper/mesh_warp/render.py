@@ -19,7 +19,7 @@ from facefusion.faces.face import SMALLEST_FACE, Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.pose import turned_away
 from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
-from facefusion.faces.skin import SkinMeter, SkinTraits
+from facefusion.faces.skin import BGR_TO_YCC, SkinMeter, SkinTraits
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
@@ -36,6 +36,9 @@ FULL_SIZE = 1.25
 OUTLINE_BLUR = 0.01
 # Detail finer than this is grain, in pixels.
 GRAIN_SIGMA = 1.0
+# Skin differs from its light by folds and gloss, a fifth at most; by this fraction and more it is something else.
+STRANGE, STRANGE_WIDTH = 0.3, 0.2
+DARKEST_LIGHT = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,9 @@ class MeshWarp:
         if float(opacity.max(initial=0.0)) < 1 / 255:
             return
         before = frame.read(window)
-        painted = self._paint(surface, self._relighter.relight(face.light, traits, turned), before)
+        relight = self._relighter.relight(face.light, traits, turned)
+        opacity *= _behind(before, _look_up(relight.bare, surface), size)
+        painted = self._paint(surface, relight, before)
         change = cv2.multiply(cv2.subtract(painted, before, dtype=cv2.CV_32F), cv2.merge([opacity] * 3))
         frame.write(window, np.asarray(cv2.add(before, change, dtype=cv2.CV_8U), np.uint8), before)
 
@@ -109,6 +114,18 @@ class MeshWarp:
         """Opacity of the source in the window, float32 [h,w] in 0..1."""
         fixed = _look_up(_at_size(self._opacity.fixed, surface.extent), surface, border=cv2.BORDER_CONSTANT)
         return np.asarray(fixed * _look_up(moving, surface) * surface.outline * np.float32(1 / 255), np.float32)
+
+
+def _behind(pixels: Pixels, bare: Floats, size: float) -> Floats:
+    """How far each pixel [h,w,3] is skin, 0..1: what is much darker or lighter than ``bare`` lies in front of it.
+
+    Strands, the frames of glasses, the gaps between fingers. ``bare`` [h,w,2] is as in ``Relight``.
+    """
+    luma = cv2.transform(cv2.blur(pixels, (3, 3)), BGR_TO_YCC[:1])[..., None][..., 0]
+    differs = np.abs(luma - bare[..., 0]) / np.maximum(bare[..., 0], DARKEST_LIGHT)
+    foreign = smooth_step((differs - STRANGE) / STRANGE_WIDTH) * bare[..., 1]
+    grown = cv2.GaussianBlur(cv2.dilate(foreign, np.ones((3, 3), np.uint8)), (0, 0), max(0.006 * size, 0.6))
+    return 1 - np.asarray(grown, np.float32)
 
 
 def _grain(pixels: Pixels) -> Floats:
