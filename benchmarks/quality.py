@@ -9,11 +9,11 @@ scripts/picture_variants.py writes them, and nobody is swapped onto himself. Mea
 quality_measures.py), for each face of a target at least 40 % inside the frame:
 
 - identity: cosine of the dlib embeddings of source and target, before and after, and the gain; clips: the mean of a
-  frame every half second
+  frame every half second; a face that is the source's person already (0.94 before) does not count in the summary
 - expression: how far the mesh, found anew in the result, lies from that of the target, in % of the eye distance: all,
   lips, lids, and the change of the openings of mouth and eyes
 - rim: skin tone of the result just inside the blend border minus the target's there, in code values of Y, Cb, Cr: the
-  mean of twelve sectors' absolute differences, the signed mean, and the worst sector
+  mean of twelve sectors' absolute differences, the signed mean, and the worst sector; "inner" is the ring further in
 - flicker (clips): frame-to-frame change of the unrolled face, result over target, and the worst jump
 - missed: faces that the detector finds and no linked face covers, linked faces that were left unswapped, frames inside
   a track without a swap, and targets without any face
@@ -53,6 +53,7 @@ from quality_measures import (  # noqa: E402
 from quality_studio import Shot, Studio, Target, is_picture  # noqa: E402
 
 from facefusion.errors import FaceFusionError  # noqa: E402
+from facefusion.faces.embed import SAME_PERSON  # noqa: E402
 from facefusion.faces.face import Floats, LinkedFace, box_overlap  # noqa: E402
 from facefusion.media.frame import Frame  # noqa: E402
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS  # noqa: E402
@@ -78,6 +79,7 @@ class Row:
     gain: float
     expression: Expression
     rim: Rim
+    inner: Rim
     flicker_target: float
     flicker_result: float
     flicker_ratio: float
@@ -95,6 +97,7 @@ class FaceLog:
         self.identity: list[tuple[float, float, float]] = []
         self.expression: list[Expression] = []
         self.rim: list[Rim] = []
+        self.inner: list[Rim] = []
         self.flicker = Flicker()
         self.swapped: list[int] = []
         self.frames = 0
@@ -112,6 +115,7 @@ class FaceLog:
             gain=gain,
             expression=Expression(*_mean_rows([tuple(asdict(e).values()) for e in self.expression], 5)),
             rim=_mean_rim(self.rim),
+            inner=_mean_rim(self.inner),
             flicker_target=self.flicker.target,
             flicker_result=self.flicker.result,
             flicker_ratio=self.flicker.ratio,
@@ -151,6 +155,7 @@ class Judge:
             log.swapped.append(shot.number)
         skin = own_skin(target, ruler.skin & seen, ruler.centre)
         log.rim.append(rim_difference(target, result, ruler.band & skin, ruler.sector))
+        log.inner.append(rim_difference(target, result, ruler.inner_band & skin, ruler.sector))
         log.flicker.add(face.track, shot.number, target[..., 0], result[..., 0], seen)
         if looks:
             embedder = self._studio.embedder
@@ -233,28 +238,31 @@ def measure(
 
 
 def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Means and worst values over all rows."""
-    clips = [row for row in rows if not math.isnan(row.flicker_ratio)]
+    """Means and worst values over all rows; identity over those whose face was another person before."""
+    others = [row for row in rows if row.before < SAME_PERSON]
     columns = {
-        'identity_gain': ([row.gain for row in rows], min),
-        'identity_after': ([row.after for row in rows], min),
+        'identity_gain': ([row.gain for row in others], min),
+        'identity_after': ([row.after for row in others], min),
         'expression': ([row.expression.all for row in rows], max),
         'expression_lips': ([row.expression.lips for row in rows], max),
         'expression_lids': ([row.expression.lids for row in rows], max),
         'rim_y': ([row.rim.y for row in rows], max),
         'rim_cb': ([row.rim.cb for row in rows], max),
         'rim_cr': ([row.rim.cr for row in rows], max),
-        'rim_mean': ([row.rim.mean for row in rows], max),
-        'flicker_ratio': ([row.flicker_ratio for row in clips], max),
-        'worst_jump': ([row.worst_jump for row in clips], max),
+        'inner_y': ([row.inner.y for row in rows], max),
+        'inner_cb': ([row.inner.cb for row in rows], max),
+        'inner_cr': ([row.inner.cr for row in rows], max),
+        'flicker_ratio': ([row.flicker_ratio for row in rows], max),
+        'worst_jump': ([row.worst_jump for row in rows], max),
     }
-    summary: dict[str, Any] = {'rows': len(rows), 'identity_gain_positive': sum(row.gain > 0 for row in rows)}
+    summary: dict[str, Any] = {'rows': len(rows), 'other_people': len(others)}
+    summary['identity_gain_positive'] = sum(row.gain > 0 for row in others)
     for name, (values, worst) in columns.items():
         known = [value for value in values if not math.isnan(value)]
         summary[name] = {'mean': _mean(known), 'worst': worst(known)} if known else None
-    counted = [row for row in rows if not math.isnan(row.rim.mean)]
-    summary['rim_under_3'] = sum(row.rim.mean < 3 for row in counted)
+    counted = [row.rim for row in rows if row.rim.sectors]
     summary['rim_counted'] = len(counted)
+    summary['rim_under_3'] = sum(rim.largest < 3 for rim in counted)
     summary['unswapped_faces'] = sum(row.unswapped for row in rows)
     summary['hole_frames'] = sum(row.holes for row in rows)
     summary['not_linked'] = sum(entry['not_linked'] for entry in missed.values())
@@ -264,17 +272,18 @@ def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[st
 
 
 HEAD = (
-    '| source | target | px | before | after | gain | mesh % | lips % | lids % | rim Y | Cb | Cr | worst | flicker '
-    '| jump | unswapped |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|'
+    '| source | target | px | before | after | gain | mesh % | lips % | lids % | rim Y | Cb | Cr | worst '
+    '| inner Y | Cb | Cr | flicker | jump | unswapped |\n' + '|---' * 19 + '|'
 )
 
 
 def as_line(row: Row) -> str:
     """A row of the markdown table."""
     name = row.target if row.face == 1 else f'{row.target} #{row.face}'
-    rim, moved = row.rim, row.expression
+    rim, inner, moved = row.rim, row.inner, row.expression
     numbers = [f'{row.height:.0f}', f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
-    numbers += [f'{value:.1f}' for value in (moved.all, moved.lips, moved.lids, rim.y, rim.cb, rim.cr, rim.worst)]
+    numbers += [f'{value:.1f}' for value in (moved.all, moved.lips, moved.lids)]
+    numbers += [f'{value:.1f}' for value in (rim.y, rim.cb, rim.cr, rim.worst, inner.y, inner.cb, inner.cr)]
     numbers += [f'{row.flicker_ratio:.2f}', f'{row.worst_jump:.1f}', str(row.unswapped + row.holes)]
     return f'| {row.source} | {name} | ' + ' | '.join(number.replace('nan', '') for number in numbers) + ' |'
 
@@ -282,10 +291,11 @@ def as_line(row: Row) -> str:
 def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
     """The worst rows by gain, rim, lips and lids, and flicker."""
     keys = {
-        'smallest identity gain': lambda row: row.gain,
-        'largest rim difference': lambda row: -row.rim.mean,
+        'smallest identity gain': lambda row: row.gain if row.before < SAME_PERSON else float('nan'),
+        'largest rim difference': lambda row: -row.rim.largest,
         'lips and lids moved most': lambda row: -(row.expression.lips + row.expression.lids),
         'most flicker': lambda row: -row.flicker_ratio,
+        'largest jump': lambda row: -row.worst_jump,
     }
     return {
         name: sorted((row for row in rows if not math.isnan(key(row))), key=key)[:most] for name, key in keys.items()
@@ -298,12 +308,13 @@ def by_group(rows: Sequence[Row]) -> str:
     for row in rows:
         kind = Path(row.target).stem.partition('-')[2] or row.target
         groups.setdefault(kind + (' #2..' if row.face > 1 else ''), []).append(row)
-    lines = ['| targets | rows | gain mean | least | lips % | lids % | rim Y | Cb | Cr | flicker |']
-    lines.append('|' + '---|' * 10)
+    lines = ['| targets | rows | gain mean | least | lips % | lids % | rim Y | Cb | Cr | inner Y | Cb | Cr | flicker |']
+    lines.append('|' + '---|' * 13)
     for kind, part in sorted(groups.items()):
         gains = [row.gain for row in part]
         means = [[row.expression.lips for row in part], [row.expression.lids for row in part]]
         means += [[row.rim.y for row in part], [row.rim.cb for row in part], [row.rim.cr for row in part]]
+        means += [[row.inner.y for row in part], [row.inner.cb for row in part], [row.inner.cr for row in part]]
         cells = [f'{_mean(gains):+.3f}', f'{min(gains):+.3f}', *(f'{_mean(values):.1f}' for values in means)]
         cells.append(f'{_mean([row.flicker_ratio for row in part]):.2f}')
         lines.append(f'| {kind} | {len(part)} | ' + ' | '.join(cell.replace('nan', '') for cell in cells) + ' |')

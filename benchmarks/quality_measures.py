@@ -37,6 +37,8 @@ LIPS = (*INNER_LIPS, *OUTER_LIPS)
 LIDS = (*EYE_IMAGE_LEFT, *EYE_IMAGE_RIGHT)
 # The band just inside the blend border: its distances from the mesh's outline, in atlas widths.
 BAND = (0.06, 0.14)
+# The ring further in, over cheeks and temples.
+INNER_BAND = (0.14, 0.26)
 SECTORS = 12
 # A sector counts when this many texels of the target's own skin are seen in it.
 LEAST_TEXELS = 20
@@ -65,9 +67,9 @@ class Rim:
     sectors: int
 
     @property
-    def mean(self) -> float:
-        """Mean of y, cb and cr."""
-        return (self.y + self.cb + self.cr) / 3
+    def largest(self) -> float:
+        """The largest of y, cb and cr: "under 3 code values" means this."""
+        return max(self.y, self.cb, self.cr)
 
 
 class FaceRuler:
@@ -82,6 +84,7 @@ class FaceRuler:
         features = self._features()
         self.skin: Flags = self.inside & ~features
         self.band: Flags = self.skin & (rim >= BAND[0]) & (rim < BAND[1])
+        self.inner_band: Flags = self.skin & (rim >= INNER_BAND[0]) & (rim < INNER_BAND[1])
         self.centre: Flags = self.skin & (rim > 0.2)
         y, x = np.mgrid[0:ATLAS, 0:ATLAS] - (ATLAS - 1) / 2
         self.sector = ((np.arctan2(y, x) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
@@ -132,7 +135,7 @@ def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDAr
     between 6 and 14 % of the atlas from the mesh's outline. They are split into twelve sectors by the angle around the
     middle; in each the mean of the result minus that of the target is taken, so that pores and moles cancel but a
     cheek that is too dark and one that is too bright do not. Since the picture outside the border is unchanged, this
-    is also the step that the swap adds across the border.
+    is also the step that the swap adds across the border. Another ``band`` measures another ring in the same way.
     """
     steps = []
     for number in range(SECTORS):

@@ -41,7 +41,7 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
         'group3-moving': lambda number: _moving(faces['group3'], number),
         'group4-handclip': lambda number: _under_hand(faces['group4'], number),
         'portrait-crossing': lambda number: _crossing(faces['portrait'], faces['group6'], number),
-        'group2-smallclip': lambda number: _small(faces['group2'], number),
+        'portrait-smallclip': lambda number: _small(faces['portrait'], number),
     }
     for name, frame in clips.items():
         path = folder / f'{name}.mp4'
@@ -63,6 +63,12 @@ def _view(
         source = np.asarray(cv2.GaussianBlur(source, (0, 0), 0.4 / scale), np.uint8)
     flags, border = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
     picture = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), flags=flags, borderMode=border)
+    # What is mirrored beyond the picture's edge must not show faces.
+    known = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
+    known = cv2.GaussianBlur(cv2.erode(known, np.ones((17, 17), np.uint8)), (0, 0), 4)[..., None] / np.float32(255)
+    if float(known.min()) < 1:
+        far = cv2.GaussianBlur(picture, (0, 0), 24)
+        picture = np.rint(picture * known + far * (1 - known)).astype(np.uint8)
     landmarks = face.landmarks * scale
     landmarks[:, :2] = face.landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     return np.asarray(picture, np.uint8), landmarks.astype(np.float32)

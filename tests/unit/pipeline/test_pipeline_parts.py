@@ -85,6 +85,21 @@ def test_a_report_says_that_there_were_too_many_faces():
     assert report.as_text() == text and report.faces == 3
 
 
+def test_two_people_of_one_size_do_not_take_turns_across_chunks():
+    # Each chunk numbers its tracks anew, and the other one is the larger of the two in the second chunk.
+    first = make_chunk(0, 20, [(frame, k, who) for frame in range(20) for k, who in enumerate((ONE, OTHER))])
+    grown = Person(ONE.x, ONE.y, OTHER.size * 1.15)
+    second = make_chunk(20, 20, [(frame, k, who) for frame in range(20, 40) for k, who in enumerate((grown, OTHER))])
+    chunks = list(Linker(FaceSelectorOptions(max_faces=1)).link([first, second]))
+    assert np.concatenate([chunk.frame for chunk in chunks]).tolist() == list(range(40))
+    middles = np.concatenate([chunk.landmarks[:, :, 0].mean(1) for chunk in chunks])
+    assert (np.abs(middles - OTHER.x) < 10).all()
+    assert np.concatenate([chunk.left_out for chunk in chunks]).tolist() == [1] * 40
+    # Mode one stays with its person and speaks of nobody else.
+    chunks = list(Linker(FaceSelectorOptions(max_faces=1, face_selector_mode='one')).link([first, second]))
+    assert all(len(chunk.frame) == 20 and len(chunk.left_out) == 0 for chunk in chunks)
+
+
 def test_a_range_goes_on_across_chunks():
     report = report_of(linked([10, 50, 100], [(ONE, set(range(10, 40)) | {70})]))
     assert report.ranges == [(40, 69), (71, 99)]
