@@ -90,7 +90,8 @@ class AtlasMasks:
     rim, ``skin_to_rim`` keeps the rim; ``centre`` is a soft ellipse over nose and cheeks; ``protected`` are the parts
     that differ from skin on every face; ``forehead`` and ``below_forehead`` serve the fringe rule; ``lips`` and
     ``lips_soft`` the lips' own colour, ``lids_image_left`` and ``lids_image_right`` the eyes with their lids,
-    ``around_eyes`` both with the brows. The bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this layout.
+    ``around_eyes`` both with the brows. The bounds are those of embedded-swap.md sections 3, 5 and 6, moved to this
+    layout.
     """
 
     def __init__(self, topology: MeshTopology, grid: AtlasGrid) -> None:

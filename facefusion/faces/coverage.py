@@ -60,7 +60,9 @@ class CoverageFinder:
         patches = (foreign > 0.5).astype(np.uint8)
         if unit >= 1:
             patches = np.asarray(cv2.morphologyEx(patches, cv2.MORPH_OPEN, _square(3)), np.uint8)
-        covered = np.asarray(cv2.dilate(self._from_outside(patches), _square(max(round(grow * unit), 2))), np.float32)
+        covered = np.asarray(
+            cv2.dilate(self._from_outside(patches), _square(max(round(grow * unit) | 1, 3))), np.float32
+        )
         forehead = float((distance[masks.forehead > 0] < FOREIGN).mean())
         return Coverage(1 - blur(covered, 1.5 * unit), forehead)
 

@@ -86,7 +86,9 @@ def smooth_at(values, frame, low, high):
     landmarks = parabola(3)
     lips = [*OUTER_LIPS, *INNER_LIPS]
     landmarks[lips] = parabola(2)[lips]
-    return landmarks, mean(1, 3, pooled), np.round(mean(2, 2)), mean(3, 12)
+    # The last two traits are the eyes', which blink.
+    traits = np.concatenate([mean(3, 12)[:-2], mean(3, 1)[-2:]])
+    return landmarks, mean(1, 3, pooled), np.round(mean(2, 2)), traits
 
 
 def pooled(packed):

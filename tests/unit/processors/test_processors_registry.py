@@ -8,6 +8,7 @@ from fakes.face_chunks import face_at
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
 from facefusion.faces.face import Face, LinkedFace
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter, unpack_light
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
@@ -36,7 +37,7 @@ class FaceFinder:
 
 
 def tools(*sources, messages=None, **faces) -> ProcessorTools:
-    settings = Settings([FaceSwapperOptions(), FaceDebuggerOptions(('bounding-box',))])
+    settings = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))])
     emit = silent if messages is None else messages.append
     return ProcessorTools(settings, tuple(sources), FaceFinder(**faces), METER, emit)
 
@@ -110,16 +111,17 @@ def test_a_picture_without_a_usable_face_is_left_out_with_a_warning(picture):
     assert not any(message.level == 'info' for message in messages)
 
 
-def test_the_swapper_paints_near_faces_last(picture):
+def test_the_swapper_paints_near_faces_last_and_none_over_them():
     order = []
 
     class Recorder:
-        def render(self, frame, face):
-            order.append(face.track)
+        def render(self, frame, face, nearer):
+            order.append((face.track, [other.track for other in nearer]))
 
     faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
+    faces.append(LinkedFace(3, face_at(900, 200, 10), 0.9))
     FaceSwapper(Recorder()).process([FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)])
-    assert order == [1, 0, 2]
+    assert order == [(3, []), (1, [0, 2]), (0, [2]), (2, [])]
 
 
 def test_a_prepared_swapper_swaps(picture):

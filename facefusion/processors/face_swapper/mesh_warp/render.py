@@ -104,7 +104,7 @@ class MeshWarp:
 
     def _paint(self, surface: Surface, relight: Relight, before: Pixels) -> Floats:
         """The relit source in the window with the grain of what it replaces, float32 [h,w,3] BGR."""
-        chosen = _at_size(self._source.mips, surface.extent)
+        chosen = _at_size(self._source.mips, surface.extent, 0.35)
         cubic = surface.extent > 0.8 * TEXTURE_SIZE
         texture = _look_up(chosen, surface, cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
         field, kept = _look_up(relight.field, surface), _look_up(relight.kept, surface)
@@ -112,7 +112,7 @@ class MeshWarp:
 
     def _blend_opacity(self, surface: Surface, moving: Floats) -> Floats:
         """Opacity of the source in the window, float32 [h,w] in 0..1."""
-        fixed = _look_up(_at_size(self._opacity.fixed, surface.extent), surface, border=cv2.BORDER_CONSTANT)
+        fixed = _look_up(_at_size(self._opacity.fixed, surface.extent, -0.5), surface, border=cv2.BORDER_CONSTANT)
         return np.asarray(fixed * _look_up(moving, surface) * surface.outline * np.float32(1 / 255), np.float32)
 
 
@@ -151,9 +151,12 @@ def _look_up(
     return np.asarray(cv2.remap(atlas, u, v, interpolation, borderMode=border))
 
 
-def _at_size(pyramid: Sequence[Pixels], extent: float) -> Pixels:
-    """The level of an atlas's pyramid whose texels are about as large as the pixels of a face of ``extent``."""
-    ideal = np.floor(np.log2(len(pyramid[0]) / max(extent, 1.0)) + 0.35)
+def _at_size(pyramid: Sequence[Pixels], extent: float, softer: float) -> Pixels:
+    """The level of an atlas's pyramid whose texels are about as large as the pixels of a face of ``extent``.
+
+    ``softer`` is by how many levels it may be smaller or has to be larger.
+    """
+    ideal = np.floor(np.log2(len(pyramid[0]) / max(extent, 1.0)) + softer)
     return pyramid[int(np.clip(ideal, 0, len(pyramid) - 1))]
 
 
