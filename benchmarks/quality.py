@@ -1,7 +1,7 @@
 """How good the swaps of a folder's pictures onto its pictures and clips are.
 
     .venv/bin/python benchmarks/quality.py MEDIA_FOLDER [--json FILE] [--sources A..] [--targets B..] [--people]
-        [--clip-seconds 3] [--worst 12] [--all-rows]
+        [--clip-seconds 3] [--worst 12] [--all-rows] [--brief]
 
 Every source picture (all of the folder, or --sources) is swapped onto every other picture and clip by the real
 pipeline (quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as
@@ -20,7 +20,8 @@ quality_measures.py), for each face of a target at least 40 % inside the frame:
 - missed: faces that the detector finds and no linked face covers, linked faces that were left unswapped, frames inside
   a track without a swap, and targets without any face
 
-Prints a markdown table of the worst rows (--all-rows: of all) and a summary; --json writes everything.
+Prints markdown tables of the worst rows (--all-rows: of all; --brief: fewer columns), means by kind of target (by the
+part of a name behind its first hyphen) and a summary; --json writes everything.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from quality_measures import (  # noqa: E402
     rim_difference,
 )
 from quality_studio import Covers, Shot, Studio, Target, is_picture  # noqa: E402
-from quality_tables import HEAD, Row, as_json, as_line, by_group, mean, summarise, worst_rows  # noqa: E402
+from quality_tables import BRIEF_HEAD, HEAD, Row, as_brief_line, as_json, as_line, by_group, mean, summarise, worst_rows  # noqa: E402
 
 from facefusion.errors import FaceFusionError  # noqa: E402
 from facefusion.faces.face import Floats, LinkedFace, box_overlap  # noqa: E402
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument('--clip-seconds', type=float, default=3.0)
     parser.add_argument('--worst', type=int, default=12)
     parser.add_argument('--all-rows', action='store_true')
+    parser.add_argument('--brief', action='store_true')
     given = parser.parse_args()
     started = time.monotonic()
     media = media_of(given.folder)
@@ -241,8 +243,9 @@ def main() -> None:
     rows = found.pop('rows')
     summary = summarise(rows, found['missed']) | {'seconds': time.monotonic() - started}
     tables = {'all': rows} if given.all_rows else worst_rows(rows, given.worst)
+    head, line = (BRIEF_HEAD, as_brief_line) if given.brief else (HEAD, as_line)
     for name, part in tables.items():
-        print(f'\n{name}\n\n{HEAD}\n' + '\n'.join(as_line(row) for row in part))
+        print(f'\n{name}\n\n{head}\n' + '\n'.join(line(row) for row in part))
     print(f'\n{by_group(rows)}\n\n{json.dumps(as_json(summary), indent=2)}')
     if given.json:
         record = {'summary': summary, **found, 'rows': [asdict(row) for row in rows]}

@@ -101,6 +101,17 @@ def as_line(row: Row) -> str:
     return f'| {row.source} | {name} | ' + ' | '.join(number.replace('nan', '') for number in numbers) + ' |'
 
 
+BRIEF_HEAD = '| source | target | before | after | gain | lips % | lids % | rim Y | Cb | Cr |\n' + '|---' * 10 + '|'
+
+
+def as_brief_line(row: Row) -> str:
+    """A row with the columns of BRIEF_HEAD."""
+    cells = [Path(row.source).stem, Path(row.target).stem, f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
+    moved, rim = row.expression, row.rim
+    cells += [f'{value:.1f}' for value in (moved.lips, moved.lids, rim.y, rim.cb, rim.cr)]
+    return '| ' + ' | '.join(cells) + ' |'
+
+
 def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
     """The worst rows by gain, rim, lips and lids, and flicker."""
     keys = {
