@@ -183,7 +183,8 @@ def _mean_rows(rows: Sequence[Sequence[float]], width: int) -> list[float]:
 def _mean_rim(rims: Sequence[Rim]) -> Rim:
     values = _mean_rows([tuple(asdict(rim).values()) for rim in rims], 8)
     worst = max((rim.worst for rim in rims if rim.sectors), default=float('nan'))
-    return Rim(*values[:6], worst, round(values[7]) if rims else 0)
+    y, cb, cr, signed_y, signed_cb, signed_cr = values[:6]
+    return Rim(y, cb, cr, signed_y, signed_cb, signed_cr, worst, round(values[7]) if rims else 0)
 
 
 def media_of(folder: Path) -> list[Path]:
