@@ -1,7 +1,7 @@
 """How good the swaps of a folder's pictures onto its pictures and clips are.
 
     .venv/bin/python benchmarks/quality.py MEDIA_FOLDER [--json FILE] [--sources A..] [--targets B..] [--people]
-        [--clip-seconds 3] [--worst 12] [--all-rows]
+        [--clip-seconds 3] [--worst 12] [--all-rows] [--brief]
 
 Every source picture (all of the folder, or --sources) is swapped onto every other picture and clip by the real
 pipeline (quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as
@@ -15,25 +15,28 @@ quality_measures.py), for each face of a target at least 40 % inside the frame:
 - rim: skin tone of the result just inside the blend border minus the target's there, in code values of Y, Cb, Cr: the
   mean of twelve sectors' absolute differences, the signed mean, and the worst sector; "inner" is the ring further in
 - flicker (clips): frame-to-frame change of the unrolled face, result over target, and the worst jump
+- over: the share of what hides a face (hands, hair, frames of glasses) that the swap painted over; known for targets
+  with a mask in covers/, as scripts/picture_variants.py writes them
 - missed: faces that the detector finds and no linked face covers, linked faces that were left unswapped, frames inside
   a track without a swap, and targets without any face
 
-Prints a markdown table of the worst rows (--all-rows: of all) and a summary; --json writes everything.
+Prints markdown tables of the worst rows (--all-rows: of all; --brief: fewer columns), means by kind of target (by the
+part of a name behind its first hyphen) and a summary; --json writes everything.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
@@ -47,13 +50,14 @@ from quality_measures import (  # noqa: E402
     expression_kept,
     identity_gain,
     is_swapped,
+    overpainted,
     own_skin,
     rim_difference,
 )
-from quality_studio import Shot, Studio, Target, is_picture  # noqa: E402
+from quality_studio import Covers, Shot, Studio, Target, is_picture  # noqa: E402
+from quality_tables import BRIEF_HEAD, HEAD, Row, as_brief_line, as_json, as_line, by_group, mean, summarise, worst_rows  # noqa: E402
 
 from facefusion.errors import FaceFusionError  # noqa: E402
-from facefusion.faces.embed import SAME_PERSON  # noqa: E402
 from facefusion.faces.face import Floats, LinkedFace, box_overlap  # noqa: E402
 from facefusion.media.frame import Frame  # noqa: E402
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS  # noqa: E402
@@ -65,28 +69,7 @@ DETECTION_STEP = 5
 LEAST_INSIDE = 0.4
 COVERED = 0.25
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A source on one face of a target. Values that a target cannot have are NaN (None in JSON)."""
-
-    source: str
-    target: str
-    face: int
-    height: float
-    before: float
-    after: float
-    gain: float
-    expression: Expression
-    rim: Rim
-    inner: Rim
-    flicker_target: float
-    flicker_result: float
-    flicker_ratio: float
-    worst_jump: float
-    unswapped: int
-    holes: int
-    frames: int
+Mask = npt.NDArray[np.uint8]
 
 
 class FaceLog:
@@ -98,6 +81,7 @@ class FaceLog:
         self.expression: list[Expression] = []
         self.rim: list[Rim] = []
         self.inner: list[Rim] = []
+        self.overpainted: list[float] = []
         self.flicker = Flicker()
         self.swapped: list[int] = []
         self.frames = 0
@@ -109,13 +93,14 @@ class FaceLog:
             source=source,
             target=target,
             face=face,
-            height=_mean(self.height),
+            height=mean(self.height),
             before=before,
             after=after,
             gain=gain,
             expression=Expression(*_mean_rows([tuple(asdict(e).values()) for e in self.expression], 5)),
             rim=_mean_rim(self.rim),
             inner=_mean_rim(self.inner),
+            overpainted=mean(self.overpainted),
             flicker_target=self.flicker.target,
             flicker_result=self.flicker.result,
             flicker_ratio=self.flicker.ratio,
@@ -136,16 +121,19 @@ class Judge:
     def judge(self, name: str, source: Floats, target: Target, shots: Iterable[Shot]) -> list[Row]:
         """The rows of a source with embedding ``source`` on a target: one for each track, largest face first."""
         logs: dict[int, FaceLog] = {}
+        covers = Covers(target)
         look = max(round(LOOK_SECONDS * target.rate), 1)
         for shot in shots:
             for face in shot.faces:
                 if inside_share(face, shot.before) >= LEAST_INSIDE:
                     log = logs.setdefault(face.track, FaceLog())
-                    self._note(log, source, shot, face, log.frames % look == 0)
-        ordered = sorted(logs.values(), key=lambda log: -_mean(log.height))
+                    self._note(log, source, shot, face, covers.of(shot.number), log.frames % look == 0)
+        ordered = sorted(logs.values(), key=lambda log: -mean(log.height))
         return [log.row(name, target.path.name, number) for number, log in enumerate(ordered, 1)]
 
-    def _note(self, log: FaceLog, source: Floats, shot: Shot, face: LinkedFace, looks: bool) -> None:
+    def _note(
+        self, log: FaceLog, source: Floats, shot: Shot, face: LinkedFace, cover: Mask | None, looks: bool
+    ) -> None:
         landmarks, ruler = face.landmarks, self._ruler
         log.frames += 1
         log.height.append(float(np.ptp(landmarks[:, 1])))
@@ -156,6 +144,9 @@ class Judge:
         skin = own_skin(target, ruler.skin & seen, ruler.centre)
         log.rim.append(rim_difference(target, result, ruler.band & skin, ruler.sector))
         log.inner.append(rim_difference(target, result, ruler.inner_band & skin, ruler.sector))
+        if cover is not None:
+            covered = ruler.unroll_mask(cover, landmarks)
+            log.overpainted.append(overpainted(target, result, covered & seen))
         log.flicker.add(face.track, shot.number, target[..., 0], result[..., 0], seen)
         if looks:
             embedder = self._studio.embedder
@@ -185,19 +176,15 @@ def inside_share(face: LinkedFace, frame: Frame) -> float:
     return float(((x >= 0) & (y >= 0) & (x < frame.width) & (y < frame.height)).mean())
 
 
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else float('nan')
-
-
 def _mean_rows(rows: Sequence[Sequence[float]], width: int) -> list[float]:
-    return [_mean([row[k] for row in rows]) for k in range(width)]
+    return [mean([row[k] for row in rows]) for k in range(width)]
 
 
 def _mean_rim(rims: Sequence[Rim]) -> Rim:
     values = _mean_rows([tuple(asdict(rim).values()) for rim in rims], 8)
     worst = max((rim.worst for rim in rims if rim.sectors), default=float('nan'))
-    return Rim(*values[:6], worst, round(values[7]) if rims else 0)
+    y, cb, cr, signed_y, signed_cb, signed_cr = values[:6]
+    return Rim(y, cb, cr, signed_y, signed_cb, signed_cr, worst, round(values[7]) if rims else 0)
 
 
 def media_of(folder: Path) -> list[Path]:
@@ -237,101 +224,6 @@ def measure(
     return {'rows': rows, 'missed': missed, 'unusable': unusable}
 
 
-def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Means and worst values over all rows; identity over those whose face was another person before."""
-    others = [row for row in rows if row.before < SAME_PERSON]
-    columns = {
-        'identity_gain': ([row.gain for row in others], min),
-        'identity_after': ([row.after for row in others], min),
-        'expression': ([row.expression.all for row in rows], max),
-        'expression_lips': ([row.expression.lips for row in rows], max),
-        'expression_lids': ([row.expression.lids for row in rows], max),
-        'rim_y': ([row.rim.y for row in rows], max),
-        'rim_cb': ([row.rim.cb for row in rows], max),
-        'rim_cr': ([row.rim.cr for row in rows], max),
-        'inner_y': ([row.inner.y for row in rows], max),
-        'inner_cb': ([row.inner.cb for row in rows], max),
-        'inner_cr': ([row.inner.cr for row in rows], max),
-        'flicker_ratio': ([row.flicker_ratio for row in rows], max),
-        'worst_jump': ([row.worst_jump for row in rows], max),
-    }
-    summary: dict[str, Any] = {'rows': len(rows), 'other_people': len(others)}
-    summary['identity_gain_positive'] = sum(row.gain > 0 for row in others)
-    for name, (values, worst) in columns.items():
-        known = [value for value in values if not math.isnan(value)]
-        summary[name] = {'mean': _mean(known), 'worst': worst(known)} if known else None
-    counted = [row.rim for row in rows if row.rim.sectors]
-    summary['rim_counted'] = len(counted)
-    summary['rim_under_3'] = sum(rim.largest < 3 for rim in counted)
-    summary['unswapped_faces'] = sum(row.unswapped for row in rows)
-    summary['hole_frames'] = sum(row.holes for row in rows)
-    summary['not_linked'] = sum(entry['not_linked'] for entry in missed.values())
-    none = [name for name, entry in missed.items() if entry['frames_without_face'] == entry['frames_looked_at']]
-    summary['targets_without_face'] = none
-    return summary
-
-
-HEAD = (
-    '| source | target | px | before | after | gain | mesh % | lips % | lids % | rim Y | Cb | Cr | worst '
-    '| inner Y | Cb | Cr | flicker | jump | unswapped |\n' + '|---' * 19 + '|'
-)
-
-
-def as_line(row: Row) -> str:
-    """A row of the markdown table."""
-    name = row.target if row.face == 1 else f'{row.target} #{row.face}'
-    rim, inner, moved = row.rim, row.inner, row.expression
-    numbers = [f'{row.height:.0f}', f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
-    numbers += [f'{value:.1f}' for value in (moved.all, moved.lips, moved.lids)]
-    numbers += [f'{value:.1f}' for value in (rim.y, rim.cb, rim.cr, rim.worst, inner.y, inner.cb, inner.cr)]
-    numbers += [f'{row.flicker_ratio:.2f}', f'{row.worst_jump:.1f}', str(row.unswapped + row.holes)]
-    return f'| {row.source} | {name} | ' + ' | '.join(number.replace('nan', '') for number in numbers) + ' |'
-
-
-def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
-    """The worst rows by gain, rim, lips and lids, and flicker."""
-    keys = {
-        'smallest identity gain': lambda row: row.gain if row.before < SAME_PERSON else float('nan'),
-        'largest rim difference': lambda row: -row.rim.largest,
-        'lips and lids moved most': lambda row: -(row.expression.lips + row.expression.lids),
-        'most flicker': lambda row: -row.flicker_ratio,
-        'largest jump': lambda row: -row.worst_jump,
-    }
-    return {
-        name: sorted((row for row in rows if not math.isnan(key(row))), key=key)[:most] for name, key in keys.items()
-    }
-
-
-def by_group(rows: Sequence[Row]) -> str:
-    """Means for each kind of target, by the part of its name behind the first hyphen."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        kind = Path(row.target).stem.partition('-')[2] or row.target
-        groups.setdefault(kind + (' #2..' if row.face > 1 else ''), []).append(row)
-    lines = ['| targets | rows | gain mean | least | lips % | lids % | rim Y | Cb | Cr | inner Y | Cb | Cr | flicker |']
-    lines.append('|' + '---|' * 13)
-    for kind, part in sorted(groups.items()):
-        gains = [row.gain for row in part]
-        means = [[row.expression.lips for row in part], [row.expression.lids for row in part]]
-        means += [[row.rim.y for row in part], [row.rim.cb for row in part], [row.rim.cr for row in part]]
-        means += [[row.inner.y for row in part], [row.inner.cb for row in part], [row.inner.cr for row in part]]
-        cells = [f'{_mean(gains):+.3f}', f'{min(gains):+.3f}', *(f'{_mean(values):.1f}' for values in means)]
-        cells.append(f'{_mean([row.flicker_ratio for row in part]):.2f}')
-        lines.append(f'| {kind} | {len(part)} | ' + ' | '.join(cell.replace('nan', '') for cell in cells) + ' |')
-    return '\n'.join(lines)
-
-
-def as_json(value: Any) -> Any:
-    """Plain JSON: NaN becomes None, floats are rounded to four places."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 4)
-    if isinstance(value, dict):
-        return {key: as_json(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(part) for part in value]
-    return value
-
-
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -343,6 +235,7 @@ def main() -> None:
     parser.add_argument('--clip-seconds', type=float, default=3.0)
     parser.add_argument('--worst', type=int, default=12)
     parser.add_argument('--all-rows', action='store_true')
+    parser.add_argument('--brief', action='store_true')
     given = parser.parse_args()
     started = time.monotonic()
     media = media_of(given.folder)
@@ -351,8 +244,9 @@ def main() -> None:
     rows = found.pop('rows')
     summary = summarise(rows, found['missed']) | {'seconds': time.monotonic() - started}
     tables = {'all': rows} if given.all_rows else worst_rows(rows, given.worst)
+    head, line = (BRIEF_HEAD, as_brief_line) if given.brief else (HEAD, as_line)
     for name, part in tables.items():
-        print(f'\n{name}\n\n{HEAD}\n' + '\n'.join(as_line(row) for row in part))
+        print(f'\n{name}\n\n{head}\n' + '\n'.join(line(row) for row in part))
     print(f'\n{by_group(rows)}\n\n{json.dumps(as_json(summary), indent=2)}')
     if given.json:
         record = {'summary': summary, **found, 'rows': [asdict(row) for row in rows]}

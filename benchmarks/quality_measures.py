@@ -42,6 +42,8 @@ INNER_BAND = (0.14, 0.26)
 SECTORS = 12
 # A sector counts when this many texels of the target's own skin are seen in it.
 LEAST_TEXELS = 20
+# Fewer covered texels are no cover.
+LEAST_COVERED = 30
 # Added to both sides of a flicker ratio, in code values: a clip without any change has ratio 1.
 STILLNESS = 0.1
 # A face whose texels change by less than this on the mean, in code values of luma, was not swapped.
@@ -102,6 +104,12 @@ class FaceRuler:
         facing = self._grid.spread(-vertex_normals(self._topology, landmarks)[:, 2]) > 0.3
         return np.asarray(self.inside & in_frame & facing, np.bool_)
 
+    def unroll_mask(self, mask: npt.NDArray[np.uint8], landmarks: Floats) -> Flags:
+        """Texels [128,128] whose place in a mask uint8 [h,w] of the frame's size is at least half of 255."""
+        map_x, map_y = self._grid.maps(landmarks)
+        texels = cv2.remap(mask, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        return np.asarray((texels >= 128) & self.inside, np.bool_)
+
     def _features(self) -> Flags:
         """Eyes, brows and lips, with a margin of 4 texels."""
         mask = np.zeros((ATLAS, ATLAS), np.uint8)
@@ -147,6 +155,17 @@ def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDAr
     table = np.array(steps)
     mean, signed = np.abs(table).mean(0).tolist(), table.mean(0).tolist()
     return Rim(*mean, *signed, float(np.abs(table).max()), len(steps))
+
+
+def overpainted(target: Floats, result: Floats, covered: Flags) -> float:
+    """Share 0..1 of the texels where something hides the face that the swap changed; NaN under 30 such texels.
+
+    Changed: by more than 8 code values of luma, or 6 of Cb or Cr. 0 is right: what is in front of a face stays.
+    """
+    if int(covered.sum()) < LEAST_COVERED:
+        return float('nan')
+    steps = np.abs(result - target)[covered]
+    return float(((steps[:, 0] > 8) | (steps[:, 1:] > 6).any(1)).mean())
 
 
 def identity_gain(source: Floats, target: Floats, result: Floats) -> tuple[float, float, float]:

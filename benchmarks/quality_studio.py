@@ -13,7 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
@@ -143,9 +145,32 @@ class Studio:
                     yield frame
 
 
+class Covers:
+    """Masks of what hides the faces of a target, if ``covers/`` beside it has them (scripts/picture_variants.py)."""
+
+    def __init__(self, target: Target) -> None:
+        folder, stem = target.path.parent / 'covers', target.path.stem
+        self._width = target.info.width if target.info is not None else 0
+        self._picture = _read_grey(folder / f'{stem}.png') if not self._width else None
+        packed = folder / f'{stem}.npz'
+        self._packed = np.load(packed)['covers'] if self._width and packed.is_file() else None
+
+    def of(self, number: int) -> npt.NDArray[np.uint8] | None:
+        """uint8 [h,w], 255 where something hides a face in a frame; None when it is not known."""
+        if self._packed is not None:
+            return np.unpackbits(self._packed[number], axis=1, count=self._width) * np.uint8(255)
+        return np.asarray(self._picture, np.uint8) if self._picture is not None else None
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture by its content, not a clip. Raises MediaError for what is neither."""
     return find_kind(path).family == 'image'
+
+
+def _read_grey(path: Path) -> npt.NDArray[np.uint8] | None:
+    if not path.is_file():
+        return None
+    return np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 def _twin(frame: Frame) -> Frame:

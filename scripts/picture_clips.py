@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from picture_paint import hand
+from picture_paint import Painted, hand
 
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -35,8 +35,11 @@ class Still(Protocol):
 
 
 def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
-    """Writes five clips of 3 s (H.264 in MP4, 640x360, BT.709); gives each path when it is there."""
-    clips: dict[str, Callable[[int], Picture]] = {
+    """Writes five clips of 3 s (H.264 in MP4, 640x360, BT.709); gives each path when it is there.
+
+    What hides a face goes to covers/<name>.npz: ``covers`` uint8 [frames,h,w/8], the bits packed along the rows.
+    """
+    clips: dict[str, Callable[[int], Picture | Painted]] = {
         'portrait-moving': lambda number: _moving(faces['portrait'], number),
         'group3-moving': lambda number: _moving(faces['group3'], number),
         'group4-handclip': lambda number: _under_hand(faces['group4'], number),
@@ -45,7 +48,9 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
     }
     for name, frame in clips.items():
         path = folder / f'{name}.mp4'
-        _encode(path, frame)
+        covers = _encode(path, frame)
+        if covers:
+            np.savez_compressed(folder / 'covers' / f'{name}.npz', covers=np.packbits(np.stack(covers) > 0, axis=2))
         yield path
 
 
@@ -80,7 +85,7 @@ def _moving(face: Still, number: int) -> Picture:
     return _view(face, FACE * (1 + 0.3 * math.sin(phase)), 8 * math.sin(phase + 1), at)[0]
 
 
-def _under_hand(face: Still, number: int) -> Picture:
+def _under_hand(face: Still, number: int) -> Painted:
     phase = 2 * math.pi * number / FRAMES
     picture, landmarks = _view(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
     # In from below at the right, over the mouth and the cheek, up across the eyes and out again.
@@ -107,8 +112,9 @@ def _small(face: Still, number: int) -> Picture:
     return _view(face, 46 + 4 * math.sin(phase), 3 * math.sin(phase), (0.5 + 0.15 * math.sin(phase), 0.55))[0]
 
 
-def _encode(path: Path, frame_at: Callable[[int], Picture]) -> None:
-    """Encodes the frames with light grain, in BT.709; an interrupted run leaves no file at ``path``."""
+def _encode(path: Path, frame_at: Callable[[int], Picture | Painted]) -> list[Picture]:
+    """Encodes the frames with light grain, in BT.709, and gives their covers; an interrupted run leaves no file."""
+    covers = []
     random = np.random.default_rng(2)
     part = path.with_name(path.name + '.part')
     with av.open(str(part), 'w', format='mp4') as container:
@@ -118,7 +124,11 @@ def _encode(path: Path, frame_at: Callable[[int], Picture]) -> None:
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
         for number in range(FRAMES):
             grain = random.normal(0, 2, (HEIGHT, WIDTH, 1))
-            pixels = np.clip(frame_at(number) + grain, 0, 255).astype(np.uint8)
+            painted = frame_at(number)
+            if isinstance(painted, Painted):
+                covers.append(painted.cover)
+                painted = painted.picture
+            pixels = np.clip(painted + grain, 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format='bgr24').reformat(
                 format='yuv420p', src_colorspace='ITU709', dst_colorspace='ITU709', dst_color_range='MPEG'
             )
@@ -126,3 +136,4 @@ def _encode(path: Path, frame_at: Callable[[int], Picture]) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     part.replace(path)
+    return covers

@@ -7,6 +7,7 @@ distance, from the middle between the eyes, x to the image's right and y down al
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +24,15 @@ WORKING_EYES = 110.0
 SHIFT = 4
 # Height of a frontal mesh in eye distances.
 HEIGHT_IN_EYES = 2.4
+# From this opacity on something hides what is behind it: lenses, shadows and the edges of strands do not.
+HIDING = 0.6
+
+
+class Painted(NamedTuple):
+    """A picture uint8 [h,w,3] with something painted on it, and uint8 [h,w] 255 where that hides what is behind."""
+
+    picture: Picture
+    cover: Picture
 
 
 class Layer:
@@ -88,12 +98,13 @@ class Layer:
         self.colour[part] = self.colour[part] * (1 - cover) + (given[part] if given.ndim == 3 else given) * cover
         self.alpha[part] = self.alpha[part] * (1 - mask[part]) + mask[part]
 
-    def over(self) -> Picture:
-        """The picture with the layer on it."""
+    def over(self) -> Painted:
+        """The picture with the layer on it, and what the layer hides."""
         size = (self._picture.shape[1], self._picture.shape[0])
         colour = cv2.resize(self.colour, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self.alpha, size, interpolation=cv2.INTER_AREA)[..., None]
-        return np.clip(self._picture * (1 - alpha) + colour + 0.5, 0, 255).astype(np.uint8)
+        picture = np.clip(self._picture * (1 - alpha) + colour + 0.5, 0, 255).astype(np.uint8)
+        return Painted(picture, np.where(alpha[..., 0] > HIDING, 255, 0).astype(np.uint8))
 
 
 def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
@@ -104,7 +115,7 @@ def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
     return slice(max(y - margin, 0), y + high + margin), slice(max(x - margin, 0), x + wide + margin)
 
 
-def glasses(picture: Picture, landmarks: Floats, is_thin: bool) -> Picture:
+def glasses(picture: Picture, landmarks: Floats, is_thin: bool) -> Painted:
     """Glasses with arms: dark frames with lightly tinted lenses and a glint, or thin metal ones."""
     layer = Layer(picture, landmarks)
     rims = [_rim(side, 0.39, 0.27 if is_thin else 0.31) for side in (-0.5, 0.5)]
@@ -151,7 +162,7 @@ FINGERS = (
 BACK_OF_HAND = ((1.45, 0.95), (2.4, 1.3), (3.1, 2.3), (7.2, 5.6), (6.0, 7.0), (2.3, 3.3), (1.45, 2.1))
 
 
-def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Point = (0.0, 0.0)) -> Picture:
+def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Point = (0.0, 0.0)) -> Painted:
     """Four fingers of colour ``skin`` (BGR) over cheek and mouth, moved by ``shift`` eye distances."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(3)
@@ -203,7 +214,7 @@ def _curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
     return [*curve, points[-1]]
 
 
-def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Picture:
+def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Painted:
     """Hair of colour ``hair`` (BGR) combed over the forehead, down to the brows."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(5)
@@ -218,7 +229,7 @@ def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Pictur
     return layer.over()
 
 
-def strands(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Picture:
+def strands(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Painted:
     """A few single strands that fall over one eye and cheek."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(6)

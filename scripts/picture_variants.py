@@ -3,7 +3,8 @@
     .venv/bin/python scripts/picture_variants.py FOLDER [--faces portrait group1 ...] [--no-clips]
 
 Every face is cut out with its surroundings, and changed in one way each: turned, lit, coloured, damaged, covered,
-moved. The files are named <face>-<variant>.png and <face>-<variant>.mp4. The same every time: all chance has a fixed
+moved. The files are named <face>-<variant>.png and <face>-<variant>.mp4; covers/ holds masks of what was painted over
+a face. The same every time: all chance has a fixed
 seed. "portrait" is the scikit-image portrait, "group1" to "group6" the insightface sample photo from left to right.
 """
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from picture_clips import write_clips
-from picture_paint import fringe, glasses, hand, strands
+from picture_paint import Painted, fringe, glasses, hand, strands
 from picture_warp import close_eyes, open_mouth
 
 from facefusion.events import silent
@@ -35,6 +36,8 @@ Floats = npt.NDArray[np.float32]
 
 # The side of a cut in face heights.
 SURROUNDINGS = 2.4
+# The folder beside the pictures that says where something was painted over a face, for benchmarks/quality.py.
+COVERS = 'covers'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +142,7 @@ def side_lit(face: Portrait, topology: MeshTopology) -> Picture:
     return np.clip(255 * linear ** (1 / 2.2) + 0.5, 0, 255).astype(np.uint8)
 
 
-def variants(face: Portrait, topology: MeshTopology) -> Mapping[str, Callable[[], Picture]]:
+def variants(face: Portrait, topology: MeshTopology) -> Mapping[str, Callable[[], Picture | Painted]]:
     """Every variant of a face by its name."""
     plain = face.cut()
     picture, landmarks = plain.picture, plain.landmarks
@@ -178,16 +181,25 @@ def _half(face: Portrait) -> Picture:
     return np.ascontiguousarray(plain.picture[:, round(float(plain.landmarks[4, 0])) :])
 
 
+def write_png(path: Path, picture: Picture) -> None:
+    """Writes a picture [h,w,3] or [h,w]."""
+    path.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+
+
 def make(folder: Path, names: list[str], with_clips: bool) -> Iterator[Path]:
     """Writes the files; gives each path when it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / COVERS).mkdir(parents=True, exist_ok=True)
     portraits, analyser = load_portraits()
     for face in portraits:
         if names and face.name not in names:
             continue
         for variant, paint in variants(face, analyser.topology).items():
             path = folder / f'{face.name}-{variant}.png'
-            path.write_bytes(cv2.imencode('.png', paint())[1].tobytes())
+            painted = paint()
+            if isinstance(painted, Painted):
+                write_png(folder / COVERS / path.name, painted.cover)
+                painted = painted.picture
+            write_png(path, painted)
             yield path
     if with_clips:
         yield from write_clips(folder, {face.name: face for face in portraits})

@@ -89,7 +89,7 @@ def execute(run: Run) -> dict[str, Any]:
     else:
         _execute_video(run, run.plan.video, report)
     if report.faces:
-        run.emit(Message('info', 'run', report.as_text()))
+        run.emit(Message('info' if report.worked_on else 'warn', 'run', report.as_text()))
     else:
         advice = 'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or a lower score'
         run.emit(Message('warn', 'run', f'{report.as_text()} ({advice})'))

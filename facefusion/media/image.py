@@ -13,17 +13,18 @@ import numpy as np
 from PIL import (
     BmpImagePlugin,
     Image,
+    ImageChops,
     ImageCms,
     ImageFile,
     ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from facefusion.errors import InternalError, MediaError
 from facefusion.events import Emit, Message, silent
+from facefusion.media import tiff
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
@@ -37,7 +38,6 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     'png': PngImagePlugin.PngImageFile,
     'webp': WebPImagePlugin.WebPImageFile,
     'bmp': BmpImagePlugin.BmpImageFile,
-    'tiff': TiffImagePlugin.TiffImageFile,
 }
 _MAXIMUM_SIDE = 16384
 _MAXIMUM_PIXELS = 268_435_456
@@ -49,16 +49,22 @@ _SIDEWAYS = (5, 6, 7, 8)
 def probe_image(path: Path) -> ImageInfo:
     """Measures a picture. Raises MediaError as ``read_image``; only in PNG files are damaged pixels noticed."""
     status = path.stat()
-    with path.open('rb') as file:
-        image, name = _open(path, io.BytesIO(file.read()))
-    width, height = image.size
-    try:
-        # A PNG may tell its orientation behind its pixels: they are decoded to find it.
-        turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    except _DAMAGE as error:
-        raise _damaged(path, error) from None
-    if turned:
-        width, height = height, width
+    file = _bytes_of(path)
+    if find_kind(path).content == 'tiff':
+        layout = _tiff_layout(path, file.getvalue())
+        (width, height), name = layout.displayed_size, 'tiff'
+        mode, has_alpha = f'{layout.channels}x{layout.bits}', layout.has_alpha
+    else:
+        image, name = _open(path, file)
+        width, height = image.size
+        try:
+            # A PNG may tell its orientation behind its pixels: they are decoded to find it.
+            turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
+        if turned:
+            width, height = height, width
+        mode, has_alpha = image.mode, image.has_transparency_data
     return ImageInfo(
         path=path,
         size=status.st_size,
@@ -67,8 +73,8 @@ def probe_image(path: Path) -> ImageInfo:
         width=width,
         height=height,
         format=name,
-        mode=image.mode,
-        has_alpha=image.has_transparency_data,
+        mode=mode,
+        has_alpha=has_alpha,
     )
 
 
@@ -76,8 +82,10 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
     """Reads a picture upright as 8-bit BGR with its alpha aside; a message says what had to be converted.
 
     The colour profile and EXIF data (without orientation and thumbnail) stay with the frame. Raises MediaError: those
-    of ``find_kind``, image-too-large, image-animated, media-damaged.
+    of ``find_kind``, image-too-large, image-animated, image-variant, image-hdr, media-damaged.
     """
+    if find_kind(path).content == 'tiff':
+        return _read_tiff(path, emit)
     with _bytes_of(path) as file:
         image, _ = _open(path, file)
         depth = _depth(image)
@@ -86,6 +94,9 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
             image.load()
             exif = image.getexif()
             still = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
+            if image.mode == 'CMYK' and 'adobe' not in image.info:
+                # Pillow takes every one for Adobe's, which store ink the other way round.
+                still = ImageChops.invert(image)
             upright = ImageOps.exif_transpose(still)
             exif.pop(_ORIENTATION, None)
             pixels, alpha, keeps_profile, remark = _to_bgr(upright, icc)
@@ -97,6 +108,47 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
         emit(Message('info', 'media', f'{path.name}: {remark}'))
     kept = exif.tobytes() if len(exif) else b''
     return PixelFrame(pixels, alpha, icc=icc if keeps_profile else b'', exif=kept)
+
+
+def _tiff_layout(path: Path, data: bytes) -> tiff.TiffLayout:
+    try:
+        layout = tiff.read_layout(data)
+        pages = tiff.count_pages(data)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+    except MediaError as error:
+        raise _of_file(path, error) from None
+    _check_size(path, layout.width, layout.height)
+    if pages > 1:
+        raise MediaError(
+            'image-animated',
+            f'{path.name} has several pages ({pages})',
+            cause='one picture is one file',
+            hint='save each page as a picture of its own, and run them with batch-run',
+        )
+    return layout
+
+
+def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
+    with _bytes_of(path) as file:
+        data = file.getvalue()
+    layout = _tiff_layout(path, data)
+    try:
+        image, deep = tiff.decode(data, layout)
+        pixels, alpha, keeps_profile, converted = _to_bgr(image, layout.icc)
+        exif = tiff.carried_exif(data)
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        raise _damaged(path, error) from None
+    except MediaError as error:
+        raise _of_file(path, error) from None
+    for remark in filter(None, (deep, converted)):
+        emit(Message('info', 'media', f'{path.name}: {remark}'))
+    kept = exif.tobytes() if len(exif) else b''
+    return PixelFrame(pixels, alpha, icc=layout.icc if keeps_profile else b'', exif=kept)
+
+
+def _of_file(path: Path, error: MediaError) -> MediaError:
+    return MediaError(error.reference, f'{path.name}: {error.message}', cause=error.cause, hint=error.hint)
 
 
 class _Watched:
@@ -126,11 +178,12 @@ def write_image(
     emit: Emit = silent,
     stop: StopFlag | None = None,
 ) -> None:
-    """Writes a picture as 'jpeg', 'png', 'webp' or 'bmp' to ``path_part``; nothing stays there on failure.
+    """Writes a picture as 'jpeg', 'png', 'webp', 'bmp' or 'tiff' to ``path_part``; nothing stays there on failure.
 
     ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless); ``scale`` other than 1 makes even sides. JPEG
     has no alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
-    OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP is encoded in one call: then after).
+    OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP and TIFF are encoded in one call:
+    then after).
     """
     stop = stop or StopFlag()
     pixels, alpha = _scaled(frame, scale)
@@ -152,6 +205,14 @@ def write_image(
             if image_format == 'bmp' and alpha is not None:
                 # Pillow writes the alpha of a BMP without the header that tells readers of it.
                 file.write(cv2.imencode('.bmp', np.dstack([pixels, alpha]))[1].tobytes())
+            elif image_format == 'tiff':
+                # Its directory is written last, and found from the beginning: that needs a file that goes back.
+                whole = io.BytesIO()
+                exif = Image.Exif()
+                exif.load(settings.pop('exif', b''))
+                image.save(whole, format='TIFF', exif=tiff.without_directories(exif), **settings)
+                stop.check()
+                file.write(tiff.with_exif(whole.getvalue(), exif))
             else:
                 image.save(cast(BinaryIO, _Watched(file, stop)), format=image_format.upper(), **settings)
         stop.check()
@@ -178,14 +239,7 @@ def _open(path: Path, file: io.BytesIO) -> tuple[ImageFile.ImageFile, str]:
         frames = int(getattr(image, 'n_frames', 1))
     except _DAMAGE as error:
         raise _damaged(path, error) from None
-    width, height = image.size
-    if max(width, height) > _MAXIMUM_SIDE or width * height > _MAXIMUM_PIXELS:
-        raise MediaError(
-            'image-too-large',
-            f'{path.name} is too large: {width}x{height} pixels',
-            cause=f'pictures up to {_MAXIMUM_SIDE} pixels a side are read',
-            hint='scale it down first',
-        )
+    _check_size(path, *image.size)
     if frames > 1:
         raise MediaError(
             'image-animated',
@@ -193,6 +247,16 @@ def _open(path: Path, file: io.BytesIO) -> tuple[ImageFile.ImageFile, str]:
             hint='save one picture of it, or convert it to mp4',
         )
     return image, content
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if max(width, height) > _MAXIMUM_SIDE or width * height > _MAXIMUM_PIXELS:
+        raise MediaError(
+            'image-too-large',
+            f'{path.name} is too large: {width}x{height} pixels',
+            cause=f'pictures up to {_MAXIMUM_SIDE} pixels a side are read',
+            hint='scale it down first',
+        )
 
 
 def _damaged(path: Path, error: Exception) -> MediaError:
@@ -250,15 +314,16 @@ def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool
 
 
 def _from_profile(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:
-    if icc:
+    # The numbers of LAB mean colours of their own.
+    if icc or image.mode == 'LAB':
+        source = io.BytesIO(icc) if image.mode != 'LAB' else ImageCms.createProfile('LAB')
         try:
-            converted = ImageCms.profileToProfile(
-                image, io.BytesIO(icc), ImageCms.createProfile('sRGB'), outputMode='RGB'
-            )
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile('sRGB'), outputMode='RGB')
         except (ImageCms.PyCMSError, OSError, ValueError):
             converted = None
         if converted is not None:
-            return _bgr(converted), None, False, f'{image.mode} is converted to sRGB through its colour profile'
+            through = '' if image.mode == 'LAB' else ' through its colour profile'
+            return _bgr(converted), None, False, f'{image.mode} is converted to sRGB{through}'
     return _bgr(image.convert('RGB')), None, False, f'{image.mode} is converted to RGB without a colour profile'
 
 
@@ -292,7 +357,7 @@ def _save_settings(image_format: str, quality: int) -> dict[str, Any]:
     if image_format == 'webp':
         return {'quality': min(max(quality, 0), 100), 'lossless': quality >= 100, 'exact': True}
     if image_format == 'tiff':
-        return {'compression': 'tiff_adobe_deflate'}
+        return {'compression': 'tiff_lzw'}
     if image_format in ('png', 'bmp'):
         return {}
     raise InternalError('image-format', f'{image_format} is not an image format that is written')

@@ -57,6 +57,11 @@ class FaceReport:
         elif not goes_on:
             self.more_ranges += 1
 
+    @property
+    def worked_on(self) -> int:
+        """Faces that are not too small."""
+        return self.faces - self.small
+
     def as_record(self) -> dict[str, Any]:
         """The counts as plain JSON; ranges are first and last frame."""
         return {
@@ -81,16 +86,17 @@ class FaceReport:
             verb = 'was' if self.small == 1 else 'were'
             yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {verb} left alone'
         if self.frames_crowded:
-            most = f'up to {_count(self.most_left_out, "more face")} a frame'
-            yield f'{most} were left alone in {_count(self.frames_crowded, "frame")} (--max-faces)'
+            frames = _count(self.frames_crowded, 'frame')
+            yield f'--max-faces left up to {_count(self.most_left_out, "more face")} alone in {frames}'
 
     def _faces_as_text(self) -> str:
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
         with_face = self.frames - self.without
-        people = (
-            f'{_count(self.faces - self.small, "face")} in {with_face} of {_count(self.frames, "frame")} were worked on'
-        )
+        frames = f'{with_face} of {_count(self.frames, "frame")}'
+        if not self.worked_on:
+            return f'no face was worked on in {frames}'
+        people = f'{_count(self.worked_on, "face")} in {frames} were worked on'
         if not self.without:
             return people
         shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]

@@ -13,6 +13,7 @@ from quality_measures import (
     expression_kept,
     identity_gain,
     is_swapped,
+    overpainted,
     own_skin,
     rim_difference,
 )
@@ -112,6 +113,22 @@ def test_texels_outside_the_frame_are_not_seen(ruler, landmarks):
     inside = ruler.seen(frame, landmarks).sum()
     beside = landmarks + np.array([-landmarks[:, 0].mean(), 0, 0], np.float32)
     assert 0.3 * inside < ruler.seen(frame, beside).sum() < 0.7 * inside
+
+
+def test_overpainted_is_the_share_of_the_cover_that_changed(ruler, landmarks):
+    before, after = picture(), picture()
+    cover = np.zeros((320, 320), np.uint8)
+    cover[:, 160:] = 255
+    covered = ruler.unroll_mask(cover, landmarks)
+    assert covered.sum() == pytest.approx(ruler.inside.sum() / 2, rel=0.05)
+    target = ruler.unroll(before, landmarks)
+    assert overpainted(target, target, covered) == 0
+    after.pixels[:160, 160:] = np.clip(after.pixels[:160, 160:] + 20.0, 0, 255).astype(np.uint8)
+    after.pixels[:, :160] = 0
+    share = overpainted(target, ruler.unroll(after, landmarks), covered)
+    upper = ruler.unroll_mask(np.where(np.arange(320)[:, None] < 160, cover, 0).astype(np.uint8), landmarks)
+    assert share == pytest.approx(upper.sum() / covered.sum(), abs=0.03)
+    assert math.isnan(overpainted(target, target, np.zeros_like(covered)))
 
 
 def test_identity_gain_has_the_sign_of_the_way_to_the_source():

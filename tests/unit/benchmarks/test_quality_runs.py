@@ -32,11 +32,16 @@ def test_painted_things_lie_on_the_face_and_are_the_same_every_time():
         'fringe': fringe(picture, landmarks, (20, 20, 25)),
         'strands': strands(picture, landmarks, (20, 20, 25)),
     }
-    rows = {name: np.nonzero((result != picture).any(-1))[0] for name, result in painted.items()}
+    rows = {name: np.nonzero((result.picture != picture).any(-1))[0] for name, result in painted.items()}
     assert all(len(found) > 200 for found in rows.values())
     assert abs(rows['glasses'].mean() - eyes) < 15
     assert rows['fringe'].mean() < eyes < rows['hand'].mean()
-    assert (hand(picture, landmarks, (140, 165, 205)) == painted['hand']).all()
+    assert (hand(picture, landmarks, (140, 165, 205)).picture == painted['hand'].picture).all()
+    # Lenses are seen through, a hand is not.
+    middle = tuple(np.round(landmarks[[33, 133], :2].mean(0)).astype(int)[::-1])
+    assert painted['glasses'].cover[middle] == 0 and painted['glasses'].cover.any()
+    x, y = np.round(landmarks[291, :2]).astype(int)
+    assert painted['hand'].cover[y, x] == 255
 
 
 def test_closed_eyes_move_the_lids_and_nothing_else():

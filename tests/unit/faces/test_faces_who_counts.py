@@ -170,6 +170,45 @@ def test_patterns_are_no_faces(analyser):
         assert analyser.find_some(picture, reported)[0] == []
 
 
+def cut_out(pixels, face, height: float):
+    """A face ``height`` pixels high in the middle of 200x220, and how much of a pixel it covers."""
+    x0, y0, x1, y1 = face.box
+    scale = height / (y1 - y0)
+    matrix = np.array([[scale, 0, 100 - scale * (x0 + x1) / 2], [0, scale, 110 - scale * (y0 + y1) / 2]])
+    crop = cv2.warpAffine(pixels, matrix, (200, 220), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    cover = np.zeros((220, 200), np.float32)
+    cv2.ellipse(cover, (100, 105), (72, 98), 0, 0, 360, 1, -1)
+    return crop, cv2.GaussianBlur(cover, (0, 0), 3)
+
+
+def paste(picture, cut, x: float, y: float):
+    size = picture.shape[1], picture.shape[0]
+    matrix = np.array([[1.0, 0, x - 100], [0, 1, y - 110]])
+    cover = cv2.warpAffine(cut[1], matrix, size)[..., None]
+    return (picture * (1 - cover) + cv2.warpAffine(cut[0], matrix, size) * cover).astype(np.uint8)
+
+
+def test_of_people_who_cross_each_keeps_its_place_and_none_has_two_meshes(analyser, portrait, group):
+    in_front = cut_out(portrait, found(analyser, portrait)[0], 130)
+    behind = cut_out(group, max(found(analyser, group), key=lambda face: face.score), 130)
+    back = np.dstack([scene(k, 640, 360) for k in range(3)])
+    tracker = ChunkTracker(analyser, None)
+    for number in range(55):
+        x_front, x_behind = 100 + 8 * number, 540 - 8 * number
+        picture = paste(paste(back, behind, x_behind, 185), in_front, x_front, 180)
+        tracker.add(PixelFrame(picture, number=number))
+    chunk = tracker.finish(None)
+    for number in range(55):
+        middles = chunk.landmarks[chunk.frame == number][:, :, 0].mean(1)
+        offsets = np.abs(middles[:, None] - [100 + 8 * number, 540 - 8 * number])
+        owners = offsets.argmin(1).tolist()
+        assert offsets.min(1).max() < 30 and len(owners) == len(set(owners))
+        # Only while one hides the other is there one mesh.
+        assert len(owners) == 2 or 21 <= number <= 34
+    (front,) = {int(track) for track in chunk.track[chunk.frame == 27]}
+    assert chunk.frame[chunk.track == front].tolist() == list(range(55))
+
+
 class CountingSessions:
     """Hands out the sessions of another pool and counts their runs by model."""
 

@@ -72,6 +72,9 @@ def test_a_report_says_how_many_faces_were_too_small():
     report = report_of(linked([0, 10], [(small, set(range(10))), (large, set(range(4)))]))
     assert report.as_record()['faces_too_small'] == 10 and report.faces == 14
     assert report.as_text() == '4 faces in 10 of 10 frames were worked on; 10 faces under 32 pixels were left alone'
+    report = report_of(linked([0, 10], [(small, {3})]))
+    text = 'no face was worked on in 1 of 10 frames; 1 face under 32 pixels was left alone'
+    assert report.as_text() == text and report.worked_on == 0
 
 
 def test_a_report_says_that_there_were_too_many_faces():
@@ -79,9 +82,7 @@ def test_a_report_says_that_there_were_too_many_faces():
     chunk = replace(chunk, left_out=np.array([0, 5, 5], np.int32))
     report = report_of(Linker(FaceSelectorOptions(max_faces=1)).link([chunk]))
     assert report.as_record()['frames_with_too_many_faces'] == 3 and report.as_record()['most_faces_left_out'] == 6
-    text = (
-        '3 faces in 3 of 3 frames were worked on; up to 6 more faces a frame were left alone in 3 frames (--max-faces)'
-    )
+    text = '3 faces in 3 of 3 frames were worked on; --max-faces left up to 6 more faces alone in 3 frames'
     assert report.as_text() == text and report.faces == 3
 
 

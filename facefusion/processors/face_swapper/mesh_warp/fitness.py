@@ -12,9 +12,10 @@ import numpy as np
 
 from facefusion.faces.atlas import shrink
 from facefusion.faces.face import Floats
+from facefusion.faces.pose import yaw
 from facefusion.faces.skin import ATLAS_SIZE, SkinMeter
 from facefusion.processors.face_swapper.mesh_warp.obstacles import Obstacles
-from facefusion.processors.face_swapper.mesh_warp.views import SourceView, UnrolledView, head_turn
+from facefusion.processors.face_swapper.mesh_warp.views import SourceView, UnrolledView
 
 # Degrees to the side. The mesh's own limit; beyond it the far half is guessed.
 LARGEST_TURN = 35
@@ -51,7 +52,7 @@ def find_flaws(
 def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, meter: SkinMeter) -> dict[str, str]:
     """The flaws of one picture by their kinds."""
     height = float(np.ptp(view.landmarks[:, 1]))
-    turn = head_turn(meter.topology, view.landmarks)
+    turn = abs(yaw(meter.topology, view.landmarks))
     luma, weight = picture.ycc[..., 0], meter.masks.skin * shrink(picture.seen, ATLAS_SIZE)
     skin = luma[weight > 0.3] if (weight > 0.3).any() else luma.ravel()
     tests = {
@@ -77,8 +78,8 @@ def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, mete
             'the source is lit from one side: half of the face lacks detail; take a picture in even light',
         ),
         'turned': (
-            abs(turn) > LARGEST_TURN,
-            f'the source face is turned by {abs(turn):.0f} degrees: its far side is guessed from the near one; '
+            turn > LARGEST_TURN,
+            f'the source face is turned by {turn:.0f} degrees: its far side is guessed from the near one; '
             'take or add a picture from the front',
         ),
         'small': (

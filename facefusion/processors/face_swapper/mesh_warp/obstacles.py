@@ -19,12 +19,12 @@ Bools = npt.NDArray[np.bool_]
 
 # Strands are looked for at this size: they are lost at the 128 texels of the skin measurements.
 STRAND_SIZE = 512
-# Widest strand and the contrasts (logarithms of luma) of its core and of its faint ends, and its shortest length, in
-# texels of STRAND_SIZE. Wrinkles reach 0.2 and stay away from the outline.
+# In texels of that size, the widest strand and its shortest length. Contrasts are logarithms of luma: foreheads
+# without strands have lines of 0.14, wrinkled ones too; dark hair on skin reaches 0.5.
 STRAND_WIDTH = 13
-STRAND_CORE = 0.28
-STRAND_EDGE = 0.12
 STRAND_LENGTH = 24
+STRAND_CORE = 0.25
+STRAND_EDGE = 0.10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +46,8 @@ def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> 
     """Looks for everything at the resolution at which it can be seen."""
     coverage = meter.find_coverage(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
     free = enlarge(coverage.free, CHART_SIZE, CHART_SIZE)
-    luma = np.asarray(cv2.transform(view.chart, BGR_TO_YCC[:1]), np.float32)
     painted = strands = _find_strands(view, coverage.free, meter)
-    glasses = GlassesFinder(chart.topology, CHART_SIZE).find(luma, view.seen)
+    glasses = GlassesFinder(chart.topology, CHART_SIZE).find(view.chart, view.seen)
     covered = _covered_share(view, coverage.free, meter)
     if glasses is not None:
         free = free * (1 - soften(glasses.mask, 6))
@@ -76,25 +75,27 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
 
 
 def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
-    """Thin dark or light lines on the skin that come in from the outline or from the hair: bool [512,512]."""
-    half = cv2.resize(view.texture, (STRAND_SIZE, STRAND_SIZE), interpolation=cv2.INTER_AREA)
-    luma = np.asarray(cv2.transform(half, BGR_TO_YCC[:1]), np.float32)
+    """Thin dark or light lines on the forehead: bool [512,512].
+
+    Lines that stay further down are the skin's own: those of a smile are as dark as a strand.
+    """
     size = (STRAND_SIZE, STRAND_SIZE)
-    ground = meter.masks.skin_to_rim * (1 - meter.masks.protected) * shrink(view.seen, ATLAS_SIZE)
-    skin = enlarge(ground, *size) > 0.5
-    outside = enlarge(np.maximum(1 - free, meter.masks.rim < 0.05), *size) > 0.5
+    half = cv2.resize(view.texture, size, interpolation=cv2.INTER_AREA)
+    luma = np.asarray(cv2.transform(half, BGR_TO_YCC[:1]), np.float32)
+    masks = meter.masks
+    ground = masks.skin_to_rim * (1 - masks.protected) * shrink(view.seen, ATLAS_SIZE)
+    forehead = enlarge(masks.below_forehead, *size) < 0.5
+    bare = (enlarge(ground, *size) > 0.5) & (enlarge(free, *size) > 0.5)
     found = np.zeros(size, np.bool_)
     for lines in line_contrast(luma, STRAND_WIDTH):
-        weak = ((lines > STRAND_EDGE) & skin).astype(np.uint8)
+        weak = ((lines > STRAND_EDGE) & bare).astype(np.uint8)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
-        core = np.bincount(labels[lines > STRAND_CORE], minlength=len(stats))
-        joined = np.bincount(labels[outside], minlength=len(stats))
+        core = np.bincount(labels[(lines > STRAND_CORE) & forehead], minlength=len(stats))
         reach = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-        thin = stats[:, cv2.CC_STAT_AREA] < 0.4 * STRAND_WIDTH * reach
-        kept = (core >= STRAND_LENGTH) & (joined > 0) & (reach >= STRAND_LENGTH) & thin
+        kept = (core >= STRAND_LENGTH) & (reach >= STRAND_LENGTH)
         kept[0] = False
         found |= kept[labels]
-    return found & ~outside
+    return found
 
 
 def _covered_share(view: UnrolledView, free: Floats, meter: SkinMeter) -> float:

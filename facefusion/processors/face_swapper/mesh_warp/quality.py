@@ -50,7 +50,7 @@ def appraise(view: UnrolledView, obstacles: Obstacles, meter: SkinMeter) -> Appr
     near = blur(luma, 3)
     relative = np.asarray((near / max(lit, 1.0) - 0.15) / 0.5, np.float32)
     exposure = smooth_step(relative) * (1 - 0.8 * smooth_step(np.asarray((near - 225) / 25, np.float32)))
-    exposure = enlarge(exposure * min(lit / 60, 1.0), CHART_SIZE, CHART_SIZE)
+    exposure = enlarge(np.asarray(exposure * min(lit / 60, 1.0), np.float32), CHART_SIZE, CHART_SIZE)
     detail = float(np.sqrt(min(view.extent * view.sharpness, ENOUGH_PIXELS) / ENOUGH_PIXELS))
     merit = view.seen * obstacles.free * (0.05 + 0.95 * exposure) * detail
     inside = enlarge(meter.grid.inside, CHART_SIZE, CHART_SIZE) > 0.5

@@ -118,20 +118,6 @@ def measure_sharpness(view: SourceView) -> float:
     return 1 - max(kept)
 
 
-def head_turn(topology: MeshTopology, landmarks: Floats) -> float:
-    """By how many degrees the face of landmarks [468,3] is turned to a side, positive to the image's right.
-
-    From the best rotation of the mean shape onto the rigid vertices (Kabsch 1976): the angle between the depth axis
-    and where the face looks, seen from above.
-    """
-    goal = topology.mean_shape[topology.rigid].astype(np.float64)
-    points = landmarks[topology.rigid].astype(np.float64)
-    u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (goal - goal.mean(0)))
-    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    forward = rotation @ np.array([0.0, 0.0, -1.0])
-    return float(np.degrees(np.arctan2(forward[0], -forward[2])))
-
-
 def _look_up(frame: Frame, map_x: Floats, map_y: Floats, landmarks: Floats, extent: float) -> Bytes:
     map_x, map_y = (enlarge(part, TEXTURE_SIZE, TEXTURE_SIZE) for part in (map_x, map_y))
     if extent > TEXTURE_SIZE:
