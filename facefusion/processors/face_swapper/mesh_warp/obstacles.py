@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import blur, enlarge, shrink
+from facefusion.faces.atlas import blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.glasses import GlassesFinder, line_contrast, soften
 from facefusion.faces.skin import ATLAS_SIZE, BGR_TO_YCC, SkinMeter
@@ -25,6 +25,14 @@ STRAND_WIDTH = 13
 STRAND_LENGTH = 24
 STRAND_CORE = 0.25
 STRAND_EDGE = 0.10
+# Longer than this, lines beside strands are strands, too.
+CHEEK_STRAND_LENGTH = 60
+# Sigma, in texels of CHART_SIZE, within which strands count as dense.
+STRAND_REACH = 6
+# When so much of the inner face is covered, it is by a hand or the like: fingers are found in pieces, whose gaps of
+# up to so many texels of ATLAS_SIZE are filled.
+PIECES_SHARE = 0.04
+WIDEST_GAP = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +53,15 @@ class Obstacles:
 def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
     """Looks for everything at the resolution at which it can be seen."""
     coverage = meter.find_coverage(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
-    free = enlarge(coverage.free, CHART_SIZE, CHART_SIZE)
-    painted = strands = _find_strands(view, coverage.free, meter)
-    glasses = GlassesFinder(chart.topology, CHART_SIZE).find(view.chart, view.seen)
     covered = _covered_share(view, coverage.free, meter)
+    bare = _close_gaps(coverage.free) if covered > PIECES_SHARE else coverage.free
+    free = enlarge(bare, CHART_SIZE, CHART_SIZE)
+    painted = strands = _find_strands(view, bare, meter)
+    if strands.any():
+        # Between dense strands little skin is left to paint over them from.
+        dense = blur(shrink(strands.astype(np.float32), CHART_SIZE), STRAND_REACH)
+        free = free * (1 - smooth_step((dense - 0.10) / 0.15))
+    glasses = GlassesFinder(chart.topology, CHART_SIZE).find(view.chart, view.seen)
     if glasses is not None:
         free = free * (1 - soften(glasses.mask, 6))
         frame = cv2.resize(glasses.frame.astype(np.uint8), (STRAND_SIZE, STRAND_SIZE), interpolation=cv2.INTER_NEAREST)
@@ -94,8 +107,19 @@ def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
         reach = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
         kept = (core >= STRAND_LENGTH) & (reach >= STRAND_LENGTH)
         kept[0] = False
+        if kept.any():
+            # Whoever has strands on the forehead has them on the cheeks.
+            strong = np.bincount(labels[lines > STRAND_CORE], minlength=len(stats))
+            kept |= (strong >= CHEEK_STRAND_LENGTH) & (reach >= CHEEK_STRAND_LENGTH)
+            kept[0] = False
         found |= kept[labels]
     return found
+
+
+def _close_gaps(free: Floats) -> Floats:
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDEST_GAP, WIDEST_GAP))
+    closed = cv2.morphologyEx((free < 0.5).astype(np.uint8), cv2.MORPH_CLOSE, shape)
+    return np.minimum(free, 1 - blur(closed.astype(np.float32), 1.5))
 
 
 def _covered_share(view: UnrolledView, free: Floats, meter: SkinMeter) -> float:

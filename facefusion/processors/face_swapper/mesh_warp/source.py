@@ -109,11 +109,13 @@ def _join(
     shares = choose(appraisals, meter)
     best = max(range(len(views)), key=lambda number: appraisals[number].score)
     # Where the best view is dark or covered, its light is continued from where it is not.
-    goal = smooth_light(pool_light(views[best].ycc, shrink(appraisals[best].merit, ATLAS_SIZE) * meter.masks.skin))
+    goal = smooth_light(
+        pool_light(shrink(views[best].chart, ATLAS_SIZE), shrink(appraisals[best].merit, ATLAS_SIZE) * meter.masks.skin)
+    )
     total = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE, 3), np.float32)
     for view, found, texture, share in zip(views, obstacles, textures, shares, strict=True):
         bare = shrink(view.seen * found.free, ATLAS_SIZE) * meter.masks.skin
-        own = smooth_light(pool_light(view.ycc, np.maximum(bare, 1e-3 * meter.grid.inside)))
+        own = smooth_light(pool_light(shrink(view.chart, ATLAS_SIZE), np.maximum(bare, 1e-3 * meter.grid.inside)))
         total += texture * _gain(own, goal) * enlarge(share, TEXTURE_SIZE, TEXTURE_SIZE)[..., None]
     seen = sum((share * view.seen for share, view in zip(shares, views, strict=True)), np.zeros_like(shares[0]))
     free = sum((share * found.free for share, found in zip(shares, obstacles, strict=True)), np.zeros_like(shares[0]))
@@ -162,7 +164,7 @@ def _span(missing: Floats, axis: int) -> tuple[int, int]:
 
 
 def _gain(own: Floats, goal: Floats) -> Floats:
-    """float32 [1024,1024,3]: what takes a texture of light ``own`` to the light ``goal``."""
+    """float32 [1024,1024,3]: what takes a texture of light ``own`` float32 [32,32,3] BGR to the light ``goal``."""
     ratio = np.clip((goal + 8) / (own + 8), 0.5, 2)
     return enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)
 
