@@ -23,6 +23,7 @@ from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.embed import MODEL_ID, FaceEmbedder
 from facefusion.faces.face import Face, Floats, LinkedFace
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
@@ -80,7 +81,7 @@ class Studio:
         sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
         swapper = self._swapper.options(**dict(self._swapper.automatic))
-        groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), swapper)
+        groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), FaceMaskOptions(), swapper)
         self._settings = Settings(groups)
         self.analyser = FaceAnalyser(sessions)
         self.meter = SkinMeter(self.analyser.topology)

@@ -21,13 +21,13 @@ FIXED_SIZE = 512
 LEVELS = 4
 VISIBLE_SIZE = 32
 # Opacity of a face that is turned away as far as counts: its features still change, but nothing looks glued on.
-LEAST_TURNED = 0.65
+LEAST_TURNED = 0.75
 # How much of a closed eye's lids is the target's.
-CLOSED_EYE = 0.8
+CLOSED_EYE = 0.6
 # Skin whose normal points less than this towards the camera is left alone, and from this plus the width on it counts:
 # a source texel is stretched over many pixels there.
-EDGE_ON = 0.15
-EDGE_ON_WIDTH = 0.45
+EDGE_ON = 0.1
+EDGE_ON_WIDTH = 0.4
 
 
 class Opacity:

@@ -40,7 +40,7 @@ FEATURE_RELIEF = (0.0, 0.6)
 SKIN_CHROMA = 0.4
 # Where the lips' mean luma and colour against the skin lie between the source's (0) and the target's (1), and the
 # bounds of colour: no bluer and no less red than the skin.
-LIP_SHARE = 0.5
+LIP_SHARE = 0.4
 LIP_TINT = 0.01
 
 
