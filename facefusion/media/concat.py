@@ -64,7 +64,7 @@ class _Clip:
 
 
 def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag) -> None:
-    """Writes the clips one after the other to ``output_part``, as ``extension`` ('.mp4', '.mov', '.mkv') says.
+    """Writes the clips one after the other to ``output_part``, as ``extension`` (of ``CONTAINERS``) says.
 
     The first clip keeps its times; the first frame of any other is shown when the last one before it ends, and its
     sound stays as far from it as it was. What sounds before a later clip's first frame, or once the next clip has
@@ -107,6 +107,9 @@ def _measure(path: Path, stop: StopFlag) -> _Clip:
             if packet.is_keyframe and sets and not has_own_sets:
                 has_own_sets = sets.are_in(packet)
             times.append((packet.dts or 0) if packet.pts is None else packet.pts)
+    if info.is_counted and len(times) == info.frame_count:
+        # What has no times was written in the order in which it is shown (``Container.reorders``).
+        times = info.pts.tolist()
     if sorted(times) != info.pts.tolist():
         raise _hidden(info, 'it hides frames, or shows some at the same time')
     ranks = ranks_of(np.array(times, np.int64))

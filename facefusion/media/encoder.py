@@ -280,6 +280,8 @@ def _settings(
     said = list(remarks)
     if _depth(pix_fmt) < info.bits:
         said.append(f'{codec} takes no {info.bits}-bit video: it is written with {_depth(pix_fmt)} bits')
+    if _chroma_lost(info.plane_format, pix_fmt):
+        said.append(f'{codec} takes no chroma as fine as that of {info.plane_format}: it is written as {pix_fmt}')
     picture = (info.width, info.height)
     if options.output_video_scale != 1:
         picture = even_size(info.width, info.height, options.output_video_scale)
@@ -316,6 +318,12 @@ def _settings(
         remarks=tuple(said),
         is_counted=counted is not None,
     )
+
+
+def _chroma_lost(wanted: str, pix_fmt: str) -> bool:
+    found = PLANE_FORMATS.get(pix_fmt)
+    before = PLANE_FORMATS[wanted]
+    return found is not None and (found.sub_x > before.sub_x or found.sub_y > before.sub_y)
 
 
 def _written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:

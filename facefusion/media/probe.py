@@ -27,7 +27,7 @@ from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
-from facefusion.media.times import Times, audio_streams, read_times
+from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
 from facefusion.stopping import StopFlag
 
 # FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
@@ -271,7 +271,7 @@ def _describe(
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
     if last <= 0:
-        rate = _fraction(stream.average_rate) or Fraction(25)
+        rate = plain_fraction(stream.average_rate) or Fraction(25)
         last = pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
     span = (pts[-1] + last - pts[0]) * time_base
     turn = Orientation.from_frame(video)
@@ -299,7 +299,7 @@ def _describe(
         has_alpha=any(component.is_alpha for component in video.format.components),
         color=color,
         time_base=time_base,
-        average_rate=_tidy_rate(Fraction(len(pts)) / span, _fraction(stream.average_rate)),
+        average_rate=_tidy_rate(Fraction(len(pts)) / span, plain_fraction(stream.average_rate)),
         pts=pts,
         last_duration=last,
         audio=audio,
@@ -317,11 +317,6 @@ def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo
         return 0
     starts = [floor(sound.start * sound.time_base / time_base) for sound in audio if sound.start is not None]
     return min([first, *starts])
-
-
-def _fraction(value: Any) -> Fraction | None:
-    """A rate of PyAV's as a plain fraction: from version 19 on it has a type of its own, with less to it."""
-    return None if value is None else Fraction(value.numerator, value.denominator)
 
 
 def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:

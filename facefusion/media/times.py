@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -77,8 +77,8 @@ def read_times(
     """
     packets = _read(container, stream, path, stop)
     if content not in INDEXED and not _are_stated(packets, content, stream.codec_context.name):
-        rate = stream.average_rate
-        step = 1 / (Fraction(rate.numerator, rate.denominator) * stream.time_base) if rate and stream.time_base else 0
+        rate = plain_fraction(stream.average_rate)
+        step = 1 / (rate * stream.time_base) if rate and stream.time_base else 0
         return _counted(packets, path, delay, int(step))
     shown = [own if own != _UNKNOWN else other for own, other in zip(packets.shown, packets.decoded, strict=True)]
     if _UNKNOWN in shown or first is None:
@@ -88,6 +88,14 @@ def read_times(
     # Seeking in a program stream ends anywhere: it is always read from its beginning.
     keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
     return Times(pts, packets.duration, keyframes, packets.heard, packets.trouble, False)
+
+
+def plain_fraction(value: Any) -> Fraction | None:
+    """A rate of PyAV's as a plain fraction, None where it is not known.
+
+    From version 19 on PyAV has a type of its own, with less to it, and 0/0 for what is not known.
+    """
+    return Fraction(value.numerator, value.denominator) if value is not None and value.denominator else None
 
 
 def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:

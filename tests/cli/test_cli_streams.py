@@ -103,7 +103,7 @@ def test_a_dry_run_among_json_lines_is_one_of_them(program, words):
 
 def test_a_dry_run_refuses_what_the_run_would(program, words, tmp_path):
     program.fails(1, 'media-missing', 'headless-run', '-s', tmp_path / 'no.png', *words[3:], '--dry-run')
-    program.fails(1, 'output-extension', *words[:6], tmp_path / 'out.avi', '--dry-run')
+    program.fails(1, 'output-extension', *words[:6], tmp_path / 'out.flv', '--dry-run')
 
 
 def test_a_run_from_local_models_opens_no_connection(program, words, no_network):

@@ -15,12 +15,14 @@ from test_media_video import run, video
 
 from facefusion.errors import FaceFusionError, MediaError, UsageError
 from facefusion.media.audio import plan_audio
+from facefusion.media.concat import concat_clips
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import choose_encoder
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.timeline import build_timeline
+from facefusion.stopping import StopFlag
 
 SMALL = (320, 176)
 CODECS = {'.webm': 'vp9', '.wmv': 'wmv2', '.mpg': 'mpeg2video', '.mpeg': 'mpeg2video', '.mxf': 'mpeg2video'}
@@ -317,3 +319,19 @@ def test_a_lost_frame_of_a_counted_clip_is_an_error(folder: Path, tmp_path: Path
     assert info.is_counted
     error = refusal(lambda: list(VideoReader(info).frames(0, info.frame_count)))
     assert error.reference == 'frame-undecodable'
+
+
+@pytest.mark.parametrize('extension', ['.webm', '.avi', '.wmv', '.mpg', '.ts', '.mxf'])
+def test_clips_are_joined_in_every_container(tmp_path: Path, source: Path, extension: str) -> None:
+    parts = [tmp_path / f'{number}{extension}' for number in range(2)]
+    for part in parts:
+        convert(source, part)
+    concat_clips(parts, tmp_path / f'joined{extension}', extension, StopFlag())
+    info = video(tmp_path / f'joined{extension}')
+    assert [(pts - info.pts[0]) * info.time_base for pts in info.pts] == [Fraction(k, 25) for k in range(100)]
+    joined = pictures(info.path)
+    single = pictures(parts[0])
+    assert all(np.array_equal(joined[k], single[k % 50]) for k in range(100))
+    with av.open(str(info.path)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert abs(samples / info.audio[0].rate - 4) < 0.15
