@@ -1,10 +1,11 @@
-"""Makes facefusion/faces/mesh_tables.json: topology, mirror pairs, mean shape and atlas layout of the 468-point mesh.
+"""Makes mesh_tables.json in facefusion/faces: topology, mirror pairs, mean shape and atlas layout of the 468-point
+mesh; and mean_look.json, the mean of what faces look like there.
 
     python scripts/make_face_tables.py
 
 The triangles are facts of the MediaPipe face mesh (Apache-2.0): its wheel lists their edges in order. Mean shape and
-atlas are our own: the symmetrised mean of the seven faces in the two example pictures, unrolled about a vertical
-axis behind the head. Written once and committed; run again only when the mesh model changes.
+atlas are our own, and so is the look: the symmetrised mean of the seven faces in the two example pictures, unrolled
+about a vertical axis behind the head. Written once and committed; run again only when the mesh model changes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ import tempfile
 import zipfile
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from facefusion.media.frame import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -119,6 +124,34 @@ def unroll(shape: Floats) -> Floats:
     return 0.02 + 0.96 * (layout - low) / (high - low)
 
 
+def mean_look(faces: list[tuple[Frame, Floats]]) -> Floats:
+    """The symmetric mean of the bands of the unrolled faces [64,64], each as far as it is seen."""
+    from facefusion.faces.atlas import AtlasGrid, shrink, smooth_step
+    from facefusion.faces.features import look
+    from facefusion.faces.skin import ATLAS_SIZE, TRAIT_SIZE, to_ycc
+    from facefusion.faces.topology import load_topology, vertex_normals
+
+    topology = load_topology()
+    fine, coarse = AtlasGrid(topology, ATLAS_SIZE), AtlasGrid(topology, TRAIT_SIZE)
+    total, weight = np.zeros((TRAIT_SIZE, TRAIT_SIZE)), np.full((TRAIT_SIZE, TRAIT_SIZE), 1e-3)
+    for frame, landmarks in faces:
+        points = landmarks.astype(np.float32)
+        step = float(np.ptp(points[:, :2], axis=0).max()) / ATLAS_SIZE
+        luma = shrink(to_ycc(frame.sample(*fine.maps(points), step))[..., 0], TRAIT_SIZE)
+        seen = coarse.spread(smooth_step((-vertex_normals(topology, points)[:, 2] - 0.05) / 0.25))
+        for flip in (slice(None), slice(None, None, -1)):
+            total += (look(luma) * coarse.inside * seen)[:, flip]
+            weight += seen[:, flip]
+    return total / weight
+
+
+def write_look(faces: list[tuple[Frame, Floats]]) -> None:
+    """Writes the mean look, in thousandths; the tables must be there."""
+    rows = np.round(1000 * mean_look(faces)).astype(int).tolist()
+    path = ROOT / 'facefusion/faces/mean_look.json'
+    path.write_text(json.dumps(rows, separators=(',', ':')) + '\n', encoding='utf-8')
+
+
 def main() -> None:
     """Fetches the pictures and the wheel, measures the faces, writes the tables."""
     from facefusion.events import silent
@@ -130,9 +163,11 @@ def main() -> None:
 
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     analyser = FaceAnalyser(SessionPool(store, ('cpu',), 0))
-    faces = []
+    seen = []
     for name in ('example_portrait', 'example_group'):
-        faces += [face.landmarks.astype(np.float64) for face in analyser.find(read_image(store.path(name)))]
+        picture = read_image(store.path(name))
+        seen += [(picture, face.landmarks.astype(np.float64)) for face in analyser.find(picture)]
+    faces = [landmarks for _, landmarks in seen]
     triangles = read_triangles()
     mirror = find_mirror_pairs(triangles)
     shape = mean_shape(faces, mirror)
@@ -144,6 +179,7 @@ def main() -> None:
     }
     path = ROOT / 'facefusion/faces/mesh_tables.json'
     path.write_text(json.dumps(tables, separators=(',', ':')) + '\n', encoding='utf-8')
+    write_look(seen)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink,
 from facefusion.faces.coverage import CHROMA_FLOOR, FOREIGN, Coverage, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Floats
+from facefusion.faces.features import FeatureFinder
 from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
 
@@ -86,6 +87,7 @@ class SkinMeter:
         self.masks = AtlasMasks(topology, self.grid)
         self._small_grid = AtlasGrid(topology, TRAIT_SIZE)
         self._small_masks = AtlasMasks(topology, self._small_grid)
+        self._features = FeatureFinder(self._small_masks, self._small_grid)
         self._eyes = EyeRegion(topology, self.masks, ATLAS_SIZE)
         self._fine_coverage = CoverageFinder(topology, self.masks, self.grid)
         self._coverage = CoverageFinder(topology, self._small_masks, self._small_grid)
@@ -102,10 +104,13 @@ class SkinMeter:
         coverage = self._coverage.find(small, skin, normals)
         weight = skin * coverage.free
         light = pool_light(small, weight)
+        traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
+        # What is behind glasses is there: their frame is kept by what it looks like.
+        visible = np.maximum(self._features.visible(small[..., 0], seen), traits.glasses)
         return SkinSample(
             light=pack_light(light),
-            free=np.round(255 * coverage.free).astype(np.uint8),
-            traits=np.array(self.find_traits(ycc, weight, light, seen, coverage.forehead), np.float32),
+            free=np.round(255 * coverage.free * visible).astype(np.uint8),
+            traits=np.array(traits, np.float32),
         )
 
     def find_coverage(

@@ -7,6 +7,7 @@ import numpy as np
 from fakes.face_chunks import face_at
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks
+from facefusion.faces.features import load_mean_look
 from facefusion.faces.raster import atlas_coordinates, paint_triangles
 from facefusion.faces.topology import (
     EYE_IMAGE_LEFT,
@@ -38,12 +39,13 @@ def open_face(x: float, y: float, size: float) -> np.ndarray:
 
 
 def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
-    """uint8 [256,256,3] BGR: mottled skin, red lips, dark brows, white eyes, a dark mouth."""
+    """uint8 [256,256,3] BGR: mottled skin with the shades of the mean face, red lips, white eyes, a dark mouth."""
     grid = AtlasGrid(TOPOLOGY, ATLAS)
     masks = AtlasMasks(TOPOLOGY, grid)
     mottle = np.random.default_rng(seed).normal(0, 1, (ATLAS, ATLAS, 1))
     mottle = cv2.GaussianBlur(mottle, (0, 0), 2)[..., None]
-    texture = np.array(skin, np.float64) * (1 + 0.06 * mottle / mottle.std())
+    shades = cv2.resize(load_mean_look(), (ATLAS, ATLAS), interpolation=cv2.INTER_CUBIC)[..., None]
+    texture = np.array(skin, np.float64) * (1 + 0.06 * mottle / mottle.std()) * np.exp(shades)
     texture[masks.lips > 0.5] = np.array(skin) * [0.6, 0.5, 0.9]
     texture[masks.polygon(INNER_LIPS) > 0] = (30, 20, 40)
     for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):

@@ -8,8 +8,10 @@ import numpy as np
 
 from facefusion.errors import NoFaceError
 from facefusion.events import Message
-from facefusion.faces.face import Face, box_overlap
+from facefusion.faces.depth import find_nearer
+from facefusion.faces.face import Face
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Frame, PixelFrame, Window
 from facefusion.media.image import read_image
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
@@ -30,16 +32,14 @@ class FaceSwapper:
 
     name = 'face_swapper'
 
-    def __init__(self, warp: MeshWarp) -> None:
+    def __init__(self, warp: MeshWarp, topology: MeshTopology) -> None:
         self._warp = warp
+        self._topology = topology
 
     def process(self, batch: Sequence[FrameTask]) -> None:
         """Swaps every face of every frame of the batch."""
         for task in batch:
-            # Far faces first, and never over a nearer one: the larger is taken for the nearer.
-            faces = sorted(task.faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
-            for number, face in enumerate(faces):
-                nearer = [other for other in faces[number + 1 :] if box_overlap(face.box, other.box) > 0]
+            for face, nearer in find_nearer(self._topology, task.faces):
                 self._warp.render(task.frame, face, nearer)
 
 
@@ -52,7 +52,8 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
     source = build_source(_find_views(tools), tools.meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
-    return FaceSwapper(MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions]))
+    warp = MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions])
+    return FaceSwapper(warp, tools.meter.topology)
 
 
 def _find_views(tools: ProcessorTools) -> list[SourceView]:

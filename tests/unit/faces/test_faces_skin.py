@@ -42,8 +42,8 @@ def test_a_face_of_one_colour_has_that_colour_as_light(colour):
     y, cb, cr = BGR_TO_YCC @ np.array(colour, np.float32)
     mean = sample.light[seen][:, :3].astype(float) - [0, 128, 128]
     np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
-    # Nothing covers it, it has no contrast, and its lips differ by nothing.
-    assert (sample.free == 255).all()
+    # Nothing covers its skin, but it has no features; it has no contrast, and its lips differ by nothing.
+    assert (sample.free == 255).mean() > 0.6 and sample.free[16:24, 18:26].max() < 100
     flat = dict.fromkeys(SkinTraits._fields, 0.0) | {'forehead': 1.0, 'lip_luma': 1.0}
     np.testing.assert_allclose(sample.traits, list(flat.values()), atol=0.005)
 

@@ -120,7 +120,7 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
 
     faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
     faces.append(LinkedFace(3, face_at(900, 200, 10), 0.9))
-    FaceSwapper(Recorder()).process([FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)])
+    FaceSwapper(Recorder(), TOPOLOGY).process([FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)])
     assert order == [(3, []), (1, [0, 2]), (0, [2]), (2, [])]
 
 

@@ -34,10 +34,10 @@ HEADROOM = 2.5
 TONE_RANGE = (-0.3, 0.127)
 # How much of the skin's relief between the two light widths is the target's: on plain skin of a frontal and of a
 # turned face, and on the features of a turned one. Folds and highlights of a smiling source are no likeness.
-PLAIN_RELIEF = (0.75, 1.0)
+PLAIN_RELIEF = (0.85, 1.0)
 FEATURE_RELIEF = (0.0, 0.6)
-# How much of its own colour contrast the source's skin keeps.
-SKIN_CHROMA = 0.4
+# How much of its own colour contrast the source's skin keeps, frontal and turned: the rim of a face is greyer.
+SKIN_CHROMA = (0.4, 0.1)
 # Where the lips' mean luma and colour against the skin lie between the source's (0) and the target's (1), and the
 # bounds of colour: no bluer and no less red than the skin.
 LIP_SHARE = 0.4
@@ -86,7 +86,8 @@ class Relighter:
         target, own = self._light_of(both, target_wide, relief), self._light_of(rim, own_wide, relief)
         target_tone, source_tone = _saturation(target_wide, both[..., 3]), _saturation(own_wide, both[..., 3])
         colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
-        skin_chroma = SKIN_CHROMA * colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
+        skin_chroma = SKIN_CHROMA[0] + (SKIN_CHROMA[1] - SKIN_CHROMA[0]) * turned
+        skin_chroma *= colourful * float(np.clip(1.3 * target_tone / max(source_tone, 1.0), 0.3, 1.0))
         lip_ratio = (1.2 * traits.lip_contrast + 0.015) / (self._traits.lip_contrast + 1e-3)
         lip_chroma = colourful * float(np.clip(lip_ratio, 0.3, 1.0))
         contrast = float(np.clip((traits.contrast / max(self._traits.contrast, 1e-3)) ** 0.6, 0.55, 1.15))

@@ -1,0 +1,60 @@
+"""Whether eyes, nose and mouth are where the mesh says: something of the skin's own colour may be in front of them.
+
+The mesh lays itself on what it expects behind a hand, and a hand has the colour of the face; but it has no eyes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.face import Floats
+from facefusion.faces.topology import NOSE, OUTER_LIPS
+
+# Widths in texels of 64: of the band in which faces are compared, and of the neighbourhood that is compared.
+BAND = (0.7, 6.0)
+NEIGHBOURHOOD = 4.0
+# Correlation with the mean face below which a feature is hidden, and the width above it: eyes and nose of ten faces
+# in all lights reach 0.3 to 0.9, mouths, which move, 0.1 to 0.8; behind a hand -0.3 to 0.15.
+HIDDEN_EYES, HIDDEN_MOUTH, HIDDEN_WIDTH = 0.05, -0.1, 0.25
+
+
+class FeatureFinder:
+    """Compares unrolled faces of 64 texels with the mean face, by correlation in neighbourhoods; immutable."""
+
+    def __init__(self, masks: AtlasMasks, grid: AtlasGrid) -> None:
+        self._size = grid.size
+        self._inside = grid.inside
+        self._mean = load_mean_look() * grid.inside
+        self._energy = self._pool(self._mean * self._mean)
+        mouth = blur(masks.polygon(OUTER_LIPS, round(3 * grid.size / 64)), 1.0)
+        nose = blur(masks.polygon(NOSE), 1.0)
+        self._zones = np.clip(np.maximum(masks.around_eyes, np.maximum(mouth, nose)), 0, 1)
+        self._hidden = HIDDEN_EYES + (HIDDEN_MOUTH - HIDDEN_EYES) * mouth
+
+    def visible(self, luma: Floats, seen: Floats) -> Floats:
+        """0..1, float32 [n,n]: 0 on features that are hidden, 1 elsewhere, of atlas ``luma`` and ``seen`` [n,n]."""
+        band = look(luma) * self._inside * seen
+        shared = self._pool(band * self._mean)
+        norm = np.sqrt(self._pool(band * band) * self._energy) + 1e-3
+        alike = enlarge(np.asarray(shared / norm, np.float32), self._size, self._size)
+        shown = smooth_step((alike - self._hidden) / HIDDEN_WIDTH)
+        return np.asarray(1 - (1 - shown) * self._zones * (seen > 0.5), np.float32)
+
+    def _pool(self, values: Floats) -> Floats:
+        return blur(shrink(values, self._size // 2), NEIGHBOURHOOD / 2)
+
+
+def load_mean_look() -> Floats:
+    """The ``look`` of the mean face, float32 [64,64], symmetric; made by ``scripts/make_face_tables.py``."""
+    path = Path(__file__).parent / 'mean_look.json'
+    return np.array(json.loads(path.read_text(encoding='utf-8')), np.float32) / 1000
+
+
+def look(luma: Floats) -> Floats:
+    """The band of a luma atlas [64,64] in which faces are compared: differences of Gaussians of its logarithm."""
+    tone = np.log(luma + 12)
+    return np.asarray(blur(tone, BAND[0]) - blur(tone, BAND[1]), np.float32)

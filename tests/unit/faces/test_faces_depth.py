@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+from fakes.drawn_face import TOPOLOGY
+from fakes.face_chunks import face_at
+
+from facefusion.faces.depth import find_nearer
+from facefusion.faces.face import LinkedFace
+
+OPEN = np.ones((64, 64), np.float32)
+
+
+def covered(side: str) -> np.ndarray:
+    free = OPEN.copy()
+    half = np.s_[:, 32:] if side == 'right' else np.s_[:, :32]
+    free[half] = 0
+    return free
+
+
+def order(*faces: LinkedFace) -> list[tuple[int, set[int]]]:
+    return [(face.track, {other.track for other in nearer}) for face, nearer in find_nearer(TOPOLOGY, faces)]
+
+
+def test_faces_apart_have_nobody_before_them():
+    left, right = LinkedFace(0, face_at(100, 100, 40), 0.9), LinkedFace(1, face_at(600, 100, 60), 0.9)
+    assert order(right, left) == [(0, set()), (1, set())]
+
+
+def test_the_larger_of_two_is_nearer_when_nothing_tells():
+    small = LinkedFace(0, face_at(160, 100, 50), 0.9, free=OPEN)
+    large = LinkedFace(1, face_at(100, 100, 60), 0.9, free=OPEN)
+    assert order(large, small) == [(0, {1}), (1, set())]
+    assert order(LinkedFace(0, small.landmarks, 0.9), LinkedFace(1, large.landmarks, 0.9)) == [(0, {1}), (1, set())]
+
+
+def test_the_face_that_is_covered_is_behind_whatever_its_size():
+    small = LinkedFace(0, face_at(160, 100, 50), 0.9, free=OPEN)
+    large = LinkedFace(1, face_at(100, 100, 60), 0.9, free=covered('right'))
+    assert order(large, small) == [(1, {0}), (0, set())]
+    large_free = LinkedFace(1, large.landmarks, 0.9, free=OPEN)
+    assert order(LinkedFace(0, small.landmarks, 0.9, free=covered('left')), large_free) == [(0, {1}), (1, set())]
+
+
+def test_three_in_a_row_come_from_far_to_near():
+    back = LinkedFace(0, face_at(100, 100, 60), 0.9, free=covered('right'))
+    middle = LinkedFace(1, face_at(160, 100, 55), 0.9, free=covered('right'))
+    front = LinkedFace(2, face_at(220, 100, 50), 0.9, free=OPEN)
+    assert [track for track, _ in order(front, middle, back)] == [0, 1, 2]
+
+
+def test_a_circle_has_an_order_too():
+    faces = [
+        LinkedFace(k, face_at(100 + 5 * k, 100, 50), 0.9, free=covered(('left', 'right')[k % 2])) for k in range(5)
+    ]
+    assert sorted(track for track, _ in order(*faces)) == [0, 1, 2, 3, 4]
