@@ -34,7 +34,7 @@ __all__ = ['MIP_LEVELS', 'TEXTURE_SIZE', 'SourceTexture', 'SourceView', 'build_s
 
 MIP_LEVELS = 5
 # What is seen less than this and lies this close to the middle of the face is closed from its sides.
-LEAST_SEEN = 0.3
+LEAST_SEEN = 0.15
 RIDGE_REACH = 0.14
 
 
