@@ -152,7 +152,7 @@ def test_the_source_may_be_the_target_and_there_may_be_several(program, example_
     both = ('-s', example_group, example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
     done = program.run(*both)
     assert done.report['faces'] == 1
-    assert 'the source face is taken from' in done.err
+    assert 'the source face is put together from 2 pictures' in done.err
 
 
 def test_a_folder_is_made_and_a_file_replaced(program, photo, tmp_path):

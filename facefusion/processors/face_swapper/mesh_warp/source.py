@@ -1,6 +1,7 @@
 """The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more pictures.
 
-Method and constants: embedded-swap.md section 3, but for what is said here.
+Method and constants: embedded-swap.md section 3, but for what is said here. A beard, a moustache and make-up are part
+of the face and stay in the texture.
 """
 
 from __future__ import annotations
