@@ -89,7 +89,7 @@ class Studio:
 
     def prepare(self, sources: Sequence[Path]) -> Processor:
         """The face swapper with these source pictures as one identity. Raises NoFaceError, MediaError."""
-        tools = ProcessorTools(self._settings, tuple(sources), self.analyser, self.meter, silent)
+        tools = ProcessorTools(self._settings, tuple(sources), self.analyser, self.meter, silent, self.embedder)
         return self._swapper.prepare(tools)
 
     def largest_face(self, picture: Path) -> tuple[PixelFrame, Face]:

@@ -25,14 +25,14 @@ CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 @pytest.fixture(scope='session')
 def store():
-    """The model files of the checkout; those of a plain swap are there, so that runs may be offline."""
+    """The model files of the checkout; those of swaps are there, so that runs may be offline."""
     from facefusion.events import silent
     from facefusion.models.catalog import load_catalog
     from facefusion.models.store import ModelStore
 
     catalog = load_catalog(ROOT / 'models' / 'catalog')
     files = ModelStore(catalog, ROOT / 'models' / 'weights', offline=False, emit=silent)
-    files.fetch(('centerface', 'face_mesh', 'open_nsfw'))
+    files.fetch(('centerface', 'face_mesh', 'open_nsfw', 'dlib_face_resnet'))
     return files
 
 

@@ -12,6 +12,8 @@ from facefusion.errors import InternalError, Interrupted
 from facefusion.events import Emit, Message
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.embed import MODEL_ID as EMBEDDER
+from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
@@ -76,7 +78,8 @@ def prepare_run(
     )
     meter = SkinMeter(analyser.topology)
     guard.check_sources(plan.sources, analyser, emit)
-    tools = ProcessorTools(settings, plan.sources, analyser, meter, emit)
+    embedder = FaceEmbedder(sessions.session(EMBEDDER)) if EMBEDDER in plan.models else None
+    tools = ProcessorTools(settings, plan.sources, analyser, meter, emit, embedder)
     processors = tuple(processor.prepare(tools) for processor in plan.processors)
     return Run(plan, settings, work, workers, analyser, meter, processors, guard, emit, flag)
 

@@ -58,7 +58,7 @@ def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> 
 
 def _at(free: Floats, places: Floats) -> Floats:
     texels = np.clip((places * len(free)).astype(int), 0, len(free) - 1)
-    return free[texels[:, 1], texels[:, 0]]
+    return np.asarray(free[texels[:, 1], texels[:, 0]], np.float32)
 
 
 def _far_to_near(before: dict[int, list[int]]) -> list[int]:

@@ -41,7 +41,7 @@ class FeatureFinder:
         shared = self._pool(band * self._mean)
         norm = np.sqrt(self._pool(band * band) * self._energy) + 1e-3
         alike = enlarge(np.asarray(shared / norm, np.float32), self._size, self._size)
-        shown = smooth_step((alike - self._hidden) / HIDDEN_WIDTH)
+        shown = smooth_step(np.asarray((alike - self._hidden) / HIDDEN_WIDTH, np.float32))
         return np.asarray(1 - (1 - shown) * self._zones * (seen > 0.5), np.float32)
 
     def _pool(self, values: Floats) -> Floats:
@@ -51,7 +51,7 @@ class FeatureFinder:
 def load_mean_look() -> Floats:
     """The ``look`` of the mean face, float32 [64,64], symmetric; made by ``scripts/make_face_tables.py``."""
     path = Path(__file__).parent / 'mean_look.json'
-    return np.array(json.loads(path.read_text(encoding='utf-8')), np.float32) / 1000
+    return np.array(json.loads(path.read_text(encoding='utf-8')), np.float32) / np.float32(1000)
 
 
 def look(luma: Floats) -> Floats:

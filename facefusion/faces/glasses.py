@@ -22,7 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 # Lines wider than this are no frame.
 WIDEST_LINE = 0.19
 # Between these distances from the eye's centre a frame runs.
-RIM_REACH = (0.20, 0.62)
+RIM_REACH = (0.18, 0.62)
 
 
 # Contrasts are those of ``line_contrast``. Along four fifths of its way the line across the nose and the weaker one

@@ -137,7 +137,10 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
         image, deep = tiff.decode(data, layout)
         pixels, alpha, keeps_profile, converted = _to_bgr(image, layout.icc)
         exif = tiff.carried_exif(data)
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        # Pillow's own limit, below ours.
+        raise _too_large(path, layout.width, layout.height, str(error)) from None
+    except _DAMAGE as error:
         raise _damaged(path, error) from None
     except MediaError as error:
         raise _of_file(path, error) from None
@@ -251,12 +254,16 @@ def _open(path: Path, file: io.BytesIO) -> tuple[ImageFile.ImageFile, str]:
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if max(width, height) > _MAXIMUM_SIDE or width * height > _MAXIMUM_PIXELS:
-        raise MediaError(
-            'image-too-large',
-            f'{path.name} is too large: {width}x{height} pixels',
-            cause=f'pictures up to {_MAXIMUM_SIDE} pixels a side are read',
-            hint='scale it down first',
-        )
+        raise _too_large(path, width, height, f'pictures up to {_MAXIMUM_SIDE} pixels a side are read')
+
+
+def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
+    return MediaError(
+        'image-too-large',
+        f'{path.name} is too large: {width}x{height} pixels',
+        cause=cause,
+        hint='scale it down first',
+    )
 
 
 def _damaged(path: Path, error: Exception) -> MediaError:

@@ -63,8 +63,8 @@ class TiffLayout(NamedTuple):
     def is_for_opencv(self) -> bool:
         """Whether OpenCV reads the samples as they are, where Pillow cuts them or does not."""
         colours = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
-        is_known = self.kind == _UNSIGNED or (self.kind == _FLOAT and self.bits >= 32)
-        return self.is_deep and is_known and self.photometric in colours and self.channels in (1, 3, 4)
+        depths = {_UNSIGNED: (16, 32), _FLOAT: (32, 64)}.get(self.kind, ())
+        return self.bits in depths and self.photometric in colours and self.channels in (1, 3, 4)
 
     @property
     def is_for_pillow(self) -> bool:

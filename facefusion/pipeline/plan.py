@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
+from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
@@ -140,17 +141,22 @@ def make_plan(
         sources=sources,
         output=output,
         processors=chain,
-        models=(
-            settings[FaceDetectorOptions].face_detector_model,
-            settings[FaceLandmarkerOptions].face_landmarker_model,
-            *GATE_MODELS,
-        ),
+        models=_models(settings, sources, chain),
         settings=settings.as_record(),
         video=video,
         memory=_memory(target, video, settings[OutputOptions], workers),
         work_space=_work_space(video, settings[OutputOptions]),
         output_space=_output_space(target, video, settings[OutputOptions]),
     )
+
+
+def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[Registration, ...]) -> tuple[str, ...]:
+    detector = settings[FaceDetectorOptions].face_detector_model
+    landmarker = settings[FaceLandmarkerOptions].face_landmarker_model
+    # Of several sources it is asked whether they show one person.
+    takes_sources = any('source-image' in processor.needs for processor in chain)
+    embedders = (EMBEDDER,) if len(sources) > 1 and takes_sources else ()
+    return (detector, landmarker, *GATE_MODELS, *embedders)
 
 
 def _check_sources(sources: tuple[Path, ...], chain: tuple[Registration, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from facefusion.events import Emit
 from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import Frame
@@ -37,10 +38,11 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessorTools:
-    """What a processor may use to prepare itself, once a run."""
+    """What a processor may use to prepare itself, once a run; ``embedder`` is there when there are several sources."""
 
     settings: Settings
     sources: tuple[Path, ...]
     analyser: FaceAnalyser
     meter: SkinMeter
     emit: Emit
+    embedder: FaceEmbedder | None = None

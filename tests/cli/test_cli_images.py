@@ -149,10 +149,13 @@ def test_scale_and_quality(program, photo, tmp_path):
 
 
 def test_the_source_may_be_the_target_and_there_may_be_several(program, example_portrait, example_group, tmp_path):
-    both = ('-s', example_group, example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
-    done = program.run(*both)
-    assert done.report['faces'] == 1
-    assert 'the source face is taken from' in done.err
+    brighter = tmp_path / 'brighter.png'
+    cv2.imwrite(str(brighter), cv2.convertScaleAbs(cv2.imread(str(example_portrait)), alpha=1.1, beta=5))
+    several = ('-s', example_group, example_portrait, brighter)
+    done = program.run(*several, '-t', example_portrait, '-o', tmp_path / 'out.png')
+    assert done.report['faces'] == 1 and 'dlib_face_resnet' in done.report['models']
+    assert 'the source face is put together from 2 pictures, which show one person' in done.err
+    assert f'{example_group} is left out: it shows somebody else' in done.err
 
 
 def test_a_folder_is_made_and_a_file_replaced(program, photo, tmp_path):

@@ -39,18 +39,20 @@ def open_face(x: float, y: float, size: float) -> np.ndarray:
 
 
 def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
-    """uint8 [256,256,3] BGR: mottled skin with the shades of the mean face, red lips, white eyes, a dark mouth."""
+    """uint8 [256,256,3] BGR: mottled skin, red lips, eyes, a dark mouth, and the shades of the mean face over all."""
     grid = AtlasGrid(TOPOLOGY, ATLAS)
     masks = AtlasMasks(TOPOLOGY, grid)
     mottle = np.random.default_rng(seed).normal(0, 1, (ATLAS, ATLAS, 1))
     mottle = cv2.GaussianBlur(mottle, (0, 0), 2)[..., None]
     shades = cv2.resize(load_mean_look(), (ATLAS, ATLAS), interpolation=cv2.INTER_CUBIC)[..., None]
-    texture = np.array(skin, np.float64) * (1 + 0.06 * mottle / mottle.std()) * np.exp(shades)
+    texture = np.array(skin, np.float64) * (1 + 0.06 * mottle / mottle.std())
     texture[masks.lips > 0.5] = np.array(skin) * [0.6, 0.5, 0.9]
     texture[masks.polygon(INNER_LIPS) > 0] = (30, 20, 40)
     for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
         texture[masks.polygon(ring) > 0] = (235, 230, 225)
-    return np.clip(texture, 0, 255).astype(np.uint8)
+        x, y = TOPOLOGY.atlas[list(ring)].mean(0) * ATLAS
+        cv2.circle(texture, (round(x), round(y)), 7, (35, 40, 45), -1)
+    return np.clip(texture * np.exp(1.3 * shades), 0, 255).astype(np.uint8)
 
 
 def draw_face(landmarks: np.ndarray, texture: np.ndarray, width: int = 400, height: int = 400) -> PixelFrame:

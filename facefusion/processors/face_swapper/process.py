@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from facefusion.errors import NoFaceError
-from facefusion.events import Message
+from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
+from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import Face
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.topology import MeshTopology
@@ -17,6 +19,7 @@ from facefusion.media.image import read_image
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
+from facefusion.processors.face_swapper.people import same_person
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 # A source face below this many pixels has no texture worth showing.
@@ -44,21 +47,23 @@ class FaceSwapper:
 
 
 def prepare(tools: ProcessorTools) -> FaceSwapper:
-    """Reads the sources and builds the identity from the largest face of each; they must show one person.
+    """Reads the sources and builds the identity from the largest face of each.
 
-    The plan has seen to it that there are sources, and only pictures. Pictures without a face of at least 48 pixels
-    are left out with a warning. Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
+    Pictures of others than the person who is shown most often (of two, whose face is larger) are left out with a
+    warning; without an embedder all are taken to show one person, and it is said. Pictures without a face of at least
+    48 pixels are left out with a warning, too. The plan has seen to it that there are sources, and only pictures.
+    Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
     """
-    source = build_source(_find_views(tools), tools.meter)
+    source = build_source(_find_views(tools, tools.embedder), tools.meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
     warp = MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions])
     return FaceSwapper(warp, tools.meter.topology)
 
 
-def _find_views(tools: ProcessorTools) -> list[SourceView]:
+def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[SourceView]:
     """The largest face of each picture, largest first, at most 8."""
-    faces: list[tuple[float, SourceView]] = []
+    faces: list[tuple[float, Path, SourceView]] = []
     left_out: list[str] = []
     largest = 0.0
     for path in tools.sources:
@@ -70,21 +75,36 @@ def _find_views(tools: ProcessorTools) -> list[SourceView]:
             left_out.append(f'{path} is left out: its largest face is {face.size:.0f} pixels high')
             largest = max(largest, face.size)
         else:
-            faces.append((face.size, _cut_out(frame, face)))
+            faces.append((face.size, path, _cut_out(frame, face)))
     if not faces:
         raise _no_face(', '.join(str(path) for path in tools.sources), largest)
     for text in left_out:
         tools.emit(Message('warn', 'face_swapper', text))
     # The sort is stable: of faces of one size the earlier picture comes first.
-    faces.sort(key=lambda pair: -pair[0])
+    faces.sort(key=lambda found: -found[0])
     if len(faces) > MOST_VIEWS:
         text = f'of {len(faces)} source pictures the {MOST_VIEWS} with the largest faces are used'
         tools.emit(Message('info', 'face_swapper', text))
-    if len(faces) > 1:
-        count = min(len(faces), MOST_VIEWS)
-        text = f'the source face is put together from {count} pictures, which are taken to show one person'
-        tools.emit(Message('info', 'face_swapper', text))
-    return [view for _, view in faces[:MOST_VIEWS]]
+    return _of_one_person([(path, view) for _, path, view in faces[:MOST_VIEWS]], embedder, tools.emit)
+
+
+def _of_one_person(views: list[tuple[Path, SourceView]], embedder: FaceEmbedder | None, emit: Emit) -> list[SourceView]:
+    """The views of the first one's person, as far as it can be told."""
+    if len(views) == 1:
+        return [views[0][1]]
+    known = 'which are taken to show one person'
+    if embedder is not None:
+        kept = same_person([embedder.embed(view.frame, view.landmarks) for _, view in views])
+        first = next(path for (path, _), one in zip(views, kept, strict=True) if one)
+        for (path, _), one in zip(views, kept, strict=True):
+            if not one:
+                text = f'{path} is left out: it shows somebody else than {first}'
+                emit(Message('warn', 'face_swapper', text))
+        views = [pair for pair, one in zip(views, kept, strict=True) if one]
+        known = 'which show one person'
+    if len(views) > 1:
+        emit(Message('info', 'face_swapper', f'the source face is put together from {len(views)} pictures, {known}'))
+    return [view for _, view in views]
 
 
 def _cut_out(frame: Frame, face: Face) -> SourceView:

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from clips import make_clip
+from fakes.media_files import rewrap
 from test_media_video import run, video
 
 from facefusion.errors import FaceFusionError, MediaError, UsageError
@@ -335,3 +336,34 @@ def test_clips_are_joined_in_every_container(tmp_path: Path, source: Path, exten
     with av.open(str(info.path)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
     assert abs(samples / info.audio[0].rate - 4) < 0.15
+
+
+@pytest.mark.parametrize('name', ['h264.ts', 'mpeg2.ts', 'mpeg2.mpg'])
+def test_a_capture_that_begins_in_the_middle(folder: Path, tmp_path: Path, name: str) -> None:
+    data = made(folder, next(clip for clip in MADE if clip.name == name)).read_bytes()
+    step = 188 if name.endswith('ts') else 2048
+    begin = len(data) // 8 // step * step
+    path = tmp_path / name
+    path.write_bytes(data[begin:])
+    info = video(path)
+    assert 12 <= info.frame_count < 40
+    reader = VideoReader(info)
+    whole = digests(reader.frames(0, info.frame_count))
+    for start in range(0, info.frame_count - 3, 5):
+        assert digests(reader.frames(start, start + 3)) == whole[start : start + 3]
+    original = digests(VideoReader(video(made(folder, next(c for c in MADE if c.name == name)))).frames(0, 40))
+    assert [digest for _, digest in whole] == [digest for _, digest in original[-info.frame_count :]]
+
+
+def test_the_clock_of_a_broadcast_is_not_carried(folder: Path, tmp_path: Path) -> None:
+    """Times of a transport stream count from anywhere; an output begins with its first stream."""
+    late = rewrap(made(folder, MADE[8]), tmp_path / 'late.ts', {'output_ts_offset': '40000'})
+    info = video(late)
+    assert info.pts[0] * info.time_base > 39000
+    for extension in ('.mp4', '.mkv', '.avi'):
+        convert(late, tmp_path / f'out{extension}')
+        found = video(tmp_path / f'out{extension}')
+        assert found.pts[0] * found.time_base < Fraction(1, 10)
+        assert [round((pts - found.pts[0]) * found.time_base * 25) for pts in found.pts] == list(range(40))
+        sound = found.audio[0]
+        assert abs((sound.start or 0) * sound.time_base) < Fraction(1, 10)

@@ -220,5 +220,5 @@ def test_the_side_that_is_turned_away_is_filled_from_the_other():
         mean = side.mean((0, 1))
         np.testing.assert_allclose(mean / mean.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
     # The same skin as on the other half, mirrored, and as good as seen.
-    assert np.corrcoef(hidden[..., 1].ravel(), seen[:, ::-1, 1].ravel())[0, 1] > 0.9
+    assert np.corrcoef(hidden[..., 1].ravel(), seen[:, ::-1, 1].ravel())[0, 1] > 0.85
     assert source.weight[66:77, 12:34].min() > 0.9

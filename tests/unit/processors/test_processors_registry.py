@@ -10,13 +10,14 @@ from facefusion.events import silent
 from facefusion.faces.face import Face, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.topology import eye_distance
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.options import describe
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
-from facefusion.processors.face_swapper.process import FaceSwapper
+from facefusion.processors.face_swapper.process import FaceSwapper, prepare
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
@@ -36,10 +37,10 @@ class FaceFinder:
         return [Face(points, 1.0, 0.0, 0.9) for points in self._faces.get(f'w{frame.width}', ())]
 
 
-def tools(*sources, messages=None, **faces) -> ProcessorTools:
+def tools(*sources, messages=None, embedder=None, **faces) -> ProcessorTools:
     settings = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))])
     emit = silent if messages is None else messages.append
-    return ProcessorTools(settings, tuple(sources), FaceFinder(**faces), METER, emit)
+    return ProcessorTools(settings, tuple(sources), FaceFinder(**faces), METER, emit, embedder)
 
 
 @pytest.fixture
@@ -98,6 +99,27 @@ def test_the_swapper_joins_the_pictures_and_says_so(picture):
     REGISTRATIONS[1].prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
     (told,) = [message for message in messages if message.level == 'info']
     assert '2 pictures' in told.text and 'one person' in told.text
+
+
+def test_pictures_of_somebody_else_are_left_out_when_that_can_be_told(picture):
+    """The largest face is the person; who is like somebody who is like it counts, too."""
+    sizes = {400: 60, 420: 80, 440: 70, 460: 50}
+    angles = {400: 36, 420: 0, 440: 18, 460: 120}
+    faces = {f'w{width}': [face_at(200, 200, size)] for width, size in sizes.items()}
+    paths = [picture(width, face_at(200, 200, size)) for width, size in sizes.items()]
+
+    class Embedder:
+        def embed(self, frame, landmarks):
+            distance = {round(size): width for width, size in sizes.items()}
+            found = min(distance, key=lambda size: abs(size - eye_distance(landmarks)))
+            angle = np.radians(angles[distance[found]])
+            return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+    messages = []
+    prepare(tools(*paths, messages=messages, embedder=Embedder(), **faces))
+    (left,) = [message.text for message in messages if 'left out' in message.text]
+    assert str(paths[3]) in left and str(paths[1]) in left
+    assert any('3 pictures, which show one person' in message.text for message in messages)
 
 
 def test_a_picture_without_a_usable_face_is_left_out_with_a_warning(picture):

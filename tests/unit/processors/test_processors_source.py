@@ -137,6 +137,17 @@ def test_a_covered_half_is_taken_from_the_view_that_shows_it():
     assert together > alone + 0.1 and together > 0.85
 
 
+def test_what_lies_beside_the_picture_is_taken_from_the_other_half():
+    whole = drawn(face_at(250, 250, 100))
+    cut = SourceView(
+        PixelFrame(whole.frame.pixels[:, 190:].copy()), whole.landmarks - np.array([190, 0, 0], np.float32)
+    )
+    source = build_source([cut], METER)
+    seen, hidden = (source.mips[2][110:170, columns].astype(np.float32) for columns in (slice(160, 210), slice(46, 96)))
+    hidden, seen = (part.mean(-1) for part in (hidden[:, ::-1], seen))
+    assert np.corrcoef(hidden.ravel(), seen.ravel())[0, 1] > 0.9
+
+
 def test_views_of_different_light_leave_no_seam():
     plain, warm = drawn(face_at(250, 250, 100)), drawn(turned(25))
     warm = SourceView(scaled(warm.frame, np.array([0.5, 0.7, 0.9])), warm.landmarks)

@@ -19,6 +19,8 @@ from facefusion.processors.face_swapper.mesh_warp.views import SourceView, Unrol
 
 # Degrees to the side. The mesh's own limit; beyond it the far half is guessed.
 LARGEST_TURN = 35
+# Up to this turn both cheeks look alike to the light; beyond, the far one is always in another.
+LARGEST_LEVEL_TURN = 25
 # Pixels of the face's height. The example faces have 104 to 130 and swap well into video of ordinary size.
 SMALL_FACE = 96
 # See measure_sharpness: the example faces have 0.49 to 0.63, blurred by 2 % of their height 0.21 to 0.27.
@@ -74,7 +76,7 @@ def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, mete
             'take a picture with the mouth closed',
         ),
         'side-light': (
-            _side_light(luma, weight) > LARGEST_SIDE_LIGHT,
+            turn < LARGEST_LEVEL_TURN and _side_light(luma, weight) > LARGEST_SIDE_LIGHT,
             'the source is lit from one side: half of the face lacks detail; take a picture in even light',
         ),
         'turned': (

@@ -1,6 +1,7 @@
 """The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more pictures.
 
-Method and constants: embedded-swap.md section 3, but for what is said here.
+Method and constants: embedded-swap.md section 3, but for what is said here. A beard, a moustache and make-up are part
+of the face and stay in the texture.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ['MIP_LEVELS', 'TEXTURE_SIZE', 'SourceTexture', 'SourceView', 'build_s
 
 MIP_LEVELS = 5
 # What is seen less than this and lies this close to the middle of the face is closed from its sides.
-LEAST_SEEN = 0.3
+LEAST_SEEN = 0.15
 RIDGE_REACH = 0.14
 
 

@@ -90,7 +90,7 @@ def unroll(view: SourceView, chart: SourceChart) -> UnrolledView:
     texture = _look_up(view.frame, map_x, map_y, landmarks, extent)
     small = np.asarray(cv2.resize(texture, (CHART_SIZE, CHART_SIZE), interpolation=cv2.INTER_AREA), np.float32)
     normals = vertex_normals(chart.topology, landmarks)
-    seen = _visibility(chart, landmarks, normals, map_x, map_y)
+    seen = _visibility(chart, landmarks, normals, map_x, map_y) * _within(view.frame, map_x, map_y)
     sharpness = measure_sharpness(view)
     return UnrolledView(texture, small, to_ycc(shrink(small, ATLAS_SIZE)), seen, normals, extent, sharpness)
 
@@ -128,6 +128,12 @@ def _look_up(frame: Frame, map_x: Floats, map_y: Floats, landmarks: Floats, exte
     local_x, local_y = map_x - window.x0, map_y - window.y0
     looked_up = cv2.remap(pixels, local_x, local_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(looked_up, np.uint8)
+
+
+def _within(frame: Frame, map_x: Floats, map_y: Floats) -> Floats:
+    """1 where the face lies in the picture and not beside it."""
+    inside = (map_x > 0) & (map_x < frame.width - 1) & (map_y > 0) & (map_y < frame.height - 1)
+    return np.asarray(cv2.erode(inside.astype(np.float32), np.ones((5, 5), np.uint8)), np.float32)
 
 
 def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: Floats, map_y: Floats) -> Floats:
