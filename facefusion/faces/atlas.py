@@ -61,16 +61,18 @@ class AtlasGrid:
         self.triangle = index
         self.inside = (index >= 0).astype(np.float32)
         self._flat = np.flatnonzero(index.ravel() >= 0)
-        self._corners = topology.triangles[index.ravel()[self._flat]]
+        corners = topology.triangles[index.ravel()[self._flat]]
         rows, columns = np.divmod(self._flat, size)
-        self._weights = _barycentric(places[self._corners], columns, rows)
+        weights = _barycentric(places[corners], columns, rows)
+        # By corner, each contiguous: three sums of whole columns are fastest.
+        self._corners = np.ascontiguousarray(corners.T)
+        self._weights = np.ascontiguousarray(weights.T)
 
     def spread(self, values: Floats) -> Floats:
         """Interpolates vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k], else 0."""
         table = values.reshape(len(values), -1).astype(np.float32)
-        texels = np.einsum('tck,tc->tk', table[self._corners], self._weights)
         atlas = np.zeros((self.size * self.size, table.shape[1]), np.float32)
-        atlas[self._flat] = texels
+        atlas[self._flat] = self._between(table)
         return atlas.reshape((self.size, self.size, *values.shape[1:]))
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
@@ -78,9 +80,18 @@ class AtlasGrid:
 
         Texels outside the mesh lie in the middle of the face, so that the part of the frame that is touched is small.
         """
-        both = self.spread(landmarks[:, :2])
-        both[self.inside == 0] = landmarks[:, :2].mean(0)
-        return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
+        return self._map(landmarks[:, 0]), self._map(landmarks[:, 1])
+
+    def _map(self, values: Floats) -> Floats:
+        whole = np.full(self.size * self.size, values.mean(), np.float32)
+        whole[self._flat] = self._between(np.ascontiguousarray(values, np.float32))
+        return whole.reshape(self.size, self.size)
+
+    def _between(self, values: Floats) -> Floats:
+        """Values [468] or [468,k] between the corners, at the texels that are covered."""
+        weights = self._weights if values.ndim == 1 else self._weights[..., None]
+        parts = [values[corners] * weight for corners, weight in zip(self._corners, weights, strict=True)]
+        return np.asarray(parts[0] + parts[1] + parts[2], np.float32)
 
 
 class AtlasMasks:

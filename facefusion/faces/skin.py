@@ -174,17 +174,20 @@ def unpack_light(packed: npt.NDArray[np.uint8] | Floats) -> Floats:
     return np.concatenate([values[..., :3] * weight, weight], -1)
 
 
-def smooth_light(light: Floats, fine: bool = False) -> Floats:
-    """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light, with a wider blur where little skin is seen.
+def smooth_light(light: Floats) -> Floats:
+    """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light, with a wider blur where little skin is seen."""
+    return smooth_lights(light)[0]
 
-    ``fine`` keeps half as wide a relief where enough skin is seen.
-    """
+
+def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
+    """``smooth_light``, and the same with half as wide a relief where enough skin is seen."""
     wide, support = _normalised_blur(light, LIGHT_SIGMA)
-    if fine:
-        narrow, near = _normalised_blur(light, LIGHT_SIGMA / 2)
-        wide = wide + (narrow - wide) * smooth_step(near / 0.3)
+    narrow, near = _normalised_blur(light, LIGHT_SIGMA / 2)
     coarse, _ = _normalised_blur(light, 3 * LIGHT_SIGMA)
-    return np.asarray(coarse + (wide - coarse) * smooth_step(support / 0.15), np.float32)
+    trusted = smooth_step(support / 0.15)
+    fine = wide + (narrow - wide) * smooth_step(near / 0.3)
+    smooth, finer = (coarse + (part - coarse) * trusted for part in (wide, fine))
+    return np.asarray(smooth, np.float32), np.asarray(finer, np.float32)
 
 
 def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:

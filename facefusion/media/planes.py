@@ -72,9 +72,20 @@ def resize_plane(plane: Plane, width: int, height: int) -> Plane:
     high, wide = plane.shape[:2]
     if (wide, high) == (width, height):
         return plane.copy()
-    shrinks = width <= wide and height <= high
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast(Plane, cv2.resize(plane, (width, height), interpolation=interpolation))
+    if width > wide or height > high:
+        return cast(Plane, cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
+    # Whole blocks are averaged several times faster than what lies across their borders.
+    block = next(
+        (
+            side
+            for side in (8, 4, 2)
+            if wide >= 2 * side * width and high >= 2 * side * height and not (wide | high) % side
+        ),
+        1,
+    )
+    if block > 1:
+        plane = cast(Plane, cv2.resize(plane, (wide // block, high // block), interpolation=cv2.INTER_AREA))
+    return cast(Plane, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def warp_plane(plane: Plane, sub: tuple[int, int], matrix: NDArray[np.float64], width: int, height: int) -> Plane:

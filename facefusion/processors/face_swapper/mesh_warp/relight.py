@@ -22,7 +22,7 @@ from facefusion.faces.skin import (
     SkinTraits,
     chroma_ratio,
     pool_light,
-    smooth_light,
+    smooth_lights,
 )
 from facefusion.faces.topology import NOSE
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
@@ -81,9 +81,9 @@ class Relighter:
         both = light * self._skin
         # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
-        target_wide, own_wide = smooth_light(both), smooth_light(rim)
+        (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
         relief = self._relief(turned)
-        target, own = self._light_of(both, target_wide, relief), self._light_of(rim, own_wide, relief)
+        target, own = self._light_of(target_wide, target_fine, relief), self._light_of(own_wide, own_fine, relief)
         target_tone, source_tone = _saturation(target_wide, both[..., 3]), _saturation(own_wide, both[..., 3])
         colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
         skin_chroma = SKIN_CHROMA[0] + (SKIN_CHROMA[1] - SKIN_CHROMA[0]) * turned
@@ -111,8 +111,7 @@ class Relighter:
         return np.asarray(plain + (feature - plain) * self._features, np.float32)[..., None]
 
     @staticmethod
-    def _light_of(pooled: Floats, wide: Floats, relief: Floats) -> Floats:
-        fine = smooth_light(pooled, fine=True)
+    def _light_of(wide: Floats, fine: Floats, relief: Floats) -> Floats:
         wide, fine = enlarge(wide, FIELD_SIZE, FIELD_SIZE), enlarge(fine, FIELD_SIZE, FIELD_SIZE)
         return wide + (fine - wide) * relief
 
