@@ -1,15 +1,18 @@
 """CPU and memory of a whole run against a bare PyAV decode and encode loop with the same encoder settings.
 
-    .venv/bin/python benchmarks/pipeline_cost.py [--frames 300 ...] [--rounds 5] [--width 1280] [--height 720]
+    .venv/bin/python benchmarks/pipeline_cost.py [--frames 300 ...] [--faces 1 ...] [--rounds 5] [--width 1280]
+        [--height 720] [--face 250]
 
-Makes a clip with one face about 250 pixels high (the example portrait, slowly zoomed and turned), then runs the loop
-and ``headless-run`` in turn, each as a process of its own, and prints JSON: medians of CPU seconds (user and system,
-all children included) and of peak resident memory. The run's figures contain everything: start, models, source.
+Makes clips with one or more faces ``--face`` pixels high (the example portrait, slowly zoomed and turned, side by
+side), then runs the loop and ``headless-run`` in turn, each as a process of its own, and prints JSON: medians of CPU
+seconds (user and system, all children included) and of peak resident memory. The run's figures contain everything:
+start, models, source.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import cv2
@@ -28,22 +32,39 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 
 RATE = 25
+# The height of the face in the portrait, whose middle is at 226, 125.
+PORTRAIT_FACE = 108
 # veryfast with crf 18: quality 65 on the scale of --output-video-quality.
 QUALITY, CRF, PRESET = '65', '18', 'veryfast'
 
 
-def make_clip(path: Path, portrait: np.ndarray, frames: int, width: int, height: int) -> None:
-    """A clip in which the portrait drifts, breathes and turns a little."""
+class Scene(NamedTuple):
+    """Sizes of a clip and of the faces in it, in pixels."""
+
+    frames: int
+    faces: int
+    width: int
+    height: int
+    face: int
+
+
+def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
+    """A clip in which the portrait drifts, breathes and turns a little, in as many columns as there are faces."""
+    frames, width, height = scene.frames, scene.width, scene.height
+    column = width // scene.faces
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
         stream.options = {'crf': '16', 'preset': 'veryfast'}
         for number in range(frames):
             phase = 2 * math.pi * number / 150
-            scale = 2.35 * width / 1280 * (1 + 0.03 * math.sin(phase))
+            scale = scene.face / PORTRAIT_FACE * (1 + 0.03 * math.sin(phase))
             turn = cv2.getRotationMatrix2D((226, 125), 4 * math.sin(phase / 2), scale)
-            turn[:, 2] += [width / 2 - 226 + 40 * math.sin(phase * 0.7), height * 0.45 - 125]
-            picture = cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+            turn[:, 2] += [column / 2 - 226 + column / 32 * math.sin(phase * 0.7), height * 0.45 - 125]
+            one = cv2.warpAffine(portrait, turn, (column, height), borderMode=cv2.BORDER_REFLECT_101)
+            picture = np.zeros((height, width, 3), np.uint8)
+            for k in range(scene.faces):
+                picture[:, k * column : (k + 1) * column] = one
             noise = np.random.default_rng(number).normal(0, 2, picture.shape[:2])[..., None]
             video = av.VideoFrame.from_ndarray(np.clip(picture + noise, 0, 255).astype(np.uint8), format='bgr24')
             container.mux(stream.encode(video))
@@ -86,6 +107,7 @@ def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) ->
     loop, run = ([statistics.median(column) for column in zip(*rows, strict=True)] for rows in (loops, runs))
     return {
         'frames': frames,
+        'swap_cpu_ms_a_frame': round(1000 * (run[0] - loop[0]) / frames, 2),
         'loop_cpu_ms_a_frame': round(1000 * loop[0] / frames, 2),
         'run_cpu_ms_a_frame': round(1000 * run[0] / frames, 2),
         'ratio': round(run[0] / loop[0], 2),
@@ -102,6 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--frames', type=int, nargs='+', default=[300])
     parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--faces', type=int, nargs='+', default=[1])
+    parser.add_argument('--face', type=int, default=250)
     parser.add_argument('--width', type=int, default=1280)
     parser.add_argument('--height', type=int, default=720)
     arguments = parser.parse_args()
@@ -114,10 +138,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = []
-        for frames in arguments.frames:
-            clip = folder / f'clip-{frames}.mp4'
-            make_clip(clip, portrait, frames, arguments.width, arguments.height)
-            results.append(compare(folder, store.path('example_group'), clip, frames, arguments.rounds))
+        for frames, faces in itertools.product(arguments.frames, arguments.faces):
+            clip = folder / f'clip-{frames}-{faces}.mp4'
+            make_clip(clip, portrait, Scene(frames, faces, arguments.width, arguments.height, arguments.face))
+            costs = compare(folder, store.path('example_group'), clip, frames, arguments.rounds)
+            results.append({'faces': faces, 'face': arguments.face, **costs})
     machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
     machine['python'] = platform.python_version()
     size = f'{arguments.width}x{arguments.height}'

@@ -51,6 +51,11 @@ class Row:
     free: Values | None
     traits: Values | None
 
+    def apart(self) -> Row:
+        """The row with arrays of its own: those of a chunk would keep all of it in memory."""
+        parts = [None if part is None else part.copy() for part in (self.light, self.free, self.traits)]
+        return Row(self.frame, self.track, self.landmarks.copy(), self.score, self.filled, *parts)
+
 
 @dataclass(slots=True)
 class Linker:
@@ -165,7 +170,7 @@ class Linker:
         # One gap more than the window needs, so that a run's end is still known when the next one may join it.
         limit = before - LARGEST_GAP
         for track in list(self._rows):
-            self._rows[track] = [row for row in self._rows[track] if row.frame >= limit]
+            self._rows[track] = [row.apart() for row in self._rows[track] if row.frame >= limit]
             if not self._rows[track]:
                 del self._rows[track]
 

@@ -36,7 +36,7 @@ class Opacity:
     def __init__(self, source: SourceTexture, meter: SkinMeter, options: FaceMaskOptions) -> None:
         self._meter = meter
         self._source = source
-        self._sees_occlusion = uses_occlusion(options)
+        self.sees_occlusion = uses_occlusion(options)
         self._grid = AtlasGrid(meter.topology, VISIBLE_SIZE)
         self.edge = edge_width(options)
         fixed = _fixed_opacity(meter, self.edge) * mask_atlas(options, meter.topology, FIXED_SIZE)
@@ -49,7 +49,7 @@ class Opacity:
         """What one frame adds: float32 [128,128]; ``free`` [64,64], ``turned`` 0..1 as in ``Relighter.relight``."""
         opacity = self._source.opacity
         clear = self._source.traits.forehead
-        if self._sees_occlusion:
+        if self.sees_occlusion:
             opacity = opacity * enlarge(free, ATLAS_SIZE, ATLAS_SIZE)
             clear = min(clear, traits.forehead)
         # With a fringe on either side, only what lies below the brows' upper edge is swapped.

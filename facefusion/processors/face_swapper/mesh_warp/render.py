@@ -81,7 +81,8 @@ class MeshWarp:
             return
         before = frame.read(window)
         relight = self._relighter.relight(face.light, traits, turned)
-        opacity *= _behind(before, _look_up(relight.bare, surface), size)
+        if self._opacity.sees_occlusion:
+            opacity *= _behind(before, _look_up(relight.bare, surface), size)
         painted = self._paint(surface, relight, before)
         change = cv2.multiply(cv2.subtract(painted, before, dtype=cv2.CV_32F), cv2.merge([opacity] * 3))
         frame.write(window, np.asarray(cv2.add(before, change, dtype=cv2.CV_8U), np.uint8), before)
