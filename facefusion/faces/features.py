@@ -35,6 +35,11 @@ class FeatureFinder:
         self._zones = np.clip(np.maximum(masks.around_eyes, np.maximum(mouth, nose)), 0, 1)
         self._hidden = HIDDEN_EYES + (HIDDEN_MOUTH - HIDDEN_EYES) * mouth
 
+    def hidden_share(self, visible: Floats, seen: Floats) -> float:
+        """The share of the features that are on the side to be seen that ``visible`` says are hidden."""
+        zones = self._zones * (seen > 0.5)
+        return float(((1 - visible) * (seen > 0.5)).sum() / max(float(zones.sum()), 1e-3))
+
     def visible(self, luma: Floats, seen: Floats) -> Floats:
         """0..1, float32 [n,n]: 0 on features that are hidden, 1 elsewhere, of atlas ``luma`` and ``seen`` [n,n]."""
         band = look(luma) * self._inside * seen

@@ -119,6 +119,15 @@ class SkinMeter:
         """What covers a face, in full detail: of atlas ycc float32 [128,128,3]; see ``CoverageFinder.find``."""
         return self._fine_coverage.find(ycc, weight, normals, threshold, grow)
 
+    def visible_features(self, ycc: Floats, seen: Floats) -> tuple[Floats, float]:
+        """0 on eyes, nose and mouth that are hidden, else 1, float32 [64,64], and their hidden share.
+
+        Of atlas ycc float32 [128,128,3] and what is ``seen`` [128,128].
+        """
+        seen = shrink(seen, TRAIT_SIZE)
+        visible = self._features.visible(shrink(ycc, TRAIT_SIZE)[..., 0], seen)
+        return visible, self._features.hidden_share(visible, seen)
+
     def find_traits(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats, forehead: float) -> SkinTraits:
         """The traits of a face from its atlas ycc float32 [128,128,3], the weight of its skin and its pooled light.
 
