@@ -62,7 +62,7 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
 
 
 def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[SourceView]:
-    """The largest face of each picture, largest first, at most 8."""
+    """The largest face of each picture, largest first."""
     faces: list[tuple[float, Path, SourceView]] = []
     left_out: list[str] = []
     largest = 0.0
@@ -82,14 +82,11 @@ def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[So
         tools.emit(Message('warn', 'face_swapper', text))
     # The sort is stable: of faces of one size the earlier picture comes first.
     faces.sort(key=lambda found: -found[0])
-    if len(faces) > MOST_VIEWS:
-        text = f'of {len(faces)} source pictures the {MOST_VIEWS} with the largest faces are used'
-        tools.emit(Message('info', 'face_swapper', text))
-    return _of_one_person([(path, view) for _, path, view in faces[:MOST_VIEWS]], embedder, tools.emit)
+    return _of_one_person([(path, view) for _, path, view in faces], embedder, tools.emit)
 
 
 def _of_one_person(views: list[tuple[Path, SourceView]], embedder: FaceEmbedder | None, emit: Emit) -> list[SourceView]:
-    """The views of the first one's person, as far as it can be told."""
+    """The views of the person who is shown most often, as far as it can be told, the largest at most 8."""
     if len(views) == 1:
         return [views[0][1]]
     known = 'which are taken to show one person'
@@ -102,6 +99,10 @@ def _of_one_person(views: list[tuple[Path, SourceView]], embedder: FaceEmbedder 
                 emit(Message('warn', 'face_swapper', text))
         views = [pair for pair, one in zip(views, kept, strict=True) if one]
         known = 'which show one person'
+    if len(views) > MOST_VIEWS:
+        text = f'of {len(views)} source pictures the {MOST_VIEWS} with the largest faces are used'
+        emit(Message('info', 'face_swapper', text))
+        views = views[:MOST_VIEWS]
     if len(views) > 1:
         emit(Message('info', 'face_swapper', f'the source face is put together from {len(views)} pictures, {known}'))
     return [view for _, view in views]
@@ -121,7 +122,7 @@ def _no_face(names: str, largest: float) -> NoFaceError:
         return NoFaceError(
             'source-no-face',
             f'no face was found in {names}',
-            hint='take a sharp frontal picture, or lower --face-detector-score',
+            hint='take a sharp, upright, frontal picture; --face-detector-angles 0 90 180 270 finds lying faces',
         )
     return NoFaceError(
         'source-face-small',
