@@ -134,7 +134,7 @@ def test_linking_in_chunks_is_linking_the_whole(clip):
         who = min((ONE, OTHER), key=lambda who: abs(found['landmarks'][k, :, 0].mean() - who.x))
         landmarks, light, free, traits, filled, began = expected.pop((frame, who.x))
         np.testing.assert_allclose(found['landmarks'][k], landmarks, atol=1e-3)
-        np.testing.assert_allclose(found['light'][k].astype(float), light, rtol=1e-3, atol=0.02)
+        np.testing.assert_allclose(found['light'][k].astype(float), light, rtol=6e-3, atol=0.05)
         assert np.abs(found['free'][k] - free).max() <= 1
         np.testing.assert_allclose(found['traits'][k], traits, atol=1e-5)
         assert bool(found['filled'][k]) == filled
