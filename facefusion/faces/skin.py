@@ -99,7 +99,7 @@ class SkinMeter:
         ycc = to_ycc(frame.sample(map_x, map_y, extent / ATLAS_SIZE))
         small = shrink(ycc, TRAIT_SIZE)
         normals = vertex_normals(self.topology, landmarks)
-        seen = self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25))
+        seen = np.clip(self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25)), 0, 1)
         skin = self._small_masks.skin * seen
         coverage = self._coverage.find(small, skin, normals)
         weight = skin * coverage.free

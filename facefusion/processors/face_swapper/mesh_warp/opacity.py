@@ -63,7 +63,8 @@ class Opacity:
     def _facing(self, landmarks: Floats) -> Floats:
         """Fades the skin that is seen edge-on: float32 [128,128]."""
         normals = vertex_normals(self._meter.topology, landmarks)
-        facing = self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH))
+        # Slivers under the nose, narrower than a texel of this size, are continued far beyond their corners' values.
+        facing = np.clip(self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH)), 0, 1)
         return enlarge(blur(facing, 1.0), ATLAS_SIZE, ATLAS_SIZE)
 
 
