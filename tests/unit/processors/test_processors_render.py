@@ -198,7 +198,7 @@ def test_a_line_over_the_cheek_stays_in_front(warp, colour, width):
     frame = canvas.frame()
     line = np.abs(frame.pixels.astype(int) - np.array(colour)).max(2) < 3
     line &= ring_mask(PLACE, OVAL, CANVAS, 12)
-    assert line.sum() > 35 * (width - 2)
+    assert line.sum() > 60
     before, after = swapped(warp, frame, PLACE)
     change = np.abs(after - before)[line]
     assert np.quantile(change, 0.98) <= 10 and change.mean() < 2.5
@@ -209,7 +209,7 @@ def test_a_line_over_the_cheek_stays_in_front(warp, colour, width):
 def test_without_occlusion_a_line_over_the_cheek_is_painted_over(source):
     cheek = PLACE[[50, 205], :2].mean(0)
     canvas = Canvas(dark_face())
-    canvas.line(np.stack([cheek + [-5, -20], cheek + [0, 20]]), (235, 240, 240), 4)
+    canvas.line(cheek + np.array([[-5, -20], [0, 20]]), (235, 240, 240), 4)
     frame = canvas.frame()
     line = (frame.pixels > 200).all(2) & ring_mask(PLACE, OVAL, CANVAS, 12)
     before, after = swapped(MeshWarp(source, METER, FaceMaskOptions(face_mask_types=('box',))), frame, PLACE)
