@@ -67,8 +67,10 @@ def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[So
     left_out: list[str] = []
     largest = 0.0
     for path in tools.sources:
-        frame = read_image(path, tools.emit)
-        face = max(tools.analyser.find(frame), key=lambda face: face.size, default=None)
+        # Without a listener: the content check has read it before, and said how.
+        frame = read_image(path)
+        found = tools.analyser.find(frame)
+        face = max(found, key=lambda face: face.size, default=None)
         if face is None:
             left_out.append(f'{path} is left out: no face was found in it')
         elif face.size < SMALLEST_SOURCE_FACE:
@@ -76,6 +78,10 @@ def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[So
             largest = max(largest, face.size)
         else:
             faces.append((face.size, path, _cut_out(frame, face)))
+            others = sum(other.size >= SMALLEST_SOURCE_FACE for other in found) - 1
+            if others:
+                text = f'{path} shows {others + 1} faces: the largest is taken; crop the picture to choose another'
+                tools.emit(Message('info', 'face_swapper', text))
     if not faces:
         raise _no_face(', '.join(str(path) for path in tools.sources), largest)
     for text in left_out:
