@@ -141,9 +141,12 @@ def test_the_light_does_not_put_glasses_on():
         assert REGION.dark_frame(framed * light) == 1
 
 
-def test_noise_in_the_dark_is_no_frame():
-    noise = np.random.default_rng(1).integers(0, 3, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
-    assert REGION.dark_frame(noise + 6) == 0
+@pytest.mark.parametrize('code', [0, 2, 5, 20])
+def test_the_dark_is_no_frame(code):
+    """Skin that is all but black, and its noise."""
+    noise = np.random.default_rng(1).integers(0, 2, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
+    assert REGION.dark_frame(np.full_like(noise, code)) == 0
+    assert REGION.dark_frame(noise + code) == 0
 
 
 @pytest.mark.parametrize('tone', [(120, 150, 200), (60, 80, 120)], ids=['light', 'dark'])

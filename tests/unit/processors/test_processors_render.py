@@ -12,7 +12,7 @@ from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter, unpack_light
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import PixelFrame
-from facefusion.processors.face_swapper.mesh_warp.render import FULL_SIZE, MeshWarp, _grain
+from facefusion.processors.face_swapper.mesh_warp.render import FULL_SIZE, MeshWarp, Surface, _at_size, _grain, _look_up
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
 
@@ -108,6 +108,27 @@ def test_faces_of_all_sizes_look_alike(warp, extent):
 
     differ = np.abs(picture(extent) - picture(300))
     assert differ.mean() < 4 and np.quantile(differ, 0.99) < 25
+
+
+@pytest.mark.parametrize('size', [32, 64, 128, 512, 1024])
+def test_an_atlas_of_any_size_is_looked_up_at_the_same_place(size):
+    u, v = (plane.astype(np.float32) for plane in np.meshgrid(np.arange(40, 980, 7.3), np.arange(40, 980, 11.1)))
+    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
+    atlas = np.dstack(np.meshgrid(centres, centres))
+    found = _look_up(atlas, Surface(u, v, np.ones_like(u), 100.0))
+    np.testing.assert_allclose(found, (np.dstack([u, v]) + 0.5) / 1024, atol=1e-3)
+
+
+@pytest.mark.parametrize('extent', [33, 45, 64, 90, 128, 200, 300, 513, 1000])
+@pytest.mark.parametrize(('softer', 'least', 'most'), [(0.35, 0.78, 1.58), (-0.5, 1.41, 2.83)])
+def test_texels_are_about_as_large_as_pixels(extent, softer, least, most):
+    pyramid = [np.zeros((1024 >> level, 1), np.uint8) for level in range(7)]
+    assert least < len(_at_size(pyramid, extent, softer)) / extent < most or extent > 700
+
+
+def test_faces_beyond_the_pyramid_take_its_ends():
+    pyramid = [np.zeros((1024 >> level, 1), np.uint8) for level in range(3)]
+    assert len(_at_size(pyramid, 5000, 0.35)) == 1024 and len(_at_size(pyramid, 0.1, 0.35)) == 256
 
 
 # The edge of the picture
