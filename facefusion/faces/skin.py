@@ -105,9 +105,7 @@ class SkinMeter:
         weight = skin * coverage.free
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
-        # What is behind glasses is there: their frame is kept by what it looks like.
-        behind_glasses = traits.glasses * self._small_masks.around_eyes
-        visible = np.maximum(self._features.visible(small[..., 0], seen), behind_glasses)
+        visible = self._features.visible(small[..., 0], seen, traits.glasses)
         return SkinSample(
             light=pack_light(light),
             free=np.round(255 * coverage.free * visible).astype(np.uint8),

@@ -12,7 +12,7 @@ from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import Face
-from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.masks.options import FaceMaskOptions, idle_options
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Frame, PixelFrame, Window
 from facefusion.media.image import read_image
@@ -57,7 +57,10 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
     source = build_source(_find_views(tools, tools.embedder), tools.meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
-    warp = MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions])
+    masks = tools.settings[FaceMaskOptions]
+    for text in idle_options(masks):
+        tools.emit(Message('warn', 'face_swapper', text))
+    warp = MeshWarp(source, tools.meter, masks)
     return FaceSwapper(warp, tools.meter.topology)
 
 
