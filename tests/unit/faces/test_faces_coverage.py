@@ -81,7 +81,8 @@ def test_a_patch_in_the_middle_is_the_faces_own(size, columns):
 @sizes
 def test_specks_at_the_outline_are_none(size):
     """Whatever has less than 20 texels of 128."""
-    assert find(covered((70, 74), (0, 10)), size).free.min() > 0.9
+    assert find(covered((70, 73), (0, 7), (5, 5, 5)), size).free.min() > 0.9
+    assert find(covered((70, 75), (0, 8), (5, 5, 5)), size).free.min() < 0.1
 
 
 @sizes
