@@ -15,6 +15,7 @@ import av.filter
 
 from facefusion.errors import MediaError, OutputError
 from facefusion.media.containers import PCM, check_held, container_of
+from facefusion.media.extras import describe_stream
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
@@ -374,14 +375,6 @@ class _Encoded:
                 return
             assert isinstance(frame, av.AudioFrame)
             yield from self._encode(frame)
-
-
-def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    """Hands language, title and disposition of a stream on."""
-    for key in ('language', 'title', 'handler_name'):
-        if key in source.metadata:
-            target.metadata[key] = source.metadata[key]
-    target.disposition = source.disposition
 
 
 def _is_kept(plan: AudioPlan, time: Fraction) -> bool:

@@ -22,7 +22,7 @@ UNEVEN = (
 def pictures(seconds: float = 2.0, rate: str = '25', size: str = '160x90') -> tuple[object, ...]:
     """A soft picture that moves, as an input."""
     width, height = size.split('x')
-    colours = 'n=4:c0=0xC05040:c1=0x40A060:c2=0x3050C0:c3=0xB0A050'
+    colours = 'n=4:c0=0xA07868:c1=0x689878:c2=0x607898:c3=0x989070'
     line = f'x0=0:y0=0:x1={width}:y1={height}:speed=0.03'
     return ('-f', 'lavfi', '-i', f'gradients=s={size}:r={rate}:d={seconds}:{colours}:{line},format=yuv444p')
 
@@ -76,6 +76,11 @@ def turned(degrees: int) -> Clip:
     return Clip(name, (made, ('-display_rotation', degrees, '-i', flat, '-c', 'copy', f'{{folder}}/{name}')))
 
 
+HEVC_OPEN_GOP = (
+    *['-c:v', 'libx265', '-preset', 'fast', '-pix_fmt', 'yuv420p'],
+    *('-x265-params', 'log-level=none:open-gop=1:bframes=6:keyint=20:scenecut=0:crf=10'),
+)
+VP9 = ['-c:v', 'libvpx-vp9', '-pix_fmt', 'yuv420p', '-crf', '8', '-b:v', '0', '-deadline', 'realtime', '-cpu-used', '8']
 OPEN_GOP = ('-x264-params', 'open-gop=1:bframes=8:b-adapt=2:b-pyramid=normal:keyint=20:scenecut=0')
 CLIPS = (
     clip('plain.mp4', *pictures(), *sound(), *tagged(), *AAC),
@@ -89,10 +94,7 @@ CLIPS = (
     clip('late-audio.mp4', *pictures(), '-itsoffset', 0.5, *sound(1.5), *tagged(), *AAC),
     clip('late-video.mkv', '-itsoffset', 0.3, *pictures(), *sound(2.6), *tagged(), *AAC, output='.mkv'),
     clip('open-gop.mp4', *pictures(3), *sound(3), *tagged(*OPEN_GOP), *AAC),
-    clip(
-        'open-gop-hevc.mkv', *pictures(3), '-vf', BT709, '-c:v', 'libx265', '-preset', 'fast', '-pix_fmt', 'yuv420p',
-        '-x265-params', 'log-level=none:open-gop=1:bframes=6:keyint=20:scenecut=0:crf=10', output='.mkv',
-    ),
+    clip('open-gop-hevc.mkv', *pictures(3), '-vf', BT709, *HEVC_OPEN_GOP, output='.mkv'),
     Clip(
         'edited.mp4',
         (
@@ -100,7 +102,7 @@ CLIPS = (
             ('-ss', 0.73, '-i', '{folder}/uncut.mp4', '-c', 'copy', '{folder}/edited.mp4'),
         ),
     ),
-    clip('odd.webm', *pictures(1, size='161x91'), *sound(1), '-vf', BT709, '-c:v', 'libvpx-vp9', '-crf', 8, '-b:v', 0, '-deadline', 'realtime', '-cpu-used', 8, '-c:a', 'libopus', output='.webm'),
+    clip('odd.webm', *pictures(1, size='161x91'), *sound(1), '-vf', BT709, *VP9, '-c:a', 'libopus', output='.webm'),
     clip('odd-444.mkv', *pictures(1, size='161x91'), *tagged('-pix_fmt', 'yuv444p'), output='.mkv'),
     turned(90),
     turned(180),

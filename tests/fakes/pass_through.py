@@ -39,9 +39,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
     with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
         for number, segment in enumerate(video.segments):
             path = work / f'segment-{number:05d}.nut'
-            render_segment(
-                plan.target, video, segment, LinkedFaces(_nobody), (), path, 1, stop, lambda: None, readers
-            )
+            render_segment(plan.target, video, segment, LinkedFaces(_nobody), (), path, 1, stop, lambda: None, readers)
             segments.append(path)
     publish_video(segments, plan.target, video, output, stop)
     return plan
