@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 from typing import Any, Literal, cast
 
 import av
@@ -38,6 +39,10 @@ _AGAIN = {
 }
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
+# What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
+# may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
+_LEAD = Fraction(1, 10)
+_WHOLE = ('flac', 'alac')
 _REPLACED_IN_MOV = ('flac', 'libopus')
 
 
@@ -267,7 +272,11 @@ class AudioFeed:
 
 
 class _Copied:
-    """Hands packets on as they are, their times counted from the plan's origin."""
+    """Hands packets on as they are, their times counted from the plan's origin.
+
+    Where the container can hide what lies before 0 (edit lists), a trim begins with the packets that a decoder needs
+    to be right from the first sample on, and ends with it.
+    """
 
     def __init__(
         self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
@@ -275,6 +284,9 @@ class _Copied:
         self._plan = plan
         self._base = stream.time_base or Fraction(1, track.rate)
         self._shift = round(plan.origin / self._base)
+        self._hides = output.format.name in ('mp4', 'mov') and plan.begin is not None
+        is_whole = track.codec.startswith('pcm_') or track.codec in _WHOLE
+        self._lead = Fraction(0) if is_whole else _LEAD
         self._output = output.add_stream_from_template(stream)
         self._output.time_base = self._base
         describe_stream(stream, self._output)
@@ -283,12 +295,21 @@ class _Copied:
         if packet.size == 0:
             return
         pts = packet.dts if packet.pts is None else packet.pts
-        if pts is None or not _is_kept(self._plan, pts * self._base):
+        if pts is None or not self._is_kept(pts, packet.duration or 0):
             return
+        if self._hides and self._plan.end is not None:
+            left = floor(self._plan.end / self._base) - pts
+            packet.duration = min(packet.duration or left, left)
         packet.pts = pts - self._shift
         packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
         packet.stream = self._output
         yield packet
+
+    def _is_kept(self, pts: int, duration: int) -> bool:
+        begin, end = self._plan.begin, self._plan.end
+        if begin is not None and self._hides:
+            return (pts + duration) * self._base > begin - self._lead and (end is None or pts * self._base < end)
+        return (begin is None or pts * self._base >= begin) and (end is None or pts * self._base < end)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
         return iter(())
@@ -375,7 +396,3 @@ class _Encoded:
                 return
             assert isinstance(frame, av.AudioFrame)
             yield from self._encode(frame)
-
-
-def _is_kept(plan: AudioPlan, time: Fraction) -> bool:
-    return (plan.begin is None or time >= plan.begin) and (plan.end is None or time < plan.end)

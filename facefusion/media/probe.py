@@ -124,7 +124,8 @@ MediaInfo = ImageInfo | VideoInfo
 def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     """Measures a media file; every packet of its video is read, one frame is decoded.
 
-    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames, and for
+    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
+    frame-interlaced, and for
     images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set meanwhile.
     """
     stop = stop or StopFlag()
@@ -145,6 +146,8 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     with open_video(path) as container:
         stream = find_video(container, path)
         first = _first_frame(container, stream, path, stop)
+        if first.video.interlaced_frame:
+            raise interlaced(path.name)
     with open_video(path) as container:
         extras = describe_extras(container)
         stream = find_video(container, path)
@@ -204,6 +207,16 @@ class _First(NamedTuple):
     video: av.VideoFrame
     pts: int | None
     delay: int
+
+
+def interlaced(name: str, where: str = '') -> MediaError:
+    """The error of a clip whose frames are two fields, taken at two moments."""
+    return MediaError(
+        'frame-interlaced',
+        f'{name} is interlaced{where}, which is not processed',
+        cause='each of its frames holds two moments in turning lines: a face in it has no one place',
+        hint='deinterlace it first, for example with the filter bwdif of FFmpeg',
+    )
 
 
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
