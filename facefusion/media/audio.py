@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
 from typing import Any, Literal, cast
 
 import av
@@ -15,6 +14,7 @@ import av.error
 import av.filter
 
 from facefusion.errors import MediaError, OutputError
+from facefusion.media.audio_copy import CopiedTrack
 from facefusion.media.containers import PCM, check_held, container_of
 from facefusion.media.extras import describe_stream
 from facefusion.media.opening import open_input
@@ -39,10 +39,6 @@ _AGAIN = {
 }
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
-# What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
-# may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
-_LEAD = Fraction(1, 10)
-_WHOLE = ('flac', 'alac')
 _REPLACED_IN_MOV = ('flac', 'libopus')
 
 
@@ -231,7 +227,7 @@ class AudioFeed:
         self._stop = stop or StopFlag()
         self._name = info.path.name
         self._inputs: list[av.AudioStream] = []
-        self._tracks: dict[int, _Copied | _Encoded] = {}
+        self._tracks: dict[int, CopiedTrack | _Encoded] = {}
         with ExitStack() as stack:
             # Closed here again when a track cannot be set up.
             self._source = stack.enter_context(open_source(info))
@@ -239,8 +235,11 @@ class AudioFeed:
                 stream = self._source.streams[track.index]
                 assert isinstance(stream, av.AudioStream)
                 self._inputs.append(stream)
-                kind = _Encoded if track.encoder else _Copied
-                self._tracks[track.index] = kind(stream, track, plan, output)
+                self._tracks[track.index] = (
+                    _Encoded(stream, track, plan, output)
+                    if track.encoder
+                    else CopiedTrack(stream, track, plan.origin, plan.begin, plan.end, output)
+                )
             self._open = stack.pop_all()
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
@@ -269,50 +268,6 @@ class AudioFeed:
     def close(self) -> None:
         """Closes the source."""
         self._open.close()
-
-
-class _Copied:
-    """Hands packets on as they are, their times counted from the plan's origin.
-
-    Where the container can hide what lies before 0 (edit lists), a trim begins with the packets that a decoder needs
-    to be right from the first sample on, and ends with it.
-    """
-
-    def __init__(
-        self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
-    ) -> None:
-        self._plan = plan
-        self._base = stream.time_base or Fraction(1, track.rate)
-        self._shift = round(plan.origin / self._base)
-        self._hides = output.format.name in ('mp4', 'mov') and plan.begin is not None
-        is_whole = track.codec.startswith('pcm_') or track.codec in _WHOLE
-        self._lead = Fraction(0) if is_whole else _LEAD
-        self._output = output.add_stream_from_template(stream)
-        self._output.time_base = self._base
-        describe_stream(stream, self._output)
-
-    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        if packet.size == 0:
-            return
-        pts = packet.dts if packet.pts is None else packet.pts
-        if pts is None or not self._is_kept(pts, packet.duration or 0):
-            return
-        if self._hides and self._plan.end is not None:
-            left = floor(self._plan.end / self._base) - pts
-            packet.duration = min(packet.duration or left, left)
-        packet.pts = pts - self._shift
-        packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
-        packet.stream = self._output
-        yield packet
-
-    def _is_kept(self, pts: int, duration: int) -> bool:
-        begin, end = self._plan.begin, self._plan.end
-        if begin is not None and self._hides:
-            return (pts + duration) * self._base > begin - self._lead and (end is None or pts * self._base < end)
-        return (begin is None or pts * self._base >= begin) and (end is None or pts * self._base < end)
-
-    def finish(self) -> Iterator[av.Packet[Any]]:
-        return iter(())
 
 
 class _Encoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from fractions import Fraction
 from functools import cache
@@ -100,3 +101,13 @@ def container_seconds(path: Path) -> float:
     """The duration that the container states."""
     hours, minutes, seconds = re.search(r'Duration: (\d+):(\d+):([\d.]+)', description(path)).groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def movie_seconds(path: Path) -> Fraction:
+    """The duration in the header of an mp4 or mov (ISO/IEC 14496-12, 8.2.2)."""
+    data = path.read_bytes()
+    at = data.index(b'mvhd') + 4
+    ticks, duration = struct.unpack(
+        '>II' if not data[at] else '>IQ', data[at + 12 + 8 * data[at] :][: 8 + 4 * data[at]]
+    )
+    return Fraction(duration, ticks)
