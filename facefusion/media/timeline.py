@@ -67,8 +67,9 @@ class Timeline:
     def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
         """The rate at which the frames follow one another; None when they do not.
 
-        Each stands within a tick of its place (or a millisecond, which is what some containers count), and never so
-        far that it could stand in another. With ``has_gaps`` places may be left free.
+        Each stands in its place as far as ticks tell (rounded times lie less than a tick apart; a millisecond is what
+        some containers count), and never so far off that it could stand in another. With ``has_gaps`` places may be
+        left free.
         """
         times = self.pts - self.pts[0]
         span = int(times[-1]) * self.time_base
@@ -79,11 +80,11 @@ class Timeline:
             rates += [rate for rate in (1 / self.time_base, exact_rate(float(usual))) if 1 <= rate <= 60]
         counts = np.arange(len(times))
         for rate in dict.fromkeys(rates):
-            slack = min(max(self.time_base, Fraction(1, 1000)), 1 / (4 * rate))
             places = self._places(rate)
-            off = np.abs(times - places * float(1 / (rate * self.time_base))).max()
+            off = (times - places * float(1 / (rate * self.time_base))) * float(self.time_base)
+            is_rounded = float(np.ptp(off)) < 0.999 * float(self.time_base) or float(np.abs(off).max()) < 0.001001
             is_held = bool((np.diff(places) > 0).all()) if has_gaps else np.array_equal(places, counts)
-            if is_held and float(off) <= float(slack / self.time_base) * 1.001:
+            if is_held and is_rounded and float(np.abs(off).max()) < float(1 / (4 * rate)):
                 return rate
         return None
 

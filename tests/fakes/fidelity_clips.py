@@ -19,11 +19,11 @@ UNEVEN = (
 )
 
 
-def pictures(seconds: float = 2.0, rate: str = '25', size: str = '160x90') -> tuple[object, ...]:
+def pictures(seconds: float = 2.0, rate: str = '25', size: str = '320x180') -> tuple[object, ...]:
     """A soft picture that moves, as an input."""
     width, height = size.split('x')
     colours = 'n=4:c0=0xA07868:c1=0x689878:c2=0x607898:c3=0x989070'
-    line = f'x0=0:y0=0:x1={width}:y1={height}:speed=0.03'
+    line = f'x0=0:y0=0:x1={width}:y1={height}:speed=0.01:seed=7'
     return ('-f', 'lavfi', '-i', f'gradients=s={size}:r={rate}:d={seconds}:{colours}:{line},format=yuv444p')
 
 
@@ -102,8 +102,8 @@ CLIPS = (
             ('-ss', 0.73, '-i', '{folder}/uncut.mp4', '-c', 'copy', '{folder}/edited.mp4'),
         ),
     ),
-    clip('odd.webm', *pictures(1, size='161x91'), *sound(1), '-vf', BT709, *VP9, '-c:a', 'libopus', output='.webm'),
-    clip('odd-444.mkv', *pictures(1, size='161x91'), *tagged('-pix_fmt', 'yuv444p'), output='.mkv'),
+    clip('odd.webm', *pictures(1, size='321x181'), *sound(1), '-vf', BT709, *VP9, '-c:a', 'libopus', output='.webm'),
+    clip('odd-444.mkv', *pictures(1, size='321x181'), *tagged('-pix_fmt', 'yuv444p'), output='.mkv'),
     turned(90),
     turned(180),
     turned(270),
