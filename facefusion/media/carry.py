@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -16,9 +16,9 @@ import av.stream
 
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.extras import describe_stream, not_kept
-from facefusion.media.opening import open_input
-from facefusion.media.probe import VideoInfo
+from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
+from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
 
 # Decoders (FFmpeg's names) whose subtitles are text, so that another kind of text can be made of them.
@@ -88,19 +88,10 @@ class ExtrasPlan:
 
 
 def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
-    """Decides what a container of this extension keeps, and says what it does not."""
+    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged."""
     extension = extension.lower()
     extras, name, said = info.extras, extension[1:], list[str]()
-    copied, encoder = _SUBTITLES.get(extension, ((), ''))
-    tracks = []
-    for number, (index, codec) in enumerate(extras.subtitles, 1):
-        if codec in copied:
-            tracks.append(SubtitleTrack(index, ''))
-        elif encoder and codec in _TEXT:
-            tracks.append(SubtitleTrack(index, encoder))
-            said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {codec}')
-        else:
-            said.append(f'subtitle stream {number} is not kept: {name} does not hold {codec or "its codec"}')
+    tracks = _plan_subtitles(info, extension, said) if extras.subtitles else ()
     has_chapters, has_attachments = extension in _WITH_CHAPTERS, extension in _WITH_ATTACHMENTS
     if extras.chapters and not has_chapters:
         said.append(f'{not_kept(extras.chapters, "chapter")}: {name} holds none')
@@ -110,7 +101,7 @@ def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPl
     if lost:
         said.append(f'tags that {name} does not hold are left out: {", ".join(lost)}')
     return ExtrasPlan(
-        subtitles=tuple(tracks),
+        subtitles=tracks,
         has_chapters=has_chapters and extras.chapters > 0,
         has_attachments=has_attachments and extras.attachments > 0,
         origin=timeline.origin,
@@ -118,6 +109,24 @@ def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPl
         end=timeline.end if timeline.is_trimmed else None,
         remarks=tuple(said),
     )
+
+
+def _plan_subtitles(info: VideoInfo, extension: str, said: list[str]) -> tuple[SubtitleTrack, ...]:
+    copied, encoder = _SUBTITLES.get(extension, ((), ''))
+    tracks = []
+    with open_video(info.path) as source:
+        for number, (index, codec) in enumerate(info.extras.subtitles, 1):
+            # Tried now: at the end of a run it would be too late to find out.
+            if codec in copied and not why_not_copied(source.streams[index], extension):
+                tracks.append(SubtitleTrack(index, ''))
+                continue
+            name, what = extension[1:], codec or 'its codec'
+            if encoder and codec in _TEXT:
+                tracks.append(SubtitleTrack(index, encoder))
+                said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {what}')
+            else:
+                said.append(f'subtitle stream {number} is not kept: {name} does not hold {what}')
+    return tuple(tracks)
 
 
 def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
@@ -176,22 +185,22 @@ def add_attachments(source: av.container.InputContainer, output: av.container.Ou
 class SubtitleFeed:
     """Adds the subtitle streams of a plan to an output and yields their packets in the order of the file.
 
+    Raises MediaError media-damaged when the file cannot be opened, Interrupted.
     A text that its decoder does not take is passed over: no player shows it either.
     """
 
     def __init__(self, info: VideoInfo, plan: ExtrasPlan, output: av.container.OutputContainer, stop: StopFlag) -> None:
         self._plan, self._stop = plan, stop
-        self._source = open_input(info.path)
         self._tracks: dict[int, tuple[Any, SubtitleTrack]] = {}
-        try:
+        with ExitStack() as stack:
+            # Closed here again when a track cannot be set up.
+            self._source = stack.enter_context(open_video(info.path))
             for track in plan.subtitles:
                 self._tracks[track.index] = self._add(self._source.streams[track.index], track, output), track
-        except BaseException:
-            self._source.close()
-            raise
-        for stream in self._source.streams:
-            if stream.index not in self._tracks:
-                stream.discard = av.stream.Discard.all
+            for stream in self._source.streams:
+                if stream.index not in self._tracks:
+                    stream.discard = av.stream.Discard.all
+            self._open = stack.pop_all()
 
     def _add(self, stream: Any, track: SubtitleTrack, output: av.container.OutputContainer) -> Any:
         if not track.encoder:
@@ -208,7 +217,8 @@ class SubtitleFeed:
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
         streams = [self._source.streams[index] for index in self._tracks]
-        with suppress(av.error.EOFError):
+        # A file that cannot be read to its end was called so when it was measured.
+        with suppress(av.error.FFmpegError):
             for packet in self._source.demux(streams):
                 self._stop.check()
                 yield from self._made(packet, *self._tracks[packet.stream.index])
@@ -239,7 +249,7 @@ class SubtitleFeed:
 
     def close(self) -> None:
         """Closes the source."""
-        self._source.close()
+        self._open.close()
 
 
 def _cut(plan: ExtrasPlan, start: Fraction, end: Fraction) -> tuple[Fraction, Fraction] | None:

@@ -43,7 +43,6 @@ def test_a_clip_comes_back_as_it_was(folder: Path, clip: Clip) -> None:
     colours = [re.sub('yuvj', 'yuv', reader.colours(each)).replace(', progressive', '') for each in (path, out)]
     assert colours[0] == colours[1]
     difference = np.abs(reader.pixels(path).astype(np.int16) - reader.pixels(out)).mean()
-    print('ERROR', difference)
     assert difference < 1, f'mean error {difference} at crf 18'
     tracks = reader.streams(path, 'Audio')
     assert len(reader.streams(out, 'Audio')) == len(tracks)
