@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import ffmpeg_program as reader
-from fakes.fidelity_clips import CLIPS, Clip
+from fakes.fidelity_clips import CLIPS, Clip, pictures, tagged
 from fakes.pass_through import pass_through
+
+from facefusion.media.probe import probe
+from facefusion.media.reader import VideoReader
 
 # FFmpeg writes the duration of a movie in milliseconds.
 MILLISECOND = Fraction(1, 1000)
@@ -53,8 +57,6 @@ def test_a_clip_comes_back_as_it_was(folder: Path, clip: Clip) -> None:
 
 
 def test_the_last_frame_is_shown_as_long_as_it_was(folder: Path) -> None:
-    from facefusion.media.probe import probe
-
     for name in ('uneven.mp4', 'uneven-forward.mp4', 'film.mp4', 'open-gop.mp4'):
         whole, path, out = (folder / f'{stem}{name}' for stem in ('', 'alone-', 'out-alone-'))
         made(folder, name)
@@ -63,6 +65,35 @@ def test_the_last_frame_is_shown_as_long_as_it_was(folder: Path) -> None:
         assert probe(out).duration == probe(path).duration
         assert abs(reader.movie_seconds(path) - probe(path).duration) <= MILLISECOND, name
         assert reader.movie_seconds(out) == probe(path).duration, name
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return struct.pack('>I', len(body) + 8) + name + body
+
+
+def test_a_clip_whose_edits_take_two_parts_of_it(folder: Path) -> None:
+    reader.ffmpeg('-v', 'error', *pictures(3), *tagged('-g', 20), folder / 'parts.mp4')
+    data = bytearray((folder / 'parts.mp4').read_bytes())
+    at = data.index(b'edts') - 4
+    (size,) = struct.unpack_from('>I', data, at)
+    (offset,) = struct.unpack_from('>i', data, data.index(b'elst') + 16)
+    # Of 1 s from 0.5 s on, then of 0.8 s from 2 s on (ISO/IEC 14496-12, 8.6.6); the index lies behind the pictures.
+    entries = struct.pack('>IiIIiI', 1000, offset + 6400, 65536, 800, offset + 25600, 65536)
+    edits = box(b'edts', box(b'elst', struct.pack('>II', 0, 2) + entries))
+    data[at : at + size] = edits
+    for name in (b'moov', b'trak'):
+        place = data.index(name) - 4
+        struct.pack_into('>I', data, place, struct.unpack_from('>I', data, place)[0] + len(edits) - size)
+    path, out = folder / 'two-parts.mp4', folder / 'out-two-parts.mp4'
+    path.write_bytes(data)
+    pass_through(path, out, 7)
+    before, after = reader.frames(path), reader.frames(out)
+    assert len(after) == 45 and [unit.time for unit in before] == [unit.time for unit in after]
+    assert np.abs(reader.pixels(path).astype(np.int16) - reader.pixels(out)).mean(axis=(1, 2, 3)).max() < 1
+    info = probe(path)
+    whole = [frame.luma() for frame in VideoReader(info).frames(0, 45)]
+    for start in range(0, 45, 4):
+        assert np.array_equal(next(VideoReader(info).frames(start, 45)).luma(), whole[start])
 
 
 @pytest.mark.parametrize('segment_frames', [1, 7, 1000])
