@@ -14,7 +14,9 @@ import av.error
 import av.filter
 
 from facefusion.errors import MediaError, OutputError
+from facefusion.media.audio_copy import CopiedTrack
 from facefusion.media.containers import PCM, check_held, container_of
+from facefusion.media.extras import describe_stream
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
@@ -225,7 +227,7 @@ class AudioFeed:
         self._stop = stop or StopFlag()
         self._name = info.path.name
         self._inputs: list[av.AudioStream] = []
-        self._tracks: dict[int, _Copied | _Encoded] = {}
+        self._tracks: dict[int, CopiedTrack | _Encoded] = {}
         with ExitStack() as stack:
             # Closed here again when a track cannot be set up.
             self._source = stack.enter_context(open_source(info))
@@ -233,8 +235,11 @@ class AudioFeed:
                 stream = self._source.streams[track.index]
                 assert isinstance(stream, av.AudioStream)
                 self._inputs.append(stream)
-                kind = _Encoded if track.encoder else _Copied
-                self._tracks[track.index] = kind(stream, track, plan, output)
+                self._tracks[track.index] = (
+                    _Encoded(stream, track, plan, output)
+                    if track.encoder
+                    else CopiedTrack(stream, track, plan.origin, plan.begin, plan.end, output)
+                )
             self._open = stack.pop_all()
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
@@ -263,34 +268,6 @@ class AudioFeed:
     def close(self) -> None:
         """Closes the source."""
         self._open.close()
-
-
-class _Copied:
-    """Hands packets on as they are, their times counted from the plan's origin."""
-
-    def __init__(
-        self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
-    ) -> None:
-        self._plan = plan
-        self._base = stream.time_base or Fraction(1, track.rate)
-        self._shift = round(plan.origin / self._base)
-        self._output = output.add_stream_from_template(stream)
-        self._output.time_base = self._base
-        describe_stream(stream, self._output)
-
-    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        if packet.size == 0:
-            return
-        pts = packet.dts if packet.pts is None else packet.pts
-        if pts is None or not _is_kept(self._plan, pts * self._base):
-            return
-        packet.pts = pts - self._shift
-        packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
-        packet.stream = self._output
-        yield packet
-
-    def finish(self) -> Iterator[av.Packet[Any]]:
-        return iter(())
 
 
 class _Encoded:
@@ -374,15 +351,3 @@ class _Encoded:
                 return
             assert isinstance(frame, av.AudioFrame)
             yield from self._encode(frame)
-
-
-def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    """Hands language, title and disposition of a stream on."""
-    for key in ('language', 'title', 'handler_name'):
-        if key in source.metadata:
-            target.metadata[key] = source.metadata[key]
-    target.disposition = source.disposition
-
-
-def _is_kept(plan: AudioPlan, time: Fraction) -> bool:
-    return (plan.begin is None or time >= plan.begin) and (plan.end is None or time < plan.end)

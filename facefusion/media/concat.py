@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, MediaError
-from facefusion.media.audio import describe_stream
 from facefusion.media.concat_sound import (
     Sound,
     SoundOfClip,
@@ -33,6 +32,7 @@ from facefusion.media.concat_sound import (
     sound_packets,
 )
 from facefusion.media.containers import BOXED, CONTAINERS
+from facefusion.media.extras import describe_stream
 from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
 from facefusion.media.parameter_sets import ParameterSets
 from facefusion.media.probe import VideoInfo, open_video, probe
@@ -178,7 +178,8 @@ def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
     """A tick that all times are multiples of, where the container can count so finely; mkv counts milliseconds."""
     container = CONTAINERS[extension]
     if not container.has_times:
-        return 1 / clips[0].info.average_rate
+        # Places that are left free lower the average; where the file counts places, its tick is one.
+        return clips[0].info.time_base if container.has_gaps else 1 / clips[0].info.average_rate
     if container.tick:
         return container.tick
     longest = 1

@@ -13,7 +13,7 @@ import av
 import av.container
 
 from facefusion.errors import MediaError
-from facefusion.media.audio import describe_stream
+from facefusion.media.extras import describe_stream
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.stopping import StopFlag
 

@@ -28,7 +28,8 @@ class Container:
     ``muxer`` is FFmpeg's name; ``encoders`` and ``audio_encoders`` are those whose streams it holds, ``copied`` the
     audio codecs whose packets it takes (None: whatever the muxer takes), the first of ``automatic`` that works and
     ``automatic_audio`` what 'auto' means. With ``has_times`` every frame and sound has a time of its own; without,
-    all stand one after the other from 0, at one of ``rates`` (empty: any). ``reorders`` tells whether frames may be
+    all stand one after the other from 0, at one of ``rates`` (empty: any); with ``has_gaps`` places of frames may be
+    left free. ``reorders`` tells whether frames may be
     stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written as, where
     nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
     ``tick`` is the container's own, None where the output's is taken.
@@ -41,6 +42,7 @@ class Container:
     automatic_audio: str
     copied: tuple[str, ...] | None
     has_times: bool = True
+    has_gaps: bool = False
     reorders: bool = True
     rates: tuple[Fraction, ...] = ()
     tick: Fraction | None = None
@@ -88,6 +90,7 @@ CONTAINERS: dict[str, Container] = {
         'libmp3lame',
         (*_MP3, 'mp2', 'ac3', 'pcm_s16le'),
         has_times=False,
+        has_gaps=True,
         reorders=False,
         repeats_header=True,
     ),

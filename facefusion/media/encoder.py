@@ -152,7 +152,7 @@ def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction
     Raises UsageError variable-rate, rate-unheld.
     """
     rates, name = container_of(extension).rates, extension[1:]
-    rate = timeline.steady_rate()
+    rate = timeline.steady_rate(container_of(extension).has_gaps)
     nearest = min(rates, key=lambda held: abs(held - timeline.rate)) if rates else exact_rate(float(timeline.rate))
     other = f'{float(nearest):.3f}'.rstrip('0').rstrip('.')
     if rate is None:

@@ -131,11 +131,15 @@ class PlaneFrame(Frame):
     """A video frame as Y, Cb and Cr planes (``PLANE_FORMATS``), the decoder's own until the first write.
 
     The planes of a decoder are its reference pictures: they are never written; the first write copies them.
+    ``is_damaged`` tells that the clip's own picture could not be read, or not all of it.
     """
 
-    def __init__(self, video: av.VideoFrame, number: int, pts: int, color: ColorSpec) -> None:
+    def __init__(
+        self, video: av.VideoFrame, number: int, pts: int, color: ColorSpec, *, is_damaged: bool = False
+    ) -> None:
         """``video`` must have a format of ``PLANE_FORMATS`` and be in display orientation."""
         super().__init__(number, pts, video.width, video.height)
+        self.is_damaged = is_damaged
         self.format = PLANE_FORMATS[video.format.name]
         self.color = color
         self._video = video

@@ -17,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, Interrupted, ResourceError
-from facefusion.media.audio import AudioFeed, AudioPlan, describe_stream
+from facefusion.media.audio import AudioFeed, AudioPlan
+from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, tag_options
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import EncoderSettings, tag_colors
+from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
 
 _MAXIMUM_DELAY = 16
-_NOT_CARRIED = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 
 
 class _DelayTooShort(Exception):
@@ -45,8 +46,10 @@ def join_segments(
     audio_plan: AudioPlan,
     output_part: Path,
     stop: StopFlag,
+    extras: ExtrasPlan | None = None,
 ) -> None:
     """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
+    ``extras`` is what else of the clip it has (None: its tags).
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
@@ -59,7 +62,7 @@ def join_segments(
     try:
         while True:
             try:
-                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay)
+                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay, extras)
             except _DelayTooShort as short:
                 if not delay < short.needed <= _MAXIMUM_DELAY:
                     raise InternalError(
@@ -82,9 +85,14 @@ def _write(
     output_part: Path,
     stop: StopFlag,
     delay: int,
+    extras: ExtrasPlan | None,
 ) -> None:
     rates = [track.rate for track in audio_plan.tracks]
-    with open_output(output_part, encoder.extension, timeline.time_base, rates, stop) as output, ExitStack() as stack:
+    tags = dict(info.extras.tags)
+    with (
+        open_output(output_part, encoder.extension, timeline.time_base, rates, stop, tags) as output,
+        ExitStack() as stack,
+    ):
         source = stack.enter_context(open_video(info.path))
         carry_metadata(source, output)
         with closing(_packets(segments[0], stop)) as first:
@@ -94,16 +102,23 @@ def _write(
         _describe(stream, encoder, timeline)
         describe_stream(source.streams[info.stream_index], stream)
         repeated = _repeated_header(encoder, extradata)
-        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated)]
+        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated, encoder.is_counted)]
         if audio_plan.tracks:
             feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
             sources.append(iter(feed))
+        if extras is not None and extras.subtitles:
+            texts = stack.enter_context(closing(SubtitleFeed(info, extras, output, stop)))
+            sources.append(iter(texts))
+        if extras is not None and extras.has_attachments:
+            add_attachments(source, output)
+        if extras is not None and extras.has_chapters:
+            add_chapters(source, extras, output)
         mux_in_order(sources, output, stop)
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
     """Hands the tags of a clip on, but for those that FFmpeg writes of its own."""
-    output.metadata.update({key: value for key, value in source.metadata.items() if key.lower() not in _NOT_CARRIED})
+    output.metadata.update(carried_tags(source.metadata))
 
 
 def mux_in_order(
@@ -117,14 +132,23 @@ def mux_in_order(
 
 @contextmanager
 def open_output(
-    path: Path, extension: str, time_base: Fraction, rates: Sequence[int], stop: StopFlag
+    path: Path,
+    extension: str,
+    time_base: Fraction,
+    rates: Sequence[int],
+    stop: StopFlag,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.OutputContainer]:
     """An output for video in ``time_base`` and audio of ``rates``, finished at the end of the block.
+
+    ``tags`` are those that it will have, where they matter to how they are written.
 
     What FFmpeg raises in the block must be of writing: it becomes ResourceError disk-full, OutputError
     output-unwritable or InternalError join-failed. What reads must raise errors of its own.
     """
     options = _container_options(extension, time_base, rates)
+    for name, more in tag_options(tags or {}, extension).items():
+        options[name] = options.get(name, '') + more
     try:
         with _finished(path, CONTAINERS[extension].muxer, options, stop) as output:
             yield output
@@ -221,6 +245,7 @@ def _video_packets(
     delay: int,
     stop: StopFlag,
     repeated: bytes,
+    is_counted: bool,
 ) -> Iterator[av.Packet[Any]]:
     """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
@@ -234,7 +259,10 @@ def _video_packets(
         times, base, found = _measured(path, stop)
         if found != extradata:
             raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
-        ranks = _ranks(times, path, base or timeline.time_base, timeline, begin)
+        span = pts[begin : begin + len(times)]
+        if is_counted:
+            span = np.arange(len(span))
+        ranks = _ranks(times, path, (base or timeline.time_base) / timeline.time_base, span, begin)
         for found_packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
@@ -308,11 +336,14 @@ def _unreadable(path: Path, error: av.error.FFmpegError) -> ResourceError:
     )
 
 
-def _ranks(times: NDArray[np.int64], path: Path, base: Fraction, timeline: Timeline, begin: int) -> NDArray[np.int64]:
-    """Which frame of the timeline each packet is: a segment's times must be the timeline's, from its first frame."""
+def _ranks(
+    times: NDArray[np.int64], path: Path, ratio: Fraction, span: NDArray[np.int64], begin: int
+) -> NDArray[np.int64]:
+    """Which frame of the timeline each packet is: a segment's times must be those of ``span``, from its first frame.
+
+    ``ratio`` is the segment's tick over the timeline's.
+    """
     order = np.argsort(times, kind='stable')
-    ratio = base / timeline.time_base
-    span = timeline.pts[begin : begin + len(times)]
     expected = (span - span[0]) * ratio.denominator if len(span) else span
     if len(span) != len(times) or not np.array_equal((times[order] - times[order[0]]) * ratio.numerator, expected):
         raise InternalError('join-times', f'{path.name} does not hold the frames from {begin} on')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import av.stream
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.endings import missing_at_end
+from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
 from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
@@ -72,7 +72,7 @@ class VideoInfo:
     is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
     ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
-    file is missing, or will be in an output.
+    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound.
 
     ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
     shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
@@ -105,6 +105,7 @@ class VideoInfo:
     content: str = 'mp4'
     is_counted: bool = False
     clock: int = 0
+    extras: Extras = NO_EXTRAS
 
     @property
     def frame_count(self) -> int:
@@ -123,7 +124,8 @@ MediaInfo = ImageInfo | VideoInfo
 def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     """Measures a media file; every packet of its video is read, one frame is decoded.
 
-    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames, and for
+    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
+    frame-interlaced, and for
     images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set meanwhile.
     """
     stop = stop or StopFlag()
@@ -144,12 +146,15 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     with open_video(path) as container:
         stream = find_video(container, path)
         first = _first_frame(container, stream, path, stop)
+        if first.video.interlaced_frame:
+            raise interlaced(path.name)
     with open_video(path) as container:
+        extras = describe_extras(container)
         stream = find_video(container, path)
         times = read_times(container, stream, path, kind.content, first.pts, first.delay, stop)
         if not times.trouble:
             times = times._replace(trouble=missing_at_end(path, kind.content))
-        return _describe(path, before, kind.content, container, stream, first.video, times)
+        return _describe(path, before, kind.content, container, stream, first.video, times, extras)
 
 
 @contextmanager
@@ -204,6 +209,16 @@ class _First(NamedTuple):
     delay: int
 
 
+def interlaced(name: str, where: str = '') -> MediaError:
+    """The error of a clip whose frames are two fields, taken at two moments."""
+    return MediaError(
+        'frame-interlaced',
+        f'{name} is interlaced{where}, which is not processed',
+        cause='each of its frames holds two moments in turning lines: a face in it has no one place',
+        hint='deinterlace it first, for example with the filter bwdif of FFmpeg',
+    )
+
+
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
     """The first frame that decodes and its time: packets shown before it (of a cut open GOP) show nothing."""
     cause = ''
@@ -231,7 +246,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
     )
 
 
-def _remarks(container: av.container.InputContainer, times: Times) -> tuple[str, ...]:
+def _remarks(container: av.container.InputContainer, times: Times, extras: Extras) -> tuple[str, ...]:
     """What of a file cannot be read, and what no output will have."""
     said = []
     if times.trouble:
@@ -242,19 +257,7 @@ def _remarks(container: av.container.InputContainer, times: Times) -> tuple[str,
             said.append(f'audio stream {number} is left out: its codec is not known')
         elif sound.index not in times.heard:
             said.append(f'audio stream {number} is left out: it is empty')
-    left = Counter('picture' if stream.type == 'video' else stream.type for stream in container.streams)
-    names = {'picture': 'other video or cover stream', 'subtitle': 'subtitle stream', 'data': 'data stream'}
-    names |= {'attachment': 'attachment'}
-    left['picture'] -= 1
-    said += [_not_kept(left[kind], name) for kind, name in names.items() if left[kind]]
-    chapters = len(container.chapters())
-    if chapters:
-        said.append(_not_kept(chapters, 'chapter'))
-    return tuple(said)
-
-
-def _not_kept(count: int, name: str) -> str:
-    return f'1 {name} is not kept' if count == 1 else f'{count} {name}s are not kept'
+    return (*said, *never_kept(extras))
 
 
 def _describe(
@@ -265,6 +268,7 @@ def _describe(
     stream: av.VideoStream,
     video: av.VideoFrame,
     times: Times,
+    extras: Extras,
 ) -> VideoInfo:
     pts, last = times.pts, times.last
     time_base = stream.time_base
@@ -304,10 +308,11 @@ def _describe(
         last_duration=last,
         audio=audio,
         keyframes=times.keyframes,
-        remarks=_remarks(container, times),
+        remarks=_remarks(container, times, extras),
         content=content,
         is_counted=times.is_counted,
         clock=_clock(content, pts[0], time_base, audio),
+        extras=extras,
     )
 
 

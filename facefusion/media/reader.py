@@ -14,13 +14,15 @@ import av.error
 from facefusion.errors import InternalError, MediaError
 from facefusion.media.frame import PlaneFrame
 from facefusion.media.orientation import Orientation
-from facefusion.media.probe import VideoInfo, find_video, open_video
+from facefusion.media.probe import VideoInfo, find_video, interlaced, open_video
 from facefusion.media.times import INDEXED
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
 # More than any codec's reordering (16 pictures) and what a decoder's threads hold.
 _LATEST = 48
+# Frames in a row that are made up for by the picture before them: more than that is no damage but another clip.
+_LONGEST_HELD = 250
 
 
 class VideoReader:
@@ -34,9 +36,11 @@ class VideoReader:
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """Frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
 
-        Frames are found by their time, not by counting. Closing the generator frees the decoder at once. Raises
-        MediaError frame-undecodable with the number of a frame that does not decode, media-changed when the file is
-        not the one that was probed, Interrupted when ``stop`` is set.
+        Frames are found by their time, not by counting. One that does not decode shows the picture before it, and
+        has ``is_damaged`` set, as has one that the decoder could not read to its end. Closing the generator frees the
+        decoder at once. Raises MediaError frame-undecodable with the number of a frame that nothing can stand in for,
+        frame-interlaced, frame-size-changes, media-changed when the file is not the one that was probed; Interrupted
+        when ``stop`` is set.
         """
         if _is_empty(self.info, start, stop):
             return
@@ -126,7 +130,11 @@ class _Decoder:
         self._turn = Orientation(info.rotation, info.mirrored)
         self._open = ExitStack()
         self._pictures: Generator[av.VideoFrame, None, None] | None = None
-        self._kept: av.VideoFrame | None = None
+        self._kept: PlaneFrame | None = None
+        # The latest picture with its time (who has it may change its own), and one that was decoded but lies behind
+        # the frame that was looked for.
+        self._before: tuple[av.VideoFrame, int] | None = None
+        self._ahead: av.VideoFrame | None = None
         self._trouble: list[str] = []
 
     def goes_on(self, start: int) -> bool:
@@ -143,29 +151,27 @@ class _Decoder:
         _check_unchanged(self.info)
         if self._kept is not None and start == self.position - 1:
             # What was made of it does not show: a frame copies its planes before it writes them.
-            yield self._made(self._kept, start)
+            yield self._made(self._kept.video, start, self._kept.is_damaged)
             start += 1
             if start == stop:
                 return
-        picture = self._find(start) if self.goes_on(start) else None
-        if picture is None:
-            picture = self._landed(start)
+        picture = self._find(start) if self.goes_on(start) else self._landed(start)
         for number in range(start, stop):
             if number > start:
                 picture = self._find(number)
-            if picture is None:
-                raise self._undecodable(number)
-            frame = self._frame(picture, number)
-            self.position, self._kept = number + 1, frame.video
+            frame = self._frame(self._held(number) if picture is None else picture, number, picture is None)
+            self.position, self._kept = number + 1, self._made(frame.video, number, frame.is_damaged)
             yield frame
 
     def close(self) -> None:
         """Frees decoder and file."""
-        self._pictures = self._kept = None
+        self._pictures = None
+        self._kept = self._before = self._ahead = None
         self._open.close()
 
-    def _landed(self, start: int) -> av.VideoFrame:
-        """Frame ``start``, decoded from where a seek ends; from further back when it ended behind the frame."""
+    def _landed(self, start: int) -> av.VideoFrame | None:
+        """The picture of frame ``start``, decoded from where a seek ends, or from further back when that ended behind
+        the frame; None when the decoder gives pictures before the frame, but none for it."""
         pts, keyframes = self.info.pts, self.info.keyframes
         # A clip that is decoded from its beginning at any rate needs no seek.
         first_key = keyframes[1] if len(keyframes) > 1 else len(pts)
@@ -175,7 +181,7 @@ class _Decoder:
             is_beginning = start == 0 or target <= pts[0] or start < first_key
             self._begin(None if is_beginning else target)
             picture = self._find(start)
-            if picture is not None:
+            if picture is not None or self._before is not None:
                 return picture
             if is_beginning:
                 raise self._undecodable(start)
@@ -205,11 +211,30 @@ class _Decoder:
     def _find(self, wanted: int) -> av.VideoFrame | None:
         """The picture of a frame, those before it passed over; None when the decoder has none for it."""
         time = self.info.pts[wanted]
-        for picture in self._pictures or ():
+        while True:
+            picture = self._ahead or next(self._pictures or iter(()), None)
+            self._ahead = None
+            if picture is None:
+                return None
             self._stop.check()
-            if picture.pts is not None and picture.pts >= time:
-                return picture if picture.pts == time else None
-        return None
+            if picture.pts is None:
+                continue
+            if picture.pts > time:
+                self._ahead = picture
+                return None
+            self._before = picture, picture.pts
+            if picture.pts == time:
+                return picture
+
+    def _held(self, number: int) -> av.VideoFrame:
+        """The picture that stands in for a frame without one: the latest before it."""
+        if self._before is None or self.info.is_counted:
+            # Where pictures are counted, those behind one that is lost cannot be told apart.
+            raise self._undecodable(number)
+        held, time = self._before
+        if number - bisect_right(self.info.pts, time) >= _LONGEST_HELD:
+            raise self._undecodable(number)
+        return held
 
     def _undecodable(self, number: int) -> MediaError:
         return MediaError(
@@ -219,8 +244,10 @@ class _Decoder:
             hint='repair or export the clip again, or trim the damaged part off',
         )
 
-    def _frame(self, video: av.VideoFrame, number: int) -> PlaneFrame:
-        info = self.info
+    def _frame(self, picture: av.VideoFrame, number: int, is_held: bool) -> PlaneFrame:
+        info, video = self.info, picture
+        if video.interlaced_frame:
+            raise interlaced(info.path.name, f' from frame {number} on')
         if self._turn.size(video.width, video.height) != (info.width, info.height):
             raise MediaError(
                 'frame-size-changes',
@@ -239,10 +266,10 @@ class _Decoder:
             video = self._turn.apply(video)
         # An encoder obeys the picture type that the decoder left on a frame.
         video.pict_type = 0
-        return self._made(video, number)
+        return self._made(video, number, is_held or picture.is_corrupt)
 
-    def _made(self, video: av.VideoFrame, number: int) -> PlaneFrame:
-        return PlaneFrame(video, number, self.info.pts[number], self.info.color)
+    def _made(self, video: av.VideoFrame, number: int, is_damaged: bool) -> PlaneFrame:
+        return PlaneFrame(video, number, self.info.pts[number], self.info.color, is_damaged=is_damaged)
 
 
 def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:

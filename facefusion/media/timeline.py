@@ -54,29 +54,45 @@ class Timeline:
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
 
     def counted(self, rate: Fraction) -> Timeline:
-        """The same frames one after the other from 0 on, ``rate`` a second."""
+        """The same frames in the places of ``steady_rate`` from 0 on, ``rate`` of them a second."""
         return replace(
             self,
             origin=self.begin,
             time_base=1 / rate,
             rate=rate,
             last_duration=1,
-            pts=np.arange(self.frame_count, dtype=np.int64),
+            pts=self._places(rate),
         )
 
-    def steady_rate(self) -> Fraction | None:
-        """The rate at which the frames follow one another, each within a tick of it (or a millisecond, which is what
-        some containers count); None when they do not."""
+    def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
+        """The rate at which the frames follow one another; None when they do not.
+
+        Each stands in its place as far as ticks tell (rounded times lie less than a tick apart; a millisecond is what
+        some containers count), and never so far off that it could stand in another. With ``has_gaps`` places may be
+        left free.
+        """
         times = self.pts - self.pts[0]
-        slack = max(self.time_base, Fraction(1, 1000))
         span = int(times[-1]) * self.time_base
         measured = (len(times) - 1) / span if span else self.rate
-        near, exact = exact_rate(float(self.rate)), exact_rate(float(measured))
-        for rate in dict.fromkeys((near, self.rate, exact, measured)):
-            step = float(1 / (rate * self.time_base))
-            if float(np.abs(times - np.arange(len(times)) * step).max()) <= float(slack / self.time_base) * 1.001:
+        rates = [exact_rate(float(self.rate)), self.rate, exact_rate(float(measured)), measured]
+        if has_gaps and span:
+            usual = 1 / (Fraction(int(np.median(np.diff(times)))) * self.time_base)
+            rates += [rate for rate in (1 / self.time_base, exact_rate(float(usual))) if 1 <= rate <= 60]
+        counts = np.arange(len(times))
+        for rate in dict.fromkeys(rates):
+            places = self._places(rate)
+            off = (times - places * float(1 / (rate * self.time_base))) * float(self.time_base)
+            is_rounded = float(np.ptp(off)) < 0.999 * float(self.time_base) or float(np.abs(off).max()) < 0.001001
+            is_held = bool((np.diff(places) > 0).all()) if has_gaps else np.array_equal(places, counts)
+            if is_held and is_rounded and float(np.abs(off).max()) < float(1 / (4 * rate)):
                 return rate
         return None
+
+    def _places(self, rate: Fraction) -> NDArray[np.int64]:
+        """The nearest place of every frame, counted from the first one's."""
+        step = float(1 / (rate * self.time_base))
+        places: NDArray[np.int64] = np.rint((self.pts - self.pts[0]) / step).astype(np.int64)
+        return places
 
     def as_record(self) -> dict[str, object]:
         """A summary as plain JSON; ``build_timeline`` makes the same timeline from the same file and options."""

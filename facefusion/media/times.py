@@ -87,7 +87,22 @@ def read_times(
     keys = sorted({time for time, is_key in zip(shown, packets.is_key, strict=True) if is_key and time >= first})
     # Seeking in a program stream ends anywhere: it is always read from its beginning.
     keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
-    return Times(pts, packets.duration, keyframes, packets.heard, packets.trouble, False)
+    last = _last_duration(packets, stream, pts) if content == 'mp4' else packets.duration
+    return Times(pts, last, keyframes, packets.heard, packets.trouble, False)
+
+
+def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -> int:
+    """For how long the last frame of an mp4 or mov is shown, in ticks; 0 where nothing tells.
+
+    A sample's duration there is the time to the next one that is decoded (ISO/IEC 14496-12, 8.6.1.2), so where frames
+    are reordered it says nothing about the frame itself; the end of the track does, if it is no wild claim.
+    """
+    shown = np.frombuffer(packets.shown, np.int64)
+    if not (np.diff(shown) < 0).any():
+        return packets.duration
+    longest = max(int(np.diff(np.frombuffer(pts, np.int64)).max(initial=0)), packets.duration)
+    told = (stream.start_time or 0) + (stream.duration or 0) - pts[-1]
+    return told if stream.duration and 0 < told <= 2 * longest else packets.duration
 
 
 def plain_fraction(value: Any) -> Fraction | None:

@@ -42,7 +42,7 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
     return added
 
 
-def why_not_copied(stream: av.AudioStream, extension: str) -> str:
+def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
     """Why a container does not take the packets of a stream as they are; '' when it does."""
     try:
         with _scratch(extension) as output:

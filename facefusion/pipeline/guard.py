@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from facefusion.errors import InternalError
-from facefusion.events import Emit, Message
+from facefusion.events import Emit, Message, silent
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import Face, Floats
 from facefusion.faces.track import INTERVAL
 from facefusion.inference.pool import SessionPool
-from facefusion.media.frame import Frame, PixelFrame
+from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
 from facefusion.media.kinds import find_kind
 from facefusion.media.probe import VideoInfo
@@ -34,6 +34,7 @@ from facefusion.safety.gate import ContentGate, Sample, prepare_gate
 from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
+LISTED_RANGES = 20
 # What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
 _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1, 'gaps': 1}
 
@@ -47,6 +48,7 @@ class Guard:
     cache: SampleCache
     digests: Mapping[str, str]
     flag: StopFlag
+    emit: Emit = silent
 
     def check_sources(self, paths: Sequence[Path], analyser: FaceAnalyser, emit: Emit) -> None:
         """Raises ContentRefused for a source picture that is refused, MediaError for one that cannot be read.
@@ -120,6 +122,7 @@ class TargetWatch:
         self._samples: list[Sample] = list(known or ())
         self._ages: list[_FoundAge] = []
         self._looks: list[AgeLook] = []
+        self._damaged = set[int]()
 
     def is_sampled(self, number: int) -> bool:
         """Whether the frame is looked at in any case."""
@@ -132,6 +135,9 @@ class TargetWatch:
         In the other frames only the ages of those that have just ``appeared`` are estimated: they may be gone before
         the next sample.
         """
+        if isinstance(frame, PlaneFrame) and frame.is_damaged:
+            with self._lock:
+                self._damaged.add(frame.number)
         is_looked_at = starts_shot or self.is_sampled(frame.number)
         if is_looked_at and not self._is_known:
             scores = self._guard.gate.classify([frame.read(frame.window)])[0]
@@ -162,8 +168,13 @@ class TargetWatch:
                 self._looks.append(AgeLook(track, found.frame, self._seconds(found.frame), found.estimate))
 
     def decide(self) -> None:
-        """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
+        """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it.
+
+        Says first which frames are damaged.
+        """
         path = self._target.path
+        if self._damaged:
+            self._guard.emit(Message('warn', 'analyse', f'{path.name}: {damage_as_text(self.damaged)}'))
         seen = {sample.frame for sample in self._samples}
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
@@ -172,6 +183,15 @@ class TargetWatch:
         self._guard.gate.decide(path, self._samples, self._sampling.step, self._shown)
         if self._guard.estimator is not None:
             AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
+
+    @property
+    def damaged(self) -> list[tuple[int, int]]:
+        """First and last frame of each range that could not be read, or not all of it."""
+        with self._lock:
+            numbers = sorted(self._damaged)
+        starts = [number for number in numbers if number - 1 not in self._damaged]
+        ends = [number for number in numbers if number + 1 not in self._damaged]
+        return list(zip(starts, ends, strict=True))
 
     def _seconds(self, number: int) -> float:
         return float((self._target.pts[number] - self._target.pts[0]) * self._target.time_base)
@@ -183,6 +203,16 @@ class TargetWatch:
         return float(ticks * self._target.time_base)
 
 
+def damage_as_text(ranges: Sequence[tuple[int, int]]) -> str:
+    """Ranges of damaged frames as a line for people; the first few are named."""
+    count = sum(last - first + 1 for first, last in ranges)
+    shown = ', '.join(str(first) if first == last else f'{first}-{last}' for first, last in ranges[:LISTED_RANGES])
+    more = f' and {len(ranges) - LISTED_RANGES} more ranges' if len(ranges) > LISTED_RANGES else ''
+    frames = 'frame is' if count == 1 else 'frames are'
+    advice = 'each shows what could be read of it, or the picture before; what follows may show traces of that'
+    return f'{count} {frames} damaged: {shown}{more}; {advice}'
+
+
 def prepare_guard(
     sessions: SessionPool, store: ModelStore, kept: Path, swaps: bool, emit: Emit, flag: StopFlag
 ) -> Guard:
@@ -191,7 +221,7 @@ def prepare_guard(
     estimator = find_age_estimator(sessions, store) if swaps else None
     if estimator is not None:
         emit(Message('debug', 'safety', f'ages are estimated with {estimator.model_id}'))
-    return Guard(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag)
+    return Guard(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag, emit)
 
 
 def _look(track: int, number: int, seconds: float, estimator: AgeEstimator, frame: Frame, landmarks: Floats) -> AgeLook:

@@ -6,7 +6,7 @@ Nothing here changes pixels any more once it is made; what is tuned to a machine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
+from facefusion.media.carry import ExtrasPlan, plan_extras
 from facefusion.media.encoder import EncoderSettings, choose_encoder
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
@@ -58,6 +59,7 @@ class VideoPlan:
     segments: tuple[Span, ...]
     encoder: EncoderSettings
     audio: AudioPlan
+    extras: ExtrasPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +105,7 @@ class Plan:
                 'segments': [list(span) for span in self.video.segments],
                 'encoder': self.video.encoder.as_record(),
                 'audio': self.video.audio.as_record(),
+                'extras': self.video.extras.as_record(),
             }
         return record
 
@@ -136,6 +139,8 @@ def make_plan(
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
+    if isinstance(target, VideoInfo) and video is not None:
+        target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     return Plan(
         target=target,
         sources=sources,
@@ -192,6 +197,7 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
         segments=grid(0, timeline.frame_count, segment_frames),
         encoder=choose_encoder(target, options, extension, timeline),
         audio=plan_audio(target, timeline, options, extension),
+        extras=plan_extras(target, timeline, extension),
     )
 
 

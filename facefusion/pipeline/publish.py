@@ -38,7 +38,7 @@ def publish_image(
 def publish_video(segments: Sequence[Path], target: VideoInfo, video: VideoPlan, output: Path, flag: StopFlag) -> None:
     """Joins the segments with the source's times and audio, and gives the result its name."""
     with _part_beside(output) as part:
-        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag)
+        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
         publish(part, output, flag)
 
 

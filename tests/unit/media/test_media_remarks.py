@@ -12,8 +12,10 @@ import pytest
 from clips import make_clip
 
 from facefusion.errors import MediaError
+from facefusion.media.carry import plan_extras
 from facefusion.media.kinds import missing_bytes
 from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.timeline import build_timeline
 
 
 def video(path: Path) -> VideoInfo:
@@ -71,7 +73,12 @@ def test_what_no_output_will_have_is_counted(tmp_path: Path) -> None:
             if packet.size:
                 packet.stream = copies[0]
                 out.mux(packet)
-    assert video(tmp_path / 'b.mkv').remarks == ('2 subtitle streams are not kept', '1 chapter is not kept')
+    info = video(tmp_path / 'b.mkv')
+    assert info.remarks == ()
+    said = plan_extras(info, build_timeline(info), '.avi').remarks
+    lost = [f'subtitle stream {number} is not kept: avi does not hold srt' for number in (1, 2)]
+    assert said == (*lost, '1 chapter is not kept: avi holds none')
+    assert plan_extras(info, build_timeline(info), '.mkv').remarks == ()
 
 
 def test_keyframes_are_known_by_their_numbers(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""CPU of the media pipeline with no processor and no mark against a bare PyAV decode and encode loop.
+
+    .venv/bin/python benchmarks/passthrough_cost.py [--frames 300] [--rounds 5] [--sizes 1280x720 1920x1080]
+
+Both have the same decoder threads and encoder settings (the plan's own). The pipeline's part is everything from the
+probe to the published file: measuring every packet, planning, segments, joining with the sound. Each runs in a process
+of its own; CPU seconds are counted from when its modules are loaded. Also tells whether every sample that reaches the
+encoder is the decoder's own. Prints JSON; ends with 1 when a limit is not kept (the issue's: 1.25).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+LIMIT = 1.25
+# veryfast with crf 18: quality 65 on the scale of --output-video-quality.
+QUALITY = 65
+
+
+def make_clip(path: Path, frames: int, width: int, height: int) -> None:
+    """A textured picture that moves under noise, with a tone."""
+    random = np.random.default_rng(5)
+    texture = np.kron(random.integers(40, 210, (height // 8 + 60, width // 8 + 60, 3), np.uint8), np.ones((8, 8, 1)))
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('libx264', rate=25, options={'crf': '16', 'preset': 'veryfast'})
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        sound = output.add_stream('aac', rate=48000, layout='mono')
+        for number in range(frames):
+            x = number * 3 % 400
+            noise = random.normal(0, 3, (height, width, 1))
+            pixels = np.clip(texture[x // 2 : x // 2 + height, x : x + width] + noise, 0, 255).astype(np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format='bgr24')))
+            tone = np.sin(np.arange(1920) * 0.05 + number * 96).astype(np.float32)[None] * 0.2
+            frame = av.AudioFrame.from_ndarray(tone, format='fltp', layout='mono')
+            frame.sample_rate, frame.pts = 48000, number * 1920
+            output.mux(sound.encode(frame))
+        output.mux(stream.encode(None))
+        output.mux(sound.encode(None))
+
+
+def make_plan_of(source: Path, output: Path):  # type: ignore[no-untyped-def]
+    """The plan of a run with the program's defaults."""
+    from facefusion.cli.headless_run import GROUPS
+    from facefusion.pipeline.options import PathOptions
+    from facefusion.pipeline.plan import make_plan
+    from facefusion.settings import resolve
+
+    flags = {'processors': ('face_debugger',), 'output_video_quality': QUALITY}
+    return make_plan(resolve(GROUPS, flags, None, {}).replace(PathOptions((), str(source), str(output))), 1)
+
+
+def run_pipeline(source: Path, output: Path) -> float:
+    """CPU seconds of the whole media half of a run."""
+    from facefusion.faces.chunk import LinkedChunk
+    from facefusion.media.reader import ReaderPool
+    from facefusion.pipeline.plan import CHUNK_FRAMES
+    from facefusion.pipeline.publish import publish_video
+    from facefusion.pipeline.render import LinkedFaces, render_segment
+    from facefusion.stopping import StopFlag
+
+    def nobody(number: int) -> LinkedChunk:
+        none, floats = np.zeros(0, np.int32), np.zeros((0, 468, 3), np.float32)
+        few = {'light': np.zeros((0, 32, 32, 4), np.float16), 'free': np.zeros((0, 64, 64), np.uint8)}
+        return LinkedChunk(
+            number * CHUNK_FRAMES, CHUNK_FRAMES, none, none, floats, floats[:, 0, 0], **few,
+            traits=np.zeros((0, 1), np.float32), filled=np.zeros(0, np.bool_),
+        )  # fmt: skip
+
+    make_plan_of(source, output)
+    begin = time.process_time()
+    plan, stop = make_plan_of(source, output), StopFlag()
+    segments = []
+    with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
+        for number, segment in enumerate(plan.video.segments):
+            path = output.with_name(f'segment-{number}.nut')
+            faces = LinkedFaces(nobody)
+            render_segment(plan.target, plan.video, segment, faces, (), path, 1, stop, lambda: None, readers)
+            segments.append(path)
+    publish_video(segments, plan.target, plan.video, output, stop)
+    return time.process_time() - begin
+
+
+def run_loop(source: Path, output: Path) -> float:
+    """CPU seconds of decoding and encoding every frame, the sound copied; nothing else."""
+    settings = make_plan_of(source, output.with_name('planned.mp4')).video.encoder
+    begin = time.process_time()
+    with av.open(str(source)) as reader, av.open(str(output), 'w') as writer:
+        given = reader.streams.video[0]
+        given.thread_type, given.thread_count = 'AUTO', 2
+        stream = writer.add_stream(settings.codec, rate=settings.rate, options=dict(settings.options))
+        stream.width, stream.height, stream.pix_fmt = given.width, given.height, settings.pix_fmt
+        sound = writer.add_stream_from_template(reader.streams.audio[0])
+        for packet in reader.demux():
+            if packet.stream.type == 'video':
+                for frame in packet.decode():
+                    frame.pict_type = 0
+                    writer.mux(stream.encode(frame))
+            elif packet.size:
+                packet.stream = sound
+                writer.mux(packet)
+        writer.mux(stream.encode(None))
+    return time.process_time() - begin
+
+
+def samples_are_the_decoders(source: Path) -> bool:
+    """Whether every frame that the reader hands out has the samples of a plain decode."""
+    from facefusion.media.planes import plane_views
+    from facefusion.media.probe import probe
+    from facefusion.media.reader import VideoReader
+
+    def digest(video: av.VideoFrame) -> bytes:
+        return hashlib.sha256(b''.join(np.ascontiguousarray(plane) for plane in plane_views(video))).digest()
+
+    info = probe(source)
+    with av.open(str(source)) as container:
+        plain = [digest(frame) for frame in container.decode(video=0)]
+    return plain == [digest(frame.video) for frame in VideoReader(info).frames(0, info.frame_count)]
+
+
+def measure(kind: str, source: Path, output: Path) -> float:
+    """CPU seconds that one of the two takes, in a process of its own."""
+    command = [sys.executable, __file__, '--child', kind, str(source), str(output)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main() -> int:
+    """Prints one JSON object."""
+    if sys.argv[1:2] == ['--child']:
+        work = run_pipeline if sys.argv[2] == 'pipeline' else run_loop
+        print(work(Path(sys.argv[3]), Path(sys.argv[4])))
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--frames', type=int, default=300)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--sizes', nargs='+', default=['1280x720', '1920x1080'])
+    arguments = parser.parse_args()
+    results = []
+    with tempfile.TemporaryDirectory() as name:
+        for size in arguments.sizes:
+            clip = Path(name) / f'{size}.mp4'
+            make_clip(clip, arguments.frames, *map(int, size.split('x')))
+            loops, runs = [], []
+            for _ in range(arguments.rounds):
+                loops.append(measure('loop', clip, Path(name) / 'loop.mp4'))
+                runs.append(measure('pipeline', clip, Path(name) / 'run.mp4'))
+            loop, run = statistics.median(loops), statistics.median(runs)
+            results.append(
+                {
+                    'size': size,
+                    'loop_cpu_ms_a_frame': round(1000 * loop / arguments.frames, 2),
+                    'pipeline_cpu_ms_a_frame': round(1000 * run / arguments.frames, 2),
+                    'ratio': round(run / loop, 3),
+                    'samples_identical': samples_are_the_decoders(clip),
+                }
+            )
+    machine = {'cpu': platform.machine(), 'cores': os.cpu_count(), 'python': platform.python_version()}
+    record = {'machine': machine, 'frames': arguments.frames, 'rounds': arguments.rounds, 'limit': LIMIT}
+    print(json.dumps(record | {'results': results}, indent=2))
+    return int(any(entry['ratio'] > LIMIT or not entry['samples_identical'] for entry in results))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

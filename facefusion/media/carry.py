@@ -1,0 +1,263 @@
+"""What of a clip's subtitles, chapters, tags and attachments an output has: as much as its container holds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import av
+import av.error
+import av.stream
+
+from facefusion.media.containers import BOXED, CONTAINERS
+from facefusion.media.extras import describe_stream, not_kept
+from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.timeline import Timeline
+from facefusion.media.tracks import why_not_copied
+from facefusion.stopping import StopFlag
+
+# Decoders (FFmpeg's names) whose subtitles are text, so that another kind of text can be made of them.
+_TEXT = ('srt', 'subrip', 'text', 'ass', 'ssa', 'webvtt', 'mov_text')
+_OF_MATROSKA = (*(name for name in _TEXT if name != 'mov_text'), 'pgssub', 'dvdsub', 'dvbsub')
+# What FFmpeg's muxers take as it is, and the encoder for other text.
+_SUBTITLES: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(BOXED, (('mov_text',), 'mov_text')),
+    '.mkv': (_OF_MATROSKA, 'subrip'),
+    '.webm': (('webvtt',), 'webvtt'),
+}
+_WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
+_WITH_ATTACHMENTS = ('.mkv',)
+_TICK = Fraction(1, 1000)
+_FOREVER = 2**62
+# For encoders, where a decoder gives none: they read the events, and want the section to be there.
+_HEADER = b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n'
+
+
+@dataclass(frozen=True, slots=True)
+class SubtitleTrack:
+    """A subtitle stream of the source; ``encoder`` is '' when its packets are copied."""
+
+    index: int
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrasPlan:
+    """What of them the output has.
+
+    Source time ``origin`` becomes 0; what lies before ``begin`` or after ``end`` is cut off (None: no bound).
+    """
+
+    subtitles: tuple[SubtitleTrack, ...]
+    has_chapters: bool
+    has_attachments: bool
+    origin: Fraction
+    begin: Fraction | None
+    end: Fraction | None
+    remarks: tuple[str, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """The plan as plain JSON."""
+        return {
+            'subtitles': [[track.index, track.encoder] for track in self.subtitles],
+            'has_chapters': self.has_chapters,
+            'has_attachments': self.has_attachments,
+            'origin': str(self.origin),
+            'begin': None if self.begin is None else str(self.begin),
+            'end': None if self.end is None else str(self.end),
+            'remarks': list(self.remarks),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ExtrasPlan:
+        """Undoes ``as_record``."""
+        return cls(
+            subtitles=tuple(SubtitleTrack(*track) for track in record['subtitles']),
+            has_chapters=record['has_chapters'],
+            has_attachments=record['has_attachments'],
+            origin=Fraction(record['origin']),
+            begin=None if record['begin'] is None else Fraction(record['begin']),
+            end=None if record['end'] is None else Fraction(record['end']),
+            remarks=tuple(record['remarks']),
+        )
+
+
+def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
+    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged."""
+    extension = extension.lower()
+    extras, name, said = info.extras, extension[1:], list[str]()
+    tracks = _plan_subtitles(info, extension, said) if extras.subtitles else ()
+    has_chapters, has_attachments = extension in _WITH_CHAPTERS, extension in _WITH_ATTACHMENTS
+    if extras.chapters and not has_chapters:
+        said.append(f'{not_kept(extras.chapters, "chapter")}: {name} holds none')
+    if extras.attachments and not has_attachments:
+        said.append(f'{not_kept(extras.attachments, "attachment")}: {name} holds none')
+    lost = lost_tags(dict(extras.tags), extension)
+    if lost:
+        said.append(f'tags that {name} does not hold are left out: {", ".join(lost)}')
+    return ExtrasPlan(
+        subtitles=tracks,
+        has_chapters=has_chapters and extras.chapters > 0,
+        has_attachments=has_attachments and extras.attachments > 0,
+        origin=timeline.origin,
+        begin=timeline.begin if timeline.is_trimmed or timeline.origin != info.clock * info.time_base else None,
+        end=timeline.end if timeline.is_trimmed else None,
+        remarks=tuple(said),
+    )
+
+
+def _plan_subtitles(info: VideoInfo, extension: str, said: list[str]) -> tuple[SubtitleTrack, ...]:
+    copied, encoder = _SUBTITLES.get(extension, ((), ''))
+    tracks = []
+    with open_video(info.path) as source:
+        for number, (index, codec) in enumerate(info.extras.subtitles, 1):
+            # Tried now: at the end of a run it would be too late to find out.
+            if codec in copied and not why_not_copied(source.streams[index], extension):
+                tracks.append(SubtitleTrack(index, ''))
+                continue
+            name, what = extension[1:], codec or 'its codec'
+            if encoder and codec in _TEXT:
+                tracks.append(SubtitleTrack(index, encoder))
+                said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {what}')
+            else:
+                said.append(f'subtitle stream {number} is not kept: {name} does not hold {what}')
+    return tuple(tracks)
+
+
+def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
+    """The names of tags that do not come back from a container, found by writing an empty file with them."""
+    if not tags:
+        return ()
+    held = CONTAINERS[extension]
+    file = io.BytesIO()
+    found: set[str] = set()
+    with suppress(av.error.FFmpegError, ValueError):
+        output = av.open(file, 'w', format=held.muxer, options=tag_options(tags, extension))
+        output.metadata.update(tags)
+        codec = 'mpeg2video' if held.muxer == 'mxf' else held.automatic[0]
+        picture: Any = output.add_stream(codec, rate=25)
+        picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
+        frame = av.VideoFrame(128, 128, 'yuv420p')
+        for packet in (*picture.encode(frame), *picture.encode(None)):
+            output.mux(packet)
+        output.close()
+        file.seek(0)
+        with av.open(file) as written:
+            found = {value for source in (written, *written.streams) for value in source.metadata.values()}
+    return tuple(sorted(key for key, value in tags.items() if value not in found))
+
+
+def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
+    """The muxer's options with which these tags can be written.
+
+    QuickTime has names like com.apple.quicktime.make in a list of their own; mp4 and mov have one kind of list or the
+    other.
+    """
+    has_names = extension in BOXED and any(key.startswith('com.') for key in tags)
+    return {'movflags': '+use_metadata_tags'} if has_names else {}
+
+
+def add_chapters(source: av.container.InputContainer, plan: ExtrasPlan, output: av.container.OutputContainer) -> None:
+    """Hands the chapters on that lie in the time that is kept, cut to it."""
+    made: list[Any] = []
+    for chapter in source.chapters():
+        base = chapter['time_base'] or _TICK
+        times = _cut(plan, chapter['start'] * base, chapter['end'] * base)
+        if times is not None:
+            start, end = (_nearest((time - plan.origin) / base) for time in times)
+            made.append({**chapter, 'start': start, 'end': end, 'time_base': base})
+    output.set_chapters(made)
+
+
+def add_attachments(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
+    """Hands the attachments on."""
+    for stream in source.streams:
+        if stream.type == 'attachment':
+            held: Any = stream
+            output.add_attachment(held.name or 'attachment', held.mimetype or 'application/octet-stream', held.data)
+
+
+class SubtitleFeed:
+    """Adds the subtitle streams of a plan to an output and yields their packets in the order of the file.
+
+    Raises MediaError media-damaged when the file cannot be opened, Interrupted.
+    A text that its decoder does not take is passed over: no player shows it either.
+    """
+
+    def __init__(self, info: VideoInfo, plan: ExtrasPlan, output: av.container.OutputContainer, stop: StopFlag) -> None:
+        self._plan, self._stop = plan, stop
+        self._tracks: dict[int, tuple[Any, SubtitleTrack]] = {}
+        with ExitStack() as stack:
+            # Closed here again when a track cannot be set up.
+            self._source = stack.enter_context(open_video(info.path))
+            for track in plan.subtitles:
+                self._tracks[track.index] = self._add(self._source.streams[track.index], track, output), track
+            for stream in self._source.streams:
+                if stream.index not in self._tracks:
+                    stream.discard = av.stream.Discard.all
+            self._open = stack.pop_all()
+
+    def _add(self, stream: Any, track: SubtitleTrack, output: av.container.OutputContainer) -> Any:
+        if not track.encoder:
+            added: Any = output.add_stream_from_template(stream)
+            added.time_base = stream.time_base
+        else:
+            added = output.add_stream(track.encoder)
+            if not stream.codec_context.is_open:
+                stream.codec_context.open()
+            added.codec_context.subtitle_header = stream.codec_context.subtitle_header or _HEADER
+            added.time_base = _TICK
+        describe_stream(stream, added)
+        return added
+
+    def __iter__(self) -> Iterator[av.Packet[Any]]:
+        streams = [self._source.streams[index] for index in self._tracks]
+        # A file that cannot be read to its end was called so when it was measured.
+        with suppress(av.error.FFmpegError):
+            for packet in self._source.demux(streams):
+                self._stop.check()
+                yield from self._made(packet, *self._tracks[packet.stream.index])
+
+    def _made(self, packet: av.Packet[Any], added: Any, track: SubtitleTrack) -> Iterator[av.Packet[Any]]:
+        base = packet.time_base
+        if not packet.size or packet.pts is None:
+            return
+        # Where no end is known it is shown up to the next one.
+        ends = packet.pts + packet.duration if packet.duration else _FOREVER
+        times = _cut(self._plan, packet.pts * base, ends * base)
+        made = self._encoded(packet, added) if track.encoder and times is not None else packet
+        if times is None or made is None:
+            return
+        made.duration = _nearest((times[1] - times[0]) / base) if packet.duration else 0
+        made.time_base = base
+        made.pts = made.dts = _nearest((times[0] - self._plan.origin) / base)
+        made.stream = added
+        yield made
+
+    def _encoded(self, packet: av.Packet[Any], added: Any) -> av.Packet[Any] | None:
+        stream: Any = packet.stream
+        try:
+            shown = stream.decode2(packet)
+            return None if shown is None or not len(shown) else added.codec_context.encode_subtitle(shown)
+        except (av.error.FFmpegError, ValueError):
+            return None
+
+    def close(self) -> None:
+        """Closes the source."""
+        self._open.close()
+
+
+def _cut(plan: ExtrasPlan, start: Fraction, end: Fraction) -> tuple[Fraction, Fraction] | None:
+    """The part of a span that lies in the time that is kept; None when nothing does."""
+    begin = start if plan.begin is None else max(start, plan.begin)
+    last = end if plan.end is None else min(end, plan.end)
+    return (begin, last) if last > begin else None
+
+
+def _nearest(value: Fraction) -> int:
+    return floor(value + Fraction(1, 2))

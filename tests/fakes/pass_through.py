@@ -1,0 +1,61 @@
+"""A run without its networks: plan, render with no processor, join and publish, as ``engines.local`` does them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.media.reader import ReaderPool
+from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
+from facefusion.pipeline.publish import publish_video
+from facefusion.pipeline.render import LinkedFaces, render_segment
+from facefusion.settings import resolve
+from facefusion.stopping import StopFlag
+
+# crf 18 on the scale of --output-video-quality.
+QUALITY = 65
+
+
+def plan_pass(target: Path, output: Path, segment_frames: int = 30, **flags: object) -> Plan:
+    """The plan of a run that changes no face."""
+    from facefusion.cli.headless_run import GROUPS
+
+    given = {'processors': ('face_debugger',), 'output_video_quality': QUALITY} | flags
+    settings = resolve(GROUPS, given, None, {}).replace(PathOptions((), str(target), str(output)))
+    return make_plan(settings, 1, segment_frames)
+
+
+def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: object) -> Plan:
+    """Decodes and encodes a clip in segments, and publishes it."""
+    plan = plan_pass(target, output, segment_frames, **flags)
+    video, stop = plan.video, StopFlag()
+    work = output.parent / f'{output.name}.work'
+    work.mkdir(exist_ok=True)
+    segments = []
+    with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
+        for number, segment in enumerate(video.segments):
+            path = work / f'segment-{number:05d}.nut'
+            render_segment(plan.target, video, segment, LinkedFaces(_nobody), (), path, 1, stop, lambda: None, readers)
+            segments.append(path)
+    publish_video(segments, plan.target, video, output, stop)
+    return plan
+
+
+def _nobody(number: int) -> LinkedChunk:
+    nothing = np.zeros(0, np.int32)
+    return LinkedChunk(
+        first=number * CHUNK_FRAMES,
+        count=CHUNK_FRAMES,
+        frame=nothing,
+        track=nothing,
+        landmarks=np.zeros((0, 468, 3), np.float32),
+        score=np.zeros(0, np.float32),
+        light=np.zeros((0, 32, 32, 4), np.float16),
+        free=np.zeros((0, 64, 64), np.uint8),
+        traits=np.zeros((0, 1), np.float32),
+        filled=np.zeros(0, np.bool_),
+    )
