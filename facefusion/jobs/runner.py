@@ -29,7 +29,7 @@ _FINAL_CODES = (2, 3)
 
 
 class StepWork(Protocol):
-    """What a step does, and how finished clips become one. Both raise any FaceFusionError."""
+    """What a step does, and how finished clips become one. ``run`` and ``join`` raise any FaceFusionError."""
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
@@ -38,6 +38,9 @@ class StepWork(Protocol):
 
     def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         """Writes the clips one after the other to ``output``; pictures: the last one."""
+
+    def forget(self, job_id: str, step: StepRecord) -> None:
+        """Removes what is kept for going on with a step that is completed; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,9 @@ class _Run:
         step = self._steps[index] = replace(step, error=told)
         self._log.step_ended(step)
         self._note_published(step)
+        if step.status == 'completed':
+            # Not before that is noted: a kill between the two would have all of it done again.
+            self._work.forget(self._first.id, step)
         self._emit(StepFinished(self._first.id, index, step.status, told))
         return error
 

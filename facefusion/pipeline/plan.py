@@ -6,7 +6,7 @@ Nothing here changes pixels any more once it is made; what is tuned to a machine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ from facefusion.stopping import StopFlag
 # found in a clip must not depend on how its rendering is cut up.
 CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
+# Frames that are decoded ahead of whoever takes them, for each reader.
+DECODED_AHEAD = 4
 # Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
 FACE_BYTES = 36_000
 # Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
@@ -62,7 +64,11 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes."""
+    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
+
+    ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
+    tuned to the machine, and change no pixel.
+    """
 
     target: MediaInfo
     sources: tuple[Path, ...]
@@ -74,6 +80,8 @@ class Plan:
     memory: int
     work_space: int
     output_space: int
+    memory_parts: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 1
 
     @property
     def measures_skin(self) -> bool:
@@ -92,6 +100,8 @@ class Plan:
             'models': list(self.models),
             'settings': dict(self.settings),
             'memory_bytes': self.memory,
+            'memory_parts': dict(self.memory_parts),
+            'workers': self.workers,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
         }
@@ -103,17 +113,33 @@ class Plan:
                 'segments': [list(span) for span in self.video.segments],
                 'encoder': self.video.encoder.as_record(),
                 'audio': self.video.audio.as_record(),
+                'queues': queue_limits(self.workers),
             }
         return record
 
 
+def queue_limits(workers: int) -> dict[str, int]:
+    """What the queues between the stages hold at most, as ``--dry-run`` shows it."""
+    return {
+        'decoded ahead, for each worker': DECODED_AHEAD,
+        'chunks analysed ahead': workers,
+        'frames rendered ahead': workers + 1,
+        'linked chunks held': 1,
+    }
+
+
 def make_plan(
-    settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES, flag: StopFlag | None = None
+    settings: Settings,
+    workers: int,
+    segment_frames: int = SEGMENT_FRAMES,
+    flag: StopFlag | None = None,
+    memory_limit: int | None = None,
 ) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
-    ``settings`` has frozen models: no 'auto' any more. Raises UsageError for what is missing, MediaError for target and
-    sources, OutputError for the output.
+    ``settings`` has frozen models: no 'auto' any more. There are fewer ``workers`` where as many would need more
+    bytes than ``memory_limit``; it may be that one still does. Raises UsageError for what is missing, MediaError for
+    target and sources, OutputError for the output.
     """
     paths = settings[PathOptions]
     target_path, output_path = required_paths(paths)
@@ -136,6 +162,13 @@ def make_plan(
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
+    output_options = settings[OutputOptions]
+    while True:
+        memory_parts = _memory(target, video, output_options, workers)
+        memory = sum(memory_parts.values())
+        if memory_limit is None or memory <= memory_limit or workers <= 1 or video is None:
+            break
+        workers -= 1
     return Plan(
         target=target,
         sources=sources,
@@ -144,9 +177,11 @@ def make_plan(
         models=_models(settings, sources, chain),
         settings=settings.as_record(),
         video=video,
-        memory=_memory(target, video, settings[OutputOptions], workers),
+        memory=memory,
         work_space=_work_space(video, settings[OutputOptions]),
         output_space=_output_space(target, video, settings[OutputOptions]),
+        memory_parts=memory_parts,
+        workers=workers,
     )
 
 
@@ -195,7 +230,7 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
     )
 
 
-def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> int:
+def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> dict[str, int]:
     pixels = target.width * target.height
     if isinstance(target, VideoInfo) and video is not None:
         written = video.encoder.width * video.encoder.height

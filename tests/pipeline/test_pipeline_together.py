@@ -45,7 +45,7 @@ def swap(clip, source, out, jobs, order):
         'face_selector_order': order,
         'face_selector_mode': 'one',
     }
-    run_step(resolve(GROUPS, flags, None, {}), store, RunFolders(jobs, None), 'job', events.append, StopFlag())
+    run_step(resolve(GROUPS, flags, None, {}), store, RunFolders(jobs, None), 'job', 'step', events.append, StopFlag())
     (report,) = [event.report for event in events if isinstance(event, RunFinished)]
     return {key: value for key, value in report.items() if key != 'seconds'}
 
@@ -109,7 +109,13 @@ def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait
     )
     with pytest.raises(Interrupted):
         run_step(
-            resolve(GROUPS, flags, None, {}), store, RunFolders(tmp_path / 'jobs', None), 'job', lambda _: None, flag
+            resolve(GROUPS, flags, None, {}),
+            store,
+            RunFolders(tmp_path / 'jobs', None),
+            'job',
+            'step',
+            lambda _: None,
+            flag,
         )
     assert not (tmp_path / 'a.mp4').exists()
     assert swap(clips[1], portrait_source, tmp_path / 'b.mp4', tmp_path / 'jobs', 'left-right')['faces'] > 10
