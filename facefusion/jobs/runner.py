@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from facefusion.errors import ClaimLost, FaceFusionError, InputError, InternalError, Interrupted, JobError
+from facefusion.errors import (
+    ClaimLost,
+    FaceFusionError,
+    InputError,
+    InternalError,
+    Interrupted,
+    JobError,
+    ResourceError,
+)
 from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
 from facefusion.failures import as_failure
 from facefusion.jobs.attempt import AttemptLog
@@ -82,9 +90,8 @@ class JobRunner:
         except ClaimLost as lost:
             ended = Ended('running', run.record, lost)
             self._emit(Message('warn', 'jobs', lost.message))
-        except FileNotFoundError:
-            # Nobody takes away what an attempt has noted but who goes on with the job, or deletes it.
-            ended = Ended('running', run.record, ClaimLost('job-claim-lost', f'the job {record.id} was given away'))
+        except FileNotFoundError as gone:
+            ended = self._end_without_notes(run, hold, gone)
         except JobError:
             # The store takes nothing at the moment. What is noted stays; nobody should wait for a claim without work.
             if record.origin == 'job':
@@ -94,6 +101,24 @@ class JobRunner:
         else:
             self._store.clean_work(record.id, [attempt.nonce for attempt in ended.record.attempts])
         self._emit(JobFinished(record.id, ended.state, ended.error.as_record() if ended.error else None))
+        return ended
+
+    def _end_without_notes(self, run: _Run, hold: Hold, gone: FileNotFoundError) -> Ended:
+        """Ends a job whose notes are gone: who goes on with it has removed them, or else somebody by hand."""
+        record = run.record
+        try:
+            hold.check()
+            error = ResourceError(
+                'work-folder-gone',
+                f'work files were removed while the job {record.id} was worked on, in {hold.folder}',
+                cause=str(gone),
+                hint='run the same command again, or job-retry, and leave the folder alone',
+            )
+            failed = replace(record, date_finished=now_text(), date_updated=now_text(), error=error.as_record())
+            ended = Ended('failed', run.with_attempt(failed, 'failed', error), error)
+            hold.finish('failed', ended.record)
+        except ClaimLost as lost:
+            return Ended('running', record, lost)
         return ended
 
     def _conclude(

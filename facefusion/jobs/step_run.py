@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from facefusion.engines.local import execute, prepare_run
 from facefusion.errors import ContentRefused, UsageError
@@ -90,18 +90,28 @@ def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> P
     return plan
 
 
+class StepName(NamedTuple):
+    """Whose work files are whose."""
+
+    job_id: str
+    step_id: str
+
+
 def memory_limit(settings: Settings) -> int | None:
-    """How many bytes of memory a run may take; None where nothing was said."""
+    """How many bytes of memory a run may take; None where nothing was said, or nothing runs."""
+    if WorkOptions not in settings:
+        return None
     return int(settings[WorkOptions].system_memory_limit * 1e9) or None
 
 
 def run_step(
-    settings: Settings, store: ModelStore, folders: RunFolders, job_id: str, step_id: str, emit: Emit, flag: StopFlag
+    settings: Settings, store: ModelStore, folders: RunFolders, name: StepName, emit: Emit, flag: StopFlag
 ) -> dict[str, Any]:
     """Plans, checks memory and disk, fetches what is missing, runs, publishes; gives the report.
 
-    What earlier runs of the step have finished of the same plan is not done again. Raises any FaceFusionError; then no
-    output is left behind, and of the work files what is finished: ``JobWork.forget`` removes it.
+    ``name`` is that of its work files. What earlier runs of the step have finished of the same plan is not done again.
+    Raises any FaceFusionError; then no output is left behind, and of the work files what is finished, which
+    ``JobWork.forget`` removes.
     """
     began = time.monotonic()
     check_consent(settings)
@@ -112,7 +122,7 @@ def run_step(
     for note in notes:
         emit(note)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}', memory_limit(settings))
-    work = folders.work_of(job_id)
+    work, step_id = folders.work_of(name.job_id), name.step_id
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
@@ -198,9 +208,9 @@ def _work_folder(
         folder.open()
         yield folder
     except BaseException as error:
-        is_final = isinstance(error, ContentRefused | UsageError)
-        if is_final or folder.is_bare():
-            work.forget(step_id)
+        folder.close()
+        if isinstance(error, ContentRefused | UsageError) or folder.is_bare():
+            work.discard(folder.path)
         raise
-    finally:
-        folder.remove_linked()
+    else:
+        folder.close()

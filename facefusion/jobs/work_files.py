@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.media.files import write_failure
-from facefusion.pipeline.joined_part import remove_joined_part
+from facefusion.pipeline.joined_part import is_at_work, remove_joined_part
 
 PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
@@ -51,15 +51,15 @@ class JobWork:
         return self.folder / f'{self._step_prefix(step_id)}{plan_digest[:_PLAN_SIGNS]}'
 
     def begin(self, step_id: str, plan_digest: str) -> Path:
-        """The folder of a step; what other plans have made of the step is removed. Raises OutputError, ResourceError.
+        """The folder of a step; what other plans have made of the step is removed, where nobody works in it.
 
-        The folder itself is not made, but where it is to be found is noted.
+        The folder itself is not made, but where it is to be found is noted. Raises OutputError, ResourceError.
         """
         wanted = self.step_folder(step_id, plan_digest)
         # Those of a run with another folder for work files would never be found again.
         _remove_others(self.noted, self.folder.absolute())
         for folder in self._of_step(step_id):
-            if folder != wanted:
+            if folder != wanted and not is_at_work(folder):
                 _remove(folder)
         if self.temp is not None:
             note = self.noted / _ELSEWHERE
@@ -77,6 +77,12 @@ class JobWork:
             with suppress(OSError):
                 total += sum(path.stat().st_size for path in folder.iterdir())
         return total
+
+    def discard(self, folder: Path) -> None:
+        """Removes one folder of a step, unless somebody works in it."""
+        if not is_at_work(folder):
+            _remove(folder)
+            self.tidy()
 
     def forget(self, step_id: str | None = None) -> None:
         """Removes the work files of a step, or of all; folders that are empty then go, too."""

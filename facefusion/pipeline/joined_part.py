@@ -1,4 +1,4 @@
-"""The half-written file beside an output, noted in the work folder so that it can be removed after a kill."""
+"""Notes in a work folder: who works there, and what is half written beside the output, to remove after a kill."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from facefusion.ownership import split_tag
+
+# Before the tag of each process that works in the folder.
+AT_WORK = 'at-work@'
 _NAME = 'joined.json'
+
+
+def is_at_work(folder: Path) -> bool:
+    """Whether a process that is not known to be dead works in ``folder``."""
+    with suppress(OSError):
+        for path in list(folder.glob(f'{AT_WORK}*')):
+            tagged = split_tag(path.name)
+            if tagged is not None and not tagged[1].is_dead():
+                return True
+    return False
 
 
 def note_joined_part(folder: Path, part: Path) -> None:

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import ResourceError
+from facefusion.errors import ContentRefused, Interrupted, JobError, ResourceError
 from facefusion.media.files import write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.joined_part import note_joined_part, remove_joined_part
+from facefusion.pipeline.joined_part import AT_WORK, note_joined_part, remove_joined_part
 from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
@@ -32,15 +32,22 @@ class WorkFolder:
         self.digests = digests
         self.cache = cache
         self._tag = new_owner().tag
+        self._shown = path / f'{AT_WORK}{self._tag}'
 
     def open(self) -> None:
-        """Makes the folder, and removes what dead processes have left half done. Raises OutputError, ResourceError."""
+        """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
+
+        Raises OutputError, ResourceError.
+        """
         make_folder(self.path)
+        try:
+            self._shown.touch()
+        except OSError as error:
+            raise write_failure(error, self.path) from None
         remove_joined_part(self.path)
         for path in self.path.iterdir():
             tagged = split_tag(path.name.partition('#')[0])
-            # What has no tag is of link, which every run does anew.
-            if tagged[1].is_dead() if tagged is not None else path.suffix == '.part':
+            if tagged is not None and tagged[1].is_dead():
                 path.unlink(missing_ok=True)
 
     def chunk_path(self, first: int) -> Path:
@@ -48,8 +55,8 @@ class WorkFolder:
         return self.path / f'chunk-{first:09d}.npz'
 
     def linked_path(self, first: int) -> Path:
-        """The linked chunk that begins with source frame ``first``; it is made anew by every run."""
-        return self.path / f'linked-{first:09d}.npz'
+        """The linked chunk that begins with source frame ``first``; every run makes its own."""
+        return self.part(self.path / f'linked-{first:09d}.npz')
 
     def segment_path(self, number: int) -> Path:
         """The file of a segment."""
@@ -125,11 +132,12 @@ class WorkFolder:
         except OSError as error:
             raise write_failure(error, part) from None
 
-    def remove_linked(self) -> None:
-        """Removes what every run makes anew."""
-        for path in self.path.glob('linked-*'):
-            with suppress(OSError):
-                path.unlink()
+    def close(self) -> None:
+        """Removes what is of use to this process alone."""
+        with suppress(OSError):
+            for path in list(self.path.iterdir()):
+                if f'@{self._tag}' in path.name:
+                    path.unlink(missing_ok=True)
 
     def is_bare(self) -> bool:
         """Whether there is nothing to go on with."""
@@ -143,15 +151,26 @@ class WorkFolder:
         """Turns what a block fails with into ResourceError work-folder-gone when the folder has vanished."""
         try:
             yield
+        except (Interrupted, JobError, ContentRefused):
+            # Not of the folder: a process that has lost its job may well find it removed.
+            raise
         except Exception as error:
-            if not self.path.is_dir():
+            # Where the folder is there anew, this process does not show in it.
+            if not self._shown.exists() or self._misses_file(error):
                 raise ResourceError(
                     'work-folder-gone',
-                    f'the work folder was removed while the run worked in it: {self.path}',
+                    f'work files were removed while the run worked with them, in {self.path}',
                     cause=str(error),
                     hint='run the same command again, and leave the folder alone; nothing was written to the output',
                 ) from error
             raise
+
+    def _misses_file(self, error: BaseException) -> bool:
+        """Whether it fails for a file that is not there, and should be in this folder."""
+        reason = error if isinstance(error, FileNotFoundError) else error.__cause__ or error.__context__
+        if not isinstance(reason, FileNotFoundError) or not reason.filename:
+            return False
+        return Path(os.fsdecode(reason.filename)).absolute().parent == self.path.absolute()
 
 
 def manifest_path(path: Path) -> Path:

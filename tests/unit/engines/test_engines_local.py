@@ -62,8 +62,8 @@ def begin(clip, tmp_path):
     def build(
         *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=None, guard=None
     ) -> Run:
-        work = tmp_path / 'work'
-        work.mkdir(exist_ok=True)
+        work = WorkFolder(tmp_path / 'work', RunDigests('', 'analysis', 'plan'), AnalysisCache(tmp_path / 'cache', 0))
+        work.open()
         output = tmp_path / f'out-{segment_frames}-{workers}.mp4'
         settings = SOURCES.replace(PathOptions((), str(clip), str(output)))
         settings = settings.replace(ProcessorsOptions(('face_debugger',))).replace(TrimOptions(*trim))
@@ -72,12 +72,12 @@ def begin(clip, tmp_path):
         return Run(
             plan=make_plan(settings, workers, segment_frames),
             settings=settings,
-            work=WorkFolder(work, RunDigests('', 'analysis', 'plan'), AnalysisCache(tmp_path / 'kept', 0)),
+            work=work,
             workers=workers,
             analyser=analyser,
             meter=NumberingMeter(),
             processors=(processor or Brightener(),),
-            guard=guard or make_guard(work / 'kept'),
+            guard=guard or make_guard(tmp_path / 'kept'),
             emit=emit or (lambda event: None),
             flag=flag or StopFlag(),
         )

@@ -14,7 +14,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs import step_run
 from facefusion.jobs.arguments import freeze_models
-from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, plan_step, run_step, worker_count
+from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.pipeline.options import PathOptions
@@ -113,7 +113,7 @@ def leftovers(tmp_path) -> list[str]:
 def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
     store = NoModels()
     with pytest.raises(ModelError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', 'step', silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
@@ -126,5 +126,5 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     monkeypatch.setattr(step_run, shortage, fail)
     store = NoModels()
     with pytest.raises(ResourceError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', 'step', silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
