@@ -31,6 +31,10 @@ from facefusion.version import VERSION
 ANALYSIS_VERSION = 1
 # Raised whenever link or render makes other pixels of the same analysis.
 RENDER_VERSION = 1
+# The parts of the package whose code and tables decide what analyse finds, and what else decides the pixels.
+_ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/guard.py')
+_RENDERING = ('processors', 'pipeline/link.py', 'pipeline/plan.py', 'pipeline/render.py', 'engines')
+_PACKAGE = Path(__file__).resolve().parent.parent
 # Where a step lies and who agreed to it changes no pixel.
 _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
 # Between the probe of a target and its digest, and while a source is read.
@@ -69,7 +73,7 @@ def identify(
     target = target_sha256(plan.target, flag)
     common = {
         'version': ANALYSIS_VERSION,
-        'program': VERSION,
+        'program': [VERSION, code_sha256(_ANALYSING)],
         'libraries': _libraries(),
         'providers': list(providers),
         'target': target,
@@ -87,6 +91,7 @@ def identify(
     more = [canonical_digest({**common, 'skin': True, 'watched': dict(each)}) for each in fuller]
     rendered = {
         'version': RENDER_VERSION,
+        'program': code_sha256(_RENDERING),
         'analysis': analysis,
         'sources': [_source_sha256(path, flag) for path in plan.sources],
         'processors': [processor.name for processor in plan.processors],
@@ -127,6 +132,22 @@ def check_unchanged(target: MediaInfo) -> None:
         raise MediaError(
             'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=_LEAVE_ALONE
         )
+
+
+def code_sha256(parts: Iterable[str]) -> str:
+    """The SHA-256 of files of this program, and of all in folders of it.
+
+    A change of the code counts as another version, whether somebody has raised a number or not.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        place = _PACKAGE / part
+        files = [place] if place.is_file() else sorted(place.rglob('*'))
+        for path in files:
+            if path.is_file() and path.suffix in ('.py', '.json'):
+                digest.update(f'{path.relative_to(_PACKAGE).as_posix()} {path.stat().st_size}\n'.encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def stamps_of(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
