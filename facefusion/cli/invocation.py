@@ -77,7 +77,7 @@ class Invocation:
         from facefusion.jobs.store import JobStore
 
         path = self.jobs_path()
-        if path.exists() and not path.is_dir():
+        if _is_no_folder(path):
             raise UsageError(
                 'jobs-path', f'{path} is no folder', hint='name the folder of a job store with --jobs-path'
             )
@@ -103,3 +103,11 @@ class Invocation:
             yield Worker(store, JobRunner(store, work, timeout, emit), notifier, timeout, emit, flag)
         finally:
             notifier.close()
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something else than a folder is seen at ``path``; what may not be looked at is the store's to report."""
+    try:
+        return path.exists() and not path.is_dir()
+    except PermissionError:
+        return False

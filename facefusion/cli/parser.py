@@ -214,9 +214,10 @@ class _ListAction(argparse.Action):
         self._info = info
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
-        """Is called with all values of one occurrence of the flag; the last occurrence counts."""
+        """Is called with all values of one occurrence of the flag: files add up, of other values the last count."""
+        before = getattr(namespace, self.dest, ()) if self._info.kind == 'path' else ()
         try:
-            setattr(namespace, self.dest, check_items(self._info, tuple(values)))
+            setattr(namespace, self.dest, check_items(self._info, (*before, *values)))
         except ValueError as error:
             raise argparse.ArgumentError(self, str(error)) from None
 

@@ -107,7 +107,9 @@ def execute(run: Run) -> dict[str, Any]:
     if report.faces:
         run.emit(Message('info' if report.worked_on else 'warn', 'run', report.as_text()))
     else:
-        advice = 'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or a lower score'
+        advice = (
+            'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or less --face-detector-score'
+        )
         run.emit(Message('warn', 'run', f'{report.as_text()} ({advice})'))
     return report.as_record()
 

@@ -43,6 +43,14 @@ def enlarge(image: Floats, width: int, height: int) -> Floats:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def pyramid(image: Bytes, levels: int) -> tuple[Bytes, ...]:
+    """A picture and what is left of it at each halving, Gaussian filtered (Burt and Adelson 1983)."""
+    parts = [image]
+    for _ in range(levels - 1):
+        parts.append(np.asarray(cv2.pyrDown(parts[-1]), np.uint8))
+    return tuple(parts)
+
+
 def blur(image: Floats, sigma: float, border: int = cv2.BORDER_REFLECT_101) -> Floats:
     """Gaussian blur with the kernel size that OpenCV takes for ``sigma`` pixels."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=border), np.float32)

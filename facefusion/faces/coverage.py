@@ -21,6 +21,8 @@ Bytes = npt.NDArray[np.uint8]
 CHROMA_FLOOR = 12.0
 # A texel is covered this many robust deviations away from skin.
 FOREIGN = 1.25
+# Texels of 128 of the face's centre that must be seen; from twice as many on all of what is found counts.
+LEAST_CORE = 150
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +54,9 @@ class CoverageFinder:
         """
         masks, unit = self._masks, self._unit
         core = weight * masks.centre > 0.3
-        if int(core.sum()) < 150 * unit * unit:
+        # Of a face that is hardly seen nothing is known; towards that its coverage fades, as it turns away.
+        known = float(np.clip(core.sum() / (unit * unit) / LEAST_CORE - 1, 0, 1))
+        if known == 0:
             return Coverage(np.ones((self._size, self._size), np.float32), 1.0)
         light = np.maximum(self._fit_harmonics(ycc[..., 0], weight * (0.15 + masks.centre), normals), 8)
         distance = blur(_skin_distance(ycc, light, core), max(unit, 0.6))
@@ -64,7 +68,7 @@ class CoverageFinder:
             cv2.dilate(self._from_outside(patches), _square(max(round(grow * unit) | 1, 3))), np.float32
         )
         forehead = float((distance[masks.forehead > 0] < FOREIGN).mean())
-        return Coverage(1 - blur(covered, 1.5 * unit), forehead)
+        return Coverage(1 - known * blur(covered, 1.5 * unit), 1 - known * (1 - forehead))
 
     def _from_outside(self, patches: Bytes) -> Floats:
         """The patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""

@@ -61,6 +61,6 @@ def _strip(top: float, bottom: float, left: float, right: float) -> tuple[slice,
 
 
 def _darkest(strip: Floats) -> npt.NDArray[np.float32]:
-    """The darkest over the median value of each column."""
-    middle = np.maximum(np.median(strip, axis=0), 8)
-    return np.asarray(strip.min(0) / middle, np.float32)
+    """The darkest over the median value of each column; what is all but black throughout has nothing darker in it."""
+    middle = np.median(strip, axis=0)
+    return np.asarray(1 - (middle - strip.min(0)) / np.maximum(middle, 8), np.float32)

@@ -112,3 +112,13 @@ class FaceSelectorOptions:
         minimum=1,
         maximum=256,
     )
+
+
+def expand_sides(values: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Four sides, top right bottom left, from one to four values, as CSS counts them."""
+    if len(values) >= 4:
+        return values[0], values[1], values[2], values[3]
+    top = values[0]
+    right = values[1] if len(values) > 1 else top
+    bottom = values[2] if len(values) > 2 else top
+    return top, right, bottom, right

@@ -12,7 +12,8 @@ from facefusion.faces.topology import MeshTopology
 def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.float64]:
     """The rotation float64 [3,3] that turns the mean shape to the landmarks [468,3] (Umeyama 1991).
 
-    Its last column is where the face looks: (0, 0, 1) straight into the camera, x to the image's right, y down.
+    Its last column points from the face into the head, against where it looks: (0, 0, 1), away from the camera, for a
+    frontal one; x to the image's right, y down.
     """
     shape = topology.mean_shape[topology.rigid].astype(np.float64)
     points = landmarks[topology.rigid].astype(np.float64)
@@ -34,4 +35,4 @@ def turned_away(topology: MeshTopology, landmarks: Floats) -> float:
 def yaw(topology: MeshTopology, landmarks: Floats) -> float:
     """Degrees by which the head is turned to the side, positive towards the image's right."""
     rotation = head_rotation(topology, landmarks)
-    return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
+    return float(np.degrees(np.arctan2(-rotation[0, 2], rotation[2, 2])))

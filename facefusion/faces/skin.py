@@ -43,8 +43,8 @@ class SkinTraits(NamedTuple):
     lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: how much the ratios of Cb and Cr
     change with the logarithm of luma. lip_blue, lip_red: the mean ratios of Cb and Cr on the lips around the light. A
     chroma ratio is chroma over luma + CHROMA_FLOOR.
-    glasses: 1 with a dark frame of glasses before the eyes, 0 without. eye_image_left, eye_image_right: how far the
-    eye shows iris and white, 0 closed to 1 open.
+    glasses: how sure it is, 0 to 1, that a dark frame of glasses is before the eyes. eye_image_left, eye_image_right:
+    how far the eye shows iris and white, 0 closed to 1 open.
     """
 
     forehead: float
@@ -61,8 +61,8 @@ class SkinTraits(NamedTuple):
 
 
 TRAIT_COUNT = len(SkinTraits._fields)
-# The last ones change within a few frames: eyes blink.
-QUICK_TRAITS = 2
+# These change within a few frames: eyes blink.
+QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,14 +99,13 @@ class SkinMeter:
         ycc = to_ycc(frame.sample(map_x, map_y, extent / ATLAS_SIZE))
         small = shrink(ycc, TRAIT_SIZE)
         normals = vertex_normals(self.topology, landmarks)
-        seen = self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25))
+        seen = np.clip(self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25)), 0, 1)
         skin = self._small_masks.skin * seen
         coverage = self._coverage.find(small, skin, normals)
         weight = skin * coverage.free
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
-        # What is behind glasses is there: their frame is kept by what it looks like.
-        visible = np.maximum(self._features.visible(small[..., 0], seen), traits.glasses)
+        visible = self._features.visible(small[..., 0], seen, traits.glasses)
         return SkinSample(
             light=pack_light(light),
             free=np.round(255 * coverage.free * visible).astype(np.uint8),
@@ -119,13 +118,24 @@ class SkinMeter:
         """What covers a face, in full detail: of atlas ycc float32 [128,128,3]; see ``CoverageFinder.find``."""
         return self._fine_coverage.find(ycc, weight, normals, threshold, grow)
 
+    def visible_features(self, ycc: Floats, seen: Floats) -> tuple[Floats, float]:
+        """0 on eyes, nose and mouth that are hidden, else 1, float32 [64,64], and their hidden share.
+
+        Of atlas ycc float32 [128,128,3] and what is ``seen`` [128,128].
+        """
+        seen = shrink(seen, TRAIT_SIZE)
+        visible = self._features.visible(shrink(ycc, TRAIT_SIZE)[..., 0], seen)
+        return visible, self._features.hidden_share(visible, seen)
+
     def find_traits(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats, forehead: float) -> SkinTraits:
         """The traits of a face from its atlas ycc float32 [128,128,3], the weight of its skin and its pooled light.
 
-        All but the eyes are measured at TRAIT_SIZE; weight and seen may have that size already.
+        What is around the eyes is measured in full detail, the rest at TRAIT_SIZE; weight and seen may have that size
+        already.
         """
         skin = float(light[..., 0].sum() / max(float(light[..., 3].sum()), 1e-4))
-        eyes = (self._eyes.dark_frame(ycc[..., 0]), *self._eyes.open_eyes(ycc[..., 0], skin))
+        luma = ycc[..., 0]
+        open_left, open_right = self._eyes.open_eyes(luma, skin)
         ycc, weight, seen = (shrink(part, TRAIT_SIZE) for part in (ycc, weight, seen))
         low = enlarge(smooth_light(light), TRAIT_SIZE, TRAIT_SIZE)
         solid = weight > 0.3
@@ -141,8 +151,19 @@ class SkinMeter:
             lip_contrast = float(np.abs(around).mean())
             lip_luma = float((ycc[lips, 0] / np.maximum(low[lips, 0], 8)).mean())
             lip_blue, lip_red = around.mean(0).tolist()
-        shadows, tint = (shadow_blue, shadow_red), (lip_blue, lip_red)
-        return SkinTraits(forehead, contrast, lip_contrast, lip_luma, *shadows, *tint, *eyes)
+        return SkinTraits(
+            forehead=forehead,
+            contrast=contrast,
+            lip_contrast=lip_contrast,
+            lip_luma=lip_luma,
+            shadow_blue=shadow_blue,
+            shadow_red=shadow_red,
+            lip_blue=lip_blue,
+            lip_red=lip_red,
+            glasses=self._eyes.dark_frame(luma),
+            eye_image_left=open_left,
+            eye_image_right=open_right,
+        )
 
 
 def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:

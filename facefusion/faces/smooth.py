@@ -17,7 +17,7 @@ LIP_REACH = 2
 LIGHT_REACH = 3
 FREE_REACH = 2
 TRAIT_REACH = 12
-QUICK_REACH = 1
+QUICK_REACH = 3
 # The widest window: how much of the neighbouring chunks link must see.
 REACH = TRAIT_REACH
 
@@ -50,6 +50,21 @@ def smooth_mean(values: Floats, reach: int) -> Floats:
             total[low:high] += share * values[low + shift : high + shift]
             weight[low:high] += share
     return total / weight.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def smooth_lights_over_time(lights: Floats) -> Floats:
+    """Pooled lights float32 [n,32,32,4] of consecutive frames, smoothed but for their brightness.
+
+    That of each frame stays its own: a flash lasts one frame, and a face in the light of the frames beside it would
+    look like something in front of itself.
+    """
+    smooth = smooth_mean(lights, LIGHT_REACH)
+    for own, mean in zip(lights, smooth, strict=True):
+        both = (own[..., 3] > 0.3) & (mean[..., 3] > 0.3)
+        if both.any():
+            brightness = (own[both, 0] / own[both, 3] + 1) / (mean[both, 0] / mean[both, 3] + 1)
+            mean[..., :3] *= np.float32(np.median(brightness))
+    return smooth
 
 
 def _savitzky_golay(values: Floats, reach: int) -> Floats:

@@ -17,14 +17,14 @@ from facefusion.faces.face import Floats, box_overlap, landmark_box
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.select import limit_faces, select_faces
 from facefusion.faces.shots import compare_frames
-from facefusion.faces.skin import QUICK_TRAITS, TRAIT_COUNT, unpack_light
+from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, QUICK_TRAITS, TRAIT_COUNT, SkinTraits, unpack_light
 from facefusion.faces.smooth import (
     FREE_REACH,
-    LIGHT_REACH,
     QUICK_REACH,
     REACH,
     TRAIT_REACH,
     smooth_landmarks,
+    smooth_lights_over_time,
     smooth_mean,
 )
 
@@ -33,6 +33,7 @@ Values = npt.NDArray[Any]
 # A track that ends and one that starts in its place at most this many frames later are one face.
 LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
+IS_QUICK = np.array([name in QUICK_TRAITS for name in SkinTraits._fields])
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +69,7 @@ class Linker:
     _tracks: int = 0
     _chosen: int | None = None
     _kept: set[int] = field(default_factory=set)
+    _kept_at: int = -2
     _left_out: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
 
     def link(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
@@ -139,6 +141,9 @@ class Linker:
         if self.selector.face_selector_mode == 'many':
             left_out[: len(known)] = known
         for frame in sorted(frames):
+            if frame in self._cuts or frame != self._kept_at + 1:
+                self._kept.clear()
+            self._kept_at = frame
             rows = self._limit(sorted(frames[frame], key=lambda row: row.track))
             left_out[frame - first] += len(frames[frame]) - len(rows)
             boxes = np.stack([landmark_box(row.landmarks) for row in rows])
@@ -228,10 +233,10 @@ def _smooth(run: list[Row]) -> list[Row]:
             Row(row.frame, row.track, landmarks[k], row.score, row.filled, None, None, None)
             for k, row in enumerate(run)
         ]
-    light = smooth_mean(unpack_light(light), LIGHT_REACH).astype(np.float16)
+    light = smooth_lights_over_time(unpack_light(light)).astype(np.float16)
     free = np.round(smooth_mean(free, FREE_REACH)).astype(np.uint8)
-    slow, quick = traits[:, :-QUICK_TRAITS], traits[:, -QUICK_TRAITS:]
-    traits = np.hstack([smooth_mean(slow, TRAIT_REACH), smooth_mean(quick, QUICK_REACH)])
+    slow, quick = smooth_mean(traits, TRAIT_REACH), smooth_mean(traits, QUICK_REACH)
+    traits = np.where(IS_QUICK, quick, slow)
     return [
         Row(row.frame, row.track, landmarks[k], row.score, row.filled, light[k], free[k], traits[k])
         for k, row in enumerate(run)
@@ -254,7 +259,7 @@ def _as_linked(first: int, count: int, rows: list[Row], left_out: npt.NDArray[np
         score=np.array([row.score for row in rows], np.float32),
         filled=np.array([row.filled for row in rows], np.bool_),
         left_out=left_out if left_out.any() else left_out[:0],
-        light=np.array([row.light for row in skins], np.float16).reshape(-1, 32, 32, 4),
-        free=np.array([row.free for row in skins], np.uint8).reshape(-1, 64, 64),
+        light=np.array([row.light for row in skins], np.float16).reshape(-1, LIGHT_SIZE, LIGHT_SIZE, 4),
+        free=np.array([row.free for row in skins], np.uint8).reshape(-1, OCCLUSION_SIZE, OCCLUSION_SIZE),
         traits=np.array([row.traits for row in skins], np.float32).reshape(-1, TRAIT_COUNT),
     )

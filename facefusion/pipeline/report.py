@@ -96,7 +96,8 @@ class FaceReport:
         frames = f'{with_face} of {_count(self.frames, "frame")}'
         if not self.worked_on:
             return f'no face was worked on in {frames}'
-        people = f'{_count(self.worked_on, "face")} in {frames} were worked on'
+        verb = 'was' if self.worked_on == 1 else 'were'
+        people = f'{_count(self.worked_on, "face")} in {frames} {verb} worked on'
         if not self.without:
             return people
         shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.face import Detection, Floats, box_overlap
-from facefusion.faces.options import FaceDetectorOptions
+from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 
 MODEL_ID = 'centerface'
@@ -75,16 +75,6 @@ class CenterFace:
         heat, size, offset, points = self._session.run(None, {self._input: tensor})
         decoded = decode(heat[0, 0], size[0], offset[0], points[0], self._score)
         return [_turn_back(entry, angle, pixels.shape[1], pixels.shape[0]) for entry in decoded]
-
-
-def expand_sides(values: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Four sides, top right bottom left, from one to four values, as CSS counts them."""
-    if len(values) >= 4:
-        return values[0], values[1], values[2], values[3]
-    top = values[0]
-    right = values[1] if len(values) > 1 else top
-    bottom = values[2] if len(values) > 2 else top
-    return top, right, bottom, right
 
 
 def decode(heat: Floats, size: Floats, offset: Floats, points: Floats, threshold: float) -> list[Detection]:

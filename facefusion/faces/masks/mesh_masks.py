@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.atlas import SHIFT, blur, smooth_step
-from facefusion.faces.detect.centerface import expand_sides
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import MESH_68
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.options import expand_sides
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
     BROW_IMAGE_RIGHT,

@@ -86,3 +86,19 @@ class FaceMaskOptions:
         minimum=0,
         maximum=100,
     )
+
+
+def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
+    """What was chosen without the mask type that it belongs to, as sentences for the user."""
+    belonging = {
+        'face_mask_areas': 'area',
+        'face_mask_regions': 'region',
+        'face_mask_padding': 'box',
+        'face_mask_blur': 'box',
+    }
+    usual = FaceMaskOptions()
+    return tuple(
+        f'--{name.replace("_", "-")} has no effect without --face-mask-types {kind}'
+        for name, kind in belonging.items()
+        if kind not in options.face_mask_types and getattr(options, name) != getattr(usual, name)
+    )

@@ -12,7 +12,7 @@ from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import Face
-from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.masks.options import FaceMaskOptions, idle_options
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Frame, PixelFrame, Window
 from facefusion.media.image import read_image
@@ -57,18 +57,23 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
     source = build_source(_find_views(tools, tools.embedder), tools.meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
-    warp = MeshWarp(source, tools.meter, tools.settings[FaceMaskOptions])
+    masks = tools.settings[FaceMaskOptions]
+    for text in idle_options(masks):
+        tools.emit(Message('warn', 'face_swapper', text))
+    warp = MeshWarp(source, tools.meter, masks)
     return FaceSwapper(warp, tools.meter.topology)
 
 
 def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[SourceView]:
-    """The largest face of each picture, largest first, at most 8."""
+    """The largest face of each picture, largest first."""
     faces: list[tuple[float, Path, SourceView]] = []
     left_out: list[str] = []
     largest = 0.0
     for path in tools.sources:
-        frame = read_image(path, tools.emit)
-        face = max(tools.analyser.find(frame), key=lambda face: face.size, default=None)
+        # Without a listener: the content check has read it before, and said how.
+        frame = read_image(path)
+        found = tools.analyser.find(frame)
+        face = max(found, key=lambda face: face.size, default=None)
         if face is None:
             left_out.append(f'{path} is left out: no face was found in it')
         elif face.size < SMALLEST_SOURCE_FACE:
@@ -76,20 +81,21 @@ def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[So
             largest = max(largest, face.size)
         else:
             faces.append((face.size, path, _cut_out(frame, face)))
+            others = sum(other.size >= SMALLEST_SOURCE_FACE for other in found) - 1
+            if others:
+                text = f'{path} shows {others + 1} faces: the largest is taken; crop the picture to choose another'
+                tools.emit(Message('info', 'face_swapper', text))
     if not faces:
         raise _no_face(', '.join(str(path) for path in tools.sources), largest)
     for text in left_out:
         tools.emit(Message('warn', 'face_swapper', text))
     # The sort is stable: of faces of one size the earlier picture comes first.
     faces.sort(key=lambda found: -found[0])
-    if len(faces) > MOST_VIEWS:
-        text = f'of {len(faces)} source pictures the {MOST_VIEWS} with the largest faces are used'
-        tools.emit(Message('info', 'face_swapper', text))
-    return _of_one_person([(path, view) for _, path, view in faces[:MOST_VIEWS]], embedder, tools.emit)
+    return _of_one_person([(path, view) for _, path, view in faces], embedder, tools.emit)
 
 
 def _of_one_person(views: list[tuple[Path, SourceView]], embedder: FaceEmbedder | None, emit: Emit) -> list[SourceView]:
-    """The views of the first one's person, as far as it can be told."""
+    """The views of the person who is shown most often, as far as it can be told, the largest at most 8."""
     if len(views) == 1:
         return [views[0][1]]
     known = 'which are taken to show one person'
@@ -102,6 +108,10 @@ def _of_one_person(views: list[tuple[Path, SourceView]], embedder: FaceEmbedder 
                 emit(Message('warn', 'face_swapper', text))
         views = [pair for pair, one in zip(views, kept, strict=True) if one]
         known = 'which show one person'
+    if len(views) > MOST_VIEWS:
+        text = f'of {len(views)} source pictures the {MOST_VIEWS} with the largest faces are used'
+        emit(Message('info', 'face_swapper', text))
+        views = views[:MOST_VIEWS]
     if len(views) > 1:
         emit(Message('info', 'face_swapper', f'the source face is put together from {len(views)} pictures, {known}'))
     return [view for _, view in views]
@@ -121,7 +131,7 @@ def _no_face(names: str, largest: float) -> NoFaceError:
         return NoFaceError(
             'source-no-face',
             f'no face was found in {names}',
-            hint='take a sharp frontal picture, or lower --face-detector-score',
+            hint='take a sharp, upright, frontal picture; --face-detector-angles 0 90 180 270 finds lying faces',
         )
     return NoFaceError(
         'source-face-small',

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fakes.model_sessions import TensorSession
 
-from facefusion.faces.detect.centerface import CANDIDATES, CenterFace, expand_sides
-from facefusion.faces.options import FaceDetectorOptions
+from facefusion.faces.detect.centerface import CANDIDATES, CenterFace
+from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import PixelFrame
 
 GRID = (48, 80)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY, draw_face, face_texture
@@ -54,3 +55,21 @@ def test_an_eye_behind_skin_is_hidden_and_the_other_is_not(hidden):
 
 def test_the_look_leaves_out_what_is_even():
     assert np.abs(look(np.full((64, 64), 90, np.float32))).max() < 1e-5
+
+
+def test_a_mask_hides_the_mouth_and_what_is_around_it():
+    frame = draw_face(FACE, face_texture(SKIN))
+    low = int(FACE[[61, 291], 1].mean())
+    frame.pixels[low - 35 : low + 60, 120:280] = (225, 210, 175)
+    free = METER.measure(frame, FACE).free
+    x, y = (TOPOLOGY.atlas[13] * 64).astype(int)
+    assert free[y - 3 : y + 8, x - 8 : x + 9].max() < 60 and free[18:22, 18:22].min() > 200
+
+
+def test_black_lenses_hide_the_eyes():
+    frame = draw_face(FACE, face_texture(SKIN))
+    for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
+        x, y = FACE[list(ring), :2].mean(0)
+        cv2.ellipse(frame.pixels, (round(x), round(y)), (34, 26), 0, 0, 360, (8, 8, 8), -1)
+    sample = METER.measure(frame, FACE)
+    assert max(eye_free(sample, ring) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT)) < 60

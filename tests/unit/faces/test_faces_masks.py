@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from facefusion.errors import UsageError
 from facefusion.events import silent
 from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
-from facefusion.faces.masks.options import AREAS, REGIONS, TYPES, FaceMaskOptions
+from facefusion.faces.masks.options import AREAS, REGIONS, TYPES, FaceMaskOptions, idle_options
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
     BROW_IMAGE_RIGHT,
@@ -255,3 +255,11 @@ def test_a_step_of_facefusion_38_keeps_its_masks_and_its_models_are_said():
     options = Settings(restore(args, '1', said.append))[FaceMaskOptions]
     assert options == FaceMaskOptions(face_mask_types=('box',), face_mask_padding=(0, 10))
     assert [message.text.split(':')[0] for message in said] == ['face_occluder_model', 'face_parser_model']
+
+
+def test_what_has_no_effect_is_named():
+    assert idle_options(FaceMaskOptions()) == ()
+    (said,) = idle_options(FaceMaskOptions(face_mask_areas=('mouth',)))
+    assert '--face-mask-areas' in said and '--face-mask-types area' in said
+    assert idle_options(FaceMaskOptions(face_mask_areas=('mouth',), face_mask_types=('area',))) == ()
+    assert len(idle_options(FaceMaskOptions(face_mask_types=('occlusion',), face_mask_blur=0.1))) == 1

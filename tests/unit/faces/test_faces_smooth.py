@@ -12,6 +12,7 @@ from facefusion.faces.smooth import (
     REACH,
     savitzky_golay_weights,
     smooth_landmarks,
+    smooth_lights_over_time,
     smooth_mean,
 )
 
@@ -100,3 +101,12 @@ def test_bytes_are_averaged_without_overflow():
 def test_link_looks_as_far_as_the_widest_window():
     found = reached(lambda values: smooth_mean(values, REACH), 101, 50)
     assert np.flatnonzero(found).tolist() == list(range(50 - REACH, 50 + REACH + 1))
+
+
+def test_a_flash_keeps_its_brightness_and_the_frames_beside_it_theirs():
+    rng = np.random.default_rng(1)
+    still = np.concatenate([rng.uniform(60, 140, (32, 32, 3)), np.ones((32, 32, 1))], -1).astype(np.float32)
+    lights = np.repeat(still[None], 9, 0)
+    lights[4, ..., :3] *= 2
+    smooth = smooth_lights_over_time(lights)
+    np.testing.assert_allclose(smooth, lights, rtol=1e-2)

@@ -14,7 +14,7 @@ from facefusion.faces.atlas import shrink
 from facefusion.faces.face import Floats
 from facefusion.faces.pose import yaw
 from facefusion.faces.skin import ATLAS_SIZE, SkinMeter
-from facefusion.processors.face_swapper.mesh_warp.obstacles import Obstacles
+from facefusion.processors.face_swapper.mesh_warp.obstacles import LARGEST_HIDDEN, Obstacles
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView, UnrolledView
 
 # Degrees to the side. The mesh's own limit; beyond it the far half is guessed.
@@ -67,7 +67,7 @@ def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, mete
             'hair lies over the forehead of the source: it is left out; take a picture with a bare forehead',
         ),
         'covered': (
-            covering.covered > LARGEST_COVERED and not covering.glasses,
+            (covering.covered > LARGEST_COVERED or covering.hidden > LARGEST_HIDDEN) and not covering.glasses,
             'something covers part of the source face: it is left out there; take a picture with nothing before it',
         ),
         'mouth': (

@@ -5,11 +5,9 @@ Eyes and the open mouth stay the target's own pixels, so gaze, blinks and teeth 
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, pyramid, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
 from facefusion.faces.masks.options import FaceMaskOptions
@@ -41,9 +39,7 @@ class Opacity:
         self.edge = edge_width(options)
         fixed = _fixed_opacity(meter, self.edge) * mask_atlas(options, meter.topology, FIXED_SIZE)
         # One picture for each halving of the face's size: eyes of a few pixels would alias.
-        self.fixed: list[npt.NDArray[np.uint8]] = [np.round(255 * fixed).astype(np.uint8)]
-        for _ in range(LEVELS - 1):
-            self.fixed.append(np.asarray(cv2.pyrDown(self.fixed[-1]), np.uint8))
+        self.fixed = pyramid(np.round(255 * fixed).astype(np.uint8), LEVELS)
 
     def moving(self, landmarks: Floats, free: Floats, traits: SkinTraits, turned: float) -> Floats:
         """What one frame adds: float32 [128,128]; ``free`` [64,64], ``turned`` 0..1 as in ``Relighter.relight``."""
@@ -67,7 +63,8 @@ class Opacity:
     def _facing(self, landmarks: Floats) -> Floats:
         """Fades the skin that is seen edge-on: float32 [128,128]."""
         normals = vertex_normals(self._meter.topology, landmarks)
-        facing = self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH))
+        # Slivers under the nose, narrower than a texel of this size, are continued far beyond their corners' values.
+        facing = np.clip(self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH)), 0, 1)
         return enlarge(blur(facing, 1.0), ATLAS_SIZE, ATLAS_SIZE)
 
 

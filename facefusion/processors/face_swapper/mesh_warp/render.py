@@ -32,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 RASTER_SIZE = 192
 # A face is fully swapped from this many times the smallest size on, so that one that grows does not jump.
 FULL_SIZE = 1.25
-# Faces this much of whose box lies under a nearer one's are cut out along its outline.
+# Sigma of the edge along which a nearer face is cut out, as a fraction of its outline's size.
 OUTLINE_BLUR = 0.01
 # Detail finer than this is grain, in pixels.
 GRAIN_SIGMA = 1.0

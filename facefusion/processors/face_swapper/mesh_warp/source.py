@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.errors import InternalError
-from facefusion.faces.atlas import blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import blur, enlarge, pyramid, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.skin import ATLAS_SIZE, SkinMeter, SkinTraits, pool_light, smooth_light, to_ycc
 from facefusion.processors.face_swapper.mesh_warp.fitness import find_flaws
@@ -89,7 +89,7 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
     weight = meter.masks.skin * seen * free
     forehead = max(found.forehead for found in obstacles)
     return SourceTexture(
-        mips=_mip_chain(texture),
+        mips=pyramid(texture, MIP_LEVELS),
         ycc=ycc,
         weight=weight,
         light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * free,
@@ -168,10 +168,3 @@ def _gain(own: Floats, goal: Floats) -> Floats:
     """float32 [1024,1024,3]: what takes a texture of light ``own`` float32 [32,32,3] BGR to the light ``goal``."""
     ratio = np.clip((goal + 8) / (own + 8), 0.5, 2)
     return enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)
-
-
-def _mip_chain(texture: Bytes) -> tuple[Bytes, ...]:
-    mips = [texture]
-    for _ in range(MIP_LEVELS - 1):
-        mips.append(np.asarray(cv2.pyrDown(mips[-1]), np.uint8))
-    return tuple(mips)

@@ -15,7 +15,7 @@ from facefusion.faces.atlas import AtlasGrid, blur, enlarge, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.raster import paint_triangles, visible_triangles
 from facefusion.faces.skin import ATLAS_SIZE, to_ycc
-from facefusion.faces.topology import OVAL, MeshTopology, vertex_normals
+from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame, Window
 
 Bytes = npt.NDArray[np.uint8]
@@ -55,13 +55,6 @@ class SourceChart:
         """Where each texel lies in the frame, two float32 [256,256]; beyond the outline, where its nearest one does."""
         both = self.grid.spread(landmarks[:, :2]).reshape(-1, 2)[self._nearest]
         return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
-
-    def texture_inside(self) -> Bytes:
-        """uint8 [1024,1024], 1 where the mesh lies."""
-        mask = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE), np.uint8)
-        ring = np.round((self.topology.atlas[list(OVAL)] * TEXTURE_SIZE - 0.5) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [ring], 1, shift=4)
-        return mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
