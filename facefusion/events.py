@@ -31,7 +31,9 @@ class Message:
 class StageProgress:
     """``done`` of ``total`` units of a stage are finished; the first event of a stage has ``done`` 0.
 
-    ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word.
+    ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word. ``rate`` is in units
+    a second over the stage so far, without what an earlier run had done, and ``seconds_left`` follows from it; both
+    None while nothing says.
     """
 
     stage: str
@@ -39,6 +41,8 @@ class StageProgress:
     total: int | None
     unit: str = 'frame'
     detail: str = ''
+    rate: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,74 @@ class StageFinished:
     stage: str
     done: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlanned:
+    """What a run will do: ``kind`` is 'image' or 'video'; estimates in bytes. ``digest`` names the plan of a video:
+    two runs with the same one make the same pixels."""
+
+    kind: str
+    digest: str
+    frames: int
+    chunks: int
+    segments: int
+    workers: int
+    memory_bytes: int
+    work_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAnalysed:
+    """What is in the source frames ``start`` to ``stop`` (exclusive) is known and kept.
+
+    ``origin`` is 'analysed' (now), 'work' (by an earlier run of the step) or 'cache' (by another run of the clip).
+    """
+
+    start: int
+    stop: int
+    faces: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class FacesLinked:
+    """All chunks are linked, and the content gate has passed the target: rendering begins."""
+
+    frames: int
+    faces: int
+    tracks: int
+    frames_without_face: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesWithoutFaces:
+    """Where no face was found: ``ranges`` are first and last frame, ``more_ranges`` counts those left out."""
+
+    frames: int
+    ranges: list[list[int]]
+    more_ranges: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRendered:
+    """The ``number``-th of ``count`` segments, counted from 0, is whole: output frames ``start`` to ``stop``
+    (exclusive). ``origin`` is 'rendered' (now) or 'work' (by an earlier run of the step)."""
+
+    number: int
+    count: int
+    start: int
+    stop: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPublished:
+    """The output lies under its name; ``size`` in bytes."""
+
+    output_path: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +177,12 @@ Event = (
     Message
     | StageProgress
     | StageFinished
+    | RunPlanned
+    | ChunkAnalysed
+    | FacesLinked
+    | FramesWithoutFaces
+    | SegmentRendered
+    | OutputPublished
     | RunFinished
     | RunFailed
     | JobStarted

@@ -93,8 +93,10 @@ class Invocation:
         from facefusion.jobs.step_work import LocalStepWork
         from facefusion.jobs.worker import Worker
 
-        temp, timeout = self.settings[WorkOptions].temp_path, self.settings[ClaimOptions].claim_timeout
-        folders = RunFolders(self.jobs_path(), Path(temp) if temp else None)
+        options, timeout = self.settings[WorkOptions], self.settings[ClaimOptions].claim_timeout
+        folders = RunFolders(
+            self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
+        )
         store, work = self.job_store(), LocalStepWork(self.settings, self.model_store(emit, flag), folders)
         notifier = Notifier(emit)
         try:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from facefusion.errors import InternalError, Interrupted
-from facefusion.events import Emit, Message
+from facefusion.events import (
+    ChunkAnalysed,
+    Emit,
+    FacesLinked,
+    FramesWithoutFaces,
+    Message,
+    OutputPublished,
+    SegmentRendered,
+)
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
@@ -23,8 +31,11 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.analyse import analyse_chunk
-from facefusion.pipeline.guard import Guard, TargetWatch
+from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.identity import check_unchanged
+from facefusion.pipeline.kept_chunks import KeptChunks
 from facefusion.pipeline.link import Linker
+from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import publish_image, publish_video
@@ -32,6 +43,7 @@ from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, 
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.stream import ordered_map
+from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -41,12 +53,13 @@ from facefusion.stopping import StopFlag
 class Run:
     """Everything that the stages of one run share; nothing of it outlives the run.
 
-    ``work`` is a folder of this run alone. ``workers`` is how many chunks or frames are worked on at once.
+    What lies in ``work`` is not done again; a picture has none. ``workers`` is how many chunks or frames are worked on
+    at once.
     """
 
     plan: Plan
     settings: Settings
-    work: Path
+    work: WorkFolder | None
     workers: int
     analyser: FaceAnalyser
     meter: SkinMeter
@@ -61,8 +74,7 @@ def prepare_run(
     settings: Settings,
     sessions: SessionPool,
     guard: Guard,
-    work: Path,
-    workers: int,
+    work: WorkFolder | None,
     emit: Emit,
     flag: StopFlag,
 ) -> Run:
@@ -81,7 +93,7 @@ def prepare_run(
     embedder = FaceEmbedder(sessions.session(EMBEDDER)) if EMBEDDER in plan.models else None
     tools = ProcessorTools(settings, plan.sources, analyser, meter, emit, embedder)
     processors = tuple(processor.prepare(tools) for processor in plan.processors)
-    return Run(plan, settings, work, workers, analyser, meter, processors, guard, emit, flag)
+    return Run(plan, settings, work, plan.workers, analyser, meter, processors, guard, emit, flag)
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -91,6 +103,7 @@ def execute(run: Run) -> dict[str, Any]:
         _execute_image(run, report)
     else:
         _execute_video(run, run.plan.video, report)
+    run.emit(OutputPublished(str(run.plan.output), run.plan.output.stat().st_size))
     if report.faces:
         run.emit(Message('info' if report.worked_on else 'warn', 'run', report.as_text()))
     else:
@@ -119,47 +132,93 @@ def _execute_image(run: Run, report: FaceReport) -> None:
 
 def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     target = run.plan.target
-    if not isinstance(target, VideoInfo):
-        raise InternalError('plan-inconsistent', 'a video plan has no video target')
-    watch = run.guard.watch(target, video.timeline)
-    with closing(_analysed(run, video, target, watch)) as chunks:
+    work = run.work
+    if not isinstance(target, VideoInfo) or work is None:
+        raise InternalError('plan-inconsistent', 'a video plan has no video target, or no work folder')
+    with work.explained():
+        watch = run.guard.watch(target, video.timeline, work.digests.target)
+        _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
+        return_freed_memory()
+        segments = _render(run, video, target, work)
+        work.check_sizes(segments)
+        publish_video([path for path, _ in segments], target, video, run.plan.output, run.flag, work.note_joined_part)
+
+
+def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
+    """Analyses and links every chunk; what the guard has seen of those that are kept counts as if it saw it now."""
+    watch = kept.watch
+    with closing(_analysed(run, video, target, kept)) as chunks:
         for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
-            linked.save(_linked_path(run.work, linked.first))
+            linked.save(kept.folder.linked_path(linked.first))
             report.add(linked)
             watch.note(linked)
+    # Nothing is rendered before this, whatever earlier runs have rendered.
     watch.decide()
-    return_freed_memory()
-    segments = []
+    run.emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without))
+    if report.without:
+        run.emit(FramesWithoutFaces(report.without, [list(pair) for pair in report.ranges], report.more_ranges))
+
+
+def _render(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> list[tuple[Path, Manifest]]:
+    """The segments in order: those of earlier runs that are whole, and what is missing."""
+    segments, count, digest = [], len(video.segments), work.digests.plan
     with (
         Progress(run.emit, 'processing', video.timeline.frame_count) as progress,
         closing(ReaderPool(target, 1, stop=run.flag)) as readers,
     ):
-        for number, segment in enumerate(video.segments):
-            path = run.work / f'segment-{number:05d}.nut'
-            faces = LinkedFaces(lambda chunk: LinkedChunk.load(_linked_path(run.work, _chunk_start(video, chunk))))
-            render_segment(
-                target, video, segment, faces, run.processors, path, run.workers, run.flag, progress.advance, readers
-            )
-            segments.append(path)
-    publish_video(segments, target, video, run.plan.output, run.flag)
+        for number, span in enumerate(video.segments):
+            run.flag.check()
+            check_unchanged(target)
+            progress.at(f'segment {number + 1} of {count}')
+            path = work.segment_path(number)
+            pts = tuple(video.timeline.pts[span.start : span.stop].tolist())
+            manifest = work.kept('segment', digest, span, pts, path, run.flag)
+            origin = 'rendered' if manifest is None else 'work'
+            if manifest is None:
+                faces = LinkedFaces(lambda chunk: LinkedChunk.load(work.linked_path(_chunk_start(video, chunk))))
+                part = work.part(path)
+                render_segment(
+                    target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance, readers
+                )
+                check_unchanged(target)
+                manifest = work.publish('segment', digest, span, pts, path, run.flag)
+            else:
+                progress.skip(span.stop - span.start)
+            segments.append((path, manifest))
+            run.emit(SegmentRendered(number, count, span.start, span.stop, origin))
+    return segments
 
 
-def _analysed(run: Run, video: VideoPlan, target: VideoInfo, watch: TargetWatch) -> Generator[FaceChunk, None, None]:
-    """The chunks of the clip in order, each analysed by one of the workers.
+def _analysed(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks) -> Generator[FaceChunk, None, None]:
+    """The chunks of the clip in order, each kept from before or analysed by one of the workers.
 
     When one fails, or the chunks are not wanted any more, the others stop at their next frame.
     """
     meter = run.meter if run.plan.measures_skin else None
     flag, failures = StopFlag(run.flag), list[BaseException]()
+    kept = replace(kept, flag=flag)
     with (
         Progress(run.emit, 'analysing', video.timeline.stop - video.timeline.start) as progress,
         closing(ReaderPool(target, run.workers, stop=flag)) as readers,
     ):
 
-        def analyse(chunk: Span) -> FaceChunk:
+        def analyse(span: Span) -> FaceChunk:
             try:
-                stop = video.timeline.stop
-                return analyse_chunk(target, chunk, stop, run.analyser, meter, flag, progress.advance, readers, watch)
+                flag.check()
+                found = kept.find(span)
+                if found is not None:
+                    progress.skip(span.stop - span.start)
+                    chunk, origin = found
+                else:
+                    stop = video.timeline.stop
+                    chunk = analyse_chunk(
+                        target, span, stop, run.analyser, meter, flag, progress.advance, readers, kept.watch
+                    )
+                    check_unchanged(target)
+                    kept.keep(span, chunk)
+                    origin = 'analysed'
+                run.emit(ChunkAnalysed(*span, len(chunk.frame), origin))
+                return chunk
             except BaseException as error:
                 failures.append(error)
                 flag.set('another chunk failed')
@@ -180,7 +239,3 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo, watch: TargetWatch)
 def _chunk_start(video: VideoPlan, number: int) -> int:
     """The first frame of the chunk with this number on the absolute grid."""
     return max(number * CHUNK_FRAMES, video.timeline.start)
-
-
-def _linked_path(work: Path, first: int) -> Path:
-    return work / f'linked-{first:09d}.npz'

@@ -18,8 +18,8 @@ from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
-# Ends that are nobody's fault: the same call goes on where the job was left.
-_INTERRUPTED = ('interrupted', 'worker-lost')
+# Ends after which the same call goes on where the job was left: nothing of the call itself was wrong.
+_INTERRUPTED = ('interrupted', 'worker-lost', 'disk-full', 'memory-out', 'work-folder-gone', 'work-file-damaged')
 _FINGERPRINT_SIGNS = 10
 
 

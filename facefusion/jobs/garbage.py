@@ -9,6 +9,7 @@ from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.places import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
+from facefusion.jobs.work_files import work_names
 from facefusion.ownership import new_owner, split_tag
 
 # Notes of a job that is not found are kept for so long: a shared folder may show a new claim to others a minute late,
@@ -46,9 +47,13 @@ def _remove_notes(store: JobStore, job_id: str) -> None:
     """Removes what attempts at a free or deleted job have noted, if it is in the record already."""
     folder = store.root / WORK_FOLDER / job_id
     # Listed first: what a process adds that takes the job after the look is not among them.
-    paths = [folder / name for name in names_in(folder) if not name.partition('.')[0].strip(_HEX)]
+    names = names_in(folder)
+    paths = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
+    works = [folder / name for name in work_names(names)]
     place = store.find(job_id)
     needed: set[str] = set()
+    if works and (place.is_free and place.state == 'completed' if place is not None else _are_old(store, works)):
+        store.remove_work_files(job_id)
     if place is not None:
         found = store.look(place)
         if found is None or not found.place.is_free or found.place.state == 'running' or found.data is None:

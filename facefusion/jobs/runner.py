@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from facefusion.errors import ClaimLost, FaceFusionError, InputError, InternalError, Interrupted, JobError
+from facefusion.errors import (
+    ClaimLost,
+    FaceFusionError,
+    InputError,
+    InternalError,
+    Interrupted,
+    JobError,
+    ResourceError,
+)
 from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
 from facefusion.failures import as_failure
 from facefusion.jobs.attempt import AttemptLog
@@ -29,7 +37,7 @@ _FINAL_CODES = (2, 3)
 
 
 class StepWork(Protocol):
-    """What a step does, and how finished clips become one. Both raise any FaceFusionError."""
+    """What a step does, and how finished clips become one. ``run`` and ``join`` raise any FaceFusionError."""
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
@@ -38,6 +46,9 @@ class StepWork(Protocol):
 
     def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         """Writes the clips one after the other to ``output``; pictures: the last one."""
+
+    def forget(self, job_id: str, step: StepRecord) -> None:
+        """Removes what is kept for going on with a step that is completed; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +90,8 @@ class JobRunner:
         except ClaimLost as lost:
             ended = Ended('running', run.record, lost)
             self._emit(Message('warn', 'jobs', lost.message))
-        except FileNotFoundError:
-            # Nobody takes away what an attempt has noted but who goes on with the job, or deletes it.
-            ended = Ended('running', run.record, ClaimLost('job-claim-lost', f'the job {record.id} was given away'))
+        except FileNotFoundError as gone:
+            ended = self._end_without_notes(run, hold, gone)
         except JobError:
             # The store takes nothing at the moment. What is noted stays; nobody should wait for a claim without work.
             if record.origin == 'job':
@@ -91,6 +101,24 @@ class JobRunner:
         else:
             self._store.clean_work(record.id, [attempt.nonce for attempt in ended.record.attempts])
         self._emit(JobFinished(record.id, ended.state, ended.error.as_record() if ended.error else None))
+        return ended
+
+    def _end_without_notes(self, run: _Run, hold: Hold, gone: FileNotFoundError) -> Ended:
+        """Ends a job whose notes are gone: who goes on with it has removed them, or else somebody by hand."""
+        record = run.record
+        try:
+            hold.check()
+            error = ResourceError(
+                'work-folder-gone',
+                f'work files were removed while the job {record.id} was worked on, in {hold.folder}',
+                cause=str(gone),
+                hint='run the same command again, or job-retry, and leave the folder alone',
+            )
+            failed = replace(record, date_finished=now_text(), date_updated=now_text(), error=error.as_record())
+            ended = Ended('failed', run.with_attempt(failed, 'failed', error), error)
+            hold.finish('failed', ended.record)
+        except ClaimLost as lost:
+            return Ended('running', record, lost)
         return ended
 
     def _conclude(
@@ -255,6 +283,9 @@ class _Run:
         step = self._steps[index] = replace(step, error=told)
         self._log.step_ended(step)
         self._note_published(step)
+        if step.status == 'completed':
+            # Not before that is noted: a kill between the two would have all of it done again.
+            self._work.forget(self._first.id, step)
         self._emit(StepFinished(self._first.id, index, step.status, told))
         return error
 

@@ -3,52 +3,66 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from facefusion.engines.local import execute, prepare_run
-from facefusion.events import Emit, Event, Message, RunFinished
+from facefusion.errors import ContentRefused, UsageError
+from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
 from facefusion.jobs.arguments import freeze_models
 from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.work_files import JobWork
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
-from facefusion.ownership import new_owner, split_tag
-from facefusion.pipeline.guard import prepare_guard
-from facefusion.pipeline.output import check_space, make_folder, shares_disk
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.guard import Guard, prepare_guard
+from facefusion.pipeline.identity import RunDigests, check_sources_unchanged, identify, stamps_of
+from facefusion.pipeline.options import WorkOptions
+from facefusion.pipeline.output import check_space, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
+from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
+from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 # More workers than this cost memory and gain little: decoder and encoder have threads of their own.
 MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
+CACHE_FOLDER = '.cache'
+DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolders:
-    """The job store, and where work files go instead of into it when ``temp`` is given."""
+    """The job store, where work files go instead of into it when ``temp`` is given, and how many bytes of analysis
+    are kept for other runs."""
 
     jobs: Path
     temp: Path | None
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
-    def work_root(self) -> Path:
-        """The folder that holds one folder for each run."""
-        return self.temp / 'facefusion' if self.temp is not None else self.jobs / WORK_FOLDER
+    def work_of(self, job_id: str) -> JobWork:
+        """The work files of a job."""
+        return JobWork(self.jobs, self.temp, job_id)
 
     def kept_content(self) -> Path:
         """The folder of what the content gate has seen."""
         return self.jobs / WORK_FOLDER / CONTENT_FOLDER
+
+    def cache(self, emit: Emit) -> AnalysisCache:
+        """The analysis that is kept for other runs of the same clips."""
+        return AnalysisCache(self.jobs / CACHE_FOLDER, self.cache_bytes, emit)
 
 
 def worker_count(settings: Settings) -> int:
@@ -60,7 +74,7 @@ def worker_count(settings: Settings) -> int:
 
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
-    plan = make_plan(settings, worker_count(settings), flag=flag)
+    plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
     if isinstance(plan.target, VideoInfo):
         for remark in plan.target.remarks:
             emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
@@ -76,12 +90,28 @@ def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> P
     return plan
 
 
+class StepName(NamedTuple):
+    """Whose work files are whose."""
+
+    job_id: str
+    step_id: str
+
+
+def memory_limit(settings: Settings) -> int | None:
+    """How many bytes of memory a run may take; None where nothing was said, or nothing runs."""
+    if WorkOptions not in settings:
+        return None
+    return int(settings[WorkOptions].system_memory_limit * 1e9) or None
+
+
 def run_step(
-    settings: Settings, store: ModelStore, folders: RunFolders, name: str, emit: Emit, flag: StopFlag
+    settings: Settings, store: ModelStore, folders: RunFolders, name: StepName, emit: Emit, flag: StopFlag
 ) -> dict[str, Any]:
     """Plans, checks memory and disk, fetches what is missing, runs, publishes; gives the report.
 
-    ``name`` is that of the work folder. Raises any FaceFusionError; then no output and no work file is left behind.
+    ``name`` is that of its work files. What earlier runs of the step have finished of the same plan is not done again.
+    Raises any FaceFusionError; then no output is left behind, and of the work files what is finished, which
+    ``JobWork.forget`` removes.
     """
     began = time.monotonic()
     check_consent(settings)
@@ -91,15 +121,9 @@ def run_step(
     plan = plan_step(settings, notes.append, flag)
     for note in notes:
         emit(note)
-    workers = worker_count(settings)
-    check_memory(plan.memory, f'this {plan.as_record()["kind"]}')
-    root, beside = folders.work_root(), plan.output.parent
-    _remove_dead(root)
-    if shares_disk(root, beside):
-        check_space(beside, plan.work_space + plan.output_space, 'work files and output')
-    else:
-        check_space(root, plan.work_space, 'the work files')
-        check_space(beside, plan.output_space, 'the output')
+    check_memory(plan.memory, f'this {plan.as_record()["kind"]}', memory_limit(settings))
+    work, step_id = folders.work_of(name.job_id), name.step_id
+    _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
     execution = settings[ExecutionOptions]
@@ -107,10 +131,14 @@ def run_step(
     providers = resolve_providers(execution.execution_providers, device_id)
     emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
     sessions = SessionPool(store, providers, device_id)
-    with _work_folder(folders, name) as work:
-        swaps = any('source-image' in processor.needs for processor in plan.processors)
-        guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
-        run = prepare_run(plan, settings, sessions, guard, work, workers, emit, flag)
+    swaps = any('source-image' in processor.needs for processor in plan.processors)
+    guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
+    stamps = stamps_of(plan.sources)
+    digests = _identify(plan, settings, store, guard, providers, flag)
+    _tell_plan(plan, digests, emit)
+    with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
+        run = prepare_run(plan, settings, sessions, guard, folder, emit, flag)
+        check_sources_unchanged(plan.sources, stamps)
         flag.check()
         report = execute(run)
     seconds = time.monotonic() - began
@@ -120,30 +148,69 @@ def run_step(
     return report | facts
 
 
+def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
+    """Raises ResourceError disk-short; what earlier runs of the step have written needs no more space."""
+    root, beside = work.folder, plan.output.parent
+    needed = max(plan.work_space - work.kept_bytes(step_id), 0)
+    if shares_disk(root, beside):
+        check_space(beside, needed + plan.output_space, 'work files and output')
+    else:
+        check_space(root, needed, 'the work files')
+        check_space(beside, plan.output_space, 'the output')
+
+
+def _identify(
+    plan: Plan, settings: Settings, store: ModelStore, guard: Guard, providers: Sequence[str], flag: StopFlag
+) -> RunDigests | None:
+    """The digests of a video; None for a picture, of which nothing is kept."""
+    if plan.video is None or not isinstance(plan.target, VideoInfo):
+        return None
+    target, timeline = plan.target, plan.video.timeline
+    models = model_digests(store, plan.models)
+    estimator = guard.estimator.model_id if guard.estimator is not None else None
+    ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
+    # What a swap keeps of a clip holds all that any other processor needs.
+    others: list[str | None] = [None]
+    if AGE_MODEL in store.catalog:
+        others.append(store.catalog.entry(AGE_MODEL).sha256)
+    fuller = [guard.watched(target, timeline, other) for other in others] if ages is None else []
+    watched = guard.watched(target, timeline, ages)
+    return identify(plan, plan.video, settings, models, watched, fuller, providers, flag)
+
+
+def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
+    video = plan.video
+    emit(
+        RunPlanned(
+            kind='image' if video is None else 'video',
+            digest=digests.plan if digests is not None else '',
+            frames=1 if video is None else video.timeline.frame_count,
+            chunks=0 if video is None else len(video.chunks),
+            segments=0 if video is None else len(video.segments),
+            workers=plan.workers,
+            memory_bytes=plan.memory,
+            work_bytes=plan.work_space,
+            output_bytes=plan.output_space,
+        )
+    )
+
+
 @contextmanager
-def _work_folder(folders: RunFolders, name: str) -> Iterator[Path]:
-    """A folder of this run alone; it goes with the run, whatever happens."""
-    root = folders.work_root()
-    work = root / f'{name}@{new_owner().tag}'
-    make_folder(work)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if folders.temp is not None:
-            # The folder between belongs to nobody; it stays while another run works in it.
-            with suppress(OSError):
-                root.rmdir()
-
-
-def _remove_dead(root: Path) -> None:
-    """Removes the work folders that killed runs of this machine have left."""
-    try:
-        folders = list(root.iterdir())
-    except OSError:
-        # Not there yet, or a run that ends has just taken it away.
+def _work_folder(
+    work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache
+) -> Iterator[WorkFolder | None]:
+    """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""
+    if digests is None:
+        yield None
         return
-    for folder in folders:
-        tagged = split_tag(folder.name)
-        if tagged is not None and tagged[1].is_dead():
-            shutil.rmtree(folder, ignore_errors=True)
+    folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
+    try:
+        folder.open()
+        yield folder
+    except BaseException as error:
+        folder.close()
+        if isinstance(error, ContentRefused | UsageError) or folder.is_bare():
+            work.discard(folder.path)
+        raise
+    else:
+        folder.close()

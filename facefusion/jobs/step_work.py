@@ -11,7 +11,7 @@ from facefusion.errors import FaceFusionError, JobError
 from facefusion.events import Emit, silent
 from facefusion.jobs.arguments import freeze_models, restore
 from facefusion.jobs.record import JobRecord, StepRecord
-from facefusion.jobs.step_run import RunFolders, plan_step, run_step
+from facefusion.jobs.step_run import RunFolders, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.options import PathOptions
@@ -33,17 +33,21 @@ class LocalStepWork:
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
     ) -> Mapping[str, Any]:
-        """Makes ``output``; gives the report. Raises any FaceFusionError; then nothing is left behind."""
+        """Makes ``output``; gives the report. Raises any FaceFusionError; then only finished work files are kept."""
         settings = step_settings(self._settings, step, target, output, emit)
         if target is not None and step.output_path not in (None, output):
             # The step writes a file of its own, but what is joined from that must not replace an input either.
             sources = map(Path, settings[PathOptions].source_paths)
             check_not_input(Path(str(step.output_path)), Path(target), sources)
-        return run_step(settings, self._store, self._folders, f'{job_id}-{step.id}', emit, flag)
+        return run_step(settings, self._store, self._folders, StepName(job_id, step.id), emit, flag)
 
     def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         """Writes the clips one after the other; of pictures the last one."""
         publish_joined(clips, output, flag)
+
+    def forget(self, job_id: str, step: StepRecord) -> None:
+        """Removes the work files of a step."""
+        self._folders.work_of(job_id).forget(step.id)
 
 
 def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:

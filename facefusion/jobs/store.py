@@ -21,6 +21,7 @@ from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
 from facefusion.jobs.places import all_places, better, folder_stamps, held_places, names_in, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
+from facefusion.jobs.work_files import remove_work_files, work_names
 from facefusion.ownership import Owner, new_owner
 
 NEW_FOLDER = '.new'
@@ -253,11 +254,17 @@ class JobStore:
         return None
 
     def clean_work(self, job_id: str, nonces: Sequence[str] | None = None) -> None:
-        """Removes what attempts have noted: those with these nonces, or all of them."""
+        """Removes what attempts have noted: those with these nonces, or all of them and all work files."""
+        if nonces is None:
+            self.remove_work_files(job_id)
         for path in self._work_of(job_id):
             if nonces is None or path.name.partition('.')[0] in nonces:
                 remove_quietly(self.files, path)
         self.files.remove_folder(self.root / WORK_FOLDER / job_id)
+
+    def remove_work_files(self, job_id: str) -> None:
+        """Removes the finished chunks and segments of a job, wherever they lie."""
+        remove_work_files(self.root / WORK_FOLDER / job_id)
 
     # Within
 
@@ -340,7 +347,9 @@ class JobStore:
 
     def _work_of(self, job_id: str) -> list[Path]:
         folder = self.root / WORK_FOLDER / job_id
-        return [folder / name for name in names_in(folder)]
+        names = names_in(folder)
+        works = set(work_names(names))
+        return [folder / name for name in names if name not in works]
 
 
 def unknown(job_id: str) -> JobError:

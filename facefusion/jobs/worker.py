@@ -171,6 +171,7 @@ class Worker:
         if from_scratch:
             with self._store.edit(job_id, 'requeue') as (hold, record):
                 hold.finish('failed', requeued(record, from_scratch=True))
+            self._store.remove_work_files(job_id)
         taken = self._claim(job_id, action)
         return self.follow(job_id) if taken is None else self.run_hold(*taken)
 

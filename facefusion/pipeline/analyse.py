@@ -11,11 +11,9 @@ from facefusion.faces.track import ChunkTracker
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.pipeline.guard import TargetWatch
-from facefusion.pipeline.plan import Span
+from facefusion.pipeline.plan import DECODED_AHEAD, Span
 from facefusion.pipeline.stream import prefetch
 from facefusion.stopping import StopFlag
-
-DECODED_AHEAD = 4
 
 
 def analyse_chunk(

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,21 +85,60 @@ class Guard:
             ]
             AgeRule(self.estimator.model_id).decide(path, looks)
 
-    def watch(self, target: VideoInfo, timeline: Timeline) -> TargetWatch:
-        """What analyse has to show of a clip; frames that were looked at before need not be shown again."""
-        sampling = plan_sampling(timeline.start, timeline.stop - timeline.start, target.average_rate)
-        key = sample_key(content_sha256(target.path, self.flag), self.digests, sampling, _RULE)
+    def watch(self, target: VideoInfo, timeline: Timeline, content: str = '') -> TargetWatch:
+        """What analyse has to show of a clip; frames that were looked at before need not be shown again.
+
+        ``content`` is the digest of the clip's bytes where it is known.
+        """
+        sampling = _sampling(target, timeline)
+        content = content or content_sha256(target.path, self.flag)
+        key = sample_key(content, self.digests, sampling, _RULE)
         known = self.cache.get(key, sampling, len(self.gate.model_ids))
 
         return TargetWatch(self, target, sampling, key, known)
 
+    def watched(self, target: VideoInfo, timeline: Timeline, ages: str | None) -> dict[str, Any]:
+        """What decides the looks that are kept with a chunk, as plain JSON; ``ages`` is the digest of the estimator's
+        weights, None where no ages are estimated."""
+        sampling = _sampling(target, timeline)
+        models = [[name, self.digests[name]] for name in self.gate.model_ids]
+        return {'gate': models, 'rule': dict(_RULE), 'sampling': [sampling.start, sampling.step], 'ages': ages}
 
-class _FoundAge(NamedTuple):
-    """An estimate of a face whose track is not known before link."""
+
+class FoundAge(NamedTuple):
+    """An estimate of a face whose track is not known before link; ``middle`` and ``width`` of its mesh in pixels."""
 
     frame: int
-    landmarks: Floats
+    middle: tuple[float, float]
+    width: float
     estimate: AgeEstimate
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLooks:
+    """What the guard has seen of the frames of a chunk and of the one after it."""
+
+    samples: tuple[Sample, ...]
+    ages: tuple[FoundAge, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """The looks as plain JSON."""
+        return {
+            'samples': [[each.frame, float(each.seconds), list(each.scores)] for each in self.samples],
+            'ages': [
+                [age.frame, list(age.middle), age.width, age.estimate.under_18, age.estimate.words] for age in self.ages
+            ],
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ChunkLooks:
+        """Undoes ``as_record``. Raises KeyError, TypeError, ValueError."""
+        samples = [Sample(frame, seconds, tuple(scores)) for frame, seconds, scores in record['samples']]
+        ages = [
+            FoundAge(frame, (x, y), width, AgeEstimate(under_18, words))
+            for frame, (x, y), width, under_18, words in record['ages']
+        ]
+        return cls(tuple(samples), tuple(ages))
 
 
 class TargetWatch:
@@ -120,7 +159,7 @@ class TargetWatch:
         self._is_known = known is not None
         self._lock = threading.Lock()
         self._samples: list[Sample] = list(known or ())
-        self._ages: list[_FoundAge] = []
+        self._ages: list[FoundAge] = []
         self._looks: list[AgeLook] = []
         self._damaged = set[int]()
 
@@ -146,8 +185,35 @@ class TargetWatch:
         if self._guard.estimator is not None:
             for face in faces if is_looked_at else appeared:
                 estimate = self._guard.estimator.under_18(frame, face.landmarks)
+                across = face.landmarks[:, :2]
+                x, y = across.mean(axis=0).tolist()
                 with self._lock:
-                    self._ages.append(_FoundAge(frame.number, face.landmarks, estimate))
+                    self._ages.append(FoundAge(frame.number, (x, y), float(np.ptp(across[:, 0])), estimate))
+
+    def looks_of(self, start: int, stop: int) -> ChunkLooks:
+        """What was seen of a chunk that was just analysed, for ``take``: of its frames and of the one after them."""
+        with self._lock:
+            samples = {each.frame: each for each in self._samples if start <= each.frame <= stop}
+            ages = [age for age in self._ages if start <= age.frame < stop]
+        return ChunkLooks(tuple(samples[number] for number in sorted(samples)), tuple(ages))
+
+    def take(self, looks: ChunkLooks, start: int, stop: int) -> bool:
+        """Takes what was seen of a chunk by an earlier run, as if it had been shown again.
+
+        Says False, and takes nothing, when a frame that is sampled is not among it.
+        """
+        numbers = {each.frame for each in looks.samples}
+        count = len(self._guard.gate.model_ids)
+        if any(len(each.scores) != count for each in looks.samples):
+            return False
+        if not all(number in numbers for number in range(start, stop) if self.is_sampled(number)):
+            return False
+        with self._lock:
+            if not self._is_known:
+                self._samples += [each for each in looks.samples if each.frame in self._sampling]
+            if self._guard.estimator is not None:
+                self._ages += looks.ages
+        return True
 
     def note(self, linked: LinkedChunk) -> None:
         """Takes a linked chunk: which of the faces are selected, and whose they are."""
@@ -161,9 +227,9 @@ class TargetWatch:
             if not len(rows):
                 continue
             middles = linked.landmarks[rows][:, :, :2].mean(axis=1)
-            distances = np.linalg.norm(middles - found.landmarks[:, :2].mean(axis=0), axis=1)
+            distances = np.linalg.norm(middles - np.array(found.middle), axis=1)
             best = int(distances.argmin())
-            if distances[best] <= float(np.ptp(found.landmarks[:, 0])) / 2:
+            if distances[best] <= found.width / 2:
                 track = int(linked.track[rows[best]])
                 self._looks.append(AgeLook(track, found.frame, self._seconds(found.frame), found.estimate))
 
@@ -178,6 +244,8 @@ class TargetWatch:
         seen = {sample.frame for sample in self._samples}
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
+        # A frame between two chunks may have been seen with both.
+        self._samples = list({sample.frame: sample for sample in self._samples}.values())
         if not self._is_known:
             self._guard.cache.put(self._key, self._samples)
         self._guard.gate.decide(path, self._samples, self._sampling.step, self._shown)
@@ -222,6 +290,10 @@ def prepare_guard(
     if estimator is not None:
         emit(Message('debug', 'safety', f'ages are estimated with {estimator.model_id}'))
     return Guard(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag, emit)
+
+
+def _sampling(target: VideoInfo, timeline: Timeline) -> Sampling:
+    return plan_sampling(timeline.start, timeline.stop - timeline.start, target.average_rate)
 
 
 def _look(track: int, number: int, seconds: float, estimator: AgeEstimator, frame: Frame, landmarks: Floats) -> AgeLook:

@@ -43,10 +43,28 @@ class WorkflowOptions:
 
 @dataclass(frozen=True, slots=True)
 class WorkOptions:
-    """Where work files lie."""
+    """Where work files lie, and what a run may take of the machine."""
 
     temp_path: str | None = option(
         'path', None, 'folder for work files; unset: beside the jobs', section='paths', stored='job'
+    )
+    cache_size: float = option(
+        'float',
+        2.0,
+        'gigabytes of analysis kept for other renders of the same clips; 0 keeps none',
+        section='memory',
+        minimum=0.0,
+        maximum=100000.0,
+        stored='job',
+    )
+    system_memory_limit: float = option(
+        'float',
+        0.0,
+        'gigabytes of memory that a run may use: it takes fewer workers, or is refused; 0 is no limit',
+        section='memory',
+        minimum=0.0,
+        maximum=100000.0,
+        stored='job',
     )
 
 

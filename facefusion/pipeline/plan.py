@@ -6,7 +6,7 @@ Nothing here changes pixels any more once it is made; what is tuned to a machine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,8 @@ from facefusion.stopping import StopFlag
 # found in a clip must not depend on how its rendering is cut up.
 CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
+# Frames that are decoded ahead of whoever takes them, for each reader.
+DECODED_AHEAD = 4
 # Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
 FACE_BYTES = 36_000
 # Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
@@ -64,7 +66,11 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes."""
+    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
+
+    ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
+    tuned to the machine, and change no pixel.
+    """
 
     target: MediaInfo
     sources: tuple[Path, ...]
@@ -76,6 +82,8 @@ class Plan:
     memory: int
     work_space: int
     output_space: int
+    memory_parts: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 1
 
     @property
     def measures_skin(self) -> bool:
@@ -94,6 +102,8 @@ class Plan:
             'models': list(self.models),
             'settings': dict(self.settings),
             'memory_bytes': self.memory,
+            'memory_parts': dict(self.memory_parts),
+            'workers': self.workers,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
         }
@@ -106,17 +116,33 @@ class Plan:
                 'encoder': self.video.encoder.as_record(),
                 'audio': self.video.audio.as_record(),
                 'extras': self.video.extras.as_record(),
+                'queues': queue_limits(self.workers),
             }
         return record
 
 
+def queue_limits(workers: int) -> dict[str, int]:
+    """What the queues between the stages hold at most, as ``--dry-run`` shows it."""
+    return {
+        'decoded ahead, for each worker': DECODED_AHEAD,
+        'chunks analysed ahead': workers,
+        'frames rendered ahead': workers + 1,
+        'linked chunks held': 1,
+    }
+
+
 def make_plan(
-    settings: Settings, workers: int, segment_frames: int = SEGMENT_FRAMES, flag: StopFlag | None = None
+    settings: Settings,
+    workers: int,
+    segment_frames: int = SEGMENT_FRAMES,
+    flag: StopFlag | None = None,
+    memory_limit: int | None = None,
 ) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
-    ``settings`` has frozen models: no 'auto' any more. Raises UsageError for what is missing, MediaError for target and
-    sources, OutputError for the output.
+    ``settings`` has frozen models: no 'auto' any more. There are fewer ``workers`` where as many would need more
+    bytes than ``memory_limit``; it may be that one still does. Raises UsageError for what is missing, MediaError for
+    target and sources, OutputError for the output.
     """
     paths = settings[PathOptions]
     target_path, output_path = required_paths(paths)
@@ -141,6 +167,13 @@ def make_plan(
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
+    output_options = settings[OutputOptions]
+    while True:
+        memory_parts = _memory(target, video, output_options, workers)
+        memory = sum(memory_parts.values())
+        if memory_limit is None or memory <= memory_limit or workers <= 1 or video is None:
+            break
+        workers -= 1
     return Plan(
         target=target,
         sources=sources,
@@ -149,9 +182,11 @@ def make_plan(
         models=_models(settings, sources, chain),
         settings=settings.as_record(),
         video=video,
-        memory=_memory(target, video, settings[OutputOptions], workers),
+        memory=memory,
         work_space=_work_space(video, settings[OutputOptions]),
         output_space=_output_space(target, video, settings[OutputOptions]),
+        memory_parts=memory_parts,
+        workers=workers,
     )
 
 
@@ -201,7 +236,7 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
     )
 
 
-def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> int:
+def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> dict[str, int]:
     pixels = target.width * target.height
     if isinstance(target, VideoInfo) and video is not None:
         written = video.encoder.width * video.encoder.height

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from facefusion.media.join import join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
+from facefusion.pipeline.identity import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.plan import VideoPlan
 from facefusion.stopping import StopFlag
@@ -35,10 +36,24 @@ def publish_image(
         publish(part, output, flag)
 
 
-def publish_video(segments: Sequence[Path], target: VideoInfo, video: VideoPlan, output: Path, flag: StopFlag) -> None:
-    """Joins the segments with the source's times and audio, and gives the result its name."""
+def publish_video(
+    segments: Sequence[Path],
+    target: VideoInfo,
+    video: VideoPlan,
+    output: Path,
+    flag: StopFlag,
+    on_part: Callable[[Path], None] = lambda part: None,
+) -> None:
+    """Joins the segments with the source's times and audio, and gives the result its name.
+
+    ``on_part`` is told the name under which it is written, before it is. Raises what ``join_segments`` raises, and
+    MediaError media-changed when the target, of which the audio is, is not the one that was probed any more.
+    """
     with _part_beside(output) as part:
+        on_part(part)
+        check_unchanged(target)
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
+        check_unchanged(target)
         publish(part, output, flag)
 
 

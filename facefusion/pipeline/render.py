@@ -17,12 +17,10 @@ from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.writer import SegmentWriter
-from facefusion.pipeline.plan import CHUNK_FRAMES, Span, VideoPlan
+from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
 from facefusion.pipeline.stream import ordered_map, prefetch
 from facefusion.processors.processor import FrameTask, Processor
 from facefusion.stopping import StopFlag
-
-DECODED_AHEAD = 4
 
 
 class LinkedFaces:

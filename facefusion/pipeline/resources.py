@@ -17,24 +17,27 @@ HELD_FRAMES = 90
 WORKER_FRAMES = 22
 
 
-def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int) -> int:
-    """Bytes at the peak of a video run, estimated from above; ``pixels`` of a frame as read or written, if more.
+def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int) -> dict[str, int]:
+    """Bytes at the peak of a video run by part, estimated from above.
+
+    ``pixels`` are those of a frame as read or written, if that is more.
 
     Crowds are not in it, since nobody is counted before the clip is analysed: a face that is seen in every frame adds
     about 23 MB while chunks are linked, so 64 of them 1.5 GB.
     """
     frame = int(pixels * bytes_a_pixel)
-    return BASE_BYTES + frame * (HELD_FRAMES + WORKER_FRAMES * workers)
+    return {'program and models': BASE_BYTES, 'decoder and encoder': frame * HELD_FRAMES} | {
+        f'frames of {workers} workers': frame * WORKER_FRAMES * workers
+    }
 
 
-def memory_of_image(pixels: int, written_pixels: int) -> int:
-    """Bytes at the peak of an image run: the picture, its decoded and encoded copies, and one to change.
+def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
+    """Bytes at the peak of an image run by part: the picture, its decoded and encoded copies, and one to change.
 
     When it is written with another size, the copies for the encoder have that size.
     """
-    if pixels == written_pixels:
-        return BASE_BYTES + pixels * 3 * 6
-    return BASE_BYTES + pixels * 3 * 3 + written_pixels * 4 * 4
+    copies = pixels * 3 * 6 if pixels == written_pixels else pixels * 3 * 3 + written_pixels * 4 * 4
+    return {'program and models': BASE_BYTES, 'copies of the picture': copies}
 
 
 def available_memory(system: Path = Path('/')) -> int | None:
@@ -73,8 +76,16 @@ def _cached_bytes(group: Path) -> int:
     return 0
 
 
-def check_memory(needed: int, what: str) -> None:
-    """Raises ResourceError when ``needed`` bytes are more than what is there."""
+def check_memory(needed: int, what: str, limit: int | None = None) -> None:
+    """Raises ResourceError when ``needed`` bytes are more than ``limit``, or than what is there."""
+    if limit is not None and limit < needed:
+        raise ResourceError(
+            'memory-limit',
+            f'{what} would need about {needed / 1e6:.0f} MB of memory, and --system-memory-limit allows '
+            f'{limit / 1e6:.0f} MB',
+            cause='no number of workers needs less than this',
+            hint='raise --system-memory-limit, or use a smaller target or output',
+        )
     free = available_memory()
     if free is not None and free < needed:
         raise ResourceError(

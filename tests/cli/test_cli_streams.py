@@ -38,6 +38,11 @@ def test_every_line_on_stdout_is_an_event(program, words, tmp_path):
         'message',
         'stage_progress',
         'stage_finished',
+        'run_planned',
+        'chunk_analysed',
+        'faces_linked',
+        'segment_rendered',
+        'output_published',
         'run_finished',
         'job_started',
         'step_started',
@@ -115,7 +120,9 @@ def test_what_the_program_folder_gets_is_the_record_of_a_job(program, words, tmp
     files = [path for path in tmp_path.rglob('*') if path.is_file()]
     (record,) = (tmp_path / 'jobs' / 'completed').iterdir()
     (seen,) = (tmp_path / 'jobs' / '.work' / '.content').iterdir()
-    assert sorted(files) == sorted([tmp_path / 'out.mp4', record, seen])
+    analysis = list((tmp_path / 'jobs' / '.cache').iterdir())
+    assert len(analysis) == 2
+    assert sorted(files) == sorted([tmp_path / 'out.mp4', record, seen, *analysis])
     assert program(*words, '--temp-path', tmp_path / 'temp').code == 0
     assert list((tmp_path / 'temp').iterdir()) == []
 

@@ -80,6 +80,9 @@ class FakeWork:
         self.made.append(step.id)
         return {'frames': 1}
 
+    def forget(self, job_id, step) -> None:
+        pass
+
     def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         joined = b''.join(clip.read_bytes() for clip in clips)
         flag.confirm()

@@ -15,8 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.work(/\.new|/\.content)?)?')
-_ENDED_JOB = re.compile(r'jobs/(completed|failed|\.work/\.content)/[^/@]+\.json')
+_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.work(/\.new|/\.content)?)?')
+# What a run that failed has finished, for the next one to go on with.
+_KEPT_WORK = re.compile(
+    r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
+)
+_ENDED_JOB = re.compile(r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json))')
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -36,14 +40,14 @@ class Result(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file with its digest, and every folder, but the job store's own folders its records of ended jobs,
-    and what the content gate has seen."""
+    """Every file with its digest, and every folder, but the job store's own folders, its records of ended jobs,
+    what the content gate has seen, what is analysed, and what an interrupted run goes on with."""
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = f'link to {path.readlink()}'
-        elif _ENDED_JOB.fullmatch(name):
+        elif _ENDED_JOB.fullmatch(name) or _KEPT_WORK.fullmatch(name):
             continue
         elif path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -63,9 +63,7 @@ def rendered(clip, portrait_source, sessions, tmp_path_factory):
             }
             settings = resolve(GROUPS, flags, None, {})
             plan = make_plan(settings, workers, segment_frames)
-            run = prepare_run(
-                plan, settings, sessions, make_guard(clip.parent), clip.parent, workers, silent, StopFlag()
-            )
+            run = prepare_run(plan, settings, sessions, make_guard(clip.parent), None, silent, StopFlag())
             known[key] = _render(run, settings, workers)
         return known[key]
 

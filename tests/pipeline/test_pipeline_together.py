@@ -10,7 +10,7 @@ from fakes.media_files import photo_view, write_views
 from fakes.program import ROOT, snapshot
 
 from facefusion.events import RunFinished
-from facefusion.jobs.step_run import RunFolders, run_step
+from facefusion.jobs.step_run import RunFolders, StepName, run_step
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.settings import resolve
@@ -45,7 +45,14 @@ def swap(clip, source, out, jobs, order):
         'face_selector_order': order,
         'face_selector_mode': 'one',
     }
-    run_step(resolve(GROUPS, flags, None, {}), store, RunFolders(jobs, None), 'job', events.append, StopFlag())
+    run_step(
+        resolve(GROUPS, flags, None, {}),
+        store,
+        RunFolders(jobs, None),
+        StepName('job', 'step'),
+        events.append,
+        StopFlag(),
+    )
     (report,) = [event.report for event in events if isinstance(event, RunFinished)]
     return {key: value for key, value in report.items() if key != 'seconds'}
 
@@ -109,7 +116,12 @@ def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait
     )
     with pytest.raises(Interrupted):
         run_step(
-            resolve(GROUPS, flags, None, {}), store, RunFolders(tmp_path / 'jobs', None), 'job', lambda _: None, flag
+            resolve(GROUPS, flags, None, {}),
+            store,
+            RunFolders(tmp_path / 'jobs', None),
+            StepName('job', 'step'),
+            lambda _: None,
+            flag,
         )
     assert not (tmp_path / 'a.mp4').exists()
     assert swap(clips[1], portrait_source, tmp_path / 'b.mp4', tmp_path / 'jobs', 'left-right')['faces'] > 10

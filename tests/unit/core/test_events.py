@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import typing
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from facefusion import events
 from facefusion.events import (
     BarSink,
     JsonSink,
@@ -113,3 +117,14 @@ def test_tee_hands_on_in_order_and_silent_drops():
     event = StageProgress('x', 0, None)
     emit(event)
     assert seen == [('a', event), ('b', event)]
+
+
+def test_every_event_and_every_key_is_documented():
+    page = (Path(__file__).resolve().parents[3] / 'docs' / 'progress-events.md').read_text(encoding='utf-8')
+    lines = {line.split('`')[1]: line for line in page.splitlines() if line.startswith('| `')}
+    kinds = typing.get_args(events.Event)
+    names = {''.join('_' + c.lower() if c.isupper() else c for c in kind.__name__).lstrip('_'): kind for kind in kinds}
+    assert lines.keys() == names.keys()
+    for name, kind in names.items():
+        for entry in dataclasses.fields(kind):
+            assert f'`{entry.name}`' in lines[name], f'{name}: {entry.name}'

@@ -19,8 +19,11 @@ from facefusion.events import Message, StageFinished, StageProgress
 from facefusion.faces.chunk import Chunk
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.writer import SegmentWriter
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
@@ -59,8 +62,8 @@ def begin(clip, tmp_path):
     def build(
         *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=None, guard=None
     ) -> Run:
-        work = tmp_path / 'work'
-        work.mkdir(exist_ok=True)
+        work = WorkFolder(tmp_path / 'work', RunDigests('', 'analysis', 'plan'), AnalysisCache(tmp_path / 'cache', 0))
+        work.open()
         output = tmp_path / f'out-{segment_frames}-{workers}.mp4'
         settings = SOURCES.replace(PathOptions((), str(clip), str(output)))
         settings = settings.replace(ProcessorsOptions(('face_debugger',))).replace(TrimOptions(*trim))
@@ -74,7 +77,7 @@ def begin(clip, tmp_path):
             analyser=analyser,
             meter=NumberingMeter(),
             processors=(processor or Brightener(),),
-            guard=guard or make_guard(work / 'kept'),
+            guard=guard or make_guard(tmp_path / 'kept'),
             emit=emit or (lambda event: None),
             flag=flag or StopFlag(),
         )
@@ -136,7 +139,7 @@ def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
     with pytest.raises(MediaError, match=f'frame {frame} is broken'):
         execute(run)
     assert not run.plan.output.exists()
-    assert [path.name for path in run.plan.output.parent.iterdir()] == ['work']
+    assert not [path.name for path in run.plan.output.parent.iterdir() if path.name.startswith('.')]
 
 
 @pytest.mark.parametrize('stage', ['analysing', 'processing'])
@@ -156,7 +159,7 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
     assert max(counted) < 40
     assert not run.plan.output.exists()
     if stage == 'processing':
-        assert not list(run.work.glob('segment*'))
+        assert not list(run.work.path.glob('segment*'))
 
 
 def threads_that_are_left(before) -> list[str]:

@@ -23,6 +23,9 @@ class Joining(FakeWork):
         super().__init__()
         self.error, self.removes = error, removes
 
+    def forget(self, job_id, step) -> None:
+        pass
+
     def join(self, clips, output, flag):
         if self.removes is not None:
             clips[self.removes].unlink()

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.errors import MediaError, ModelError, ResourceError
+from facefusion.errors import ModelError, ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs import step_run
 from facefusion.jobs.arguments import freeze_models
-from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, plan_step, run_step, worker_count
+from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.ownership import new_owner
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
@@ -93,8 +91,11 @@ def test_workers_are_as_asked_or_one_a_core():
 
 
 def test_work_folders_lie_in_the_job_store_or_where_temp_says():
-    assert RunFolders(Path('jobs'), None).work_root() == Path('jobs/.work')
-    assert RunFolders(Path('jobs'), Path('temp')).work_root() == Path('temp/facefusion')
+    here = RunFolders(Path('jobs'), None).work_of('id').step_folder('s', 'ab' * 32)
+    assert here.parent == Path('jobs/.work/id') and here.name.startswith('work-')
+    there = RunFolders(Path('jobs'), Path('temp')).work_of('id').step_folder('s', 'ab' * 32)
+    assert there.parent.name == 'id' and there.parent.parent.parent == Path('temp/facefusion')
+    assert there.name == here.name
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
@@ -105,18 +106,6 @@ def test_a_plan_has_the_frozen_models(picture_step):
     assert record['settings']['face_landmarker_model'] == 'face_mesh'
 
 
-def test_work_folders_of_killed_runs_go_with_the_next_one(picture_step, tmp_path):
-    root = tmp_path / 'jobs' / '.work'
-    dead = root / f'headless-1@{dead_owner().tag}'
-    others = [root / f'headless-2@{new_owner().tag}', root / f'headless-3@{foreign_owner().tag}', root / 'notes']
-    for folder in (dead, *others):
-        folder.mkdir(parents=True)
-        (folder / 'segment').touch()
-    with pytest.raises(ModelError):
-        run_step(picture_step, NoModels(), RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
-    assert sorted(root.iterdir()) == sorted(others)
-
-
 def leftovers(tmp_path) -> list[str]:
     return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file())
 
@@ -124,7 +113,7 @@ def leftovers(tmp_path) -> list[str]:
 def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
     store = NoModels()
     with pytest.raises(ModelError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
@@ -137,27 +126,5 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     monkeypatch.setattr(step_run, shortage, fail)
     store = NoModels()
     with pytest.raises(ResourceError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), 'job', silent, StopFlag())
+        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
-
-
-def test_the_work_folder_goes_with_a_run_that_fails(picture_step, tmp_path, monkeypatch):
-    seen = []
-
-    class Store(NoModels):
-        def fetch(self, model_ids):
-            pass
-
-    def prepare(plan, settings, sessions, guard, work, *rest):
-        seen.append(work)
-        (work / 'half').write_bytes(b'x')
-        raise MediaError('broken', 'it is broken')
-
-    monkeypatch.setattr(step_run, 'prepare_run', prepare)
-    monkeypatch.setattr(step_run, 'prepare_guard', lambda *rest: None)
-    for temp in (None, tmp_path / 'temp'):
-        with pytest.raises(MediaError):
-            run_step(picture_step, Store(), RunFolders(tmp_path / 'jobs', temp), 'job', silent, StopFlag())
-    assert len(seen) == 2 and seen[0] != seen[1]
-    assert seen[0].parent == tmp_path / 'jobs' / '.work' and seen[1].parent == tmp_path / 'temp' / 'facefusion'
-    assert not any(work.exists() for work in seen) and leftovers(tmp_path) == ['target.png']

@@ -1,0 +1,92 @@
+"""Kills ``headless-run`` at random moments, runs it again, and compares what it makes with an uninterrupted run.
+
+    .venv/bin/python benchmarks/resume_chaos.py [--kills 50] [--workers 2] [--seed 0] [--frames 60]
+
+Every kill is upon a run of its own, at any moment of the time that a run takes but the first tenth; odd ones have their
+work files in a folder of their own (--temp-path). Prints JSON; ends with an assertion where a promise broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
+
+import av  # noqa: E402 - what it needs has to be found first
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from fakes.media_files import photo_view, write_views  # noqa: E402
+from fakes.resume_chaos import ResumeChaos  # noqa: E402
+
+from facefusion.events import silent  # noqa: E402
+from facefusion.models.catalog import load_catalog  # noqa: E402
+from facefusion.models.store import ModelStore  # noqa: E402
+
+SIZE = (320, 180)
+
+
+def add_tone(silent_clip: Path, clip: Path, seconds: float) -> None:
+    """The same clip with an AAC tone."""
+    wave = 0.3 * np.sin(np.arange(int(48000 * seconds)) * 2 * np.pi * 440 / 48000).astype(np.float32)
+    with av.open(str(silent_clip)) as source, av.open(str(clip), 'w') as output:
+        video = output.add_stream_from_template(source.streams.video[0])
+        sound = output.add_stream('aac', rate=48000, layout='mono')
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                output.mux(packet)
+        for at in range(0, len(wave), 1024):
+            frame = av.AudioFrame.from_ndarray(wave[None, at : at + 1024], format='fltp', layout='mono')
+            frame.sample_rate, frame.pts, frame.time_base = 48000, at, Fraction(1, 48000)
+            output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+
+
+def main() -> None:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--kills', type=int, default=50)
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--frames', type=int, default=60)
+    arguments = parser.parse_args()
+    store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    store.fetch(('centerface', 'face_mesh', 'open_nsfw'))
+    photo, source = cv2.imread(str(store.path('example_group'))), store.path('example_portrait')
+    chance = random.Random(arguments.seed)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        silent_clip, clip = folder / 'silent.mp4', folder / 'clip.mp4'
+        write_views(silent_clip, lambda k: photo_view(photo, 330 + 2 * k, 290, 500, SIZE), arguments.frames, size=SIZE)
+        add_tone(silent_clip, clip, arguments.frames / 25)
+        chaos = ResumeChaos(folder, clip, source, arguments.workers)
+        wanted, seconds = chaos.reference()
+        kept = []
+        while chaos.counts['killed'] < arguments.kills:
+            # Runs are not equally fast: one that ends before its moment is no kill, and another one is drawn.
+            number, after = len(kept), chance.uniform(0.1, 1.0) * seconds
+            found = chaos.round(f'round-{number}', [after], wanted, temp=number % 2 == 1)
+            kept.append([round(after, 2), found['chunk_analysed'], found['segment_rendered']])
+            shutil.rmtree(folder / f'round-{number}')
+            assert len(kept) < 4 * arguments.kills, 'most ended before they were killed'
+    machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
+    result = {'machine': machine, **vars(arguments), 'seconds': round(time.monotonic() - began, 1)}
+    result |= {'run_seconds': round(seconds, 2), **chaos.counts}
+    # Seconds until the kill; chunks and segments that the next run found finished.
+    print(json.dumps({**result, 'kills_seen': kept}))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,195 @@
+"""What decides the content of work files, as digests: files of different digests are never mixed.
+
+Whatever changes a pixel is in them, nothing that is tuned to a machine (workers, folders) is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import onnxruntime
+
+from facefusion.errors import InputError, MediaError
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.media.probe import MediaInfo
+from facefusion.models.digests import file_sha256
+from facefusion.options import describe
+from facefusion.pipeline.manifest import canonical_digest
+from facefusion.pipeline.plan import Plan, VideoPlan
+from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
+from facefusion.version import VERSION
+
+# Raised whenever analyse finds something else in the same frames, or keeps it in another form.
+ANALYSIS_VERSION = 1
+# Raised whenever link or render makes other pixels of the same analysis.
+RENDER_VERSION = 1
+# The parts of the package whose code and tables decide what analyse finds, and what else decides the pixels.
+_ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/guard.py')
+_RENDERING = ('processors', 'pipeline/link.py', 'pipeline/plan.py', 'pipeline/render.py', 'engines')
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Where a step lies and who agreed to it changes no pixel.
+_NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
+# Between the probe of a target and its digest, and while a source is read.
+_LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
+
+
+@dataclass(frozen=True, slots=True)
+class RunDigests:
+    """The digests of a run: of the target's bytes, of what analyse finds, and of what segments show.
+
+    ``fuller`` are those of analyses that hold all that this one would, and more: they will do as well.
+    """
+
+    target: str
+    analysis: str
+    plan: str
+    fuller: tuple[str, ...] = ()
+
+
+def identify(
+    plan: Plan,
+    video: VideoPlan,
+    settings: Settings,
+    models: Mapping[str, str],
+    watched: Mapping[str, Any],
+    fuller: Iterable[Mapping[str, Any]],
+    providers: Sequence[str],
+    flag: StopFlag,
+) -> RunDigests:
+    """The digests of a video run; reads target and sources to their ends.
+
+    ``models`` are the SHA-256 of the weights by model id, ``watched`` tells what the guard keeps of each chunk, and
+    ``fuller`` the same of guards that keep more. Raises MediaError media-missing, media-changed, InputError
+    source-unreadable, Interrupted.
+    """
+    target = target_sha256(plan.target, flag)
+    common = {
+        'version': ANALYSIS_VERSION,
+        'program': [VERSION, code_sha256(_ANALYSING)],
+        'libraries': _libraries(),
+        'providers': list(providers),
+        'target': target,
+        'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
+        'most_faces': settings[FaceSelectorOptions].max_faces,
+        'models': {
+            name: models[name]
+            for name in (
+                settings[FaceDetectorOptions].face_detector_model,
+                settings[FaceLandmarkerOptions].face_landmarker_model,
+            )
+        },
+    }
+    analysis = canonical_digest({**common, 'skin': plan.measures_skin, 'watched': dict(watched)})
+    more = [canonical_digest({**common, 'skin': True, 'watched': dict(each)}) for each in fuller]
+    rendered = {
+        'version': RENDER_VERSION,
+        'program': code_sha256(_RENDERING),
+        'analysis': analysis,
+        'sources': [_source_sha256(path, flag) for path in plan.sources],
+        'processors': [processor.name for processor in plan.processors],
+        'models': {name: models[name] for name in plan.models},
+        'settings': {key: value for key, value in plan.settings.items() if key not in _NOT_PIXELS},
+        'timeline': [video.timeline.as_record(), _sha256(video.timeline.sources), _sha256(video.timeline.pts)],
+        'encoder': {key: value for key, value in video.encoder.as_record().items() if key != 'remarks'},
+        'segments': [list(span) for span in video.segments],
+    }
+    return RunDigests(target, analysis, canonical_digest(rendered), tuple(key for key in more if key != analysis))
+
+
+def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
+    """The SHA-256 of the file that was probed. Raises MediaError media-missing, media-changed, Interrupted."""
+    check_unchanged(target)
+    try:
+        digest = file_sha256(target.path, flag)
+    except OSError as error:
+        raise MediaError(
+            'media-unreadable', f'{target.path.name} cannot be read', cause=str(error), hint='check the path'
+        ) from None
+    check_unchanged(target)
+    return digest
+
+
+def check_unchanged(target: MediaInfo) -> None:
+    """Raises MediaError media-changed or media-missing when size, time of change or inode are not those probed."""
+    try:
+        now = target.path.stat()
+    except OSError as error:
+        raise MediaError(
+            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=_LEAVE_ALONE
+        ) from None
+    before = (target.size, target.mtime_ns, target.inode)
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != before:
+        is_other = now.st_ino != target.inode
+        what = 'another file stands in its place' if is_other else 'its size or time of change differs'
+        raise MediaError(
+            'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=_LEAVE_ALONE
+        )
+
+
+def code_sha256(parts: Iterable[str]) -> str:
+    """The SHA-256 of files of this program, and of all in folders of it.
+
+    A change of the code counts as another version, whether somebody has raised a number or not.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        place = _PACKAGE / part
+        files = [place] if place.is_file() else sorted(place.rglob('*'))
+        for path in files:
+            if path.is_file() and path.suffix in ('.py', '.json'):
+                digest.update(f'{path.relative_to(_PACKAGE).as_posix()} {path.stat().st_size}\n'.encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def stamps_of(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
+    """Size, time of change and inode of files, by which a change is seen. Raises InputError source-unreadable."""
+    stamps = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        stamps.append((status.st_size, status.st_mtime_ns, status.st_ino))
+    return stamps
+
+
+def check_sources_unchanged(paths: Sequence[Path], before: Sequence[tuple[int, int, int]]) -> None:
+    """Raises InputError source-changed when a source is not the file whose stamps are given."""
+    for path, stamp, now in zip(paths, before, stamps_of(paths), strict=True):
+        if stamp != now:
+            raise InputError('source-changed', f'{path.name} was changed while it was read', hint=_LEAVE_ALONE)
+
+
+def _values(settings: Settings, groups: Iterable[type]) -> dict[str, Any]:
+    return {info.key: getattr(settings[group], info.key) for group in groups for info in describe(group)}
+
+
+def _libraries() -> dict[str, str]:
+    """The libraries that decode, compute and encode: another version may give other samples."""
+    named = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime}
+    return {name: str(module.__version__) for name, module in named.items()}
+
+
+def _sha256(array: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _source_sha256(path: Path, flag: StopFlag) -> str:
+    try:
+        return file_sha256(path, flag)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    cause = error.strerror or str(error)
+    return InputError('source-unreadable', f'{path.name} cannot be read', cause=cause, hint='check the path')

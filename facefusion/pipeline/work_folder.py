@@ -1,0 +1,185 @@
+"""The work folder of a step: finished chunks and segments, each with its manifest, for the next run to go on with.
+
+A file has its name only when it is whole; its manifest is named after it. Files that are being written bear the tag of
+their process, so that two processes at the same step (one was thought dead) do not write into each other's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from facefusion.errors import ContentRefused, Interrupted, JobError, ResourceError
+from facefusion.media.files import write_failure
+from facefusion.ownership import new_owner, split_tag
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.joined_part import AT_WORK, note_joined_part, remove_joined_part
+from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
+from facefusion.pipeline.output import make_folder
+from facefusion.pipeline.plan import Span
+from facefusion.stopping import StopFlag
+
+
+class WorkFolder:
+    """The files of one step and one plan in ``path``, and the ``cache`` of what other runs may use of them."""
+
+    def __init__(self, path: Path, digests: RunDigests, cache: AnalysisCache) -> None:
+        self.path = path
+        self.digests = digests
+        self.cache = cache
+        self._tag = new_owner().tag
+        self._shown = path / f'{AT_WORK}{self._tag}'
+
+    def open(self) -> None:
+        """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
+
+        Raises OutputError, ResourceError.
+        """
+        make_folder(self.path)
+        try:
+            self._shown.touch()
+        except OSError as error:
+            raise write_failure(error, self.path) from None
+        remove_joined_part(self.path)
+        for path in self.path.iterdir():
+            tagged = split_tag(path.name.partition('#')[0])
+            if tagged is not None and tagged[1].is_dead():
+                path.unlink(missing_ok=True)
+
+    def chunk_path(self, first: int) -> Path:
+        """The file of the chunk that begins with source frame ``first``."""
+        return self.path / f'chunk-{first:09d}.npz'
+
+    def linked_path(self, first: int) -> Path:
+        """The linked chunk that begins with source frame ``first``; every run makes its own."""
+        return self.part(self.path / f'linked-{first:09d}.npz')
+
+    def segment_path(self, number: int) -> Path:
+        """The file of a segment."""
+        return self.path / f'segment-{number:05d}.nut'
+
+    def part(self, path: Path) -> Path:
+        """The name under which ``path`` is written by this process."""
+        return path.with_name(f'{path.stem}@{self._tag}#{path.suffix}')
+
+    def publish(
+        self,
+        kind: str,
+        digest: str,
+        span: Span,
+        pts: tuple[int, ...],
+        path: Path,
+        flag: StopFlag,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Names a file that was written as ``part(path)``, with its manifest; what was there before goes.
+
+        Raises ResourceError disk-full, OutputError output-unwritable, Interrupted.
+        """
+        part = self.part(path)
+        manifest_part = self.part(manifest_path(path))
+        try:
+            manifest = describe_work(kind, digest, span.start, span.stop, pts, part, flag, facts)
+            _write_synced(manifest_part, manifest_bytes(manifest))
+            flag.check()
+            # The old manifest never stands beside the new file: between the two there is none.
+            manifest_path(path).unlink(missing_ok=True)
+            part.replace(path)
+            manifest_part.replace(manifest_path(path))
+        except OSError as error:
+            raise write_failure(error, path) from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+                manifest_part.unlink(missing_ok=True)
+        return manifest
+
+    def kept(
+        self, kind: str, digest: str, span: Span, pts: tuple[int, ...], path: Path, flag: StopFlag
+    ) -> Manifest | None:
+        """The manifest of ``path`` when it is there, whole, and what is wanted; else both are removed."""
+        manifest = read_manifest(manifest_path(path))
+        if manifest is not None and manifest.is_for(kind, digest, *span, pts) and manifest.fits(path, flag):
+            return manifest
+        with suppress(OSError):
+            manifest_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return None
+
+    def check_sizes(self, files: Iterable[tuple[Path, Manifest]]) -> None:
+        """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone."""
+        for path, manifest in files:
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:
+                size = -1
+            if size != manifest.size:
+                raise ResourceError(
+                    'work-file-damaged',
+                    f'{path.name}, which this run needs, is {"gone" if size < 0 else "not what was written"}',
+                    cause=f'it had {manifest.size} bytes in {path.parent}',
+                    hint='run the same command again: what is damaged is made anew',
+                )
+
+    def note_joined_part(self, part: Path) -> None:
+        """Notes the file that is about to be written beside the output, for it to be removed after a kill."""
+        try:
+            note_joined_part(self.path, part)
+        except OSError as error:
+            raise write_failure(error, part) from None
+
+    def close(self) -> None:
+        """Removes what is of use to this process alone."""
+        with suppress(OSError):
+            for path in list(self.path.iterdir()):
+                if f'@{self._tag}' in path.name:
+                    path.unlink(missing_ok=True)
+
+    def is_bare(self) -> bool:
+        """Whether there is nothing to go on with."""
+        try:
+            return not any(path.suffix in ('.npz', '.nut') and '@' not in path.name for path in self.path.iterdir())
+        except OSError:
+            return True
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns what a block fails with into ResourceError work-folder-gone when the folder has vanished."""
+        try:
+            yield
+        except (Interrupted, JobError, ContentRefused):
+            # Not of the folder: a process that has lost its job may well find it removed.
+            raise
+        except Exception as error:
+            # Where the folder is there anew, this process does not show in it.
+            if not self._shown.exists() or self._misses_file(error):
+                raise ResourceError(
+                    'work-folder-gone',
+                    f'work files were removed while the run worked with them, in {self.path}',
+                    cause=str(error),
+                    hint='run the same command again, and leave the folder alone; nothing was written to the output',
+                ) from error
+            raise
+
+    def _misses_file(self, error: BaseException) -> bool:
+        """Whether it fails for a file that is not there, and should be in this folder."""
+        reason = error if isinstance(error, FileNotFoundError) else error.__cause__ or error.__context__
+        if not isinstance(reason, FileNotFoundError) or not reason.filename:
+            return False
+        return Path(os.fsdecode(reason.filename)).absolute().parent == self.path.absolute()
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of a work file lies."""
+    return path.with_suffix('.json')
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open('wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

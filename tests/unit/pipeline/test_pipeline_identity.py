@@ -1,0 +1,146 @@
+"""What is the same work, and what is not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.cli.headless_run import GROUPS
+from facefusion.errors import InputError, Interrupted, MediaError
+from facefusion.events import silent
+from facefusion.faces.options import FaceDetectorOptions
+from facefusion.inference.options import ExecutionOptions
+from facefusion.jobs.arguments import freeze_models
+from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.pipeline import identity
+from facefusion.pipeline.identity import check_sources_unchanged, code_sha256, identify, stamps_of, target_sha256
+from facefusion.pipeline.options import PathOptions, WorkOptions
+from facefusion.pipeline.plan import make_plan
+from facefusion.processors.registry import ProcessorsOptions
+from facefusion.safety.options import ConsentOptions
+from facefusion.settings import resolve
+from facefusion.stopping import StopFlag
+
+MODELS = {'centerface': 'aa', 'face_mesh': 'bb', 'open_nsfw': 'cc'}
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    return make_tiny_clip(tmp_path_factory.mktemp('identity') / 'clip.mp4', 30)
+
+
+@pytest.fixture
+def digests(clip, tmp_path):
+    """The digests of a run with some groups of options replaced."""
+
+    def of(*groups, models=MODELS, watched=None, providers=('cpu',), workers=1, segment_frames=10, target=clip):
+        settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
+        settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), silent)
+        for group in groups:
+            settings = settings.replace(group)
+        plan = make_plan(settings, workers, segment_frames)
+        fuller = [{'ages': 'dd'}]
+        return identify(plan, plan.video, settings, models, watched or {}, fuller, providers, StopFlag())
+
+    return of
+
+
+def test_the_same_work_has_the_same_digests(digests):
+    first = digests()
+    assert first == digests() and len({first.target, first.analysis, first.plan, *first.fuller}) == 4
+
+
+def test_what_is_tuned_to_a_machine_changes_none(digests, tmp_path):
+    frozen = digests()
+    for group in (
+        ExecutionOptions(execution_thread_count=7),
+        WorkOptions(temp_path=str(tmp_path), cache_size=0.0, system_memory_limit=9.0),
+        ConsentOptions('they all agreed'),
+    ):
+        assert digests(group) == frozen
+    assert digests(workers=5) == frozen
+
+
+def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip):
+    first, detector = digests(), FaceDetectorOptions('centerface', face_detector_score=0.7)
+    rendering = [
+        digests(OutputOptions(output_video_quality=50)),
+        digests(TrimOptions(trim_frame_end=20)),
+        digests(segment_frames=15),
+        digests(models=MODELS | {'open_nsfw': 'ee'}),
+    ]
+    analysing = [
+        digests(detector),
+        digests(models=MODELS | {'face_mesh': 'ee'}),
+        digests(watched={'ages': 'ff'}),
+        digests(providers=('cuda', 'cpu')),
+    ]
+    assert all(each.analysis == first.analysis for each in rendering)
+    assert len({each.plan for each in (first, *rendering, *analysing)}) == 9
+    assert len({each.analysis for each in (first, *analysing)}) == 5
+
+
+def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):
+    first = digests()
+    monkeypatch.setattr(identity.cv2, '__version__', '0.0.1')
+    assert digests().analysis != first.analysis
+    monkeypatch.undo()
+    assert code_sha256(['faces']) == code_sha256(['faces']) != code_sha256(['media'])
+    assert code_sha256(['pipeline/link.py']) != code_sha256([])
+
+
+def test_a_copy_of_the_target_is_the_same_one_and_a_changed_one_is_not(digests, clip, tmp_path):
+    copy = tmp_path / 'copy.mp4'
+    copy.write_bytes(clip.read_bytes())
+    assert digests(target=copy) == digests()
+    copy.write_bytes(clip.read_bytes() + b'\0\0\0\x08free')
+    other = digests(target=copy)
+    assert other.target != digests().target and other.analysis != digests().analysis
+
+
+@pytest.mark.parametrize('change', ['gone', 'longer', 'touched', 'replaced'])
+def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
+    from facefusion.media.probe import probe
+
+    path = tmp_path / 'clip.mp4'
+    path.write_bytes(clip.read_bytes())
+    target = probe(path)
+    assert target_sha256(target, StopFlag())
+    if change == 'gone':
+        path.unlink()
+    elif change == 'longer':
+        path.write_bytes(clip.read_bytes() + b'x')
+    elif change == 'touched':
+        os.utime(path, (1, 1))
+    else:
+        other = tmp_path / 'other.mp4'
+        other.write_bytes(clip.read_bytes())
+        os.utime(other, ns=(target.mtime_ns, target.mtime_ns))
+        other.replace(path)
+    with pytest.raises(MediaError) as caught:
+        target_sha256(target, StopFlag())
+    assert caught.value.reference == ('media-missing' if change == 'gone' else 'media-changed')
+
+
+def test_a_source_that_changes_while_it_is_read(tmp_path):
+    path = tmp_path / 'face.png'
+    path.write_bytes(b'x')
+    stamps = stamps_of([path])
+    check_sources_unchanged([path], stamps)
+    path.write_bytes(b'xy')
+    with pytest.raises(InputError, match=r'face\.png was changed'):
+        check_sources_unchanged([path], stamps)
+    path.unlink()
+    with pytest.raises(InputError, match='cannot be read'):
+        stamps_of([path])
+
+
+def test_the_digest_of_a_target_can_be_stopped(clip):
+    from facefusion.media.probe import probe
+
+    flag = StopFlag()
+    flag.set('SIGTERM')
+    with pytest.raises(Interrupted):
+        target_sha256(probe(clip), flag)

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from fakes.owners import dead_owner, foreign_owner
+
+from facefusion.errors import Interrupted, OutputError, ResourceError
+from facefusion.faces.chunk import FaceChunk
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.joined_part import note_joined_part, remove_joined_part
+from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
+from facefusion.pipeline.plan import Span
+from facefusion.pipeline.work_folder import WorkFolder, manifest_path
+from facefusion.stopping import StopFlag
+
+SPAN, PTS, FLAG = Span(4, 8), (40, 50, 60, 70), StopFlag()
+WANTED = ('segment', 'digest', SPAN, PTS)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    work = WorkFolder(tmp_path / 'work', RunDigests('t', 'a', 'p'), AnalysisCache(tmp_path / 'cache', 0))
+    work.open()
+    yield work
+    work.close()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.path.iterdir() if not path.name.startswith('at-work@'))
+
+
+def published(folder, number=1, data=b'a whole segment'):
+    path = folder.segment_path(number)
+    folder.part(path).write_bytes(data)
+    return path, folder.publish(*WANTED, path, FLAG, {'seen': [1, 2]})
+
+
+def test_what_was_published_is_found_again(folder):
+    path, manifest = published(folder)
+    assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
+    assert folder.kept(*WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
+    assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
+    record = json.loads(manifest_path(path).read_bytes())
+    assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        ('chunk', 'digest', SPAN, PTS),
+        ('segment', 'another plan', SPAN, PTS),
+        ('segment', 'digest', Span(4, 9), PTS),
+        ('segment', 'digest', SPAN, (40, 50, 60, 71)),
+    ],
+)
+def test_what_another_plan_has_made_is_never_taken(folder, other):
+    path, _ = published(folder)
+    assert folder.kept(*other, path, FLAG) is None
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize('damage', ['shorter', 'same size', 'gone', 'manifest', 'manifest gone', 'manifest of another'])
+def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
+    path, manifest = published(folder)
+    if damage == 'shorter':
+        path.write_bytes(b'a whole')
+    elif damage == 'same size':
+        path.write_bytes(b'a whole segmenT')
+    elif damage == 'gone':
+        path.unlink()
+    elif damage == 'manifest':
+        text = manifest_path(path).read_text()
+        manifest_path(path).write_text(text.replace('"start": 4', '"start": 5'))
+    elif damage == 'manifest gone':
+        manifest_path(path).unlink()
+    else:
+        other, _ = published(folder, 2, b'another segment')
+        manifest_path(other).replace(manifest_path(path))
+        other.unlink()
+    assert folder.kept(*WANTED, path, FLAG) is None
+    assert names(folder) == []
+    published(folder)
+    assert folder.kept(*WANTED, path, FLAG) == manifest
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
+def test_a_manifest_that_is_none_is_absent(folder, text):
+    path = folder.path / 'segment-00001.json'
+    path.write_text(text)
+    assert read_manifest(path) is None
+
+
+def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
+    assert canonical_digest({'a': 1, 'b': [2]}) == canonical_digest({'b': [2], 'a': 1})
+    assert canonical_digest({'a': 1}) != canonical_digest({'a': 2})
+
+
+def test_a_stop_names_nothing(folder):
+    path = folder.segment_path(1)
+    folder.part(path).write_bytes(b'x')
+    flag = StopFlag()
+    flag.set('SIGTERM')
+    with pytest.raises(Interrupted):
+        folder.publish(*WANTED, path, flag)
+    assert names(folder) == []
+
+
+def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
+    kept, _ = published(folder)
+    written = [f'segment-00002@{owner.tag}#.nut' for owner in (dead_owner(), foreign_owner())]
+    for name in (*written, written[0] + '.part', written[1] + '.part'):
+        (folder.path / name).write_bytes(b'x')
+    folder.open()
+    left = {kept.name, manifest_path(kept).name, written[1], written[1] + '.part'}
+    assert set(names(folder)) == left
+
+
+def test_a_folder_that_vanishes_is_named(folder):
+    published(folder)
+    with pytest.raises(ResourceError) as caught, folder.explained():
+        for path in folder.path.iterdir():
+            path.unlink()
+        folder.path.rmdir()
+        raise OutputError('output-unwritable', 'it cannot be written')
+    assert caught.value.reference == 'work-folder-gone' and str(folder.path) in caught.value.message
+    folder.open()
+    with pytest.raises(OutputError), folder.explained():
+        raise OutputError('output-unwritable', 'it cannot be written')
+
+
+def test_a_file_that_is_not_as_it_was_written_is_not_joined(folder):
+    path, manifest = published(folder)
+    folder.check_sizes([(path, manifest)])
+    path.write_bytes(b'short')
+    with pytest.raises(ResourceError, match='not what was written'):
+        folder.check_sizes([(path, manifest)])
+    path.unlink()
+    with pytest.raises(ResourceError, match='is gone'):
+        folder.check_sizes([(path, manifest)])
+
+
+def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
+    part = tmp_path / '.12-abcd.part.mp4'
+    folder.note_joined_part(part)
+    part.write_bytes(b'half')
+    folder.open()
+    assert not part.exists() and names(folder) == []
+
+
+def test_a_note_that_was_changed_removes_nothing_else(folder, tmp_path):
+    precious = tmp_path / 'precious.mp4'
+    precious.write_bytes(b'x')
+    note_joined_part(folder.path, precious)
+    remove_joined_part(folder.path)
+    assert precious.exists()
+
+
+def a_chunk(first=0, faces=3):
+    return FaceChunk(
+        first=first,
+        count=4,
+        frame=np.arange(first, first + faces, dtype=np.int32),
+        track=np.zeros(faces, np.int32),
+        landmarks=np.full((faces, 468, 3), first, np.float32),
+        score=np.ones(faces, np.float32),
+        light=np.zeros((0, 32, 32, 4), np.uint8),
+        free=np.zeros((0, 64, 64), np.uint8),
+        traits=np.zeros((0, 7), np.float32),
+        cut=np.zeros(4, np.bool_),
+        thumbnails=np.zeros((2, 54, 96), np.uint8),
+    )
+
+
+def cached(cache, folder, number):
+    """Puts a chunk into the cache; gives its key."""
+    path = folder.chunk_path(number)
+    a_chunk(number).save(folder.part(path))
+    manifest = folder.publish('chunk', 'd', Span(number, number + 4), (), path, FLAG)
+    key = canonical_digest({'chunk': number})
+    cache.put(key, path, manifest)
+    return key
+
+
+def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_path):
+    cache = AnalysisCache(tmp_path / 'cache', 1 << 20)
+    key = cached(cache, folder, 7)
+    for path in list(folder.path.glob('[!a]*')):
+        path.unlink()
+    chunk, manifest = cache.get(key, FLAG)
+    assert chunk.first == 7 and manifest.start == 7 and (chunk.landmarks == 7).all()
+    (data,) = (tmp_path / 'cache').glob('*.npz')
+    changed = bytearray(data.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    data.write_bytes(changed)
+    assert cache.get(key, FLAG) is None
+    assert list((tmp_path / 'cache').iterdir()) == []
+
+
+def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
+    cache = AnalysisCache(tmp_path / 'cache', 1 << 30)
+    keys = [cached(cache, folder, number) for number in (0, 4, 8)]
+    for age, key in enumerate(keys):
+        for path in (tmp_path / 'cache').glob(f'{key}*'):
+            os.utime(path, (1000 + age, 1000 + age))
+    size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 3
+    # The oldest is used, so that the second one is the oldest.
+    assert cache.get(keys[0], FLAG) is not None
+    small = AnalysisCache(tmp_path / 'cache', int(3.5 * size))
+    last = cached(small, folder, 12)
+    assert [small.get(key, FLAG) is not None for key in (*keys, last)] == [True, False, True, True]
+    assert sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) <= 3.5 * size
+
+
+def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
+    key = cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, 0)
+    none = AnalysisCache(tmp_path / 'none', 0)
+    assert cached(none, folder, 0) == key and not (tmp_path / 'none').exists()
+    assert AnalysisCache(tmp_path / 'cache', 0).get(key, FLAG) is None
+
+
+def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
+    (tmp_path / 'cache').write_bytes(b'a file')
+    said = []
+    cached(AnalysisCache(tmp_path / 'cache', 1 << 20, said.append), folder, 0)
+    assert [message.level for message in said] == ['debug']
+
+
+def test_the_bytes_of_a_manifest_are_json():
+    from facefusion.pipeline.manifest import Manifest
+
+    record = json.loads(manifest_bytes(Manifest('chunk', 'd', 0, 2, (1, 2), 9, 's')))
+    assert record['frame_count'] == 2 and record['pts'] == [1, 2] and record['version'] == 1
