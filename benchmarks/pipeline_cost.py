@@ -99,11 +99,13 @@ def measure(command: list[str]) -> tuple[float, float]:
 def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) -> dict[str, object]:
     """Medians of the loop and of the run over ``rounds``, one after the other."""
     loops, runs = [], []
-    for _ in range(rounds):
+    for number in range(rounds):
         loops.append(measure([sys.executable, __file__, '--loop', str(clip), str(folder / 'loop.mp4')]))
         command = [sys.executable, str(ROOT / 'facefusion.py'), 'headless-run', '-s', str(source), '-t', str(clip)]
         command += ['-o', str(folder / 'run.mp4'), '--output-video-quality', QUALITY, '--progress', 'none']
-        runs.append(measure([*command, '--output-video-preset', PRESET, '--jobs-path', str(folder / 'jobs')]))
+        runs.append(
+            measure([*command, '--output-video-preset', PRESET, '--jobs-path', str(folder / f'{clip.stem}-{number}')])
+        )
     loop, run = ([statistics.median(column) for column in zip(*rows, strict=True)] for rows in (loops, runs))
     return {
         'frames': frames,
