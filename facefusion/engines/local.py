@@ -30,9 +30,9 @@ from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool
+from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.guard import Guard
-from facefusion.pipeline.identity import check_unchanged
 from facefusion.pipeline.kept_chunks import KeptChunks
 from facefusion.pipeline.link import Linker
 from facefusion.pipeline.manifest import Manifest

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from facefusion.faces.atlas import smooth_step
 from facefusion.faces.face import Floats
+from facefusion.faces.skin import BGR_TO_YCC
 from facefusion.faces.topology import MeshTopology
 
 Bytes = npt.NDArray[np.uint8]
@@ -35,8 +36,6 @@ ABOVE_CHEEK = 1.7
 # What continues the frame (its arms, its upper edge) is at least this strong.
 FRAME_CONTRAST = 0.10
 STRONGEST = 0.5
-# ITU-R BT.601 coefficients.
-LUMA_OF_BGR = np.array([[0.114, 0.587, 0.299]], np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +159,7 @@ def find_lines(face: Floats, width: int) -> Floats:
 
     The colour is red minus blue over luma: thin metal is as light as skin, but grey where skin is red.
     """
-    luma = np.asarray(cv2.transform(face, LUMA_OF_BGR), np.float32)
+    luma = np.asarray(cv2.transform(face, BGR_TO_YCC[:1]), np.float32)
     red = np.asarray(cv2.GaussianBlur((face[..., 2] - face[..., 0]) / (luma + 12), (0, 0), 0.8), np.float32)
     return np.asarray(np.hypot(np.maximum(*line_contrast(luma, width)), _closing(red, width)), np.float32)
 

@@ -16,6 +16,7 @@ from facefusion.media.frame import PlaneFrame
 from facefusion.media.orientation import Orientation
 from facefusion.media.probe import VideoInfo, find_video, interlaced, open_video
 from facefusion.media.times import INDEXED
+from facefusion.media.unchanged import check_unchanged
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
@@ -148,7 +149,7 @@ class _Decoder:
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """The frames from ``start`` on, at least one; after an error or a stop the decoder is of no use."""
-        _check_unchanged(self.info)
+        check_unchanged(self.info)
         if self._kept is not None and start == self.position - 1:
             # What was made of it does not show: a frame copies its planes before it writes them.
             yield self._made(self._kept.video, start, self._kept.is_damaged)
@@ -276,19 +277,6 @@ def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:
     if not 0 <= start <= stop <= info.frame_count:
         raise InternalError('frame-range', f'frames {start} to {stop} of {info.frame_count} were asked for')
     return start == stop
-
-
-def _check_unchanged(info: VideoInfo) -> None:
-    try:
-        now = info.path.stat()
-    except OSError as error:
-        raise MediaError('media-missing', f'{info.path.name} is gone', cause=str(error)) from None
-    if (now.st_size, now.st_mtime_ns) != (info.size, info.mtime_ns):
-        raise MediaError(
-            'media-changed',
-            f'{info.path.name} was changed since it was measured',
-            hint='start again, and leave the file alone while it is worked on',
-        )
 
 
 def _decode(packets: Iterator[av.Packet[av.VideoStream]], trouble: list[str]) -> Generator[av.VideoFrame, None, None]:

@@ -19,6 +19,7 @@ import onnxruntime
 from facefusion.errors import InputError, MediaError
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.probe import MediaInfo
+from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged
 from facefusion.models.digests import file_sha256
 from facefusion.options import describe
 from facefusion.pipeline.manifest import canonical_digest
@@ -38,7 +39,6 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # Where a step lies and who agreed to it changes no pixel.
 _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
 # Between the probe of a target and its digest, and while a source is read.
-_LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +117,6 @@ def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
     return digest
 
 
-def check_unchanged(target: MediaInfo) -> None:
-    """Raises MediaError media-changed or media-missing when size, time of change or inode are not those probed."""
-    try:
-        now = target.path.stat()
-    except OSError as error:
-        raise MediaError(
-            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=_LEAVE_ALONE
-        ) from None
-    before = (target.size, target.mtime_ns, target.inode)
-    if (now.st_size, now.st_mtime_ns, now.st_ino) != before:
-        is_other = now.st_ino != target.inode
-        what = 'another file stands in its place' if is_other else 'its size or time of change differs'
-        raise MediaError(
-            'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=_LEAVE_ALONE
-        )
-
-
 def code_sha256(parts: Iterable[str]) -> str:
     """The SHA-256 of files of this program, and of all in folders of it.
 
@@ -166,7 +149,7 @@ def check_sources_unchanged(paths: Sequence[Path], before: Sequence[tuple[int, i
     """Raises InputError source-changed when a source is not the file whose stamps are given."""
     for path, stamp, now in zip(paths, before, stamps_of(paths), strict=True):
         if stamp != now:
-            raise InputError('source-changed', f'{path.name} was changed while it was read', hint=_LEAVE_ALONE)
+            raise InputError('source-changed', f'{path.name} was changed while it was read', hint=LEAVE_ALONE)
 
 
 def _values(settings: Settings, groups: Iterable[type]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from facefusion.media.join import join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
-from facefusion.pipeline.identity import check_unchanged
+from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.plan import VideoPlan
 from facefusion.stopping import StopFlag
