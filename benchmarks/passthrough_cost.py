@@ -70,7 +70,7 @@ def run_pipeline(source: Path, output: Path) -> float:
     from facefusion.faces.chunk import LinkedChunk
     from facefusion.media.reader import ReaderPool
     from facefusion.pipeline.plan import CHUNK_FRAMES
-    from facefusion.pipeline.publish import publish_video
+    from facefusion.pipeline.publish import join_clip, publish_clip
     from facefusion.pipeline.render import LinkedFaces, render_segment
     from facefusion.stopping import StopFlag
 
@@ -92,7 +92,9 @@ def run_pipeline(source: Path, output: Path) -> float:
             faces = LinkedFaces(nobody)
             render_segment(plan.target, plan.video, segment, faces, (), path, 1, stop, lambda: None, readers)
             segments.append(path)
-    publish_video(segments, plan.target, plan.video, output, stop)
+    clip = output.with_name(f'clip{output.suffix}')
+    join_clip(segments, plan.target, plan.video, clip, stop)
+    publish_clip(clip, output, stop)
     return time.process_time() - begin
 
 

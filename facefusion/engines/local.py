@@ -33,12 +33,13 @@ from facefusion.media.reader import ReaderPool
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.identity import clip_digest
 from facefusion.pipeline.kept_chunks import KeptChunks
 from facefusion.pipeline.link import Linker
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.publish import publish_image, publish_video
+from facefusion.pipeline.publish import join_clip, publish_clip, publish_image
 from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, render_segment
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
@@ -139,9 +140,8 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
         return_freed_memory()
-        segments = _render(run, video, target, work)
-        work.check_sizes(segments)
-        publish_video([path for path, _ in segments], target, video, run.plan.output, run.flag, work.note_joined_part)
+        clip = _finished_clip(run, video, target, work)
+        publish_clip(clip, run.plan.output, run.flag, work.note_part)
 
 
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
@@ -157,6 +157,24 @@ def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, repor
     run.emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without))
     if report.without:
         run.emit(FramesWithoutFaces(report.without, [list(pair) for pair in report.ranges], report.more_ranges))
+
+
+def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> Path:
+    """The joined clip: that of an earlier run if it is whole. There are no segments any more when this returns."""
+    extension = run.plan.output.suffix.lower()
+    clip, digest = work.clip_path(extension), clip_digest(work.digests.plan, video, extension)
+    whole = Span(0, video.timeline.frame_count)
+    if work.kept('clip', digest, whole, (), clip, run.flag) is None:
+        segments = _render(run, video, target, work)
+        work.check_sizes(segments)
+        join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
+        work.publish('clip', digest, whole, (), clip, run.flag)
+    else:
+        for number, span in enumerate(video.segments):
+            run.emit(SegmentRendered(number, len(video.segments), *span, 'work'))
+    # A third copy of all frames would be needed beside them while the output is written.
+    work.forget_segments()
+    return clip
 
 
 def _render(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> list[tuple[Path, Manifest]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.media.files import write_failure
-from facefusion.pipeline.joined_part import is_at_work, remove_joined_part
+from facefusion.pipeline.noted_part import is_at_work, remove_part
 
 PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
@@ -146,7 +146,7 @@ def _work_folders(folder: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    remove_joined_part(folder)
+    remove_part(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from facefusion.errors import FaceFusionError, OutputError, ResourceError
 from facefusion.stopping import StopFlag
 
+_PIECE = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -38,6 +39,30 @@ def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
         _sync_directory(output.parent)
     except OSError as error:
         raise write_failure(error, output) from None
+
+
+def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
+    """Lets ``other`` be the same file, or one like it where the file system has no second names.
+
+    Neither may be written to afterwards. ``other`` must not exist. Raises OSError, Interrupted; on failure nothing of
+    ``other`` stays.
+    """
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        raise
+    except OSError:
+        try:
+            with path.open('rb') as source, other.open('xb') as copy:
+                while piece := source.read(_PIECE):
+                    if stop is not None:
+                        stop.check()
+                    copy.write(piece)
+        except FileExistsError:
+            raise
+        except BaseException:
+            other.unlink(missing_ok=True)
+            raise
 
 
 def write_failure(error: OSError, path: Path) -> FaceFusionError:

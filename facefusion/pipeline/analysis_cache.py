@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from facefusion.errors import InternalError
 from facefusion.events import Emit, Message, silent
 from facefusion.faces.chunk import FaceChunk
+from facefusion.media.files import second_name
 from facefusion.ownership import new_owner
 from facefusion.pipeline.manifest import Manifest, manifest_bytes, read_manifest
 from facefusion.stopping import StopFlag
@@ -61,7 +61,7 @@ class AnalysisCache:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
-                _link_or_copy(path, part)
+                second_name(path, part)
                 # A link keeps the time of change of the file, which may be that of another use.
                 os.utime(part)
                 part.replace(kept)
@@ -104,11 +104,3 @@ class AnalysisCache:
                 return
             self._drop(key)
             total -= sizes[key]
-
-
-def _link_or_copy(path: Path, other: Path) -> None:
-    """A second name for the file, where the file system has that; it is never written to again."""
-    try:
-        os.link(path, other)
-    except OSError:
-        shutil.copyfile(path, other)

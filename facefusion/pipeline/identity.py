@@ -104,6 +104,12 @@ def identify(
     return RunDigests(target, analysis, canonical_digest(rendered), tuple(key for key in more if key != analysis))
 
 
+def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:
+    """The digest of what decides the joined clip: that of the plan, and what is in the clip beside the frames."""
+    beside = {'audio': video.audio.as_record(), 'extras': video.extras.as_record()}
+    return canonical_digest({'plan': plan, 'extension': extension, **beside, 'program': code_sha256(('media',))})
+
+
 def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
     """The SHA-256 of the file that was probed. Raises MediaError media-missing, media-changed, Interrupted."""
     check_unchanged(target)

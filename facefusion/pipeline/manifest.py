@@ -18,11 +18,11 @@ _LARGEST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What lies in a work file of the kind 'chunk' or 'segment'.
+    """What lies in a work file of the kind 'chunk', 'segment' or 'clip'.
 
     ``digest`` is that of everything that decides its content. ``start`` to ``stop`` (exclusive) are source frames of a
-    chunk, output frames of a segment; ``pts`` their times in ticks. ``size`` in bytes and ``sha256`` are those of the
-    file; ``facts`` is plain JSON that belongs to it.
+    chunk, output frames of a segment or clip; ``pts`` their times in ticks (none of a clip: its digest has them).
+    ``size`` in bytes and ``sha256`` are those of the file; ``facts`` is plain JSON that belongs to it.
     """
 
     kind: str

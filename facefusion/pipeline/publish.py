@@ -12,7 +12,7 @@ from pathlib import Path
 from facefusion.errors import OutputError, ResourceError
 from facefusion.events import Emit
 from facefusion.media.concat import concat_clips
-from facefusion.media.files import publish
+from facefusion.media.files import publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.join import join_segments
@@ -36,24 +36,32 @@ def publish_image(
         publish(part, output, flag)
 
 
-def publish_video(
-    segments: Sequence[Path],
-    target: VideoInfo,
-    video: VideoPlan,
-    output: Path,
-    flag: StopFlag,
-    on_part: Callable[[Path], None] = lambda part: None,
+def join_clip(
+    segments: Sequence[Path], target: VideoInfo, video: VideoPlan, part: Path, flag: StopFlag, name: str = ''
 ) -> None:
-    """Joins the segments with the source's times and audio, and gives the result its name.
+    """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
 
-    ``on_part`` is told the name under which it is written, before it is. Raises what ``join_segments`` raises, and
-    MediaError media-changed when the target, of which the audio is, is not the one that was probed any more.
+    ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
+    of which the audio is, is not the one that was probed any more.
+    """
+    check_unchanged(target)
+    with _called(name or part.name, part):
+        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
+    check_unchanged(target)
+
+
+def publish_clip(clip: Path, output: Path, flag: StopFlag, on_part: Callable[[Path], None] = lambda part: None) -> None:
+    """Gives a finished clip, which stays where it is, the name ``output``.
+
+    ``on_part`` is told the name under which it is written, before it is. Raises ResourceError, OutputError,
+    Interrupted.
     """
     with _part_beside(output) as part:
         on_part(part)
-        check_unchanged(target)
-        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
-        check_unchanged(target)
+        try:
+            second_name(clip, part, flag)
+        except OSError as error:
+            raise write_failure(error, output) from None
         publish(part, output, flag)
 
 
@@ -78,16 +86,24 @@ def _part_beside(output: Path) -> Iterator[Path]:
     # Not the output's own name: with anything added it may be too long for the file system.
     part = output.with_name(f'.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
     try:
-        yield part
-    except BaseException as error:
-        if isinstance(error, OutputError | ResourceError):
-            # What is being written has a name that means nothing to the user.
-            error.message = error.message.replace(part.name, output.name)
+        with _called(output.name, part):
+            yield part
+    except BaseException:
         # The failure is what the user must see, not one of tidying up.
         with suppress(OSError):
             part.unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
+        raise
+
+
+@contextmanager
+def _called(name: str, part: Path) -> Iterator[None]:
+    """Errors call ``part``, a name that means nothing to the user, by this one."""
+    try:
+        yield
+    except (OutputError, ResourceError) as error:
+        error.message = error.message.replace(part.name, name)
         raise
 
 

@@ -17,11 +17,14 @@ from facefusion.media.files import write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.joined_part import AT_WORK, note_joined_part, remove_joined_part
 from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
+from facefusion.pipeline.noted_part import AT_WORK, note_part, remove_part
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
+
+_CLIP = 'clip'
+_FINISHED = ('chunk-', 'segment-', f'{_CLIP}.')
 
 
 class WorkFolder:
@@ -44,7 +47,7 @@ class WorkFolder:
             self._shown.touch()
         except OSError as error:
             raise write_failure(error, self.path) from None
-        remove_joined_part(self.path)
+        remove_part(self.path)
         for path in self.path.iterdir():
             tagged = split_tag(path.name.partition('#')[0])
             if tagged is not None and tagged[1].is_dead():
@@ -61,6 +64,10 @@ class WorkFolder:
     def segment_path(self, number: int) -> Path:
         """The file of a segment."""
         return self.path / f'segment-{number:05d}.nut'
+
+    def clip_path(self, extension: str) -> Path:
+        """The file of the joined clip; ``extension`` is that of the output."""
+        return self.path / f'{_CLIP}{extension}'
 
     def part(self, path: Path) -> Path:
         """The name under which ``path`` is written by this process."""
@@ -125,10 +132,17 @@ class WorkFolder:
                     hint='run the same command again: what is damaged is made anew',
                 )
 
-    def note_joined_part(self, part: Path) -> None:
+    def forget_segments(self) -> None:
+        """Removes all segments: the joined clip holds what was in them."""
+        with suppress(OSError):
+            for path in sorted(self.path.glob('segment-*')):
+                if '@' not in path.name:
+                    path.unlink(missing_ok=True)
+
+    def note_part(self, part: Path) -> None:
         """Notes the file that is about to be written beside the output, for it to be removed after a kill."""
         try:
-            note_joined_part(self.path, part)
+            note_part(self.path, part)
         except OSError as error:
             raise write_failure(error, part) from None
 
@@ -142,7 +156,7 @@ class WorkFolder:
     def is_bare(self) -> bool:
         """Whether there is nothing to go on with."""
         try:
-            return not any(path.suffix in ('.npz', '.nut') and '@' not in path.name for path in self.path.iterdir())
+            return not any(path.name.startswith(_FINISHED) and '@' not in path.name for path in self.path.iterdir())
         except OSError:
             return True
 

@@ -11,7 +11,7 @@ from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
-from facefusion.pipeline.publish import publish_video
+from facefusion.pipeline.publish import join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, render_segment
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
@@ -41,7 +41,9 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
             path = work / f'segment-{number:05d}.nut'
             render_segment(plan.target, video, segment, LinkedFaces(_nobody), (), path, 1, stop, lambda: None, readers)
             segments.append(path)
-    publish_video(segments, plan.target, video, output, stop)
+    clip = work / f'clip{output.suffix}'
+    join_clip(segments, plan.target, video, clip, stop)
+    publish_clip(clip, output, stop)
     return plan
 
 

@@ -143,9 +143,20 @@ def test_only_what_is_missing_is_done(runs, wanted):
     assert runs.output.read_bytes() == wanted
 
 
-def test_any_of_the_units_may_be_missing_or_damaged(runs, wanted):
-    execute(runs.build())
-    runs.output.unlink()
+def no_space(*args):
+    raise ResourceError('disk-full', 'no space is left')
+
+
+def fails_at(runs, monkeypatch, stage):
+    """A run for which no space is left when it comes to this function."""
+    with monkeypatch.context() as patch, pytest.raises(ResourceError):
+        patch.setattr(local, stage, no_space)
+        execute(runs.build())
+    assert not runs.output.exists()
+
+
+def test_any_of_the_units_may_be_missing_or_damaged(runs, wanted, monkeypatch):
+    fails_at(runs, monkeypatch, 'join_clip')
     work = runs.folder / 'work'
     (work / 'chunk-000000020.npz').unlink()
     (work / 'segment-00002.json').unlink()
@@ -233,8 +244,8 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
             other.replace(target)
 
     if stage == 'joining':
-        join = local.publish_video
-        monkeypatch.setattr(local, 'publish_video', lambda *args: (swap(12), join(*args)))
+        join = local.join_clip
+        monkeypatch.setattr(local, 'join_clip', lambda *args: (swap(12), join(*args)))
     with pytest.raises(MediaError) as caught:
         execute(runs.build(before=swap if stage == 'rendering' else lambda number: None))
     assert caught.value.reference == 'media-changed' and 'clip.mp4 was changed' in caught.value.message
@@ -268,6 +279,26 @@ def test_a_segment_that_changes_before_the_join(runs, wanted):
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
+def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):
+    fails_at(runs, monkeypatch, 'publish_clip')
+    left = sorted(path.name for path in (runs.folder / 'work').iterdir() if '@' not in path.name)
+    assert [name for name in left if not name.startswith('chunk-')] == ['clip.json', 'clip.mp4']
+    monkeypatch.setattr(local, 'join_clip', no_space)
+    execute(runs.build())
+    assert runs.segments('work') == [0, 10, 20, 30, 40, 50] and runs.segments('rendered') == []
+    assert runs.output.read_bytes() == wanted
+
+
+def test_a_joined_clip_that_was_damaged_is_made_anew(runs, wanted, monkeypatch):
+    fails_at(runs, monkeypatch, 'publish_clip')
+    clip = runs.folder / 'work' / 'clip.mp4'
+    data = bytearray(clip.read_bytes())
+    data[len(data) // 2] ^= 1
+    clip.write_bytes(data)
+    execute(runs.build())
+    assert runs.segments('rendered') == [0, 10, 20, 30, 40, 50] and runs.output.read_bytes() == wanted
+
+
 class Trouble(Exception):
     pass
 
@@ -277,7 +308,8 @@ STAGES = {
     'keep': (WorkFolder, 'publish'),
     'link': (Chunk, 'save'),
     'encode': (SegmentWriter, 'write'),
-    'join': (local, 'publish_video'),
+    'join': (local, 'join_clip'),
+    'publish': (local, 'publish_clip'),
 }
 
 
@@ -286,7 +318,7 @@ STAGES = {
 def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
     name = chance.choice([*STAGES, 'process', 'cancel'])
-    left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'join': 0}.get(name, 45))]
+    left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'join': 0, 'publish': 0}.get(name, 45))]
     flag, lock = StopFlag(), threading.Lock()
 
     def fail(*_):

@@ -12,7 +12,7 @@ from fakes.job_stores import FakeWork, drain, make_queued, make_record, make_sto
 
 from facefusion.jobs.garbage import remove_garbage
 from facefusion.jobs.work_files import JobWork, remove_work_files
-from facefusion.pipeline.joined_part import note_joined_part
+from facefusion.pipeline.noted_part import note_part
 
 PLAN, OTHER = 'ab' * 32, 'cd' * 32
 
@@ -75,7 +75,7 @@ def test_a_note_that_was_changed_removes_nothing_else(tmp_path):
 def test_what_a_kill_left_beside_the_output_goes_with_the_work_files(tmp_path):
     part = tmp_path / '.1-ab.part.mp4'
     part.write_bytes(b'half')
-    note_joined_part(begin(JobWork(tmp_path / 'jobs', None, 'job')), part)
+    note_part(begin(JobWork(tmp_path / 'jobs', None, 'job')), part)
     remove_work_files(tmp_path / 'jobs' / '.work' / 'job')
     assert not part.exists()
 

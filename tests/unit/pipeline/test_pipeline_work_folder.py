@@ -11,8 +11,8 @@ from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.faces.chunk import FaceChunk
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.joined_part import note_joined_part, remove_joined_part
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
+from facefusion.pipeline.noted_part import note_part, remove_part
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
 from facefusion.stopping import StopFlag
@@ -145,7 +145,7 @@ def test_a_file_that_is_not_as_it_was_written_is_not_joined(folder):
 
 def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
     part = tmp_path / '.12-abcd.part.mp4'
-    folder.note_joined_part(part)
+    folder.note_part(part)
     part.write_bytes(b'half')
     folder.open()
     assert not part.exists() and names(folder) == []
@@ -154,8 +154,8 @@ def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
 def test_a_note_that_was_changed_removes_nothing_else(folder, tmp_path):
     precious = tmp_path / 'precious.mp4'
     precious.write_bytes(b'x')
-    note_joined_part(folder.path, precious)
-    remove_joined_part(folder.path)
+    note_part(folder.path, precious)
+    remove_part(folder.path)
     assert precious.exists()
 
 

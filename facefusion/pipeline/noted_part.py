@@ -10,7 +10,7 @@ from facefusion.ownership import split_tag
 
 # Before the tag of each process that works in the folder.
 AT_WORK = 'at-work@'
-_NAME = 'joined.json'
+_NAME = 'beside-output'
 
 
 def is_at_work(folder: Path) -> bool:
@@ -23,12 +23,12 @@ def is_at_work(folder: Path) -> bool:
     return False
 
 
-def note_joined_part(folder: Path, part: Path) -> None:
+def note_part(folder: Path, part: Path) -> None:
     """Notes in ``folder`` that ``part`` is about to be written. Raises OSError."""
     (folder / _NAME).write_text(json.dumps(str(part.absolute())), encoding='ascii')
 
 
-def remove_joined_part(folder: Path) -> None:
+def remove_part(folder: Path) -> None:
     """Removes what a killed run has left beside its output, if ``folder`` names it."""
     note = folder / _NAME
     with suppress(OSError, ValueError):
