@@ -155,7 +155,8 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
     if shares_disk(root, beside):
         check_space(beside, needed + plan.output_space, 'work files and output')
     else:
-        check_space(root, needed, 'the work files')
+        # The joined clip lies there beside the segments, and is then copied to its place.
+        check_space(root, needed + plan.output_space, 'the work files')
         check_space(beside, plan.output_space, 'the output')
 
 

@@ -1,6 +1,7 @@
 """Render: a segment of output frames through the chain of processors into an encoded file.
 
-What a frame becomes is a function of the frame, its linked record and the sources; nothing is kept between frames.
+What a frame becomes is a function of the frame, its linked record, the sources and the job (its mark); nothing is kept
+between frames.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
 from facefusion.pipeline.stream import ordered_map, prefetch
 from facefusion.processors.processor import FrameTask, Processor
+from facefusion.provenance.traces import NO_TRACES, Traces
 from facefusion.stopping import StopFlag
 
 
@@ -58,11 +60,12 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     )
 
 
-def apply_processors(task: FrameTask, processors: Sequence[Processor]) -> Frame:
-    """The frame after every processor of the chain; frames are handed on in memory."""
+def apply_processors(task: FrameTask, processors: Sequence[Processor], traces: Traces = NO_TRACES) -> Frame:
+    """The frame after every processor of the chain, with the traces; frames are handed on in memory."""
     if task.faces:
         for processor in processors:
             processor.process((task,))
+    traces.leave(task.frame)
     return task.frame
 
 
@@ -74,6 +77,7 @@ def render_frames(
     workers: int,
     flag: StopFlag,
     readers: ReaderPool | None = None,
+    traces: Traces = NO_TRACES,
 ) -> Generator[Frame, None, None]:
     """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
     wanted = set(numbers)
@@ -89,7 +93,7 @@ def render_frames(
         finally:
             frames.close()
 
-    return ordered_map(lambda task: apply_processors(task, processors), tasks(), workers)
+    return ordered_map(lambda task: apply_processors(task, processors, traces), tasks(), workers)
 
 
 def render_segment(
@@ -103,6 +107,7 @@ def render_segment(
     flag: StopFlag,
     advance: Callable[[], None],
     readers: ReaderPool | None = None,
+    traces: Traces = NO_TRACES,
 ) -> None:
     """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
 
@@ -110,7 +115,7 @@ def render_segment(
     boundary when the flag is set.
     """
     sources = video.timeline.sources[segment.start : segment.stop].tolist()
-    rendered = render_frames(target, sources, faces, processors, workers, flag, readers)
+    rendered = render_frames(target, sources, faces, processors, workers, flag, readers, traces)
     at = segment.start
     # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
     with closing(rendered), SegmentWriter(path, video.encoder) as writer:

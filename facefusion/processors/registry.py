@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from facefusion.processors.processor import Processor, ProcessorTools
 
 Need = Literal['faces', 'skin', 'source-image']
+# What a picture is once a processor has worked on it: partly made by a model, improved by one, or written on.
+Effect = Literal['composite', 'enhancement', 'annotation']
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A processor by name: its options, what it needs of a run, and its folder's package.
+    """A processor by name: its options, what it needs of a run, its folder's package, and what it makes of a picture.
 
     ``automatic`` pairs each of its options that may be 'auto' with what that stands for on every machine.
     """
@@ -28,6 +30,7 @@ class Registration:
     options: type
     needs: frozenset[Need]
     package: str
+    effect: Effect
     automatic: tuple[tuple[str, str], ...] = ()
 
     def prepare(self, tools: ProcessorTools) -> Processor:
@@ -38,12 +41,13 @@ class Registration:
 
 _HOME = 'facefusion.processors'
 REGISTRATIONS = (
-    Registration('face_debugger', FaceDebuggerOptions, frozenset({'faces'}), f'{_HOME}.face_debugger'),
+    Registration('face_debugger', FaceDebuggerOptions, frozenset({'faces'}), f'{_HOME}.face_debugger', 'annotation'),
     Registration(
         'face_swapper',
         FaceSwapperOptions,
         frozenset({'faces', 'skin', 'source-image'}),
         f'{_HOME}.face_swapper',
+        'composite',
         (('face_swapper_model', 'mesh_warp'),),
     ),
 )

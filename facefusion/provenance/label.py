@@ -1,0 +1,149 @@
+"""The label that people see: white letters on a dark plate, sized to the picture."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from facefusion.errors import UsageError
+from facefusion.media.frame import Frame, Window
+from facefusion.provenance.label_options import LONGEST_TEXT, DisclosureOptions
+
+# Of the shorter side of the picture. Captions are read from 1/25 of the height up; a label may be a little smaller.
+LETTER_SHARE = 0.034
+# Letters of fewer pixels cannot be told apart once the picture is encoded.
+SMALLEST_LETTERS = 9
+# How much of the picture the plate hides: white letters keep a contrast of 4.5 : 1 (WCAG 2, AA) to it on pure white,
+# for 0.7 of black over white is a grey of code 76, which has a relative luminance of 0.07.
+PLATE_OPACITY = 0.7
+# In heights of a letter.
+_PADDING, _MARGIN = 0.55, 0.8
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Share = NDArray[np.float32]
+
+
+class _Layout(NamedTuple):
+    """Where the plate lies in the picture, and the letters in it (0 to 1, the plate's size)."""
+
+    window: Window
+    letters: Share
+
+
+class Label:
+    """A label for pictures of one size; may be used from several threads.
+
+    ``shown_size`` is the size at which the picture is written, if that is another one. Raises UsageError label-text,
+    label-font, label-size.
+    """
+
+    def __init__(
+        self, options: DisclosureOptions, width: int, height: int, shown_size: tuple[int, int] | None = None
+    ) -> None:
+        text = check_label(options)
+        is_bar = options.disclosure_label == 'bar'
+        self._window, letters = _fit(text, options.disclosure_font, width, height, is_bar)
+        shrunk = min(1.0, (shown_size or (width, height))[1] / height)
+        if _letter_height(letters) * shrunk < SMALLEST_LETTERS * 0.6:
+            raise UsageError(
+                'label-size',
+                f'the label {text!r} cannot be read in a picture of {width}x{height}',
+                cause=f'its letters would be smaller than {SMALLEST_LETTERS} pixels',
+                hint='give a shorter --disclosure-text, or leave --disclosure-label out',
+            )
+        # What stays of the picture, and what is added to it.
+        self._stays = np.repeat(((1 - letters) * (1 - PLATE_OPACITY))[..., None], 3, axis=2)
+        self._added = np.repeat((letters * 255)[..., None], 3, axis=2)
+
+    @property
+    def window(self) -> Window:
+        """Where the label lies."""
+        return self._window
+
+    def draw(self, frame: Frame) -> None:
+        """Writes the label on a frame of the size that this label is for."""
+        before = frame.read(self._window)
+        changed = cv2.add(cv2.multiply(before, self._stays, dtype=cv2.CV_32F), self._added, dtype=cv2.CV_8U)
+        frame.write(self._window, cast('NDArray[np.uint8]', changed), before)
+
+
+def check_label(options: DisclosureOptions) -> str:
+    """The text of the label as it is drawn. Raises UsageError label-text, label-font."""
+    text = ' '.join(unicodedata.normalize('NFC', options.disclosure_text).split())
+    if not text or len(text) > LONGEST_TEXT or any(unicodedata.category(letter)[0] == 'C' for letter in text):
+        raise UsageError(
+            'label-text',
+            'the text of --disclosure-text cannot be written on a picture',
+            cause='it is empty, or has control characters' if len(text) <= LONGEST_TEXT else f'{len(text)} letters',
+            hint=f'give one line of up to {LONGEST_TEXT} letters',
+        )
+    font = _font(options.disclosure_font, 32)
+    missing = sorted({letter for letter in text if not letter.isspace() and not _has_glyph(font, letter)})
+    if missing:
+        raise UsageError(
+            'label-text',
+            f'the font of the label has no {", ".join(missing)}',
+            cause='such letters would be drawn as empty boxes',
+            hint='name a font that has them with --disclosure-font',
+        )
+    return text
+
+
+def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> _Layout:
+    """The largest letters up to the wanted size with which the label fits into the picture."""
+    wanted = max(LETTER_SHARE * min(width, height) / 0.72, SMALLEST_LETTERS / 0.72)
+    drawn = _draw(text, _font(font_path, wanted))
+    room = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
+    if drawn.shape[1] > room:
+        wanted *= max(room, 1) / drawn.shape[1] * 0.98
+        drawn = _draw(text, _font(font_path, max(wanted, 1.0)))
+    padding, margin = round(_PADDING * wanted), round(_MARGIN * wanted)
+    high = min(drawn.shape[0] + 2 * padding, height)
+    wide = width if is_bar else min(drawn.shape[1] + 2 * padding, width)
+    # Even places and sizes, as far as they go: chroma samples are shared by two pixels.
+    left = 0 if is_bar else max(width - margin - wide, 0) // 2 * 2
+    top = height - high if is_bar else max(height - margin - high, 0) // 2 * 2
+    plate = np.zeros((high, wide), np.float32)
+    part = drawn[:high, :wide]
+    y, x = (high - part.shape[0]) // 2, (wide - part.shape[1]) // 2
+    plate[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return _Layout(Window(left, top, left + wide, top + high), plate)
+
+
+def _draw(text: str, font: Font) -> Share:
+    """The letters of a line as shares of 0 to 1, cut to their own size."""
+    left, top, right, bottom = font.getbbox(text)
+    canvas = Image.new('L', (max(int(right - left) + 2, 1), max(int(bottom - top) + 2, 1)))
+    ImageDraw.Draw(canvas).text((1 - left, 1 - top), text, fill=255, font=font)
+    return np.asarray(canvas, np.float32) / np.float32(255)
+
+
+def _letter_height(letters: Share) -> int:
+    rows = np.flatnonzero(letters.max(axis=1) > 0.3)
+    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
+
+
+def _font(path: str | None, size: float) -> Font:
+    if path is None:
+        return ImageFont.load_default(size)
+    try:
+        return ImageFont.truetype(path, size)
+    except OSError as error:
+        raise UsageError(
+            'label-font',
+            f'the font {Path(path).name} cannot be used',
+            cause=str(error),
+            hint='name a ttf or otf file with --disclosure-font',
+        ) from None
+
+
+def _has_glyph(font: Font, letter: str) -> bool:
+    """Whether the font draws something else for the letter than for one that no font has."""
+    unknown = bytes(font.getmask('\U0010fffe'))
+    return bytes(font.getmask(letter)) != unknown

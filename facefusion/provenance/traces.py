@@ -1,0 +1,38 @@
+"""What a picture itself carries of having been altered: a label for people, a mark for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from facefusion.media.frame import Frame
+
+
+class PictureMark(Protocol):
+    """Changes a frame in place; a pure function of the frame and its number, from several threads at once."""
+
+    def mark(self, frame: Frame) -> None: ...
+
+
+class PictureLabel(Protocol):
+    """Writes on a frame in place; a pure function of the frame, from several threads at once."""
+
+    def draw(self, frame: Frame) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What is left on every picture of an output in which anything was altered."""
+
+    label: PictureLabel | None = None
+    mark: PictureMark | None = None
+
+    def leave(self, frame: Frame) -> None:
+        """Writes the label, and the mark over all."""
+        if self.label is not None:
+            self.label.draw(frame)
+        if self.mark is not None:
+            self.mark.mark(frame)
+
+
+NO_TRACES = Traces()
