@@ -15,6 +15,7 @@ from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, check_items, describe, parse_item
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
+from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.consent import check_consent, resolve_consent
 from facefusion.safety.options import ConsentOptions
 from facefusion.safety.refused import check_refused
@@ -31,6 +32,7 @@ STEP_GROUPS: tuple[type, ...] = (
     WorkflowOptions,
     ProcessorsOptions,
     *(registration.options for registration in REGISTRATIONS),
+    DisclosureOptions,
     ConsentOptions,
 )
 

@@ -24,7 +24,14 @@ from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.guard import Guard, prepare_guard
-from facefusion.pipeline.identity import RunDigests, check_sources_unchanged, identify, stamps_of
+from facefusion.pipeline.identity import (
+    InputDigests,
+    RunDigests,
+    check_sources_unchanged,
+    digest_inputs,
+    identify,
+    stamps_of,
+)
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
@@ -134,7 +141,8 @@ def run_step(
     swaps = any('source-image' in processor.needs for processor in plan.processors)
     guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
     stamps = stamps_of(plan.sources)
-    digests = _identify(plan, settings, store, guard, providers, flag)
+    inputs = digest_inputs(plan, flag)
+    digests = _identify(plan, settings, inputs, store, guard, providers)
     _tell_plan(plan, digests, emit)
     with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
         run = prepare_run(plan, settings, sessions, guard, folder, emit, flag)
@@ -161,7 +169,7 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
 
 
 def _identify(
-    plan: Plan, settings: Settings, store: ModelStore, guard: Guard, providers: Sequence[str], flag: StopFlag
+    plan: Plan, settings: Settings, inputs: InputDigests, store: ModelStore, guard: Guard, providers: Sequence[str]
 ) -> RunDigests | None:
     """The digests of a video; None for a picture, of which nothing is kept."""
     if plan.video is None or not isinstance(plan.target, VideoInfo):
@@ -176,7 +184,7 @@ def _identify(
         others.append(store.catalog.entry(AGE_MODEL).sha256)
     fuller = [guard.watched(target, timeline, other) for other in others] if ages is None else []
     watched = guard.watched(target, timeline, ages)
-    return identify(plan, plan.video, settings, models, watched, fuller, providers, flag)
+    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers)
 
 
 def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:

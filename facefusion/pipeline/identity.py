@@ -34,11 +34,26 @@ ANALYSIS_VERSION = 1
 RENDER_VERSION = 1
 # The parts of the package whose code and tables decide what analyse finds, and what else decides the pixels.
 _ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/guard.py')
-_RENDERING = ('processors', 'pipeline/link.py', 'pipeline/plan.py', 'pipeline/render.py', 'engines')
+_RENDERING = (
+    'processors',
+    'provenance/mark',
+    'provenance/label.py',
+    'pipeline/link.py',
+    'pipeline/plan.py',
+    'pipeline/render.py',
+    'engines',
+)
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Where a step lies and who agreed to it changes no pixel.
 _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
-# Between the probe of a target and its digest, and while a source is read.
+
+
+@dataclass(frozen=True, slots=True)
+class InputDigests:
+    """The SHA-256 of the bytes of a target and of every source in order."""
+
+    target: str
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +69,37 @@ class RunDigests:
     fuller: tuple[str, ...] = ()
 
 
+def digest_inputs(plan: Plan, flag: StopFlag) -> InputDigests:
+    """Reads target and sources to their ends.
+
+    Raises MediaError media-missing, media-changed, InputError source-unreadable, Interrupted.
+    """
+    target = target_sha256(plan.target, flag)
+    return InputDigests(target, tuple(_source_sha256(path, flag) for path in plan.sources))
+
+
 def identify(
     plan: Plan,
     video: VideoPlan,
     settings: Settings,
+    inputs: InputDigests,
     models: Mapping[str, str],
     watched: Mapping[str, Any],
     fuller: Iterable[Mapping[str, Any]],
     providers: Sequence[str],
-    flag: StopFlag,
+    mark: str | None = None,
 ) -> RunDigests:
-    """The digests of a video run; reads target and sources to their ends.
+    """The digests of a video run.
 
     ``models`` are the SHA-256 of the weights by model id, ``watched`` tells what the guard keeps of each chunk, and
-    ``fuller`` the same of guards that keep more. Raises MediaError media-missing, media-changed, InputError
-    source-unreadable, Interrupted.
+    ``fuller`` the same of guards that keep more; ``mark`` is what the invisible mark says, None without one.
     """
-    target = target_sha256(plan.target, flag)
     common = {
         'version': ANALYSIS_VERSION,
         'program': [VERSION, code_sha256(_ANALYSING)],
         'libraries': _libraries(),
         'providers': list(providers),
-        'target': target,
+        'target': inputs.target,
         'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
         'most_faces': settings[FaceSelectorOptions].max_faces,
         'models': {
@@ -93,7 +116,8 @@ def identify(
         'version': RENDER_VERSION,
         'program': code_sha256(_RENDERING),
         'analysis': analysis,
-        'sources': [_source_sha256(path, flag) for path in plan.sources],
+        'sources': list(inputs.sources),
+        'mark': mark,
         'processors': [processor.name for processor in plan.processors],
         'models': {name: models[name] for name in plan.models},
         'settings': {key: value for key, value in plan.settings.items() if key not in _NOT_PIXELS},
@@ -101,7 +125,9 @@ def identify(
         'encoder': {key: value for key, value in video.encoder.as_record().items() if key != 'remarks'},
         'segments': [list(span) for span in video.segments],
     }
-    return RunDigests(target, analysis, canonical_digest(rendered), tuple(key for key in more if key != analysis))
+    return RunDigests(
+        inputs.target, analysis, canonical_digest(rendered), tuple(key for key in more if key != analysis)
+    )
 
 
 def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:

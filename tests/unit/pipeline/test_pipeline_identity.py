@@ -15,10 +15,18 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.arguments import freeze_models
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.pipeline import identity
-from facefusion.pipeline.identity import check_sources_unchanged, code_sha256, identify, stamps_of, target_sha256
+from facefusion.pipeline.identity import (
+    check_sources_unchanged,
+    code_sha256,
+    digest_inputs,
+    identify,
+    stamps_of,
+    target_sha256,
+)
 from facefusion.pipeline.options import PathOptions, WorkOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.options import ConsentOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
@@ -35,14 +43,17 @@ def clip(tmp_path_factory):
 def digests(clip, tmp_path):
     """The digests of a run with some groups of options replaced."""
 
-    def of(*groups, models=MODELS, watched=None, providers=('cpu',), workers=1, segment_frames=10, target=clip):
+    def of(
+        *groups, models=MODELS, watched=None, providers=('cpu',), workers=1, segment_frames=10, target=clip, mark=None
+    ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
         settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), silent)
         for group in groups:
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames)
         fuller = [{'ages': 'dd'}]
-        return identify(plan, plan.video, settings, models, watched or {}, fuller, providers, StopFlag())
+        inputs = digest_inputs(plan, StopFlag())
+        return identify(plan, plan.video, settings, inputs, models, watched or {}, fuller, providers, mark)
 
     return of
 
@@ -70,6 +81,8 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(TrimOptions(trim_frame_end=20)),
         digests(segment_frames=15),
         digests(models=MODELS | {'open_nsfw': 'ee'}),
+        digests(mark='0102'),
+        digests(DisclosureOptions('corner')),
     ]
     analysing = [
         digests(detector),
@@ -78,7 +91,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(providers=('cuda', 'cpu')),
     ]
     assert all(each.analysis == first.analysis for each in rendering)
-    assert len({each.plan for each in (first, *rendering, *analysing)}) == 9
+    assert len({each.plan for each in (first, *rendering, *analysing)}) == 11
     assert len({each.analysis for each in (first, *analysing)}) == 5
 
 

@@ -74,9 +74,7 @@ def test_a_label_on_the_planes_of_a_clip_touches_only_its_window():
 
 
 def test_a_long_text_is_made_smaller_until_it_fits():
-    after, label = drawn(
-        'corner', np.zeros((360, 640, 3), np.uint8), 'This clip was altered with artificial means, 2026'
-    )
+    after, label = drawn('corner', np.zeros((360, 640, 3), np.uint8), 'This clip was altered by means of AI, 2026')
     assert label.window.x0 >= 0 and label.window.x1 <= 640
     assert (after > 200).any(axis=(0, 2))[: label.window.x0].sum() == 0
 
