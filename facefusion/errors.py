@@ -7,6 +7,7 @@ FaceFusionError                exit  raised when
 │   └── NoFaceError             1    a source picture shows no usable face
 ├── OutputError                 1    the output cannot be written where it was asked for
 ├── ContentRefused              3    the content policy refuses the material
+├── ProvenanceError             1    an output cannot be signed as it was asked for, or a certificate cannot be used
 ├── JobError                    1    a job is unknown, broken or in the wrong state, or the store cannot be used
 │   └── ClaimLost               1    a job was taken away from the process that worked on it
 ├── Interrupted                 4    a signal or a caller asked to stop; nothing half-written stays
@@ -88,6 +89,10 @@ class ContentRefused(FaceFusionError):
     """The content policy refuses the material."""
 
     exit_code = 3
+
+
+class ProvenanceError(FaceFusionError):
+    """An output cannot be signed as it was asked for, or a certificate, a key or a trusted root cannot be used."""
 
 
 class JobError(FaceFusionError):

@@ -165,7 +165,9 @@ def resolve(
         for info in describe(group):
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
-                values[info.key] = any(_parse_ini(file, info) for file in files)
+                said = [_parse_ini(file, info) for file in files]
+                # One file that says the other thing than the default is enough.
+                values[info.key] = all(said) if info.default else any(said)
             elif info.key in flags:
                 values[info.key] = flags[info.key]
             elif environ.get(info.variable, '').strip():

@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / 'locks'
 LOWEST_PYTHON = '3.11'
 RUNTIMES = ('cpu', 'gpu')
-# Builds for Macs with Intel processors ended with this version.
-INTEL_MAC = 'onnxruntime<1.24 ; sys_platform == "darwin" and platform_machine == "x86_64"'
+# Builds for Macs with Intel processors ended with these versions.
+_ON_INTEL_MAC = 'sys_platform == "darwin" and platform_machine == "x86_64"'
+INTEL_MAC = (f'onnxruntime<1.24 ; {_ON_INTEL_MAC}', f'cryptography<49 ; {_ON_INTEL_MAC}')
+# The newest version that has a wheel for every system: later ones lack those for Windows, or for Linux.
+CREDENTIALS = 'c2pa-python<0.38.1'
 
 
 def uv_command() -> list[str]:
@@ -55,8 +58,8 @@ def main() -> None:
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
     extras: dict[str, list[str]] = project['optional-dependencies']
     LOCKS.mkdir(exist_ok=True)
-    compile_lock('cpu', [*project['dependencies'], *extras['cpu'], INTEL_MAC], [], upgrade)
-    compile_lock('gpu', [*project['dependencies'], *extras['gpu']], ['cpu'], upgrade)
+    compile_lock('cpu', [*project['dependencies'], *extras['cpu'], *INTEL_MAC, CREDENTIALS], [], upgrade)
+    compile_lock('gpu', [*project['dependencies'], *extras['gpu'], INTEL_MAC[1], CREDENTIALS], ['cpu'], upgrade)
     for name in sorted(set(extras) - set(RUNTIMES)):
         compile_lock(name, extras[name], list(RUNTIMES), upgrade)
     print('wrote ' + ', '.join(sorted(str(path.relative_to(ROOT)) for path in LOCKS.glob('*.txt'))))

@@ -1,0 +1,72 @@
+"""Which files hold their Content Credentials themselves, and which need a side-car."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SIDECAR_SUFFIX = '.c2pa'
+# Container by extension, as the C2PA library names it. All others are signed as plain bytes, in a side-car.
+EMBEDDED = {
+    '.jpg': 'image/jpeg',
+    '.jpeg': 'image/jpeg',
+    '.png': 'image/png',
+    '.webp': 'image/webp',
+    '.tif': 'image/tiff',
+    '.tiff': 'image/tiff',
+    '.gif': 'image/gif',
+    '.mp4': 'video/mp4',
+    '.m4v': 'video/mp4',
+    '.mov': 'video/quicktime',
+    '.avi': 'video/avi',
+}
+# What others write, and this program reads in targets and verifies.
+_READ = EMBEDDED | {
+    '.avif': 'image/avif',
+    '.heic': 'image/heic',
+    '.heif': 'image/heif',
+    '.dng': 'image/dng',
+    '.m4a': 'audio/mp4',
+    '.mp3': 'audio/mpeg',
+    '.wav': 'audio/wav',
+    '.flac': 'audio/flac',
+    '.jxl': 'image/jxl',
+    '.svg': 'image/svg+xml',
+    '.pdf': 'application/pdf',
+}
+_NAMED = {
+    '.bmp': 'image/bmp',
+    '.mkv': 'video/x-matroska',
+    '.webm': 'video/webm',
+    '.wmv': 'video/x-ms-wmv',
+    '.mpg': 'video/mpeg',
+    '.mpeg': 'video/mpeg',
+    '.ts': 'video/mp2t',
+    '.mxf': 'application/mxf',
+}
+PLAIN = 'application/octet-stream'
+
+
+def holds_credentials(path: Path) -> bool:
+    """Whether a file of this name carries its credentials itself; otherwise they lie beside it."""
+    return path.suffix.lower() in EMBEDDED
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the credentials of a file lie that cannot hold them: ``out.mkv.c2pa``."""
+    return path.with_name(path.name + SIDECAR_SUFFIX)
+
+
+def media_type(path: Path) -> str:
+    """The media type that the credentials state."""
+    extension = path.suffix.lower()
+    return _READ.get(extension) or _NAMED.get(extension) or PLAIN
+
+
+def signing_type(path: Path) -> str:
+    """The type by which the C2PA library signs a file: as its container, or as plain bytes."""
+    return EMBEDDED.get(path.suffix.lower(), PLAIN)
+
+
+def reading_type(path: Path) -> str:
+    """The type by which the C2PA library looks for credentials in a file; it believes the file's first bytes more."""
+    return _READ.get(path.suffix.lower(), PLAIN)

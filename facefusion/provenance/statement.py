@@ -1,0 +1,162 @@
+"""What the credentials of an output state, and the manifest that says it (C2PA specification 2.x, actions)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from facefusion.version import VERSION
+
+SOFTWARE = 'FaceFusion'
+# An assertion of our own needs a label in reverse domain order; the version stands in its data.
+PROCESSING_LABEL = 'io.facefusion.processing'
+PROCESSING_VERSION = 1
+_SOURCE_TYPES = 'http://cv.iptc.org/newscodes/digitalsourcetype/'
+COMPOSITE = _SOURCE_TYPES + 'compositeWithTrainedAlgorithmicMedia'
+ENHANCED = _SOURCE_TYPES + 'algorithmicallyEnhanced'
+JOINED = _SOURCE_TYPES + 'composite'
+
+Effect = Literal['composite', 'enhancement', 'annotation']
+TargetState = Literal['read', 'unreadable', 'not read']
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model that a processor ran; ``sha256`` of its file."""
+
+    id: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorUse:
+    """A processor of the chain.
+
+    ``effect`` is 'composite' where content of a person is made (face swap, lip sync), 'enhancement' where only the
+    look of what is there changes, 'annotation' where something is drawn over the picture.
+    """
+
+    name: str
+    effect: Effect
+    models: tuple[ModelUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that was used: its name without folders, digest and size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """A target and the part of it that was taken: first and last frame (exclusive), None for all of it."""
+
+    name: str
+    sha256: str
+    size: int
+    trim_start: int | None = None
+    trim_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """The visible label: 'corner' or 'bar', and its text."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Everything that is stated of one published file.
+
+    ``changed`` tells whether anything of a face was changed at all. One of ``targets`` is the file that was worked on;
+    several are clips that were joined, in order. ``mark_payload`` is the invisible mark in hexadecimal digits, None
+    where there is none. ``consent`` is what ``safety.consent`` keeps of each ``--consent``.
+    """
+
+    job_id: str
+    kind: Literal['image', 'video']
+    title: str
+    targets: tuple[TargetFacts, ...]
+    processors: tuple[ProcessorUse, ...] = ()
+    sources: tuple[FileFacts, ...] = ()
+    changed: bool = True
+    consent: tuple[str, ...] = ()
+    mark_payload: str | None = None
+    label: LabelFacts | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """The data of our own assertion, as plain JSON."""
+        record = asdict(self)
+        record.pop('title')
+        software = {'name': SOFTWARE, 'version': VERSION}
+        return {'version': PROCESSING_VERSION, 'software': software, **_as_json(record)}
+
+
+def ingredient_id(number: int) -> str:
+    """The name by which actions refer to the ``number``-th target."""
+    return f'target-{number}'
+
+
+def manifest(
+    statement: Statement, media_type: str, states: tuple[TargetState, ...], now: datetime | None = None
+) -> dict[str, Any]:
+    """The manifest without its ingredients.
+
+    ``states`` tell of each target what became of credentials that it may have had: 'read' (kept in the ingredient),
+    'unreadable' (they, or the whole file, could not be read) or 'not read' (the file is gone).
+    """
+    record = statement.as_record()
+    for target, state in zip(record['targets'], states, strict=True):
+        target['credentials'] = state
+    actions = list(_actions(statement, (now or datetime.now(UTC)).strftime('%Y-%m-%dT%H:%M:%SZ')))
+    return {
+        'claim_generator_info': [{'name': SOFTWARE, 'version': VERSION}],
+        'title': statement.title,
+        'format': media_type,
+        'assertions': [
+            {'label': 'c2pa.actions.v2', 'data': {'actions': actions}},
+            {'label': PROCESSING_LABEL, 'data': record, 'created': True},
+        ],
+    }
+
+
+def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
+    agent = {'softwareAgent': {'name': SOFTWARE, 'version': VERSION}, 'when': when}
+    effects = {use.effect for use in statement.processors} if statement.changed else set()
+    if len(statement.targets) == 1:
+        yield {'action': 'c2pa.opened', 'parameters': {'ingredientIds': [ingredient_id(0)]}, **agent}
+    else:
+        source_type = COMPOSITE if 'composite' in effects else JOINED
+        yield {'action': 'c2pa.created', 'digitalSourceType': source_type, **agent}
+        for number in range(len(statement.targets)):
+            yield {'action': 'c2pa.placed', 'parameters': {'ingredientIds': [ingredient_id(number)]}, **agent}
+    if any(target.trim_start is not None or target.trim_end is not None for target in statement.targets):
+        yield {'action': 'c2pa.trimmed', **agent}
+    if statement.changed:
+        for use in statement.processors:
+            yield {'action': 'c2pa.edited', 'description': use.name, **_source_type(use.effect), **agent}
+    if not effects:
+        yield {'action': 'c2pa.transcoded', **agent}
+    if statement.label is not None:
+        yield {'action': 'c2pa.edited', 'description': f'visible label: {statement.label.text}', **agent}
+    if statement.mark_payload is not None:
+        yield {'action': 'c2pa.watermarked.unbound', 'description': 'invisible mark in the luma plane', **agent}
+
+
+def _source_type(effect: Effect) -> dict[str, str]:
+    types = {'composite': COMPOSITE, 'enhancement': ENHANCED}
+    return {'digitalSourceType': types[effect]} if effect in types else {}
+
+
+def _as_json(value: Any) -> Any:
+    """Tuples become lists, and what is not there is left out."""
+    if isinstance(value, dict):
+        return {key: _as_json(entry) for key, entry in value.items() if entry is not None}
+    return [_as_json(entry) for entry in value] if isinstance(value, list | tuple) else value
