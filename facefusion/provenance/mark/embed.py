@@ -1,0 +1,143 @@
+"""Puts the mark into the luma of frames: how strong each spot may be, and the adding itself."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.media.frame import Frame
+from facefusion.provenance.mark.pattern import (
+    SAMPLES,
+    Grid,
+    cell_order,
+    coded_cell_signs,
+    coded_places,
+    family_of,
+    grid_for,
+    period_of,
+    rounding_thresholds,
+    sync_signs,
+)
+from facefusion.provenance.mark.payload import check_payload, coded_signs
+
+# A cell of fewer pixels, each way, cannot be told from its neighbours once a picture was compressed.
+LEAST_CELL = 2
+# Cells below this are marked more strongly: less of them is left after compression.
+SMALL_CELL = 5
+# Change in code values by activity (mean absolute difference of map samples from their surroundings, in code values):
+# nothing below the first, then one code, growing with the slope up to the limit.
+FLAT = 0.3
+BASE = 0.4
+SLOPE = 0.25
+LIMIT = 3.0
+SMALL_GAIN = 1.3
+# Patterns that one marker keeps: neighbouring periods, when workers are a segment apart.
+_KEPT = 3
+# A share of the picture below this carries nothing that could be read.
+LEAST_SHARE = 0.05
+
+
+def embed_grid(width: int, height: int) -> Grid | None:
+    """The grid that pictures of this size are marked on; None when they are too small to carry a mark."""
+    grid = grid_for(width, height)
+    return grid if _cell(grid, width, height) >= LEAST_CELL else None
+
+
+def _cell(grid: Grid, width: int, height: int) -> float:
+    return min(width / grid.columns, height / grid.rows)
+
+
+class Marker:
+    """Marks frames of one size with one payload; safe to use from many threads.
+
+    What a frame becomes depends on its pixels, its number, its size and the payload alone.
+    """
+
+    def __init__(self, payload: bytes, width: int, height: int) -> None:
+        """``payload`` has 6 bytes (``mark_payload``); raises InternalError otherwise."""
+        check_payload(payload)
+        self.payload = payload
+        self.grid = embed_grid(width, height)
+        self._coded = coded_signs(payload)
+        self._patterns: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._lock = Lock()
+        if self.grid:
+            small = _cell(self.grid, width, height) < SMALL_CELL
+            self._gain = SMALL_GAIN if small else 1.0
+            self._order = cell_order(self.grid)
+            self._thresholds = _enlarged(_thresholds(self.grid))
+
+    def mark(self, frame: Frame) -> float:
+        """Marks a frame in place and gives the share of it (0 to 1) that carries the mark.
+
+        Below ``LEAST_SHARE`` nothing is written: the frame is too small or too flat to carry anything.
+        """
+        strength = self._strength(frame)
+        share = float(cv2.countNonZero(strength)) / strength.size if strength is not None else 0.0
+        if strength is None or self.grid is None or share < LEAST_SHARE:
+            return 0.0
+        pattern = self._pattern(period_of(frame.number))
+        size = (frame.width, frame.height)
+        up = cv2.resize(cv2.bitwise_and(strength, pattern), size, interpolation=cv2.INTER_LINEAR)
+        down = cv2.resize(cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), size, interpolation=cv2.INTER_LINEAR)
+        frame.shift_luma(cast(NDArray[np.uint8], up), cast(NDArray[np.uint8], down))
+        return share
+
+    def capacity(self, frame: Frame) -> float:
+        """The share of a frame (0 to 1) that ``mark`` would change; the frame stays as it is."""
+        strength = self._strength(frame)
+        return float(cv2.countNonZero(strength)) / strength.size if strength is not None else 0.0
+
+    def _strength(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Code values that each sample of the map is moved by, uint8; None for pictures that are too small."""
+        if self.grid is None:
+            return None
+        activity = _activity(frame.luma_thumbnail(*self.grid.map_size))
+        wanted = cv2.min(self._gain * (activity * SLOPE + BASE), LIMIT)
+        wanted = cv2.add(wanted, self._thresholds)
+        wanted[activity < FLAT] = 0
+        # Rounding down, so that the thresholds of the cells decide what happens to fractions.
+        return wanted.astype(np.uint8)
+
+    def _pattern(self, period: int) -> NDArray[np.uint8]:
+        """255 where the map is raised, 0 where it is lowered."""
+        assert self.grid is not None
+        with self._lock:
+            if period in self._patterns:
+                self._patterns.move_to_end(period)
+                return self._patterns[period]
+        pattern = _enlarged(self._signs(self.grid, period) > 0).astype(np.uint8) * np.uint8(255)
+        with self._lock:
+            self._patterns[period] = pattern
+            while len(self._patterns) > _KEPT:
+                self._patterns.popitem(last=False)
+        return pattern
+
+    def _signs(self, grid: Grid, period: int) -> NDArray[np.int8]:
+        signs = np.empty(grid.cells, np.int8)
+        coded = self._coded[coded_places(grid)] * coded_cell_signs(grid, period, family_of(self.payload))
+        signs[self._order] = np.concatenate([coded, sync_signs(grid, period)])
+        return signs.reshape(grid.rows, grid.columns)
+
+
+def _activity(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much is going on around each sample, in code values; the quieter side of an edge stays quiet."""
+    samples = thumbnail.astype(np.float32)
+    around = cv2.blur(cv2.absdiff(samples, cv2.blur(samples, (5, 5))), (3, 3))
+    quiet = cv2.erode(around, np.ones((3, 3), np.uint8))
+    return cast(NDArray[np.float32], cv2.blur(quiet, (3, 3)))
+
+
+def _thresholds(grid: Grid) -> NDArray[np.float32]:
+    """A number from 0 to below 1 for each cell: fractions of code values become shares of cells."""
+    return rounding_thresholds(grid).reshape(grid.rows, grid.columns)
+
+
+def _enlarged(cells: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A map of cells as a map of samples."""
+    return cells.repeat(SAMPLES, axis=0).repeat(SAMPLES, axis=1)
