@@ -23,6 +23,15 @@ CLIP_RATE = 25
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def certificate_folder(tmp_path_factory):
+    """Outputs are signed with a certificate of these tests, not of whoever runs them; processes inherit it."""
+    folder = tmp_path_factory.mktemp('certificate')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FACEFUSION_PROVENANCE_PATH', str(folder))
+        yield folder
+
+
 @pytest.fixture(scope='session')
 def store():
     """The model files of the checkout; those of swaps are there, so that runs may be offline."""

@@ -22,6 +22,7 @@ from facefusion.jobs.record import Origin
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
 from facefusion.pipeline.request import required_paths
+from facefusion.provenance.options import ProvenanceOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -37,6 +38,7 @@ PROCESS_GROUPS: tuple[type, ...] = (
     StoreOptions,
     ClaimOptions,
     PolicyOptions,
+    ProvenanceOptions,
     ConsoleOptions,
 )
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions)

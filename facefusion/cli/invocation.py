@@ -89,7 +89,7 @@ class Invocation:
         tune_process()
         from facefusion.jobs.notify import Notifier
         from facefusion.jobs.runner import JobRunner
-        from facefusion.jobs.step_run import RunFolders
+        from facefusion.jobs.step_run import Place, RunFolders
         from facefusion.jobs.step_work import LocalStepWork
         from facefusion.jobs.worker import Worker
 
@@ -97,7 +97,8 @@ class Invocation:
         folders = RunFolders(
             self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
         )
-        store, work = self.job_store(), LocalStepWork(self.settings, self.model_store(emit, flag), folders)
+        place = Place(self.model_store(emit, flag), folders, self.environ)
+        store, work = self.job_store(), LocalStepWork(self.settings, place)
         notifier = Notifier(emit)
         try:
             yield Worker(store, JobRunner(store, work, timeout, emit), notifier, timeout, emit, flag)

@@ -43,11 +43,17 @@ from facefusion.pipeline.publish import join_clip, publish_clip, publish_image
 from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, render_segment
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
+from facefusion.pipeline.seal import Sealing, Worked
 from facefusion.pipeline.stream import ordered_map
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
+from facefusion.provenance.credentials import Signed
+from facefusion.provenance.traces import NO_TRACES, Traces
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
+
+# The fact of a segment or clip: how many of its frames carry the invisible mark.
+_MARKED = 'marked_frames'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +72,8 @@ class Run:
     meter: SkinMeter
     processors: tuple[Processor, ...]
     guard: Guard
+    traces: Traces
+    seal: Sealing
     emit: Emit
     flag: StopFlag
 
@@ -76,6 +84,8 @@ def prepare_run(
     sessions: SessionPool,
     guard: Guard,
     work: WorkFolder | None,
+    traces: Traces,
+    seal: Sealing,
     emit: Emit,
     flag: StopFlag,
 ) -> Run:
@@ -94,16 +104,17 @@ def prepare_run(
     embedder = FaceEmbedder(sessions.session(EMBEDDER)) if EMBEDDER in plan.models else None
     tools = ProcessorTools(settings, plan.sources, analyser, meter, emit, embedder)
     processors = tuple(processor.prepare(tools) for processor in plan.processors)
-    return Run(plan, settings, work, plan.workers, analyser, meter, processors, guard, emit, flag)
+    return Run(plan, settings, work, plan.workers, analyser, meter, processors, guard, traces, seal, emit, flag)
 
 
 def execute(run: Run) -> dict[str, Any]:
     """Does what the plan says and gives the report; the output exists when this returns."""
     report = FaceReport()
     if run.plan.video is None:
-        _execute_image(run, report)
+        worked, signed = _execute_image(run, report)
     else:
-        _execute_video(run, run.plan.video, report)
+        worked, signed = _execute_video(run, run.plan.video, report)
+    _tell_of_mark(run, worked)
     run.emit(OutputPublished(str(run.plan.output), run.plan.output.stat().st_size))
     if report.faces:
         run.emit(Message('info' if report.worked_on else 'warn', 'run', report.as_text()))
@@ -112,10 +123,17 @@ def execute(run: Run) -> dict[str, Any]:
             'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or less --face-detector-score'
         )
         run.emit(Message('warn', 'run', f'{report.as_text()} ({advice})'))
-    return report.as_record()
+    credentials = signed.as_record() | {'marked_frames': worked.marked_frames}
+    return report.as_record() | {'credentials': credentials}
 
 
-def _execute_image(run: Run, report: FaceReport) -> None:
+def _tell_of_mark(run: Run, worked: Worked) -> None:
+    if run.traces.mark is not None and worked.is_changed and not worked.marked_frames:
+        text = 'the pictures are too flat or too small for the invisible mark: the output carries none'
+        run.emit(Message('warn', 'provenance', text))
+
+
+def _execute_image(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     frame = read_image(run.plan.target.path, run.emit)
     run.guard.check_picture(run.plan.target.path, frame)
     run.flag.check()
@@ -125,13 +143,21 @@ def _execute_image(run: Run, report: FaceReport) -> None:
     run.guard.check_ages(run.plan.target.path, frame, linked)
     run.flag.check()
     with Progress(run.emit, 'processing', 1) as progress:
-        apply_processors(FrameTask(frame, faces_of(linked, 0)), run.processors)
+        task = FrameTask(frame, faces_of(linked, 0))
+        _, is_marked = apply_processors(task, run.processors, _traces_for(run, report))
         progress.advance()
     run.flag.check()
-    publish_image(frame, run.plan.output, run.settings[OutputOptions], run.emit, run.flag)
+    worked = Worked(report.worked_on > 0, int(is_marked))
+    options = run.settings[OutputOptions]
+    return worked, publish_image(frame, run.plan.output, options, run.seal, worked, run.emit, run.flag)
 
 
-def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
+def _traces_for(run: Run, report: FaceReport) -> Traces:
+    """What is left on the pictures: nothing where no face is worked on, for then nothing is altered."""
+    return run.traces if report.worked_on else NO_TRACES
+
+
+def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Worked, Signed]:
     target = run.plan.target
     work = run.work
     if not isinstance(target, VideoInfo) or work is None:
@@ -140,8 +166,9 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
         return_freed_memory()
-        clip = _finished_clip(run, video, target, work)
-        publish_clip(clip, run.plan.output, run.flag, work.note_part)
+        clip, marked = _finished_clip(run, video, target, work, _traces_for(run, report))
+        worked = Worked(report.worked_on > 0, marked)
+        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part)
 
 
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
@@ -159,25 +186,32 @@ def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, repor
         run.emit(FramesWithoutFaces(report.without, [list(pair) for pair in report.ranges], report.more_ranges))
 
 
-def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> Path:
-    """The joined clip: that of an earlier run if it is whole. There are no segments any more when this returns."""
+def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> tuple[Path, int]:
+    """The joined clip, that of an earlier run if it is whole, and how many of its frames carry the invisible mark.
+
+    There are no segments any more when this returns.
+    """
     extension = run.plan.output.suffix.lower()
     clip, digest = work.clip_path(extension), clip_digest(work.digests.plan, video, extension)
     whole = Span(0, video.timeline.frame_count)
-    if work.kept('clip', digest, whole, (), clip, run.flag) is None:
-        segments = _render(run, video, target, work)
+    manifest = work.kept('clip', digest, whole, (), clip, run.flag)
+    if manifest is None:
+        segments = _render(run, video, target, work, traces)
         work.check_sizes(segments)
+        facts = {_MARKED: sum(entry.facts.get(_MARKED, 0) for _, entry in segments)}
         join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
-        work.publish('clip', digest, whole, (), clip, run.flag)
+        manifest = work.publish('clip', digest, whole, (), clip, run.flag, facts)
     else:
         for number, span in enumerate(video.segments):
             run.emit(SegmentRendered(number, len(video.segments), *span, 'work'))
     # A third copy of all frames would be needed beside them while the output is written.
     work.forget_segments()
-    return clip
+    return clip, int(manifest.facts.get(_MARKED, 0))
 
 
-def _render(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> list[tuple[Path, Manifest]]:
+def _render(
+    run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces
+) -> list[tuple[Path, Manifest]]:
     """The segments in order: those of earlier runs that are whole, and what is missing."""
     segments, count, digest = [], len(video.segments), work.digests.plan
     with (
@@ -195,11 +229,14 @@ def _render(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder) -> 
             if manifest is None:
                 faces = LinkedFaces(lambda chunk: LinkedChunk.load(work.linked_path(_chunk_start(video, chunk))))
                 part = work.part(path)
-                render_segment(
-                    target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance, readers
+                # fmt: off
+                marked = render_segment(
+                    target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance, readers,
+                    traces,
                 )
+                # fmt: on
                 check_unchanged(target)
-                manifest = work.publish('segment', digest, span, pts, path, run.flag)
+                manifest = work.publish('segment', digest, span, pts, path, run.flag, {_MARKED: marked})
             else:
                 progress.skip(span.stop - span.start)
             segments.append((path, manifest))

@@ -28,6 +28,7 @@ from facefusion.jobs.states import State
 from facefusion.jobs.steps import groups_of, requeued, work_paths
 from facefusion.jobs.store import JobStore
 from facefusion.models.digests import file_sha256
+from facefusion.provenance.assets import sidecar_of
 from facefusion.stopping import StopFlag
 
 LONGEST_DELAY = 3600.0
@@ -44,8 +45,8 @@ class StepWork(Protocol):
     ) -> Mapping[str, Any]:
         """Makes ``output`` out of ``target`` and the arguments of the step; gives the report."""
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
-        """Writes the clips one after the other to ``output``; pictures: the last one."""
+    def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
+        """Writes the files of completed steps one after the other to ``output``; pictures: the last one."""
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes what is kept for going on with a step that is completed; raises nothing."""
@@ -296,16 +297,15 @@ class _Run:
         ids = [step.id for step in members]
         is_complete = members and all(step.status == 'completed' for step in members)
         if group is not None and is_complete and self._outputs.get(group.output_path, {}).get('steps') != ids:
-            clips = [Path(str(step.output['path'])) for step in members if step.output]
-            self._join(clips, Path(group.output_path), flag)
+            self._join(members, Path(group.output_path), flag)
             self._note_output({**describe_file(group.output_path, flag), 'steps': ids})
             self._emit(Message('info', 'jobs', f'wrote {group.output_path} out of {len(ids)} steps'))
         if self._joined:
             self._remove_joined()
 
-    def _join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    def _join(self, steps: Sequence[StepRecord], output: Path, flag: StopFlag) -> None:
         try:
-            self._work.join(clips, output, flag)
+            self._work.join(self._first.id, steps, output, self._emit, flag)
         except FaceFusionError:
             raise
         except Exception as error:
@@ -333,8 +333,11 @@ class _Run:
             for member in group.steps:
                 step = self._steps[self._index[member.id]]
                 if step.status == 'completed' and step.id not in wanted and step.output is not None:
+                    path = Path(str(step.output['path']))
                     with suppress(OSError):
-                        Path(str(step.output['path'])).unlink()
+                        path.unlink()
+                    with suppress(OSError):
+                        sidecar_of(path).unlink(missing_ok=True)
 
     def _progress(self, event: Event) -> None:
         if isinstance(event, StageProgress) and event.unit == 'frame':

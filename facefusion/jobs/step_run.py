@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,11 @@ from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, shares_disk
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
+from facefusion.pipeline.seal import seal_of_run
+from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.provenance.options import ProvenanceOptions
+from facefusion.provenance.signing import Signing, prepare_signing
 from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
@@ -47,7 +51,21 @@ from facefusion.stopping import StopFlag
 MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
+CERTIFICATE_FOLDER = '.certificate'
 DEFAULT_CACHE_BYTES = 2_000_000_000
+
+
+class Place(NamedTuple):
+    """Where a process runs steps: its models, its folders, and its environment variables."""
+
+    store: ModelStore
+    folders: RunFolders
+    environ: Mapping[str, str]
+
+    def signing(self, settings: Settings, emit: Emit) -> Signing:
+        """Who signs outputs; proved to be able to. Raises ProvenanceError."""
+        fallback = self.folders.jobs / CERTIFICATE_FOLDER
+        return prepare_signing(settings[ProvenanceOptions], self.environ, fallback, emit, self.store.offline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +129,8 @@ def memory_limit(settings: Settings) -> int | None:
     return int(settings[WorkOptions].system_memory_limit * 1e9) or None
 
 
-def run_step(
-    settings: Settings, store: ModelStore, folders: RunFolders, name: StepName, emit: Emit, flag: StopFlag
-) -> dict[str, Any]:
-    """Plans, checks memory and disk, fetches what is missing, runs, publishes; gives the report.
+def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag: StopFlag) -> dict[str, Any]:
+    """Plans, checks memory and disk, fetches what is missing, runs, signs, publishes; gives the report.
 
     ``name`` is that of its work files. What earlier runs of the step have finished of the same plan is not done again.
     Raises any FaceFusionError; then no output is left behind, and of the work files what is finished, which
@@ -122,6 +138,7 @@ def run_step(
     """
     began = time.monotonic()
     check_consent(settings)
+    signing = place.signing(settings, emit)
     # Said when the plan stands: before an error it would only be noise.
     notes: list[Event] = []
     settings = freeze_models(settings, notes.append)
@@ -129,7 +146,10 @@ def run_step(
     for note in notes:
         emit(note)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}', memory_limit(settings))
+    store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
+    mark = mark_of_run(plan, settings, name.job_id)
+    traces = traces_of_run(plan, settings, mark)
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
@@ -142,10 +162,12 @@ def run_step(
     guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
     stamps = stamps_of(plan.sources)
     inputs = digest_inputs(plan, flag)
-    digests = _identify(plan, settings, inputs, store, guard, providers)
+    models = model_digests(store, plan.models)
+    digests = _identify(plan, settings, inputs, models, mark, store, guard, providers)
+    seal = seal_of_run(plan, settings, name.job_id, inputs, models, mark, signing, emit, flag)
     _tell_plan(plan, digests, emit)
     with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
-        run = prepare_run(plan, settings, sessions, guard, folder, emit, flag)
+        run = prepare_run(plan, settings, sessions, guard, folder, traces, seal, emit, flag)
         check_sources_unchanged(plan.sources, stamps)
         flag.check()
         report = execute(run)
@@ -169,13 +191,19 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
 
 
 def _identify(
-    plan: Plan, settings: Settings, inputs: InputDigests, store: ModelStore, guard: Guard, providers: Sequence[str]
+    plan: Plan,
+    settings: Settings,
+    inputs: InputDigests,
+    models: Mapping[str, str],
+    mark: bytes | None,
+    store: ModelStore,
+    guard: Guard,
+    providers: Sequence[str],
 ) -> RunDigests | None:
     """The digests of a video; None for a picture, of which nothing is kept."""
     if plan.video is None or not isinstance(plan.target, VideoInfo):
         return None
     target, timeline = plan.target, plan.video.timeline
-    models = model_digests(store, plan.models)
     estimator = guard.estimator.model_id if guard.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
     # What a swap keeps of a clip holds all that any other processor needs.
@@ -184,7 +212,8 @@ def _identify(
         others.append(store.catalog.entry(AGE_MODEL).sha256)
     fuller = [guard.watched(target, timeline, other) for other in others] if ages is None else []
     watched = guard.watched(target, timeline, ages)
-    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers)
+    said = mark.hex() if mark is not None else None
+    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers, said)
 
 
 def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:

@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import FaceFusionError, JobError
+from facefusion.errors import FaceFusionError, InternalError, JobError
 from facefusion.events import Emit, silent
 from facefusion.jobs.arguments import freeze_models, restore
 from facefusion.jobs.record import JobRecord, StepRecord
-from facefusion.jobs.step_run import RunFolders, StepName, plan_step, run_step
+from facefusion.jobs.step_run import Place, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
-from facefusion.models.store import ModelStore
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
+from facefusion.pipeline.seal import Clip, seal_of_join
+from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -25,10 +26,9 @@ from facefusion.stopping import StopFlag
 class LocalStepWork:
     """Runs steps with the models, devices and folders of this process; ``settings`` has the groups of the process."""
 
-    def __init__(self, settings: Settings, store: ModelStore, folders: RunFolders) -> None:
+    def __init__(self, settings: Settings, place: Place) -> None:
         self._settings = settings
-        self._store = store
-        self._folders = folders
+        self._place = place
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
@@ -39,15 +39,30 @@ class LocalStepWork:
             # The step writes a file of its own, but what is joined from that must not replace an input either.
             sources = map(Path, settings[PathOptions].source_paths)
             check_not_input(Path(str(step.output_path)), Path(target), sources)
-        return run_step(settings, self._store, self._folders, StepName(job_id, step.id), emit, flag)
+        return run_step(settings, self._place, StepName(job_id, step.id), emit, flag)
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
-        """Writes the clips one after the other; of pictures the last one."""
-        publish_joined(clips, output, flag)
+    def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
+        """Writes the files of the steps one after the other, and signs; of pictures the last one."""
+        clips = [_clip_of(step) for step in steps]
+        signing = self._place.signing(self._settings, emit)
+        seal = seal_of_join(job_id, clips, output, signing, emit, flag)
+        publish_joined([clip.path for clip in clips], output, seal, flag)
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes the work files of a step."""
-        self._folders.work_of(job_id).forget(step.id)
+        self._place.folders.work_of(job_id).forget(step.id)
+
+
+def _clip_of(step: StepRecord) -> Clip:
+    """What a completed step has made. Raises InternalError step-without-file."""
+    made = step.output or {}
+    if not isinstance(made.get('path'), str):
+        raise InternalError('step-without-file', f'the step {step.id} is completed, and has made no file')
+    report = step.report or {}
+    worked_on = int(report.get('faces', 0)) > int(report.get('faces_too_small', 0))
+    named = step.args.get('processors')
+    names = tuple(named) if isinstance(named, list | tuple) and worked_on else ()
+    return Clip(Path(made['path']), str(made.get('sha256', '')), int(made.get('size', 0)), registrations(names))
 
 
 def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:

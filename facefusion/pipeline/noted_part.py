@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from facefusion.ownership import split_tag
+from facefusion.provenance.assets import sidecar_of
 
 # Before the tag of each process that works in the folder.
 AT_WORK = 'at-work@'
@@ -36,5 +37,6 @@ def remove_part(folder: Path) -> None:
         # Only what ``publish`` names so: a note that was changed must not remove anything else.
         if part.name.startswith('.') and part.stem.endswith('.part'):
             part.unlink(missing_ok=True)
+            sidecar_of(part).unlink(missing_ok=True)
     with suppress(OSError):
         note.unlink(missing_ok=True)

@@ -22,18 +22,32 @@ from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.plan import VideoPlan
+from facefusion.pipeline.seal import Sealing, Worked
+from facefusion.provenance.assets import sidecar_of
+from facefusion.provenance.credentials import Signed
 from facefusion.stopping import StopFlag
 
 
 def publish_image(
-    frame: PixelFrame, output: Path, options: OutputOptions, emit: Emit, flag: StopFlag | None = None
-) -> None:
-    """Encodes a picture and gives it its name."""
-    with _part_beside(output) as part:
+    frame: PixelFrame,
+    output: Path,
+    options: OutputOptions,
+    seal: Sealing,
+    worked: Worked,
+    emit: Emit,
+    flag: StopFlag | None = None,
+) -> Signed:
+    """Encodes a picture, signs it and gives it its name. Raises what ``write_image`` and ``seal`` raise."""
+    with _part_beside(output) as part, _part_beside(output) as sealed:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
         quality, scale = options.output_image_quality, options.output_image_scale
         write_image(frame, part, image_format, quality, scale, emit, flag)
-        publish(part, output, flag)
+        signed = seal.sign(part, sealed, worked)
+        if signed.media == part:
+            part.replace(sealed)
+        _publish_sealed(sealed, signed, output, flag)
+        part.unlink(missing_ok=True)
+    return signed
 
 
 def join_clip(
@@ -50,32 +64,61 @@ def join_clip(
     check_unchanged(target)
 
 
-def publish_clip(clip: Path, output: Path, flag: StopFlag, on_part: Callable[[Path], None] = lambda part: None) -> None:
-    """Gives a finished clip, which stays where it is, the name ``output``.
+def publish_clip(
+    clip: Path,
+    output: Path,
+    seal: Sealing,
+    worked: Worked,
+    flag: StopFlag,
+    on_part: Callable[[Path], None] = lambda part: None,
+) -> Signed:
+    """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
 
-    ``on_part`` is told the name under which it is written, before it is. Raises ResourceError, OutputError,
-    Interrupted.
+    ``on_part`` is told the name under which it is written, before it is. Raises what ``seal`` raises, ResourceError,
+    OutputError, Interrupted.
     """
     with _part_beside(output) as part:
         on_part(part)
-        try:
-            second_name(clip, part, flag)
-        except OSError as error:
-            raise write_failure(error, output) from None
-        publish(part, output, flag)
+        signed = seal.sign(clip, part, worked)
+        if signed.media == clip:
+            try:
+                second_name(clip, part, flag)
+            except OSError as error:
+                raise write_failure(error, output) from None
+        _publish_sealed(part, signed, output, flag)
+    return signed
 
 
-def publish_joined(clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
-    """Joins finished clips, one after the other, or takes the last of several pictures, and gives the result its name.
+def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, flag: StopFlag) -> Signed | None:
+    """Joins finished clips, one after the other, signs the result and gives it its name.
 
-    Raises what ``concat_clips`` raises.
+    Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
+    ``concat_clips`` and ``seal`` raise.
     """
-    with _part_beside(output) as part:
-        if output.suffix.lower() in IMAGE_EXTENSIONS:
+    if output.suffix.lower() in IMAGE_EXTENSIONS:
+        with _part_beside(output) as part:
             shutil.copyfile(clips[-1], part)
-        else:
-            concat_clips(clips, part, output.suffix.lower(), flag)
-        publish(part, output, flag)
+            beside = sidecar_of(clips[-1])
+            if beside.exists():
+                shutil.copyfile(beside, sidecar_of(part))
+                publish(sidecar_of(part), sidecar_of(output), flag)
+            publish(part, output, flag)
+        return None
+    with _part_beside(output) as clip, _part_beside(output) as part:
+        concat_clips(clips, clip, output.suffix.lower(), flag)
+        signed = seal.sign(clip, part, Worked(is_changed=True))
+        if signed.media == clip:
+            clip.replace(part)
+        _publish_sealed(part, signed, output, flag)
+        clip.unlink(missing_ok=True)
+    return signed
+
+
+def _publish_sealed(part: Path, signed: Signed, output: Path, flag: StopFlag | None) -> None:
+    """Names a signed file, its side-car first: the file never stands there without."""
+    if signed.sidecar is not None:
+        publish(signed.sidecar, sidecar_of(output), flag)
+    publish(part, output, flag)
 
 
 @contextmanager
@@ -92,6 +135,7 @@ def _part_beside(output: Path) -> Iterator[Path]:
         # The failure is what the user must see, not one of tidying up.
         with suppress(OSError):
             part.unlink(missing_ok=True)
+            sidecar_of(part).unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,13 +61,19 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     )
 
 
-def apply_processors(task: FrameTask, processors: Sequence[Processor], traces: Traces = NO_TRACES) -> Frame:
+class Rendered(NamedTuple):
+    """A frame after the chain, and whether it carries the invisible mark."""
+
+    frame: Frame
+    is_marked: bool
+
+
+def apply_processors(task: FrameTask, processors: Sequence[Processor], traces: Traces = NO_TRACES) -> Rendered:
     """The frame after every processor of the chain, with the traces; frames are handed on in memory."""
     if task.faces:
         for processor in processors:
             processor.process((task,))
-    traces.leave(task.frame)
-    return task.frame
+    return Rendered(task.frame, traces.leave(task.frame))
 
 
 def render_frames(
@@ -78,7 +85,7 @@ def render_frames(
     flag: StopFlag,
     readers: ReaderPool | None = None,
     traces: Traces = NO_TRACES,
-) -> Generator[Frame, None, None]:
+) -> Generator[Rendered, None, None]:
     """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
     wanted = set(numbers)
 
@@ -108,21 +115,23 @@ def render_segment(
     advance: Callable[[], None],
     readers: ReaderPool | None = None,
     traces: Traces = NO_TRACES,
-) -> None:
+) -> int:
     """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
 
-    ``readers`` are decoders to go on with. Raises MediaError, OutputError, ResourceError, and Interrupted at a frame
-    boundary when the flag is set.
+    Gives how many of them carry the invisible mark. ``readers`` are decoders to go on with. Raises MediaError,
+    OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
     """
     sources = video.timeline.sources[segment.start : segment.stop].tolist()
     rendered = render_frames(target, sources, faces, processors, workers, flag, readers, traces)
-    at = segment.start
+    at, marked = segment.start, 0
     # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
     with closing(rendered), SegmentWriter(path, video.encoder) as writer:
-        for frame in rendered:
+        for frame, is_marked in rendered:
             assert isinstance(frame, PlaneFrame)
             while at < segment.stop and int(video.timeline.sources[at]) == frame.number:
                 flag.check()
                 writer.write(frame, int(video.timeline.pts[at]))
                 advance()
                 at += 1
+                marked += is_marked
+    return marked

@@ -139,7 +139,8 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
             yield {'action': 'c2pa.placed', 'parameters': {'ingredientIds': [ingredient_id(number)]}, **agent}
     if any(target.trim_start is not None or target.trim_end is not None for target in statement.targets):
         yield {'action': 'c2pa.trimmed', **agent}
-    if statement.changed:
+    # What was done to clips that are joined stands in the credentials of each.
+    if statement.changed and len(statement.targets) == 1:
         for use in statement.processors:
             yield {'action': 'c2pa.edited', 'description': use.name, **_source_type(use.effect), **agent}
     if not effects:

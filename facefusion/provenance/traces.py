@@ -9,9 +9,12 @@ from facefusion.media.frame import Frame
 
 
 class PictureMark(Protocol):
-    """Changes a frame in place; a pure function of the frame and its number, from several threads at once."""
+    """Changes a frame in place, and gives the share of it (0 to 1) that carries the mark.
 
-    def mark(self, frame: Frame) -> None: ...
+    A pure function of the frame and its number, from several threads at once.
+    """
+
+    def mark(self, frame: Frame) -> float: ...
 
 
 class PictureLabel(Protocol):
@@ -27,12 +30,11 @@ class Traces:
     label: PictureLabel | None = None
     mark: PictureMark | None = None
 
-    def leave(self, frame: Frame) -> None:
-        """Writes the label, and the mark over all."""
+    def leave(self, frame: Frame) -> bool:
+        """Writes the label, and the mark over all; tells whether the frame can carry the mark."""
         if self.label is not None:
             self.label.draw(frame)
-        if self.mark is not None:
-            self.mark.mark(frame)
+        return self.mark is not None and self.mark.mark(frame) > 0
 
 
 NO_TRACES = Traces()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,8 +102,10 @@ class LoggedWork:
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
-        lines = [line for clip in clips for line in clip.read_text().splitlines() if line != 'whole']
+    def join(self, job_id, steps, output: Path, emit, flag: StopFlag) -> None:
+        lines = [
+            line for step in steps for line in Path(step.output['path']).read_text().splitlines() if line != 'whole'
+        ]
         self._publish(output, lines, flag)
 
     def _publish(self, output: Path, lines: list[str], flag: StopFlag) -> None:

@@ -83,8 +83,8 @@ class FakeWork:
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
-        joined = b''.join(clip.read_bytes() for clip in clips)
+    def join(self, job_id, steps, output: Path, emit, flag: StopFlag) -> None:
+        joined = b''.join(Path(step.output['path']).read_bytes() for step in steps)
         flag.confirm()
         publish(output, joined)
         self.joined.append(str(output))

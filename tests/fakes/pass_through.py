@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from fakes.plain_seal import PlainSeal
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.reader import ReaderPool
@@ -13,6 +14,7 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
 from facefusion.pipeline.publish import join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, render_segment
+from facefusion.pipeline.seal import Worked
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -43,7 +45,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
             segments.append(path)
     clip = work / f'clip{output.suffix}'
     join_clip(segments, plan.target, video, clip, stop)
-    publish_clip(clip, output, stop)
+    publish_clip(clip, output, PlainSeal(), Worked(False), stop)
     return plan
 
 

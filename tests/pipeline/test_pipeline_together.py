@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import cv2
@@ -10,7 +11,7 @@ from fakes.media_files import photo_view, write_views
 from fakes.program import ROOT, snapshot
 
 from facefusion.events import RunFinished
-from facefusion.jobs.step_run import RunFolders, StepName, run_step
+from facefusion.jobs.step_run import Place, RunFolders, StepName, run_step
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.settings import resolve
@@ -47,8 +48,7 @@ def swap(clip, source, out, jobs, order):
     }
     run_step(
         resolve(GROUPS, flags, None, {}),
-        store,
-        RunFolders(jobs, None),
+        Place(store, RunFolders(jobs, None), os.environ),
         StepName('job', 'step'),
         events.append,
         StopFlag(),
@@ -117,8 +117,7 @@ def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait
     with pytest.raises(Interrupted):
         run_step(
             resolve(GROUPS, flags, None, {}),
-            store,
-            RunFolders(tmp_path / 'jobs', None),
+            Place(store, RunFolders(tmp_path / 'jobs', None), os.environ),
             StepName('job', 'step'),
             lambda _: None,
             flag,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY
 from fakes.guards import make_guard
+from fakes.plain_seal import PlainSeal
 from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
@@ -25,6 +26,7 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.provenance.traces import NO_TRACES
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -78,6 +80,8 @@ def begin(clip, tmp_path):
             meter=NumberingMeter(),
             processors=(processor or Brightener(),),
             guard=guard or make_guard(tmp_path / 'kept'),
+            traces=NO_TRACES,
+            seal=PlainSeal(),
             emit=emit or (lambda event: None),
             flag=flag or StopFlag(),
         )

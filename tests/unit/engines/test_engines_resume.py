@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
+from fakes.plain_seal import PlainSeal
 from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, make_tiny_clip
 
@@ -29,6 +30,7 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.provenance.traces import NO_TRACES
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -82,6 +84,8 @@ class Runs:
             meter=NumberingMeter(),
             processors=(Brightener(before),),
             guard=make_guard(self.folder / 'kept'),
+            traces=NO_TRACES,
+            seal=PlainSeal(),
             emit=self.events.append,
             flag=StopFlag(),
         )

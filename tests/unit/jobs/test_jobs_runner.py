@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, make_queued, make_record, make_store
@@ -26,14 +27,14 @@ class Joining(FakeWork):
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips, output, flag):
+    def join(self, job_id, steps, output, emit, flag):
         if self.removes is not None:
-            clips[self.removes].unlink()
+            Path(steps[self.removes].output['path']).unlink()
             self.removes = None
         error, self.error = self.error, None
         if error is not None:
             raise error
-        super().join(clips, output, flag)
+        super().join(job_id, steps, output, emit, flag)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs import step_run
 from facefusion.jobs.arguments import freeze_models
-from facefusion.jobs.step_run import MOST_WORKERS, RunFolders, StepName, plan_step, run_step, worker_count
+from facefusion.jobs.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.pipeline.options import PathOptions
@@ -28,6 +28,8 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 
 class NoModels:
     """A store that notes what it is asked for and has nothing."""
+
+    offline = True
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -107,13 +109,16 @@ def test_a_plan_has_the_frozen_models(picture_step):
 
 
 def leftovers(tmp_path) -> list[str]:
-    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file())
+    return sorted(
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file() and 'data' not in path.parts
+    )
 
 
 def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
     store = NoModels()
+    place = Place(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
     with pytest.raises(ModelError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
+        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
@@ -125,6 +130,7 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
 
     monkeypatch.setattr(step_run, shortage, fail)
     store = NoModels()
+    place = Place(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
     with pytest.raises(ResourceError):
-        run_step(picture_step, store, RunFolders(tmp_path / 'jobs', None), StepName('job', 'step'), silent, StopFlag())
+        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.face_chunks import Person, cut_up, face_at, make_chunk
+from fakes.plain_seal import PlainSeal
 
 from facefusion.errors import OutputError, ResourceError
 from facefusion.events import StageFinished, StageProgress, silent
@@ -30,6 +31,7 @@ from facefusion.pipeline.resources import (
     memory_of_video,
     return_freed_memory,
 )
+from facefusion.pipeline.seal import Worked
 from facefusion.processors.processor import FrameTask
 
 ONE, OTHER = Person(100, 100, 30), Person(300, 120, 50, 0.8)
@@ -192,9 +194,9 @@ def test_processors_see_a_frame_in_turn_and_only_with_faces():
 
     frame = PixelFrame(np.zeros((4, 4, 3), np.uint8), number=7)
     chain = (Noting('first'), Noting('second'))
-    assert apply_processors(FrameTask(frame, ()), chain) is frame and seen == []
+    assert apply_processors(FrameTask(frame, ()), chain).frame is frame and seen == []
     chunk = linked([0, 10], [(ONE, {7})], skin=False)[0]
-    assert apply_processors(FrameTask(frame, faces_of(chunk, 7)), chain) is frame
+    assert apply_processors(FrameTask(frame, faces_of(chunk, 7)), chain).frame is frame
     assert seen == [('first', [7]), ('second', [7])]
 
 
@@ -290,7 +292,7 @@ def test_memory_grows_with_pixels_depth_and_workers():
 def test_a_picture_appears_whole_under_its_name(tmp_path):
     output = tmp_path / 'new' / 'deeper' / 'out.png'
     pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
-    publish_image(PixelFrame(pixels), output, OutputOptions(), silent)
+    publish_image(PixelFrame(pixels), output, OutputOptions(), PlainSeal(), Worked(True), silent)
     np.testing.assert_array_equal(read_image(output).pixels, pixels)
     assert [path.name for path in output.parent.iterdir()] == ['out.png']
 

@@ -1,0 +1,117 @@
+"""The seal of an output: what is stated of it, and the signature over it, which comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from facefusion.events import Emit
+from facefusion.media.options import TrimOptions
+from facefusion.pipeline.identity import InputDigests
+from facefusion.pipeline.plan import Plan
+from facefusion.processors.registry import Registration
+from facefusion.provenance.credentials import Ingredient, Signed, sign
+from facefusion.provenance.label_options import DisclosureOptions
+from facefusion.provenance.signing import Signing
+from facefusion.provenance.statement import FileFacts, LabelFacts, ModelUse, ProcessorUse, Statement, TargetFacts
+from facefusion.safety.gate import GATE_MODELS
+from facefusion.safety.options import ConsentOptions
+from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What became of a target: whether any face was worked on, and how many frames carry the invisible mark."""
+
+    is_changed: bool
+    marked_frames: int = 0
+
+
+class Sealing(Protocol):
+    """Signs a finished file. Raises ProvenanceError, ResourceError, OutputError, Interrupted; leaves nothing then."""
+
+    def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Signs the output of one run; ``statement`` is for one in which all was done that was asked for."""
+
+    statement: Statement
+    ingredients: tuple[Ingredient, ...]
+    signing: Signing
+    emit: Emit
+    flag: StopFlag
+
+    def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed:
+        """States what was done and no more, and signs it."""
+        statement = replace(self.statement, changed=self.statement.changed and worked.is_changed)
+        if not worked.is_changed:
+            statement = replace(statement, label=None)
+        if not worked.marked_frames:
+            statement = replace(statement, mark_payload=None)
+        return sign(unsigned, signed, statement, self.ingredients, self.signing, self.emit, self.flag)
+
+
+def seal_of_run(
+    plan: Plan,
+    settings: Settings,
+    job_id: str,
+    inputs: InputDigests,
+    models: Mapping[str, str],
+    mark: bytes | None,
+    signing: Signing,
+    emit: Emit,
+    flag: StopFlag,
+) -> Seal:
+    """The seal of a planned output. ``models`` are the SHA-256 of the weights by model id."""
+    takes_sources = any('source-image' in processor.needs for processor in plan.processors)
+    used = tuple(ModelUse(name, models[name]) for name in plan.models if name not in GATE_MODELS)
+    trim, label, consent = settings[TrimOptions], settings[DisclosureOptions], settings[ConsentOptions].consent
+    target = TargetFacts(
+        plan.target.path.name, inputs.target, plan.target.size, trim.trim_frame_start, trim.trim_frame_end
+    )
+    statement = Statement(
+        job_id=job_id,
+        kind='image' if plan.video is None else 'video',
+        title=plan.output.name,
+        targets=(target,),
+        processors=tuple(ProcessorUse(each.name, each.effect, used) for each in plan.processors),
+        sources=_source_facts(plan.sources, inputs.sources) if takes_sources else (),
+        consent=(consent,) if consent else (),
+        mark_payload=mark.hex() if mark is not None else None,
+        label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),
+    )
+    return Seal(statement, (Ingredient(plan.target.path),), signing, emit, flag)
+
+
+class Clip(NamedTuple):
+    """A finished clip to be joined to others: its digest, size in bytes, and the processors that have changed it."""
+
+    path: Path
+    sha256: str
+    size: int
+    processors: tuple[Registration, ...]
+
+
+def seal_of_join(
+    job_id: str, clips: Sequence[Clip], output: Path, signing: Signing, emit: Emit, flag: StopFlag
+) -> Seal:
+    """The seal of an output that is several finished clips, one after the other; what was done to each, each says."""
+    processors = dict.fromkeys(processor for clip in clips for processor in clip.processors)
+    statement = Statement(
+        job_id=job_id,
+        kind='video',
+        title=output.name,
+        targets=tuple(TargetFacts(clip.path.name, clip.sha256, clip.size) for clip in clips),
+        processors=tuple(ProcessorUse(each.name, each.effect) for each in processors),
+        changed=bool(processors),
+    )
+    return Seal(statement, tuple(Ingredient(clip.path) for clip in clips), signing, emit, flag)
+
+
+def _source_facts(paths: Sequence[Path], digests: Sequence[str]) -> tuple[FileFacts, ...]:
+    return tuple(FileFacts(path.name, digest, path.stat().st_size) for path, digest in zip(paths, digests, strict=True))

@@ -1,0 +1,35 @@
+"""What the pictures of an output will tell of themselves, decided when the run is planned."""
+
+from __future__ import annotations
+
+from facefusion.media.options import OutputOptions
+from facefusion.media.planes import scaled_size
+from facefusion.pipeline.plan import Plan
+from facefusion.provenance.label import Label
+from facefusion.provenance.label_options import DisclosureOptions
+from facefusion.provenance.mark.embed import Marker
+from facefusion.provenance.mark.payload import mark_payload
+from facefusion.provenance.options import ProvenanceOptions
+from facefusion.provenance.traces import Traces
+from facefusion.settings import Settings
+
+
+def mark_of_run(plan: Plan, settings: Settings, job_id: str) -> bytes | None:
+    """The payload of the invisible mark; None where the operator wants none, or nothing is made that needs one."""
+    makes = any(processor.effect != 'annotation' for processor in plan.processors)
+    return mark_payload(job_id) if makes and settings[ProvenanceOptions].invisible_mark else None
+
+
+def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None) -> Traces:
+    """The label and the mark for the pictures of a target. Raises UsageError label-text, label-font, label-size."""
+    size = plan.target.width, plan.target.height
+    disclosure, label = settings[DisclosureOptions], None
+    if disclosure.disclosure_label != 'none':
+        label = Label(disclosure, *size, shown_size=_shown_size(plan, settings[OutputOptions]))
+    return Traces(label, Marker(mark, *size) if mark is not None else None)
+
+
+def _shown_size(plan: Plan, options: OutputOptions) -> tuple[int, int]:
+    if plan.video is not None:
+        return plan.video.encoder.width, plan.video.encoder.height
+    return scaled_size(plan.target.width, plan.target.height, options.output_image_scale)
