@@ -14,6 +14,7 @@ CODES = {
     'NoFaceError': 1,
     'OutputError': 1,
     'ContentRefused': 3,
+    'ProvenanceError': 1,
     'Interrupted': 4,
     'ResourceError': 5,
     'ModelError': 6,
