@@ -81,7 +81,7 @@ class MarkReader:
             self._blocks[-1] += values
         self.frames += 1
         if self.frames in _LOOKS and not self._certain:
-            best = min(self._weigh(grid, None, 1.0), key=lambda one: one.log10)
+            best = self._weigh(grid, None, 1.0)[0]
             self._certain = best.payload is not None and best.log10 <= _CERTAIN
 
     def result(self) -> MarkFinding | None:
@@ -94,6 +94,10 @@ class MarkReader:
         if self._findings is None or self._findings[0] != self.frames:
             self._findings = self.frames, self._find()
         return list(self._findings[1])
+
+    def strongest(self) -> float:
+        """The decimal logarithm of the chance of the strongest evidence, found or not, without looking for crops."""
+        return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
 
     def _find(self) -> list[MarkFinding]:
         grid = self._grid

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.media.frame import Frame
+from facefusion.errors import InternalError
+from facefusion.media.frame import Frame, PixelFrame
 from facefusion.provenance.mark.pattern import (
     SAMPLES,
     Grid,
@@ -31,11 +32,12 @@ LEAST_CELL = 2
 SMALL_CELL = 5
 # Change in code values by activity (mean absolute difference of map samples from their surroundings, in code values):
 # nothing below the first, then one code, growing with the slope up to the limit.
-FLAT = 0.3
+FLAT = 0.25
 BASE = 0.4
-SLOPE = 0.25
+SLOPE = 0.2
 LIMIT = 3.0
-SMALL_GAIN = 1.3
+SMALL_GAIN = 1.4
+STILL_GAIN = 1.5
 # Patterns that one marker keeps: neighbouring periods, when workers are a segment apart.
 _KEPT = 3
 # A share of the picture below this carries nothing that could be read.
@@ -62,6 +64,7 @@ class Marker:
         """``payload`` has 6 bytes (``mark_payload``); raises InternalError otherwise."""
         check_payload(payload)
         self.payload = payload
+        self._size = (width, height)
         self.grid = embed_grid(width, height)
         self._coded = coded_signs(payload)
         self._patterns: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
@@ -82,9 +85,8 @@ class Marker:
         if strength is None or self.grid is None or share < LEAST_SHARE:
             return 0.0
         pattern = self._pattern(period_of(frame.number))
-        size = (frame.width, frame.height)
-        up = cv2.resize(cv2.bitwise_and(strength, pattern), size, interpolation=cv2.INTER_LINEAR)
-        down = cv2.resize(cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), size, interpolation=cv2.INTER_LINEAR)
+        up = cv2.resize(cv2.bitwise_and(strength, pattern), self._size, interpolation=cv2.INTER_LINEAR)
+        down = cv2.resize(cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), self._size, interpolation=cv2.INTER_LINEAR)
         frame.shift_luma(cast(NDArray[np.uint8], up), cast(NDArray[np.uint8], down))
         return share
 
@@ -95,10 +97,13 @@ class Marker:
 
     def _strength(self, frame: Frame) -> NDArray[np.uint8] | None:
         """Code values that each sample of the map is moved by, uint8; None for pictures that are too small."""
+        if (frame.width, frame.height) != self._size:
+            raise InternalError('mark-size', f'a frame of {frame.width}x{frame.height} for a marker of {self._size}')
         if self.grid is None:
             return None
         activity = _activity(frame.luma_thumbnail(*self.grid.map_size))
-        wanted = cv2.min(self._gain * (activity * SLOPE + BASE), LIMIT)
+        gain = STILL_GAIN if isinstance(frame, PixelFrame) else self._gain
+        wanted = cv2.min(gain * (activity * SLOPE + BASE), LIMIT)
         wanted = cv2.add(wanted, self._thresholds)
         wanted[activity < FLAT] = 0
         # Rounding down, so that the thresholds of the cells decide what happens to fractions.

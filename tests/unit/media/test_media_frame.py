@@ -135,6 +135,39 @@ def test_luma_is_added_at_the_frames_own_depth() -> None:
     assert np.array_equal(frame.planes[0], before + 5)
 
 
+@pytest.mark.parametrize('pix_fmt', FORMATS)
+def test_shifting_luma_is_adding_the_difference_and_stops_at_both_ends(pix_fmt: str) -> None:
+    random = np.random.default_rng(4)
+    up, down = random.integers(0, 5, (2, 121, 201), np.uint8)
+    up[random.random(up.shape) < 0.5] = 0
+    down[up > 0] = 0
+    shifted, added = make_frame(pix_fmt), make_frame(pix_fmt)
+    decoder = shifted.planes[0]
+    original = decoder.copy()
+    shifted.shift_luma(up, down)
+    added.add_luma(up.astype(np.float32) - down)
+    assert all(np.array_equal(a, b) for a, b in zip(shifted.planes, added.planes, strict=True))
+    assert np.array_equal(decoder, original)
+    assert shifted.is_touched
+    every, none = np.full_like(up, 255), np.zeros_like(up)
+    shifted.shift_luma(every, none)
+    assert shifted.planes[0].max() == (1 << PLANE_FORMATS[pix_fmt].bits) - 1
+    shifted.shift_luma(none, every)
+    shifted.shift_luma(none, every)
+    assert shifted.planes[0].max() == 0
+
+
+def test_shifting_luma_of_a_still_shifts_every_channel_of_a_copy() -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8)
+    frame = PixelFrame(pixels.copy())
+    source = frame.pixels
+    up, down = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    up[:20], down[20:] = 3, 2
+    frame.shift_luma(up, down)
+    assert np.array_equal(source, pixels)
+    assert np.array_equal(frame.pixels, np.clip(pixels.astype(int) + up[..., None] - down[..., None], 0, 255))
+
+
 @pytest.mark.parametrize('full_range', [False, True])
 @pytest.mark.parametrize('matrix', ['bt601', 'bt709', 'bt2020'])
 @pytest.mark.parametrize('bits', [8, 10, 12])

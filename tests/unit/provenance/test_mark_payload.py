@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from facefusion.errors import InternalError
+from facefusion.provenance.mark.payload import CODED_BITS, checksum, coded_signs, decode_signs, mark_payload
+
+
+def test_the_payload_of_a_job_never_changes() -> None:
+    assert mark_payload('job-1').hex() == hashlib.sha256(b'job-1').hexdigest()[:12]
+
+
+def test_the_checksum_is_the_published_one() -> None:
+    # The check value of CRC-16/CCITT-FALSE over the digits 1 to 9.
+    assert checksum(b'123456789') == bytes.fromhex('29b1')
+
+
+def test_the_code_is_the_documented_one() -> None:
+    # By hand: a register of the newest bit and the eight before it, round the ring; parities of four masks.
+    payload = mark_payload('by hand')
+    data = payload + checksum(payload)
+    bits = [byte >> place & 1 for byte in data for place in range(7, -1, -1)]
+    expected = []
+    for step in range(64):
+        register = [bits[(step - age) % 64] for age in range(9)]
+        for mask in ('100110011', '101011101', '111011011', '111100101'):
+            expected.append(sum(bit for bit, taken in zip(register, mask, strict=True) if taken == '1') % 2)
+    assert coded_signs(payload).tolist() == [2 * bit - 1 for bit in expected]
+
+
+@pytest.mark.parametrize('job', ['a', 'b', 'c'])
+def test_a_fifth_of_wrong_signs_is_corrected(job: str) -> None:
+    signs = coded_signs(mark_payload(job)).astype(np.float32)
+    random = np.random.default_rng(1)
+    signs[random.permutation(CODED_BITS)[: CODED_BITS // 5]] *= -1
+    decoded = decode_signs(signs[None])[0]
+    assert decoded is not None
+    assert decoded.payload == mark_payload(job)
+
+
+def test_soft_values_count_by_their_size() -> None:
+    signs = coded_signs(mark_payload('soft')).astype(np.float32)
+    turned = np.random.default_rng(2).permutation(CODED_BITS)[:110]
+    signs[turned] *= -0.2
+    decoded = decode_signs(signs[None])[0]
+    assert decoded is not None
+    assert decoded.payload == mark_payload('soft')
+
+
+def test_noise_is_hardly_ever_taken_for_a_payload() -> None:
+    noise = np.random.default_rng(3).standard_normal((2000, CODED_BITS), np.float32)
+    # By the checksum alone one in 65,536 passes.
+    assert sum(one is not None for one in decode_signs(noise)) <= 2
+
+
+def test_a_payload_of_another_length_is_refused() -> None:
+    with pytest.raises(InternalError):
+        coded_signs(b'12345')
