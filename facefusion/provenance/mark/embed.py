@@ -86,7 +86,9 @@ class Marker:
             return 0.0
         pattern = self._pattern(period_of(frame.number))
         up = cv2.resize(cv2.bitwise_and(strength, pattern), self._size, interpolation=cv2.INTER_LINEAR)
-        down = cv2.resize(cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), self._size, interpolation=cv2.INTER_LINEAR)
+        down = cv2.resize(
+            cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), self._size, interpolation=cv2.INTER_LINEAR
+        )
         frame.shift_luma(cast(NDArray[np.uint8], up), cast(NDArray[np.uint8], down))
         return share
 
