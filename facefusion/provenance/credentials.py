@@ -19,7 +19,14 @@ from facefusion.media.files import write_failure
 from facefusion.provenance import assets
 from facefusion.provenance.library import Discarded, WatchedStream, make_context, words_of
 from facefusion.provenance.signing import Signing, make_signer
-from facefusion.provenance.statement import Statement, TargetFacts, TargetState, ingredient_id, manifest
+from facefusion.provenance.statement import (
+    Statement,
+    TargetFacts,
+    TargetState,
+    as_text,
+    ingredient_id,
+    manifest,
+)
 from facefusion.provenance.store import failures_of, read_sidecar
 from facefusion.stopping import StopFlag
 
@@ -223,7 +230,7 @@ class _Work:
 
 def _ingredient(target: TargetFacts, relationship: str, name: str) -> dict[str, Any]:
     return {
-        'title': target.name,
+        'title': as_text(target.name),
         'format': assets.media_type(Path(target.name)),
         'relationship': relationship,
         'instance_id': name,

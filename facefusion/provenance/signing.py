@@ -147,7 +147,8 @@ def _timestamp_url(options: ProvenanceOptions, offline: bool, emit: Emit) -> str
         return None
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ('http', 'https') and bool(parts.hostname) and url.isprintable() and url.isascii()
+        is_address = parts.scheme in ('http', 'https') and bool(parts.hostname) and ' ' not in url
+        is_address = is_address and url.isprintable() and url.isascii()
         is_address = is_address and parts.port != 0
     except ValueError:
         is_address = False

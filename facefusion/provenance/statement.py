@@ -118,7 +118,7 @@ def manifest(
     actions = list(_actions(statement, (now or datetime.now(UTC)).strftime('%Y-%m-%dT%H:%M:%SZ')))
     return {
         'claim_generator_info': [{'name': SOFTWARE, 'version': VERSION}],
-        'title': statement.title,
+        'title': as_text(statement.title),
         'format': media_type,
         'assertions': [
             {'label': 'c2pa.actions.v2', 'data': {'actions': actions}},
@@ -146,7 +146,7 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
     if not effects:
         yield {'action': 'c2pa.transcoded', **agent}
     if statement.label is not None:
-        yield {'action': 'c2pa.edited', 'description': f'visible label: {statement.label.text}', **agent}
+        yield {'action': 'c2pa.edited', 'description': f'visible label: {as_text(statement.label.text)}', **agent}
     if statement.mark_payload is not None:
         yield {'action': 'c2pa.watermarked.unbound', 'description': 'invisible mark in the luma plane', **agent}
 
@@ -157,7 +157,14 @@ def _source_type(effect: Effect) -> dict[str, str]:
 
 
 def _as_json(value: Any) -> Any:
-    """Tuples become lists, and what is not there is left out."""
+    """Tuples become lists, text becomes UTF-8, and what is not there is left out."""
     if isinstance(value, dict):
         return {key: _as_json(entry) for key, entry in value.items() if entry is not None}
-    return [_as_json(entry) for entry in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_as_json(entry) for entry in value]
+    return as_text(value) if isinstance(value, str) else value
+
+
+def as_text(value: str) -> str:
+    """The text without halves of characters, which names of files may have and UTF-8 has not."""
+    return value.encode('utf-8', 'replace').decode('utf-8')

@@ -1,0 +1,32 @@
+"""A signer of this machine, made once, and the roots that trust it."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.certificates import make_root
+
+from facefusion.events import silent
+from facefusion.provenance.options import ProvenanceOptions
+from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.trust import trusted_roots
+
+
+@pytest.fixture(scope='session')
+def own_options(tmp_path_factory):
+    return ProvenanceOptions(provenance_path=str(tmp_path_factory.mktemp('own')))
+
+
+@pytest.fixture(scope='session')
+def signing(own_options, tmp_path_factory):
+    return prepare_signing(own_options, {}, tmp_path_factory.mktemp('unused'), silent)
+
+
+@pytest.fixture(scope='session')
+def roots(own_options, signing, tmp_path_factory):
+    return trusted_roots(own_options, {}, tmp_path_factory.mktemp('unused'))
+
+
+@pytest.fixture(scope='session')
+def house():
+    """A root that is not this machine's."""
+    return make_root()
