@@ -103,6 +103,15 @@ class FramesWithoutFaces:
 
 
 @dataclass(frozen=True, slots=True)
+class FramesDamaged:
+    """Which frames of the target could not be read, or not all of them; ``ranges`` and ``more_ranges`` as above."""
+
+    frames: int
+    ranges: list[list[int]]
+    more_ranges: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRendered:
     """The ``number``-th of ``count`` segments, counted from 0, is whole: output frames ``start`` to ``stop``
     (exclusive). ``origin`` is 'rendered' (now) or 'work' (by an earlier run of the step)."""
@@ -181,6 +190,7 @@ Event = (
     | ChunkAnalysed
     | FacesLinked
     | FramesWithoutFaces
+    | FramesDamaged
     | SegmentRendered
     | OutputPublished
     | RunFinished
