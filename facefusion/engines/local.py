@@ -136,6 +136,7 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> None:
     work = run.work
     if not isinstance(target, VideoInfo) or work is None:
         raise InternalError('plan-inconsistent', 'a video plan has no video target, or no work folder')
+    report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
     with work.explained():
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)

@@ -10,14 +10,16 @@ import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import SMALLEST_FACE, landmark_box
-from facefusion.pipeline.ranges import FrameRanges
+from facefusion.media.gaps import TimeGap
+from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 
 
 @dataclass(slots=True)
 class FaceReport:
     """Counts faces while linked chunks pass by.
 
-    ``without`` are the frames without a face, ``damaged`` those that the clip does not show whole.
+    ``without`` are the frames without a face, ``damaged`` those that the clip does not show whole. ``gaps`` are where
+    it lacks frames, as far as it was worked on.
     """
 
     frames: int = 0
@@ -28,6 +30,7 @@ class FaceReport:
     most_left_out: int = 0
     without: FrameRanges = field(default_factory=FrameRanges)
     damaged: FrameRanges = field(default_factory=FrameRanges)
+    gaps: tuple[TimeGap, ...] = ()
     tracks: set[int] = field(default_factory=set)
 
     def add(self, chunk: LinkedChunk) -> None:
@@ -66,6 +69,9 @@ class FaceReport:
             'frames_damaged': self.damaged.count,
             'ranges_damaged': self.damaged.as_lists(),
             'more_ranges_damaged': self.damaged.more_ranges,
+            'frames_missing': sum(gap.missing for gap in self.gaps),
+            'seconds_missing': [[round(gap.begin, 3), round(gap.end, 3)] for gap in self.gaps[:LISTED_RANGES]],
+            'more_seconds_missing': max(len(self.gaps) - LISTED_RANGES, 0),
         }
 
     def as_text(self) -> str:

@@ -67,6 +67,9 @@ def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
         'frames_damaged': 0,
         'ranges_damaged': [],
         'more_ranges_damaged': 0,
+        'frames_missing': 0,
+        'seconds_missing': [],
+        'more_seconds_missing': 0,
     }
     assert report.as_text() == ('90 faces in 80 of 120 frames were worked on; no face in 40 frames: 0-19, 100-119')
 
