@@ -44,7 +44,7 @@ class StepWork(Protocol):
     ) -> Mapping[str, Any]:
         """Makes ``output`` out of ``target`` and the arguments of the step; gives the report."""
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    def join(self, clips: Sequence[Path], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Writes the clips one after the other to ``output``; pictures: the last one."""
 
     def forget(self, job_id: str, step: StepRecord) -> None:
@@ -305,7 +305,7 @@ class _Run:
 
     def _join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         try:
-            self._work.join(clips, output, flag)
+            self._work.join(clips, output, self._emit, flag)
         except FaceFusionError:
             raise
         except Exception as error:

@@ -41,9 +41,9 @@ class LocalStepWork:
             check_not_input(Path(str(step.output_path)), Path(target), sources)
         return run_step(settings, self._store, self._folders, StepName(job_id, step.id), emit, flag)
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    def join(self, clips: Sequence[Path], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Writes the clips one after the other; of pictures the last one."""
-        publish_joined(clips, output, flag)
+        publish_joined(clips, output, emit, flag)
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes the work files of a step."""

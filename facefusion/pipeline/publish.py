@@ -57,7 +57,7 @@ def publish_video(
         publish(part, output, flag)
 
 
-def publish_joined(clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+def publish_joined(clips: Sequence[Path], output: Path, emit: Emit, flag: StopFlag) -> None:
     """Joins finished clips, one after the other, or takes the last of several pictures, and gives the result its name.
 
     Raises what ``concat_clips`` raises.
@@ -66,7 +66,7 @@ def publish_joined(clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
         if output.suffix.lower() in IMAGE_EXTENSIONS:
             shutil.copyfile(clips[-1], part)
         else:
-            concat_clips(clips, part, output.suffix.lower(), flag)
+            concat_clips(clips, part, output.suffix.lower(), flag, emit)
         publish(part, output, flag)
 
 

@@ -102,7 +102,7 @@ class LoggedWork:
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    def join(self, clips: Sequence[Path], output: Path, emit: Emit, flag: StopFlag) -> None:
         lines = [line for clip in clips for line in clip.read_text().splitlines() if line != 'whole']
         self._publish(output, lines, flag)
 

@@ -83,7 +83,7 @@ class FakeWork:
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips: Sequence[Path], output: Path, flag: StopFlag) -> None:
+    def join(self, clips: Sequence[Path], output: Path, emit: Emit, flag: StopFlag) -> None:
         joined = b''.join(clip.read_bytes() for clip in clips)
         flag.confirm()
         publish(output, joined)

@@ -26,14 +26,14 @@ class Joining(FakeWork):
     def forget(self, job_id, step) -> None:
         pass
 
-    def join(self, clips, output, flag):
+    def join(self, clips, output, emit, flag):
         if self.removes is not None:
             clips[self.removes].unlink()
             self.removes = None
         error, self.error = self.error, None
         if error is not None:
             raise error
-        super().join(clips, output, flag)
+        super().join(clips, output, emit, flag)
 
 
 @pytest.fixture
