@@ -7,6 +7,7 @@ read stdout (the NDJSON sink).
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -103,6 +104,15 @@ class FramesWithoutFaces:
 
 
 @dataclass(frozen=True, slots=True)
+class FramesDamaged:
+    """Which frames of the target could not be read, or not all of them; ``ranges`` and ``more_ranges`` as above."""
+
+    frames: int
+    ranges: list[list[int]]
+    more_ranges: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRendered:
     """The ``number``-th of ``count`` segments, counted from 0, is whole: output frames ``start`` to ``stop``
     (exclusive). ``origin`` is 'rendered' (now) or 'work' (by an earlier run of the step)."""
@@ -181,6 +191,7 @@ Event = (
     | ChunkAnalysed
     | FacesLinked
     | FramesWithoutFaces
+    | FramesDamaged
     | SegmentRendered
     | OutputPublished
     | RunFinished
@@ -283,6 +294,9 @@ class BarSink:
     def _open(self, event: StageProgress) -> Any:
         from tqdm import tqdm
 
+        stream = self._stream or sys.stderr
+        # A terminal that does not say how large it is has no row for a bar, as tqdm sees it.
+        columns, rows = _size_of(stream)
         return tqdm(
             total=event.total,
             desc=event.stage,
@@ -290,5 +304,16 @@ class BarSink:
             unit_scale=event.unit == 'B',
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
-            file=self._stream or sys.stderr,
+            file=stream,
+            ncols=columns,
+            nrows=rows,
         )
+
+
+def _size_of(stream: TextIO) -> tuple[int | None, int | None]:
+    """Columns and rows to take for a terminal that does not say how many it has; None where that can be asked."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return None, None
+    return (None, None) if size.columns and size.lines else (size.columns or 80, size.lines or 24)

@@ -48,7 +48,7 @@ def as_job_failure(error: FaceFusionError) -> JobError:
 def _from_os_error(error: OSError) -> FaceFusionError:
     where = f' ({error.filename})' if error.filename else ''
     cause = str(error.strerror or error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         hint = 'free space and run the same command again'
         return ResourceError('disk-full', f'the disk is full{where}', cause=cause, hint=hint)
     hint = 'check that the path exists and may be used'

@@ -13,6 +13,7 @@ from facefusion.events import (
     ChunkAnalysed,
     Emit,
     FacesLinked,
+    FramesDamaged,
     FramesWithoutFaces,
     Message,
     OutputPublished,
@@ -162,6 +163,7 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
     work = run.work
     if not isinstance(target, VideoInfo) or work is None:
         raise InternalError('plan-inconsistent', 'a video plan has no video target, or no work folder')
+    report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
     with work.explained():
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
@@ -179,11 +181,25 @@ def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, repor
             linked.save(kept.folder.linked_path(linked.first))
             report.add(linked)
             watch.note(linked)
+    report.damaged = watch.damaged
+    _tell_damage(run, target, report)
     # Nothing is rendered before this, whatever earlier runs have rendered.
     watch.decide()
-    run.emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without))
-    if report.without:
-        run.emit(FramesWithoutFaces(report.without, [list(pair) for pair in report.ranges], report.more_ranges))
+    run.emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without.count))
+    without = report.without
+    if without.count:
+        run.emit(FramesWithoutFaces(without.count, without.as_lists(), without.more_ranges))
+
+
+def _tell_damage(run: Run, target: VideoInfo, report: FaceReport) -> None:
+    """Says which frames are damaged: before the content gate decides, for a refused clip has them, too."""
+    damaged = report.damaged
+    if damaged.count:
+        frames = 'frame is' if damaged.count == 1 else 'frames are'
+        advice = 'each shows what could be read of it, or the picture before; what follows may show traces of that'
+        text = f'{target.path.name}: {damaged.count} {frames} damaged: {damaged.as_text()}; {advice}'
+        run.emit(Message('warn', 'analyse', text))
+        run.emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
 def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> tuple[Path, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from facefusion.errors import InternalError
 from facefusion.faces.face import Floats
+from facefusion.media.files import write_failure
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -44,7 +45,7 @@ class Chunk:
         return len(self.light) == len(self.frame)
 
     def save(self, path: Path) -> None:
-        """Writes the chunk and publishes it by rename."""
+        """Writes the chunk and publishes it by rename. Raises ResourceError disk-full, OutputError."""
         save_arrays(path, {entry.name: np.asarray(getattr(self, entry.name)) for entry in fields(self)})
 
     @classmethod
@@ -87,12 +88,14 @@ class LinkedChunk(Chunk):
 
 
 def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
-    """Writes named arrays to ``path`` by a temporary file and a rename."""
+    """Writes named arrays to ``path`` by a temporary file and a rename. Raises what ``Chunk.save`` raises."""
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:
         with part.open('wb') as stream:
             np.savez(stream, allow_pickle=False, **arrays)
         part.replace(path)
+    except OSError as error:
+        raise write_failure(error, path) from error
     finally:
         part.unlink(missing_ok=True)
 

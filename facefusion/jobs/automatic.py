@@ -19,7 +19,10 @@ from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
 # Ends after which the same call goes on where the job was left: nothing of the call itself was wrong.
-_INTERRUPTED = ('interrupted', 'worker-lost', 'disk-full', 'memory-out', 'work-folder-gone', 'work-file-damaged')
+_INTERRUPTED = ('worker-lost', 'work-file-damaged', 'output-unwritable')
+# Stopped, memory or disk, models, providers: what an earlier run has finished must not be lost for the next one that
+# finds the disk still full, or the host of a model away.
+_CODES_OF_INTERRUPTED = (4, 5, 6, 7)
 _FINGERPRINT_SIGNS = 10
 
 
@@ -48,8 +51,7 @@ def claim_automatic(
     for job_id in _candidates(store, origin, fingerprint):
         try:
             opened = store.open(job_id)
-            reference = opened.record.error.get('reference') if opened.record.error else None
-            if opened.record.fingerprint != fingerprint or reference not in _INTERRUPTED:
+            if opened.record.fingerprint != fingerprint or not _was_interrupted(opened.record.error or {}):
                 continue
             hold, record = store.claim(job_id, 'retry')
         except (ClaimLost, JobError):
@@ -62,6 +64,10 @@ def claim_automatic(
         record = add_step(record, args)
     record = submitted(record)
     return store.create_running(record), record, False
+
+
+def _was_interrupted(error: Mapping[str, Any]) -> bool:
+    return error.get('exit_code') in _CODES_OF_INTERRUPTED or error.get('reference') in _INTERRUPTED
 
 
 def empty_record() -> JobRecord:

@@ -59,12 +59,12 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
 
 
 def _cancel_waiting(store: JobStore, job_id: str) -> bool:
-    """Cancels a job that nobody works on; False when somebody has begun to meanwhile."""
+    """Cancels a job that nobody works on; False when somebody has begun to, or ended it, meanwhile."""
     try:
         with store.edit(job_id, 'cancel') as (hold, record):
             hold.finish('failed', replace(record, error=_reason(job_id).as_record(), date_finished=now_text()))
     except JobError as error:
-        if error.reference in ('job-busy', 'job-taken', 'job-claim-lost'):
+        if error.reference in ('job-busy', 'job-taken', 'job-claim-lost', 'job-wrong-state'):
             return False
         raise
     return True

@@ -46,7 +46,7 @@ class LocalStepWork:
         clips = [_clip_of(step) for step in steps]
         signing = self._place.signing(self._settings, emit)
         seal = seal_of_join(job_id, clips, output, signing, emit, flag)
-        publish_joined([clip.path for clip in clips], output, seal, flag)
+        publish_joined([clip.path for clip in clips], output, seal, emit, flag)
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes the work files of a step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,6 +44,10 @@ class SubtitleTrack:
 
     index: int
     encoder: str
+
+
+# Gives a stream of the output for one of the source.
+AddStream = Callable[[Any, SubtitleTrack], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +96,32 @@ def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPl
     extension = extension.lower()
     extras, name, said = info.extras, extension[1:], list[str]()
     tracks = _plan_subtitles(info, extension, said) if extras.subtitles else ()
-    has_chapters, has_attachments = extension in _WITH_CHAPTERS, extension in _WITH_ATTACHMENTS
-    if extras.chapters and not has_chapters:
+    if extras.chapters and not has_chapters(extension):
         said.append(f'{not_kept(extras.chapters, "chapter")}: {name} holds none')
-    if extras.attachments and not has_attachments:
+    if extras.attachments and not has_attachments(extension):
         said.append(f'{not_kept(extras.attachments, "attachment")}: {name} holds none')
     lost = lost_tags(dict(extras.tags), extension)
     if lost:
         said.append(f'tags that {name} does not hold are left out: {", ".join(lost)}')
     return ExtrasPlan(
         subtitles=tracks,
-        has_chapters=has_chapters and extras.chapters > 0,
-        has_attachments=has_attachments and extras.attachments > 0,
+        has_chapters=has_chapters(extension) and extras.chapters > 0,
+        has_attachments=has_attachments(extension) and extras.attachments > 0,
         origin=timeline.origin,
         begin=timeline.begin if timeline.is_trimmed or timeline.origin != info.clock * info.time_base else None,
         end=timeline.end if timeline.is_trimmed else None,
         remarks=tuple(said),
     )
+
+
+def has_chapters(extension: str) -> bool:
+    """Whether a container holds chapters."""
+    return extension in _WITH_CHAPTERS
+
+
+def has_attachments(extension: str) -> bool:
+    """Whether a container holds attachments."""
+    return extension in _WITH_ATTACHMENTS
 
 
 def _plan_subtitles(info: VideoInfo, extension: str, said: list[str]) -> tuple[SubtitleTrack, ...]:
@@ -164,6 +177,11 @@ def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
 
 def add_chapters(source: av.container.InputContainer, plan: ExtrasPlan, output: av.container.OutputContainer) -> None:
     """Hands the chapters on that lie in the time that is kept, cut to it."""
+    output.set_chapters(chapters_of(source, plan))
+
+
+def chapters_of(source: av.container.InputContainer, plan: ExtrasPlan) -> list[Any]:
+    """The chapters that lie in the time that is kept, cut to it, with the output's times."""
     made: list[Any] = []
     for chapter in source.chapters():
         base = chapter['time_base'] or _TICK
@@ -171,7 +189,7 @@ def add_chapters(source: av.container.InputContainer, plan: ExtrasPlan, output: 
         if times is not None:
             start, end = (_nearest((time - plan.origin) / base) for time in times)
             made.append({**chapter, 'start': start, 'end': end, 'time_base': base})
-    output.set_chapters(made)
+    return made
 
 
 def add_attachments(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
@@ -182,38 +200,51 @@ def add_attachments(source: av.container.InputContainer, output: av.container.Ou
             output.add_attachment(held.name or 'attachment', held.mimetype or 'application/octet-stream', held.data)
 
 
-class SubtitleFeed:
-    """Adds the subtitle streams of a plan to an output and yields their packets in the order of the file.
+def add_copied(output: av.container.OutputContainer, stream: Any) -> Any:
+    """Adds a subtitle stream of which the packets are copied; gives it."""
+    added: Any = output.add_stream_from_template(stream)
+    added.time_base = stream.time_base
+    describe_stream(stream, added)
+    return added
 
-    Raises MediaError media-damaged when the file cannot be opened, Interrupted.
+
+def add_subtitles(output: av.container.OutputContainer) -> AddStream:
+    """What adds the streams of a feed to an output."""
+
+    def add(stream: Any, track: SubtitleTrack) -> Any:
+        if not track.encoder:
+            return add_copied(output, stream)
+        added: Any = output.add_stream(track.encoder)
+        if not stream.codec_context.is_open:
+            stream.codec_context.open()
+        added.codec_context.subtitle_header = stream.codec_context.subtitle_header or _HEADER
+        added.time_base = _TICK
+        describe_stream(stream, added)
+        return added
+
+    return add
+
+
+class SubtitleFeed:
+    """Yields the packets of the subtitle streams of a plan in the order of the file.
+
+    ``add`` gives, or makes, the stream of the output for a stream of the clip. Raises MediaError media-damaged when
+    the file cannot be opened, Interrupted.
     A text that its decoder does not take is passed over: no player shows it either.
     """
 
-    def __init__(self, info: VideoInfo, plan: ExtrasPlan, output: av.container.OutputContainer, stop: StopFlag) -> None:
+    def __init__(self, info: VideoInfo, plan: ExtrasPlan, add: AddStream, stop: StopFlag) -> None:
         self._plan, self._stop = plan, stop
         self._tracks: dict[int, tuple[Any, SubtitleTrack]] = {}
         with ExitStack() as stack:
             # Closed here again when a track cannot be set up.
             self._source = stack.enter_context(open_video(info.path))
             for track in plan.subtitles:
-                self._tracks[track.index] = self._add(self._source.streams[track.index], track, output), track
+                self._tracks[track.index] = add(self._source.streams[track.index], track), track
             for stream in self._source.streams:
                 if stream.index not in self._tracks:
                     stream.discard = av.stream.Discard.all
             self._open = stack.pop_all()
-
-    def _add(self, stream: Any, track: SubtitleTrack, output: av.container.OutputContainer) -> Any:
-        if not track.encoder:
-            added: Any = output.add_stream_from_template(stream)
-            added.time_base = stream.time_base
-        else:
-            added = output.add_stream(track.encoder)
-            if not stream.codec_context.is_open:
-                stream.codec_context.open()
-            added.codec_context.subtitle_header = stream.codec_context.subtitle_header or _HEADER
-            added.time_base = _TICK
-        describe_stream(stream, added)
-        return added
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
         streams = [self._source.streams[index] for index in self._tracks]

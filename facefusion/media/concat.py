@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, MediaError
+from facefusion.events import Emit, Message, silent
+from facefusion.media.concat_extras import JoinedExtras
 from facefusion.media.concat_sound import (
     Sound,
     SoundOfClip,
@@ -63,12 +65,13 @@ class _Clip:
         return ParameterSets.parse(self.info.codec, self.header)
 
 
-def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag) -> None:
+def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag, emit: Emit = silent) -> None:
     """Writes the clips one after the other to ``output_part``, as ``extension`` (of ``CONTAINERS``) says.
 
     The first clip keeps its times; the first frame of any other is shown when the last one before it ends, and its
     sound stays as far from it as it was. What sounds before a later clip's first frame, or once the next clip has
-    begun, is cut by whole packets. Tags and the description of the streams are the first clip's.
+    begun, is cut by whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and the
+    description of the streams are the first clip's; ``emit`` is told which tags of others are not kept.
 
     Raises MediaError join-mismatch (video codec, size, pixel format, pixel aspect, orientation), join-audio, and what
     ``probe`` raises; ResourceError disk-full; OutputError output-unwritable; Interrupted. On failure nothing stays.
@@ -83,7 +86,7 @@ def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop:
     for other in sounding[1:]:
         check_sounds(sounding[0], other)
     try:
-        _write(measured, sounds, output_part, extension.lower(), stop)
+        _write(measured, sounds, output_part, extension.lower(), stop, emit)
     except BaseException:
         output_part.unlink(missing_ok=True)
         raise
@@ -215,12 +218,23 @@ def _frame_times(placed: Sequence[SoundOfClip], time_base: Fraction) -> NDArray[
 
 
 def _write(
-    clips: Sequence[_Clip], placed: Sequence[SoundOfClip], output_part: Path, extension: str, stop: StopFlag
+    clips: Sequence[_Clip],
+    placed: Sequence[SoundOfClip],
+    output_part: Path,
+    extension: str,
+    stop: StopFlag,
+    emit: Emit,
 ) -> None:
     time_base = _time_base(clips, extension)
     times = _frame_times(placed, time_base)
     rates = next(([sound.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
-    with open_output(output_part, extension, time_base, rates, stop) as output, ExitStack() as stack:
+    tags = dict(clips[0].info.extras.tags)
+    for clip in clips[1:]:
+        others = sorted(key for key, value in clip.info.extras.tags if tags.get(key, value) != value or key not in tags)
+        if others:
+            text = f'tags of {clip.info.path.name} are not kept where clips are joined: {", ".join(others)}'
+            emit(Message('info', 'join', text))
+    with open_output(output_part, extension, time_base, rates, stop, tags) as output, ExitStack() as stack:
         stream = _add_video(output, clips, time_base, extension)
         tracks = add_sounds(placed, output, extension not in BOXED and CONTAINERS[extension].has_times)
         sources: list[Iterator[av.Packet[Any]]] = [
@@ -228,6 +242,9 @@ def _write(
         ]
         if tracks:
             sources.append(stack.enter_context(closing(sound_packets(placed, tracks, stop))))
+        extras = JoinedExtras(placed, output, extension, emit, stop)
+        if extras.has_subtitles:
+            sources.append(stack.enter_context(closing(extras.packets())))
         mux_in_order(sources, output, stop)
 
 

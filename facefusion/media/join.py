@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioFeed, AudioPlan
-from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, tag_options
+from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles, tag_options
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
@@ -107,7 +107,7 @@ def _write(
             feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
             sources.append(iter(feed))
         if extras is not None and extras.subtitles:
-            texts = stack.enter_context(closing(SubtitleFeed(info, extras, output, stop)))
+            texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
             sources.append(iter(texts))
         if extras is not None and extras.has_attachments:
             add_attachments(source, output)

@@ -23,6 +23,7 @@ from facefusion.media.color import ColorSpec
 from facefusion.media.endings import missing_at_end
 from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
 from facefusion.media.files import ffmpeg_name
+from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
 from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
@@ -72,7 +73,8 @@ class VideoInfo:
     is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
     ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
-    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound.
+    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
+    where frames are missing from a steady rate.
 
     ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
     shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
@@ -106,6 +108,7 @@ class VideoInfo:
     is_counted: bool = False
     clock: int = 0
     extras: Extras = NO_EXTRAS
+    gaps: tuple[TimeGap, ...] = ()
 
     @property
     def frame_count(self) -> int:
@@ -246,11 +249,15 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
     )
 
 
-def _remarks(container: av.container.InputContainer, times: Times, extras: Extras) -> tuple[str, ...]:
+def _remarks(
+    container: av.container.InputContainer, times: Times, extras: Extras, gaps: tuple[TimeGap, ...]
+) -> tuple[str, ...]:
     """What of a file cannot be read, and what no output will have."""
     said = []
     if times.trouble:
         said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
+    if gaps:
+        said.append(gaps_as_text(gaps))
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:
@@ -284,6 +291,7 @@ def _describe(
     context = stream.codec_context
     aspect = context.sample_aspect_ratio or Fraction(1)
     color = ColorSpec.from_frame(video)
+    gaps = () if times.is_counted else find_gaps(pts, time_base, content)
     audio = tuple(_describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
     return VideoInfo(
         path=path,
@@ -308,11 +316,12 @@ def _describe(
         last_duration=last,
         audio=audio,
         keyframes=times.keyframes,
-        remarks=_remarks(container, times, extras),
+        remarks=_remarks(container, times, extras, gaps),
         content=content,
         is_counted=times.is_counted,
         clock=_clock(content, pts[0], time_base, audio),
         extras=extras,
+        gaps=gaps,
     )
 
 

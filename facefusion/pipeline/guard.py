@@ -27,6 +27,7 @@ from facefusion.media.kinds import find_kind
 from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
+from facefusion.pipeline.ranges import FrameRanges, ranges_of
 from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeLook, AgeRule
 from facefusion.safety.cache import SampleCache, content_sha256, model_digests, picture_sha256, sample_key
 from facefusion.safety.fairface import find_age_estimator
@@ -34,7 +35,6 @@ from facefusion.safety.gate import ContentGate, Sample, prepare_gate
 from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
-LISTED_RANGES = 20
 # What decides, beside the sampling, which frames are looked at: kept results of other rules do not count.
 _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1, 'gaps': 1}
 
@@ -116,10 +116,14 @@ class FoundAge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChunkLooks:
-    """What the guard has seen of the frames of a chunk and of the one after it."""
+    """What the guard has seen of the frames of a chunk and of the one after it.
+
+    ``damaged`` are the frames of the chunk that could not be read, or not all of them.
+    """
 
     samples: tuple[Sample, ...]
     ages: tuple[FoundAge, ...]
+    damaged: frozenset[int] = frozenset()
 
     def as_record(self) -> dict[str, Any]:
         """The looks as plain JSON."""
@@ -128,6 +132,7 @@ class ChunkLooks:
             'ages': [
                 [age.frame, list(age.middle), age.width, age.estimate.under_18, age.estimate.words] for age in self.ages
             ],
+            'damaged': ranges_of(set(self.damaged)),
         }
 
     @classmethod
@@ -138,7 +143,8 @@ class ChunkLooks:
             FoundAge(frame, (x, y), width, AgeEstimate(under_18, words))
             for frame, (x, y), width, under_18, words in record['ages']
         ]
-        return cls(tuple(samples), tuple(ages))
+        damaged = frozenset(number for first, last in record['damaged'] for number in range(first, last + 1))
+        return cls(tuple(samples), tuple(ages), damaged)
 
 
 class TargetWatch:
@@ -162,6 +168,7 @@ class TargetWatch:
         self._ages: list[FoundAge] = []
         self._looks: list[AgeLook] = []
         self._damaged = set[int]()
+        self._damage = FrameRanges()
 
     def is_sampled(self, number: int) -> bool:
         """Whether the frame is looked at in any case."""
@@ -195,7 +202,8 @@ class TargetWatch:
         with self._lock:
             samples = {each.frame: each for each in self._samples if start <= each.frame <= stop}
             ages = [age for age in self._ages if start <= age.frame < stop]
-        return ChunkLooks(tuple(samples[number] for number in sorted(samples)), tuple(ages))
+            damaged = frozenset(number for number in self._damaged if start <= number < stop)
+        return ChunkLooks(tuple(samples[number] for number in sorted(samples)), tuple(ages), damaged)
 
     def take(self, looks: ChunkLooks, start: int, stop: int) -> bool:
         """Takes what was seen of a chunk by an earlier run, as if it had been shown again.
@@ -209,6 +217,7 @@ class TargetWatch:
         if not all(number in numbers for number in range(start, stop) if self.is_sampled(number)):
             return False
         with self._lock:
+            self._damaged |= looks.damaged
             if not self._is_known:
                 self._samples += [each for each in looks.samples if each.frame in self._sampling]
             if self._guard.estimator is not None:
@@ -222,6 +231,9 @@ class TargetWatch:
             # Chunks come in order: what lies before their end is not needed again.
             ended = [each for each in self._ages if each.frame < last]
             self._ages = [each for each in self._ages if each.frame >= last]
+            for number in sorted(number for number in self._damaged if number < last):
+                self._damaged.remove(number)
+                self._damage.add(number)
         for found in ended:
             rows = np.flatnonzero(linked.frame == found.frame)
             if not len(rows):
@@ -234,13 +246,8 @@ class TargetWatch:
                 self._looks.append(AgeLook(track, found.frame, self._seconds(found.frame), found.estimate))
 
     def decide(self) -> None:
-        """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it.
-
-        Says first which frames are damaged.
-        """
+        """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
         path = self._target.path
-        if self._damaged:
-            self._guard.emit(Message('warn', 'analyse', f'{path.name}: {damage_as_text(self.damaged)}'))
         seen = {sample.frame for sample in self._samples}
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
@@ -253,13 +260,9 @@ class TargetWatch:
             AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
 
     @property
-    def damaged(self) -> list[tuple[int, int]]:
-        """First and last frame of each range that could not be read, or not all of it."""
-        with self._lock:
-            numbers = sorted(self._damaged)
-        starts = [number for number in numbers if number - 1 not in self._damaged]
-        ends = [number for number in numbers if number + 1 not in self._damaged]
-        return list(zip(starts, ends, strict=True))
+    def damaged(self) -> FrameRanges:
+        """The frames of linked chunks that could not be read, or not all of them."""
+        return self._damage
 
     def _seconds(self, number: int) -> float:
         return float((self._target.pts[number] - self._target.pts[0]) * self._target.time_base)
@@ -269,16 +272,6 @@ class TargetWatch:
         pts = self._target.pts
         ticks = pts[number + 1] - pts[number] if number + 1 < len(pts) else self._target.last_duration
         return float(ticks * self._target.time_base)
-
-
-def damage_as_text(ranges: Sequence[tuple[int, int]]) -> str:
-    """Ranges of damaged frames as a line for people; the first few are named."""
-    count = sum(last - first + 1 for first, last in ranges)
-    shown = ', '.join(str(first) if first == last else f'{first}-{last}' for first, last in ranges[:LISTED_RANGES])
-    more = f' and {len(ranges) - LISTED_RANGES} more ranges' if len(ranges) > LISTED_RANGES else ''
-    frames = 'frame is' if count == 1 else 'frames are'
-    advice = 'each shows what could be read of it, or the picture before; what follows may show traces of that'
-    return f'{count} {frames} damaged: {shown}{more}; {advice}'
 
 
 def prepare_guard(

@@ -89,7 +89,7 @@ def publish_clip(
     return signed
 
 
-def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, flag: StopFlag) -> Signed | None:
+def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emit, flag: StopFlag) -> Signed | None:
     """Joins finished clips, one after the other, signs the result and gives it its name.
 
     Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
@@ -105,7 +105,7 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, flag: Sto
             publish(part, output, flag)
         return None
     with _part_beside(output) as clip, _part_beside(output) as part:
-        concat_clips(clips, clip, output.suffix.lower(), flag)
+        concat_clips(clips, clip, output.suffix.lower(), flag, emit)
         signed = seal.sign(clip, part, Worked(is_changed=True))
         if signed.media == clip:
             clip.replace(part)

@@ -1,4 +1,4 @@
-"""The end report of a run: what was done, and where no face was."""
+"""The end report of a run: what was done, where no face was, and what of the clip could not be read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import SMALLEST_FACE, landmark_box
-
-# A flickering clip has many gaps; the report names this many and counts the rest.
-LISTED_RANGES = 100
+from facefusion.media.gaps import TimeGap
+from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 
 
 @dataclass(slots=True)
 class FaceReport:
-    """Counts faces while linked chunks pass by."""
+    """Counts faces while linked chunks pass by.
+
+    ``without`` are the frames without a face, ``damaged`` those that the clip does not show whole. ``gaps`` are where
+    it lacks frames, as far as it was worked on.
+    """
 
     frames: int = 0
     faces: int = 0
@@ -25,10 +28,9 @@ class FaceReport:
     small: int = 0
     frames_crowded: int = 0
     most_left_out: int = 0
-    without: int = 0
-    last_without: int = -2
-    ranges: list[tuple[int, int]] = field(default_factory=list)
-    more_ranges: int = 0
+    without: FrameRanges = field(default_factory=FrameRanges)
+    damaged: FrameRanges = field(default_factory=FrameRanges)
+    gaps: tuple[TimeGap, ...] = ()
     tracks: set[int] = field(default_factory=set)
 
     def add(self, chunk: LinkedChunk) -> None:
@@ -44,18 +46,7 @@ class FaceReport:
         has_face = np.zeros(chunk.count, np.bool_)
         has_face[chunk.frame - chunk.first] = True
         for number in (np.flatnonzero(~has_face) + chunk.first).tolist():
-            self._add_without(number)
-
-    def _add_without(self, number: int) -> None:
-        self.without += 1
-        goes_on = self.last_without == number - 1
-        self.last_without = number
-        if goes_on and not self.more_ranges:
-            self.ranges[-1] = (self.ranges[-1][0], number)
-        elif not goes_on and len(self.ranges) < LISTED_RANGES:
-            self.ranges.append((number, number))
-        elif not goes_on:
-            self.more_ranges += 1
+            self.without.add(number)
 
     @property
     def worked_on(self) -> int:
@@ -72,9 +63,15 @@ class FaceReport:
             'faces_too_small': self.small,
             'frames_with_too_many_faces': self.frames_crowded,
             'most_faces_left_out': self.most_left_out,
-            'frames_without_face': self.without,
-            'ranges_without_face': [list(pair) for pair in self.ranges],
-            'more_ranges_without_face': self.more_ranges,
+            'frames_without_face': self.without.count,
+            'ranges_without_face': self.without.as_lists(),
+            'more_ranges_without_face': self.without.more_ranges,
+            'frames_damaged': self.damaged.count,
+            'ranges_damaged': self.damaged.as_lists(),
+            'more_ranges_damaged': self.damaged.more_ranges,
+            'frames_missing': sum(gap.missing for gap in self.gaps),
+            'seconds_missing': [[round(gap.begin, 3), round(gap.end, 3)] for gap in self.gaps[:LISTED_RANGES]],
+            'more_seconds_missing': max(len(self.gaps) - LISTED_RANGES, 0),
         }
 
     def as_text(self) -> str:
@@ -88,22 +85,22 @@ class FaceReport:
         if self.frames_crowded:
             frames = _count(self.frames_crowded, 'frame')
             yield f'--max-faces left up to {_count(self.most_left_out, "more face")} alone in {frames}'
+        if self.damaged.count:
+            verb = 'is' if self.damaged.count == 1 else 'are'
+            yield f'{_count(self.damaged.count, "frame")} of the target {verb} damaged: {self.damaged.as_text()}'
 
     def _faces_as_text(self) -> str:
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
-        with_face = self.frames - self.without
+        with_face = self.frames - self.without.count
         frames = f'{with_face} of {_count(self.frames, "frame")}'
         if not self.worked_on:
             return f'no face was worked on in {frames}'
         verb = 'was' if self.worked_on == 1 else 'were'
         people = f'{_count(self.worked_on, "face")} in {frames} {verb} worked on'
-        if not self.without:
+        if not self.without.count:
             return people
-        shown = [f'{a}' if a == b else f'{a}-{b}' for a, b in self.ranges[:10]]
-        rest = len(self.ranges) - len(shown) + self.more_ranges
-        more = f' and {rest} more ranges' if rest else ''
-        return f'{people}; no face in {_count(self.without, "frame")}: {", ".join(shown)}{more}'
+        return f'{people}; no face in {_count(self.without.count, "frame")}: {self.without.as_text()}'
 
 
 def _count(number: int, noun: str) -> str:

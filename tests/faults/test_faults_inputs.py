@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -129,9 +130,19 @@ def test_a_clip_damaged_in_its_middle_is_finished_and_the_frames_are_named(progr
         for position, size in places[25:30]:
             file.seek(position)
             file.write(b'\xff' * size)
-    done = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4')
-    assert done.report['frames'] == 60
-    assert re.search(r'clip\.mp4: \d+ frames are damaged: 2\d', done.err)
+    first = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4')
+    assert re.search(r'clip\.mp4: \d+ frames are damaged: 2\d', first.err)
+    assert first.report['frames'] == 60 and first.report['ranges_damaged'][0][0] in range(20, 30)
+    # What was analysed before is not decoded to be analysed again, and named all the same.
+    again = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4', '--output-video-quality', 60)
+    for done, origin in ((first, 'analysed'), (again, 'cache')):
+        events = {event['event']: event for event in done.events}
+        assert events['chunk_analysed']['origin'] == origin
+        assert events['frames_damaged']['ranges'] == done.report['ranges_damaged'] == first.report['ranges_damaged']
+        assert f'{done.report["frames_damaged"]} frames of the target are damaged' in done.err
+    records = [json.loads(path.read_text()) for path in (tmp_path / 'jobs' / 'completed').glob('*.json')]
+    for record in records:
+        assert record['steps'][0]['report']['frames_damaged'] == first.report['frames_damaged'] > 0
 
 
 def test_clips_without_pictures(refuses, clip, tmp_path):

@@ -101,6 +101,27 @@ def test_a_file_that_ends_early_says_so_and_keeps_what_it_has(folder: Path) -> N
     assert refusal(folder / 'cut.mp4', folder / 'never.mp4').reference == 'media-truncated'
 
 
+def test_packets_that_are_cut_out_leave_a_hole_that_is_named(folder: Path) -> None:
+    reader.ffmpeg('-v', 'error', '-i', folder / 'whole.mp4', '-c', 'copy', folder / 'stream.ts')
+    data = (folder / 'stream.ts').read_bytes()
+    # Whole packets of 188 bytes.
+    first, last = (len(data) // 188 * share // 10 * 188 for share in (4, 6))
+    (folder / 'holed.ts').write_bytes(data[:first] + data[last:])
+    drop = ('-bsf:v', r"noise=drop='between(n\,30\,41)'")
+    reader.ffmpeg('-v', 'error', '-i', folder / 'whole.mp4', '-c', 'copy', *drop, folder / 'holed.mkv')
+    for name in ('holed.ts', 'holed.mkv'):
+        plan = pass_through(folder / name, folder / f'out-{name}')
+        info = plan.target
+        assert info.frame_count + sum(gap.missing for gap in info.gaps) == 75
+        assert any('frames are missing from its steady rate, at 1.' in remark for remark in info.remarks)
+        assert all(1 < gap.begin < gap.end < 2.2 for gap in info.gaps)
+        after = [unit.time for unit in reader.frames(folder / f'out-{name}')]
+        shown = [time * info.time_base for time in info.pts]
+        assert len(after) == info.frame_count
+        assert all(abs(a - after[0] - (b - shown[0])) < Fraction(1, 500) for a, b in zip(after, shown, strict=True))
+    assert probe(folder / 'stream.ts').gaps == ()
+
+
 def stream(folder: Path, name: str, begin: float, *words: object, size: str = '320x180') -> bytes:
     """A second of a transport stream."""
     path = folder / name

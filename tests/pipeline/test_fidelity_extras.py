@@ -5,10 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from fakes import ffmpeg_program as reader
 from fakes.fidelity_clips import AAC, pictures, sound, tagged
 from fakes.pass_through import pass_through
+
+from facefusion.events import Event
+from facefusion.media.concat import concat_clips
+from facefusion.stopping import StopFlag
 
 TEXTS = '1\n00:00:00,200 --> 00:00:00,700\nFirst <i>line</i>\n\n2\n00:00:01,100 --> 00:00:01,900\nSecond\n'
 ABOUT = """;FFMETADATA1
@@ -25,6 +30,19 @@ TIMEBASE=1/1000
 START=800
 END=2000
 title=Ending
+"""
+
+
+STYLED = """[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour
+Style: Default,Arial,20,&H00FFFFFF
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:00.10,0:00:00.60,Default,,0,0,0,,Styled
 """
 
 
@@ -156,3 +174,61 @@ def test_names_of_quicktime_come_along(folder: Path) -> None:
     assert plan.target.remarks == ()
     said = reader.description(folder / 'phone-out.mov')
     assert all(f'{key}: {value}' in said.replace(' : ', ': ') for key, value in tags.items())
+
+
+@pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov', '.webm'])
+def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
+    one, two, bare = (folder / f'join-{name}{extension}' for name in ('one', 'two', 'bare'))
+    pass_through(folder / 'in.mkv', one, trim_frame_start=0, trim_frame_end=25)
+    # Nothing in the middle: what was shown until then ends there.
+    reader.ffmpeg('-v', 'error', '-i', one, '-map', '0:v', '-map', '0:a', '-map_chapters', -1, '-c', 'copy', bare)
+    pass_through(folder / 'in.mkv', two, trim_frame_start=10, trim_frame_end=40)
+    said: list[Event] = []
+    out = folder / f'joined{extension}'
+    concat_clips([one, bare, two], out, extension, StopFlag(), said.append)
+    assert texts(out) == [
+        (Fraction(1, 5), Fraction(7, 10), 'First <i>line</i>'),
+        (Fraction(2), Fraction(23, 10), 'First <i>line</i>'),
+        (Fraction(27, 10), Fraction(32, 10), 'Second'),
+    ]
+    described = reader.description(out)
+    times = [line.split(': ')[1] for line in described.splitlines() if 'Chapter #' in line]
+    # In mp4 and mov a chapter lasts until the next one begins.
+    ends = (0.8, 2 if extension in ('.mp4', '.mov') else 1, 2.4, 3.2)
+    assert times == [f'start {start:.6f}, end {end:.6f}' for start, end in zip((0, 0.8, 2, 2.4), ends, strict=True)]
+    assert described.count('Opening') == described.count('Ending') == 2 and 'A title' in described
+    (line,) = [line for line in described.splitlines() if 'Subtitle: ' in line]
+    assert '(eng)' in line
+    assert len(reader.frames(out)) == 25 + 25 + 30
+    assert said == []
+
+
+def test_joined_streams_of_another_language_or_style_stay_apart(folder: Path) -> None:
+    (folder / 'styled.ass').write_text(STYLED, encoding='utf-8')
+    (folder / 'font.bin').write_bytes(b'not really a font' * 9)
+    video = (*pictures(1), '-i', folder / 'texts.srt', '-i', folder / 'styled.ass', *tagged(), '-map', 0, '-t', 1)
+    more = ('-attach', folder / 'font.bin', '-metadata:s:t', 'mimetype=font/ttf', '-c:s', 'copy')
+    clips = [folder / f'apart-{number}.mkv' for number in (0, 1)]
+    english, german = (('-metadata:s:s:0', f'language={code}') for code in ('eng', 'ger'))
+    reader.ffmpeg('-v', 'error', *video, '-map', 1, '-map', 2, *english, '-metadata', 'title=One', *more, clips[0])
+    reader.ffmpeg('-v', 'error', *video, '-map', 2, '-map', 1, '-metadata', 'title=Two', *more, clips[1])
+    reader.ffmpeg('-v', 'error', '-i', clips[1], '-map', 0, '-c', 'copy', *german, folder / 'apart-2.mkv')
+    said: list[Event] = []
+    out = folder / 'apart.mkv'
+    concat_clips([*clips, folder / 'apart-2.mkv'], out, '.mkv', StopFlag(), said.append)
+    lines = [line for line in reader.description(out).splitlines() if 'Subtitle: ' in line]
+    assert [line.split('Subtitle: ')[1].split()[0] for line in lines] == ['subrip', 'ass', 'subrip', 'ass']
+    assert '(eng)' in lines[0] and '(ger)' in lines[3]
+    # A player passes over a line whose number it knows.
+    numbers = [bytes(packet).split(b',')[0] for packet in subtitle_packets(out) if bytes(packet).count(b',') > 6]
+    assert len(numbers) == len(set(numbers)) == 3
+    assert [message.text for message in said] == [
+        f'tags of apart-{number}.mkv are not kept where clips are joined: title' for number in (1, 2)
+    ]
+    with av.open(str(out)) as container:
+        assert [stream.type for stream in container.streams].count('attachment') == 1
+
+
+def subtitle_packets(path: Path) -> list[av.Packet]:
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(container.streams.subtitles) if packet.size]

@@ -35,7 +35,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 def storage_error(error: OSError, folder: Path) -> ResourceError | OutputError:
     """What a failed write into the weights folder means for the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return ResourceError(
             'disk-full',
             f'the disk of {folder} is full',

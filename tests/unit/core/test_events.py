@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 import typing
 from itertools import pairwise
 from pathlib import Path
@@ -95,6 +96,19 @@ def test_json_progress_of_two_stages_does_not_hide_each_other():
     sink(StageProgress('a', 3, 10))
     sink(StageProgress('b', 4, 10))
     assert len(stream.getvalue().splitlines()) == 2
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs a pseudo terminal')
+def test_a_terminal_that_does_not_say_how_large_it_is_shows_bars():
+    import pty
+
+    master, slave = pty.openpty()
+    with open(slave, 'w') as stream, open(master, 'rb', buffering=0) as terminal:
+        sink = BarSink(stream)
+        sink(StageProgress('analysing', 0, 4))
+        shown = terminal.read(200).decode()
+        sink.close()
+    assert 'analysing' in shown and '0/4' in shown
 
 
 def test_bars_open_once_a_stage_and_end_with_it():

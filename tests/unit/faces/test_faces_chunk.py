@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes.face_chunks import Person, make_chunk
 
-from facefusion.errors import InternalError
+from facefusion.errors import InternalError, ResourceError
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.pipeline.link import Linker
@@ -43,7 +43,7 @@ def test_saving_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatch
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(np, 'savez', fail)
-    with pytest.raises(OSError, match='No space'):
+    with pytest.raises(ResourceError, match='no space is left for chunk'):
         CHUNK.save(path)
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ['chunk.npz']
 

@@ -12,7 +12,7 @@ from fakes.owners import dead_owner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.errors import JobError
+from facefusion.errors import JobError, MediaError, ModelError, OutputError, ResourceError, UsageError
 from facefusion.events import StageProgress, silent
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
 from facefusion.jobs.automatic import claim_automatic, empty_record
@@ -221,6 +221,29 @@ def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path)
     assert results_of(opened.record) == ['lost'] * MOST_LOST
     hold, record = store.claim('job', 'retry')
     assert run(store, FakeWork(), hold, requeued(record)).state == 'completed'
+    check_store(store.root, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ('error', 'is_found'),
+    [
+        (ResourceError('disk-short', 'the disk is still full'), True),
+        (ModelError('model-unreachable', 'the host is away'), True),
+        (OutputError('output-unwritable', 'the share is away'), True),
+        (MediaError('media-damaged', 'it cannot be read'), False),
+        (JobError('cancelled', 'it was cancelled'), False),
+        (UsageError('audio-encoder-unusable', 'there is none'), False),
+    ],
+    ids=lambda value: getattr(value, 'reference', None),
+)
+def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tmp_path, error, is_found):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
+    hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert run(store, FakeWork(fails={record.steps[0].id: error}), hold, record).state == 'failed'
+    other_hold, other, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert is_known == is_found == (other.id == record.id)
+    assert run(store, FakeWork(), other_hold, other).state == 'completed'
     check_store(store.root, quiet=True)
 
 

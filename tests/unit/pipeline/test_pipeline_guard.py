@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 
 import numpy as np
@@ -17,6 +18,7 @@ from facefusion.media.image import write_image
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
+from facefusion.pipeline.guard import ChunkLooks
 from facefusion.stopping import StopFlag
 
 FRAMES = 100
@@ -283,6 +285,23 @@ def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     with pytest.raises(ContentRefused) as error:
         watch.decide()
     assert error.value.as_record()['facts']['faces'][0]['frames'][0]['frame'] == 5
+
+
+def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_kept(tmp_path, clip):
+    target, timeline = clip
+    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    for frame in VideoReader(target).frames(0, FRAMES):
+        frame.is_damaged = frame.number in (3, 4, 5, 49, 50, 99)
+        watch.look(frame, False)
+    records = [json.loads(json.dumps(watch.looks_of(*span).as_record())) for span in ((0, 50), (50, 100))]
+    assert [record['damaged'] for record in records] == [[[3, 5], [49, 49]], [[50, 50], [99, 99]]]
+    watch.note(linked_with([]))
+    other = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    for record, span in zip(records, ((0, 50), (50, 100)), strict=True):
+        assert other.take(ChunkLooks.from_record(record), *span)
+    other.note(linked_with([]))
+    for each in (watch, other):
+        assert each.damaged.as_lists() == [[3, 5], [49, 50], [99, 99]] and each.damaged.count == 6
 
 
 def test_the_guard_stops_when_it_is_asked_to(tmp_path):

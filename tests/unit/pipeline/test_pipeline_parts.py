@@ -22,8 +22,9 @@ from facefusion.pipeline.link import Linker
 from facefusion.pipeline.output import check_output, check_space, existing_folder, make_folder
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import _part_beside, publish_image
+from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of
-from facefusion.pipeline.report import LISTED_RANGES, FaceReport
+from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import (
     available_memory,
     check_memory,
@@ -65,6 +66,12 @@ def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
         'frames_without_face': 40,
         'ranges_without_face': [[0, 19], [100, 119]],
         'more_ranges_without_face': 0,
+        'frames_damaged': 0,
+        'ranges_damaged': [],
+        'more_ranges_damaged': 0,
+        'frames_missing': 0,
+        'seconds_missing': [],
+        'more_seconds_missing': 0,
     }
     assert report.as_text() == ('90 faces in 80 of 120 frames were worked on; no face in 40 frames: 0-19, 100-119')
 
@@ -105,7 +112,7 @@ def test_two_people_of_one_size_do_not_take_turns_across_chunks():
 
 def test_a_range_goes_on_across_chunks():
     report = report_of(linked([10, 50, 100], [(ONE, set(range(10, 40)) | {70})]))
-    assert report.ranges == [(40, 69), (71, 99)]
+    assert report.without.ranges == [(40, 69), (71, 99)]
 
 
 def test_a_report_of_a_full_clip_has_no_gaps():
@@ -115,9 +122,26 @@ def test_a_report_of_a_full_clip_has_no_gaps():
 
 def test_a_flickering_clip_stays_a_short_report():
     report = report_of(linked([0, 600, 1200], [(ONE, {frame for frame in range(1200) if frame % 6 == 0})], skin=False))
-    assert len(report.ranges) == LISTED_RANGES and report.more_ranges == 100
-    assert report.ranges[-1] == (595, 599)
-    assert report.as_text().endswith(' and 190 more ranges') and report.without == 1000
+    assert len(report.without.ranges) == LISTED_RANGES and report.without.more_ranges == 100
+    assert report.without.ranges[-1] == (595, 599)
+    assert report.as_text().endswith(' and 190 more ranges') and report.without.count == 1000
+
+
+def test_a_report_names_the_frames_that_are_damaged():
+    report = report_of(linked([0, 10], [(ONE, set(range(10)))]))
+    for number in (2, 3, 4, 8):
+        report.damaged.add(number)
+    assert report.as_text() == '10 faces in 10 of 10 frames were worked on; 4 frames of the target are damaged: 2-4, 8'
+    assert report.as_record()['frames_damaged'] == 4 and report.as_record()['ranges_damaged'] == [[2, 4], [8, 8]]
+
+
+def test_ranges_are_listed_up_to_a_number():
+    ranges = FrameRanges()
+    for number in range(0, 2 * LISTED_RANGES + 6, 2):
+        ranges.add(number)
+    ranges.add(2 * LISTED_RANGES + 5)
+    assert len(ranges.as_lists()) == LISTED_RANGES and ranges.more_ranges == 3 and ranges.count == LISTED_RANGES + 4
+    assert ranges.as_text().endswith('16, 18 and 93 more ranges')
 
 
 def test_progress_begins_at_nothing_counts_and_ends_with_its_time():
@@ -331,7 +355,7 @@ def test_parts_of_two_runs_never_meet(tmp_path):
 
 def test_an_empty_chunk_reports_every_frame():
     chunk = next(Linker(FaceSelectorOptions()).link([make_chunk(5, 3, [])]))
-    assert report_of([chunk]).ranges == [(5, 7)]
+    assert report_of([chunk]).without.ranges == [(5, 7)]
 
 
 def fake_system(tmp_path, available: int, groups: dict[str, tuple[str, int, int]], own: str):

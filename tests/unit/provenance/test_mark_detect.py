@@ -91,7 +91,10 @@ def test_unmarked_and_odd_frames_are_never_taken_for_marked() -> None:
     random = np.random.default_rng(5)
     lumas = [scene(640, 360, seed).clip(0, 255).astype(np.uint8) for seed in range(3)]
     lumas += [random.integers(0, 256, shape, np.uint8) for shape in ((1, 1), (1, 900), (900, 1), (7, 5), (1080, 1920))]
-    lumas += [np.indices((360, 640)).sum(0).astype(np.uint8), (np.indices((360, 640)).sum(0) % 2 * 255).astype(np.uint8)]
+    lumas += [
+        np.indices((360, 640)).sum(0).astype(np.uint8),
+        (np.indices((360, 640)).sum(0) % 2 * 255).astype(np.uint8),
+    ]
     for luma in lumas:
         assert read([luma]).result() is None
         assert payload_of() is None
