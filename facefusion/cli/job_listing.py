@@ -102,7 +102,12 @@ def _show(invocation: Invocation) -> int:
         rows.append((str(index), step['status'], seconds, str(step['args'].get('output_path') or '-')))
     if len(rows) > 1:
         print_table(rows)
+    for output in view['outputs']:
+        print(f'published: {output.get("path")}, sha256 {output.get("sha256")}')
     for index, step in enumerate(view['steps']):
+        signed = (step['report'] or {}).get('credentials')
+        if isinstance(signed, Mapping):
+            print(f'step {index}: signed by {signed.get("signer")}, credentials {signed.get("manifest")}')
         if step['args'].get('consent'):
             # Further lines of it must not look like those of another step.
             print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))

@@ -64,6 +64,7 @@ class Program:
 
     def environment(self, online: bool = False) -> dict[str, str]:
         settings = {'FACEFUSION_HOME': str(ROOT), 'FACEFUSION_JOBS_PATH': str(self.folder / 'jobs')}
+        settings['FACEFUSION_PROVENANCE_PATH'] = os.environ['FACEFUSION_PROVENANCE_PATH']
         return settings if online else {**settings, 'FACEFUSION_OFFLINE': 'yes'}
 
     def __call__(self, *words: object, online: bool = False, environ: dict[str, str] | None = None) -> Result:

@@ -48,7 +48,7 @@ def actions_of(statement):
         ),
         (
             {'targets': (CLIP, CLIP)},
-            [('c2pa.created', COMPOSITE), ('c2pa.placed', None), ('c2pa.placed', None), ('c2pa.edited', COMPOSITE)],
+            [('c2pa.created', COMPOSITE), ('c2pa.placed', None), ('c2pa.placed', None)],
         ),
         (
             {'targets': (CLIP, CLIP), 'changed': False},
