@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from facefusion.errors import InternalError
 from facefusion.media.frame import Frame, PixelFrame
 from facefusion.provenance.mark.pattern import (
+    CHANGE_FRAMES,
+    PERIOD_FRAMES,
     SAMPLES,
     Grid,
     cell_order,
+    change_delays,
     coded_cell_signs,
     coded_places,
     family_of,
@@ -77,6 +80,7 @@ class Marker:
         if self.grid:
             self._gain = min(max(_FULL_CELL / _cell(self.grid, width, height), 1.0), _SMALL_GAIN)
             self._order = cell_order(self.grid)
+            self._delays = _enlarged(change_delays(self.grid).reshape(self.grid.rows, self.grid.columns))
             thresholds = rounding_thresholds(self.grid).reshape(self.grid.rows, self.grid.columns)
             self._thresholds = _enlarged(thresholds)
 
@@ -89,7 +93,7 @@ class Marker:
         share = _share(strength)
         if strength is None or share == 0:
             return 0.0
-        pattern = self._pattern(period_of(frame.number))
+        pattern = self._pattern_at(frame.number)
         up = cv2.resize(cv2.bitwise_and(strength, pattern), self._size, interpolation=cv2.INTER_LINEAR)
         down = cv2.resize(
             cv2.bitwise_and(strength, cv2.bitwise_not(pattern)), self._size, interpolation=cv2.INTER_LINEAR
@@ -116,8 +120,16 @@ class Marker:
         # Rounding down, so that the thresholds of the cells decide what happens to fractions.
         return np.asarray(wanted, np.uint8)
 
+    def _pattern_at(self, number: int) -> NDArray[np.uint8]:
+        """255 where a frame's map is raised, 0 where it is lowered."""
+        pattern = self._pattern(period_of(number))
+        since = number % PERIOD_FRAMES
+        if number < PERIOD_FRAMES or since >= CHANGE_FRAMES - 1:
+            return pattern
+        return np.where(self._delays > since, self._pattern(period_of(number - PERIOD_FRAMES)), pattern)
+
     def _pattern(self, period: int) -> NDArray[np.uint8]:
-        """255 where the map is raised, 0 where it is lowered."""
+        """``_pattern_at`` of the frames whose cells are all in one period."""
         assert self.grid is not None
         with self._lock:
             if period in self._patterns:
