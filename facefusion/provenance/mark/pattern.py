@@ -68,7 +68,7 @@ def period_of(number: int) -> int:
 
 
 def change_delays(grid: Grid) -> NDArray[np.uint8]:
-    """Frames after the start of a period at which each cell (row by row) takes its sign, 0 to 9; not in the first one."""
+    """Frames after a period began at which each cell (row by row) takes its sign, 0 to 9; not in the first period."""
     return np.frombuffer(_stream(grid, 'change', grid.cells), np.uint8) % np.uint8(CHANGE_FRAMES)
 
 
