@@ -69,7 +69,8 @@ def filmed(name: str, still: str, width: int, height: int, camera: Camera) -> Cl
         scale = fit * (1 + camera.zoom * share)
         matrix = cv2.getRotationMatrix2D((wide / 2, high / 2), camera.turn * share, scale)
         matrix[:, 2] += [width / 2 - wide / 2, height / 2 - high / 2]
-        matrix[:, 2] += shake + [camera.drift[0] * share * width, camera.drift[1] * share * height]
+        matrix[:, 2] += shake
+        matrix[:, 2] += [camera.drift[0] * share * width, camera.drift[1] * share * height]
         flags, border = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
         return developed(
             cv2.warpAffine(source, matrix, (width, height), flags=flags, borderMode=border), number, camera

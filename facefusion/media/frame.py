@@ -202,7 +202,7 @@ class PlaneFrame(Frame):
             cv2.subtract(cv2.add(luma, up, dst=luma), down, dst=luma)
             return
         factor = np.uint16(1 << (self.format.bits - 8))
-        self._add(luma, up * factor)
+        self._add(luma, cast(Plane, up * factor))
         # OpenCV subtracts saturated: nothing falls below 0.
         cv2.subtract(luma, down * factor, dst=luma)
 
@@ -256,7 +256,7 @@ class PlaneFrame(Frame):
         high, wide = change.shape
         return cast(Change, cv2.resize(change, (wide // fx, high // fy), interpolation=cv2.INTER_AREA))
 
-    def _add(self, part: Plane, change: Change) -> None:
+    def _add(self, part: Plane, change: Change | Plane) -> None:
         total = cv2.add(part, change, dtype=cv2.CV_8U if self.format.bits == 8 else cv2.CV_16U)
         if self.format.bits > 8:
             np.minimum(total, (1 << self.format.bits) - 1, out=total)

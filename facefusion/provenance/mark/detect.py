@@ -128,7 +128,7 @@ class MarkReader:
     def _place(self, grid: Grid) -> tuple[Place, float]:
         """Where the picture most likely lay in a larger one, and how many places were tried."""
         groups = [
-            np.sum(self._blocks[first : first + _GROUP_BLOCKS], axis=0, dtype=np.float32)
+            np.asarray(np.sum(self._blocks[first : first + _GROUP_BLOCKS], axis=0), np.float32)
             for first in range(0, len(self._blocks), _GROUP_BLOCKS)
         ]
         chosen = groups[:: max(1, len(groups) // _GROUPS)][:_GROUPS]

@@ -57,7 +57,7 @@ def placed(residuals: Map, grid: Grid, place: Place) -> Map:
 
 def folded(residuals: Map, grid: Grid) -> NDArray[np.float32]:
     """The sum of each cell's samples, float32 [rows,columns]."""
-    return residuals.reshape(grid.rows, SAMPLES, grid.columns, SAMPLES).sum(axis=(1, 3))
+    return cast(Map, residuals.reshape(grid.rows, SAMPLES, grid.columns, SAMPLES).sum(axis=(1, 3)))
 
 
 def find_place(residuals: Map, grid: Grid) -> Found:

@@ -19,6 +19,8 @@ KEY = 'facefusion-mark-1'
 # Source frames that share a pattern, and patterns that take turns.
 PERIOD_FRAMES = 100
 PERIODS = 8
+# Frames over which the cells go to the next pattern, some with each: a picture that stands still must not twitch.
+CHANGE_FRAMES = 10
 # Sets of signs for the coded bits; a payload says which one it uses.
 FAMILIES = 16
 # One cell in this many is known beforehand, whatever the payload.
@@ -63,6 +65,11 @@ def grid_for(width: int, height: int) -> Grid:
 def period_of(number: int) -> int:
     """Which of the patterns a source frame carries."""
     return number // PERIOD_FRAMES % PERIODS
+
+
+def change_delays(grid: Grid) -> NDArray[np.uint8]:
+    """Frames after a period began at which each cell (row by row) takes its sign, 0 to 9; not in the first period."""
+    return np.frombuffer(_stream(grid, 'change', grid.cells), np.uint8) % np.uint8(CHANGE_FRAMES)
 
 
 def family_of(payload: bytes) -> int:

@@ -65,7 +65,7 @@ def coded_signs(payload: bytes) -> NDArray[np.int8]:
     # Tail-biting: before the first bit stand the last ones.
     ring = np.concatenate([bits[-_MEMORY:], bits]).astype(np.int64)
     registers = sum(ring[_MEMORY - age : len(ring) - age] << (_MEMORY - age) for age in range(_MEMORY + 1))
-    return _outputs()[registers].reshape(-1)
+    return np.ascontiguousarray(_outputs()[registers].reshape(-1), np.int8)
 
 
 def decode_signs(soft: NDArray[np.float32]) -> list[Decoded | None]:

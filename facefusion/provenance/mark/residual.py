@@ -23,7 +23,9 @@ _GROUPS = (((1, 0),), ((0, 1),), ((1, 1), (1, -1)), ((2, 0),), ((0, 2),), ((2, 1
 # Code values that are added to the usual remainder: rounding and coding noise of a flat picture.
 _FLOOR = 0.3
 # Remainders count for no more than this many times the usual one.
-_LIMIT = 2.5
+_LIMIT = 1.8
+# Samples, each way, that the usual remainder is taken from.
+_NEARBY = 5
 
 
 def residual(luma: NDArray[np.uint8], grid: Grid) -> Map:
@@ -31,8 +33,7 @@ def residual(luma: NDArray[np.uint8], grid: Grid) -> Map:
     samples = _on_map(luma, grid)
     groups = np.stack([_group(samples, group) for group in _GROUPS])
     detail = samples - cv2.blur(samples, (5 * SAMPLES, 5 * SAMPLES))
-    weights = 1 / (_around(detail) ** 2 + _FLOOR**2)
-    # Least squares on differences from the sample itself: the weights of a flat picture's prediction add up to 1.
+    weights = np.float32(1) / (np.square(_around(detail)) + np.float32(_FLOOR**2))
     rest = _remainder(samples, groups, weights)
     return cast(Map, np.clip(rest / (_around(rest) + _FLOOR), -_LIMIT, _LIMIT))
 
@@ -61,15 +62,14 @@ def _group(samples: Map, group: tuple[tuple[int, int], ...]) -> Map:
 def _remainder(samples: Map, groups: NDArray[np.float32], weights: Map) -> Map:
     inputs = (groups - samples)[:, 1::2, 1::2].reshape(len(groups), -1)
     weighted = inputs * weights[1::2, 1::2].reshape(-1)
-    # The change of a sample that is not predicted: minimise |sum of c x (group - sample)| with the c adding up to 1.
+    # Parts c that add up to 1 (a flat picture is predicted fully) and minimise the sum of (c . (group - sample))^2.
     matrix = (weighted @ inputs.T).astype(np.float64)
     matrix += np.eye(len(groups)) * (1e-3 * np.trace(matrix) / len(groups) + 1e-9)
     parts = np.linalg.solve(matrix, np.ones(len(groups)))
     parts = (parts / parts.sum()).astype(np.float32)
-    return cast(Map, samples - np.tensordot(parts, groups, axes=1))
+    return samples - np.tensordot(parts, groups, axes=1)
 
 
 def _around(values: Map) -> Map:
-    """Root mean square within five cells each way."""
-    size = 5 * SAMPLES
-    return cast(Map, np.sqrt(cv2.max(cv2.blur(values * values, (size, size)), 0)))
+    """Root mean square of the samples nearby."""
+    return cast(Map, np.sqrt(np.maximum(cv2.blur(values * values, (_NEARBY, _NEARBY)), 0)))

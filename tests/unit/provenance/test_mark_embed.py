@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import av
 import cv2
@@ -84,7 +85,7 @@ def test_what_a_frame_becomes_depends_on_its_number_by_periods_alone() -> None:
         return frame.luma()
 
     marker = Marker(PAYLOAD, 640, 360)
-    numbers = [0, 99, 100, 350, 799, 800, 12345]
+    numbers = [0, 99, 120, 350, 799, 820, 12345, 104]
     first = [marked(marker, number) for number in numbers]
     again = [marked(Marker(PAYLOAD, 640, 360), number) for number in reversed(numbers)]
     assert all(np.array_equal(a, b) for a, b in zip(first, reversed(again), strict=True))
@@ -94,6 +95,19 @@ def test_what_a_frame_becomes_depends_on_its_number_by_periods_alone() -> None:
     other = plane_frame(scene(640, 360), 0)
     Marker(mark_payload('other'), 640, 360).mark(other)
     assert not np.array_equal(other.luma(), first[0])
+
+
+def test_a_pattern_goes_over_to_the_next_one_bit_by_bit() -> None:
+    marker = Marker(PAYLOAD, 640, 360)
+    lumas = []
+    for number in (99, *range(100, 112)):
+        frame = plane_frame(scene(640, 360), number)
+        marker.mark(frame)
+        lumas.append(frame.luma().astype(int))
+    steps = [float(np.mean(before != after)) for before, after in pairwise(lumas)]
+    whole = float(np.mean(lumas[0] != lumas[-1]))
+    assert max(steps) < 0.2 * whole
+    assert steps[-1] == steps[-2] == 0
 
 
 def test_threads_may_share_a_marker() -> None:

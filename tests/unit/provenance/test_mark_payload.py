@@ -32,10 +32,10 @@ def test_the_code_is_the_documented_one() -> None:
 
 
 @pytest.mark.parametrize('job', ['a', 'b', 'c'])
-def test_a_fifth_of_wrong_signs_is_corrected(job: str) -> None:
+def test_one_in_seven_wrong_signs_is_corrected(job: str) -> None:
     signs = coded_signs(mark_payload(job)).astype(np.float32)
     random = np.random.default_rng(1)
-    signs[random.permutation(CODED_BITS)[: CODED_BITS // 5]] *= -1
+    signs[random.permutation(CODED_BITS)[: CODED_BITS // 7]] *= -1
     decoded = decode_signs(signs[None])[0]
     assert decoded is not None
     assert decoded.payload == mark_payload(job)
