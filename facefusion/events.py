@@ -275,9 +275,12 @@ class BarSink:
             bar = self._bars.get(event.stage)
             if bar is None:
                 bar = self._bars[event.stage] = self._open(event)
-            bar.update(event.done - bar.n)
+            if event.unit == 'frame':
+                # What an earlier run had done says nothing about the speed: the rate is to be the event's.
+                bar.initial = event.done - (event.rate or 0) * bar.format_dict['elapsed']
             if event.detail:
                 bar.set_postfix_str(event.detail, refresh=False)
+            bar.update(event.done - bar.n)
         elif isinstance(event, StageFinished):
             bar = self._bars.pop(event.stage, None)
             if bar is not None:
@@ -304,6 +307,9 @@ class BarSink:
             unit_scale=event.unit == 'B',
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
+            smoothing=0 if event.unit == 'frame' else 0.3,
+            # Else it waits for as many frames as an earlier run had done at once.
+            miniters=1,
             file=stream,
             ncols=columns,
             nrows=rows,

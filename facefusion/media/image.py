@@ -209,13 +209,7 @@ def write_image(
                 # Pillow writes the alpha of a BMP without the header that tells readers of it.
                 file.write(cv2.imencode('.bmp', np.dstack([pixels, alpha]))[1].tobytes())
             elif image_format == 'tiff':
-                # Its directory is written last, and found from the beginning: that needs a file that goes back.
-                whole = io.BytesIO()
-                exif = Image.Exif()
-                exif.load(settings.pop('exif', b''))
-                image.save(whole, format='TIFF', exif=tiff.without_directories(exif), **settings)
-                stop.check()
-                file.write(tiff.with_exif(whole.getvalue(), exif))
+                file.write(_tiff_bytes(image, settings, stop))
             else:
                 image.save(cast(BinaryIO, _Watched(file, stop)), format=image_format.upper(), **settings)
         stop.check()
@@ -225,6 +219,16 @@ def write_image(
     except BaseException:
         path_part.unlink(missing_ok=True)
         raise
+
+
+def _tiff_bytes(image: Image.Image, settings: dict[str, Any], stop: StopFlag) -> bytes:
+    """A picture as TIFF, in memory: its directory is written last, and found from the beginning."""
+    whole = io.BytesIO()
+    exif = Image.Exif()
+    exif.load(settings.pop('exif', b''))
+    image.save(whole, format='TIFF', exif=tiff.without_directories(exif), **settings)
+    stop.check()
+    return tiff.with_exif(whole.getvalue(), exif)
 
 
 def _bytes_of(path: Path) -> io.BytesIO:

@@ -277,13 +277,10 @@ def _describe(
     times: Times,
     extras: Extras,
 ) -> VideoInfo:
-    pts, last = times.pts, times.last
-    time_base = stream.time_base
+    pts, time_base = times.pts, stream.time_base
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
-    if last <= 0:
-        rate = plain_fraction(stream.average_rate) or Fraction(25)
-        last = pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
+    last = times.last if times.last > 0 else _usual_duration(pts, stream, time_base)
     span = (pts[-1] + last - pts[0]) * time_base
     turn = Orientation.from_frame(video)
     plane_format = turn.plane_format(nearest_plane_format(video.format.name))
@@ -323,6 +320,12 @@ def _describe(
         extras=extras,
         gaps=gaps,
     )
+
+
+def _usual_duration(pts: array[int], stream: av.VideoStream, time_base: Fraction) -> int:
+    """For how many ticks a last frame of which nothing is known is shown: as long as the one before it."""
+    rate = plain_fraction(stream.average_rate) or Fraction(25)
+    return pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
 
 
 def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo, ...]) -> int:

@@ -22,6 +22,29 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
+    _check_name(output)
+    check_not_input(output, target, sources)
+    extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS
+    if output.suffix.lower() not in extensions:
+        found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
+        raise OutputError(
+            'output-extension',
+            f'the output {output} cannot be written',
+            cause=f'{found} a kind of {family} that is written',
+            hint='use one of: ' + ', '.join(extensions),
+        )
+    folder = existing_folder(output.parent)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            'output-unwritable',
+            f'the output folder {output.parent} cannot be written',
+            cause=f'{folder} is {"not writable" if folder.is_dir() else "a file"}',
+            hint='choose another folder, or change its permissions',
+        )
+
+
+def _check_name(output: Path) -> None:
+    """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
     try:
         mode = output.stat().st_mode if output.exists() else None
     except OSError as error:
@@ -51,24 +74,6 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             f'the output {output} is a link to nothing',
             cause=f'it leads to {output.readlink()}',
             hint='remove the link',
-        )
-    check_not_input(output, target, sources)
-    extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS
-    if output.suffix.lower() not in extensions:
-        found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
-        raise OutputError(
-            'output-extension',
-            f'the output {output} cannot be written',
-            cause=f'{found} a kind of {family} that is written',
-            hint='use one of: ' + ', '.join(extensions),
-        )
-    folder = existing_folder(output.parent)
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(
-            'output-unwritable',
-            f'the output folder {output.parent} cannot be written',
-            cause=f'{folder} is {"not writable" if folder.is_dir() else "a file"}',
-            hint='choose another folder, or change its permissions',
         )
 
 

@@ -98,6 +98,23 @@ def test_json_progress_of_two_stages_does_not_hide_each_other():
     assert len(stream.getvalue().splitlines()) == 2
 
 
+def test_a_bar_takes_nothing_of_an_earlier_run_for_speed():
+    now = [100.0]
+    stream = io.StringIO()
+    sink = BarSink(stream)
+    sink(StageProgress('processing', 0, 1000))
+    for bar in sink._bars.values():
+        bar._time, bar.start_t, bar.last_print_t = (lambda: now[0]), 100.0, 100.0
+    now[0] = 102.0
+    sink(StageProgress('processing', 900, 1000))
+    assert '900/1000 [00:02<?' in stream.getvalue().split('\r')[-1]
+    now[0] = 110.0
+    sink(StageProgress('processing', 920, 1000, 'frame', 'segment 5 of 5', 2.0, 40.0))
+    shown = stream.getvalue().split('\r')[-1]
+    assert '[00:10<00:40,  2.00frame/s, segment 5 of 5]' in shown, shown
+    sink.close()
+
+
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs a pseudo terminal')
 def test_a_terminal_that_does_not_say_how_large_it_is_shows_bars():
     import pty
