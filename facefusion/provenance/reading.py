@@ -25,6 +25,17 @@ TimeStamp = Literal['trusted', 'untrusted', 'none']
 # What the library tells of a store, as JSON: 64 MB of side-car give less.
 LARGEST_REPORT = 64_000_000
 # A file may be of a kind that this program does not work on, and have credentials.
+# Those that tell of a store that was found; all others tell of the file around it.
+_STORE_ERRORS = (
+    c2pa.C2paError.Assertion,
+    c2pa.C2paError.AssertionNotFound,
+    c2pa.C2paError.Decoding,
+    c2pa.C2paError.Json,
+    c2pa.C2paError.Manifest,
+    c2pa.C2paError.ResourceNotFound,
+    c2pa.C2paError.Signature,
+    c2pa.C2paError.Verify,
+)
 _KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown', 'media-kind-mismatch')
 
 
@@ -117,9 +128,9 @@ def _examine(
         return CredentialFinding('none', 'none', detail=f'its credentials lie elsewhere: {words_of(error)}')
     except c2pa.C2paError as error:
         _raise_own(stream)
-        # A file that cannot be parsed holds no credentials that could be found; those beside it may still fit.
-        is_file = 'could not be parsed' in str(error) and sidecar is None
-        return CredentialFinding('unreadable', 'none' if is_file else place, detail=words_of(error))
+        # In a file that cannot be parsed nothing was found; what lies beside it may still fit.
+        is_store = sidecar is not None or isinstance(error, _STORE_ERRORS)
+        return CredentialFinding('unreadable', place if is_store else 'none', detail=words_of(error))
     except (ValueError, RecursionError) as error:
         return CredentialFinding('unreadable', place, detail=words_of(error))
     return _finding(store, state, place, roots)

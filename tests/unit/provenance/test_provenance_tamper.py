@@ -1,0 +1,141 @@
+"""Any flip of a bit in the media or in what is signed is seen; the bytes that the standard leaves out are named."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from fakes.statements import CLIPS, PICTURES, make_file, make_picture, swap_of
+
+from facefusion.events import silent
+from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.reading import read_credentials
+from facefusion.provenance.statement import PROCESSING_LABEL
+
+POSITIONS = 200
+INTACT = ('trusted', 'unknown-signer', 'expired')
+KINDS = [kind for kind in (*PICTURES, *CLIPS) if kind != 'm4v']
+
+
+class Made(NamedTuple):
+    """A signed file, its side-car if it has one, and where its manifest store lies in the one that holds it."""
+
+    path: Path
+    sidecar: Path | None
+    store: range
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory, signing):
+    folder = tmp_path_factory.mktemp('tamper')
+    target = make_picture(folder / 'target.png')
+    files = {}
+
+    def make(extension):
+        if extension not in files:
+            unsigned = make_file(folder / f'unsigned.{extension}')
+            statement = swap_of(target, title=f'out.{extension}')
+            signed = sign(unsigned, folder / f'out.{extension}', statement, [Ingredient(target)], signing, silent)
+            holder = (signed.sidecar or signed.media).read_bytes()
+            begin = holder.index(b'jumb') - 4
+            files[extension] = Made(
+                signed.media, signed.sidecar, range(begin, begin + int.from_bytes(holder[begin : begin + 4], 'big'))
+            )
+        return files[extension]
+
+    return make
+
+
+@pytest.fixture
+def state_of(roots, tmp_path):
+    def state(made, data, in_sidecar=False):
+        path = tmp_path / f'x{made.path.suffix}'
+        path.write_bytes(made.path.read_bytes() if in_sidecar else data)
+        if in_sidecar:
+            (tmp_path / 'x.c2pa').write_bytes(data)
+        return read_credentials(path, roots, tmp_path / 'x.c2pa' if in_sidecar else made.sidecar).state
+
+    return state
+
+
+def flipped(data, position, generator):
+    changed = bytearray(data)
+    changed[position] ^= 1 << generator.randrange(8)
+    return bytes(changed)
+
+
+def around(extension, store):
+    """Bytes beside a store that are no media and that the standard leaves out: named in docs/provenance.md."""
+    if extension in ('mp4', 'mov'):
+        # The ftyp box, and the head of the C2PA box up to the store in it.
+        return range(store.start)
+    if extension == 'jpg':
+        # Box instance and packet number of the APP11 segment.
+        return range(store.start - 8, store.start)
+    # The checksum of the chunk.
+    return range(store.stop, store.stop + 4) if extension == 'png' else range(0)
+
+
+@pytest.mark.parametrize('extension', KINDS)
+def test_a_flip_in_the_media_is_seen(made, state_of, extension):
+    file = made(extension)
+    data = file.path.read_bytes()
+    left_out = set(file.store) | set(around(extension, file.store)) if file.sidecar is None else set()
+    generator = random.Random(7)
+    media = [position for position in range(len(data)) if position not in left_out]
+    assert state_of(file, data) == 'trusted'
+    for position in generator.sample(media, min(POSITIONS, len(media))):
+        assert state_of(file, flipped(data, position, generator)) not in INTACT, position
+
+
+def content_of(data, label):
+    """Where the content of an assertion lies: the box behind the one with its label (ISO/IEC 19566-5)."""
+    at = data.index(label.encode() + b'\0') + len(label) + 1
+    while data[at + 4 : at + 8] != b'cbor':
+        at += 1
+    return range(at + 8, at + int.from_bytes(data[at : at + 4], 'big'))
+
+
+@pytest.mark.parametrize('extension', KINDS)
+def test_a_flip_in_what_is_signed_is_seen(made, state_of, extension):
+    file = made(extension)
+    data = (file.sidecar or file.path).read_bytes()
+    labels = (PROCESSING_LABEL, 'c2pa.actions.v2', 'c2pa.ingredient.v3', 'c2pa.claim.v2')
+    signed = [position for label in labels for position in content_of(data, label)]
+    generator = random.Random(8)
+    for position in generator.sample(signed, POSITIONS):
+        changed = flipped(data, position, generator)
+        assert state_of(file, changed, in_sidecar=file.sidecar is not None) not in INTACT, position
+
+
+def region_of(data, position, extension, store):
+    """What a byte that may change unseen belongs to, '' for one that must not."""
+    if position in around(extension, store):
+        return 'frame of the store'
+    if position not in store:
+        return ''
+    if any(data[begin + 4 : begin + 8] == b'jumb' for begin in range(position - 3, position + 1)):
+        return 'size of a box'
+    padding = data.index(b'cpad')
+    if padding <= position:
+        return 'padding of the signature'
+    # A description box: size, name, type, flags, label.
+    begin = data.rindex(b'jumd', 0, position + 4) - 4
+    end = begin + int.from_bytes(data[begin : begin + 4], 'big')
+    return 'name of a box' if begin <= position < end else ''
+
+
+@pytest.mark.parametrize('extension', ['png', 'mp4'])
+def test_the_bytes_that_are_left_out_are_those_that_the_docs_name(made, state_of, extension):
+    file = made(extension)
+    data = file.path.read_bytes()
+    generator = random.Random(9)
+    unseen = {
+        position: region_of(data, position, extension, file.store)
+        for position in range(generator.randrange(7), file.store.stop + 200, 7)
+        if state_of(file, flipped(data, position, generator)) in INTACT
+    }
+    assert all(unseen.values()), [position for position, region in unseen.items() if not region]
+    assert 'padding of the signature' in unseen.values()
