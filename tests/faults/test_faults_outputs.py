@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from fakes.media_files import audio_packets, frame_times
+from fakes.resume_chaos import content_of
 
 pytestmark = pytest.mark.network
 DRAW = ('headless-run', '--processors', 'face_debugger')
@@ -97,9 +98,9 @@ def test_an_output_on_another_file_system(program, clip, mount):
     program.run(*DRAW[1:], '-t', clip, '-o', out)
     assert frame_times(out) == frame_times(clip)
     assert [data for _, data in audio_packets(out)] == [data for _, data in audio_packets(clip)]
-    first = out.read_bytes()
+    first = content_of(out)
     program.run(*DRAW[1:], '-t', clip, '-o', out, '--temp-path', disk)
-    assert out.read_bytes() == first
+    assert content_of(out) == first
     assert sorted(path.name for path in disk.rglob('*')) == ['new', 'out.mp4']
 
 
