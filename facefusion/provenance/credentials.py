@@ -27,10 +27,10 @@ from facefusion.provenance.statement import (
     ingredient_id,
     manifest,
 )
-from facefusion.provenance.store import failures_of, read_sidecar
+from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
 from facefusion.stopping import StopFlag
 
-Inherited = Literal['none', 'intact', 'tampered', 'unreadable', 'not read']
+Inherited = Literal['none', 'intact', 'expired', 'tampered', 'unreadable', 'not read']
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Signed:
     """What was made: ``media`` is the file to publish, ``sidecar`` what belongs beside it as ``<output>.c2pa``.
 
     ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
-    target what its own credentials were. Sizes are in bytes.
+    target what its own credentials were ('expired': intact, but their certificate is too old). Sizes are in bytes.
     """
 
     media: Path
@@ -302,16 +302,20 @@ def _report_inherited(
     inherited: list[Inherited] = []
     for number, (target, state) in enumerate(zip(statement.targets, states, strict=True)):
         entry = by_name.get(ingredient_id(number), {})
-        failures = failures_of(entry.get('validation_results') or {})
+        results = entry.get('validation_results') or {}
+        codes = [code for code in failure_codes(results) if code != UNTRUSTED]
         if state != 'read':
             inherited.append(state)
             what = 'cannot be read' if state == 'unreadable' else 'could not be looked for: the file is gone'
             text = f'the Content Credentials that {target.name} may have {what}; only its digest is stated'
             emit(Message('warn', 'provenance', text))
-        elif failures:
-            inherited.append('tampered')
-            text = f'the Content Credentials of {target.name} do not fit it any more: ' + '; '.join(failures)
-            emit(Message('warn', 'provenance', text + '; they are kept as such'))
-        else:
+        elif not codes:
             inherited.append('intact' if entry.get('active_manifest') else 'none')
+        elif all(code in EXPIRED for code in codes):
+            inherited.append('expired')
+        else:
+            inherited.append('tampered')
+            text = f'the Content Credentials of {target.name} do not fit it any more: '
+            text += '; '.join(failures_of(results)) + '; they are kept as such'
+            emit(Message('warn', 'provenance', text))
     return tuple(inherited)

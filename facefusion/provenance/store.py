@@ -59,10 +59,16 @@ def read_sidecar(path: Path) -> bytes | None:
 
 
 def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """The codes by which a manifest fails, without repetition; of the manifest itself, not of its ingredients."""
-    active = results.get('activeManifest')
-    entries = active.get('failure') if isinstance(active, Mapping) else None
-    found = [str(entry.get('code', '')) for entry in entries or () if isinstance(entry, Mapping)]
+    """The codes by which a manifest fails, without repetition.
+
+    Of its ingredients those count that their own signer had not seen: what was changed in the store since.
+    """
+    deltas = results.get('ingredientDeltas')
+    parts = [delta.get('validationDeltas') for delta in deltas or () if isinstance(delta, Mapping)]
+    found = []
+    for part in (results.get('activeManifest'), *parts):
+        entries = part.get('failure') if isinstance(part, Mapping) else None
+        found += [str(entry.get('code', '')) for entry in entries or () if isinstance(entry, Mapping)]
     return tuple(dict.fromkeys(found))
 
 

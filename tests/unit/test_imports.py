@@ -32,7 +32,7 @@ ROWS = (
     ('cli', 'gui', 'benchmark'),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
-HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm')
+HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm', 'c2pa', 'cryptography')
 
 
 def name_of(path: Path) -> str:

@@ -113,6 +113,20 @@ def test_what_was_signed_before_stays_in_the_chain(signed_as, roots, extension):
     assert [action.action for claim in found.chain for action in claim.actions].count('c2pa.edited') == 4
 
 
+@pytest.mark.parametrize('extension', ['jpg', 'mp4'])
+def test_a_change_in_what_was_signed_before_is_seen(signed_as, roots, tmp_path, extension):
+    first = signed_as(extension, 'first')
+    second = signed_as(extension, 'second', Ingredient(first.media))
+    data = second.media.read_bytes()
+    places = [at for at in range(len(data)) if data.startswith(b'The person agreed.', at)]
+    assert len(places) == 2
+    for at in places:
+        path = tmp_path / f'changed.{extension}'
+        path.write_bytes(data[:at] + b'My' + data[at + 2 :])
+        found = read_credentials(path, roots)
+        assert found.state == 'tampered' and found.problems and found.codes
+
+
 def test_a_side_car_beside_the_target_is_found_and_carried_into_any_kind(signed_as, tmp_path, roots):
     first = signed_as('mkv', 'first')
     clip = tmp_path / 'clip.mkv'

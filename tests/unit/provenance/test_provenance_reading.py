@@ -168,6 +168,10 @@ def test_an_expired_signer_is_told_apart_and_a_trusted_time_stamp_helps(signed, 
     # Whoever got hold of the old key could have made this one with a clock of his own.
     assert read_credentials(stamped, trusting(root)).state == 'expired'
     assert read_credentials(stamped, trusting(root, stamps)).state == 'trusted'
+    # As a target it is what it is, and no cause for alarm.
+    said = []
+    again = sign(plain, tmp_path / 'again.jpg', swap_of(plain), [Ingredient(plain)], signing, said.append)
+    assert (again.inherited, said) == (('expired',), [])
 
 
 def foreign(path, assertions, **more):
