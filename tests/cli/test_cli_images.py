@@ -131,10 +131,10 @@ def test_the_debugger_draws_what_is_asked_for(program, photo, tmp_path):
 
 
 def test_a_chain_is_one_after_the_other(program, photo, portrait_source, tmp_path):
-    swap = program.run('-s', portrait_source, '-t', photo, '-o', tmp_path / 'swap.png')
+    swap = program.run('-s', portrait_source, '-t', photo, '-o', tmp_path / 'swap.png', *UNMARKED)
     assert swap.report['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     both = ('--processors', 'face_swapper', 'face_debugger')
-    program.run(*both, '-s', portrait_source, '-t', photo, '-o', tmp_path / 'both.png')
+    program.run(*both, '-s', portrait_source, '-t', photo, '-o', tmp_path / 'both.png', *UNMARKED)
     program.run(*DRAW, '-t', photo, '-o', tmp_path / 'draw.png')
     drawn = changed(photo, tmp_path / 'draw.png')
     assert (changed(tmp_path / 'swap.png', tmp_path / 'both.png') <= drawn).all()

@@ -49,11 +49,11 @@ class Ended(NamedTuple):
 def content_of(path: Path) -> tuple[list[str], list[Any]]:
     """Time and digest of every decoded frame, and every audio packet: what is the same under any signature."""
     with av.open(str(path)) as container:
-        frames = []
+        frames, has_sound = [], bool(container.streams.audio)
         for frame in container.decode(video=0):
             digest = hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
             frames.append(f'{frame.pts * frame.time_base} {digest}')
-    return frames, audio_packets(path)
+    return frames, audio_packets(path) if has_sound else []
 
 
 class ResumeChaos:
