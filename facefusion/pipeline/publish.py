@@ -119,6 +119,10 @@ def _publish_sealed(part: Path, signed: Signed, output: Path, flag: StopFlag | N
     if signed.sidecar is not None:
         publish(signed.sidecar, sidecar_of(output), flag)
     publish(part, output, flag)
+    if signed.sidecar is None:
+        # That of a file of this name that was replaced: it fits no file any more.
+        with suppress(OSError):
+            sidecar_of(output).unlink(missing_ok=True)
 
 
 @contextmanager

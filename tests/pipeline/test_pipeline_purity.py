@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fakes.guards import make_guard
 from fakes.media_files import photo_view, write_views
+from fakes.plain_seal import PlainSeal
 
 from facefusion.engines.local import prepare_run
 from facefusion.events import silent
@@ -22,6 +23,8 @@ from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.link import Linker
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.render import LinkedFaces, render_frames
+from facefusion.pipeline.traces import mark_of_run, traces_of_run
+from facefusion.provenance.traces import NO_TRACES
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -49,21 +52,24 @@ def rendered(clip, portrait_source, sessions, tmp_path_factory):
     """What ``render_frames`` gives of the whole clip for segments of some length, analysed anew each time."""
     from facefusion.cli.headless_run import GROUPS
 
-    known: dict[tuple[int, int, str], tuple] = {}
+    known: dict[tuple[int, int, bool], tuple] = {}
 
-    def render(segment_frames: int, workers: int, chain: str = 'face_swapper'):
-        key = segment_frames, workers, chain
+    def render(segment_frames: int, workers: int, traced: bool = False):
+        """``traced``: with a label, and with the invisible mark of one job."""
+        key = segment_frames, workers, traced
         if key not in known:
             flags = {
                 'source_paths': (str(portrait_source),),
                 'target_path': str(clip),
                 'output_path': str(clip.with_name('out.mp4')),
-                'processors': (chain,),
+                'disclosure_label': 'corner',
                 'face_selector_mode': 'one',
             }
             settings = resolve(GROUPS, flags, None, {})
             plan = make_plan(settings, workers, segment_frames)
-            run = prepare_run(plan, settings, sessions, make_guard(clip.parent), None, silent, StopFlag())
+            traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job')) if traced else NO_TRACES
+            guard = make_guard(clip.parent)
+            run = prepare_run(plan, settings, sessions, guard, None, traces, PlainSeal(), silent, StopFlag())
             known[key] = _render(run, settings, workers)
         return known[key]
 
@@ -83,8 +89,8 @@ def _render(run, settings, workers):
     for segment in segments:
         numbers = video.timeline.sources[segment.start : segment.stop].tolist()
         faces = LinkedFaces(lambda number: linked[number])
-        for frame in render_frames(target, numbers, faces, run.processors, workers, flag):
-            digests[frame.number] = digest(frame)
+        for frame, is_marked in render_frames(target, numbers, faces, run.processors, workers, flag, traces=run.traces):
+            digests[frame.number] = digest(frame), is_marked
     return linked, digests, len(segments)
 
 
@@ -108,13 +114,16 @@ def test_the_clip_has_what_the_test_is_about(rendered):
 
 @pytest.mark.parametrize(('segment_frames', 'workers'), [(25, 3), (FRAMES, 3), (25, 1)])
 def test_segments_workers_and_order_change_no_pixel(rendered, segment_frames, workers):
-    linked, expected, _ = rendered(250, 1)
-    again, digests, count = rendered(segment_frames, workers)
+    linked, expected, _ = rendered(250, 1, traced=True)
+    again, digests, count = rendered(segment_frames, workers, traced=True)
     assert count == -(-FRAMES // segment_frames)
     for first, second in zip(linked, again, strict=True):
         for entry in fields(first):
             np.testing.assert_array_equal(getattr(first, entry.name), getattr(second, entry.name))
     assert digests == expected
+    marked = {number for number, (_, is_marked) in digests.items() if is_marked}
+    # The first frames are flat, and so are the next ones for the most part: they carry no mark.
+    assert marked >= set(range(ENTERS + 10, FRAMES)) and not marked & set(range(ENTERS - 26))
 
 
 def test_frames_without_a_face_are_the_decoders_samples(rendered, clip):
@@ -123,7 +132,9 @@ def test_frames_without_a_face_are_the_decoders_samples(rendered, clip):
     linked, digests, _ = rendered(250, 1)
     with_face = set(np.concatenate([chunk.frame for chunk in linked]).tolist())
     same = {
-        frame.number for frame in VideoReader(probe(clip)).frames(0, FRAMES) if digest(frame) == digests[frame.number]
+        frame.number
+        for frame in VideoReader(probe(clip)).frames(0, FRAMES)
+        if digest(frame) == digests[frame.number][0]
     }
     assert same == set(range(FRAMES)) - with_face
     assert len(same) > 40
