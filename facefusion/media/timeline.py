@@ -59,15 +59,20 @@ class Timeline:
         """The source time in seconds at which the last output frame ends."""
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
 
-    def counted(self, rate: Fraction) -> Timeline:
-        """The same frames in the places of ``steady_rate`` from 0 on, ``rate`` of them a second."""
+    def counted(self, rate: Fraction, has_gaps: bool = False) -> Timeline:
+        """The same frames in the places of ``steady_rate``, ``rate`` of them a second.
+
+        The first one has place 0; with ``has_gaps`` as many places are left free before it as reach back to time 0.
+        """
+        # A hundredth of a place is what times are rounded by.
+        free = max(math.ceil((self.begin - self.origin) * rate - Fraction(1, 100)), 0) if has_gaps else 0
         return replace(
             self,
-            origin=self.begin,
+            origin=self.begin - free / rate,
             time_base=1 / rate,
             rate=rate,
             last_duration=1,
-            pts=self._places(rate),
+            pts=free + self._places(rate),
         )
 
     def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
