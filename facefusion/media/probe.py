@@ -251,6 +251,8 @@ def _remarks(container: av.container.InputContainer, times: Times, extras: Extra
     said = []
     if times.trouble:
         said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
+    if times.doubled:
+        said.append(f'frames that have the time of another one are not shown: {times.doubled}')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,11 @@ def test_avi_is_heard_when_it_is_seen_though_mp3_begins_late(folder: Path) -> No
             assert abs(found - min(begin + at, 2000)) <= 1
         # Of the first sound only what a decoder fades in with is lost.
         assert np.abs(new[600:2000] - old[begin + 600 : begin + 2000]).mean() < 0.05 * np.abs(old).mean()
+
+
+def test_a_cut_within_a_frame_does_not_lengthen_the_last_one(folder: Path) -> None:
+    path, out = folder / 'cut.mp4', folder / 'cut-out.mp4'
+    reader.ffmpeg('-v', 'error', '-ss', 0.9, '-i', folder / 'plain.mp4', '-c', 'copy', path)
+    plan = pass_through(path, out)
+    assert (plan.target.duration, plan.target.average_rate) == (Fraction(plan.target.frame_count, 25), 25)
+    assert probe(out).duration == plan.target.duration
