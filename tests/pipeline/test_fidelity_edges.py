@@ -11,7 +11,9 @@ from fakes import ffmpeg_program as reader
 from fakes.fidelity_clips import AAC, pictures, sound, tagged
 from fakes.pass_through import pass_through
 
+from facefusion.media.concat import concat_clips
 from facefusion.media.probe import probe
+from facefusion.stopping import StopFlag
 
 RATE = 48000
 
@@ -158,3 +160,19 @@ def test_a_cut_within_a_frame_does_not_lengthen_the_last_one(folder: Path) -> No
     plan = pass_through(path, out)
     assert (plan.target.duration, plan.target.average_rate) == (Fraction(plan.target.frame_count, 25), 25)
     assert probe(out).duration == plan.target.duration
+
+
+def test_joined_avi_stays_in_step(folder: Path) -> None:
+    parts = []
+    for number, begin in enumerate((0, 7, 14, 21, 28)):
+        parts.append(folder / f'part-{number}.avi')
+        pass_through(folder / 'plain.mp4', parts[-1], trim_frame_start=begin, trim_frame_end=begin + 26)
+    out = folder / 'joined.avi'
+    concat_clips(parts, out, '.avi', StopFlag())
+    assert [unit.time for unit in reader.frames(out)] == [Fraction(number, 25) for number in range(5 * 26)]
+    heard, part = (reader.samples(path)[:, 0].astype(float) for path in (out, parts[-1]))
+    begin = round(4 * 26 / 25 * RATE)
+    around = heard[begin + 12000 - 6000 : begin + 36000 + 6000]
+    late = int(np.correlate(around, part[12000:36000], 'valid').argmax()) - 6000
+    # Half a packet of 1152 samples, however many parts come before.
+    assert abs(late) <= 576
