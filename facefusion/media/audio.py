@@ -6,22 +6,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import av
 import av.error
-import av.filter
 
-from facefusion.errors import MediaError, OutputError
+from facefusion.errors import MediaError
 from facefusion.media.audio_copy import CopiedTrack
-from facefusion.media.containers import PCM, check_held, container_of
-from facefusion.media.extras import describe_stream
+from facefusion.media.audio_encode import EncodedTrack
+from facefusion.media.containers import PCM, Container, check_held, container_of
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
-from facefusion.media.tracks import AudioTrack, add_encoded, settle_track, why_not_copied
+from facefusion.media.tracks import AudioTrack, Kept, settle_track, why_not_copied
 from facefusion.stopping import StopFlag
 
 # The encoder that writes a codec again in its own kind.
@@ -40,24 +38,21 @@ _AGAIN = {
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
 _REPLACED_IN_MOV = ('flac', 'libopus')
+# Seconds that an encoder may put before the sound, or fill its last packet with: no loss of anything heard.
+_STARTING_UP = Fraction(1, 20)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioPlan:
-    """The tracks of the output and the source time in seconds that is kept of them.
+    """The tracks of the output and what is kept of them; ``volume`` is a factor.
 
-    ``origin`` becomes time 0; only what starts from ``begin`` up to before ``end`` is kept (None: no bound);
-    ``volume`` is a factor. Without ``has_times`` the output's sounds stand one after the other from 0.
-    ``remarks`` say what was decided and why.
+    ``remarks`` say what was decided and why, and what is left out.
     """
 
     tracks: tuple[AudioTrack, ...]
-    origin: Fraction
-    begin: Fraction | None
-    end: Fraction | None
+    kept: Kept
     volume: float
     remarks: tuple[str, ...]
-    has_times: bool = True
 
     @property
     def mode(self) -> Literal['none', 'copy', 'encode']:
@@ -82,27 +77,24 @@ class AudioPlan:
                 }
                 for track in self.tracks
             ],
-            'origin': str(self.origin),
-            'begin': None if self.begin is None else str(self.begin),
-            'end': None if self.end is None else str(self.end),
+            'origin': str(self.kept.origin),
+            'begin': None if self.kept.begin is None else str(self.kept.begin),
+            'end': None if self.kept.end is None else str(self.kept.end),
+            'until': None if self.kept.until is None else str(self.kept.until),
+            'has_times': self.kept.has_times,
             'volume': self.volume,
             'remarks': list(self.remarks),
-            'has_times': self.has_times,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> AudioPlan:
         """Undoes ``as_record``."""
         tracks = [AudioTrack(**{**track, 'options': tuple(track['options'].items())}) for track in record['tracks']]
-        return cls(
-            tracks=tuple(tracks),
-            origin=Fraction(record['origin']),
-            begin=None if record['begin'] is None else Fraction(record['begin']),
-            end=None if record['end'] is None else Fraction(record['end']),
-            volume=record['volume'],
-            remarks=tuple(record['remarks']),
-            has_times=record.get('has_times', True),
+        begin, end, until = (
+            None if record.get(name) is None else Fraction(record[name]) for name in ('begin', 'end', 'until')
         )
+        kept = Kept(Fraction(record['origin']), begin, end, record.get('has_times', True), until)
+        return cls(tuple(tracks), kept, record['volume'], tuple(record['remarks']))
 
 
 def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, extension: str) -> AudioPlan:
@@ -111,22 +103,60 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
     Raises UsageError audio-encoder-unusable, encoder-container.
     """
     extension = extension.lower()
-    clock = info.clock * info.time_base
-    container = container_of(extension)
-    origin = timeline.origin if container.has_times else timeline.begin
-    begin = timeline.begin if origin != clock or timeline.is_trimmed else None
-    end = timeline.end if timeline.is_trimmed else None
+    kept = _kept(info, timeline, container_of(extension))
     volume = options.output_audio_volume / 100
     remarks: list[str] = []
     tracks = []
     if volume > 0 and info.audio:
         with open_source(info) as source:
             for audio in info.audio:
-                encoder = _encoder_for(audio, info, source, options, extension, remarks)
-                track = _track(audio, encoder, options.output_audio_quality)
+                encoder = _encoder_for(audio, info, source, options, extension, kept, remarks)
+                track = _track(audio, encoder, options.output_audio_quality, extension)
                 tracks.append(settle_track(track, extension, remarks) if encoder else track)
-    said = tuple(dict.fromkeys(remarks))
-    return AudioPlan(tuple(tracks), origin, begin, end, volume, said, container.has_times)
+            if not timeline.is_trimmed:
+                remarks += _left_out(info, source, kept, extension)
+    return AudioPlan(tuple(tracks), kept, volume, tuple(dict.fromkeys(remarks)))
+
+
+def _kept(info: VideoInfo, timeline: Timeline, container: Container) -> Kept:
+    begin, end = (timeline.begin, timeline.end) if timeline.is_trimmed else (None, None)
+    if container.has_times:
+        return Kept(timeline.origin, begin, end)
+    rate = timeline.steady_rate(container.has_gaps)
+    places = timeline.counted(rate, container.has_gaps) if rate else timeline
+    origin = places.origin if rate else timeline.begin
+    if begin is None and origin > info.clock * info.time_base:
+        begin = origin
+    return (
+        Kept(origin, begin, places.end, False, places.end - origin)
+        if container.ends_together
+        else Kept(origin, begin, end, False)
+    )
+
+
+def _left_out(info: VideoInfo, source: av.container.InputContainer, kept: Kept, extension: str) -> Iterator[str]:
+    """Says which sound of an untrimmed clip the output will not have."""
+    name = extension[1:]
+    starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
+    if kept.begin is not None and starts and kept.begin - min(starts) > _STARTING_UP:
+        lost = float(kept.begin - min(starts))
+        yield f'{name} has no place for sound before the first frame: {lost:.2f} seconds of audio are left out'
+    if container_of(extension).ends_together and kept.end is not None:
+        lost = float(_end_of_sound(info, source) - kept.end)
+        if lost > _STARTING_UP:
+            yield f'{name} ends with the last frame: {lost:.2f} seconds of audio behind it are left out'
+
+
+def _end_of_sound(info: VideoInfo, source: av.container.InputContainer) -> Fraction:
+    """When, in seconds, the last packet of any audio stream ends; containers need not tell the truth about it."""
+    end = Fraction(0)
+    try:
+        for packet in source.demux([source.streams[audio.index] for audio in info.audio]):
+            if packet.size and packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    except av.error.FFmpegError as error:
+        raise _damaged(info.path.name, error) from None
+    return end
 
 
 @contextmanager
@@ -155,6 +185,7 @@ def _encoder_for(
     source: av.container.InputContainer,
     options: OutputOptions,
     extension: str,
+    kept: Kept,
     remarks: list[str],
 ) -> str:
     asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
@@ -162,8 +193,7 @@ def _encoder_for(
         stream = source.streams[audio.index]
         assert isinstance(stream, av.AudioStream)
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
-        # Sound has no times in such a container: copied, gaps in it would move what follows.
-        stands = container.has_times or info.content in ('avi', 'mxf')
+        stands = container.has_times or _stands(audio, info, kept)
         if fits and stands and options.output_audio_volume == 100:
             return ''
         encoder = _AGAIN.get(audio.codec, container.automatic_audio)
@@ -173,7 +203,8 @@ def _encoder_for(
         if not fits:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
         elif not stands:
-            remarks.append(f'{name} has no times of sounds: {audio.codec} audio is encoded as {encoder}, gaps filled')
+            how = 'gaps filled' if kept.begin is None else 'so that it begins with the pictures'
+            remarks.append(f'{name} has no times of sounds: {audio.codec} audio is encoded as {encoder}, {how}')
         return encoder
     if extension == '.mov' and asked in _REPLACED_IN_MOV:
         remarks.append(f'mov does not hold {asked} audio: aac is used')
@@ -182,7 +213,20 @@ def _encoder_for(
     return asked
 
 
-def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
+def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:
+    """Whether copied packets sound when they should in a container without times.
+
+    Only of one that has none either it is sure that no gap lies between them; and only PCM can be cut anywhere.
+    """
+    if info.content not in ('avi', 'mxf'):
+        return False
+    start = (audio.start or 0) * audio.time_base
+    if kept.begin is not None and audio.codec.startswith('pcm_'):
+        return start <= kept.begin == kept.origin
+    return kept.begin is None and start == kept.origin
+
+
+def _track(audio: AudioInfo, encoder: str, quality: int, extension: str) -> AudioTrack:
     rate, bit_rate = audio.rate, 0
     options: dict[str, str] = {}
     # A stream that names no positions has '2 channels'; encoders want some.
@@ -193,6 +237,9 @@ def _track(audio: AudioInfo, encoder: str, quality: int) -> AudioTrack:
         options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
         layout = layout if audio.channels <= 2 else 'stereo'
         rate = rate if rate in (32000, 44100, 48000) else 44100
+        if extension == '.avi':
+            # The first frame is left out (``EncodedTrack``): no other may have a part in it.
+            options['reservoir'] = '0'
     elif encoder in ('mp2', 'wmav2'):
         bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda kept: abs(kept - (128 + 1.92 * quality))) * 1000
         layout = layout if audio.channels <= 2 else 'stereo'
@@ -227,18 +274,19 @@ class AudioFeed:
         self._stop = stop or StopFlag()
         self._name = info.path.name
         self._inputs: list[av.AudioStream] = []
-        self._tracks: dict[int, CopiedTrack | _Encoded] = {}
+        self._tracks: dict[int, CopiedTrack | EncodedTrack] = {}
         with ExitStack() as stack:
             # Closed here again when a track cannot be set up.
             self._source = stack.enter_context(open_source(info))
+            kept = plan.kept
             for track in plan.tracks:
                 stream = self._source.streams[track.index]
                 assert isinstance(stream, av.AudioStream)
                 self._inputs.append(stream)
                 self._tracks[track.index] = (
-                    _Encoded(stream, track, plan, output)
+                    EncodedTrack(stream, track, kept, plan.volume, output)
                     if track.encoder
-                    else CopiedTrack(stream, track, plan.origin, plan.begin, plan.end, output)
+                    else CopiedTrack(stream, track, kept, output)
                 )
             self._open = stack.pop_all()
 
@@ -258,7 +306,7 @@ class AudioFeed:
                     yield made
         except av.error.FFmpegError as error:
             raise _damaged(self._name, error) from None
-        if self._plan.begin is None and not all(counts.values()):
+        if self._plan.kept.begin is None and not all(counts.values()):
             raise MediaError(
                 'audio-lost',
                 f'{self._name} names an audio stream that has no sound in it',
@@ -268,86 +316,3 @@ class AudioFeed:
     def close(self) -> None:
         """Closes the source."""
         self._open.close()
-
-
-class _Encoded:
-    """Decodes, cuts, scales the volume and encodes again; gaps in the source become silence."""
-
-    def __init__(
-        self, stream: av.AudioStream, track: AudioTrack, plan: AudioPlan, output: av.container.OutputContainer
-    ) -> None:
-        self._output = add_encoded(output, track)
-        describe_stream(stream, self._output)
-        self._stream = stream
-        self._track = track
-        self._plan = plan
-        self._graph: av.filter.Graph | None = None
-        self._is_past_end = False
-
-    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        if self._is_past_end:
-            return
-        for frame in cast('list[av.AudioFrame]', packet.decode()):
-            if self._graph is None:
-                self._graph = self._build(frame)
-            self._push(self._graph, frame)
-            yield from self._drain(self._graph)
-
-    def finish(self) -> Iterator[av.Packet[Any]]:
-        if self._graph is not None:
-            self._push(self._graph, None)
-            yield from self._drain(self._graph)
-            yield from self._encode(None)
-
-    def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
-        try:
-            graph.push(frame)
-        except av.error.EOFError:
-            # The trim has its end behind it and takes no more.
-            self._is_past_end = True
-
-    def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
-        plan, track = self._plan, self._track
-        graph = av.filter.Graph()
-        base = frame.time_base or Fraction(1, frame.sample_rate)
-        chain = [
-            graph.add_abuffer(
-                sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=base
-            )
-        ]
-        bounds = [f'start={float(plan.begin):.6f}'] if plan.begin is not None else []
-        bounds += [f'end={float(plan.end):.6f}'] if plan.end is not None else []
-        if bounds:
-            chain.append(graph.add('atrim', ':'.join(bounds)))
-        if plan.origin:
-            chain.append(graph.add('asetpts', f'PTS-{float(plan.origin):.9f}/TB'))
-        chain.append(graph.add('volume', f'{plan.volume:g}'))
-        # Where sounds have no times the first one stands at 0, whenever it is heard.
-        from_zero = '' if plan.has_times else ':first_pts=0'
-        chain.append(graph.add('aresample', f'{track.rate}:async=1000:min_hard_comp=0.1{from_zero}'))
-        chain.append(graph.add('aformat', f'sample_rates={track.rate}:channel_layouts={track.layout}'))
-        chain.append(graph.add('abuffersink'))
-        for first, second in pairwise(chain):
-            first.link_to(second)
-        graph.configure()
-        return graph
-
-    def _encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
-        try:
-            return list(self._output.encode(frame))
-        except av.error.FFmpegError as error:
-            raise OutputError(
-                'audio-encoder-failed',
-                f'the audio encoder {self._track.encoder} failed',
-                cause=error.strerror or str(error),
-                hint='choose another --output-audio-encoder, or leave the option out',
-            ) from None
-
-    def _drain(self, graph: av.filter.Graph) -> Iterator[av.Packet[Any]]:
-        while True:
-            try:
-                frame = graph.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-            assert isinstance(frame, av.AudioFrame)
-            yield from self._encode(frame)

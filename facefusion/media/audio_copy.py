@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import Any
 
 import av
 
 from facefusion.media.extras import describe_stream
-from facefusion.media.tracks import AudioTrack
+from facefusion.media.tracks import AudioTrack, Kept
 
 # What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
 # may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
@@ -19,26 +19,27 @@ _WHOLE = ('flac', 'alac')
 
 
 class CopiedTrack:
-    """Hands packets on as they are: of the time from ``begin`` to ``end`` (None: no bound), counted from ``origin``.
+    """Hands packets on as they are.
 
     Where the container can hide what lies before 0 (edit lists), a trim begins with the packets that a decoder needs
-    to be right from the first sample on, and ends with it.
+    to be right from the first sample on, and ends with it. Where it has no times, PCM is cut at the sample.
     """
 
     def __init__(
         self,
         stream: av.AudioStream,
         track: AudioTrack,
-        origin: Fraction,
-        begin: Fraction | None,
-        end: Fraction | None,
+        kept: Kept,
         output: av.container.OutputContainer,
     ) -> None:
-        self._begin, self._end = begin, end
+        self._begin, self._end, self._until = kept.begin, kept.end, kept.until
         self._base = stream.time_base or Fraction(1, track.rate)
-        self._shift = round(origin / self._base)
-        self._hides = output.format.name in ('mp4', 'mov') and begin is not None
+        self._shift = round(kept.origin / self._base)
         self._rate, self._is_pcm = track.rate, track.codec.startswith('pcm_')
+        hides = output.format.name in ('mp4', 'mov') and kept.begin is not None
+        self._is_exact = hides or (self._is_pcm and not kept.has_times)
+        self._cuts_begin = self._is_exact and not hides
+        self._reached = 0
         is_whole = self._is_pcm or track.codec in _WHOLE
         self._lead = Fraction(0) if is_whole else _LEAD
         self._output = output.add_stream_from_template(stream)
@@ -52,12 +53,34 @@ class CopiedTrack:
         pts = packet.dts if packet.pts is None else packet.pts
         if pts is None or not self._is_kept(pts, packet.duration or 0):
             return
-        if self._hides and self._end is not None:
+        if self._cuts_begin and self._begin is not None:
+            packet, pts = self._begun(packet, pts)
+        if self._is_exact and self._end is not None:
             packet = self._ended(packet, floor(self._end / self._base) - pts)
         packet.pts = pts - self._shift
         packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
         packet.stream = self._output
+        self._reached = packet.pts + (packet.duration or 0)
         yield packet
+
+    def _begun(self, packet: av.Packet[Any], pts: int) -> tuple[av.Packet[Any], int]:
+        """What a packet of PCM has from the beginning on, and the time of that."""
+        early = ceil((self._begin or 0) / self._base) - pts
+        if early <= 0 or not packet.duration:
+            return packet, pts
+        made = self._part(packet, bytes(packet)[self._bytes(packet, early) :])
+        made.dts, made.duration = pts + early, packet.duration - early
+        return made, pts + early
+
+    def _bytes(self, packet: av.Packet[Any], ticks: int) -> int:
+        """How many bytes of a packet of PCM are a number of ticks."""
+        frame_size = packet.size // max(round((packet.duration or 0) * self._base * self._rate), 1)
+        return round(ticks * self._base * self._rate) * frame_size
+
+    def _part(self, packet: av.Packet[Any], data: bytes) -> av.Packet[Any]:
+        made: av.Packet[Any] = av.Packet(data)
+        made.time_base, made.dts, made.is_keyframe = packet.time_base, packet.dts, True
+        return made
 
     def _ended(self, packet: av.Packet[Any], left: int) -> av.Packet[Any]:
         """The packet, or the part of it that lies in the ticks that are ``left``."""
@@ -66,18 +89,32 @@ class CopiedTrack:
         made = packet
         if self._is_pcm:
             # Of these a container counts the samples, whatever their duration is said to be.
-            frame_size = packet.size // max(round(packet.duration * self._base * self._rate), 1)
-            made = av.Packet(bytes(packet)[: round(left * self._base * self._rate) * frame_size])
-            made.time_base, made.dts, made.is_keyframe = packet.time_base, packet.dts, True
+            made = self._part(packet, bytes(packet)[: self._bytes(packet, left)])
         made.duration = left
         return made
 
     def _is_kept(self, pts: int, duration: int) -> bool:
         begin, end = self._begin, self._end
-        if begin is not None and self._hides:
+        if begin is not None and self._is_exact:
             return (pts + duration) * self._base > begin - self._lead and (end is None or pts * self._base < end)
         return (begin is None or pts * self._base >= begin) and (end is None or pts * self._base < end)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
-        """What is left when the source has ended."""
-        return iter(())
+        """What is left when the source has ended: silence behind PCM that must not end yet."""
+        if self._until is None or not self._is_pcm:
+            return
+        frame_size = self._output.codec_context.channels * _bytes_of_sample(self._output.codec_context.name)
+        end, second = round(self._until / self._base), round(1 / self._base)
+        while self._reached < end:
+            count = min(second, end - self._reached)
+            packet: av.Packet[Any] = av.Packet(bytes(round(count * self._base * self._rate) * frame_size))
+            packet.time_base, packet.is_keyframe = self._base, True
+            packet.pts = packet.dts = self._reached
+            packet.duration, packet.stream = count, self._output
+            self._reached += count
+            yield packet
+
+
+def _bytes_of_sample(codec: str) -> int:
+    """Of 'pcm_s24le' and its kin: 3."""
+    return int(''.join(filter(str.isdigit, codec)) or 8) // 8

@@ -135,7 +135,8 @@ class SoundTrack:
     """An audio stream of the output.
 
     Without ``has_gaps`` (mp4 and mov, whose PCM samples have no times but stand where those before them end) gaps in
-    PCM are filled with silence.
+    PCM are filled with silence. In avi no packet has a time: where one clip goes over into the next, a packet more or
+    less keeps the sound within half a packet of its time.
     """
 
     def __init__(self, sound: Sound, template: Any, output: av.container.OutputContainer, has_gaps: bool) -> None:
@@ -148,10 +149,19 @@ class SoundTrack:
         describe_stream(template, self._stream)
         self._fills = not has_gaps and sound.codec.startswith('pcm_')
         self._reached: int | None = None
+        self._counts = output.format.name == 'avi' and not sound.codec.startswith('pcm_')
+        self._heard = Fraction(0)
+
+    def fits(self, packet: av.Packet[Any], start: Fraction, length: Fraction, limit: Fraction) -> bool:
+        """Whether a packet belongs before the time ``limit``, at which the sound of the next clip begins."""
+        if self._counts:
+            return self._heard + length / 2 <= limit
+        return start + length <= limit + packet.time_base
 
     def place(self, packet: av.Packet[Any], start: Fraction, length: Fraction) -> Iterator[av.Packet[Any]]:
         """The packet with its time in the output, in seconds, after the silence that it needs before it."""
         ticks = nearest(start / self._base)
+        self._heard += length
         if self._reached is not None:
             if self._fills and ticks > self._reached:
                 frame_size = packet.size // max(nearest(length * self._rate), 1)
@@ -190,13 +200,12 @@ def sound_packets(
                 track = track_of[packet.stream.index]
                 start, length = _span(packet)
                 start += clip.shift
-                tick = packet.time_base
-                if number and not _is_of_clip(start, length, clip.begin, tick):
+                if number and not _is_of_clip(start, length, clip.begin, packet.time_base):
                     continue
                 if following and start >= following[0].begin:
                     continue
                 limit = limits[track]
-                if limit is None or start + length <= limit + tick:
+                if limit is None or tracks[track].fits(packet, start, length, limit):
                     yield from tracks[track].place(packet, start, length)
 
 

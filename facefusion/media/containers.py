@@ -29,9 +29,9 @@ class Container:
     audio codecs whose packets it takes (None: whatever the muxer takes), the first of ``automatic`` that works and
     ``automatic_audio`` what 'auto' means. With ``has_times`` every frame and sound has a time of its own; without,
     all stand one after the other from 0, at one of ``rates`` (empty: any); with ``has_gaps`` places of frames may be
-    left free. ``reorders`` tells whether frames may be
-    stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written as, where
-    nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
+    left free. ``ends_together`` tells that FFmpeg ends it with the shortest of its streams. ``reorders`` tells whether
+    frames may be stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written
+    as, where nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
     ``tick`` is the container's own, None where the output's is taken.
     """
 
@@ -43,6 +43,7 @@ class Container:
     copied: tuple[str, ...] | None
     has_times: bool = True
     has_gaps: bool = False
+    ends_together: bool = False
     reorders: bool = True
     rates: tuple[Fraction, ...] = ()
     tick: Fraction | None = None
@@ -125,6 +126,7 @@ CONTAINERS: dict[str, Container] = {
         'pcm_s16le',
         ('pcm_s16le', 'pcm_s24le'),
         has_times=False,
+        ends_together=True,
         reorders=False,
         repeats_header=True,
         rates=_BROADCAST_RATES,

@@ -57,7 +57,7 @@ def join_segments(
     ResourceError disk-full, work-unreadable, Interrupted; on failure nothing stays.
     """
     if encoder.is_counted:
-        timeline = timeline.counted(encoder.rate)
+        timeline = timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
     delay = _delay_of(segments[0], stop)
     try:
         while True:
@@ -125,9 +125,22 @@ def mux_in_order(
     sources: Sequence[Iterator[av.Packet[Any]]], output: av.container.OutputContainer, stop: StopFlag
 ) -> None:
     """Writes the packets of all sources by their decoding times. Raises Interrupted, FFmpegError."""
+    has_begun = output.format.name != 'avi'
     for _, packet in heapq.merge(*map(_timed, sources), key=lambda entry: entry[0]):
         stop.check()
+        if not has_begun and packet.stream.type == 'video':
+            has_begun = True
+            if packet.dts:
+                output.mux(_free_place(packet))
         output.mux(packet)
+
+
+def _free_place(first: av.Packet[Any]) -> av.Packet[Any]:
+    """A place 0 without a frame: the muxer leaves others free by itself, but only behind the first packet."""
+    made: av.Packet[Any] = av.Packet(0)
+    made.stream, made.time_base = first.stream, first.time_base
+    made.pts = made.dts = 0
+    return made
 
 
 @contextmanager

@@ -258,6 +258,8 @@ def _remarks(
         said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
     if gaps:
         said.append(gaps_as_text(gaps))
+    if times.doubled:
+        said.append(f'frames that have the time of another one are not shown: {times.doubled}')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:

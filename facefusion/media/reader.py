@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
@@ -24,6 +24,8 @@ _DEFAULT_THREADS = 2
 _LATEST = 48
 # Frames in a row that are made up for by the picture before them: more than that is no damage but another clip.
 _LONGEST_HELD = 250
+# Pictures among which one is looked for that comes behind later ones: some files have times that do not ascend.
+_DISORDER = 4
 
 
 class VideoReader:
@@ -132,10 +134,10 @@ class _Decoder:
         self._open = ExitStack()
         self._pictures: Generator[av.VideoFrame, None, None] | None = None
         self._kept: PlaneFrame | None = None
-        # The latest picture with its time (who has it may change its own), and one that was decoded but lies behind
-        # the frame that was looked for.
+        # The latest picture with its time (who has it may change its own), and those that were decoded but lie behind
+        # the frame that was looked for, by their times.
         self._before: tuple[av.VideoFrame, int] | None = None
-        self._ahead: av.VideoFrame | None = None
+        self._ahead: list[tuple[int, av.VideoFrame]] = []
         self._trouble: list[str] = []
 
     def goes_on(self, start: int) -> bool:
@@ -167,7 +169,8 @@ class _Decoder:
     def close(self) -> None:
         """Frees decoder and file."""
         self._pictures = None
-        self._kept = self._before = self._ahead = None
+        self._kept = self._before = None
+        self._ahead = []
         self._open.close()
 
     def _landed(self, start: int) -> av.VideoFrame | None:
@@ -211,21 +214,29 @@ class _Decoder:
 
     def _find(self, wanted: int) -> av.VideoFrame | None:
         """The picture of a frame, those before it passed over; None when the decoder has none for it."""
-        time = self.info.pts[wanted]
-        while True:
-            picture = self._ahead or next(self._pictures or iter(()), None)
-            self._ahead = None
-            if picture is None:
+        wanted_time = self.info.pts[wanted]
+        while self._look_ahead(wanted_time):
+            time, picture = self._ahead[0]
+            if time > wanted_time:
                 return None
-            self._stop.check()
-            if picture.pts is None:
-                continue
-            if picture.pts > time:
-                self._ahead = picture
-                return None
-            self._before = picture, picture.pts
-            if picture.pts == time:
+            del self._ahead[0]
+            if self._before is None or time > self._before[1]:
+                self._before = picture, time
+            if time == wanted_time:
                 return picture
+        return None
+
+    def _look_ahead(self, wanted_time: int) -> bool:
+        """Decodes until it has a picture for a time or one before it, or enough to know that there is none; False
+        behind the last picture."""
+        while len(self._ahead) < _DISORDER and not (self._ahead and self._ahead[0][0] <= wanted_time):
+            picture = next(self._pictures or iter(()), None)
+            if picture is None:
+                break
+            self._stop.check()
+            if picture.pts is not None:
+                insort(self._ahead, (picture.pts, picture), key=lambda entry: entry[0])
+        return bool(self._ahead)
 
     def _held(self, number: int) -> av.VideoFrame:
         """The picture that stands in for a frame without one: the latest before it."""

@@ -13,6 +13,12 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.media.probe import VideoInfo
 
 _MAXIMUM_TICKS = 2**62
+# Ticks a second: more than these are not written, and these do where exact times would take more.
+_FINEST = 2**24
+_FINE = 90000
+# Seconds: a picture that is shown for so long is seen, and times of some containers are rounded to so much.
+_SEEN = Fraction(1, 20)
+_ROUNDED = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +59,20 @@ class Timeline:
         """The source time in seconds at which the last output frame ends."""
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
 
-    def counted(self, rate: Fraction) -> Timeline:
-        """The same frames in the places of ``steady_rate`` from 0 on, ``rate`` of them a second."""
+    def counted(self, rate: Fraction, has_gaps: bool = False) -> Timeline:
+        """The same frames in the places of ``steady_rate``, ``rate`` of them a second.
+
+        The first one has place 0; with ``has_gaps`` as many places are left free before it as reach back to time 0.
+        """
+        # A hundredth of a place is what times are rounded by.
+        free = max(math.ceil((self.begin - self.origin) * rate - Fraction(1, 100)), 0) if has_gaps else 0
         return replace(
             self,
-            origin=self.begin,
+            origin=self.begin - free / rate,
             time_base=1 / rate,
             rate=rate,
             last_duration=1,
-            pts=self._places(rate),
+            pts=free + self._places(rate),
         )
 
     def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
@@ -112,8 +123,8 @@ def build_timeline(
 ) -> Timeline:
     """The timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their own distances, and without trim their own times from the clip's ``clock`` on;
-    otherwise the first one stands at 0. With ``fps`` frames are repeated or left out, the duration stays.
+    Without ``fps`` frames keep their own distances. Without trim time 0 is the clip's ``clock``, else the first frame.
+    With ``fps`` frames are repeated or left out; the duration stays, with a shorter or longer last frame.
     Raises UsageError trim-empty.
     """
     total = info.frame_count
@@ -159,8 +170,8 @@ def _constant(
 ) -> Timeline:
     rate = exact_rate(fps)
     first = int(ticks[0])
-    duration = (int(ticks[-1]) - first + after) * info.time_base
-    count = max(math.floor(duration * rate + Fraction(1, 2)), 1)
+    origin = first if trimmed else info.clock
+    count, last = _divided((int(ticks[-1]) - first + after) * info.time_base, rate, info.time_base)
     # Frame k is shown at k / rate: in source ticks k * step, rounded, since source ticks are rounded times themselves.
     step = 1 / (rate * info.time_base)
     if count * step.numerator * 2 >= _MAXIMUM_TICKS:
@@ -168,14 +179,37 @@ def _constant(
     numbers = np.arange(count, dtype=np.int64)
     shown = first + (numbers * (2 * step.numerator) + step.denominator) // (2 * step.denominator)
     sources = start + np.searchsorted(ticks, shown, side='right') - 1
+    late = (first - origin) * info.time_base
+    tick = _tick(rate, late, last)
     return Timeline(
         start=start,
         stop=stop,
-        origin=first * info.time_base,
-        time_base=1 / rate,
+        origin=origin * info.time_base,
+        time_base=tick,
         rate=rate,
-        last_duration=1,
+        last_duration=max(round(last / tick), 1),
         sources=sources.astype(np.int64),
-        pts=numbers,
+        pts=round(late / tick) + numbers * int(1 / (rate * tick)),
         is_trimmed=trimmed,
     )
+
+
+def _divided(duration: Fraction, rate: Fraction, source_tick: Fraction) -> tuple[int, Fraction]:
+    """How many frames of ``rate`` make up a duration, and for how many seconds the last one is shown.
+
+    What is left of the duration behind the last whole frame is a frame of its own if that is much of a frame or would
+    be seen; else the last frame is shown for so much longer. Rounded source times do not count.
+    """
+    whole = math.floor(duration * rate)
+    rest = duration - whole / rate
+    count = whole + 1 if not whole or rest >= min(1 / (2 * rate), _SEEN) else whole
+    last = duration - (count - 1) / rate
+    return count, 1 / rate if abs(last - 1 / rate) <= min(source_tick, _ROUNDED) else last
+
+
+def _tick(rate: Fraction, *times: Fraction) -> Fraction:
+    """A time base that holds frames of ``rate`` exactly, and ``times``, or what is next to them."""
+    common = math.lcm(rate.numerator, *(time.denominator for time in times))
+    if common > _FINEST:
+        common = rate.numerator * -(-_FINE // rate.numerator)
+    return Fraction(1, common)

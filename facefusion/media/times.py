@@ -39,7 +39,7 @@ class Times(NamedTuple):
     """What the packets of a clip tell; ``last`` is the last frame's duration in ticks (0: unknown).
 
     ``heard`` are the audio streams that have packets; ``trouble`` is why the file ended early ('': it did not);
-    ``is_counted`` as in ``VideoInfo``.
+    ``is_counted`` as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another one.
     """
 
     pts: array[int]
@@ -48,11 +48,12 @@ class Times(NamedTuple):
     heard: frozenset[int]
     trouble: str
     is_counted: bool
+    doubled: int = 0
 
 
 class _Packets(NamedTuple):
     """Of every video packet in the order of the file: when it is shown and decoded (``_UNKNOWN``), and whether it
-    is a keyframe; then what ``Times`` has."""
+    is a keyframe; then what ``Times`` has. ``is_cut`` tells that an edit list hides some before the first one."""
 
     shown: array[int]
     decoded: array[int]
@@ -60,6 +61,7 @@ class _Packets(NamedTuple):
     duration: int
     heard: frozenset[int]
     trouble: str
+    is_cut: bool
 
 
 def read_times(
@@ -83,22 +85,24 @@ def read_times(
     shown = [own if own != _UNKNOWN else other for own, other in zip(packets.shown, packets.decoded, strict=True)]
     if _UNKNOWN in shown or first is None:
         raise _untimed(path, 'frames without a time')
-    pts = array('q', sorted({time for time in shown if time >= first}))
+    visible = [time for time in shown if time >= first]
+    pts = array('q', sorted(set(visible)))
     keys = sorted({time for time, is_key in zip(shown, packets.is_key, strict=True) if is_key and time >= first})
     # Seeking in a program stream ends anywhere: it is always read from its beginning.
     keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
     last = _last_duration(packets, stream, pts) if content == 'mp4' else packets.duration
-    return Times(pts, last, keyframes, packets.heard, packets.trouble, False)
+    return Times(pts, last, keyframes, packets.heard, packets.trouble, False, len(visible) - len(pts))
 
 
 def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -> int:
     """For how long the last frame of an mp4 or mov is shown, in ticks; 0 where nothing tells.
 
     A sample's duration there is the time to the next one that is decoded (ISO/IEC 14496-12, 8.6.1.2), so where frames
-    are reordered it says nothing about the frame itself; the end of the track does, if it is no wild claim.
+    are reordered it says nothing about the frame itself; the end of the track does, if it is no wild claim. Where an
+    edit list begins within a frame, FFmpeg leaves that out and moves the others up, but not the end of the track.
     """
     shown = np.frombuffer(packets.shown, np.int64)
-    if not (np.diff(shown) < 0).any():
+    if packets.is_cut or not (np.diff(shown) < 0).any():
         return packets.duration
     longest = max(int(np.diff(np.frombuffer(pts, np.int64)).max(initial=0)), packets.duration)
     told = (stream.start_time or 0) + (stream.duration or 0) - pts[-1]
@@ -121,7 +125,7 @@ def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream
 def _read(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _Packets:
     shown, decoded, is_key = array('q'), array('q'), bytearray()
     latest, duration = _UNKNOWN, 0
-    heard, trouble = set[int](), ''
+    heard, trouble, is_cut = set[int](), '', False
     sounds = audio_streams(container)
     for sound in sounds:
         sound.discard = av.stream.Discard.default
@@ -136,6 +140,7 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
                 packet.stream.discard = av.stream.Discard.all
                 continue
             if packet.is_discard:
+                is_cut = is_cut or not shown
                 continue
             shown.append(_UNKNOWN if packet.pts is None else packet.pts)
             decoded.append(_UNKNOWN if packet.dts is None else packet.dts)
@@ -147,7 +152,7 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
         trouble = error.strerror or str(error)
         if not shown:
             raise MediaError('media-damaged', f'{path.name} cannot be read', cause=trouble) from None
-    return _Packets(shown, decoded, is_key, duration, frozenset(heard), trouble)
+    return _Packets(shown, decoded, is_key, duration, frozenset(heard), trouble, is_cut)
 
 
 def _are_stated(packets: _Packets, content: str, codec: str) -> bool:

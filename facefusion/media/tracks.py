@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import av
 import av.error
@@ -27,6 +28,22 @@ class AudioTrack:
     layout: str
     options: tuple[tuple[str, str], ...]
     bit_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of the source's sound is kept, and where it goes; all in seconds.
+
+    The source's time ``origin`` becomes 0; only what sounds from ``begin`` up to before ``end`` is kept (None: no
+    bound). Without ``has_times`` the output's sounds stand one after the other from 0. Up to ``until``, a time of the
+    output, silence is put behind what is shorter (None: it may end where it ends).
+    """
+
+    origin: Fraction
+    begin: Fraction | None
+    end: Fraction | None
+    has_times: bool = True
+    until: Fraction | None = None
 
 
 def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.AudioStream:

@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_STORE_FOLDER = re.compile(r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.work(/\.new|/\.content)?)?')
+_STORE_FOLDER = re.compile(
+    r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.certificate|/\.work(/\.new|/\.content)?)?'
+)
 # What a run that failed has finished, for the next one to go on with.
 _KEPT_WORK = re.compile(
     r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
 )
-_ENDED_JOB = re.compile(r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json))')
+_ENDED_JOB = re.compile(
+    r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.pem)'
+)
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Every job has an invisible mark of its own: two runs of one call make the same pictures only without.
 UNMARKED = ('--config-path', Path(__file__).with_name('unmarked.ini'))

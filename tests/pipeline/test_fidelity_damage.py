@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -198,6 +199,40 @@ def uneven(folder: Path, times: str) -> Path:
     words = ('-vf', f"settb=1/100,setpts='{times}',{BT709}", '-fps_mode', 'passthrough', '-enc_time_base', '1/100')
     reader.ffmpeg('-v', 'error', *pictures(1.2), *words, *X264, '-bf', 0, '-video_track_timescale', 100, path)
     return path
+
+
+def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
+    """The clip with other times for its frames, which are given in ticks."""
+    with av.open(str(folder / 'whole.mp4')) as source, av.open(str(folder / name), 'w') as output:
+        copy = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts = times(packet.pts)
+                packet.stream = copy
+                output.mux(packet)
+    return folder / name
+
+
+def test_frames_are_shown_at_their_own_times_though_these_do_not_ascend(folder: Path) -> None:
+    # Of some pairs the one that a decoder shows first has the later time.
+    swapped = {number: number + 1 for number in (10, 31, 32, 60)} | {number + 1: number for number in (10, 60)}
+    swapped |= {32: 33, 33: 31}
+    path = retimed(folder, 'disorder.mp4', lambda pts: swapped.get(pts // 512, pts // 512) * 512)
+    out = folder / 'ascending.mp4'
+    plan = pass_through(path, out)
+    assert not any(frame.is_damaged for frame in VideoReader(plan.target).frames(0, 75))
+    order = sorted(range(75), key=lambda number: swapped.get(number, number))
+    before, after = reader.pixels(folder / 'whole.mp4').astype(np.int16), reader.pixels(out)
+    assert np.abs(before[order] - after).mean(axis=(1, 2, 3)).max() < 1
+    whole = [frame.luma() for frame in VideoReader(plan.target).frames(0, 75)]
+    for start in range(0, 75, 4):
+        assert np.array_equal(next(VideoReader(plan.target).frames(start, 75)).luma(), whole[start])
+
+
+def test_frames_with_the_time_of_another_one_are_counted_aloud(folder: Path) -> None:
+    info = probe(retimed(folder, 'doubled.mkv', lambda pts: pts + pts % 1024))
+    assert info.frame_count == 38
+    assert info.remarks == ('frames that have the time of another one are not shown: 37',)
 
 
 @pytest.mark.parametrize('extension', ['.avi', '.mpg', '.mxf'])

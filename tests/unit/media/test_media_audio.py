@@ -14,7 +14,7 @@ import pytest
 from clips import make_clip
 from test_media_video import loudness, run, video
 
-import facefusion.media.audio as audio_module
+import facefusion.media.audio_encode as audio_module
 import facefusion.media.tracks as tracks_module
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.media.audio import AudioFeed, plan_audio

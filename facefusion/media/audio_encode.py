@@ -1,0 +1,150 @@
+"""Encoding an audio stream again: cut, its volume changed, gaps in it filled with silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, cast
+
+import av
+import av.error
+import av.filter
+
+from facefusion.errors import OutputError
+from facefusion.media.extras import describe_stream
+from facefusion.media.tracks import AudioTrack, Kept, add_encoded
+
+# LAME's delay with that of any MP3 decoder (576 + 529 samples), and the samples of a frame.
+_MP3_DELAY = 1105
+_MP3_FRAME = 1152
+
+
+class EncodedTrack:
+    """Decodes, cuts, scales the volume by ``volume`` and encodes again; gaps in the source become silence.
+
+    Avi has no times, so all that an MP3 decoder gives is heard from 0 on, the encoder's delay too. There the packets
+    that are decoded to what lies before 0 are left out, and the sound is placed so that one begins with 0.
+    """
+
+    def __init__(
+        self,
+        stream: av.AudioStream,
+        track: AudioTrack,
+        kept: Kept,
+        volume: float,
+        output: av.container.OutputContainer,
+    ) -> None:
+        self._output = add_encoded(output, track)
+        describe_stream(stream, self._output)
+        self._stream = stream
+        self._track = track
+        self._kept = kept
+        self._volume = volume
+        self._graph: av.filter.Graph | None = None
+        self._is_past_end = False
+        self._reached = 0
+        has_delay = output.format.name == 'avi' and track.encoder == 'libmp3lame'
+        # Samples before 0 that are encoded; a millisecond at least, since aresample lets less pass.
+        self._lead = 2 * _MP3_FRAME - _MP3_DELAY if has_delay else 0
+
+    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+        """What becomes of a packet of the source."""
+        if self._is_past_end:
+            return
+        for frame in cast('list[av.AudioFrame]', packet.decode()):
+            _count_samples(frame)
+            if self._graph is None:
+                self._graph = self._build(frame)
+            self._push(self._graph, frame)
+            yield from self._drain(self._graph)
+
+    def finish(self) -> Iterator[av.Packet[Any]]:
+        """What is left when the source has ended."""
+        if self._graph is not None:
+            self._push(self._graph, None)
+            yield from self._drain(self._graph)
+        if self._kept.until is not None:
+            yield from self._silence(round(self._kept.until * self._track.rate))
+        if self._graph is not None or self._reached:
+            yield from self._encode(None)
+
+    def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
+        try:
+            graph.push(frame)
+        except av.error.EOFError:
+            # The trim has its end behind it and takes no more.
+            self._is_past_end = True
+
+    def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
+        kept, rate = self._kept, self._track.rate
+        graph = av.filter.Graph()
+        chain = [
+            graph.add_abuffer(
+                sample_rate=frame.sample_rate,
+                format=frame.format.name,
+                layout=frame.layout.name,
+                time_base=frame.time_base,
+            )
+        ]
+        begin = None if kept.begin is None else float(kept.begin - Fraction(self._lead, rate))
+        bounds = [f'start={begin:.6f}'] if begin is not None else []
+        bounds += [f'end={float(kept.end):.6f}'] if kept.end is not None else []
+        if bounds:
+            chain.append(graph.add('atrim', ':'.join(bounds)))
+        if kept.origin:
+            chain.append(graph.add('asetpts', f'PTS-{float(kept.origin):.9f}/TB'))
+        if self._volume != 1:
+            chain.append(graph.add('volume', f'{self._volume:g}'))
+        # Where sounds have no times the first one stands at 0, whenever it is heard.
+        from_zero = '' if kept.has_times else f':first_pts={-self._lead}'
+        chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1{from_zero}'))
+        taken = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'
+        chain.append(graph.add('aformat', taken))
+        chain.append(graph.add('abuffersink'))
+        for first, second in pairwise(chain):
+            first.link_to(second)
+        graph.configure()
+        return graph
+
+    def _encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
+        try:
+            packets = list(self._output.encode(frame))
+        except av.error.FFmpegError as error:
+            raise OutputError(
+                'audio-encoder-failed',
+                f'the audio encoder {self._track.encoder} failed',
+                cause=error.strerror or str(error),
+                hint='choose another --output-audio-encoder, or leave the option out',
+            ) from None
+        return [packet for packet in packets if (packet.pts or 0) >= 0] if self._lead else packets
+
+    def _drain(self, graph: av.filter.Graph) -> Iterator[av.Packet[Any]]:
+        while True:
+            try:
+                frame = graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(frame, av.AudioFrame)
+            self._reached = (frame.pts or 0) + frame.samples
+            yield from self._encode(frame)
+
+    def _silence(self, end: int) -> Iterator[av.Packet[Any]]:
+        """Silence from where the sound ends up to the sample ``end``."""
+        rate = self._track.rate
+        while self._reached < end:
+            count = min(rate, end - self._reached)
+            frame = av.AudioFrame(self._output.format.name, self._track.layout, count)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate, frame.pts, frame.time_base = rate, self._reached, Fraction(1, rate)
+            self._reached += count
+            yield from self._encode(frame)
+
+
+def _count_samples(frame: av.AudioFrame) -> None:
+    """Has a frame's time in samples: in avi a tick is a whole packet, and what is cut from one begins in between."""
+    base = Fraction(1, frame.sample_rate)
+    if frame.pts is not None and frame.time_base is not None:
+        frame.pts = round(frame.pts * frame.time_base / base)
+    frame.time_base = base
