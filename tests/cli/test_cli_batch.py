@@ -17,11 +17,11 @@ DRAW = ('--processors', 'face_debugger')
 GATE = """
 import pathlib, time
 import facefusion.jobs.step_work as work
-def waits(settings, store, folders, name, emit, flag, run=work.run_step):
+def waits(settings, place, name, emit, flag, run=work.run_step):
     while settings[work.PathOptions].target_path.endswith({name!r}) and pathlib.Path({gate!r}).exists():
         flag.check()
         time.sleep(0.02)
-    return run(settings, store, folders, name, emit, flag)
+    return run(settings, place, name, emit, flag)
 work.run_step = waits
 """
 

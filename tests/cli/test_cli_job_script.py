@@ -30,11 +30,11 @@ PATIENCE = 30.0
 GATE = """
 import pathlib, time
 import facefusion.jobs.step_work as work
-def waits(settings, store, folders, name, emit, flag, run=work.run_step):
+def waits(settings, place, name, emit, flag, run=work.run_step):
     while pathlib.Path({gate!r}).exists():
         flag.check()
         time.sleep(0.02)
-    return run(settings, store, folders, name, emit, flag)
+    return run(settings, place, name, emit, flag)
 work.run_step = waits
 """
 # As somebody would write it who has read the README: nothing in it is of this program but its command line.

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fakes.program import UNMARKED
 from PIL import Image
 
 pytestmark = pytest.mark.network
@@ -51,7 +52,7 @@ def test_faces_under_32_pixels_are_left_alone_and_told(
     target = put(
         'small.png', cv2.resize(portrait, None, fx=pixels / 125, fy=pixels / 125, interpolation=cv2.INTER_AREA)
     )
-    done = program.run('-s', portrait_source, '-t', target, '-o', tmp_path / 'out.png')
+    done = program.run(*UNMARKED, '-s', portrait_source, '-t', target, '-o', tmp_path / 'out.png')
     assert done.report['faces_too_small'] == 1 - worked_on
     told = '1 face under 32 pixels was left alone' in done.err
     assert told == (not worked_on)
@@ -62,7 +63,7 @@ def test_faces_under_32_pixels_are_left_alone_and_told(
 @pytest.mark.parametrize('most', [1, 3, 64])
 def test_the_largest_faces_are_worked_on_and_the_rest_is_told(program, crowd, portrait_source, tmp_path, most):
     words = ('-s', portrait_source, '-t', crowd, '-o', tmp_path / 'out.png')
-    done = program.run(*words, '--max-faces', most, '--face-mask-types', 'box')
+    done = program.run(*UNMARKED, *words, '--max-faces', most, '--face-mask-types', 'box')
     assert done.report['faces'] == min(most, 12)
     tiles = changed(tmp_path / 'out.png', crowd).reshape(3, 110, 4, 110).sum(axis=(1, 3))
     # The edge of a face may reach a little into the next tile.
@@ -93,15 +94,15 @@ def test_values_that_make_no_sense_are_refused_before_anything_is_read(program, 
 
 
 def test_a_source_with_several_faces_says_that_the_largest_is_taken(program, example_group, example_portrait, tmp_path):
-    done = program.run('-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png')
+    done = program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert f'{example_group} shows 6 faces: the largest is taken' in done.err
-    done = program.run('-s', example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
+    done = program.run(*UNMARKED, '-s', example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert 'faces: the largest' not in done.err
 
 
 def test_a_source_is_remarked_on_once(program, put, portrait, example_portrait, tmp_path):
     grey = put('grey.png', cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY))
-    done = program.run('-s', grey, '-t', example_portrait, '-o', tmp_path / 'out.png')
+    done = program.run(*UNMARKED, '-s', grey, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert done.err.count('grey is expanded to colours') == 1
     assert '1 face in 1 of 1 frame was worked on' in done.err
 
@@ -112,7 +113,7 @@ def test_a_source_of_any_kind_gives_the_same_swap(
 ):
     """Kinds that hold the same picture: the results differ by no more than rounding and compression."""
     target = put('target.png', cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA))
-    program.run('-s', example_portrait, '-t', target, '-o', tmp_path / 'plain.png')
+    program.run(*UNMARKED, '-s', example_portrait, '-t', target, '-o', tmp_path / 'plain.png')
     path = tmp_path / kind
     with Image.open(example_portrait) as plain:
         picture = plain.convert('RGB')
@@ -127,7 +128,7 @@ def test_a_source_of_any_kind_gives_the_same_swap(
     else:
         picture.putalpha(128)
         picture.save(path, quality=97)
-    program.run('-s', path, '-t', target, '-o', tmp_path / 'out.png')
+    program.run(*UNMARKED, '-s', path, '-t', target, '-o', tmp_path / 'out.png')
     plain, other, before = (cv2.imread(str(tmp_path / name)) for name in ('plain.png', 'out.png', 'target.png'))
     swapped = (plain != before).any(axis=2)
     assert swapped.mean() > 0.01
@@ -137,15 +138,17 @@ def test_a_source_of_any_kind_gives_the_same_swap(
 def test_half_a_face_at_each_edge_is_worked_on_inside_the_frame(program, put, portrait, example_group, tmp_path):
     for name, part in (('left', portrait[:300, 225:]), ('right', portrait[:300, :225]), ('top', portrait[115:400])):
         target = put(f'{name}.png', np.ascontiguousarray(part))
-        done = program.run('-s', example_group, '-t', target, '-o', tmp_path / f'{name}-out.png')
+        done = program.run(*UNMARKED, '-s', example_group, '-t', target, '-o', tmp_path / f'{name}-out.png')
         assert done.report['faces'] == 1, name
         assert changed(tmp_path / f'{name}-out.png', target).mean() > 0.01, name
 
 
 def test_an_upside_down_face_is_swapped_as_if_it_stood_upright(program, put, portrait, example_group, tmp_path):
     upright, turned = put('upright.png', portrait), put('turned.png', cv2.rotate(portrait, cv2.ROTATE_180))
-    program.run('-s', example_group, '-t', upright, '-o', tmp_path / 'a.png')
-    program.run('-s', example_group, '-t', turned, '-o', tmp_path / 'b.png', '--face-detector-angles', 0, 180)
+    program.run(*UNMARKED, '-s', example_group, '-t', upright, '-o', tmp_path / 'a.png')
+    program.run(
+        *UNMARKED, '-s', example_group, '-t', turned, '-o', tmp_path / 'b.png', '--face-detector-angles', 0, 180
+    )
     one, other = cv2.imread(str(tmp_path / 'a.png')), cv2.rotate(cv2.imread(str(tmp_path / 'b.png')), cv2.ROTATE_180)
     swapped = (one != portrait).any(axis=2)
     assert cv2.absdiff(one, other)[swapped].mean() < 0.35 * cv2.absdiff(one, portrait)[swapped].mean()
@@ -155,12 +158,12 @@ def test_what_the_masks_leave_alone_keeps_its_pixels(program, portrait, example_
     middles = {}
     for area in ('upper-face', 'lower-face', 'mouth'):
         words = ('--face-mask-types', 'area', '--face-mask-areas', area)
-        program.run('-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
+        program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
         middles[area] = np.nonzero(changed(tmp_path / 'out.png', example_portrait))[0].mean()
     assert middles['upper-face'] < middles['lower-face'] - 20
     assert middles['lower-face'] <= middles['mouth'] + 3
     words = ('--face-mask-padding', 100, 100, 100, 100)
-    program.run('-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
+    program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
     assert (cv2.imread(str(tmp_path / 'out.png')) == portrait).all()
 
 
@@ -168,7 +171,7 @@ def test_a_harder_edge_changes_more(program, example_portrait, example_group, tm
     counts = []
     for blur in (1, 0.3, 0):
         words = ('--face-mask-types', 'box', '--face-mask-blur', blur)
-        program.run('-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
+        program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png', *words)
         counts.append(int(changed(tmp_path / 'out.png', example_portrait).sum()))
     assert counts[0] < counts[1] < counts[2]
 
