@@ -20,18 +20,19 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
+from facefusion.media.files import called
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool
-from facefusion.media.unchanged import check_unchanged
+from facefusion.media.unchanged import blaming_change, check_unchanged
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.guard import Guard
 from facefusion.pipeline.identity import clip_digest
@@ -111,10 +112,11 @@ def prepare_run(
 def execute(run: Run) -> dict[str, Any]:
     """Does what the plan says and gives the report; the output exists when this returns."""
     report = FaceReport()
-    if run.plan.video is None:
-        worked, signed = _execute_image(run, report)
-    else:
-        worked, signed = _execute_video(run, run.plan.video, report)
+    with blaming_change(run.plan.target, run.flag):
+        if run.plan.video is None:
+            worked, signed = _execute_image(run, report)
+        else:
+            worked, signed = _execute_video(run, run.plan.video, report)
     _tell_of_mark(run, worked)
     run.emit(OutputPublished(str(run.plan.output), run.plan.output.stat().st_size))
     if report.faces:
@@ -136,6 +138,7 @@ def _tell_of_mark(run: Run, worked: Worked) -> None:
 
 def _execute_image(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     frame = read_image(run.plan.target.path, run.emit)
+    check_unchanged(run.plan.target, run.flag)
     run.guard.check_picture(run.plan.target.path, frame)
     run.flag.check()
     chunk = still_chunk(frame, run.analyser, run.meter if run.plan.measures_skin else None)
@@ -168,9 +171,15 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
         return_freed_memory()
-        clip, marked = _finished_clip(run, video, target, work, _traces_for(run, report))
-        worked = Worked(report.worked_on > 0, marked)
-        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part)
+        clip, manifest = _finished_clip(run, video, target, work, _traces_for(run, report))
+        worked = Worked(report.worked_on > 0, int(manifest.facts.get(_MARKED, 0)))
+
+        def check() -> None:
+            work.check([(clip, manifest)], run.flag)
+            # Signing has looked at it, too.
+            check_unchanged(target, run.flag)
+
+        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, check)
 
 
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
@@ -178,7 +187,7 @@ def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, repor
     watch = kept.watch
     with closing(_analysed(run, video, target, kept)) as chunks:
         for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
-            linked.save(kept.folder.linked_path(linked.first))
+            kept.folder.save_linked(linked, run.flag)
             report.add(linked)
             watch.note(linked)
     report.damaged = watch.damaged
@@ -202,8 +211,10 @@ def _tell_damage(run: Run, target: VideoInfo, report: FaceReport) -> None:
         run.emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
-def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> tuple[Path, int]:
-    """The joined clip, that of an earlier run if it is whole, and how many of its frames carry the invisible mark.
+def _finished_clip(
+    run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces
+) -> tuple[Path, Manifest]:
+    """The joined clip, that of an earlier run if it is whole.
 
     There are no segments any more when this returns.
     """
@@ -213,16 +224,16 @@ def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFold
     manifest = work.kept('clip', digest, whole, (), clip, run.flag)
     if manifest is None:
         segments = _render(run, video, target, work, traces)
-        work.check_sizes(segments)
         facts = {_MARKED: sum(entry.facts.get(_MARKED, 0) for _, entry in segments)}
-        join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
+        with work.unaltered(segments, run.flag):
+            join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
         manifest = work.publish('clip', digest, whole, (), clip, run.flag, facts)
     else:
         for number, span in enumerate(video.segments):
             run.emit(SegmentRendered(number, len(video.segments), *span, 'work'))
     # A third copy of all frames would be needed beside them while the output is written.
     work.forget_segments()
-    return clip, int(manifest.facts.get(_MARKED, 0))
+    return clip, manifest
 
 
 def _render(
@@ -236,22 +247,23 @@ def _render(
     ):
         for number, span in enumerate(video.segments):
             run.flag.check()
-            check_unchanged(target)
+            check_unchanged(target, run.flag)
             progress.at(f'segment {number + 1} of {count}')
             path = work.segment_path(number)
             pts = tuple(video.timeline.pts[span.start : span.stop].tolist())
             manifest = work.kept('segment', digest, span, pts, path, run.flag)
             origin = 'rendered' if manifest is None else 'work'
             if manifest is None:
-                faces = LinkedFaces(lambda chunk: LinkedChunk.load(work.linked_path(_chunk_start(video, chunk))))
+                faces = LinkedFaces(lambda chunk: work.load_linked(_chunk_start(video, chunk), run.flag))
                 part = work.part(path)
                 # fmt: off
-                marked = render_segment(
-                    target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance, readers,
-                    traces,
-                )
+                with called(path.name, part):
+                    marked = render_segment(
+                        target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance,
+                        readers, traces,
+                    )
                 # fmt: on
-                check_unchanged(target)
+                check_unchanged(target, run.flag)
                 manifest = work.publish('segment', digest, span, pts, path, run.flag, {_MARKED: marked})
             else:
                 progress.skip(span.stop - span.start)
@@ -285,7 +297,7 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks) -
                     chunk = analyse_chunk(
                         target, span, stop, run.analyser, meter, flag, progress.advance, readers, kept.watch
                     )
-                    check_unchanged(target)
+                    check_unchanged(target, flag)
                     kept.keep(span, chunk)
                     origin = 'analysed'
                 run.emit(ChunkAnalysed(*span, len(chunk.frame), origin))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.local import execute, prepare_run
-from facefusion.errors import ContentRefused, UsageError
+from facefusion.errors import ContentRefused, MediaError, UsageError
 from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
@@ -30,10 +30,11 @@ from facefusion.pipeline.identity import (
     check_sources_unchanged,
     digest_inputs,
     identify,
-    stamps_of,
+    look_at,
 )
 from facefusion.pipeline.options import WorkOptions
-from facefusion.pipeline.output import check_space, shares_disk
+from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
+from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
 from facefusion.pipeline.seal import seal_of_run
@@ -150,6 +151,8 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
     traces = traces_of_run(plan, settings, mark)
+    # What a killed run has left there may be as large as what is to come.
+    remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
@@ -160,17 +163,19 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     sessions = SessionPool(store, providers, device_id)
     swaps = any('source-image' in processor.needs for processor in plan.processors)
     guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
-    stamps = stamps_of(plan.sources)
+    seen = look_at(plan.sources)
     inputs = digest_inputs(plan, flag)
     models = model_digests(store, plan.models)
     digests = _identify(plan, settings, inputs, models, mark, store, guard, providers)
     seal = seal_of_run(plan, settings, name.job_id, inputs, models, mark, signing, emit, flag)
     _tell_plan(plan, digests, emit)
-    with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
+    cache = folders.cache(emit)
+    with _work_folder(work, step_id, digests, cache) as folder:
         run = prepare_run(plan, settings, sessions, guard, folder, traces, seal, emit, flag)
-        check_sources_unchanged(plan.sources, stamps)
+        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
         report = execute(run)
+    cache.trim()
     seconds = time.monotonic() - began
     emit(Message('info', 'run', f'wrote {plan.output} in {seconds:.2f} seconds'))
     facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
@@ -179,8 +184,13 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
 
 
 def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
-    """Raises ResourceError disk-short; what earlier runs of the step have written needs no more space."""
-    root, beside = work.folder, plan.output.parent
+    """Raises ResourceError disk-short, OutputError work-unwritable.
+
+    What earlier runs of the step have written needs no more space.
+    """
+    root, beside = work.place, plan.output.parent
+    if plan.video is not None:
+        check_work_folder(root, work.named_by)
     needed = max(plan.work_space - work.kept_bytes(step_id), 0)
     if shares_disk(root, beside):
         check_space(beside, needed + plan.output_space, 'work files and output')
@@ -241,13 +251,17 @@ def _work_folder(
     if digests is None:
         yield None
         return
-    folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
+    with naming_work_folder(work.place, work.named_by):
+        folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
     try:
-        folder.open()
+        with naming_work_folder(work.place, work.named_by):
+            folder.open()
         yield folder
     except BaseException as error:
         folder.close()
-        if isinstance(error, ContentRefused | UsageError) or folder.is_bare():
+        # Nothing that another file will become can be made of what the changed one has given.
+        is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
+        if is_changed or isinstance(error, ContentRefused | UsageError) or folder.is_bare():
             work.discard(folder.path)
         raise
     else:

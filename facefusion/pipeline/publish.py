@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facefusion.errors import OutputError, ResourceError
 from facefusion.events import Emit
 from facefusion.media.concat import concat_clips
-from facefusion.media.files import publish, second_name, write_failure
+from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.join import join_segments
@@ -21,6 +18,7 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
+from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import VideoPlan
 from facefusion.pipeline.seal import Sealing, Worked
 from facefusion.provenance.assets import sidecar_of
@@ -58,10 +56,10 @@ def join_clip(
     ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
     of which the audio is, is not the one that was probed any more.
     """
-    check_unchanged(target)
-    with _called(name or part.name, part):
+    check_unchanged(target, flag)
+    with called(name or part.name, part):
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
-    check_unchanged(target)
+    check_unchanged(target, flag)
 
 
 def publish_clip(
@@ -70,21 +68,21 @@ def publish_clip(
     seal: Sealing,
     worked: Worked,
     flag: StopFlag,
-    on_part: Callable[[Path], None] = lambda part: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Signed:
     """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
 
-    ``on_part`` is told the name under which it is written, before it is. Raises what ``seal`` raises, ResourceError,
-    OutputError, Interrupted.
+    ``check`` is called when all of ``clip`` has been read, and raises when that was not what it should be. Raises what
+    ``seal`` and ``check`` raise, ResourceError, OutputError, Interrupted.
     """
     with _part_beside(output) as part:
-        on_part(part)
         signed = seal.sign(clip, part, worked)
         if signed.media == clip:
             try:
                 second_name(clip, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
+        check()
         _publish_sealed(part, signed, output, flag)
     return signed
 
@@ -95,6 +93,7 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emi
     Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
     ``concat_clips`` and ``seal`` raise.
     """
+    remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
         with _part_beside(output) as part:
             shutil.copyfile(clips[-1], part)
@@ -127,13 +126,12 @@ def _publish_sealed(part: Path, signed: Signed, output: Path, flag: StopFlag | N
 
 @contextmanager
 def _part_beside(output: Path) -> Iterator[Path]:
-    """A name beside the output, so that the rename stays on one file system; leaves nothing behind on failure."""
+    """A name beside the output; leaves nothing behind on failure."""
     made = _missing_folders(output.parent)
     make_folder(output.parent)
-    # Not the output's own name: with anything added it may be too long for the file system.
-    part = output.with_name(f'.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
+    part = part_beside(output)
     try:
-        with _called(output.name, part):
+        with called(output.name, part):
             yield part
     except BaseException:
         # The failure is what the user must see, not one of tidying up.
@@ -142,16 +140,6 @@ def _part_beside(output: Path) -> Iterator[Path]:
             sidecar_of(part).unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
-        raise
-
-
-@contextmanager
-def _called(name: str, part: Path) -> Iterator[None]:
-    """Errors call ``part``, a name that means nothing to the user, by this one."""
-    try:
-        yield
-    except (OutputError, ResourceError) as error:
-        error.message = error.message.replace(part.name, name)
         raise
 
 

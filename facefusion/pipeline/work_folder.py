@@ -7,18 +7,20 @@ their process, so that two processes at the same step (one was thought dead) do 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import ContentRefused, Interrupted, JobError, ResourceError
-from facefusion.media.files import write_failure
+from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
+from facefusion.faces.chunk import LinkedChunk
+from facefusion.media.files import called, write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.at_work import AT_WORK
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
-from facefusion.pipeline.noted_part import AT_WORK, note_part, remove_part
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
@@ -36,6 +38,8 @@ class WorkFolder:
         self.cache = cache
         self._tag = new_owner().tag
         self._shown = path / f'{AT_WORK}{self._tag}'
+        # Other processes read none of these: what they must be is not written down.
+        self._linked: dict[int, Manifest] = {}
 
     def open(self) -> None:
         """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
@@ -47,19 +51,19 @@ class WorkFolder:
             self._shown.touch()
         except OSError as error:
             raise write_failure(error, self.path) from None
-        remove_part(self.path)
         for path in self.path.iterdir():
             tagged = split_tag(path.name.partition('#')[0])
             if tagged is not None and tagged[1].is_dead():
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    _remove(path)
 
     def chunk_path(self, first: int) -> Path:
         """The file of the chunk that begins with source frame ``first``."""
         return self.path / f'chunk-{first:09d}.npz'
 
-    def linked_path(self, first: int) -> Path:
-        """The linked chunk that begins with source frame ``first``; every run makes its own."""
-        return self.part(self.path / f'linked-{first:09d}.npz')
+    def _linked_path(self, first: int) -> Path:
+        # Every run makes its own: none ever has this name, only that of a part.
+        return self.path / f'linked-{first:09d}.npz'
 
     def segment_path(self, number: int) -> Path:
         """The file of a segment."""
@@ -72,6 +76,16 @@ class WorkFolder:
     def part(self, path: Path) -> Path:
         """The name under which ``path`` is written by this process."""
         return path.with_name(f'{path.stem}@{self._tag}#{path.suffix}')
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """``part(path)``, to be written in the block; errors name ``path``. Raises ResourceError, OutputError."""
+        part = self.part(path)
+        with called(path.name, part):
+            try:
+                yield part
+            except OSError as error:
+                raise write_failure(error, path) from None
 
     def publish(
         self,
@@ -94,7 +108,7 @@ class WorkFolder:
             _write_synced(manifest_part, manifest_bytes(manifest))
             flag.check()
             # The old manifest never stands beside the new file: between the two there is none.
-            manifest_path(path).unlink(missing_ok=True)
+            _remove(manifest_path(path))
             part.replace(path)
             manifest_part.replace(manifest_path(path))
         except OSError as error:
@@ -113,38 +127,54 @@ class WorkFolder:
         if manifest is not None and manifest.is_for(kind, digest, *span, pts) and manifest.fits(path, flag):
             return manifest
         with suppress(OSError):
-            manifest_path(path).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            _remove(manifest_path(path))
+            _remove(path)
         return None
 
-    def check_sizes(self, files: Iterable[tuple[Path, Manifest]]) -> None:
-        """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone."""
+    def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
+        """Writes a linked chunk for ``load_linked`` of this process. Raises ResourceError, OutputError, Interrupted."""
+        stop = chunk.first + chunk.count
+        with self.writing(self._linked_path(chunk.first)) as part:
+            chunk.save(part)
+            self._linked[chunk.first] = describe_work('linked', '', chunk.first, stop, (), part, flag)
+
+    def load_linked(self, first: int, flag: StopFlag) -> LinkedChunk:
+        """The linked chunk that begins with frame ``first``. Raises ResourceError work-file-damaged, Interrupted."""
+        path = self.part(self._linked_path(first))
+        self.check([(path, self._linked[first])], flag)
+        return LinkedChunk.load(path)
+
+    def check(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
+        """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone, and Interrupted.
+
+        All bytes are read.
+        """
         for path, manifest in files:
-            try:
-                size = path.stat().st_size
-            except FileNotFoundError:
-                size = -1
-            if size != manifest.size:
-                raise ResourceError(
-                    'work-file-damaged',
-                    f'{path.name}, which this run needs, is {"gone" if size < 0 else "not what was written"}',
-                    cause=f'it had {manifest.size} bytes in {path.parent}',
-                    hint='run the same command again: what is damaged is made anew',
-                )
+            if not manifest.fits(path, flag):
+                raise _damaged(path, manifest)
+
+    @contextmanager
+    def unaltered(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[None]:
+        """Makes sure that what a block has read are the files as they were published, and that it fails for no other
+        reason when they are not: they are compared behind it. Raises what ``check`` raises."""
+        for path, manifest in files:
+            if _size_of(path) != manifest.size:
+                raise _damaged(path, manifest)
+        try:
+            yield
+        except Exception as error:
+            is_other = isinstance(error, Interrupted | MediaError | OutputError)
+            if not is_other and getattr(error, 'reference', '') != 'disk-full':
+                self.check(files, flag)
+            raise
+        self.check(files, flag)
 
     def forget_segments(self) -> None:
         """Removes all segments: the joined clip holds what was in them."""
         with suppress(OSError):
             for path in sorted(self.path.glob('segment-*')):
                 if '@' not in path.name:
-                    path.unlink(missing_ok=True)
-
-    def note_part(self, part: Path) -> None:
-        """Notes the file that is about to be written beside the output, for it to be removed after a kill."""
-        try:
-            note_part(self.path, part)
-        except OSError as error:
-            raise write_failure(error, part) from None
+                    _remove(path)
 
     def close(self) -> None:
         """Removes what is of use to this process alone."""
@@ -190,6 +220,32 @@ class WorkFolder:
 def manifest_path(path: Path) -> Path:
     """Where the manifest of a work file lies."""
     return path.with_suffix('.json')
+
+
+def _size_of(path: Path) -> int:
+    """The size of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _damaged(path: Path, manifest: Manifest) -> ResourceError:
+    name = path.name.partition('@')[0]
+    return ResourceError(
+        'work-file-damaged',
+        f'{name}, which this run needs, is {"gone" if _size_of(path) < 0 else "not what was written"}',
+        cause=f'it had {manifest.size} bytes and the SHA-256 {manifest.sha256[:12]}... in {path.parent}',
+        hint='run the same command again: what is damaged is made anew',
+    )
+
+
+def _remove(path: Path) -> None:
+    """Removes what has the name of a work file, a folder with all that is in it, too. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

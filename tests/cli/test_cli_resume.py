@@ -8,6 +8,7 @@ import signal
 import sys
 
 import pytest
+from fakes.owners import dead_owner
 from fakes.resume_chaos import SHORT_UNITS
 
 pytestmark = [
@@ -101,7 +102,10 @@ def test_jobs_go_on_or_go(program, words, tmp_path, way):
     code, _, said = run(program, *first, '--cache-size', 0, until=3)
     assert code == 4 and len(kept_work(tmp_path)) == 1, said
     if way == 'job-delete':
+        part = tmp_path / f'.{dead_owner().tag}.part.mp4'
+        part.write_bytes(b'half')
         assert program('job-delete', 'j').code == 0
+        assert not part.exists()
         assert kept_work(tmp_path) == [] and not (tmp_path / 'jobs' / '.work' / 'j').exists()
         return
     again = {'job-retry': ('job-retry', 'j'), 'from-scratch': ('job-retry', 'j', '--from-scratch')}
@@ -122,6 +126,13 @@ def test_another_render_of_the_clip_does_not_analyse_it_again(program, clip, por
     assert chunks(*DRAW, '--face-selector-mode', 'one') == ['cache']
     assert chunks(*DRAW, '--face-detector-score', 0.7) == ['analysed']
     assert chunks(*DRAW, '--cache-size', 0) == ['analysed']
+
+
+def test_the_size_of_the_cache_holds_though_all_was_found_in_it(program, clip, tmp_path):
+    words = ('headless-run', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 12)
+    assert program(*words).code == 0 and len(list((tmp_path / 'jobs' / '.cache').iterdir())) == 2
+    assert program(*words, '--cache-size', '0').code == 0
+    assert list((tmp_path / 'jobs' / '.cache').iterdir()) == []
 
 
 def test_memory_that_is_limited_costs_workers_first(program, words, tmp_path):

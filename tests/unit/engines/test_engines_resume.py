@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from facefusion.engines.local import Run, execute
 from facefusion.errors import ContentRefused, FaceFusionError, Interrupted, MediaError, ResourceError
 from facefusion.events import ChunkAnalysed, SegmentRendered
 from facefusion.faces.chunk import Chunk
+from facefusion.media.files import write_failure
 from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline import plan as plans
@@ -159,6 +161,20 @@ def fails_at(runs, monkeypatch, stage):
     assert not runs.output.exists()
 
 
+@pytest.mark.parametrize(
+    ('place', 'name'), [((Chunk, 'save'), 'chunk-0000000'), ((SegmentWriter, 'write'), 'segment-00000.nut')]
+)
+def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
+    def fill(self, path, *_):
+        part = path if place[0] is Chunk else self.path
+        raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
+
+    monkeypatch.setattr(*place, fill)
+    with pytest.raises(ResourceError, match=f'^no space is left for {name}') as caught:
+        execute(runs.build())
+    assert '@' not in caught.value.message
+
+
 def test_any_of_the_units_may_be_missing_or_damaged(runs, wanted, monkeypatch):
     fails_at(runs, monkeypatch, 'join_clip')
     work = runs.folder / 'work'
@@ -257,6 +273,34 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
     assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
 
 
+@pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
+def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, monkeypatch, change):
+    def frames(*_):
+        # As a decoder may that meets another clip behind the name.
+        if change == 'replaced':
+            runs.clip.write_bytes(b'another clip')
+        elif change == 'removed':
+            runs.clip.unlink()
+        raise IndexError('no such packet')
+
+    monkeypatch.setattr(ReaderPool, 'frames', frames)
+    with pytest.raises((MediaError, IndexError)) as caught:
+        execute(runs.build())
+    wanted = {'replaced': 'media-changed', 'removed': 'media-missing', 'nothing': ''}
+    assert getattr(caught.value, 'reference', '') == wanted[change]
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
+def test_a_target_that_is_written_to_and_its_time_set_back(runs):
+    def rewrite(number):
+        if number == 12:
+            flip(runs.clip)
+
+    with pytest.raises(MediaError) as caught:
+        execute(runs.build(before=rewrite, workers=1))
+    assert caught.value.reference == 'media-changed' and not runs.output.exists()
+
+
 @pytest.mark.parametrize('number', [12, 54])
 def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
     def remove(at):
@@ -281,6 +325,65 @@ def test_a_segment_that_changes_before_the_join(runs, wanted):
     assert not runs.output.exists()
     execute(runs.build())
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+def flip(path):
+    """Another byte in the middle of a file, whose size and times stay."""
+    data, status = bytearray(path.read_bytes()), path.stat()
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'after the join'])
+def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say(runs, wanted, monkeypatch, moment):
+    segment = runs.folder / 'work' / 'segment-00001.nut'
+    join = local.join_clip
+
+    def joined(*args):
+        if moment == 'before the join':
+            flip(segment)
+        join(*args)
+        if moment == 'after the join':
+            flip(segment)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ResourceError, match=r'segment-00001\.nut.*not what was') as caught,
+    ):
+        patch.setattr(local, 'join_clip', joined)
+        execute(runs.build(before=lambda at: flip(segment) if moment[0] == 'w' and at == 45 else None))
+    assert caught.value.reference == 'work-file-damaged' and caught.value.exit_code == 5
+    assert not runs.output.exists()
+    execute(runs.build())
+    assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+@pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
+def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm):
+    def spoil(at):
+        if at == 5:
+            for path in (runs.folder / 'work').glob('linked-000000020@*'):
+                harm(path)
+
+    with pytest.raises(ResourceError) as caught:
+        execute(runs.build(before=spoil))
+    assert caught.value.reference == 'work-file-damaged' and 'linked-000000020, which' in caught.value.message
+    execute(runs.build())
+    assert runs.segments('work') == [0, 10] and runs.output.read_bytes() == wanted
+
+
+def test_a_joined_clip_that_is_altered_before_it_is_signed_is_not_published(runs, wanted):
+    class Spoiler(PlainSeal):
+        def sign(self, unsigned, signed, worked):
+            flip(unsigned)
+            return super().sign(unsigned, signed, worked)
+
+    with pytest.raises(ResourceError, match=r'clip\.mp4.*not what was written'):
+        execute(runs.build(seal=Spoiler()))
+    assert [path.name for path in runs.folder.iterdir() if 'part' in path.name or path == runs.output] == []
+    execute(runs.build())
+    assert runs.output.read_bytes() == wanted
 
 
 def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):

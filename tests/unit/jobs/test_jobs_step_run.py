@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.owners import dead_owner
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.errors import ModelError, ResourceError
+from facefusion.errors import ContentRefused, MediaError, ModelError, OutputError, ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
@@ -17,13 +18,17 @@ from facefusion.jobs.arguments import freeze_models
 from facefusion.jobs.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.output import check_space, check_work_folder
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
 DEFAULTS = resolve(GROUPS, {}, None, {})
+DIGESTS, NO_CACHE = RunDigests('t', 'a', 'p'), AnalysisCache(Path('none'), 0)
 
 
 class NoModels:
@@ -123,6 +128,16 @@ def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_p
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
 
+def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, tmp_path):
+    part = tmp_path / 'out' / f'.{dead_owner().tag}.part.png'
+    part.parent.mkdir()
+    part.write_bytes(b'half')
+    place = Place(NoModels(), RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    with pytest.raises(ModelError):
+        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
+    assert not part.exists()
+
+
 @pytest.mark.parametrize('shortage', ['check_memory', 'check_space'])
 def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp_path, monkeypatch, shortage):
     def fail(*arguments):
@@ -134,3 +149,41 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     with pytest.raises(ResourceError):
         run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
+
+
+@pytest.mark.parametrize(
+    ('error', 'is_kept'),
+    [
+        (MediaError('media-changed', 'the target was changed'), False),
+        (ContentRefused('content-refused', 'no'), False),
+        (MediaError('media-missing', 'the target is gone'), True),
+        (ResourceError('disk-full', 'no space is left'), True),
+    ],
+)
+def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
+    work = RunFolders(tmp_path, None).work_of('job')
+    with pytest.raises(type(error)), step_run._work_folder(work, 'step', DIGESTS, NO_CACHE) as folder:
+        (folder.path / 'segment-00000.nut').write_bytes(b'123')
+        raise error
+    assert folder.path.exists() == is_kept
+
+
+def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_path):
+    (tmp_path / 'file').write_bytes(b'')
+    for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
+        work = RunFolders(tmp_path / 'file', temp).work_of('job')
+        with pytest.raises(OutputError) as caught, step_run._work_folder(work, 's', DIGESTS, NO_CACHE):
+            pytest.fail('no folder can be made there')
+        wanted = temp or tmp_path / 'file'
+        assert caught.value.reference == 'work-unwritable' and option in caught.value.hint
+        assert caught.value.message == f'work files cannot be written in {wanted}'
+        with pytest.raises(OutputError, match='work files cannot be written in'):
+            check_work_folder(wanted / 'y', option)
+    check_work_folder(tmp_path / 'new', '--temp-path')
+
+
+@pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a file system without files of users')
+def test_a_file_system_that_holds_no_files_is_told_as_such():
+    with pytest.raises(ResourceError) as caught:
+        check_space(Path('/proc/x'), 1, 'the work files')
+    assert 'holds no files' in caught.value.cause and '--temp-path' in caught.value.hint

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.faces.chunk import FaceChunk
+from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
-from facefusion.pipeline.noted_part import note_part, remove_part
+from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
 from facefusion.stopping import StopFlag
@@ -87,6 +90,23 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
     assert folder.kept(*WANTED, path, FLAG) == manifest
 
 
+@pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
+def test_what_is_no_file_makes_way(folder, other):
+    path, manifest = published(folder)
+    for each in (path, manifest_path(path)):
+        each.unlink()
+        if other == 'folders':
+            (each / 'within').mkdir(parents=True)
+        elif other == 'pipes' and hasattr(os, 'mkfifo'):
+            os.mkfifo(each)
+        elif other == 'links to nothing':
+            each.symlink_to('nowhere')
+    assert read_manifest(manifest_path(path)) is None and not manifest.fits(path, FLAG)
+    assert folder.kept(*WANTED, path, FLAG) is None and names(folder) == []
+    published(folder)
+    assert folder.kept(*WANTED, path, FLAG) == manifest
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
 def test_a_manifest_that_is_none_is_absent(folder, text):
     path = folder.path / 'segment-00001.json'
@@ -132,31 +152,50 @@ def test_a_folder_that_vanishes_is_named(folder):
         raise OutputError('output-unwritable', 'it cannot be written')
 
 
-def test_a_file_that_is_not_as_it_was_written_is_not_joined(folder):
+def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
+    path = folder.segment_path(1)
+    wanted = r'^no space is left for segment-00001\.nut$'
+    with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
+        assert part == folder.part(path)
+        raise OSError(errno.ENOSPC, 'No space left on device', str(part))
+    assert caught.value.reference == 'disk-full' and str(folder.path) in caught.value.cause
+
+
+def test_what_a_block_has_read_must_be_as_it_was_written(folder):
     path, manifest = published(folder)
-    folder.check_sizes([(path, manifest)])
+    with folder.unaltered([(path, manifest)], FLAG):
+        pass
+    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+        path.write_bytes(b'a whole segmenT')
+        raise ValueError('what cannot be joined')
     path.write_bytes(b'short')
-    with pytest.raises(ResourceError, match='not what was written'):
-        folder.check_sizes([(path, manifest)])
+    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+        pytest.fail('it is known before')
     path.unlink()
     with pytest.raises(ResourceError, match='is gone'):
-        folder.check_sizes([(path, manifest)])
+        folder.check([(path, manifest)], FLAG)
 
 
-def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
-    part = tmp_path / '.12-abcd.part.mp4'
-    folder.note_part(part)
+def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
+    output = tmp_path / 'out.mp4'
+    names = [f'.{owner.tag}.part{end}' for owner in (dead_owner(), foreign_owner()) for end in ('.mp4', '.mp4.c2pa')]
+    own, named = part_beside(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
+    for name in (*names, *named, own.name, output.name):
+        (tmp_path / name).write_bytes(b'half')
+    remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*names[2:], *named, own.name, output.name}
+    assert own.parent == tmp_path and own.suffix == '.mp4'
+
+
+def test_what_others_have_left_beside_an_output_for_a_day_goes(tmp_path, monkeypatch):
+    part = tmp_path / f'.{foreign_owner().tag}.part.mp4'
     part.write_bytes(b'half')
-    folder.open()
-    assert not part.exists() and names(folder) == []
-
-
-def test_a_note_that_was_changed_removes_nothing_else(folder, tmp_path):
-    precious = tmp_path / 'precious.mp4'
-    precious.write_bytes(b'x')
-    note_part(folder.path, precious)
-    remove_part(folder.path)
-    assert precious.exists()
+    now = time.time()
+    for hours, is_kept in ((23, True), (25, False)):
+        monkeypatch.setattr(parts.time, 'time', lambda: now + hours * 3600)  # noqa: B023
+        remove_abandoned(tmp_path)
+        assert part.exists() == is_kept
+    remove_abandoned(tmp_path / 'nothing')
 
 
 def a_chunk(first=0, faces=3):
@@ -220,6 +259,18 @@ def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
     none = AnalysisCache(tmp_path / 'none', 0)
     assert cached(none, folder, 0) == key and not (tmp_path / 'none').exists()
     assert AnalysisCache(tmp_path / 'cache', 0).get(key, FLAG) is None
+
+
+def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path):
+    said = []
+    AnalysisCache(tmp_path / 'nothing', 0, said.append).trim()
+    for number in (0, 4):
+        cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, number)
+    size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 2
+    for limit, kept in ((3 * size, 2), (int(1.5 * size), 1), (0, 0)):
+        AnalysisCache(tmp_path / 'cache', limit, said.append).trim()
+        assert len(list((tmp_path / 'cache').iterdir())) == 2 * kept
+    assert said == [] and not (tmp_path / 'nothing').exists()
 
 
 def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
