@@ -90,11 +90,15 @@ def _print_plan(invocation: Invocation) -> int:
     """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
     tune_process()
     from facefusion.events import EVENT_VERSION
-    from facefusion.jobs.step_run import plan_step
+    from facefusion.jobs.step_run import memory_limit, plan_step
 
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()
-    record = plan_step(freeze_models(invocation.settings, said), said).as_record()
+    plan = plan_step(freeze_models(invocation.settings, said), said)
+    limit, record = memory_limit(invocation.settings), plan.as_record()
+    if limit is not None and plan.memory > limit:
+        text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'
+        said(Message('warn', 'plan', f'the run would be refused: {text}'))
     if console.progress == 'json':
         print(json.dumps({'version': EVENT_VERSION, 'event': 'plan', 'plan': record}))
     else:

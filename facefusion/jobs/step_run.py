@@ -140,12 +140,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     began = time.monotonic()
     check_consent(settings)
     signing = place.signing(settings, emit)
-    # Said when the plan stands: before an error it would only be noise.
-    notes: list[Event] = []
-    settings = freeze_models(settings, notes.append)
-    plan = plan_step(settings, notes.append, flag)
-    for note in notes:
-        emit(note)
+    settings, plan = _frozen_plan(settings, emit, flag)
     check_memory(plan.memory, f'this {plan.as_record()["kind"]}', memory_limit(settings))
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
@@ -181,6 +176,16 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
     emit(RunFinished(str(plan.output), report | facts))
     return report | facts
+
+
+def _frozen_plan(settings: Settings, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
+    """The settings with frozen models, and their plan; what was decided is said when it stands, not before an error."""
+    notes: list[Event] = []
+    settings = freeze_models(settings, notes.append)
+    plan = plan_step(settings, notes.append, flag)
+    for note in notes:
+        emit(note)
+    return settings, plan
 
 
 def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:

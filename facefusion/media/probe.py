@@ -284,11 +284,9 @@ def _describe(
     last = times.last if times.last > 0 else _usual_duration(pts, stream, time_base)
     span = (pts[-1] + last - pts[0]) * time_base
     turn = Orientation.from_frame(video)
-    plane_format = turn.plane_format(nearest_plane_format(video.format.name))
     width, height = turn.size(video.width, video.height)
     context = stream.codec_context
     aspect = context.sample_aspect_ratio or Fraction(1)
-    color = ColorSpec.from_frame(video)
     gaps = () if times.is_counted else find_gaps(pts, time_base, content)
     audio = tuple(_describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
     return VideoInfo(
@@ -303,10 +301,10 @@ def _describe(
         stream_index=stream.index,
         codec=context.name,
         pix_fmt=video.format.name,
-        plane_format=plane_format,
+        plane_format=turn.plane_format(nearest_plane_format(video.format.name)),
         bits=video.format.components[0].bits,
         has_alpha=any(component.is_alpha for component in video.format.components),
-        color=color,
+        color=ColorSpec.from_frame(video),
         time_base=time_base,
         average_rate=_tidy_rate(Fraction(len(pts)) / span, plain_fraction(stream.average_rate)),
         pts=pts,

@@ -167,13 +167,7 @@ def make_plan(
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
-    output_options = settings[OutputOptions]
-    while True:
-        memory_parts = _memory(target, video, output_options, workers)
-        memory = sum(memory_parts.values())
-        if memory_limit is None or memory <= memory_limit or workers <= 1 or video is None:
-            break
-        workers -= 1
+    workers, memory_parts = _fitted(target, video, settings[OutputOptions], workers, memory_limit)
     return Plan(
         target=target,
         sources=sources,
@@ -182,7 +176,7 @@ def make_plan(
         models=_models(settings, sources, chain),
         settings=settings.as_record(),
         video=video,
-        memory=memory,
+        memory=sum(memory_parts.values()),
         work_space=_work_space(video, settings[OutputOptions]),
         output_space=_output_space(target, video, settings[OutputOptions]),
         memory_parts=memory_parts,
@@ -234,6 +228,17 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
         audio=plan_audio(target, timeline, options, extension),
         extras=plan_extras(target, timeline, extension),
     )
+
+
+def _fitted(
+    target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int, limit: int | None
+) -> tuple[int, dict[str, int]]:
+    """As many workers as the limit allows, one at least, and the memory that they need."""
+    parts = _memory(target, video, options, workers)
+    while limit is not None and sum(parts.values()) > limit and workers > 1 and video is not None:
+        workers -= 1
+        parts = _memory(target, video, options, workers)
+    return workers, parts
 
 
 def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> dict[str, int]:
