@@ -20,7 +20,7 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
@@ -168,9 +168,13 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
         watch = run.guard.watch(target, video.timeline, work.digests.target)
         _link(run, video, target, KeptChunks(target, video.timeline.stop, work, watch, run.flag), report)
         return_freed_memory()
-        clip, marked = _finished_clip(run, video, target, work, _traces_for(run, report))
-        worked = Worked(report.worked_on > 0, marked)
-        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part)
+        clip, manifest = _finished_clip(run, video, target, work, _traces_for(run, report))
+        worked = Worked(report.worked_on > 0, int(manifest.facts.get(_MARKED, 0)))
+
+        def check() -> None:
+            work.check([(clip, manifest)], run.flag)
+
+        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part, check)
 
 
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
@@ -178,7 +182,7 @@ def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, repor
     watch = kept.watch
     with closing(_analysed(run, video, target, kept)) as chunks:
         for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
-            linked.save(kept.folder.linked_path(linked.first))
+            kept.folder.save_linked(linked, run.flag)
             report.add(linked)
             watch.note(linked)
     report.damaged = watch.damaged
@@ -202,8 +206,10 @@ def _tell_damage(run: Run, target: VideoInfo, report: FaceReport) -> None:
         run.emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
-def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> tuple[Path, int]:
-    """The joined clip, that of an earlier run if it is whole, and how many of its frames carry the invisible mark.
+def _finished_clip(
+    run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces
+) -> tuple[Path, Manifest]:
+    """The joined clip, that of an earlier run if it is whole.
 
     There are no segments any more when this returns.
     """
@@ -213,16 +219,16 @@ def _finished_clip(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFold
     manifest = work.kept('clip', digest, whole, (), clip, run.flag)
     if manifest is None:
         segments = _render(run, video, target, work, traces)
-        work.check_sizes(segments)
         facts = {_MARKED: sum(entry.facts.get(_MARKED, 0) for _, entry in segments)}
-        join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
+        with work.unaltered(segments, run.flag):
+            join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
         manifest = work.publish('clip', digest, whole, (), clip, run.flag, facts)
     else:
         for number, span in enumerate(video.segments):
             run.emit(SegmentRendered(number, len(video.segments), *span, 'work'))
     # A third copy of all frames would be needed beside them while the output is written.
     work.forget_segments()
-    return clip, int(manifest.facts.get(_MARKED, 0))
+    return clip, manifest
 
 
 def _render(
@@ -243,7 +249,7 @@ def _render(
             manifest = work.kept('segment', digest, span, pts, path, run.flag)
             origin = 'rendered' if manifest is None else 'work'
             if manifest is None:
-                faces = LinkedFaces(lambda chunk: LinkedChunk.load(work.linked_path(_chunk_start(video, chunk))))
+                faces = LinkedFaces(lambda chunk: work.load_linked(_chunk_start(video, chunk), run.flag))
                 part = work.part(path)
                 # fmt: off
                 marked = render_segment(

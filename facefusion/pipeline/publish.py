@@ -71,11 +71,13 @@ def publish_clip(
     worked: Worked,
     flag: StopFlag,
     on_part: Callable[[Path], None] = lambda part: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Signed:
     """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
 
-    ``on_part`` is told the name under which it is written, before it is. Raises what ``seal`` raises, ResourceError,
-    OutputError, Interrupted.
+    ``on_part`` is told the name under which it is written, before it is. ``check`` is called when nothing of ``clip`` is
+    read any more, and raises when that was not what it should be. Raises what ``seal`` and ``check`` raise,
+    ResourceError, OutputError, Interrupted.
     """
     with _part_beside(output) as part:
         on_part(part)
@@ -85,6 +87,7 @@ def publish_clip(
                 second_name(clip, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
+        check()
         _publish_sealed(part, signed, output, flag)
     return signed
 

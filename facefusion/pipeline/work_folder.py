@@ -7,12 +7,13 @@ their process, so that two processes at the same step (one was thought dead) do 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import ContentRefused, Interrupted, JobError, ResourceError
+from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
+from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.files import write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -36,6 +37,8 @@ class WorkFolder:
         self.cache = cache
         self._tag = new_owner().tag
         self._shown = path / f'{AT_WORK}{self._tag}'
+        # Other processes read none of these: what they must be is not written down.
+        self._linked: dict[int, Manifest] = {}
 
     def open(self) -> None:
         """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
@@ -117,20 +120,42 @@ class WorkFolder:
             path.unlink(missing_ok=True)
         return None
 
-    def check_sizes(self, files: Iterable[tuple[Path, Manifest]]) -> None:
-        """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone."""
+    def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
+        """Writes a linked chunk for ``load_linked`` of this process. Raises OSError, Interrupted."""
+        path = self.linked_path(chunk.first)
+        chunk.save(path)
+        self._linked[chunk.first] = describe_work('linked', '', chunk.first, chunk.first + chunk.count, (), path, flag)
+
+    def load_linked(self, first: int, flag: StopFlag) -> LinkedChunk:
+        """The linked chunk that begins with frame ``first``. Raises ResourceError work-file-damaged, Interrupted."""
+        path = self.linked_path(first)
+        self.check([(path, self._linked[first])], flag)
+        return LinkedChunk.load(path)
+
+    def check(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
+        """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone, and Interrupted.
+
+        All bytes are read.
+        """
         for path, manifest in files:
-            try:
-                size = path.stat().st_size
-            except FileNotFoundError:
-                size = -1
-            if size != manifest.size:
-                raise ResourceError(
-                    'work-file-damaged',
-                    f'{path.name}, which this run needs, is {"gone" if size < 0 else "not what was written"}',
-                    cause=f'it had {manifest.size} bytes in {path.parent}',
-                    hint='run the same command again: what is damaged is made anew',
-                )
+            if not manifest.fits(path, flag):
+                raise _damaged(path, manifest)
+
+    @contextmanager
+    def unaltered(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[None]:
+        """Makes sure that what a block has read are the files as they were published, and that it fails for no other
+        reason when they are not: they are compared behind it. Raises what ``check`` raises."""
+        for path, manifest in files:
+            if _size_of(path) != manifest.size:
+                raise _damaged(path, manifest)
+        try:
+            yield
+        except Exception as error:
+            is_other = isinstance(error, Interrupted | MediaError | OutputError)
+            if not is_other and getattr(error, 'reference', '') != 'disk-full':
+                self.check(files, flag)
+            raise
+        self.check(files, flag)
 
     def forget_segments(self) -> None:
         """Removes all segments: the joined clip holds what was in them."""
@@ -190,6 +215,24 @@ class WorkFolder:
 def manifest_path(path: Path) -> Path:
     """Where the manifest of a work file lies."""
     return path.with_suffix('.json')
+
+
+def _size_of(path: Path) -> int:
+    """The size of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _damaged(path: Path, manifest: Manifest) -> ResourceError:
+    name = path.name.partition('@')[0]
+    return ResourceError(
+        'work-file-damaged',
+        f'{name}, which this run needs, is {"gone" if _size_of(path) < 0 else "not what was written"}',
+        cause=f'it had {manifest.size} bytes and the SHA-256 {manifest.sha256[:12]}... in {path.parent}',
+        hint='run the same command again: what is damaged is made anew',
+    )
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -283,6 +283,65 @@ def test_a_segment_that_changes_before_the_join(runs, wanted):
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
+def flip(path):
+    """Another byte in the middle of a file, whose size and times stay."""
+    data, status = bytearray(path.read_bytes()), path.stat()
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'after the join'])
+def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say(runs, wanted, monkeypatch, moment):
+    segment = runs.folder / 'work' / 'segment-00001.nut'
+    join = local.join_clip
+
+    def joined(*args):
+        if moment == 'before the join':
+            flip(segment)
+        join(*args)
+        if moment == 'after the join':
+            flip(segment)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ResourceError, match=r'segment-00001\.nut.*not what was') as caught,
+    ):
+        patch.setattr(local, 'join_clip', joined)
+        execute(runs.build(before=lambda at: flip(segment) if moment[0] == 'w' and at == 45 else None))
+    assert caught.value.reference == 'work-file-damaged' and caught.value.exit_code == 5
+    assert not runs.output.exists()
+    execute(runs.build())
+    assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+@pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
+def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm):
+    def spoil(at):
+        if at == 5:
+            for path in (runs.folder / 'work').glob('linked-000000020@*'):
+                harm(path)
+
+    with pytest.raises(ResourceError) as caught:
+        execute(runs.build(before=spoil))
+    assert caught.value.reference == 'work-file-damaged' and 'linked-000000020, which' in caught.value.message
+    execute(runs.build())
+    assert runs.segments('work') == [0, 10] and runs.output.read_bytes() == wanted
+
+
+def test_a_joined_clip_that_is_altered_before_it_is_signed_is_not_published(runs, wanted):
+    class Spoiler(PlainSeal):
+        def sign(self, unsigned, signed, worked):
+            flip(unsigned)
+            return super().sign(unsigned, signed, worked)
+
+    with pytest.raises(ResourceError, match=r'clip\.mp4.*not what was written'):
+        execute(runs.build(seal=Spoiler()))
+    assert [path.name for path in runs.folder.iterdir() if 'part' in path.name or path == runs.output] == []
+    execute(runs.build())
+    assert runs.output.read_bytes() == wanted
+
+
 def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):
     fails_at(runs, monkeypatch, 'publish_clip')
     left = sorted(path.name for path in (runs.folder / 'work').iterdir() if '@' not in path.name)

@@ -132,15 +132,19 @@ def test_a_folder_that_vanishes_is_named(folder):
         raise OutputError('output-unwritable', 'it cannot be written')
 
 
-def test_a_file_that_is_not_as_it_was_written_is_not_joined(folder):
+def test_what_a_block_has_read_must_be_as_it_was_written(folder):
     path, manifest = published(folder)
-    folder.check_sizes([(path, manifest)])
+    with folder.unaltered([(path, manifest)], FLAG):
+        pass
+    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+        path.write_bytes(b'a whole segmenT')
+        raise ValueError('what cannot be joined')
     path.write_bytes(b'short')
-    with pytest.raises(ResourceError, match='not what was written'):
-        folder.check_sizes([(path, manifest)])
+    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+        pytest.fail('it is known before')
     path.unlink()
     with pytest.raises(ResourceError, match='is gone'):
-        folder.check_sizes([(path, manifest)])
+        folder.check([(path, manifest)], FLAG)
 
 
 def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
