@@ -173,6 +173,8 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
 
         def check() -> None:
             work.check([(clip, manifest)], run.flag)
+            # Signing has looked at it, too.
+            check_unchanged(target, run.flag)
 
         return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part, check)
 
@@ -242,7 +244,7 @@ def _render(
     ):
         for number, span in enumerate(video.segments):
             run.flag.check()
-            check_unchanged(target)
+            check_unchanged(target, run.flag)
             progress.at(f'segment {number + 1} of {count}')
             path = work.segment_path(number)
             pts = tuple(video.timeline.pts[span.start : span.stop].tolist())
@@ -257,7 +259,7 @@ def _render(
                     traces,
                 )
                 # fmt: on
-                check_unchanged(target)
+                check_unchanged(target, run.flag)
                 manifest = work.publish('segment', digest, span, pts, path, run.flag, {_MARKED: marked})
             else:
                 progress.skip(span.stop - span.start)
@@ -291,7 +293,7 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks) -
                     chunk = analyse_chunk(
                         target, span, stop, run.analyser, meter, flag, progress.advance, readers, kept.watch
                     )
-                    check_unchanged(target)
+                    check_unchanged(target, flag)
                     kept.keep(span, chunk)
                     origin = 'analysed'
                 run.emit(ChunkAnalysed(*span, len(chunk.frame), origin))

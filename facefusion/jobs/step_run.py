@@ -30,7 +30,7 @@ from facefusion.pipeline.identity import (
     check_sources_unchanged,
     digest_inputs,
     identify,
-    stamps_of,
+    look_at,
 )
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, shares_disk
@@ -160,7 +160,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     sessions = SessionPool(store, providers, device_id)
     swaps = any('source-image' in processor.needs for processor in plan.processors)
     guard = prepare_guard(sessions, store, folders.kept_content(), swaps, emit, flag)
-    stamps = stamps_of(plan.sources)
+    seen = look_at(plan.sources)
     inputs = digest_inputs(plan, flag)
     models = model_digests(store, plan.models)
     digests = _identify(plan, settings, inputs, models, mark, store, guard, providers)
@@ -168,7 +168,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     _tell_plan(plan, digests, emit)
     with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
         run = prepare_run(plan, settings, sessions, guard, folder, traces, seal, emit, flag)
-        check_sources_unchanged(plan.sources, stamps)
+        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
         report = execute(run)
     seconds = time.monotonic() - began

@@ -30,6 +30,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
 from facefusion.media.planes import Pixels, even_size
 from facefusion.media.probe import ImageInfo
+from facefusion.media.seen import SeenFile
 from facefusion.stopping import StopFlag
 
 # The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
@@ -68,8 +69,7 @@ def probe_image(path: Path) -> ImageInfo:
     return ImageInfo(
         path=path,
         size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        inode=status.st_ino,
+        seen=SeenFile(status),
         width=width,
         height=height,
         format=name,

@@ -6,7 +6,7 @@ import threading
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from os import stat_result
@@ -28,6 +28,7 @@ from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
+from facefusion.media.seen import SeenFile
 from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
 from facefusion.stopping import StopFlag
 
@@ -51,12 +52,11 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A still picture; width and height as it is displayed."""
+    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since."""
 
     path: Path
     size: int
-    mtime_ns: int
-    inode: int
+    seen: SeenFile = field(compare=False, repr=False)
     width: int
     height: int
     format: str
@@ -74,7 +74,7 @@ class VideoInfo:
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
     ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
     file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
-    where frames are missing from a steady rate.
+    where frames are missing from a steady rate. ``seen`` as in ``ImageInfo``.
 
     ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
     shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
@@ -83,8 +83,7 @@ class VideoInfo:
 
     path: Path
     size: int
-    mtime_ns: int
-    inode: int
+    seen: SeenFile = field(compare=False, repr=False)
     width: int
     height: int
     rotation: int
@@ -295,8 +294,7 @@ def _describe(
     return VideoInfo(
         path=path,
         size=before.st_size,
-        mtime_ns=before.st_mtime_ns,
-        inode=before.st_ino,
+        seen=SeenFile(before),
         width=width,
         height=height,
         rotation=turn.rotation,

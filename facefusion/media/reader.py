@@ -151,7 +151,7 @@ class _Decoder:
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """The frames from ``start`` on, at least one; after an error or a stop the decoder is of no use."""
-        check_unchanged(self.info)
+        check_unchanged(self.info, self._stop)
         if self._kept is not None and start == self.position - 1:
             # What was made of it does not show: a frame copies its planes before it writes them.
             yield self._made(self._kept.video, start, self._kept.is_damaged)

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from facefusion.errors import MediaError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.media.probe import MediaInfo
+from facefusion.stopping import StopFlag
 
 LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
 
 
-def check_unchanged(target: MediaInfo) -> None:
-    """Raises MediaError media-changed or media-missing when size, time of change or inode are not those probed."""
+def check_unchanged(target: MediaInfo, stop: StopFlag | None = None) -> None:
+    """Raises MediaError media-changed or media-missing when a file is not the one that was probed.
+
+    Reads the file only as ``SeenFile.difference`` does; Interrupted when ``stop`` is set then.
+    """
     try:
-        now = target.path.stat()
+        what = target.seen.difference(target.path, stop)
     except OSError as error:
         raise MediaError(
             'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=LEAVE_ALONE
         ) from None
-    before = (target.size, target.mtime_ns, target.inode)
-    if (now.st_size, now.st_mtime_ns, now.st_ino) != before:
-        is_other = now.st_ino != target.inode
-        what = 'another file stands in its place' if is_other else 'its size or time of change differs'
+    if what:
         raise MediaError(
             'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=LEAVE_ALONE
         )
+
+
+@contextmanager
+def blaming_change(target: MediaInfo, stop: StopFlag) -> Iterator[None]:
+    """Whatever a block fails with while it reads a file that was changed: the change is what is told.
+
+    Raises what ``check_unchanged`` raises instead of any other error, but for those that no file causes.
+    """
+    try:
+        yield
+    except (Interrupted, ContentRefused, JobError, OutputError, ResourceError):
+        raise
+    except Exception as error:
+        try:
+            check_unchanged(target, stop)
+        except MediaError as changed:
+            raise changed from error
+        raise

@@ -19,6 +19,7 @@ import onnxruntime
 from facefusion.errors import InputError, MediaError
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.probe import MediaInfo
+from facefusion.media.seen import SeenFile
 from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged
 from facefusion.models.digests import file_sha256
 from facefusion.options import describe
@@ -138,14 +139,15 @@ def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:
 
 def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
     """The SHA-256 of the file that was probed. Raises MediaError media-missing, media-changed, Interrupted."""
-    check_unchanged(target)
+    check_unchanged(target, flag)
     try:
         digest = file_sha256(target.path, flag)
     except OSError as error:
         raise MediaError(
             'media-unreadable', f'{target.path.name} cannot be read', cause=str(error), hint='check the path'
         ) from None
-    check_unchanged(target)
+    check_unchanged(target, flag)
+    target.seen.note_digest(digest)
     return digest
 
 
@@ -165,23 +167,32 @@ def code_sha256(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def stamps_of(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
-    """Size, time of change and inode of files, by which a change is seen. Raises InputError source-unreadable."""
-    stamps = []
+def look_at(paths: Iterable[Path]) -> list[SeenFile]:
+    """Sources as they are now, by which a change is seen. Raises InputError source-unreadable."""
+    seen = []
     for path in paths:
         try:
-            status = path.stat()
+            seen.append(SeenFile(path.stat()))
         except OSError as error:
             raise _unreadable(path, error) from None
-        stamps.append((status.st_size, status.st_mtime_ns, status.st_ino))
-    return stamps
+    return seen
 
 
-def check_sources_unchanged(paths: Sequence[Path], before: Sequence[tuple[int, int, int]]) -> None:
-    """Raises InputError source-changed when a source is not the file whose stamps are given."""
-    for path, stamp, now in zip(paths, before, stamps_of(paths), strict=True):
-        if stamp != now:
-            raise InputError('source-changed', f'{path.name} was changed while it was read', hint=LEAVE_ALONE)
+def check_sources_unchanged(
+    paths: Sequence[Path], before: Sequence[SeenFile], digests: Sequence[str], flag: StopFlag
+) -> None:
+    """Raises InputError source-changed when a source is not the file that was seen, of which the SHA-256 is given;
+    source-unreadable, Interrupted."""
+    for path, seen, digest in zip(paths, before, digests, strict=True):
+        seen.note_digest(digest)
+        try:
+            what = seen.difference(path, flag)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if what:
+            raise InputError(
+                'source-changed', f'{path.name} was changed while it was read', cause=what, hint=LEAVE_ALONE
+            )
 
 
 def _values(settings: Settings, groups: Iterable[type]) -> dict[str, Any]:

@@ -58,10 +58,10 @@ def join_clip(
     ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
     of which the audio is, is not the one that was probed any more.
     """
-    check_unchanged(target)
+    check_unchanged(target, flag)
     with _called(name or part.name, part):
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
-    check_unchanged(target)
+    check_unchanged(target, flag)
 
 
 def publish_clip(
@@ -75,8 +75,8 @@ def publish_clip(
 ) -> Signed:
     """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
 
-    ``on_part`` is told the name under which it is written, before it is. ``check`` is called when nothing of ``clip`` is
-    read any more, and raises when that was not what it should be. Raises what ``seal`` and ``check`` raise,
+    ``on_part`` is told the name under which it is written, before it is. ``check`` is called when all of
+    ``clip`` has been read, and raises when that was not what it should be. Raises what ``seal`` and ``check`` raise,
     ResourceError, OutputError, Interrupted.
     """
     with _part_beside(output) as part:

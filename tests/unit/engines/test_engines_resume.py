@@ -257,6 +257,17 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
     assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
 
 
+@pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
+def test_a_target_that_is_written_to_and_its_time_set_back(runs):
+    def rewrite(number):
+        if number == 12:
+            flip(runs.clip)
+
+    with pytest.raises(MediaError) as caught:
+        execute(runs.build(before=rewrite, workers=1))
+    assert caught.value.reference == 'media-changed' and not runs.output.exists()
+
+
 @pytest.mark.parametrize('number', [12, 54])
 def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
     def remove(at):

@@ -13,14 +13,17 @@ from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.arguments import freeze_models
+from facefusion.media import seen as seen_files
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.media.unchanged import check_unchanged
+from facefusion.models.digests import file_sha256
 from facefusion.pipeline import identity
 from facefusion.pipeline.identity import (
     check_sources_unchanged,
     code_sha256,
     digest_inputs,
     identify,
-    stamps_of,
+    look_at,
     target_sha256,
 )
 from facefusion.pipeline.options import PathOptions, WorkOptions
@@ -31,6 +34,7 @@ from facefusion.safety.options import ConsentOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
+needs_inode_times = pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
 MODELS = {'centerface': 'aa', 'face_mesh': 'bb', 'open_nsfw': 'cc'}
 
 
@@ -113,13 +117,15 @@ def test_a_copy_of_the_target_is_the_same_one_and_a_changed_one_is_not(digests, 
     assert other.target != digests().target and other.analysis != digests().analysis
 
 
-@pytest.mark.parametrize('change', ['gone', 'longer', 'touched', 'replaced'])
+@pytest.mark.parametrize(
+    'change', ['gone', 'longer', 'touched', 'replaced', pytest.param('rewritten', marks=needs_inode_times)]
+)
 def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
     from facefusion.media.probe import probe
 
     path = tmp_path / 'clip.mp4'
     path.write_bytes(clip.read_bytes())
-    target = probe(path)
+    target, time = probe(path), path.stat().st_mtime_ns
     assert target_sha256(target, StopFlag())
     if change == 'gone':
         path.unlink()
@@ -127,27 +133,76 @@ def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
         path.write_bytes(clip.read_bytes() + b'x')
     elif change == 'touched':
         os.utime(path, (1, 1))
+    elif change == 'rewritten':
+        data = bytearray(clip.read_bytes())
+        data[-9] ^= 1
+        write_behind_the_clock(path, bytes(data))
     else:
         other = tmp_path / 'other.mp4'
         other.write_bytes(clip.read_bytes())
-        os.utime(other, ns=(target.mtime_ns, target.mtime_ns))
+        os.utime(other, ns=(time, time))
         other.replace(path)
     with pytest.raises(MediaError) as caught:
         target_sha256(target, StopFlag())
     assert caught.value.reference == ('media-missing' if change == 'gone' else 'media-changed')
 
 
+def write_behind_the_clock(path, data):
+    """Other bytes of the same length into the same file, and its time of modification set back."""
+    time = path.stat().st_mtime_ns
+    with path.open('r+b') as file:
+        file.write(data)
+    os.utime(path, ns=(time, time))
+
+
+@needs_inode_times
+def test_a_source_that_is_written_to_and_its_time_set_back(tmp_path):
+    path = tmp_path / 'face.png'
+    path.write_bytes(b'x')
+    seen, digests = look_at([path]), [file_sha256(path)]
+    path.chmod(0o600)
+    check_sources_unchanged([path], seen, digests, StopFlag())
+    write_behind_the_clock(path, b'y')
+    with pytest.raises(InputError, match=r'face\.png was changed'):
+        check_sources_unchanged([path], seen, digests, StopFlag())
+
+
+@needs_inode_times
+def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(clip, tmp_path, monkeypatch):
+    from facefusion.media.probe import probe
+
+    path = tmp_path / 'clip.mp4'
+    path.write_bytes(clip.read_bytes())
+    target = probe(path)
+    target_sha256(target, StopFlag())
+    reads = []
+    monkeypatch.setattr(seen_files, 'file_sha256', lambda *args: (reads.append(args), file_sha256(*args))[1])
+    path.chmod(0o600)
+    os.link(path, tmp_path / 'other.mp4')
+    for _ in range(3):
+        check_unchanged(target)
+    assert len(reads) == 1
+    (tmp_path / 'other.mp4').unlink()
+    check_unchanged(target)
+    assert len(reads) == 2
+    # Before its digest is known nothing tells what was changed.
+    target = probe(path)
+    path.chmod(0o644)
+    with pytest.raises(MediaError, match='was changed'):
+        check_unchanged(target)
+
+
 def test_a_source_that_changes_while_it_is_read(tmp_path):
     path = tmp_path / 'face.png'
     path.write_bytes(b'x')
-    stamps = stamps_of([path])
-    check_sources_unchanged([path], stamps)
+    seen, digests, flag = look_at([path]), [file_sha256(path)], StopFlag()
+    check_sources_unchanged([path], seen, digests, flag)
     path.write_bytes(b'xy')
     with pytest.raises(InputError, match=r'face\.png was changed'):
-        check_sources_unchanged([path], stamps)
+        check_sources_unchanged([path], seen, digests, flag)
     path.unlink()
     with pytest.raises(InputError, match='cannot be read'):
-        stamps_of([path])
+        look_at([path])
 
 
 def test_the_digest_of_a_target_can_be_stopped(clip):
