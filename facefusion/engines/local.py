@@ -31,7 +31,7 @@ from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool
-from facefusion.media.unchanged import check_unchanged
+from facefusion.media.unchanged import blaming_change, check_unchanged
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.guard import Guard
 from facefusion.pipeline.identity import clip_digest
@@ -111,10 +111,11 @@ def prepare_run(
 def execute(run: Run) -> dict[str, Any]:
     """Does what the plan says and gives the report; the output exists when this returns."""
     report = FaceReport()
-    if run.plan.video is None:
-        worked, signed = _execute_image(run, report)
-    else:
-        worked, signed = _execute_video(run, run.plan.video, report)
+    with blaming_change(run.plan.target, run.flag):
+        if run.plan.video is None:
+            worked, signed = _execute_image(run, report)
+        else:
+            worked, signed = _execute_video(run, run.plan.video, report)
     _tell_of_mark(run, worked)
     run.emit(OutputPublished(str(run.plan.output), run.plan.output.stat().st_size))
     if report.faces:
@@ -136,6 +137,7 @@ def _tell_of_mark(run: Run, worked: Worked) -> None:
 
 def _execute_image(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     frame = read_image(run.plan.target.path, run.emit)
+    check_unchanged(run.plan.target, run.flag)
     run.guard.check_picture(run.plan.target.path, frame)
     run.flag.check()
     chunk = still_chunk(frame, run.analyser, run.meter if run.plan.measures_skin else None)

@@ -211,3 +211,7 @@ def test_an_image_is_a_clip_of_one_frame(begin, tmp_path):
         report = execute(run)
         assert (read_image(output).pixels == luma).all()
         assert report['faces'] == len(seen) and report['frames'] == 1
+    # Another picture than the one that was planned and digested is not worked on.
+    write_image(PixelFrame(np.full((96, 160, 3), 90, np.uint8)), target, 'png', 100, 1.0, silent)
+    with pytest.raises(MediaError, match=r'still\.png was changed'):
+        execute(run)

@@ -257,6 +257,23 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
     assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
 
 
+@pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
+def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, monkeypatch, change):
+    def frames(*_):
+        # As a decoder may that meets another clip behind the name.
+        if change == 'replaced':
+            runs.clip.write_bytes(b'another clip')
+        elif change == 'removed':
+            runs.clip.unlink()
+        raise IndexError('no such packet')
+
+    monkeypatch.setattr(ReaderPool, 'frames', frames)
+    with pytest.raises((MediaError, IndexError)) as caught:
+        execute(runs.build())
+    wanted = {'replaced': 'media-changed', 'removed': 'media-missing', 'nothing': ''}
+    assert getattr(caught.value, 'reference', '') == wanted[change]
+
+
 @pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
 def test_a_target_that_is_written_to_and_its_time_set_back(runs):
     def rewrite(number):
