@@ -18,8 +18,16 @@ from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
-# Ends after which the same call goes on where the job was left: nothing of the call itself was wrong.
-_INTERRUPTED = ('worker-lost', 'work-file-damaged', 'output-unwritable')
+# Ends after which the same call goes on where the job was left: as far as is known the call was not wrong.
+_INTERRUPTED = (
+    'worker-lost',
+    'work-file-damaged',
+    'work-unwritable',
+    'output-unwritable',
+    'media-missing',
+    'system-call',
+    'unexpected',
+)
 # Stopped, memory or disk, models, providers: what an earlier run has finished must not be lost for the next one that
 # finds the disk still full, or the host of a model away.
 _CODES_OF_INTERRUPTED = (4, 5, 6, 7)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.local import execute, prepare_run
-from facefusion.errors import ContentRefused, UsageError
+from facefusion.errors import ContentRefused, MediaError, UsageError
 from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
@@ -247,7 +247,9 @@ def _work_folder(
         yield folder
     except BaseException as error:
         folder.close()
-        if isinstance(error, ContentRefused | UsageError) or folder.is_bare():
+        # Nothing that another file will become can be made of what the changed one has given.
+        is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
+        if is_changed or isinstance(error, ContentRefused | UsageError) or folder.is_bare():
             work.discard(folder.path)
         raise
     else:

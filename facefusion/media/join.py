@@ -345,7 +345,7 @@ def _unreadable(path: Path, error: av.error.FFmpegError) -> ResourceError:
         'work-unreadable',
         f'{path.name}, which this run has written, cannot be read again',
         cause=error.strerror or str(error),
-        hint='check the disk that holds the work files, or choose another folder with --temp-path',
+        hint='run the same command again; if that does not help, check the disk, or choose another with --temp-path',
     )
 
 

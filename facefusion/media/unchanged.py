@@ -10,6 +10,7 @@ from facefusion.media.probe import MediaInfo
 from facefusion.stopping import StopFlag
 
 LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
+PUT_BACK = 'put it back as it was and run the same command again: that goes on; job-delete removes what is done'
 
 
 def check_unchanged(target: MediaInfo, stop: StopFlag | None = None) -> None:
@@ -21,7 +22,7 @@ def check_unchanged(target: MediaInfo, stop: StopFlag | None = None) -> None:
         what = target.seen.difference(target.path, stop)
     except OSError as error:
         raise MediaError(
-            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=LEAVE_ALONE
+            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=PUT_BACK
         ) from None
     if what:
         raise MediaError(

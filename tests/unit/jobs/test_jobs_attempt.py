@@ -261,6 +261,18 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
     check_store(store.root, quiet=True)
 
 
+@pytest.mark.parametrize(
+    ('reference', 'is_found'), [('work-unreadable', True), ('media-missing', True), ('media-changed', False)]
+)
+def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, reference, is_found):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
+    hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
+    hold.finish('failed', replace(record, error=JobError(reference, 'it failed').as_record()))
+    _, again, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert (is_known, again.id == record.id) == (is_found, is_found)
+
+
 # Notes that are damaged, and the merge
 
 

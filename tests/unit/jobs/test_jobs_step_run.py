@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.errors import ModelError, ResourceError
+from facefusion.errors import ContentRefused, MediaError, ModelError, ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
@@ -17,6 +17,8 @@ from facefusion.jobs.arguments import freeze_models
 from facefusion.jobs.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
@@ -134,3 +136,20 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     with pytest.raises(ResourceError):
         run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
+
+
+@pytest.mark.parametrize(
+    ('error', 'is_kept'),
+    [
+        (MediaError('media-changed', 'the target was changed'), False),
+        (ContentRefused('content-refused', 'no'), False),
+        (MediaError('media-missing', 'the target is gone'), True),
+        (ResourceError('disk-full', 'no space is left'), True),
+    ],
+)
+def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
+    work, digests = RunFolders(tmp_path, None).work_of('job'), RunDigests('t', 'a', 'p')
+    with pytest.raises(type(error)), step_run._work_folder(work, 'step', digests, AnalysisCache(tmp_path, 0)) as folder:
+        (folder.path / 'segment-00000.nut').write_bytes(b'123')
+        raise error
+    assert folder.path.exists() == is_kept
