@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from facefusion.jobs.states import State, check_move
 from facefusion.jobs.steps import add_step, groups_of, submitted
 from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.pipeline.parts import remove_abandoned
 from facefusion.safety.options import PolicyOptions
 from facefusion.stopping import StopFlag
 
@@ -159,7 +161,12 @@ def _delete(invocation: Invocation) -> int:
 
 
 def _delete_one(store: JobStore, job_id: str, emit: Emit) -> None:
+    folders: set[Path] = set()
+    with suppress(JobError):
+        folders = {Path(step.output_path).parent for step in store.open(job_id).record.steps if step.output_path}
     store.delete(job_id)
+    for folder in folders:
+        remove_abandoned(folder)
     emit(Message('info', 'jobs', f'job {job_id} deleted'))
 
 

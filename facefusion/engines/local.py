@@ -178,7 +178,7 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
             # Signing has looked at it, too.
             check_unchanged(target, run.flag)
 
-        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, work.note_part, check)
+        return worked, publish_clip(clip, run.plan.output, run.seal, worked, run.flag, check)
 
 
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:

@@ -34,6 +34,7 @@ from facefusion.pipeline.identity import (
 )
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, shares_disk
+from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
 from facefusion.pipeline.seal import seal_of_run
@@ -150,6 +151,8 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
     traces = traces_of_run(plan, settings, mark)
+    # What a killed run has left there may be as large as what is to come.
+    remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.media.files import write_failure
-from facefusion.pipeline.noted_part import is_at_work, remove_part
+from facefusion.pipeline.at_work import is_at_work
 
 PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
@@ -60,7 +60,7 @@ class JobWork:
         _remove_others(self.noted, self.folder.absolute())
         for folder in self._of_step(step_id):
             if folder != wanted and not is_at_work(folder):
-                _remove(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         if self.temp is not None:
             note = self.noted / _ELSEWHERE
             try:
@@ -81,13 +81,13 @@ class JobWork:
     def discard(self, folder: Path) -> None:
         """Removes one folder of a step, unless somebody works in it."""
         if not is_at_work(folder):
-            _remove(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             self.tidy()
 
     def forget(self, step_id: str | None = None) -> None:
         """Removes the work files of a step, or of all; folders that are empty then go, too."""
         for folder in list(_work_folders(self.folder)) if step_id is None else self._of_step(step_id):
-            _remove(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         self.tidy()
 
     def tidy(self) -> None:
@@ -117,7 +117,7 @@ def _remove_others(noted: Path, kept: Path | None) -> None:
     for place in (noted.absolute(), elsewhere):
         if place is not None and place != kept:
             for folder in _work_folders(place):
-                _remove(folder)
+                shutil.rmtree(folder, ignore_errors=True)
     if elsewhere is not None and elsewhere != kept:
         _remove_empty(elsewhere, 3)
         with suppress(OSError):
@@ -143,11 +143,6 @@ def _work_folders(folder: Path) -> Iterator[Path]:
         for path in list(folder.iterdir()):
             if path.name.startswith(PREFIX) and path.is_dir() and not path.is_symlink():
                 yield path
-
-
-def _remove(folder: Path) -> None:
-    remove_part(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_empty(folder: Path, levels: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +19,7 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
+from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import VideoPlan
 from facefusion.pipeline.seal import Sealing, Worked
 from facefusion.provenance.assets import sidecar_of
@@ -70,17 +69,14 @@ def publish_clip(
     seal: Sealing,
     worked: Worked,
     flag: StopFlag,
-    on_part: Callable[[Path], None] = lambda part: None,
     check: Callable[[], None] = lambda: None,
 ) -> Signed:
     """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
 
-    ``on_part`` is told the name under which it is written, before it is. ``check`` is called when all of
-    ``clip`` has been read, and raises when that was not what it should be. Raises what ``seal`` and ``check`` raise,
-    ResourceError, OutputError, Interrupted.
+    ``check`` is called when all of ``clip`` has been read, and raises when that was not what it should be. Raises what
+    ``seal`` and ``check`` raise, ResourceError, OutputError, Interrupted.
     """
     with _part_beside(output) as part:
-        on_part(part)
         signed = seal.sign(clip, part, worked)
         if signed.media == clip:
             try:
@@ -98,6 +94,7 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emi
     Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
     ``concat_clips`` and ``seal`` raise.
     """
+    remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
         with _part_beside(output) as part:
             shutil.copyfile(clips[-1], part)
@@ -130,11 +127,10 @@ def _publish_sealed(part: Path, signed: Signed, output: Path, flag: StopFlag | N
 
 @contextmanager
 def _part_beside(output: Path) -> Iterator[Path]:
-    """A name beside the output, so that the rename stays on one file system; leaves nothing behind on failure."""
+    """A name beside the output; leaves nothing behind on failure."""
     made = _missing_folders(output.parent)
     make_folder(output.parent)
-    # Not the output's own name: with anything added it may be too long for the file system.
-    part = output.with_name(f'.{os.getpid()}-{secrets.token_hex(4)}.part{output.suffix}')
+    part = part_beside(output)
     try:
         with _called(output.name, part):
             yield part

@@ -17,9 +17,9 @@ from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.files import write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.at_work import AT_WORK
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
-from facefusion.pipeline.noted_part import AT_WORK, note_part, remove_part
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
@@ -50,7 +50,6 @@ class WorkFolder:
             self._shown.touch()
         except OSError as error:
             raise write_failure(error, self.path) from None
-        remove_part(self.path)
         for path in self.path.iterdir():
             tagged = split_tag(path.name.partition('#')[0])
             if tagged is not None and tagged[1].is_dead():
@@ -163,13 +162,6 @@ class WorkFolder:
             for path in sorted(self.path.glob('segment-*')):
                 if '@' not in path.name:
                     path.unlink(missing_ok=True)
-
-    def note_part(self, part: Path) -> None:
-        """Notes the file that is about to be written beside the output, for it to be removed after a kill."""
-        try:
-            note_part(self.path, part)
-        except OSError as error:
-            raise write_failure(error, part) from None
 
     def close(self) -> None:
         """Removes what is of use to this process alone."""

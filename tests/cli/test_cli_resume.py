@@ -8,6 +8,7 @@ import signal
 import sys
 
 import pytest
+from fakes.owners import dead_owner
 from fakes.resume_chaos import SHORT_UNITS
 
 pytestmark = [
@@ -101,7 +102,10 @@ def test_jobs_go_on_or_go(program, words, tmp_path, way):
     code, _, said = run(program, *first, '--cache-size', 0, until=3)
     assert code == 4 and len(kept_work(tmp_path)) == 1, said
     if way == 'job-delete':
+        part = tmp_path / f'.{dead_owner().tag}.part.mp4'
+        part.write_bytes(b'half')
         assert program('job-delete', 'j').code == 0
+        assert not part.exists()
         assert kept_work(tmp_path) == [] and not (tmp_path / 'jobs' / '.work' / 'j').exists()
         return
     again = {'job-retry': ('job-retry', 'j'), 'from-scratch': ('job-retry', 'j', '--from-scratch')}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.owners import dead_owner
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import ContentRefused, MediaError, ModelError, ResourceError
@@ -123,6 +124,16 @@ def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_p
         run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
+
+
+def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, tmp_path):
+    part = tmp_path / 'out' / f'.{dead_owner().tag}.part.png'
+    part.parent.mkdir()
+    part.write_bytes(b'half')
+    place = Place(NoModels(), RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    with pytest.raises(ModelError):
+        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
+    assert not part.exists()
 
 
 @pytest.mark.parametrize('shortage', ['check_memory', 'check_space'])

@@ -12,7 +12,6 @@ from fakes.job_stores import FakeWork, drain, make_queued, make_record, make_sto
 
 from facefusion.jobs.garbage import remove_garbage
 from facefusion.jobs.work_files import JobWork, remove_work_files
-from facefusion.pipeline.noted_part import note_part
 
 PLAN, OTHER = 'ab' * 32, 'cd' * 32
 
@@ -70,14 +69,6 @@ def test_a_note_that_was_changed_removes_nothing_else(tmp_path):
     (noted / 'work-elsewhere').write_text(json.dumps(str(tmp_path / 'precious')))
     remove_work_files(noted)
     assert precious.exists()
-
-
-def test_what_a_kill_left_beside_the_output_goes_with_the_work_files(tmp_path):
-    part = tmp_path / '.1-ab.part.mp4'
-    part.write_bytes(b'half')
-    note_part(begin(JobWork(tmp_path / 'jobs', None, 'job')), part)
-    remove_work_files(tmp_path / 'jobs' / '.work' / 'job')
-    assert not part.exists()
 
 
 def test_two_stores_share_a_folder_for_work_files(tmp_path):

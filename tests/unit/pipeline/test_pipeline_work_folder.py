@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.faces.chunk import FaceChunk
+from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
-from facefusion.pipeline.noted_part import note_part, remove_part
+from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
 from facefusion.stopping import StopFlag
@@ -147,20 +149,26 @@ def test_what_a_block_has_read_must_be_as_it_was_written(folder):
         folder.check([(path, manifest)], FLAG)
 
 
-def test_what_a_killed_run_left_beside_the_output_goes(folder, tmp_path):
-    part = tmp_path / '.12-abcd.part.mp4'
-    folder.note_part(part)
+def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
+    output = tmp_path / 'out.mp4'
+    names = [f'.{owner.tag}.part{end}' for owner in (dead_owner(), foreign_owner()) for end in ('.mp4', '.mp4.c2pa')]
+    own, named = part_beside(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
+    for name in (*names, *named, own.name, output.name):
+        (tmp_path / name).write_bytes(b'half')
+    remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*names[2:], *named, own.name, output.name}
+    assert own.parent == tmp_path and own.suffix == '.mp4'
+
+
+def test_what_others_have_left_beside_an_output_for_a_day_goes(tmp_path, monkeypatch):
+    part = tmp_path / f'.{foreign_owner().tag}.part.mp4'
     part.write_bytes(b'half')
-    folder.open()
-    assert not part.exists() and names(folder) == []
-
-
-def test_a_note_that_was_changed_removes_nothing_else(folder, tmp_path):
-    precious = tmp_path / 'precious.mp4'
-    precious.write_bytes(b'x')
-    note_part(folder.path, precious)
-    remove_part(folder.path)
-    assert precious.exists()
+    now = time.time()
+    for hours, is_kept in ((23, True), (25, False)):
+        monkeypatch.setattr(parts.time, 'time', lambda: now + hours * 3600)  # noqa: B023
+        remove_abandoned(tmp_path)
+        assert part.exists() == is_kept
+    remove_abandoned(tmp_path / 'nothing')
 
 
 def a_chunk(first=0, faces=3):
