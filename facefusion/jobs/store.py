@@ -223,7 +223,13 @@ class JobStore:
             raise
 
     def delete(self, job_id: str) -> None:
-        """Removes a job, broken ones too. Raises JobError job-unknown, job-wrong-state, job-busy."""
+        """Removes a job, broken ones and those of dead processes too. Raises JobError job-unknown, job-wrong-state,
+        job-busy."""
+        held = self.find(job_id)
+        if held is not None and held.kind == 'claim' and held.owner is not None and held.owner.is_dead():
+            # As a reaper would, where it is not faster. What is in it does not matter any more.
+            with suppress(ClaimLost):
+                self._take(held, self.root / 'running', 'json').release('failed')
         place = self._wait_until_free(job_id, 'delete')
         for left in all_places(self.root, job_id=job_id):
             if left.job_id == job_id and left.kind == 'done':

@@ -250,6 +250,19 @@ def test_what_is_left_of_a_change_is_no_job_when_the_job_is_deleted(store):
     store.create(make_record('x'))
 
 
+def test_a_job_whose_process_is_dead_is_deleted_and_one_that_may_be_at_work_is_not(store):
+    for name, owner in (('dead', dead_owner), ('broken', dead_owner), ('far', foreign_owner)):
+        make_queued(store, make_record(name))
+        JobStore(store.root, make_owner=owner).claim(name, 'run')
+    next((store.root / 'running').glob('broken@*')).write_bytes(b'{')
+    store.delete('dead')
+    store.delete('broken')
+    with pytest.raises(JobError, match='is running'):
+        store.delete('far')
+    assert states(store) == {'far': 'running'} and store.find('dead') is None
+    assert not (store.root / '.work' / 'dead').exists()
+
+
 def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
     make_queued(store, make_record('waits'), make_record('done', 1, tmp_path / 'out'), make_record('runs'))
     hold, _ = store.claim('runs', 'run')
