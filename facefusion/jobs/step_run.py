@@ -169,11 +169,13 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     digests = _identify(plan, settings, inputs, models, mark, store, guard, providers)
     seal = seal_of_run(plan, settings, name.job_id, inputs, models, mark, signing, emit, flag)
     _tell_plan(plan, digests, emit)
-    with _work_folder(work, step_id, digests, folders.cache(emit)) as folder:
+    cache = folders.cache(emit)
+    with _work_folder(work, step_id, digests, cache) as folder:
         run = prepare_run(plan, settings, sessions, guard, folder, traces, seal, emit, flag)
         check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
         report = execute(run)
+    cache.trim()
     seconds = time.monotonic() - began
     emit(Message('info', 'run', f'wrote {plan.output} in {seconds:.2f} seconds'))
     facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}

@@ -27,7 +27,7 @@ _ABANDONED_SECONDS = 3600.0
 class AnalysisCache:
     """Chunks in ``folder``, which is made when it is needed; the least recently used go beyond ``limit`` bytes.
 
-    With a limit of 0 nothing is kept and nothing is found.
+    With a limit of 0 nothing is kept and nothing is found; what lies there already goes with ``trim``.
     """
 
     def __init__(self, folder: Path, limit: int, emit: Emit = silent) -> None:
@@ -72,6 +72,15 @@ class AnalysisCache:
             self._drop_oldest()
         except OSError as error:
             self._emit(Message('debug', 'cache', f'the analysis is not kept for other runs: {error}'))
+
+    def trim(self) -> None:
+        """Holds the folder to the limit: with 0 nothing stays in it."""
+        try:
+            self._drop_oldest()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._emit(Message('debug', 'cache', f'the kept analysis cannot be removed: {error}'))
 
     def _paths(self, key: str) -> tuple[Path, Path]:
         return self._folder / f'{key}.npz', self._folder / f'{key}.json'

@@ -128,6 +128,13 @@ def test_another_render_of_the_clip_does_not_analyse_it_again(program, clip, por
     assert chunks(*DRAW, '--cache-size', 0) == ['analysed']
 
 
+def test_the_size_of_the_cache_holds_though_all_was_found_in_it(program, clip, tmp_path):
+    words = ('headless-run', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 12)
+    assert program(*words).code == 0 and len(list((tmp_path / 'jobs' / '.cache').iterdir())) == 2
+    assert program(*words, '--cache-size', '0').code == 0
+    assert list((tmp_path / 'jobs' / '.cache').iterdir()) == []
+
+
 def test_memory_that_is_limited_costs_workers_first(program, words, tmp_path):
     def plan(*more):
         return json.loads(program('headless-run', *words, '--dry-run', *more).out)

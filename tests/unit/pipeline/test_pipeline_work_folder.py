@@ -234,6 +234,18 @@ def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
     assert AnalysisCache(tmp_path / 'cache', 0).get(key, FLAG) is None
 
 
+def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path):
+    said = []
+    AnalysisCache(tmp_path / 'nothing', 0, said.append).trim()
+    for number in (0, 4):
+        cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, number)
+    size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 2
+    for limit, kept in ((3 * size, 2), (int(1.5 * size), 1), (0, 0)):
+        AnalysisCache(tmp_path / 'cache', limit, said.append).trim()
+        assert len(list((tmp_path / 'cache').iterdir())) == 2 * kept
+    assert said == [] and not (tmp_path / 'nothing').exists()
+
+
 def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
     (tmp_path / 'cache').write_bytes(b'a file')
     said = []
