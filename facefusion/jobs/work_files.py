@@ -125,8 +125,11 @@ def _remove_others(noted: Path, kept: Path | None) -> None:
 
 
 def _noted_elsewhere(noted: Path) -> Path | None:
+    note = noted / _ELSEWHERE
     with suppress(OSError, ValueError):
-        elsewhere = Path(str(json.loads((noted / _ELSEWHERE).read_text(encoding='utf-8'))))
+        if not note.is_file():
+            return None
+        elsewhere = Path(str(json.loads(note.read_text(encoding='utf-8'))))
         # Only what this module makes: a note that was changed must not remove anything else.
         if elsewhere.name == noted.name and elsewhere.parent.parent.name == _TEMP_FOLDER:
             return elsewhere

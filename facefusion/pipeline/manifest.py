@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,7 +47,10 @@ class Manifest:
     def fits(self, path: Path, flag: StopFlag) -> bool:
         """Whether the file at ``path`` has the size and the digest; its bytes are read. Raises Interrupted."""
         try:
-            return path.stat().st_size == self.size and file_sha256(path, flag) == self.sha256
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
+                return False
+            return file_sha256(path, flag) == self.sha256
         except OSError:
             return False
 
@@ -72,9 +76,11 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest at ``path``; None for one that is absent, damaged or of another version."""
+    """The manifest at ``path``; None for one that is absent, damaged, no regular file, or of another version."""
     try:
-        if path.stat().st_size > _LARGEST:
+        status = path.stat()
+        # Nobody may ever write into a pipe that is opened.
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             return None
         record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

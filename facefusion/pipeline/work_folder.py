@@ -7,6 +7,7 @@ their process, so that two processes at the same step (one was thought dead) do 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,7 +54,8 @@ class WorkFolder:
         for path in self.path.iterdir():
             tagged = split_tag(path.name.partition('#')[0])
             if tagged is not None and tagged[1].is_dead():
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    _remove(path)
 
     def chunk_path(self, first: int) -> Path:
         """The file of the chunk that begins with source frame ``first``."""
@@ -96,7 +98,7 @@ class WorkFolder:
             _write_synced(manifest_part, manifest_bytes(manifest))
             flag.check()
             # The old manifest never stands beside the new file: between the two there is none.
-            manifest_path(path).unlink(missing_ok=True)
+            _remove(manifest_path(path))
             part.replace(path)
             manifest_part.replace(manifest_path(path))
         except OSError as error:
@@ -115,8 +117,8 @@ class WorkFolder:
         if manifest is not None and manifest.is_for(kind, digest, *span, pts) and manifest.fits(path, flag):
             return manifest
         with suppress(OSError):
-            manifest_path(path).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            _remove(manifest_path(path))
+            _remove(path)
         return None
 
     def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
@@ -161,7 +163,7 @@ class WorkFolder:
         with suppress(OSError):
             for path in sorted(self.path.glob('segment-*')):
                 if '@' not in path.name:
-                    path.unlink(missing_ok=True)
+                    _remove(path)
 
     def close(self) -> None:
         """Removes what is of use to this process alone."""
@@ -225,6 +227,14 @@ def _damaged(path: Path, manifest: Manifest) -> ResourceError:
         cause=f'it had {manifest.size} bytes and the SHA-256 {manifest.sha256[:12]}... in {path.parent}',
         hint='run the same command again: what is damaged is made anew',
     )
+
+
+def _remove(path: Path) -> None:
+    """Removes what has the name of a work file, a folder with all that is in it, too. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,7 +104,8 @@ class SampleCache:
         which ``sampling`` looks, with ``score_count`` scores from 0 to 1 each."""
         path = self._path(key)
         try:
-            if path.stat().st_size > _LARGEST_ENTRY:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_ENTRY:
                 return None
             entry = json.loads(path.read_text(encoding='utf-8'))
         except (OSError, ValueError, RecursionError):

@@ -89,6 +89,23 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
     assert folder.kept(*WANTED, path, FLAG) == manifest
 
 
+@pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
+def test_what_is_no_file_makes_way(folder, other):
+    path, manifest = published(folder)
+    for each in (path, manifest_path(path)):
+        each.unlink()
+        if other == 'folders':
+            (each / 'within').mkdir(parents=True)
+        elif other == 'pipes' and hasattr(os, 'mkfifo'):
+            os.mkfifo(each)
+        elif other == 'links to nothing':
+            each.symlink_to('nowhere')
+    assert read_manifest(manifest_path(path)) is None and not manifest.fits(path, FLAG)
+    assert folder.kept(*WANTED, path, FLAG) is None and names(folder) == []
+    published(folder)
+    assert folder.kept(*WANTED, path, FLAG) == manifest
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
 def test_a_manifest_that_is_none_is_absent(folder, text):
     path = folder.path / 'segment-00001.json'
