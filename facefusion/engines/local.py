@@ -27,6 +27,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions,
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
+from facefusion.media.files import called
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
@@ -256,10 +257,11 @@ def _render(
                 faces = LinkedFaces(lambda chunk: work.load_linked(_chunk_start(video, chunk), run.flag))
                 part = work.part(path)
                 # fmt: off
-                marked = render_segment(
-                    target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance, readers,
-                    traces,
-                )
+                with called(path.name, part):
+                    marked = render_segment(
+                        target, video, span, faces, run.processors, part, run.workers, run.flag, progress.advance,
+                        readers, traces,
+                    )
                 # fmt: on
                 check_unchanged(target, run.flag)
                 manifest = work.publish('segment', digest, span, pts, path, run.flag, {_MARKED: marked})

@@ -33,7 +33,7 @@ from facefusion.pipeline.identity import (
     look_at,
 )
 from facefusion.pipeline.options import WorkOptions
-from facefusion.pipeline.output import check_space, shares_disk
+from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
@@ -184,8 +184,13 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
 
 
 def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
-    """Raises ResourceError disk-short; what earlier runs of the step have written needs no more space."""
-    root, beside = work.folder, plan.output.parent
+    """Raises ResourceError disk-short, OutputError work-unwritable.
+
+    What earlier runs of the step have written needs no more space.
+    """
+    root, beside = work.place, plan.output.parent
+    if plan.video is not None:
+        check_work_folder(root, work.named_by)
     needed = max(plan.work_space - work.kept_bytes(step_id), 0)
     if shares_disk(root, beside):
         check_space(beside, needed + plan.output_space, 'work files and output')
@@ -246,9 +251,11 @@ def _work_folder(
     if digests is None:
         yield None
         return
-    folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
+    with naming_work_folder(work.place, work.named_by):
+        folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
     try:
-        folder.open()
+        with naming_work_folder(work.place, work.named_by):
+            folder.open()
         yield folder
     except BaseException as error:
         folder.close()

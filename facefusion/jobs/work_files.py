@@ -35,6 +35,16 @@ class JobWork:
     job_id: str
 
     @property
+    def place(self) -> Path:
+        """The folder that was named for work files: the one for them, or else the store."""
+        return self.jobs if self.temp is None else self.temp
+
+    @property
+    def named_by(self) -> str:
+        """The option that names ``place``."""
+        return '--jobs-path' if self.temp is None else '--temp-path'
+
+    @property
     def noted(self) -> Path:
         """The folder of the job in the store."""
         return self.jobs / WORK_FOLDER / self.job_id

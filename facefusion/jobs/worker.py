@@ -141,11 +141,24 @@ class Worker:
         self._reaper = Reaper(store, claim_timeout, emit, on_end=self._notify_of)
 
     def run_hold(self, hold: Hold, record: JobRecord, stopped_state: State = 'failed') -> Outcome:
-        """Works on a job that was claimed, until it has completed or failed for good, or another process has it."""
+        """Works on a job that was claimed, until it has completed or failed for good, or another process has it.
+
+        Raises JobError job-gone when there is no such job any more.
+        """
         ended = self._runner.run(hold, record, self._flag, stopped_state)
         self._tell(ended)
         if ended.is_lost or (ended.state == 'queued' and not self._flag.is_set()):
-            return self.follow(record.id)
+            try:
+                return self.follow(record.id)
+            except JobError as error:
+                if error.reference != 'job-unknown':
+                    raise
+                raise JobError(
+                    'job-gone',
+                    f'the job {record.id} was removed while it was worked on',
+                    cause=f'there is no file of it any more in {self._store.root}',
+                    hint='run the same command again, and leave that folder alone',
+                ) from None
         return Outcome(record.id, ended.state, ended.error)
 
     def sweep(self) -> None:

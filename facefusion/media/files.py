@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from facefusion.errors import FaceFusionError, OutputError, ResourceError
@@ -63,6 +65,17 @@ def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
         except BaseException:
             other.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def called(name: str, part: Path) -> Iterator[None]:
+    """Errors of writing call ``part``, a name that means nothing to the user, by this one."""
+    try:
+        yield
+    except (OutputError, ResourceError) as error:
+        error.message = error.message.replace(part.name, name)
+        error.args = (error.message,)
+        raise
 
 
 def write_failure(error: OSError, path: Path) -> FaceFusionError:

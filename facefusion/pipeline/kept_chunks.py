@@ -50,7 +50,8 @@ class KeptChunks:
         """Keeps a chunk that was just analysed, with what the watch has seen of it. Raises ResourceError, OutputError,
         Interrupted."""
         path, digest = self.folder.chunk_path(span.start), self._digest(span)
-        chunk.save(self.folder.part(path))
+        with self.folder.writing(path) as part:
+            chunk.save(part)
         facts = self.watch.looks_of(*span).as_record()
         manifest = self.folder.publish('chunk', digest, span, self._pts(span), path, self.flag, facts)
         self.folder.cache.put(digest, path, manifest)

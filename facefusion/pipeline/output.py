@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from facefusion.errors import OutputError, ResourceError
@@ -115,13 +116,40 @@ def make_folder(folder: Path) -> None:
         return
 
 
+def check_work_folder(folder: Path, named_by: str) -> None:
+    """Raises OutputError work-unwritable when no work files can be made in ``folder``; ``named_by`` is its option."""
+    existing = existing_folder(folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        why = f'{existing} is {"not writable" if existing.is_dir() else "a file"}'
+        raise _no_work_files(folder, why, named_by)
+
+
+@contextmanager
+def naming_work_folder(folder: Path, named_by: str) -> Iterator[None]:
+    """An OutputError in the block, which makes folders within ``folder``, becomes one of ``check_work_folder``."""
+    try:
+        yield
+    except OutputError as error:
+        raise _no_work_files(folder, error.cause or error.message, named_by) from error
+
+
+def _no_work_files(folder: Path, why: str, named_by: str) -> OutputError:
+    return OutputError(
+        'work-unwritable',
+        f'work files cannot be written in {folder}',
+        cause=why,
+        hint=f'choose another folder with {named_by}, or change its permissions',
+    )
+
+
 def check_space(folder: Path, needed: int, what: str) -> None:
     """Raises ResourceError when the file system of ``folder`` has fewer than ``needed`` bytes free."""
-    free = shutil.disk_usage(existing_folder(folder)).free
+    total, _, free = shutil.disk_usage(existing_folder(folder))
     if free < needed:
         raise ResourceError(
             'disk-short',
             f'{what} would need about {_megabytes(needed)} in {folder}, and {_megabytes(free)} are free',
+            cause='' if total else 'that is in a file system that holds no files of users',
             hint='free space, or choose another folder (--temp-path for work files)',
         )
 

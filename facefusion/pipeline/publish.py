@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facefusion.errors import OutputError, ResourceError
 from facefusion.events import Emit
 from facefusion.media.concat import concat_clips
-from facefusion.media.files import publish, second_name, write_failure
+from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.join import join_segments
@@ -58,7 +57,7 @@ def join_clip(
     of which the audio is, is not the one that was probed any more.
     """
     check_unchanged(target, flag)
-    with _called(name or part.name, part):
+    with called(name or part.name, part):
         join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
     check_unchanged(target, flag)
 
@@ -132,7 +131,7 @@ def _part_beside(output: Path) -> Iterator[Path]:
     make_folder(output.parent)
     part = part_beside(output)
     try:
-        with _called(output.name, part):
+        with called(output.name, part):
             yield part
     except BaseException:
         # The failure is what the user must see, not one of tidying up.
@@ -141,16 +140,6 @@ def _part_beside(output: Path) -> Iterator[Path]:
             sidecar_of(part).unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
-        raise
-
-
-@contextmanager
-def _called(name: str, part: Path) -> Iterator[None]:
-    """Errors call ``part``, a name that means nothing to the user, by this one."""
-    try:
-        yield
-    except (OutputError, ResourceError) as error:
-        error.message = error.message.replace(part.name, name)
         raise
 
 

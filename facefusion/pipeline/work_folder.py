@@ -15,7 +15,7 @@ from typing import Any
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.faces.chunk import LinkedChunk
-from facefusion.media.files import write_failure
+from facefusion.media.files import called, write_failure
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.at_work import AT_WORK
@@ -61,9 +61,9 @@ class WorkFolder:
         """The file of the chunk that begins with source frame ``first``."""
         return self.path / f'chunk-{first:09d}.npz'
 
-    def linked_path(self, first: int) -> Path:
-        """The linked chunk that begins with source frame ``first``; every run makes its own."""
-        return self.part(self.path / f'linked-{first:09d}.npz')
+    def _linked_path(self, first: int) -> Path:
+        # Every run makes its own: none ever has this name, only that of a part.
+        return self.path / f'linked-{first:09d}.npz'
 
     def segment_path(self, number: int) -> Path:
         """The file of a segment."""
@@ -76,6 +76,16 @@ class WorkFolder:
     def part(self, path: Path) -> Path:
         """The name under which ``path`` is written by this process."""
         return path.with_name(f'{path.stem}@{self._tag}#{path.suffix}')
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """``part(path)``, to be written in the block; errors name ``path``. Raises ResourceError, OutputError."""
+        part = self.part(path)
+        with called(path.name, part):
+            try:
+                yield part
+            except OSError as error:
+                raise write_failure(error, path) from None
 
     def publish(
         self,
@@ -122,14 +132,15 @@ class WorkFolder:
         return None
 
     def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
-        """Writes a linked chunk for ``load_linked`` of this process. Raises OSError, Interrupted."""
-        path = self.linked_path(chunk.first)
-        chunk.save(path)
-        self._linked[chunk.first] = describe_work('linked', '', chunk.first, chunk.first + chunk.count, (), path, flag)
+        """Writes a linked chunk for ``load_linked`` of this process. Raises ResourceError, OutputError, Interrupted."""
+        stop = chunk.first + chunk.count
+        with self.writing(self._linked_path(chunk.first)) as part:
+            chunk.save(part)
+            self._linked[chunk.first] = describe_work('linked', '', chunk.first, stop, (), part, flag)
 
     def load_linked(self, first: int, flag: StopFlag) -> LinkedChunk:
         """The linked chunk that begins with frame ``first``. Raises ResourceError work-file-damaged, Interrupted."""
-        path = self.linked_path(first)
+        path = self.part(self._linked_path(first))
         self.check([(path, self._linked[first])], flag)
         return LinkedChunk.load(path)
 

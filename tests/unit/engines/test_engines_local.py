@@ -192,7 +192,7 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
     before = set(threading.enumerate())
     try:
         execute(begin(workers=2))
-    except OSError:
+    except ResourceError:
         assert threads_that_are_left(before) == []
     else:
         pytest.fail('nothing was raised')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from facefusion.engines.local import Run, execute
 from facefusion.errors import ContentRefused, FaceFusionError, Interrupted, MediaError, ResourceError
 from facefusion.events import ChunkAnalysed, SegmentRendered
 from facefusion.faces.chunk import Chunk
+from facefusion.media.files import write_failure
 from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline import plan as plans
@@ -157,6 +159,20 @@ def fails_at(runs, monkeypatch, stage):
         patch.setattr(local, stage, no_space)
         execute(runs.build())
     assert not runs.output.exists()
+
+
+@pytest.mark.parametrize(
+    ('place', 'name'), [((Chunk, 'save'), 'chunk-0000000'), ((SegmentWriter, 'write'), 'segment-00000.nut')]
+)
+def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
+    def fill(self, path, *_):
+        part = path if place[0] is Chunk else self.path
+        raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
+
+    monkeypatch.setattr(*place, fill)
+    with pytest.raises(ResourceError, match=f'^no space is left for {name}') as caught:
+        execute(runs.build())
+    assert '@' not in caught.value.message
 
 
 def test_any_of_the_units_may_be_missing_or_damaged(runs, wanted, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from fakes.owners import dead_owner
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.errors import ContentRefused, MediaError, ModelError, ResourceError
+from facefusion.errors import ContentRefused, MediaError, ModelError, OutputError, ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
@@ -21,12 +21,14 @@ from facefusion.media.image import write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.output import check_space, check_work_folder
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
 DEFAULTS = resolve(GROUPS, {}, None, {})
+DIGESTS, NO_CACHE = RunDigests('t', 'a', 'p'), AnalysisCache(Path('none'), 0)
 
 
 class NoModels:
@@ -159,8 +161,29 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
     ],
 )
 def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
-    work, digests = RunFolders(tmp_path, None).work_of('job'), RunDigests('t', 'a', 'p')
-    with pytest.raises(type(error)), step_run._work_folder(work, 'step', digests, AnalysisCache(tmp_path, 0)) as folder:
+    work = RunFolders(tmp_path, None).work_of('job')
+    with pytest.raises(type(error)), step_run._work_folder(work, 'step', DIGESTS, NO_CACHE) as folder:
         (folder.path / 'segment-00000.nut').write_bytes(b'123')
         raise error
     assert folder.path.exists() == is_kept
+
+
+def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_path):
+    (tmp_path / 'file').write_bytes(b'')
+    for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
+        work = RunFolders(tmp_path / 'file', temp).work_of('job')
+        with pytest.raises(OutputError) as caught, step_run._work_folder(work, 's', DIGESTS, NO_CACHE):
+            pytest.fail('no folder can be made there')
+        wanted = temp or tmp_path / 'file'
+        assert caught.value.reference == 'work-unwritable' and option in caught.value.hint
+        assert caught.value.message == f'work files cannot be written in {wanted}'
+        with pytest.raises(OutputError, match='work files cannot be written in'):
+            check_work_folder(wanted / 'y', option)
+    check_work_folder(tmp_path / 'new', '--temp-path')
+
+
+@pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a file system without files of users')
+def test_a_file_system_that_holds_no_files_is_told_as_such():
+    with pytest.raises(ResourceError) as caught:
+        check_space(Path('/proc/x'), 1, 'the work files')
+    assert 'holds no files' in caught.value.cause and '--temp-path' in caught.value.hint

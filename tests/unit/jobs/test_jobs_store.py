@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, drain, make_queued, make_record, make_store, submit
 from fakes.owners import dead_owner, foreign_owner
 
-from facefusion.errors import ClaimLost, JobError, UsageError
+from facefusion.errors import ClaimLost, JobError, OutputError, UsageError
 from facefusion.events import silent
 from facefusion.jobs.garbage import remove_garbage
 from facefusion.jobs.notify import Notifier
@@ -464,3 +465,15 @@ def test_a_store_that_cannot_be_read_says_so(store, monkeypatch):
     if os.name != 'nt' and os.geteuid() != 0:
         path.chmod(0)
         assert states(store) == {'x': 'broken'}
+
+
+def test_a_store_that_is_removed_during_the_work_is_told_as_that(store):
+    class Work(FakeWork):
+        def run(self, *args):
+            shutil.rmtree(store.root)
+            raise OutputError('output-unwritable', 'it cannot be written')
+
+    make_queued(store, make_record('x'))
+    with pytest.raises(JobError) as caught:
+        worker_of(store, Work()).run_one('x')
+    assert caught.value.reference == 'job-gone' and str(store.root) in caught.value.cause

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -149,6 +150,15 @@ def test_a_folder_that_vanishes_is_named(folder):
     folder.open()
     with pytest.raises(OutputError), folder.explained():
         raise OutputError('output-unwritable', 'it cannot be written')
+
+
+def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
+    path = folder.segment_path(1)
+    wanted = r'^no space is left for segment-00001\.nut$'
+    with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
+        assert part == folder.part(path)
+        raise OSError(errno.ENOSPC, 'No space left on device', str(part))
+    assert caught.value.reference == 'disk-full' and str(folder.path) in caught.value.cause
 
 
 def test_what_a_block_has_read_must_be_as_it_was_written(folder):
