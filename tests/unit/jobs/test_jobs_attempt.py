@@ -12,7 +12,7 @@ from fakes.owners import dead_owner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.errors import JobError, MediaError, ModelError, OutputError, ResourceError, UsageError
+from facefusion.errors import InternalError, JobError, MediaError, ModelError, OutputError, ResourceError, UsageError
 from facefusion.events import StageProgress, silent
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
 from facefusion.jobs.automatic import claim_automatic, empty_record
@@ -262,13 +262,19 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('reference', 'is_found'), [('work-unreadable', True), ('media-missing', True), ('media-changed', False)]
+    ('error', 'is_found'),
+    [
+        (ResourceError('work-unreadable', 'it failed'), True),
+        (MediaError('media-missing', 'it failed'), True),
+        (InternalError('unexpected', 'it failed'), True),
+        (MediaError('media-changed', 'it failed'), False),
+    ],
 )
-def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, reference, is_found):
+def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
-    hold.finish('failed', replace(record, error=JobError(reference, 'it failed').as_record()))
+    hold.finish('failed', replace(record, error=error.as_record()))
     _, again, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
     assert (is_known, again.id == record.id) == (is_found, is_found)
 
