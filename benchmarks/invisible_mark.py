@@ -1,12 +1,12 @@
 """What the invisible mark survives, what it costs, and how often it is seen where it is not.
 
     .venv/bin/python benchmarks/invisible_mark.py [--parts clips changes stills unmarked cost] [--clips NAME ...]
-        [--workers 2] [--output benchmarks/results/invisible_mark.json]
+        [--aside FILE ...] [--workers 2] [--output benchmarks/results/invisible_mark.json]
 
 Needs scikit-image (for its pictures) and the example pictures of the model store. Each part replaces its own entry of
 the output file. "clips": one segment of 100 frames of each clip of mark_clips.py after compression. "changes": cuts,
 crops, sizes, frame rates and attacks on 250 frames of some. "stills": pictures after JPEG. "unmarked": frames without a
-mark. "cost": CPU time of marking and reading.
+mark. "cost": CPU time of marking and reading. --aside: one segment each of pictures that nothing was tuned on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from mark_clips import SKIMAGE, Clip, clips, flat_clips, picture
+from mark_clips import SKIMAGE, Camera, Clip, clips, filmed, flat_clips, picture
 
 from facefusion.media.color import ColorSpec
 from facefusion.media.frame import PixelFrame, PlaneFrame
@@ -111,9 +111,18 @@ def marked(clip: Clip, count: int) -> tuple[list[av.VideoFrame], list[av.VideoFr
 def clip_row(name: str) -> dict:
     """One clip after compression."""
     clip = next(one for one in clips() if one.name == name)
+    return segment_row(clip) | {'is_flat': name in {one.name for one in flat_clips()}}
+
+
+def aside_row(path: str) -> dict:
+    """One clip of a picture that nothing was tuned on, drifting through the frame."""
+    return segment_row(filmed(Path(path).name, path, 1280, 720, Camera(drift=(0.08, 0.05))))
+
+
+def segment_row(clip: Clip) -> dict:
+    """One segment of a clip after compression."""
     before, after, facts = marked(clip, SEGMENT)
-    row = {'clip': name, 'size': f'{clip.width}x{clip.height}', 'is_flat': name in {one.name for one in flat_clips()}}
-    row |= facts
+    row = {'clip': clip.name, 'size': f'{clip.width}x{clip.height}'} | facts
     row['growth'] = round(len(encoded(after, 18, 'veryfast')) / len(encoded(before, 18, 'veryfast')) - 1, 3)
     for label, crf, scale in (('crf23', 23, 1.0), ('crf28', 28, 1.0), ('half_crf23', 23, 0.5)):
         row[label] = verdict(decoded(encoded(after, crf, scale=scale)))
@@ -239,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['clips', 'changes', 'stills', 'unmarked', 'cost'])
     parser.add_argument('--clips', nargs='+', default=[clip.name for clip in clips()])
+    parser.add_argument('--aside', nargs='+', default=[])
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--output', type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -247,6 +257,8 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers) as pool:
         if 'clips' in arguments.parts:
             result['clips'] = list(_shown(pool.map(clip_row, arguments.clips)))
+        if arguments.aside:
+            result['aside'] = list(_shown(pool.map(aside_row, arguments.aside)))
         if 'changes' in arguments.parts:
             result['changes'] = list(_shown(pool.map(change_row, [n for n in CHANGED if n in arguments.clips])))
         if 'stills' in arguments.parts:

@@ -45,10 +45,12 @@ class Camera(NamedTuple):
 
 
 def picture(name: str) -> Picture:
-    """A named still picture, BGR."""
+    """A named still picture, or one in a file, BGR."""
     if name in ('portrait', 'group'):
         path = PICTURES / ('example_portrait.png' if name == 'portrait' else 'example_group.jpg')
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if Path(name).is_file():
+        return cv2.imdecode(np.fromfile(name, np.uint8), cv2.IMREAD_COLOR)
     if name == 'motorcycle':
         return cv2.imread(str(Path(skimage.data.__file__).with_name('motorcycle_left.png')))
     pixels = getattr(skimage.data, name)()
