@@ -87,7 +87,7 @@ def test_a_file_where_a_folder_should_be(program, clip, tmp_path):
     for out in (tmp_path / 'file' / 'out.mp4', tmp_path / 'file' / 'deep' / 'out.mp4'):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
     words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
-    program.fails(1, 'output-unwritable', *words, '--temp-path', tmp_path / 'file')
+    program.fails(1, 'work-unwritable', *words, '--temp-path', tmp_path / 'file')
     program.fails(2, 'jobs-path', *words, '--jobs-path', tmp_path / 'file')
 
 
