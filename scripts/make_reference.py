@@ -37,7 +37,8 @@ def options_table() -> str:
     others = [group for module in OPTION_MODULES for group in import_module(module).GROUPS]
     for group in dict.fromkeys((*GROUPS, *others)):
         for info in describe(group):
-            flags = ', '.join(f'`{flag}`' for flag in (info.short, info.flag) if flag)
+            named = (f'[{info.section}] {info.key}',) if info.is_policy else (info.short, info.flag)
+            flags = ', '.join(f'`{name}`' for name in named if name)
             lines.append(f'| {flags} | {_values(info)} | {_default(info)} | {info.help} |')
     return '\n'.join(lines)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from facefusion.cli.commands import Spec
@@ -59,7 +60,8 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     if progress and progress.get('total'):
         state += f' ({progress["stage"]} {100 * progress["done"] // progress["total"]} %)'
     if (summary.get('worker') or {}).get('dead'):
-        state = f'{summary["state"]} (its process is dead: the next worker takes it)'
+        goes_on = 'the next worker takes it' if summary.get('origin') == 'job' else 'the same command goes on'
+        state = f'{summary["state"]} (its process is dead: {goes_on})'
     if summary['state'] == 'broken':
         state += f' ({summary["folder"]})'
     steps = summary.get('steps')
@@ -104,6 +106,8 @@ def _show(invocation: Invocation) -> int:
         print_table(rows)
     for output in view['outputs']:
         print(f'published: {output.get("path")}, sha256 {output.get("sha256")}')
+        if Path(f'{output.get("path")}.c2pa').exists():
+            print(f'  with its credentials beside it: {output.get("path")}.c2pa')
     for index, step in enumerate(view['steps']):
         signed = (step['report'] or {}).get('credentials')
         if isinstance(signed, Mapping):

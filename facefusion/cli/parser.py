@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, NoReturn
 
-from facefusion.cli.commands import MODE_FLAG
+from facefusion.cli.commands import MODE_FLAG, OPTION_MODULES
 from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, parse_item
@@ -114,6 +115,14 @@ class Parser(argparse.ArgumentParser):
             key = first.split('=')[0].removeprefix('--').replace('-', '_')
             if key in REFUSED_OPTIONS:
                 raise refusal(first.split('=')[0], REFUSED_OPTIONS[key])
+            policies = _policies()
+            if key in policies:
+                raise UsageError(
+                    'unknown-option',
+                    f'{first} is not an option of this command',
+                    cause='only an ini file sets it: it is for the operator of this installation to decide',
+                    hint=f'write `{key} = yes` or `no` under [{policies[key]}] in facefusion.ini',
+                )
             if first.split('=')[0] in PEER_FLAGS:
                 raise UsageError(
                     'unknown-option',
@@ -127,6 +136,12 @@ class Parser(argparse.ArgumentParser):
             hint = f'did you mean {close[0]}?' if close else f'run `{self.prog} --help` for what this version takes'
             raise UsageError('unknown-option', f'{first} is not an option of this command', hint=hint)
         raise UsageError('usage', message, hint=hint)
+
+
+def _policies() -> dict[str, str]:
+    """The options that only ini files set, with their sections."""
+    groups = {group for module in OPTION_MODULES for group in import_module(module).GROUPS}
+    return {info.key: info.section for group in groups for info in describe(group) if info.is_policy}
 
 
 def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None:

@@ -117,7 +117,7 @@ def execute(run: Run) -> dict[str, Any]:
             worked, signed = _execute_image(run, report)
         else:
             worked, signed = _execute_video(run, run.plan.video, report)
-    _tell_of_mark(run, worked)
+    _tell_of_traces(run, worked)
     run.emit(OutputPublished(str(run.plan.output), run.plan.output.stat().st_size))
     if report.faces:
         run.emit(Message('info' if report.worked_on else 'warn', 'run', report.as_text()))
@@ -130,7 +130,10 @@ def execute(run: Run) -> dict[str, Any]:
     return report.as_record() | {'credentials': credentials}
 
 
-def _tell_of_mark(run: Run, worked: Worked) -> None:
+def _tell_of_traces(run: Run, worked: Worked) -> None:
+    """Says which of the traces that were meant for the output it does not have."""
+    if run.traces.label is not None and not worked.is_changed:
+        run.emit(Message('warn', 'provenance', 'no label was drawn: no face was worked on, so nothing is altered'))
     if run.traces.mark is not None and worked.is_changed and not worked.marked_frames:
         text = 'the pictures are too flat or too small for the invisible mark: the output carries none'
         run.emit(Message('warn', 'provenance', text))

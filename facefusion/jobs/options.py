@@ -33,7 +33,7 @@ class PatternOptions:
     output_pattern: str | None = option(
         'text',
         None,
-        'name of each output, with {index}, {source_name}, {target_name} and {target_extension}',
+        'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (with its dot)',
         section='patterns',
         short='-o',
         stored='job',

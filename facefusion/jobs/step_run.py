@@ -40,6 +40,7 @@ from facefusion.pipeline.resources import check_memory
 from facefusion.pipeline.seal import seal_of_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.signing import Signing, prepare_signing
 from facefusion.safety.cache import model_digests
@@ -145,7 +146,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
-    traces = traces_of_run(plan, settings, mark)
+    traces = traces_of_run(plan, settings, mark, emit)
     # What a killed run has left there may be as large as what is to come.
     remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
@@ -172,7 +173,9 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
         report = execute(run)
     cache.trim()
     seconds = time.monotonic() - began
-    emit(Message('info', 'run', f'wrote {plan.output} in {seconds:.2f} seconds'))
+    beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
+    what = f'{plan.output}{beside if report["credentials"]["sidecar"] else ""}'
+    emit(Message('info', 'run', f'wrote {what} in {seconds:.2f} seconds'))
     facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
     emit(RunFinished(str(plan.output), report | facts))
     return report | facts

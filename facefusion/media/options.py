@@ -76,7 +76,12 @@ class OutputOptions:
         'text', 'veryfast', 'speed of the video encoder', section=_OUTPUT, choices=VIDEO_PRESETS
     )
     output_video_quality: int = option(
-        'int', 80, 'video quality, 100 is the best', section=_OUTPUT, minimum=0, maximum=100
+        'int',
+        80,
+        'video quality, 100 is the best; for x264 80 is crf 10 (large files), 65 is crf 18, 55 is crf 23',
+        section=_OUTPUT,
+        minimum=0,
+        maximum=100,
     )
     output_video_scale: float = option(
         'float', 1.0, 'video size relative to the target', section=_OUTPUT, minimum=0.25, maximum=8.0, step=0.25

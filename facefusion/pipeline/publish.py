@@ -43,7 +43,7 @@ def publish_image(
         signed = seal.sign(part, sealed, worked)
         if signed.media == part:
             part.replace(sealed)
-        _publish_sealed(sealed, signed, output, flag)
+        _publish_sealed(sealed, signed.sidecar, output, flag)
         part.unlink(missing_ok=True)
     return signed
 
@@ -83,7 +83,7 @@ def publish_clip(
             except OSError as error:
                 raise write_failure(error, output) from None
         check()
-        _publish_sealed(part, signed, output, flag)
+        _publish_sealed(part, signed.sidecar, output, flag)
     return signed
 
 
@@ -97,31 +97,45 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emi
     if output.suffix.lower() in IMAGE_EXTENSIONS:
         with _part_beside(output) as part:
             shutil.copyfile(clips[-1], part)
-            beside = sidecar_of(clips[-1])
-            if beside.exists():
+            beside = sidecar_of(clips[-1]) if sidecar_of(clips[-1]).exists() else None
+            if beside is not None:
                 shutil.copyfile(beside, sidecar_of(part))
-                publish(sidecar_of(part), sidecar_of(output), flag)
-            publish(part, output, flag)
+            _publish_sealed(part, sidecar_of(part) if beside is not None else None, output, flag)
         return None
     with _part_beside(output) as clip, _part_beside(output) as part:
         concat_clips(clips, clip, output.suffix.lower(), flag, emit)
         signed = seal.sign(clip, part, Worked(is_changed=True))
         if signed.media == clip:
             clip.replace(part)
-        _publish_sealed(part, signed, output, flag)
+        _publish_sealed(part, signed.sidecar, output, flag)
         clip.unlink(missing_ok=True)
     return signed
 
 
-def _publish_sealed(part: Path, signed: Signed, output: Path, flag: StopFlag | None) -> None:
+def _publish_sealed(part: Path, sidecar: Path | None, output: Path, flag: StopFlag | None) -> None:
     """Names a signed file, its side-car first: the file never stands there without."""
-    if signed.sidecar is not None:
-        publish(signed.sidecar, sidecar_of(output), flag)
-    publish(part, output, flag)
-    if signed.sidecar is None:
+    beside = sidecar_of(output)
+    if sidecar is None:
+        publish(part, output, flag)
         # That of a file of this name that was replaced: it fits no file any more.
         with suppress(OSError):
-            sidecar_of(output).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
+        return
+    before = part_beside(beside)
+    try:
+        with suppress(OSError):
+            second_name(beside, before)
+        publish(sidecar, beside, flag)
+        try:
+            # Nobody can stop any more: the side-car is that of this file.
+            publish(part, output)
+        except BaseException:
+            # What lies there is the file of before.
+            with suppress(OSError):
+                before.replace(beside) if before.exists() else beside.unlink()
+            raise
+    finally:
+        before.unlink(missing_ok=True)
 
 
 @contextmanager

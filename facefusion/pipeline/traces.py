@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facefusion.events import Emit, Message
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import scaled_size
 from facefusion.pipeline.plan import Plan
@@ -20,10 +21,16 @@ def mark_of_run(plan: Plan, settings: Settings, job_id: str) -> bytes | None:
     return mark_payload(job_id) if makes and settings[ProvenanceOptions].invisible_mark else None
 
 
-def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None) -> Traces:
+def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit) -> Traces:
     """The label and the mark for the pictures of a target. Raises UsageError label-text, label-font, label-size."""
     size = plan.target.width, plan.target.height
     disclosure, label = settings[DisclosureOptions], None
+    if disclosure.disclosure_label == 'none' and disclosure != DisclosureOptions():
+        emit(
+            Message(
+                'warn', 'provenance', 'there is a text or font for a label, but no --disclosure-label: none is drawn'
+            )
+        )
     if disclosure.disclosure_label != 'none':
         label = Label(disclosure, *size, shown_size=_shown_size(plan, settings[OutputOptions]))
     return Traces(label, Marker(mark, *size) if mark is not None else None)

@@ -17,8 +17,10 @@ from facefusion.provenance.label_options import LONGEST_TEXT, DisclosureOptions
 
 # Of the shorter side of the picture. Captions are read from 1/25 of the height up; a label may be a little smaller.
 LETTER_SHARE = 0.034
-# Letters of fewer pixels cannot be told apart once the picture is encoded.
-SMALLEST_LETTERS = 9
+# Capitals of fewer pixels cannot be told apart once the picture is encoded.
+SMALLEST_LETTERS = 8
+# The height of capitals in sizes of the font.
+_CAPITALS = 0.72
 # How much of the picture the plate hides: white letters keep a contrast of 4.5 : 1 (WCAG 2, AA) to it on pure white,
 # for 0.7 of black over white is a grey of code 76, which has a relative luminance of 0.07.
 PLATE_OPACITY = 0.7
@@ -30,10 +32,11 @@ Share = NDArray[np.float32]
 
 
 class _Layout(NamedTuple):
-    """Where the plate lies in the picture, and the letters in it (0 to 1, the plate's size)."""
+    """Where the plate lies in the picture, the letters in it (0 to 1, the plate's size), and the size of the font."""
 
     window: Window
     letters: Share
+    font_size: float
 
 
 class Label:
@@ -48,9 +51,9 @@ class Label:
     ) -> None:
         text = check_label(options)
         is_bar = options.disclosure_label == 'bar'
-        self._window, letters = _fit(text, options.disclosure_font, width, height, is_bar)
+        self._window, letters, size = _fit(text, options.disclosure_font, width, height, is_bar)
         shrunk = min(1.0, (shown_size or (width, height))[1] / height)
-        if _letter_height(letters) * shrunk < SMALLEST_LETTERS * 0.6:
+        if round(size * _CAPITALS * shrunk, 3) < SMALLEST_LETTERS:
             raise UsageError(
                 'label-size',
                 f'the label {text!r} cannot be read in a picture of {width}x{height}',
@@ -97,7 +100,7 @@ def check_label(options: DisclosureOptions) -> str:
 
 def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> _Layout:
     """The largest letters up to the wanted size with which the label fits into the picture."""
-    wanted = max(LETTER_SHARE * min(width, height) / 0.72, SMALLEST_LETTERS / 0.72)
+    wanted = max(LETTER_SHARE * min(width, height), SMALLEST_LETTERS) / _CAPITALS
     drawn = _draw(text, _font(font_path, wanted))
     room = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
     if drawn.shape[1] > room:
@@ -113,7 +116,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
     part = drawn[:high, :wide]
     y, x = (high - part.shape[0]) // 2, (wide - part.shape[1]) // 2
     plate[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return _Layout(Window(left, top, left + wide, top + high), plate)
+    return _Layout(Window(left, top, left + wide, top + high), plate, wanted)
 
 
 def _draw(text: str, font: Font) -> Share:
@@ -122,11 +125,6 @@ def _draw(text: str, font: Font) -> Share:
     canvas = Image.new('L', (max(int(right - left) + 2, 1), max(int(bottom - top) + 2, 1)))
     ImageDraw.Draw(canvas).text((1 - left, 1 - top), text, fill=255, font=font)
     return np.asarray(canvas, np.float32) / np.float32(255)
-
-
-def _letter_height(letters: Share) -> int:
-    rows = np.flatnonzero(letters.max(axis=1) > 0.3)
-    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
 
 
 def _font(path: str | None, size: float) -> Font:

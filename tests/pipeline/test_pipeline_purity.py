@@ -67,7 +67,7 @@ def rendered(clip, portrait_source, sessions, tmp_path_factory):
             }
             settings = resolve(GROUPS, flags, None, {})
             plan = make_plan(settings, workers, segment_frames)
-            traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job')) if traced else NO_TRACES
+            traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_TRACES
             guard = make_guard(clip.parent)
             run = prepare_run(plan, settings, sessions, guard, None, traces, PlainSeal(), silent, StopFlag())
             known[key] = _render(run, settings, workers)
