@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -28,6 +28,7 @@ from facefusion.provenance.statement import (
     manifest,
 )
 from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
+from facefusion.provenance.timestamp import Relay, RelayFailure
 from facefusion.stopping import StopFlag
 
 Inherited = Literal['none', 'intact', 'expired', 'tampered', 'unreadable', 'not read']
@@ -88,8 +89,8 @@ def sign(
     files of ``statement.targets``, in order: what credentials they have is kept, and said aloud when they are damaged.
 
     Raises ProvenanceError signing-failed, timestamp-failed; ResourceError disk-full, OutputError output-unwritable;
-    Interrupted when ``flag`` is set, at the next piece of a file that is read or written. Nothing is left at
-    ``signed`` then.
+    Interrupted when ``flag`` is set, at the next piece of a file that is read or written, and while the time stamp
+    authority is waited for. Nothing is left at ``signed`` then.
     """
     if len(ingredients) != len(statement.targets):
         raise InternalError('provenance-targets', 'the files to sign for are not those that are stated')
@@ -129,9 +130,14 @@ class _Work:
 
     def sign(self, with_timestamp: bool) -> tuple[bytes, tuple[TargetState, ...]]:
         """The manifest store, and what became of the targets."""
+        url = self.signing.timestamp_url
+        relay = Relay(url, self.flag) if with_timestamp and url else None
         try:
-            return self._attempt(with_timestamp)
-        except c2pa.C2paError as error:
+            with relay or nullcontext():
+                return self._attempt(relay.url if relay else None)
+        except (c2pa.C2paError, RelayFailure) as error:
+            if self.flag is not None:
+                self.flag.check()
             if not with_timestamp:
                 raise ProvenanceError(
                     'signing-failed',
@@ -143,26 +149,25 @@ class _Work:
                 raise ProvenanceError(
                     'timestamp-failed',
                     f'{self.statement.title} cannot be signed with a time stamp of {self.signing.timestamp_host}',
-                    cause=words_of(error),
+                    cause=_reason(error, relay),
                     hint='try again later, choose another authority, or leave --require-timestamp out',
                 ) from None
-            problem = words_of(error)
+            problem = _reason(error, relay)
         signed = self.sign(with_timestamp=False)
         text = f'no time stamp: {self.signing.timestamp_host} did not give one ({problem}); signed without'
         self.emit(Message('warn', 'provenance', text))
         return signed
 
-    def _attempt(self, with_timestamp: bool) -> tuple[bytes, tuple[TargetState, ...]]:
-        url = self.signing.timestamp_url if with_timestamp else None
+    def _attempt(self, relay_url: str | None) -> tuple[bytes, tuple[TargetState, ...]]:
         roots = [(root.fingerprint, root.pem) for root in self.signing.roots]
         states: list[TargetState] = ['not read' if entry.path is None else 'read' for entry in self.ingredients]
-        with make_context(roots, url, verify_signature=True) as context:
+        with make_context(roots, relay_url, verify_signature=True) as context:
             while True:
                 definition = manifest(self.statement, assets.media_type(self.signed), tuple(states))
                 with c2pa.Builder(definition, context) as builder:
                     broken = self._add_ingredients(builder, context, states)
                     if broken is None:
-                        return self._write(builder, with_timestamp), tuple(states)
+                        return self._write(builder, relay_url), tuple(states)
                     # What a target's state is stands in the manifest, which the builder has already taken.
                     states[broken[0]] = broken[1]
 
@@ -211,10 +216,10 @@ class _Work:
                 file.seek(0)
                 builder.add_ingredient(facts, kind, stream)
 
-    def _write(self, builder: c2pa.Builder, with_timestamp: bool) -> bytes:
+    def _write(self, builder: c2pa.Builder, relay_url: str | None) -> bytes:
         kind = assets.signing_type(self.signed)
         try:
-            with self.unsigned.open('rb') as file, make_signer(self.signing, with_timestamp) as signer:
+            with self.unsigned.open('rb') as file, make_signer(self.signing, relay_url) as signer:
                 source = WatchedStream(file, self.flag)
                 if not assets.holds_credentials(self.signed):
                     builder.set_no_embed()
@@ -226,6 +231,13 @@ class _Work:
                         return bytes(builder.sign(signer, kind, source, made))
         except OSError as error:
             raise write_failure(error, self.signed) from None
+
+
+def _reason(error: BaseException, relay: Relay | None) -> str:
+    """Why there is no time stamp: the library knows only that its client failed."""
+    if relay is None or (relay.failure is None and not relay.was_answered):
+        return words_of(error)
+    return relay.failure.words if relay.failure else f'its answer cannot be used: {words_of(error)}'
 
 
 def _ingredient(target: TargetFacts, relationship: str, name: str) -> dict[str, Any]:

@@ -22,14 +22,14 @@ _Result = TypeVar('_Result')
 
 
 def make_context(
-    roots: Sequence[tuple[str, str]] = (), timestamp_url: str | None = None, verify_signature: bool = False
+    roots: Sequence[tuple[str, str]] = (), relay_url: str | None = None, verify_signature: bool = False
 ) -> c2pa.Context:
     """A context with this program's settings.
 
-    ``roots`` are trusted: a name for each, and its certificate as PEM. ``timestamp_url`` is the only address that is
-    ever asked. With ``verify_signature`` a signature is checked right after it was made.
+    ``roots`` are trusted: a name for each, and its certificate as PEM. ``relay_url`` (timestamp.py) names the
+    only host that is ever asked. With ``verify_signature`` a signature is checked right after it was made.
     """
-    host = urlsplit(timestamp_url).hostname if timestamp_url else None
+    host = urlsplit(relay_url).hostname if relay_url else None
     settings = {
         'core': {
             'merkle_tree_chunk_size_in_kb': _CHUNK_KILOBYTES,

@@ -99,11 +99,10 @@ def prepare_signing(
     return signing
 
 
-def make_signer(signing: Signing, with_timestamp: bool) -> c2pa.Signer:
-    """The C2PA library's signer. Raises what the library raises."""
+def make_signer(signing: Signing, relay_url: str | None = None) -> c2pa.Signer:
+    """The C2PA library's signer, which asks for a time stamp at ``relay_url``. Raises what the library raises."""
     credential = signing.credential
-    url = signing.timestamp_url if with_timestamp else None
-    return c2pa.Signer.from_info(c2pa.C2paSignerInfo(credential.algorithm, credential.chain, credential.key, url))
+    return c2pa.Signer.from_info(c2pa.C2paSignerInfo(credential.algorithm, credential.chain, credential.key, relay_url))
 
 
 def _local(
@@ -175,7 +174,7 @@ def _try(signing: Signing, where: str) -> None:
     """Signs a few bytes: only the library itself knows every demand of the standard."""
     try:
         context = make_context(verify_signature=True)
-        with context, make_signer(signing, False) as signer, c2pa.Builder(_TRIAL, context) as builder:
+        with context, make_signer(signing) as signer, c2pa.Builder(_TRIAL, context) as builder:
             builder.set_no_embed()
             builder.sign(signer, PLAIN, io.BytesIO(b'FaceFusion'), io.BytesIO())
     except c2pa.C2paError as error:

@@ -179,7 +179,7 @@ def foreign(path, assertions, **more):
     definition = {'claim_generator_info': [{'name': 'Other'}], 'assertions': assertions, **more}
 
     def write(signing):
-        with c2pa.Builder(definition) as builder, make_signer(signing, False) as signer:
+        with c2pa.Builder(definition) as builder, make_signer(signing) as signer:
             builder.set_no_embed()
             store = builder.sign(signer, PLAIN, io.BytesIO(path.read_bytes()), io.BytesIO())
         sidecar_of(path).write_bytes(store)

@@ -139,3 +139,49 @@ def test_the_bytes_that_are_left_out_are_those_that_the_docs_name(made, state_of
     }
     assert all(unseen.values()), [position for position, region in unseen.items() if not region]
     assert 'padding of the signature' in unseen.values()
+
+
+def box(name, content=b''):
+    """A box of ISO/IEC 14496-12."""
+    return (8 + len(content)).to_bytes(4, 'big') + name + content
+
+
+# The identifier of C2PA boxes, version and flags, and a purpose that the standard does not know.
+UNKNOWN_PURPOSE = bytes.fromhex('d8fec3d61b0e483c92975828877ec481') + bytes(4) + b'stranger\0' + b'words'
+LEFT_OUT = {
+    'free': box(b'free', b'words'),
+    'skip': box(b'skip', b'words'),
+    'mfra': box(b'mfra', box(b'mfro', bytes(8))),
+    'uuid of C2PA': box(b'uuid', UNKNOWN_PURPOSE),
+}
+SEEN = {
+    'unknown': box(b'abcd', b'words'),
+    'uuid of others': box(b'uuid', bytes(16) + b'words'),
+    'udta': box(b'udta', b'words'),
+    'mdat': box(b'mdat', b'words'),
+    'moov': box(b'moov'),
+}
+
+
+@pytest.mark.parametrize('extension', ['mp4', 'm4v', 'mov'])
+def test_boxes_that_the_standard_leaves_out_may_be_appended_and_no_others(made, state_of, extension):
+    file = made(extension)
+    data = file.path.read_bytes()
+    assert {name: state_of(file, data + more) for name, more in LEFT_OUT.items()} == dict.fromkeys(LEFT_OUT, 'trusted')
+    seen = {name: state_of(file, data + more) for name, more in SEEN.items()}
+    assert seen == dict.fromkeys(SEEN, 'tampered')
+
+
+@pytest.mark.parametrize('extension', ['mp4', 'm4v', 'mov'])
+def test_boxes_that_the_standard_leaves_out_may_take_each_others_names(made, state_of, extension):
+    file = made(extension)
+    data = file.path.read_bytes()
+    padded = data + LEFT_OUT['free']
+    at = padded.rindex(b'free')
+    assert state_of(file, padded[:at] + b'skip' + padded[at + 4 :]) == 'trusted'
+    assert state_of(file, padded[:at] + b'frei' + padded[at + 4 :]) == 'tampered'
+
+
+def test_what_is_appended_to_a_side_car_is_not_seen_and_says_nothing(made, state_of):
+    file = made('mkv')
+    assert state_of(file, file.sidecar.read_bytes() + b'words', in_sidecar=True) == 'trusted'
