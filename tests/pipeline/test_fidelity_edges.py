@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from fakes import ffmpeg_program as reader
@@ -46,7 +47,9 @@ def test_another_rate_begins_and_ends_with_the_clip(folder: Path, fps: float) ->
         plan = pass_through(path, out, output_video_fps=fps)
         rate, times = plan.video.timeline.rate, [unit.time for unit in reader.frames(out)]
         assert times == [begin + k / rate for k in range(len(times))]
-        assert probe(out).duration == probe(path).duration
+        # From version 19 of PyAV on the muxer lets the last of reordered frames last for as long as the others.
+        slack = 1 / rate if int(av.__version__.split('.')[0]) >= 19 else 0
+        assert 0 <= probe(out).duration - probe(path).duration <= slack
         assert reader.container_seconds(out) == reader.container_seconds(path)
         # Sound from before the first frame is kept too.
         assert [unit.data for unit in reader.packets(out)] == [unit.data for unit in reader.packets(path)]
