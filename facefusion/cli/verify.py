@@ -90,12 +90,19 @@ def _claim_lines(claim: Claim) -> Iterator[str]:
         claim.relationship, 'this file'
     )
     yield _line('what was done', f'{claim.title or "(no name)"} ({part}), by {claim.generator or "unknown software"}')
+    if claim.signer:
+        yield _line('', f'  signed by {_signer(claim)}')
     for action in claim.actions:
         said = ': '.join(text for text in (action.action, action.description) if text)
         yield _line('', '  ' + ', '.join(text for text in (said, action.source_type, action.when) if text))
     if claim.processing is not None:
         for name, text in _processing_lines(claim.processing):
             yield _line('', f'  {name}: {text}')
+
+
+def _signer(claim: Claim) -> str:
+    worth = {'trusted': 'trusted', 'expired': 'the certificate has expired', 'tampered': 'changed after it was signed'}
+    return f'{claim.signer} ({worth.get(claim.trust, "nobody who is trusted vouches for that")})'
 
 
 def _processing_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from facefusion.errors import InternalError, ProvenanceError
 from facefusion.events import Emit, Message
 from facefusion.media.files import write_failure
 from facefusion.provenance import assets
-from facefusion.provenance.library import Discarded, WatchedStream, make_context, words_of
+from facefusion.provenance.library import Discarded, WatchedStream, make_context, plain, words_of
 from facefusion.provenance.signing import Signing, make_signer
 from facefusion.provenance.statement import (
     Statement,
@@ -30,7 +30,7 @@ from facefusion.provenance.statement import (
 from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
 from facefusion.stopping import StopFlag
 
-Inherited = Literal['none', 'intact', 'expired', 'tampered', 'unreadable', 'not read']
+Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'unreadable', 'not read']
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Signed:
     """What was made: ``media`` is the file to publish, ``sidecar`` what belongs beside it as ``<output>.c2pa``.
 
     ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
-    target what its own credentials were ('expired': intact, but their certificate is too old). Sizes are in bytes.
+    target what its own credentials were ('unknown-signer': intact, but no trusted root vouches for who signed them;
+    'expired': intact, but their certificate is too old). Sizes are in bytes.
     """
 
     media: Path
@@ -303,12 +304,19 @@ def _report_inherited(
     for number, (target, state) in enumerate(zip(statement.targets, states, strict=True)):
         entry = by_name.get(ingredient_id(number), {})
         results = entry.get('validation_results') or {}
+        found = failure_codes({'activeManifest': results.get('activeManifest')})
         codes = [code for code in failure_codes(results) if code != UNTRUSTED]
         if state != 'read':
             inherited.append(state)
             what = 'cannot be read' if state == 'unreadable' else 'could not be looked for: the file is gone'
             text = f'the Content Credentials that {target.name} may have {what}; only its digest is stated'
             emit(Message('warn', 'provenance', text))
+        elif UNTRUSTED in found and not codes:
+            inherited.append('unknown-signer')
+            known = facts['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}
+            signer = plain(str(known.get('common_name') or known.get('issuer') or 'somebody'))
+            text = f'the credentials of {target.name} were signed by {signer}, for whom no trusted root vouches: '
+            emit(Message('warn', 'provenance', text + 'what they state is kept, not confirmed'))
         elif not codes:
             inherited.append('intact' if entry.get('active_manifest') else 'none')
         elif all(code in EXPIRED for code in codes):

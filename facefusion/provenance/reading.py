@@ -13,7 +13,7 @@ import c2pa
 from facefusion.errors import MediaError
 from facefusion.media.kinds import find_kind
 from facefusion.provenance import assets
-from facefusion.provenance.chain import Claim, active_claim, read_chain
+from facefusion.provenance.chain import Claim, Trust, active_claim, read_chain
 from facefusion.provenance.library import WatchedStream, make_context, plain, words_of
 from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
 from facefusion.provenance.trust import Root
@@ -148,7 +148,7 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
     state = _state(validation, codes)
     manifest = active_claim(store)
     root = next((root for root in roots if root.fingerprint == results.get('trustListUri')), None)
-    chain = read_chain(store)
+    chain = read_chain(store, state)
     own = chain[-1] if chain else None
     signature = manifest.get('signature_info') or {}
     return CredentialFinding(
@@ -168,7 +168,7 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
     )
 
 
-def _state(validation: str, codes: Sequence[str]) -> State:
+def _state(validation: str, codes: Sequence[str]) -> Trust:
     if validation == 'Trusted' and not codes:
         return 'trusted'
     rest = [code for code in codes if code != UNTRUSTED]

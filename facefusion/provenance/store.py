@@ -12,6 +12,7 @@ from facefusion.provenance.library import plain
 # Ours have 4 to 10 KB; those of others may hold thumbnails and the credentials of many ingredients.
 LARGEST_SIDECAR = 64_000_000
 _MOST_FAILURES = 20
+TRUSTED = 'signingCredential.trusted'
 UNTRUSTED = 'signingCredential.untrusted'
 EXPIRED = ('signingCredential.expired', 'claimSignature.outsideValidity')
 # Codes of the C2PA specification 2.x, 15.2.

@@ -37,15 +37,22 @@ class Verdict:
 
     @property
     def jobs(self) -> tuple[str, ...]:
-        """The jobs that the credentials tell of, oldest first."""
-        named = [str((claim.processing or {}).get('job_id', '')) for claim in self.credentials.chain]
+        """The jobs that the credentials tell of, oldest first: those of the file itself, and of trusted signers."""
+        chain = self.credentials.chain
+        told = [claim for claim in chain if claim is chain[-1] or claim.trust == 'trusted']
+        named = [str((claim.processing or {}).get('job_id', '')) for claim in told]
         return tuple(dict.fromkeys(name for name in named if name))
 
     def remarks(self) -> Iterator[str]:
         """What else there is to know, in plain words."""
-        for claim in self.credentials.chain:
+        for claim in self.credentials.chain[:-1]:
+            # Whoever worked on it knew it by this name; its own may be an older one.
+            name = claim.name or claim.title or claim.manifest
+            if claim.trust == 'unknown-signer':
+                yield f'what {name} states is vouched for by nobody who is trusted'
+            elif claim.trust != 'trusted':
+                yield f'what {name} states is not confirmed: its credentials are {claim.trust}'
             if claim.problems:
-                name = claim.title or claim.manifest
                 yield f'{name} did not fit its credentials when it was worked on: {"; ".join(claim.problems)}'
         known = [job for finding in self.marks.findings for job in self.jobs if is_mark_of(finding, job)]
         unknown = len({finding.payload for finding in self.marks.findings if finding.payload is not None}) - len(known)
