@@ -27,7 +27,7 @@ from facefusion.provenance.statement import (
     ingredient_id,
     manifest,
 )
-from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
+from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar
 from facefusion.stopping import StopFlag
 
 Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'unreadable', 'not read']
@@ -194,7 +194,8 @@ class _Work:
     ) -> None:
         assert entry.path is not None
         kind = assets.reading_type(entry.path)
-        sidecar = read_sidecar(entry.sidecar or assets.sidecar_of(entry.path))
+        places = (entry.sidecar,) if entry.sidecar else assets.sidecars_of(entry.path)
+        sidecar = first_sidecar(places)
         stream = WatchedStream(file, self.flag)
         with _own_failures(stream):
             if sidecar is not None and not _has_embedded(stream, kind, context):

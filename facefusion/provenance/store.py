@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def read_sidecar(path: Path) -> bytes | None:
     except (OSError, ValueError):
         return None
     return data if 0 < len(data) <= LARGEST_SIDECAR else None
+
+
+def first_sidecar(paths: Iterable[Path]) -> bytes | None:
+    """The bytes of the first of several side-cars that is one."""
+    return next((data for data in map(read_sidecar, paths) if data is not None), None)
 
 
 def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
