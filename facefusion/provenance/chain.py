@@ -17,7 +17,7 @@ from facefusion.provenance.store import EXPIRED, TRUSTED, UNTRUSTED, failures_of
 
 MOST_CLAIMS = 500
 MOST_ACTIONS = 200
-LARGEST_PROCESSING = 64_000
+LARGEST_PROCESSING = 1_000_000
 _LONGEST_VALUE = 5000
 _DEEPEST = 8
 _MANIFESTS = 'self#jumbf=/c2pa/'
@@ -48,7 +48,7 @@ class Claim:
     ``relationship`` says what its file was for the next one: 'parentOf', 'componentOf', 'inputTo', '' for the file
     itself, and ``name`` what the next one calls it. ``problems`` are those that the next signer found in an ingredient,
     in plain words. ``signed_at`` is the time of a time stamp, '' without one. ``processing`` is the data of our own
-    assertion, None where there is none.
+    assertion, None where there is none; ``left_out`` says why it, or a part of it, is not shown.
 
     ``trust`` is what its statements are worth: 'trusted' is signed by somebody for whom a root of the reader vouches,
     or whose signature such a signer had found to be trusted; 'unknown-signer' anything that nobody trusted vouches
@@ -67,6 +67,7 @@ class Claim:
     problems: tuple[str, ...]
     actions: tuple[Action, ...]
     processing: dict[str, Any] | None
+    left_out: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ def _claim(place: _Place, manifest: Mapping[str, Any], trust: Trust) -> Claim:
         for entry in _list(_mapping(assertion.get('data')).get('actions'))
     ]
     own = [assertion.get('data') for assertion in assertions if assertion.get('label') == PROCESSING_LABEL]
+    processing, left_out = _processing(own[0]) if own else (None, '')
     return Claim(
         manifest=plain(place.label),
         title=_text(manifest.get('title')),
@@ -177,7 +179,8 @@ def _claim(place: _Place, manifest: Mapping[str, Any], trust: Trust) -> Claim:
         signed_at=_text(signature.get('time')),
         problems=place.problems,
         actions=tuple(actions[:MOST_ACTIONS]),
-        processing=_processing(own[0]) if own else None,
+        processing=processing,
+        left_out=left_out,
     )
 
 
@@ -202,17 +205,26 @@ def _software(value: Any) -> str:
     return _text(value)
 
 
-def _processing(data: Any) -> dict[str, Any] | None:
+def _processing(data: Any) -> tuple[dict[str, Any] | None, str]:
+    """The data of our own assertion, and why not all of it is shown."""
     cleaned = _cleaned(data, _DEEPEST)
-    if not isinstance(cleaned, dict) or len(json.dumps(cleaned)) > LARGEST_PROCESSING:
-        return None
-    return cleaned
+    if not isinstance(cleaned, dict):
+        return None, ''
+    if len(json.dumps(cleaned)) > LARGEST_PROCESSING:
+        return None, f'it is larger than {LARGEST_PROCESSING} bytes'
+    return cleaned, f'it lies deeper than {_DEEPEST} levels' if _is_deeper(data, _DEEPEST) else ''
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    return inner is not None and (not depth or any(_is_deeper(entry, depth - 1) for entry in inner))
 
 
 def _cleaned(value: Any, depth: int) -> Any:
     """The same JSON with clean text; what lies too deep is left out."""
     if isinstance(value, str):
-        return plain(value, _LONGEST_VALUE)
+        # Texts of several lines, such as a consent, become one.
+        return plain(' '.join(value.split()) if len(value.splitlines()) > 1 else value, _LONGEST_VALUE)
     if depth and isinstance(value, Mapping):
         return {plain(str(key)): _cleaned(entry, depth - 1) for key, entry in value.items()}
     if depth and isinstance(value, list):

@@ -66,6 +66,10 @@ class Verdict:
                 yield f'what {name} states is not confirmed: its credentials are {claim.trust}'
             if claim.problems:
                 yield f'{name} did not fit its credentials when it was worked on: {"; ".join(claim.problems)}'
+        for claim in self.credentials.chain:
+            if claim.left_out:
+                name = claim.name or claim.title or claim.manifest
+                yield f'what {name} states of how it was made is left out, or a part of it: {claim.left_out}'
         known = [job for finding in self.marks.findings for job in self.jobs if is_mark_of(finding, job)]
         unknown = len({finding.payload for finding in self.marks.findings if finding.payload is not None}) - len(known)
         if unknown > 0 and self.jobs:
