@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -30,7 +31,7 @@ from facefusion.provenance.statement import (
 from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar
 from facefusion.stopping import StopFlag
 
-Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'unreadable', 'not read']
+Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'elsewhere', 'unreadable', 'not read']
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Signed:
 
     ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
     target what its own credentials were ('unknown-signer': intact, but no trusted root vouches for who signed them;
-    'expired': intact, but their certificate is too old). Sizes are in bytes.
+    'expired': intact, but their certificate is too old; 'elsewhere': not in it, but at an address). Sizes are in bytes.
     """
 
     media: Path
@@ -138,7 +139,7 @@ class _Work:
                     'signing-failed',
                     f'{self.statement.title} cannot be signed',
                     cause=words_of(error),
-                    hint='nothing was published; if it happens again, please report it with this message',
+                    hint=self._hint(),
                 ) from None
             if self.signing.require_timestamp:
                 raise ProvenanceError(
@@ -152,6 +153,11 @@ class _Work:
         text = f'no time stamp: {self.signing.timestamp_host} did not give one ({problem}); signed without'
         self.emit(Message('warn', 'provenance', text))
         return signed
+
+    def _hint(self) -> str:
+        if self.signing.credential.expires <= datetime.now(UTC):
+            return 'the certificate has expired: renew the certificate, then run the same command again'
+        return 'nothing was published; if it happens again, please report it with this message'
 
     def _attempt(self, with_timestamp: bool) -> tuple[bytes, tuple[TargetState, ...]]:
         url = self.signing.timestamp_url if with_timestamp else None
@@ -312,6 +318,10 @@ def _report_inherited(
             what = 'cannot be read' if state == 'unreadable' else 'could not be looked for: the file is gone'
             text = f'the Content Credentials that {target.name} may have {what}; only its digest is stated'
             emit(Message('warn', 'provenance', text))
+        elif 'manifest.inaccessible' in found:
+            inherited.append('elsewhere')
+            text = f'the credentials of {target.name} lie elsewhere, at an address that it names, and are not kept: '
+            emit(Message('warn', 'provenance', text + 'no network is used for them'))
         elif UNTRUSTED in found and not codes:
             inherited.append('unknown-signer')
             known = facts['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}

@@ -136,10 +136,11 @@ def _examine(
     except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported):
         _raise_own(stream)
         return CredentialFinding('none', 'none')
-    except c2pa.C2paError.RemoteManifest as error:
-        return CredentialFinding('none', 'none', detail=f'its credentials lie elsewhere: {words_of(error)}')
     except c2pa.C2paError as error:
         _raise_own(stream)
+        # The library has a type for it, and does not use it.
+        if isinstance(error, c2pa.C2paError.RemoteManifest) or str(error).startswith('Remote:'):
+            return CredentialFinding('none', 'none', detail=f'its credentials lie elsewhere: {words_of(error)}')
         # In a file that cannot be parsed nothing was found; what lies beside it may still fit.
         is_store = sidecar is not None or isinstance(error, _STORE_ERRORS)
         return CredentialFinding('unreadable', place if is_store else 'none', detail=words_of(error))

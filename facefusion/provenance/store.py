@@ -37,6 +37,7 @@ _WORDS = {
     'signingCredential.invalid': 'the certificate may not sign Content Credentials',
     'signingCredential.untrusted': 'no trusted root vouches for the signer',
     'signingCredential.ocsp.revoked': 'the certificate was revoked',
+    'manifest.inaccessible': 'its credentials lie elsewhere, and were not looked for',
     'ingredient.manifest.mismatch': 'the credentials of an ingredient were changed',
     'ingredient.manifest.missing': 'the credentials of an ingredient are missing',
     'ingredient.claimSignature.mismatch': 'the signature of an ingredient does not fit',

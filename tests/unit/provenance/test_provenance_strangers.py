@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+import c2pa
 import pytest
-from fakes.certificates import issue, write_chain
+from fakes.certificates import issue, write_chain, write_key
 from fakes.statements import make_picture, swap_of
 
 from facefusion.cli.verify import _lines
+from facefusion.errors import ProvenanceError
 from facefusion.events import Message
 from facefusion.provenance.certificate import make_credential
 from facefusion.provenance.chain import read_chain
 from facefusion.provenance.credentials import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
+from facefusion.provenance.signing import make_signer, prepare_signing
 from facefusion.provenance.trust import trusted_roots
 from facefusion.provenance.verify import verify
 
@@ -92,3 +96,39 @@ def test_what_a_stranger_says_that_he_found_is_no_evidence(own):
     assert [claim.trust for claim in read_chain(store, own)] == ['unknown-signer', 'unknown-signer', own]
     store['manifests']['c'] = manifest('b', found('trusted', 'b'))
     assert {claim.trust for claim in read_chain(store, own)} == {own}
+
+
+def test_credentials_that_lie_elsewhere_are_said_to(tmp_path, signing, roots, make):
+    target, remote = make_picture(tmp_path / 'target.jpg'), tmp_path / 'remote.jpg'
+    action = {'action': 'c2pa.created', 'digitalSourceType': 'http://x/y/digitalCapture'}
+    assertion = {'label': 'c2pa.actions.v2', 'data': {'actions': [action]}}
+    definition = {'claim_generator_info': [{'name': 'Other'}], 'assertions': [assertion]}
+    with c2pa.Builder(definition) as builder, make_signer(signing, False) as signer:
+        builder.set_no_embed()
+        builder.set_remote_url('http://nowhere.invalid/x.c2pa')
+        with target.open('rb') as source, remote.open('w+b') as copy:
+            builder.sign(signer, 'image/jpeg', source, copy)
+    verdict = verify(remote, roots)
+    assert verdict.word == 'nothing-found' and 'lie elsewhere' in verdict.credentials.detail
+    said = []
+    assert make(signing, 'out.jpg', remote, said).inherited == ('elsewhere',)
+    assert 'lie elsewhere' in said[-1].text and 'do not fit' not in said[-1].text
+
+
+def test_a_certificate_that_ends_soon_is_warned_about_and_renewed_by_the_user(tmp_path, signing, house, make):
+    def prepared(end, said):
+        leaf = issue(house, end=end)
+        paths = write_chain(tmp_path / 'leaf.pem', leaf, house), write_key(tmp_path / 'leaf.key', leaf.key)
+        options = ProvenanceOptions(certificate_path=str(paths[0]), private_key_path=str(paths[1]))
+        return prepare_signing(options, {'HOME': str(tmp_path)}, tmp_path, said.append)
+
+    said = []
+    prepared(timedelta(days=2), said)
+    assert said == []
+    prepared(timedelta(hours=3), said)
+    assert said[0].level == 'warn' and 'expires at' in said[0].text
+    leaf = issue(house, begin=timedelta(days=-3), end=timedelta(days=-1))
+    ended = replace(signing, credential=make_credential((leaf.certificate,), leaf.key))
+    with pytest.raises(ProvenanceError) as error:
+        make(ended, 'out.jpg', make_picture(tmp_path / 'target.png'))
+    assert 'renew the certificate, then run the same command again' in error.value.hint
