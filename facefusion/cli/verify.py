@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,10 @@ _WORDS = {
     'expired': 'it is as it was signed, but the certificate has expired, and no time stamp shows when it was signed',
     'tampered': 'it is not as it was signed',
     'unreadable': 'its credentials cannot be read',
-    'mark-only': 'it has no credentials, but carries the invisible mark of this program',
-    'nothing-found': 'it has neither credentials nor the invisible mark; that says nothing of how it was made',
+    'mark-only': 'no credentials were found, but it carries the invisible mark of this program',
+    'nothing-found': 'neither credentials nor the invisible mark were found; that says nothing of how it was made',
 }
+_DAMAGED = 'the file is damaged; whether it has credentials cannot be told'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +52,7 @@ def run(invocation: Invocation) -> int:
     roots = trusted_roots(invocation.settings[ProvenanceOptions], invocation.environ, fallback)
     with stop_on_signals(flag):
         sidecar = Path(arguments.sidecar) if arguments.sidecar else None
-        verdict = verify(Path(arguments.verified_file), roots, sidecar, flag)
+        verdict = verify(Path(arguments.verified_file), roots, sidecar, flag, _job_ids(invocation.jobs_path()))
     if arguments.verify_format == 'json':
         print(json.dumps(verdict.as_record(), indent=1))
     else:
@@ -60,9 +62,20 @@ def run(invocation: Invocation) -> int:
     return 0 if verdict.is_good else 1
 
 
+def _job_ids(folder: Path) -> Iterator[str]:
+    """The jobs of a store, which need not be there: a file is examined without them, too."""
+    from facefusion.errors import FaceFusionError
+    from facefusion.jobs.store import JobStore
+
+    if folder.is_dir():
+        with suppress(FaceFusionError, OSError):
+            yield from JobStore(folder).places()
+
+
 def _lines(verdict: Verdict) -> Iterator[str]:
     credentials = verdict.credentials
-    yield _line('verdict', f'{verdict.word}: {_WORDS[verdict.word]}')
+    is_damaged = verdict.word == 'unreadable' and credentials.place == 'none'
+    yield _line('verdict', f'{verdict.word}: {_DAMAGED if is_damaged else _WORDS[verdict.word]}')
     for problem in credentials.problems:
         yield _line('', problem)
     if credentials.detail:
@@ -90,12 +103,19 @@ def _claim_lines(claim: Claim) -> Iterator[str]:
         claim.relationship, 'this file'
     )
     yield _line('what was done', f'{claim.title or "(no name)"} ({part}), by {claim.generator or "unknown software"}')
+    if claim.signer:
+        yield _line('', f'  signed by {_signer(claim)}')
     for action in claim.actions:
         said = ': '.join(text for text in (action.action, action.description) if text)
         yield _line('', '  ' + ', '.join(text for text in (said, action.source_type, action.when) if text))
     if claim.processing is not None:
         for name, text in _processing_lines(claim.processing):
             yield _line('', f'  {name}: {text}')
+
+
+def _signer(claim: Claim) -> str:
+    worth = {'trusted': 'trusted', 'expired': 'the certificate has expired', 'tampered': 'changed after it was signed'}
+    return f'{claim.signer} ({worth.get(claim.trust, "nobody who is trusted vouches for that")})'
 
 
 def _processing_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -56,10 +56,25 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + SIDECAR_SUFFIX)
 
 
+def sidecars_of(path: Path) -> tuple[Path, ...]:
+    """Where a side-car of a file is looked for: beside it, and beside the file that it is a link to."""
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):
+        # A circle of links: opening it says so.
+        return (sidecar_of(path),)
+    return tuple(dict.fromkeys((sidecar_of(path), sidecar_of(real))))
+
+
 def media_type(path: Path) -> str:
     """The media type that the credentials state."""
     extension = path.suffix.lower()
     return _READ.get(extension) or _NAMED.get(extension) or PLAIN
+
+
+def is_known(path: Path) -> bool:
+    """Whether a file is named like media."""
+    return media_type(path) != PLAIN
 
 
 def signing_type(path: Path) -> str:

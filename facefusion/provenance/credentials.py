@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -17,7 +18,7 @@ from facefusion.errors import InternalError, ProvenanceError
 from facefusion.events import Emit, Message
 from facefusion.media.files import write_failure
 from facefusion.provenance import assets
-from facefusion.provenance.library import Discarded, WatchedStream, make_context, words_of
+from facefusion.provenance.library import Discarded, WatchedStream, make_context, plain, words_of
 from facefusion.provenance.signing import Signing, make_signer
 from facefusion.provenance.statement import (
     Statement,
@@ -27,11 +28,11 @@ from facefusion.provenance.statement import (
     ingredient_id,
     manifest,
 )
-from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
+from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar
 from facefusion.provenance.timestamp import Relay, RelayFailure
 from facefusion.stopping import StopFlag
 
-Inherited = Literal['none', 'intact', 'expired', 'tampered', 'unreadable', 'not read']
+Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'elsewhere', 'unreadable', 'not read']
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Signed:
     """What was made: ``media`` is the file to publish, ``sidecar`` what belongs beside it as ``<output>.c2pa``.
 
     ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
-    target what its own credentials were ('expired': intact, but their certificate is too old). Sizes are in bytes.
+    target what its own credentials were ('unknown-signer': intact, but no trusted root vouches for who signed them;
+    'expired': intact, but their certificate is too old; 'elsewhere': not in it, but at an address). Sizes are in bytes.
     """
 
     media: Path
@@ -143,7 +145,7 @@ class _Work:
                     'signing-failed',
                     f'{self.statement.title} cannot be signed',
                     cause=words_of(error),
-                    hint='nothing was published; if it happens again, please report it with this message',
+                    hint=self._hint(),
                 ) from None
             if self.signing.require_timestamp:
                 raise ProvenanceError(
@@ -157,6 +159,11 @@ class _Work:
         text = f'no time stamp: {self.signing.timestamp_host} did not give one ({problem}); signed without'
         self.emit(Message('warn', 'provenance', text))
         return signed
+
+    def _hint(self) -> str:
+        if self.signing.credential.expires <= datetime.now(UTC):
+            return 'the certificate has expired: renew the certificate, then run the same command again'
+        return 'nothing was published; if it happens again, please report it with this message'
 
     def _attempt(self, relay_url: str | None) -> tuple[bytes, tuple[TargetState, ...]]:
         roots = [(root.fingerprint, root.pem) for root in self.signing.roots]
@@ -198,7 +205,8 @@ class _Work:
     ) -> None:
         assert entry.path is not None
         kind = assets.reading_type(entry.path)
-        sidecar = read_sidecar(entry.sidecar or assets.sidecar_of(entry.path))
+        places = (entry.sidecar,) if entry.sidecar else assets.sidecars_of(entry.path)
+        sidecar = first_sidecar(places)
         stream = WatchedStream(file, self.flag)
         with _own_failures(stream):
             if sidecar is not None and not _has_embedded(stream, kind, context):
@@ -315,12 +323,23 @@ def _report_inherited(
     for number, (target, state) in enumerate(zip(statement.targets, states, strict=True)):
         entry = by_name.get(ingredient_id(number), {})
         results = entry.get('validation_results') or {}
+        found = failure_codes({'activeManifest': results.get('activeManifest')})
         codes = [code for code in failure_codes(results) if code != UNTRUSTED]
         if state != 'read':
             inherited.append(state)
             what = 'cannot be read' if state == 'unreadable' else 'could not be looked for: the file is gone'
             text = f'the Content Credentials that {target.name} may have {what}; only its digest is stated'
             emit(Message('warn', 'provenance', text))
+        elif 'manifest.inaccessible' in found:
+            inherited.append('elsewhere')
+            text = f'the credentials of {target.name} lie elsewhere, at an address that it names, and are not kept: '
+            emit(Message('warn', 'provenance', text + 'no network is used for them'))
+        elif UNTRUSTED in found and not codes:
+            inherited.append('unknown-signer')
+            known = facts['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}
+            signer = plain(str(known.get('common_name') or known.get('issuer') or 'somebody'))
+            text = f'the credentials of {target.name} were signed by {signer}, for whom no trusted root vouches: '
+            emit(Message('warn', 'provenance', text + 'what they state is kept, not confirmed'))
         elif not codes:
             inherited.append('intact' if entry.get('active_manifest') else 'none')
         elif all(code in EXPIRED for code in codes):

@@ -97,11 +97,13 @@ def _renewed(folder: Path, root: _Pair | None, emit: Emit, now: datetime) -> Cre
 
 def _new_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
     path = folder / _ROOT
+    is_damaged = False
     if path.exists():
         # Another process may have made it since it was looked for.
         made = _read_pair(path)
         if made and _lasts(made[1][0], now, RENEWAL):
             return made
+        is_damaged = made is None
         # Its certificate still tells what was signed by this machine.
         path.replace(folder / f'root-until-{now:%Y%m%d}-{secrets.token_hex(4)}.pem')
     _write(path, _as_pem(*_make_root(now)), secret=True, replace=False)
@@ -109,6 +111,11 @@ def _new_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
     made = _read_pair(path)
     if made is None:
         raise OSError(f'{path} cannot be read back')
+    if _keep_roots(folder, made[1][0]) or is_damaged:
+        text = f'the key of the certificate of this machine was damaged or gone: a new root was made in {folder}. '
+        text += 'What was signed before stays known here, as far as the old certificate could be read; whoever trusts '
+        emit(Message('warn', 'provenance', text + f'this machine needs the new {_PUBLIC}, too'))
+        return made
     emit(
         Message(
             'info',
@@ -118,6 +125,20 @@ def _new_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
         )
     )
     return made
+
+
+def _keep_roots(folder: Path, new: x509.Certificate) -> bool:
+    """Keeps the certificates of older roots that only files hold which are overwritten now; whether there are any."""
+    overwritten = (folder / _PUBLIC, folder / _SIGNER)
+    kept = [new]
+    for path in sorted(folder.glob('root*.pem')):
+        kept += _read_certificates(path) if path not in overwritten else ()
+    lost = [*_read_certificates(overwritten[0]), *_read_certificates(overwritten[1])[1:]]
+    lost = [certificate for certificate in dict.fromkeys(lost) if certificate not in kept]
+    for certificate in lost:
+        name = f'root-certificate-{certificate.fingerprint(hashes.SHA256()).hex()[:16]}.pem'
+        _write(folder / name, certificate.public_bytes(serialization.Encoding.PEM), secret=False, replace=True)
+    return bool(lost)
 
 
 def _make_root(now: datetime) -> tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]:

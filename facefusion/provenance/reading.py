@@ -13,9 +13,9 @@ import c2pa
 from facefusion.errors import MediaError
 from facefusion.media.kinds import find_kind
 from facefusion.provenance import assets
-from facefusion.provenance.chain import Claim, active_claim, read_chain
+from facefusion.provenance.chain import Claim, Trust, active_claim, read_chain
 from facefusion.provenance.library import WatchedStream, make_context, plain, words_of
-from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, read_sidecar
+from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar, read_sidecar
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
@@ -79,18 +79,17 @@ def read_credentials(
     """The credentials in the file at ``path``, or those in its side-car: ``sidecar``, else ``<path>.c2pa``.
 
     What is embedded comes first. Reads the whole file, in little memory, and no network. Raises MediaError only for a
-    file that is missing, empty, no regular file or not readable, and Interrupted when ``flag`` is set.
+    file, or a side-car that is named, that is missing, empty, no regular file or not readable, and Interrupted when
+    ``flag`` is set.
     """
-    try:
-        find_kind(path)
-    except MediaError as error:
-        if error.reference not in _KIND_PROBLEMS:
-            raise
+    for named in (path, sidecar):
+        if named is not None:
+            _check_is_file(named)
     with make_context([(root.fingerprint, root.pem) for root in roots]) as context:
         try:
             with path.open('rb') as file:
                 found = _examine(file, assets.reading_type(path), None, context, roots, flag)
-                beside = read_sidecar(sidecar or assets.sidecar_of(path)) if found.place != 'embedded' else None
+                beside = _beside(path, sidecar) if found.place != 'embedded' else None
                 if beside is not None:
                     file.seek(0)
                     found = _examine(file, assets.reading_type(path), beside, context, roots, flag)
@@ -102,6 +101,19 @@ def read_credentials(
                 hint='check the file, and the disk that it lies on',
             ) from None
     return found
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        find_kind(path)
+    except MediaError as error:
+        if error.reference not in _KIND_PROBLEMS:
+            raise
+
+
+def _beside(path: Path, sidecar: Path | None) -> bytes | None:
+    """The bytes of the side-car that is named, or else of the one that lies beside the file."""
+    return read_sidecar(sidecar) if sidecar is not None else first_sidecar(assets.sidecars_of(path))
 
 
 def _examine(
@@ -124,10 +136,11 @@ def _examine(
     except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported):
         _raise_own(stream)
         return CredentialFinding('none', 'none')
-    except c2pa.C2paError.RemoteManifest as error:
-        return CredentialFinding('none', 'none', detail=f'its credentials lie elsewhere: {words_of(error)}')
     except c2pa.C2paError as error:
         _raise_own(stream)
+        # The library has a type for it, and does not use it.
+        if isinstance(error, c2pa.C2paError.RemoteManifest) or str(error).startswith('Remote:'):
+            return CredentialFinding('none', 'none', detail=f'its credentials lie elsewhere: {words_of(error)}')
         # In a file that cannot be parsed nothing was found; what lies beside it may still fit.
         is_store = sidecar is not None or isinstance(error, _STORE_ERRORS)
         return CredentialFinding('unreadable', place if is_store else 'none', detail=words_of(error))
@@ -148,7 +161,7 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
     state = _state(validation, codes)
     manifest = active_claim(store)
     root = next((root for root in roots if root.fingerprint == results.get('trustListUri')), None)
-    chain = read_chain(store)
+    chain = read_chain(store, state)
     own = chain[-1] if chain else None
     signature = manifest.get('signature_info') or {}
     return CredentialFinding(
@@ -168,7 +181,7 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
     )
 
 
-def _state(validation: str, codes: Sequence[str]) -> State:
+def _state(validation: str, codes: Sequence[str]) -> Trust:
     if validation == 'Trusted' and not codes:
         return 'trusted'
     rest = [code for code in codes if code != UNTRUSTED]

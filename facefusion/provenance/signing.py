@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from facefusion.provenance.local_certificate import local_credential
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.trust import Root, local_folders, trusted_roots
 
+# A certificate that is valid for less is warned about: runs may take hours.
+_SOON = timedelta(days=1)
 _TRIAL = {
     'claim_generator_info': [{'name': 'FaceFusion'}],
     'assertions': [
@@ -96,6 +99,9 @@ def prepare_signing(
     roots = trusted_roots(options, environ, fallback_folder)
     signing = Signing(credential, is_local, url, options.require_timestamp, roots)
     _try(signing, where)
+    if credential.expires - datetime.now(UTC) < _SOON:
+        text = f'{where} expires at {credential.expires:%Y-%m-%d %H:%M} UTC: a run that ends later cannot be signed; '
+        emit(Message('warn', 'provenance', text + 'renew it before longer runs'))
     return signing
 
 

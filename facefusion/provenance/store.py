@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from facefusion.provenance.library import plain
 # Ours have 4 to 10 KB; those of others may hold thumbnails and the credentials of many ingredients.
 LARGEST_SIDECAR = 64_000_000
 _MOST_FAILURES = 20
+TRUSTED = 'signingCredential.trusted'
 UNTRUSTED = 'signingCredential.untrusted'
 EXPIRED = ('signingCredential.expired', 'claimSignature.outsideValidity')
 # Codes of the C2PA specification 2.x, 15.2.
@@ -36,6 +37,7 @@ _WORDS = {
     'signingCredential.invalid': 'the certificate may not sign Content Credentials',
     'signingCredential.untrusted': 'no trusted root vouches for the signer',
     'signingCredential.ocsp.revoked': 'the certificate was revoked',
+    'manifest.inaccessible': 'its credentials lie elsewhere, and were not looked for',
     'ingredient.manifest.mismatch': 'the credentials of an ingredient were changed',
     'ingredient.manifest.missing': 'the credentials of an ingredient are missing',
     'ingredient.claimSignature.mismatch': 'the signature of an ingredient does not fit',
@@ -56,6 +58,11 @@ def read_sidecar(path: Path) -> bytes | None:
     except (OSError, ValueError):
         return None
     return data if 0 < len(data) <= LARGEST_SIDECAR else None
+
+
+def first_sidecar(paths: Iterable[Path]) -> bytes | None:
+    """The bytes of the first of several side-cars that is one."""
+    return next((data for data in map(read_sidecar, paths) if data is not None), None)
 
 
 def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:

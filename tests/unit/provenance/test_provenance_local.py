@@ -99,6 +99,22 @@ def test_damaged_files_are_made_anew(tmp_path, name, damage):
     assert root in own_roots(tmp_path)
 
 
+@pytest.mark.parametrize('damage', ['garbage', 'half', 'gone'])
+def test_an_old_root_stays_known_when_its_key_is_damaged(tmp_path, damage):
+    local_credential(tmp_path, silent)
+    (old,) = own_roots(tmp_path)
+    path = tmp_path / 'root.pem'
+    data = path.read_bytes()
+    path.unlink() if damage == 'gone' else path.write_bytes(b'x' if damage == 'garbage' else data[: len(data) // 2])
+    said = []
+    local_credential(tmp_path, said.append)
+    assert old in own_roots(tmp_path) and len(own_roots(tmp_path)) == 2
+    (warning,) = [event.text for event in said if event.level == 'warn']
+    assert 'damaged or gone: a new root was made' in warning
+    local_credential(tmp_path, said.append)
+    assert len(said) == 1 and old in own_roots(tmp_path)
+
+
 def test_processes_at_once_agree_on_one_root(tmp_path):
     code = (
         'import sys\n'

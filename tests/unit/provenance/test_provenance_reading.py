@@ -15,9 +15,10 @@ from fakes.time_stamps import Authority, serving
 
 from facefusion.errors import Interrupted, MediaError
 from facefusion.events import silent
+from facefusion.provenance import chain
 from facefusion.provenance.assets import PLAIN, sidecar_of
 from facefusion.provenance.certificate import make_credential
-from facefusion.provenance.chain import LARGEST_PROCESSING, MOST_CLAIMS, read_chain
+from facefusion.provenance.chain import MOST_CLAIMS, read_chain
 from facefusion.provenance.credentials import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.reading import read_credentials
@@ -206,16 +207,28 @@ def test_text_of_strangers_cannot_steer_a_terminal(signing, roots, tmp_path):
     assert not set(text) & set('\x1b\r\x9b\u202e') and '\\n' not in text and '\\u' not in text
 
 
-def test_an_assertion_that_only_looks_like_ours_is_bounded(signing, roots, tmp_path):
+def test_an_assertion_that_only_looks_like_ours_is_bounded(signing, roots, tmp_path, monkeypatch):
+    # The library itself takes no more than about 1 MB of them.
+    monkeypatch.setattr(chain, 'LARGEST_PROCESSING', 64_000)
     path = make_file(tmp_path / 'x.mkv')
     deep = []
     for _ in range(60):
         deep = [deep]
-    for data in ({'consent': 'x' * LARGEST_PROCESSING, 'more': ['y' * 4000] * 20}, {'deep': deep}, {'n': None}):
+    for data in ({'more': ['y' * 4000] * 20}, {'deep': deep}, {'n': None}):
         foreign(path, [created(), {'label': PROCESSING_LABEL, 'data': data}])(signing)
         found = read_credentials(path, roots)
         assert found.state == 'trusted'
-        assert len(json.dumps(found.as_record())) < 2 * LARGEST_PROCESSING
+        assert bool(found.chain[-1].left_out) == ('n' not in data)
+        assert len(json.dumps(found.as_record())) < 2 * 64_000
+
+
+def test_long_statements_are_shown_and_lines_become_spaces(signing, roots, tmp_path):
+    path = make_file(tmp_path / 'x.mkv')
+    data = {'consent': ['One agreed.\r\nTwo agreed.\n'], 'targets': [{'name': f'clip-{n}.mp4'} for n in range(4000)]}
+    foreign(path, [created(), {'label': PROCESSING_LABEL, 'data': data}])(signing)
+    (claim,) = read_credentials(path, roots).chain
+    assert len(claim.processing['targets']) == 4000 and claim.left_out == ''
+    assert claim.processing['consent'] == ['One agreed. Two agreed.']
 
 
 def test_a_chain_that_bites_its_tail_ends():
