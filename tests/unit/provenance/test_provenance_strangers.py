@@ -103,7 +103,7 @@ def test_credentials_that_lie_elsewhere_are_said_to(tmp_path, signing, roots, ma
     action = {'action': 'c2pa.created', 'digitalSourceType': 'http://x/y/digitalCapture'}
     assertion = {'label': 'c2pa.actions.v2', 'data': {'actions': [action]}}
     definition = {'claim_generator_info': [{'name': 'Other'}], 'assertions': [assertion]}
-    with c2pa.Builder(definition) as builder, make_signer(signing, False) as signer:
+    with c2pa.Builder(definition) as builder, make_signer(signing) as signer:
         builder.set_no_embed()
         builder.set_remote_url('http://nowhere.invalid/x.c2pa')
         with target.open('rb') as source, remote.open('w+b') as copy:
