@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints what was found; 0 for what is intact and of a trusted signer, 1 for all else."""
-    from facefusion.jobs.step_run import CERTIFICATE_FOLDER
+    from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots
     from facefusion.provenance.verify import verify
 
@@ -145,7 +145,13 @@ def _mark_lines(verdict: Verdict) -> Iterator[str]:
         chance = f'chance of an error below 1 in 10^{int(entry["confidence"])}'
         yield _line('mark', f'found: {payload}{whose}; {chance}, {looked}')
     if not marks.findings:
-        yield _line('mark', f'not looked for: {marks.problem}' if marks.problem else f'none found, {looked}')
+        yield _line('mark', _no_mark(marks.problem, marks.frames, looked))
+
+
+def _no_mark(problem: str, frames: int, looked: str) -> str:
+    if not problem:
+        return f'none found, {looked}'
+    return f'none found, {looked}; then {problem}' if frames else f'not looked for: {problem}'
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:

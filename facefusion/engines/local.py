@@ -156,7 +156,11 @@ def _execute_image(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     run.flag.check()
     worked = Worked(report.worked_on > 0, int(is_marked))
     options = run.settings[OutputOptions]
-    return worked, publish_image(frame, run.plan.output, options, run.seal, worked, run.emit, run.flag)
+
+    def check() -> None:
+        check_unchanged(run.plan.target, run.flag)
+
+    return worked, publish_image(frame, run.plan.output, options, run.seal, worked, run.emit, run.flag, check)
 
 
 def _traces_for(run: Run, report: FaceReport) -> Traces:

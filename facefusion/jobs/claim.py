@@ -23,6 +23,8 @@ from facefusion.ownership import Owner, new_owner, parse_tag
 from facefusion.stopping import StopFlag
 
 WORK_FOLDER = '.work'
+# Where the certificate of this machine lies when no other folder takes it.
+CERTIFICATE_FOLDER = '.certificate'
 Kind = Literal['plain', 'edit', 'claim', 'done']
 
 

@@ -17,7 +17,7 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
 from facefusion.jobs.arguments import freeze_models
-from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
@@ -53,7 +53,6 @@ from facefusion.stopping import StopFlag
 MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
-CERTIFICATE_FOLDER = '.certificate'
 DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
@@ -162,7 +161,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     seen = look_at(plan.sources)
     inputs = digest_inputs(plan, flag)
     models = model_digests(store, plan.models)
-    digests = _identify(plan, settings, inputs, models, mark, store, guard, providers)
+    digests = _identify(plan, settings, inputs, models, mark, store, guard, providers, flag)
     seal = seal_of_run(plan, settings, name.job_id, inputs, models, mark, signing, emit, flag)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
@@ -217,6 +216,7 @@ def _identify(
     store: ModelStore,
     guard: Guard,
     providers: Sequence[str],
+    flag: StopFlag,
 ) -> RunDigests | None:
     """The digests of a video; None for a picture, of which nothing is kept."""
     if plan.video is None or not isinstance(plan.target, VideoInfo):
@@ -231,7 +231,7 @@ def _identify(
     fuller = [guard.watched(target, timeline, other) for other in others] if ages is None else []
     watched = guard.watched(target, timeline, ages)
     said = mark.hex() if mark is not None else None
-    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers, said)
+    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers, said, flag)
 
 
 def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:

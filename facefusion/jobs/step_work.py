@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import FaceFusionError, InternalError, JobError
+from facefusion.errors import FaceFusionError, InputError, InternalError, JobError
 from facefusion.events import Emit, silent
+from facefusion.failures import as_failure
 from facefusion.jobs.arguments import freeze_models, restore
 from facefusion.jobs.record import JobRecord, StepRecord
 from facefusion.jobs.step_run import Place, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
+from facefusion.models.digests import file_sha256
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
@@ -44,6 +46,7 @@ class LocalStepWork:
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Writes the files of the steps one after the other, and signs; of pictures the last one."""
         clips = [_clip_of(step) for step in steps]
+        _check_clips(clips, flag)
         signing = self._place.signing(self._settings, emit)
         seal = seal_of_join(job_id, clips, output, signing, emit, flag)
         publish_joined([clip.path for clip in clips], output, seal, emit, flag)
@@ -51,6 +54,22 @@ class LocalStepWork:
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes the work files of a step."""
         self._place.folders.work_of(job_id).forget(step.id)
+
+
+def _check_clips(clips: Sequence[Clip], flag: StopFlag) -> None:
+    """Raises InputError clip-changed when the file of a step is not what the step has made. They may lie there long."""
+    for clip in clips:
+        try:
+            is_same = file_sha256(clip.path, flag) == clip.sha256
+        except OSError as error:
+            raise as_failure(error) from error
+        if not is_same:
+            raise InputError(
+                'clip-changed',
+                f'{clip.path.name} was changed since a step of this job has made it',
+                cause=f'its SHA-256 is not {clip.sha256}',
+                hint='job-retry --from-scratch makes all of it again',
+            )
 
 
 def _clip_of(step: StepRecord) -> Clip:

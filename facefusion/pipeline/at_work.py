@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from facefusion.ownership import split_tag
+from facefusion.pipeline.parts import ABANDONED_SECONDS
 
 # Before the tag of each process that works in the folder.
 AT_WORK = 'at-work@'
 
 
 def is_at_work(folder: Path) -> bool:
-    """Whether a process that is not known to be dead works in ``folder``."""
+    """Whether a process that is not known to be dead works in ``folder``.
+
+    Of one of another machine, or from before this one was started anew, nothing is known: a folder in which nothing
+    was written for a day is nobody's.
+    """
     with suppress(OSError):
-        for path in list(folder.glob(f'{AT_WORK}*')):
-            tagged = split_tag(path.name)
-            if tagged is not None and not tagged[1].is_dead():
-                return True
+        paths = list(folder.iterdir())
+        latest = max((path.stat().st_mtime for path in paths), default=0.0)
+        if time.time() - latest > ABANDONED_SECONDS:
+            return False
+        owners = [split_tag(path.name) for path in paths if path.name.startswith(AT_WORK)]
+        return any(tagged is not None and not tagged[1].is_dead() for tagged in owners)
     return False

@@ -15,8 +15,9 @@ import av
 import cv2
 import numpy as np
 import onnxruntime
+import PIL
 
-from facefusion.errors import InputError, MediaError
+from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.probe import MediaInfo
 from facefusion.media.seen import SeenFile
@@ -25,6 +26,7 @@ from facefusion.models.digests import file_sha256
 from facefusion.options import describe
 from facefusion.pipeline.manifest import canonical_digest
 from facefusion.pipeline.plan import Plan, VideoPlan
+from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 from facefusion.version import VERSION
@@ -39,6 +41,7 @@ _RENDERING = (
     'processors',
     'provenance/mark',
     'provenance/label.py',
+    'provenance/traces.py',
     'pipeline/link.py',
     'pipeline/plan.py',
     'pipeline/render.py',
@@ -89,6 +92,7 @@ def identify(
     fuller: Iterable[Mapping[str, Any]],
     providers: Sequence[str],
     mark: str | None = None,
+    flag: StopFlag | None = None,
 ) -> RunDigests:
     """The digests of a video run.
 
@@ -119,6 +123,7 @@ def identify(
         'analysis': analysis,
         'sources': list(inputs.sources),
         'mark': mark,
+        'font': _font_sha256(settings[DisclosureOptions], flag),
         'processors': [processor.name for processor in plan.processors],
         'models': {name: models[name] for name in plan.models},
         'settings': {key: value for key, value in plan.settings.items() if key not in _NOT_PIXELS},
@@ -159,11 +164,13 @@ def code_sha256(parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         place = _PACKAGE / part
-        files = [place] if place.is_file() else sorted(place.rglob('*'))
+        found = [place] if place.is_file() else sorted(place.rglob('*'))
+        files = [path for path in found if path.is_file() and path.suffix in ('.py', '.json')]
+        if not files:
+            raise InternalError('code-part-unknown', f'there is no part {part} of this program any more')
         for path in files:
-            if path.is_file() and path.suffix in ('.py', '.json'):
-                digest.update(f'{path.relative_to(_PACKAGE).as_posix()} {path.stat().st_size}\n'.encode())
-                digest.update(path.read_bytes())
+            digest.update(f'{path.relative_to(_PACKAGE).as_posix()} {path.stat().st_size}\n'.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -201,7 +208,7 @@ def _values(settings: Settings, groups: Iterable[type]) -> dict[str, Any]:
 
 def _libraries() -> dict[str, str]:
     """The libraries that decode, compute and encode: another version may give other samples."""
-    named = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime}
+    named = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime, 'pillow': PIL}
     return {name: str(module.__version__) for name, module in named.items()}
 
 
@@ -209,7 +216,14 @@ def _sha256(array: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _source_sha256(path: Path, flag: StopFlag) -> str:
+def _font_sha256(options: DisclosureOptions, flag: StopFlag | None) -> str | None:
+    """Of the font of the label, None for the built-in one."""
+    if options.disclosure_label == 'none' or options.disclosure_font is None:
+        return None
+    return _source_sha256(Path(options.disclosure_font), flag)
+
+
+def _source_sha256(path: Path, flag: StopFlag | None) -> str:
     try:
         return file_sha256(path, flag)
     except OSError as error:

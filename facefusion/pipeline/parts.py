@@ -12,7 +12,7 @@ from facefusion.ownership import new_owner, parse_tag
 _SIGN = '.part'
 # Of a process of another machine, or from before this one was started anew, nothing is known. Nothing is written to a
 # file for so long that will be whole one day.
-_ABANDONED_SECONDS = 86400.0
+ABANDONED_SECONDS = 86400.0
 
 
 def part_beside(output: Path) -> Path:
@@ -36,4 +36,4 @@ def remove_abandoned(folder: Path) -> None:
 def _is_old(item: os.DirEntry[str]) -> bool:
     status = item.stat(follow_symlinks=False)
     # A part may be a second name of an older file: making that changes the inode only.
-    return time.time() - max(status.st_mtime, status.st_ctime) > _ABANDONED_SECONDS
+    return time.time() - max(status.st_mtime, status.st_ctime) > ABANDONED_SECONDS

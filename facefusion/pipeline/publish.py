@@ -34,8 +34,12 @@ def publish_image(
     worked: Worked,
     emit: Emit,
     flag: StopFlag | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Signed:
-    """Encodes a picture, signs it and gives it its name. Raises what ``write_image`` and ``seal`` raise."""
+    """Encodes a picture, signs it and gives it its name.
+
+    ``check`` is called when it is signed. Raises what ``write_image``, ``seal`` and ``check`` raise.
+    """
     with _part_beside(output) as part, _part_beside(output) as sealed:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
         quality, scale = options.output_image_quality, options.output_image_scale
@@ -43,6 +47,7 @@ def publish_image(
         signed = seal.sign(part, sealed, worked)
         if signed.media == part:
             part.replace(sealed)
+        check()
         _publish_sealed(sealed, signed.sidecar, output, flag)
         part.unlink(missing_ok=True)
     return signed

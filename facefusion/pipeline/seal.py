@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from facefusion.events import Emit
-from facefusion.media.options import TrimOptions
 from facefusion.pipeline.identity import InputDigests
 from facefusion.pipeline.plan import Plan
 from facefusion.processors.registry import Registration
@@ -70,10 +69,10 @@ def seal_of_run(
     """The seal of a planned output. ``models`` are the SHA-256 of the weights by model id."""
     takes_sources = any('source-image' in processor.needs for processor in plan.processors)
     used = tuple(ModelUse(name, models[name]) for name in plan.models if name not in GATE_MODELS)
-    trim, label, consent = settings[TrimOptions], settings[DisclosureOptions], settings[ConsentOptions].consent
-    target = TargetFacts(
-        plan.target.path.name, inputs.target, plan.target.size, trim.trim_frame_start, trim.trim_frame_end
-    )
+    label, consent = settings[DisclosureOptions], settings[ConsentOptions].consent
+    timeline = plan.video.timeline if plan.video is not None else None
+    taken = (timeline.start, timeline.stop) if timeline is not None and timeline.is_trimmed else (None, None)
+    target = TargetFacts(plan.target.path.name, inputs.target, plan.target.size, *taken)
     statement = Statement(
         job_id=job_id,
         kind='image' if plan.video is None else 'video',

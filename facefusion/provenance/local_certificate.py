@@ -76,7 +76,8 @@ def own_roots(folder: Path) -> tuple[x509.Certificate, ...]:
     """The root certificates that this program ever made in ``folder``; none where it cannot be read."""
     roots: list[x509.Certificate] = []
     with suppress(OSError):
-        for path in sorted(folder.glob('root*.pem'))[:_MOST_ROOTS]:
+        # The shortest names are those of today's root.
+        for path in sorted(folder.glob('root*.pem'), key=lambda path: (len(path.name), path.name))[:_MOST_ROOTS]:
             roots += (certificate for certificate in _read_certificates(path) if certificate not in roots)
     return tuple(roots)
 

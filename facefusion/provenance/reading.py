@@ -24,7 +24,6 @@ Place = Literal['embedded', 'sidecar', 'none']
 TimeStamp = Literal['trusted', 'untrusted', 'none']
 # What the library tells of a store, as JSON: 64 MB of side-car give less.
 LARGEST_REPORT = 64_000_000
-# A file may be of a kind that this program does not work on, and have credentials.
 # Those that tell of a store that was found; all others tell of the file around it.
 _STORE_ERRORS = (
     c2pa.C2paError.Assertion,
@@ -36,6 +35,7 @@ _STORE_ERRORS = (
     c2pa.C2paError.Signature,
     c2pa.C2paError.Verify,
 )
+# A file may be of a kind that this program does not work on, and have credentials.
 _KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown', 'media-kind-mismatch')
 
 

@@ -206,3 +206,13 @@ def test_a_home_that_cannot_be_written(program, example_portrait, example_group,
     result = program.run('-s', example_portrait, '-t', example_group, '-o', tmp_path / 'out.jpg', environ=settings)
     assert 'certificate of this machine is kept in' in result.err
     assert verified(program, tmp_path / 'out.jpg', environ=settings)['verdict'] == 'intact'
+
+
+def test_only_a_trim_that_was_made_is_stated(program, example_portrait, example_group, face_clip, tmp_path):
+    picture, clip = tmp_path / 'out.jpg', tmp_path / 'out.mp4'
+    program.run('-s', example_portrait, '-t', example_group, '-o', picture, '--trim-frame-start', 5)
+    program.run('-s', example_portrait, '-t', face_clip, '-o', clip, '--trim-frame-start', 0, '--trim-frame-end', 9000)
+    for path in (picture, clip):
+        claim = verified(program, path)['credentials']['chain'][-1]
+        assert 'c2pa.trimmed' not in {action['action'] for action in claim['actions']}
+        assert not {'trim_start', 'trim_end'} & set(claim['processing']['targets'][0])

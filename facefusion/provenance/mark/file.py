@@ -84,10 +84,8 @@ def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
 def _read_clip(path: Path, reader: MarkReader, beginning: float, flag: StopFlag | None) -> str:
     """Shows frames to the reader until it wants no more; says what came in between, '' if nothing."""
     try:
-        with open_input(path) as container, closing(_lumas(container, beginning)) as lumas:
+        with open_input(path) as container, closing(_lumas(container, beginning, flag)) as lumas:
             for luma in lumas:
-                if flag is not None:
-                    flag.check()
                 reader.add(luma)
                 if reader.is_certain or reader.is_full:
                     break
@@ -96,18 +94,23 @@ def _read_clip(path: Path, reader: MarkReader, beginning: float, flag: StopFlag 
     return '' if reader.frames else 'it has no pictures that can be read'
 
 
-def _lumas(container: av.container.InputContainer, beginning: float) -> Generator[NDArray[np.uint8], None, None]:
+def _lumas(
+    container: av.container.InputContainer, beginning: float, flag: StopFlag | None
+) -> Generator[NDArray[np.uint8], None, None]:
     """The luma of frames, upright, uint8 HxW."""
     videos = [stream for stream in container.streams.video if not stream.disposition & _COVER]
     if not videos:
         return
     stream = videos[0]
+    _check_size(stream.width, stream.height)
     stream.thread_type = 'AUTO'
     if beginning > 0 and container.duration:
         with suppress(av.error.FFmpegError):
             container.seek(int((container.start_time or 0) + container.duration * beginning))
     failures = 0
     for packet in container.demux(stream):
+        if flag is not None:
+            flag.check()
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -116,7 +119,11 @@ def _lumas(container: av.container.InputContainer, beginning: float) -> Generato
                 raise
             continue
         for frame in frames:
-            if frame.width * frame.height > MOST_PIXELS:
-                raise ValueError(f'they have {frame.width}x{frame.height} pixels')
+            _check_size(frame.width, frame.height)
             luma = frame.to_ndarray(format='gray')
             yield np.ascontiguousarray(np.rot90(luma, round(frame.rotation / 90)))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise ValueError(f'they have {width}x{height} pixels')

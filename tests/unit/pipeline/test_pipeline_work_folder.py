@@ -11,8 +11,10 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.faces.chunk import FaceChunk
+from facefusion.ownership import new_owner
 from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.at_work import AT_WORK, is_at_work
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
 from facefusion.pipeline.parts import part_beside, remove_abandoned
@@ -285,3 +287,15 @@ def test_the_bytes_of_a_manifest_are_json():
 
     record = json.loads(manifest_bytes(Manifest('chunk', 'd', 0, 2, (1, 2), 9, 's')))
     assert record['frame_count'] == 2 and record['pts'] == [1, 2] and record['version'] == 1
+
+
+def test_a_folder_in_which_nothing_was_written_for_a_day_is_nobodys(tmp_path):
+    # Of a process of another boot nothing is known.
+    marker = tmp_path / f'{AT_WORK}{new_owner().tag}'
+    marker.touch()
+    assert is_at_work(tmp_path)
+    old = time.time() - 2 * 86400
+    os.utime(marker, (old, old))
+    assert not is_at_work(tmp_path)
+    (tmp_path / 'chunk-000000000.npz').touch()
+    assert is_at_work(tmp_path)
