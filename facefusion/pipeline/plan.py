@@ -90,6 +90,11 @@ class Plan:
         """Whether a processor needs the skin of the faces."""
         return any('skin' in processor.needs for processor in self.processors)
 
+    @property
+    def takes_sources(self) -> bool:
+        """Whether a processor takes pictures of faces from the sources."""
+        return any('source-image' in processor.needs for processor in self.processors)
+
     def as_record(self) -> dict[str, Any]:
         """The plan as plain JSON, as ``--dry-run`` prints it."""
         record: dict[str, Any] = {

@@ -67,7 +67,6 @@ def seal_of_run(
     flag: StopFlag,
 ) -> Seal:
     """The seal of a planned output. ``models`` are the SHA-256 of the weights by model id."""
-    takes_sources = any('source-image' in processor.needs for processor in plan.processors)
     used = tuple(ModelUse(name, models[name]) for name in plan.models if name not in GATE_MODELS)
     label, consent = settings[DisclosureOptions], settings[ConsentOptions].consent
     timeline = plan.video.timeline if plan.video is not None else None
@@ -79,7 +78,7 @@ def seal_of_run(
         title=plan.output.name,
         targets=(target,),
         processors=tuple(ProcessorUse(each.name, each.effect, used) for each in plan.processors),
-        sources=_source_facts(plan.sources, inputs.sources) if takes_sources else (),
+        sources=_source_facts(plan.sources, inputs.sources) if plan.takes_sources else (),
         consent=(consent,) if consent else (),
         mark_payload=mark.hex() if mark is not None else None,
         label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),
