@@ -110,7 +110,7 @@ def test_folders_that_are_read_only(program, clip, mount, tmp_path):
     for out in (disk / 'out.mp4', disk / 'new' / 'out.mp4'):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
     words = (*DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
-    program.fails(1, 'output-unwritable', *words, '--temp-path', disk / 'new')
+    program.fails(1, 'work-unwritable', *words, '--temp-path', disk / 'new')
     program.fails(1, 'store-unwritable', *words, '--jobs-path', disk / 'new')
 
 
