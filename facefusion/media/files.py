@@ -43,6 +43,14 @@ def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
         raise write_failure(error, output) from None
 
 
+def write_synced(path: Path, data: bytes) -> None:
+    """Writes a small file; its bytes are on the disk when this returns. Raises OSError."""
+    with path.open('wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
     """Lets ``other`` be the same file, or one like it where the file system has no second names.
 

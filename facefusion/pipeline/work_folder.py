@@ -15,7 +15,7 @@ from typing import Any
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.faces.chunk import LinkedChunk
-from facefusion.media.files import called, write_failure
+from facefusion.media.files import called, write_failure, write_synced
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.at_work import AT_WORK
@@ -105,7 +105,7 @@ class WorkFolder:
         manifest_part = self.part(manifest_path(path))
         try:
             manifest = describe_work(kind, digest, span.start, span.stop, pts, part, flag, facts)
-            _write_synced(manifest_part, manifest_bytes(manifest))
+            write_synced(manifest_part, manifest_bytes(manifest))
             flag.check()
             # The old manifest never stands beside the new file: between the two there is none.
             _remove(manifest_path(path))
@@ -246,10 +246,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open('wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import c2pa
 
 from facefusion.errors import InternalError, ProvenanceError
 from facefusion.events import Emit, Message
-from facefusion.media.files import write_failure
+from facefusion.media.files import write_failure, write_synced
 from facefusion.provenance import assets
 from facefusion.provenance.library import Discarded, WatchedStream, make_context, plain, words_of
 from facefusion.provenance.signing import Signing, make_signer
@@ -293,10 +292,7 @@ def _nothing_left(*paths: Path) -> Iterator[None]:
 
 def _write_sidecar(path: Path, store: bytes) -> None:
     try:
-        with path.open('wb') as file:
-            file.write(store)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(path, store)
     except OSError as error:
         raise write_failure(error, path) from None
 
