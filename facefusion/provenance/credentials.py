@@ -48,7 +48,8 @@ class Signed:
 
     ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
     target what its own credentials were ('unknown-signer': intact, but no trusted root vouches for who signed them;
-    'expired': intact, but their certificate is too old; 'elsewhere': not in it, but at an address). Sizes are in bytes.
+    'expired': intact, but their certificate is too old; 'elsewhere': not in it, but at an address).
+    ``credentials_size`` is in bytes.
     """
 
     media: Path
@@ -58,7 +59,6 @@ class Signed:
     is_local: bool
     time_stamp: str | None
     inherited: tuple[Inherited, ...]
-    media_size: int
     credentials_size: int
 
     def as_record(self) -> dict[str, Any]:
@@ -112,7 +112,6 @@ def sign(
             is_local=signing.is_local,
             time_stamp=_active(facts).get('signature_info', {}).get('time'),
             inherited=_report_inherited(facts, statement, states, emit),
-            media_size=media.stat().st_size,
             credentials_size=len(store),
         )
 
@@ -165,9 +164,8 @@ class _Work:
         return 'nothing was published; if it happens again, please report it with this message'
 
     def _attempt(self, relay_url: str | None) -> tuple[bytes, tuple[TargetState, ...]]:
-        roots = [(root.fingerprint, root.pem) for root in self.signing.roots]
         states: list[TargetState] = ['not read' if entry.path is None else 'read' for entry in self.ingredients]
-        with make_context(roots, relay_url, verify_signature=True) as context:
+        with make_context(self.signing.roots, relay_url, verify_signature=True) as context:
             while True:
                 definition = manifest(self.statement, assets.media_type(self.signed), tuple(states))
                 with c2pa.Builder(definition, context) as builder:
@@ -299,8 +297,10 @@ def _write_sidecar(path: Path, store: bytes) -> None:
 
 def _facts(store: bytes, signing: Signing) -> dict[str, Any]:
     """What the library reads of the store alone; it misses the file, of which nothing is asked here."""
-    roots = [(root.fingerprint, root.pem) for root in signing.roots]
-    with make_context(roots) as context, c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader:
+    with (
+        make_context(signing.roots) as context,
+        c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader,
+    ):
         facts: dict[str, Any] = json.loads(reader.json())
     return facts
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import c2pa
 
+from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
 # Without these two the library keeps a whole video in memory (254 MB took 543 MB, with them 48 MB).
@@ -22,12 +23,12 @@ _Result = TypeVar('_Result')
 
 
 def make_context(
-    roots: Sequence[tuple[str, str]] = (), relay_url: str | None = None, verify_signature: bool = False
+    roots: Sequence[Root] = (), relay_url: str | None = None, verify_signature: bool = False
 ) -> c2pa.Context:
     """A context with this program's settings.
 
-    ``roots`` are trusted: a name for each, and its certificate as PEM. ``relay_url`` (timestamp.py) names the
-    only host that is ever asked. With ``verify_signature`` a signature is checked right after it was made.
+    ``roots`` are trusted, and known by their fingerprints. ``relay_url`` (timestamp.py) names the only host that is
+    ever asked. With ``verify_signature`` a signature is checked right after it was made.
     """
     host = urlsplit(relay_url).hostname if relay_url else None
     settings = {
@@ -39,7 +40,9 @@ def make_context(
             'allowed_network_hosts': [host or 'nowhere.invalid'],
         },
         'trust': {
-            'anchors': [{'trust_anchors': pem, 'trust_uri': name, 'trust_kind': 'manifest'} for name, pem in roots]
+            'anchors': [
+                {'trust_anchors': root.pem, 'trust_uri': root.fingerprint, 'trust_kind': 'manifest'} for root in roots
+            ]
         },
         'verify': {
             'verify_trust': True,

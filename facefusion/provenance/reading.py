@@ -85,7 +85,7 @@ def read_credentials(
     for named in (path, sidecar):
         if named is not None:
             _check_is_file(named)
-    with make_context([(root.fingerprint, root.pem) for root in roots]) as context:
+    with make_context(roots) as context:
         try:
             with path.open('rb') as file:
                 found = _examine(file, assets.reading_type(path), None, context, roots, flag)

@@ -26,6 +26,5 @@ class PlainSeal:
             is_local=True,
             time_stamp=None,
             inherited=(),
-            media_size=signed.stat().st_size,
             credentials_size=0,
         )
