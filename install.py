@@ -176,7 +176,9 @@ def environment() -> dict[str, str]:
     """The variables for commands in .venv: without those that would lead Python or pip out of it."""
     dropped = {'PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT', '__PYVENV_LAUNCHER__'}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PIP_NO_INPUT': '1'}
+    # The last one: onnxruntime collects usage data unless it is told not to before it is imported.
+    quiet = {'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PIP_NO_INPUT': '1', 'ORT_DISABLE_TELEMETRY': '1'}
+    return {**kept, 'PIP_USER': '0', **quiet}
 
 
 def python_works(venv: Path, *modules: str) -> bool:

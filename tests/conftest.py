@@ -6,8 +6,12 @@ Whatever needs the weights or the pictures fetches them through the model store,
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
+
+# Some tests import onnxruntime themselves, which would collect usage data (facefusion/inference/runtime.py).
+os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 import pytest
 from fakes.job_schema import every_record

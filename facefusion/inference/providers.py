@@ -40,7 +40,7 @@ def probe_provider(name: str, device_id: int = 0) -> None:
 
 def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) -> Any:
     """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one."""
-    import onnxruntime
+    from facefusion.inference.runtime import onnxruntime
 
     # A provider that is not even listed would only give a warning; one that is listed may still not work.
     for name in names:
@@ -74,7 +74,7 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
 
 
 def _auto_providers(device_id: int) -> tuple[str, ...]:
-    import onnxruntime
+    from facefusion.inference.runtime import onnxruntime
 
     if RUNTIME_NAMES['cuda'] not in onnxruntime.get_available_providers():
         return ('cpu',)

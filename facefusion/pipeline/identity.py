@@ -14,11 +14,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-import onnxruntime
 import PIL
 
 from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.inference.runtime import onnxruntime
 from facefusion.media.probe import MediaInfo
 from facefusion.media.seen import SeenFile
 from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged

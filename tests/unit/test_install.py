@@ -286,6 +286,11 @@ def test_proof_runs_a_model_and_never_takes_the_cpu_for_cuda(
     assert '--device cpu' in caught.value.hint
 
 
+def test_no_library_collects_usage_data(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ORT_DISABLE_TELEMETRY', '0')
+    assert installer.environment()['ORT_DISABLE_TELEMETRY'] == '1'
+
+
 @pytest.mark.parametrize(
     ('output', 'advice'),
     [

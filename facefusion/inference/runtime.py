@@ -1,0 +1,16 @@
+"""onnxruntime with its telemetry switched off: every other module imports it from here.
+
+Since version 1.29 onnxruntime writes a device id and usage events (model names, path of the interpreter) into the cache
+folder of the user and sends them to its publisher. It reads ORT_DISABLE_TELEMETRY once, while it is imported, so the
+variable is set before. Child processes inherit it.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ['ORT_DISABLE_TELEMETRY'] = '1'
+
+import onnxruntime
+
+__all__ = ['onnxruntime']
