@@ -1,7 +1,7 @@
 """What happens to a run, as records, and the sinks that show them.
 
 Producers call an ``Emit`` function with an event; they never print. People read stderr (bar and log sinks), programs
-read stdout (the NDJSON sink).
+read stdout (the NDJSON sink). A sink whose stream cannot be written to loses the event: that never ends a run.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TextIO
+
+from facefusion.standard_streams import drop_unwritten, write_line
 
 LogLevel = Literal['error', 'warn', 'info', 'debug']
 LOG_LEVELS: tuple[LogLevel, ...] = ('error', 'warn', 'info', 'debug')
@@ -219,22 +222,18 @@ def tee(sinks: Iterable[Emit]) -> Emit:
     return emit
 
 
-def _write_line(text: str, stream: TextIO) -> None:
-    """Writes a line in one piece: other threads write lines, too."""
-    stream.write(text + '\n')
-    stream.flush()
-
-
 class LogSink:
     """Writes messages at or above a level to a text stream, as ``[FACEFUSION.ORIGIN] text``."""
 
     def __init__(self, level: LogLevel, stream: TextIO | None = None) -> None:
         self._shown = LOG_LEVELS[: LOG_LEVELS.index(level) + 1]
         self._stream = stream
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Message) and event.level in self._shown:
-            _write_line(f'[FACEFUSION.{event.origin.upper()}] {event.text}', self._stream or sys.stderr)
+            with self._lock:
+                write_line(f'[FACEFUSION.{event.origin.upper()}] {event.text}', self._stream or sys.stderr)
 
 
 class JsonSink:
@@ -244,6 +243,7 @@ class JsonSink:
         self._stream = stream
         self._clock = clock
         self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Message) and event.level == 'debug':
@@ -252,7 +252,8 @@ class JsonSink:
             return
         name = ''.join('_' + c.lower() if c.isupper() else c for c in type(event).__name__).lstrip('_')
         record = {'version': EVENT_VERSION, 'event': name, **asdict(event)}
-        _write_line(json.dumps(record, ensure_ascii=True), self._stream or sys.stdout)
+        with self._lock:
+            write_line(json.dumps(record, ensure_ascii=True), self._stream or sys.stdout)
 
     def _is_due(self, event: StageProgress) -> bool:
         now = self._clock()
@@ -271,6 +272,12 @@ class BarSink:
         self._bars: dict[str, Any] = {}
 
     def __call__(self, event: Event) -> None:
+        try:
+            self._show(event)
+        except (OSError, ValueError):
+            drop_unwritten(self._stream or sys.stderr)
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, StageProgress):
             bar = self._bars.get(event.stage)
             if bar is None:

@@ -17,6 +17,7 @@ from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.settings import Settings, program_path
+from facefusion.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from facefusion.jobs.store import JobStore
@@ -45,7 +46,7 @@ class Invocation:
         console = self.settings[ConsoleOptions]
         sinks: list[Emit] = []
         # Bars hide, as the peer's do, where only warnings and errors are wanted, and where nobody can see them move.
-        if console.progress == 'bar' and console.log_level in ('info', 'debug') and sys.stderr.isatty():
+        if console.progress == 'bar' and console.log_level in ('info', 'debug') and is_terminal(sys.stderr):
             sinks.append(BarSink())
         if console.progress == 'json':
             sinks.append(JsonSink())

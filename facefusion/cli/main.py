@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, OPTION_MODULES, 
 from facefusion.cli.signals import leave_on_signals
 from facefusion.errors import FaceFusionError, UsageError
 from facefusion.failures import as_failure
+from facefusion.standard_streams import drop_unwritten, open_missing_streams, write_line
 
 if TYPE_CHECKING:
     from facefusion.cli.invocation import Invocation
@@ -27,6 +27,7 @@ PROGRAM = 'facefusion'
 
 def run() -> None:
     """Runs the process's own command line and ends the process."""
+    open_missing_streams()
     leave_on_signals()
     sys.exit(main(sys.argv[1:], os.environ))
 
@@ -38,11 +39,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (FaceFusionError, KeyboardInterrupt, MemoryError) as error:
         return _fail(as_failure(error))
     except BrokenPipeError:
-        # Whoever read stdout is gone.
-        _drop_unwritten_output()
+        # The reader of stdout is gone.
+        drop_unwritten(sys.stdout)
         return 1
     except OSError as error:
-        _drop_unwritten_output()
+        drop_unwritten(sys.stdout)
         return _fail(as_failure(error))
     except Exception as error:
         if environ.get('FACEFUSION_DEBUG'):
@@ -60,16 +61,6 @@ def _run_command(argv: list[str], environ: Mapping[str, str]) -> int:
         # While a failure can still be explained: at the interpreter's own end it would be exit code 120.
         sys.stdout.flush()
     return code
-
-
-def _drop_unwritten_output() -> None:
-    """Lets what stdout cannot take go nowhere, so that the interpreter does not try again when it ends."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
@@ -219,7 +210,5 @@ def _fail(error: FaceFusionError) -> int:
     if error.hint:
         lines.append(f'  hint: {error.hint}')
     # Names that are not UTF-8 arrive with surrogates, which a terminal cannot print.
-    text = '\n'.join(lines).encode('utf-8', 'backslashreplace').decode('utf-8')
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+    write_line('\n'.join(lines).encode('utf-8', 'backslashreplace').decode('utf-8'), sys.stderr)
     return error.exit_code

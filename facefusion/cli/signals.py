@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from facefusion.errors import Interrupted
@@ -26,7 +26,8 @@ def leave_on_signals() -> None:
         # Not print: the signal may have come in the midst of one.
         name = signal.Signals(number).name
         text = f'facefusion: the run was interrupted [interrupted]\n  cause: {name} was received\n'
-        os.write(2, f'{text}  hint: run the same command again\n'.encode())
+        with suppress(OSError):
+            os.write(2, f'{text}  hint: run the same command again\n'.encode())
         os._exit(Interrupted.exit_code)
 
     for number in _WATCHED:
