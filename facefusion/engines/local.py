@@ -23,6 +23,7 @@ from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
+from facefusion.faces.measurement import Meters, MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
@@ -37,7 +38,6 @@ from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.guard import Guard
 from facefusion.pipeline.identity import clip_digest
 from facefusion.pipeline.kept_chunks import KeptChunks
-from facefusion.pipeline.link import Linker
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
 from facefusion.pipeline.progress import Progress
@@ -46,7 +46,9 @@ from facefusion.pipeline.render import LinkedFaces, apply_processors, faces_of, 
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.seal import Sealing, Worked
+from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.stream import ordered_map
+from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.provenance.credentials import Signed
@@ -71,7 +73,7 @@ class Run:
     work: WorkFolder | None
     workers: int
     analyser: FaceAnalyser
-    meter: SkinMeter
+    meters: Meters
     processors: tuple[Processor, ...]
     guard: Guard
     traces: Traces
@@ -101,12 +103,13 @@ def prepare_run(
         settings[FaceLandmarkerOptions],
         selector=settings[FaceSelectorOptions],
     )
+    meters = plan.measurements.prepare(MeterTools(analyser.topology, sessions))
     meter = SkinMeter(analyser.topology)
     guard.check_sources(plan.sources, analyser, emit)
     embedder = FaceEmbedder(sessions.session(EMBEDDER)) if EMBEDDER in plan.models else None
     tools = ProcessorTools(settings, plan.sources, analyser, meter, emit, embedder)
     processors = tuple(processor.prepare(tools) for processor in plan.processors)
-    return Run(plan, settings, work, plan.workers, analyser, meter, processors, guard, traces, seal, emit, flag)
+    return Run(plan, settings, work, plan.workers, analyser, meters, processors, guard, traces, seal, emit, flag)
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -144,8 +147,9 @@ def _execute_image(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     check_unchanged(run.plan.target, run.flag)
     run.guard.check_picture(run.plan.target.path, frame)
     run.flag.check()
-    chunk = still_chunk(frame, run.analyser, run.meter if run.plan.measures_skin else None)
-    linked = next(Linker(run.settings[FaceSelectorOptions]).link([chunk]))
+    tracker = Tracker(run.plan.measurements)
+    (every,) = tracker.track([still_chunk(frame, run.analyser, run.meters)])
+    linked = every.select(Selector(run.settings[FaceSelectorOptions], tracker.tracks()).select(every))
     report.add(linked)
     run.guard.check_ages(run.plan.target.path, frame, linked)
     run.flag.check()
@@ -192,11 +196,18 @@ def _execute_video(run: Run, video: VideoPlan, report: FaceReport) -> tuple[Work
 def _link(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks, report: FaceReport) -> None:
     """Analyses and links every chunk; what the guard has seen of those that are kept counts as if it saw it now."""
     watch = kept.watch
+    tracker, work = Tracker(run.plan.measurements), kept.folder
     with closing(_analysed(run, video, target, kept)) as chunks:
-        for linked in Linker(run.settings[FaceSelectorOptions]).link(chunks):
-            kept.folder.save_linked(linked, run.flag)
-            report.add(linked)
-            watch.note(linked)
+        for every in tracker.track(chunks):
+            work.save_linked(every, run.flag)
+    selector = Selector(run.settings[FaceSelectorOptions], tracker.tracks())
+    for span in video.chunks:
+        every = work.load_linked(span.start, run.flag)
+        selection = selector.select(every)
+        work.save_selection(span, selection, run.flag)
+        linked = every.select(selection)
+        report.add(linked)
+        watch.note(linked)
     report.damaged = watch.damaged
     _tell_damage(run, target, report)
     # Nothing is rendered before this, whatever earlier runs have rendered.
@@ -261,7 +272,7 @@ def _render(
             manifest = work.kept('segment', digest, span, pts, path, run.flag)
             origin = 'rendered' if manifest is None else 'work'
             if manifest is None:
-                faces = LinkedFaces(lambda chunk: work.load_linked(_chunk_start(video, chunk), run.flag))
+                faces = LinkedFaces(lambda chunk: work.load_selected(_chunk_start(video, chunk), run.flag))
                 part = work.part(path)
                 # fmt: off
                 with called(path.name, part):
@@ -284,7 +295,6 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks) -
 
     When one fails, or the chunks are not wanted any more, the others stop at their next frame.
     """
-    meter = run.meter if run.plan.measures_skin else None
     flag, failures = StopFlag(run.flag), list[BaseException]()
     kept = replace(kept, flag=flag)
     with (
@@ -302,7 +312,7 @@ def _analysed(run: Run, video: VideoPlan, target: VideoInfo, kept: KeptChunks) -
                 else:
                     stop = video.timeline.stop
                     chunk = analyse_chunk(
-                        target, span, stop, run.analyser, meter, flag, progress.advance, readers, kept.watch
+                        target, span, stop, run.analyser, run.meters, flag, progress.advance, readers, kept.watch
                     )
                     check_unchanged(target, flag)
                     kept.keep(span, chunk)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +16,21 @@ from facefusion.errors import InternalError
 from facefusion.faces.face import Floats
 from facefusion.media.files import write_failure
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
+Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Faces of the frames ``first`` .. ``first + count - 1`` as parallel arrays, one row for each face of each frame.
 
-    frame, track: int32 [n], sorted by frame. landmarks: float32 [n,468,3]. score: float32 [n]. light: [n,32,32,4],
-    free: uint8 [n,64,64], traits: float32 [n,k] (see ``skin.SkinSample``); their first axis is 0 when the skin was not
-    measured.
+    frame, track: int32 [n], sorted by frame. landmarks: float32 [n,p,3]. score: float32 [n]. values: what else is
+    measured of a face, [n,...] by the names of ``measurement.FaceValue``.
     """
 
     first: int
@@ -35,28 +39,19 @@ class Chunk:
     track: Ints
     landmarks: Floats
     score: Floats
-    light: npt.NDArray[Any]
-    free: Bytes
-    traits: Floats
-
-    @property
-    def has_skin(self) -> bool:
-        """Whether the skin of the faces was measured; also true where there is no face."""
-        return len(self.light) == len(self.frame)
+    values: Mapping[str, Values]
 
     def save(self, path: Path) -> None:
         """Writes the chunk and publishes it by rename. Raises ResourceError disk-full, OutputError."""
-        save_arrays(path, {entry.name: np.asarray(getattr(self, entry.name)) for entry in fields(self)})
+        save_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Reads what ``save`` wrote."""
-        arrays = load_arrays(path)
-        first, count = int(arrays.pop('first')), int(arrays.pop('count'))
-        return cls(first=first, count=count, **arrays)
+        return load_record(cls, path)
 
 
-def _nobody() -> Ints:
+def _no_rows() -> Ints:
     return np.zeros(0, np.int32)
 
 
@@ -64,27 +59,98 @@ def _nobody() -> Ints:
 class FaceChunk(Chunk):
     """What analyse knows of a chunk of frames.
 
-    Track numbers hold within the chunk. light: uint8, packed. cut: bool [count], the frame starts a new shot.
-    thumbnails: uint8 [2,54,96], luma of the first and last frame, for the cut between chunks. left_out: int32 [count],
-    detections of a frame that were not looked at because there were too many; empty when that happened nowhere.
+    Track numbers hold within the chunk. cut: bool [count], the frame starts a new shot. thumbnails: uint8 [2,54,96],
+    luma of the first and last frame, for the cut between chunks. left_out: int32 [count], detections of a frame that
+    were not looked at because there were too many; empty when that happened nowhere. of_tracks: what is measured of a
+    track, [t,...] by the names of ``measurement.TrackMeasurement``; track_weights: float32 [t], 0 where it was not.
     """
 
     cut: Flags
     thumbnails: Bytes
-    left_out: Ints = field(default_factory=_nobody)
+    left_out: Ints = field(default_factory=_no_rows)
+    of_tracks: Mapping[str, Values] = field(default_factory=dict)
+    track_weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkedChunk(Chunk):
-    """What rendering reads of a chunk of frames: the selected faces.
+    """The faces of a chunk of frames, joined and smoothed over time: all of them, or those that are worked on.
 
-    Rows of a frame stand in the selector's order; tracks are numbered over the whole clip. light: float16, pooled.
-    filled: bool [n], the frame itself showed no face here. left_out: int32 [count], faces of a frame beyond the most
-    that are worked on; empty when there were none.
+    Tracks are numbered over the whole clip. filled: bool [n], the frame itself showed no face here. cut: bool [count],
+    the frame starts a new shot. left_out: int32 [count], faces of a frame beyond the most that are worked on; empty
+    when there were none.
     """
 
     filled: Flags
-    left_out: Ints = field(default_factory=_nobody)
+    cut: Flags
+    left_out: Ints = field(default_factory=_no_rows)
+
+    def select(self, selection: Selection) -> LinkedChunk:
+        """The chunk with the selected rows alone, in their order."""
+        rows = selection.rows
+        return replace(
+            self,
+            frame=self.frame[rows],
+            track=self.track[rows],
+            landmarks=self.landmarks[rows],
+            score=self.score[rows],
+            values={name: value[rows] for name, value in self.values.items()},
+            filled=self.filled[rows],
+            left_out=selection.left_out,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Which rows of a linked chunk are worked on.
+
+    rows: int32 [n], sorted by frame, those of a frame in the selector's order. left_out: see ``LinkedChunk``.
+    """
+
+    rows: Ints
+    left_out: Ints = field(default_factory=_no_rows)
+
+    def save(self, path: Path) -> None:
+        """Writes the selection and publishes it by rename. Raises ResourceError disk-full, OutputError."""
+        save_record(path, self)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what ``save`` wrote."""
+        return load_record(cls, path)
+
+
+T = TypeVar('T', bound='DataclassInstance')
+
+
+def save_record(path: Path, record: DataclassInstance) -> None:
+    """Writes a dataclass of arrays, whole numbers and mappings of arrays; see ``save_arrays``."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        if isinstance(value, Mapping):
+            arrays |= {f'{entry.name}.{name}': array for name, array in value.items()}
+        else:
+            arrays[entry.name] = np.asarray(value)
+    save_arrays(path, arrays)
+
+
+def load_record(kind: type[T], path: Path) -> T:
+    """Reads what ``save_record`` wrote. Raises InternalError, TypeError for a file of another kind."""
+    arrays = load_arrays(path)
+    values: dict[str, Any] = {}
+    for entry in fields(kind):
+        if str(entry.type).startswith('Mapping'):
+            start = f'{entry.name}.'
+            values[entry.name] = {
+                name[len(start) :]: arrays.pop(name) for name in list(arrays) if name.startswith(start)
+            }
+        elif entry.name in arrays:
+            value = arrays.pop(entry.name)
+            values[entry.name] = int(value) if entry.type == 'int' else value
+    if arrays:
+        raise TypeError(f'{path} has arrays that a {kind.__name__} has not: {", ".join(arrays)}')
+    return kind(**values)
 
 
 def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:

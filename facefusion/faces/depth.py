@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from facefusion.faces.face import Floats, LinkedFace, box_overlap
+from facefusion.faces.skin import linked_skin
 from facefusion.faces.topology import OVAL, MeshTopology
 
 # Free shares of two faces that differ by less tell nothing: then the larger one counts as nearer.
@@ -44,7 +45,8 @@ def _is_before(topology: MeshTopology, small: LinkedFace, large: LinkedFace) -> 
 
 def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> float | None:
     """How free the part of ``face`` is that lies within the outline of ``other``; None without such a part."""
-    if face.free is None:
+    skin = linked_skin(face.values)
+    if skin is None:
         return None
     outline = np.ascontiguousarray(other.landmarks[list(OVAL), :2], np.float32)
     low, high = other.box[:2], other.box[2:]
@@ -53,7 +55,7 @@ def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> 
     inside = [v for v in near.tolist() if cv2.pointPolygonTest(outline, points[v].tolist(), False) > 0]
     if len(inside) < 5:
         return None
-    return float(_at(face.free, topology.atlas[inside]).mean())
+    return float(_at(skin.free, topology.atlas[inside]).mean())
 
 
 def _at(free: Floats, places: Floats) -> Floats:

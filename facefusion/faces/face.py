@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+MESH_POINTS = 468
 # Below this larger side of the box around its landmarks, in pixels, a face is left alone: it shows too little.
 SMALLEST_FACE = 32
 
@@ -28,9 +31,10 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face with its mesh.
+    """A face with its landmarks.
 
-    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera. presence: 0..1,
+    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 68 of a
+    landmarker, whose z is 0. presence: 0..1,
     the mesh model's own opinion. residual: distance to the mean shape in eye distances. score: of the detection
     that it comes from, 0..1. box: float32 [4] x0, y0, x1, y1 around the landmarks.
     """
@@ -52,7 +56,7 @@ class Face:
 
 
 def landmark_box(landmarks: Floats) -> Floats:
-    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,468,3]."""
+    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]."""
     # Extremes along the last axis of a packed array are found seven times as fast as along the one before.
     sides = np.ascontiguousarray(np.moveaxis(landmarks[..., :2], -2, -1))
     return np.concatenate([sides.min(-1), sides.max(-1)], -1).astype(np.float32)
@@ -71,11 +75,10 @@ def box_overlap(a: Floats, b: Floats) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkedFace:
-    """A face as rendering sees it: smoothed over time, with the skin around it.
+    """A face as rendering sees it: smoothed over time, with what was measured of it.
 
-    track: number of the track in the run. landmarks: float32 [468,3]. score: of the detector. light: float32
-    [32,32,4], pooled light (Y*w, Cb*w, Cr*w, w). free: float32 [64,64] in 0..1. traits: float32 [n], see
-    ``skin.SkinTraits``; light, free and traits are None when no processor asked for the skin. is_filled: the frame
+    track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: what processors
+    required, by the names of ``measurement.FaceValue`` and ``measurement.TrackMeasurement``. is_filled: the frame
     itself showed no face here; the landmarks are interpolated.
     """
 
@@ -83,9 +86,7 @@ class LinkedFace:
     landmarks: Floats
     score: float
     is_filled: bool = False
-    light: Floats | None = None
-    free: Floats | None = None
-    traits: Floats | None = None
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def box(self) -> Floats:

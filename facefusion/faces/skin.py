@@ -6,6 +6,7 @@ over time is the business of link.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +19,15 @@ from facefusion.faces.coverage import CHROMA_FLOOR, FOREIGN, Coverage, CoverageF
 from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Floats
 from facefusion.faces.features import FeatureFinder
+from facefusion.faces.measurement import FaceMeasurement, FaceValue, Values
+from facefusion.faces.smooth import (
+    FREE_REACH,
+    LIGHT_REACH,
+    QUICK_REACH,
+    TRAIT_REACH,
+    smooth_lights_over_time,
+    smooth_mean,
+)
 from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
 
@@ -66,16 +76,23 @@ QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SkinSample:
-    """The skin of one face in one frame.
+class LinkedSkin:
+    """The skin of a face as rendering reads it, smoothed over time.
 
-    light: uint8 [32,32,4] mean Y, Cb + 128, Cr + 128 of the visible skin in a cell and how much of it there is.
-    free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [n], the values of ``SkinTraits``.
+    light: float32 [32,32,4], pooled (Y*w, Cb*w, Cr*w, w). free: float32 [64,64], 1 where nothing covers the face.
     """
 
-    light: Bytes
-    free: Bytes
-    traits: Floats
+    light: Floats
+    free: Floats
+    traits: SkinTraits
+
+
+def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
+    """The skin among the values of a linked face; None when no processor asked for it."""
+    if 'light' not in values:
+        return None
+    light, free = values['light'].astype(np.float32), values['free'].astype(np.float32) / np.float32(255)
+    return LinkedSkin(light, free, SkinTraits(*values['traits'].tolist()))
 
 
 class SkinMeter:
@@ -92,8 +109,12 @@ class SkinMeter:
         self._fine_coverage = CoverageFinder(topology, self.masks, self.grid)
         self._coverage = CoverageFinder(topology, self._small_masks, self._small_grid)
 
-    def measure(self, frame: Frame, landmarks: Floats) -> SkinSample:
-        """The skin of the face with ``landmarks`` float32 [468,3] in ``frame``."""
+    def measure(self, frame: Frame, landmarks: Floats) -> dict[str, Values]:
+        """The skin of the face with ``landmarks`` float32 [468,3] in ``frame``.
+
+        light: uint8 [32,32,4] mean Y, Cb + 128, Cr + 128 of the visible skin in a cell and how much of it there is.
+        free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [n], the values of ``SkinTraits``.
+        """
         map_x, map_y = self.grid.maps(landmarks)
         extent = float(np.ptp(landmarks[:, :2], axis=0).max())
         ycc = to_ycc(frame.sample(map_x, map_y, extent / ATLAS_SIZE))
@@ -106,11 +127,11 @@ class SkinMeter:
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
         visible = self._features.visible(small[..., 0], seen, traits.glasses)
-        return SkinSample(
-            light=pack_light(light),
-            free=np.round(255 * coverage.free * visible).astype(np.uint8),
-            traits=np.array(traits, np.float32),
-        )
+        return {
+            'light': pack_light(light),
+            'free': np.round(255 * coverage.free * visible).astype(np.uint8),
+            'traits': np.array(traits, np.float32),
+        }
 
     def find_coverage(
         self, ycc: Floats, weight: Floats, normals: Floats, threshold: float = FOREIGN, grow: int = 3
@@ -230,3 +251,28 @@ def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
     slopes = tone @ around / (tone @ tone + 1e-3 * len(tone))
     blue, red = np.clip(slopes, -0.35, 0.35).tolist()
     return blue, red
+
+
+def _smooth_light(packed: Values) -> Values:
+    return smooth_lights_over_time(unpack_light(packed))
+
+
+def _smooth_free(free: Values) -> Values:
+    return np.round(smooth_mean(free, FREE_REACH))
+
+
+def _smooth_traits(traits: Values) -> Values:
+    is_quick = np.array([name in QUICK_TRAITS for name in SkinTraits._fields])
+    return np.where(is_quick, smooth_mean(traits, QUICK_REACH), smooth_mean(traits, TRAIT_REACH))
+
+
+SKIN = FaceMeasurement(
+    'skin',
+    (
+        FaceValue('light', (LIGHT_SIZE, LIGHT_SIZE, 4), 'uint8', 'float16', LIGHT_REACH, _smooth_light),
+        FaceValue('free', (OCCLUSION_SIZE, OCCLUSION_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
+        FaceValue('traits', (TRAIT_COUNT,), 'float32', 'float32', TRAIT_REACH, _smooth_traits),
+    ),
+    prepare=lambda tools: SkinMeter(tools.topology),
+    needs_mesh=True,
+)

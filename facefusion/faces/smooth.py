@@ -5,6 +5,8 @@ At the ends of a run the window shrinks on both sides, so it stays symmetric and
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from facefusion.faces.face import Floats
@@ -18,10 +20,9 @@ LIGHT_REACH = 3
 FREE_REACH = 2
 TRAIT_REACH = 12
 QUICK_REACH = 3
-# The widest window: how much of the neighbouring chunks link must see.
-REACH = TRAIT_REACH
 
-LIP_VERTICES = np.array([*OUTER_LIPS, *INNER_LIPS])
+# The points on the lips by how many landmarks there are: of the mesh, and of landmarkers with 68.
+LIPS = MappingProxyType({468: np.array([*OUTER_LIPS, *INNER_LIPS]), 68: np.arange(48, 68)})
 
 
 def savitzky_golay_weights(reach: int) -> Floats:
@@ -31,9 +32,10 @@ def savitzky_golay_weights(reach: int) -> Floats:
 
 
 def smooth_landmarks(landmarks: Floats) -> Floats:
-    """Landmarks float32 [n,468,3] of consecutive frames, smoothed."""
+    """Landmarks float32 [n,p,3] of consecutive frames, smoothed; p is 468 or 68."""
     smooth = _savitzky_golay(landmarks, LANDMARK_REACH)
-    smooth[:, LIP_VERTICES] = _savitzky_golay(landmarks[:, LIP_VERTICES], LIP_REACH)
+    lips = LIPS[landmarks.shape[1]]
+    smooth[:, lips] = _savitzky_golay(landmarks[:, lips], LIP_REACH)
     return smooth
 
 

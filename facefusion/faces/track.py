@@ -8,16 +8,18 @@ one after it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser, largest_detections, longer_side
+from facefusion.faces.best_views import BestViews
 from facefusion.faces.chunk import FaceChunk
-from facefusion.faces.face import Detection, Face, Floats, box_overlap, landmark_box
+from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, box_overlap, landmark_box
+from facefusion.faces.measurement import Measurements, Meters, Values
 from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
-from facefusion.faces.skin import LIGHT_SIZE, OCCLUSION_SIZE, TRAIT_COUNT, SkinMeter, SkinSample
 from facefusion.media.frame import Frame
 
 INTERVAL = 10
@@ -59,7 +61,7 @@ class Observation:
     frame: int
     track: int
     face: Face
-    skin: SkinSample | None
+    values: Mapping[str, Values]
 
 
 @dataclass(slots=True)
@@ -67,7 +69,8 @@ class ChunkTracker:
     """Takes the frames of a chunk in order, and one more, and gives the chunk's record."""
 
     analyser: FaceAnalyser
-    meter: SkinMeter | None
+    meters: Meters
+    _views: BestViews = field(default_factory=BestViews)
     _active: list[Track] = field(default_factory=list)
     _seen: dict[int, list[Observation]] = field(default_factory=dict)
     _recent: list[Frame] = field(default_factory=list)
@@ -113,7 +116,7 @@ class ChunkTracker:
 
     def finish(self, after: Frame | None) -> FaceChunk:
         """The chunk's record; ``after`` is the frame that follows the chunk, None at the end of the clip."""
-        count, ends = len(self._cuts), [self._thumbnails[0], self._thumbnails[-1]]
+        ends = [self._thumbnails[0], self._thumbnails[-1]]
         if after is not None and not self._note_cut(after):
             known = [track.last.box for track in self._active]
             new = [detection for detection in self.analyser.detect(after) if not _is_known(detection, known)]
@@ -122,7 +125,10 @@ class ChunkTracker:
         self._recent.clear()
         seen = [entry for entries in self._seen.values() for entry in entries]
         rows = sorted(seen, key=lambda seen: (seen.frame, seen.track))
-        return _as_chunk(self._first, count, rows, self._cuts, ends, self._left_out)
+        chunk = _as_chunk(self._first, rows, self.meters.measurements, self._cuts, ends)
+        of_tracks, weights = _measure_tracks(self._tracks, self.meters, self._views)
+        left_out = np.array(self._left_out if any(self._left_out) else [], np.int32)
+        return replace(chunk, left_out=left_out, of_tracks=of_tracks, track_weights=weights)
 
     def _note_cut(self, frame: Frame) -> bool:
         """Compares the frame with the one before: whether a shot starts here, and how far the picture moved."""
@@ -148,7 +154,7 @@ class ChunkTracker:
             elif all(box_overlap(face.box, other.last.box) < SAME_FACE_OVERLAP for other in kept):
                 track.move_on(face)
                 kept.append(track)
-                self._observe(frame, track)
+                self._observe(frame, track.number, track.last)
         self._active = kept
         return lost
 
@@ -195,7 +201,7 @@ class ChunkTracker:
             return False
         track.last, track.motion = face, None
         self._active.append(track)
-        self._observe(frame, track)
+        self._observe(frame, track.number, track.last)
         if is_new:
             self._appeared.append(face)
             self._follow_backwards(track)
@@ -238,20 +244,17 @@ class ChunkTracker:
             if found is None or len(others) >= self.analyser.most or self._overlaps(found, others):
                 return
             back.move_on(found)
-            self._note(Observation(frame.number, track.number, found, self._measure(frame, found)))
+            self._observe(frame, track.number, found)
 
     def _open(self, face: Face) -> Track:
         self._tracks += 1
         return Track(self._tracks - 1, face)
 
-    def _observe(self, frame: Frame, track: Track) -> None:
-        self._note(Observation(frame.number, track.number, track.last, self._measure(frame, track.last)))
-
-    def _note(self, seen: Observation) -> None:
+    def _observe(self, frame: Frame, track: int, face: Face) -> None:
+        seen = Observation(frame.number, track, face, self.meters.measure(frame, face.landmarks))
         self._seen.setdefault(seen.frame, []).append(seen)
-
-    def _measure(self, frame: Frame, face: Face) -> SkinSample | None:
-        return self.meter.measure(frame, face.landmarks) if self.meter is not None else None
+        if self.meters.of_tracks:
+            self._views.offer(frame, track, face)
 
     def _owner(self, detection: Detection) -> Track | None:
         """The track that a detection belongs to: one detection never confirms two tracks."""
@@ -272,15 +275,19 @@ def _middle(face: Face) -> Floats:
     return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)
 
 
-def still_chunk(frame: Frame, analyser: FaceAnalyser, meter: SkinMeter | None) -> FaceChunk:
+def still_chunk(frame: Frame, analyser: FaceAnalyser, meters: Meters) -> FaceChunk:
     """The record of a picture: a clip of one frame."""
     faces, left_out = analyser.find_some(frame, analyser.detect(frame))
-    rows = [
-        Observation(0, number, face, meter.measure(frame, face.landmarks) if meter is not None else None)
-        for number, face in enumerate(faces)
-    ]
+    rows = [Observation(0, number, face, meters.measure(frame, face.landmarks)) for number, face in enumerate(faces)]
+    views = BestViews()
+    if meters.of_tracks:
+        for number, face in enumerate(faces):
+            views.offer(frame, number, face)
     thumbnail = frame.luma_thumbnail(*THUMBNAIL).astype(np.float32)
-    return _as_chunk(0, 1, rows, [False], [thumbnail, thumbnail], [left_out])
+    chunk = _as_chunk(0, rows, meters.measurements, [False], [thumbnail, thumbnail])
+    of_tracks, weights = _measure_tracks(len(faces), meters, views)
+    left = np.array([left_out] if left_out else [], np.int32)
+    return replace(chunk, left_out=left, of_tracks=of_tracks, track_weights=weights)
 
 
 def _is_known(detection: Detection, boxes: list[Floats]) -> bool:
@@ -295,25 +302,33 @@ def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
 
 
 def _as_chunk(
-    first: int,
-    count: int,
-    rows: list[Observation],
-    cuts: list[bool],
-    thumbnails: list[Floats],
-    left_out: list[int],
+    first: int, rows: list[Observation], measurements: Measurements, cuts: list[bool], thumbnails: list[Floats]
 ) -> FaceChunk:
-    skins = [row.skin for row in rows if row.skin is not None]
+    points = rows[0].face.landmarks.shape[0] if rows else MESH_POINTS
     return FaceChunk(
         first=first,
-        count=count,
+        count=len(cuts),
         frame=np.array([row.frame for row in rows], np.int32),
         track=np.array([row.track for row in rows], np.int32),
-        landmarks=np.array([row.face.landmarks for row in rows], np.float32).reshape(-1, 468, 3),
+        landmarks=np.array([row.face.landmarks for row in rows], np.float32).reshape(-1, points, 3),
         score=np.array([row.face.score for row in rows], np.float32),
-        light=np.array([skin.light for skin in skins], np.uint8).reshape(-1, LIGHT_SIZE, LIGHT_SIZE, 4),
-        free=np.array([skin.free for skin in skins], np.uint8).reshape(-1, OCCLUSION_SIZE, OCCLUSION_SIZE),
-        traits=np.array([skin.traits for skin in skins], np.float32).reshape(-1, TRAIT_COUNT),
+        values={
+            value.name: np.array([row.values[value.name] for row in rows], value.dtype).reshape(-1, *value.shape)
+            for value in measurements.values
+        },
         cut=np.array(cuts, np.bool_),
-        left_out=np.array(left_out if any(left_out) else [], np.int32),
         thumbnails=np.array(thumbnails).astype(np.uint8).reshape(2, THUMBNAIL[1], THUMBNAIL[0]),
     )
+
+
+def _measure_tracks(count: int, meters: Meters, views: BestViews) -> tuple[dict[str, Values], Floats]:
+    """What is measured of the tracks 0 to ``count`` - 1, and how much it weighs."""
+    if not meters.of_tracks:
+        return {}, np.zeros(0, np.float32)
+    known = [views.of(track) for track in range(count)]
+    of_tracks = {}
+    for measurement, meter in zip(meters.measurements.of_tracks, meters.of_tracks, strict=True):
+        nothing = np.zeros(measurement.shape, measurement.dtype)
+        measured = [meter.measure(best) if best else nothing for best, _ in known]
+        of_tracks[measurement.name] = np.array(measured, measurement.dtype).reshape(-1, *measurement.shape)
+    return of_tracks, np.array([weight for _, weight in known], np.float32)

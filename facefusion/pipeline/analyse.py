@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.chunk import FaceChunk
-from facefusion.faces.skin import SkinMeter
+from facefusion.faces.measurement import Meters
 from facefusion.faces.track import ChunkTracker
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
@@ -21,7 +21,7 @@ def analyse_chunk(
     chunk: Span,
     stop: int,
     analyser: FaceAnalyser,
-    meter: SkinMeter | None,
+    meters: Meters,
     flag: StopFlag,
     advance: Callable[[], None],
     readers: ReaderPool | None = None,
@@ -33,7 +33,7 @@ def analyse_chunk(
     cannot be decoded, Interrupted at a frame boundary when the flag is set. ``readers`` are decoders to go on with.
     ``watch`` is shown the frames.
     """
-    tracker = ChunkTracker(analyser, meter)
+    tracker = ChunkTracker(analyser, meters)
     after = None
     reader = readers or VideoReader(target, stop=flag)
     frames = prefetch(reader.frames(chunk.start, min(chunk.stop + 1, stop)), DECODED_AHEAD)

@@ -17,6 +17,7 @@ import numpy as np
 import PIL
 
 from facefusion.errors import InputError, InternalError, MediaError
+from facefusion.faces.measurements import ALL
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.runtime import onnxruntime
 from facefusion.media.probe import MediaInfo
@@ -42,7 +43,8 @@ _RENDERING = (
     'provenance/mark',
     'provenance/label.py',
     'provenance/traces.py',
-    'pipeline/link.py',
+    'pipeline/tracking.py',
+    'pipeline/selection.py',
     'pipeline/plan.py',
     'pipeline/render.py',
     'engines',
@@ -115,8 +117,8 @@ def identify(
             )
         },
     }
-    analysis = canonical_digest({**common, 'skin': plan.measures_skin, 'watched': dict(watched)})
-    more = [canonical_digest({**common, 'skin': True, 'watched': dict(each)}) for each in fuller]
+    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(watched)})
+    more = [canonical_digest({**common, 'measured': list(ALL.names), 'watched': dict(each)}) for each in fuller]
     rendered = {
         'version': RENDER_VERSION,
         'program': code_sha256(_RENDERING),

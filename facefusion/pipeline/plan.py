@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
+from facefusion.faces.measurement import Measurements
+from facefusion.faces.measurements import measurements_named
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
@@ -86,9 +88,9 @@ class Plan:
     workers: int = 1
 
     @property
-    def measures_skin(self) -> bool:
-        """Whether a processor needs the skin of the faces."""
-        return any('skin' in processor.needs for processor in self.processors)
+    def measurements(self) -> Measurements:
+        """What is measured of the faces, beside their landmarks."""
+        return measurements_named({name for processor in self.processors for name in processor.needs} & {'skin'})
 
     @property
     def takes_sources(self) -> bool:

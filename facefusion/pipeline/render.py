@@ -46,16 +46,13 @@ class LinkedFaces:
 def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     """The faces of one frame of a linked chunk."""
     low, high = np.searchsorted(chunk.frame, [frame, frame + 1])
-    has_skin = chunk.has_skin
     return tuple(
         LinkedFace(
             track=int(chunk.track[k]),
             landmarks=chunk.landmarks[k],
             score=float(chunk.score[k]),
             is_filled=bool(chunk.filled[k]),
-            light=chunk.light[k].astype(np.float32) if has_skin else None,
-            free=chunk.free[k].astype(np.float32) / 255 if has_skin else None,
-            traits=chunk.traits[k] if has_skin else None,
+            values={name: value[k] for name, value in chunk.values.items()},
         )
         for k in range(int(low), int(high))
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
-from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.chunk import LinkedChunk, Selection
 from facefusion.media.files import called, write_failure, write_synced
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -39,7 +39,7 @@ class WorkFolder:
         self._tag = new_owner().tag
         self._shown = path / f'{AT_WORK}{self._tag}'
         # Other processes read none of these: what they must be is not written down.
-        self._linked: dict[int, Manifest] = {}
+        self._linked: dict[Path, Manifest] = {}
 
     def open(self) -> None:
         """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
@@ -64,6 +64,9 @@ class WorkFolder:
     def _linked_path(self, first: int) -> Path:
         # Every run makes its own: none ever has this name, only that of a part.
         return self.path / f'linked-{first:09d}.npz'
+
+    def _selection_path(self, first: int) -> Path:
+        return self.path / f'selected-{first:09d}.npz'
 
     def segment_path(self, number: int) -> Path:
         """The file of a segment."""
@@ -132,17 +135,30 @@ class WorkFolder:
         return None
 
     def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
-        """Writes a linked chunk for ``load_linked`` of this process. Raises ResourceError, OutputError, Interrupted."""
+        """Writes a linked chunk of all faces for ``load_linked``. Raises ResourceError, OutputError, Interrupted."""
         stop = chunk.first + chunk.count
         with self.writing(self._linked_path(chunk.first)) as part:
             chunk.save(part)
-            self._linked[chunk.first] = describe_work('linked', '', chunk.first, stop, (), part, flag)
+            self._linked[part] = describe_work('linked', '', chunk.first, stop, (), part, flag)
 
     def load_linked(self, first: int, flag: StopFlag) -> LinkedChunk:
         """The linked chunk that begins with frame ``first``. Raises ResourceError work-file-damaged, Interrupted."""
         path = self.part(self._linked_path(first))
-        self.check([(path, self._linked[first])], flag)
+        self.check([(path, self._linked[path])], flag)
         return LinkedChunk.load(path)
+
+    def save_selection(self, span: Span, selection: Selection, flag: StopFlag) -> None:
+        """Writes which faces of a linked chunk are worked on. Raises ResourceError, OutputError, Interrupted."""
+        path = self._selection_path(span.start)
+        with self.writing(path) as part:
+            selection.save(part)
+            self._linked[part] = describe_work('selected', '', *span, (), part, flag)
+
+    def load_selected(self, first: int, flag: StopFlag) -> LinkedChunk:
+        """The faces that are worked on of the chunk that begins with frame ``first``. Raises as ``load_linked``."""
+        path = self.part(self._selection_path(first))
+        self.check([(path, self._linked[path])], flag)
+        return self.load_linked(first, flag).select(Selection.load(path))
 
     def check(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
         """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone, and Interrupted.

@@ -19,7 +19,7 @@ from facefusion.faces.face import SMALLEST_FACE, Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.pose import turned_away
 from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
-from facefusion.faces.skin import BGR_TO_YCC, SkinMeter, SkinTraits
+from facefusion.faces.skin import BGR_TO_YCC, SkinMeter, linked_skin
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
@@ -65,22 +65,23 @@ class MeshWarp:
 
         Faces under SMALLEST_FACE pixels or outside the frame are left alone.
         """
-        if face.light is None or face.free is None or face.traits is None:
+        skin = linked_skin(face.values)
+        if skin is None:
             raise InternalError('skin-not-measured', 'mesh_warp was given a face without skin measurements')
         window = _face_window(frame, face.landmarks)
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
         if size < SMALLEST_FACE or window.is_empty:
             return
-        traits, turned = SkinTraits(*face.traits.tolist()), turning(turned_away(self._topology, face.landmarks))
+        traits, turned = skin.traits, turning(turned_away(self._topology, face.landmarks))
         surface = self._surface(face.landmarks, window)
-        opacity = self._blend_opacity(surface, self._opacity.moving(face.landmarks, face.free, traits, turned))
+        opacity = self._blend_opacity(surface, self._opacity.moving(face.landmarks, skin.free, traits, turned))
         opacity *= _grown_share(size)
         for other in nearer:
             _cut_out(opacity, window, other.landmarks)
         if float(opacity.max(initial=0.0)) < 1 / 255:
             return
         before = frame.read(window)
-        relight = self._relighter.relight(face.light, traits, turned)
+        relight = self._relighter.relight(skin.light, traits, turned)
         if self._opacity.sees_occlusion:
             opacity *= _behind(before, _look_up(relight.bare, surface), size)
         painted = self._paint(surface, relight, before)

@@ -1,0 +1,65 @@
+"""The best views of each track in a chunk, held while it decodes: networks that look at persons need few of them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from facefusion.faces.face import Face
+from facefusion.faces.measurement import FaceView
+from facefusion.media.frame import Frame, PixelFrame, Window
+
+# Views of a track; more add time and little knowledge.
+MOST_VIEWS = 3
+# Tracks that are held, the largest: 3 views of 384 pixels each are 1.3 MB.
+MOST_TRACKS = 64
+# How far around the landmarks a view reaches, as a fraction of the face: crops of faces show hair and chin.
+MARGIN = 0.6
+LARGEST_SIDE = 384
+
+
+class BestViews:
+    """Up to three views of each track, the largest and surest; bounded in memory."""
+
+    def __init__(self) -> None:
+        self._views: dict[int, list[tuple[float, FaceView]]] = {}
+
+    def offer(self, frame: Frame, track: int, face: Face) -> None:
+        """Keeps the face when it is among the best of its track."""
+        quality = face.size * face.score
+        known = self._views.get(track, [])
+        if len(known) == MOST_VIEWS and quality <= known[-1][0]:
+            return
+        if not known and len(self._views) == MOST_TRACKS and not self._drop_worse(quality):
+            return
+        # The sort is stable: of equals the earlier one stays ahead.
+        known = sorted([*known, (quality, _cut_out(frame, face))], key=lambda view: -view[0])
+        self._views[track] = known[:MOST_VIEWS]
+
+    def of(self, track: int) -> tuple[tuple[FaceView, ...], float]:
+        """The views of a track, the best one first, and what they weigh together; none of one that is not held."""
+        known = self._views.get(track, [])
+        return tuple(view for _, view in known), float(sum(quality for quality, _ in known))
+
+    def _drop_worse(self, quality: float) -> bool:
+        """Makes room for a face of this quality, if there is a worse one."""
+        worst = min(self._views, key=lambda track: self._views[track][0][0])
+        if self._views[worst][0][0] >= quality:
+            return False
+        del self._views[worst]
+        return True
+
+
+def _cut_out(frame: Frame, face: Face) -> FaceView:
+    low, high = face.box[:2], face.box[2:]
+    margin = MARGIN * (high - low)
+    (x0, y0), (x1, y1) = np.floor(low - margin).astype(int).tolist(), np.ceil(high + margin).astype(int).tolist()
+    window = Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
+    landmarks = face.landmarks - np.array([window.x0, window.y0, 0], np.float32)
+    pixels = frame.read(window)
+    scale = LARGEST_SIDE / max(*pixels.shape[:2], 1)
+    if scale < 1:
+        size = (max(round(window.width * scale), 1), max(round(window.height * scale), 1))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        landmarks = landmarks * np.float32(scale)
+    return FaceView(PixelFrame(np.ascontiguousarray(pixels)), landmarks)

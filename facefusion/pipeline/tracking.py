@@ -1,0 +1,226 @@
+"""Link, first step: joins the tracks of a clip's chunks, fills short gaps, and smooths over time.
+
+It streams: besides the chunk that it gives out it holds the end of the one before and the one after, never the clip.
+Faces are selected in a second step (``selection``), when the tracks of the whole clip are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.face import MESH_POINTS, Floats, box_overlap, landmark_box
+from facefusion.faces.measurement import Measurements, Values, interpolated
+from facefusion.faces.shots import compare_frames
+from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
+
+# A track that ends and one that starts in its place at most this many frames later are one face.
+LARGEST_GAP = 3
+JOIN_OVERLAP = 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipTracks:
+    """What is known of each track of a clip when all of it was tracked.
+
+    ``values`` are the merged measurements by track and name; tracks that were not measured are missing.
+    """
+
+    count: int
+    values: Mapping[int, Mapping[str, Values]]
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A face of a frame on its way through; ``values`` are as in ``FaceChunk`` (packed, to hold many)."""
+
+    frame: int
+    track: int
+    landmarks: Floats
+    score: float
+    filled: bool
+    values: Mapping[str, Values]
+
+    def apart(self) -> Row:
+        """The row with arrays of its own: those of a chunk would keep all of it in memory."""
+        values = {name: value.copy() for name, value in self.values.items()}
+        return Row(self.frame, self.track, self.landmarks.copy(), self.score, self.filled, values)
+
+
+@dataclass(slots=True)
+class Tracker:
+    """Tracks the faces of a clip through its chunks, in order; see ``track``."""
+
+    measurements: Measurements
+    _rows: dict[int, list[Row]] = field(default_factory=dict)
+    _cuts: set[int] = field(default_factory=set)
+    _last_thumbnail: npt.NDArray[np.uint8] | None = None
+    _count: int = 0
+    _left_out: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
+    _measured: dict[int, list[tuple[float, Mapping[str, Values]]]] = field(default_factory=dict)
+
+    def track(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
+        """All faces of each chunk, given out when the one after it has been read."""
+        waiting: FaceChunk | None = None
+        for chunk in chunks:
+            self._take(chunk)
+            if waiting is not None:
+                yield self._give(waiting)
+            waiting = chunk
+        if waiting is not None:
+            yield self._give(waiting)
+
+    def tracks(self) -> ClipTracks:
+        """The tracks of all chunks that were given out, with what was measured of each."""
+        merged: dict[int, Mapping[str, Values]] = {}
+        for track, parts in self._measured.items():
+            weights = np.array([weight for weight, _ in parts], np.float32)
+            merged[track] = {
+                each.name: each.merge(np.stack([values[each.name] for _, values in parts]), weights)
+                for each in self.measurements.of_tracks
+            }
+        return ClipTracks(self._count, merged)
+
+    @property
+    def _reach(self) -> int:
+        """The widest window: how much of the neighbouring chunks is needed."""
+        return max(LANDMARK_REACH, *(value.reach for value in self.measurements.values), 0)
+
+    def _take(self, chunk: FaceChunk) -> None:
+        """Adds a chunk's rows under clip-wide track numbers, joining and filling where faces go on."""
+        self._cuts.update((np.flatnonzero(chunk.cut) + chunk.first).tolist())
+        before = self._last_thumbnail
+        if before is not None and compare_frames(before, chunk.thumbnails[0]).is_cut:
+            self._cuts.add(chunk.first)
+        self._last_thumbnail = chunk.thumbnails[1]
+        self._left_out[chunk.first] = chunk.left_out
+        local: dict[int, list[Row]] = {}
+        for row in _rows_of(chunk):
+            local.setdefault(row.track, []).append(row)
+        for rows in sorted(local.values(), key=lambda rows: (rows[0].frame, rows[0].track)):
+            number = rows[0].track
+            for run in _split_runs(rows):
+                self._append(run)
+            self._note_measured(chunk, number, rows[-1].track)
+
+    def _append(self, run: list[Row]) -> None:
+        track = self._find_earlier(run[0])
+        if track is None:
+            track = self._count
+            self._count += 1
+            self._rows[track] = []
+        known = self._rows[track]
+        if known:
+            known.extend(self._fill(known[-1], run[0]))
+        for row in run:
+            row.track = track
+        known.extend(run)
+
+    def _note_measured(self, chunk: FaceChunk, number: int, track: int) -> None:
+        """Keeps what was measured of a chunk's track ``number``, which is ``track`` in the clip."""
+        if self.measurements.of_tracks and chunk.track_weights[number] > 0:
+            values = {name: value[number].copy() for name, value in chunk.of_tracks.items()}
+            self._measured.setdefault(track, []).append((float(chunk.track_weights[number]), values))
+
+    def _find_earlier(self, start: Row) -> int | None:
+        """The track that ends right before ``start`` at its place, in the same shot."""
+        best, best_overlap = None, JOIN_OVERLAP
+        for track, rows in self._rows.items():
+            last = rows[-1]
+            gap = start.frame - last.frame - 1
+            if not 0 <= gap <= LARGEST_GAP or any(last.frame < cut <= start.frame for cut in self._cuts):
+                continue
+            overlap = box_overlap(landmark_box(last.landmarks), landmark_box(start.landmarks))
+            if overlap > best_overlap:
+                best, best_overlap = track, overlap
+        return best
+
+    def _fill(self, before: Row, after: Row) -> list[Row]:
+        """Rows for the frames between two."""
+        filled = []
+        for frame in range(before.frame + 1, after.frame):
+            share = (frame - before.frame) / (after.frame - before.frame)
+            landmarks = interpolated(before.landmarks, after.landmarks, share)
+            values = {
+                each.name: each.between(before.values[each.name], after.values[each.name], share)
+                for each in self.measurements.values
+            }
+            filled.append(Row(frame, before.track, landmarks, before.score, True, values))
+        return filled
+
+    def _give(self, chunk: FaceChunk) -> LinkedChunk:
+        """Smooths the faces of a chunk; forgets what is not needed any more."""
+        first, stop = chunk.first, chunk.first + chunk.count
+        frames: dict[int, list[Row]] = {}
+        for rows in self._rows.values():
+            for run in _split_runs(rows):
+                # Wider than any window by as much as it needs: cutting the run here changes nothing inside the chunk.
+                near = [row for row in run if first - self._reach <= row.frame < stop + self._reach]
+                for row in self._smooth(near) if near else ():
+                    if first <= row.frame < stop:
+                        frames.setdefault(row.frame, []).append(row)
+        kept = [row for frame in sorted(frames) for row in sorted(frames[frame], key=lambda row: row.track)]
+        cut = np.zeros(chunk.count, np.bool_)
+        cut[[number - first for number in self._cuts if first <= number < stop]] = True
+        self._cuts = {number for number in self._cuts if number >= stop}
+        self._forget(stop - self._reach)
+        return self._as_linked(chunk, kept, cut, self._left_out.pop(first))
+
+    def _smooth(self, run: list[Row]) -> list[Row]:
+        landmarks = smooth_landmarks(np.stack([row.landmarks for row in run]))
+        values = {
+            each.name: each.smooth(np.stack([row.values[each.name] for row in run])).astype(each.linked)
+            for each in self.measurements.values
+        }
+        return [
+            Row(row.frame, row.track, landmarks[k], row.score, row.filled, {name: v[k] for name, v in values.items()})
+            for k, row in enumerate(run)
+        ]
+
+    def _forget(self, before: int) -> None:
+        # One gap more than the window needs, so that a run's end is still known when the next one may join it.
+        limit = before - LARGEST_GAP
+        for track in list(self._rows):
+            self._rows[track] = [row.apart() for row in self._rows[track] if row.frame >= limit]
+            if not self._rows[track]:
+                del self._rows[track]
+
+    def _as_linked(
+        self, chunk: FaceChunk, rows: list[Row], cut: npt.NDArray[np.bool_], left_out: npt.NDArray[np.int32]
+    ) -> LinkedChunk:
+        points = rows[0].landmarks.shape[0] if rows else MESH_POINTS
+        return LinkedChunk(
+            first=chunk.first,
+            count=chunk.count,
+            frame=np.array([row.frame for row in rows], np.int32),
+            track=np.array([row.track for row in rows], np.int32),
+            landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(-1, points, 3),
+            score=np.array([row.score for row in rows], np.float32),
+            values={
+                each.name: np.array([row.values[each.name] for row in rows], each.linked).reshape(-1, *each.shape)
+                for each in self.measurements.values
+            },
+            filled=np.array([row.filled for row in rows], np.bool_),
+            cut=cut,
+            left_out=left_out,
+        )
+
+
+def _rows_of(chunk: FaceChunk) -> Iterator[Row]:
+    for k in range(len(chunk.frame)):
+        values: dict[str, Any] = {name: value[k] for name, value in chunk.values.items()}
+        yield Row(int(chunk.frame[k]), int(chunk.track[k]), chunk.landmarks[k], float(chunk.score[k]), False, values)
+
+
+def _split_runs(rows: list[Row]) -> Iterator[list[Row]]:
+    """Parts of a track's rows whose frames follow each other without a hole."""
+    start = 0
+    for k in range(1, len(rows) + 1):
+        if k == len(rows) or rows[k].frame != rows[k - 1].frame + 1:
+            yield rows[start:k]
+            start = k
