@@ -6,11 +6,9 @@ import math
 
 import numpy as np
 
-from facefusion.faces.detect.centerface import MODEL_ID as DETECTOR_ID
-from facefusion.faces.detect.centerface import CenterFace
 from facefusion.faces.face import Detection, Face, Floats, box_overlap
-from facefusion.faces.landmarks.face_mesh import MODEL_ID as MESH_ID
-from facefusion.faces.landmarks.face_mesh import FaceMesh, Region, region_from_detection, region_from_landmarks
+from facefusion.faces.landmarks.face_mesh import Region, region_from_detection, region_from_landmarks
+from facefusion.faces.networks import make_detector, make_landmarker
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.topology import MeshTopology, load_topology, shape_residual
 from facefusion.inference.pool import SessionPool
@@ -56,8 +54,8 @@ class FaceAnalyser:
         topology: MeshTopology | None = None,
         selector: FaceSelectorOptions | None = None,
     ) -> None:
-        self._detector = CenterFace(sessions.session(DETECTOR_ID), detector or FaceDetectorOptions())
-        self._mesh = FaceMesh(sessions.session(MESH_ID))
+        self._detector = make_detector(detector or FaceDetectorOptions(), sessions)
+        self._mesh = make_landmarker(landmarker or FaceLandmarkerOptions(), sessions)
         self._least_presence = (landmarker or FaceLandmarkerOptions()).face_landmarker_score
         self.topology = topology or load_topology()
         self.most = (selector or FaceSelectorOptions()).max_faces + SPARE_FACES

@@ -12,8 +12,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 MESH_POINTS = 468
-# Below this larger side of the box around its landmarks, in pixels, a face is left alone: it shows too little.
-SMALLEST_FACE = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from facefusion.options import option
 
-# What 'auto' stands for on every machine: the embedded models.
-AUTOMATIC = MappingProxyType({'face_detector_model': 'centerface', 'face_landmarker_model': 'face_mesh'})
+# The models that 'auto' takes, best first; the last one is embedded.
+PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
 ORDERS = (
     'left-right',
     'right-left',

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
-from facefusion.faces.face import SMALLEST_FACE, landmark_box
+from facefusion.faces.face import landmark_box
 from facefusion.media.gaps import TimeGap
 from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
+from facefusion.processors.registration import SMALLEST_FACE
 
 
 @dataclass(slots=True)

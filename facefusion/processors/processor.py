@@ -1,48 +1,63 @@
-"""What every processor is: a name, what it needs of analyse, and array work on frames that are handed on in memory."""
+"""The array work of a processor: frames with their faces go in, and are changed in place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 from facefusion.events import Emit
 from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.skin import SkinMeter
+from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 from facefusion.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class FrameTask:
-    """One frame and the faces in it that were selected, in the selector's order."""
+    """One output frame on its way through the chain.
+
+    ``frame`` is changed in place, or replaced by one that was written as a whole. ``faces`` are the selected ones in
+    the selector's order, in pixels of the target. ``seconds`` is the time of the frame in the output, from its first
+    frame on. ``original`` is the untouched frame of the target, ``neighbours`` are the untouched frames around it, in
+    order, itself in the middle (at the ends of the clip the first or last one is repeated): both only where a processor
+    of the chain requires them.
+    """
 
     frame: Frame
-    faces: Sequence[LinkedFace]
+    faces: Sequence[LinkedFace] = ()
+    seconds: Fraction = Fraction(0)
+    original: Frame | None = None
+    neighbours: tuple[Frame, ...] = ()
 
 
 class Processor(Protocol):
-    """Changes frames in place; a pure function of the frame, its faces and the sources.
+    """Changes frames; a pure function of the task and of what it was prepared with.
 
-    ``name`` is the one that ``--processors`` takes. ``process`` may be called from several threads at once and keeps
-    no state between frames.
+    ``name`` is the one that ``--processors`` takes. ``process`` says for each frame whether it changed it. It may be
+    called from several threads at once and keeps no state between frames; which frames share a call changes nothing.
     """
 
     name: str
 
-    def process(self, batch: Sequence[FrameTask]) -> None: ...
+    def process(self, batch: Sequence[FrameTask]) -> Sequence[bool]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessorTools:
-    """What a processor may use to prepare itself, once a run; ``embedder`` is there when there are several sources."""
+    """What a processor may use to prepare itself, once a run.
+
+    ``batch`` is how many crops go through a network in one call (see ``inference.batches``).
+    """
 
     settings: Settings
     sources: tuple[Path, ...]
-    analyser: FaceAnalyser
-    meter: SkinMeter
+    sessions: SessionPool
+    analyser: FaceAnalyser | None
+    meter: SkinMeter | None
     emit: Emit
-    embedder: FaceEmbedder | None = None
+    batch: int = 1

@@ -37,18 +37,17 @@ class FaceDebugger:
     def __init__(self, options: FaceDebuggerOptions) -> None:
         self._items = options.face_debugger_items
 
-    def process(self, batch: Sequence[FrameTask]) -> None:
+    def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Draws on every face of every frame of the batch."""
-        for task in batch:
-            for face in task.faces:
-                self._draw(task.frame, face)
+        # A list inside: all faces are drawn.
+        return [any([self._draw(task.frame, face) for face in task.faces]) for task in batch]
 
-    def _draw(self, frame: Frame, face: LinkedFace) -> None:
+    def _draw(self, frame: Frame, face: LinkedFace) -> bool:
         size = min(max(round(frame.height / 270), 1), 10)
         low, high = face.box[:2] - 2 * size - 2, face.box[2:] + 2 * size + 3
         window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
         if window.is_empty:
-            return
+            return False
         before = frame.read(window)
         pixels = np.ascontiguousarray(before.copy())
         shift = np.array([window.x0, window.y0], np.float32)
@@ -68,6 +67,7 @@ class FaceDebugger:
             if item in self._items:
                 _draw_dots(pixels, points, ORANGE if face.is_filled else colour, size)
         frame.write(window, pixels, before)
+        return True
 
 
 def prepare(tools: ProcessorTools) -> FaceDebugger:

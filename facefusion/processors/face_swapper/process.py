@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facefusion.errors import NoFaceError
+from facefusion.errors import InternalError, NoFaceError
 from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
+from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import Face
 from facefusion.faces.masks.options import FaceMaskOptions, idle_options
@@ -39,32 +41,38 @@ class FaceSwapper:
         self._warp = warp
         self._topology = topology
 
-    def process(self, batch: Sequence[FrameTask]) -> None:
+    def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Swaps every face of every frame of the batch."""
-        for task in batch:
-            for face, nearer in find_nearer(self._topology, task.faces):
-                self._warp.render(task.frame, face, nearer)
+        return [self._swap(task) for task in batch]
+
+    def _swap(self, task: FrameTask) -> bool:
+        pairs = find_nearer(self._topology, task.faces)
+        # A list inside: all faces are swapped.
+        return any([self._warp.render(task.frame, face, nearer) for face, nearer in pairs])
 
 
 def prepare(tools: ProcessorTools) -> FaceSwapper:
     """Reads the sources and builds the identity from the largest face of each.
 
     Pictures of others than the person who is shown most often (of two, whose face is larger) are left out with a
-    warning; without an embedder all are taken to show one person, and it is said. Pictures without a face of at least
-    48 pixels are left out with a warning, too. The plan has seen to it that there are sources, and only pictures.
+    warning. Pictures without a face of at least 48 pixels are left out with a warning, too. The plan has seen to it that there are sources, and only pictures.
     Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
     """
-    source = build_source(_find_views(tools, tools.embedder), tools.meter)
+    analyser, meter = tools.analyser, tools.meter
+    if analyser is None or meter is None:
+        raise InternalError('requirement-missing', 'face_swapper was prepared without what it requires')
+    # Of several sources it is asked whether they show one person.
+    embedder = FaceEmbedder(tools.sessions.session(EMBEDDER)) if len(tools.sources) > 1 else None
+    source = build_source(_find_views(tools, analyser, embedder), meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
     masks = tools.settings[FaceMaskOptions]
     for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
-    warp = MeshWarp(source, tools.meter, masks)
-    return FaceSwapper(warp, tools.meter.topology)
+    return FaceSwapper(MeshWarp(source, meter, masks), meter.topology)
 
 
-def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[SourceView]:
+def _find_views(tools: ProcessorTools, analyser: FaceAnalyser, embedder: FaceEmbedder | None) -> list[SourceView]:
     """The largest face of each picture, largest first."""
     faces: list[tuple[float, Path, SourceView]] = []
     left_out: list[str] = []
@@ -72,7 +80,7 @@ def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[So
     for path in tools.sources:
         # Without a listener: the content check has read it before, and said how.
         frame = read_image(path)
-        found = tools.analyser.find(frame)
+        found = analyser.find(frame)
         face = max(found, key=lambda face: face.size, default=None)
         if face is None:
             left_out.append(f'{path} is left out: no face was found in it')

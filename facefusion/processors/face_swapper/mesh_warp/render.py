@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from facefusion.errors import InternalError
 from facefusion.faces.atlas import enlarge, smooth_step
-from facefusion.faces.face import SMALLEST_FACE, Floats, LinkedFace
+from facefusion.faces.face import Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.pose import turned_away
 from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
@@ -27,6 +27,7 @@ from facefusion.processors.face_swapper.mesh_warp.relight import Relight, Religh
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
 
 Pixels = npt.NDArray[np.uint8]
+from facefusion.processors.registration import SMALLEST_FACE
 
 # The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
 RASTER_SIZE = 192
@@ -60,8 +61,8 @@ class MeshWarp:
         self._relighter = Relighter(source, meter)
         self._opacity = Opacity(source, meter, options or FaceMaskOptions())
 
-    def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> None:
-        """Swaps ``face`` in ``frame``, except where ``nearer`` faces stand before it.
+    def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> bool:
+        """Swaps ``face`` in ``frame``, except where ``nearer`` faces stand before it; tells whether anything changed.
 
         Faces under SMALLEST_FACE pixels or outside the frame are left alone.
         """
@@ -71,7 +72,7 @@ class MeshWarp:
         window = _face_window(frame, face.landmarks)
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
         if size < SMALLEST_FACE or window.is_empty:
-            return
+            return False
         traits, turned = skin.traits, turning(turned_away(self._topology, face.landmarks))
         surface = self._surface(face.landmarks, window)
         opacity = self._blend_opacity(surface, self._opacity.moving(face.landmarks, skin.free, traits, turned))
@@ -79,7 +80,7 @@ class MeshWarp:
         for other in nearer:
             _cut_out(opacity, window, other.landmarks)
         if float(opacity.max(initial=0.0)) < 1 / 255:
-            return
+            return False
         before = frame.read(window)
         relight = self._relighter.relight(skin.light, traits, turned)
         if self._opacity.sees_occlusion:
@@ -87,6 +88,7 @@ class MeshWarp:
         painted = self._paint(surface, relight, before)
         change = cv2.multiply(cv2.subtract(painted, before, dtype=cv2.CV_32F), cv2.merge([opacity] * 3))
         frame.write(window, np.asarray(cv2.add(before, change, dtype=cv2.CV_8U), np.uint8), before)
+        return True
 
     def _surface(self, landmarks: Floats, window: Window) -> Surface:
         width, height = window.width, window.height

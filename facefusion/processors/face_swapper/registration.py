@@ -1,0 +1,16 @@
+"""The face swapper as the registry knows it."""
+
+from __future__ import annotations
+
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
+from facefusion.processors.registration import Registration, Requirements
+
+FACE_SWAPPER = Registration(
+    name='face_swapper',
+    options=FaceSwapperOptions,
+    package='facefusion.processors.face_swapper',
+    requirements=lambda settings: Requirements(measurements=frozenset({'skin'}), source_faces=True),
+    models=lambda settings: (),
+    effect=lambda settings: 'composite',
+    preferences={'face_swapper_model': ('mesh_warp',)},
+)
