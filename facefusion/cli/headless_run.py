@@ -75,14 +75,14 @@ def run_automatic(
     emit: Emit,
     flag: StopFlag,
 ) -> Outcome:
-    """Works on a job of these steps at once: a new one, or that of an equal call that was interrupted."""
+    """Works on a job of these steps at once: a new one, or that of an equal call that can be gone on with."""
     notify = invocation.settings[NotifyOptions].notify
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with invocation.worker(emit, flag) as worker:
         worker.sweep()
-        hold, record, is_known = claim_automatic(invocation.job_store(), origin, steps, template)
-        if is_known:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
+        hold, record, left = claim_automatic(invocation.job_store(), origin, steps, template)
+        if left:
+            emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
         return worker.run_hold(hold, record)
 
 
