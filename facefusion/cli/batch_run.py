@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
@@ -16,6 +17,7 @@ from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
 from facefusion.jobs.patterns import expand
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.stopping import StopFlag
 
@@ -47,9 +49,11 @@ def run(invocation: Invocation) -> int:
 
 
 def _steps(invocation: Invocation, emit: Emit) -> list[dict[str, object]]:
-    """The arguments of every step. Raises UsageError, InputError as ``expand`` does."""
+    """The arguments of every step. Raises what ``expand`` raises, and OutputError output-name."""
     patterns = invocation.settings[PatternOptions]
     items = expand(patterns.source_pattern, patterns.target_pattern, patterns.output_pattern)
+    for item in items:
+        check_names(Path(item.output))
     common = freeze(invocation.settings.replace(PathOptions()), emit)
     return [
         {

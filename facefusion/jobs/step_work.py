@@ -15,6 +15,7 @@ from facefusion.jobs.record import JobRecord, StepRecord
 from facefusion.jobs.step_run import Place, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
 from facefusion.models.digests import file_sha256
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
@@ -38,9 +39,11 @@ class LocalStepWork:
         """Makes ``output``; gives the report. Raises any FaceFusionError; then only finished work files are kept."""
         settings = step_settings(self._settings, step, target, output, emit)
         if target is not None and step.output_path not in (None, output):
-            # The step writes a file of its own, but what is joined from that must not replace an input either.
-            sources = map(Path, settings[PathOptions].source_paths)
-            check_not_input(Path(str(step.output_path)), Path(target), sources)
+            # The step writes a file of its own, but what is joined from that must not replace an input either, and
+            # must have a name that can be.
+            published = Path(str(step.output_path))
+            check_names(published)
+            check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
         return run_step(settings, self._place, StepName(job_id, step.id), emit, flag)
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:

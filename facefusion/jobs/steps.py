@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.errors import JobError
+from facefusion.jobs.files import is_there
 from facefusion.jobs.naming import step_output_path
 from facefusion.jobs.record import MOST_STEPS, JobRecord, StepRecord, now_text
 
@@ -105,7 +106,7 @@ def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = F
 
     ``from_scratch``: all of it; ``missing``: ended steps whose published file is gone, too.
     """
-    gone = {path for group in groups_of(record) if missing and not Path(path := group.output_path).exists()}
+    gone = {path for group in groups_of(record) if missing and not is_there(path := group.output_path)}
 
     def stays(step: StepRecord) -> bool:
         return _is_done(step) and not from_scratch and step.output_path not in gone
