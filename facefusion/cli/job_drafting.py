@@ -20,6 +20,7 @@ from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.automatic import empty_record
 from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
+from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
@@ -65,7 +66,8 @@ def _create(invocation: Invocation) -> int:
                 'a job can only be made with a first step when that has a target and an output',
                 hint='give -t/--target and -o/--output, or no option of a step at all and then job-add-step',
             )
-        record = add_step(record, freeze(settings, emit))
+        args = freeze(settings, emit)
+        record = add_step(record, args, note_inputs(args))
     try:
         if store.has_any(peer_job_id(job_id)):
             raise exists(job_id)

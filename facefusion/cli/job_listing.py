@@ -115,6 +115,8 @@ def _show(invocation: Invocation) -> int:
         if step['args'].get('consent'):
             # Further lines of it must not look like those of another step.
             print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))
+        for change in (step['report'] or {}).get('inputs_changed') or ():
+            print(f'step {index}: changed since it was added: {change.get("path")} ({change.get("cause")})')
         if step['error']:
             _print_error(f'step {index}', step['error'])
     if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):

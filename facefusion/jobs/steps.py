@@ -5,8 +5,9 @@ Pure functions on records. An index counts from 0; any negative one means the la
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from facefusion.errors import JobError
 from facefusion.jobs.files import is_there
 from facefusion.jobs.naming import step_output_path
-from facefusion.jobs.record import MOST_STEPS, JobRecord, StepRecord, now_text
+from facefusion.jobs.record import MOST_STEPS, JobRecord, Json, StepRecord, now_text
 
 
 class Group(NamedTuple):
@@ -24,23 +25,23 @@ class Group(NamedTuple):
     steps: tuple[StepRecord, ...]
 
 
-def new_step(args: Mapping[str, Any], remix_of: str | None = None) -> StepRecord:
-    """A drafted step with an id of its own."""
-    return StepRecord(secrets.token_hex(4), dict(args), remix_of=remix_of)
+def new_step(args: Mapping[str, Any], inputs: Sequence[Json] = (), remix_of: str | None = None) -> StepRecord:
+    """A drafted step with an id of its own; ``inputs`` is what was noted of its files."""
+    return StepRecord(secrets.token_hex(4), dict(args), remix_of=remix_of, inputs=tuple(inputs))
 
 
-def add_step(record: JobRecord, args: Mapping[str, Any]) -> JobRecord:
+def add_step(record: JobRecord, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step more at its end. Raises JobError job-too-long."""
-    return _with_steps(record, (*record.steps, new_step(args)))
+    return _with_steps(record, (*record.steps, new_step(args, inputs)))
 
 
-def insert_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRecord:
+def insert_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step before the one at ``index``. Raises JobError step-unknown, job-too-long."""
     at = step_index(record, index)
-    return _with_steps(record, (*record.steps[:at], new_step(args), *record.steps[at:]))
+    return _with_steps(record, (*record.steps[:at], new_step(args, inputs), *record.steps[at:]))
 
 
-def remix_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRecord:
+def remix_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step at its end whose target is the output of the one at ``index``.
 
     Raises JobError step-unknown, step-without-output, job-too-long.
@@ -54,7 +55,7 @@ def remix_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRec
             hint='give the step an output, with -o/--output-path, when it is added',
         )
     target = step_output_path(source.output_path, record.id, at)
-    return _with_steps(record, (*record.steps, new_step({**args, 'target_path': target}, source.id)))
+    return _with_steps(record, (*record.steps, new_step({**args, 'target_path': target}, inputs, source.id)))
 
 
 def remove_step(record: JobRecord, index: int) -> JobRecord:
@@ -84,7 +85,10 @@ def step_index(record: JobRecord, index: int) -> int:
 
 
 def submitted(record: JobRecord) -> JobRecord:
-    """The job as it lies in the queue. Raises JobError job-empty, step-incomplete."""
+    """The job as it lies in the queue. Raises JobError job-empty, step-incomplete.
+
+    What was noted of a file that a step of the job itself writes is forgotten: that file is to change.
+    """
     if not record.steps:
         raise JobError(
             'job-empty', f'the job {record.id} has no steps', hint='add one with job-add-step, then submit it again'
@@ -97,7 +101,13 @@ def submitted(record: JobRecord) -> JobRecord:
                 f'the step {index} of the job {record.id} has no {missing}',
                 hint=f'remove it with job-remove-step, and add it again with --{missing}-path',
             )
-    steps = tuple(_undone(step) for step in record.steps)
+    made = {
+        _place(path) for path in (*work_paths(record).values(), *(group.output_path for group in groups_of(record)))
+    }
+    steps = tuple(
+        replace(_undone(step), inputs=tuple(known for known in step.inputs if _place(known['path']) not in made))
+        for step in record.steps
+    )
     return replace(record, steps=steps, date_submitted=now_text(), date_updated=now_text())
 
 
@@ -158,6 +168,10 @@ def _with_steps(record: JobRecord, steps: tuple[StepRecord, ...]) -> JobRecord:
             'job-too-long', f'a job holds up to {MOST_STEPS} steps', hint='make a second job of what is left'
         )
     return replace(record, steps=steps, date_updated=now_text())
+
+
+def _place(path: str) -> str:
+    return os.path.normcase(os.path.normpath(path))
 
 
 def _undone(step: StepRecord) -> StepRecord:

@@ -383,3 +383,39 @@ def test_a_clip_with_the_longest_name_can_be_shown(jobs, tmp_path):
     record['outputs'] = [{'path': name, 'size': 1, 'sha256': '0' * 64, 'steps': [record['steps'][0]['id']]}]
     path.write_text(json.dumps(record))
     assert name in jobs('job-show', 'j').out
+
+
+# Files that change while a job waits
+
+
+@pytest.mark.network
+def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs, tmp_path):
+    paths = ('-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'a.png')
+    jobs('job-create', 'j', *paths, *DRAW)
+    jobs('job-add-step', 'j', '-t', tmp_path / 'late.png', '-o', tmp_path / 'out' / 'late.png', *DRAW)
+    (tmp_path / 'b.png').rename(tmp_path / 'a.png')
+    (tmp_path / 'c.png').rename(tmp_path / 'late.png')
+    done = jobs.run('j', says=f'{tmp_path / "a.png"} was changed since the step was added')
+    assert 'late.png was changed' not in done.err
+    reports = [step['report'] for step in jobs.show('j')['steps']]
+    assert [change['path'] for change in reports[0]['inputs_changed']] == [str(tmp_path / 'a.png')]
+    assert 'inputs_changed' not in reports[1]
+    assert f'step 0: changed since it was added: {tmp_path / "a.png"}' in jobs('job-show', 'j').out
+
+
+@pytest.mark.parametrize('demand', ['consent', 'policy'])
+def test_a_changed_file_is_refused_with_a_consent_or_where_the_operator_says_so(jobs, tmp_path, demand):
+    (tmp_path / 'strict.ini').write_text('[policy]\nrequire_unchanged = yes\n')
+    words = ('--consent', 'she agreed') if demand == 'consent' else ()
+    for name in 'jk':
+        paths = ('-s', tmp_path / 'b.png', '-t', tmp_path / f'{name}.png', '-o', tmp_path / f'out-{name}.png')
+        (tmp_path / f'{name}.png').write_bytes((tmp_path / 'a.png').read_bytes())
+        jobs('job-create', name, *paths, *words)
+        jobs('job-submit', name)
+    (tmp_path / 'b.png').write_bytes((tmp_path / 'c.png').read_bytes() + b'more')
+    ini = ('--config-path', tmp_path / 'strict.ini') if demand == 'policy' else ()
+    jobs('job-run', 'j', *ini, code=1, says='[input-changed]')
+    view = jobs.show('j')
+    assert view['state'] == 'failed' and view['error']['facts']['inputs_changed'][0]['path'].endswith('b.png')
+    assert not (tmp_path / 'out-j.png').exists()
+    jobs('job-delete', 'k')
