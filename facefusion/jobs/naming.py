@@ -12,6 +12,11 @@ from facefusion.provenance.assets import SIDECAR_SUFFIX, holds_credentials
 LONGEST_NAME = 255
 
 
+def comparable(path: str) -> str:
+    """A path as it is compared: absolute, without dots for folders, in the letters by which the system tells names."""
+    return os.path.normcase(os.path.normpath(Path(path).absolute()))
+
+
 def step_output_path(output_path: str, job_id: str, index: int) -> str:
     """``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
 

@@ -25,10 +25,20 @@ class PatternOptions:
     """The files of a batch."""
 
     source_pattern: str | None = option(
-        'text', None, 'pattern of the source files, such as "faces/*.png"', section='patterns', short='-s', stored='job'
+        'text',
+        None,
+        'pattern of the source files, such as "faces/*.png" or "people/**/face.png"',
+        section='patterns',
+        short='-s',
+        stored='job',
     )
     target_pattern: str | None = option(
-        'text', None, 'pattern of the target files, such as "clips/*.mp4"', section='patterns', short='-t', stored='job'
+        'text',
+        None,
+        'pattern of the target files, such as "clips/*.mp4" or "clips/**/*.mp4"',
+        section='patterns',
+        short='-t',
+        stored='job',
     )
     output_pattern: str | None = option(
         'text',

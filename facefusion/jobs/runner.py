@@ -24,6 +24,7 @@ from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.claim import ClaimFlag, Heartbeat, Hold
 from facefusion.jobs.reaper import beat_seconds
 from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
+from facefusion.jobs.shared_outputs import warn_of_shared_outputs
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import groups_of, requeued, work_paths
 from facefusion.jobs.store import JobStore
@@ -81,6 +82,7 @@ class JobRunner:
         When ``flag`` is set the job goes to ``stopped_state``: 'failed', or 'queued' for others to go on with.
         """
         self._emit(JobStarted(record.id, len(record.steps)))
+        warn_of_shared_outputs(self._store, record, self._emit)
         run = _Run(self._store, self._work, hold, record, self._emit)
         claim_flag = ClaimFlag(hold, flag)
         try:

@@ -5,7 +5,6 @@ Pure functions on records. An index counts from 0; any negative one means the la
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import JobError
 from facefusion.jobs.files import is_there
-from facefusion.jobs.naming import step_output_path
+from facefusion.jobs.naming import comparable, step_output_path
 from facefusion.jobs.record import MOST_STEPS, JobRecord, Json, StepRecord, now_text
 
 
@@ -102,10 +101,10 @@ def submitted(record: JobRecord) -> JobRecord:
                 hint=f'remove it with job-remove-step, and add it again with --{missing}-path',
             )
     made = {
-        _place(path) for path in (*work_paths(record).values(), *(group.output_path for group in groups_of(record)))
+        comparable(path) for path in (*work_paths(record).values(), *(group.output_path for group in groups_of(record)))
     }
     steps = tuple(
-        replace(_undone(step), inputs=tuple(known for known in step.inputs if _place(known['path']) not in made))
+        replace(_undone(step), inputs=tuple(known for known in step.inputs if comparable(known['path']) not in made))
         for step in record.steps
     )
     return replace(record, steps=steps, date_submitted=now_text(), date_updated=now_text())
@@ -168,10 +167,6 @@ def _with_steps(record: JobRecord, steps: tuple[StepRecord, ...]) -> JobRecord:
             'job-too-long', f'a job holds up to {MOST_STEPS} steps', hint='make a second job of what is left'
         )
     return replace(record, steps=steps, date_updated=now_text())
-
-
-def _place(path: str) -> str:
-    return os.path.normcase(os.path.normpath(path))
 
 
 def _undone(step: StepRecord) -> StepRecord:
