@@ -51,6 +51,20 @@ class PatternOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What is told of a batch in a file."""
+
+    report_path: str | None = option(
+        'path',
+        None,
+        'file that gets a line of JSON for each step of the batch when it ends',
+        section='paths',
+        aliases=('--report',),
+        stored='job',
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class QueueOptions:
     """What is kept with a queued job, beside its steps: when it runs, and how often."""
 
