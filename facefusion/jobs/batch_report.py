@@ -15,7 +15,7 @@ from facefusion.jobs.record import JobRecord, StepRecord
 
 
 class BatchReport:
-    """Writes the lines to ``path`` while the steps end. What fails then is a warning: the steps are worth more."""
+    """Writes the lines to ``path`` while the steps end. A failure then is a warning: the steps are worth more."""
 
     def __init__(self, path: Path, emit: Emit) -> None:
         self._path = path

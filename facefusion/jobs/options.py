@@ -52,7 +52,7 @@ class PatternOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What is told of a batch in a file."""
+    """The report of a batch."""
 
     report_path: str | None = option(
         'path',

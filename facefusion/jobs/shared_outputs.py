@@ -13,7 +13,7 @@ from facefusion.jobs.record import JobRecord, RecordError, parse_record
 from facefusion.jobs.steps import groups_of
 from facefusion.jobs.store import JobStore
 
-# A look at the beginning of a job must not cost more than a second, however much is at work in the store.
+# The look at the beginning of a job must not cost more than a second, however many jobs are running.
 MOST_JOBS = 100
 MOST_BYTES = 64 << 20
 _SHOWN = 5

@@ -86,7 +86,7 @@ def step_index(record: JobRecord, index: int) -> int:
 def submitted(record: JobRecord) -> JobRecord:
     """The job as it lies in the queue. Raises JobError job-empty, step-incomplete.
 
-    What was noted of a file that a step of the job itself writes is forgotten: that file is to change.
+    The notes of a file that a step of the job itself writes are dropped: that file is to change.
     """
     if not record.steps:
         raise JobError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANY_DEPTH = '**'
 _MAGIC = re.compile(r'[*?[]')
-# What systems leave in folders, in lower case: no picture of a user, whatever its name ends in.
+# Files and folders that systems leave beside those of users, in lower case.
 _OF_SYSTEM = frozenset(
     (
         'thumbs.db',
@@ -89,5 +89,5 @@ def _folders_from(folder: Path) -> Iterator[Path]:
 
 
 def _is_of_system(name: str) -> bool:
-    # What macOS keeps of a file where the file system cannot lies beside it under its name with '._'.
+    # macOS keeps the attributes of a file beside it, under its name with '._', where the file system cannot hold them.
     return name.startswith('._') or name.lower() in _OF_SYSTEM
