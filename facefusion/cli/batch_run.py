@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
@@ -14,8 +15,10 @@ from facefusion.errors import Interrupted
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
-from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions
+from facefusion.jobs.batch_report import BatchReport
+from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, ReportOptions
 from facefusion.jobs.patterns import expand
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.stopping import StopFlag
 
@@ -26,6 +29,7 @@ GROUPS: tuple[type, ...] = (
     *PROCESS_GROUPS,
     HaltOptions,
     NotifyOptions,
+    ReportOptions,
     PlanOptions,
 )
 
@@ -47,9 +51,11 @@ def run(invocation: Invocation) -> int:
 
 
 def _steps(invocation: Invocation, emit: Emit) -> list[dict[str, object]]:
-    """The arguments of every step. Raises UsageError, InputError as ``expand`` does."""
+    """The arguments of every step. Raises what ``expand`` raises, and OutputError output-name."""
     patterns = invocation.settings[PatternOptions]
     items = expand(patterns.source_pattern, patterns.target_pattern, patterns.output_pattern)
+    for item in items:
+        check_names(Path(item.output))
     common = freeze(invocation.settings.replace(PathOptions()), emit)
     return [
         {
@@ -78,7 +84,8 @@ def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: E
 
 def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, flag: StopFlag) -> None:
     halts = invocation.settings[HaltOptions].halt_on_error
-    outcome = run_automatic(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag)
+    report = _report(invocation, steps, emit)
+    outcome = run_automatic(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag, report)
     if isinstance(outcome.error, Interrupted):
         raise outcome.error
     if outcome.error is not None:
@@ -86,3 +93,13 @@ def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, fla
         # A batch has one exit code for all that can fail in it.
         raise as_job_failure(outcome.error) from outcome.error
     emit(Message('info', 'jobs', f'job {outcome.job_id}: all {len(steps)} steps completed'))
+
+
+def _report(invocation: Invocation, steps: list[dict[str, object]], emit: Emit) -> BatchReport | None:
+    """The report that was asked for, which can be written. Raises what ``BatchReport.check`` raises."""
+    path = invocation.settings[ReportOptions].report_path
+    if path is None:
+        return None
+    report = BatchReport(Path(absolute(path)), emit)
+    report.check(steps)
+    return report

@@ -28,6 +28,7 @@ from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
+    from facefusion.jobs.batch_report import BatchReport
     from facefusion.jobs.worker import Outcome
 
 # What every command that runs steps takes, beside the steps' own options.
@@ -74,15 +75,18 @@ def run_automatic(
     on_step_error: Literal['stop', 'continue'],
     emit: Emit,
     flag: StopFlag,
+    report: BatchReport | None = None,
 ) -> Outcome:
-    """Works on a job of these steps at once: a new one, or that of an equal call that was interrupted."""
+    """Works on a job of these steps at once: a new one, or that of an equal call that can be gone on with."""
     notify = invocation.settings[NotifyOptions].notify
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
-    with invocation.worker(emit, flag) as worker:
+    with invocation.worker(emit, flag, report.add if report is not None else None) as worker:
         worker.sweep()
-        hold, record, is_known = claim_automatic(invocation.job_store(), origin, steps, template)
-        if is_known:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, which was interrupted'))
+        hold, record, left = claim_automatic(invocation.job_store(), origin, steps, template)
+        if left:
+            emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
+        if report is not None:
+            report.begin(record)
         return worker.run_hold(hold, record)
 
 

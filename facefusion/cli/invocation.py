@@ -20,6 +20,7 @@ from facefusion.settings import Settings, program_path
 from facefusion.standard_streams import is_terminal
 
 if TYPE_CHECKING:
+    from facefusion.jobs.runner import OnStep
     from facefusion.jobs.store import JobStore
     from facefusion.jobs.worker import Worker
     from facefusion.models.catalog import Catalog
@@ -85,8 +86,11 @@ class Invocation:
         return JobStore(path)
 
     @contextmanager
-    def worker(self, emit: Emit, flag: StopFlag) -> Iterator[Worker]:
-        """A worker with the models, devices and folders of this process; at the end it waits for its notifications."""
+    def worker(self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None) -> Iterator[Worker]:
+        """A worker with the models, devices and folders of this process; at the end it waits for its notifications.
+
+        ``on_step`` is called with each step that has ended.
+        """
         tune_process()
         from facefusion.jobs.notify import Notifier
         from facefusion.jobs.runner import JobRunner
@@ -102,7 +106,7 @@ class Invocation:
         store, work = self.job_store(), LocalStepWork(self.settings, place)
         notifier = Notifier(emit)
         try:
-            yield Worker(store, JobRunner(store, work, timeout, emit), notifier, timeout, emit, flag)
+            yield Worker(store, JobRunner(store, work, timeout, emit, on_step), notifier, timeout, emit, flag)
         finally:
             notifier.close()
 

@@ -18,14 +18,17 @@ from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.automatic import empty_record
+from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
+from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import State, check_move
-from facefusion.jobs.steps import add_step, groups_of, submitted
+from facefusion.jobs.steps import add_step, groups_of, submitted, work_paths
 from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.safety.options import PolicyOptions
 from facefusion.stopping import StopFlag
@@ -63,7 +66,8 @@ def _create(invocation: Invocation) -> int:
                 'a job can only be made with a first step when that has a target and an output',
                 hint='give -t/--target and -o/--output, or no option of a step at all and then job-add-step',
             )
-        record = add_step(record, freeze(settings, emit))
+        args = freeze(settings, emit)
+        record = add_step(record, args, note_inputs(args))
     try:
         if store.has_any(peer_job_id(job_id)):
             raise exists(job_id)
@@ -87,10 +91,15 @@ def _submit(invocation: Invocation) -> int:
 
 
 def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
-    """Moves one job to the queue. Raises JobError job-empty, job-wrong-state, job-join, job-busy."""
+    """Moves one job to the queue.
+
+    Raises JobError job-empty, job-wrong-state, job-join, job-busy, OutputError output-name.
+    """
     opened = store.open(job_id)
     check_move('submit', job_id, opened.state)
     checked = submitted(opened.record)
+    for path in {*work_paths(checked).values(), *(group.output_path for group in groups_of(checked))}:
+        check_names(Path(path))
     # Before the job is held: whole clips are read for this, and a hold that lasts is ended by others.
     if any(len(group.steps) > 1 and not _is_picture(group.output_path) for group in groups_of(checked)):
         _check_joins(checked)
@@ -110,7 +119,7 @@ def _missing_files(record: JobRecord) -> list[str]:
     read = [step.args.get('target_path') for step in record.steps if step.remix_of is None]
     read += [path for step in record.steps for path in step.args.get('source_paths') or ()]
     wanted = [path for path in dict.fromkeys(read) if isinstance(path, str) and path not in made]
-    return [path for path in wanted[:_MOST_LOOKED_FOR] if not Path(path).exists()][:5]
+    return [path for path in wanted[:_MOST_LOOKED_FOR] if not is_there(path)][:5]
 
 
 def _with_flags(invocation: Invocation, record: JobRecord) -> JobRecord:

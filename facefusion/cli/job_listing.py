@@ -6,7 +6,6 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from facefusion.cli.commands import Spec
@@ -14,6 +13,7 @@ from facefusion.cli.invocation import STORE_GROUPS, Invocation
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.tables import print_table
 from facefusion.events import Message
+from facefusion.jobs.files import is_there
 from facefusion.jobs.states import STATES
 from facefusion.jobs.summary import job_view, summaries
 
@@ -106,7 +106,7 @@ def _show(invocation: Invocation) -> int:
         print_table(rows)
     for output in view['outputs']:
         print(f'published: {output.get("path")}, sha256 {output.get("sha256")}')
-        if Path(f'{output.get("path")}.c2pa').exists():
+        if is_there(f'{output.get("path")}.c2pa'):
             print(f'  with its credentials beside it: {output.get("path")}.c2pa')
     for index, step in enumerate(view['steps']):
         signed = (step['report'] or {}).get('credentials')
@@ -115,6 +115,8 @@ def _show(invocation: Invocation) -> int:
         if step['args'].get('consent'):
             # Further lines of it must not look like those of another step.
             print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))
+        for change in (step['report'] or {}).get('inputs_changed') or ():
+            print(f'step {index}: changed since it was added: {change.get("path")} ({change.get("cause")})')
         if step['error']:
             _print_error(f'step {index}', step['error'])
     if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):

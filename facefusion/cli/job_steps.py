@@ -11,6 +11,7 @@ from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.jobs.arguments import STEP_GROUPS, freeze
+from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, remove_step
 from facefusion.safety.options import PolicyOptions
@@ -27,14 +28,16 @@ def _add(invocation: Invocation) -> int:
     """Adds a step at the end."""
     emit = invocation.emit()
     args = freeze(invocation.settings, emit)
-    return _change(invocation, emit, lambda record: add_step(record, args), 'step added')
+    inputs = note_inputs(args)
+    return _change(invocation, emit, lambda record: add_step(record, args, inputs), 'step added')
 
 
 def _insert(invocation: Invocation) -> int:
     """Adds a step before another."""
     emit, index = invocation.emit(), invocation.arguments.step_index
     args = freeze(invocation.settings, emit)
-    return _change(invocation, emit, lambda record: insert_step(record, index, args), 'step inserted')
+    inputs = note_inputs(args)
+    return _change(invocation, emit, lambda record: insert_step(record, index, args, inputs), 'step inserted')
 
 
 def _remix(invocation: Invocation) -> int:
@@ -48,7 +51,8 @@ def _remix(invocation: Invocation) -> int:
             hint='leave -t/--target-path out, or use job-add-step',
         )
     args = freeze(invocation.settings, emit)
-    return _change(invocation, emit, lambda record: remix_step(record, index, args), f'{_named(index)} remixed')
+    inputs = note_inputs(args, with_target=False)
+    return _change(invocation, emit, lambda record: remix_step(record, index, args, inputs), f'{_named(index)} remixed')
 
 
 def _remove(invocation: Invocation) -> int:

@@ -13,6 +13,7 @@ from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.provenance.label_options import DisclosureOptions
@@ -40,13 +41,16 @@ STEP_GROUPS: tuple[type, ...] = (
 def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
     """The arguments of a step: every 'auto' model has its name, every path is absolute, the consent its text.
 
-    Raises UsageError for a consent that is missing or cannot be used.
+    Raises UsageError for a consent that is missing or cannot be used, OutputError output-name.
     """
     settings = freeze_models(settings, emit)
     consent = settings[ConsentOptions].consent
     if consent is not None:
         settings = settings.replace(ConsentOptions(resolve_consent(consent)))
     check_consent(settings)
+    output = settings[PathOptions].output_path
+    if output is not None:
+        check_names(Path(output))
     args: dict[str, Any] = {}
     for group in STEP_GROUPS:
         for info in describe(group):

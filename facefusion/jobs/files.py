@@ -134,6 +134,15 @@ class StoreFiles:
             raise
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether something is seen under a path; a name that is too long is that of nothing."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def remove_quietly(files: StoreFiles, path: Path) -> None:
     """Removes a file that is not needed, and that another process may remove, too. One that stays does no harm."""
     with suppress(FileNotFoundError, JobError):

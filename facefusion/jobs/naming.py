@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import PurePath
+from pathlib import Path
 
-# What the common file systems allow, in bytes; a part in progress adds to it nothing.
+from facefusion.provenance.assets import SIDECAR_SUFFIX, holds_credentials
+
+# What the common file systems allow, in bytes.
 LONGEST_NAME = 255
+
+
+def comparable(path: str) -> str:
+    """A path as it is compared: absolute, without dots for folders, in the letters by which the system tells names."""
+    return os.path.normcase(os.path.normpath(Path(path).absolute()))
 
 
 def step_output_path(output_path: str, job_id: str, index: int) -> str:
     """``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
 
-    The extension is in lower case. A name that would be too long for a file system has its stem cut, and a digest.
+    The extension is in lower case. A name that would be too long for a file system, be it with the ending of the
+    credentials that lie beside it, has its stem cut, and a digest.
     """
-    path = PurePath(output_path)
+    path = Path(output_path)
     if not path.name:
         # A folder such as '/': no step can write there, and the run says so.
         path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem
-    room = LONGEST_NAME - len(os.fsencode(ending))
+    beside = '' if holds_credentials(path) else SIDECAR_SUFFIX
+    room = LONGEST_NAME - len(os.fsencode(ending + beside))
     if len(os.fsencode(stem)) > room:
         digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
         stem = os.fsencode(stem)[: max(room - 9, 0)].decode('utf-8', 'ignore') + '-' + digest

@@ -25,10 +25,20 @@ class PatternOptions:
     """The files of a batch."""
 
     source_pattern: str | None = option(
-        'text', None, 'pattern of the source files, such as "faces/*.png"', section='patterns', short='-s', stored='job'
+        'text',
+        None,
+        'pattern of the source files, such as "faces/*.png" or "people/**/face.png"',
+        section='patterns',
+        short='-s',
+        stored='job',
     )
     target_pattern: str | None = option(
-        'text', None, 'pattern of the target files, such as "clips/*.mp4"', section='patterns', short='-t', stored='job'
+        'text',
+        None,
+        'pattern of the target files, such as "clips/*.mp4" or "clips/**/*.mp4"',
+        section='patterns',
+        short='-t',
+        stored='job',
     )
     output_pattern: str | None = option(
         'text',
@@ -36,6 +46,20 @@ class PatternOptions:
         'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (with its dot)',
         section='patterns',
         short='-o',
+        stored='job',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """The report of a batch."""
+
+    report_path: str | None = option(
+        'path',
+        None,
+        'file that gets a line of JSON for each step of the batch when it ends',
+        section='paths',
+        aliases=('--report',),
         stored='job',
     )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import filter as match_names
 from pathlib import Path
 from string import Formatter
 
 from facefusion.errors import InputError, UsageError
+from facefusion.jobs.naming import comparable
 from facefusion.jobs.record import MOST_STEPS
+from facefusion.jobs.wildcards import find_files, fixed_folder
 
 MOST_ITEMS = MOST_STEPS
 SOURCE_FIELD = 'source_name'
@@ -35,8 +35,7 @@ class BatchItem:
 def expand(source_pattern: str | None, target_pattern: str | None, output_pattern: str | None) -> tuple[BatchItem, ...]:
     """Every source with every target, sources outside, both sorted by path; blank is the same as None.
 
-    The patterns of the inputs are shell globs in the name of the file, not in its folder, and match files only; the
-    name of an existing file means that file, whatever signs it holds. The output is a format string with the fields
+    The patterns of the inputs mean files, as ``find_files`` does. The output is a format string with the fields
     {index}, {source_name}, {target_name} (both without folder and extension) and {target_extension} (with its dot, in
     lower case). Opens no file.
 
@@ -78,26 +77,25 @@ def _items(sources: Sequence[str | None], targets: Sequence[str], output_pattern
 
 
 def _find(side: str, pattern: str) -> tuple[str, ...]:
-    """The files that a glob matches, sorted by path."""
+    """The files that a pattern means, sorted by path."""
     path = Path(pattern)
     try:
-        if path.is_file():
-            return (str(path),)
-        names = os.listdir(path.parent)  # noqa: PTH208 - names are matched, and a Path for each costs
-        hidden = path.name.startswith('.')
-        matched = (name for name in match_names(names, path.name) if hidden or not name.startswith('.'))
-        found = tuple(str(file) for file in sorted(path.parent / name for name in matched) if file.is_file())
-        is_folder = path.is_dir()
+        found = find_files(path)
+        folder = fixed_folder(path)
+        is_there, is_folder = folder.is_dir(), path.is_dir()
     except (OSError, ValueError) as error:
-        cause = f'{path.parent}: {error.strerror if isinstance(error, OSError) else error}'
-        hint = 'check the folder: wildcards work in the name of the file, not in its folder'
-        raise _no_match(side, pattern, cause, hint) from None
+        cause = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) else str(error)
+        raise _no_match(
+            side, pattern, cause, 'check the folders: each that the pattern means must be readable'
+        ) from None
     if is_folder:
         raise _no_match(side, pattern, f'{path} is a folder', f'write {path / "*"} for all files in it')
+    if not is_there:
+        raise _no_match(side, pattern, f'there is no folder {folder.absolute()}', 'check the folder')
     if not found:
-        cause = f'no file in {path.parent.absolute()} has a name like {path.name}'
+        cause = f'no file in {folder.absolute()} has a name like {path.relative_to(folder)}'
         raise _no_match(side, pattern, cause, 'check the pattern, and put it in quotes: the shell must not expand it')
-    return found
+    return tuple(map(str, found))
 
 
 def _check_format(pattern: str, *, with_sources: bool) -> None:
@@ -141,7 +139,7 @@ def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources:
     """Raises UsageError when two items have the same output."""
     seen: dict[str, BatchItem] = {}
     for item in items:
-        first = seen.setdefault(os.path.normcase(os.path.normpath(item.output)), item)
+        first = seen.setdefault(comparable(item.output), item)
         if first is not item:
             wanted = f'{{{SOURCE_FIELD}}} and {{target_name}}' if several_sources else '{target_name}'
             raise UsageError(
@@ -154,19 +152,15 @@ def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources:
 
 def _check_inputs(items: Sequence[BatchItem], pattern: str, inputs: Iterable[str]) -> None:
     """Raises UsageError when the output of an item is an input, be it of another one, which would find it replaced."""
-    known = {_place(path) for path in inputs}
+    known = {comparable(path) for path in inputs}
     for item in items:
-        if _place(item.output) in known:
+        if comparable(item.output) in known:
             raise UsageError(
                 'pattern-output-is-input',
                 f'the output pattern {pattern} names {item.output}, which is an input of this batch',
                 cause='inputs are never overwritten',
                 hint='write the outputs to a folder of their own',
             )
-
-
-def _place(path: str) -> str:
-    return os.path.normcase(os.path.normpath(Path(path).absolute()))
 
 
 def _said(item: BatchItem) -> str:

@@ -38,7 +38,8 @@ class StepRecord:
 
     ``remix_of`` is the id of the step whose output is this one's target. ``output`` has path, size and sha256 of the
     step's own file; ``error`` is the record of an error; ``report`` what the run tells of itself. ``args_version``
-    tells arguments of FaceFusion 3.8 ('1') from our own.
+    tells arguments of FaceFusion 3.8 ('1') from our own. ``inputs`` are its files as they were when it was added, see
+    ``facefusion.jobs.inputs``.
     """
 
     id: str
@@ -52,6 +53,7 @@ class StepRecord:
     error: Json | None = None
     report: Json | None = None
     args_version: str = VERSION
+    inputs: tuple[Json, ...] = ()
     extra: Json = field(default_factory=dict)
 
     @property
@@ -197,14 +199,23 @@ def _step_from_json(data: Any, default_id: str) -> StepRecord:
         raise RecordError(f'one of its steps has the status {data.get("status")!r:.60}')
     for key in ('target_path', 'output_path'):
         _check_path(key, data['args'].get(key))
+    inputs = data.get('inputs', [])
     built = _build(StepRecord, {'id': default_id, **data}, 'a step')
     assert isinstance(built, StepRecord)
-    return built
+    return replace(built, inputs=tuple(map(_input_from_json, inputs)))
 
 
 def _output_from_json(data: Any) -> Json:
     if not isinstance(data, dict) or not isinstance(data.get('path'), str):
         raise RecordError('one of its outputs has no path')
+    return data
+
+
+def _input_from_json(data: Any) -> Json:
+    wanted = {'path': str, 'size': int, 'modified': int, 'sha256': str, 'sampled': bool}
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in wanted.items()):
+        raise RecordError('one of the inputs of its steps is not described')
+    _check_path('an input', data['path'])
     return data
 
 
@@ -251,6 +262,7 @@ _CHECKS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         'output': (dict, type(None)),
         'report': (dict, type(None)),
         'outputs': (list,),
+        'inputs': (list,),
         'attempts': (list,),
         'date_created': (str,),
         'date_updated': (str, type(None)),

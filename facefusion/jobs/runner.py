@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.claim import ClaimFlag, Heartbeat, Hold
 from facefusion.jobs.reaper import beat_seconds
 from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
+from facefusion.jobs.shared_outputs import warn_of_shared_outputs
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import groups_of, requeued, work_paths
 from facefusion.jobs.store import JobStore
@@ -35,6 +36,10 @@ LONGEST_DELAY = 3600.0
 _MOST_DOUBLINGS = 30
 # What fails in this way fails again however often it is tried: wrong usage, refused content.
 _FINAL_CODES = (2, 3)
+
+
+# Is called with the id of the job, the index and the record of each step that has ended, when that is noted.
+OnStep = Callable[[str, int, StepRecord], None]
 
 
 class StepWork(Protocol):
@@ -69,11 +74,14 @@ class Ended:
 class JobRunner:
     """Works on claimed jobs, one at a time. ``claim_timeout`` is how long a silent claim is believed, in seconds."""
 
-    def __init__(self, store: JobStore, work: StepWork, claim_timeout: float, emit: Emit) -> None:
+    def __init__(
+        self, store: JobStore, work: StepWork, claim_timeout: float, emit: Emit, on_step: OnStep | None = None
+    ) -> None:
         self._store = store
         self._work = work
         self._timeout = claim_timeout
         self._emit = emit
+        self._on_step = on_step
 
     def run(self, hold: Hold, record: JobRecord, flag: StopFlag, stopped_state: State = 'failed') -> Ended:
         """Does what is left to do of the job and puts it into the state in which that ended.
@@ -81,7 +89,8 @@ class JobRunner:
         When ``flag`` is set the job goes to ``stopped_state``: 'failed', or 'queued' for others to go on with.
         """
         self._emit(JobStarted(record.id, len(record.steps)))
-        run = _Run(self._store, self._work, hold, record, self._emit)
+        warn_of_shared_outputs(self._store, record, self._emit)
+        run = _Run(self._store, self._work, hold, record, self._emit, self._on_step)
         claim_flag = ClaimFlag(hold, flag)
         try:
             with Heartbeat(hold, beat_seconds(self._timeout), claim_flag) as heartbeat:
@@ -157,9 +166,12 @@ class JobRunner:
 class _Run:
     """One attempt at a job: its record as it changes, and what of it is noted for others."""
 
-    def __init__(self, store: JobStore, work: StepWork, hold: Hold, record: JobRecord, emit: Emit) -> None:
+    def __init__(
+        self, store: JobStore, work: StepWork, hold: Hold, record: JobRecord, emit: Emit, on_step: OnStep | None
+    ) -> None:
         self._work = work
         self._emit = emit
+        self._on_step = on_step
         self._hold = hold
         now = now_text()
         self._attempt = AttemptRecord(hold.owner.host, hold.owner.pid, hold.owner.nonce, now)
@@ -287,6 +299,8 @@ class _Run:
         if step.status == 'completed':
             # Not before that is noted: a kill between the two would have all of it done again.
             self._work.forget(self._first.id, step)
+        if self._on_step is not None:
+            self._on_step(self._first.id, index, step)
         self._emit(StepFinished(self._first.id, index, step.status, told))
         return error
 

@@ -11,16 +11,19 @@ from facefusion.errors import FaceFusionError, InputError, InternalError, JobErr
 from facefusion.events import Emit, silent
 from facefusion.failures import as_failure
 from facefusion.jobs.arguments import freeze_models, restore
+from facefusion.jobs.inputs import check_inputs
 from facefusion.jobs.record import JobRecord, StepRecord
 from facefusion.jobs.step_run import Place, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
 from facefusion.models.digests import file_sha256
+from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.pipeline.seal import Clip, seal_of_join
 from facefusion.processors.registry import registrations
+from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -35,13 +38,20 @@ class LocalStepWork:
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
     ) -> Mapping[str, Any]:
-        """Makes ``output``; gives the report. Raises any FaceFusionError; then only finished work files are kept."""
+        """Makes ``output``; gives the report, with the inputs that were changed since the step was added, if any.
+
+        Raises any FaceFusionError; then only finished work files are kept.
+        """
         settings = step_settings(self._settings, step, target, output, emit)
         if target is not None and step.output_path not in (None, output):
-            # The step writes a file of its own, but what is joined from that must not replace an input either.
-            sources = map(Path, settings[PathOptions].source_paths)
-            check_not_input(Path(str(step.output_path)), Path(target), sources)
-        return run_step(settings, self._place, StepName(job_id, step.id), emit, flag)
+            # The step writes a file of its own, but what is joined from that must not replace an input either, and
+            # must have a name that can be.
+            published = Path(str(step.output_path))
+            check_names(published)
+            check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
+        changed = check_inputs(step, settings[PolicyOptions].require_unchanged, emit, flag)
+        report = run_step(settings, self._place, StepName(job_id, step.id), emit, flag)
+        return {**report, 'inputs_changed': changed} if changed else report
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Writes the files of the steps one after the other, and signs; of pictures the last one."""

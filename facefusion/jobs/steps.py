@@ -6,14 +6,15 @@ Pure functions on records. An index counts from 0; any negative one means the la
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.errors import JobError
-from facefusion.jobs.naming import step_output_path
-from facefusion.jobs.record import MOST_STEPS, JobRecord, StepRecord, now_text
+from facefusion.jobs.files import is_there
+from facefusion.jobs.naming import comparable, step_output_path
+from facefusion.jobs.record import MOST_STEPS, JobRecord, Json, StepRecord, now_text
 
 
 class Group(NamedTuple):
@@ -23,23 +24,23 @@ class Group(NamedTuple):
     steps: tuple[StepRecord, ...]
 
 
-def new_step(args: Mapping[str, Any], remix_of: str | None = None) -> StepRecord:
-    """A drafted step with an id of its own."""
-    return StepRecord(secrets.token_hex(4), dict(args), remix_of=remix_of)
+def new_step(args: Mapping[str, Any], inputs: Sequence[Json] = (), remix_of: str | None = None) -> StepRecord:
+    """A drafted step with an id of its own; ``inputs`` is what was noted of its files."""
+    return StepRecord(secrets.token_hex(4), dict(args), remix_of=remix_of, inputs=tuple(inputs))
 
 
-def add_step(record: JobRecord, args: Mapping[str, Any]) -> JobRecord:
+def add_step(record: JobRecord, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step more at its end. Raises JobError job-too-long."""
-    return _with_steps(record, (*record.steps, new_step(args)))
+    return _with_steps(record, (*record.steps, new_step(args, inputs)))
 
 
-def insert_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRecord:
+def insert_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step before the one at ``index``. Raises JobError step-unknown, job-too-long."""
     at = step_index(record, index)
-    return _with_steps(record, (*record.steps[:at], new_step(args), *record.steps[at:]))
+    return _with_steps(record, (*record.steps[:at], new_step(args, inputs), *record.steps[at:]))
 
 
-def remix_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRecord:
+def remix_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
     """The job with a step at its end whose target is the output of the one at ``index``.
 
     Raises JobError step-unknown, step-without-output, job-too-long.
@@ -53,7 +54,7 @@ def remix_step(record: JobRecord, index: int, args: Mapping[str, Any]) -> JobRec
             hint='give the step an output, with -o/--output-path, when it is added',
         )
     target = step_output_path(source.output_path, record.id, at)
-    return _with_steps(record, (*record.steps, new_step({**args, 'target_path': target}, source.id)))
+    return _with_steps(record, (*record.steps, new_step({**args, 'target_path': target}, inputs, source.id)))
 
 
 def remove_step(record: JobRecord, index: int) -> JobRecord:
@@ -83,7 +84,10 @@ def step_index(record: JobRecord, index: int) -> int:
 
 
 def submitted(record: JobRecord) -> JobRecord:
-    """The job as it lies in the queue. Raises JobError job-empty, step-incomplete."""
+    """The job as it lies in the queue. Raises JobError job-empty, step-incomplete.
+
+    The notes of a file that a step of the job itself writes are dropped: that file is to change.
+    """
     if not record.steps:
         raise JobError(
             'job-empty', f'the job {record.id} has no steps', hint='add one with job-add-step, then submit it again'
@@ -96,7 +100,13 @@ def submitted(record: JobRecord) -> JobRecord:
                 f'the step {index} of the job {record.id} has no {missing}',
                 hint=f'remove it with job-remove-step, and add it again with --{missing}-path',
             )
-    steps = tuple(_undone(step) for step in record.steps)
+    made = {
+        comparable(path) for path in (*work_paths(record).values(), *(group.output_path for group in groups_of(record)))
+    }
+    steps = tuple(
+        replace(_undone(step), inputs=tuple(known for known in step.inputs if comparable(known['path']) not in made))
+        for step in record.steps
+    )
     return replace(record, steps=steps, date_submitted=now_text(), date_updated=now_text())
 
 
@@ -105,7 +115,7 @@ def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = F
 
     ``from_scratch``: all of it; ``missing``: ended steps whose published file is gone, too.
     """
-    gone = {path for group in groups_of(record) if missing and not Path(path := group.output_path).exists()}
+    gone = {path for group in groups_of(record) if missing and not is_there(path := group.output_path)}
 
     def stays(step: StepRecord) -> bool:
         return _is_done(step) and not from_scratch and step.output_path not in gone

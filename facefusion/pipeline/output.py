@@ -12,6 +12,7 @@ from pathlib import Path
 from facefusion.errors import OutputError, ResourceError
 from facefusion.media.files import write_failure
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from facefusion.pipeline.file_names import check_names
 
 # WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides;
 # TIFF has 32-bit ones, and libtiff takes 31.
@@ -23,6 +24,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
+    check_names(output)
     _check_name(output)
     check_not_input(output, target, sources)
     extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS

@@ -31,3 +31,11 @@ class PolicyOptions:
         stored='job',
         is_policy=True,
     )
+    require_unchanged: bool = option(
+        'flag',
+        False,
+        'refuse every step of which a file was changed since it was added to its job; only an ini file sets it',
+        section='policy',
+        stored='job',
+        is_policy=True,
+    )

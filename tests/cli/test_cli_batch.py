@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from fakes.job_schema import check_store
+from fakes.job_schema import check_store, schema_errors
 
 DRAW = ('--processors', 'face_debugger')
 # Each step waits while this file is there, and ends when it is told to.
@@ -48,6 +48,12 @@ def show(program, job_id):
     return json.loads(program('job-show', job_id, '--format', 'json').out)
 
 
+def lines_of(report):
+    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [schema_errors(line, 'report_line') for line in lines] == [[]] * len(lines)
+    return lines
+
+
 def out(folder):
     return sorted(path.name for path in (folder / 'out').iterdir()) if (folder / 'out').is_dir() else []
 
@@ -82,7 +88,8 @@ def test_every_source_goes_with_every_target(program, folder, portrait_source):
 def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(program, folder, words):
     good = (folder / 'in' / 'b.png').read_bytes()
     (folder / 'in' / 'b.png').write_text('no picture')
-    result = program(*words)
+    report = folder / 'new' / 'report.jsonl'
+    result = program(*words, '--report', report)
     assert result.code == 1 and out(folder) == ['a.png', 'c.png']
     assert f'step 1 (2 of 3) failed, {folder / "in" / "b.png"}: b.png is named like png' in result.err
     assert '[media-content-unknown]' in result.err and 'the first bytes are' in result.err
@@ -91,6 +98,21 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
     view = show(program, job['id'])
     assert [step['status'] for step in view['steps']] == ['completed', 'failed', 'completed']
     kept = [step['output'] for step in view['steps']]
+    told = [
+        {
+            'job': job['id'],
+            'index': index,
+            'status': step['status'],
+            'source': None,
+            'target': str(folder / 'in' / f'{"abc"[index]}.png'),
+            'output': str(folder / 'out' / f'{"abc"[index]}.png'),
+            'sha256': step['output'] and step['output']['sha256'],
+            'seconds': step['seconds'],
+            'error': step['error'],
+        }
+        for index, step in enumerate(view['steps'])
+    ]
+    assert lines_of(report) == told and told[1]['error']['reference'] == 'media-content-unknown'
     (folder / 'in' / 'b.png').write_bytes(good)
     result = program('job-retry', job['id'])
     assert result.code == 0 and 'step 1 (2 of 3)' in result.err
@@ -165,6 +187,8 @@ def test_patterns_that_make_no_batch_are_refused_before_anything_is_done(
 @pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be ended like this')
 @pytest.mark.parametrize('number', ['SIGKILL', 'SIGINT'])
 def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, number):
+    report = folder / 'report.jsonl'
+    words = (*words, '--report', report)
     gate = folder / 'gate'
     gate.write_bytes(b'')
     process = program.start(*words, script=GATE.format(name='b.png', gate=str(gate)))
@@ -178,6 +202,8 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
     said = process.communicate(timeout=20)[1]
     assert process.returncode == (4 if number == 'SIGINT' else -9), said
     changed = (folder / 'out' / 'a.png').stat().st_mtime_ns
+    first = report.read_text()
+    assert [line['index'] for line in lines_of(report)] == [0]
     gate.unlink()
     result = program(*words)
     assert result.code == 0 and f'goes on with the job {job["id"]}' in result.err
@@ -186,5 +212,24 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
     (view,) = [show(program, known['id']) for known in jobs(program)]
     lost = {'SIGKILL': 'lost', 'SIGINT': 'failed'}[number]
     assert [attempt['result'] for attempt in view['attempts']] == [lost, 'completed']
+    assert report.read_text().startswith(first) and [line['index'] for line in lines_of(report)] == [0, 1, 2]
+    assert {line['job'] for line in lines_of(report)} == {job['id']}
     # Another call is another job; so is the same one when the first has completed.
     assert program(*words).code == 0 and len(jobs(program)) == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'code', 'reference'),
+    [
+        ('in', 1, 'report-unwritable'),
+        ('in/a.png/report.jsonl', 1, 'report-unwritable'),
+        ('n' * 256, 1, 'report-unwritable'),
+        ('in/a.png', 2, 'report-is-file-of-batch'),
+        ('in/hard.jsonl', 2, 'report-is-file-of-batch'),
+        ('out/b.png', 2, 'report-is-file-of-batch'),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_before_anything_is_done(program, folder, words, name, code, reference):
+    (folder / 'in' / 'hard.jsonl').hardlink_to(folder / 'in' / 'a.png')
+    said = program.fails(code, reference, *words, '--report', folder / name)
+    assert 'the report' in said and jobs(program) == []

@@ -343,3 +343,79 @@ def test_a_job_of_the_peer_that_it_was_killed_in_is_done_here(jobs, tmp_path, mo
     assert jobs.out() == {'v.mp4', 'w.mp4'}
     assert [len(frame_pixels(tmp_path / 'out' / name)) for name in ('v.mp4', 'w.mp4')] == [10, 5]
     assert statuses(jobs.show('old')) == ['completed'] * 3
+
+
+# Names that are too long
+
+
+def test_a_name_that_is_too_long_is_refused_before_a_job_has_it(jobs, tmp_path):
+    words = ('-t', tmp_path / 'clip.mp4', '-o', tmp_path / ('n' * 248 + '.mkv'), *DRAW)
+    jobs('job-create', 'j')
+    for command in ('job-add-step', 'job-create', 'headless-run'):
+        named = ('j',) if command == 'job-add-step' else ()
+        jobs(command, *named, *words, code=1, says='has 257 bytes, and the file system takes names of up to 255')
+    patterns = (
+        '-t',
+        tmp_path / '[ab].png',
+        '-o',
+        tmp_path / ('n' * 243 + '{target_name}{index:08d}{target_extension}'),
+    )
+    for more in ((), ('--dry-run',)):
+        jobs('batch-run', *patterns, *DRAW, *more, code=1, says='[output-name]')
+    assert jobs.show('j')['steps'] == [] and len(json.loads(jobs('job-list', '--format', 'json').out)) == 1
+
+
+def test_a_job_of_another_program_with_such_a_name_is_not_queued(jobs, tmp_path):
+    """As one of FaceFusion 3.8, or of a version that did not look."""
+    jobs.make('j', ('clip.mp4', 'a.mkv'), ('clip.mp4', 'a.mkv'))
+    path = tmp_path / 'jobs' / 'drafted' / 'j.json'
+    path.write_text(path.read_text().replace('a.mkv', 'n' * 248 + '.mkv'))
+    jobs('job-submit', 'j', code=1, says='[output-name]')
+    assert jobs.show('j')['state'] == 'drafted'
+    jobs('job-delete', 'j')
+
+
+def test_a_clip_with_the_longest_name_can_be_shown(jobs, tmp_path):
+    jobs.make('j', ('a.png', 'a.png'))
+    path = tmp_path / 'jobs' / 'drafted' / 'j.json'
+    record = json.loads(path.read_text())
+    name = str(tmp_path / ('n' * 251 + '.mp4'))
+    record['outputs'] = [{'path': name, 'size': 1, 'sha256': '0' * 64, 'steps': [record['steps'][0]['id']]}]
+    path.write_text(json.dumps(record))
+    assert name in jobs('job-show', 'j').out
+
+
+# Files that change while a job waits
+
+
+@pytest.mark.network
+def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs, tmp_path):
+    paths = ('-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'a.png')
+    jobs('job-create', 'j', *paths, *DRAW)
+    jobs('job-add-step', 'j', '-t', tmp_path / 'late.png', '-o', tmp_path / 'out' / 'late.png', *DRAW)
+    (tmp_path / 'b.png').rename(tmp_path / 'a.png')
+    (tmp_path / 'c.png').rename(tmp_path / 'late.png')
+    done = jobs.run('j', says=f'{tmp_path / "a.png"} was changed since the step was added')
+    assert 'late.png was changed' not in done.err
+    reports = [step['report'] for step in jobs.show('j')['steps']]
+    assert [change['path'] for change in reports[0]['inputs_changed']] == [str(tmp_path / 'a.png')]
+    assert 'inputs_changed' not in reports[1]
+    assert f'step 0: changed since it was added: {tmp_path / "a.png"}' in jobs('job-show', 'j').out
+
+
+@pytest.mark.parametrize('demand', ['consent', 'policy'])
+def test_a_changed_file_is_refused_with_a_consent_or_where_the_operator_says_so(jobs, tmp_path, demand):
+    (tmp_path / 'strict.ini').write_text('[policy]\nrequire_unchanged = yes\n')
+    words = ('--consent', 'she agreed') if demand == 'consent' else ()
+    for name in 'jk':
+        paths = ('-s', tmp_path / 'b.png', '-t', tmp_path / f'{name}.png', '-o', tmp_path / f'out-{name}.png')
+        (tmp_path / f'{name}.png').write_bytes((tmp_path / 'a.png').read_bytes())
+        jobs('job-create', name, *paths, *words)
+        jobs('job-submit', name)
+    (tmp_path / 'b.png').write_bytes((tmp_path / 'c.png').read_bytes() + b'more')
+    ini = ('--config-path', tmp_path / 'strict.ini') if demand == 'policy' else ()
+    jobs('job-run', 'j', *ini, code=1, says='[input-changed]')
+    view = jobs.show('j')
+    assert view['state'] == 'failed' and view['error']['facts']['inputs_changed'][0]['path'].endswith('b.png')
+    assert not (tmp_path / 'out-j.png').exists()
+    jobs('job-delete', 'k')

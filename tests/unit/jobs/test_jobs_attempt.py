@@ -12,7 +12,16 @@ from fakes.owners import dead_owner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.errors import InternalError, JobError, MediaError, ModelError, OutputError, ResourceError, UsageError
+from facefusion.errors import (
+    InternalError,
+    Interrupted,
+    JobError,
+    MediaError,
+    ModelError,
+    OutputError,
+    ResourceError,
+    UsageError,
+)
 from facefusion.events import StageProgress, silent
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
 from facefusion.jobs.automatic import claim_automatic, empty_record
@@ -241,8 +250,9 @@ def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tm
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
     assert run(store, FakeWork(fails={record.steps[0].id: error}), hold, record).state == 'failed'
-    other_hold, other, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
-    assert is_known == is_found == (other.id == record.id)
+    other_hold, other, left = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert left == (f'which failed [{error.reference}]' if is_found else '')
+    assert (other.id == record.id) == is_found
     assert run(store, FakeWork(), other_hold, other).state == 'completed'
     check_store(store.root, quiet=True)
 
@@ -255,8 +265,8 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
     Reaper(store, 60.0, silent).sweep()
     ((job_id, data),) = check_store(store.root, quiet=True).items()
     assert data['error']['reference'] == 'worker-lost' and data['fingerprint'] in job_id
-    hold, record, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
-    assert is_known and record.id == job_id
+    hold, record, left = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert record.id == job_id and left == 'whose process died or fell silent'
     assert run(store, FakeWork(), hold, record).state == 'completed'
     check_store(store.root, quiet=True)
 
@@ -275,8 +285,31 @@ def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_pa
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
     hold.finish('failed', replace(record, error=error.as_record()))
-    _, again, is_known = claim_automatic(store, 'headless-run', steps, empty_record())
-    assert (is_known, again.id == record.id) == (is_found, is_found)
+    _, again, left = claim_automatic(store, 'headless-run', steps, empty_record())
+    assert (bool(left), again.id == record.id) == (is_found, is_found)
+
+
+def test_only_what_was_interrupted_is_called_so(tmp_path):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
+    hold, record, _ = claim_automatic(store, 'headless-run', steps, empty_record())
+    hold.finish('failed', replace(record, error=Interrupted().as_record()))
+    assert claim_automatic(store, 'headless-run', steps, empty_record()).left == 'which was interrupted'
+
+
+@pytest.mark.parametrize('second', [MediaError('media-missing', 'gone'), MediaError('media-damaged', 'it is damaged')])
+def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
+    store = make_store(tmp_path)
+    steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
+    template = replace(empty_record(), on_step_error='continue')
+    hold, record, _ = claim_automatic(store, 'batch-run', steps, template)
+    fails = {record.steps[0].id: ResourceError('disk-full', 'no space'), record.steps[1].id: second}
+    assert run(store, FakeWork(fails=fails), hold, record).error.reference == 'steps-failed'
+    _, again, left = claim_automatic(store, 'batch-run', steps, template)
+    is_found = second.reference == 'media-missing'
+    assert left == ('which failed [steps-failed]' if is_found else '')
+    if is_found:
+        assert [step.status for step in again.steps] == ['queued', 'queued', 'completed']
 
 
 # Notes that are damaged, and the merge

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from facefusion.jobs.naming import step_output_path
+from facefusion.provenance.assets import holds_credentials, sidecar_of
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,14 @@ def test_steps_and_jobs_have_names_of_their_own():
     assert len(names) == 9
 
 
+@pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
 @pytest.mark.parametrize('stem', ['x' * 250, 'é' * 125])
-def test_a_name_that_would_be_too_long_is_cut_and_still_its_own(stem, tmp_path):
+def test_a_name_that_would_be_too_long_is_cut_and_still_its_own(stem, extension, tmp_path):
     job_id = 'j' * 128
-    first, second = (step_output_path(str(tmp_path / f'{stem}{end}.mp4'), job_id, 9999) for end in 'ab')
+    first, second = (step_output_path(str(tmp_path / f'{stem}{end}{extension}'), job_id, 9999) for end in 'ab')
     assert first != second
     for path in map(Path, (first, second)):
-        assert len(os.fsencode(path.name)) <= 255 and path.name.endswith(f'-{job_id}-9999.mp4')
+        assert len(os.fsencode(path.name)) <= 255 and path.name.endswith(f'-{job_id}-9999{extension}')
         path.write_bytes(b'')
+        if not holds_credentials(path):
+            sidecar_of(path).write_bytes(b'')

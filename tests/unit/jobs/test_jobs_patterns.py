@@ -72,10 +72,23 @@ def test_patterns_are_relative_to_the_current_folder(folder, monkeypatch):
 def test_only_files_match_and_hidden_ones_only_when_asked_for(folder):
     (folder / 'clips' / 'deeper').mkdir()
     (folder / 'clips' / 'deeper' / 'five.mp4').touch()
-    for pattern in ('clips/*', 'clips/**'):
-        names = {Path(item.target).name for item in expand(None, pattern, '{index}')}
-        assert names == {'one.mp4', 'two.MP4', 'three.mov'}
+    names = {Path(item.target).name for item in expand(None, 'clips/*', '{index}')}
+    assert names == {'one.mp4', 'two.MP4', 'three.mov'}
+    names = {Path(item.target).name for item in expand(None, 'clips/**', '{index}')}
+    assert names == {'one.mp4', 'two.MP4', 'three.mov', 'five.mp4'}
     assert [Path(item.target).name for item in expand(None, 'clips/.*', '{index}')] == ['.four.mp4']
+
+
+def test_wildcards_work_in_the_names_of_folders_too(folder):
+    for name in ('ann', 'bob'):
+        (folder / 'people' / name).mkdir(parents=True)
+        (folder / 'people' / name / 'face.png').touch()
+        (folder / 'people' / name / 'Thumbs.db').touch()
+    items = expand('people/*/*', 'clips/one*', '{index}-{source_name}.mp4')
+    assert [item.source for item in items] == [near('people/ann/face.png'), near('people/bob/face.png')]
+    assert [item.output for item in items] == ['0-face.mp4', '1-face.mp4']
+    with pytest.raises(UsageError, match='more than one step'):
+        expand('people/*/face.png', 'clips/one*', '{source_name}.mp4')
 
 
 def test_folders_and_files_whose_names_look_like_patterns_are_found(folder):
@@ -92,8 +105,10 @@ def test_folders_and_files_whose_names_look_like_patterns_are_found(folder):
     [
         (('faces/*', 'clips/*.avi', '{index}'), ['--target-pattern clips/*.avi', '*.avi']),
         (('faces/*.gif', 'clips/*', '{index}'), ['--source-pattern faces/*.gif', '*.gif']),
-        (('faces/*', 'clps/*', '{index}'), ['clps: No such file', 'not in its folder']),
-        (('faces/*', '*/one.mp4', '{index}'), ['not in its folder']),
+        (('faces/*', 'clps/*', '{index}'), ['there is no folder', 'clps']),
+        (('faces/*', 'clps/*/one.mp4', '{index}'), ['there is no folder', 'clps']),
+        (('faces/*', '*/four.mp4', '{index}'), [str(Path('*/four.mp4'))]),
+        (('faces/*', 'clips/**/four.mp4', '{index}'), ['clips has a name like', str(Path('**/four.mp4'))]),
         (('faces/*', 'clips', '{index}'), ['clips is a folder', 'write clips']),
         (('faces/*', 'clips/', '{index}'), ['clips is a folder']),
         (('faces/*', 'clips/a\0b', '{index}'), []),

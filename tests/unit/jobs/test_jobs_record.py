@@ -74,7 +74,11 @@ def steps(draw, step_id):
     args.pop('source_paths', None)
     args |= {'target_path': draw(st.none() | texts), 'output_path': draw(st.none() | texts)}
     extra = draw(unknown(StepRecord))
-    return StepRecord(step_id, args, status=status, remix_of=draw(st.none() | texts), extra=extra, **more)
+    noted = {'modified': draw(st.integers(-1, 2**63)), 'sampled': draw(st.booleans())}
+    inputs = tuple(draw(st.lists(files().map(lambda made: made | noted), max_size=2)))
+    return StepRecord(
+        step_id, args, status=status, remix_of=draw(st.none() | texts), inputs=inputs, extra=extra, **more
+    )
 
 
 @st.composite
@@ -135,6 +139,8 @@ def test_the_schema_names_every_key_that_is_written_and_no_other():
         (('origin',), 'user'),
         (('error',), 'it failed'),
         (('outputs',), [{'path': 'a'}]),
+        (('steps', 0, 'inputs'), [{'path': 'a'}]),
+        (('steps', 0, 'inputs'), None),
         (('steps', 0, 'status'), 'done'),
         (('steps', 0, 'error'), ERROR),
         (('steps', 0, 'args'), []),
@@ -452,3 +458,10 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
         assert caught.value.reference == 'job-broken' and str(store.root) in caught.value.cause
         store.delete(name)
     assert store.places() == {} and all(not any((store.root / state).glob('*')) for state in STATES)
+
+
+def test_a_record_of_a_version_that_noted_no_inputs_is_read():
+    data = record_to_json(make_record('j', 2))
+    for step in data['steps']:
+        del step['inputs']
+    assert [step.inputs for step in parse_record('j', json.dumps(data).encode()).steps] == [(), ()]

@@ -1,0 +1,135 @@
+"""Files that change between the adding of a step and its run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from facefusion.errors import InputError, Interrupted
+from facefusion.events import silent
+from facefusion.jobs import inputs
+from facefusion.jobs.inputs import check_inputs, note_inputs
+from facefusion.jobs.record import StepRecord
+from facefusion.jobs.steps import add_step, insert_step, remix_step, submitted, work_paths
+from facefusion.stopping import StopFlag
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Files of more than 16 bytes are compared by 4 pieces of 4."""
+    monkeypatch.setattr(inputs, '_MOST_READ', 16)
+    monkeypatch.setattr(inputs, '_PIECE', 4)
+    monkeypatch.setattr(inputs, '_PIECES', 4)
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / 'target.png'
+    path.write_bytes(b'0123456789')
+    return path
+
+
+def step_of(*paths, **args) -> StepRecord:
+    target, *sources = map(str, paths)
+    args |= {'target_path': target, 'source_paths': sources}
+    return StepRecord('s', args, inputs=note_inputs(args))
+
+
+def changes(step, **kw) -> list[str]:
+    return [change['cause'] for change in check_inputs(step, False, silent, StopFlag(), **kw)]
+
+
+def write_back(path, data: bytes) -> None:
+    """Writes other bytes, with the time of modification of before."""
+    status = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_what_is_there_is_noted_and_what_is_not_is_left_out(tmp_path, target):
+    (tmp_path / 'folder').mkdir()
+    os.mkfifo(tmp_path / 'pipe')
+    step = step_of(tmp_path / 'gone.png', target, tmp_path / 'folder', tmp_path / 'pipe', target)
+    (noted,) = step.inputs
+    assert noted['path'] == str(target) and (noted['size'], noted['sampled']) == (10, False)
+    assert noted['modified'] == target.stat().st_mtime_ns
+    assert noted['sha256'] == '84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882'
+    assert changes(step) == [] and note_inputs({}) == ()
+    assert note_inputs({'target_path': str(target), 'source_paths': None}, with_target=False) == ()
+
+
+def test_a_file_is_told_by_its_bytes(target):
+    step = step_of(target)
+    target.touch()
+    os.utime(target, (1, 1))
+    assert changes(step) == []
+    write_back(target, b'0123456780')
+    assert changes(step) == ['it has other bytes']
+    target.write_bytes(b'01')
+    assert changes(step) == ['it has 2 bytes, and had 10']
+    target.unlink()
+    assert changes(step) == []
+
+
+def test_of_a_large_file_pieces_are_compared_and_its_time(small, target):
+    for size in (17, 18, 31, 1000):
+        data = bytes(index % 251 for index in range(size))
+        target.write_bytes(data)
+        step = step_of(target)
+        assert step.inputs[0]['sampled']
+        for at in (0, size - 1):
+            write_back(target, data[:at] + b'\xff' + data[at + 1 :])
+            assert changes(step) == ['it has other bytes']
+        write_back(target, data)
+        assert changes(step) == []
+        os.utime(target, (1, 1))
+        assert 'only parts are compared' in changes(step)[0]
+    # Bytes that are not read can only be told by the time.
+    write_back(target, data)
+    step = step_of(target)
+    write_back(target, data[:100] + b'\xff' + data[101:])
+    assert changes(step) == []
+
+
+def test_it_is_told_and_refused_where_consent_or_the_operator_ask_for_that(target):
+    step, said = step_of(target, consent=None), []
+    target.write_bytes(b'other')
+    found = check_inputs(step, False, said.append, StopFlag())
+    assert found == [{'path': str(target), 'cause': 'it has 5 bytes, and had 10'}]
+    assert [event.level for event in said] == ['warn'] and str(target) in said[0].text
+    agreed = replace(step, args=dict(step.args) | {'consent': 'she agreed'})
+    for refused, is_required, word in ((agreed, False, 'consent'), (step, True, 'require_unchanged')):
+        with pytest.raises(InputError) as caught:
+            check_inputs(refused, is_required, silent, StopFlag())
+        error = caught.value
+        assert (error.reference, error.exit_code) == ('input-changed', 1) and word in error.cause and error.hint
+        assert error.facts == {'inputs_changed': found}
+    assert check_inputs(replace(agreed, inputs=()), True, silent, StopFlag()) == []
+
+
+def test_the_comparison_can_be_stopped(target):
+    step, flag = step_of(target), StopFlag()
+    flag.set('enough')
+    with pytest.raises(Interrupted):
+        check_inputs(step, False, silent, flag)
+
+
+def test_what_a_step_of_the_job_writes_is_not_compared(tmp_path, target):
+    from fakes.job_stores import make_record
+
+    made = tmp_path / 'made.png'
+    made.write_bytes(b'of an earlier run')
+    record = make_record('j', 0)
+    args = {'target_path': str(made), 'source_paths': [str(target)], 'output_path': str(tmp_path / 'out.png')}
+    record = add_step(record, args, note_inputs(args))
+    record = remix_step(
+        record, 0, {**args, 'output_path': str(tmp_path / 'b.png')}, note_inputs(args, with_target=False)
+    )
+    first = {'target_path': str(target), 'output_path': str(tmp_path / '.' / 'x' / '..' / 'made.png')}
+    record = insert_step(record, 0, first, note_inputs(first))
+    assert [len(step.inputs) for step in record.steps] == [1, 2, 1]
+    record = submitted(record)
+    assert [[known['path'] for known in step.inputs] for step in record.steps] == [[str(target)]] * 3
+    assert str(made) not in work_paths(record)
