@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, check_items, describe, parse_value
+from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item, parse_value, unquoted
 
 T = TypeVar('T')
 INI_NAME = 'facefusion.ini'
+HOME_VARIABLE = 'FACEFUSION_HOME'
 
 
 class Settings:
@@ -68,9 +69,17 @@ def program_path() -> Path:
 
 
 def home_path(environ: Mapping[str, str]) -> Path:
-    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout."""
-    named = environ.get('FACEFUSION_HOME')
-    return Path(named) if named else program_path()
+    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout.
+
+    Raises UsageError environment-value.
+    """
+    named = environ.get(HOME_VARIABLE, '')
+    if not named.strip():
+        return program_path()
+    try:
+        return Path(expand_home(unquoted(named)))
+    except ValueError as error:
+        raise _invalid_variable(HOME_VARIABLE, error) from None
 
 
 def read_ini(path: Path, *, required: bool) -> IniFile | None:
@@ -181,15 +190,20 @@ def resolve(
 def _parse_variable(info: OptionInfo, text: str) -> Any:
     try:
         if info.is_list and info.kind == 'path':
-            return check_items(info, tuple(part for part in text.split(os.pathsep) if part))
+            parts = [part for part in text.split(os.pathsep) if part.strip()]
+            return check_items(info, tuple(parse_item(info, unquoted(part)) for part in parts))
         return parse_value(info, text)
     except ValueError as error:
-        raise UsageError(
-            'environment-value',
-            f'the environment variable {info.variable} has an invalid value',
-            cause=str(error),
-            hint='correct it, or unset it',
-        ) from None
+        raise _invalid_variable(info.variable, error) from None
+
+
+def _invalid_variable(name: str, error: ValueError) -> UsageError:
+    return UsageError(
+        'environment-value',
+        f'the environment variable {name} has an invalid value',
+        cause=str(error),
+        hint='correct it, or unset it',
+    )
 
 
 def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:

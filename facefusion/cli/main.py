@@ -150,12 +150,12 @@ def _check_headless(argv: list[str]) -> None:
 def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str], mode: str) -> Invocation:
     """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
-    from facefusion.cli.parser import Parser, add_options, given_flags
+    from facefusion.cli.parser import Parser, add_config_path, add_options, given_flags
     from facefusion.safety.refused import REFUSED_OPTIONS, refusal
     from facefusion.settings import INI_NAME, check_ini, home_path, program_path, read_ini, resolve
 
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
-    parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
+    add_config_path(parser)
     spec.configure(parser)
     add_options(parser, spec.groups)
     arguments = parser.parse_args(argv)

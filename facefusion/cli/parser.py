@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from facefusion.cli.commands import MODE_FLAG, OPTION_MODULES
 from facefusion.cli.peer import PEER_FLAGS
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item
 from facefusion.safety.refused import REFUSED_OPTIONS, REFUSED_PROCESSORS, refusal
+from facefusion.settings import INI_NAME
 
 _NUMBER = re.compile(r'-\d+|-\d*\.\d+')
 
@@ -154,6 +155,25 @@ def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None
             if info.section not in sections:
                 sections[info.section] = parser.add_argument_group(info.section.replace('_', ' '))
             _add_option(sections[info.section], info)
+
+
+def path_argument(text: str) -> str:
+    """The ``type`` of an argument that is a path and no declared option."""
+    try:
+        return expand_home(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_config_path(parser: argparse.ArgumentParser, is_repeated: bool = False) -> None:
+    """Adds ``--config-path``; a sub-command repeats it unseen, and only what is given counts."""
+    parser.add_argument(
+        '--config-path',
+        metavar='PATH',
+        type=path_argument,
+        default=argparse.SUPPRESS if is_repeated else None,
+        help=argparse.SUPPRESS if is_repeated else f'ini file with defaults [default: {INI_NAME}]',
+    )
 
 
 def add_job_id(parser: argparse.ArgumentParser, required: bool = True) -> None:

@@ -12,7 +12,7 @@ from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.provenance.label_options import DisclosureOptions
@@ -101,7 +101,7 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
             try:
                 values[info.key] = _checked(info, args[info.key])
             except ValueError as error:
-                if version != '1' or info.key in _NEVER_GUESSED:
+                if version != '1' or info.key in _NEVER_GUESSED or isinstance(error, UnknownHome):
                     raise UsageError(
                         'step-argument',
                         f'the step has a value for {info.key} that this version does not take',
@@ -132,4 +132,4 @@ def _checked_item(info: OptionInfo, value: Any) -> Any:
     wanted = kinds.get(info.kind, (str,))
     if not isinstance(value, wanted) or (isinstance(value, bool) and info.kind != 'flag'):
         raise ValueError(f'{value!r} is no value of the kind {info.kind}')
-    return value if info.kind in ('flag', 'path') else parse_item(info, str(value))
+    return value if info.kind == 'flag' else parse_item(info, str(value))

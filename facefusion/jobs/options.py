@@ -25,13 +25,13 @@ class PatternOptions:
     """The files of a batch."""
 
     source_pattern: str | None = option(
-        'text', None, 'pattern of the source files, such as "faces/*.png"', section='patterns', short='-s', stored='job'
+        'path', None, 'pattern of the source files, such as "faces/*.png"', section='patterns', short='-s', stored='job'
     )
     target_pattern: str | None = option(
-        'text', None, 'pattern of the target files, such as "clips/*.mp4"', section='patterns', short='-t', stored='job'
+        'path', None, 'pattern of the target files, such as "clips/*.mp4"', section='patterns', short='-t', stored='job'
     )
     output_pattern: str | None = option(
-        'text',
+        'path',
         None,
         'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (with its dot)',
         section='patterns',

@@ -100,6 +100,17 @@ def test_a_value_that_no_option_takes_is_refused_or_in_old_files_said(key, value
     assert message.level == 'warn' and key in message.text
 
 
+@pytest.mark.parametrize('version', ['1', '2'])
+def test_the_home_folder_of_an_unknown_user_is_never_guessed(version, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    again = restored({'source_paths': ['~/a.png'], 'target_path': '~/t.png'}, version)
+    assert again[PathOptions] == PathOptions((str(tmp_path / 'a.png'),), str(tmp_path / 't.png'))
+    with pytest.raises(UsageError, match='output_path') as caught:
+        restored({'output_path': '~no-such-user/o.png'}, version)
+    assert caught.value.reference == 'step-argument' and 'no-such-user' in caught.value.cause
+
+
 def test_a_step_of_the_peer_keeps_what_is_known_here():
     args = {
         'source_paths': None,
