@@ -30,7 +30,8 @@ class OptionInfo:
 
     ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
     ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list. ``is_policy`` marks
-    a flag that only ini files set: it has no form on the command line and in the environment.
+    a flag that only ini files set: it has no form on the command line and in the environment. ``no_effect`` says why an
+    option of FaceFusion 3.8 changes nothing here; it is accepted, and not kept in a step.
     """
 
     key: str
@@ -48,6 +49,7 @@ class OptionInfo:
     aliases: tuple[str, ...] = ()
     stored: Stored = 'step'
     is_policy: bool = False
+    no_effect: str = ''
 
     @property
     def flag(self) -> str:
@@ -76,6 +78,7 @@ def option(
     aliases: Sequence[str] = (),
     stored: Stored = 'step',
     is_policy: bool = False,
+    no_effect: str = '',
 ) -> Any:
     """A dataclass field that declares an option; lists have tuples as defaults and values."""
     info = {
@@ -92,6 +95,7 @@ def option(
         'aliases': tuple(aliases),
         'stored': stored,
         'is_policy': is_policy,
+        'no_effect': no_effect,
     }
     return dataclasses.field(default=default, metadata={'option': info})
 

@@ -7,6 +7,7 @@ import json
 
 from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import PageOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
@@ -27,6 +28,7 @@ GROUPS: tuple[type, ...] = (
     HaltOptions,
     NotifyOptions,
     PlanOptions,
+    PageOptions,
 )
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facefusion.cli.settings_check import check_ini
 from facefusion.errors import UsageError
 from facefusion.options import option
-from facefusion.settings import Settings, check_ini, home_path, program_path, read_ini, resolve
+from facefusion.settings import Settings, home_path, program_path, read_ini, resolve
 
 
 @dataclass(frozen=True)
