@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from facefusion import version
 from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, Spec
 from facefusion.cli.signals import leave_on_signals
+from facefusion.cli.streams import use_utf8
 from facefusion.errors import FaceFusionError, UsageError
 from facefusion.failures import as_failure
 
@@ -26,6 +27,7 @@ PROGRAM = 'facefusion'
 
 def run() -> None:
     """Runs the process's own command line and ends the process."""
+    use_utf8()
     leave_on_signals()
     sys.exit(main(sys.argv[1:], os.environ))
 
