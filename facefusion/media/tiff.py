@@ -21,7 +21,7 @@ from facefusion.errors import MediaError
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _FLOAT = 1, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
-_ORIENTATION, _ICC, _REDUCED, _PLANAR = 274, 34675, 1, 2
+_ORIENTATION, _XMP, _ICC, _REDUCED, _PLANAR = 274, 700, 34675, 1, 2
 # Description, maker, model, resolution and its unit, software, date, artist, copyright.
 _CARRIED = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
 _DIRECTORIES = (0x8769, 0x8825)
@@ -104,6 +104,12 @@ def _directories(data: bytes) -> tuple[Any, io.BytesIO]:
     if head[2:3] == b'+':
         head += file.read(8)
     return TiffImagePlugin.ImageFileDirectory_v2(head), file
+
+
+def first_tags(data: bytes) -> Mapping[int, Any]:
+    """The tags of the first picture of a file. Raises what Pillow raises on damage."""
+    with _quiet():
+        return cast('Mapping[int, Any]', _first_directory(data))
 
 
 def _first_directory(data: bytes) -> Any:
@@ -211,7 +217,7 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
 def without_directories(exif: Image.Exif) -> Image.Exif:
     """The tags of EXIF data that stand in a file's own directory."""
     kept = Image.Exif()
-    for number in _CARRIED:
+    for number in (*_CARRIED, _XMP):
         if number in exif:
             kept[number] = exif[number]
     return kept
