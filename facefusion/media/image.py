@@ -325,6 +325,8 @@ def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool
     if mode == 'YCbCr':
         remark = 'it is converted to RGB'
     keeps = mode in ('P', 'PA')
+    if icc and not keeps:
+        remark += ', and its colour profile, which does not fit them, is left out'
     if image.has_transparency_data:
         return _split(image.convert('RGBA'), keeps, remark)
     return _bgr(image.convert('RGB')), None, keeps, remark
