@@ -13,13 +13,13 @@ from facefusion.errors import MediaError
 IMAGE_EXTENSIONS = {
     '.jpg': 'jpeg',
     '.jpeg': 'jpeg',
-    '.jpe': 'jpeg',
-    '.jfif': 'jpeg',
     '.png': 'png',
     '.webp': 'webp',
     '.bmp': 'bmp',
     '.tif': 'tiff',
     '.tiff': 'tiff',
+    '.jpe': 'jpeg',
+    '.jfif': 'jpeg',
 }
 VIDEO_EXTENSIONS = {
     '.mp4': 'mp4',
