@@ -73,7 +73,7 @@ _SEGMENT = 0x18538067
 _TOP_ELEMENTS = 8
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 # A Path makes one slash of two.
-_ADDRESS = re.compile(r'(file|https?|ftp|data):(.*)', re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r'(?:(file|https?|ftp):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
 _STARTS = {
     b'\xff\xd8\xff': 'jpeg',
     b'\x89PNG\r\n\x1a\n': 'png',
@@ -169,12 +169,17 @@ def content_of(path: Path) -> str:
         return ''
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address such as https://host/name, and no path."""
+    return _ADDRESS.match(text) is not None
+
+
 def check_address(text: str) -> None:
     """Raises MediaError media-address for what is an address and no path."""
     found = _ADDRESS.match(text.replace('\\', '/'))
     if found is None:
         return
-    scheme, rest = found[1].lower(), found[2]
+    scheme, rest = (found[1] or found[2]).lower(), found[3]
     hint = 'download it first, and name the file'
     if scheme == 'file':
         # file:///a, which is file:/a by now, file://localhost/a, and file:///C:/a of Windows.

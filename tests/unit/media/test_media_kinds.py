@@ -11,6 +11,7 @@ from fakes.tiff_files import tiff_bytes
 from PIL import Image
 
 from facefusion.errors import MediaError, OutputError
+from facefusion.jobs.arguments import absolute
 from facefusion.media.image import probe_image, read_image
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_kind, sniff
 from facefusion.pipeline.output import check_output
@@ -110,6 +111,7 @@ def test_words_are_no_media(text: str) -> None:
     ],
 )
 def test_an_address_is_no_file(tmp_path: Path, address: str, hint: str) -> None:
+    assert absolute(address) == address and absolute('data:1.png') != 'data:1.png'
     error = refused(address)
     assert error.reference == 'media-address' and hint in error.hint and len(error.message) < 100
     with pytest.raises(OutputError) as caught:
