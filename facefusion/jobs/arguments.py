@@ -11,6 +11,7 @@ from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
 from facefusion.pipeline.file_names import check_names
@@ -83,8 +84,8 @@ def freeze_models(settings: Settings, emit: Emit) -> Settings:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same from every folder."""
-    return str(Path.cwd() / path)
+    """A path that means the same from every folder; an address, which the run refuses, stays as it is."""
+    return path if is_address(path) else str(Path.cwd() / path)
 
 
 # What is done to whom: a default in the place of a value that is not known would do what nobody has asked for.

@@ -22,7 +22,6 @@ from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.endings import missing_at_end
 from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
-from facefusion.media.files import ffmpeg_name
 from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
 from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
@@ -127,8 +126,8 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     """Measures a media file; every packet of its video is read, one frame is decoded.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
-    frame-interlaced, and for
-    images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set meanwhile.
+    frame-interlaced, and for images those of ``facefusion.media.image``.
+    Raises Interrupted when ``stop`` is set meanwhile.
     """
     stop = stop or StopFlag()
     kind = find_kind(path)
@@ -364,7 +363,7 @@ def _why(path: Path, error: av.error.FFmpegError) -> str:
         try:
             # What other threads log meanwhile is caught by the first and dropped; this thread's lines go to the second.
             with av.logging.Capture(local=False), av.logging.Capture() as lines, suppress(av.error.FFmpegError):
-                av.open(ffmpeg_name(path)).close()
+                open_input(path).close()
             said = [text.strip() for _, _, text in lines if text.strip()]
         finally:
             av.logging.set_level(level)
