@@ -14,12 +14,16 @@ import av.stream
 
 from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS
+from facefusion.media.layouts import keeps_all, nearest_layouts, why_not_mixed
 from facefusion.media.options import AUDIO_ENCODERS
 
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """One audio stream of the source; ``encoder`` is '' when its packets are copied."""
+    """One audio stream of the source; ``encoder`` is '' when its packets are copied.
+
+    ``format`` is how the encoder is given samples, '' where it takes one kind or the first that it names.
+    """
 
     index: int
     codec: str
@@ -28,6 +32,7 @@ class AudioTrack:
     layout: str
     options: tuple[tuple[str, str], ...]
     bit_rate: int
+    format: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
     assert isinstance(added, av.AudioStream)
     context = added.codec_context
     context.layout = track.layout
+    if track.format:
+        context.format = track.format
     if track.options:
         context.qscale = True
     if track.bit_rate:
@@ -99,25 +106,26 @@ def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
             output.close()
 
 
-def settle_track(track: AudioTrack, extension: str, remarks: list[str]) -> AudioTrack:
+def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
     """The track with the nearest rate and layout that encoder and container take, found by opening both.
 
-    Raises UsageError audio-encoder-unusable.
+    A layout that keeps every channel comes before any downmix. Raises UsageError audio-encoder-unusable.
     """
     _check_encoder(track.encoder)
     rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
-    first = track
+    first = track.rate
     if rates and track.rate not in rates:
-        first = replace(track, rate=next((rate for rate in rates if rate >= track.rate), rates[-1]))
+        first = next((rate for rate in rates if rate >= track.rate), rates[-1])
     reasons = []
-    for tried in (first, replace(first, rate=48000), replace(first, rate=48000, layout='stereo')):
-        reason = why_not_encoded(tried, extension)
-        if not reason:
-            if (tried.rate, tried.layout) != (track.rate, track.layout):
-                asked, taken = f'{track.rate} Hz {track.layout}', f'{tried.rate} Hz {tried.layout}'
-                remarks.append(f'{track.encoder} takes no {asked} audio: it is written as {taken}')
-            return tried
-        reasons.append(reason)
+    for layout in nearest_layouts(track.layout):
+        for rate in dict.fromkeys((first, 48000)):
+            tried = replace(track, rate=rate, layout=layout)
+            reason = why_not_encoded(tried, extension)
+            if not reason and not keeps_all(track.layout, layout):
+                reason = why_not_mixed(track.layout, layout)
+            if not reason:
+                return tried
+            reasons.append(reason)
     raise UsageError(
         'audio-encoder-unusable',
         f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
