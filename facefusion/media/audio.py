@@ -14,14 +14,15 @@ import av.error
 from facefusion.errors import MediaError
 from facefusion.media.audio_copy import CopiedTrack
 from facefusion.media.audio_encode import EncodedTrack
-from facefusion.media.audio_losses import is_deep, losses
+from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.containers import PCM, Container, check_held, container_of
+from facefusion.media.held import lost_description
 from facefusion.media.layouts import usual_layout
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
-from facefusion.media.tracks import AudioTrack, Kept, settle_track, why_not_copied
+from facefusion.media.tracks import AudioTrack, Kept, why_not_copied
 from facefusion.stopping import StopFlag
 
 # The encoder that writes a codec again in its own kind.
@@ -120,6 +121,7 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
                 if encoder:
                     track = settle_track(track, extension)
                     remarks += losses(number, stream, track, extension, options.output_audio_encoder)
+                remarks += lost_description(f'audio stream {number}', stream, extension)
                 tracks.append(track)
             if not timeline.is_trimmed:
                 remarks += _left_out(info, source, kept, extension)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -53,7 +54,7 @@ def why_not_mixed(source: str, target: str) -> str:
     """Why sound of one layout cannot be written in another; '' when it can."""
     try:
         graph = av.filter.Graph()
-        begin = graph.add_abuffer(sample_rate=48000, format='fltp', layout=source, time_base='1/48000')
+        begin = graph.add_abuffer(sample_rate=48000, format='fltp', layout=source, time_base=Fraction(1, 48000))
         mix = graph.add('aresample', f'48000:{mixing(target)}')
         link([begin, *placing(graph, source, target), mix, graph.add('abuffersink')])
         graph.configure()
@@ -89,12 +90,16 @@ def link(chain: list[Any]) -> None:
 def _renamed(source: str, target: str) -> tuple[str, ...]:
     """The channels of ``source`` by the names under which most of them stand in ``target``."""
     found, places = channels_of(source), channels_of(target)
-    if len(found) == len(places) == 1:
+    if source == target or len(found) == len(places) == 1:
         return places
     names = [tuple(other.get(name, name) for name in found) for other in _NAMES]
     # One place is not given to two channels.
-    return max((given for given in names if len({*given}) == len(given)), key=lambda given: len({*given} & {*places}))
+    return max(
+        (given for given in names if len({*given}) == len({*found})), key=lambda given: len({*given} & {*places})
+    )
 
 
 def _kept(source: str, target: str) -> int:
+    if source == target:
+        return len(channels_of(source))
     return len({*_renamed(source, target)} & {*channels_of(target)})

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import av.error
 import av.stream
 
-from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS
-from facefusion.media.layouts import keeps_all, nearest_layouts, why_not_mixed
-from facefusion.media.options import AUDIO_ENCODERS
+from facefusion.media.layouts import usual_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +64,21 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
     return added
 
 
+def add_template(output: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+    """Adds the stream that packets are copied into. Raises FFmpegError, ValueError."""
+    added = output.add_stream_from_template(stream)
+    if isinstance(added, av.AudioStream):
+        # Mp4 takes no PCM without positions, as mkv has it.
+        context = added.codec_context
+        context.layout = usual_layout(context.layout.name, context.channels)
+    return added
+
+
 def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
     """Why a container does not take the packets of a stream as they are; '' when it does."""
     try:
         with _scratch(extension) as output:
-            output.add_stream_from_template(stream)
+            add_template(output, stream)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         return _reason(error)
@@ -104,50 +112,6 @@ def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
         # A file without packets need not be one that can be finished.
         with suppress(av.error.FFmpegError):
             output.close()
-
-
-def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
-    """The track with the nearest rate and layout that encoder and container take, found by opening both.
-
-    A layout that keeps every channel comes before any downmix. Raises UsageError audio-encoder-unusable.
-    """
-    _check_encoder(track.encoder)
-    rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
-    first = track.rate
-    if rates and track.rate not in rates:
-        first = next((rate for rate in rates if rate >= track.rate), rates[-1])
-    reasons = []
-    for layout in nearest_layouts(track.layout):
-        for rate in dict.fromkeys((first, 48000)):
-            tried = replace(track, rate=rate, layout=layout)
-            reason = why_not_encoded(tried, extension)
-            if not reason and not keeps_all(track.layout, layout):
-                reason = why_not_mixed(track.layout, layout)
-            if not reason:
-                return tried
-            reasons.append(reason)
-    raise UsageError(
-        'audio-encoder-unusable',
-        f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
-        cause=reasons[0],
-        hint='choose another --output-audio-encoder, or leave the option out',
-    )
-
-
-def _check_encoder(name: str) -> None:
-    def exists(encoder: str) -> bool:
-        try:
-            av.Codec(encoder, 'w')
-        except ValueError:
-            return False
-        return True
-
-    if not exists(name):
-        raise UsageError(
-            'audio-encoder-unusable',
-            f'the audio encoder {name} is not in this build of FFmpeg',
-            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
-        )
 
 
 def _reason(error: Exception) -> str:

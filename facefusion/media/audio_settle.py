@@ -1,14 +1,18 @@
-"""What a track loses when it is encoded again, in sentences."""
+"""A track that encoder and container take, as near to the source's as can be, and what it loses, in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 
+from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS, PCM
-from facefusion.media.layouts import channels_of, keeps_all, nearest_layouts, usual_layout
-from facefusion.media.tracks import AudioTrack
+from facefusion.media.held import comes_back
+from facefusion.media.layouts import channels_of, keeps_all, nearest_layouts, usual_layout, why_not_mixed
+from facefusion.media.options import AUDIO_ENCODERS
+from facefusion.media.tracks import AudioTrack, why_not_encoded
 
 _LOSSLESS = ('flac', 'alac')
 _LOW = {'LFE', 'LFE2'}
@@ -17,6 +21,34 @@ _LOW = {'LFE', 'LFE2'}
 def is_deep(stream: av.AudioStream) -> bool:
     """Whether the samples of a stream are exact to more than 16 bits."""
     return _depth(stream) > 16
+
+
+def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
+    """The track with the nearest rate and layout that encoder and container take, found by opening both.
+
+    A layout that keeps every channel comes before any downmix. Raises UsageError audio-encoder-unusable.
+    """
+    _check_encoder(track.encoder)
+    rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
+    first = track.rate
+    if rates and track.rate not in rates:
+        first = next((rate for rate in rates if rate >= track.rate), rates[-1])
+    reasons = []
+    for layout in nearest_layouts(track.layout):
+        for rate in dict.fromkeys((first, 48000)):
+            tried = replace(track, rate=rate, layout=layout)
+            reason = why_not_encoded(tried, extension)
+            if not reason and not keeps_all(track.layout, layout):
+                reason = why_not_mixed(track.layout, layout)
+            if not reason and comes_back(tried, extension):
+                return tried
+            reasons.append(reason or f'{extension[1:]} does not hold the layout {layout}')
+    raise UsageError(
+        'audio-encoder-unusable',
+        f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
+        cause=reasons[0],
+        hint='choose another --output-audio-encoder, or leave the option out',
+    )
 
 
 def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
@@ -29,7 +61,7 @@ def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: st
     before, after = channels_of(layout), channels_of(track.layout)
     if not keeps_all(layout, track.layout):
         low = ', the LFE channel is left out' if _LOW & {*before} and not _LOW & {*after} else ''
-        most = f'at most {len(after)} channels' if len(after) < 3 else f'no {layout}'
+        most = f'at most {len(after)} channels' if len(after) < 3 else f'no {layout} in {extension[1:]}'
         yield (
             f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
             f'{track.encoder} takes {most}; {_keeping(layout, extension, asked)}'
@@ -37,7 +69,7 @@ def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: st
     elif len(after) != len(before):
         yield (
             f'{name} is written with {len(after)} channels ({track.layout}), those that {layout} has not are silent: '
-            f'{track.encoder} takes no {layout}'
+            f'{track.encoder} takes no {layout} in {extension[1:]}'
         )
     if track.rate < context.sample_rate:
         yield f'{name} is written with {track.rate} Hz: {track.encoder} takes no {context.sample_rate} Hz'
@@ -74,3 +106,19 @@ def _written_depth(track: AudioTrack) -> int:
     if track.encoder == 'flac':
         return 24 if track.format == 's32' else 16
     return int(''.join(filter(str.isdigit, track.encoder))) if track.encoder in PCM else 0
+
+
+def _check_encoder(name: str) -> None:
+    def exists(encoder: str) -> bool:
+        try:
+            av.Codec(encoder, 'w')
+        except ValueError:
+            return False
+        return True
+
+    if not exists(name):
+        raise UsageError(
+            'audio-encoder-unusable',
+            f'the audio encoder {name} is not in this build of FFmpeg',
+            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
+        )
