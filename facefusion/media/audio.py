@@ -16,7 +16,7 @@ from facefusion.media.audio_copy import CopiedTrack
 from facefusion.media.audio_encode import EncodedTrack
 from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.containers import PCM, Container, check_held, container_of
-from facefusion.media.held import lost_description
+from facefusion.media.held import comes_back, lost_description
 from facefusion.media.layouts import usual_layout
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
@@ -201,6 +201,7 @@ def _encoder_for(
     asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
     if asked == 'auto':
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
+        fits = fits and _keeps_places(audio, extension)
         stands = container.has_times or _stands(audio, info, kept)
         if fits and stands and options.output_audio_volume == 100:
             return ''
@@ -210,7 +211,7 @@ def _encoder_for(
         # Only mkv is sure to play what its muxer takes.
         if encoder not in container.audio_encoders or not (fits or extension == '.mkv'):
             encoder = container.automatic_audio
-        if not fits:
+        if not fits and encoder != audio.codec:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
         elif not stands:
             how = 'gaps filled' if kept.begin is None else 'so that it begins with the pictures'
@@ -221,6 +222,14 @@ def _encoder_for(
         return 'aac'
     check_held('audio', asked, extension)
     return asked
+
+
+def _keeps_places(audio: AudioInfo, extension: str) -> bool:
+    """Whether copied packets that do not say themselves where their channels belong are read as they are meant."""
+    if audio.codec not in (*PCM, 'flac'):
+        return True
+    layout = usual_layout(audio.layout, audio.channels)
+    return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
 
 
 def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:

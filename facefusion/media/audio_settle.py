@@ -15,6 +15,7 @@ from facefusion.media.options import AUDIO_ENCODERS
 from facefusion.media.tracks import AudioTrack, why_not_encoded
 
 _LOSSLESS = ('flac', 'alac')
+_OF_TWO = ('libmp3lame', 'mp2', 'wmav2')
 _LOW = {'LFE', 'LFE2'}
 
 
@@ -34,11 +35,12 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
     if rates and track.rate not in rates:
         first = next((rate for rate in rates if rate >= track.rate), rates[-1])
     reasons = []
-    for layout in nearest_layouts(track.layout):
+    # AAC writes others in a way that few players know (program_config_element).
+    for layout in nearest_layouts(track.layout, prefers_common=track.encoder == 'aac'):
         for rate in dict.fromkeys((first, 48000)):
             tried = replace(track, rate=rate, layout=layout)
             reason = why_not_encoded(tried, extension)
-            if not reason and not keeps_all(track.layout, layout):
+            if not reason and layout != track.layout:
                 reason = why_not_mixed(track.layout, layout)
             if not reason and comes_back(tried, extension):
                 return tried
@@ -47,7 +49,8 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
         'audio-encoder-unusable',
         f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
         cause=reasons[0],
-        hint='choose another --output-audio-encoder, or leave the option out',
+        hint='choose another --output-audio-encoder or leave the option out, name the output .mkv, or leave the audio '
+        'out with --output-audio-volume 0',
     )
 
 
@@ -61,10 +64,10 @@ def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: st
     before, after = channels_of(layout), channels_of(track.layout)
     if not keeps_all(layout, track.layout):
         low = ', the LFE channel is left out' if _LOW & {*before} and not _LOW & {*after} else ''
-        most = f'at most {len(after)} channels' if len(after) < 3 else f'no {layout} in {extension[1:]}'
+        most = 'at most 2 channels' if track.encoder in _OF_TWO else f'no {layout} in {extension[1:]}'
         yield (
             f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
-            f'{track.encoder} takes {most}; {_keeping(layout, extension, asked)}'
+            f'{track.encoder} takes {most}{_keeping(layout, track.encoder, extension, asked)}'
         )
     elif len(after) != len(before):
         yield (
@@ -82,16 +85,18 @@ def _named(channels: tuple[str, ...], layout: str) -> str:
     return f'{len(channels)} channel{"s" * (len(channels) > 1)} ({layout})'
 
 
-def _keeping(layout: str, extension: str, asked: str) -> str:
-    """How all channels are kept."""
-    container = CONTAINERS[extension]
+def _keeping(layout: str, encoder: str, extension: str, asked: str) -> str:
+    """How all channels are kept, as far as a way is known."""
+    container, option = CONTAINERS[extension], '--output-audio-encoder'
     is_common = any(keeps_all(layout, other) for other in nearest_layouts(layout)[1:])
-    if asked != 'auto' and (is_common and container.automatic_audio == 'aac'):
-        return 'without --output-audio-encoder all are kept'
-    if asked == 'auto' and 'pcm_s16le' in container.audio_encoders:
-        return '--output-audio-encoder pcm_s16le keeps all'
+    if asked != 'auto' and is_common and container.automatic_audio == 'aac':
+        return f'; without {option} all are kept'
+    if extension == '.mkv':
+        return ''
+    if asked == 'auto' and 'pcm_s16le' in container.audio_encoders and encoder != 'pcm_s16le':
+        return f'; {option} pcm_s16le keeps all'
     names = '.mp4, .mov or .mkv' if is_common else '.mkv'
-    return f'an output named {names} keeps all' + (' without --output-audio-encoder' if asked != 'auto' else '')
+    return f'; an output named {names} keeps all' + ('' if asked == 'auto' else f' without {option}')
 
 
 def _depth(stream: av.AudioStream) -> int:

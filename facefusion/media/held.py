@@ -112,10 +112,10 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
 
     def read(written: av.container.InputContainer) -> str:
         context = written.streams.audio[0].codec_context
-        return usual_layout(context.layout.name, context.channels)
+        return usual_layout(context.layout.name, context.channels) if context.channels else ''
 
     found = _read_back(extension, fill, read)
-    return found is not None and keeps_all(track.layout, found) and keeps_all(found, track.layout)
+    return bool(found) and keeps_all(track.layout, found) and keeps_all(found, track.layout)
 
 
 def _read_back(

@@ -26,7 +26,12 @@ _NAMES: tuple[Mapping[str, str], ...] = (
 
 
 def usual_layout(name: str, channels: int) -> str:
-    """The layout of a stream; the usual one of so many channels where it names no positions ('2 channels')."""
+    """The layout of a stream as FFmpeg takes it; the usual one of so many channels where it has no positions.
+
+    Without positions its name is '2 channels'; with some that have no name of their own '2 channels (FL+FC)'.
+    """
+    if 'channels (' in name:
+        return name[name.index('(') + 1 : -1]
     return _USUAL.get(channels, name) if 'channels' in name else name
 
 
@@ -40,14 +45,18 @@ def keeps_all(source: str, target: str) -> bool:
     return _kept(source, target) == len(channels_of(source))
 
 
-def nearest_layouts(layout: str) -> list[str]:
-    """The layouts to try for a stream, the best first: its own, those that keep every channel, then downmixes."""
+def nearest_layouts(layout: str, prefers_common: bool = False) -> list[str]:
+    """The layouts to try for a stream, the best first: its own, those that keep every channel, then downmixes.
+
+    With ``prefers_common`` a common one of the same channels comes before its own.
+    """
 
     def rank(name: str) -> tuple[int, bool, int]:
         count = len(channels_of(name))
         return -_kept(layout, name), count < 2, count
 
-    return list(dict.fromkeys((layout, *sorted(_COMMON, key=rank))))
+    equal = [name for name in _COMMON if keeps_all(layout, name) and keeps_all(name, layout)]
+    return list(dict.fromkeys((*(equal if prefers_common else ()), layout, *sorted(_COMMON, key=rank))))
 
 
 def why_not_mixed(source: str, target: str) -> str:
@@ -64,14 +73,16 @@ def why_not_mixed(source: str, target: str) -> str:
 
 
 def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
-    """The filters that put each channel in its place where none is mixed into others: FFmpeg's mixer takes side and
-    back channels for different ones. The places of channels that the source lacks are silent.
+    """The filter that gives channels the names that they have in another layout, where every one has a place there.
+
+    FFmpeg's mixer takes side and back channels for different ones; once the names fit it mixes nothing.
     """
-    if source == target or not keeps_all(source, target):
-        return []
     names = _renamed(source, target)
-    routes = [f'{name}=c{names.index(name)}' for name in channels_of(target) if name in names]
-    return [graph.add('pan', '|'.join((target, *routes)))]
+    if names == channels_of(source) or not keeps_all(source, target):
+        return []
+    order = [name for name in channels_of(target) if name in names]
+    routes = '|'.join(str(names.index(name)) for name in order)
+    return [graph.add('channelmap', f'map={routes}:channel_layout={"+".join(order)}')]
 
 
 def mixing(target: str) -> str:
