@@ -10,7 +10,7 @@ import av
 from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS, PCM
 from facefusion.media.held import comes_back
-from facefusion.media.layouts import channels_of, keeps_all, nearest_layouts, usual_layout, why_not_mixed
+from facefusion.media.layouts import channels_of, is_common, keeps_all, nearest_layouts, usual_layout, why_not_mixed
 from facefusion.media.options import AUDIO_ENCODERS
 from facefusion.media.tracks import AudioTrack, why_not_encoded
 
@@ -88,14 +88,13 @@ def _named(channels: tuple[str, ...], layout: str) -> str:
 def _keeping(layout: str, encoder: str, extension: str, asked: str) -> str:
     """How all channels are kept, as far as a way is known."""
     container, option = CONTAINERS[extension], '--output-audio-encoder'
-    is_common = any(keeps_all(layout, other) for other in nearest_layouts(layout)[1:])
-    if asked != 'auto' and is_common and container.automatic_audio == 'aac':
+    if asked != 'auto' and is_common(layout) and container.automatic_audio == 'aac':
         return f'; without {option} all are kept'
     if extension == '.mkv':
         return ''
     if asked == 'auto' and 'pcm_s16le' in container.audio_encoders and encoder != 'pcm_s16le':
         return f'; {option} pcm_s16le keeps all'
-    names = '.mp4, .mov or .mkv' if is_common else '.mkv'
+    names = '.mp4, .mov or .mkv' if is_common(layout) else '.mkv'
     return f'; an output named {names} keeps all' + ('' if asked == 'auto' else f' without {option}')
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import av
 import av.error
 import av.filter
 import av.stream
+import numpy as np
 
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.extras import describe_stream, title_of
 from facefusion.media.languages import same_language
-from facefusion.media.layouts import keeps_all, link, usual_layout
+from facefusion.media.layouts import channels_of, keeps_all, link, renamed, usual_layout
 from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
@@ -86,7 +88,7 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
         # The second one, if it is not the first: of these containers may not tell which is the default.
         tracks = [add_encoded(output, _usual_track(extension)) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])
-        return (packet for track in tracks for packet in _silence(track))
+        return (packet for track in tracks for packet in _tones(track))
 
     def read(written: av.container.InputContainer) -> tuple[str, str, list[str], bool]:
         held: Any = [found for found in written.streams if found.type == stream.type][-1]
@@ -103,19 +105,33 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
 
 
 def comes_back(track: AudioTrack, extension: str) -> bool:
-    """Whether a track that is encoded is read with the channels that it has, each in its place."""
+    """Whether a track that is encoded is read with all of its channels, each in its place.
+
+    FFmpeg's libopus wrapper, for one, exchanges channels of 5.0 and 6.1; and not every container tells their places.
+    """
     if track.layout in ('mono', 'stereo'):
         return True
 
     def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
-        return _silence(add_encoded(output, track))
+        return _tones(add_encoded(output, track))
 
-    def read(written: av.container.InputContainer) -> str:
+    def read(written: av.container.InputContainer) -> tuple[str, list[float]]:
         context = written.streams.audio[0].codec_context
-        return usual_layout(context.layout.name, context.channels) if context.channels else ''
+        resampler = av.AudioResampler('flt')
+        parts = [part.to_ndarray() for frame in written.decode(audio=0) for part in resampler.resample(frame)]
+        samples = np.concatenate(parts, axis=1).reshape(-1, context.channels)
+        return usual_layout(context.layout.name, context.channels), (samples**2).mean(0).tolist()
 
-    found = _read_back(extension, fill, read)
-    return bool(found) and keeps_all(track.layout, found) and keeps_all(found, track.layout)
+    layout, heard = _read_back(extension, fill, read) or ('', [])
+    if 'channels' in track.layout:
+        # It has no places.
+        return layout == track.layout
+    if not heard or not keeps_all(track.layout, layout) or not keeps_all(layout, track.layout):
+        return False
+    # The later a channel the louder is its tone.
+    names = renamed(track.layout, layout)
+    levels = dict(zip(channels_of(layout), heard, strict=True))
+    return all(levels[quieter] < levels[louder] for quieter, louder in pairwise(names))
 
 
 def _read_back(
@@ -151,13 +167,14 @@ def _usual_track(extension: str) -> AudioTrack:
     return AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
 
 
-def _silence(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
-    """Half a second. It comes out of a filter, since PyAV cannot fill a frame of eight planes."""
+def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
+    """Half a second of a deep tone, louder from channel to channel: also an LFE channel has it."""
     context = stream.codec_context
-    length = context.frame_size or 1024
+    length, layout, rate = context.frame_size or 1024, context.layout.name, context.sample_rate
+    count = context.channels
+    tones = '|'.join(f'{(number + 1) / count / 2}*sin(60*2*PI*t)' for number in range(count))
     graph = av.filter.Graph()
-    layout, rate = context.layout.name, context.sample_rate
-    begin = graph.add('anullsrc', f'channel_layout={layout}:sample_rate={rate}:nb_samples={length}')
+    begin = graph.add('aevalsrc', f'{tones}:channel_layout={layout}:sample_rate={rate}:nb_samples={length}')
     taken = f'sample_fmts={context.format.name}:channel_layouts={layout}'
     link([begin, graph.add('aformat', taken), graph.add('abuffersink')])
     graph.configure()

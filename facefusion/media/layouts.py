@@ -45,15 +45,23 @@ def keeps_all(source: str, target: str) -> bool:
     return _kept(source, target) == len(channels_of(source))
 
 
+def is_common(layout: str) -> bool:
+    """Whether the encoders that take many channels, AAC among them, keep all of a layout."""
+    return any(keeps_all(layout, name) for name in _COMMON)
+
+
 def nearest_layouts(layout: str, prefers_common: bool = False) -> list[str]:
     """The layouts to try for a stream, the best first: its own, those that keep every channel, then downmixes.
 
     With ``prefers_common`` a common one of the same channels comes before its own.
     """
 
+    most = len(channels_of(layout))
+
     def rank(name: str) -> tuple[int, bool, int]:
         count = len(channels_of(name))
-        return -_kept(layout, name), count < 2, count
+        # Mono comes last where there is more.
+        return -_kept(layout, name), count < min(most, 2), count
 
     equal = [name for name in _COMMON if keeps_all(layout, name) and keeps_all(name, layout)]
     return list(dict.fromkeys((*(equal if prefers_common else ()), layout, *sorted(_COMMON, key=rank))))
@@ -77,7 +85,7 @@ def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
 
     FFmpeg's mixer takes side and back channels for different ones; once the names fit it mixes nothing.
     """
-    names = _renamed(source, target)
+    names = renamed(source, target)
     if names == channels_of(source) or not keeps_all(source, target):
         return []
     order = [name for name in channels_of(target) if name in names]
@@ -98,7 +106,7 @@ def link(chain: list[Any]) -> None:
         first.link_to(second)
 
 
-def _renamed(source: str, target: str) -> tuple[str, ...]:
+def renamed(source: str, target: str) -> tuple[str, ...]:
     """The channels of ``source`` by the names under which most of them stand in ``target``."""
     found, places = channels_of(source), channels_of(target)
     if source == target or len(found) == len(places) == 1:
@@ -113,4 +121,4 @@ def _renamed(source: str, target: str) -> tuple[str, ...]:
 def _kept(source: str, target: str) -> int:
     if source == target:
         return len(channels_of(source))
-    return len({*_renamed(source, target)} & {*channels_of(target)})
+    return len({*renamed(source, target)} & {*channels_of(target)})
