@@ -37,6 +37,7 @@ _PURPOSES = (
 )
 # Shorter ones of a transport stream are read without their tables.
 _PICTURES = 12
+_FAST = {'libx264': {'preset': 'ultrafast'}, 'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8'}}
 # Adds streams to an output beside its picture, and gives what their packets are, once it has begun.
 _Fill = Callable[[av.container.OutputContainer, Any], Iterator[Any]]
 
@@ -111,6 +112,9 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
     """
     if track.layout in ('mono', 'stereo'):
         return True
+    if 'channels' in track.layout:
+        # It has no places, which mp4 demands of PCM (ISO/IEC 23003-5).
+        return CONTAINERS[extension].muxer != 'mp4'
 
     def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
         return _tones(add_encoded(output, track))
@@ -123,9 +127,6 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
         return usual_layout(context.layout.name, context.channels), (samples**2).mean(0).tolist()
 
     layout, heard = _read_back(extension, fill, read) or ('', [])
-    if 'channels' in track.layout:
-        # It has no places.
-        return layout == track.layout
     if not heard or not keeps_all(track.layout, layout) or not keeps_all(layout, track.layout):
         return False
     # The later a channel the louder is its tone.
@@ -145,7 +146,8 @@ def _read_back(
     with suppress(av.error.FFmpegError, ValueError, IndexError):
         output = av.open(file, 'w', format=held.muxer, options=dict(options or {}))
         try:
-            picture: Any = output.add_stream('mpeg2video' if held.muxer == 'mxf' else held.automatic[0], rate=25)
+            codec = 'mpeg2video' if held.muxer == 'mxf' else held.automatic[0]
+            picture: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
             picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
             others = fill(output, picture)
             for number in range(_PICTURES):
