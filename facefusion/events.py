@@ -151,6 +151,22 @@ class RunFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentChecked:
+    """The content gate has looked at a file: ``verdict`` is 'passed', 'refused' or 'failed'.
+
+    ``models`` have model_id, threshold and their highest score, ``worst`` the frame with it and its seconds.
+    """
+
+    file: str
+    verdict: str
+    models: list[dict[str, Any]]
+    frames: int
+    worst: dict[str, Any] | None
+    reason: str
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """A process has begun to work on a job of so many steps."""
 
@@ -199,6 +215,7 @@ Event = (
     | OutputPublished
     | RunFinished
     | RunFailed
+    | ContentChecked
     | JobStarted
     | StepStarted
     | StepFinished

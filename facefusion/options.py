@@ -8,14 +8,20 @@ the errors, so that reading the options of every processor costs no array librar
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal['text', 'int', 'float', 'flag', 'path']
 Stored = Literal['step', 'job']
-_WORD = re.compile(r'\s*(?:"([^"]+)"|([^\s"]\S*))(?=\s|$)')
+_WORD = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([^\s"]\S*))(?=\s|$)""")
+
+
+class UnknownHome(ValueError):
+    """A path begins with the home folder of a user who is not known on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,8 @@ class OptionInfo:
 
     ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
     ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list. ``is_policy`` marks
-    a flag that only ini files set: it has no form on the command line and in the environment.
+    a flag that only ini files set: it has no form on the command line and in the environment. ``no_effect`` says why an
+    option of FaceFusion 3.8 changes nothing here; it is accepted, and not kept in a step.
     """
 
     key: str
@@ -42,6 +49,7 @@ class OptionInfo:
     aliases: tuple[str, ...] = ()
     stored: Stored = 'step'
     is_policy: bool = False
+    no_effect: str = ''
 
     @property
     def flag(self) -> str:
@@ -70,6 +78,7 @@ def option(
     aliases: Sequence[str] = (),
     stored: Stored = 'step',
     is_policy: bool = False,
+    no_effect: str = '',
 ) -> Any:
     """A dataclass field that declares an option; lists have tuples as defaults and values."""
     info = {
@@ -86,6 +95,7 @@ def option(
         'aliases': tuple(aliases),
         'stored': stored,
         'is_policy': is_policy,
+        'no_effect': no_effect,
     }
     return dataclasses.field(default=default, metadata={'option': info})
 
@@ -103,7 +113,9 @@ def parse_item(info: OptionInfo, text: str) -> Any:
     """One value of an option from its text; ValueError says in plain words what is allowed."""
     if info.kind == 'flag':
         return _parse_flag(text)
-    if info.kind in ('text', 'path'):
+    if info.kind == 'path':
+        return expand_home(text)
+    if info.kind == 'text':
         value: Any = text
     else:
         value = _parse_number(info, text)
@@ -112,11 +124,28 @@ def parse_item(info: OptionInfo, text: str) -> Any:
     return value
 
 
+def expand_home(path: str) -> str:
+    """A path with the home folder in the place of ``~`` or ``~user`` at its start. Raises UnknownHome."""
+    if not path.startswith('~'):
+        return path
+    name = re.split(r'[/\\]' if os.name == 'nt' else '/', path[1:], maxsplit=1)[0]
+    try:
+        expanded = str(Path(path).expanduser())
+    except RuntimeError:
+        expanded = ''
+    # An empty HOME would make the root of the file system the home folder.
+    if expanded and (name or os.environ.get('HOME') != ''):
+        return expanded
+    why = f'no user {name} is known here' if name else 'there is none: HOME is not set'
+    raise UnknownHome(f'{path} begins with a home folder, and {why}; if ~ is part of a name, write ./{path}')
+
+
 def parse_value(info: OptionInfo, text: str) -> Any:
     """A whole ini or environment value: a list splits at white space, everything else is one item.
 
-    A path in a list may hold spaces in two ways: it stands in double quotes, as in ``"my face.png" b.png``, or the
-    value begins with a line break; then each line is one path, as in an ini file
+    Quotes, double or single, around a path are taken off. A path in a list may hold spaces in two ways: it stands in
+    quotes, as in ``"my face.png" b.png``, or the value begins with a line break; then each line is one path, as in an
+    ini file
 
         source_paths =
             C:\\My Pictures\\face.png
@@ -125,9 +154,24 @@ def parse_value(info: OptionInfo, text: str) -> Any:
     A backslash is always a plain character. Raises ValueError.
     """
     if not info.is_list:
-        return parse_item(info, text)
+        return parse_item(info, unquoted(text) if info.kind == 'path' else text.strip())
     parts = _split_paths(text) if info.kind == 'path' else text.split()
     return check_items(info, tuple(parse_item(info, part) for part in parts))
+
+
+def unquoted(text: str) -> str:
+    """One path from an ini file or the environment, without white space and a pair of quotes around it.
+
+    Raises ValueError for a double quote without a partner, and for quotes around nothing.
+    """
+    path = text.strip()
+    is_quoted = len(path) > 1 and path[0] == path[-1] and path[0] in '"\''
+    inner = path[1:-1] if is_quoted else path
+    if is_quoted and not inner.strip():
+        raise ValueError('the quotes hold no path')
+    if inner.startswith('"') or inner.endswith('"') or (path.startswith('"') and '"' in inner):
+        raise ValueError('a double quote has no partner, or the value is more than one path')
+    return path if path[:1] == "'" and "'" in inner else inner
 
 
 def check_items(info: OptionInfo, items: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -140,14 +184,13 @@ def check_items(info: OptionInfo, items: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _split_paths(text: str) -> list[str]:
     if text.startswith('\n'):
-        lines = [line.strip() for line in text.splitlines()]
-        return [line[1:-1] if len(line) > 2 and line[0] == line[-1] == '"' else line for line in lines if line]
+        return [unquoted(line) for line in text.splitlines() if line.strip()]
     parts, at, text = [], 0, text.rstrip()
     while at < len(text):
         word = _WORD.match(text, at)
         if word is None:
             raise ValueError('a double quote has no partner, or no space after it')
-        parts.append(word[1] or word[2])
+        parts.append(word[1] or word[2] or word[3])
         at = word.end()
     return parts
 

@@ -10,15 +10,15 @@ import configparser
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, check_items, describe, parse_value
+from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item, parse_value, unquoted
 
 T = TypeVar('T')
 INI_NAME = 'facefusion.ini'
+HOME_VARIABLE = 'FACEFUSION_HOME'
 
 
 class Settings:
@@ -40,11 +40,11 @@ class Settings:
         return Settings({**self._groups, type(group): group}.values())
 
     def as_record(self, stored: str = 'step') -> dict[str, Any]:
-        """Plain JSON of all values that are kept in a step (or, with 'job', those that are not)."""
+        """Plain JSON of all values with an effect that are kept in a step (or, with 'job', those that are not)."""
         record: dict[str, Any] = {}
         for kind, group in self._groups.items():
             for info in describe(kind):
-                if info.stored == stored:
+                if info.stored == stored and not info.no_effect:
                     value = getattr(group, info.key)
                     record[info.key] = list(value) if isinstance(value, tuple) else value
         return record
@@ -61,6 +61,10 @@ class IniFile:
     values: Mapping[tuple[str, str], str]
     lines: Mapping[tuple[str, str], int]
 
+    def where(self, place: tuple[str, str]) -> str:
+        """A (section, key) as it is named in a message, with file and line."""
+        return f'{self.path}, line {self.lines[place]}: [{place[0]}] {place[1]}'
+
 
 def program_path() -> Path:
     """The checkout, beside the package: it holds what is part of the program, such as the model catalogue."""
@@ -68,9 +72,17 @@ def program_path() -> Path:
 
 
 def home_path(environ: Mapping[str, str]) -> Path:
-    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout."""
-    named = environ.get('FACEFUSION_HOME')
-    return Path(named) if named else program_path()
+    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout.
+
+    Raises UsageError environment-value.
+    """
+    named = environ.get(HOME_VARIABLE, '')
+    if not named.strip():
+        return program_path()
+    try:
+        return Path(expand_home(unquoted(named)))
+    except ValueError as error:
+        raise _invalid_variable(HOME_VARIABLE, error) from None
 
 
 def read_ini(path: Path, *, required: bool) -> IniFile | None:
@@ -132,22 +144,6 @@ class _LineParser(configparser.ConfigParser):
             yield line
 
 
-def check_ini(ini: IniFile, known: Iterable[type]) -> None:
-    """Raises UsageError for a non-blank key that no option has, or a value that its option does not take."""
-    infos = {(info.section, info.key): info for group in known for info in describe(group)}
-    for place in ini.values:
-        info = infos.get(place)
-        if info is None:
-            close = get_close_matches(place[1], [key for _, key in infos], n=1)
-            hint = f'did you mean {close[0]}?' if close else 'remove the line, or leave its value blank'
-            near = [section for section, key in infos if key == place[1]]
-            cause = f'{place[1]} belongs into [{near[0]}]' if near else f'no [{place[0]}] {place[1]} is known'
-            raise UsageError(
-                'config-key', f'{_where(ini, place)} is not an option of this version', cause=cause, hint=hint
-            )
-        _parse_ini(ini, info)
-
-
 def resolve(
     groups: Iterable[type],
     flags: Mapping[str, Any],
@@ -165,34 +161,41 @@ def resolve(
         for info in describe(group):
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
-                said = [_parse_ini(file, info) for file in files]
+                said = [parse_ini(file, info) for file in files]
                 # One file that says the other thing than the default is enough.
                 values[info.key] = all(said) if info.default else any(said)
             elif info.key in flags:
                 values[info.key] = flags[info.key]
             elif environ.get(info.variable, '').strip():
-                values[info.key] = _parse_variable(info, environ[info.variable])
+                values[info.key] = parse_variable(info, environ[info.variable])
             elif ini is not None and (info.section, info.key) in ini.values:
-                values[info.key] = _parse_ini(ini, info)
+                values[info.key] = parse_ini(ini, info)
         built.append(group(**values))
     return Settings(built)
 
 
-def _parse_variable(info: OptionInfo, text: str) -> Any:
+def parse_variable(info: OptionInfo, text: str) -> Any:
+    """The value of an option's environment variable. Raises UsageError environment-value."""
     try:
         if info.is_list and info.kind == 'path':
-            return check_items(info, tuple(part for part in text.split(os.pathsep) if part))
+            parts = [part for part in text.split(os.pathsep) if part.strip()]
+            return check_items(info, tuple(parse_item(info, unquoted(part)) for part in parts))
         return parse_value(info, text)
     except ValueError as error:
-        raise UsageError(
-            'environment-value',
-            f'the environment variable {info.variable} has an invalid value',
-            cause=str(error),
-            hint='correct it, or unset it',
-        ) from None
+        raise _invalid_variable(info.variable, error) from None
 
 
-def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
+def _invalid_variable(name: str, error: ValueError) -> UsageError:
+    return UsageError(
+        'environment-value',
+        f'the environment variable {name} has an invalid value',
+        cause=str(error),
+        hint='correct it, or unset it',
+    )
+
+
+def parse_ini(ini: IniFile, info: OptionInfo) -> Any:
+    """The value of an option in an ini file that has it. Raises UsageError config-value with file and line."""
     place = (info.section, info.key)
     try:
         text = ini.values[place]
@@ -200,11 +203,7 @@ def _parse_ini(ini: IniFile, info: OptionInfo) -> Any:
     except ValueError as error:
         raise UsageError(
             'config-value',
-            f'{_where(ini, place)} has an invalid value',
+            f'{ini.where(place)} has an invalid value',
             cause=str(error),
             hint='correct the value, or leave it blank',
         ) from None
-
-
-def _where(ini: IniFile, place: tuple[str, str]) -> str:
-    return f'{ini.path}, line {ini.lines[place]}: [{place[0]}] {place[1]}'

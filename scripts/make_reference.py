@@ -39,7 +39,8 @@ def options_table() -> str:
         for info in describe(group):
             named = (f'[{info.section}] {info.key}',) if info.is_policy else (info.short, info.flag)
             flags = ', '.join(f'`{name}`' for name in named if name)
-            lines.append(f'| {flags} | {_values(info)} | {_default(info)} | {info.help} |')
+            effect = f' (no effect here: {info.no_effect})' if info.no_effect else ''
+            lines.append(f'| {flags} | {_values(info)} | {_default(info)} | {info.help}{effect} |')
     return '\n'.join(lines)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import PageOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
@@ -31,6 +32,7 @@ GROUPS: tuple[type, ...] = (
     NotifyOptions,
     ReportOptions,
     PlanOptions,
+    PageOptions,
 )
 
 

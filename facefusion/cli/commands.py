@@ -77,6 +77,7 @@ COMMANDS = {
     'job-cancel': Command('facefusion.cli.job_running', 'end a queued or running job', spec='CANCEL'),
     'force-download': Command('facefusion.cli.force_download', 'fetch the whole catalogue of models, needed or not'),
     'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
+    'check': Command('facefusion.cli.check', 'say whether pictures and clips pass the content gate', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),
 }

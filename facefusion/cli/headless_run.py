@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.options import ConsoleOptions, PageOptions
 from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
@@ -42,7 +42,7 @@ PROCESS_GROUPS: tuple[type, ...] = (
     ProvenanceOptions,
     ConsoleOptions,
 )
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.process import tune_process
-from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, tee
+from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Message, tee
 from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
@@ -54,6 +54,13 @@ class Invocation:
         sinks.append(LogSink(next(level for level in LOG_LEVELS if level == console.log_level)))
         return tee(sinks)
 
+    def remark(self, messages: Iterable[Message]) -> None:
+        """Shows messages about the call itself, on stderr alone: what it prints on stdout may be one document."""
+        level = self.settings[ConsoleOptions].log_level
+        show = LogSink(next(known for known in LOG_LEVELS if known == level))
+        for message in messages:
+            show(message)
+
     def catalog(self) -> Catalog:
         """The model catalogue: a part of the program, so it is never looked for in ``home``."""
         from facefusion.models.catalog import load_catalog
@@ -66,7 +73,8 @@ class Invocation:
 
         options = self.settings[ModelOptions]
         weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
-        return ModelStore(self.catalog(), weights, offline=options.offline, emit=emit, stop=stop)
+        catalog = self.catalog().preferring(options.download_providers)
+        return ModelStore(catalog, weights, offline=options.offline, emit=emit, stop=stop)
 
     def jobs_path(self) -> Path:
         """The folder of the job store."""

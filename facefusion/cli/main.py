@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion import version
-from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, OPTION_MODULES, Spec
+from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, Spec
 from facefusion.cli.signals import leave_on_signals
+from facefusion.cli.streams import use_utf8
 from facefusion.errors import FaceFusionError, UsageError
 from facefusion.failures import as_failure
 from facefusion.standard_streams import drop_unwritten, open_missing_streams, write_line
@@ -28,6 +28,7 @@ PROGRAM = 'facefusion'
 def run() -> None:
     """Runs the process's own command line and ends the process."""
     open_missing_streams()
+    use_utf8()
     leave_on_signals()
     sys.exit(main(sys.argv[1:], os.environ))
 
@@ -141,29 +142,26 @@ def _check_headless(argv: list[str]) -> None:
 def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str], mode: str) -> Invocation:
     """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
-    from facefusion.cli.parser import Parser, add_options, given_flags
-    from facefusion.safety.refused import REFUSED_OPTIONS, refusal
-    from facefusion.settings import INI_NAME, check_ini, home_path, program_path, read_ini, resolve
+    from facefusion.cli.parser import Parser, add_config_path, add_options, given_flags
+    from facefusion.cli.settings_check import check_settings
+    from facefusion.settings import INI_NAME, home_path, program_path, read_ini, resolve
 
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
-    parser.add_argument('--config-path', metavar='PATH', help=f'ini file with defaults [default: {INI_NAME}]')
+    add_config_path(parser)
     spec.configure(parser)
     add_options(parser, spec.groups)
     arguments = parser.parse_args(argv)
     home = home_path(environ)
     named = arguments.config_path
     ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
-    # One that sets nothing, such as the one that is shipped, needs no look at the options of all commands.
-    if ini is not None and ini.values:
-        for _, key in ini.values:
-            if key in REFUSED_OPTIONS:
-                raise refusal(f'{ini.path}: {key}', REFUSED_OPTIONS[key])
-        check_ini(ini, [group for option_module in OPTION_MODULES for group in import_module(option_module).GROUPS])
+    flags = given_flags(arguments, spec.groups)
+    remarks = check_settings(spec.groups, flags, ini, environ, COMMANDS[name].reports)
     # What the operator demands beside the program, or in the home, holds whatever file a call names.
     places = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
     house = [found for place in sorted(places) if (found := read_ini(place, required=False)) is not None]
-    settings = resolve(spec.groups, given_flags(arguments, spec.groups), ini, environ, house)
-    return Invocation(arguments, settings, home, environ, mode)
+    invocation = Invocation(arguments, resolve(spec.groups, flags, ini, environ, house), home, environ, mode)
+    invocation.remark(remarks)
+    return invocation
 
 
 def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
-from facefusion.cli.parser import add_options
+from facefusion.cli.parser import add_config_path, add_options
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
 from facefusion.models.options import ModelOptions
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify = commands.add_parser('verify', help='read every file and compare it with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
     for command in (listing, fetch, verify):
-        command.add_argument('--config-path', metavar='PATH', default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        add_config_path(command, is_repeated=True)
         add_options(command, GROUPS)
 
 

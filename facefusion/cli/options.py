@@ -27,3 +27,34 @@ class ConsoleOptions:
         choices=('error', 'warn', 'info', 'debug'),
         stored='job',
     )
+
+
+_NO_PAGE = 'this version has no web page'
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """The web page of FaceFusion 3.8, which does not exist here."""
+
+    open_browser: bool = option(
+        'flag', False, 'open the page in a browser', section='uis', stored='job', no_effect=_NO_PAGE
+    )
+    ui_layouts: tuple[str, ...] = option(
+        'text',
+        ('default',),
+        'which pages there are',
+        section='uis',
+        is_list=True,
+        choices=('benchmark', 'default', 'jobs'),
+        stored='job',
+        no_effect=_NO_PAGE,
+    )
+    ui_workflow: str = option(
+        'text',
+        'instant_runner',
+        'how the page runs a step',
+        section='uis',
+        choices=('instant_runner', 'job_runner', 'job_manager'),
+        stored='job',
+        no_effect=_NO_PAGE,
+    )

@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from facefusion.cli.commands import MODE_FLAG, OPTION_MODULES
-from facefusion.cli.peer import PEER_FLAGS
+from facefusion.cli.peer import PEER_KEYS
 from facefusion.errors import UsageError
-from facefusion.options import OptionInfo, check_items, describe, parse_item
-from facefusion.safety.refused import REFUSED_OPTIONS, REFUSED_PROCESSORS, refusal
+from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item
+from facefusion.safety.refused import REFUSED_OPTIONS, refusal, value_refusal
+from facefusion.settings import INI_NAME
 
 _NUMBER = re.compile(r'-\d+|-\d*\.\d+')
 
@@ -123,7 +124,7 @@ class Parser(argparse.ArgumentParser):
                     cause='only an ini file sets it: it is for the operator of this installation to decide',
                     hint=f'write `{key} = yes` or `no` under [{policies[key]}] in facefusion.ini',
                 )
-            if first.split('=')[0] in PEER_FLAGS:
+            if first.startswith('--') and key in PEER_KEYS:
                 raise UsageError(
                     'unknown-option',
                     f'{first} is an option of FaceFusion 3.8 that this command does not have yet',
@@ -154,6 +155,25 @@ def add_options(parser: argparse.ArgumentParser, groups: Iterable[type]) -> None
             if info.section not in sections:
                 sections[info.section] = parser.add_argument_group(info.section.replace('_', ' '))
             _add_option(sections[info.section], info)
+
+
+def path_argument(text: str) -> str:
+    """The ``type`` of an argument that is a path and no declared option."""
+    try:
+        return expand_home(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_config_path(parser: argparse.ArgumentParser, is_repeated: bool = False) -> None:
+    """Adds ``--config-path``; a sub-command repeats it unseen, and only what is given counts."""
+    parser.add_argument(
+        '--config-path',
+        metavar='PATH',
+        type=path_argument,
+        default=argparse.SUPPRESS if is_repeated else None,
+        help=argparse.SUPPRESS if is_repeated else f'ini file with defaults [default: {INI_NAME}]',
+    )
 
 
 def add_job_id(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -209,8 +229,9 @@ def _add_option(section: Any, info: OptionInfo) -> None:
         return
 
     def parse(text: str) -> Any:
-        if info.key == 'processors' and text in REFUSED_PROCESSORS:
-            raise refusal(f'the processor {text}', REFUSED_PROCESSORS[text])
+        refused = value_refusal(info.flag, info.key, [text])
+        if refused is not None:
+            raise refused
         try:
             return parse_item(info, text)
         except ValueError as error:
@@ -255,4 +276,6 @@ def _help_text(info: OptionInfo) -> str:
     if default is not None and default != () and info.kind != 'flag':
         shown = ' '.join(str(item) for item in default) if isinstance(default, tuple) else str(default)
         parts.append(f'[default: {shown}]')
+    if info.no_effect:
+        parts.append(f'(no effect here: {info.no_effect})')
     return ' '.join(parts).replace('%', '%%')

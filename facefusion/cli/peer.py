@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
-PEER_FLAGS = frozenset(
-    '--' + name
+from types import MappingProxyType
+
+# Options that begin like this belong to parts that this version does not have: without these they change nothing.
+MISSING_PARTS = MappingProxyType(
+    {
+        'age_modifier_': 'the processor age_modifier',
+        'background_remover_': 'the processor background_remover',
+        'benchmark_': 'the command benchmark',
+        'expression_restorer_': 'the processor expression_restorer',
+        'face_editor_': 'the processor face_editor',
+        'face_enhancer_': 'the processor face_enhancer',
+        'frame_colorizer_': 'the processor frame_colorizer',
+        'frame_enhancer_': 'the processor frame_enhancer',
+        'lip_syncer_': 'the processor lip_syncer',
+        'voice_extractor_': 'the processor lip_syncer',
+    }
+)
+# What options were called before FaceFusion 3.8.
+OLDER_NAMES = MappingProxyType(
+    {
+        'execution_device_id': 'execution_device_ids',
+        'face_analyser_order': 'face_selector_order',
+        'frame_processors': 'processors',
+        'output_image_resolution': 'output_image_scale',
+        'output_video_resolution': 'output_video_scale',
+    }
+)
+PEER_KEYS = frozenset(
+    name.replace('-', '_')
     for name in [
         'age-modifier-direction',
         'age-modifier-model',

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import path_argument
 from facefusion.cli.signals import stop_on_signals
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
@@ -36,8 +37,13 @@ _DAMAGED = 'the file is damaged; whether it has credentials cannot be told'
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the file, its side-car and the output format."""
-    parser.add_argument('verified_file', metavar='FILE', help='any picture or clip')
-    parser.add_argument('--sidecar', help='file with its credentials; unset: FILE.c2pa, if it is there')
+    parser.add_argument('verified_file', metavar='FILE', type=path_argument, help='any picture or clip')
+    parser.add_argument(
+        '--sidecar',
+        metavar='PATH',
+        type=path_argument,
+        help='file with its credentials; unset: FILE.c2pa, if it is there',
+    )
     parser.add_argument('--format', dest='verify_format', choices=('text', 'json'), default='text')
 
 

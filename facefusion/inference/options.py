@@ -39,3 +39,12 @@ class ExecutionOptions:
         maximum=32,
         stored='job',
     )
+    video_memory_strategy: str = option(
+        'text',
+        'strict',
+        'how long models stay in the memory of the device',
+        section='memory',
+        choices=('strict', 'moderate', 'tolerant'),
+        stored='job',
+        no_effect='models are loaded once for each run and freed with it',
+    )

@@ -11,10 +11,11 @@ from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.options import OptionInfo, check_items, describe, parse_item
+from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
 from facefusion.pipeline.file_names import check_names
-from facefusion.pipeline.options import PathOptions, WorkflowOptions
+from facefusion.pipeline.options import PathOptions, PeerWorkOptions, WorkflowOptions
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.consent import check_consent, resolve_consent
@@ -31,6 +32,7 @@ STEP_GROUPS: tuple[type, ...] = (
     TrimOptions,
     OutputOptions,
     WorkflowOptions,
+    PeerWorkOptions,
     ProcessorsOptions,
     *(registration.options for registration in REGISTRATIONS),
     DisclosureOptions,
@@ -54,6 +56,8 @@ def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
     args: dict[str, Any] = {}
     for group in STEP_GROUPS:
         for info in describe(group):
+            if info.no_effect:
+                continue
             value = getattr(settings[group], info.key)
             if info.kind == 'path' and value is not None:
                 # The job may be run from another folder.
@@ -80,8 +84,8 @@ def freeze_models(settings: Settings, emit: Emit) -> Settings:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same from every folder."""
-    return str(Path.cwd() / path)
+    """A path that means the same from every folder; an address, which the run refuses, stays as it is."""
+    return path if is_address(path) else str(Path.cwd() / path)
 
 
 # What is done to whom: a default in the place of a value that is not known would do what nobody has asked for.
@@ -93,7 +97,8 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
 
     A value that an option does not take is an error in a step of this program (``version`` 2). In one of FaceFusion
     3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said; but not where it
-    decides what is done to whom. Raises UsageError step-argument, option-refused.
+    decides what is done to whom. What has no effect here is said where it is not the default. Raises UsageError
+    step-argument, option-refused.
     """
     check_refused(args)
     groups = []
@@ -105,7 +110,7 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
             try:
                 values[info.key] = _checked(info, args[info.key])
             except ValueError as error:
-                if version != '1' or info.key in _NEVER_GUESSED:
+                if version != '1' or info.key in _NEVER_GUESSED or isinstance(error, UnknownHome):
                     raise UsageError(
                         'step-argument',
                         f'the step has a value for {info.key} that this version does not take',
@@ -115,6 +120,10 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
                 text = f'{info.key}: {error}; the default {_shown(info.default)} is taken'
                 emit(Message('warn', 'jobs', text))
         groups.append(group(**values))
+        for info in describe(group):
+            # A step of FaceFusion 3.8 holds all keys, given or not.
+            if info.no_effect and values.get(info.key, info.default) != info.default:
+                emit(Message('info', 'jobs', f'{info.key} has no effect here: {info.no_effect}'))
     return tuple(groups)
 
 
@@ -136,4 +145,4 @@ def _checked_item(info: OptionInfo, value: Any) -> Any:
     wanted = kinds.get(info.kind, (str,))
     if not isinstance(value, wanted) or (isinstance(value, bool) and info.kind != 'flag'):
         raise ValueError(f'{value!r} is no value of the kind {info.kind}')
-    return value if info.kind in ('flag', 'path') else parse_item(info, str(value))
+    return value if info.kind == 'flag' else parse_item(info, str(value))

@@ -25,7 +25,7 @@ class PatternOptions:
     """The files of a batch."""
 
     source_pattern: str | None = option(
-        'text',
+        'path',
         None,
         'pattern of the source files, such as "faces/*.png" or "people/**/face.png"',
         section='patterns',
@@ -33,7 +33,7 @@ class PatternOptions:
         stored='job',
     )
     target_pattern: str | None = option(
-        'text',
+        'path',
         None,
         'pattern of the target files, such as "clips/*.mp4" or "clips/**/*.mp4"',
         section='patterns',
@@ -41,7 +41,7 @@ class PatternOptions:
         stored='job',
     )
     output_pattern: str | None = option(
-        'text',
+        'path',
         None,
         'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (with its dot)',
         section='patterns',

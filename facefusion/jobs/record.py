@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
 from facefusion.jobs.naming import step_output_path
+from facefusion.options import UnknownHome, expand_home
 
 VERSION = '2'
 READABLE = ('1', '2')
@@ -200,9 +202,25 @@ def _step_from_json(data: Any, default_id: str) -> StepRecord:
     for key in ('target_path', 'output_path'):
         _check_path(key, data['args'].get(key))
     inputs = data.get('inputs', [])
-    built = _build(StepRecord, {'id': default_id, **data}, 'a step')
+    built = _build(StepRecord, {'id': default_id, **data, 'args': _with_home(data['args'])}, 'a step')
     assert isinstance(built, StepRecord)
     return replace(built, inputs=tuple(map(_input_from_json, inputs)))
+
+
+def _with_home(args: Json) -> Json:
+    """The arguments with paths that mean the same for every user; one of an unknown user is for the run to refuse."""
+    return {
+        key: _expanded(value) if key in ('source_paths', 'target_path', 'output_path') else value
+        for key, value in args.items()
+    }
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    with suppress(UnknownHome):
+        return expand_home(value) if isinstance(value, str) else value
+    return value
 
 
 def _output_from_json(data: Any) -> Json:

@@ -19,6 +19,7 @@ from facefusion.inference.providers import resolve_providers
 from facefusion.jobs.arguments import freeze_models
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
+from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
@@ -101,6 +102,10 @@ def worker_count(settings: Settings) -> int:
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
     plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
+    for path in dict.fromkeys((plan.target.path, *plan.sources)):
+        remark = find_kind(path).remark
+        if remark:
+            emit(Message('warn', 'plan', remark))
     if isinstance(plan.target, VideoInfo):
         for remark in plan.target.remarks:
             emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))

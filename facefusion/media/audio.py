@@ -14,12 +14,15 @@ import av.error
 from facefusion.errors import MediaError
 from facefusion.media.audio_copy import CopiedTrack
 from facefusion.media.audio_encode import EncodedTrack
+from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.containers import PCM, Container, check_held, container_of
+from facefusion.media.held import comes_back, lost_description
+from facefusion.media.layouts import usual_layout
 from facefusion.media.opening import open_input
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import AudioInfo, VideoInfo
 from facefusion.media.timeline import Timeline
-from facefusion.media.tracks import AudioTrack, Kept, settle_track, why_not_copied
+from facefusion.media.tracks import AudioTrack, Kept, why_not_copied
 from facefusion.stopping import StopFlag
 
 # The encoder that writes a codec again in its own kind.
@@ -35,8 +38,6 @@ _AGAIN = {
     'wmav2': 'wmav2',
     **dict.fromkeys((*PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
 }
-# FFmpeg's default positions (av_channel_layout_default).
-_USUAL_LAYOUTS = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
 _REPLACED_IN_MOV = ('flac', 'libopus')
 # Seconds that an encoder may put before the sound, or fill its last packet with: no loss of anything heard.
 _STARTING_UP = Fraction(1, 20)
@@ -74,6 +75,7 @@ class AudioPlan:
                     'layout': track.layout,
                     'options': dict(track.options),
                     'bit_rate': track.bit_rate,
+                    'format': track.format,
                 }
                 for track in self.tracks
             ],
@@ -107,12 +109,20 @@ def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, exte
     volume = options.output_audio_volume / 100
     remarks: list[str] = []
     tracks = []
-    if volume > 0 and info.audio:
+    found = {audio.index: audio for audio in info.audio}
+    if volume > 0 and found:
         with open_source(info) as source:
-            for audio in info.audio:
-                encoder = _encoder_for(audio, info, source, options, extension, kept, remarks)
-                track = _track(audio, encoder, options.output_audio_quality, extension)
-                tracks.append(settle_track(track, extension, remarks) if encoder else track)
+            for number, stream in enumerate(source.streams.audio, 1):
+                audio = found.get(stream.index)
+                if audio is None:
+                    continue
+                encoder = _encoder_for(audio, info, stream, options, extension, kept, remarks)
+                track = _track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
+                if encoder:
+                    track = settle_track(track, extension)
+                    remarks += losses(number, stream, track, extension, options.output_audio_encoder)
+                remarks += lost_description(f'audio stream {number}', stream, extension)
+                tracks.append(track)
             if not timeline.is_trimmed:
                 remarks += _left_out(info, source, kept, extension)
     return AudioPlan(tuple(tracks), kept, volume, tuple(dict.fromkeys(remarks)))
@@ -182,7 +192,7 @@ def _damaged(name: str, error: av.error.FFmpegError) -> MediaError:
 def _encoder_for(
     audio: AudioInfo,
     info: VideoInfo,
-    source: av.container.InputContainer,
+    stream: av.AudioStream,
     options: OutputOptions,
     extension: str,
     kept: Kept,
@@ -190,17 +200,18 @@ def _encoder_for(
 ) -> str:
     asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
     if asked == 'auto':
-        stream = source.streams[audio.index]
-        assert isinstance(stream, av.AudioStream)
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
+        fits = fits and _keeps_places(audio, extension)
         stands = container.has_times or _stands(audio, info, kept)
         if fits and stands and options.output_audio_volume == 100:
             return ''
         encoder = _AGAIN.get(audio.codec, container.automatic_audio)
+        if encoder == 'pcm_s16le' and is_deep(stream) and 'pcm_s32le' in container.audio_encoders:
+            encoder = 'pcm_s32le'
         # Only mkv is sure to play what its muxer takes.
         if encoder not in container.audio_encoders or not (fits or extension == '.mkv'):
             encoder = container.automatic_audio
-        if not fits:
+        if not fits and encoder != audio.codec:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
         elif not stands:
             how = 'gaps filled' if kept.begin is None else 'so that it begins with the pictures'
@@ -211,6 +222,14 @@ def _encoder_for(
         return 'aac'
     check_held('audio', asked, extension)
     return asked
+
+
+def _keeps_places(audio: AudioInfo, extension: str) -> bool:
+    """Whether copied packets that do not say themselves where their channels belong are read as they are meant."""
+    if audio.codec not in (*PCM, 'flac'):
+        return True
+    layout = usual_layout(audio.layout, audio.channels)
+    return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
 
 
 def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:
@@ -226,29 +245,28 @@ def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:
     return kept.begin is None and start == kept.origin
 
 
-def _track(audio: AudioInfo, encoder: str, quality: int, extension: str) -> AudioTrack:
+def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep: bool) -> AudioTrack:
     rate, bit_rate = audio.rate, 0
     options: dict[str, str] = {}
-    # A stream that names no positions has '2 channels'; encoders want some.
-    layout = _USUAL_LAYOUTS.get(audio.channels, audio.layout) if 'channels' in audio.layout else audio.layout
+    # Encoders want positions.
+    layout = usual_layout(audio.layout, audio.channels)
+    sample_format = 's32' if encoder == 'flac' and is_deep else ''
     if encoder == 'aac':
         options = {'global_quality': str(_lambda(max(round(quality / 50, 1), 0.1)))}
     elif encoder == 'libmp3lame':
         options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
-        layout = layout if audio.channels <= 2 else 'stereo'
-        rate = rate if rate in (32000, 44100, 48000) else 44100
+        rate = rate if rate in (32000, 44100, 48000) else 44100 if rate < 48000 else 48000
         if extension == '.avi':
             # The first frame is left out (``EncodedTrack``): no other may have a part in it.
             options['reservoir'] = '0'
     elif encoder in ('mp2', 'wmav2'):
         bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda kept: abs(kept - (128 + 1.92 * quality))) * 1000
-        layout = layout if audio.channels <= 2 else 'stereo'
-        bit_rate = bit_rate if layout == 'stereo' else min(bit_rate // 2, 160000)
+        bit_rate = bit_rate if audio.channels > 1 else min(bit_rate // 2, 160000)
         rate = rate if rate in (32000, 44100, 48000) else 48000
     elif encoder == 'libopus':
         bit_rate = round(64 + (256 - 64) * quality / 100) * 1000
         rate = 48000
-    return AudioTrack(audio.index, audio.codec, encoder, rate, layout, tuple(options.items()), bit_rate)
+    return AudioTrack(audio.index, audio.codec, encoder, rate, layout, tuple(options.items()), bit_rate, sample_format)
 
 
 def _lambda(quality: float) -> int:

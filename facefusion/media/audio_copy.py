@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from facefusion.media.extras import describe_stream
-from facefusion.media.tracks import AudioTrack, Kept
+from facefusion.media.tracks import AudioTrack, Kept, add_template
 
 # What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
 # may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
@@ -42,7 +42,7 @@ class CopiedTrack:
         self._reached = 0
         is_whole = self._is_pcm or track.codec in _WHOLE
         self._lead = Fraction(0) if is_whole else _LEAD
-        self._output = output.add_stream_from_template(stream)
+        self._output: Any = add_template(output, stream)
         self._output.time_base = self._base
         describe_stream(stream, self._output)
 

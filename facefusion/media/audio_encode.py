@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, cast
 
 import av
@@ -13,6 +12,7 @@ import av.filter
 
 from facefusion.errors import OutputError
 from facefusion.media.extras import describe_stream
+from facefusion.media.layouts import link, mixing, placing, usual_layout
 from facefusion.media.tracks import AudioTrack, Kept, add_encoded
 
 # LAME's delay with that of any MP3 decoder (576 + 529 samples), and the samples of a frame.
@@ -78,12 +78,13 @@ class EncodedTrack:
 
     def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
         kept, rate = self._kept, self._track.rate
+        layout = usual_layout(frame.layout.name, frame.layout.nb_channels)
         graph = av.filter.Graph()
         chain = [
             graph.add_abuffer(
                 sample_rate=frame.sample_rate,
                 format=frame.format.name,
-                layout=frame.layout.name,
+                layout=layout,
                 time_base=frame.time_base,
             )
         ]
@@ -98,12 +99,13 @@ class EncodedTrack:
             chain.append(graph.add('volume', f'{self._volume:g}'))
         # Where sounds have no times the first one stands at 0, whenever it is heard.
         from_zero = '' if kept.has_times else f':first_pts={-self._lead}'
-        chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1{from_zero}'))
+        chain += placing(graph, layout, self._track.layout)
+        mixed = mixing(self._track.layout)
+        chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1:{mixed}{from_zero}'))
         taken = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'
         chain.append(graph.add('aformat', taken))
         chain.append(graph.add('abuffersink'))
-        for first, second in pairwise(chain):
-            first.link_to(second)
+        link(chain)
         graph.configure()
         return graph
 

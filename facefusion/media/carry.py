@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import av
 import av.error
 import av.stream
 
-from facefusion.media.containers import BOXED, CONTAINERS
+from facefusion.media.containers import BOXED
 from facefusion.media.extras import describe_stream, not_kept
+from facefusion.media.held import lost_description, lost_tags
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import why_not_copied
@@ -95,7 +95,9 @@ def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPl
     """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged."""
     extension = extension.lower()
     extras, name, said = info.extras, extension[1:], list[str]()
-    tracks = _plan_subtitles(info, extension, said) if extras.subtitles else ()
+    with open_video(info.path) as source:
+        said += lost_description('the video', source.streams[info.stream_index], extension)
+        tracks = _plan_subtitles(info, source, extension, said)
     if extras.chapters and not has_chapters(extension):
         said.append(f'{not_kept(extras.chapters, "chapter")}: {name} holds none')
     if extras.attachments and not has_attachments(extension):
@@ -124,55 +126,25 @@ def has_attachments(extension: str) -> bool:
     return extension in _WITH_ATTACHMENTS
 
 
-def _plan_subtitles(info: VideoInfo, extension: str, said: list[str]) -> tuple[SubtitleTrack, ...]:
+def _plan_subtitles(
+    info: VideoInfo, source: av.container.InputContainer, extension: str, said: list[str]
+) -> tuple[SubtitleTrack, ...]:
     copied, encoder = _SUBTITLES.get(extension, ((), ''))
     tracks = []
-    with open_video(info.path) as source:
-        for number, (index, codec) in enumerate(info.extras.subtitles, 1):
-            # Tried now: at the end of a run it would be too late to find out.
-            if codec in copied and not why_not_copied(source.streams[index], extension):
-                tracks.append(SubtitleTrack(index, ''))
-                continue
-            name, what = extension[1:], codec or 'its codec'
-            if encoder and codec in _TEXT:
-                tracks.append(SubtitleTrack(index, encoder))
-                said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {what}')
-            else:
-                said.append(f'subtitle stream {number} is not kept: {name} does not hold {what}')
+    for number, (index, codec) in enumerate(info.extras.subtitles, 1):
+        # Tried now: at the end of a run it would be too late to find out.
+        if codec in copied and not why_not_copied(source.streams[index], extension):
+            tracks.append(SubtitleTrack(index, ''))
+            said += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
+            continue
+        name, what = extension[1:], codec or 'its codec'
+        if encoder and codec in _TEXT:
+            tracks.append(SubtitleTrack(index, encoder))
+            said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {what}')
+            said += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
+        else:
+            said.append(f'subtitle stream {number} is not kept: {name} does not hold {what}')
     return tuple(tracks)
-
-
-def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
-    """The names of tags that do not come back from a container, found by writing an empty file with them."""
-    if not tags:
-        return ()
-    held = CONTAINERS[extension]
-    file = io.BytesIO()
-    found: set[str] = set()
-    with suppress(av.error.FFmpegError, ValueError):
-        output = av.open(file, 'w', format=held.muxer, options=tag_options(tags, extension))
-        output.metadata.update(tags)
-        codec = 'mpeg2video' if held.muxer == 'mxf' else held.automatic[0]
-        picture: Any = output.add_stream(codec, rate=25)
-        picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
-        frame = av.VideoFrame(128, 128, 'yuv420p')
-        for packet in (*picture.encode(frame), *picture.encode(None)):
-            output.mux(packet)
-        output.close()
-        file.seek(0)
-        with av.open(file) as written:
-            found = {value for source in (written, *written.streams) for value in source.metadata.values()}
-    return tuple(sorted(key for key, value in tags.items() if value not in found))
-
-
-def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
-    """The muxer's options with which these tags can be written.
-
-    QuickTime has names like com.apple.quicktime.make in a list of their own; mp4 and mov have one kind of list or the
-    other.
-    """
-    has_names = extension in BOXED and any(key.startswith('com.') for key in tags)
-    return {'movflags': '+use_metadata_tags'} if has_names else {}
 
 
 def add_chapters(source: av.container.InputContainer, plan: ExtrasPlan, output: av.container.OutputContainer) -> None:

@@ -15,7 +15,8 @@ _OBJECTS = 64
 _CHUNKS = 4096
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
-_TS_PACKET = 188
+_TS_PACKET, _M2TS_PACKET = 188, 192
+_FLV_TAG = 11
 
 
 def missing_at_end(path: Path, content: str) -> str:
@@ -96,7 +97,21 @@ def _of_program_stream(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_transport_stream(path: Path, file: BinaryIO, size: int) -> int:
-    return -size % _TS_PACKET if file.read(1) == b'G' else 0
+    head = file.read(5)
+    if head.startswith(b'G'):
+        return -size % _TS_PACKET
+    return -size % _M2TS_PACKET if head.endswith(b'G') else 0
+
+
+def _of_flv(path: Path, file: BinaryIO, size: int) -> int:
+    """Each tag announces its length, and has it behind itself again (Adobe Flash Video 10.1, annex E.3 and E.4)."""
+    head = file.read(9)
+    at = int.from_bytes(head[5:9], 'big') + 4
+    while at + _FLV_TAG <= size:
+        file.seek(at + 1)
+        at += _FLV_TAG + int.from_bytes(file.read(3), 'big') + 4
+    # Some writers leave the last length out.
+    return at - size if at - size > 4 else 0
 
 
 _MEASURES: dict[str, Callable[[Path, BinaryIO, int], int]] = {
@@ -106,4 +121,5 @@ _MEASURES: dict[str, Callable[[Path, BinaryIO, int], int]] = {
     'mxf': _of_mxf,
     'mpeg': _of_program_stream,
     'mpegts': _of_transport_stream,
+    'flv': _of_flv,
 }

@@ -9,6 +9,8 @@ from typing import Any
 import av
 import av.stream
 
+from facefusion.media.languages import language_for
+
 # Tags that FFmpeg writes of its own, or that say what is not true of the output.
 _OWN_TAGS = (
     'encoder',
@@ -73,10 +75,19 @@ def never_kept(extras: Extras) -> list[str]:
 
 def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
     """Hands language, title and disposition of a stream on."""
-    for key in ('language', 'title', 'handler_name'):
-        if key in source.metadata:
-            target.metadata[key] = source.metadata[key]
+    held: Any = target.container
+    if 'language' in source.metadata:
+        target.metadata['language'] = language_for(held.format.name, source.metadata['language'])
+    if title_of(source):
+        target.metadata['title'] = title_of(source)
+    if 'handler_name' in source.metadata:
+        target.metadata['handler_name'] = source.metadata['handler_name']
     target.disposition = source.disposition
+
+
+def title_of(stream: av.stream.Stream) -> str:
+    """The title of a stream, which FFmpeg reads as its name from mp4 and mov; '' without one."""
+    return stream.metadata.get('title') or stream.metadata.get('name', '')
 
 
 def _codec(stream: Any) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import InternalError
 from facefusion.media.color import ColorSpec
+from facefusion.media.picture_extras import NO_PICTURE_EXTRAS, PictureExtras
 from facefusion.media.planes import (
     PLANE_FORMATS,
     Pixels,
@@ -285,17 +286,21 @@ class PlaneFrame(Frame):
 class PixelFrame(Frame):
     """A still picture: uint8 HxWx3 BGR pixels, and its alpha (uint8 HxW) kept aside.
 
-    ``icc`` and ``exif`` are carried to the output as they are.
+    ``extras`` are carried to the output.
     """
 
     def __init__(
-        self, pixels: Pixels, alpha: Pixels | None = None, *, icc: bytes = b'', exif: bytes = b'', number: int = 0
+        self,
+        pixels: Pixels,
+        alpha: Pixels | None = None,
+        extras: PictureExtras = NO_PICTURE_EXTRAS,
+        *,
+        number: int = 0,
     ) -> None:
         super().__init__(number, 0, pixels.shape[1], pixels.shape[0])
         self.pixels = pixels
         self.alpha = alpha
-        self.icc = icc
-        self.exif = exif
+        self.extras = extras
         self._touched = False
 
     @property

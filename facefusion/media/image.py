@@ -1,4 +1,4 @@
-"""Reading and writing still pictures: upright, 8 bits, alpha and colour profile kept."""
+"""Reading and writing still pictures: upright, 8 bits, with alpha and with what they carry beside their pixels."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from facefusion.media import tiff
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
+from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
 from facefusion.media.planes import Pixels, even_size
 from facefusion.media.probe import ImageInfo
 from facefusion.media.seen import SeenFile
@@ -81,8 +82,8 @@ def probe_image(path: Path) -> ImageInfo:
 def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
     """Reads a picture upright as 8-bit BGR with its alpha aside; a message says what had to be converted.
 
-    The colour profile and EXIF data (without orientation and thumbnail) stay with the frame. Raises MediaError: those
-    of ``find_kind``, image-too-large, image-animated, image-variant, image-hdr, media-damaged.
+    What it carries beside its pixels stays with the frame. Raises MediaError: those of ``find_kind``, image-too-large,
+    image-animated, image-variant, image-hdr, media-damaged.
     """
     if find_kind(path).content == 'tiff':
         return _read_tiff(path, emit)
@@ -92,22 +93,19 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
         icc = cast(bytes, image.info.get('icc_profile') or b'')
         try:
             image.load()
-            exif = image.getexif()
             still = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
             if image.mode == 'CMYK' and 'adobe' not in image.info:
                 # Pillow takes every one for Adobe's, which store ink the other way round.
                 still = ImageChops.invert(image)
-            upright = ImageOps.exif_transpose(still)
-            exif.pop(_ORIENTATION, None)
-            pixels, alpha, keeps_profile, remark = _to_bgr(upright, icc)
+            pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(still), icc)
+            extras = extras_of(image, icc if keeps_profile else b'')
         except _DAMAGE as error:
             raise _damaged(path, error) from None
     if depth > 8:
         remark = f'{depth}-bit samples are rounded to 8 bits'
     if remark:
         emit(Message('info', 'media', f'{path.name}: {remark}'))
-    kept = exif.tobytes() if len(exif) else b''
-    return PixelFrame(pixels, alpha, icc=icc if keeps_profile else b'', exif=kept)
+    return PixelFrame(pixels, alpha, extras)
 
 
 def _tiff_layout(path: Path, data: bytes) -> tiff.TiffLayout:
@@ -136,7 +134,7 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
     try:
         image, deep = tiff.decode(data, layout)
         pixels, alpha, keeps_profile, converted = _to_bgr(image, layout.icc)
-        exif = tiff.carried_exif(data)
+        extras = extras_of_tiff(data, layout.icc if keeps_profile else b'')
     except Image.DecompressionBombError as error:
         # Pillow's own limit, below ours.
         raise _too_large(path, layout.width, layout.height, str(error)) from None
@@ -146,8 +144,7 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
         raise _of_file(path, error) from None
     for remark in filter(None, (deep, converted)):
         emit(Message('info', 'media', f'{path.name}: {remark}'))
-    kept = exif.tobytes() if len(exif) else b''
-    return PixelFrame(pixels, alpha, icc=layout.icc if keeps_profile else b'', exif=kept)
+    return PixelFrame(pixels, alpha, extras)
 
 
 def _of_file(path: Path, error: MediaError) -> MediaError:
@@ -197,17 +194,19 @@ def write_image(
         image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     else:
         image = Image.fromarray(np.dstack([cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), alpha]))
-    settings = _save_settings(image_format, quality)
-    if frame.icc and image_format != 'bmp':
-        settings['icc_profile'] = frame.icc
-    if frame.exif and image_format != 'bmp':
-        settings['exif'] = frame.exif
+    settings, lost = save_settings(frame.extras, image_format)
+    settings |= _encoding(image_format, quality)
+    if lost:
+        emit(
+            Message(
+                'warn', 'media', f'the output does not have what the target has beside its pixels: {"; ".join(lost)}'
+            )
+        )
     try:
         stop.check()
         with path_part.open('wb') as file:
             if image_format == 'bmp' and alpha is not None:
-                # Pillow writes the alpha of a BMP without the header that tells readers of it.
-                file.write(cv2.imencode('.bmp', np.dstack([pixels, alpha]))[1].tobytes())
+                file.write(_bmp_with_alpha(np.dstack([pixels, alpha]), settings['dpi']))
             elif image_format == 'tiff':
                 file.write(_tiff_bytes(image, settings, stop))
             else:
@@ -219,6 +218,13 @@ def write_image(
     except BaseException:
         path_part.unlink(missing_ok=True)
         raise
+
+
+def _bmp_with_alpha(pixels: Pixels, dpi: tuple[float, float]) -> bytes:
+    """BGRA as BMP: Pillow writes it without the header that tells readers of the alpha."""
+    data = bytearray(cv2.imencode('.bmp', pixels)[1].tobytes())
+    data[38:46] = struct.pack('<2i', *(round(value / 0.0254) for value in dpi))
+    return bytes(data)
 
 
 def _tiff_bytes(image: Image.Image, settings: dict[str, Any], stop: StopFlag) -> bytes:
@@ -319,6 +325,8 @@ def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool
     if mode == 'YCbCr':
         remark = 'it is converted to RGB'
     keeps = mode in ('P', 'PA')
+    if icc and not keeps:
+        remark += ', and its colour profile, which does not fit them, is left out'
     if image.has_transparency_data:
         return _split(image.convert('RGBA'), keeps, remark)
     return _bgr(image.convert('RGB')), None, keeps, remark
@@ -362,7 +370,7 @@ def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 
 
-def _save_settings(image_format: str, quality: int) -> dict[str, Any]:
+def _encoding(image_format: str, quality: int) -> dict[str, Any]:
     if image_format == 'jpeg':
         return {'quality': min(max(quality, 1), 100), 'subsampling': 0 if quality >= 90 else 2}
     if image_format == 'webp':

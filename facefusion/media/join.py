@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioFeed, AudioPlan
-from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles, tag_options
+from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
+from facefusion.media.held import tag_options
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag

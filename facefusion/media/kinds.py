@@ -1,10 +1,12 @@
-"""What kind of media a file is, by its name and by its first bytes."""
+"""What kind of media a file is: its first bytes decide, its name is a hint."""
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from urllib.parse import unquote
 
 from facefusion.errors import MediaError
 
@@ -16,6 +18,8 @@ IMAGE_EXTENSIONS = {
     '.bmp': 'bmp',
     '.tif': 'tiff',
     '.tiff': 'tiff',
+    '.jpe': 'jpeg',
+    '.jfif': 'jpeg',
 }
 VIDEO_EXTENSIONS = {
     '.mp4': 'mp4',
@@ -29,99 +33,189 @@ VIDEO_EXTENSIONS = {
     '.mpeg': 'mpeg',
     '.ts': 'mpegts',
     '.mxf': 'mxf',
+    '.flv': 'flv',
+    '.3gp': 'mp4',
+    '.3g2': 'mp4',
+    '.mts': 'mpegts',
+    '.m2ts': 'mpegts',
+    '.vob': 'mpeg',
+    '.asf': 'asf',
 }
-_READ = '; '.join(
+_EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS
+READ = '; '.join(
     f'{family}: ' + ', '.join(extension[1:] for extension in extensions)
     for family, extensions in (('images', IMAGE_EXTENSIONS), ('videos', VIDEO_EXTENSIONS))
 )
+# The usual extension of each content.
+_USUAL = {content: extension for extension, content in reversed(_EXTENSIONS.items())}
+# What is known by its content and not read, and how it becomes something that is.
+ADVICE = {
+    'gif': 'save the still picture as png; convert an animation with `ffmpeg -i FILE.gif FILE.mp4`',
+    'heic': 'convert it to jpg, for example with `heif-convert FILE.heic FILE.jpg`, or let the phone export JPEG',
+    'avif': 'convert it to png, for example with `ffmpeg -i FILE.avif FILE.png`',
+    'jpeg 2000': 'convert it to png, for example with `magick FILE.jp2 FILE.png`',
+    'jpeg xl': 'convert it to png, for example with `djxl FILE.jxl FILE.png`',
+    'psd': 'export it as png or tiff',
+    'raw': 'develop it with a raw converter, and export it as tiff or jpg',
+    'ogg': 'give a picture or a clip; a clip in ogg becomes one with `ffmpeg -i FILE.ogv FILE.mkv`',
+    'mpeg video without a container': 'put it into a container with `ffmpeg -i FILE -c copy FILE.mkv`',
+    'pdf': 'export the page as png',
+}
+_RAW_EXTENSIONS = ('.3fr', '.arw', '.cr2', '.dng', '.iiq', '.kdc', '.nef', '.nrw', '.pef', '.sr2', '.srw')
 # Five packets of a transport stream, of 188 bytes or of 192.
 _HEAD = 960
-# Found by content; those with an empty suggestion are not read by this version.
-_SUGGESTED = {content: extension for extension, content in reversed((IMAGE_EXTENSIONS | VIDEO_EXTENSIONS).items())}
-_HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
+# Sizes of the second header of a BMP: the first one has only two letters to know it by.
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 # Boxes that nothing can do without.
 _WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
 _SEGMENT = 0x18538067
 _TOP_ELEMENTS = 8
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
+# A Path makes one slash of two.
+_ADDRESS = re.compile(r'(?:(file|https?|ftp):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
+_STARTS = {
+    b'\xff\xd8\xff': 'jpeg',
+    b'\x89PNG\r\n\x1a\n': 'png',
+    b'GIF8': 'gif',
+    b'II*\0': 'tiff',
+    b'MM\0*': 'tiff',
+    b'II+\0': 'tiff',
+    b'MM\0+': 'tiff',
+    b'IIRO': 'raw',
+    b'IIRS': 'raw',
+    b'IIU\0': 'raw',
+    b'FUJIFILMCCD-RAW': 'raw',
+    b'\x1aE\xdf\xa3': 'matroska',
+    b'\x30\x26\xb2\x75\x8e\x66\xcf\x11': 'asf',
+    b'FLV\x01': 'flv',
+    b'\0\0\1\xba': 'mpeg',
+    b'\0\0\1\xb3': 'mpeg video without a container',
+    b'\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02': 'mxf',
+    b'\0\0\0\x0cjP  ': 'jpeg 2000',
+    b'\xff\x4f\xff\x51': 'jpeg 2000',
+    b'\0\0\0\x0cJXL ': 'jpeg xl',
+    b'\xff\x0a': 'jpeg xl',
+    b'8BPS': 'psd',
+    b'fLaC': 'flac',
+    b'OggS': 'ogg',
+    b'ID3': 'mp3',
+    b'%PDF': 'pdf',
+}
 
 
 class Kind(NamedTuple):
-    """``family`` is 'image' or 'video'; ``content`` names the format that the first bytes show."""
+    """``family`` is 'image' or 'video'; ``content`` names the format that the first bytes show.
+
+    ``remark`` says that the name of the file promises something else, '' where it does not.
+    """
 
     family: str
     content: str
+    remark: str = ''
+
+    @property
+    def name(self) -> str:
+        """The usual extension of such a file, without its dot."""
+        return _USUAL[self.content][1:]
 
 
 def find_kind(path: Path) -> Kind:
-    """The kind of an existing, readable file.
+    """The kind of an existing, readable file, whatever its name.
 
-    Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty,
-    media-kind-unsupported (a name this version does not read), media-content-unknown, media-kind-mismatch (name and
-    content differ).
+    Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty, media-address,
+    media-kind-unsupported (a kind this version does not read), media-content-unknown.
     """
     head = _read_head(path)
     extension = path.suffix.lower()
-    expected = IMAGE_EXTENSIONS.get(extension) or VIDEO_EXTENSIONS.get(extension)
-    if expected is None:
-        named = f'files named {extension} are' if extension else 'files without an extension are'
-        raise MediaError(
-            'media-kind-unsupported',
-            f'cannot read {path.name}',
-            cause=f'{named} not read',
-            hint=f'this version reads {_READ}',
-        )
     content = sniff(head)
+    if content == 'tiff' and extension in _RAW_EXTENSIONS:
+        # These are built like a TIFF, and what a reader of TIFF finds in them is a thumbnail.
+        content = 'raw'
     if not content:
-        shown = 'text' if _is_text(head[:64]) else 'of no media format that is known'
         raise MediaError(
             'media-content-unknown',
-            f'{path.name} is named like {extension[1:]}, but its content is {shown}',
+            f'{path.name} cannot be read: its content is {"text" if _is_text(head[:64]) else "of no known format"}',
             cause='the first bytes are ' + head[:12].hex(' '),
-            hint='check that the file is complete and is what its name says',
+            hint='check that the file is complete and is what its name says'
+            if extension in _EXTENSIONS
+            else f'this version reads {READ}',
         )
-    if content != expected:
-        suggestion = _SUGGESTED.get(content)
+    if content not in _USUAL:
         raise MediaError(
-            'media-kind-mismatch',
-            f'{path.name} is named like {extension[1:]}, but its content is {content}',
-            cause='the first bytes are ' + head[:12].hex(' '),
-            hint=f'rename it to {path.stem}{suggestion}' if suggestion else f'this version reads {_READ}',
+            'media-kind-unsupported',
+            f'{path.name} cannot be read: its content is {content}',
+            cause=f'{content} is not read by this version',
+            hint=ADVICE.get(content, f'this version reads {READ}'),
         )
-    return Kind('image' if extension in IMAGE_EXTENSIONS else 'video', content)
+    family = 'image' if content in IMAGE_EXTENSIONS.values() else 'video'
+    kind = Kind(family, content)
+    if is_named_for(path, content):
+        return kind
+    named = f'it is named like {extension[1:]}' if extension in _EXTENSIONS else 'its name does not say so'
+    return kind._replace(remark=f'{path.name} is read as {kind.name}, which its content is, though {named}')
+
+
+def is_named_for(path: Path, content: str) -> bool:
+    """Whether the name of a file is one of those for a content."""
+    return _EXTENSIONS.get(path.suffix.lower()) == content
+
+
+def content_of(path: Path) -> str:
+    """The format that the first bytes of a file show, '' if none that is known or the file cannot be read."""
+    try:
+        return sniff(_read_head(path))
+    except MediaError:
+        return ''
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address such as https://host/name, and no path."""
+    return _ADDRESS.match(text) is not None
+
+
+def check_address(text: str) -> None:
+    """Raises MediaError media-address for what is an address and no path."""
+    found = _ADDRESS.match(text.replace('\\', '/'))
+    if found is None:
+        return
+    scheme, rest = (found[1] or found[2]).lower(), found[3]
+    hint = 'download it first, and name the file'
+    if scheme == 'file':
+        # file:///a, which is file:/a by now, file://localhost/a, and file:///C:/a of Windows.
+        plain = re.sub('^/+(localhost/)?', '/', rest)
+        hint = f'name the file by its path: {unquote(plain[1:] if plain[2:3] == ":" else plain)}'
+    elif scheme == 'data':
+        hint = 'save it as a file first'
+    raise MediaError('media-address', f'{text[:80]} is an address', cause='files are named by their paths', hint=hint)
 
 
 def sniff(head: bytes) -> str:
     """The format that the first bytes of a file show, '' if none that is known."""
-    starts = {
-        b'\xff\xd8\xff': 'jpeg',
-        b'\x89PNG\r\n\x1a\n': 'png',
-        b'BM': 'bmp',
-        b'GIF8': 'gif',
-        b'II*\0': 'tiff',
-        b'MM\0*': 'tiff',
-        b'II+\0': 'tiff',
-        b'MM\0+': 'tiff',
-        b'\x1aE\xdf\xa3': 'matroska',
-        b'\x30\x26\xb2\x75\x8e\x66\xcf\x11': 'asf',
-        b'\0\0\1\xba': 'mpeg',
-        b'\0\0\1\xb3': 'mpeg video without a container',
-        b'\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02': 'mxf',
-        b'fLaC': 'flac',
-        b'OggS': 'ogg',
-        b'ID3': 'mp3',
-        b'%PDF': 'pdf',
-    }
-    for start, name in starts.items():
+    for start, name in _STARTS.items():
         if head.startswith(start):
-            return name
+            return 'raw' if name == 'tiff' and head[8:10] == b'CR' else name
+    if head[:2] == b'BM' and int.from_bytes(head[14:18], 'little') in _BMP_HEADERS:
+        return 'bmp'
     if head[:4] == b'RIFF':
         return {b'WEBP': 'webp', b'AVI ': 'avi', b'WAVE': 'wav'}.get(head[8:12], '')
     if head[4:8] == b'ftyp':
-        return 'heif' if head[8:12] in _HEIF_BRANDS else 'mp4'
-    if head[4:8] in _BOXES:
+        return _of_brands(head)
+    # Words such as 'free' may stand in a text, too.
+    if head[4:8] in _BOXES and not _is_text(head[:16]):
         return 'mp4'
     return 'mpegts' if _is_transport_stream(head) else ''
+
+
+def _of_brands(head: bytes) -> str:
+    """What the brands of a file type box say (ISO/IEC 14496-12, 4.3)."""
+    main = head[8:12]
+    others = head[16 : max(int.from_bytes(head[:4], 'big'), 16)]
+    if main in (b'avif', b'avis') or (main in _HEIF_BRANDS and b'avif' in others):
+        return 'avif'
+    if main in _HEIF_BRANDS:
+        return 'heic'
+    return 'raw' if main == b'crx ' else 'mp4'
 
 
 def why_truncated(path: Path) -> str:
@@ -200,6 +294,7 @@ def _read_head(path: Path) -> bytes:
         with path.open('rb') as file:
             head = file.read(_HEAD)
     except (FileNotFoundError, NotADirectoryError):
+        check_address(str(path))
         folder = path.absolute().parent
         cause = f'{folder} has no such file' if folder.is_dir() else f'there is no folder {folder}'
         raise MediaError('media-missing', f'no file at {path}', cause=cause, hint='check the path') from None
@@ -208,8 +303,12 @@ def _read_head(path: Path) -> bytes:
             'media-unreadable', f'{name} may not be read', cause=str(error), hint='check the permissions of the file'
         ) from None
     except OSError as error:
+        check_address(str(path))
         raise MediaError(
-            'media-unreadable', f'{name} cannot be read', cause=error.strerror or str(error), hint='check the path'
+            'media-unreadable',
+            f'{name[:255]} cannot be read',
+            cause=error.strerror or str(error),
+            hint='check the path',
         ) from None
     if not head:
         raise MediaError(

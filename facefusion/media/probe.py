@@ -22,8 +22,8 @@ from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
 from facefusion.media.endings import missing_at_end
 from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
-from facefusion.media.files import ffmpeg_name
 from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
+from facefusion.media.hidden import has_hidden_alpha, has_second_layer, shows_alpha
 from facefusion.media.kinds import find_kind, why_truncated
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
@@ -127,8 +127,8 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     """Measures a media file; every packet of its video is read, one frame is decoded.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
-    frame-interlaced, and for
-    images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set meanwhile.
+    frame-interlaced, and for images those of ``facefusion.media.image``.
+    Raises Interrupted when ``stop`` is set meanwhile.
     """
     stop = stop or StopFlag()
     kind = find_kind(path)
@@ -156,7 +156,7 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
         times = read_times(container, stream, path, kind.content, first.pts, first.delay, stop)
         if not times.trouble:
             times = times._replace(trouble=missing_at_end(path, kind.content))
-        return _describe(path, before, kind.content, container, stream, first.video, times, extras)
+        return _describe(path, before, kind.content, container, stream, first, times, extras)
 
 
 @contextmanager
@@ -204,11 +204,16 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
 
 
 class _First(NamedTuple):
-    """The first frame that decodes, its time, and how many packets a decoder takes before it gives it."""
+    """The first frame that decodes, its time, and how many packets a decoder takes before it gives it.
+
+    The last two tell what the decoder does not show: an alpha, a second layer.
+    """
 
     video: av.VideoFrame
     pts: int | None
     delay: int
+    has_alpha: bool
+    has_layer: bool
 
 
 def interlaced(name: str, where: str = '') -> MediaError:
@@ -226,13 +231,16 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
     cause = ''
     packets = container.demux(stream)
     taken = 0
+    has_alpha = has_layer = False
     while True:
         stop.check()
         try:
             packet = next(packets)
+            if not taken and packet.size:
+                has_alpha, has_layer = has_hidden_alpha(stream, packet), has_second_layer(stream, packet)
             for frame in packet.decode():
                 if not frame.is_corrupt:
-                    return _First(frame, frame.pts, taken)
+                    return _First(frame, frame.pts, taken, has_alpha, has_layer)
             taken += packet.size > 0
         except StopIteration:
             break
@@ -249,7 +257,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
 
 
 def _remarks(
-    container: av.container.InputContainer, times: Times, extras: Extras, gaps: tuple[TimeGap, ...]
+    container: av.container.InputContainer, times: Times, extras: Extras, gaps: tuple[TimeGap, ...], has_layer: bool
 ) -> tuple[str, ...]:
     """What of a file cannot be read, and what no output will have."""
     said = []
@@ -259,6 +267,8 @@ def _remarks(
         said.append(gaps_as_text(gaps))
     if times.doubled:
         said.append(f'frames that have the time of another one are not shown: {times.doubled}')
+    if has_layer:
+        said.append('its second layer, a transparency or the view of the other eye, is not kept')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:
@@ -274,11 +284,11 @@ def _describe(
     content: str,
     container: av.container.InputContainer,
     stream: av.VideoStream,
-    video: av.VideoFrame,
+    first: _First,
     times: Times,
     extras: Extras,
 ) -> VideoInfo:
-    pts, time_base = times.pts, stream.time_base
+    video, pts, time_base = first.video, times.pts, stream.time_base
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
     last = times.last if times.last > 0 else _usual_duration(pts, stream, time_base)
@@ -303,7 +313,7 @@ def _describe(
         pix_fmt=video.format.name,
         plane_format=turn.plane_format(nearest_plane_format(video.format.name)),
         bits=video.format.components[0].bits,
-        has_alpha=any(component.is_alpha for component in video.format.components),
+        has_alpha=first.has_alpha or shows_alpha(video),
         color=ColorSpec.from_frame(video),
         time_base=time_base,
         average_rate=_tidy_rate(Fraction(len(pts)) / span, plain_fraction(stream.average_rate)),
@@ -311,7 +321,7 @@ def _describe(
         last_duration=last,
         audio=audio,
         keyframes=times.keyframes,
-        remarks=_remarks(container, times, extras, gaps),
+        remarks=_remarks(container, times, extras, gaps, first.has_layer),
         content=content,
         is_counted=times.is_counted,
         clock=_clock(content, pts[0], time_base, audio),
@@ -364,7 +374,7 @@ def _why(path: Path, error: av.error.FFmpegError) -> str:
         try:
             # What other threads log meanwhile is caught by the first and dropped; this thread's lines go to the second.
             with av.logging.Capture(local=False), av.logging.Capture() as lines, suppress(av.error.FFmpegError):
-                av.open(ffmpeg_name(path)).close()
+                open_input(path).close()
             said = [text.strip() for _, _, text in lines if text.strip()]
         finally:
             av.logging.set_level(level)

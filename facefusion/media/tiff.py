@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from facefusion.errors import MediaError
+from facefusion.media.kinds import ADVICE
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _FLOAT = 1, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
-_ORIENTATION, _ICC, _REDUCED, _PLANAR = 274, 34675, 1, 2
+_ORIENTATION, _XMP, _ICC, _REDUCED, _PLANAR = 274, 700, 34675, 1, 2
 # Description, maker, model, resolution and its unit, software, date, artist, copyright.
 _CARRIED = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
 _DIRECTORIES = (0x8769, 0x8825)
+# A raw picture is a TIFF with these: the sensor's own colours (photometric), or a thumbnail first.
+_OF_SENSORS = (32803, 34892)
+_DNG_VERSION, _OTHER_PICTURES = 50706, 330
 _MAXIMUM_PAGES = 64
 # Beyond 1 by what resampling makes of an edge, and no more.
 _OVERSHOOT = 1.05
@@ -73,7 +77,10 @@ class TiffLayout(NamedTuple):
 
 
 def read_layout(data: bytes) -> TiffLayout:
-    """The layout of the first picture of a file. Raises what Pillow raises on damage."""
+    """The layout of the first picture of a file.
+
+    Raises MediaError image-variant, media-kind-unsupported for a raw picture; on damage what Pillow raises.
+    """
     if data[:4] == b'MM\0+':
         # Pillow takes the number behind the letters for little-endian.
         raise _not_read('it is a big-endian BigTIFF')
@@ -81,6 +88,14 @@ def read_layout(data: bytes) -> TiffLayout:
         tags = _first_directory(data)
         wanted = (256, 257, 258, 262, 274, 277, 284, 338, 339, _ICC)
         found = {number: tags[number] for number in wanted if number in tags}
+        is_thumbnail = bool(int(tags.get(254, 0)) & _REDUCED) and _OTHER_PICTURES in tags
+    if _DNG_VERSION in tags or is_thumbnail or found.get(262) in _OF_SENSORS:
+        raise MediaError(
+            'media-kind-unsupported',
+            'its content is raw',
+            cause='raw is not read by this version: its first picture is a thumbnail, or what the sensor has measured',
+            hint=ADVICE['raw'],
+        )
     bits, kinds = found.get(258, (1,)), found.get(339, (_UNSIGNED,))
     orientation = int(found.get(_ORIENTATION, 1))
     return TiffLayout(
@@ -104,6 +119,12 @@ def _directories(data: bytes) -> tuple[Any, io.BytesIO]:
     if head[2:3] == b'+':
         head += file.read(8)
     return TiffImagePlugin.ImageFileDirectory_v2(head), file
+
+
+def first_tags(data: bytes) -> Mapping[int, Any]:
+    """The tags of the first picture of a file. Raises what Pillow raises on damage."""
+    with _quiet():
+        return cast('Mapping[int, Any]', _first_directory(data))
 
 
 def _first_directory(data: bytes) -> Any:
@@ -211,7 +232,7 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
 def without_directories(exif: Image.Exif) -> Image.Exif:
     """The tags of EXIF data that stand in a file's own directory."""
     kept = Image.Exif()
-    for number in _CARRIED:
+    for number in (*_CARRIED, _XMP):
         if number in exif:
             kept[number] = exif[number]
     return kept

@@ -163,7 +163,7 @@ def _are_stated(packets: _Packets, content: str, codec: str) -> bool:
     if (shown == _UNKNOWN).any() or len(np.unique(shown)) != len(shown):
         return False
     # Avi, asf and some mxf have times of decoding only: what is made of them keeps their order.
-    return content in ('mpeg', 'mpegts') or bool((np.diff(shown) < 0).any())
+    return content in ('mpeg', 'mpegts', 'flv') or bool((np.diff(shown) < 0).any())
 
 
 def _counted(packets: _Packets, path: Path, delay: int, usual: int) -> Times:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import av.error
 import av.stream
 
-from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS
-from facefusion.media.options import AUDIO_ENCODERS
+from facefusion.media.layouts import usual_layout
 
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """One audio stream of the source; ``encoder`` is '' when its packets are copied."""
+    """One audio stream of the source; ``encoder`` is '' when its packets are copied.
+
+    ``format`` is how the encoder is given samples, '' where it takes one kind or the first that it names.
+    """
 
     index: int
     codec: str
@@ -28,6 +30,7 @@ class AudioTrack:
     layout: str
     options: tuple[tuple[str, str], ...]
     bit_rate: int
+    format: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
     assert isinstance(added, av.AudioStream)
     context = added.codec_context
     context.layout = track.layout
+    if track.format:
+        context.format = track.format
     if track.options:
         context.qscale = True
     if track.bit_rate:
@@ -59,11 +64,21 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
     return added
 
 
+def add_template(output: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+    """Adds the stream that packets are copied into. Raises FFmpegError, ValueError."""
+    added = output.add_stream_from_template(stream)
+    if isinstance(added, av.AudioStream):
+        # Mp4 takes no PCM without positions, as mkv has it.
+        context = added.codec_context
+        context.layout = usual_layout(context.layout.name, context.channels)
+    return added
+
+
 def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
     """Why a container does not take the packets of a stream as they are; '' when it does."""
     try:
         with _scratch(extension) as output:
-            output.add_stream_from_template(stream)
+            add_template(output, stream)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         return _reason(error)
@@ -97,49 +112,6 @@ def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
         # A file without packets need not be one that can be finished.
         with suppress(av.error.FFmpegError):
             output.close()
-
-
-def settle_track(track: AudioTrack, extension: str, remarks: list[str]) -> AudioTrack:
-    """The track with the nearest rate and layout that encoder and container take, found by opening both.
-
-    Raises UsageError audio-encoder-unusable.
-    """
-    _check_encoder(track.encoder)
-    rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
-    first = track
-    if rates and track.rate not in rates:
-        first = replace(track, rate=next((rate for rate in rates if rate >= track.rate), rates[-1]))
-    reasons = []
-    for tried in (first, replace(first, rate=48000), replace(first, rate=48000, layout='stereo')):
-        reason = why_not_encoded(tried, extension)
-        if not reason:
-            if (tried.rate, tried.layout) != (track.rate, track.layout):
-                asked, taken = f'{track.rate} Hz {track.layout}', f'{tried.rate} Hz {tried.layout}'
-                remarks.append(f'{track.encoder} takes no {asked} audio: it is written as {taken}')
-            return tried
-        reasons.append(reason)
-    raise UsageError(
-        'audio-encoder-unusable',
-        f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
-        cause=reasons[0],
-        hint='choose another --output-audio-encoder, or leave the option out',
-    )
-
-
-def _check_encoder(name: str) -> None:
-    def exists(encoder: str) -> bool:
-        try:
-            av.Codec(encoder, 'w')
-        except ValueError:
-            return False
-        return True
-
-    if not exists(name):
-        raise UsageError(
-            'audio-encoder-unusable',
-            f'the audio encoder {name} is not in this build of FFmpeg',
-            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
-        )
 
 
 def _reason(error: Exception) -> str:

@@ -8,11 +8,12 @@ at once and not when a download has finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
+from urllib.parse import urlsplit
 
 from facefusion.errors import ModelError
 from facefusion.models.fields import Fields, InvalidField
@@ -137,6 +138,13 @@ class Catalog:
     def __contains__(self, model_id: object) -> bool:
         return model_id in self._entries
 
+    def preferring(self, providers: Sequence[str]) -> Catalog:
+        """The same entries with the https sources of ``providers`` first, in that order.
+
+        A provider is a name within that of a host, such as github. Packages keep their place among the sources.
+        """
+        return Catalog(tuple(replace(entry, sources=_preferring(entry.sources, providers)) for entry in self))
+
     def entry(self, model_id: str) -> ModelEntry:
         """The entry with this id; raises ModelError 'model-unknown' with the nearest id as hint."""
         try:
@@ -145,6 +153,20 @@ class Catalog:
             close = get_close_matches(model_id, self._entries, n=1)
             hint = f'did you mean {close[0]}?' if close else 'see: facefusion.py models list --all'
             raise ModelError('model-unknown', f'the catalogue has no model {model_id!r}', hint=hint) from None
+
+
+def _preferring(sources: tuple[Source, ...], providers: Sequence[str]) -> tuple[Source, ...]:
+    def rank(url: str) -> int:
+        names = (urlsplit(url).hostname or '').split('.')
+        return next((place for place, provider in enumerate(providers) if provider in names), len(providers))
+
+    ordered = [replace(each, urls=tuple(sorted(each.urls, key=rank))) for each in sources if _is_https(each)]
+    ranked = iter(sorted(ordered, key=lambda source: rank(source.urls[0])))
+    return tuple(next(ranked) if _is_https(source) else source for source in sources)
+
+
+def _is_https(source: Source) -> TypeGuard[HttpsSource]:
+    return isinstance(source, HttpsSource)
 
 
 def load_catalog(folder: Path) -> Catalog:

@@ -67,6 +67,10 @@ class Guard:
 
     def check_picture(self, path: Path, frame: PixelFrame) -> None:
         """Raises ContentRefused when a picture is refused."""
+        self.gate.decide(path, [self.look_at_picture(frame)], PICTURE.step)
+
+    def look_at_picture(self, frame: PixelFrame) -> Sample:
+        """The scores of a picture, those of an earlier look where its pixels are the same."""
         self.flag.check()
         content = picture_sha256(frame.pixels, frame.alpha, self.flag)
         key = sample_key(content, self.digests, PICTURE, _RULE)
@@ -74,7 +78,7 @@ class Guard:
         if samples is None:
             samples = (Sample(0, 0.0, self.gate.classify_still(frame.pixels, frame.alpha)),)
             self.cache.put(key, samples)
-        self.gate.decide(path, samples, PICTURE.step)
+        return samples[0]
 
     def check_ages(self, path: Path, frame: Frame, linked: LinkedChunk) -> None:
         """Raises ContentRefused when a selected face of a picture is too young."""
@@ -170,6 +174,19 @@ class TargetWatch:
         self._damaged = set[int]()
         self._damage = FrameRanges()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether an earlier run has looked at all that is sampled."""
+        return self._is_known
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """What was looked at so far, in the order of the frames."""
+        with self._lock:
+            # A frame between two chunks may have been seen with both.
+            frames = {sample.frame: sample for sample in self._samples}
+        return tuple(frames[number] for number in sorted(frames))
+
     def is_sampled(self, number: int) -> bool:
         """Whether the frame is looked at in any case."""
         start, step = self._sampling.start, self._sampling.step
@@ -248,14 +265,13 @@ class TargetWatch:
     def decide(self) -> None:
         """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
         path = self._target.path
-        seen = {sample.frame for sample in self._samples}
+        samples = self.samples
+        seen = {sample.frame for sample in samples}
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
-        # A frame between two chunks may have been seen with both.
-        self._samples = list({sample.frame: sample for sample in self._samples}.values())
         if not self._is_known:
-            self._guard.cache.put(self._key, self._samples)
-        self._guard.gate.decide(path, self._samples, self._sampling.step, self._shown)
+            self._guard.cache.put(self._key, samples)
+        self._guard.gate.decide(path, samples, self._sampling.step, self._shown)
         if self._guard.estimator is not None:
             AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
 

@@ -41,6 +41,48 @@ class WorkflowOptions:
     )
 
 
+_IN_MEMORY = 'frames go from the decoder to the encoder in memory, without files between them'
+
+
+@dataclass(frozen=True, slots=True)
+class PeerWorkOptions:
+    """How FaceFusion 3.8 hands frames on and keeps them meanwhile, which has no meaning here."""
+
+    workflow_strategy: str = option(
+        'text',
+        'memory',
+        'where frames are kept between decoder and encoder',
+        section='workflow',
+        choices=('disk', 'memory'),
+        no_effect=_IN_MEMORY,
+    )
+    temp_frame_format: str = option(
+        'text',
+        'png',
+        'kind of the files of frames',
+        section='frame_extraction',
+        choices=('bmp', 'jpeg', 'png', 'tiff'),
+        no_effect=_IN_MEMORY,
+    )
+    temp_pixel_format: str = option(
+        'text',
+        'bgr24',
+        'pixel format of the files of frames',
+        section='frame_extraction',
+        choices=('bgr24', 'bgra'),
+        no_effect=f'{_IN_MEMORY}, and keep the format of the clip',
+    )
+    target_frame_amount: int = option(
+        'int',
+        2,
+        'how many frames around each one are looked at to steady it',
+        section='frame_distribution',
+        minimum=0,
+        maximum=10,
+        no_effect='faces are smoothed over fixed windows of frames',
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class WorkOptions:
     """Where work files lie, and what a run may take of the machine."""

@@ -9,14 +9,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facefusion.errors import OutputError, ResourceError
+from facefusion.errors import MediaError, OutputError, ResourceError
+from facefusion.media.containers import CONTAINERS
 from facefusion.media.files import write_failure
-from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, check_address
 from facefusion.pipeline.file_names import check_names
 
 # WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides;
 # TIFF has 32-bit ones, and libtiff takes 31.
 LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, 'tiff': 2**31 - 1}
+
+# For what is read and not written, by its content.
+_WRITTEN_INSTEAD = {'mp4': '.mp4', 'flv': '.mp4', 'mpegts': '.ts', 'mpeg': '.mpg', 'asf': '.wmv'}
 
 
 def check_output(output: Path, target: Path, sources: Iterable[Path], family: str) -> None:
@@ -27,14 +31,16 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
     check_names(output)
     _check_name(output)
     check_not_input(output, target, sources)
-    extensions = IMAGE_EXTENSIONS if family == 'image' else VIDEO_EXTENSIONS
-    if output.suffix.lower() not in extensions:
+    extensions = [*IMAGE_EXTENSIONS] if family == 'image' else [*CONTAINERS]
+    extension = output.suffix.lower()
+    if extension not in extensions:
         found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
+        better = _WRITTEN_INSTEAD.get(VIDEO_EXTENSIONS.get(extension, '')) if family == 'video' else None
         raise OutputError(
             'output-extension',
             f'the output {output} cannot be written',
-            cause=f'{found} a kind of {family} that is written',
-            hint='use one of: ' + ', '.join(extensions),
+            cause=f'{found} a kind of {family} that is written, and the content of {target.name} is {family}',
+            hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
     folder = existing_folder(output.parent)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -48,6 +54,15 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
 def _check_name(output: Path) -> None:
     """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
+    try:
+        check_address(str(output))
+    except MediaError as error:
+        raise OutputError(
+            'output-address',
+            f'the output {str(output)[:80]} is an address',
+            cause='outputs are written to files',
+            hint='name the file by its path',
+        ) from error
     try:
         mode = output.stat().st_mode if output.exists() else None
     except OSError as error:

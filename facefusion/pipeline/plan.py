@@ -212,7 +212,7 @@ def _check_sources(sources: tuple[Path, ...], chain: tuple[Registration, ...]) -
             raise UsageError(
                 'source-kind',
                 f'{takers} takes pictures as sources, {source} is none',
-                cause=f'it is a {kind.family}',
+                cause=f'its content is a {kind.family} ({kind.name})',
                 hint='give a jpg, png, webp, bmp or tiff',
             )
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facefusion.media.kinds import content_of, is_named_for
+
 SIDECAR_SUFFIX = '.c2pa'
 # Container by extension, as the C2PA library names it. All others are signed as plain bytes, in a side-car.
 EMBEDDED = {
     '.jpg': 'image/jpeg',
     '.jpeg': 'image/jpeg',
+    '.jpe': 'image/jpeg',
+    '.jfif': 'image/jpeg',
     '.png': 'image/png',
     '.webp': 'image/webp',
     '.tif': 'image/tiff',
@@ -25,6 +29,8 @@ _READ = EMBEDDED | {
     '.heic': 'image/heic',
     '.heif': 'image/heif',
     '.dng': 'image/dng',
+    '.3gp': 'video/mp4',
+    '.3g2': 'video/mp4',
     '.m4a': 'audio/mp4',
     '.mp3': 'audio/mpeg',
     '.wav': 'audio/wav',
@@ -40,8 +46,32 @@ _NAMED = {
     '.wmv': 'video/x-ms-wmv',
     '.mpg': 'video/mpeg',
     '.mpeg': 'video/mpeg',
+    '.vob': 'video/mpeg',
     '.ts': 'video/mp2t',
+    '.mts': 'video/mp2t',
+    '.m2ts': 'video/mp2t',
     '.mxf': 'application/mxf',
+    '.asf': 'video/x-ms-wmv',
+    '.flv': 'video/x-flv',
+}
+# By what ``kinds.sniff`` calls the content, for files whose names say something else.
+_OF_CONTENT = {
+    'jpeg': 'image/jpeg',
+    'png': 'image/png',
+    'webp': 'image/webp',
+    'tiff': 'image/tiff',
+    'bmp': 'image/bmp',
+    'gif': 'image/gif',
+    'heic': 'image/heic',
+    'avif': 'image/avif',
+    'mp4': 'video/mp4',
+    'avi': 'video/avi',
+    'matroska': 'video/x-matroska',
+    'asf': 'video/x-ms-wmv',
+    'mpeg': 'video/mpeg',
+    'mpegts': 'video/mp2t',
+    'mxf': 'application/mxf',
+    'flv': 'video/x-flv',
 }
 PLAIN = 'application/octet-stream'
 
@@ -66,8 +96,15 @@ def sidecars_of(path: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((sidecar_of(path), sidecar_of(real))))
 
 
+def file_type(path: Path) -> str:
+    """The media type of a file that is there: that of its name, unless its content is another."""
+    content = content_of(path)
+    named = media_type(path)
+    return named if is_named_for(path, content) else _OF_CONTENT.get(content, named)
+
+
 def media_type(path: Path) -> str:
-    """The media type that the credentials state."""
+    """The media type that a name tells, as the credentials state it."""
     extension = path.suffix.lower()
     return _READ.get(extension) or _NAMED.get(extension) or PLAIN
 
@@ -83,5 +120,11 @@ def signing_type(path: Path) -> str:
 
 
 def reading_type(path: Path) -> str:
-    """The type by which the C2PA library looks for credentials in a file; it believes the file's first bytes more."""
-    return _READ.get(path.suffix.lower(), PLAIN)
+    """The type by which the C2PA library looks for credentials in a file that is there."""
+    found = file_type(path)
+    return found if found in _READ.values() else PLAIN
+
+
+def may_hold_credentials(path: Path) -> bool:
+    """Whether a file that is there is of a kind that carries credentials in itself."""
+    return reading_type(path) != PLAIN

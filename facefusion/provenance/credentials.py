@@ -184,7 +184,7 @@ class _Work:
             zip(self.statement.targets, self.ingredients, states, strict=True)
         ):
             name = ingredient_id(number)
-            facts = _ingredient(target, relationship, name)
+            facts = _ingredient(target, entry.path, relationship, name)
             if entry.path is None or state != 'read':
                 builder.add_ingredient(facts, assets.PLAIN, io.BytesIO(b''))
                 continue
@@ -245,10 +245,10 @@ def _reason(error: BaseException, relay: Relay | None) -> str:
     return relay.failure.words if relay.failure else f'its answer cannot be used: {words_of(error)}'
 
 
-def _ingredient(target: TargetFacts, relationship: str, name: str) -> dict[str, Any]:
+def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:
     return {
         'title': as_text(target.name),
-        'format': assets.media_type(Path(target.name)),
+        'format': assets.file_type(path) if path is not None else assets.media_type(Path(target.name)),
         'relationship': relationship,
         'instance_id': name,
         'label': name,

@@ -36,7 +36,7 @@ _STORE_ERRORS = (
     c2pa.C2paError.Verify,
 )
 # A file may be of a kind that this program does not work on, and have credentials.
-_KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown', 'media-kind-mismatch')
+_KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown')
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Verdict:
             yield 'this is a side-car: verify the media file that it belongs to'
         if self.sidecar is not None and place == 'embedded':
             yield f'{self.sidecar.name} was not looked at: the file has its credentials in itself'
-        if self.word == 'mark-only' and self.sidecar is None and not assets.holds_credentials(self.path):
+        if self.word == 'mark-only' and self.sidecar is None and not assets.may_hold_credentials(self.path):
             beside = assets.sidecar_of(self.path).name
             yield f'no side-car {beside} lies beside it; if it was renamed or moved, name it with --sidecar'
         if self.word == 'tampered' and place == 'sidecar':
@@ -157,7 +157,7 @@ def _is_media(path: Path) -> bool:
 def _is_damaged(path: Path, marks: MarkReading) -> bool:
     """Whether credentials that a file may have held in itself can have been lost with a part of it."""
     content = sniff(_head(path))
-    if not assets.holds_credentials(path) or not content:
+    if not assets.may_hold_credentials(path):
         return False
     if content == 'mp4':
         return bool(why_truncated(path))

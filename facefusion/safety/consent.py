@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from facefusion.errors import UsageError
+from facefusion.options import expand_home
 from facefusion.safety.options import ConsentOptions, PolicyOptions
 from facefusion.settings import Settings
 
@@ -28,7 +29,7 @@ def resolve_consent(text_or_path: str) -> str:
     if not text_or_path.strip():
         raise _empty('the text of --consent is empty')
     if len(text_or_path) <= LONGEST_TEXT and '\0' not in text_or_path:
-        path = Path(text_or_path)
+        path = _path(text_or_path)
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -41,6 +42,16 @@ def resolve_consent(text_or_path: str) -> str:
         else:
             return _from_file(path, mode)
     return _from_argument(text_or_path.strip())
+
+
+def _path(text: str) -> Path:
+    """The file that the text may name. Raises UsageError consent-unreadable for that of an unknown user."""
+    try:
+        return Path(expand_home(text))
+    except ValueError as error:
+        if _looks_like_path(text):
+            raise _unreadable(Path(text), str(error)) from None
+        return Path(text)
 
 
 def check_consent(settings: Settings) -> None:

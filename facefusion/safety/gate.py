@@ -60,6 +60,11 @@ class ContentGate:
         """The classifiers' models, in the order of the scores of a sample."""
         return tuple(classifier.model_id for classifier in self._classifiers)
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """From which score on each classifier is positive, in the same order."""
+        return tuple(classifier.threshold for classifier in self._classifiers)
+
     def as_record(self) -> dict[str, Any]:
         """Plain JSON of what decides: models, thresholds and votes."""
         models = [{'model_id': each.model_id, 'threshold': each.threshold} for each in self._classifiers]

@@ -91,7 +91,7 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
     report = folder / 'new' / 'report.jsonl'
     result = program(*words, '--report', report)
     assert result.code == 1 and out(folder) == ['a.png', 'c.png']
-    assert f'step 1 (2 of 3) failed, {folder / "in" / "b.png"}: b.png is named like png' in result.err
+    assert f'step 1 (2 of 3) failed, {folder / "in" / "b.png"}: b.png cannot be read' in result.err
     assert '[media-content-unknown]' in result.err and 'the first bytes are' in result.err
     (job,) = jobs(program, 'failed')
     assert f'`facefusion job-retry {job["id"]}`' in result.err

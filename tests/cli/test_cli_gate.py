@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from importlib import import_module
 
 import cv2
@@ -24,6 +25,7 @@ OPTIONS = {
     for module in [import_module(command.module)]
     for group in module.GROUPS
     for info in describe(group)
+    if not info.no_effect
 }
 
 
@@ -87,6 +89,64 @@ def test_jobs_and_batches_are_refused_in_the_same_way(program, refusing, target,
     batch = program('batch-run', *DRAW, '-t', str(tmp_path / 'target*'), '-o', str(tmp_path / '{target_name}-out.png'))
     assert batch.code == 1 and '[content-refused]' in batch.err
     assert sorted(path.name for path in tmp_path.glob('*.png')) == ['target.png']
+
+
+@pytest.fixture
+def files(target, tmp_path):
+    """A dark picture, a bright one, one that is none, and one that is not there."""
+    cv2.imwrite(str(tmp_path / 'bright.png'), np.full((48, 64, 3), 250, np.uint8))
+    (tmp_path / 'broken.png').write_bytes(b'no picture')
+    return {'dark': target, 'bright': tmp_path / 'bright.png', 'broken': tmp_path / 'broken.png'}
+
+
+@pytest.fixture
+def judging(refusing):
+    """The stand-in refuses only what is bright."""
+    refusing.threshold = 0.8
+    return refusing
+
+
+def test_check_says_of_every_file_whether_it_passes(program, judging, files):
+    passed = program('check', files['dark'])
+    assert passed.code == 0 and passed.out.splitlines()[1].split()[:4] == ['passed', '0.353', '0.8', '1']
+    result = program('check', *files.values(), '--format', 'json')
+    assert result.code == 3, 'a refusal counts more than a file that cannot be read'
+    dark, bright, broken = json.loads(result.out)
+    assert [entry['verdict'] for entry in (dark, bright, broken)] == ['passed', 'refused', 'failed']
+    assert bright['models'] == [{'model_id': 'bright_is_bad', 'threshold': 0.8, 'score': pytest.approx(0.98, abs=0.01)}]
+    assert (
+        bright['error']['reference'] == 'content-refused' and bright['frames'] == 1 and 'threshold' in bright['reason']
+    )
+    assert broken['error']['reference'] in result.err and broken['file'] == str(files['broken'])
+    assert program('check', files['broken'], files['dark']).code == 1
+
+
+def test_check_among_json_lines_is_one_event_a_file(program, judging, files):
+    result = program('check', files['dark'], files['bright'], '--progress', 'json')
+    found = [event for event in result.events if event['event'] == 'content_checked']
+    assert result.code == 3 and [event['verdict'] for event in found] == ['passed', 'refused']
+
+
+def test_what_check_has_looked_at_a_run_does_not_look_at_again(program, judging, files, tmp_path):
+    assert program('check', files['dark']).code == 0
+    assert program('headless-run', *DRAW, '-t', files['dark'], '-o', tmp_path / 'out.png').code == 0
+    assert judging.seen == 1
+
+
+def test_check_needs_the_gate_and_a_file(program, files, tmp_path):
+    said = program('check', files['dark'], '--models-path', tmp_path / 'none')
+    assert said.code == 6 and said.out == '' and 'open_nsfw' in said.err
+    assert 'FILE' in program.fails(2, 'usage', 'check')
+
+
+def test_a_check_that_is_interrupted_tells_what_it_knows(program, judging, files, monkeypatch):
+    def interrupt(images, classify=judging.scores):
+        signal.raise_signal(signal.SIGTERM)
+        return classify(images)
+
+    monkeypatch.setattr(judging, 'scores', interrupt)
+    result = program('check', files['dark'], files['bright'], '--format', 'json')
+    assert result.code == 4 and [entry['verdict'] for entry in json.loads(result.out)] == ['passed']
 
 
 def some_value(info, tmp_path):

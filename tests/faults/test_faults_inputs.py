@@ -105,14 +105,16 @@ def test_empty_files_and_text(refuses, refuses_source, tmp_path):
     refuses('media-content-unknown', tmp_path / 'noise.mp4')
 
 
-def test_names_that_tell_nothing_or_the_wrong_thing(refuses, clip, example_group, tmp_path):
-    for name in ('clip', 'clip.gif', 'clip.flv'):
-        shutil.copy(clip, tmp_path / name)
-        assert 'this version reads images: jpg' in refuses('media-kind-unsupported', tmp_path / name)
-    shutil.copy(clip, tmp_path / 'film.mkv')
-    assert 'rename it to film.mp4' in refuses('media-kind-mismatch', tmp_path / 'film.mkv')
-    shutil.copy(example_group, tmp_path / 'photo.png')
-    assert 'rename it to photo.jpg' in refuses('media-kind-mismatch', tmp_path / 'photo.png')
+def test_names_that_tell_nothing_or_the_wrong_thing(program, refuses, clip, example_group, tmp_path):
+    (tmp_path / 'notes.txt').write_text('The free word stands in a text.\n')
+    assert 'this version reads images: jpg' in refuses('media-content-unknown', tmp_path / 'notes.txt')
+    shutil.copy(clip, tmp_path / 'film.jpg')
+    said = program.fails(1, 'output-extension', *DRAW, '-t', tmp_path / 'film.jpg', '-o', tmp_path / 'out.jpg')
+    assert 'the content of film.jpg is video' in said
+    for wrong, right, kind in ((clip, 'out.mp4', 'mp4'), (example_group, 'out.png', 'jpg')):
+        shutil.copy(wrong, tmp_path / 'wrong.gif')
+        done = program.run(*DRAW[1:], '-t', tmp_path / 'wrong.gif', '-o', tmp_path / right)
+        assert f'wrong.gif is read as {kind}' in done.err
 
 
 @pytest.mark.parametrize('share', [0.02, 0.5, 0.97])

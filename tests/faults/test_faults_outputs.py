@@ -59,7 +59,7 @@ def test_an_output_that_is_an_input(program, clip, example_group, tmp_path):
     assert 'the source file' in program.fails(1, 'output-is-input', 'headless-run', *words)
 
 
-@pytest.mark.parametrize('name', ['out', 'out.', 'out.flv', 'out.png', '.mp4', 'out.mp4.bak'])
+@pytest.mark.parametrize('name', ['out', 'out.', 'out.gif', 'out.png', '.mp4', 'out.mp4.bak'])
 def test_an_extension_that_is_not_written(program, clip, tmp_path, name):
     said = program.fails(1, 'output-extension', *DRAW, '-t', clip, '-o', tmp_path / name)
     assert 'use one of: .mp4, .m4v, .mov, .mkv' in said

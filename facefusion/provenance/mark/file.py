@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import MediaError
 from facefusion.media.image import read_image
-from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.media.kinds import IMAGE_EXTENSIONS, content_of
 from facefusion.media.opening import open_input
 from facefusion.provenance.mark.detect import MarkFinding, MarkReader
 from facefusion.provenance.mark.payload import mark_payload
@@ -62,7 +62,8 @@ def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
 
     Whatever the file is, it gives an answer; only Interrupted is raised, when ``flag`` is set.
     """
-    if path.suffix.lower() in IMAGE_EXTENSIONS:
+    content = content_of(path)
+    if content in IMAGE_EXTENSIONS.values() or (not content and path.suffix.lower() in IMAGE_EXTENSIONS):
         reader = MarkReader()
         try:
             reader.add(read_image(path).luma())

@@ -16,12 +16,13 @@ from facefusion import errors
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Command, Spec
 from facefusion.cli.main import main
 from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.settings_check import check_ini
 from facefusion.errors import FaceFusionError, Interrupted
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.models.options import ModelOptions
 from facefusion.options import describe, parse_item
 from facefusion.pipeline.options import PathOptions
-from facefusion.settings import check_ini, read_ini
+from facefusion.settings import read_ini
 from facefusion.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -274,6 +275,36 @@ def test_short_flags_and_aliases_are_the_same_option(settings_of, flags):
 
 def test_values_may_begin_with_what_looks_like_a_flag_when_joined(settings_of):
     assert settings_of('--target-path=-clip.mp4')[PathOptions].target_path == '-clip.mp4'
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    return tmp_path
+
+
+def test_paths_on_the_command_line_begin_with_the_home_folder(settings_of, home):
+    (home / 'my.ini').write_text('[face_selector]\nface_selector_mode = one\n')
+    settings = settings_of('--target-path=~/x', '-s', '~/a', 'b', '--config-path=~/my.ini')
+    assert settings[PathOptions] == PathOptions((str(home / 'a'), 'b'), str(home / 'x'))
+    assert settings[FaceSelectorOptions].face_selector_mode == 'one'
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('headless-run', '--jobs-path=~no-such-user/jobs'),
+        ('batch-run', '-t', '~no-such-user/*.mp4'),
+        ('verify', '~no-such-user/a.png'),
+        ('verify', 'a.png', '--sidecar', '~no-such-user/a.c2pa'),
+        ('doctor', '--config-path', '~no-such-user/my.ini'),
+        ('models', 'list', '--config-path', '~no-such-user/my.ini'),
+    ],
+)
+def test_the_home_folder_of_an_unknown_user_is_wrong_usage(words, capsys):
+    assert main([*words], {}) == 2
+    assert 'no user no-such-user is known here' in capsys.readouterr().err
 
 
 def test_a_unique_beginning_of_an_option_is_that_option(settings_of):

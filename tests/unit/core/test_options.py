@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.options import OptionInfo, describe, option, parse_item, parse_value
+from facefusion.options import OptionInfo, UnknownHome, describe, option, parse_item, parse_value
 
 
 def info(kind, **more) -> OptionInfo:
@@ -31,7 +34,7 @@ def test_describe_gives_what_was_declared():
 @given(st.text())
 def test_text_and_paths_are_taken_as_they_are(text):
     assert parse_item(info('text'), text) == text
-    assert parse_item(info('path'), text) == text
+    assert text.startswith('~') or parse_item(info('path'), text) == text
 
 
 @given(st.integers())
@@ -122,6 +125,7 @@ def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, val
         ('"my face.png" b.png', ('my face.png', 'b.png')),
         (r'"C:\My Pictures\a.png" \\host\b.png "D:\new\"', (r'C:\My Pictures\a.png', r'\\host\b.png', 'D:\\new\\')),
         ('it\'s.png b"c.png', ("it's.png", 'b"c.png')),
+        ("'my face.png' 'tis.png it's", ('my face.png', "'tis.png", "it's")),
         ('\nmy face.png\n\nb.png', ('my face.png', 'b.png')),
         ('\n  "my face.png"\n  it is "b".png', ('my face.png', 'it is "b".png')),
         ('\nmy face.png', ('my face.png',)),
@@ -131,6 +135,63 @@ def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, val
 )
 def test_paths_of_a_list_may_hold_spaces(text, paths):
     assert parse_value(info('path', is_list=True), text) == paths
+
+
+@pytest.mark.parametrize(
+    ('text', 'path'),
+    [
+        ('"my clips/out.mp4"', 'my clips/out.mp4'),
+        ("'my clips/out.mp4' ", 'my clips/out.mp4'),
+        (' my clips/out.mp4 \t', 'my clips/out.mp4'),
+        (r'"C:\My Clips\"', 'C:\\My Clips\\'),
+        ("it's 5'", "it's 5'"),
+        ("'it's'", "'it's'"),
+        ('a "b" c', 'a "b" c'),
+    ],
+)
+def test_quotes_around_one_path_are_taken_off(text, path):
+    assert parse_value(info('path'), text) == path
+
+
+@pytest.mark.parametrize('text', ['"a b.png', 'a.png"', '"a" "b"', '""', "' '"])
+def test_quotes_around_one_path_have_a_partner_and_hold_something(text):
+    with pytest.raises(ValueError, match='quote'):
+        parse_value(info('path'), text)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    return tmp_path
+
+
+def test_a_path_may_begin_with_the_home_folder(home):
+    path = info('path')
+    assert parse_item(path, '~/clips/*.mp4') == str(home / 'clips' / '*.mp4') and parse_item(path, '~') == str(home)
+    assert parse_value(path, '"~/my clips/out.mp4"') == str(home / 'my clips' / 'out.mp4')
+    assert parse_value(info('path', is_list=True), '~/a.png "~/b c.png"') == (
+        str(home / 'a.png'),
+        str(home / 'b c.png'),
+    )
+    assert parse_item(path, './~/a') == './~/a' and parse_item(path, 'a/~') == 'a/~'
+    assert parse_item(info('text'), '~/a') == '~/a'
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no list of users')
+def test_the_home_folder_of_another_user():
+    import pwd
+
+    user = pwd.getpwuid(os.getuid())
+    assert parse_item(info('path'), f'~{user.pw_name}/x') == str(Path(user.pw_dir) / 'x')
+    with pytest.raises(UnknownHome, match=r'no user no-such-user is known here.* \./~no-such-user/x'):
+        parse_item(info('path'), '~no-such-user/x')
+
+
+def test_without_a_home_folder_there_is_a_reason(monkeypatch):
+    monkeypatch.setenv('HOME', '')
+    with pytest.raises(UnknownHome, match='HOME is not set'):
+        parse_item(info('path'), '~/x')
 
 
 @pytest.mark.parametrize('text', ['"a b.png', 'a.png "', '"a b"c'])

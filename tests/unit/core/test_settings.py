@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import FrozenInstanceError, dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facefusion.cli.settings_check import check_ini
 from facefusion.errors import UsageError
 from facefusion.options import option
-from facefusion.settings import Settings, check_ini, home_path, program_path, read_ini, resolve
+from facefusion.settings import Settings, home_path, program_path, read_ini, resolve
 
 
 @dataclass(frozen=True)
@@ -258,3 +260,31 @@ def test_home_is_the_checkout_unless_it_is_named(tmp_path):
     assert home_path({}) == program_path()
     assert home_path({'FACEFUSION_HOME': ''}) == home_path({})
     assert home_path({'FACEFUSION_HOME': str(tmp_path)}) == tmp_path
+
+
+def test_home_may_begin_with_a_tilde_and_stand_in_quotes(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    assert home_path({'FACEFUSION_HOME': '~/my program'}) == tmp_path / 'my program'
+    assert home_path({'FACEFUSION_HOME': '"/my program" '}) == Path('/my program')
+    assert home_path({'FACEFUSION_HOME': ' '}) == program_path()
+    with pytest.raises(UsageError, match='FACEFUSION_HOME') as caught:
+        home_path({'FACEFUSION_HOME': '~no-such-user'})
+    assert caught.value.reference == 'environment-value'
+
+
+def test_paths_of_ini_and_environment_begin_with_a_tilde_and_stand_in_quotes(ini, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    loaded = ini('[paths]\nsource_paths = ~/a.png "~/b c.png"\ntarget_path = "~/my clip.mp4"\n')
+    check_ini(loaded, GROUPS)
+    expected = Files((str(tmp_path / 'a.png'), str(tmp_path / 'b c.png')), str(tmp_path / 'my clip.mp4'))
+    assert resolve(GROUPS, {}, loaded, {})[Files] == expected
+    environ = {
+        'FACEFUSION_SOURCE_PATHS': os.pathsep.join(['~/a.png', ' "~/b c.png"', '']),
+        'FACEFUSION_TARGET_PATH': '"~/my clip.mp4" ',
+    }
+    assert resolve(GROUPS, {}, None, environ)[Files] == expected
+    with pytest.raises(UsageError, match='FACEFUSION_TARGET_PATH') as caught:
+        resolve(GROUPS, {}, None, {'FACEFUSION_TARGET_PATH': '~no-such-user/x'})
+    assert 'no user no-such-user' in caught.value.cause

@@ -28,7 +28,7 @@ def restored(args, version='2', emit=silent):
 
 def test_every_option_of_a_step_is_frozen_and_none_of_the_process():
     args = freeze(DEFAULTS, silent)
-    assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group)}
+    assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
     others = (*PROCESS_GROUPS, QueueOptions, NotifyOptions, HaltOptions, PatternOptions)
     mine = {info.key for group in others for info in describe(group)}
     assert mine >= {'execution_providers', 'log_level', 'temp_path', 'jobs_path', 'halt_on_error', 'offline'}
@@ -100,6 +100,17 @@ def test_a_value_that_no_option_takes_is_refused_or_in_old_files_said(key, value
     assert message.level == 'warn' and key in message.text
 
 
+@pytest.mark.parametrize('version', ['1', '2'])
+def test_the_home_folder_of_an_unknown_user_is_never_guessed(version, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    again = restored({'source_paths': ['~/a.png'], 'target_path': '~/t.png'}, version)
+    assert again[PathOptions] == PathOptions((str(tmp_path / 'a.png'),), str(tmp_path / 't.png'))
+    with pytest.raises(UsageError, match='output_path') as caught:
+        restored({'output_path': '~no-such-user/o.png'}, version)
+    assert caught.value.reference == 'step-argument' and 'no-such-user' in caught.value.cause
+
+
 def test_a_step_of_the_peer_keeps_what_is_known_here():
     args = {
         'source_paths': None,
@@ -119,3 +130,13 @@ def test_a_step_of_the_peer_keeps_what_is_known_here():
     assert again[OutputOptions].output_image_quality == 66
     assert ExecutionOptions not in again
     assert [message.text.split(':')[0] for message in messages] == ['face_detector_model']
+
+
+def test_a_step_of_the_peer_says_what_has_no_effect_where_it_is_not_the_default():
+    messages = []
+    args = {'temp_frame_format': 'jpeg', 'workflow_strategy': 'memory', 'target_frame_amount': 2}
+    restored(args | {'temp_pixel_format': 'bgra'}, '1', messages.append)
+    assert [(message.level, message.text.split(':')[0]) for message in messages] == [
+        ('info', 'temp_frame_format has no effect here'),
+        ('info', 'temp_pixel_format has no effect here'),
+    ]

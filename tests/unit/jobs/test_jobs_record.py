@@ -25,6 +25,7 @@ from facefusion.jobs.record import (
     now_text,
     parse_record,
     record_bytes,
+    record_from_json,
     record_to_json,
 )
 from facefusion.jobs.states import STATES
@@ -302,6 +303,21 @@ def test_arguments_of_facefusion_38_are_read_and_what_is_not_known_here_is_a_def
     assert any('face_detector_model' in event.text for event in said)
     with pytest.raises(UsageError, match='face_selector_mode'):
         restore(peer_args('clip.mp4', 'out.mp4') | {'face_selector_mode': 'reference'}, '1', silent)
+
+
+@pytest.mark.parametrize('version', ['1', '2'])
+def test_paths_of_a_step_may_begin_with_the_home_folder(version, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    args = {'source_paths': ['~/a.png', 'b'], 'target_path': '~/t.mp4', 'output_path': '~no-such-user/o.mp4', 'x': '~'}
+    steps = [{'args': args, 'status': 'queued'}]
+    record = record_from_json('j', {'version': version, 'date_created': '2026-11-01', 'steps': steps})
+    assert record.steps[0].args == {
+        'source_paths': [str(tmp_path / 'a.png'), 'b'],
+        'target_path': str(tmp_path / 't.mp4'),
+        'output_path': '~no-such-user/o.mp4',
+        'x': '~',
+    }
 
 
 def test_frozen_arguments_are_of_the_kind_of_their_option():

@@ -15,7 +15,7 @@ from clips import make_clip
 from test_media_video import loudness, run, video
 
 import facefusion.media.audio_encode as audio_module
-import facefusion.media.tracks as tracks_module
+import facefusion.media.audio_settle as settle_module
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.media.audio import AudioFeed, plan_audio
 from facefusion.media.options import OutputOptions
@@ -96,7 +96,7 @@ def test_an_encoder_that_opens_in_no_way_is_refused_when_it_is_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=5, audio='aac'))
-    monkeypatch.setattr(tracks_module, 'why_not_encoded', lambda track, extension: 'it is broken')
+    monkeypatch.setattr(settle_module, 'why_not_encoded', lambda track, extension: 'it is broken')
     with pytest.raises(UsageError) as caught:
         plan_audio(info, build_timeline(info), OutputOptions(output_audio_encoder='flac'), '.mp4')
     assert (caught.value.reference, caught.value.cause) == ('audio-encoder-unusable', 'it is broken')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from facefusion.media.audio import plan_audio
 from facefusion.media.concat import concat_clips
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import choose_encoder
+from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool, VideoReader
@@ -56,6 +58,10 @@ MADE = [
     Made('h264.mxf', 'libx264', 'pcm_s16le', X264),
     Made('vp9.webm', 'libvpx-vp9', 'libopus', {'deadline': 'realtime', 'cpu-used': '8', 'g': '12', 'b': '300k'}),
     Made('h264.m4v', 'libx264', 'aac', X264),
+    Made('h264.flv', 'libx264', 'aac', X264),
+    Made('flv1.flv', 'flv', '', {'g': '12'}),
+    Made('h264.3gp', 'libx264', 'aac', X264),
+    Made('h264.m2ts', 'libx264', 'aac', X264, 'mpegts'),
 ]
 
 
@@ -75,7 +81,8 @@ def made(folder: Path, clip: Made) -> Path:
             pix_fmt=pix_fmt,
             codec=clip.codec,
             time_base=Fraction(1, 25),
-            pts=lambda k: k,
+            # FLV has no times before 0, where decoding would begin.
+            pts=lambda k: k + 2 if path.suffix == '.flv' else k,
             options=clip.options,
             audio=clip.audio,
             container_format='mp4' if path.suffix == '.m4v' else clip.muxer,
@@ -291,20 +298,25 @@ def test_a_file_that_was_cut_off_is_noticed(folder: Path, tmp_path: Path, clip: 
     try:
         info = probe(cut)
     except MediaError as error:
-        assert clip.name.endswith('m4v') and error.reference == 'media-truncated'
+        assert clip.name.endswith(('m4v', '3gp')) and error.reference == 'media-truncated'
         return
     assert [remark for remark in info.remarks if 'ends early' in remark and 'missing' in remark], info.remarks
     assert len(list(VideoReader(info).frames(0, info.frame_count - 1))) == info.frame_count - 1
 
 
 @pytest.mark.parametrize('clip', MADE, ids=lambda clip: clip.name)
-def test_a_name_of_another_kind_is_refused(folder: Path, tmp_path: Path, clip: Made) -> None:
+def test_a_name_of_another_kind_does_not_matter(folder: Path, tmp_path: Path, clip: Made) -> None:
     path = made(folder, clip)
-    wrong = tmp_path / ('a.mkv' if path.suffix != '.webm' else 'a.avi')
-    wrong.write_bytes(path.read_bytes())
-    error = refusal(lambda: probe(wrong))
-    right = {'.webm': '.mkv', '.mpeg': '.mpg', '.m4v': '.mp4'}.get(path.suffix, path.suffix)
-    assert error.reference == 'media-kind-mismatch' and error.hint == f'rename it to a{right}'
+    right = probe(path)
+    assert not find_kind(path).remark
+    for name in ('a.png', 'a.bin', 'a'):
+        wrong = tmp_path / name
+        wrong.write_bytes(path.read_bytes())
+        assert replace(probe(wrong), path=path, seen=right.seen) == right
+        usual = {'.webm': 'mkv', '.mpeg': 'mpg', '.m4v': 'mp4', '.3gp': 'mp4', '.m2ts': 'ts'}.get(
+            path.suffix, path.suffix[1:]
+        )
+        assert f'{name} is read as {usual}' in find_kind(wrong).remark
 
 
 def test_a_lost_frame_of_a_counted_clip_is_an_error(folder: Path, tmp_path: Path) -> None:

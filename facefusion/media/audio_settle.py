@@ -1,0 +1,128 @@
+"""A track that encoder and container take, as near to the source's as can be, and what it loses, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import av
+
+from facefusion.errors import UsageError
+from facefusion.media.containers import CONTAINERS, PCM
+from facefusion.media.held import comes_back
+from facefusion.media.layouts import channels_of, is_common, keeps_all, nearest_layouts, usual_layout, why_not_mixed
+from facefusion.media.options import AUDIO_ENCODERS
+from facefusion.media.tracks import AudioTrack, why_not_encoded
+
+_LOSSLESS = ('flac', 'alac')
+_OF_TWO = ('libmp3lame', 'mp2', 'wmav2')
+_LOW = {'LFE', 'LFE2'}
+
+
+def is_deep(stream: av.AudioStream) -> bool:
+    """Whether the samples of a stream are exact to more than 16 bits."""
+    return _depth(stream) > 16
+
+
+def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
+    """The track with the nearest rate and layout that encoder and container take, found by opening both.
+
+    A layout that keeps every channel comes before any downmix. Raises UsageError audio-encoder-unusable.
+    """
+    _check_encoder(track.encoder)
+    rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
+    first = track.rate
+    if rates and track.rate not in rates:
+        first = next((rate for rate in rates if rate >= track.rate), rates[-1])
+    reasons = []
+    # AAC writes others in a way that few players know (program_config_element).
+    for layout in nearest_layouts(track.layout, prefers_common=track.encoder == 'aac'):
+        for rate in dict.fromkeys((first, 48000)):
+            tried = replace(track, rate=rate, layout=layout)
+            reason = why_not_encoded(tried, extension)
+            if not reason and layout != track.layout:
+                reason = why_not_mixed(track.layout, layout)
+            if not reason and comes_back(tried, extension):
+                return tried
+            reasons.append(reason or f'{extension[1:]} does not hold the layout {layout}')
+    raise UsageError(
+        'audio-encoder-unusable',
+        f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
+        cause=reasons[0],
+        hint='choose another --output-audio-encoder or leave the option out, name the output .mkv, or leave the audio '
+        'out with --output-audio-volume 0',
+    )
+
+
+def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
+    """Says which channels, rate and depth of an audio stream a track does not keep, and how they are kept.
+
+    ``number`` is the stream's among those of sound, ``asked`` the value of --output-audio-encoder.
+    """
+    context, name = stream.codec_context, f'audio stream {number}'
+    layout = usual_layout(context.layout.name, context.channels)
+    before, after = channels_of(layout), channels_of(track.layout)
+    if not keeps_all(layout, track.layout):
+        low = ', the LFE channel is left out' if _LOW & {*before} and not _LOW & {*after} else ''
+        most = 'at most 2 channels' if track.encoder in _OF_TWO else f'no {layout} in {extension[1:]}'
+        yield (
+            f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
+            f'{track.encoder} takes {most}{_keeping(layout, track.encoder, extension, asked)}'
+        )
+    elif len(after) != len(before):
+        yield (
+            f'{name} is written with {len(after)} channels ({track.layout}), those that {layout} has not are silent: '
+            f'{track.encoder} takes no {layout} in {extension[1:]}'
+        )
+    if track.rate < context.sample_rate:
+        yield f'{name} is written with {track.rate} Hz: {track.encoder} takes no {context.sample_rate} Hz'
+    depth, written = _depth(stream), _written_depth(track)
+    if 0 < written < depth:
+        yield f'{name} is written with {written} bits a sample, it has {depth}: {track.encoder} holds no more'
+
+
+def _named(channels: tuple[str, ...], layout: str) -> str:
+    return f'{len(channels)} channel{"s" * (len(channels) > 1)} ({layout})'
+
+
+def _keeping(layout: str, encoder: str, extension: str, asked: str) -> str:
+    """How all channels are kept, as far as a way is known."""
+    container, option = CONTAINERS[extension], '--output-audio-encoder'
+    if asked != 'auto' and is_common(layout) and container.automatic_audio == 'aac':
+        return f'; without {option} all are kept'
+    if extension == '.mkv':
+        return ''
+    if asked == 'auto' and 'pcm_s16le' in container.audio_encoders and encoder != 'pcm_s16le':
+        return f'; {option} pcm_s16le keeps all'
+    names = '.mp4, .mov or .mkv' if is_common(layout) else '.mkv'
+    return f'; an output named {names} keeps all' + ('' if asked == 'auto' else f' without {option}')
+
+
+def _depth(stream: av.AudioStream) -> int:
+    """The bits of a sample as far as it is exact; 0 where the codec is lossy."""
+    codec, held = stream.codec_context.name, stream.format.bits
+    if codec.startswith('pcm_'):
+        return int(''.join(filter(str.isdigit, codec)) or 8)
+    return (24 if held > 16 else held) if codec in _LOSSLESS else 0
+
+
+def _written_depth(track: AudioTrack) -> int:
+    if track.encoder == 'flac':
+        return 24 if track.format == 's32' else 16
+    return int(''.join(filter(str.isdigit, track.encoder))) if track.encoder in PCM else 0
+
+
+def _check_encoder(name: str) -> None:
+    def exists(encoder: str) -> bool:
+        try:
+            av.Codec(encoder, 'w')
+        except ValueError:
+            return False
+        return True
+
+    if not exists(name):
+        raise UsageError(
+            'audio-encoder-unusable',
+            f'the audio encoder {name} is not in this build of FFmpeg',
+            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
+        )

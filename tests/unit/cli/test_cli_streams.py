@@ -1,0 +1,61 @@
+"""Names of files are readable in a locale that knows nothing but ASCII, and none of them ends the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.skipif(sys.platform in ('win32', 'darwin'), reason='names there are always Unicode')
+UTF8, BROKEN = 'b\u00fccher \u4e2d.png', os.fsdecode(b'f\xe4ce.png')
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Calls the program in the C locale, without any of Python's ways around it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(('PYTHON', 'LC_', 'LANG'))}
+    environ |= {'LC_ALL': 'C', 'LANG': 'C', 'PYTHONUTF8': '0', 'FACEFUSION_JOBS_PATH': str(tmp_path / 'jobs')}
+
+    def run(*words: str, code: int = 0) -> tuple[str, str]:
+        command = [sys.executable, str(ROOT / 'facefusion.py'), *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False)
+        # Strict: all of it is UTF-8.
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == code, err
+        return out, err
+
+    return run
+
+
+def test_names_are_printed_as_they_are_in_the_c_locale(call, tmp_path):
+    call('job-create', 'j', '-t', UTF8, '-o', f'o-{UTF8}')
+    assert f'there is no file {tmp_path / UTF8} yet' in call('job-submit', 'j')[1]
+    assert str(tmp_path / f'o-{UTF8}') in call('job-show', 'j')[0]
+    (step,) = json.loads(call('job-show', 'j', '--format', 'json')[0])['steps']
+    assert step['args']['target_path'] == str(tmp_path / UTF8)
+    assert f'no config file at {UTF8} ' in call('doctor', '--config-path', UTF8, code=2)[1]
+
+
+def test_a_job_of_a_utf8_locale_is_worked_on_in_the_c_locale(call, tmp_path):
+    args = {'target_path': str(tmp_path / UTF8), 'output_path': str(tmp_path / 'o.png')}
+    record = {'version': '1', 'date_created': '2026-11-01T10:00:00+00:00', 'date_updated': None}
+    (tmp_path / 'jobs' / 'drafted').mkdir(parents=True)
+    text = json.dumps(record | {'steps': [{'args': args, 'status': 'drafted'}]})
+    (tmp_path / 'jobs' / 'drafted' / 'old.json').write_text(text)
+    (tmp_path / UTF8).touch()
+    assert 'there is no file' not in call('job-submit', 'old')[1]
+
+
+def test_names_that_are_no_text_end_nothing(call):
+    out, _ = call('job-create', 'j', '-t', BROKEN, '-o', f'o-{BROKEN}')
+    assert out == 'j\n'
+    assert 'f\\udce4ce.png yet' in call('job-submit', 'j')[1]
+    assert 'f\\udce4ce.png' in call('job-show', 'j')[0]
+    (step,) = json.loads(call('job-show', 'j', '--format', 'json')[0])['steps']
+    assert step['args']['target_path'].endswith(BROKEN)
+    assert 'f\\udce4ce.png' in call('doctor', '--config-path', BROKEN, code=2)[1]

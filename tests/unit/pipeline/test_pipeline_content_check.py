@@ -1,0 +1,110 @@
+"""The content gate alone says what a run would say, of every file, whatever the others are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.guards import BrightIsBad, make_guard
+from fakes.media_files import write_views
+from fakes.scenes import scene
+from fakes.scripted_analyser import ScriptedAnalyser
+
+from facefusion.errors import Interrupted
+from facefusion.events import StageProgress, silent
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import write_image
+from facefusion.media.probe import probe
+from facefusion.media.timeline import build_timeline
+from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.content_check import check_content
+from facefusion.pipeline.plan import Span
+from facefusion.stopping import StopFlag
+
+FRAMES, SIZE = 100, (160, 96)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Three shots, the brightest one from frame 50 to 56, between two regular samples."""
+    shots = [np.dstack([scene(seed, *SIZE)] * 3) for seed in (1, 2, 3)]
+    shots[1] = shots[1] // 2 + 127
+    write_views(tmp_path / 'clip.mp4', lambda number: shots[(number >= 50) + (number >= 57)], FRAMES, size=SIZE)
+    return tmp_path / 'clip.mp4'
+
+
+def picture(path, value):
+    write_image(PixelFrame(np.full((40, 60, 3), value, np.uint8)), path, 'png', 100, 1.0, silent)
+    return path
+
+
+def check(path, guard):
+    return check_content(path, guard, silent, StopFlag())
+
+
+def test_a_picture_passes_or_is_refused_with_its_score(tmp_path):
+    guard = make_guard(tmp_path / 'kept', BrightIsBad())
+    passed = check(picture(tmp_path / 'a.png', 51), guard)
+    assert (passed.verdict, passed.frames, passed.error, passed.reason) == ('passed', 1, None, '')
+    assert passed.scores == (pytest.approx(0.2),) and passed.thresholds == (0.8,)
+    refused = check(picture(tmp_path / 'b.png', 255), guard)
+    assert refused.verdict == 'refused' and refused.error.exit_code == 3
+    assert refused.reason == 'bright_is_bad 1.000 (threshold 0.8)'
+
+
+def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
+    checking, running = BrightIsBad(), BrightIsBad()
+    verdict = check(clip, make_guard(tmp_path / 'kept', checking))
+    assert verdict.verdict == 'passed' and checking.seen == verdict.frames
+    target = probe(clip)
+    watch = make_guard(tmp_path / 'other', running).watch(target, build_timeline(target))
+    for span in (Span(0, 57), Span(57, FRAMES)):
+        analyse_chunk(target, span, FRAMES, ScriptedAnalyser(), None, StopFlag(), lambda: None, None, watch)
+    numbers = [sample.frame for sample in watch.samples]
+    assert len(numbers) == verdict.frames and {50, 57} <= {*numbers}
+    assert verdict.worst in watch.samples and verdict.worst.frame == 50
+
+
+def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, clip):
+    classifier = BrightIsBad(threshold=0.1)
+    guard = make_guard(tmp_path / 'kept', classifier)
+    first = check(clip, guard)
+    assert first.verdict == 'refused' and first.error.facts['samples'] == first.frames
+    seen, told = classifier.seen, []
+    second = check_content(clip, guard, told.append, StopFlag())
+    assert second.as_record() == first.as_record() and classifier.seen == seen and not told
+    assert guard.watch(probe(clip), build_timeline(probe(clip))).is_known
+
+
+@pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\n' + b'junk' * 9, b'folder'])
+def test_a_file_that_cannot_be_read_has_a_verdict_of_its_own(tmp_path, content):
+    path = tmp_path / 'x.png'
+    if content == b'folder':
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    verdict = check(path, make_guard(tmp_path / 'kept'))
+    assert verdict.verdict == 'failed' and verdict.frames == 0 and verdict.scores == ()
+    assert verdict.error.exit_code == 1 and f'[{verdict.error.reference}]' in verdict.reason
+    record = verdict.as_record()
+    assert record['models'] == [{'model_id': 'bright_is_bad', 'threshold': 2.0, 'score': None}]
+    assert record['worst'] is None and record['error']['reference'] == verdict.error.reference
+
+
+def test_a_bug_in_reading_one_file_is_its_verdict(tmp_path, monkeypatch):
+    def fail(path, emit):
+        raise ZeroDivisionError('no width')
+
+    monkeypatch.setattr('facefusion.pipeline.content_check.read_image', fail)
+    assert check(picture(tmp_path / 'a.png', 1), make_guard(tmp_path / 'kept')).error.reference == 'unexpected'
+
+
+def test_a_check_stops_at_the_next_frame(tmp_path, clip):
+    flag, classifier = StopFlag(), BrightIsBad()
+
+    def stop(event):
+        if isinstance(event, StageProgress) and event.done == 20:
+            flag.set('asked to')
+
+    with pytest.raises(Interrupted):
+        check_content(clip, make_guard(tmp_path / 'kept', classifier), stop, flag)
+    assert classifier.seen <= 2 and not list((tmp_path / 'kept').glob('*'))
