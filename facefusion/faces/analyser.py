@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 
@@ -38,6 +39,48 @@ QUARTER_TURNS = (math.pi, math.pi / 2, -math.pi / 2)
 # More faces than are worked on are looked at, so that the link chooses among the ones of about the same size.
 SPARE_FACES = 8
 LARGEST_LOGIT = 30.0
+
+
+class FaceFinder(Protocol):
+    """Finds the faces of frames; ``most`` is how many of a frame are looked at."""
+
+    most: int
+
+    def detect(self, frame: Frame) -> list[Detection]: ...
+
+    def from_detection(self, frame: Frame, detection: Detection) -> Face | None: ...
+
+    def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None: ...
+
+    def is_sure(self, frame: Frame, face: Face) -> bool: ...
+
+    def find(self, frame: Frame) -> list[Face]: ...
+
+    def find_some(self, frame: Frame, detections: list[Detection]) -> tuple[list[Face], int]: ...
+
+
+class NoFaces:
+    """Finds none: of runs in which nothing needs faces."""
+
+    most = 0
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        return []
+
+    def from_detection(self, frame: Frame, detection: Detection) -> Face | None:
+        return None
+
+    def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
+        return None
+
+    def is_sure(self, frame: Frame, face: Face) -> bool:
+        return False
+
+    def find(self, frame: Frame) -> list[Face]:
+        return []
+
+    def find_some(self, frame: Frame, detections: list[Detection]) -> tuple[list[Face], int]:
+        return [], 0
 
 
 class FaceAnalyser:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceAnalyser, largest_detections, longer_side
+from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceFinder, largest_detections, longer_side
 from facefusion.faces.best_views import BestViews
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, box_overlap, landmark_box
@@ -68,7 +68,7 @@ class Observation:
 class ChunkTracker:
     """Takes the frames of a chunk in order, and one more, and gives the chunk's record."""
 
-    analyser: FaceAnalyser
+    analyser: FaceFinder
     meters: Meters
     _views: BestViews = field(default_factory=BestViews)
     _active: list[Track] = field(default_factory=list)
@@ -275,7 +275,7 @@ def _middle(face: Face) -> Floats:
     return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)
 
 
-def still_chunk(frame: Frame, analyser: FaceAnalyser, meters: Meters) -> FaceChunk:
+def still_chunk(frame: Frame, analyser: FaceFinder, meters: Meters) -> FaceChunk:
     """The record of a picture: a clip of one frame."""
     faces, left_out = analyser.find_some(frame, analyser.detect(frame))
     rows = [Observation(0, number, face, meters.measure(frame, face.landmarks)) for number, face in enumerate(faces)]

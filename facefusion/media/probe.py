@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import floor
 from os import stat_result
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 import av.error
@@ -31,6 +31,12 @@ from facefusion.media.planes import nearest_plane_format
 from facefusion.media.seen import SeenFile
 from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
 from facefusion.stopping import StopFlag
+
+# Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
+if TYPE_CHECKING:
+    Ticks = array[int]
+else:
+    Ticks = array
 
 # FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
 # other has set, and leave it raised.
@@ -98,10 +104,10 @@ class VideoInfo:
     color: ColorSpec
     time_base: Fraction
     average_rate: Fraction
-    pts: array[int]
+    pts: Ticks
     last_duration: int
     audio: tuple[AudioInfo, ...]
-    keyframes: array[int]
+    keyframes: Ticks
     remarks: tuple[str, ...]
     content: str = 'mp4'
     is_counted: bool = False

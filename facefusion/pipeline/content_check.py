@@ -111,15 +111,16 @@ def _check_clip(path: Path, guard: Guard, samples: list[Sample], emit: Emit, fla
 
 def _show(target: VideoInfo, watch: TargetWatch, emit: Emit, flag: StopFlag) -> None:
     """Shows every frame of a clip to the watch, which looks at those that a run would look at."""
-    before = None
+    before, seen = None, watch.frames(0, target.frame_count)
     frames = prefetch(VideoReader(target, stop=flag).frames(0, target.frame_count), DECODED_AHEAD)
     with Progress(emit, 'checking', target.frame_count) as progress, closing(frames):
         for frame in frames:
             flag.check()
             thumbnail = frame.luma_thumbnail(*THUMBNAIL).astype(np.float32)
-            watch.look(frame, before is not None and compare_frames(before, thumbnail).is_cut)
+            seen.look(frame, before is not None and compare_frames(before, thumbnail).is_cut)
             before = thumbnail
             progress.advance()
+    watch.take(seen.looks())
 
 
 def _verdict(

@@ -6,7 +6,6 @@ has decided. There is no way past it: a run without its classifiers does not beg
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,8 +150,78 @@ class ChunkLooks:
         return cls(tuple(samples), tuple(ages), damaged)
 
 
+NO_LOOKS = ChunkLooks((), ())
+
+
+class FrameWatch:
+    """Looks at the frames of one chunk as analyse decodes them; made by ``TargetWatch.frames``.
+
+    ``known`` are the samples of an earlier run, which had looked at all of the clip; None when there was none.
+    """
+
+    def __init__(self, guard: Guard, clock: ClipClock, sampling: Sampling, known: Sequence[Sample] | None) -> None:
+        self._guard = guard
+        self._clock = clock
+        self._sampling = sampling
+        self._is_known = known is not None
+        self._samples = {sample.frame: sample for sample in known or ()}
+        self._ages: list[FoundAge] = []
+        self._damaged = set[int]()
+
+    def look(self, frame: Frame, starts_shot: bool, faces: Sequence[Face] = (), appeared: Sequence[Face] = ()) -> None:
+        """Looks at a frame if it is one of those; ``faces`` are those that are known in it.
+
+        In the other frames only the ages of those that have just ``appeared`` are estimated: they may be gone before
+        the next sample.
+        """
+        if isinstance(frame, PlaneFrame) and frame.is_damaged:
+            self._damaged.add(frame.number)
+        is_looked_at = starts_shot or self._clock.is_sampled(frame.number, self._sampling)
+        if is_looked_at and not self._is_known:
+            scores = self._guard.gate.classify([frame.read(frame.window)])[0]
+            self._samples[frame.number] = Sample(frame.number, self._clock.seconds(frame.number), scores)
+        if self._guard.estimator is not None:
+            for face in faces if is_looked_at else appeared:
+                estimate = self._guard.estimator.under_18(frame, face.landmarks)
+                across = face.landmarks[:, :2]
+                x, y = across.mean(axis=0).tolist()
+                self._ages.append(FoundAge(frame.number, (x, y), float(np.ptp(across[:, 0])), estimate))
+
+    def look_behind(self, frame: Frame) -> None:
+        """Looks at the frame after the chunk, which starts a shot: the next chunk does not know that."""
+        if not self._clock.is_sampled(frame.number, self._sampling):
+            self.look(frame, True)
+
+    def looks(self) -> ChunkLooks:
+        """What was seen."""
+        samples = tuple(self._samples[number] for number in sorted(self._samples))
+        return ChunkLooks(samples, tuple(self._ages), frozenset(self._damaged))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipClock:
+    """When the frames of a clip are shown."""
+
+    target: VideoInfo
+
+    def seconds(self, number: int) -> float:
+        """The time of a frame, from the first one on."""
+        return float((self.target.pts[number] - self.target.pts[0]) * self.target.time_base)
+
+    def shown(self, number: int) -> float:
+        """For how many seconds a frame is shown."""
+        pts = self.target.pts
+        ticks = pts[number + 1] - pts[number] if number + 1 < len(pts) else self.target.last_duration
+        return float(ticks * self.target.time_base)
+
+    def is_sampled(self, number: int, sampling: Sampling) -> bool:
+        """Whether the frame is looked at in any case."""
+        start, step = sampling.start, sampling.step
+        return is_sampled(number, start, step) or ends_gap(number, start, step, self.seconds)
+
+
 class TargetWatch:
-    """Looks at the frames of one clip, from any number of threads, and decides when all were analysed and linked."""
+    """Collects what is seen of the frames of one clip, and decides when all were analysed and linked."""
 
     def __init__(
         self,
@@ -164,93 +233,58 @@ class TargetWatch:
     ) -> None:
         self._guard = guard
         self._target = target
+        self._clock = ClipClock(target)
         self._sampling = sampling
         self._key = key
-        self._is_known = known is not None
-        self._lock = threading.Lock()
+        self._known = known
         self._samples: list[Sample] = list(known or ())
         self._ages: list[FoundAge] = []
         self._looks: list[AgeLook] = []
         self._damaged = set[int]()
         self._damage = FrameRanges()
 
+    def frames(self, start: int, stop: int) -> FrameWatch:
+        """Looks at the frames ``start`` to ``stop`` (exclusive) and the one after; its looks go to ``take``."""
+        known = [each for each in self._known if start <= each.frame <= stop] if self._known is not None else None
+        return FrameWatch(self._guard, self._clock, self._sampling, known)
+
     @property
     def is_known(self) -> bool:
         """Whether an earlier run has looked at all that is sampled."""
-        return self._is_known
+        return self._known is not None
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """What was looked at so far, in the order of the frames."""
-        with self._lock:
-            # A frame between two chunks may have been seen with both.
-            frames = {sample.frame: sample for sample in self._samples}
+        # A frame between two chunks may have been seen with both.
+        frames = {sample.frame: sample for sample in self._samples}
         return tuple(frames[number] for number in sorted(frames))
 
-    def is_sampled(self, number: int) -> bool:
-        """Whether the frame is looked at in any case."""
-        start, step = self._sampling.start, self._sampling.step
-        return is_sampled(number, start, step) or ends_gap(number, start, step, self._seconds)
-
-    def look(self, frame: Frame, starts_shot: bool, faces: Sequence[Face] = (), appeared: Sequence[Face] = ()) -> None:
-        """Looks at a frame if it is one of those; ``faces`` are those that are known in it.
-
-        In the other frames only the ages of those that have just ``appeared`` are estimated: they may be gone before
-        the next sample.
-        """
-        if isinstance(frame, PlaneFrame) and frame.is_damaged:
-            with self._lock:
-                self._damaged.add(frame.number)
-        is_looked_at = starts_shot or self.is_sampled(frame.number)
-        if is_looked_at and not self._is_known:
-            scores = self._guard.gate.classify([frame.read(frame.window)])[0]
-            with self._lock:
-                self._samples.append(Sample(frame.number, self._seconds(frame.number), scores))
-        if self._guard.estimator is not None:
-            for face in faces if is_looked_at else appeared:
-                estimate = self._guard.estimator.under_18(frame, face.landmarks)
-                across = face.landmarks[:, :2]
-                x, y = across.mean(axis=0).tolist()
-                with self._lock:
-                    self._ages.append(FoundAge(frame.number, (x, y), float(np.ptp(across[:, 0])), estimate))
-
-    def looks_of(self, start: int, stop: int) -> ChunkLooks:
-        """What was seen of a chunk that was just analysed, for ``take``: of its frames and of the one after them."""
-        with self._lock:
-            samples = {each.frame: each for each in self._samples if start <= each.frame <= stop}
-            ages = [age for age in self._ages if start <= age.frame < stop]
-            damaged = frozenset(number for number in self._damaged if start <= number < stop)
-        return ChunkLooks(tuple(samples[number] for number in sorted(samples)), tuple(ages), damaged)
-
-    def take(self, looks: ChunkLooks, start: int, stop: int) -> bool:
-        """Takes what was seen of a chunk by an earlier run, as if it had been shown again.
-
-        Says False, and takes nothing, when a frame that is sampled is not among it.
-        """
+    def is_whole(self, looks: ChunkLooks, start: int, stop: int) -> bool:
+        """Whether every frame of a chunk that is sampled is among the looks, with a score of each classifier."""
         numbers = {each.frame for each in looks.samples}
         count = len(self._guard.gate.model_ids)
         if any(len(each.scores) != count for each in looks.samples):
             return False
-        if not all(number in numbers for number in range(start, stop) if self.is_sampled(number)):
-            return False
-        with self._lock:
-            self._damaged |= looks.damaged
-            if not self._is_known:
-                self._samples += [each for each in looks.samples if each.frame in self._sampling]
-            if self._guard.estimator is not None:
-                self._ages += looks.ages
-        return True
+        return all(number in numbers for number in range(start, stop) if self._clock.is_sampled(number, self._sampling))
+
+    def take(self, looks: ChunkLooks) -> None:
+        """Takes what was seen of a chunk, now or by an earlier run. Chunks are taken in order."""
+        self._damaged |= looks.damaged
+        if self._known is None:
+            self._samples += [each for each in looks.samples if each.frame in self._sampling]
+        if self._guard.estimator is not None:
+            self._ages += looks.ages
 
     def note(self, linked: LinkedChunk) -> None:
         """Takes a linked chunk: which of the faces are selected, and whose they are."""
         last = linked.first + linked.count
-        with self._lock:
-            # Chunks come in order: what lies before their end is not needed again.
-            ended = [each for each in self._ages if each.frame < last]
-            self._ages = [each for each in self._ages if each.frame >= last]
-            for number in sorted(number for number in self._damaged if number < last):
-                self._damaged.remove(number)
-                self._damage.add(number)
+        # Chunks come in order: what lies before their end is not needed again.
+        ended = [each for each in self._ages if each.frame < last]
+        self._ages = [each for each in self._ages if each.frame >= last]
+        for number in sorted(number for number in self._damaged if number < last):
+            self._damaged.remove(number)
+            self._damage.add(number)
         for found in ended:
             rows = np.flatnonzero(linked.frame == found.frame)
             if not len(rows):
@@ -260,7 +294,7 @@ class TargetWatch:
             best = int(distances.argmin())
             if distances[best] <= found.width / 2:
                 track = int(linked.track[rows[best]])
-                self._looks.append(AgeLook(track, found.frame, self._seconds(found.frame), found.estimate))
+                self._looks.append(AgeLook(track, found.frame, self._clock.seconds(found.frame), found.estimate))
 
     def decide(self) -> None:
         """Raises ContentRefused when the clip is refused; what was seen is kept for the next run of it."""
@@ -269,9 +303,9 @@ class TargetWatch:
         seen = {sample.frame for sample in samples}
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
-        if not self._is_known:
+        if self._known is None:
             self._guard.cache.put(self._key, samples)
-        self._guard.gate.decide(path, samples, self._sampling.step, self._shown)
+        self._guard.gate.decide(path, samples, self._sampling.step, self._clock.shown)
         if self._guard.estimator is not None:
             AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
 
@@ -279,15 +313,6 @@ class TargetWatch:
     def damaged(self) -> FrameRanges:
         """The frames of linked chunks that could not be read, or not all of them."""
         return self._damage
-
-    def _seconds(self, number: int) -> float:
-        return float((self._target.pts[number] - self._target.pts[0]) * self._target.time_base)
-
-    def _shown(self, number: int) -> float:
-        """For how many seconds a frame is shown."""
-        pts = self._target.pts
-        ticks = pts[number + 1] - pts[number] if number + 1 < len(pts) else self._target.last_duration
-        return float(ticks * self._target.time_base)
 
 
 def prepare_guard(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from facefusion.errors import InternalError
 from facefusion.faces.chunk import FaceChunk
 from facefusion.media.probe import VideoInfo
 from facefusion.pipeline.guard import ChunkLooks, TargetWatch
-from facefusion.pipeline.manifest import Manifest, canonical_digest
+from facefusion.pipeline.manifest import Manifest, WorkKey, canonical_digest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Origin = Literal['analysed', 'work', 'cache']
+# The fact of a chunk: how many faces are in its frames.
+FACES = 'faces'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,46 +29,53 @@ class KeptChunks:
     stop: int
     folder: WorkFolder
     watch: TargetWatch
-    flag: StopFlag
 
-    def find(self, span: Span) -> tuple[FaceChunk, Origin] | None:
-        """The chunk of ``span`` and where it was, None when it must be analysed; the watch gets what was seen of it.
+    def find(self, span: Span, flag: StopFlag) -> tuple[Manifest, Origin] | None:
+        """The manifest of the chunk of ``span`` and where it was, None when it must be analysed.
 
-        A chunk without everything that the content gate must see counts as absent. Raises Interrupted.
+        A chunk without everything that the content gate must see counts as absent. One of the cache is put into the
+        work folder. Raises ResourceError, OutputError, Interrupted.
         """
-        path = self.folder.chunk_path(span.start)
-        manifest = self.folder.kept('chunk', self._digest(span), span, self._pts(span), path, self.flag)
+        manifest = self.folder.kept(self._key(span), self.folder.chunk_path(span.start), flag)
         if manifest is not None:
             with suppress(InternalError, TypeError, KeyError):
-                chunk = FaceChunk.load(path)
-                if self._take(chunk, manifest, span):
-                    return chunk, 'work'
+                if self._is_whole(FaceChunk.load(self.folder.chunk_path(span.start)), manifest, span):
+                    return manifest, 'work'
         for analysis in (self.folder.digests.analysis, *self.folder.digests.fuller):
-            known = self.folder.cache.get(self._digest(span, analysis), self.flag)
-            if known is not None and self._take(*known, span):
-                return known[0], 'cache'
+            known = self.folder.cache.get(self._digest(span, analysis), flag)
+            if known is not None and self._is_whole(*known, span):
+                return self._publish(span, known[0], known[1].facts, flag), 'cache'
         return None
 
-    def keep(self, span: Span, chunk: FaceChunk) -> None:
+    def keep(self, span: Span, chunk: FaceChunk, looks: ChunkLooks, flag: StopFlag) -> Manifest:
         """Keeps a chunk that was just analysed, with what the watch has seen of it. Raises ResourceError, OutputError,
         Interrupted."""
-        path, digest = self.folder.chunk_path(span.start), self._digest(span)
+        manifest = self._publish(span, chunk, looks.as_record() | {FACES: len(chunk.frame)}, flag)
+        self.folder.cache.put(manifest.digest, self.folder.chunk_path(span.start), manifest)
+        return manifest
+
+    def load(self, span: Span) -> FaceChunk:
+        """The chunk of ``span``, which was found or kept before. Raises InternalError work-file-damaged."""
+        return FaceChunk.load(self.folder.chunk_path(span.start))
+
+    def _publish(self, span: Span, chunk: FaceChunk, facts: Mapping[str, Any], flag: StopFlag) -> Manifest:
+        path = self.folder.chunk_path(span.start)
         with self.folder.writing(path) as part:
             chunk.save(part)
-        facts = self.watch.looks_of(*span).as_record()
-        manifest = self.folder.publish('chunk', digest, span, self._pts(span), path, self.flag, facts)
-        self.folder.cache.put(digest, path, manifest)
+        return self.folder.publish(self._key(span), path, flag, facts)
 
-    def _take(self, chunk: FaceChunk, manifest: Manifest, span: Span) -> bool:
+    def _is_whole(self, chunk: FaceChunk, manifest: Manifest, span: Span) -> bool:
         if (chunk.first, chunk.count) != (span.start, span.stop - span.start):
             return False
         with suppress(KeyError, TypeError, ValueError):
-            return self.watch.take(ChunkLooks.from_record(manifest.facts), *span)
+            return self.watch.is_whole(ChunkLooks.from_record(manifest.facts), *span)
         return False
 
-    def _digest(self, span: Span, analysis: str = '') -> str:
+    def _key(self, span: Span) -> WorkKey:
+        return WorkKey('chunk', self._digest(span, self.folder.digests.analysis), *span, self._pts(span))
+
+    def _digest(self, span: Span, analysis: str) -> str:
         """Of what decides the chunk: its frames, whether one is looked at behind them, and how."""
-        analysis = analysis or self.folder.digests.analysis
         return canonical_digest({'analysis': analysis, 'span': [*span], 'is_last': span.stop >= self.stop})
 
     def _pts(self, span: Span) -> tuple[int, ...]:

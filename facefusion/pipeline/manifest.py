@@ -18,11 +18,24 @@ _LARGEST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
-    """What lies in a work file of the kind 'chunk', 'segment' or 'clip'.
+class WorkKey:
+    """Which work file is wanted: of the kind 'chunk', 'linked', 'selected', 'segment' or 'clip'.
 
     ``digest`` is that of everything that decides its content. ``start`` to ``stop`` (exclusive) are source frames of a
-    chunk, output frames of a segment or clip; ``pts`` their times in ticks (none of a clip: its digest has them).
+    chunk, output frames of a segment or clip; ``pts`` their times in ticks (none where the digest has them).
+    """
+
+    kind: str
+    digest: str
+    start: int
+    stop: int
+    pts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What lies in a work file. ``kind`` to ``pts`` are as in ``WorkKey``.
+
     ``size`` in bytes and ``sha256`` are those of the file; ``facts`` is plain JSON that belongs to it.
     """
 
@@ -40,9 +53,9 @@ class Manifest:
         """How many frames are in the file."""
         return self.stop - self.start
 
-    def is_for(self, kind: str, digest: str, start: int, stop: int, pts: tuple[int, ...]) -> bool:
+    def is_for(self, key: WorkKey) -> bool:
         """Whether the file is the one that is wanted."""
-        return (self.kind, self.digest, self.start, self.stop, self.pts) == (kind, digest, start, stop, pts)
+        return WorkKey(self.kind, self.digest, self.start, self.stop, self.pts) == key
 
     def fits(self, path: Path, flag: StopFlag) -> bool:
         """Whether the file at ``path`` has the size and the digest; its bytes are read. Raises Interrupted."""
@@ -55,18 +68,10 @@ class Manifest:
             return False
 
 
-def describe_work(
-    kind: str,
-    digest: str,
-    start: int,
-    stop: int,
-    pts: tuple[int, ...],
-    path: Path,
-    flag: StopFlag,
-    facts: Mapping[str, Any] | None = None,
-) -> Manifest:
+def describe_work(key: WorkKey, path: Path, flag: StopFlag, facts: Mapping[str, Any] | None = None) -> Manifest:
     """The manifest of a file that was just written. Raises OSError, Interrupted."""
-    return Manifest(kind, digest, start, stop, pts, path.stat().st_size, file_sha256(path, flag), facts or {})
+    size, sha256 = path.stat().st_size, file_sha256(path, flag)
+    return Manifest(key.kind, key.digest, key.start, key.stop, key.pts, size, sha256, facts or {})
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

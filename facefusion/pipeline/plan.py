@@ -29,7 +29,8 @@ from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import memory_of_image, memory_of_video
-from facefusion.processors.registry import ProcessorsOptions, Registration, registrations
+from facefusion.processors.registration import Effect, Requirements, joined
+from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.gate import GATE_MODELS
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -66,18 +67,29 @@ class VideoPlan:
     extras: ExtrasPlan
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedProcessor:
+    """A processor of the chain, as its registration describes it with the settings of the step."""
+
+    name: str
+    effect: Effect
+    models: tuple[str, ...]
+    requirements: Requirements
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run will do. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
+    """What a run will do, as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
     ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
-    tuned to the machine, and change no pixel.
+    tuned to the machine, and change no pixel. ``batch`` is how many frames a processor gets at once, and how many crops
+    a network. ``models`` are the catalogue ids of all networks of the run.
     """
 
     target: MediaInfo
     sources: tuple[Path, ...]
     output: Path
-    processors: tuple[Registration, ...]
+    processors: tuple[PlannedProcessor, ...]
     models: tuple[str, ...]
     settings: Mapping[str, Any]
     video: VideoPlan | None
@@ -86,19 +98,26 @@ class Plan:
     output_space: int
     memory_parts: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
+    batch: int = 1
+
+    @property
+    def requirements(self) -> Requirements:
+        """What the chain needs."""
+        return joined(processor.requirements for processor in self.processors)
 
     @property
     def measurements(self) -> Measurements:
         """What is measured of the faces, beside their landmarks."""
-        return measurements_named({name for processor in self.processors for name in processor.needs} & {'skin'})
+        return measurements_named(self.requirements.measurements)
 
     @property
-    def takes_sources(self) -> bool:
-        """Whether a processor takes pictures of faces from the sources."""
-        return any('source-image' in processor.needs for processor in self.processors)
+    def network_threads(self) -> int:
+        """How many threads a network uses while faces are looked for: those that chunks leave idle."""
+        side_by_side = min(len(self.video.chunks), self.workers) if self.video is not None else 1
+        return max(self.workers // side_by_side, 1)
 
-    def as_record(self) -> dict[str, Any]:
-        """The plan as plain JSON, as ``--dry-run`` prints it."""
+    def summary(self) -> dict[str, Any]:
+        """What is told of the plan, as plain JSON, as ``--dry-run`` prints it; ``plan_record`` has all of it."""
         record: dict[str, Any] = {
             'version': 1,
             'kind': 'image' if self.video is None else 'video',
@@ -111,6 +130,7 @@ class Plan:
             'memory_bytes': self.memory,
             'memory_parts': dict(self.memory_parts),
             'workers': self.workers,
+            'batch': self.batch,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
         }
@@ -144,6 +164,7 @@ def make_plan(
     segment_frames: int = SEGMENT_FRAMES,
     flag: StopFlag | None = None,
     memory_limit: int | None = None,
+    batch: int = 1,
 ) -> Plan:
     """Probes target and output and decides everything; writes nothing.
 
@@ -155,7 +176,7 @@ def make_plan(
     target_path, output_path = required_paths(paths)
     target, output = probe(Path(target_path), flag), Path(output_path)
     sources = tuple(Path(path) for path in paths.source_paths)
-    chain = registrations(settings[ProcessorsOptions].processors)
+    chain = _planned(settings)
     if not chain:
         raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
     family = 'image' if isinstance(target, ImageInfo) else 'video'
@@ -188,21 +209,35 @@ def make_plan(
         output_space=_output_space(target, video, settings[OutputOptions]),
         memory_parts=memory_parts,
         workers=workers,
+        batch=batch,
     )
 
 
-def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[Registration, ...]) -> tuple[str, ...]:
-    detector = settings[FaceDetectorOptions].face_detector_model
-    landmarker = settings[FaceLandmarkerOptions].face_landmarker_model
+def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
+    return tuple(
+        PlannedProcessor(each.name, each.effect(settings), each.models(settings), each.requirements(settings))
+        for each in registrations(settings[ProcessorsOptions].processors)
+    )
+
+
+def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> tuple[str, ...]:
+    needed = joined(processor.requirements for processor in chain)
+    models: list[str] = []
+    if needed.faces or needed.source_faces:
+        models.append(settings[FaceDetectorOptions].face_detector_model)
+        models.append(settings[FaceLandmarkerOptions].face_landmarker_model)
+    models += GATE_MODELS
     # Of several sources it is asked whether they show one person.
-    takes_sources = any('source-image' in processor.needs for processor in chain)
-    embedders = (EMBEDDER,) if len(sources) > 1 and takes_sources else ()
-    return (detector, landmarker, *GATE_MODELS, *embedders)
+    if len(sources) > 1 and needed.source_faces:
+        models.append(EMBEDDER)
+    models += measurements_named(needed.measurements).models
+    models += (name for processor in chain for name in processor.models)
+    return tuple(dict.fromkeys(models))
 
 
-def _check_sources(sources: tuple[Path, ...], chain: tuple[Registration, ...]) -> None:
+def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:
     kinds = [find_kind(source) for source in sources]
-    takers = ', '.join(processor.name for processor in chain if 'source-image' in processor.needs)
+    takers = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
     if not takers:
         return
     if not sources:

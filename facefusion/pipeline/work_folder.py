@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.at_work import AT_WORK
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.manifest import Manifest, describe_work, manifest_bytes, read_manifest
+from facefusion.pipeline.manifest import Manifest, WorkKey, describe_work, manifest_bytes, read_manifest
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
@@ -38,8 +38,6 @@ class WorkFolder:
         self.cache = cache
         self._tag = new_owner().tag
         self._shown = path / f'{AT_WORK}{self._tag}'
-        # Other processes read none of these: what they must be is not written down.
-        self._linked: dict[Path, Manifest] = {}
 
     def open(self) -> None:
         """Makes the folder, shows others that it is worked in, and removes what dead processes have left half done.
@@ -62,7 +60,6 @@ class WorkFolder:
         return self.path / f'chunk-{first:09d}.npz'
 
     def _linked_path(self, first: int) -> Path:
-        # Every run makes its own: none ever has this name, only that of a part.
         return self.path / f'linked-{first:09d}.npz'
 
     def _selection_path(self, first: int) -> Path:
@@ -90,16 +87,7 @@ class WorkFolder:
             except OSError as error:
                 raise write_failure(error, path) from None
 
-    def publish(
-        self,
-        kind: str,
-        digest: str,
-        span: Span,
-        pts: tuple[int, ...],
-        path: Path,
-        flag: StopFlag,
-        facts: Mapping[str, Any] | None = None,
-    ) -> Manifest:
+    def publish(self, key: WorkKey, path: Path, flag: StopFlag, facts: Mapping[str, Any] | None = None) -> Manifest:
         """Names a file that was written as ``part(path)``, with its manifest; what was there before goes.
 
         Raises ResourceError disk-full, OutputError output-unwritable, Interrupted.
@@ -107,7 +95,7 @@ class WorkFolder:
         part = self.part(path)
         manifest_part = self.part(manifest_path(path))
         try:
-            manifest = describe_work(kind, digest, span.start, span.stop, pts, part, flag, facts)
+            manifest = describe_work(key, part, flag, facts)
             write_synced(manifest_part, manifest_bytes(manifest))
             flag.check()
             # The old manifest never stands beside the new file: between the two there is none.
@@ -122,12 +110,10 @@ class WorkFolder:
                 manifest_part.unlink(missing_ok=True)
         return manifest
 
-    def kept(
-        self, kind: str, digest: str, span: Span, pts: tuple[int, ...], path: Path, flag: StopFlag
-    ) -> Manifest | None:
+    def kept(self, key: WorkKey, path: Path, flag: StopFlag) -> Manifest | None:
         """The manifest of ``path`` when it is there, whole, and what is wanted; else both are removed."""
         manifest = read_manifest(manifest_path(path))
-        if manifest is not None and manifest.is_for(kind, digest, *span, pts) and manifest.fits(path, flag):
+        if manifest is not None and manifest.is_for(key) and manifest.fits(path, flag):
             return manifest
         with suppress(OSError):
             _remove(manifest_path(path))
@@ -135,30 +121,43 @@ class WorkFolder:
         return None
 
     def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
-        """Writes a linked chunk of all faces for ``load_linked``. Raises ResourceError, OutputError, Interrupted."""
-        stop = chunk.first + chunk.count
-        with self.writing(self._linked_path(chunk.first)) as part:
-            chunk.save(part)
-            self._linked[part] = describe_work('linked', '', chunk.first, stop, (), part, flag)
+        """Writes a linked chunk of all faces. Raises ResourceError, OutputError, Interrupted."""
+        span = Span(chunk.first, chunk.first + chunk.count)
+        self._save(self._key('linked', span), self._linked_path(span.start), chunk.save, flag)
 
-    def load_linked(self, first: int, flag: StopFlag) -> LinkedChunk:
-        """The linked chunk that begins with frame ``first``. Raises ResourceError work-file-damaged, Interrupted."""
-        path = self.part(self._linked_path(first))
-        self.check([(path, self._linked[path])], flag)
+    def load_linked(self, span: Span, flag: StopFlag) -> LinkedChunk:
+        """The linked chunk of the frames ``span``. Raises ResourceError work-file-damaged, Interrupted."""
+        path = self._linked_path(span.start)
+        self._check_kept(self._key('linked', span), path, flag)
         return LinkedChunk.load(path)
 
     def save_selection(self, span: Span, selection: Selection, flag: StopFlag) -> None:
         """Writes which faces of a linked chunk are worked on. Raises ResourceError, OutputError, Interrupted."""
-        path = self._selection_path(span.start)
-        with self.writing(path) as part:
-            selection.save(part)
-            self._linked[part] = describe_work('selected', '', *span, (), part, flag)
+        self._save(self._key('selected', span), self._selection_path(span.start), selection.save, flag)
 
-    def load_selected(self, first: int, flag: StopFlag) -> LinkedChunk:
-        """The faces that are worked on of the chunk that begins with frame ``first``. Raises as ``load_linked``."""
-        path = self.part(self._selection_path(first))
-        self.check([(path, self._linked[path])], flag)
-        return self.load_linked(first, flag).select(Selection.load(path))
+    def load_selected(self, span: Span, flag: StopFlag) -> LinkedChunk:
+        """The faces that are worked on of the frames ``span``. Raises as ``load_linked``."""
+        path = self._selection_path(span.start)
+        self._check_kept(self._key('selected', span), path, flag)
+        return self.load_linked(span, flag).select(Selection.load(path))
+
+    def _key(self, kind: str, span: Span) -> WorkKey:
+        return WorkKey(kind, self.digests.plan, *span)
+
+    def _save(self, key: WorkKey, path: Path, save: Callable[[Path], None], flag: StopFlag) -> None:
+        manifest = read_manifest(manifest_path(path))
+        if manifest is not None and manifest.is_for(key) and manifest.fits(path, flag):
+            # Another process at this step may be reading it.
+            return
+        with self.writing(path) as part:
+            save(part)
+        self.publish(key, path, flag)
+
+    def _check_kept(self, key: WorkKey, path: Path, flag: StopFlag) -> None:
+        manifest = read_manifest(manifest_path(path))
+        if manifest is None or not manifest.is_for(key):
+            raise _damaged(path, None)
+        self.check([(path, manifest)], flag)
 
     def check(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
         """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone, and Interrupted.
@@ -246,12 +245,13 @@ def _size_of(path: Path) -> int:
         return -1
 
 
-def _damaged(path: Path, manifest: Manifest) -> ResourceError:
+def _damaged(path: Path, manifest: Manifest | None) -> ResourceError:
     name = path.name.partition('@')[0]
+    wanted = f'; it had {manifest.size} bytes and the SHA-256 {manifest.sha256[:12]}...' if manifest else ''
     return ResourceError(
         'work-file-damaged',
         f'{name}, which this run needs, is {"gone" if _size_of(path) < 0 else "not what was written"}',
-        cause=f'it had {manifest.size} bytes and the SHA-256 {manifest.sha256[:12]}... in {path.parent}',
+        cause=f'it lies in {path.parent}{wanted}',
         hint='run the same command again: what is damaged is made anew',
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facefusion.events import Emit
-from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.skin import SkinMeter
 from facefusion.inference.pool import SessionPool
@@ -57,7 +57,7 @@ class ProcessorTools:
     settings: Settings
     sources: tuple[Path, ...]
     sessions: SessionPool
-    analyser: FaceAnalyser | None
+    analyser: FaceFinder
     meter: SkinMeter | None
     emit: Emit
     batch: int = 1

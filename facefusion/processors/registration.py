@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from facefusion.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from facefusion.processors.processor import Processor, ProcessorTools
 
 # What a picture is once a model has worked on it: partly made by it, improved by it, or written on.
@@ -103,7 +100,7 @@ class Registration:
     changes: Callable[[Settings, Sequence[SizedFace]], bool] = with_large_faces
     output_size: Callable[[Settings, Size], Size] = _same_size
     writes_alpha: Callable[[Settings], bool] = _never
-    preferences: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:
         """Builds the processor for one run; raises what its ``prepare`` raises, such as NoFaceError."""

@@ -10,7 +10,6 @@ import numpy as np
 from facefusion.errors import InternalError, NoFaceError
 from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
-from facefusion.faces.analyser import FaceAnalyser
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.face import Face
@@ -58,12 +57,12 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
     warning. Pictures without a face of at least 48 pixels are left out with a warning, too. The plan has seen to it that there are sources, and only pictures.
     Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
     """
-    analyser, meter = tools.analyser, tools.meter
-    if analyser is None or meter is None:
+    meter = tools.meter
+    if meter is None:
         raise InternalError('requirement-missing', 'face_swapper was prepared without what it requires')
     # Of several sources it is asked whether they show one person.
     embedder = FaceEmbedder(tools.sessions.session(EMBEDDER)) if len(tools.sources) > 1 else None
-    source = build_source(_find_views(tools, analyser, embedder), meter)
+    source = build_source(_find_views(tools, embedder), meter)
     for flaw in source.flaws:
         tools.emit(Message('warn', 'face_swapper', flaw))
     masks = tools.settings[FaceMaskOptions]
@@ -72,7 +71,7 @@ def prepare(tools: ProcessorTools) -> FaceSwapper:
     return FaceSwapper(MeshWarp(source, meter, masks), meter.topology)
 
 
-def _find_views(tools: ProcessorTools, analyser: FaceAnalyser, embedder: FaceEmbedder | None) -> list[SourceView]:
+def _find_views(tools: ProcessorTools, embedder: FaceEmbedder | None) -> list[SourceView]:
     """The largest face of each picture, largest first."""
     faces: list[tuple[float, Path, SourceView]] = []
     left_out: list[str] = []
@@ -80,7 +79,7 @@ def _find_views(tools: ProcessorTools, analyser: FaceAnalyser, embedder: FaceEmb
     for path in tools.sources:
         # Without a listener: the content check has read it before, and said how.
         frame = read_image(path)
-        found = analyser.find(frame)
+        found = tools.analyser.find(frame)
         face = max(found, key=lambda face: face.size, default=None)
         if face is None:
             left_out.append(f'{path} is left out: no face was found in it')
