@@ -80,7 +80,7 @@ def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: E
     for args in steps:
         step = new_step(args)
         settings = step_settings(invocation.settings, step, str(args['target_path']), str(args['output_path']), emit)
-        print(json.dumps(plan_step(settings, emit).as_record()))
+        print(json.dumps(plan_step(settings, emit).summary()))
     return 0
 
 

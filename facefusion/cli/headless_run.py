@@ -99,7 +99,7 @@ def _print_plan(invocation: Invocation) -> int:
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()
     plan = plan_step(freeze_models(invocation.settings, said), said)
-    limit, record = memory_limit(invocation.settings), plan.as_record()
+    limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'
         said(Message('warn', 'plan', f'the run would be refused: {text}'))

@@ -88,13 +88,15 @@ class LinkedChunk(Chunk):
     def select(self, selection: Selection) -> LinkedChunk:
         """The chunk with the selected rows alone, in their order."""
         rows = selection.rows
+        places = np.searchsorted(selection.tracks, self.track[rows])
         return replace(
             self,
             frame=self.frame[rows],
             track=self.track[rows],
             landmarks=self.landmarks[rows],
             score=self.score[rows],
-            values={name: value[rows] for name, value in self.values.items()},
+            values={name: value[rows] for name, value in self.values.items()}
+            | {name: value[places] for name, value in selection.of_tracks.items()},
             filled=self.filled[rows],
             left_out=selection.left_out,
         )
@@ -105,10 +107,14 @@ class Selection:
     """Which rows of a linked chunk are worked on.
 
     rows: int32 [n], sorted by frame, those of a frame in the selector's order. left_out: see ``LinkedChunk``.
+    of_tracks: what was measured of the tracks in these rows, over the whole clip, [t,...] by name, in the order of
+    tracks: int32 [t], ascending; zeros of a track that was not measured.
     """
 
     rows: Ints
     left_out: Ints = field(default_factory=_no_rows)
+    tracks: Ints = field(default_factory=_no_rows)
+    of_tracks: Mapping[str, Values] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the selection and publishes it by rename. Raises ResourceError disk-full, OutputError."""

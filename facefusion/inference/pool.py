@@ -19,25 +19,33 @@ class ModelFiles(Protocol):
 class SessionPool:
     """Creates sessions on demand from a store of model files.
 
-    onnxruntime sessions may be run from several threads at once. The pool holds at most the models that one run
-    names; it ends with the run.
+    onnxruntime sessions may be run from several threads at once. They are held by model, device and number of threads
+    within the network; the pool ends with the run.
     """
 
-    def __init__(self, files: ModelFiles, providers: tuple[str, ...], device_id: int) -> None:
+    def __init__(self, files: ModelFiles, providers: tuple[str, ...], device_id: int, threads: int = 1) -> None:
         self._files = files
         self._providers = providers
         self._device_id = device_id
-        self._sessions: dict[str, Any] = {}
+        self._threads = threads
+        self._sessions: dict[tuple[str, int, int], Any] = {}
         self._lock = threading.Lock()
+
+    def at(self, threads: int) -> SessionPool:
+        """The same pool for callers that leave cores idle: its networks use ``threads`` threads each."""
+        pool = SessionPool(self._files, self._providers, self._device_id, threads)
+        pool._sessions, pool._lock = self._sessions, self._lock
+        return pool
 
     def session(self, model_id: str) -> Any:
         """The session of a model; raises ModelError or ProviderError."""
+        key = model_id, self._device_id, self._threads
         with self._lock:
-            if model_id not in self._sessions:
+            if key not in self._sessions:
                 path = self._files.path(model_id)
                 self._prove_readable(model_id, path)
-                self._sessions[model_id] = create_session(path, self._providers, self._device_id)
-            return self._sessions[model_id]
+                self._sessions[key] = create_session(path, self._providers, self._device_id, self._threads)
+            return self._sessions[key]
 
     @staticmethod
     def _prove_readable(model_id: str, path: Path) -> None:

@@ -38,7 +38,7 @@ def probe_provider(name: str, device_id: int = 0) -> None:
     session.run(None, {'x': np.zeros(1, np.float32)})
 
 
-def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) -> Any:
+def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, threads: int = 1) -> Any:
     """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one."""
     from facefusion.inference.runtime import onnxruntime
 
@@ -50,9 +50,9 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int) 
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # One thread a session: frames are worked on side by side instead, and spinning pool threads cost half of all
-    # CPU time in small models (peer-performance.md).
-    options.intra_op_num_threads = 1
+    # One thread a session where frames are worked on side by side. Spinning pool threads cost half of all CPU time in
+    # small models (peer-performance.md).
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     wanted = [_runtime_provider(name, device_id) for name in names]

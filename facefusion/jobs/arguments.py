@@ -10,7 +10,7 @@ from typing import Any
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.options import AUTOMATIC, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.options import PREFERENCES, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
@@ -68,9 +68,10 @@ def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
 
 def freeze_models(settings: Settings, emit: Emit) -> Settings:
     """Replaces every 'auto' by the model that it stands for on this machine, and says which."""
-    automatic = dict(AUTOMATIC)
+    preferences: dict[str, tuple[str, ...]] = dict(PREFERENCES)
     for registration in registrations(settings[ProcessorsOptions].processors):
-        automatic |= dict(registration.automatic)
+        preferences |= registration.preferences
+    automatic = {key: models[-1] for key, models in preferences.items()}
     groups = [FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)]
     named = []
     for group in groups:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facefusion.engines.local import execute, prepare_run
+from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import ContentRefused, MediaError, UsageError
 from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
@@ -24,10 +24,12 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.guard import Guard, prepare_guard
 from facefusion.pipeline.identity import (
     InputDigests,
     RunDigests,
+    Watched,
     check_sources_unchanged,
     digest_inputs,
     identify,
@@ -38,6 +40,7 @@ from facefusion.pipeline.output import check_space, check_work_folder, naming_wo
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
 from facefusion.pipeline.resources import check_memory
+from facefusion.pipeline.run import execute, prepare_run
 from facefusion.pipeline.seal import seal_of_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.pipeline.work_folder import WorkFolder
@@ -146,7 +149,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     check_consent(settings)
     signing = place.signing(settings, emit)
     settings, plan = _frozen_plan(settings, emit, flag)
-    check_memory(plan.memory, f'this {plan.as_record()["kind"]}', memory_limit(settings))
+    check_memory(plan.memory, f'this {plan.summary()["kind"]}', memory_limit(settings))
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
@@ -156,24 +159,23 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
-    execution = settings[ExecutionOptions]
-    device_id = execution.execution_device_ids[0]
-    providers = resolve_providers(execution.execution_providers, device_id)
-    emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
-    sessions = SessionPool(store, providers, device_id)
-    guard = prepare_guard(sessions, store, folders.kept_content(), plan.takes_sources, emit, flag)
+    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
+    # The network of the gate has the cores that chunks leave idle, too.
+    gate_sessions = sessions.at(plan.network_threads)
+    swaps = plan.requirements.source_faces
+    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
     seen = look_at(plan.sources)
-    inputs = digest_inputs(plan, flag)
-    models = model_digests(store, plan.models)
-    digests = _identify(plan, settings, inputs, models, mark, store, guard, providers, flag)
-    seal = seal_of_run(plan, settings, name.job_id, inputs, models, mark, signing, emit, flag)
+    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
+    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, mark)
+    context = RunContext(plan, settings, sessions, digests, emit, flag)
+    seal = seal_of_run(context, inputs, name.job_id, mark, signing)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with _work_folder(work, step_id, digests, cache) as folder:
-        run = prepare_run(plan, settings, sessions, guard, folder, traces, seal, emit, flag)
+        run = prepare_run(context, folder, guard, traces, seal)
         check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
-        report = execute(run)
+        report = execute(run, ThreadEngine(plan.workers))
     cache.trim()
     seconds = time.monotonic() - began
     beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
@@ -211,18 +213,16 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
         check_space(beside, plan.output_space, 'the output')
 
 
-def _identify(
-    plan: Plan,
-    settings: Settings,
-    inputs: InputDigests,
-    models: Mapping[str, str],
-    mark: bytes | None,
-    store: ModelStore,
-    guard: Guard,
-    providers: Sequence[str],
-    flag: StopFlag,
-) -> RunDigests | None:
-    """The digests of a video; None for a picture, of which nothing is kept."""
+def _sessions(store: ModelStore, options: ExecutionOptions, emit: Emit) -> tuple[SessionPool, tuple[str, ...]]:
+    """The sessions of a run, and the execution providers that they use."""
+    device_id = options.execution_device_ids[0]
+    providers = resolve_providers(options.execution_providers, device_id)
+    emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
+    return SessionPool(store, providers, device_id), providers
+
+
+def _watched(plan: Plan, store: ModelStore, guard: Guard) -> Watched | None:
+    """What the guard keeps of the chunks of a video; None for a picture."""
     if plan.video is None or not isinstance(plan.target, VideoInfo):
         return None
     target, timeline = plan.target, plan.video.timeline
@@ -232,10 +232,23 @@ def _identify(
     others: list[str | None] = [None]
     if AGE_MODEL in store.catalog:
         others.append(store.catalog.entry(AGE_MODEL).sha256)
-    fuller = [guard.watched(target, timeline, other) for other in others] if ages is None else []
-    watched = guard.watched(target, timeline, ages)
+    fuller = tuple(guard.watched(target, timeline, other) for other in others) if ages is None else ()
+    return Watched(guard.watched(target, timeline, ages), fuller)
+
+
+def _identify(
+    plan: Plan,
+    settings: Settings,
+    inputs: InputDigests,
+    watched: Watched | None,
+    providers: Sequence[str],
+    mark: bytes | None,
+) -> RunDigests | None:
+    """The digests of a video; None for a picture, of which nothing is kept."""
+    if plan.video is None or watched is None:
+        return None
     said = mark.hex() if mark is not None else None
-    return identify(plan, plan.video, settings, inputs, models, watched, fuller, providers, said, flag)
+    return identify(plan, plan.video, settings, inputs, watched, providers, said)
 
 
 def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.pipeline.seal import Clip, seal_of_join
-from facefusion.processors.registry import registrations
+from facefusion.provenance.statement import ProcessorUse
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -87,11 +87,16 @@ def _clip_of(step: StepRecord) -> Clip:
     made = step.output or {}
     if not isinstance(made.get('path'), str):
         raise InternalError('step-without-file', f'the step {step.id} is completed, and has made no file')
-    report = step.report or {}
-    worked_on = int(report.get('faces', 0)) > int(report.get('faces_too_small', 0))
-    named = step.args.get('processors')
-    names = tuple(named) if isinstance(named, list | tuple) and worked_on else ()
-    return Clip(Path(made['path']), str(made.get('sha256', '')), int(made.get('size', 0)), registrations(names))
+    path, sha256, size = Path(made['path']), str(made.get('sha256', '')), int(made.get('size', 0))
+    return Clip(path, sha256, size, tuple(_uses(step.report or {})))
+
+
+def _uses(report: Mapping[str, Any]) -> Iterator[ProcessorUse]:
+    """The processors that have changed what a step has made, by its report."""
+    effects = report.get('effects')
+    if isinstance(effects, dict) and report.get('frames_changed'):
+        for name, effect in effects.items():
+            yield ProcessorUse(str(name), effect)
 
 
 def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:

@@ -160,6 +160,12 @@ class PlaneFrame(Frame):
     def is_touched(self) -> bool:
         return self._touched
 
+    def untouched(self) -> PlaneFrame:
+        """Another frame over the same samples, which do not change with this one; only before the first write."""
+        if self._touched:
+            raise InternalError('frame-touched', f'frame {self.number} was written to before it was shared')
+        return PlaneFrame(self._video, self.number, self.pts, self.color, is_damaged=self.is_damaged)
+
     @property
     def video(self) -> av.VideoFrame:
         """The frame as it goes to an encoder: the decoder's own when nothing was written."""
@@ -306,6 +312,12 @@ class PixelFrame(Frame):
     @property
     def is_touched(self) -> bool:
         return self._touched
+
+    def untouched(self) -> PixelFrame:
+        """Another frame over the same pixels, which do not change with this one; only before the first write."""
+        if self._touched:
+            raise InternalError('frame-touched', 'a picture was written to before it was shared')
+        return PixelFrame(self.pixels, self.alpha, self.extras, number=self.number)
 
     def read(self, window: Window) -> Pixels:
         self._check(window)

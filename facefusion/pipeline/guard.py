@@ -15,7 +15,7 @@ import numpy as np
 
 from facefusion.errors import InternalError
 from facefusion.events import Emit, Message, silent
-from facefusion.faces.analyser import FaceAnalyser
+from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import Face, Floats
 from facefusion.faces.track import INTERVAL
@@ -49,7 +49,7 @@ class Guard:
     flag: StopFlag
     emit: Emit = silent
 
-    def check_sources(self, paths: Sequence[Path], analyser: FaceAnalyser, emit: Emit) -> None:
+    def check_sources(self, paths: Sequence[Path], analyser: FaceFinder, emit: Emit) -> None:
         """Raises ContentRefused for a source picture that is refused, MediaError for one that cannot be read.
 
         Clips are passed over: the plan refuses them where a processor takes sources.

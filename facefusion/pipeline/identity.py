@@ -46,6 +46,7 @@ _RENDERING = (
     'pipeline/tracking.py',
     'pipeline/selection.py',
     'pipeline/plan.py',
+    'pipeline/chain.py',
     'pipeline/render.py',
     'engines',
 )
@@ -56,10 +57,19 @@ _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflo
 
 @dataclass(frozen=True, slots=True)
 class InputDigests:
-    """The SHA-256 of the bytes of a target and of every source in order."""
+    """The SHA-256 of the bytes of a target, of every source in order, and of the weights by model id."""
 
     target: str
     sources: tuple[str, ...]
+    models: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the guard keeps of each chunk, as plain JSON: now, and that of guards which keep more."""
+
+    now: Mapping[str, Any]
+    fuller: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +85,13 @@ class RunDigests:
     fuller: tuple[str, ...] = ()
 
 
-def digest_inputs(plan: Plan, flag: StopFlag) -> InputDigests:
-    """Reads target and sources to their ends.
+def digest_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> InputDigests:
+    """Reads target and sources to their ends; ``models`` are the SHA-256 of the weights by model id.
 
     Raises MediaError media-missing, media-changed, InputError source-unreadable, Interrupted.
     """
     target = target_sha256(plan.target, flag)
-    return InputDigests(target, tuple(_source_sha256(path, flag) for path in plan.sources))
+    return InputDigests(target, tuple(_source_sha256(path, flag) for path in plan.sources), models)
 
 
 def identify(
@@ -89,18 +99,12 @@ def identify(
     video: VideoPlan,
     settings: Settings,
     inputs: InputDigests,
-    models: Mapping[str, str],
-    watched: Mapping[str, Any],
-    fuller: Iterable[Mapping[str, Any]],
+    watched: Watched,
     providers: Sequence[str],
     mark: str | None = None,
-    flag: StopFlag | None = None,
 ) -> RunDigests:
-    """The digests of a video run.
-
-    ``models`` are the SHA-256 of the weights by model id, ``watched`` tells what the guard keeps of each chunk, and
-    ``fuller`` the same of guards that keep more; ``mark`` is what the invisible mark says, None without one.
-    """
+    """The digests of a video run; ``mark`` is what the invisible mark says, None without one."""
+    models = inputs.models
     common = {
         'version': ANALYSIS_VERSION,
         'program': [VERSION, code_sha256(_ANALYSING)],
@@ -109,24 +113,30 @@ def identify(
         'target': inputs.target,
         'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
         'most_faces': settings[FaceSelectorOptions].max_faces,
+        'finds_faces': plan.finds_faces,
         'models': {
-            name: models[name]
+            name: models.get(name)
             for name in (
                 settings[FaceDetectorOptions].face_detector_model,
                 settings[FaceLandmarkerOptions].face_landmarker_model,
+                *plan.measurements.models,
             )
         },
     }
-    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(watched)})
-    more = [canonical_digest({**common, 'measured': list(ALL.names), 'watched': dict(each)}) for each in fuller]
+    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(watched.now)})
+    more = [
+        canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
+        for each in watched.fuller
+    ]
     rendered = {
         'version': RENDER_VERSION,
         'program': code_sha256(_RENDERING),
         'analysis': analysis,
         'sources': list(inputs.sources),
         'mark': mark,
-        'font': _font_sha256(settings[DisclosureOptions], flag),
+        'font': _font_sha256(settings[DisclosureOptions]),
         'processors': [processor.name for processor in plan.processors],
+        'batch': plan.batch,
         'models': {name: models[name] for name in plan.models},
         'settings': {key: value for key, value in plan.settings.items() if key not in _NOT_PIXELS},
         'timeline': [video.timeline.as_record(), _sha256(video.timeline.sources), _sha256(video.timeline.pts)],
@@ -218,14 +228,14 @@ def _sha256(array: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _font_sha256(options: DisclosureOptions, flag: StopFlag | None) -> str | None:
+def _font_sha256(options: DisclosureOptions) -> str | None:
     """Of the font of the label, None for the built-in one."""
     if options.disclosure_label == 'none' or options.disclosure_font is None:
         return None
-    return _source_sha256(Path(options.disclosure_font), flag)
+    return _source_sha256(Path(options.disclosure_font))
 
 
-def _source_sha256(path: Path, flag: StopFlag | None) -> str:
+def _source_sha256(path: Path, flag: StopFlag | None = None) -> str:
     try:
         return file_sha256(path, flag)
     except OSError as error:

@@ -54,9 +54,14 @@ class KeptChunks:
         self.folder.cache.put(manifest.digest, self.folder.chunk_path(span.start), manifest)
         return manifest
 
-    def load(self, span: Span) -> FaceChunk:
-        """The chunk of ``span``, which was found or kept before. Raises InternalError work-file-damaged."""
-        return FaceChunk.load(self.folder.chunk_path(span.start))
+    def load(self, span: Span, flag: StopFlag) -> tuple[FaceChunk, ChunkLooks]:
+        """The chunk of ``span``, which was found or kept before, and what was seen of it.
+
+        Raises ResourceError work-file-damaged, Interrupted.
+        """
+        path = self.folder.chunk_path(span.start)
+        manifest = self.folder.check_kept(self._key(span), path, flag)
+        return FaceChunk.load(path), ChunkLooks.from_record(manifest.facts)
 
     def _publish(self, span: Span, chunk: FaceChunk, facts: Mapping[str, Any], flag: StopFlag) -> Manifest:
         path = self.folder.chunk_path(span.start)

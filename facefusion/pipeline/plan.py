@@ -106,6 +106,11 @@ class Plan:
         return joined(processor.requirements for processor in self.processors)
 
     @property
+    def finds_faces(self) -> bool:
+        """Whether faces are looked for at all."""
+        return self.requirements.faces or self.requirements.source_faces
+
+    @property
     def measurements(self) -> Measurements:
         """What is measured of the faces, beside their landmarks."""
         return measurements_named(self.requirements.measurements)
@@ -222,7 +227,7 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
 
 def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> tuple[str, ...]:
     needed = joined(processor.requirements for processor in chain)
-    models: list[str] = []
+    models = list[str]()
     if needed.faces or needed.source_faces:
         models.append(settings[FaceDetectorOptions].face_detector_model)
         models.append(settings[FaceLandmarkerOptions].face_landmarker_model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.events import Emit
@@ -26,28 +27,32 @@ from facefusion.provenance.credentials import Signed
 from facefusion.stopping import StopFlag
 
 
-def publish_image(
-    frame: PixelFrame,
-    output: Path,
-    options: OutputOptions,
-    seal: Sealing,
-    worked: Worked,
-    emit: Emit,
-    flag: StopFlag | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> Signed:
+@dataclass(frozen=True, slots=True, eq=False)
+class Publication:
+    """A finished output on its way to its name: ``check`` is called when all of it is signed, and raises when that was
+    not what it should be."""
+
+    output: Path
+    seal: Sealing
+    worked: Worked
+    flag: StopFlag
+    check: Callable[[], None] = lambda: None
+
+
+def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
     """Encodes a picture, signs it and gives it its name.
 
-    ``check`` is called when it is signed. Raises what ``write_image``, ``seal`` and ``check`` raise.
+    Raises what ``write_image``, the seal and the check raise.
     """
+    output, flag = publication.output, publication.flag
     with _part_beside(output) as part, _part_beside(output) as sealed:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
         quality, scale = options.output_image_quality, options.output_image_scale
         write_image(frame, part, image_format, quality, scale, emit, flag)
-        signed = seal.sign(part, sealed, worked)
+        signed = publication.seal.sign(part, sealed, publication.worked)
         if signed.media == part:
             part.replace(sealed)
-        check()
+        publication.check()
         _publish_sealed(sealed, signed.sidecar, output, flag)
         part.unlink(missing_ok=True)
     return signed
@@ -67,27 +72,20 @@ def join_clip(
     check_unchanged(target, flag)
 
 
-def publish_clip(
-    clip: Path,
-    output: Path,
-    seal: Sealing,
-    worked: Worked,
-    flag: StopFlag,
-    check: Callable[[], None] = lambda: None,
-) -> Signed:
-    """Signs a finished clip, which stays where it is, and gives what is signed the name ``output``.
+def publish_clip(clip: Path, publication: Publication) -> Signed:
+    """Signs a finished clip, which stays where it is, and gives what is signed its name.
 
-    ``check`` is called when all of ``clip`` has been read, and raises when that was not what it should be. Raises what
-    ``seal`` and ``check`` raise, ResourceError, OutputError, Interrupted.
+    Raises what the seal and the check raise, ResourceError, OutputError, Interrupted.
     """
+    output, flag = publication.output, publication.flag
     with _part_beside(output) as part:
-        signed = seal.sign(clip, part, worked)
+        signed = publication.seal.sign(clip, part, publication.worked)
         if signed.media == clip:
             try:
                 second_name(clip, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
-        check()
+        publication.check()
         _publish_sealed(part, signed.sidecar, output, flag)
     return signed
 
@@ -109,7 +107,7 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emi
         return None
     with _part_beside(output) as clip, _part_beside(output) as part:
         concat_clips(clips, clip, output.suffix.lower(), flag, emit)
-        signed = seal.sign(clip, part, Worked(is_changed=True))
+        signed = seal.sign(clip, part, Worked(changed_frames=1, is_labelled=True))
         if signed.media == clip:
             clip.replace(part)
         _publish_sealed(part, signed.sidecar, output, flag)

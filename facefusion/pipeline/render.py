@@ -1,13 +1,16 @@
 """Render: a segment of output frames through the chain of processors into an encoded file.
 
-What a frame becomes is a function of the frame, its linked record, the sources and the job (its mark); nothing is kept
-between frames.
+What a frame becomes is a function of the source frame and those around it, its linked record, its time, the sources and
+the job (its mark); nothing is kept between frames.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +22,11 @@ from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.probe import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.writer import SegmentWriter
+from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
 from facefusion.pipeline.stream import ordered_map, prefetch
-from facefusion.processors.processor import FrameTask, Processor
+from facefusion.processors.processor import FrameTask
+from facefusion.processors.registration import Requirements
 from facefusion.provenance.traces import NO_TRACES, Traces
 from facefusion.stopping import StopFlag
 
@@ -58,77 +63,142 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     )
 
 
+class Shown(NamedTuple):
+    """The output frames ``start`` to ``stop`` (exclusive), which show one source frame."""
+
+    source: int
+    start: int
+    stop: int
+
+
 class Rendered(NamedTuple):
-    """A frame after the chain, and whether it carries the invisible mark."""
+    """A frame after the chain, where it is shown, whether it was changed, and whether it carries the invisible mark."""
 
     frame: Frame
+    shown: Shown
+    is_changed: bool
     is_marked: bool
 
 
-def apply_processors(task: FrameTask, processors: Sequence[Processor], traces: Traces = NO_TRACES) -> Rendered:
-    """The frame after every processor of the chain, with the traces; frames are handed on in memory."""
-    if task.faces:
-        for processor in processors:
-            processor.process((task,))
-    return Rendered(task.frame, traces.leave(task.frame))
+class SegmentFacts(NamedTuple):
+    """How many frames of a segment were changed, and how many carry the invisible mark."""
+
+    changed_frames: int
+    marked_frames: int
 
 
-def render_frames(
-    target: VideoInfo,
-    numbers: Sequence[int],
-    faces: LinkedFaces,
-    processors: Sequence[Processor],
-    workers: int,
-    flag: StopFlag,
-    readers: ReaderPool | None = None,
-    traces: Traces = NO_TRACES,
-) -> Generator[Rendered, None, None]:
-    """The source frames ``numbers`` (ascending, repeats allowed) after the chain, each number once, in order."""
-    wanted = set(numbers)
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentRendering:
+    """Renders the segments of a clip, in any order.
 
-    def tasks() -> Iterator[FrameTask]:
-        reader = readers or VideoReader(target, stop=flag)
-        frames = prefetch(reader.frames(numbers[0], numbers[-1] + 1), DECODED_AHEAD)
-        try:
+    ``faces`` gives the linked faces to one segment; ``workers`` frames are worked on side by side, in batches of
+    ``batch``. ``readers`` are decoders to go on with.
+    """
+
+    target: VideoInfo
+    video: VideoPlan
+    chain: Chain
+    requirements: Requirements
+    faces: Callable[[], LinkedFaces]
+    workers: int = 1
+    batch: int = 1
+    traces: Traces = NO_TRACES
+    readers: ReaderPool | None = None
+
+    def write(
+        self, segment: Span, path: Path, flag: StopFlag, advance: Callable[[], None] = lambda: None
+    ) -> SegmentFacts:
+        """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
+
+        Raises MediaError, OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
+        """
+        changed = marked = 0
+        # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
+        with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
+            for frame, shown, is_changed, is_marked in rendered:
+                assert isinstance(frame, PlaneFrame)
+                for number in range(shown.start, shown.stop):
+                    flag.check()
+                    writer.write(frame, int(self.video.timeline.pts[number]))
+                    advance()
+                changed += is_changed * (shown.stop - shown.start)
+                marked += is_marked * (shown.stop - shown.start)
+        return SegmentFacts(changed, marked)
+
+    def frames(self, segment: Span, flag: StopFlag) -> Generator[Rendered, None, None]:
+        """The frames of ``segment`` after the chain, in order; one that is repeated is rendered once, unless its time
+        matters to a processor."""
+        groups = _grouped(self._tasks(segment, flag), self.batch)
+        with closing(ordered_map(self._work, groups, self.workers)) as worked:
+            for group in worked:
+                yield from group
+
+    def _work(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
+        tasks = [task for _, task in group]
+        changed = self.chain.apply(tasks)
+        return [
+            Rendered(task.frame, shown, is_changed, self.traces.leave(task.frame))
+            for (shown, task), is_changed in zip(group, changed, strict=True)
+        ]
+
+    def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
+        """What is to be rendered, from the frames that it needs, each decoded once."""
+        faces, timeline = self.faces(), self.video.timeline
+        waiting = deque(shown_frames(timeline.sources[segment.start : segment.stop].tolist(), segment.start))
+        if self.requirements.source_audio:
+            waiting = deque(Shown(source, k, k + 1) for source, start, stop in waiting for k in range(start, stop))
+        reach = self.requirements.neighbours
+        low = max(waiting[0].source - reach, timeline.start)
+        high = min(waiting[-1].source + reach + 1, timeline.stop)
+        reader = self.readers or VideoReader(self.target, stop=flag)
+        held: dict[int, PlaneFrame] = {}
+        with closing(prefetch(reader.frames(low, high), DECODED_AHEAD)) as frames:
             for frame in frames:
                 flag.check()
-                if frame.number in wanted:
-                    yield FrameTask(frame, faces.of(frame.number))
-        finally:
-            frames.close()
+                held[frame.number] = frame
+                while waiting and frame.number >= min(waiting[0].source + reach, high - 1):
+                    shown = waiting.popleft()
+                    yield shown, self._task(shown, held, faces)
+                first = waiting[0].source - reach if waiting else high
+                held = {number: kept for number, kept in held.items() if number >= first}
 
-    return ordered_map(lambda task: apply_processors(task, processors, traces), tasks(), workers)
+    def _task(self, shown: Shown, held: dict[int, PlaneFrame], faces: LinkedFaces) -> FrameTask:
+        timeline, reach = self.video.timeline, self.requirements.neighbours
+        own = held[shown.source]
+        # Others are shown it untouched, or it is rendered once more.
+        is_shared = reach > 0 or self.requirements.original or self.requirements.source_audio
+        around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
+        return FrameTask(
+            frame=own.untouched() if is_shared else own,
+            faces=faces.of(shown.source),
+            seconds=Fraction(int(timeline.pts[shown.start] - timeline.pts[0])) * timeline.time_base,
+            original=own.untouched() if self.requirements.original else None,
+            neighbours=tuple(
+                held[min(max(number, timeline.start), timeline.stop - 1)].untouched() for number in around
+            ),
+        )
 
 
-def render_segment(
-    target: VideoInfo,
-    video: VideoPlan,
-    segment: Span,
-    faces: LinkedFaces,
-    processors: Sequence[Processor],
-    path: Path,
-    workers: int,
-    flag: StopFlag,
-    advance: Callable[[], None],
-    readers: ReaderPool | None = None,
-    traces: Traces = NO_TRACES,
-) -> int:
-    """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
+def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
+    """Runs of output frames that show one source frame; ``sources`` are those of the frames from ``first`` on."""
+    runs: list[Shown] = []
+    for number, source in enumerate(sources, first):
+        if runs and runs[-1].source == source:
+            runs[-1] = runs[-1]._replace(stop=number + 1)
+        else:
+            runs.append(Shown(source, number, number + 1))
+    return runs
 
-    Gives how many of them carry the invisible mark. ``readers`` are decoders to go on with. Raises MediaError,
-    OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
-    """
-    sources = video.timeline.sources[segment.start : segment.stop].tolist()
-    rendered = render_frames(target, sources, faces, processors, workers, flag, readers, traces)
-    at, marked = segment.start, 0
-    # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
-    with closing(rendered), SegmentWriter(path, video.encoder) as writer:
-        for frame, is_marked in rendered:
-            assert isinstance(frame, PlaneFrame)
-            while at < segment.stop and int(video.timeline.sources[at]) == frame.number:
-                flag.check()
-                writer.write(frame, int(video.timeline.pts[at]))
-                advance()
-                at += 1
-                marked += is_marked
-    return marked
+
+def _grouped(
+    tasks: Iterator[tuple[Shown, FrameTask]], size: int
+) -> Generator[list[tuple[Shown, FrameTask]], None, None]:
+    with closing(tasks) as items:  # type: ignore[type-var]
+        group: list[tuple[Shown, FrameTask]] = []
+        for item in items:
+            group.append(item)
+            if len(group) == size:
+                yield group
+                group = []
+        if group:
+            yield group

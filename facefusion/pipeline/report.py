@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from facefusion.events import Message
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import landmark_box
 from facefusion.media.gaps import TimeGap
@@ -20,9 +21,10 @@ class FaceReport:
     """Counts faces while linked chunks pass by.
 
     ``without`` are the frames without a face, ``damaged`` those that the clip does not show whole. ``gaps`` are where
-    it lacks frames, as far as it was worked on.
+    it lacks frames, as far as it was worked on. Unless it ``finds_faces``, none were looked for.
     """
 
+    finds_faces: bool = True
     frames: int = 0
     faces: int = 0
     filled: int = 0
@@ -75,9 +77,17 @@ class FaceReport:
             'more_seconds_missing': max(len(self.gaps) - LISTED_RANGES, 0),
         }
 
-    def as_text(self) -> str:
-        """The counts as one line for people."""
-        return '; '.join([self._faces_as_text(), *self._left_alone_as_text()])
+    def message(self, changed_frames: int) -> Message:
+        """The counts as one line for people; ``changed_frames`` is how many frames the processors have changed."""
+        text = '; '.join([self._done_as_text(changed_frames), *self._left_alone_as_text()])
+        if not self.finds_faces or self.worked_on or (changed_frames and not self.faces):
+            return Message('info', 'run', text)
+        if self.faces:
+            return Message('warn', 'run', text)
+        advice = (
+            'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or less --face-detector-score'
+        )
+        return Message('warn', 'run', f'{text} ({advice})')
 
     def _left_alone_as_text(self) -> Iterator[str]:
         if self.small:
@@ -90,7 +100,10 @@ class FaceReport:
             verb = 'is' if self.damaged.count == 1 else 'are'
             yield f'{_count(self.damaged.count, "frame")} of the target {verb} damaged: {self.damaged.as_text()}'
 
-    def _faces_as_text(self) -> str:
+    def _done_as_text(self, changed_frames: int) -> str:
+        if not self.finds_faces or (changed_frames and not self.faces):
+            verb = 'was' if changed_frames == 1 else 'were'
+            return f'{_count(changed_frames, "frame")} {verb} worked on'
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
         with_face = self.frames - self.without.count

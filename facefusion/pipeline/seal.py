@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from facefusion.events import Emit
+from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.identity import InputDigests
-from facefusion.pipeline.plan import Plan
-from facefusion.processors.registry import Registration
 from facefusion.provenance.credentials import Ingredient, Signed, sign
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.provenance.signing import Signing
 from facefusion.provenance.statement import FileFacts, LabelFacts, ModelUse, ProcessorUse, Statement, TargetFacts
 from facefusion.safety.gate import GATE_MODELS
 from facefusion.safety.options import ConsentOptions
-from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """What became of a target: whether any face was worked on, and how many frames carry the invisible mark."""
+    """What became of a target: how many frames the processors have changed, how many carry the invisible mark, and
+    whether the label was drawn."""
 
-    is_changed: bool
+    changed_frames: int
     marked_frames: int = 0
+    is_labelled: bool = False
 
 
 class Sealing(Protocol):
@@ -47,27 +47,18 @@ class Seal:
 
     def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed:
         """States what was done and no more, and signs it."""
-        statement = replace(self.statement, changed=self.statement.changed and worked.is_changed)
-        if not worked.is_changed:
+        statement = replace(self.statement, changed=self.statement.changed and worked.changed_frames > 0)
+        if not worked.is_labelled:
             statement = replace(statement, label=None)
         if not worked.marked_frames:
             statement = replace(statement, mark_payload=None)
         return sign(unsigned, signed, statement, self.ingredients, self.signing, self.emit, self.flag)
 
 
-def seal_of_run(
-    plan: Plan,
-    settings: Settings,
-    job_id: str,
-    inputs: InputDigests,
-    models: Mapping[str, str],
-    mark: bytes | None,
-    signing: Signing,
-    emit: Emit,
-    flag: StopFlag,
-) -> Seal:
-    """The seal of a planned output. ``models`` are the SHA-256 of the weights by model id."""
-    used = tuple(ModelUse(name, models[name]) for name in plan.models if name not in GATE_MODELS)
+def seal_of_run(context: RunContext, inputs: InputDigests, job_id: str, mark: bytes | None, signing: Signing) -> Seal:
+    """The seal of a planned output; ``mark`` is the payload of the invisible mark."""
+    plan, settings = context.plan, context.settings
+    used = tuple(ModelUse(name, inputs.models[name]) for name in plan.models if name not in GATE_MODELS)
     label, consent = settings[DisclosureOptions], settings[ConsentOptions].consent
     timeline = plan.video.timeline if plan.video is not None else None
     taken = (timeline.start, timeline.stop) if timeline is not None and timeline.is_trimmed else (None, None)
@@ -78,12 +69,12 @@ def seal_of_run(
         title=plan.output.name,
         targets=(target,),
         processors=tuple(ProcessorUse(each.name, each.effect, used) for each in plan.processors),
-        sources=_source_facts(plan.sources, inputs.sources) if plan.takes_sources else (),
+        sources=_source_facts(plan.sources, inputs.sources) if plan.requirements.source_faces else (),
         consent=(consent,) if consent else (),
         mark_payload=mark.hex() if mark is not None else None,
         label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),
     )
-    return Seal(statement, (Ingredient(plan.target.path),), signing, emit, flag)
+    return Seal(statement, (Ingredient(plan.target.path),), signing, context.emit, context.flag)
 
 
 class Clip(NamedTuple):
@@ -92,7 +83,7 @@ class Clip(NamedTuple):
     path: Path
     sha256: str
     size: int
-    processors: tuple[Registration, ...]
+    processors: tuple[ProcessorUse, ...]
 
 
 def seal_of_join(
@@ -105,7 +96,7 @@ def seal_of_join(
         kind='video',
         title=output.name,
         targets=tuple(TargetFacts(clip.path.name, clip.sha256, clip.size) for clip in clips),
-        processors=tuple(ProcessorUse(each.name, each.effect) for each in processors),
+        processors=tuple(processors),
         changed=bool(processors),
     )
     return Seal(statement, tuple(Ingredient(clip.path) for clip in clips), signing, emit, flag)

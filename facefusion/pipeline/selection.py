@@ -44,7 +44,9 @@ class Selector:
             order = select_faces(boxes[start:stop][limited], chunk.score[start:stop][limited], self.options)
             chosen = [limited[index] for index in order]
             rows += [start + index for index in (self._stay(chosen, tracks) if is_one else chosen)]
-        return Selection(np.array(rows, np.int32), left_out if left_out.any() else left_out[:0])
+        chosen_rows = np.array(rows, np.int32)
+        tracks = np.unique(chunk.track[chosen_rows])
+        return Selection(chosen_rows, left_out if left_out.any() else left_out[:0], tracks, self.tracks.of(tracks))
 
     def _limit(self, boxes: np.ndarray, tracks: list[int]) -> list[int]:
         """The largest faces of a frame."""

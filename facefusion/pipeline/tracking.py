@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import MESH_POINTS, Floats, box_overlap, landmark_box
-from facefusion.faces.measurement import Measurements, Values, interpolated
+from facefusion.faces.measurement import Measurements, TrackMeasurement, Values, interpolated
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 
@@ -28,11 +28,21 @@ JOIN_OVERLAP = 0.4
 class ClipTracks:
     """What is known of each track of a clip when all of it was tracked.
 
-    ``values`` are the merged measurements by track and name; tracks that were not measured are missing.
+    ``values`` are the merged ``measurements`` by track and name; tracks that were not measured are missing.
     """
 
     count: int
-    values: Mapping[int, Mapping[str, Values]]
+    measurements: tuple[TrackMeasurement, ...] = ()
+    values: Mapping[int, Mapping[str, Values]] = field(default_factory=dict)
+
+    def of(self, tracks: npt.NDArray[np.int32]) -> dict[str, Values]:
+        """What was measured of ``tracks``, [t,...] by name; zeros of one that was not measured."""
+        found: dict[str, Values] = {}
+        for each in self.measurements:
+            nothing = np.zeros(each.shape, each.dtype)
+            rows = [self.values[track][each.name] if track in self.values else nothing for track in tracks.tolist()]
+            found[each.name] = np.array(rows, each.dtype).reshape(-1, *each.shape)
+        return found
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +94,7 @@ class Tracker:
                 each.name: each.merge(np.stack([values[each.name] for _, values in parts]), weights)
                 for each in self.measurements.of_tracks
             }
-        return ClipTracks(self._count, merged)
+        return ClipTracks(self._count, self.measurements.of_tracks, merged)
 
     @property
     def _reach(self) -> int:

@@ -128,7 +128,7 @@ class WorkFolder:
     def load_linked(self, span: Span, flag: StopFlag) -> LinkedChunk:
         """The linked chunk of the frames ``span``. Raises ResourceError work-file-damaged, Interrupted."""
         path = self._linked_path(span.start)
-        self._check_kept(self._key('linked', span), path, flag)
+        self.check_kept(self._key('linked', span), path, flag)
         return LinkedChunk.load(path)
 
     def save_selection(self, span: Span, selection: Selection, flag: StopFlag) -> None:
@@ -138,7 +138,7 @@ class WorkFolder:
     def load_selected(self, span: Span, flag: StopFlag) -> LinkedChunk:
         """The faces that are worked on of the frames ``span``. Raises as ``load_linked``."""
         path = self._selection_path(span.start)
-        self._check_kept(self._key('selected', span), path, flag)
+        self.check_kept(self._key('selected', span), path, flag)
         return self.load_linked(span, flag).select(Selection.load(path))
 
     def _key(self, kind: str, span: Span) -> WorkKey:
@@ -153,11 +153,16 @@ class WorkFolder:
             save(part)
         self.publish(key, path, flag)
 
-    def _check_kept(self, key: WorkKey, path: Path, flag: StopFlag) -> None:
+    def check_kept(self, key: WorkKey, path: Path, flag: StopFlag) -> Manifest:
+        """The manifest of a file that is wanted and was published. Raises ResourceError work-file-damaged, Interrupted.
+
+        All bytes of the file are read.
+        """
         manifest = read_manifest(manifest_path(path))
         if manifest is None or not manifest.is_for(key):
             raise _damaged(path, None)
         self.check([(path, manifest)], flag)
+        return manifest
 
     def check(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
         """Raises ResourceError work-file-damaged for a file that is not as it was published, or gone, and Interrupted.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from facefusion.settings import Settings
 
@@ -51,10 +51,10 @@ def joined(all_requirements: Iterable[Requirements]) -> Requirements:
 
 
 class SizedFace(Protocol):
-    """A face of a frame as link knows it; ``box`` is x0, y0, x1, y1 in pixels of the target."""
+    """A face of a frame as link knows it; ``box`` is float32 [4] x0, y0, x1, y1 in pixels of the target."""
 
     @property
-    def box(self) -> Sequence[float]: ...
+    def box(self) -> Any: ...
 
 
 # Below this larger side of the box around its landmarks, in pixels, a face is left alone: it shows too little.
@@ -64,7 +64,7 @@ SMALLEST_FACE = 32
 def is_large_enough(face: SizedFace) -> bool:
     """Whether processors work on a face of this size."""
     x0, y0, x1, y1 = face.box
-    return max(x1 - x0, y1 - y0) >= SMALLEST_FACE
+    return bool(max(x1 - x0, y1 - y0) >= SMALLEST_FACE)
 
 
 def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:

@@ -39,8 +39,7 @@ class FaceDebugger:
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Draws on every face of every frame of the batch."""
-        # A list inside: all faces are drawn.
-        return [any([self._draw(task.frame, face) for face in task.faces]) for task in batch]
+        return [sum(self._draw(task.frame, face) for face in task.faces) > 0 for task in batch]
 
     def _draw(self, frame: Frame, face: LinkedFace) -> bool:
         size = min(max(round(frame.height / 270), 1), 10)

@@ -46,16 +46,15 @@ class FaceSwapper:
 
     def _swap(self, task: FrameTask) -> bool:
         pairs = find_nearer(self._topology, task.faces)
-        # A list inside: all faces are swapped.
-        return any([self._warp.render(task.frame, face, nearer) for face, nearer in pairs])
+        return sum(self._warp.render(task.frame, face, nearer) for face, nearer in pairs) > 0
 
 
 def prepare(tools: ProcessorTools) -> FaceSwapper:
     """Reads the sources and builds the identity from the largest face of each.
 
     Pictures of others than the person who is shown most often (of two, whose face is larger) are left out with a
-    warning. Pictures without a face of at least 48 pixels are left out with a warning, too. The plan has seen to it that there are sources, and only pictures.
-    Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
+    warning, as are pictures without a face of at least 48 pixels. The plan has seen to it that there are sources, and
+    only pictures. Raises MediaError for one that cannot be read, NoFaceError when none shows a face.
     """
     meter = tools.meter
     if meter is None:

@@ -25,9 +25,9 @@ from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
 from facefusion.processors.face_swapper.mesh_warp.relight import Relight, Relighter, paint, turning
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
+from facefusion.processors.registration import SMALLEST_FACE
 
 Pixels = npt.NDArray[np.uint8]
-from facefusion.processors.registration import SMALLEST_FACE
 
 # The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
 RASTER_SIZE = 192

@@ -1,0 +1,64 @@
+"""The engine of one process: chunks side by side in threads, and frames side by side within each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from facefusion.errors import Interrupted
+from facefusion.media.reader import ReaderPool
+from facefusion.pipeline.manifest import Manifest
+from facefusion.pipeline.plan import Span
+from facefusion.pipeline.progress import Progress
+from facefusion.pipeline.stream import ordered_map
+from facefusion.pipeline.units import AnalysisUnits, RenderUnits
+from facefusion.stopping import StopFlag
+
+
+class ThreadEngine:
+    """Works on ``workers`` chunks or frames at once."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def analyse(
+        self, units: AnalysisUnits, spans: Sequence[Span], progress: Progress, flag: StopFlag
+    ) -> Generator[tuple[Span, Manifest], None, None]:
+        """Each chunk with its manifest, in order.
+
+        When one fails, or the chunks are not wanted any more, the others stop at their next frame.
+        """
+        ended, failures = StopFlag(flag), list[BaseException]()
+        with closing(ReaderPool(units.target, self._workers, stop=ended)) as readers:
+            shared = replace(units, analysis=replace(units.analysis, readers=readers))
+
+            def work(span: Span) -> tuple[Span, Manifest]:
+                try:
+                    return span, shared.work(span, ended, progress.advance)
+                except BaseException as error:
+                    failures.append(error)
+                    ended.set('another chunk failed')
+                    raise
+
+            with closing(ordered_map(work, spans, self._workers, ahead=self._workers)) as chunks:
+                try:
+                    # Not `yield from`: leaving must set the flag before it waits for the workers.
+                    for chunk in chunks:  # noqa: UP028
+                        yield chunk
+                except Interrupted:
+                    # The first failure in time is the reason, whichever chunk comes first in order.
+                    raise failures[0] from None
+                finally:
+                    ended.set('the chunks are not wanted any more')
+
+    def render(
+        self, units: RenderUnits, numbers: Sequence[int], progress: Progress, flag: StopFlag
+    ) -> Generator[tuple[int, Manifest], None, None]:
+        """Each segment with its manifest, in order, one after the other."""
+        rendering = replace(units.rendering, workers=self._workers)
+        with closing(ReaderPool(units.target, 1, stop=flag)) as readers:
+            shared = replace(units, rendering=replace(rendering, readers=readers))
+            for number in numbers:
+                progress.at(f'segment {number + 1} of {len(rendering.video.segments)}')
+                yield number, shared.work(number, flag, progress.advance)

@@ -1,0 +1,345 @@
+"""A run from its plan to its published output: what every engine does, and in which order.
+
+An engine answers two calls, ``analyse`` and ``render``; it decides who works on the units of a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from facefusion.errors import InternalError
+from facefusion.events import (
+    ChunkAnalysed,
+    FacesLinked,
+    FramesDamaged,
+    FramesWithoutFaces,
+    Message,
+    OutputPublished,
+    SegmentRendered,
+)
+from facefusion.faces.analyser import FaceAnalyser, FaceFinder, NoFaces
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.face import LinkedFace
+from facefusion.faces.measurement import MeterTools
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.skin import SkinMeter
+from facefusion.faces.topology import load_topology
+from facefusion.faces.track import still_chunk
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import read_image
+from facefusion.media.options import OutputOptions
+from facefusion.media.probe import VideoInfo
+from facefusion.media.unchanged import blaming_change, check_unchanged
+from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
+from facefusion.pipeline.chain import Chain, prepare_chain
+from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.identity import clip_digest
+from facefusion.pipeline.kept_chunks import FACES, KeptChunks, Origin
+from facefusion.pipeline.manifest import Manifest, WorkKey
+from facefusion.pipeline.plan import Plan, Span, VideoPlan
+from facefusion.pipeline.progress import Progress
+from facefusion.pipeline.publish import Publication, join_clip, publish_clip, publish_image
+from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
+from facefusion.pipeline.report import FaceReport
+from facefusion.pipeline.resources import return_freed_memory
+from facefusion.pipeline.seal import Sealing, Worked
+from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.tracking import Tracker
+from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.processor import FrameTask, ProcessorTools
+from facefusion.processors.registry import registrations
+from facefusion.provenance.credentials import Signed
+from facefusion.provenance.traces import NO_TRACES, Traces
+from facefusion.stopping import StopFlag
+
+
+class Engine(Protocol):
+    """Works on the units of a clip, in any order; both calls give each unit with the manifest of its work file.
+
+    Closing what they return ends all that is still worked on.
+    """
+
+    def analyse(
+        self, units: AnalysisUnits, spans: Sequence[Span], progress: Progress, flag: StopFlag
+    ) -> Generator[tuple[Span, Manifest], None, None]: ...
+
+    def render(
+        self, units: RenderUnits, numbers: Sequence[int], progress: Progress, flag: StopFlag
+    ) -> Generator[tuple[int, Manifest], None, None]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What the stages of one run work with; nothing of it outlives the run.
+
+    What lies in ``work`` is not done again; a picture has none.
+    """
+
+    context: RunContext
+    work: WorkFolder | None
+    guard: Guard
+    traces: Traces
+    seal: Sealing
+    faces: FaceTools
+    chain: Chain
+
+    @property
+    def selector(self) -> FaceSelectorOptions:
+        """How faces are selected."""
+        return self.context.settings[FaceSelectorOptions]
+
+    def changes(self, faces: Sequence[LinkedFace]) -> bool:
+        """Whether any processor will alter a frame with these faces."""
+        named = registrations(tuple(processor.name for processor in self.context.plan.processors))
+        return any(registration.changes(self.context.settings, faces) for registration in named)
+
+
+def prepare_run(context: RunContext, work: WorkFolder | None, guard: Guard, traces: Traces, seal: Sealing) -> Run:
+    """Loads the models, lets the guard look at the sources, and prepares the processors.
+
+    Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
+    """
+    plan, settings = context.plan, context.settings
+    analyser: FaceFinder = NoFaces()
+    if plan.finds_faces:
+        analyser = FaceAnalyser(
+            context.sessions.at(plan.network_threads),
+            settings[FaceDetectorOptions],
+            settings[FaceLandmarkerOptions],
+            selector=settings[FaceSelectorOptions],
+        )
+    meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
+    guard.check_sources(plan.sources, analyser, context.emit)
+    meter = SkinMeter(load_topology()) if plan.requirements.source_faces else None
+    tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch)
+    return Run(context, work, guard, traces, seal, FaceTools(analyser, meters), prepare_chain(plan, tools))
+
+
+def execute(run: Run, engine: Engine) -> dict[str, Any]:
+    """Does what the plan says and gives the report; the output exists when this returns."""
+    plan, emit = run.context.plan, run.context.emit
+    report = FaceReport(finds_faces=plan.finds_faces)
+    with blaming_change(plan.target, run.context.flag):
+        if plan.video is None:
+            worked, signed = _execute_picture(run, report)
+        else:
+            worked, signed = _execute_clip(run, plan.video, engine, report)
+    _tell_of_traces(run, worked)
+    emit(OutputPublished(str(plan.output), plan.output.stat().st_size))
+    emit(report.message(worked.changed_frames))
+    done = {'frames_changed': worked.changed_frames, 'effects': {each.name: each.effect for each in plan.processors}}
+    credentials = signed.as_record() | {'marked_frames': worked.marked_frames}
+    return report.as_record() | done | {'credentials': credentials}
+
+
+def _tell_of_traces(run: Run, worked: Worked) -> None:
+    """Says which of the traces that were meant for the output it does not have."""
+    emit = run.context.emit
+    if run.traces.label is not None and not worked.is_labelled:
+        emit(Message('warn', 'provenance', 'no label was drawn: no face was worked on, so nothing is altered'))
+    if run.traces.mark is not None and worked.changed_frames and not worked.marked_frames:
+        text = 'the pictures are too flat or too small for the invisible mark: the output carries none'
+        emit(Message('warn', 'provenance', text))
+
+
+def _traces(run: Run, will_change: bool) -> Traces:
+    """What is left on the pictures: all or none, and nothing where nothing is altered."""
+    return run.traces if will_change else NO_TRACES
+
+
+def _execute_picture(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
+    plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
+    frame = read_image(plan.target.path, emit)
+    check_unchanged(plan.target, flag)
+    run.guard.check_picture(plan.target.path, frame)
+    flag.check()
+    tracker = Tracker(plan.measurements)
+    (every,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
+    linked = every.select(Selector(run.selector, tracker.tracks()).select(every))
+    report.add(linked)
+    run.guard.check_ages(plan.target.path, frame, linked)
+    flag.check()
+    faces = faces_of(linked, 0)
+    traces = _traces(run, run.changes(faces))
+    with Progress(emit, 'processing', 1) as progress:
+        task = FrameTask(frame.untouched(), faces, original=frame, neighbours=_neighbours(plan, frame))
+        (is_changed,) = run.chain.apply([task])
+        is_marked = traces.leave(task.frame)
+        progress.advance()
+    flag.check()
+    worked = Worked(int(is_changed), int(is_marked), traces.label is not None)
+    assert isinstance(task.frame, PixelFrame)
+
+    def check() -> None:
+        check_unchanged(plan.target, flag)
+
+    publication = Publication(plan.output, run.seal, worked, flag, check)
+    return worked, publish_image(task.frame, run.context.settings[OutputOptions], publication, emit)
+
+
+def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
+    """A picture is a clip of one frame, which is repeated at its ends."""
+    reach = plan.requirements.neighbours
+    return tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
+
+
+def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport) -> tuple[Worked, Signed]:
+    plan, flag, work = run.context.plan, run.context.flag, run.work
+    target = plan.target
+    if not isinstance(target, VideoInfo) or work is None:
+        raise InternalError('plan-inconsistent', 'a video plan has no video target, or no work folder')
+    report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
+    with work.explained():
+        watch = run.guard.watch(target, video.timeline, work.digests.target)
+        analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, watch)
+        units = AnalysisUnits(analysis, KeptChunks(target, video.timeline.stop, work, watch))
+        _analyse(run, video, engine, units)
+        traces = _traces(run, _link(run, video, units, report))
+        return_freed_memory()
+        clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, traces))
+        worked = Worked(
+            int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), traces.label is not None
+        )
+
+        def check() -> None:
+            work.check([(clip, manifest)], flag)
+            # Signing has looked at it, too.
+            check_unchanged(target, flag)
+
+        return worked, publish_clip(clip, Publication(plan.output, run.seal, worked, flag, check))
+
+
+def _analyse(run: Run, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
+    """Analyses every chunk that is not kept."""
+    flag, emit, missing = run.context.flag, run.context.emit, list[Span]()
+    with Progress(emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
+
+        def tell(span: Span, manifest: Manifest, origin: Origin) -> None:
+            emit(ChunkAnalysed(*span, int(manifest.facts.get(FACES, 0)), origin))
+
+        for span in video.chunks:
+            flag.check()
+            found = units.kept.find(span, flag)
+            if found is None:
+                missing.append(span)
+            else:
+                progress.skip(span.stop - span.start)
+                tell(span, *found)
+        with closing(engine.analyse(units, missing, progress, flag)) as analysed:
+            for span, manifest in analysed:
+                tell(span, manifest, 'analysed')
+
+
+def _link(run: Run, video: VideoPlan, units: AnalysisUnits, report: FaceReport) -> bool:
+    """Tracks and selects the faces of every chunk, and lets the guard decide; tells whether anything will be altered.
+
+    What the guard has seen of chunks that are kept counts as if it saw it now.
+    """
+    flag, emit, kept = run.context.flag, run.context.emit, units.kept
+    work, watch = kept.folder, kept.watch
+    tracker = Tracker(run.context.plan.measurements)
+
+    def chunks() -> Iterator[FaceChunk]:
+        for span in video.chunks:
+            flag.check()
+            chunk, looks = kept.load(span, flag)
+            watch.take(looks)
+            yield chunk
+
+    for every in tracker.track(chunks()):
+        work.save_linked(every, flag)
+    selector, will_change = Selector(run.selector, tracker.tracks()), False
+    for span in video.chunks:
+        flag.check()
+        every = work.load_linked(span, flag)
+        selection = selector.select(every)
+        work.save_selection(span, selection, flag)
+        linked = every.select(selection)
+        report.add(linked)
+        watch.note(linked)
+        will_change = will_change or _will_change(run, linked)
+    report.damaged = watch.damaged
+    _tell_damage(run, report)
+    # Nothing is rendered before this, whatever earlier runs have rendered.
+    watch.decide()
+    emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without.count))
+    without = report.without
+    if run.context.plan.finds_faces and without.count:
+        emit(FramesWithoutFaces(without.count, without.as_lists(), without.more_ranges))
+    return will_change
+
+
+def _will_change(run: Run, linked: LinkedChunk) -> bool:
+    return any(run.changes(faces_of(linked, number)) for number in range(linked.first, linked.first + linked.count))
+
+
+def _tell_damage(run: Run, report: FaceReport) -> None:
+    """Says which frames are damaged: before the content gate decides, for a refused clip has them, too."""
+    damaged, emit = report.damaged, run.context.emit
+    if damaged.count:
+        frames = 'frame is' if damaged.count == 1 else 'frames are'
+        advice = 'each shows what could be read of it, or the picture before; what follows may show traces of that'
+        text = f'{run.context.plan.target.path.name}: {damaged.count} {frames} damaged: {damaged.as_text()}; {advice}'
+        emit(Message('warn', 'analyse', text))
+        emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
+
+
+def _rendering(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> RenderUnits:
+    plan, flag = run.context.plan, run.context.flag
+
+    def faces() -> LinkedFaces:
+        return LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
+
+    rendering = SegmentRendering(target, video, run.chain, plan.requirements, faces, batch=plan.batch, traces=traces)
+    return RenderUnits(rendering, work)
+
+
+def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
+    """The joined clip, that of an earlier run if it is whole.
+
+    There are no segments any more when this returns.
+    """
+    plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
+    video, target, work = units.rendering.video, units.target, units.folder
+    extension = plan.output.suffix.lower()
+    clip = work.clip_path(extension)
+    key = WorkKey('clip', clip_digest(work.digests.plan, video, extension), 0, video.timeline.frame_count)
+    manifest = work.kept(key, clip, flag)
+    if manifest is None:
+        segments = _rendered(run, engine, units)
+        facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
+        with work.unaltered(segments, flag):
+            join_clip([path for path, _ in segments], target, video, work.part(clip), flag, plan.output.name)
+        manifest = work.publish(key, clip, flag, facts)
+    else:
+        for number, span in enumerate(video.segments):
+            emit(SegmentRendered(number, len(video.segments), *span, 'work'))
+    # A third copy of all frames would be needed beside them while the output is written.
+    work.forget_segments()
+    return clip, manifest
+
+
+def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, Manifest]]:
+    """The segments in order: those of earlier runs that are whole, and what is missing."""
+    flag, emit, work, video = run.context.flag, run.context.emit, units.folder, units.rendering.video
+    known: dict[int, Manifest] = {}
+    with Progress(emit, 'processing', video.timeline.frame_count) as progress:
+        for number, span in enumerate(video.segments):
+            flag.check()
+            manifest = work.kept(units.key(number), work.segment_path(number), flag)
+            if manifest is not None:
+                known[number] = manifest
+                progress.skip(span.stop - span.start)
+                emit(SegmentRendered(number, len(video.segments), *span, 'work'))
+        missing = [number for number in range(len(video.segments)) if number not in known]
+        with closing(engine.render(units, missing, progress, flag)) as rendered:
+            for number, manifest in rendered:
+                known[number] = manifest
+                emit(SegmentRendered(number, len(video.segments), *video.segments[number], 'rendered'))
+    return [(work.segment_path(number), known[number]) for number in sorted(known)]
