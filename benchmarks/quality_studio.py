@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from facefusion.pipeline.link import Linker
 
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
@@ -36,7 +37,6 @@ from facefusion.media.reader import VideoReader
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analyse import analyse_chunk
-from facefusion.pipeline.link import Linker
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid
 from facefusion.pipeline.render import LinkedFaces, apply_processors
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools

@@ -6,21 +6,22 @@ import argparse
 import json
 from pathlib import Path
 
-from facefusion.cli.headless_run import PROCESS_GROUPS, run_automatic
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import PageOptions
-from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import Interrupted
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
-from facefusion.jobs.arguments import STEP_GROUPS, absolute, freeze
 from facefusion.jobs.batch_report import BatchReport
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, ReportOptions
 from facefusion.jobs.patterns import expand
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PlanOptions
+from facefusion.services.automatic_run import run_automatic
+from facefusion.services.option_groups import PROCESS_GROUPS
+from facefusion.services.options import PageOptions
+from facefusion.services.process import tune_process
+from facefusion.steps.arguments import STEP_GROUPS, absolute, freeze
 from facefusion.stopping import StopFlag
 
 # The patterns stand in the place of the paths, and have their short flags.
@@ -73,9 +74,9 @@ def _steps(invocation: Invocation, emit: Emit) -> list[dict[str, object]]:
 def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: Emit) -> int:
     """Prints the plan of each step as a line of JSON."""
     tune_process()
-    from facefusion.jobs.step_run import plan_step
-    from facefusion.jobs.step_work import step_settings
     from facefusion.jobs.steps import new_step
+    from facefusion.steps.step_run import plan_step
+    from facefusion.steps.step_work import step_settings
 
     for args in steps:
         step = new_step(args)

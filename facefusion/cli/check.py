@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import path_argument
-from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
@@ -20,6 +18,8 @@ from facefusion.events import ContentChecked, Emit, Message
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
+from facefusion.services.options import ConsoleOptions
+from facefusion.services.process import tune_process
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def _guard(invocation: Invocation, emit: Emit, flag: StopFlag) -> Guard:
     """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
     from facefusion.inference.pool import SessionPool
     from facefusion.inference.providers import resolve_providers
-    from facefusion.jobs.step_run import RunFolders
     from facefusion.pipeline.guard import prepare_guard
     from facefusion.safety.gate import GATE_MODELS
+    from facefusion.steps.step_run import RunFolders
 
     store, execution = invocation.model_store(emit, flag), invocation.settings[ExecutionOptions]
     store.fetch(GATE_MODELS)

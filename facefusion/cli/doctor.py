@@ -17,13 +17,13 @@ from typing import Literal
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.models import packaged_models
-from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import FaceFusionError, InternalError
 from facefusion.events import silent
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.version import VERSION
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)

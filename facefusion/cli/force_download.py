@@ -6,11 +6,11 @@ import argparse
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.models import all_models, packaged_models
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import ModelError
 from facefusion.events import Message
 from facefusion.models.options import ModelOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions, PageOptions
-from facefusion.cli.process import tune_process
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.events import Emit, Message
-from facefusion.inference.options import ExecutionOptions
-from facefusion.jobs.arguments import STEP_GROUPS, freeze, freeze_models
-from facefusion.jobs.automatic import claim_automatic, empty_record
-from facefusion.jobs.options import ClaimOptions, NotifyOptions, StoreOptions
-from facefusion.jobs.record import Origin
-from facefusion.models.options import ModelOptions
-from facefusion.pipeline.options import PathOptions, PlanOptions, WorkOptions
+from facefusion.jobs.options import NotifyOptions
+from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.pipeline.request import required_paths
-from facefusion.provenance.options import ProvenanceOptions
-from facefusion.safety.options import PolicyOptions
+from facefusion.services.automatic_run import run_automatic
+from facefusion.services.option_groups import PROCESS_GROUPS
+from facefusion.services.options import ConsoleOptions, PageOptions
+from facefusion.services.process import tune_process
 from facefusion.settings import Settings
+from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
-    from facefusion.jobs.batch_report import BatchReport
-    from facefusion.jobs.worker import Outcome
+    pass
 
-# What every command that runs steps takes, beside the steps' own options.
-PROCESS_GROUPS: tuple[type, ...] = (
-    ExecutionOptions,
-    ModelOptions,
-    WorkOptions,
-    StoreOptions,
-    ClaimOptions,
-    PolicyOptions,
-    ProvenanceOptions,
-    ConsoleOptions,
-)
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
 
 
@@ -68,33 +51,11 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
         raise outcome.error
 
 
-def run_automatic(
-    invocation: Invocation,
-    origin: Origin,
-    steps: Sequence[Mapping[str, Any]],
-    on_step_error: Literal['stop', 'continue'],
-    emit: Emit,
-    flag: StopFlag,
-    report: BatchReport | None = None,
-) -> Outcome:
-    """Works on a job of these steps at once: a new one, or that of an equal call that can be gone on with."""
-    notify = invocation.settings[NotifyOptions].notify
-    template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
-    with invocation.worker(emit, flag, report.add if report is not None else None) as worker:
-        worker.sweep()
-        hold, record, left = claim_automatic(invocation.job_store(), origin, steps, template)
-        if left:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
-        if report is not None:
-            report.begin(record)
-        return worker.run_hold(hold, record)
-
-
 def _print_plan(invocation: Invocation) -> int:
     """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
     tune_process()
     from facefusion.events import EVENT_VERSION
-    from facefusion.jobs.step_run import memory_limit, plan_step
+    from facefusion.steps.step_run import memory_limit, plan_step
 
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()

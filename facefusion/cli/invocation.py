@@ -3,125 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from facefusion.cli.options import ConsoleOptions
-from facefusion.cli.process import tune_process
-from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Message, tee
-from facefusion.jobs.options import ClaimOptions, StoreOptions
-from facefusion.models.options import ModelOptions
-from facefusion.pipeline.options import WorkOptions
-from facefusion.settings import Settings, program_path
-from facefusion.standard_streams import is_terminal
-
-if TYPE_CHECKING:
-    from facefusion.jobs.runner import OnStep
-    from facefusion.jobs.store import JobStore
-    from facefusion.jobs.worker import Worker
-    from facefusion.models.catalog import Catalog
-    from facefusion.models.store import ModelStore
-    from facefusion.stopping import StopFlag
-
-
-# What every command that touches the job store takes.
-STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
+from facefusion.services.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """What a command gets. ``home`` holds weights, jobs and the ini file; ``mode`` is what ``--mode`` named, or ''."""
+class Invocation(Workplace):
+    """What a command gets; ``mode`` is what ``--mode`` named, or ''."""
 
     arguments: argparse.Namespace
-    settings: Settings
-    home: Path
-    environ: Mapping[str, str]
     mode: str = ''
-
-    def emit(self) -> Emit:
-        """The sinks that the console options ask for."""
-        console = self.settings[ConsoleOptions]
-        sinks: list[Emit] = []
-        # Bars hide, as the peer's do, where only warnings and errors are wanted, and where nobody can see them move.
-        if console.progress == 'bar' and console.log_level in ('info', 'debug') and is_terminal(sys.stderr):
-            sinks.append(BarSink())
-        if console.progress == 'json':
-            sinks.append(JsonSink())
-        sinks.append(LogSink(next(level for level in LOG_LEVELS if level == console.log_level)))
-        return tee(sinks)
-
-    def remark(self, messages: Iterable[Message]) -> None:
-        """Shows messages about the call itself, on stderr alone: what it prints on stdout may be one document."""
-        level = self.settings[ConsoleOptions].log_level
-        show = LogSink(next(known for known in LOG_LEVELS if known == level))
-        for message in messages:
-            show(message)
-
-    def catalog(self) -> Catalog:
-        """The model catalogue: a part of the program, so it is never looked for in ``home``."""
-        from facefusion.models.catalog import load_catalog
-
-        return load_catalog(program_path() / 'models' / 'catalog')
-
-    def model_store(self, emit: Emit, stop: StopFlag | None = None) -> ModelStore:
-        """The model files of this machine."""
-        from facefusion.models.store import ModelStore
-
-        options = self.settings[ModelOptions]
-        weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
-        catalog = self.catalog().preferring(options.download_providers)
-        return ModelStore(catalog, weights, offline=options.offline, emit=emit, stop=stop)
-
-    def jobs_path(self) -> Path:
-        """The folder of the job store."""
-        named = self.settings[StoreOptions].jobs_path
-        return Path(named) if named else self.home / 'jobs'
-
-    def job_store(self) -> JobStore:
-        """The job store."""
-        from facefusion.errors import UsageError
-        from facefusion.jobs.store import JobStore
-
-        path = self.jobs_path()
-        if _is_no_folder(path):
-            raise UsageError(
-                'jobs-path', f'{path} is no folder', hint='name the folder of a job store with --jobs-path'
-            )
-        return JobStore(path)
-
-    @contextmanager
-    def worker(self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None) -> Iterator[Worker]:
-        """A worker with the models, devices and folders of this process; at the end it waits for its notifications.
-
-        ``on_step`` is called with each step that has ended.
-        """
-        tune_process()
-        from facefusion.jobs.notify import Notifier
-        from facefusion.jobs.runner import JobRunner
-        from facefusion.jobs.step_run import Place, RunFolders
-        from facefusion.jobs.step_work import LocalStepWork
-        from facefusion.jobs.worker import Worker
-
-        options, timeout = self.settings[WorkOptions], self.settings[ClaimOptions].claim_timeout
-        folders = RunFolders(
-            self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
-        )
-        place = Place(self.model_store(emit, flag), folders, self.environ)
-        store, work = self.job_store(), LocalStepWork(self.settings, place)
-        notifier = Notifier(emit)
-        try:
-            yield Worker(store, JobRunner(store, work, timeout, emit, on_step), notifier, timeout, emit, flag)
-        finally:
-            notifier.close()
-
-
-def _is_no_folder(path: Path) -> bool:
-    """Whether something else than a folder is seen at ``path``; what may not be looked at is the store's to report."""
-    try:
-        return path.exists() and not path.is_dir()
-    except PermissionError:
-        return False

@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.invocation import STORE_GROUPS, Invocation
+from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
-from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.automatic import empty_record
 from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
@@ -31,6 +30,8 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.safety.options import PolicyOptions
+from facefusion.services.option_groups import STORE_GROUPS
+from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
 
 # Files whose being there is looked at when a job is submitted, which should not take long.
@@ -134,8 +135,8 @@ def _is_picture(path: str) -> bool:
 def _check_joins(record: JobRecord) -> None:
     """Probes the targets, which loads what a query does not need."""
     from facefusion.inference.options import ExecutionOptions
-    from facefusion.jobs.step_work import check_joins
     from facefusion.settings import resolve
+    from facefusion.steps.step_work import check_joins
 
     check_joins(record, resolve((*STEP_GROUPS, ExecutionOptions), {}, None, {}))
 

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.invocation import STORE_GROUPS, Invocation
+from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.tables import print_table
 from facefusion.events import Message
 from facefusion.jobs.files import is_there
 from facefusion.jobs.states import STATES
 from facefusion.jobs.summary import job_view, summaries
+from facefusion.services.option_groups import STORE_GROUPS
 
 GROUPS = STORE_GROUPS
 

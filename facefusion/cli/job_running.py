@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.headless_run import PROCESS_GROUPS
-from facefusion.cli.invocation import STORE_GROUPS, Invocation
+from facefusion.cli.invocation import Invocation
 from facefusion.cli.job_drafting import for_all, warn_without_worker
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.cli.reporting import reported
@@ -18,6 +17,7 @@ from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.options import HaltOptions
 from facefusion.jobs.steps import requeued
+from facefusion.services.option_groups import PROCESS_GROUPS, STORE_GROUPS
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:

@@ -6,15 +6,16 @@ import argparse
 from collections.abc import Callable
 
 from facefusion.cli.commands import Spec
-from facefusion.cli.invocation import STORE_GROUPS, Invocation
+from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
-from facefusion.jobs.arguments import STEP_GROUPS, freeze
 from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, remove_step
 from facefusion.safety.options import PolicyOptions
+from facefusion.services.option_groups import STORE_GROUPS
+from facefusion.steps.arguments import STEP_GROUPS, freeze
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *STORE_GROUPS)
 

@@ -159,7 +159,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     # What the operator demands beside the program, or in the home, holds whatever file a call names.
     places = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
     house = [found for place in sorted(places) if (found := read_ini(place, required=False)) is not None]
-    invocation = Invocation(arguments, resolve(spec.groups, flags, ini, environ, house), home, environ, mode)
+    invocation = Invocation(resolve(spec.groups, flags, ini, environ, house), home, environ, arguments, mode)
     invocation.remark(remarks)
     return invocation
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import add_config_path, add_options
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
 from facefusion.models.options import ModelOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:

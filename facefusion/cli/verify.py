@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import path_argument
 from facefusion.cli.signals import stop_on_signals
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.media.files import write_failure
-from facefusion.pipeline.at_work import is_at_work
+from facefusion.work_lease import is_at_work
 
 PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'

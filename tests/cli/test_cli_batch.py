@@ -16,7 +16,7 @@ DRAW = ('--processors', 'face_debugger')
 # Each step waits while this file is there, and ends when it is told to.
 GATE = """
 import pathlib, time
-import facefusion.jobs.step_work as work
+import facefusion.steps.step_work as work
 def waits(settings, place, name, emit, flag, run=work.run_step):
     while settings[work.PathOptions].target_path.endswith({name!r}) and pathlib.Path({gate!r}).exists():
         flag.check()

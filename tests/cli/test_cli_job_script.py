@@ -29,7 +29,7 @@ PATIENCE = 30.0
 # Steps wait while a file is there, and end when they are told to.
 GATE = """
 import pathlib, time
-import facefusion.jobs.step_work as work
+import facefusion.steps.step_work as work
 def waits(settings, place, name, emit, flag, run=work.run_step):
     while pathlib.Path({gate!r}).exists():
         flag.check()

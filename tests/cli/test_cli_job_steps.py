@@ -11,8 +11,8 @@ from fakes.job_schema import check_store
 from fakes.media_files import frame_pixels
 from fakes.tiny_clip import make_tiny_clip
 
-from facefusion.jobs.arguments import STEP_GROUPS
 from facefusion.options import describe
+from facefusion.steps.arguments import STEP_GROUPS
 
 DRAW = ('--processors', 'face_debugger')
 HEAD = ('--trim-frame-end', '10')

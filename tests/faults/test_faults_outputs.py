@@ -122,7 +122,7 @@ def test_a_disk_too_small_for_the_output(program, clip, example_group, mount, mo
     said = program.fails(5, 'disk-short', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'the output would need about' in said and str(disk) in said
     # The same where the estimate was wrong, or others took the space meanwhile.
-    monkeypatch.setattr('facefusion.jobs.step_run.check_space', lambda folder, needed, what: None)
+    monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     said = program.fails(5, 'disk-full', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'no space is left for out.mp4' in said and str(disk) in said
     words = (*DRAW, '-t', example_group, '-o', disk / 'new' / 'deep' / 'out.png')
@@ -138,7 +138,7 @@ def test_a_disk_too_small_for_the_work(program, clip, mount, tmp_path):
 @can_mount
 @pytest.mark.parametrize('kilobytes', [8, 200, 420])
 def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes):
-    monkeypatch.setattr('facefusion.jobs.step_run.check_space', lambda folder, needed, what: None)
+    monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     (tmp_path / 'out.mp4').write_bytes(b'what was here before')
     words = ('headless-run', '-s', portrait_source, '-t', clip, '-o', tmp_path / 'out.mp4')
     more = ('--temp-path', mount(kilobytes), '--output-video-quality', 100)
@@ -148,7 +148,7 @@ def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount,
 
 
 def test_a_target_that_changes_under_the_run(program, clip, monkeypatch, tmp_path):
-    from facefusion.jobs import step_run
+    from facefusion.steps import step_run
 
     prepare = step_run.prepare_run
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from facefusion.engines.local import prepare_run
+from facefusion.pipeline.link import Linker
 from fakes.guards import make_guard
 from fakes.media_files import photo_view, write_views
 from fakes.plain_seal import PlainSeal
 
-from facefusion.engines.local import prepare_run
 from facefusion.events import silent
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.media.planes import plane_views
 from facefusion.media.reader import VideoReader
 from facefusion.pipeline.analyse import analyse_chunk
-from facefusion.pipeline.link import Linker
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.render import LinkedFaces, render_frames
 from facefusion.pipeline.traces import mark_of_run, traces_of_run

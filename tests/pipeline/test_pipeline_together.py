@@ -12,10 +12,10 @@ from fakes.program import ROOT, UNMARKED, snapshot
 from fakes.resume_chaos import content_of
 
 from facefusion.events import RunFinished
-from facefusion.jobs.step_run import Place, RunFolders, StepName, run_step
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.settings import resolve
+from facefusion.steps.step_run import Place, RunFolders, StepName, run_step
 from facefusion.stopping import StopFlag
 
 pytestmark = pytest.mark.network

@@ -21,14 +21,15 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 ROWS = (
     ('version', 'errors', 'standard_streams'),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
-    ('settings',),
+    ('settings', 'work_lease'),
     ('models',),
     ('media', 'inference'),
     ('faces',),
     ('processors', 'safety', 'provenance'),
     ('pipeline',),
-    ('engines',),
-    ('jobs',),
+    ('engines', 'jobs'),
+    ('steps',),
+    ('services',),
     ('cli', 'gui', 'benchmark'),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
@@ -79,6 +80,12 @@ def test_imports_point_one_way(path):
     for module in imports_of(path):
         part = part_of(module)
         assert part == own or RANK[part] < RANK[own], f'{name} imports {module}'
+
+
+@pytest.mark.parametrize('path', sorted((PACKAGE / 'jobs').glob('*.py')), ids=name_of)
+def test_the_queue_knows_nothing_of_the_pipeline(path):
+    parts = {part_of(module) for module in imports_of(path)}
+    assert parts.isdisjoint({'pipeline', 'engines', 'processors', 'faces', 'inference', 'safety', 'steps'})
 
 
 @pytest.mark.parametrize('path', [path for path in MODULES if path.name == 'options.py'], ids=name_of)

@@ -15,13 +15,13 @@ import pytest
 from facefusion import errors
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES, Command, Spec
 from facefusion.cli.main import main
-from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.settings_check import check_ini
 from facefusion.errors import FaceFusionError, Interrupted
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.models.options import ModelOptions
 from facefusion.options import describe, parse_item
 from facefusion.pipeline.options import PathOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.settings import read_ini
 from facefusion.version import VERSION
 

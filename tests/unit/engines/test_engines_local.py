@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from facefusion.engines.local import Run, execute
 from fakes.drawn_face import TOPOLOGY
 from fakes.guards import make_guard
 from fakes.plain_seal import PlainSeal
@@ -14,7 +15,6 @@ from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
-from facefusion.engines.local import Run, execute
 from facefusion.errors import Interrupted, MediaError, ResourceError
 from facefusion.events import Message, StageFinished, StageProgress
 from facefusion.faces.chunk import Chunk

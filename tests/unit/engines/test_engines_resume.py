@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from facefusion.engines.local import Run, execute
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
 from fakes.plain_seal import PlainSeal
 from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
@@ -17,7 +18,6 @@ from fakes.tiny_clip import decoded_luma, make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.engines import local
-from facefusion.engines.local import Run, execute
 from facefusion.errors import ContentRefused, FaceFusionError, Interrupted, MediaError, ResourceError
 from facefusion.events import ChunkAnalysed, SegmentRendered
 from facefusion.faces.chunk import Chunk

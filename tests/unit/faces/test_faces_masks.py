@@ -19,9 +19,9 @@ from facefusion.faces.topology import (
     OVAL,
     load_topology,
 )
-from facefusion.jobs.arguments import restore
 from facefusion.options import describe, parse_value
 from facefusion.settings import Settings
+from facefusion.steps.arguments import restore
 
 TOPOLOGY = load_topology()
 SIZE = 128

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import FaceFusionError, JobError, UsageError
 from facefusion.events import silent
-from facefusion.jobs.arguments import STEP_GROUPS, freeze, restore
 from facefusion.jobs.naming import step_output_path
 from facefusion.jobs.record import (
     AttemptRecord,
@@ -33,6 +32,7 @@ from facefusion.jobs.steps import add_step, groups_of, requeued, submitted, work
 from facefusion.jobs.store import JobStore
 from facefusion.options import describe
 from facefusion.settings import resolve
+from facefusion.steps.arguments import STEP_GROUPS, freeze, restore
 
 DEFAULTS = resolve(GROUPS, {}, None, {})
 DATE = '2026-11-22T20:14:48.518316+00:00'

@@ -11,11 +11,11 @@ from fakes.tiff_files import tiff_bytes
 from PIL import Image
 
 from facefusion.errors import MediaError, OutputError
-from facefusion.jobs.arguments import absolute
 from facefusion.media.image import probe_image, read_image
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_kind, sniff
 from facefusion.pipeline.output import check_output
 from facefusion.provenance import assets
+from facefusion.steps.arguments import absolute
 
 
 def refused(path: Path | str) -> MediaError:

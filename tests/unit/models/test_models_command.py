@@ -13,11 +13,11 @@ from local_server import served
 from facefusion.cli import force_download
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.models import configure, run_models
-from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import ModelError
 from facefusion.events import silent
 from facefusion.models.catalog import Catalog, HttpsSource, Licence, ModelEntry, load_catalog
 from facefusion.models.store import ModelStore
+from facefusion.services.options import ConsoleOptions
 from facefusion.settings import Settings
 
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'

@@ -12,7 +12,6 @@ from facefusion.errors import InputError, Interrupted, MediaError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions
 from facefusion.inference.options import ExecutionOptions
-from facefusion.jobs.arguments import freeze_models
 from facefusion.media import seen as seen_files
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.unchanged import check_unchanged
@@ -32,6 +31,7 @@ from facefusion.processors.registry import ProcessorsOptions
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.options import ConsentOptions
 from facefusion.settings import resolve
+from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
 needs_inode_times = pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from facefusion.pipeline.link import LARGEST_GAP, Linker
 from fakes.face_chunks import Person, cut_up, make_chunk, runs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
-from facefusion.pipeline.link import LARGEST_GAP, Linker
 
 ONE = Person(100, 100, 30)
 OTHER = Person(300, 120, 50, 0.8)

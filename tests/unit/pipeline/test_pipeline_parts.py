@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facefusion.pipeline.link import Linker
 from fakes.face_chunks import Person, cut_up, face_at, make_chunk
 from fakes.plain_seal import PlainSeal
 
@@ -18,7 +19,6 @@ from facefusion.faces.options import FaceSelectorOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
-from facefusion.pipeline.link import Linker
 from facefusion.pipeline.output import check_output, check_space, existing_folder, make_folder
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import _part_beside, publish_image

@@ -14,13 +14,13 @@ from facefusion.faces.chunk import FaceChunk
 from facefusion.ownership import new_owner
 from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.at_work import AT_WORK, is_at_work
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
 from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
 from facefusion.stopping import StopFlag
+from facefusion.work_lease import AT_WORK, is_at_work
 
 SPAN, PTS, FLAG = Span(4, 8), (40, 50, 60, 70), StopFlag()
 WANTED = ('segment', 'digest', SPAN, PTS)

@@ -13,9 +13,6 @@ from facefusion.errors import ContentRefused, MediaError, ModelError, OutputErro
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
-from facefusion.jobs import step_run
-from facefusion.jobs.arguments import freeze_models
-from facefusion.jobs.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -25,6 +22,9 @@ from facefusion.pipeline.output import check_space, check_work_folder
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
+from facefusion.steps import step_run
+from facefusion.steps.arguments import freeze_models
+from facefusion.steps.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.stopping import StopFlag
 
 DEFAULTS = resolve(GROUPS, {}, None, {})

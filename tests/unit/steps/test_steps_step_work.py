@@ -10,9 +10,9 @@ import pytest
 from facefusion.errors import InputError, InternalError
 from facefusion.events import silent
 from facefusion.jobs.record import StepRecord
-from facefusion.jobs.step_run import Place, RunFolders
-from facefusion.jobs.step_work import LocalStepWork
 from facefusion.settings import Settings
+from facefusion.steps.step_run import Place, RunFolders
+from facefusion.steps.step_work import LocalStepWork
 from facefusion.stopping import StopFlag
 
 

@@ -21,7 +21,7 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE')
 
 if sys.argv[1] == 'tuned':
-    from facefusion.cli.process import tune_process
+    from facefusion.services.process import tune_process
     tune_process()
 block = 6 << 20
 # The first freed one is what glibc learns from.
@@ -47,7 +47,7 @@ def python(code: str, *arguments: str, **environ: str) -> str:
 
 
 SHOW = (
-    'from facefusion.cli.process import tune_process; tune_process()\n'
+    'from facefusion.services.process import tune_process; tune_process()\n'
     'import os, cv2; print(cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"])'
 )
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.options import ConsoleOptions
 from facefusion.errors import ModelError
 from facefusion.events import Message, StageFinished, StageProgress, silent
 from facefusion.models.options import ModelOptions
+from facefusion.services.options import ConsoleOptions
 from facefusion.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -16,7 +16,6 @@ from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
-from facefusion.jobs.arguments import freeze_models
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
 from facefusion.media.kinds import find_kind
@@ -51,6 +50,7 @@ from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
 from facefusion.settings import Settings
+from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
 # More workers than this cost memory and gain little: decoder and encoder have threads of their own.

@@ -10,10 +10,8 @@ from typing import Any
 from facefusion.errors import FaceFusionError, InputError, InternalError, JobError
 from facefusion.events import Emit, silent
 from facefusion.failures import as_failure
-from facefusion.jobs.arguments import freeze_models, restore
 from facefusion.jobs.inputs import check_inputs
 from facefusion.jobs.record import JobRecord, StepRecord
-from facefusion.jobs.step_run import Place, StepName, plan_step, run_step
 from facefusion.jobs.steps import Group, groups_of
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline.file_names import check_names
@@ -25,6 +23,8 @@ from facefusion.pipeline.seal import Clip, seal_of_join
 from facefusion.provenance.statement import ProcessorUse
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
+from facefusion.steps.arguments import freeze_models, restore
+from facefusion.steps.step_run import Place, StepName, plan_step, run_step
 from facefusion.stopping import StopFlag
 
 

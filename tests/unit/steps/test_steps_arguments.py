@@ -11,13 +11,13 @@ from facefusion.errors import UsageError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
 from facefusion.inference.options import ExecutionOptions
-from facefusion.jobs.arguments import STEP_GROUPS, freeze, restore
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, QueueOptions
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.options import describe
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import Settings, resolve
+from facefusion.steps.arguments import STEP_GROUPS, freeze, restore
 
 DEFAULTS = resolve(GROUPS, {}, None, {})
 
