@@ -8,11 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from facefusion.ownership import new_owner, parse_tag
+from facefusion.work_lease import ABANDONED_SECONDS
 
 _SIGN = '.part'
-# Of a process of another machine, or from before this one was started anew, nothing is known. Nothing is written to a
-# file for so long that will be whole one day.
-ABANDONED_SECONDS = 86400.0
 
 
 def part_beside(output: Path) -> Path:
