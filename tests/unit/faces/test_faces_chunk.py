@@ -4,12 +4,12 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from facefusion.pipeline.link import Linker
 from fakes.face_chunks import Person, make_chunk
 
 from facefusion.errors import InternalError, ResourceError
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.options import FaceSelectorOptions
-from facefusion.pipeline.link import Linker
 
 CHUNK = make_chunk(250, 40, [(k, 0, Person(100, 100, 30)) for k in range(250, 280)], cuts=[260])
 
