@@ -433,7 +433,9 @@ STAGES = {
 @pytest.mark.parametrize('seed', range(12))
 def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
-    name = chance.choice([*STAGES, 'process', 'cancel'])
+    names = [*STAGES, 'process', 'cancel']
+    # Every one in turn: seeds that choose may leave one out.
+    name = names[seed % len(names)]
     left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'select': 2, 'join': 0, 'publish': 0}.get(name, 45))]
     flag, lock = StopFlag(), threading.Lock()
 
