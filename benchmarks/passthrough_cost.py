@@ -79,11 +79,10 @@ def run_pipeline(source: Path, output: Path) -> float:
 
     def nobody(number: int) -> LinkedChunk:
         none, floats = np.zeros(0, np.int32), np.zeros((0, 468, 3), np.float32)
-        few = {'light': np.zeros((0, 32, 32, 4), np.float16), 'free': np.zeros((0, 64, 64), np.uint8)}
+        filled, cut = np.zeros(0, np.bool_), np.zeros(CHUNK_FRAMES, np.bool_)
         return LinkedChunk(
-            number * CHUNK_FRAMES, CHUNK_FRAMES, none, none, floats, floats[:, 0, 0], **few,
-            traits=np.zeros((0, 1), np.float32), filled=np.zeros(0, np.bool_),
-        )  # fmt: skip
+            number * CHUNK_FRAMES, CHUNK_FRAMES, none, none, floats, floats[:, 0, 0], {}, filled=filled, cut=cut
+        )
 
     make_plan_of(source, output)
     begin = time.process_time()

@@ -8,7 +8,7 @@ and the metadata of a real run are left out: what is seen here is the frame righ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,13 @@ from facefusion.pipeline.link import Linker
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
 from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.chunk import LinkedChunk
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.embed import MODEL_ID, FaceEmbedder
 from facefusion.faces.face import Face, Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.measurement import Measurements, Meters
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-from facefusion.faces.skin import SkinMeter
+from facefusion.faces.skin import SKIN, SkinMeter
 from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
@@ -39,6 +40,8 @@ from facefusion.models.store import ModelStore
 from facefusion.pipeline.analyse import analyse_chunk
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid
 from facefusion.pipeline.render import LinkedFaces, apply_processors
+from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.tracking import Tracker
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
@@ -85,6 +88,7 @@ class Studio:
         self._settings = Settings(groups)
         self.analyser = FaceAnalyser(sessions)
         self.meter = SkinMeter(self.analyser.topology)
+        self.meters = Meters(Measurements((SKIN,)), (self.meter,))
         self.embedder = FaceEmbedder(sessions.session(MODEL_ID))
 
     def prepare(self, sources: Sequence[Path]) -> Processor:
@@ -108,18 +112,23 @@ class Studio:
 
     def link(self, path: Path, seconds: float = math.inf) -> Target:
         """Finds, measures and links the faces of a picture, or of a clip's first ``seconds``. Raises MediaError."""
-        linker = Linker(self._settings[FaceSelectorOptions])
         if is_picture(path):
-            chunk = still_chunk(read_image(path), self.analyser, self.meter)
-            return Target(path, None, tuple(linker.link([chunk])))
+            chunk = still_chunk(read_image(path), self.analyser, self.meters)
+            return Target(path, None, self._linked([chunk]))
         info = probe(path)
         assert isinstance(info, VideoInfo)
         stop = max(min(info.frame_count, math.ceil(min(seconds, 1e6) * info.average_rate)), 1)
         analysed = (
-            analyse_chunk(info, span, stop, self.analyser, self.meter, StopFlag(), _do_nothing)
+            analyse_chunk(info, span, stop, self.analyser, self.meters, StopFlag(), _do_nothing)
             for span in grid(0, stop, CHUNK_FRAMES)
         )
-        return Target(path, info, tuple(linker.link(analysed)), stop)
+        return Target(path, info, self._linked(analysed), stop)
+
+    def _linked(self, chunks: Iterable[FaceChunk]) -> tuple[LinkedChunk, ...]:
+        tracker = Tracker(self.meters.measurements)
+        tracked = list(tracker.track(chunks))
+        selector = Selector(self._settings[FaceSelectorOptions], tracker.tracks())
+        return tuple(chunk.select(selector.select(chunk)) for chunk in tracked)
 
     def shots(self, target: Target, processor: Processor, step: int = 1) -> Iterator[Shot]:
         """Every ``step``-th frame of a target, before and after."""

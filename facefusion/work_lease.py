@@ -8,10 +8,10 @@ from pathlib import Path
 
 from facefusion.ownership import split_tag
 
-# Before the tag of each process that works in the folder.
 # Of a process of another machine, or from before this one was started anew, nothing is known. Nothing is written to a
 # file for so long that will be whole one day.
 ABANDONED_SECONDS = 86400.0
+# Before the tag of each process that works in the folder.
 AT_WORK = 'at-work@'
 
 

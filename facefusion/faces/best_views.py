@@ -25,7 +25,9 @@ class BestViews:
         self._views: dict[int, list[tuple[float, FaceView]]] = {}
 
     def offer(self, frame: Frame, track: int, face: Face) -> None:
-        """Keeps the face when it is among the best of its track."""
+        """Keeps the face when it is among the best of its track; one that lies outside the frame shows nothing."""
+        if _window(frame, face, 0).is_empty:
+            return
         quality = face.size * face.score
         known = self._views.get(track, [])
         if len(known) == MOST_VIEWS and quality <= known[-1][0]:
@@ -50,11 +52,16 @@ class BestViews:
         return True
 
 
-def _cut_out(frame: Frame, face: Face) -> FaceView:
+def _window(frame: Frame, face: Face, margin: float) -> Window:
+    """What the frame shows of a face and of a margin around it, a fraction of the face; may be empty."""
     low, high = face.box[:2], face.box[2:]
-    margin = MARGIN * (high - low)
-    (x0, y0), (x1, y1) = np.floor(low - margin).astype(int).tolist(), np.ceil(high + margin).astype(int).tolist()
-    window = Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
+    reach = margin * (high - low)
+    (x0, y0), (x1, y1) = np.floor(low - reach).astype(int).tolist(), np.ceil(high + reach).astype(int).tolist()
+    return Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
+
+
+def _cut_out(frame: Frame, face: Face) -> FaceView:
+    window = _window(frame, face, MARGIN)
     landmarks = face.landmarks - np.array([window.x0, window.y0, 0], np.float32)
     pixels = frame.read(window)
     scale = LARGEST_SIDE / max(*pixels.shape[:2], 1)

@@ -157,10 +157,13 @@ class Meters:
 
 def interpolated(before: Values, after: Values, share: float) -> Values:
     """The array ``share`` of the way from one to another, of the dtype of both; whole numbers are rounded."""
-    value = before + (after.astype(np.float32) - before) * np.float32(share)
-    return np.asarray(np.rint(value) if before.dtype.kind in 'iu' else value, before.dtype)
+    return _rounded(before + (after.astype(np.float32) - before) * np.float32(share), before.dtype)
 
 
 def weighted_mean(values: Values, weights: Floats) -> Values:
-    """The mean of arrays [n, *shape] with weights float32 [n]: the ``merge`` of most measurements of tracks."""
-    return np.asarray(np.average(values, axis=0, weights=weights), values.dtype)
+    """The mean of arrays [n, *shape] with weights float32 [n]; whole numbers are rounded."""
+    return _rounded(np.average(values, axis=0, weights=weights), values.dtype)
+
+
+def _rounded(values: Values, dtype: np.dtype[Any]) -> Values:
+    return np.asarray(np.rint(values) if dtype.kind in 'iu' else values, dtype)

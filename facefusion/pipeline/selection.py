@@ -31,8 +31,9 @@ class Selector:
             left_out[: len(chunk.left_out)] = chunk.left_out
         rows: list[int] = []
         frames, starts = np.unique(chunk.frame, return_index=True)
-        stops = [*starts[1:].tolist(), len(chunk.frame)]
-        boxes = landmark_box(chunk.landmarks) if len(frames) else np.zeros((0, 4), np.float32)
+        # A chunk without faces has neither starts nor stops.
+        stops = [*starts.tolist(), len(chunk.frame)][1:]
+        boxes = landmark_box(chunk.landmarks)
         for frame, start, stop in zip(frames.tolist(), starts.tolist(), stops, strict=True):
             if chunk.cut[frame - chunk.first] or frame != self._kept_at + 1:
                 self._kept.clear()

@@ -10,6 +10,8 @@ import numpy as np
 from fakes.scenes import scene
 
 from facefusion.faces.chunk import FaceChunk
+from facefusion.faces.face import MESH_POINTS
+from facefusion.faces.landmarks.subsets import sixty_eight_points
 from facefusion.faces.skin import TRAIT_COUNT
 from facefusion.faces.topology import load_topology
 
@@ -22,6 +24,11 @@ def face_at(x: float, y: float, size: float) -> np.ndarray:
     return (centred * size + [x, y, 0]).astype(np.float32)
 
 
+def reduced(mesh: np.ndarray, points: int) -> np.ndarray:
+    """The landmarks [468,3] of a face, or the 68 among them that a landmarker gives, which are flat."""
+    return mesh if points == MESH_POINTS else np.pad(sixty_eight_points(mesh), ((0, 0), (0, 1)))
+
+
 @dataclass(frozen=True)
 class Person:
     """A face that jitters around a place; every frame's arrays follow from its number alone."""
@@ -30,11 +37,13 @@ class Person:
     y: float
     size: float
     score: float = 0.9
+    points: int = MESH_POINTS
 
     def landmarks(self, frame: int) -> np.ndarray:
         random = np.random.default_rng([int(self.x), frame])
         drift = 3 * np.sin(frame / 9)
-        return face_at(self.x + drift, self.y, self.size) + random.normal(0, 0.4, (468, 3)).astype(np.float32)
+        face = reduced(face_at(self.x + drift, self.y, self.size), self.points)
+        return face + random.normal(0, 0.4, face.shape).astype(np.float32)
 
     def light(self, frame: int) -> np.ndarray:
         return np.random.default_rng([1, int(self.x), frame]).integers(0, 256, (32, 32, 4), np.uint8)
@@ -57,7 +66,7 @@ def make_chunk(
 ) -> FaceChunk:
     """A chunk of the rows ``(frame, local track, person)``; ``thumbnails`` number the scenes of its ends."""
     rows = sorted(seen, key=lambda row: row[:2])
-    measured = rows if skin else []
+    points = rows[0][2].points if rows else MESH_POINTS
     cut = np.zeros(count, np.bool_)
     cut[[frame - first for frame in cuts]] = True
     return FaceChunk(
@@ -65,14 +74,20 @@ def make_chunk(
         count=count,
         frame=np.array([frame for frame, _, _ in rows], np.int32),
         track=np.array([track for _, track, _ in rows], np.int32),
-        landmarks=np.array([who.landmarks(frame) for frame, _, who in rows], np.float32).reshape(-1, 468, 3),
+        landmarks=np.array([who.landmarks(frame) for frame, _, who in rows], np.float32).reshape(-1, points, 3),
         score=np.array([who.score for _, _, who in rows], np.float32),
-        light=np.array([who.light(frame) for frame, _, who in measured], np.uint8).reshape(-1, 32, 32, 4),
-        free=np.array([who.free(frame) for frame, _, who in measured], np.uint8).reshape(-1, 64, 64),
-        traits=np.array([who.traits(frame) for frame, _, who in measured], np.float32).reshape(-1, TRAIT_COUNT),
+        values=_skin_of(rows) if skin else {},
         cut=cut,
         thumbnails=np.stack([scene(value, 96, 54) for value in thumbnails]),
     )
+
+
+def _skin_of(rows: list[tuple[int, int, Person]]) -> dict[str, np.ndarray]:
+    return {
+        'light': np.array([who.light(frame) for frame, _, who in rows], np.uint8).reshape(-1, 32, 32, 4),
+        'free': np.array([who.free(frame) for frame, _, who in rows], np.uint8).reshape(-1, 64, 64),
+        'traits': np.array([who.traits(frame) for frame, _, who in rows], np.float32).reshape(-1, TRAIT_COUNT),
+    }
 
 
 def runs_of(frames: Iterable[int], breaks: Iterable[int] = ()) -> Iterator[list[int]]:

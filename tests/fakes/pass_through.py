@@ -58,8 +58,7 @@ def _nobody(number: int) -> LinkedChunk:
         track=nothing,
         landmarks=np.zeros((0, 468, 3), np.float32),
         score=np.zeros(0, np.float32),
-        light=np.zeros((0, 32, 32, 4), np.float16),
-        free=np.zeros((0, 64, 64), np.uint8),
-        traits=np.zeros((0, 1), np.float32),
+        values={},
         filled=np.zeros(0, np.bool_),
+        cut=np.zeros(CHUNK_FRAMES, np.bool_),
     )

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from fakes.face_chunks import face_at
+from fakes.face_chunks import face_at, reduced
 from fakes.scenes import scene
 
-from facefusion.faces.face import Detection, Face, box_overlap, landmark_box
+from facefusion.faces.face import MESH_POINTS, Detection, Face, box_overlap, landmark_box
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.skin import TRAIT_COUNT, SkinSample
+from facefusion.faces.measurement import Measurements, Meters
+from facefusion.faces.skin import SKIN, TRAIT_COUNT
 from facefusion.media.frame import PixelFrame
 
 # The mesh finds a face again when it moved no farther than this overlap allows.
@@ -32,6 +33,7 @@ class Actor:
     place: Callable[[int], tuple[float, float]] = lambda frame: (100.0, 90.0)
     score: float = 0.9
     size: float = 25.0
+    points: int = MESH_POINTS
 
     def landmarks(self, frame: int) -> np.ndarray:
         return face_at(*self.place(frame), self.size)
@@ -87,13 +89,17 @@ class ScriptedAnalyser:
         if not near or max(near)[0] < least:
             return None
         actor = visible[-max(near)[1]]
-        return Face(actor.landmarks(frame.number), 0.99, 0.05, score)
+        return Face(reduced(actor.landmarks(frame.number), actor.points), 0.99, 0.05, score)
 
 
 class NumberingMeter:
-    """Measures the frame's number and the face's place, so that rows can be told apart."""
+    """Measures as skin the frame's number and the face's place, so that rows can be told apart."""
 
-    def measure(self, frame, landmarks: np.ndarray) -> SkinSample:
+    def measure(self, frame, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         traits = np.zeros(TRAIT_COUNT, np.float32)
         traits[:2] = frame.number, landmarks[:, 0].mean()
-        return SkinSample(np.zeros((32, 32, 4), np.uint8), np.full((64, 64), 255, np.uint8), traits)
+        light, free = np.zeros((32, 32, 4), np.uint8), np.full((64, 64), 255, np.uint8)
+        return {'light': light, 'free': free, 'traits': traits}
+
+
+NUMBERING = Meters(Measurements((SKIN,)), (NumberingMeter(),))

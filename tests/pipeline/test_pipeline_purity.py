@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from facefusion.engines.local import prepare_run
-from facefusion.pipeline.link import Linker
 from fakes.guards import make_guard
+from fakes.linking import link
 from fakes.media_files import photo_view, write_views
 from fakes.plain_seal import PlainSeal
 
@@ -79,10 +79,10 @@ def rendered(clip, portrait_source, sessions, tmp_path_factory):
 def _render(run, settings, workers):
     target, video, flag = run.plan.target, run.plan.video, run.flag
     analysed = [
-        analyse_chunk(target, chunk, video.timeline.stop, run.analyser, run.meter, flag, lambda: None)
+        analyse_chunk(target, chunk, video.timeline.stop, run.analyser, run.meters, flag, lambda: None)
         for chunk in video.chunks
     ]
-    linked = list(Linker(settings[FaceSelectorOptions]).link(analysed))
+    linked = link(analysed, run.plan.measurements, settings[FaceSelectorOptions])
     digests = {}
     segments = list(video.segments)
     random.Random(4).shuffle(segments)
@@ -119,7 +119,7 @@ def test_segments_workers_and_order_change_no_pixel(rendered, segment_frames, wo
     assert count == -(-FRAMES // segment_frames)
     for first, second in zip(linked, again, strict=True):
         for entry in fields(first):
-            np.testing.assert_array_equal(getattr(first, entry.name), getattr(second, entry.name))
+            np.testing.assert_equal(getattr(first, entry.name), getattr(second, entry.name))
     assert digests == expected
     marked = {number for number, (_, is_marked) in digests.items() if is_marked}
     # The first frames are flat, and so are the next ones for the most part: they carry no mark.

@@ -11,13 +11,14 @@ from facefusion.engines.local import Run, execute
 from fakes.drawn_face import TOPOLOGY
 from fakes.guards import make_guard
 from fakes.plain_seal import PlainSeal
-from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
+from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import Interrupted, MediaError, ResourceError
 from facefusion.events import Message, StageFinished, StageProgress
 from facefusion.faces.chunk import Chunk
+from facefusion.faces.measurement import Meters
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -77,7 +78,7 @@ def begin(clip, tmp_path):
             work=work,
             workers=workers,
             analyser=analyser,
-            meter=NumberingMeter(),
+            meters=Meters(),
             processors=(processor or Brightener(),),
             guard=guard or make_guard(tmp_path / 'kept'),
             traces=NO_TRACES,

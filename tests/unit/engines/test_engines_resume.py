@@ -13,14 +13,15 @@ import pytest
 from facefusion.engines.local import Run, execute
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
 from fakes.plain_seal import PlainSeal
-from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser
+from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.engines import local
 from facefusion.errors import ContentRefused, FaceFusionError, Interrupted, MediaError, ResourceError
 from facefusion.events import ChunkAnalysed, SegmentRendered
-from facefusion.faces.chunk import Chunk
+from facefusion.faces.chunk import Chunk, LinkedChunk, Selection
+from facefusion.faces.measurement import Meters
 from facefusion.media.files import write_failure
 from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
@@ -83,7 +84,7 @@ class Runs:
             work=work,
             workers=workers,
             analyser=ScriptedAnalyser(Actor(SEEN, place=lambda frame: (50.0, 48.0))),
-            meter=NumberingMeter(),
+            meters=Meters(),
             processors=(Brightener(before),),
             guard=make_guard(self.folder / 'kept'),
             traces=NO_TRACES,
@@ -162,11 +163,17 @@ def fails_at(runs, monkeypatch, stage):
 
 
 @pytest.mark.parametrize(
-    ('place', 'name'), [((Chunk, 'save'), 'chunk-0000000'), ((SegmentWriter, 'write'), 'segment-00000.nut')]
+    ('place', 'name'),
+    [
+        ((Chunk, 'save'), 'chunk-0000000'),
+        ((LinkedChunk, 'save'), 'linked-0000000'),
+        ((Selection, 'save'), 'selected-0000000'),
+        ((SegmentWriter, 'write'), 'segment-00000.nut'),
+    ],
 )
 def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
     def fill(self, path, *_):
-        part = path if place[0] is Chunk else self.path
+        part = self.path if place[0] is SegmentWriter else path
         raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
 
     monkeypatch.setattr(*place, fill)
@@ -359,16 +366,17 @@ def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
+@pytest.mark.parametrize('name', ['linked-000000020', 'selected-000000020'])
 @pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
-def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm):
+def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm, name):
     def spoil(at):
         if at == 5:
-            for path in (runs.folder / 'work').glob('linked-000000020@*'):
-                harm(path)
+            (path,) = (runs.folder / 'work').glob(f'{name}@*')
+            harm(path)
 
     with pytest.raises(ResourceError) as caught:
         execute(runs.build(before=spoil))
-    assert caught.value.reference == 'work-file-damaged' and 'linked-000000020, which' in caught.value.message
+    assert caught.value.reference == 'work-file-damaged' and f'{name}, which' in caught.value.message
     execute(runs.build())
     assert runs.segments('work') == [0, 10] and runs.output.read_bytes() == wanted
 
@@ -414,6 +422,7 @@ STAGES = {
     'decode': (ReaderPool, 'frames'),
     'keep': (WorkFolder, 'publish'),
     'link': (Chunk, 'save'),
+    'select': (Selection, 'save'),
     'encode': (SegmentWriter, 'write'),
     'join': (local, 'join_clip'),
     'publish': (local, 'publish_clip'),
@@ -424,8 +433,10 @@ STAGES = {
 @pytest.mark.parametrize('seed', range(12))
 def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
-    name = chance.choice([*STAGES, 'process', 'cancel'])
-    left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'join': 0, 'publish': 0}.get(name, 45))]
+    names = [*STAGES, 'process', 'cancel']
+    # Every one in turn: seeds that choose may leave one out.
+    name = names[seed % len(names)]
+    left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'select': 2, 'join': 0, 'publish': 0}.get(name, 45))]
     flag, lock = StopFlag(), threading.Lock()
 
     def fail(*_):

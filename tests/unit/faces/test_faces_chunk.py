@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from facefusion.pipeline.link import Linker
 from fakes.face_chunks import Person, make_chunk
+from fakes.linking import NOTHING, SKIN_ALONE
 
 from facefusion.errors import InternalError, ResourceError
-from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
 from facefusion.faces.options import FaceSelectorOptions
+from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.tracking import Tracker
 
 CHUNK = make_chunk(250, 40, [(k, 0, Person(100, 100, 30)) for k in range(250, 280)], cuts=[260])
 
@@ -17,20 +19,58 @@ CHUNK = make_chunk(250, 40, [(k, 0, Person(100, 100, 30)) for k in range(250, 28
 def same(a, b):
     for entry in fields(a):
         one, two = getattr(a, entry.name), getattr(b, entry.name)
-        np.testing.assert_array_equal(one, two)
-        assert np.asarray(one).dtype == np.asarray(two).dtype and isinstance(two, type(one))
+        assert isinstance(two, type(one))
+        if isinstance(one, dict):
+            assert one.keys() == two.keys()
+        pairs = [(one[name], two[name]) for name in one] if isinstance(one, dict) else [(one, two)]
+        for one, two in pairs:
+            np.testing.assert_array_equal(one, two)
+            assert np.asarray(one).dtype == np.asarray(two).dtype
 
 
+@pytest.mark.parametrize('points', [468, 68])
 @pytest.mark.parametrize('skin', [True, False])
 @pytest.mark.parametrize('count', [0, 30])
-def test_chunks_come_back_from_their_file(tmp_path, skin, count):
-    chunk = make_chunk(0, 40, [(k, 0, Person(100, 100, 30)) for k in range(count)], skin=skin)
+def test_chunks_come_back_from_their_file(tmp_path, skin, count, points):
+    person = Person(100, 100, 30, points=points)
+    chunk = make_chunk(0, 40, [(k, 0, person) for k in range(count)], cuts=[5], skin=skin)
     chunk.save(tmp_path / 'chunk.npz')
     same(chunk, FaceChunk.load(tmp_path / 'chunk.npz'))
-    linked = next(Linker(FaceSelectorOptions()).link([chunk]))
+    (linked,) = Tracker(SKIN_ALONE if skin else NOTHING).track([chunk])
     linked.save(tmp_path / 'linked.npz')
     same(linked, LinkedChunk.load(tmp_path / 'linked.npz'))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['chunk.npz', 'linked.npz']
+
+
+def test_what_is_measured_of_tracks_comes_back_by_its_name(tmp_path):
+    """Names that begin alike, and one that a field has, stay apart."""
+    of_tracks = {'frame': np.zeros((2, 3), np.float16), 'values': np.ones(2, np.int64), 'a.b': np.ones((2, 0))}
+    values = {name: np.full((30, 2), k, np.uint16) for k, name in enumerate(('frame', 'frames', 'of_tracks.frame'))}
+    weights = np.array([0.5, 0], np.float32)
+    left_out = np.arange(40, dtype=np.int32)
+    chunk = replace(CHUNK, values=values, of_tracks=of_tracks, track_weights=weights, left_out=left_out)
+    chunk.save(tmp_path / 'chunk.npz')
+    same(chunk, FaceChunk.load(tmp_path / 'chunk.npz'))
+
+
+@pytest.mark.parametrize('left_out', [[], [0, 3, 0]])
+@pytest.mark.parametrize('rows', [[], [4, 2, 7]])
+def test_a_selection_comes_back_from_its_file(tmp_path, rows, left_out):
+    selection = Selection(np.array(rows, np.int32), np.array(left_out, np.int32))
+    selection.save(tmp_path / 'selected.npz')
+    same(selection, Selection.load(tmp_path / 'selected.npz'))
+    assert [path.name for path in tmp_path.iterdir()] == ['selected.npz']
+
+
+@pytest.mark.parametrize('kind', [FaceChunk, LinkedChunk, Selection])
+def test_a_file_of_another_kind_is_not_taken(tmp_path, kind):
+    path = tmp_path / 'file.npz'
+    (linked,) = Tracker(SKIN_ALONE).track([CHUNK])
+    for record in (CHUNK, linked, Selection(np.arange(3, dtype=np.int32))):
+        if type(record) is not kind:
+            record.save(path)
+            with pytest.raises(TypeError):
+                kind.load(path)
 
 
 def test_saving_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
@@ -65,6 +105,9 @@ def test_a_face_takes_the_room_that_the_plan_reckons_with(tmp_path):
     from facefusion.pipeline.plan import FACE_BYTES
 
     CHUNK.save(tmp_path / 'chunk.npz')
-    next(Linker(FaceSelectorOptions()).link([CHUNK])).save(tmp_path / 'linked.npz')
+    tracker = Tracker(SKIN_ALONE)
+    (linked,) = tracker.track([CHUNK])
+    linked.save(tmp_path / 'linked.npz')
+    Selector(FaceSelectorOptions(), tracker.tracks()).select(linked).save(tmp_path / 'selected.npz')
     a_face = sum(path.stat().st_size for path in tmp_path.iterdir()) / len(CHUNK.frame)
     assert a_face < 1.05 * FACE_BYTES

@@ -6,8 +6,9 @@ from fakes.face_chunks import face_at
 
 from facefusion.faces.depth import find_nearer
 from facefusion.faces.face import LinkedFace
+from facefusion.faces.skin import TRAIT_COUNT
 
-OPEN = np.ones((64, 64), np.float32)
+OPEN = np.full((64, 64), 255, np.uint8)
 
 
 def covered(side: str) -> np.ndarray:
@@ -15,6 +16,11 @@ def covered(side: str) -> np.ndarray:
     half = np.s_[:, 32:] if side == 'right' else np.s_[:, :32]
     free[half] = 0
     return free
+
+
+def skin(free: np.ndarray) -> dict[str, np.ndarray]:
+    """What link hands on of a face of which ``free`` is not covered."""
+    return {'light': np.zeros((32, 32, 4), np.float16), 'free': free, 'traits': np.zeros(TRAIT_COUNT, np.float32)}
 
 
 def order(*faces: LinkedFace) -> list[tuple[int, set[int]]]:
@@ -27,29 +33,33 @@ def test_faces_apart_have_nobody_before_them():
 
 
 def test_the_larger_of_two_is_nearer_when_nothing_tells():
-    small = LinkedFace(0, face_at(160, 100, 50), 0.9, free=OPEN)
-    large = LinkedFace(1, face_at(100, 100, 60), 0.9, free=OPEN)
+    small = LinkedFace(0, face_at(160, 100, 50), 0.9, values=skin(OPEN))
+    large = LinkedFace(1, face_at(100, 100, 60), 0.9, values=skin(OPEN))
     assert order(large, small) == [(0, {1}), (1, set())]
     assert order(LinkedFace(0, small.landmarks, 0.9), LinkedFace(1, large.landmarks, 0.9)) == [(0, {1}), (1, set())]
 
 
 def test_the_face_that_is_covered_is_behind_whatever_its_size():
-    small = LinkedFace(0, face_at(160, 100, 50), 0.9, free=OPEN)
-    large = LinkedFace(1, face_at(100, 100, 60), 0.9, free=covered('right'))
+    small = LinkedFace(0, face_at(160, 100, 50), 0.9, values=skin(OPEN))
+    large = LinkedFace(1, face_at(100, 100, 60), 0.9, values=skin(covered('right')))
     assert order(large, small) == [(1, {0}), (0, set())]
-    large_free = LinkedFace(1, large.landmarks, 0.9, free=OPEN)
-    assert order(LinkedFace(0, small.landmarks, 0.9, free=covered('left')), large_free) == [(0, {1}), (1, set())]
+    large_free = LinkedFace(1, large.landmarks, 0.9, values=skin(OPEN))
+    assert order(LinkedFace(0, small.landmarks, 0.9, values=skin(covered('left'))), large_free) == [
+        (0, {1}),
+        (1, set()),
+    ]
 
 
 def test_three_in_a_row_come_from_far_to_near():
-    back = LinkedFace(0, face_at(100, 100, 60), 0.9, free=covered('right'))
-    middle = LinkedFace(1, face_at(160, 100, 55), 0.9, free=covered('right'))
-    front = LinkedFace(2, face_at(220, 100, 50), 0.9, free=OPEN)
+    back = LinkedFace(0, face_at(100, 100, 60), 0.9, values=skin(covered('right')))
+    middle = LinkedFace(1, face_at(160, 100, 55), 0.9, values=skin(covered('right')))
+    front = LinkedFace(2, face_at(220, 100, 50), 0.9, values=skin(OPEN))
     assert [track for track, _ in order(front, middle, back)] == [0, 1, 2]
 
 
 def test_a_circle_has_an_order_too():
     faces = [
-        LinkedFace(k, face_at(100 + 5 * k, 100, 50), 0.9, free=covered(('left', 'right')[k % 2])) for k in range(5)
+        LinkedFace(k, face_at(100 + 5 * k, 100, 50), 0.9, values=skin(covered(('left', 'right')[k % 2])))
+        for k in range(5)
     ]
     assert sorted(track for track, _ in order(*faces)) == [0, 1, 2, 3, 4]

@@ -157,7 +157,7 @@ def test_glasses_on_a_drawn_face_become_a_trait(tone, light):
     bare = scaled(draw_face(landmarks, face_texture(tone)), light)
 
     def glasses(frame) -> float:
-        return SkinTraits(*meter.measure(frame, landmarks).traits.tolist()).glasses
+        return SkinTraits(*meter.measure(frame, landmarks)['traits'].tolist()).glasses
 
     dark = tuple(round(0.15 * light * part) for part in tone)
     assert glasses(bare) == 0

@@ -18,7 +18,7 @@ SKIN = (110, 140, 190)
 def eye_free(sample, ring) -> float:
     """How free the middle of an eye is, 0..255."""
     x, y = (TOPOLOGY.atlas[list(ring)].mean(0) * 64).astype(int)
-    return float(sample.free[y - 2 : y + 3, x - 2 : x + 3].mean())
+    return float(sample['free'][y - 2 : y + 3, x - 2 : x + 3].mean())
 
 
 def cover(frame, ring):
@@ -61,7 +61,7 @@ def test_a_mask_hides_the_mouth_and_what_is_around_it():
     frame = draw_face(FACE, face_texture(SKIN))
     low = int(FACE[[61, 291], 1].mean())
     frame.pixels[low - 35 : low + 60, 120:280] = (225, 210, 175)
-    free = METER.measure(frame, FACE).free
+    free = METER.measure(frame, FACE)['free']
     x, y = (TOPOLOGY.atlas[13] * 64).astype(int)
     assert free[y - 3 : y + 8, x - 8 : x + 9].max() < 60 and free[18:22, 18:22].min() > 200
 

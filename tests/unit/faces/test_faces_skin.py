@@ -10,10 +10,12 @@ from hypothesis.extra.numpy import arrays
 
 from facefusion.faces.skin import (
     BGR_TO_YCC,
+    SKIN,
     TRAIT_COUNT,
     YCC_TO_BGR,
     SkinMeter,
     SkinTraits,
+    linked_skin,
     pack_light,
     pool_light,
     smooth_light,
@@ -25,7 +27,7 @@ from facefusion.media.frame import PixelFrame
 
 METER = SkinMeter(load_topology())
 FACE = face_at(200, 200, 70)
-SKIN = (110, 140, 190)
+TONE = (110, 140, 190)
 colours = st.tuples(*[st.integers(20, 235)] * 3)
 
 
@@ -37,36 +39,59 @@ def plain(colour):
 @settings(max_examples=15, deadline=None)
 def test_a_face_of_one_colour_has_that_colour_as_light(colour):
     sample = METER.measure(plain(colour), FACE)
-    seen = sample.light[..., 3] > 40
+    seen = sample['light'][..., 3] > 40
     assert 0.2 < seen.mean() < 0.9
     y, cb, cr = BGR_TO_YCC @ np.array(colour, np.float32)
-    mean = sample.light[seen][:, :3].astype(float) - [0, 128, 128]
+    mean = sample['light'][seen][:, :3].astype(float) - [0, 128, 128]
     np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
     # Nothing covers its skin, but it has no features; it has no contrast, and its lips differ by nothing.
-    assert sample.free[6:9, 26:38].min() > 230 and sample.free[19:22, 19:22].max() < 140
+    assert sample['free'][6:9, 26:38].min() > 230 and sample['free'][19:22, 19:22].max() < 140
     flat = dict.fromkeys(SkinTraits._fields, 0.0) | {'forehead': 1.0, 'lip_luma': 1.0}
-    np.testing.assert_allclose(sample.traits, list(flat.values()), atol=0.005)
+    np.testing.assert_allclose(sample['traits'], list(flat.values()), atol=0.005)
 
 
 def test_a_sample_has_the_promised_shapes():
-    sample = METER.measure(draw_face(FACE, face_texture(SKIN)), FACE)
-    assert sample.light.shape == (32, 32, 4) and sample.light.dtype == np.uint8
-    assert sample.free.shape == (64, 64) and sample.free.dtype == np.uint8
-    assert sample.traits.shape == (TRAIT_COUNT,) and sample.traits.dtype == np.float32
+    sample = METER.measure(draw_face(FACE, face_texture(TONE)), FACE)
+    assert sample['light'].shape == (32, 32, 4) and sample['light'].dtype == np.uint8
+    assert sample['free'].shape == (64, 64) and sample['free'].dtype == np.uint8
+    assert sample['traits'].shape == (TRAIT_COUNT,) and sample['traits'].dtype == np.float32
     # Mottled by six percent; red lips.
-    assert 0.02 < sample.traits[1] < 0.15 and sample.traits[2] > 0.02
+    assert 0.02 < sample['traits'][1] < 0.15 and sample['traits'][2] > 0.02
+
+
+@pytest.mark.parametrize('value', SKIN.values, ids=lambda value: value.name)
+def test_a_window_over_time_is_as_wide_as_it_says(value):
+    """Link hands over that much of the chunks beside."""
+    frames, at = 101, 50
+    still = np.full((frames, *value.shape), 100, value.dtype)
+    moved = still.copy()
+    moved[at] = 250
+    changed = (value.smooth(moved) != value.smooth(still)).reshape(frames, -1).any(1)
+    assert value.reach > 0
+    assert np.flatnonzero(changed).tolist() == list(range(at - value.reach, at + value.reach + 1))
+
+
+def test_rendering_reads_skin_as_shares_and_named_traits():
+    light, free = np.full((32, 32, 4), 0.5, np.float16), np.full((64, 64), 255, np.uint8)
+    free[0, 0] = 51
+    traits = np.arange(TRAIT_COUNT, dtype=np.float32)
+    skin = linked_skin({'other': free, 'light': light, 'free': free, 'traits': traits})
+    assert skin.light.dtype == skin.free.dtype == np.float32 and (skin.light == 0.5).all()
+    assert skin.free[0, 0] == pytest.approx(0.2) and (skin.free[1:] == 1).all()
+    assert skin.traits == SkinTraits(*range(TRAIT_COUNT)) and skin.traits.glasses == 8
+    assert linked_skin({}) is None and linked_skin({'other': free}) is None
 
 
 def covered_share(sample, box) -> float:
     """How much of the atlas within ``box`` (x0, y0, x1, y1 shares) is covered."""
     x0, y0, x1, y1 = (round(64 * share) for share in box)
     inside = METER.grid.inside[::2, ::2][y0:y1, x0:x1] > 0
-    return float((sample.free[y0:y1, x0:x1][inside] < 128).mean())
+    return float((sample['free'][y0:y1, x0:x1][inside] < 128).mean())
 
 
 def test_something_dark_from_outside_is_coverage():
     """A hand over a cheek, up to the outline and beyond."""
-    frame = draw_face(FACE, face_texture(SKIN))
+    frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     frame.pixels[180:290, 60:165] = (20, 25, 30)
     sample = METER.measure(frame, FACE)
@@ -75,36 +100,36 @@ def test_something_dark_from_outside_is_coverage():
     assert covered_share(sample, (x_left[0], 0.45, x_left[1], 0.6)) > 0.8
     assert covered_share(sample, (x_right[0], 0.45, x_right[1], 0.6)) < 0.1
     # What is covered gives no light.
-    seen = sample.light[..., 3] > 100
-    assert seen.sum() < (clean.light[..., 3] > 100).sum()
-    assert (sample.light[seen][:, 0] < 60).mean() < 0.01
+    seen = sample['light'][..., 3] > 100
+    assert seen.sum() < (clean['light'][..., 3] > 100).sum()
+    assert (sample['light'][seen][:, 0] < 60).mean() < 0.01
 
 
 def test_something_dark_in_the_middle_is_part_of_the_face():
-    frame = draw_face(FACE, face_texture(SKIN))
+    frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     frame.pixels[205:225, 140:160] = (20, 25, 30)
     sample = METER.measure(frame, FACE)
-    assert (sample.free[clean.free > 250] > 200).all()
+    assert (sample['free'][clean['free'] > 250] > 200).all()
 
 
 def test_a_strand_of_hair_is_coverage():
     """Narrow, but it reaches the outline."""
-    frame = draw_face(FACE, face_texture(SKIN))
+    frame = draw_face(FACE, face_texture(TONE))
     frame.pixels[80:150, 180:192] = (20, 25, 30)
     sample = METER.measure(frame, FACE)
-    strand = sample.free[5:18, 22:34]
+    strand = sample['free'][5:18, 22:34]
     assert 0.1 < (strand < 128).mean() < 0.8
-    assert (sample.free[5:18, 40:60] > 200).all()
+    assert (sample['free'][5:18, 40:60] > 200).all()
 
 
 def test_a_fringe_lowers_the_share_of_the_forehead():
-    frame = draw_face(FACE, face_texture(SKIN))
+    frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     top = int(FACE[:, 1].min())
     frame.pixels[top - 5 : top + 45] = (20, 25, 30)
     fringe = METER.measure(frame, FACE)
-    assert clean.traits[0] > 0.9 and fringe.traits[0] < 0.4
+    assert clean['traits'][0] > 0.9 and fringe['traits'][0] < 0.4
 
 
 def test_a_face_that_is_hardly_seen_counts_as_free():
@@ -113,15 +138,15 @@ def test_a_face_that_is_hardly_seen_counts_as_free():
 
 
 def test_a_face_partly_outside_the_picture_is_measured():
-    sample = METER.measure(draw_face(FACE, face_texture(SKIN)), face_at(-20, 390, 70))
-    assert np.isfinite(sample.traits).all()
+    sample = METER.measure(draw_face(FACE, face_texture(TONE)), face_at(-20, 390, 70))
+    assert np.isfinite(sample['traits']).all()
 
 
 def test_measuring_the_same_twice_gives_the_same_bits():
-    frame = draw_face(FACE, face_texture(SKIN))
+    frame = draw_face(FACE, face_texture(TONE))
     first, second = METER.measure(frame, FACE), METER.measure(frame, FACE)
     for name in ('light', 'free', 'traits'):
-        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+        np.testing.assert_array_equal(first[name], second[name])
 
 
 @given(arrays(np.float32, (2, 2, 3), elements=st.floats(0, 255, width=32)))

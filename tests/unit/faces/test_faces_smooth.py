@@ -8,20 +8,21 @@ from hypothesis import strategies as st
 from facefusion.faces.smooth import (
     LANDMARK_REACH,
     LIP_REACH,
-    LIP_VERTICES,
-    REACH,
+    LIPS,
     savitzky_golay_weights,
     smooth_landmarks,
     smooth_lights_over_time,
     smooth_mean,
 )
+from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
-SKIN_VERTEX, LIP_VERTEX = 10, 61
+# A point of the skin and one of the lips, by how many landmarks there are.
+POINTS = {468: (10, 61), 68: (8, 48)}
 
 
-def parabola(count: int) -> np.ndarray:
+def parabola(count: int, points: int) -> np.ndarray:
     t = np.arange(count, dtype=np.float64)[:, None, None]
-    vertex = np.arange(468)[None, :, None]
+    vertex = np.arange(points)[None, :, None]
     return (0.05 * t * t + 0.01 * vertex * t - vertex + np.arange(3)).astype(np.float32)
 
 
@@ -38,21 +39,28 @@ def test_weights_are_those_of_savitzky_and_golay(reach, coefficients):
     np.testing.assert_allclose(savitzky_golay_weights(reach), coefficients, atol=1e-6)
 
 
+@pytest.mark.parametrize('points', POINTS)
 @pytest.mark.parametrize('count', [1, 2, 3, 6, 7, 40])
-def test_a_parabola_stays_what_it_is(count):
-    np.testing.assert_allclose(smooth_landmarks(parabola(count)), parabola(count), atol=2e-3)
+def test_a_parabola_stays_what_it_is(count, points):
+    np.testing.assert_allclose(smooth_landmarks(parabola(count, points)), parabola(count, points), atol=2e-3)
 
 
-def test_noise_shrinks_and_the_input_is_left_alone():
-    noise = np.random.default_rng(1).normal(0, 1, (200, 468, 3)).astype(np.float32)
+def test_the_lips_are_those_of_the_mesh_and_of_the_classic_points():
+    assert LIPS[468].tolist() == [*OUTER_LIPS, *INNER_LIPS] and LIPS[68].tolist() == list(range(48, 68))
+
+
+@pytest.mark.parametrize('points', POINTS)
+def test_noise_shrinks_and_the_input_is_left_alone(points):
+    noise = np.random.default_rng(1).normal(0, 1, (200, points, 3)).astype(np.float32)
     before = noise.copy()
     smooth = smooth_landmarks(noise)
     np.testing.assert_array_equal(noise, before)
     # The variance that remains is the sum of the squared weights: 1/3 for seven, 17/35 for five.
     inner = smooth[10:-10]
-    others = np.delete(np.arange(468), LIP_VERTICES)
+    lips = LIPS[points]
+    others = np.delete(np.arange(points), lips)
     assert inner[:, others].var() == pytest.approx(1 / 3, abs=0.01)
-    assert inner[:, LIP_VERTICES].var() == pytest.approx(17 / 35, abs=0.02)
+    assert inner[:, lips].var() == pytest.approx(17 / 35, abs=0.02)
 
 
 def reached(smooth, count: int, at: int, **shape) -> np.ndarray:
@@ -64,14 +72,14 @@ def reached(smooth, count: int, at: int, **shape) -> np.ndarray:
     return changed.reshape(count, -1).max(1) > 1e-6
 
 
-@given(st.integers(1, 12), st.data())
+@given(st.integers(1, 12), st.sampled_from(sorted(POINTS)), st.data())
 @settings(max_examples=30, deadline=None)
-def test_windows_are_symmetric_and_shrink_at_both_ends(count, data):
+def test_windows_are_symmetric_and_shrink_at_both_ends(count, points, data):
     at = data.draw(st.integers(0, count - 1))
     room = np.minimum(np.arange(count), count - 1 - np.arange(count))
     distance = np.abs(np.arange(count) - at)
-    for vertex, reach in ((SKIN_VERTEX, LANDMARK_REACH), (LIP_VERTEX, LIP_REACH)):
-        found = reached(lambda values, v=vertex: smooth_landmarks(values)[:, v], count, at, tail=(468, 3))
+    for vertex, reach in zip(POINTS[points], (LANDMARK_REACH, LIP_REACH), strict=True):
+        found = reached(lambda values, v=vertex: smooth_landmarks(values)[:, v], count, at, tail=(points, 3))
         # Three points determine their parabola: a window that narrow changes nothing.
         window = np.where(np.minimum(room, reach) == 1, 0, np.minimum(room, reach))
         np.testing.assert_array_equal(found, distance <= window)
@@ -96,11 +104,6 @@ def test_the_mean_has_triangular_weights():
 
 def test_bytes_are_averaged_without_overflow():
     assert smooth_mean(np.full((9, 4, 4), 250, np.uint8), 2).max() == pytest.approx(250)
-
-
-def test_link_looks_as_far_as_the_widest_window():
-    found = reached(lambda values: smooth_mean(values, REACH), 101, 50)
-    assert np.flatnonzero(found).tolist() == list(range(50 - REACH, 50 + REACH + 1))
 
 
 def test_a_flash_keeps_its_brightness_and_the_frames_beside_it_theirs():

@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes.scripted_analyser import Actor, NumberingMeter, ScriptedAnalyser, frame_at
+from fakes.scripted_analyser import NUMBERING, Actor, ScriptedAnalyser, frame_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facefusion.faces.measurement import Meters
 from facefusion.faces.track import INTERVAL, ChunkTracker, still_chunk
+
+NO_METERS = Meters()
 
 
 def frames(start: int, stop: int) -> frozenset[int]:
     return frozenset(range(start, stop))
 
 
-def analyse(analyser, first, stop, *, after: bool = True, meter=None, shot=lambda number: 90):
-    tracker = ChunkTracker(analyser, meter)
+def analyse(analyser, first, stop, *, after: bool = True, meters=NO_METERS, shot=lambda number: 90):
+    tracker = ChunkTracker(analyser, meters)
     for number in range(first, stop):
         tracker.add(frame_at(number, shot(number)))
     return tracker.finish(frame_at(stop, shot(stop)) if after else None)
@@ -124,13 +127,13 @@ def test_nothing_is_looked_at_beyond_a_cut_at_the_chunks_end():
 def test_several_faces_have_tracks_of_their_own():
     left = Actor(frames(0, 60), place=lambda frame: (70.0, 90.0))
     right = Actor(frames(15, 45), place=lambda frame: (230.0, 90.0), score=0.8)
-    chunk = analyse(ScriptedAnalyser(left, right), 0, 60, after=False, meter=NumberingMeter())
+    chunk = analyse(ScriptedAnalyser(left, right), 0, 60, after=False, meters=NUMBERING)
     assert tracks_of(chunk) == {0: list(range(60)), 1: list(range(15, 45))}
     assert chunk.score[chunk.track == 1] == pytest.approx(0.8)
     # Rows are sorted by frame, then track, in every array.
     assert (np.diff(chunk.frame * 10 + chunk.track) > 0).all()
-    np.testing.assert_array_equal(chunk.traits[:, 0], chunk.frame)
-    np.testing.assert_allclose(chunk.traits[:, 1], chunk.landmarks[:, :, 0].mean(1), rtol=1e-5)
+    np.testing.assert_array_equal(chunk.values['traits'][:, 0], chunk.frame)
+    np.testing.assert_allclose(chunk.values['traits'][:, 1], chunk.landmarks[:, :, 0].mean(1), rtol=1e-5)
 
 
 def test_two_tracks_that_come_to_lie_on_one_face_become_one():
@@ -184,16 +187,20 @@ def test_a_chunk_does_not_remember_the_one_before():
     assert late.track.min() == 0
 
 
-def test_skin_is_left_out_when_nobody_measures_it():
+def test_without_meters_nothing_is_measured():
     chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
-    assert len(chunk.frame) == 5 and len(chunk.light) == len(chunk.free) == len(chunk.traits) == 0
+    assert len(chunk.frame) == 5 and chunk.values == chunk.of_tracks == {} and len(chunk.track_weights) == 0
 
 
 def test_a_still_is_a_chunk_of_one_frame():
     left, right = Actor(frames(0, 1)), Actor(frames(0, 1), place=lambda frame: (250.0, 90.0), score=0.7)
-    chunk = still_chunk(frame_at(0), ScriptedAnalyser(left, right), NumberingMeter())
+    chunk = still_chunk(frame_at(0), ScriptedAnalyser(left, right), NUMBERING)
     assert (chunk.first, chunk.count, chunk.frame.tolist(), chunk.track.tolist()) == (0, 1, [0, 0], [0, 1])
-    assert chunk.cut.tolist() == [False] and chunk.traits.shape[0] == 2
+    assert (
+        chunk.cut.tolist() == [False]
+        and chunk.values['traits'][:, 0].tolist() == [0, 0]
+        and len(chunk.values['light']) == 2
+    )
 
 
 def test_a_face_that_speeds_up_is_followed_by_its_motion():
@@ -217,7 +224,7 @@ def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
 
 def test_it_tells_in_which_frames_faces_appear():
     tracker = ChunkTracker(
-        ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(17, 60), place=lambda number: (220.0, 90.0))), None
+        ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(17, 60), place=lambda number: (220.0, 90.0))), NO_METERS
     )
     told = {}
     for number in range(10, 30):

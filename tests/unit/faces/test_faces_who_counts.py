@@ -13,6 +13,7 @@ from facefusion.faces.analyser import SPARE_FACES, FaceAnalyser
 from facefusion.faces.face import Detection
 from facefusion.faces.landmarks.face_mesh import region_from_landmarks
 from facefusion.faces.landmarks.subsets import five_points
+from facefusion.faces.measurement import Meters
 from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
 from facefusion.faces.topology import eye_distance
 from facefusion.faces.track import ChunkTracker, still_chunk
@@ -110,7 +111,7 @@ def test_a_picture_and_its_mirror_image_are_two_faces(analyser, portrait):
     left, right = sorted(found(analyser, np.hstack([portrait, portrait[:, ::-1]])), key=lambda face: face.box[0])
     assert left.box[2] < 512 < right.box[0]
     frame = PixelFrame(np.hstack([portrait, portrait[:, ::-1]]))
-    assert still_chunk(frame, analyser, None).track.tolist() == [0, 1]
+    assert still_chunk(frame, analyser, Meters()).track.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize('turns', [1, 2, 3])
@@ -192,7 +193,7 @@ def test_of_people_who_cross_each_keeps_its_place_and_none_has_two_meshes(analys
     in_front = cut_out(portrait, found(analyser, portrait)[0], 130)
     behind = cut_out(group, max(found(analyser, group), key=lambda face: face.score), 130)
     back = np.dstack([scene(k, 640, 360) for k in range(3)])
-    tracker = ChunkTracker(analyser, None)
+    tracker = ChunkTracker(analyser, Meters())
     for number in range(55):
         x_front, x_behind = 100 + 8 * number, 540 - 8 * number
         picture = paste(paste(back, behind, x_behind, 185), in_front, x_front, 180)
@@ -243,13 +244,13 @@ def test_a_crowd_costs_no_more_than_the_faces_that_are_worked_on(sessions, crowd
     frame = PixelFrame(crowd)
     detections = len(few.detect(frame))
     assert detections > 200
-    chunk = still_chunk(frame, few, None)
+    chunk = still_chunk(frame, few, Meters())
     most = 4 + SPARE_FACES
     assert len(chunk.frame) == most and chunk.left_out.tolist() == [detections - most]
     # Two looks at the detection, eight to be sure, four to be exact.
     assert counting.runs['face_mesh'] <= 14 * most
     # A clip: the faces that are followed, and nothing for the others, not even where the detector runs.
-    tracker = ChunkTracker(few, None)
+    tracker = ChunkTracker(few, Meters())
     tracker.add(PixelFrame(crowd, number=9))
     before = counting.runs['face_mesh']
     for number in (10, 11, 12):

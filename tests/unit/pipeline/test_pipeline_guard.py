@@ -245,10 +245,9 @@ def linked_with(faces):
         track=np.array([track for _, track, _ in rows], np.int32),
         landmarks=landmarks,
         score=np.ones(len(rows), np.float32),
-        light=np.zeros((0, 32, 32, 4)),
-        free=np.zeros((0, 64, 64), np.uint8),
-        traits=np.zeros((0, 7), np.float32),
+        values={},
         filled=np.zeros(len(rows), np.bool_),
+        cut=np.zeros(FRAMES, np.bool_),
     )
 
 

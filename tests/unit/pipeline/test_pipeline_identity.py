@@ -105,7 +105,7 @@ def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):
     assert digests().analysis != first.analysis
     monkeypatch.undo()
     assert code_sha256(['faces']) == code_sha256(['faces']) != code_sha256(['media'])
-    assert code_sha256(['pipeline/link.py']) != code_sha256([])
+    assert code_sha256(['pipeline/tracking.py']) != code_sha256(['pipeline/selection.py']) != code_sha256([])
 
 
 def test_a_copy_of_the_target_is_the_same_one_and_a_changed_one_is_not(digests, clip, tmp_path):

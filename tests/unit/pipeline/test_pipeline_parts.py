@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facefusion.pipeline.link import Linker
 from fakes.face_chunks import Person, cut_up, face_at, make_chunk
+from fakes.linking import NOTHING, link
 from fakes.plain_seal import PlainSeal
 
 from facefusion.errors import OutputError, ResourceError
 from facefusion.events import StageFinished, StageProgress, silent
-from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.skin import linked_skin
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
@@ -41,8 +41,13 @@ BOX = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
 is_root = hasattr(os, 'geteuid') and os.geteuid() == 0
 
 
-def linked(borders, people, **options):
-    return list(Linker(FaceSelectorOptions()).link(cut_up(borders, people, **options)))
+def linked(borders, people):
+    return link(cut_up(borders, people))
+
+
+def linked_bare(borders, people):
+    """Without the skin."""
+    return link(cut_up(borders, people, skin=False), NOTHING)
 
 
 def report_of(chunks) -> FaceReport:
@@ -89,25 +94,10 @@ def test_a_report_says_how_many_faces_were_too_small():
 def test_a_report_says_that_there_were_too_many_faces():
     chunk = make_chunk(0, 3, [(0, 0, ONE), (0, 1, OTHER), (1, 0, ONE), (1, 1, OTHER), (2, 0, ONE)])
     chunk = replace(chunk, left_out=np.array([0, 5, 5], np.int32))
-    report = report_of(Linker(FaceSelectorOptions(max_faces=1)).link([chunk]))
+    report = report_of(link([chunk], max_faces=1))
     assert report.as_record()['frames_with_too_many_faces'] == 3 and report.as_record()['most_faces_left_out'] == 6
     text = '3 faces in 3 of 3 frames were worked on; --max-faces left up to 6 more faces alone in 3 frames'
     assert report.as_text() == text and report.faces == 3
-
-
-def test_two_people_of_one_size_do_not_take_turns_across_chunks():
-    # Each chunk numbers its tracks anew, and the other one is the larger of the two in the second chunk.
-    first = make_chunk(0, 20, [(frame, k, who) for frame in range(20) for k, who in enumerate((ONE, OTHER))])
-    grown = Person(ONE.x, ONE.y, OTHER.size * 1.15)
-    second = make_chunk(20, 20, [(frame, k, who) for frame in range(20, 40) for k, who in enumerate((grown, OTHER))])
-    chunks = list(Linker(FaceSelectorOptions(max_faces=1)).link([first, second]))
-    assert np.concatenate([chunk.frame for chunk in chunks]).tolist() == list(range(40))
-    middles = np.concatenate([chunk.landmarks[:, :, 0].mean(1) for chunk in chunks])
-    assert (np.abs(middles - OTHER.x) < 10).all()
-    assert np.concatenate([chunk.left_out for chunk in chunks]).tolist() == [1] * 40
-    # Mode one stays with its person and speaks of nobody else.
-    chunks = list(Linker(FaceSelectorOptions(max_faces=1, face_selector_mode='one')).link([first, second]))
-    assert all(len(chunk.frame) == 20 and len(chunk.left_out) == 0 for chunk in chunks)
 
 
 def test_a_range_goes_on_across_chunks():
@@ -121,7 +111,7 @@ def test_a_report_of_a_full_clip_has_no_gaps():
 
 
 def test_a_flickering_clip_stays_a_short_report():
-    report = report_of(linked([0, 600, 1200], [(ONE, {frame for frame in range(1200) if frame % 6 == 0})], skin=False))
+    report = report_of(linked_bare([0, 600, 1200], [(ONE, {frame for frame in range(1200) if frame % 6 == 0})]))
     assert len(report.without.ranges) == LISTED_RANGES and report.without.more_ranges == 100
     assert report.without.ranges[-1] == (595, 599)
     assert report.as_text().endswith(' and 190 more ranges') and report.without.count == 1000
@@ -180,19 +170,20 @@ def test_faces_of_a_frame_are_those_of_the_record():
     assert [face.is_filled for face in both] == [False, True]
     row = np.flatnonzero(chunk.frame == 20)[0]
     np.testing.assert_array_equal(both[0].landmarks, chunk.landmarks[row])
-    np.testing.assert_array_equal(both[0].free, chunk.free[row].astype(np.float32) / 255)
-    assert both[0].light.dtype == np.float32 and both[0].score == pytest.approx(0.8)
+    assert both[0].values.keys() == {'light', 'free', 'traits'} and both[0].score == pytest.approx(0.8)
+    for name, value in both[0].values.items():
+        np.testing.assert_array_equal(value, chunk.values[name][row])
     assert faces_of(chunk, 49) and faces_of(chunk, 50) == ()
 
 
 def test_faces_without_measured_skin_have_none():
-    chunk = linked([0, 10], [(ONE, set(range(10)))], skin=False)[0]
+    chunk = linked_bare([0, 10], [(ONE, set(range(10)))])[0]
     (face,) = faces_of(chunk, 3)
-    assert face.light is face.free is face.traits is None
+    assert face.values == {} and linked_skin(face.values) is None
 
 
 def test_one_linked_chunk_is_held_and_loaded_once():
-    chunks = linked([0, 250, 500], [(ONE, set(range(500)))], skin=False)
+    chunks = linked_bare([0, 250, 500], [(ONE, set(range(500)))])
     loaded = []
 
     def load(number):
@@ -219,7 +210,7 @@ def test_processors_see_a_frame_in_turn_and_only_with_faces():
     frame = PixelFrame(np.zeros((4, 4, 3), np.uint8), number=7)
     chain = (Noting('first'), Noting('second'))
     assert apply_processors(FrameTask(frame, ()), chain).frame is frame and seen == []
-    chunk = linked([0, 10], [(ONE, {7})], skin=False)[0]
+    chunk = linked_bare([0, 10], [(ONE, {7})])[0]
     assert apply_processors(FrameTask(frame, faces_of(chunk, 7)), chain).frame is frame
     assert seen == [('first', [7]), ('second', [7])]
 
@@ -354,7 +345,7 @@ def test_parts_of_two_runs_never_meet(tmp_path):
 
 
 def test_an_empty_chunk_reports_every_frame():
-    chunk = next(Linker(FaceSelectorOptions()).link([make_chunk(5, 3, [])]))
+    (chunk,) = link([make_chunk(5, 3, [])])
     assert report_of([chunk]).without.ranges == [(5, 7)]
 
 

@@ -85,9 +85,9 @@ def test_planning_writes_nothing(files):
 
 
 def test_skin_is_measured_when_a_processor_needs_it(files):
-    assert make_plan(settings(files), 2).measures_skin
+    assert make_plan(settings(files), 2).measurements.names == ('skin',)
     chosen = settings(files, sources=()).replace(ProcessorsOptions(('face_debugger',)))
-    assert not make_plan(chosen, 2).measures_skin
+    assert make_plan(chosen, 2).measurements.names == ()
 
 
 @pytest.mark.parametrize(

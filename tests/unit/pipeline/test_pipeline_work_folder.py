@@ -208,9 +208,7 @@ def a_chunk(first=0, faces=3):
         track=np.zeros(faces, np.int32),
         landmarks=np.full((faces, 468, 3), first, np.float32),
         score=np.ones(faces, np.float32),
-        light=np.zeros((0, 32, 32, 4), np.uint8),
-        free=np.zeros((0, 64, 64), np.uint8),
-        traits=np.zeros((0, 7), np.float32),
+        values={},
         cut=np.zeros(4, np.bool_),
         thumbnails=np.zeros((2, 54, 96), np.uint8),
     )

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from fakes.drawn_face import BACKGROUND, TOPOLOGY, draw_face, face_texture, open_face, ring_mask
 from fakes.face_chunks import face_at
+from fakes.linking import linked_face
 
 from facefusion.errors import InternalError
 from facefusion.faces.atlas import AtlasGrid
 from facefusion.faces.face import LinkedFace
-from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, OVAL
 from facefusion.media.frame import PixelFrame, Window
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
@@ -24,15 +25,7 @@ PLACE = open_face(200, 190, 70)
 
 
 def linked(frame: PixelFrame, landmarks: np.ndarray) -> LinkedFace:
-    sample = METER.measure(frame, landmarks)
-    return LinkedFace(
-        track=0,
-        landmarks=landmarks,
-        score=0.9,
-        light=unpack_light(sample.light),
-        free=sample.free.astype(np.float32) / 255,
-        traits=sample.traits,
-    )
+    return linked_face(METER, frame, landmarks)
 
 
 @pytest.fixture(scope='module')

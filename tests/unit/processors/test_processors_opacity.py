@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY, draw_face, face_texture, open_face, ring_mask
 from fakes.face_chunks import face_at
+from fakes.linking import linked_face
 
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.skin import SkinMeter, SkinTraits, unpack_light
+from facefusion.faces.skin import SkinMeter, SkinTraits
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, NOSE, OUTER_LIPS, OVAL
 from facefusion.media.frame import PixelFrame
 from facefusion.processors.face_swapper.mesh_warp.opacity import CLOSED_EYE, LEAST_TURNED, LEVELS, Opacity
@@ -45,10 +46,7 @@ def moving(source: SourceTexture, landmarks: np.ndarray = FRONTAL, turned: float
 
 
 def linked(frame: PixelFrame, landmarks: np.ndarray, **traits: float) -> LinkedFace:
-    sample = METER.measure(frame, landmarks)
-    values = SkinTraits(*sample.traits.tolist())._replace(**traits)
-    free = sample.free.astype(np.float32) / 255
-    return LinkedFace(0, landmarks, 0.9, False, unpack_light(sample.light), free, np.array(values, np.float32))
+    return linked_face(METER, frame, landmarks, **traits)
 
 
 def changed(source: SourceTexture, frame: PixelFrame, landmarks: np.ndarray = PLACE, **options) -> np.ndarray:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY, draw_face, face_texture
 from fakes.face_chunks import face_at
+from fakes.linking import linked_face
 
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
 from facefusion.faces.face import Face, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import eye_distance
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
@@ -151,7 +152,5 @@ def test_a_prepared_swapper_swaps(picture):
     swapper = REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
     frame = draw_face(face, face_texture((60, 80, 120), seed=3))
     before = frame.pixels.copy()
-    sample = METER.measure(frame, face)
-    linked = LinkedFace(0, face, 0.9, light=unpack_light(sample.light), free=sample.free / 255, traits=sample.traits)
-    swapper.process([FrameTask(frame, [linked])])
+    swapper.process([FrameTask(frame, [linked_face(METER, frame, face)])])
     assert np.abs(frame.pixels.astype(int) - before).mean() > 0.2

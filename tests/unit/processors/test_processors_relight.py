@@ -32,7 +32,7 @@ class Target:
     def __init__(self, texture: np.ndarray) -> None:
         frame = draw_face(TARGET_FACE, texture)
         sample = METER.measure(frame, TARGET_FACE)
-        self.light, self.traits = unpack_light(sample.light), SkinTraits(*sample.traits.tolist())
+        self.light, self.traits = unpack_light(sample['light']), SkinTraits(*sample['traits'].tolist())
         self.ycc = to_ycc(frame.sample(*METER.grid.maps(TARGET_FACE), 1.5))
         seen = enlarge(self.light[..., 3], SIZE, SIZE) > 0.5
         self.skin = (METER.masks.skin > 0.9) & seen

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from fakes.drawn_face import BACKGROUND, TOPOLOGY, draw_face, face_texture, open_face, ring_mask
 from fakes.face_chunks import face_at
+from fakes.linking import linked_face
 from fakes.painted_faces import Canvas
 
 from facefusion.faces.face import SMALLEST_FACE, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import PixelFrame
 from facefusion.processors.face_swapper.mesh_warp.render import FULL_SIZE, MeshWarp, Surface, _at_size, _grain, _look_up
@@ -37,9 +38,7 @@ def warp(source) -> MeshWarp:
 
 
 def linked(frame: PixelFrame, landmarks: np.ndarray, track: int = 0) -> LinkedFace:
-    sample = METER.measure(frame, landmarks)
-    free = sample.free.astype(np.float32) / 255
-    return LinkedFace(track, landmarks, 0.9, False, unpack_light(sample.light), free, sample.traits)
+    return linked_face(METER, frame, landmarks, track)
 
 
 def swapped(warp: MeshWarp, frame: PixelFrame, landmarks: np.ndarray, *nearer: LinkedFace):
@@ -140,7 +139,7 @@ def test_the_part_of_a_face_inside_the_picture_is_swapped_as_if_it_were_whole(wa
     whole, face = dark_face(), linked(dark_face(), PLACE)
     cut = PixelFrame(np.ascontiguousarray(whole.pixels[:, x:]))
     before = cut.pixels.astype(int)
-    shifted = LinkedFace(0, PLACE - np.array([x, 0, 0], np.float32), 0.9, False, face.light, face.free, face.traits)
+    shifted = LinkedFace(0, PLACE - np.array([x, 0, 0], np.float32), 0.9, values=face.values)
     warp.render(whole, face)
     warp.render(cut, shifted)
     differ = np.abs(cut.pixels.astype(int) - whole.pixels[:, x:])
@@ -152,7 +151,7 @@ def test_the_part_of_a_face_inside_the_picture_is_swapped_as_if_it_were_whole(wa
 @pytest.mark.parametrize('place', [(-150, 200), (560, 200), (200, -170), (200, 590)], ids=str)
 def test_a_face_wholly_outside_changes_nothing(warp, place):
     frame, inside = dark_face(), linked(dark_face(), PLACE)
-    face = LinkedFace(0, face_at(*place, 70), 0.9, False, inside.light, inside.free, inside.traits)
+    face = LinkedFace(0, face_at(*place, 70), 0.9, values=inside.values)
     before = frame.pixels.copy()
     warp.render(frame, face)
     assert not frame.is_touched

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY, draw_face, face_texture, open_face
 from fakes.face_chunks import face_at
+from fakes.linking import linked_face
 from fakes.painted_faces import METAL, lit_from_the_right, scaled, with_glasses, with_strands
 
 from facefusion.errors import InternalError
 from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.face import LinkedFace
-from facefusion.faces.skin import SkinMeter, unpack_light
+from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
@@ -213,11 +213,7 @@ def test_a_swap_from_a_face_with_glasses_shows_none(faces, number):
 
     def swap(source: SourceTexture) -> np.ndarray:
         frame = PixelFrame(target.frame.pixels.copy())
-        skin = METER.measure(frame, target.landmarks)
-        free = skin.free.astype(np.float32) / 255
-        MeshWarp(source, METER).render(
-            frame, LinkedFace(0, target.landmarks, 0.9, False, unpack_light(skin.light), free, skin.traits)
-        )
+        MeshWarp(source, METER).render(frame, linked_face(METER, frame, target.landmarks))
         return frame.pixels.astype(int)
 
     before = target.frame.pixels.astype(int)

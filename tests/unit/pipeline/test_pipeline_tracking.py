@@ -1,3 +1,5 @@
+"""The first step of link: tracks, gaps, smoothing."""
+
 from __future__ import annotations
 
 import itertools
@@ -7,30 +9,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facefusion.pipeline.link import LARGEST_GAP, Linker
 from fakes.face_chunks import Person, cut_up, make_chunk, runs_of
+from fakes.linking import NOTHING, SKIN_ALONE, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.skin import TRAIT_COUNT
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
+from facefusion.pipeline.tracking import LARGEST_GAP, Tracker
 
 ONE = Person(100, 100, 30)
 OTHER = Person(300, 120, 50, 0.8)
 
 
-def link(chunks, **selector):
-    return list(Linker(FaceSelectorOptions(**selector)).link(chunks))
+def track(chunks, measurements=SKIN_ALONE):
+    return list(Tracker(measurements).track(chunks))
 
 
-def joined(linked):
-    """All linked chunks as one dict of arrays."""
-    names = ('frame', 'track', 'landmarks', 'score', 'filled', 'light', 'free', 'traits')
-    return {name: np.concatenate([getattr(chunk, name) for chunk in linked]) for name in names}
+def cut_frames(tracked) -> set[int]:
+    return {chunk.first + at for chunk in tracked for at in np.flatnonzero(chunk.cut).tolist()}
 
 
 def direct(person: Person, frames: set[int], cuts: set[int]):
-    """What linking means, written down frame by frame: (frame, landmarks, light, free, traits, filled), by frame."""
+    """What tracking means, written down frame by frame: (frame, landmarks, light, free, traits, filled), by frame."""
     result = {}
     segments = list(runs_of(frames, cuts))
     people: list[list[list[int]]] = []
@@ -84,7 +85,7 @@ def smooth_at(values, frame, low, high):
         return sum(weights[s + width] * values[frame + s][0].astype(np.float64) for s in range(-width, width + 1))
 
     landmarks = parabola(3)
-    lips = [*OUTER_LIPS, *INNER_LIPS]
+    lips = [*OUTER_LIPS, *INNER_LIPS] if len(landmarks) == 468 else range(48, 68)
     landmarks[lips] = parabola(2)[lips]
     # The last two traits are the eyes', which blink.
     traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
@@ -110,7 +111,8 @@ def clips(draw):
         borders.append((borders[-1] // 30 + 1) * 30)
     borders.append(borders[-1] + draw(st.integers(1, 30)))
     people = []
-    for person in (ONE, OTHER):
+    points = draw(st.sampled_from([468, 68]))
+    for person in (replace(ONE, points=points), replace(OTHER, points=points)):
         holes = draw(st.lists(st.tuples(st.integers(borders[0], borders[-1]), st.integers(1, 5)), max_size=4))
         missing = {frame for at, length in holes for frame in range(at, at + length)}
         people.append((person, set(range(borders[0], borders[-1])) - missing))
@@ -124,9 +126,11 @@ def clips(draw):
 
 @given(clips())
 @settings(max_examples=25, deadline=None)
-def test_linking_in_chunks_is_linking_the_whole(clip):
+def test_tracking_in_chunks_is_tracking_the_whole(clip):
     borders, people, cuts = clip
-    found = joined(link(cut_up(borders, people, cuts)))
+    tracked = track(cut_up(borders, people, cuts))
+    found = joined(tracked)
+    assert cut_frames(tracked) == cuts and [len(chunk.cut) for chunk in tracked] == np.diff(borders).tolist()
     expected = {(frame, who.x): row for who, frames in people for frame, row in direct(who, frames, cuts).items()}
     assert len(found['frame']) == len(expected)
     tracks = defaultdict(set)
@@ -147,19 +151,19 @@ def test_linking_in_chunks_is_linking_the_whole(clip):
 
 def test_the_length_of_chunks_changes_no_bit():
     people = [(ONE, set(range(37, 1010)) - {250, 251, 499, 500, 501, 750}), (OTHER, set(range(200, 777)))]
-    whole = joined(link(cut_up([37, 1010], people)))
+    whole = joined(track(cut_up([37, 1010], people)))
     for borders in ([37, 250, 500, 750, 1000, 1010], [37, 40, 500, 999, 1010]):
-        parts = joined(link(cut_up(borders, people)))
+        parts = joined(track(cut_up(borders, people)))
         for name, values in whole.items():
             np.testing.assert_array_equal(parts[name], values, err_msg=name)
 
 
-def test_chunks_come_out_as_they_went_in_with_rows_by_frame():
+def test_chunks_come_out_as_they_went_in_with_rows_by_frame_and_track():
     borders = [10, 250, 500, 501]
-    linked = link(cut_up(borders, [(ONE, set(range(10, 501))), (OTHER, {249, 250, 251})]))
-    assert [(chunk.first, chunk.count) for chunk in linked] == [(10, 240), (250, 250), (500, 1)]
-    for chunk in linked:
-        assert (np.diff(chunk.frame) >= 0).all()
+    tracked = track(cut_up(borders, [(ONE, set(range(10, 501))), (OTHER, {249, 250, 251})]))
+    assert [(chunk.first, chunk.count) for chunk in tracked] == [(10, 240), (250, 250), (500, 1)]
+    for chunk in tracked:
+        assert (np.diff(10 * chunk.frame + chunk.track) > 0).all()
         assert chunk.frame[0] == chunk.first and chunk.frame[-1] == chunk.first + chunk.count - 1
 
 
@@ -171,8 +175,8 @@ def test_a_chunk_comes_out_as_soon_as_the_next_one_is_known():
             read.append(chunk.first)
             yield chunk
 
-    linked = Linker(FaceSelectorOptions()).link(chunks())
-    next(linked)
+    tracked = Tracker(SKIN_ALONE).track(chunks())
+    next(tracked)
     assert read == [0, 50]
 
 
@@ -180,7 +184,7 @@ def test_a_chunk_comes_out_as_soon_as_the_next_one_is_known():
 @pytest.mark.parametrize('at', [20, 48, 49, 50])
 def test_only_short_gaps_are_filled_and_marked(hole, at):
     missing = set(range(at, at + hole))
-    found = joined(link(cut_up([0, 50, 100], [(ONE, set(range(100)) - missing)])))
+    found = joined(track(cut_up([0, 50, 100], [(ONE, set(range(100)) - missing)])))
     filled = set(found['frame'][found['filled']].tolist())
     if hole <= LARGEST_GAP == 3:
         assert filled == missing
@@ -197,8 +201,8 @@ def test_nothing_crosses_a_cut(cut, hole):
     """Neither tracks nor gap filling nor smoothing: the shot after the cut is as if there were none before it."""
     frames = set(range(100)) - set(range(cut - hole, cut))
     after = {frame for frame in frames if frame >= cut}
-    both = joined(link(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
-    alone = joined(link(cut_up([0, 50, 100], [(ONE, after)], cuts=[cut])))
+    both = joined(track(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
+    alone = joined(track(cut_up([0, 50, 100], [(ONE, after)], cuts=[cut])))
     assert not both['filled'].any()
     is_after = both['frame'] >= cut
     assert set(both['track'][is_after]).isdisjoint(both['track'][~is_after])
@@ -214,7 +218,7 @@ def test_a_face_goes_on_where_it_was(shift, is_same):
         make_chunk(0, 20, [(k, 0, ONE) for k in range(20)]),
         make_chunk(20, 20, [(k, 0, moved) for k in range(20, 40)]),
     ]
-    found = joined(link(chunks))
+    found = joined(track(chunks))
     before, after = set(found['track'][found['frame'] < 20]), set(found['track'][found['frame'] >= 20])
     assert len(before) == len(after) == 1 and (before == after) == is_same
 
@@ -227,40 +231,51 @@ def test_of_two_tracks_that_end_nearby_the_closer_one_goes_on(is_near_first):
         make_chunk(0, 20, [(k, track, who) for k in range(20) for track, who in enumerate(order)]),
         make_chunk(20, 20, [(k, 0, again) for k in range(20, 40)]),
     ]
-    found = joined(link(chunks))
+    found = joined(track(chunks))
     assert set(found['track'][found['frame'] >= 25].tolist()) == {0 if is_near_first else 1}
 
 
-def test_one_stays_with_a_person_for_as_long_as_it_is_seen():
-    """A larger face that comes in does not take over; it does when the chosen one has gone, and then stays, too."""
-    people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
-    found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
-    assert found['frame'].tolist() == list(range(100))
-    is_other = found['landmarks'][:, :, 0].mean(1) > 200
-    assert np.flatnonzero(is_other).tolist() == list(range(70, 100))
+def test_of_a_chunk_that_holds_more_only_what_is_asked_for_goes_on():
+    """Chunks that other runs have analysed may hold more."""
+    (chunk,) = track(cut_up([0, 50], [(ONE, set(range(50)) - {20})]), NOTHING)
+    assert chunk.values == {} and len(chunk.frame) == 50
 
 
-def test_the_orders_hold_in_every_frame():
-    people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
-    for order, first in (('left-right', 100), ('right-left', 300), ('best-worst', 100), ('worst-best', 300)):
-        both = joined(link(cut_up([0, 50, 100], people), face_selector_order=order))
-        at_40 = both['landmarks'][both['frame'] == 40]
-        assert len(at_40) == 2 and abs(at_40[0, :, 0].mean() - first) < 10
+def test_detections_that_were_left_out_go_on_with_their_chunk():
+    first, second = cut_up([0, 20, 40], [(ONE, set(range(40)))])
+    first = replace(first, left_out=np.arange(20, dtype=np.int32))
+    found = track([first, second])
+    assert found[0].left_out.tolist() == list(range(20)) and len(found[1].left_out) == 0
+
+
+@pytest.mark.parametrize('cuts', [set(), {30}, {50}, {1, 49, 50, 51, 99}])
+def test_cuts_are_known_in_the_chunk_that_they_lie_in(cuts):
+    """Those between two chunks, which no chunk knows of, too."""
+    tracked = track(cut_up([0, 50, 100], [(ONE, set(range(100)))], cuts))
+    assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [
+        sorted(cut - first for cut in cuts if first <= cut < first + 50) for first in (0, 50)
+    ]
+    assert all(chunk.cut.dtype == np.bool_ and len(chunk.cut) == chunk.count for chunk in tracked)
 
 
 def test_skin_that_was_not_measured_stays_unmeasured():
-    found = joined(link(cut_up([0, 50, 100], [(ONE, set(range(100)) - {20, 50})], skin=False)))
+    found = joined(track(cut_up([0, 50, 100], [(ONE, set(range(100)) - {20, 50})], skin=False), NOTHING))
     assert len(found['frame']) == 100 and found['filled'].sum() == 2
-    assert len(found['light']) == len(found['free']) == len(found['traits']) == 0
+    assert not found.keys() & {'light', 'free', 'traits'}
 
 
 def test_a_clip_without_faces_gives_empty_chunks():
-    linked = link(cut_up([0, 50, 100], []))
-    assert [len(chunk.frame) for chunk in linked] == [0, 0]
-    assert linked[0].landmarks.shape == (0, 468, 3) and link([]) == []
+    tracked = track(cut_up([0, 50, 100], [], cuts=[70]))
+    assert [len(chunk.frame) for chunk in tracked] == [0, 0] and cut_frames(tracked) == {70}
+    assert tracked[0].landmarks.shape == (0, 468, 3) and track([]) == []
+    assert {name: value.shape for name, value in tracked[0].values.items()} == {
+        'light': (0, 32, 32, 4),
+        'free': (0, 64, 64),
+        'traits': (0, TRAIT_COUNT),
+    }
 
 
-def test_a_linker_never_holds_the_clip():
+def test_a_tracker_never_holds_the_clip():
     """At most two chunks of rows, and three chunks of arrays, however long the clip is."""
     alive: list[weakref.ref] = []
     most_arrays = most_rows = 0
@@ -270,17 +285,17 @@ def test_a_linker_never_holds_the_clip():
 
     def chunks():
         for chunk in cut_up(list(range(0, 1001, 50)), [(ONE, set(range(1000))), (OTHER, set(range(1000)))]):
-            landmarks = chunk.landmarks.view(Watched)
-            alive.append(weakref.ref(landmarks))
-            yield replace(chunk, landmarks=landmarks)
+            landmarks, traits = chunk.landmarks.view(Watched), chunk.values['traits'].view(Watched)
+            alive.extend([weakref.ref(landmarks), weakref.ref(traits)])
+            yield replace(chunk, landmarks=landmarks, values={**chunk.values, 'traits': traits})
 
-    linker = Linker(FaceSelectorOptions())
+    tracker = Tracker(SKIN_ALONE)
     given_out = 0
-    for _ in linker.link(chunks()):
+    for _ in tracker.track(chunks()):
         given_out += 1
-        most_rows = max(most_rows, sum(len(rows) for rows in linker._rows.values()))
+        most_rows = max(most_rows, sum(len(rows) for rows in tracker._rows.values()))
         most_arrays = max(most_arrays, sum(ref() is not None for ref in alive))
-    assert given_out == len(alive) == 20
+    assert given_out == len(alive) // 2 == 20
     assert most_rows <= 2 * (2 * 50)
-    assert most_arrays <= 3
-    assert len(linker._cuts) <= 2
+    assert most_arrays <= 2 * 3
+    assert len(tracker._cuts) <= 2

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.face_chunks import face_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefusion.faces.best_views import LARGEST_SIDE, MARGIN, MOST_TRACKS, MOST_VIEWS, BestViews
+from facefusion.faces.face import Face
+from facefusion.media.frame import PixelFrame
+
+# The height of a made-up face whose eyes are one pixel apart.
+HEIGHT = float(np.ptp(face_at(0, 0, 1)[:, 1]))
+
+
+def face(x: float, y: float, height: float, score: float = 1.0) -> Face:
+    return Face(face_at(x, y, height / HEIGHT), 0.99, 0.05, score)
+
+
+def picture(width: int, height: int, number: int = 0) -> PixelFrame:
+    """Pixels that tell where they lie, in blue and green, and in which frame, in red."""
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(width) % 256, (np.arange(height) % 256)[:, None]
+    pixels[..., 2] = number
+    return PixelFrame(pixels, number=number)
+
+
+def numbers(views) -> list[int]:
+    """The frames that views were cut out of."""
+    return [int(view.frame.pixels[0, 0, 2]) for view in views]
+
+
+offers = st.lists(st.tuples(st.integers(0, 2), st.integers(20, 40), st.sampled_from([0.25, 0.5, 1.0])), max_size=20)
+
+
+@given(offers)
+@settings(max_examples=40, deadline=None)
+def test_the_three_best_of_a_track_are_kept_best_first(given_faces):
+    """The largest and surest; of equals the earlier ones."""
+    views = BestViews()
+    for number, (track, height, score) in enumerate(given_faces):
+        views.offer(picture(80, 80, number), track, face(40, 40, height, score))
+    for track in range(3):
+        qualities = [
+            (face(40, 40, height, score).size * score, number)
+            for number, (other, height, score) in enumerate(given_faces)
+            if other == track
+        ]
+        best = sorted(qualities, key=lambda entry: (-entry[0], entry[1]))[:3]
+        kept, weight = views.of(track)
+        assert MOST_VIEWS == 3 and numbers(kept) == [number for _, number in best]
+        assert weight == pytest.approx(sum(quality for quality, _ in best))
+
+
+def test_a_track_that_was_never_offered_has_no_views_and_no_weight():
+    assert BestViews().of(3) == ((), 0.0)
+
+
+def test_the_number_of_tracks_is_bounded_and_the_largest_are_held():
+    views = BestViews()
+    heights = np.random.default_rng(1).permutation(np.arange(20, 20 + 2 * MOST_TRACKS)).tolist()
+    for track, height in enumerate(heights):
+        views.offer(picture(300, 300), track, face(150, 150, height))
+        assert sum(bool(views.of(other)[0]) for other in range(track + 1)) == min(track + 1, MOST_TRACKS)
+    held = [height for track, height in enumerate(heights) if views.of(track)[0]]
+    assert sorted(held) == sorted(heights)[-MOST_TRACKS:]
+    # One that is held takes no place from others, and one that is no larger than the smallest gets none.
+    largest = heights.index(max(heights))
+    views.offer(picture(300, 300), largest, face(150, 150, 30))
+    views.offer(picture(300, 300), 999, face(150, 150, min(held)))
+    assert len(views.of(largest)[0]) == 2 and views.of(999) == ((), 0.0)
+    assert sum(bool(views.of(track)[0]) for track in range(len(heights))) == MOST_TRACKS
+
+
+def test_a_view_is_the_face_with_a_margin_and_its_landmarks_in_it():
+    seen, views = face(160, 130, 100), BestViews()
+    views.offer(picture(320, 260), 0, seen)
+    ((view,), _) = views.of(0)
+    x0, y0 = (int(value) for value in view.frame.pixels[0, 0, :2])
+    x1, y1 = (int(value) + 1 for value in view.frame.pixels[-1, -1, :2])
+    low, high = seen.box[:2], seen.box[2:]
+    margin = MARGIN * (high - low)
+    np.testing.assert_allclose([x0, y0, x1, y1], [*(low - margin), *(high + margin)], atol=1)
+    np.testing.assert_allclose(view.landmarks, seen.landmarks - [x0, y0, 0], atol=1e-4)
+    assert view.landmarks.dtype == np.float32 and view.frame.pixels.dtype == np.uint8
+
+
+def test_a_view_is_its_own_whatever_becomes_of_the_frame():
+    frame, views = picture(60, 60), BestViews()
+    views.offer(frame, 0, face(30, 30, 60))
+    ((view,), _) = views.of(0)
+    before = view.frame.pixels.copy()
+    frame.pixels[:] = 0
+    np.testing.assert_array_equal(view.frame.pixels, before)
+    assert not np.shares_memory(view.frame.pixels, frame.pixels) and before.any()
+
+
+@pytest.mark.parametrize(('width', 'height'), [(1200, 900), (900, 1200), (1500, 420)])
+def test_a_large_view_is_shrunk_and_its_landmarks_with_it(width, height):
+    seen, views = face(width / 2, height / 2, 380), BestViews()
+    views.offer(picture(width, height), 0, seen)
+    ((view,), _) = views.of(0)
+    high, wide = view.frame.pixels.shape[:2]
+    assert max(high, wide) == LARGEST_SIDE and view.frame.pixels.nbytes <= 3 * LARGEST_SIDE**2
+    # The same place of the face is under the same landmark: both scales are those of the landmarks, to a pixel.
+    low, reach = seen.box[:2], MARGIN * (seen.box[2:] - seen.box[:2])
+    corner = np.maximum(np.floor(low - reach), 0)
+    far = np.minimum(np.ceil(seen.box[2:] + reach), [width, height])
+    scale = LARGEST_SIDE / (far - corner).max()
+    np.testing.assert_allclose([wide, high], scale * (far - corner), atol=1)
+    np.testing.assert_allclose(view.landmarks[:, :2], scale * (seen.landmarks[:, :2] - corner), atol=0.01)
+    np.testing.assert_allclose(view.landmarks[:, 2], scale * seen.landmarks[:, 2], atol=0.01)
+
+
+@pytest.mark.parametrize('place', [(0, 60), (160, 60), (80, 0), (80, 120), (0, 0), (-20, 60), (160, 145)], ids=str)
+def test_a_face_at_the_edge_shows_what_there_is_of_it(place):
+    seen, views = face(*place, 60), BestViews()
+    views.offer(picture(160, 120), 0, seen)
+    ((view,), weight) = views.of(0)
+    high, wide = view.frame.pixels.shape[:2]
+    x0, y0 = (int(value) for value in view.frame.pixels[0, 0, :2])
+    x1, y1 = (int(value) + 1 for value in view.frame.pixels[-1, -1, :2])
+    assert (wide, high) == (x1 - x0, y1 - y0) and x0 >= 0 and y0 >= 0 and x1 <= 160 and y1 <= 120
+    np.testing.assert_allclose(view.landmarks, seen.landmarks - [x0, y0, 0], atol=1e-4)
+    assert weight == pytest.approx(seen.size)
+
+
+@pytest.mark.parametrize('place', [(-300, 60), (500, 60), (80, -40), (80, 160)], ids=str)
+def test_a_face_wholly_outside_has_no_view(place):
+    """Nor has one of which the margin alone reaches in."""
+    views = BestViews()
+    views.offer(picture(160, 120), 0, face(*place, 60))
+    assert views.of(0) == ((), 0.0)
+    views.offer(picture(160, 120, 1), 0, face(80, 60, 40))
+    assert numbers(views.of(0)[0]) == [1]
+
+
+def test_a_face_wholly_outside_takes_no_place():
+    views = BestViews()
+    for track in range(MOST_TRACKS):
+        views.offer(picture(80, 80), track, face(40, 40, 30))
+    views.offer(picture(80, 80), 999, face(-900, 40, 300))
+    assert all(views.of(track)[0] for track in range(MOST_TRACKS)) and views.of(999) == ((), 0.0)
+
+
+def test_views_of_68_landmarks():
+    seen, views = Face(face_at(40, 40, 20)[:68], 0.99, 0.05, 1.0), BestViews()
+    views.offer(picture(80, 80), 0, seen)
+    ((view,), _) = views.of(0)
+    assert view.landmarks.shape == (68, 3)
