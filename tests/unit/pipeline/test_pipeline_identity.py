@@ -18,6 +18,7 @@ from facefusion.media.unchanged import check_unchanged
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import identity
 from facefusion.pipeline.identity import (
+    Watched,
     check_sources_unchanged,
     code_sha256,
     digest_inputs,
@@ -55,9 +56,10 @@ def digests(clip, tmp_path):
         for group in groups:
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames)
-        fuller = [{'ages': 'dd'}]
-        inputs = digest_inputs(plan, StopFlag())
-        return identify(plan, plan.video, settings, inputs, models, watched or {}, fuller, providers, mark)
+        inputs = digest_inputs(plan, models, StopFlag())
+        return identify(
+            plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark
+        )
 
     return of
 

@@ -10,7 +10,7 @@ from fakes.plain_seal import PlainSeal
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.pipeline import publish as publishing
-from facefusion.pipeline.publish import publish_clip
+from facefusion.pipeline.publish import Publication, publish_clip
 from facefusion.pipeline.seal import Worked
 from facefusion.stopping import StopFlag
 
@@ -44,7 +44,7 @@ def lies_there(output):
 
 
 def test_both_are_published(clip, output):
-    publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag())
+    publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == {'out.mkv': b'new', 'out.mkv.c2pa': b'credentials of new'}
     assert clip.read_bytes() == b'new'
 
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_named_leaves_what_was_there(clip, output, monkeyp
 
     monkeypatch.setattr(publishing, 'publish', fail)
     with pytest.raises(OutputError):
-        publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag())
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == before
 
 
@@ -77,7 +77,7 @@ def test_a_stop_between_the_two_comes_too_late(clip, output, monkeypatch):
         flag.set('the test wants this')
 
     monkeypatch.setattr(publishing, 'publish', then_stop)
-    publish_clip(clip, output, BesideSeal(), Worked(True), flag)
+    publish_clip(clip, Publication(output, BesideSeal(), Worked(1), flag))
     assert sorted(lies_there(output)) == ['out.mkv', 'out.mkv.c2pa']
 
 
@@ -85,7 +85,7 @@ def test_a_stop_before_names_neither(clip, output):
     flag = StopFlag()
     flag.set('the test wants this')
     with pytest.raises(Interrupted):
-        publish_clip(clip, output, BesideSeal(), Worked(True), flag)
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), flag))
     assert lies_there(output) == {}
 
 
@@ -93,7 +93,7 @@ def test_the_side_car_of_a_file_that_is_replaced_goes(clip, output):
     output.parent.mkdir()
     (output.parent / 'out.mp4').write_bytes(b'old')
     (output.parent / 'out.mp4.c2pa').write_bytes(b'credentials of old')
-    publish_clip(clip, output.with_name('out.mp4'), PlainSeal(), Worked(True), StopFlag())
+    publish_clip(clip, Publication(output.with_name('out.mp4'), PlainSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == {'out.mp4': b'new'}
 
 
@@ -102,5 +102,5 @@ def test_a_clip_that_was_altered_while_it_was_signed_gets_no_name(clip, output):
         raise ResourceError('work-file-damaged', 'it was altered')
 
     with pytest.raises(ResourceError):
-        publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag(), check)
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag(), check))
     assert lies_there(output) == {}

@@ -15,7 +15,7 @@ from facefusion.ownership import new_owner
 from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
+from facefusion.pipeline.manifest import WorkKey, canonical_digest, manifest_bytes, read_manifest
 from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
@@ -23,7 +23,7 @@ from facefusion.stopping import StopFlag
 from facefusion.work_lease import AT_WORK, is_at_work
 
 SPAN, PTS, FLAG = Span(4, 8), (40, 50, 60, 70), StopFlag()
-WANTED = ('segment', 'digest', SPAN, PTS)
+WANTED = WorkKey('segment', 'digest', *SPAN, PTS)
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def names(folder):
 def published(folder, number=1, data=b'a whole segment'):
     path = folder.segment_path(number)
     folder.part(path).write_bytes(data)
-    return path, folder.publish(*WANTED, path, FLAG, {'seen': [1, 2]})
+    return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
 
 def test_what_was_published_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
-    assert folder.kept(*WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
+    assert folder.kept(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
     assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
     record = json.loads(manifest_path(path).read_bytes())
     assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
@@ -56,15 +56,16 @@ def test_what_was_published_is_found_again(folder):
 @pytest.mark.parametrize(
     'other',
     [
-        ('chunk', 'digest', SPAN, PTS),
-        ('segment', 'another plan', SPAN, PTS),
-        ('segment', 'digest', Span(4, 9), PTS),
-        ('segment', 'digest', SPAN, (40, 50, 60, 71)),
+        WorkKey('chunk', 'digest', *SPAN, PTS),
+        WorkKey('segment', 'another plan', *SPAN, PTS),
+        WorkKey('segment', 'digest', 4, 9, PTS),
+        WorkKey('segment', 'digest', 3, 8, PTS),
+        WorkKey('segment', 'digest', *SPAN, (40, 50, 60, 71)),
     ],
 )
 def test_what_another_plan_has_made_is_never_taken(folder, other):
     path, _ = published(folder)
-    assert folder.kept(*other, path, FLAG) is None
+    assert folder.kept(other, path, FLAG) is None
     assert names(folder) == []
 
 
@@ -86,10 +87,10 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
         other, _ = published(folder, 2, b'another segment')
         manifest_path(other).replace(manifest_path(path))
         other.unlink()
-    assert folder.kept(*WANTED, path, FLAG) is None
+    assert folder.kept(WANTED, path, FLAG) is None
     assert names(folder) == []
     published(folder)
-    assert folder.kept(*WANTED, path, FLAG) == manifest
+    assert folder.kept(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
@@ -104,9 +105,9 @@ def test_what_is_no_file_makes_way(folder, other):
         elif other == 'links to nothing':
             each.symlink_to('nowhere')
     assert read_manifest(manifest_path(path)) is None and not manifest.fits(path, FLAG)
-    assert folder.kept(*WANTED, path, FLAG) is None and names(folder) == []
+    assert folder.kept(WANTED, path, FLAG) is None and names(folder) == []
     published(folder)
-    assert folder.kept(*WANTED, path, FLAG) == manifest
+    assert folder.kept(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
@@ -127,7 +128,7 @@ def test_a_stop_names_nothing(folder):
     flag = StopFlag()
     flag.set('SIGTERM')
     with pytest.raises(Interrupted):
-        folder.publish(*WANTED, path, flag)
+        folder.publish(WANTED, path, flag)
     assert names(folder) == []
 
 
@@ -218,7 +219,7 @@ def cached(cache, folder, number):
     """Puts a chunk into the cache; gives its key."""
     path = folder.chunk_path(number)
     a_chunk(number).save(folder.part(path))
-    manifest = folder.publish('chunk', 'd', Span(number, number + 4), (), path, FLAG)
+    manifest = folder.publish(WorkKey('chunk', 'd', number, number + 4), path, FLAG)
     key = canonical_digest({'chunk': number})
     cache.put(key, path, manifest)
     return key
