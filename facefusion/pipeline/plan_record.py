@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -40,14 +40,18 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
         raise _unreadable(f'it is of version {record.get("version")}, and this program reads {PLAN_VERSION}')
     hints = get_type_hints(Plan) | {'target': ImageInfo if record.get('kind') == 'image' else VideoInfo}
     try:
+        seen = SeenFile(Path(record['target']['path']).stat())
+
+        def from_plain(kind: Any, value: Any) -> Any:
+            return seen if kind is SeenFile else _from_plain(kind, value)
+
         values = {
-            field.name: msgspec.convert(record[field.name], hints[field.name], dec_hook=_from_plain)
+            field.name: msgspec.convert(record[field.name], hints[field.name], dec_hook=from_plain)
             for field in fields(Plan)
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _unreadable(str(error)) from error
-    target = values['target']
-    return Plan(**values | {'target': replace(target, seen=SeenFile(target.path.stat()))})
+    return Plan(**values)
 
 
 def _as_plain(value: Any) -> Any:
@@ -65,8 +69,6 @@ def _from_plain(kind: Any, value: Any) -> Any:
         return array('q', value)
     if kind is np.ndarray or getattr(kind, '__origin__', None) is np.ndarray:
         return np.array(value, np.int64)
-    if kind is SeenFile:
-        return None
     return kind(value)
 
 

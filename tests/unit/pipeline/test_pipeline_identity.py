@@ -57,9 +57,7 @@ def digests(clip, tmp_path):
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames)
         inputs = digest_inputs(plan, models, StopFlag())
-        return identify(
-            plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark
-        )
+        return identify(plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark)
 
     return of
 
