@@ -1,0 +1,88 @@
+"""A picture is a clip of one frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
+from fakes.runs import Brightener, execute_run, make_run, settings_of
+from fakes.scripted_analyser import Actor, ScriptedAnalyser
+
+from facefusion.errors import ContentRefused, MediaError
+from facefusion.events import Message, OutputPublished, StageProgress, silent
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import read_image, write_image
+from facefusion.pipeline.chain import Chain
+from facefusion.pipeline.run import Run
+from facefusion.processors.registration import Requirements
+
+
+@pytest.fixture
+def still(tmp_path):
+    """Builds a run over a plain picture, which shows a face or not."""
+
+    def build(seen=True, luma=100, guard=None, **more) -> Run:
+        target = tmp_path / 'still.png'
+        write_image(PixelFrame(np.full((96, 160, 3), luma, np.uint8)), target, 'png', 100, 1.0, silent)
+        analyser = ScriptedAnalyser(Actor(frozenset({0} if seen else ()), place=lambda frame: (60.0, 48.0)))
+        settings = settings_of(target, tmp_path / 'out.png')
+        return make_run(settings, None, guard or make_guard(tmp_path / 'kept'), analyser, **more)
+
+    return build
+
+
+@pytest.mark.parametrize(('seen', 'luma'), [(True, 120), (False, 100)])
+def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
+    events = []
+    run = still(seen, emit=events.append)
+    report = execute_run(run)
+    assert (read_image(run.context.plan.output).pixels == luma).all()
+    assert report['faces'] == seen and report['frames'] == 1 and report['frames_changed'] == seen
+    assert [worked.changed_frames for worked in run.seal.sealed] == [seen]
+    assert [event.done for event in events if isinstance(event, StageProgress)] == [0, 1]
+    (published,) = [event for event in events if isinstance(event, OutputPublished)]
+    assert published.output_path == str(run.context.plan.output)
+    (told,) = [event for event in events if isinstance(event, Message)]
+    assert told.level == ('info' if seen else 'warn')
+
+
+def test_another_picture_than_the_one_that_was_planned_is_not_worked_on(still):
+    run = still()
+    still(luma=90)
+    with pytest.raises(MediaError, match=r'still\.png was changed'):
+        execute_run(run)
+    assert not run.context.plan.output.exists()
+
+
+def test_a_picture_that_is_refused_is_not_worked_on(still, tmp_path):
+    processor = Brightener()
+    for guard in (make_guard(tmp_path / 'a', BrightIsBad(0.3)), make_guard(tmp_path / 'b', estimator=LeftIsYoung())):
+        run = still(guard=guard, processor=processor)
+        with pytest.raises(ContentRefused):
+            execute_run(run)
+        assert not run.context.plan.output.exists() and processor.places == {}
+
+
+def test_a_picture_is_repeated_where_frames_around_it_are_required(still, monkeypatch):
+    given = []
+
+    class Looking(Brightener):
+        def process(self, batch):
+            said = super().process(batch)
+            (task,) = batch
+            given.append(task)
+            return said
+
+    needed = Requirements(neighbours=2, original=True)
+    monkeypatch.setattr('facefusion.pipeline.plan.Plan.requirements', property(lambda self: needed))
+    run = still()
+    run = Run(
+        run.context, None, run.guard, run.traces, run.seal, run.faces, Chain(((Looking(), needed), (Looking(), needed)))
+    )
+    execute_run(run)
+    assert len(given) == 2
+    for task in given:
+        assert task.seconds == 0 and len(task.neighbours) == 5
+        assert (task.frame.pixels == 140).all() and task.faces
+        for each in (task.original, *task.neighbours):
+            assert (each.pixels == 100).all() and each is not task.frame
