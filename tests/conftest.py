@@ -27,6 +27,12 @@ CLIP_RATE = 25
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        '--exhaustive', action='store_true', help='try every case of tests that otherwise try a sample of theirs'
+    )
+
+
 @pytest.fixture(scope='session', autouse=True)
 def certificate_folder(tmp_path_factory):
     """Outputs are signed with a certificate of these tests, not of whoever runs them; processes inherit it."""
