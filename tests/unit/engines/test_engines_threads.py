@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from fakes.drawn_face import TOPOLOGY
@@ -11,13 +14,18 @@ from fakes.runs import Brightener, execute_run, make_run, settings_of
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
+from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import Interrupted, MediaError, ResourceError
 from facefusion.events import Message, StageFinished, StageProgress, silent
 from facefusion.faces.chunk import Chunk
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.plan import Span
+from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.run import Run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
@@ -167,3 +175,85 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
         assert threads_that_are_left(before) == []
     else:
         pytest.fail('nothing was raised')
+
+
+@dataclass(frozen=True)
+class Analysis:
+    readers: ReaderPool | None = None
+
+
+@dataclass(frozen=True)
+class Units:
+    """Chunks on which ``work`` works."""
+
+    target: VideoInfo
+    work: Callable[..., object]
+    analysis: Analysis = Analysis()
+
+
+SPANS = [Span(k, k + 1) for k in range(6)]
+
+
+def until_it_is_stopped(flag):
+    for _ in range(1000):
+        flag.check()
+        time.sleep(0.01)
+    pytest.fail('it was not stopped')
+
+
+def test_a_chunk_that_fails_stops_those_beside_it_and_is_the_reason(clip):
+    begun, ended = threading.Event(), []
+
+    def work(span, flag, advance):
+        if span == SPANS[1]:
+            begun.wait(5)
+            raise MediaError('broken-frame', 'frame 1 is broken')
+        begun.set()
+        try:
+            until_it_is_stopped(flag)
+        finally:
+            ended.append(span)
+
+    flag = StopFlag()
+    with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
+        list(ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, flag))
+    assert SPANS[0] in ended and not flag.is_set()
+
+
+def test_chunks_that_are_not_wanted_any_more_are_stopped(clip):
+    begun, ended = threading.Event(), []
+
+    def work(span, flag, advance):
+        if span == SPANS[0]:
+            begun.wait(5)
+            return 'manifest'
+        begun.set()
+        try:
+            until_it_is_stopped(flag)
+        finally:
+            ended.append(span)
+
+    with Progress(silent, 'analysing', 6) as progress:
+        analysed = ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        assert next(analysed) == (SPANS[0], 'manifest')
+        analysed.close()
+    assert SPANS[1] in ended and SPANS[5] not in ended
+
+
+def test_chunks_come_in_order_and_as_many_at_once_as_there_are_workers(clip):
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def work(span, flag, advance):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        # The earlier the longer.
+        time.sleep(0.03 * (6 - span.start))
+        with lock:
+            inside[0] -= 1
+        return span.stop
+
+    with Progress(silent, 'analysing', 6) as progress:
+        analysed = ThreadEngine(3).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        assert list(analysed) == [(span, span.stop) for span in SPANS]
+    assert most == [3]

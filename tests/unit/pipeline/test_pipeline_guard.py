@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
 from facefusion.pipeline.guard import ChunkLooks
+from facefusion.safety.gate import Sample
 from facefusion.stopping import StopFlag
 
 FRAMES = 100
@@ -316,6 +318,39 @@ def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_ke
     other.note(linked_with([]))
     for each in (watch, other):
         assert each.damaged.as_lists() == [[3, 5], [49, 50], [99, 99]] and each.damaged.count == 6
+
+
+def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
+    target, timeline = clip
+    classifier = BrightIsBad(threshold=2.0)
+    watch = make_guard(tmp_path / 'kept', classifier).watch(target, timeline)
+    first, second = watch.frames(0, 50), watch.frames(50, FRAMES)
+    for frame in VideoReader(target).frames(0, FRAMES):
+        (first if frame.number < 50 else second).look(frame, False)
+        if frame.number == 50:
+            # The chunk before knows that it begins a shot; the one that holds it does not.
+            first.look_behind(frame)
+    assert [each.frame for each in first.looks().samples] == [*range(0, 50, 12), 50]
+    for each in (first, second):
+        watch.take(each.looks())
+        watch.take(each.looks())
+    numbers = [each.frame for each in watch.samples]
+    assert numbers == sorted([*range(0, FRAMES, 12), 50]) and classifier.seen == len(numbers)
+    watch.decide()
+
+
+def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
+    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(*clip)
+    seen = watch.frames(0, 50)
+    for frame in VideoReader(clip[0]).frames(0, 50):
+        seen.look(frame, False)
+    looks = seen.looks()
+    assert watch.is_whole(looks, 0, 50) and watch.is_whole(looks, 12, 40) and not watch.is_whole(looks, 0, 70)
+    for number, sample in enumerate(looks.samples):
+        less = (*looks.samples[:number], *looks.samples[number + 1 :])
+        assert not watch.is_whole(replace(looks, samples=less), 0, 50)
+        unscored = (*less, Sample(sample.frame, sample.seconds, ()))
+        assert not watch.is_whole(replace(looks, samples=unscored), 0, 50)
 
 
 def test_the_guard_stops_when_it_is_asked_to(tmp_path):

@@ -49,13 +49,21 @@ def digests(clip, tmp_path):
     """The digests of a run with some groups of options replaced."""
 
     def of(
-        *groups, models=MODELS, watched=None, providers=('cpu',), workers=1, segment_frames=10, target=clip, mark=None
+        *groups,
+        models=MODELS,
+        watched=None,
+        providers=('cpu',),
+        workers=1,
+        segment_frames=10,
+        target=clip,
+        mark=None,
+        batch=1,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
         settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), silent)
         for group in groups:
             settings = settings.replace(group)
-        plan = make_plan(settings, workers, segment_frames)
+        plan = make_plan(settings, workers, segment_frames, batch=batch)
         inputs = digest_inputs(plan, models, StopFlag())
         return identify(plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark)
 
@@ -86,6 +94,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(segment_frames=15),
         digests(models=MODELS | {'open_nsfw': 'ee'}),
         digests(mark='0102'),
+        digests(batch=8),
         digests(DisclosureOptions('corner')),
     ]
     analysing = [
@@ -95,7 +104,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(providers=('cuda', 'cpu')),
     ]
     assert all(each.analysis == first.analysis for each in rendering)
-    assert len({each.plan for each in (first, *rendering, *analysing)}) == 11
+    assert len({each.plan for each in (first, *rendering, *analysing)}) == 12
     assert len({each.analysis for each in (first, *analysing)}) == 5
 
 

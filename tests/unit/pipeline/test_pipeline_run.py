@@ -1,20 +1,31 @@
-"""A picture is a clip of one frame."""
+"""What a run does with a picture, which is a clip of one frame, and with a target of which no faces are needed."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
+from fakes.plain_seal import PlainSeal
 from fakes.runs import Brightener, execute_run, make_run, settings_of
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
+from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.errors import ContentRefused, MediaError
-from facefusion.events import Message, OutputPublished, StageProgress, silent
+from facefusion.events import FramesWithoutFaces, Message, OutputPublished, StageProgress, silent
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image, write_image
+from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.chain import Chain
-from facefusion.pipeline.run import Run
+from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.plan import PlannedProcessor, make_plan
+from facefusion.pipeline.run import Run, prepare_run
+from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registration import Requirements
+from facefusion.provenance.traces import NO_TRACES
+from facefusion.stopping import StopFlag
 
 
 @pytest.fixture
@@ -76,13 +87,50 @@ def test_a_picture_is_repeated_where_frames_around_it_are_required(still, monkey
     needed = Requirements(neighbours=2, original=True)
     monkeypatch.setattr('facefusion.pipeline.plan.Plan.requirements', property(lambda self: needed))
     run = still()
-    run = Run(
-        run.context, None, run.guard, run.traces, run.seal, run.faces, Chain(((Looking(), needed), (Looking(), needed)))
-    )
-    execute_run(run)
+    execute_run(replace(run, chain=Chain(((Looking(), needed), (Looking(), needed)))))
     assert len(given) == 2
     for task in given:
         assert task.seconds == 0 and len(task.neighbours) == 5
         assert (task.frame.pixels == 140).all() and task.faces
         for each in (task.original, *task.neighbours):
             assert (each.pixels == 100).all() and each is not task.frame
+
+
+NO_FACES = Requirements(faces=False, every_frame=True)
+
+
+class Everywhere(Brightener):
+    """Works on every frame, and is given no faces."""
+
+    def process(self, batch):
+        assert not any(task.faces for task in batch)
+        for task in batch:
+            self.before(task.frame.number)
+            task.frame.add_luma(np.full((task.frame.height, task.frame.width), 20, np.float32))
+        return [True] * len(batch)
+
+
+@pytest.mark.parametrize('kind', ['picture', 'clip'])
+def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, kind):
+    events, seen, folder = [], [], None
+    target, output = (tmp_path / ('in.png' if kind == 'picture' else 'in.mp4')), tmp_path / 'out.mp4'
+    if kind == 'picture':
+        write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, 1.0, silent)
+        output = output.with_suffix('.png')
+    else:
+        make_tiny_clip(target, 12)
+        folder = WorkFolder(tmp_path / 'work', RunDigests('', 'a', 'p'), AnalysisCache(tmp_path / 'cache', 0))
+        folder.open()
+    settings = settings_of(target, output)
+    planned = PlannedProcessor('face_debugger', 'enhancement', (), NO_FACES)
+    plan = replace(make_plan(settings, 2, 5), processors=(planned,))
+    context = RunContext(plan, settings, None, folder and folder.digests, events.append, StopFlag())
+    run = prepare_run(context, folder, make_guard(tmp_path / 'kept'), NO_TRACES, PlainSeal())
+    report = execute_run(replace(run, chain=Chain(((Everywhere(seen.append), NO_FACES),))))
+    frames = 1 if kind == 'picture' else 12
+    assert sorted(seen) == list(range(frames))
+    assert (report['frames'], report['frames_changed'], report['faces']) == (frames, frames, 0)
+    assert not [event for event in events if isinstance(event, FramesWithoutFaces)]
+    (told,) = [event for event in events if isinstance(event, Message)]
+    assert told.level == 'info' and told.text.endswith('worked on') and 'face' not in told.text
+    assert [worked.changed_frames for worked in run.seal.sealed] == [frames]
