@@ -209,10 +209,10 @@ def test_a_chunk_that_fails_stops_those_beside_it_and_is_the_reason(clip):
             begun.wait(5)
             raise MediaError('broken-frame', 'frame 1 is broken')
         begun.set()
-        try:
+        with pytest.raises(Interrupted) as caught:
             until_it_is_stopped(flag)
-        finally:
-            ended.append(span)
+        ended.append(span)
+        raise caught.value
 
     flag = StopFlag()
     with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
@@ -228,10 +228,10 @@ def test_chunks_that_are_not_wanted_any_more_are_stopped(clip):
             begun.wait(5)
             return 'manifest'
         begun.set()
-        try:
+        with pytest.raises(Interrupted) as caught:
             until_it_is_stopped(flag)
-        finally:
-            ended.append(span)
+        ended.append(span)
+        raise caught.value
 
     with Progress(silent, 'analysing', 6) as progress:
         analysed = ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())

@@ -11,7 +11,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from fakes import ffmpeg_program as ffmpeg
 from fakes.face_chunks import Person, cut_up
+from fakes.fidelity_clips import AAC, pictures, sound, tagged
 from fakes.linking import NOTHING, link
 from fakes.media_files import write_views
 from fakes.pass_through import plan_pass
@@ -259,6 +261,16 @@ def test_seconds_are_exact_at_a_variable_rate(planned, tmp_path):
     for segment in plan.video.segments:
         rendered(made, segment)
     assert [task.seconds for task in noting.tasks] == [Fraction(each - times[4], 1000) for each in times[4:]]
+
+
+def test_seconds_count_from_the_first_frame_where_sound_comes_before_it(planned, tmp_path):
+    path = tmp_path / 'late.mp4'
+    ffmpeg.ffmpeg('-v', 'error', '-itsoffset', 0.32, *pictures(0.4, size='64x48'), *sound(1), *tagged(), *AAC, path)
+    plan = planned(10, path)
+    assert plan.video.timeline.pts[0] * plan.video.timeline.time_base == Fraction(32, 100)
+    noting = Noting()
+    rendered(rendering(plan, (noting, EVERY)), Span(0, 10))
+    assert [task.seconds for task in noting.tasks] == [Fraction(k, 25) for k in range(10)]
 
 
 @pytest.fixture(scope='module')

@@ -100,18 +100,22 @@ NO_FACES = Requirements(faces=False, every_frame=True)
 
 
 class Everywhere(Brightener):
-    """Works on every frame, and is given no faces."""
+    """Works on every frame, and is given no faces; it changes all or none."""
+
+    def __init__(self, before, changes):
+        super().__init__(before)
+        self.changes = changes
 
     def process(self, batch):
         assert not any(task.faces for task in batch)
         for task in batch:
             self.before(task.frame.number)
-            task.frame.add_luma(np.full((task.frame.height, task.frame.width), 20, np.float32))
-        return [True] * len(batch)
+        return [self.changes] * len(batch)
 
 
+@pytest.mark.parametrize('changes', [True, False])
 @pytest.mark.parametrize('kind', ['picture', 'clip'])
-def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, kind):
+def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, kind, changes):
     events, seen, folder = [], [], None
     target, output = (tmp_path / ('in.png' if kind == 'picture' else 'in.mp4')), tmp_path / 'out.mp4'
     if kind == 'picture':
@@ -126,11 +130,11 @@ def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, ki
     plan = replace(make_plan(settings, 2, 5), processors=(planned,))
     context = RunContext(plan, settings, None, folder and folder.digests, events.append, StopFlag())
     run = prepare_run(context, folder, make_guard(tmp_path / 'kept'), NO_TRACES, PlainSeal())
-    report = execute_run(replace(run, chain=Chain(((Everywhere(seen.append), NO_FACES),))))
+    report = execute_run(replace(run, chain=Chain(((Everywhere(seen.append, changes), NO_FACES),))))
     frames = 1 if kind == 'picture' else 12
     assert sorted(seen) == list(range(frames))
-    assert (report['frames'], report['frames_changed'], report['faces']) == (frames, frames, 0)
+    assert (report['frames'], report['frames_changed'], report['faces']) == (frames, frames * changes, 0)
     assert not [event for event in events if isinstance(event, FramesWithoutFaces)]
     (told,) = [event for event in events if isinstance(event, Message)]
     assert told.level == 'info' and told.text.endswith('worked on') and 'face' not in told.text
-    assert [worked.changed_frames for worked in run.seal.sealed] == [frames]
+    assert [worked.changed_frames for worked in run.seal.sealed] == [frames * changes]
