@@ -21,6 +21,7 @@ from facefusion.jobs.work_files import JobWork
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import VideoInfo
+from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.context import RunContext
@@ -34,6 +35,7 @@ from facefusion.pipeline.identity import (
     identify,
     look_at,
 )
+from facefusion.pipeline.kept_plan import keep_plan, kept_plan, why_anew
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.parts import remove_abandoned
@@ -46,6 +48,7 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.signing import Signing, prepare_signing
+from facefusion.provenance.traces import Traces
 from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
@@ -61,11 +64,13 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
 class Place(NamedTuple):
-    """Where a process runs steps: its models, its folders, and its environment variables."""
+    """Where a process runs steps: its model files, its folders, its environment variables, and what chooses a model
+    where a step of an older record still says 'auto'."""
 
     store: ModelStore
     folders: RunFolders
     environ: Mapping[str, str]
+    models: ModelChooser = EmbeddedModels()
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
         """Who signs outputs; proved to be able to. Raises ProvenanceError."""
@@ -148,7 +153,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     began = time.monotonic()
     check_consent(settings)
     signing = place.signing(settings, emit)
-    settings, plan = _frozen_plan(settings, emit, flag)
+    settings, plan = _frozen_plan(settings, place.models, emit, flag)
     check_memory(plan.memory, f'this {plan.summary()["kind"]}', memory_limit(settings))
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
@@ -159,24 +164,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
-    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
-    # The network of the gate has the cores that chunks leave idle, too.
-    gate_sessions = sessions.at(plan.network_threads)
-    swaps = plan.requirements.source_faces
-    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
-    seen = look_at(plan.sources)
-    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
-    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, mark)
-    context = RunContext(plan, settings, sessions, digests, emit, flag)
-    seal = seal_of_run(context, inputs, name.job_id, mark, signing)
-    _tell_plan(plan, digests, emit)
-    cache = folders.cache(emit)
-    with _work_folder(work, step_id, digests, cache) as folder:
-        run = prepare_run(context, folder, guard, traces, seal)
-        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
-        flag.check()
-        report = execute(run, ThreadEngine(plan.workers))
-    cache.trim()
+    report = _run(plan, settings, place, name, Publishing(signing, mark, traces), emit, flag)
     seconds = time.monotonic() - began
     beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
     what = f'{plan.output}{beside if report["credentials"]["sidecar"] else ""}'
@@ -186,10 +174,46 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     return report | facts
 
 
-def _frozen_plan(settings: Settings, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
+class Publishing(NamedTuple):
+    """How an output is published: by whom it is signed, what its invisible mark says, what is left on its pictures."""
+
+    signing: Signing
+    mark: bytes | None
+    traces: Traces
+
+
+def _run(
+    plan: Plan, settings: Settings, place: Place, name: StepName, publishing: Publishing, emit: Emit, flag: StopFlag
+) -> dict[str, Any]:
+    """Runs a plan whose models are here; gives the report."""
+    store, folders = place.store, place.folders
+    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
+    # The network of the gate has the cores that chunks leave idle, too.
+    gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
+    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
+    seen = look_at(plan.sources)
+    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
+    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, publishing.mark)
+    _tell_plan(plan, digests, emit)
+    cache = folders.cache(emit)
+    with _work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
+        if folder is not None and digests is not None:
+            plan = kept_plan(folder.path, plan, digests)
+            keep_plan(folder.path, plan, digests)
+        context = RunContext(plan, settings, sessions, digests, emit, flag)
+        seal = seal_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
+        run = prepare_run(context, folder, guard, publishing.traces, seal)
+        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
+        flag.check()
+        report = execute(run, ThreadEngine(plan.workers))
+    cache.trim()
+    return report | ({'plan': digests.plan} if digests is not None else {})
+
+
+def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
     """The settings with frozen models, and their plan; what was decided is said when it stands, not before an error."""
     notes: list[Event] = []
-    settings = freeze_models(settings, notes.append)
+    settings = freeze_models(settings, models, notes.append)
     plan = plan_step(settings, notes.append, flag)
     for note in notes:
         emit(note)
@@ -270,12 +294,16 @@ def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 
 @contextmanager
 def _work_folder(
-    work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache
+    work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache, emit: Emit
 ) -> Iterator[WorkFolder | None]:
     """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""
     if digests is None:
         yield None
         return
+    for former in work.folders_of(step_id):
+        reason = why_anew(former, digests)
+        if reason:
+            emit(Message('info', 'plan', f'work files of an earlier run are not used: {reason}'))
     with naming_work_folder(work.place, work.named_by):
         folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
     try:
