@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from facefusion.pipeline.resources import check_start
+
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _ARENAS = 2
@@ -13,7 +15,11 @@ _TRIMMED_FROM_BYTES = 8 << 20
 
 
 def tune_process() -> None:
-    """Keeps array libraries at one thread each, and gives freed memory back to the system."""
+    """Keeps array libraries at one thread each, and gives freed memory back to the system.
+
+    Raises ResourceError memory-short where a limit of address space would not even let the libraries in.
+    """
+    check_start()
     # Frames are worked on side by side instead; pools of threads that wait for each other only cost.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     import cv2

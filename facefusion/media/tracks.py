@@ -15,6 +15,7 @@ import av.stream
 from facefusion.errors import UsageError
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.options import AUDIO_ENCODERS
+from facefusion.shortage import raise_shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
             output.add_stream_from_template(stream)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
+        raise_shortage(error)
         return _reason(error)
     return ''
 
@@ -77,6 +79,7 @@ def why_not_encoded(track: AudioTrack, extension: str) -> str:
             add_encoded(output, track)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
+        raise_shortage(error)
         return _reason(error)
     return ''
 

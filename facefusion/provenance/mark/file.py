@@ -18,6 +18,7 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.opening import open_input
 from facefusion.provenance.mark.detect import MarkFinding, MarkReader
 from facefusion.provenance.mark.payload import mark_payload
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Larger frames are not looked at: a header may claim anything, and a frame takes its size several times.
@@ -60,13 +61,15 @@ def is_mark_of(finding: MarkFinding, job_id: str) -> bool:
 def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
     """The marks in a picture, or in the first frames of a clip and some from its middle.
 
-    Whatever the file is, it gives an answer; only Interrupted is raised, when ``flag`` is set.
+    Whatever the file is, it gives an answer; raises only Interrupted, when ``flag`` is set, and ResourceError
+    memory-out, threads-out.
     """
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         reader = MarkReader()
         try:
             reader.add(read_image(path).luma())
         except MediaError as error:
+            raise_shortage(error)
             return MarkReading((), 0, error.message)
         return MarkReading(tuple(reader.results()), reader.frames, '')
     frames, problem = 0, ''
@@ -90,6 +93,7 @@ def _read_clip(path: Path, reader: MarkReader, beginning: float, flag: StopFlag 
                 if reader.is_certain or reader.is_full:
                     break
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise_shortage(error)
         return f'its pictures cannot be read: {error}'
     return '' if reader.frames else 'it has no pictures that can be read'
 
@@ -113,7 +117,8 @@ def _lumas(
             flag.check()
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            raise_shortage(error)
             failures += 1
             if failures > _MOST_FAILURES:
                 raise
