@@ -6,7 +6,6 @@ import errno
 import sys
 
 from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobError, ResourceError, SetupError
-from facefusion.shortage import as_shortage
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
@@ -14,6 +13,9 @@ def as_failure(error: BaseException) -> FaceFusionError:
 
     A shortage of memory or threads that was taken for a damaged file, model or encoder is told as the shortage it is.
     """
+    # A command that does not fail does without it.
+    from facefusion.shortage import as_shortage
+
     short = as_shortage(error)
     if short is not None:
         return short

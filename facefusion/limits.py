@@ -17,7 +17,7 @@ _PRIVATE: dict[str, int] = {'flags': mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if h
 
 
 class Limit(NamedTuple):
-    """A limit by the name that a user knows, with how much it allows and how much of that is taken, in bytes or threads.
+    """A limit by the name that a user knows, how much it allows, and how much of that is taken: bytes or threads.
 
     ``kind`` is what it counts: 'memory' pages in use, 'address' all that is mapped, 'data' what is mapped to be
     written, 'threads' threads and processes. ``taken`` of an address limit is the most that this process had mapped;

@@ -38,6 +38,8 @@ _MEMORY_WORDS = (
 _THREAD_WORDS = ("can't start new thread", 'pthread_create', 'Resource temporarily unavailable')
 # An accelerator's own memory is another one, and has other remedies.
 _DEVICE_WORDS = ('CUDA', 'cuda', 'CUBLAS', 'CUDNN')
+# The stacks of a few threads.
+_STACKS_BYTES = 64 << 20
 # The errors that a shortage is taken for.
 _MISTAKEN = (InputError, InternalError, ModelError, OutputError, ProvenanceError, ProviderError, SetupError)
 
@@ -97,15 +99,14 @@ def memory_out(why: str) -> ResourceError:
 def threads_out(why: str) -> ResourceError:
     """The error of threads that could not be started, with the limit that is nearest."""
     # A thread needs address space for its stack: that may be all that it lacks.
-    address = [limit for limit in memory_limits() if limit.kind in ('address', 'data')]
-    nearest = _nearest(thread_limits())
-    told = [*filter(None, (nearest,)), *filter(None, (_nearest(address),))]
-    advice = ' and '.join(limit.advice for limit in told)
+    mapped = [limit for limit in memory_limits() if limit.kind in ('address', 'data') and limit.free < _STACKS_BYTES]
+    nearest = _nearest(mapped or thread_limits())
+    advice = f'{nearest.advice}, or ' if nearest else ''
     return ResourceError(
         'threads-out',
         'the system gave no more threads',
-        cause='; '.join([why, *map(str, told)]),
-        hint=f'{advice + ", or " if advice else ""}lower --execution-thread-count',
+        cause='; '.join(filter(None, (why, str(nearest) if nearest else ''))),
+        hint=f'{advice}lower --execution-thread-count',
     )
 
 

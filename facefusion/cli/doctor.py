@@ -51,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints every finding; 0 when nothing failed, 1 otherwise."""
+    from facefusion.pipeline.resources import check_start
+
+    check_start()
     findings = list(_findings(invocation))
     if invocation.arguments.doctor_format == 'json':
         print(json.dumps({'version': 1, 'findings': [asdict(finding) for finding in findings]}, indent=2))

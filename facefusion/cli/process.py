@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from facefusion.pipeline.resources import check_start
-
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _ARENAS = 2
@@ -19,6 +17,9 @@ def tune_process() -> None:
 
     Raises ResourceError memory-short where a limit of address space would not even let the libraries in.
     """
+    # Queries import this module, too, and never come here.
+    from facefusion.pipeline.resources import check_start
+
     check_start()
     # Frames are worked on side by side instead; pools of threads that wait for each other only cost.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -37,7 +38,6 @@ def _return_freed_memory() -> None:
     """
     if not sys.platform.startswith('linux'):
         return
-    # Queries import this module, too, and never come here.
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)

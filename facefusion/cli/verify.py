@@ -43,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints what was found; 0 for what is intact and of a trusted signer, 1 for all else."""
+    from facefusion.pipeline.resources import check_start
+
+    check_start()
     from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots
     from facefusion.provenance.verify import verify

@@ -17,11 +17,11 @@ import cv2
 from facefusion.errors import MediaError, UsageError
 from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, check_held, container_of
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, even_size
 from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline, exact_rate
-from facefusion.shortage import prove_room, raise_shortage
 
 # Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
 _THREADS = 2
@@ -32,10 +32,6 @@ _LAMBDA = 118
 _QUANTISED = ('mpeg2video', 'mpeg4', 'wmv2')
 _FAST = ('ultrafast', 'superfast', 'veryfast')
 _SLOW = ('slow', 'slower', 'veryslow')
-# What an encoder takes at its peak in frames of its format, libvpx-vp9 the most: 290 MB at 1920x1080; and its threads:
-# up to 6 (libx265).
-_ROOM_FRAMES = 96
-_ROOM_THREADS = 8
 # Chroma and depth of a plane format as the hardware encoders name it.
 _HARDWARE_NAMES = {'yuv420p10le': 'p010le', 'yuv422p10le': 'p210le', 'yuv420p12le': 'p012le', 'yuv422p': 'nv16'}
 
@@ -154,6 +150,12 @@ def choose_encoder(
     )
 
 
+def meant_encoder(info: VideoInfo, options: OutputOptions, extension: str) -> str:
+    """The name of the encoder that ``choose_encoder`` would try; none is opened."""
+    asked, _ = _for_container(options.output_video_encoder, extension)
+    return _meant(container_of(extension).automatic, info)[0] if asked == 'auto' else asked
+
+
 def _meant(automatic: tuple[str, ...], info: VideoInfo) -> tuple[str, list[str]]:
     """The encoder that 'auto' means for a clip, the first that keeps its depth or else the last, and its formats."""
     for codec in automatic[:-1]:
@@ -214,31 +216,6 @@ def why_unusable(settings: EncoderSettings) -> str:
         raise_encoder_shortage(settings, error)
         return getattr(error, 'strerror', None) or str(error)
     return '' if any(packet.size for packet in packets) else 'it gives no packets'
-
-
-def check_survivable(settings: EncoderSettings) -> None:
-    """Raises ResourceError memory-out, threads-out before an encoder is opened that would not come back without them.
-
-    libx265 waits without end for a thread that could not be started, inside a call that holds the interpreter's lock,
-    so that no signal ends it; without memory it ends the process.
-    """
-    if settings.codec == 'libx265':
-        _prove_room(settings)
-
-
-def raise_encoder_shortage(settings: EncoderSettings, error: Exception) -> None:
-    """Raises ResourceError memory-out, threads-out when an encoder failed for nothing else.
-
-    Most encoders do not say so: libx264 calls it an error, libvpx-vp9 invalid data.
-    """
-    raise_shortage(error)
-    _prove_room(settings)
-
-
-def _prove_room(settings: EncoderSettings) -> None:
-    bits = av.VideoFormat(settings.pix_fmt, 16, 16).padded_bits_per_pixel
-    frame = settings.width * settings.height * bits // 8
-    prove_room(f'{settings.codec} with {settings.width}x{settings.height}', frame * _ROOM_FRAMES, _ROOM_THREADS)
 
 
 def usable_encoders() -> tuple[str, ...]:

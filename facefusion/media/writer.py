@@ -14,7 +14,8 @@ import numpy as np
 
 from facefusion.errors import InternalError, OutputError
 from facefusion.media.color import ColorSpec
-from facefusion.media.encoder import EncoderSettings, apply_settings, check_survivable, raise_encoder_shortage
+from facefusion.media.encoder import EncoderSettings, apply_settings
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.planes import copy_tags, plane_views

@@ -17,10 +17,11 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.carry import ExtrasPlan, plan_extras
-from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.encoder import EncoderSettings, choose_encoder, meant_encoder
+from facefusion.media.encoder_room import frames_held
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.media.planes import scaled_size
+from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
@@ -170,7 +171,7 @@ def make_plan(
     if isinstance(target, ImageInfo):
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
-    workers, memory_parts = _fitted(target, settings[OutputOptions], workers, memory_limit)
+    workers, memory_parts = _fitted(target, settings[OutputOptions], output.suffix.lower(), workers, memory_limit)
     # Before an encoder is tried: it would be the first to get none.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
@@ -238,12 +239,14 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
     )
 
 
-def _fitted(target: MediaInfo, options: OutputOptions, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
+def _fitted(
+    target: MediaInfo, options: OutputOptions, extension: str, workers: int, limit: int | None
+) -> tuple[int, dict[str, int]]:
     """As many workers as ``limit`` and those of the system allow, one at least, and the memory that they need."""
-    parts = _memory(target, options, workers)
+    parts = _memory(target, options, extension, workers)
     while workers > 1 and isinstance(target, VideoInfo) and not _fits(sum(parts.values()), workers, limit):
         workers -= 1
-        parts = _memory(target, options, workers)
+        parts = _memory(target, options, extension, workers)
     return workers, parts
 
 
@@ -252,11 +255,17 @@ def _fits(needed: int, workers: int, limit: int | None) -> bool:
     return (limit is None or needed <= limit) and (found is None or needed <= found[0])
 
 
-def _memory(target: MediaInfo, options: OutputOptions, workers: int) -> dict[str, int]:
+def _memory(target: MediaInfo, options: OutputOptions, extension: str, workers: int) -> dict[str, int]:
     pixels = target.width * target.height
     if isinstance(target, VideoInfo):
         width, height = scaled_size(target.width, target.height, options.output_video_scale)
-        return memory_of_video(max(pixels, width * height), 1.5 if target.bits <= 8 else 3.0, workers)
+        shape = PLANE_FORMATS[target.plane_format]
+        bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
+        codec = meant_encoder(target, options, extension)
+        held = frames_held(codec, options.output_video_preset)
+        # What it is given has full chroma.
+        held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
+        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
     return memory_of_image(pixels, width * height)
 

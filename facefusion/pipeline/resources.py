@@ -11,8 +11,8 @@ from facefusion.limits import Limit, can_start, memory_limits, thread_limits
 
 # Interpreter, libraries, the embedded networks and the source texture, measured: 300 MB.
 BASE_BYTES = 330 << 20
-# Frames that a decoder with its reference frames, the stages between, and x264 with its look-ahead hold at once.
-HELD_FRAMES = 90
+# Frames that a decoder with its reference frames and the stages between hold at once.
+DECODER_FRAMES = 35
 # Frames that a worker adds: its decoder's, those read ahead, and those since the last detection.
 WORKER_FRAMES = 22
 # What a process has mapped at its peak beside the memory that it uses: code of libraries, heaps of the C library, and
@@ -26,16 +26,16 @@ STACK_BYTES = 9 << 20
 THREADS = 20
 
 
-def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int) -> dict[str, int]:
+def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_frames: int = 55) -> dict[str, int]:
     """Bytes at the peak of a video run by part, estimated from above.
 
-    ``pixels`` are those of a frame as read or written, if that is more.
+    ``pixels`` are those of a frame as read or written, if that is more; the encoder holds ``encoder_frames`` of them.
 
     Crowds are not in it, since nobody is counted before the clip is analysed: a face that is seen in every frame adds
     about 23 MB while chunks are linked, so 64 of them 1.5 GB.
     """
     frame = int(pixels * bytes_a_pixel)
-    return {'program and models': BASE_BYTES, 'decoder and encoder': frame * HELD_FRAMES} | {
+    return {'program and models': BASE_BYTES, 'decoder and encoder': frame * (DECODER_FRAMES + encoder_frames)} | {
         f'frames of {workers} workers': frame * WORKER_FRAMES * workers
     }
 
@@ -86,13 +86,13 @@ def check_memory(needed: int, what: str, workers: int = 1) -> None:
 
 
 def check_start() -> None:
-    """Raises ResourceError memory-short when the limits of address space leave too little for any run at all.
+    """Raises ResourceError memory-short when the limits of address space leave too little for any work at all.
 
     To be called before libraries are loaded: what they do then is not to be foreseen.
     """
     found = lowest_room(1, [limit for limit in memory_limits() if limit.kind != 'memory'])
     if found is not None and found[0] < BASE_BYTES:
-        check_memory(BASE_BYTES, 'any run')
+        check_memory(BASE_BYTES, 'the program')
 
 
 def check_asked(needed: int, what: str, limit: int | None) -> None:
