@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.options import ConsoleOptions
 from facefusion.cli.parser import path_argument
+from facefusion.cli.process import tune_process
 from facefusion.cli.signals import stop_on_signals
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints what was found; 0 for what is intact and of a trusted signer, 1 for all else."""
+    tune_process()
     from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots
     from facefusion.provenance.verify import verify
