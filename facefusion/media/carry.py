@@ -19,6 +19,7 @@ from facefusion.media.held import lost_description, lost_tags
 from facefusion.media.probe import VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import why_not_copied
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Decoders (FFmpeg's names) whose subtitles are text, so that another kind of text can be made of them.
@@ -247,7 +248,8 @@ class SubtitleFeed:
         try:
             shown = stream.decode2(packet)
             return None if shown is None or not len(shown) else added.codec_context.encode_subtitle(shown)
-        except (av.error.FFmpegError, ValueError):
+        except (av.error.FFmpegError, ValueError) as error:
+            raise_shortage(error)
             return None
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import cv2
 from facefusion.errors import MediaError, UsageError
 from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, check_held, container_of
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, even_size
 from facefusion.media.probe import VideoInfo
@@ -111,7 +112,8 @@ def choose_encoder(
 
     ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
-    hold what was asked for), variable-rate, rate-unheld, encoder-unusable.
+    hold what was asked for), variable-rate, rate-unheld, encoder-unusable;
+    ResourceError memory-out, threads-out. No other encoder is tried instead of the one that is meant.
     """
     extension = extension.lower()
     container = container_of(extension)
@@ -127,23 +129,46 @@ def choose_encoder(
     if asked != 'auto':
         check_held('video', asked, extension)
     rate = None if container.has_times or timeline is None else steady_rate(info, timeline, extension)
+    codec, formats = (
+        _meant(container.automatic, info) if asked == 'auto' else (asked, _formats(asked, info.plane_format))
+    )
     reasons = []
-    for codec in container.automatic if asked == 'auto' else (asked,):
-        keeps_only = asked == 'auto' and codec != container.automatic[-1] and info.bits > 8
-        for pix_fmt in _formats(codec, info.plane_format):
-            if keeps_only and _depth(pix_fmt) < PLANE_FORMATS[info.plane_format].bits:
-                continue
-            settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks, rate)
-            reason = why_unusable(settings)
-            if not reason:
-                return settings
-            reasons.append(f'{codec} {pix_fmt}: {reason}')
+    for pix_fmt in formats:
+        settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks, rate)
+        reason = why_unusable(settings)
+        if not reason:
+            return settings
+        reasons.append(f'{codec} {pix_fmt}: {reason}')
+    # None is tried for this: those of hardware are not named, of which only that would tell.
+    others = [name for name in container.encoders if name != codec and not _is_hardware(name)]
+    others = [name for name in others if _formats(name, info.plane_format)]
     raise UsageError(
         'encoder-unusable',
-        f'the video encoder {asked} does not work here',
-        cause=reasons[0] if reasons else f'this build of FFmpeg has no {asked}',
-        hint='encoders that work here: ' + ', '.join(name for name in usable_encoders() if name in container.encoders),
+        f'the video encoder {codec} does not work here',
+        cause=reasons[0] if reasons else f'this build of FFmpeg has no {codec}',
+        hint=f'encoders of this build that need no hardware: {", ".join(others)}' if others else '',
     )
+
+
+def meant_encoder(info: VideoInfo, options: OutputOptions, extension: str) -> str:
+    """The name of the encoder that ``choose_encoder`` would try; none is opened."""
+    asked, _ = _for_container(options.output_video_encoder, extension)
+    return _meant(container_of(extension).automatic, info)[0] if asked == 'auto' else asked
+
+
+def _meant(automatic: tuple[str, ...], info: VideoInfo) -> tuple[str, list[str]]:
+    """The encoder that 'auto' means for a clip, the first that keeps its depth or else the last, and its formats."""
+    for codec in automatic[:-1]:
+        formats = _formats(codec, info.plane_format)
+        if info.bits > 8:
+            formats = [name for name in formats if _depth(name) >= PLANE_FORMATS[info.plane_format].bits]
+        if formats:
+            return codec, formats
+    return automatic[-1], _formats(automatic[-1], info.plane_format)
+
+
+def _is_hardware(codec: str) -> bool:
+    return codec.endswith(('_nvenc', '_amf', '_qsv', '_videotoolbox'))
 
 
 def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
@@ -174,8 +199,12 @@ def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction
 
 
 def why_unusable(settings: EncoderSettings) -> str:
-    """Why an encoder does not take a frame with these settings; '' when it does."""
+    """Why an encoder does not take a frame with these settings; '' when it does.
+
+    Raises ResourceError memory-out, threads-out where that is all it lacks.
+    """
     try:
+        check_survivable(settings)
         context: Any = av.CodecContext.create(settings.codec, 'w')
         apply_settings(context, settings)
         frame = av.VideoFrame(settings.width, settings.height, settings.pix_fmt)
@@ -184,6 +213,7 @@ def why_unusable(settings: EncoderSettings) -> str:
         frame.pts, frame.time_base = 0, settings.time_base
         packets = [*context.encode(frame), *context.encode(None)]
     except (av.error.FFmpegError, ValueError) as error:
+        raise_encoder_shortage(settings, error)
         return getattr(error, 'strerror', None) or str(error)
     return '' if any(packet.size for packet in packets) else 'it gives no packets'
 
@@ -194,9 +224,9 @@ def usable_encoders() -> tuple[str, ...]:
     found = []
     for codec in VIDEO_ENCODERS:
         for pix_fmt in _formats(codec, 'yuv420p')[:1]:
-            probe = EncoderSettings(
-                codec, pix_fmt, 256, 256, 256, 256, Fraction(1, 25), Fraction(25), Fraction(1), color, (), 0, '', '', ()
-            )
+            fixed = tuple(_codec_options(codec, 80, 'veryfast').items())
+            tick, rate, aspect = Fraction(1, 25), Fraction(25), Fraction(1)
+            probe = EncoderSettings(codec, pix_fmt, 256, 256, 256, 256, tick, rate, aspect, color, fixed, 0, '', '', ())
             if not why_unusable(probe):
                 found.append(codec)
     return tuple(found)

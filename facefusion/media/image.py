@@ -32,6 +32,7 @@ from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_sett
 from facefusion.media.planes import Pixels, even_size
 from facefusion.media.probe import ImageInfo
 from facefusion.media.seen import SeenFile
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
@@ -338,7 +339,8 @@ def _from_profile(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None
         source = io.BytesIO(icc) if image.mode != 'LAB' else ImageCms.createProfile('LAB')
         try:
             converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile('sRGB'), outputMode='RGB')
-        except (ImageCms.PyCMSError, OSError, ValueError):
+        except (ImageCms.PyCMSError, OSError, ValueError) as error:
+            raise_shortage(error)
             converted = None
         if converted is not None:
             through = '' if image.mode == 'LAB' else ' through its colour profile'

@@ -30,6 +30,7 @@ from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
 from facefusion.media.seen import SeenFile
 from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
@@ -253,6 +254,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
         except av.error.EOFError:
             break
         except av.error.FFmpegError as error:
+            raise_shortage(error)
             cause = str(error)
     raise MediaError(
         'media-no-frames',

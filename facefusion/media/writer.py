@@ -15,6 +15,7 @@ import numpy as np
 from facefusion.errors import InternalError, OutputError
 from facefusion.media.color import ColorSpec
 from facefusion.media.encoder import EncoderSettings, apply_settings
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
 from facefusion.media.planes import copy_tags, plane_views
@@ -42,7 +43,9 @@ class SegmentWriter:
         self._reformatter = av.video.reformatter.VideoReformatter()
 
     def __enter__(self) -> Self:
-        """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full."""
+        """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full, memory-out,
+        threads-out."""
+        check_survivable(self._settings)
         try:
             self._container = av.open(ffmpeg_name(self._part), 'w', format='nut')
             stream = self._container.add_stream(self._settings.codec, rate=self._settings.rate)
@@ -58,7 +61,7 @@ class SegmentWriter:
     def write(self, frame: Frame, pts: int) -> None:
         """Encodes a frame at ``pts`` (ticks of the encoder's time base, ascending).
 
-        Raises ResourceError disk-full, OutputError encoder-failed.
+        Raises ResourceError disk-full, memory-out, threads-out; OutputError encoder-failed.
         """
         if self.frame_count and pts <= self._last:
             raise InternalError('segment-order', f'time {pts} follows {self._last} in {self.path.name}')
@@ -155,6 +158,7 @@ class SegmentWriter:
         return self._encoder_failure(error)
 
     def _encoder_failure(self, error: Exception) -> OutputError:
+        raise_encoder_shortage(self._settings, error)
         return OutputError(
             'encoder-failed',
             f'{self._settings.codec} failed on {self.path.name}',

@@ -19,16 +19,17 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.carry import ExtrasPlan, plan_extras
-from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.encoder import EncoderSettings, choose_encoder, meant_encoder
+from facefusion.media.encoder_room import frames_held
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.media.planes import scaled_size
+from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
-from facefusion.pipeline.resources import memory_of_image, memory_of_video
+from facefusion.pipeline.resources import check_memory, lowest_room, memory_of_image, memory_of_video
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.gate import GATE_MODELS
@@ -174,8 +175,9 @@ def make_plan(
     """Probes target and output and decides everything; writes nothing.
 
     ``settings`` has frozen models: no 'auto' any more. There are fewer ``workers`` where as many would need more
-    bytes than ``memory_limit``; it may be that one still does. Raises UsageError for what is missing, MediaError for
-    target and sources, OutputError for the output.
+    bytes than ``memory_limit`` or the system's limits; it may be that one still needs more than ``memory_limit``.
+    Raises UsageError for what is missing, MediaError for target and sources, OutputError for the output,
+    ResourceError memory-short.
     """
     paths = settings[PathOptions]
     target_path, output_path = required_paths(paths)
@@ -197,10 +199,12 @@ def make_plan(
     if isinstance(target, ImageInfo):
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
+    workers, memory_parts = _fitted(target, settings[OutputOptions], output.suffix.lower(), workers, memory_limit)
+    # Before an encoder is tried: it would be the first to get none.
+    check_memory(sum(memory_parts.values()), f'this {family}', workers)
     video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
-    workers, memory_parts = _fitted(target, video, settings[OutputOptions], workers, memory_limit)
     return Plan(
         target=target,
         sources=sources,
@@ -278,21 +282,32 @@ def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_fra
 
 
 def _fitted(
-    target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int, limit: int | None
+    target: MediaInfo, options: OutputOptions, extension: str, workers: int, limit: int | None
 ) -> tuple[int, dict[str, int]]:
-    """As many workers as the limit allows, one at least, and the memory that they need."""
-    parts = _memory(target, video, options, workers)
-    while limit is not None and sum(parts.values()) > limit and workers > 1 and video is not None:
+    """As many workers as ``limit`` and those of the system allow, one at least, and the memory that they need."""
+    parts = _memory(target, options, extension, workers)
+    while workers > 1 and isinstance(target, VideoInfo) and not _fits(sum(parts.values()), workers, limit):
         workers -= 1
-        parts = _memory(target, video, options, workers)
+        parts = _memory(target, options, extension, workers)
     return workers, parts
 
 
-def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> dict[str, int]:
+def _fits(needed: int, workers: int, limit: int | None) -> bool:
+    found = lowest_room(workers)
+    return (limit is None or needed <= limit) and (found is None or needed <= found[0])
+
+
+def _memory(target: MediaInfo, options: OutputOptions, extension: str, workers: int) -> dict[str, int]:
     pixels = target.width * target.height
-    if isinstance(target, VideoInfo) and video is not None:
-        written = video.encoder.width * video.encoder.height
-        return memory_of_video(max(pixels, written), 1.5 if target.bits <= 8 else 3.0, workers)
+    if isinstance(target, VideoInfo):
+        width, height = scaled_size(target.width, target.height, options.output_video_scale)
+        shape = PLANE_FORMATS[target.plane_format]
+        bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
+        codec = meant_encoder(target, options, extension)
+        held = frames_held(codec, options.output_video_preset)
+        # What it is given has full chroma.
+        held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
+        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
     return memory_of_image(pixels, width * height)
 

@@ -40,7 +40,7 @@ from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
-from facefusion.pipeline.resources import check_memory
+from facefusion.pipeline.resources import check_asked, check_threads
 from facefusion.pipeline.run import execute, prepare_run
 from facefusion.pipeline.seal import seal_of_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
@@ -154,7 +154,9 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     check_consent(settings)
     signing = place.signing(settings, emit)
     settings, plan = _frozen_plan(settings, place.models, emit, flag)
-    check_memory(plan.memory, f'this {plan.summary()["kind"]}', memory_limit(settings))
+    kind = 'video' if plan.video is not None else 'image'
+    check_asked(plan.memory, f'this {kind}', memory_limit(settings))
+    check_threads(plan.workers, f'this {kind}')
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)

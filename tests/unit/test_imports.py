@@ -19,7 +19,8 @@ PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 # design.md section 3, from below: a part may import itself and what stands in a lower row, nothing else.
 ROWS = (
-    ('version', 'errors', 'standard_streams'),
+    ('version', 'errors', 'limits', 'standard_streams'),
+    ('shortage',),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings', 'work_lease'),
     ('models',),

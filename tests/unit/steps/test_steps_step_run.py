@@ -138,7 +138,7 @@ def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, t
     assert not part.exists()
 
 
-@pytest.mark.parametrize('shortage', ['check_memory', 'check_space'])
+@pytest.mark.parametrize('shortage', ['check_asked', 'check_threads', 'check_space'])
 def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp_path, monkeypatch, shortage):
     def fail(*arguments):
         raise ResourceError('short', 'too little')
