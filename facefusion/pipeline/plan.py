@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from facefusion.errors import UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement import Measurements
-from facefusion.faces.measurements import measurements_named
+from facefusion.faces.measurements import ALL, measurements_named
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
@@ -90,7 +90,7 @@ class Plan:
     @property
     def measurements(self) -> Measurements:
         """What is measured of the faces, beside their landmarks."""
-        return measurements_named({name for processor in self.processors for name in processor.needs} & {'skin'})
+        return measurements_named({name for each in self.processors for name in each.needs} & {*ALL.names})
 
     @property
     def takes_sources(self) -> bool:
