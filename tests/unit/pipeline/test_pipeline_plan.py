@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.events import silent
+from facefusion.faces import measurements
+from facefusion.faces.measurement import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
+from facefusion.pipeline import plan as planning
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
 from facefusion.processors.registry import ProcessorsOptions
@@ -88,6 +91,22 @@ def test_skin_is_measured_when_a_processor_needs_it(files):
     assert make_plan(settings(files), 2).measurements.names == ('skin',)
     chosen = settings(files, sources=()).replace(ProcessorsOptions(('face_debugger',)))
     assert make_plan(chosen, 2).measurements.names == ()
+
+
+def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, monkeypatch):
+    mood = FaceMeasurement('mood', (), lambda tools: None)
+    build = TrackMeasurement('build', (), 'float32', lambda tools: None, weighted_mean)
+    table = Measurements((*measurements.OF_FACES, mood), (*measurements.OF_TRACKS, build))
+    monkeypatch.setattr(measurements, 'OF_FACES', table.of_faces)
+    monkeypatch.setattr(measurements, 'OF_TRACKS', table.of_tracks)
+    for place in (measurements, planning):
+        monkeypatch.setattr(place, 'ALL', table)
+    plan = make_plan(settings(files), 2)
+    (swapper,) = plan.processors
+    one, other = (replace(swapper, needs=frozenset(needs)) for needs in (('faces', 'build'), ('skin', 'mood')))
+    assert plan.measurements.names == ('skin',)
+    assert replace(plan, processors=(one, other)).measurements.names == ('skin', 'mood', 'build')
+    assert replace(plan, processors=(one,)).measurements == Measurements((), (build,))
 
 
 @pytest.mark.parametrize(
