@@ -73,6 +73,13 @@ def reformatted(
     )
 
 
+def tag_video(video: av.VideoFrame, color: ColorSpec) -> av.VideoFrame:
+    """Says on a frame what its samples mean; some encoders read it there."""
+    video.colorspace, video.color_range = color.matrix_code, color.range_code
+    video.color_primaries, video.color_trc = color.primaries, color.transfer
+    return video
+
+
 def rounded(values: Any, bits: int) -> Plane:
     """float32 values as codes of ``bits`` bits, the nearest within range."""
     depth = cv2.CV_8U if bits == 8 else cv2.CV_16U

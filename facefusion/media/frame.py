@@ -28,6 +28,7 @@ from facefusion.media.convert import (
     planes_to_deep_bgr,
     reformatted,
     resize_samples,
+    tag_video,
     to_8_bits,
 )
 from facefusion.media.planes import (
@@ -274,7 +275,7 @@ class PlaneFrame(Frame):
         if self._is_rgb or pix_fmt == RGB_PLANES:
             return self.replaced(self.whole()).to_planes(pix_fmt, size, color)
         video = reformatted(self._video, pix_fmt, size, self.color, color)
-        return PlaneFrame(video, self.number, self.pts, color)._following(self, self.alpha)
+        return PlaneFrame(tag_video(video, color), self.number, self.pts, color)._following(self, self.alpha)
 
     @property
     def _is_rgb(self) -> bool:
@@ -385,7 +386,7 @@ class PixelFrame(Frame):
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
         video = av.VideoFrame(*size, pix_fmt)
         bgr_to_planes(resize_samples(self.pixels, *size), format_of_planes(pix_fmt), color, plane_views(video))
-        return PlaneFrame(video, self.number, self.pts, color)._following(self, self.alpha)
+        return PlaneFrame(tag_video(video, color), self.number, self.pts, color)._following(self, self.alpha)
 
     def _following(self, before: Frame, alpha: Plane | None) -> Self:
         if isinstance(before, PixelFrame):
