@@ -80,6 +80,13 @@ def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[in
     return -(-width // sub_x) * sub_x, -(-height // sub_y) * sub_y
 
 
+def codec_tag(codec: str, pix_fmt: str) -> str:
+    """The name of a stream in mp4 and mov where the muxer's own choice is wrong or not what players take; else ''."""
+    if codec == 'prores_ks':
+        return 'ap4h' if '444' in pix_fmt else 'apch'
+    return 'hvc1' if codec == 'libx265' or codec.startswith('hevc_') else ''
+
+
 def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[str, str]:
     """The encoder's own options for a quality of 0 to 100 and a preset of ``VIDEO_PRESETS``."""
     level = str(round(51 * (100 - quality) / 100))

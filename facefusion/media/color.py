@@ -123,6 +123,10 @@ class ColorSpec:
             matrix = np.rint(matrix * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
         return matrix.astype(np.float32)
 
+    def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
+        """The 3x4 matrix of ``to_bgr`` to BGR 0..65535, with nothing rounded but to float32."""
+        return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
+
     def from_bgr(self, bits: int) -> NDArray[np.float32]:
         """The 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr (of 'rgb': G, B, R) in ``bits``-bit codes."""
         return self._to_codes(bits)[:3].astype(np.float32)

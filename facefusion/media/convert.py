@@ -23,7 +23,7 @@ _SCALER_CODES = {'bt601': 5, 'bt709': 1, 'bt2020': 9}
 # Codes of 16 bits to one of 8.
 DEEP = 257
 # Lines that are converted at a time, so that floats of whole frames are never held; a multiple of every block's.
-BAND = 64
+_BAND = 64
 
 
 def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixels:
@@ -35,10 +35,19 @@ def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixel
     return cast(Pixels, rounded(cv2.transform(codes.astype(np.float32), matrix), 8))
 
 
-def planes_to_deep_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> NDArray[np.uint16]:
-    """Planes of one size as uint16 HxWx3 BGR."""
-    codes = cv2.merge(list(planes)).astype(np.float32)
-    return cast('NDArray[np.uint16]', rounded(cv2.transform(codes, color.to_bgr(bits) * np.float32(DEEP)), 16))
+def whole_bgr(planes: Sequence[Plane], shape: PlaneFormat, color: ColorSpec) -> Plane:
+    """Three planes of ``shape`` as HxWx3 BGR, uint8, or above 8 bits uint16; each is the nearest one."""
+    luma, chroma = planes[0], [cast(Any, plane.astype(np.float32)) for plane in planes[1:]]
+    high, wide = luma.shape
+    is_deep = shape.bits > 8
+    matrix = color.to_deep_bgr(shape.bits) if is_deep else color.to_bgr(8)
+    pixels = np.empty((high, wide, 3), np.uint16 if is_deep else np.uint8)
+    for y0 in range(0, high, _BAND):
+        window = (0, y0, wide, min(y0 + _BAND, high))
+        values = [chroma_at_luma_size(plane, shape, window) for plane in chroma]
+        codes = cv2.merge([luma[y0 : window[3]].astype(np.float32), *values])
+        pixels[y0 : window[3]] = rounded(cv2.transform(codes, matrix), 16 if is_deep else 8)
+    return cast(Plane, pixels)
 
 
 def bgr_to_planes(pixels: Plane, shape: PlaneFormat, color: ColorSpec, planes: Sequence[Plane]) -> None:
@@ -47,8 +56,8 @@ def bgr_to_planes(pixels: Plane, shape: PlaneFormat, color: ColorSpec, planes: S
     matrix = color.from_bgr(shape.bits)
     if pixels.dtype == np.uint16:
         matrix[:, :3] /= DEEP
-    for y0 in range(0, high, BAND):
-        y1 = min(y0 + BAND, high)
+    for y0 in range(0, high, _BAND):
+        y1 = min(y0 + _BAND, high)
         values = cv2.split(cv2.transform(pixels[y0:y1].astype(np.float32), matrix))
         planes[0][y0:y1] = rounded(values[0], shape.bits)
         for plane, value in zip(planes[1:], values[1:], strict=True):

@@ -12,7 +12,15 @@ import av.error
 import cv2
 
 from facefusion.errors import MediaError, UsageError
-from facefusion.media.codecs import codec_options, depth_of, encoded_size, loses_chroma, pixel_formats, written_color
+from facefusion.media.codecs import (
+    codec_options,
+    codec_tag,
+    depth_of,
+    encoded_size,
+    loses_chroma,
+    pixel_formats,
+    written_color,
+)
 from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, check_alpha, check_held, container_of
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
@@ -322,7 +330,6 @@ def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
     quality = options.output_video_quality
     is_toolbox = codec.endswith('_videotoolbox')
     order = {} if container_of(extension).reorders else {'bf': '0'}
-    needs_tag = codec == 'libx265' or codec.startswith('hevc_')
     return EncoderSettings(
         codec=codec,
         pix_fmt=pix_fmt,
@@ -336,7 +343,7 @@ def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
         color=color,
         options=tuple((codec_options(codec, pix_fmt, quality, options.output_video_preset) | order).items()),
         bit_rate=round(1024 + (50512 - 1024) * quality / 100) * 1000 if is_toolbox else 0,
-        tag='hvc1' if needs_tag and extension in BOXED else '',
+        tag=codec_tag(codec, pix_fmt) if extension in BOXED else '',
         extension=extension,
         remarks=tuple(said),
         is_counted=counted is not None,

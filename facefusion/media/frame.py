@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 from facefusion.errors import InternalError
 from facefusion.media.color import ColorSpec
 from facefusion.media.convert import (
-    BAND,
     DEEP,
     Values,
     bgr_to_planes,
     block_means,
     chroma_at_luma_size,
     planes_to_bgr,
-    planes_to_deep_bgr,
     reformatted,
     resize_samples,
     tag_video,
     to_8_bits,
+    whole_bgr,
 )
 from facefusion.media.planes import (
     RGB_PLANES,
@@ -258,13 +257,7 @@ class PlaneFrame(Frame):
         return planes_to_bgr(planes, self.color, self.format.bits)
 
     def whole(self) -> Plane:
-        if self.format.bits == 8:
-            return self.read(self.window)
-        pixels = np.empty((self.height, self.width, 3), np.uint16)
-        for y0 in range(0, self.height, BAND):
-            band = Window(0, y0, self.width, min(y0 + BAND, self.height))
-            pixels[y0 : band.y1] = planes_to_deep_bgr(self._window(band), self.color, self.format.bits)
-        return pixels
+        return whole_bgr(self._planes, self.format, self.color)
 
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
         # yuvj is the same samples as yuv with the range in its name: a conversion would squeeze them.
