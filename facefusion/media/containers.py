@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -191,23 +192,27 @@ def check_alpha(encoder: str, extension: str) -> None:
     held, name = container_of(extension).alpha, extension[1:]
     if held and encoder in ('auto', *held):
         return
-    elsewhere = [other for other, container in CONTAINERS.items() if encoder in ('auto', *container.alpha)]
-    others = ' or '.join(other for other in elsewhere if CONTAINERS[other].alpha)
+    holding = [other for other, container in CONTAINERS.items() if container.alpha]
+    others = [other for other in holding if encoder in ('auto', *CONTAINERS[other].alpha)]
     if held:
+        elsewhere = f', or name the output {_any_of(others)}' if others else ''
         raise UsageError(
             'alpha-container',
             f'{name} does not hold the transparency of {encoder}',
-            cause=f'frames with transparency are written to {name} with {" or ".join(held)}',
-            hint=f'leave --output-video-encoder out, or choose {" or ".join(held)}'
-            + (f', or name the output {others}' if others else ''),
+            cause=f'frames with transparent parts are written to {name} with {_any_of(held)}',
+            hint=f'leave --output-video-encoder out, or choose {_any_of(held)}{elsewhere}',
         )
-    others = others or ' or '.join(other for other, container in CONTAINERS.items() if container.alpha)
+    also = '' if others else 'leave --output-video-encoder out, and '
     raise UsageError(
         'alpha-container',
         f'{name} does not hold transparency',
-        cause='a processor of this step makes parts of the frames transparent',
-        hint=f'name the output {others}',
+        cause='the frames that are to be written have transparent parts',
+        hint=f'{also}name the output {_any_of(others or holding)}',
     )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return ' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))
 
 
 def _encoders(container: Container, kind: str) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ class PlaneFrame(Frame):
     """A video frame as Y, Cb and Cr planes (``PLANE_FORMATS``), the decoder's own until the first write.
 
     The planes of a decoder are its reference pictures: they are never written; the first write copies them. Where an
-    encoder takes RGB they are G, B and R (``RGB_PLANES``), and what is added to luma is added to each.
+    encoder takes RGB they are G, B and R (``RGB_PLANES``), and an addition to luma goes to each.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class PlaneFrame(Frame):
         return self.color.matrix == 'rgb'
 
     def _light(self) -> list[Plane]:
-        """The planes that what is added to luma is added to."""
+        """The planes that an addition to luma goes to."""
         return self._planes if self._is_rgb else self._planes[:1]
 
     def _planes_with_steps(self) -> list[tuple[Plane, tuple[int, int]]]:

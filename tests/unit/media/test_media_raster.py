@@ -103,7 +103,7 @@ def test_planes_become_the_nearest_pixels(pix_fmt, color, width, height, seed):
 @given(st.sampled_from(FORMATS), colors, seeds)
 @settings(max_examples=40, deadline=None)
 def test_a_picture_that_is_written_back_as_it_was_read_stays_within_a_code(pix_fmt, color, seed):
-    """With plain chroma, since the means of what lies between samples are not the samples."""
+    """With chroma for every pixel: the mean of values between two samples is neither of them."""
     pixels = np.kron(noise(seed, 6, 5, np.uint16), np.ones((8, 8, 1), np.uint16))
     frame = PixelFrame(pixels).to_planes(pix_fmt.replace('420', '444').replace('422', '444'), (48, 40), color)
     again = frame.replaced(frame.whole()).to_planes(frame.video.format.name, (48, 40), color)
@@ -150,7 +150,7 @@ def test_a_plain_picture_stays_plain_at_the_size_that_is_written(dtype, size):
 
 
 @pytest.mark.parametrize('frame', [decoded('yuv420p10le', 33, 21), PixelFrame(noise(1, 33, 21))], ids=['clip', 'still'])
-def test_what_is_not_pixels_goes_along(frame: Frame):
+def test_number_time_damage_and_alpha_go_along(frame: Frame):
     frame.alpha = np.tile(np.linspace(0, 255, 33).astype(np.uint8), (21, 1))
     larger = frame.replaced(noise(2, 66, 42))
     assert (larger.number, larger.pts, larger.is_damaged) == (frame.number, frame.pts, frame.is_damaged)
@@ -191,7 +191,7 @@ def test_a_point_is_at_the_same_thing_after_doubling():
     assert (doubled.pixels[10:12, 18:20] == 255).all()
 
 
-def test_samples_of_16_bits_that_nobody_wrote_stay_exact():
+def test_unwritten_samples_of_16_bits_stay_exact():
     pixels = noise(5, 40, 30, np.uint16)
     frame = decoded('yuv420p10le', 40, 30).replaced(pixels.copy())
     window = Window(5, 6, 25, 20)
@@ -206,7 +206,6 @@ def test_samples_of_16_bits_that_nobody_wrote_stay_exact():
     assert (frame.read(window)[3:6, 4:9] == 200).all()
     frame.write(window, after)
     assert np.array_equal(frame.pixels[~changed], pixels[~changed])
-    # What is white keeps no more than there is.
     frame.write(window, np.full_like(after, 255))
     assert frame.read(window).min() == 255
 
@@ -253,7 +252,7 @@ def test_whole_is_a_copy():
     assert frame.pixels.any()
 
 
-def test_what_is_no_picture_is_refused():
+def test_arrays_of_another_kind_are_refused():
     frame = PixelFrame(noise(1, 5, 4))
     with pytest.raises(InternalError, match='float32 pixels'):
         frame.replaced(np.zeros((4, 5, 3), np.float32))  # type: ignore[arg-type]
