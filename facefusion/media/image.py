@@ -25,6 +25,7 @@ from PIL import (
 from facefusion.errors import InternalError, MediaError
 from facefusion.events import Emit, Message, silent
 from facefusion.media import tiff
+from facefusion.media.convert import to_8_bits
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
@@ -358,13 +359,15 @@ def _bgr(image: Image.Image) -> Pixels:
 
 
 def _scaled(frame: PixelFrame, scale: float) -> tuple[Pixels, Pixels | None]:
+    pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
     if scale == 1:
-        return frame.pixels, frame.alpha
-    width, height = even_size(frame.width, frame.height, scale)
+        return pixels, alpha
+    size = even_size(frame.width, frame.height, scale)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    pixels = cv2.resize(frame.pixels, (width, height), interpolation=interpolation)
-    alpha = None if frame.alpha is None else cv2.resize(frame.alpha, (width, height), interpolation=interpolation)
-    return cast(Pixels, pixels), cast('Pixels | None', alpha)
+    resized = cv2.resize(pixels, size, interpolation=interpolation)
+    return cast(Pixels, resized), cast(
+        'Pixels | None', None if alpha is None else cv2.resize(alpha, size, interpolation=interpolation)
+    )
 
 
 def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -20,7 +20,7 @@ from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioFeed, AudioPlan
 from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
 from facefusion.media.containers import BOXED, CONTAINERS
-from facefusion.media.encoder import EncoderSettings, tag_colors
+from facefusion.media.encoder import ALPHA_TAG, SEGMENT_TICK, EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.held import tag_options
@@ -59,11 +59,12 @@ def join_segments(
     """
     if encoder.is_counted:
         timeline = timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
+    joined = _Joined(segments, timeline, info, encoder, audio_plan, stop, extras)
     delay = _delay_of(segments[0], stop)
     try:
         while True:
             try:
-                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay, extras)
+                _write(joined, output_part, delay)
             except _DelayTooShort as short:
                 if not delay < short.needed <= _MAXIMUM_DELAY:
                     raise InternalError(
@@ -77,17 +78,20 @@ def join_segments(
         raise
 
 
-def _write(
-    segments: Sequence[Path],
-    timeline: Timeline,
-    info: VideoInfo,
-    encoder: EncoderSettings,
-    audio_plan: AudioPlan,
-    output_part: Path,
-    stop: StopFlag,
-    delay: int,
-    extras: ExtrasPlan | None,
-) -> None:
+class _Joined(NamedTuple):
+    """All that an output is made of."""
+
+    segments: Sequence[Path]
+    timeline: Timeline
+    info: VideoInfo
+    encoder: EncoderSettings
+    audio_plan: AudioPlan
+    stop: StopFlag
+    extras: ExtrasPlan | None
+
+
+def _write(joined: _Joined, output_part: Path, delay: int) -> None:
+    segments, timeline, info, encoder, audio_plan, stop, extras = joined
     rates = [track.rate for track in audio_plan.tracks]
     tags = dict(info.extras.tags)
     with (
@@ -102,8 +106,7 @@ def _write(
             extradata = template.codec_context.extradata
         _describe(stream, encoder, timeline)
         describe_stream(source.streams[info.stream_index], stream)
-        repeated = _repeated_header(encoder, extradata)
-        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated, encoder.is_counted)]
+        sources = [_video_packets(joined, extradata, stream, delay)]
         if audio_plan.tracks:
             feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
             sources.append(iter(feed))
@@ -241,6 +244,8 @@ def _describe(stream: Any, encoder: EncoderSettings, timeline: Timeline) -> None
     context.framerate = timeline.rate
     context.sample_aspect_ratio = encoder.aspect
     tag_colors(context, encoder)
+    if encoder.segment_suffix == '.mkv':
+        stream.metadata[ALPHA_TAG] = '1'
     if encoder.tag:
         context.codec_tag = encoder.tag
 
@@ -251,32 +256,27 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
         yield (ticks or 0) * packet.time_base, packet
 
 
-def _video_packets(
-    segments: Sequence[Path],
-    extradata: bytes | None,
-    stream: Any,
-    timeline: Timeline,
-    delay: int,
-    stop: StopFlag,
-    repeated: bytes,
-    is_counted: bool,
-) -> Iterator[av.Packet[Any]]:
+def _video_packets(joined: _Joined, extradata: bytes | None, stream: Any, delay: int) -> Iterator[av.Packet[Any]]:
     """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
     A segment is read twice, for its times and for its packets, so that only one packet is held.
     """
+    timeline, encoder, stop = joined.timeline, joined.encoder, joined.stop
+    repeated = _repeated_header(encoder, extradata)
+    has_times = encoder.segment_suffix == '.nut' and not encoder.is_counted
+    tick = timeline.time_base if encoder.segment_suffix == '.nut' else SEGMENT_TICK
     pts = timeline.pts
     count = timeline.frame_count
     dts = decoding_times(pts, delay)
     begin = done = 0
-    for path in segments:
+    for path in joined.segments:
         times, base, found = _measured(path, stop)
         if found != extradata:
             raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
         span = pts[begin : begin + len(times)]
-        if is_counted:
+        if not has_times:
             span = np.arange(len(span))
-        ranks = _ranks(times, path, (base or timeline.time_base) / timeline.time_base, span, begin)
+        ranks = _ranks(times, path, (base or tick) / tick, span, begin)
         for found_packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
@@ -355,7 +355,7 @@ def _ranks(
 ) -> NDArray[np.int64]:
     """Which frame of the timeline each packet is: a segment's times must be those of ``span``, from its first frame.
 
-    ``ratio`` is the segment's tick over the timeline's.
+    ``ratio`` is the segment's tick over that of ``span``.
     """
     order = np.argsort(times, kind='stable')
     expected = (span - span[0]) * ratio.denominator if len(span) else span
