@@ -393,6 +393,12 @@ class PixelFrame(Frame):
     def whole(self) -> Plane:
         return self.pixels.copy()
 
+    def sized(self, width: int, height: int) -> PixelFrame:
+        """The picture at the size that is written; itself where that is its own."""
+        if (width, height) == (self.width, self.height):
+            return self
+        return self.replaced(resize_samples(self.pixels, width, height))
+
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
         video = av.VideoFrame(*size, pix_fmt)
         bgr_to_planes(resize_samples(self.pixels, *size), format_of_planes(pix_fmt), color, plane_views(video))

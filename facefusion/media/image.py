@@ -30,7 +30,7 @@ from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.kinds import find_kind
 from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
-from facefusion.media.planes import Pixels, even_size
+from facefusion.media.planes import Pixels
 from facefusion.media.probe import ImageInfo
 from facefusion.media.seen import SeenFile
 from facefusion.shortage import raise_shortage
@@ -176,19 +176,18 @@ def write_image(
     path_part: Path,
     image_format: str,
     quality: int = 80,
-    scale: float = 1.0,
     emit: Emit = silent,
     stop: StopFlag | None = None,
 ) -> None:
     """Writes a picture as 'jpeg', 'png', 'webp', 'bmp' or 'tiff' to ``path_part``; nothing stays there on failure.
 
-    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless); ``scale`` other than 1 makes even sides. JPEG
-    has no alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
+    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless). JPEG has no
+    alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
     OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP and TIFF are encoded in one call:
     then after).
     """
     stop = stop or StopFlag()
-    pixels, alpha = _scaled(frame, scale)
+    pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
     if alpha is not None and image_format == 'jpeg':
         emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
         pixels, alpha = _on_white(pixels, alpha), None
@@ -356,18 +355,6 @@ def _split(image: Image.Image, keeps: bool, remark: str) -> tuple[Pixels, Pixels
 
 def _bgr(image: Image.Image) -> Pixels:
     return cast(Pixels, cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
-
-
-def _scaled(frame: PixelFrame, scale: float) -> tuple[Pixels, Pixels | None]:
-    pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
-    if scale == 1:
-        return pixels, alpha
-    size = even_size(frame.width, frame.height, scale)
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    resized = cv2.resize(pixels, size, interpolation=interpolation)
-    return cast(Pixels, resized), cast(
-        'Pixels | None', None if alpha is None else cv2.resize(alpha, size, interpolation=interpolation)
-    )
 
 
 def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:

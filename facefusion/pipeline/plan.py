@@ -19,17 +19,17 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.carry import ExtrasPlan, plan_extras
-from facefusion.media.encoder import EncoderSettings, choose_encoder, meant_encoder
-from facefusion.media.encoder_room import frames_held
+from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.media.planes import PLANE_FORMATS, scaled_size
+from facefusion.media.planes import scaled_size
 from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
 from facefusion.media.timeline import Timeline, build_timeline
+from facefusion.pipeline.estimates import MediaSize, fitted_memory, output_bytes, work_bytes
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
-from facefusion.pipeline.resources import check_memory, lowest_room, memory_of_image, memory_of_video
+from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.gate import GATE_MODELS
@@ -42,11 +42,6 @@ CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
 # Frames that are decoded ahead of whoever takes them, for each reader.
 DECODED_AHEAD = 4
-# Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
-FACE_BYTES = 36_000
-# Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
-ENCODED_BYTES = 0.06
-CRF_A_QUALITY = 0.51
 
 
 class Span(NamedTuple):
@@ -76,6 +71,7 @@ class PlannedProcessor:
     effect: Effect
     models: tuple[str, ...]
     requirements: Requirements
+    writes_alpha: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +79,9 @@ class Plan:
     """What a run will do, as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
     ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
-    tuned to the machine, and change no pixel. ``batch`` is how many frames a processor gets at once, and how many crops
-    a network. ``models`` are the catalogue ids of all networks of the run.
+    tuned to the machine, and change no pixel. ``processed_size`` is what the processors make of the target's size,
+    ``written_size`` what is written, width and height. ``batch`` is how many frames a processor gets at once, and how
+    many crops a network. ``models`` are the catalogue ids of all networks of the run.
     """
 
     target: MediaInfo
@@ -100,6 +97,15 @@ class Plan:
     memory_parts: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
     batch: int = 1
+    processed_size: tuple[int, int] = (0, 0)
+
+    @property
+    def written_size(self) -> tuple[int, int]:
+        """Width and height of the pictures that are written, before what an encoder adds to odd sides."""
+        if self.video is not None:
+            return self.video.encoder.picture_size
+        scale = float(self.settings['output_image_scale'])
+        return scaled_size(self.target.width, self.target.height, scale)
 
     @property
     def requirements(self) -> Requirements:
@@ -199,10 +205,12 @@ def make_plan(
     if isinstance(target, ImageInfo):
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
-    workers, memory_parts = _fitted(target, settings[OutputOptions], output.suffix.lower(), workers, memory_limit)
+    processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
+    size = MediaSize(target, settings[OutputOptions], output.suffix.lower(), processed, has_alpha)
+    workers, memory_parts = fitted_memory(size, workers, memory_limit)
     # Before an encoder is tried: it would be the first to get none.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
-    video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
+    video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames, chain)
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     return Plan(
@@ -214,17 +222,31 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=_work_space(video, settings[OutputOptions]),
-        output_space=_output_space(target, video, settings[OutputOptions]),
+        work_space=work_bytes(video, settings[OutputOptions]),
+        output_space=output_bytes(size, video),
         memory_parts=memory_parts,
         workers=workers,
         batch=batch,
+        processed_size=processed,
     )
+
+
+def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
+    size = target.width, target.height
+    for registration in registrations(settings[ProcessorsOptions].processors):
+        size = registration.output_size(settings, size)
+    return size
 
 
 def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
     return tuple(
-        PlannedProcessor(each.name, each.effect(settings), each.models(settings), each.requirements(settings))
+        PlannedProcessor(
+            name=each.name,
+            effect=each.effect(settings),
+            models=each.models(settings),
+            requirements=each.requirements(settings),
+            writes_alpha=each.writes_alpha(settings),
+        )
         for each in registrations(settings[ProcessorsOptions].processors)
     )
 
@@ -267,69 +289,22 @@ def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
     return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
 
 
-def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_frames: int) -> VideoPlan:
+def _plan_video(
+    target: VideoInfo, settings: Settings, output: Path, segment_frames: int, chain: tuple[PlannedProcessor, ...]
+) -> VideoPlan:
     options, trim = settings[OutputOptions], settings[TrimOptions]
     timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
     extension = output.suffix.lower()
+    size = scaled_size(target.width, target.height, options.output_video_scale)
+    picture = Picture(*size, has_alpha=any(processor.writes_alpha for processor in chain))
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
         segments=grid(0, timeline.frame_count, segment_frames),
-        encoder=choose_encoder(target, options, extension, timeline),
+        encoder=choose_encoder(target, options, extension, timeline, picture),
         audio=plan_audio(target, timeline, options, extension),
         extras=plan_extras(target, timeline, extension),
     )
-
-
-def _fitted(
-    target: MediaInfo, options: OutputOptions, extension: str, workers: int, limit: int | None
-) -> tuple[int, dict[str, int]]:
-    """As many workers as ``limit`` and those of the system allow, one at least, and the memory that they need."""
-    parts = _memory(target, options, extension, workers)
-    while workers > 1 and isinstance(target, VideoInfo) and not _fits(sum(parts.values()), workers, limit):
-        workers -= 1
-        parts = _memory(target, options, extension, workers)
-    return workers, parts
-
-
-def _fits(needed: int, workers: int, limit: int | None) -> bool:
-    found = lowest_room(workers)
-    return (limit is None or needed <= limit) and (found is None or needed <= found[0])
-
-
-def _memory(target: MediaInfo, options: OutputOptions, extension: str, workers: int) -> dict[str, int]:
-    pixels = target.width * target.height
-    if isinstance(target, VideoInfo):
-        width, height = scaled_size(target.width, target.height, options.output_video_scale)
-        shape = PLANE_FORMATS[target.plane_format]
-        bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
-        codec = meant_encoder(target, options, extension)
-        held = frames_held(codec, options.output_video_preset)
-        # What it is given has full chroma.
-        held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
-        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
-    width, height = scaled_size(target.width, target.height, options.output_image_scale)
-    return memory_of_image(pixels, width * height)
-
-
-def _work_space(video: VideoPlan | None, options: OutputOptions) -> int:
-    if video is None:
-        return 0
-    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options)
-
-
-def _output_space(target: MediaInfo, video: VideoPlan | None, options: OutputOptions) -> int:
-    if video is None:
-        scale = options.output_image_scale
-        return int(target.width * target.height * scale * scale)
-    # The target's own size stands for the audio that is copied.
-    return _encoded_bytes(video, options) + target.size
-
-
-def _encoded_bytes(video: VideoPlan, options: OutputOptions) -> int:
-    pixels = video.encoder.width * video.encoder.height * video.timeline.frame_count
-    finer = (options.output_video_quality - 80) * CRF_A_QUALITY / 6
-    return int(pixels * ENCODED_BYTES * 2**finer)
 
 
 def _target_record(target: MediaInfo) -> dict[str, Any]:

@@ -40,15 +40,14 @@ class Publication:
 
 
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
-    """Encodes a picture, signs it and gives it its name.
+    """Encodes a picture of the size that is written, signs it and gives it its name.
 
     Raises what ``write_image``, the seal and the check raise.
     """
     output, flag = publication.output, publication.flag
     with _part_beside(output) as part, _part_beside(output) as sealed:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
-        quality, scale = options.output_image_quality, options.output_image_scale
-        write_image(frame, part, image_format, quality, scale, emit, flag)
+        write_image(frame, part, image_format, options.output_image_quality, emit, flag)
         signed = publication.seal.sign(part, sealed, publication.worked)
         if signed.media == part:
             part.replace(sealed)

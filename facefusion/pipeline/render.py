@@ -116,7 +116,6 @@ class SegmentRendering:
         # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
         with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
             for frame, shown, is_changed, is_marked in rendered:
-                assert isinstance(frame, PlaneFrame)
                 for number in range(shown.start, shown.stop):
                     flag.check()
                     writer.write(frame, int(self.video.timeline.pts[number]))
@@ -134,12 +133,17 @@ class SegmentRendering:
                 yield from group
 
     def _work(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
-        tasks = [task for _, task in group]
-        changed = self.chain.apply(tasks)
+        changed = self.chain.apply([task for _, task in group])
         return [
-            Rendered(task.frame, shown, is_changed, self.traces.leave(task.frame))
+            self._finished(task.frame, shown, is_changed)
             for (shown, task), is_changed in zip(group, changed, strict=True)
         ]
+
+    def _finished(self, frame: Frame, shown: Shown, is_changed: bool) -> Rendered:
+        """A frame as it goes to the encoder: label and mark are put on at the size that is written."""
+        encoder = self.video.encoder
+        planes = frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
+        return Rendered(planes, shown, is_changed, self.traces.leave(planes))
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
         """What is to be rendered, from the frames that it needs, each decoded once."""

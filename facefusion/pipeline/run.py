@@ -32,6 +32,7 @@ from facefusion.faces.track import still_chunk
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
+from facefusion.media.planes import scaled_size
 from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import blaming_change, check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
@@ -168,19 +169,22 @@ def _execute_picture(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     faces = faces_of(linked, 0)
     traces = _traces(run, run.changes(faces))
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=frame, neighbours=_neighbours(plan, frame))
+        task = FrameTask(frame.untouched(), faces, original=frame.untouched(), neighbours=_neighbours(plan, frame))
         (is_changed,) = run.chain.apply([task])
-        is_marked = traces.leave(task.frame)
+        # Label and mark are put on at the size that is written.
+        options = run.context.settings[OutputOptions]
+        assert isinstance(task.frame, PixelFrame)
+        written = task.frame.sized(*scaled_size(plan.target.width, plan.target.height, options.output_image_scale))
+        is_marked = traces.leave(written)
         progress.advance()
     flag.check()
     worked = Worked(int(is_changed), int(is_marked), traces.label is not None)
-    assert isinstance(task.frame, PixelFrame)
 
     def check() -> None:
         check_unchanged(plan.target, flag)
 
     publication = Publication(plan.output, run.seal, worked, flag, check)
-    return worked, publish_image(task.frame, run.context.settings[OutputOptions], publication, emit)
+    return worked, publish_image(written, options, publication, emit)
 
 
 def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
@@ -332,7 +336,7 @@ def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, 
     with Progress(emit, 'processing', video.timeline.frame_count) as progress:
         for number, span in enumerate(video.segments):
             flag.check()
-            manifest = work.kept(units.key(number), work.segment_path(number), flag)
+            manifest = work.kept(units.key(number), units.path(number), flag)
             if manifest is not None:
                 known[number] = manifest
                 progress.skip(span.stop - span.start)
@@ -342,4 +346,4 @@ def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, 
             for number, manifest in rendered:
                 known[number] = manifest
                 emit(SegmentRendered(number, len(video.segments), *video.segments[number], 'rendered'))
-    return [(work.segment_path(number), known[number]) for number in sorted(known)]
+    return [(units.path(number), known[number]) for number in sorted(known)]

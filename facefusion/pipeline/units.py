@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from facefusion.media.files import called
 from facefusion.media.probe import VideoInfo
@@ -59,6 +60,10 @@ class RenderUnits:
         """The clip."""
         return self.rendering.target
 
+    def path(self, number: int) -> Path:
+        """The work file of the segment."""
+        return self.folder.segment_path(number, self.rendering.video.encoder.segment_suffix)
+
     def key(self, number: int) -> WorkKey:
         """Which work file the segment is."""
         video = self.rendering.video
@@ -70,7 +75,7 @@ class RenderUnits:
         """Renders a segment and keeps it. Raises as ``SegmentRendering.write`` does, MediaError media-changed."""
         flag.check()
         check_unchanged(self.target, flag)
-        path = self.folder.segment_path(number)
+        path = self.path(number)
         part = self.folder.part(path)
         with called(path.name, part):
             facts = self.rendering.write(self.rendering.video.segments[number], part, flag, advance)

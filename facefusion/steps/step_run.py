@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import ContentRefused, MediaError, UsageError
-from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
+from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
@@ -110,23 +110,34 @@ def worker_count(settings: Settings) -> int:
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
     plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
-    for path in dict.fromkeys((plan.target.path, *plan.sources)):
+    for level, remark in _remarks(plan, settings):
+        emit(Message(level, 'plan', remark))
+    return plan
+
+
+def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
+    """What people should know of a plan before it runs."""
+    target, video, options = plan.target, plan.video, settings[OutputOptions]
+    for path in dict.fromkeys((target.path, *plan.sources)):
         remark = find_kind(path).remark
         if remark:
-            emit(Message('warn', 'plan', remark))
-    if isinstance(plan.target, VideoInfo):
-        for remark in plan.target.remarks:
-            emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
-    if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
-        emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
-    asked = settings[OutputOptions].output_video_fps
-    if plan.video is not None and asked is not None and not 1 <= asked <= 60:
-        taken = float(plan.video.timeline.rate)
-        emit(Message('warn', 'plan', f'the frame rate {asked:g} is not within 1 to 60: {taken:g} is taken'))
-    if plan.video is not None:
-        for remark in (*plan.video.encoder.remarks, *plan.video.audio.remarks):
-            emit(Message('info', 'plan', remark))
-    return plan
+            yield 'warn', remark
+    if isinstance(target, VideoInfo):
+        for remark in target.remarks:
+            yield 'warn', f'{target.path.name}: {remark}'
+        if target.has_alpha and video is not None and not video.encoder.has_alpha:
+            yield 'warn', 'the transparency of the target is not kept: video is written without alpha'
+    asked = options.output_video_fps
+    if video is not None and asked is not None and not 1 <= asked <= 60:
+        yield 'warn', f'the frame rate {asked:g} is not within 1 to 60: {float(video.timeline.rate):g} is taken'
+    if plan.processed_size[0] > plan.written_size[0]:
+        option = '--output-image-scale' if video is None else '--output-video-scale'
+        made, written = ('x'.join(map(str, size)) for size in (plan.processed_size, plan.written_size))
+        scale = plan.processed_size[0] / target.width
+        yield 'info', f'pictures of {made} are made and written with {written}: {option} {scale:g} keeps all pixels'
+    if video is not None:
+        for remark in (*video.encoder.remarks, *video.audio.remarks):
+            yield 'info', remark
 
 
 class StepName(NamedTuple):

@@ -28,7 +28,7 @@ from facefusion.settings import resolve
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp('plan')
     make_tiny_clip(folder / 'clip.mp4', 600, (64, 48))
-    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), folder / 'face.png', 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), folder / 'face.png', 'png', 100, silent)
     return folder
 
 
@@ -156,7 +156,7 @@ def test_an_image_that_its_format_cannot_hold_is_refused(files):
     chosen = settings(files, 'out.webp', 'face.png', ())
     chosen = chosen.replace(ProcessorsOptions(('face_debugger',)))
     wide = PixelFrame(np.zeros((4, 5000, 3), np.uint8))
-    write_image(wide, files / 'wide.png', 'png', 100, 1.0, silent)
+    write_image(wide, files / 'wide.png', 'png', 100, silent)
     chosen = chosen.replace(replace(chosen[PathOptions], target_path=str(files / 'wide.png')))
     assert make_plan(chosen, 2).video is None
     from facefusion.media.options import OutputOptions

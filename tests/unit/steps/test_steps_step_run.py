@@ -48,7 +48,7 @@ class NoModels:
 def picture_step(tmp_path):
     """The settings of a step that draws on a small picture."""
     target = tmp_path / 'target.png'
-    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, silent)
     chosen = DEFAULTS.replace(PathOptions((), str(target), str(tmp_path / 'out' / 'result.png')))
     return chosen.replace(ProcessorsOptions(('face_debugger',)))
 
