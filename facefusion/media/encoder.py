@@ -198,7 +198,11 @@ def choose_encoder(
 def meant_encoder(info: VideoInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:
     """The name of the encoder that ``choose_encoder`` would try; none is opened."""
     asked, _ = _for_container(options.output_video_encoder, extension)
-    return _meant(container_of(extension), info, asked, has_alpha)[0]
+    if asked != 'auto':
+        return asked
+    # A container without alpha is refused later.
+    container = container_of(extension)
+    return _meant(container, info, asked, has_alpha and bool(container.alpha))[0]
 
 
 def _meant(container: Container, info: VideoInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ from facefusion.models.choice import ModelChooser
 from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PeerWorkOptions, WorkflowOptions
+from facefusion.processors.registration import joined
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.consent import check_consent, resolve_consent
@@ -93,15 +94,19 @@ def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Settings:
     """Replaces every 'auto' by the model that it stands for on this machine; says which, and how to get better ones."""
-    preferences = preferences_of(settings)
+    chain = registrations(settings[ProcessorsOptions].processors)
+    preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
+    # Models that do not run are frozen, too, and not told.
+    told = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
     named, better = [], []
     for group in (FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)):
         for info in describe(group):
             if info.key in preferences and getattr(settings[group], info.key) == 'auto':
                 choice = models.choose(preferences[info.key])
                 settings = settings.replace(replace(settings[group], **{info.key: choice.model}))
-                named.append(f'{info.key.replace("_", " ")} {choice.model}')
-                better += [choice.better] if choice.better else []
+                if info.key in told:
+                    named.append(f'{info.key.replace("_", " ")} {choice.model}')
+                    better += [choice.better] if choice.better else []
     if named:
         emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
     if better:
