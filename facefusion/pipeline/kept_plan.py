@@ -16,6 +16,7 @@ from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_f
 
 FILE_NAME = 'plan.json'
 _LARGEST = 64 << 20
+OTHER_VERSION = 'they are of another version of the program'
 
 
 def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
@@ -47,13 +48,15 @@ def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
 
 
 def why_anew(folder: Path, digests: RunDigests) -> str:
-    """What differs from the plan of an earlier run in ``folder``, in words; empty for the same plan, or without one."""
+    """What differs from the plan of an earlier run in ``folder``, in words; empty for the same plan, or without work."""
     record = _read(folder)
-    if record is None or record.get('digest') == digests.plan:
+    if record is None:
+        return OTHER_VERSION if any(folder.glob('chunk-*')) else ''
+    if record.get('digest') == digests.plan:
         return ''
     plan, parts = record.get('plan'), record.get('parts')
     if not isinstance(plan, dict) or not isinstance(parts, dict) or plan.get('version') != PLAN_VERSION:
-        return 'they are of another version of the program'
+        return OTHER_VERSION
     # As JSON has them: tuples are lists there.
     now: dict[str, Any] = json.loads(json.dumps(dict(digests.parts)))
     changed = [name for name, value in now.items() if parts.get(name) != value]
