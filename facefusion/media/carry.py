@@ -16,7 +16,7 @@ import av.stream
 
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.extras import describe_stream, not_kept
-from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
@@ -91,8 +91,13 @@ class ExtrasPlan:
         )
 
 
-def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
-    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged."""
+def plan_extras(info: MediaInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
+    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged.
+
+    Of a picture nothing is kept.
+    """
+    if isinstance(info, ImageInfo):
+        return ExtrasPlan((), False, False, timeline.origin, None, None, ())
     extension = extension.lower()
     extras, name, said = info.extras, extension[1:], list[str]()
     tracks = _plan_subtitles(info, extension, said) if extras.subtitles else ()

@@ -19,7 +19,7 @@ from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, check_held, container_of
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, even_size
-from facefusion.media.probe import VideoInfo
+from facefusion.media.probe import MediaInfo
 from facefusion.media.timeline import Timeline, exact_rate
 
 # Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
@@ -105,9 +105,9 @@ class EncoderSettings:
 
 
 def choose_encoder(
-    info: VideoInfo, options: OutputOptions, extension: str, timeline: Timeline | None = None
+    info: MediaInfo, options: OutputOptions, extension: str, timeline: Timeline | None = None
 ) -> EncoderSettings:
-    """The encoder for a clip, proved by encoding a frame with it.
+    """The encoder for a clip, or for one that shows a picture; proved by encoding a frame with it.
 
     ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
@@ -146,7 +146,7 @@ def choose_encoder(
     )
 
 
-def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
+def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
     """The frame rate of a clip in a container that has one for the whole file.
 
     Raises UsageError variable-rate, rate-unheld.
@@ -268,7 +268,7 @@ def _depth(pix_fmt: str) -> int:
 
 
 def _settings(
-    info: VideoInfo,
+    info: MediaInfo,
     options: OutputOptions,
     extension: str,
     timeline: Timeline | None,

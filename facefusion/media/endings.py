@@ -6,16 +6,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from facefusion.media.kinds import missing_bytes
+from facefusion.errors import MediaError
+from facefusion.media.kinds import missing_bytes, why_truncated
 
 _ASF_HEADER = bytes.fromhex('3026b2758e66cf11a6d900aa0062ce6c')
 _ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _ASF_LIVE = 1
 _OBJECTS = 64
 _CHUNKS = 4096
+# Of a recording that could not go back to fill it in.
+_UNKNOWN_LENGTH = 0xFFFFFFFF
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
 _TS_PACKET = 188
+
+
+def check_complete(path: Path, content: str) -> None:
+    """Raises MediaError media-truncated for an mp4 or mov of which a part is missing."""
+    lost = why_truncated(path) if content == 'mp4' else ''
+    if lost:
+        raise MediaError(
+            'media-truncated',
+            f'{path.name} is incomplete: {lost}',
+            cause='the recording or the copy ended before the file was finished',
+            hint='copy the file again, or repair it with a tool for broken recordings',
+        )
 
 
 def missing_at_end(path: Path, content: str) -> str:
@@ -49,6 +64,24 @@ def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
         if at >= size:
             # Some writers leave the byte that makes the length even out at the end.
             return at - size - length % 2
+    return 0
+
+
+def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
+    """Each chunk announces its length, the one of the samples too (RIFF 1.0, Multimedia Programming Interface 2)."""
+    if file.read(12)[:4] != b'RIFF':
+        return 0
+    at = 12
+    for _ in range(_OBJECTS):
+        head = file.read(8)
+        length = int.from_bytes(head[4:], 'little')
+        if len(head) < 8 or (head[:4] == b'data' and length in (0, _UNKNOWN_LENGTH)):
+            return 0
+        at += 8 + length
+        if head[:4] == b'data':
+            return at - size
+        at += length % 2
+        file.seek(at)
     return 0
 
 
@@ -102,6 +135,7 @@ def _of_transport_stream(path: Path, file: BinaryIO, size: int) -> int:
 _MEASURES: dict[str, Callable[[Path, BinaryIO, int], int]] = {
     'matroska': _of_matroska,
     'avi': _of_avi,
+    'wav': _of_wave,
     'asf': _of_asf,
     'mxf': _of_mxf,
     'mpeg': _of_program_stream,

@@ -23,7 +23,7 @@ from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
-from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.probe import MediaInfo, VideoInfo, open_video
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
 
@@ -41,7 +41,7 @@ class _DelayTooShort(Exception):
 def join_segments(
     segments: Sequence[Path],
     timeline: Timeline,
-    info: VideoInfo,
+    info: MediaInfo,
     encoder: EncoderSettings,
     audio_plan: AudioPlan,
     output_part: Path,
@@ -49,7 +49,7 @@ def join_segments(
     extras: ExtrasPlan | None = None,
 ) -> None:
     """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
-    ``extras`` is what else of the clip it has (None: its tags).
+    ``extras`` is what else of the clip ``info`` it has (None: its tags); nothing where that is a picture.
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
@@ -79,7 +79,7 @@ def join_segments(
 def _write(
     segments: Sequence[Path],
     timeline: Timeline,
-    info: VideoInfo,
+    info: MediaInfo,
     encoder: EncoderSettings,
     audio_plan: AudioPlan,
     output_part: Path,
@@ -88,32 +88,48 @@ def _write(
     extras: ExtrasPlan | None,
 ) -> None:
     rates = [track.rate for track in audio_plan.tracks]
-    tags = dict(info.extras.tags)
+    tags = dict(info.extras.tags) if isinstance(info, VideoInfo) else {}
     with (
         open_output(output_part, encoder.extension, timeline.time_base, rates, stop, tags) as output,
         ExitStack() as stack,
     ):
-        source = stack.enter_context(open_video(info.path))
-        carry_metadata(source, output)
         with closing(_packets(segments[0], stop)) as first:
             template = next(first).stream
             stream = output.add_stream_from_template(template)
             extradata = template.codec_context.extradata
         _describe(stream, encoder, timeline)
-        describe_stream(source.streams[info.stream_index], stream)
         repeated = _repeated_header(encoder, extradata)
         sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated, encoder.is_counted)]
         if audio_plan.tracks:
             feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
             sources.append(iter(feed))
-        if extras is not None and extras.subtitles:
-            texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
-            sources.append(iter(texts))
-        if extras is not None and extras.has_attachments:
-            add_attachments(source, output)
-        if extras is not None and extras.has_chapters:
-            add_chapters(source, extras, output)
+        if isinstance(info, VideoInfo):
+            source = stack.enter_context(open_video(info.path))
+            carry_metadata(source, output)
+            describe_stream(source.streams[info.stream_index], stream)
+            if extras is not None:
+                sources += _carry(source, info, extras, output, stop, stack)
         mux_in_order(sources, output, stop)
+
+
+def _carry(
+    source: av.container.InputContainer,
+    info: VideoInfo,
+    extras: ExtrasPlan,
+    output: av.container.OutputContainer,
+    stop: StopFlag,
+    stack: ExitStack,
+) -> list[Iterator[av.Packet[Any]]]:
+    """Gives an output the extras of a clip; those that are packets are still to be written."""
+    packets: list[Iterator[av.Packet[Any]]] = []
+    if extras.subtitles:
+        texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
+        packets.append(iter(texts))
+    if extras.has_attachments:
+        add_attachments(source, output)
+    if extras.has_chapters:
+        add_chapters(source, extras, output)
+    return packets
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:

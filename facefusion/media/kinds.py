@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -30,14 +31,17 @@ VIDEO_EXTENSIONS = {
     '.ts': 'mpegts',
     '.mxf': 'mxf',
 }
-_READ = '; '.join(
-    f'{family}: ' + ', '.join(extension[1:] for extension in extensions)
-    for family, extensions in (('images', IMAGE_EXTENSIONS), ('videos', VIDEO_EXTENSIONS))
-)
+AUDIO_EXTENSIONS = {
+    '.wav': 'wav',
+    '.mp3': 'mp3',
+    '.m4a': 'mp4',
+    '.aac': 'aac',
+    '.flac': 'flac',
+    '.ogg': 'ogg',
+    '.opus': 'ogg',
+}
 # Five packets of a transport stream, of 188 bytes or of 192.
 _HEAD = 960
-# Found by content; those with an empty suggestion are not read by this version.
-_SUGGESTED = {content: extension for extension, content in reversed((IMAGE_EXTENSIONS | VIDEO_EXTENSIONS).items())}
 _HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1', b'avif', b'avis')
 # Boxes that nothing can do without.
 _WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
@@ -47,14 +51,14 @@ _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 
 
 class Kind(NamedTuple):
-    """``family`` is 'image' or 'video'; ``content`` names the format that the first bytes show."""
+    """``family`` is 'image', 'video' or 'audio'; ``content`` names the format that the first bytes show."""
 
     family: str
     content: str
 
 
-def find_kind(path: Path) -> Kind:
-    """The kind of an existing, readable file.
+def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
+    """The kind of an existing, readable file; with ``takes_audio`` it may be one that holds nothing but sound.
 
     Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty,
     media-kind-unsupported (a name this version does not read), media-content-unknown, media-kind-mismatch (name and
@@ -62,14 +66,18 @@ def find_kind(path: Path) -> Kind:
     """
     head = _read_head(path)
     extension = path.suffix.lower()
-    expected = IMAGE_EXTENSIONS.get(extension) or VIDEO_EXTENSIONS.get(extension)
+    families = {'image': IMAGE_EXTENSIONS, 'video': VIDEO_EXTENSIONS}
+    if takes_audio:
+        families['audio'] = AUDIO_EXTENSIONS
+    family = next((name for name, extensions in families.items() if extension in extensions), '')
+    expected = families[family][extension] if family else None
     if expected is None:
         named = f'files named {extension} are' if extension else 'files without an extension are'
         raise MediaError(
             'media-kind-unsupported',
             f'cannot read {path.name}',
             cause=f'{named} not read',
-            hint=f'this version reads {_READ}',
+            hint=_read_kinds(families),
         )
     content = sniff(head)
     if not content:
@@ -81,14 +89,22 @@ def find_kind(path: Path) -> Kind:
             hint='check that the file is complete and is what its name says',
         )
     if content != expected:
-        suggestion = _SUGGESTED.get(content)
+        named_like_it = [name for known in families.values() for name, other in known.items() if other == content]
         raise MediaError(
             'media-kind-mismatch',
             f'{path.name} is named like {extension[1:]}, but its content is {content}',
             cause='the first bytes are ' + head[:12].hex(' '),
-            hint=f'rename it to {path.stem}{suggestion}' if suggestion else f'this version reads {_READ}',
+            hint=f'rename it to {path.stem}{named_like_it[0]}' if named_like_it else _read_kinds(families),
         )
-    return Kind('image' if extension in IMAGE_EXTENSIONS else 'video', content)
+    return Kind(family, content)
+
+
+def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:
+    names = {'image': 'images', 'video': 'videos', 'audio': 'audio'}
+    known = (
+        f'{names[family]}: ' + ', '.join(name[1:] for name in extensions) for family, extensions in families.items()
+    )
+    return 'this version reads ' + '; '.join(known)
 
 
 def sniff(head: bytes) -> str:
@@ -117,11 +133,13 @@ def sniff(head: bytes) -> str:
             return name
     if head[:4] == b'RIFF':
         return {b'WEBP': 'webp', b'AVI ': 'avi', b'WAVE': 'wav'}.get(head[8:12], '')
+    if head[:4] == b'RF64' and head[8:12] == b'WAVE':
+        return 'wav'
     if head[4:8] == b'ftyp':
         return 'heif' if head[8:12] in _HEIF_BRANDS else 'mp4'
     if head[4:8] in _BOXES:
         return 'mp4'
-    return 'mpegts' if _is_transport_stream(head) else ''
+    return 'mpegts' if _is_transport_stream(head) else _sniff_audio_frame(head)
 
 
 def why_truncated(path: Path) -> str:
@@ -198,7 +216,7 @@ def _read_head(path: Path) -> bytes:
                 hint='save what it gives as a file first',
             )
         with path.open('rb') as file:
-            head = file.read(_HEAD)
+            head = _behind_tag(file, file.read(_HEAD))
     except (FileNotFoundError, NotADirectoryError):
         folder = path.absolute().parent
         cause = f'{folder} has no such file' if folder.is_dir() else f'there is no folder {folder}'
@@ -219,6 +237,26 @@ def _read_head(path: Path) -> bytes:
             hint='copy or download it again',
         )
     return head
+
+
+def _behind_tag(file: BinaryIO, head: bytes) -> bytes:
+    """The first bytes behind an ID3 tag, which mp3, aac and flac files may begin with, where they tell anything."""
+    if not head.startswith(b'ID3') or len(head) < 10:
+        return head
+    # Four bytes of seven bits (ID3v2.4.0, 3.1), not counting these ten.
+    length = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    file.seek(10 + length)
+    behind = file.read(_HEAD)
+    return behind if sniff(behind) else head
+
+
+def _sniff_audio_frame(head: bytes) -> str:
+    """An MP3 frame (ISO/IEC 11172-3, 2.4.1.3) or one of AAC (ADTS: ISO/IEC 13818-7, 6.2) without a container."""
+    if len(head) < 4 or head[0] != 0xFF:
+        return ''
+    if head[1] & 0xE6 == 0xE2 and head[1] >> 3 & 3 != 1 and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3:
+        return 'mp3'
+    return 'aac' if head[1] & 0xF6 == 0xF0 and head[2] >> 2 & 15 < 13 else ''
 
 
 def _is_transport_stream(head: bytes) -> bool:

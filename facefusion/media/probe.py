@@ -20,11 +20,11 @@ import av.stream
 
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
-from facefusion.media.endings import missing_at_end
+from facefusion.media.endings import check_complete, missing_at_end
 from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
 from facefusion.media.files import ffmpeg_name
 from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
-from facefusion.media.kinds import find_kind, why_truncated
+from facefusion.media.kinds import find_kind
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
@@ -35,6 +35,8 @@ from facefusion.stopping import StopFlag
 # FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
 # other has set, and leave it raised.
 _LOG_LEVEL = threading.Lock()
+# Frames a second of a clip that is made of a picture.
+PICTURE_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since."""
+    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since.
+
+    The properties have the names of ``VideoInfo``: how a clip is encoded that shows nothing but the picture.
+    """
 
     path: Path
     size: int
@@ -62,6 +67,36 @@ class ImageInfo:
     format: str
     mode: str
     has_alpha: bool
+
+    @property
+    def aspect(self) -> Fraction:
+        """Pixels are square."""
+        return Fraction(1)
+
+    @property
+    def plane_format(self) -> str:
+        """The format that every player shows."""
+        return 'yuv420p'
+
+    @property
+    def bits(self) -> int:
+        """As many as ``read_image`` gives."""
+        return 8
+
+    @property
+    def color(self) -> ColorSpec:
+        """BT.709, limited, as other RGB frames are written."""
+        return ColorSpec('bt709', False, 1, 1)
+
+    @property
+    def time_base(self) -> Fraction:
+        """The ticks of a clip of the usual rate."""
+        return 1 / PICTURE_RATE
+
+    @property
+    def average_rate(self) -> Fraction:
+        """Frames a second where nothing else is asked for."""
+        return PICTURE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +171,7 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
         from facefusion.media.image import probe_image
 
         return probe_image(path)
-    lost = why_truncated(path) if kind.content == 'mp4' else ''
-    if lost:
-        raise MediaError(
-            'media-truncated',
-            f'{path.name} is incomplete: {lost}',
-            cause='the recording or the copy ended before the file was finished',
-            hint='copy the file again, or repair it with a tool for broken recordings',
-        )
+    check_complete(path, kind.content)
     before = path.stat()
     with open_video(path) as container:
         stream = find_video(container, path)
@@ -288,7 +316,7 @@ def _describe(
     context = stream.codec_context
     aspect = context.sample_aspect_ratio or Fraction(1)
     gaps = () if times.is_counted else find_gaps(pts, time_base, content)
-    audio = tuple(_describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
+    audio = tuple(describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
     return VideoInfo(
         path=path,
         size=before.st_size,
@@ -341,7 +369,8 @@ def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
     return measured.limit_denominator(1001 * 60)
 
 
-def _describe_audio(stream: av.AudioStream) -> AudioInfo:
+def describe_audio(stream: av.AudioStream) -> AudioInfo:
+    """The facts of an audio stream of which the codec is known."""
     context = stream.codec_context
     return AudioInfo(
         index=stream.index,
