@@ -59,7 +59,7 @@ class Voice:
             'work-unreadable',
             f'{path.name}, which this run has written, cannot be read again',
             cause=cause,
-            hint='run the same command again; if that does not help, check the disk, or choose another with --temp-path',
+            hint='run the same command again; if that does not help, check the disk that the work folder lies on',
         )
 
     @property
@@ -122,7 +122,8 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
                 cause=f'it had {total} samples at {rate} Hz, it has {writer.written}',
                 hint=LEAVE_ALONE,
             )
-        record = {'version': _VERSION, 'rate': rate, 'samples': total, 'sha256': writer.digest.hexdigest()}
+        sha256 = writer.digest.hexdigest()
+        record = {'version': _VERSION, 'rate': rate, 'samples': total, 'sha256': sha256}
         publish(part, path, stop)
         write_synced(_record_of(path), json.dumps(record).encode('ascii'))
     except OSError as error:
@@ -131,7 +132,7 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
     except BaseException:
         _remove(path)
         raise
-    return Voice(path, rate, record['sha256'])
+    return Voice(path, rate, sha256)
 
 
 class _Writer:
