@@ -26,11 +26,13 @@ from facefusion.stopping import StopFlag
 Samples = NDArray[np.float32]
 
 SHORTEST = Fraction(1, 10)
-LONGEST = Fraction(24 * 60 * 60)
+LONGEST = 24 * 60 * 60
 # The clock of these stands at 0 when the file begins; others count from anywhere, or from an encoder's delay.
 _FROM_ZERO = ('mp4', 'matroska', 'avi', 'asf', 'mxf')
 # Less than any packet of the usual codecs lasts, and more than containers round times by.
-_JITTER = Fraction(1, 100)
+_JITTER = 0.01
+# Samples; about a second.
+_BATCH = 1 << 15
 _EXPORT = 'check that the file plays; export it again, for example as wav'
 
 
@@ -123,14 +125,18 @@ class SoundPieces:
         self._doubled = Fraction(0)
         self._trouble = ''
         self._stated = Fraction(0)
-        # Where the packets end by their own account, and the tick of that; 0 where they have none.
-        self._packets_end = Fraction(0)
+        # Where the packets end by their own account; the tick is 0 where they do not say.
+        self._last_tick = 0
         self._tick = Fraction(0)
 
     def __iter__(self) -> Iterator[Piece]:
         held: Piece | None = None
         with open_video(self._path) as container:
             for piece in self._placed(container, self._find_stream(container)):
+                if held is not None and piece.follows and len(held.samples) < _BATCH:
+                    # Fewer, larger pieces cost less.
+                    held = held._replace(samples=np.concatenate([held.samples, piece.samples]))
+                    continue
                 if held is not None:
                     yield held
                 held = piece
@@ -158,9 +164,10 @@ class SoundPieces:
         lost = self._trouble or missing_at_end(self._path, content)
         if lost:
             yield f'the audio of {name} ends early: {lost}'
-        elif content == 'flac' and self._stated - self._packets_end > _JITTER:
+        elif content == 'flac' and self._stated - self._last_tick * self._tick > _JITTER:
             # Only of flac it is sure that the header tells the truth.
-            yield f'the audio of {name} ends early: {float(self._stated - self._packets_end):.2f} seconds are missing'
+            seconds = float(self._stated - self._last_tick * self._tick)
+            yield f'the audio of {name} ends early: {seconds:.2f} seconds are missing'
         if self._undecoded:
             yield f'{self._undecoded} of {self._packets} audio packets of {name} do not decode: silence stands there'
         if self._doubled > _JITTER:
@@ -188,7 +195,7 @@ class SoundPieces:
                     self._packets += 1
                     if packet.pts is not None and packet.duration:
                         self._tick = packet.time_base
-                        self._packets_end = max(self._packets_end, (packet.pts + packet.duration) * self._tick)
+                        self._last_tick = max(self._last_tick, packet.pts + packet.duration)
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError:
@@ -203,31 +210,31 @@ class SoundPieces:
         begun, count, rate = Fraction(0), 0, 0
         for frame in self._frames(container, stream):
             samples = self._mono(frame)
-            end = begun + Fraction(count, rate) if rate else Fraction(0)
-            time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            base = frame.time_base or Fraction(0)
             if not rate:
-                self.origin = self._clock(container, time or Fraction(0))
-            begin = end if time is None else time - self.origin
-            is_near = rate > 0 and abs(begin - end) <= _JITTER
-            begin = end if is_near else begin
-            early = max(ceil((end - begin) * frame.sample_rate), 0)
-            if early and rate:
-                self._doubled += Fraction(min(early, len(samples)), frame.sample_rate)
-            samples = samples[early:]
-            if not len(samples):
-                continue
+                self.origin = self._clock(container, (frame.pts or 0) * base)
+            # Whether it is near is seen in floats, many times as fast as in fractions.
+            reached = float(begun) + count / max(rate, 1)
+            begin = reached if frame.pts is None else frame.pts * float(base) - float(self.origin)
+            is_near = rate > 0 and abs(begin - reached) <= _JITTER
             follows = is_near and rate == frame.sample_rate
             if not follows:
-                begun, count, rate = begin + Fraction(early, frame.sample_rate), 0, frame.sample_rate
-            piece = Piece(begun + Fraction(count, rate), rate, samples, follows)
-            count += len(samples)
-            if piece.end > LONGEST:
+                end = begun + Fraction(count, max(rate, 1))
+                exact = end if is_near or frame.pts is None else frame.pts * base - self.origin
+                early = min(max(ceil((end - exact) * frame.sample_rate), 0), len(samples))
+                self._doubled += Fraction(early, frame.sample_rate) if rate else 0
+                samples = samples[early:]
+                if not len(samples):
+                    continue
+                begun, count, rate = exact + Fraction(early, frame.sample_rate), 0, frame.sample_rate
+            if begin > LONGEST:
                 raise MediaError(
                     'audio-too-long',
                     f'the sound of {self._path.name} goes on for more than {LONGEST // 3600} hours',
                     hint='cut it, or export it again if its times are wrong',
                 )
-            yield piece
+            yield Piece(begun + Fraction(count, rate), rate, samples, follows)
+            count += len(samples)
 
     def _clock(self, container: av.container.InputContainer, first: Fraction) -> Fraction:
         if self._content in _FROM_ZERO:
@@ -243,8 +250,8 @@ class SoundPieces:
 
     def _ended(self, last: Piece) -> Piece:
         """The last piece without the padding of the encoder, where the container tells how long its packet lasts."""
-        excess = last.end - (self._packets_end - self.origin)
-        if not self._tick < excess < last.end - last.begin or not self._packets_end:
+        excess = last.end - (self._last_tick * self._tick - self.origin)
+        if not self._tick or not self._tick < excess < last.end - last.begin:
             return last
         return last._replace(samples=last.samples[: len(last.samples) - round(excess * last.rate)])
 
@@ -263,7 +270,9 @@ class SoundPieces:
         if samples.dtype.kind != 'f':
             half = float(1 << (8 * samples.dtype.itemsize - 1))
             mean = (mean - half if samples.dtype.kind == 'u' else mean) / half
-        mono: Samples = np.nan_to_num(mean, posinf=0, neginf=0).astype(np.float32)
+        elif not np.isfinite(mean).all():
+            mean = np.nan_to_num(mean, posinf=0, neginf=0)
+        mono: Samples = mean.astype(np.float32)
         return mono
 
 

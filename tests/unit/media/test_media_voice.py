@@ -313,6 +313,22 @@ def test_a_stream_that_hardly_decodes_is_refused(tmp_path: Path) -> None:
     assert refused(path).reference == 'audio-damaged'
 
 
+def test_what_is_no_number_is_silence(tmp_path: Path) -> None:
+    said = voice_like(0.5, 16000)
+    broken = said.copy()
+    broken[4000:4100:3], broken[4001:4100:3] = np.nan, np.inf
+    found = voice_of(write_sound(tmp_path / 'a.wav', [(0, broken)], 16000, 'pcm_f32le')).window(0, 0.5)
+    assert np.isfinite(found).all()
+    assert np.array_equal(found[:4000], said[:4000])
+    assert not found[4000:4099:3].any()
+
+
+def test_times_without_bounds_fill_no_disk(tmp_path: Path) -> None:
+    said = voice_like(0.2, 16000)
+    path = write_sound(tmp_path / 'a.mkv', [(0, said), (90000, said)], 16000, 'pcm_s16le')
+    assert refused(path).reference == 'audio-too-long'
+
+
 def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
     path = wav(tmp_path / 'a.wav', noise(48000))
     info = probe_sound(path)
