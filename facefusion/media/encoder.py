@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -17,9 +17,9 @@ import cv2
 from facefusion.errors import MediaError, UsageError
 from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, check_held, container_of
+from facefusion.media.info import MediaInfo
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, even_size
-from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline, exact_rate
 
 # Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
@@ -105,9 +105,9 @@ class EncoderSettings:
 
 
 def choose_encoder(
-    info: VideoInfo, options: OutputOptions, extension: str, timeline: Timeline | None = None
+    info: MediaInfo, options: OutputOptions, extension: str, timeline: Timeline | None = None
 ) -> EncoderSettings:
-    """The encoder for a clip, proved by encoding a frame with it.
+    """The encoder for a clip, or for one that shows a picture; proved by encoding a frame with it.
 
     ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
@@ -127,13 +127,14 @@ def choose_encoder(
     if asked != 'auto':
         check_held('video', asked, extension)
     rate = None if container.has_times or timeline is None else steady_rate(info, timeline, extension)
+    wanted = _Wanted(info, options, extension, timeline, rate, remarks)
     reasons = []
     for codec in container.automatic if asked == 'auto' else (asked,):
         keeps_only = asked == 'auto' and codec != container.automatic[-1] and info.bits > 8
         for pix_fmt in _formats(codec, info.plane_format):
             if keeps_only and _depth(pix_fmt) < PLANE_FORMATS[info.plane_format].bits:
                 continue
-            settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks, rate)
+            settings = _settings(wanted, codec, pix_fmt)
             reason = why_unusable(settings)
             if not reason:
                 return settings
@@ -146,7 +147,7 @@ def choose_encoder(
     )
 
 
-def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
+def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
     """The frame rate of a clip in a container that has one for the whole file.
 
     Raises UsageError variable-rate, rate-unheld.
@@ -267,16 +268,19 @@ def _depth(pix_fmt: str) -> int:
     return max(component.bits for component in av.VideoFormat(pix_fmt, 16, 16).components)
 
 
-def _settings(
-    info: VideoInfo,
-    options: OutputOptions,
-    extension: str,
-    timeline: Timeline | None,
-    codec: str,
-    pix_fmt: str,
-    remarks: tuple[str, ...],
-    counted: Fraction | None,
-) -> EncoderSettings:
+class _Wanted(NamedTuple):
+    """What decides the settings of every encoder; ``counted`` is the rate of a container without times."""
+
+    info: MediaInfo
+    options: OutputOptions
+    extension: str
+    timeline: Timeline | None
+    counted: Fraction | None
+    remarks: tuple[str, ...]
+
+
+def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
+    info, options, extension, timeline, counted, remarks = wanted
     said = list(remarks)
     if _depth(pix_fmt) < info.bits:
         said.append(f'{codec} takes no {info.bits}-bit video: it is written with {_depth(pix_fmt)} bits')

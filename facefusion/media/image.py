@@ -27,10 +27,10 @@ from facefusion.events import Emit, Message, silent
 from facefusion.media import tiff
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
+from facefusion.media.info import ImageInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
 from facefusion.media.planes import Pixels, even_size
-from facefusion.media.probe import ImageInfo
 from facefusion.media.seen import SeenFile
 from facefusion.stopping import StopFlag
 
@@ -189,7 +189,7 @@ def write_image(
     pixels, alpha = _scaled(frame, scale)
     if alpha is not None and image_format == 'jpeg':
         emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
-        pixels, alpha = _on_white(pixels, alpha), None
+        pixels, alpha = on_white(pixels, alpha), None
     if alpha is None:
         image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     else:
@@ -365,7 +365,8 @@ def _scaled(frame: PixelFrame, scale: float) -> tuple[Pixels, Pixels | None]:
     return cast(Pixels, pixels), cast('Pixels | None', alpha)
 
 
-def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """BGR laid on white by its alpha."""
     weight = alpha[..., None].astype(np.float32) / np.float32(255)
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 

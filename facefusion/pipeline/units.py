@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from facefusion.media.files import called
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.kept_chunks import KeptChunks
