@@ -36,9 +36,10 @@ from facefusion.media.concat_sound import (
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import ALPHA_TAG
 from facefusion.media.extras import describe_stream
+from facefusion.media.info import VideoInfo
 from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
 from facefusion.media.parameter_sets import ParameterSets
-from facefusion.media.probe import VideoInfo, open_video, probe
+from facefusion.media.probe import open_video, probe
 from facefusion.stopping import StopFlag
 
 # The ticks of a second, and those between two frames, are counted with 32 bits in mp4 and mov.

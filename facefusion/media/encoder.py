@@ -24,9 +24,9 @@ from facefusion.media.codecs import (
 from facefusion.media.color import ColorSpec
 from facefusion.media.containers import BOXED, Container, check_alpha, check_held, container_of
 from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
+from facefusion.media.info import MediaInfo
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, has_alpha, planar_format, scaled_size
-from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline, exact_rate
 
 # CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 asks for.
@@ -144,13 +144,13 @@ class EncoderSettings:
 
 
 def choose_encoder(
-    info: VideoInfo,
+    info: MediaInfo,
     options: OutputOptions,
     extension: str,
     timeline: Timeline | None = None,
     picture: Picture | None = None,
 ) -> EncoderSettings:
-    """The encoder for a clip, proved by encoding a frame with it.
+    """The encoder for a clip, or for one that shows a picture; proved by encoding a frame with it.
 
     ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. Without
     ``picture`` opaque frames of the clip's size times ``output_video_scale`` are written.
@@ -195,7 +195,7 @@ def choose_encoder(
     )
 
 
-def meant_encoder(info: VideoInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:
+def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:
     """The name of the encoder that ``choose_encoder`` would try; none is opened."""
     asked, _ = _for_container(options.output_video_encoder, extension)
     if asked != 'auto':
@@ -205,7 +205,7 @@ def meant_encoder(info: VideoInfo, options: OutputOptions, extension: str, has_a
     return _meant(container, info, asked, has_alpha and bool(container.alpha))[0]
 
 
-def _meant(container: Container, info: VideoInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
+def _meant(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
     """The encoder that is meant and its formats: 'auto' is the first that keeps the clip's depth, or else the last."""
     if asked != 'auto':
         return asked, pixel_formats(asked, info.plane_format, has_alpha)
@@ -223,7 +223,7 @@ def _is_hardware(codec: str) -> bool:
     return codec.endswith(('_nvenc', '_amf', '_qsv', '_videotoolbox'))
 
 
-def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
+def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
     """The frame rate of a clip in a container that has one for the whole file.
 
     Raises UsageError variable-rate, rate-unheld.
@@ -330,7 +330,7 @@ def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
 class _Wanted(NamedTuple):
     """What decides the settings of every encoder; ``counted`` is the rate of a container without times."""
 
-    info: VideoInfo
+    info: MediaInfo
     options: OutputOptions
     extension: str
     timeline: Timeline | None

@@ -28,10 +28,10 @@ from facefusion.media import tiff
 from facefusion.media.convert import to_8_bits
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
+from facefusion.media.info import ImageInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
 from facefusion.media.planes import Pixels
-from facefusion.media.probe import ImageInfo
 from facefusion.media.seen import SeenFile
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
@@ -190,7 +190,7 @@ def write_image(
     pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
     if alpha is not None and image_format == 'jpeg':
         emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
-        pixels, alpha = _on_white(pixels, alpha), None
+        pixels, alpha = on_white(pixels, alpha), None
     if alpha is None:
         image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     else:
@@ -357,7 +357,8 @@ def _bgr(image: Image.Image) -> Pixels:
     return cast(Pixels, cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
 
 
-def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """BGR laid on white by its alpha."""
     weight = alpha[..., None].astype(np.float32) / np.float32(255)
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 

@@ -13,8 +13,9 @@ import av.error
 
 from facefusion.errors import InternalError, MediaError
 from facefusion.media.frame import PlaneFrame
+from facefusion.media.info import VideoInfo
 from facefusion.media.orientation import Orientation
-from facefusion.media.probe import VideoInfo, find_video, interlaced, open_video
+from facefusion.media.probe import find_video, interlaced, open_video
 from facefusion.media.times import INDEXED
 from facefusion.media.unchanged import check_unchanged
 from facefusion.shortage import raise_shortage

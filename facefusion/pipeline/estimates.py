@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from facefusion.media.encoder import meant_encoder
 from facefusion.media.encoder_room import frames_held
+from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
-from facefusion.media.probe import MediaInfo, VideoInfo
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from facefusion.faces.track import INTERVAL
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
-from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.ranges import FrameRanges, ranges_of

@@ -20,7 +20,7 @@ from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.measurements import ALL
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.runtime import onnxruntime
-from facefusion.media.probe import MediaInfo
+from facefusion.media.info import MediaInfo
 from facefusion.media.seen import SeenFile
 from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged
 from facefusion.models.digests import file_sha256

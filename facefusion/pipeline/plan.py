@@ -20,10 +20,11 @@ from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.carry import ExtrasPlan, plan_extras
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
+from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
-from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.timeline import Timeline, build_timeline
 from facefusion.pipeline.estimates import MediaSize, fitted_memory, output_bytes, work_bytes
 from facefusion.pipeline.options import PathOptions, WorkflowOptions

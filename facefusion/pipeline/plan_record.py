@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from facefusion.errors import InternalError
-from facefusion.media.probe import ImageInfo, VideoInfo
+from facefusion.media.info import ImageInfo, VideoInfo
 from facefusion.media.seen import SeenFile
 from facefusion.pipeline.plan import Plan
 

@@ -13,10 +13,10 @@ from facefusion.media.concat import concat_clips
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.media.join import join_segments
+from facefusion.media.info import VideoInfo
+from facefusion.media.join import Joining, join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.parts import part_beside, remove_abandoned
@@ -67,7 +67,8 @@ def join_clip(
     """
     check_unchanged(target, flag)
     with called(name or part.name, part):
-        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
+        joining = Joining(segments, video.timeline, target, video.encoder, video.audio, video.extras)
+        join_segments(joining, part, flag)
     check_unchanged(target, flag)
 
 

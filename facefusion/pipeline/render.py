@@ -19,7 +19,7 @@ import numpy as np
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import LinkedFace
 from facefusion.media.frame import Frame, PlaneFrame
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.chain import Chain

@@ -31,9 +31,9 @@ from facefusion.faces.topology import load_topology
 from facefusion.faces.track import still_chunk
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import scaled_size
-from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import blaming_change, check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
 from facefusion.pipeline.chain import Chain, prepare_chain

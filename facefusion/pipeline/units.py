@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.media.files import called
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.kept_chunks import KeptChunks

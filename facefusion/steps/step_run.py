@@ -18,9 +18,9 @@ from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
 from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
