@@ -48,7 +48,7 @@ def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
 
 
 def why_anew(folder: Path, digests: RunDigests) -> str:
-    """What differs from the plan of an earlier run in ``folder``, in words; empty where nothing does, or without work."""
+    """What differs from the plan of an earlier run in ``folder``, in words; empty where nothing differs."""
     record = _read(folder)
     if record is None:
         return OTHER_VERSION if any(folder.glob('chunk-*')) else ''
