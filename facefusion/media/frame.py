@@ -80,6 +80,10 @@ class Frame(ABC):
         """Whether anything was written."""
 
     @abstractmethod
+    def untouched(self) -> Frame:
+        """Another frame over the same samples, which do not change with this one; only before the first write."""
+
+    @abstractmethod
     def read(self, window: Window) -> Pixels:
         """A copy of the window, uint8 HxWx3 BGR; a pixel is the same whatever window it is read with."""
 
@@ -190,7 +194,6 @@ class PlaneFrame(Frame):
         return self._touched
 
     def untouched(self) -> PlaneFrame:
-        """Another frame over the same samples, which do not change with this one; only before the first write."""
         if self._touched:
             raise InternalError('frame-touched', f'frame {self.number} was written to before it was shared')
         return PlaneFrame(self._video, self.number, self.pts, self.color, is_damaged=self.is_damaged)
@@ -340,7 +343,6 @@ class PixelFrame(Frame):
         return self._touched
 
     def untouched(self) -> PixelFrame:
-        """Another frame over the same pixels, which do not change with this one; only before the first write."""
         if self._touched:
             raise InternalError('frame-touched', 'a picture was written to before it was shared')
         return PixelFrame(self.pixels, self.alpha, self.extras, number=self.number)

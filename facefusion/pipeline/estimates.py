@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import meant_encoder
 from facefusion.media.encoder_room import frames_held
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
+from facefusion.media.sound import SoundInfo
+from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
 
 if TYPE_CHECKING:
@@ -33,11 +36,16 @@ class MediaSize:
     processed: tuple[int, int]
     has_alpha: bool = False
 
+    @property
+    def is_video(self) -> bool:
+        """Whether a clip is written; a picture becomes one with a sound."""
+        return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
+
 
 def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
     """As many workers as ``limit`` and those of the system allow, one at least, and the bytes of memory by part."""
     parts = _memory(size, workers)
-    while workers > 1 and isinstance(size.target, VideoInfo) and not _fits(sum(parts.values()), workers, limit):
+    while workers > 1 and size.is_video and not _fits(sum(parts.values()), workers, limit):
         workers -= 1
         parts = _memory(size, workers)
     return workers, parts
@@ -51,7 +59,7 @@ def _fits(needed: int, workers: int, limit: int | None) -> bool:
 def _memory(size: MediaSize, workers: int) -> dict[str, int]:
     target, options = size.target, size.options
     pixels = max(target.width * target.height, size.processed[0] * size.processed[1])
-    if isinstance(target, VideoInfo):
+    if size.is_video:
         width, height = scaled_size(target.width, target.height, options.output_video_scale)
         shape = PLANE_FORMATS[target.plane_format]
         bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
@@ -64,11 +72,12 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
     return memory_of_image(pixels, width * height)
 
 
-def work_bytes(video: VideoPlan | None, options: OutputOptions) -> int:
+def work_bytes(video: VideoPlan | None, options: OutputOptions, sound: SoundInfo | None) -> int:
     """What work files take on the disk."""
     if video is None:
         return 0
-    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options)
+    heard = voice_size(sound) if sound is not None else 0
+    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options) + heard
 
 
 def output_bytes(size: MediaSize, video: VideoPlan | None) -> int:

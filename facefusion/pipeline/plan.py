@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facefusion.errors import UsageError
+from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement import Measurements
 from facefusion.faces.measurements import measurements_named
@@ -25,7 +25,8 @@ from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.probe import probe
-from facefusion.media.timeline import Timeline, build_timeline
+from facefusion.media.sound import SoundInfo, probe_sound
+from facefusion.media.timeline import Timeline, build_timeline, still_timeline
 from facefusion.pipeline.estimates import MediaSize, fitted_memory, output_bytes, work_bytes
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
@@ -82,7 +83,8 @@ class Plan:
     ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
     tuned to the machine, and change no pixel. ``processed_size`` is what the processors make of the target's size,
     ``written_size`` what is written, width and height. ``batch`` is how many frames a processor gets at once, and how
-    many crops a network. ``models`` are the catalogue ids of all networks of the run.
+    many crops a network. ``models`` are the catalogue ids of all networks of the run. ``sound`` is the source that
+    processors hear, which becomes the sound of the output; a picture is shown for as long as it lasts.
     """
 
     target: MediaInfo
@@ -99,6 +101,7 @@ class Plan:
     workers: int = 1
     batch: int = 1
     processed_size: tuple[int, int] = (0, 0)
+    sound: SoundInfo | None = None
 
     @property
     def written_size(self) -> tuple[int, int]:
@@ -193,7 +196,9 @@ def make_plan(
     chain = _planned(settings)
     if not chain:
         raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
-    family = 'image' if isinstance(target, ImageInfo) else 'video'
+    needed = joined(processor.requirements for processor in chain)
+    sound = _find_sound(sources, chain, flag) if needed.source_audio else None
+    family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
@@ -203,7 +208,7 @@ def make_plan(
         )
     _check_sources(sources, chain)
     check_output(output, target.path, sources, family)
-    if isinstance(target, ImageInfo):
+    if family == 'image':
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
@@ -211,7 +216,8 @@ def make_plan(
     workers, memory_parts = fitted_memory(size, workers, memory_limit)
     # Before an encoder is tried: it would be the first to get none.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
-    video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames, chain)
+    picture = Picture(*_written_size(settings, target), has_alpha)
+    video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     return Plan(
@@ -223,12 +229,13 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=work_bytes(video, settings[OutputOptions]),
+        work_space=work_bytes(video, settings[OutputOptions], sound),
         output_space=output_bytes(size, video),
         memory_parts=memory_parts,
         workers=workers,
         batch=batch,
         processed_size=processed,
+        sound=sound,
     )
 
 
@@ -268,20 +275,38 @@ def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedP
 
 
 def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:
-    kinds = [find_kind(source) for source in sources]
+    hearers = any(processor.requirements.source_audio for processor in chain)
+    kinds = [find_kind(source, takes_audio=hearers) for source in sources]
     takers = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
     if not takers:
         return
     if not sources:
         raise UsageError('source-missing', f'{takers} needs a source', hint='give one with -s/--source-paths')
     for source, kind in zip(sources, kinds, strict=True):
-        if kind.family != 'image':
+        if kind.family != 'image' and not hearers:
             raise UsageError(
                 'source-kind',
                 f'{takers} takes pictures as sources, {source} is none',
                 cause=f'its content is a {kind.family} ({kind.name})',
                 hint='give a jpg, png, webp, bmp or tiff',
             )
+    if not any(kind.family == 'image' for kind in kinds):
+        raise UsageError(
+            'source-missing', f'{takers} needs a picture of a face as a source', hint='give one with -s/--source-paths'
+        )
+
+
+def _find_sound(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], flag: StopFlag | None) -> SoundInfo:
+    """The first source that is no picture, of which the sound is taken."""
+    for source in sources:
+        if find_kind(source, takes_audio=True).family != 'image':
+            return probe_sound(source, flag)
+    hearers = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
+    raise UsageError(
+        'source-audio-missing',
+        f'{hearers} needs a source with sound',
+        hint='give a wav, mp3, m4a, flac, ogg or a video with -s/--source-paths',
+    )
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
@@ -290,20 +315,31 @@ def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
     return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
 
 
+def _written_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
+    return scaled_size(target.width, target.height, settings[OutputOptions].output_video_scale)
+
+
 def _plan_video(
-    target: VideoInfo, settings: Settings, output: Path, segment_frames: int, chain: tuple[PlannedProcessor, ...]
+    target: MediaInfo,
+    sound: SoundInfo | None,
+    settings: Settings,
+    output: Path,
+    picture: Picture,
+    segment_frames: int,
 ) -> VideoPlan:
-    options, trim = settings[OutputOptions], settings[TrimOptions]
-    timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
-    extension = output.suffix.lower()
-    size = scaled_size(target.width, target.height, options.output_video_scale)
-    picture = Picture(*size, has_alpha=any(processor.writes_alpha for processor in chain))
+    options, trim, extension = settings[OutputOptions], settings[TrimOptions], output.suffix.lower()
+    if isinstance(target, VideoInfo):
+        timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
+    elif sound is not None:
+        timeline = still_timeline(sound.duration, options.output_video_fps)
+    else:
+        raise InternalError('plan-inconsistent', 'a picture without a sound lasts for no time')
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
         segments=grid(0, timeline.frame_count, segment_frames),
         encoder=choose_encoder(target, options, extension, timeline, picture),
-        audio=plan_audio(target, timeline, options, extension),
+        audio=plan_audio(target, timeline, options, extension, sound),
         extras=plan_extras(target, timeline, extension),
     )
 

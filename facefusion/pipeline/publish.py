@@ -13,14 +13,13 @@ from facefusion.media.concat import concat_clips
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.media.info import VideoInfo
 from facefusion.media.join import Joining, join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.parts import part_beside, remove_abandoned
-from facefusion.pipeline.plan import VideoPlan
+from facefusion.pipeline.plan import Plan, VideoPlan
 from facefusion.pipeline.seal import Sealing, Worked
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.credentials import Signed
@@ -57,19 +56,18 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     return signed
 
 
-def join_clip(
-    segments: Sequence[Path], target: VideoInfo, video: VideoPlan, part: Path, flag: StopFlag, name: str = ''
-) -> None:
+def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, flag: StopFlag) -> None:
     """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
 
-    ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
-    of which the audio is, is not the one that was probed any more.
+    Raises what ``join_segments`` raises, and MediaError media-changed when the file of which the audio is is not the
+    one that was probed any more.
     """
-    check_unchanged(target, flag)
-    with called(name or part.name, part):
-        joining = Joining(segments, video.timeline, target, video.encoder, video.audio, video.extras)
+    heard = plan.sound or plan.target
+    check_unchanged(heard, flag)
+    with called(plan.output.name, part):
+        joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
         join_segments(joining, part, flag)
-    check_unchanged(target, flag)
+    check_unchanged(heard, flag)
 
 
 def publish_clip(clip: Path, publication: Publication) -> Signed:

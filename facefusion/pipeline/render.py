@@ -18,9 +18,9 @@ import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import LinkedFace
-from facefusion.media.frame import Frame, PlaneFrame
-from facefusion.media.info import VideoInfo
-from facefusion.media.reader import ReaderPool, VideoReader
+from facefusion.media.frame import Frame
+from facefusion.media.info import MediaInfo
+from facefusion.media.sources import FrameSource, open_frames
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
@@ -95,7 +95,7 @@ class SegmentRendering:
     ``batch``. ``readers`` are decoders to go on with.
     """
 
-    target: VideoInfo
+    target: MediaInfo
     video: VideoPlan
     chain: Chain
     requirements: Requirements
@@ -103,7 +103,7 @@ class SegmentRendering:
     workers: int = 1
     batch: int = 1
     traces: Traces = NO_TRACES
-    readers: ReaderPool | None = None
+    readers: FrameSource | None = None
 
     def write(
         self, segment: Span, path: Path, flag: StopFlag, advance: Callable[[], None] = lambda: None
@@ -154,8 +154,8 @@ class SegmentRendering:
         reach = self.requirements.neighbours
         low = max(waiting[0].source - reach, timeline.start)
         high = min(waiting[-1].source + reach + 1, timeline.stop)
-        reader = self.readers or VideoReader(self.target, stop=flag)
-        held: dict[int, PlaneFrame] = {}
+        reader = self.readers or open_frames(self.target, 1, flag)
+        held: dict[int, Frame] = {}
         with closing(prefetch(reader.frames(low, high), DECODED_AHEAD)) as frames:
             for frame in frames:
                 flag.check()
@@ -166,7 +166,7 @@ class SegmentRendering:
                 first = waiting[0].source - reach if waiting else high
                 held = {number: kept for number, kept in held.items() if number >= first}
 
-    def _task(self, shown: Shown, held: dict[int, PlaneFrame], faces: LinkedFaces) -> FrameTask:
+    def _task(self, shown: Shown, held: dict[int, Frame], faces: LinkedFaces) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
         own = held[shown.source]
         # Others are shown it untouched, or it is rendered once more.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.media.files import called
-from facefusion.media.info import VideoInfo
+from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.kept_chunks import KeptChunks
@@ -56,8 +56,8 @@ class RenderUnits:
     folder: WorkFolder
 
     @property
-    def target(self) -> VideoInfo:
-        """The clip."""
+    def target(self) -> MediaInfo:
+        """The clip, or the picture that is shown as one."""
         return self.rendering.target
 
     def path(self, number: int) -> Path:

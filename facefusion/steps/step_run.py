@@ -40,8 +40,9 @@ from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
+from facefusion.pipeline.prepare import prepare_run
 from facefusion.pipeline.resources import check_asked, check_threads
-from facefusion.pipeline.run import execute, prepare_run
+from facefusion.pipeline.run import execute
 from facefusion.pipeline.seal import seal_of_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.pipeline.work_folder import WorkFolder
@@ -119,7 +120,7 @@ def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
     """What people should know of a plan before it runs."""
     target, video, options = plan.target, plan.video, settings[OutputOptions]
     for path in dict.fromkeys((target.path, *plan.sources)):
-        remark = find_kind(path).remark
+        remark = find_kind(path, takes_audio=True).remark
         if remark:
             yield 'warn', remark
     if isinstance(target, VideoInfo):
@@ -260,11 +261,13 @@ def _sessions(store: ModelStore, options: ExecutionOptions, emit: Emit) -> tuple
 
 def _watched(plan: Plan, store: ModelStore, guard: Guard) -> Watched | None:
     """What the guard keeps of the chunks of a video; None for a picture."""
-    if plan.video is None or not isinstance(plan.target, VideoInfo):
+    if plan.video is None:
         return None
     target, timeline = plan.target, plan.video.timeline
     estimator = guard.estimator.model_id if guard.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
+    if not isinstance(target, VideoInfo):
+        return Watched(guard.watched_picture(ages))
     # What a swap keeps of a clip holds all that any other processor needs.
     others: list[str | None] = [None]
     if AGE_MODEL in store.catalog:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,22 @@ class Echo:
         frame.write(Window(int(x0), int(y0), int(high[0]), int(high[1])), block)
 
 
+class Loudness:
+    """Paints a frame as bright as the sound is loud in the 40 ms from its time on."""
+
+    name = 'loudness'
+
+    def __init__(self, voice) -> None:
+        self._voice = voice
+
+    def process(self, batch):
+        for task in batch:
+            level = float(np.sqrt(np.mean(self._voice.window(task.seconds, Fraction(1, 25)) ** 2)))
+            shade = round(min(level, 1) * 255)
+            task.frame = task.frame.replaced(np.full_like(task.frame.whole(), shade))
+        return [True] * len(batch)
+
+
 class Network:
     """Runs two crops of each frame through a network that turns colours around, all of a batch together."""
 
@@ -155,6 +172,9 @@ EXERCISES = (
     _exercise(lambda tools: Matte(), 'matte', WHOLE, writes_alpha=lambda settings: True),
     _exercise(lambda tools: Echo(), 'echo', dataclasses.replace(WHOLE, neighbours=2, original=True)),
     _exercise(make_network, 'network', WHOLE),
+    _exercise(
+        lambda tools: Loudness(tools.voice), 'loudness', dataclasses.replace(WHOLE, source_audio=True), 'composite'
+    ),
 )
 
 

@@ -170,3 +170,69 @@ def test_a_killed_chain_goes_on_and_makes_the_same_clip(program, run, tmp_path):
     assert [event['origin'] for event in segments if event['number'] == 0] == ['work']
     run(chain, target, tmp_path / 'whole.mp4', *UNMARKED, '--cache-size', 0)
     assert digest_of(tmp_path / 'out.mp4') == digest_of(tmp_path / 'whole.mp4')
+
+
+LOUDNESS = ('loudness',)
+
+
+@pytest.fixture
+def voice(tmp_path):
+    """Two seconds of a tone at 16 kHz that grows from nothing to full loudness."""
+    path = tmp_path / 'voice.wav'
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('pcm_s16le', rate=16000, layout='mono')
+        wave = np.sin(np.arange(32000) * 0.3) * np.linspace(0, 1, 32000) * 32000
+        frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format='s16', layout='mono')
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            output.mux(packet)
+    return path
+
+
+def shades_of(path):
+    return np.array([frame[8:-8, 8:-8].mean() for frame in frames_of(path)])
+
+
+def wanted_shades(times):
+    """The loudness of 40 ms from each time on; the growth is that of the fixture."""
+    return np.array([255 * min(time / 2 + 0.01, 1) / np.sqrt(2) * (time < 2) for time in times])
+
+
+@pytest.mark.parametrize(('words', 'rate'), [((), 25), (('--output-video-fps', 50), 50)])
+def test_every_output_frame_hears_its_own_time(run, clip, voice, tmp_path, words, rate):
+    run(LOUDNESS, clip, tmp_path / 'out.mp4', '-s', voice, *UNMARKED, *words)
+    shades = shades_of(tmp_path / 'out.mp4')
+    assert len(shades) == FRAMES * rate // 25
+    np.testing.assert_allclose(shades, wanted_shades(np.arange(len(shades)) / rate), atol=6)
+
+
+def test_a_picture_with_a_voice_becomes_a_clip(program, run, voice, tmp_path):
+    picture = tmp_path / 'in.png'
+    cv2.imwrite(str(picture), np.full((96, 161, 3), 90, np.uint8))
+    report = run(LOUDNESS, picture, tmp_path / 'out.mp4', '-s', voice, *UNMARKED)
+    shades = shades_of(tmp_path / 'out.mp4')
+    assert report['frames_changed'] == len(shades) == 50
+    np.testing.assert_allclose(shades, wanted_shades(np.arange(50) / 25), atol=6)
+    with av.open(str(tmp_path / 'out.mp4')) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+        assert abs(len(sound) / file.streams.audio[0].rate - 2) < 0.1
+    assert np.sqrt(np.mean(sound[-8000:] ** 2)) > 5 * np.sqrt(np.mean(sound[:4000] ** 2))
+    refused = program.fails(
+        1, 'output-extension', 'headless-run', '--processors', *LOUDNESS, '-s', voice, '-t', picture, '-o', 'out.png'
+    )
+    assert '.mp4' in refused
+
+
+def test_a_chain_with_a_voice_makes_the_same_pixels_in_any_way(run, voice, tmp_path):
+    picture = tmp_path / 'in.png'
+    cv2.imwrite(str(picture), np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8))
+    for workers in (1, 3):
+        words = ('-s', voice, *UNMARKED, '--execution-thread-count', workers)
+        run(['loudness', 'echo', 'doubler'], picture, tmp_path / f'{workers}.mp4', *words)
+    assert digest_of(tmp_path / '1.mp4') == digest_of(tmp_path / '3.mp4')
+
+
+def test_a_voice_that_is_missing_is_asked_for(program, monkeypatch, clip, tmp_path):
+    exercise.install(monkeypatch)
+    words = ('headless-run', '--processors', 'loudness', '-t', clip, '-o', tmp_path / 'out.mp4')
+    assert 'wav' in program.fails(2, 'source-audio-missing', *words)
