@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from facefusion.pipeline.link import Linker
 
 from facefusion.errors import NoFaceError
 from facefusion.events import silent
@@ -32,8 +31,9 @@ from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from facefusion.errors import InternalError
-from facefusion.media.probe import ImageInfo, VideoInfo
+from facefusion.media.info import ImageInfo, VideoInfo
 from facefusion.media.seen import SeenFile
 from facefusion.pipeline.plan import Plan
 
@@ -40,17 +40,15 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
         raise _unreadable(f'it is of version {record.get("version")}, and this program reads {PLAN_VERSION}')
     hints = get_type_hints(Plan) | {'target': ImageInfo if record.get('kind') == 'image' else VideoInfo}
     try:
-        seen = SeenFile(Path(record['target']['path']).stat())
-
-        def from_plain(kind: Any, value: Any) -> Any:
-            return seen if kind is SeenFile else _from_plain(kind, value)
-
         values = {
-            field.name: msgspec.convert(record[field.name], hints[field.name], dec_hook=from_plain)
+            field.name: msgspec.convert(record[field.name], hints[field.name], dec_hook=_from_plain)
             for field in fields(Plan)
         }
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _unreadable(str(error)) from error
+    for name in ('target', 'sound'):
+        if values[name] is not None:
+            values[name] = replace(values[name], seen=SeenFile(values[name].path.stat()))
     return Plan(**values)
 
 
@@ -69,6 +67,9 @@ def _from_plain(kind: Any, value: Any) -> Any:
         return array('q', value)
     if kind is np.ndarray or getattr(kind, '__origin__', None) is np.ndarray:
         return np.array(value, np.int64)
+    if kind is SeenFile:
+        # It is replaced when the path is known; the type alone is checked until then.
+        return SeenFile.__new__(SeenFile)
     return kind(value)
 
 

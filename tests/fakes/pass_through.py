@@ -49,7 +49,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
             rendering.write(segment, path, stop)
             segments.append(path)
     clip = work / f'clip{output.suffix}'
-    join_clip(segments, plan.target, video, clip, stop)
+    join_clip(segments, plan, video, clip, stop)
     publish_clip(clip, Publication(output, PlainSeal(), Worked(0), stop))
     return plan
 

@@ -28,7 +28,8 @@ from facefusion.pipeline.guard import Guard
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
-from facefusion.pipeline.run import Run, execute
+from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.run import execute
 from facefusion.pipeline.seal import Sealing
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import Processor

@@ -29,8 +29,8 @@ from facefusion.media.reader import VideoReader
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.plan import Span, make_plan
+from facefusion.pipeline.prepare import Run, prepare_run
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
-from facefusion.pipeline.run import Run, prepare_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.provenance.traces import NO_TRACES
 from facefusion.settings import resolve

@@ -18,15 +18,16 @@ from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import Interrupted, MediaError, ResourceError
 from facefusion.events import Message, StageFinished, StageProgress, silent
 from facefusion.faces.chunk import Chunk
+from facefusion.media.info import VideoInfo
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.plan import Span
+from facefusion.pipeline.prepare import Run
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.run import Run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 

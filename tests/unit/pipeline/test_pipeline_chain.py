@@ -102,7 +102,7 @@ def test_a_processor_that_does_not_speak_of_every_frame_is_a_bug():
 
 def test_the_chain_of_a_plan_has_its_processors_in_order(tmp_path):
     target = tmp_path / 'target.png'
-    write_image(PixelFrame(np.zeros((48, 64, 3), np.uint8)), target, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.zeros((48, 64, 3), np.uint8)), target, 'png', 100, silent)
     plan = plan_pass(target, tmp_path / 'out.png', processors=('face_debugger', 'face_debugger'))
     tools = ProcessorTools(Settings([FaceDebuggerOptions()]), (), None, NoFaces(), None, silent)
     chain = prepare_chain(plan, tools)

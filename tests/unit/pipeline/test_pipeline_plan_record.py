@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     ffmpeg.ffmpeg('-v', 'error', *inputs, *words, folder / 'clip.mkv')
     pixels = np.full((48, 64, 3), 90, np.uint8)
     for name in ('face.png', 'picture.png'):
-        write_image(PixelFrame(pixels), folder / name, 'png', 100, 1.0, silent)
+        write_image(PixelFrame(pixels), folder / name, 'png', 100, silent)
     return folder
 
 

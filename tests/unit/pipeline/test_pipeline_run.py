@@ -21,7 +21,7 @@ from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.plan import PlannedProcessor, make_plan
-from facefusion.pipeline.run import Run, prepare_run
+from facefusion.pipeline.prepare import Run, prepare_run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registration import Requirements
 from facefusion.provenance.traces import NO_TRACES
@@ -34,7 +34,7 @@ def still(tmp_path):
 
     def build(seen=True, luma=100, guard=None, **more) -> Run:
         target = tmp_path / 'still.png'
-        write_image(PixelFrame(np.full((96, 160, 3), luma, np.uint8)), target, 'png', 100, 1.0, silent)
+        write_image(PixelFrame(np.full((96, 160, 3), luma, np.uint8)), target, 'png', 100, silent)
         analyser = ScriptedAnalyser(Actor(frozenset({0} if seen else ()), place=lambda frame: (60.0, 48.0)))
         settings = settings_of(target, tmp_path / 'out.png')
         return make_run(settings, None, guard or make_guard(tmp_path / 'kept'), analyser, **more)
@@ -119,7 +119,7 @@ def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, ki
     events, seen, folder = [], [], None
     target, output = (tmp_path / ('in.png' if kind == 'picture' else 'in.mp4')), tmp_path / 'out.mp4'
     if kind == 'picture':
-        write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, 1.0, silent)
+        write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, silent)
         output = output.with_suffix('.png')
     else:
         make_tiny_clip(target, 12)
