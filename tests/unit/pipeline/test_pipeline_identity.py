@@ -15,6 +15,7 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.media import seen as seen_files
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.unchanged import check_unchanged
+from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import identity
 from facefusion.pipeline.identity import (
@@ -60,7 +61,7 @@ def digests(clip, tmp_path):
         batch=1,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
-        settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), silent)
+        settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), EmbeddedModels(), silent)
         for group in groups:
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames, batch=batch)

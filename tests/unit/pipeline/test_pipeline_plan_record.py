@@ -18,6 +18,7 @@ from facefusion.events import silent
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.seen import SeenFile
+from facefusion.media.sound import probe_sound
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
@@ -108,6 +109,14 @@ def test_the_clip_has_what_the_record_must_hold(planned):
     assert len({*np.diff(plan.target.pts).tolist()}) > 2 and len(plan.video.segments) > 3
     assert len(plan.video.audio.tracks) == 2 and len(plan.video.extras.subtitles) == 1
     assert plan.video.extras.has_chapters and isinstance(plan.video.timeline.time_base, Fraction)
+
+
+def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
+    plan = replace(planned(), sound=probe_sound(folder / 'clip.mkv'))
+    again = plan_from_record(through_json(plan))
+    assert_same(plan, again)
+    check_unchanged(again.sound)
+    assert again.sound.seen is not again.target.seen
 
 
 def test_a_target_is_looked_at_anew(planned, folder):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def names(folder):
 
 
 def published(folder, number=1, data=b'a whole segment'):
-    path = folder.segment_path(number)
+    path = folder.segment_path(number, '.nut')
     folder.part(path).write_bytes(data)
     return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
@@ -125,7 +126,7 @@ def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
 
 
 def test_a_stop_names_nothing(folder):
-    path = folder.segment_path(1)
+    path = folder.segment_path(1, '.nut')
     folder.part(path).write_bytes(b'x')
     flag = StopFlag()
     flag.set('SIGTERM')
@@ -158,7 +159,7 @@ def test_a_folder_that_vanishes_is_named(folder):
 
 
 def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
-    path = folder.segment_path(1)
+    path = folder.segment_path(1, '.nut')
     wanted = r'^no space is left for segment-00001\.nut$'
     with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
         assert part == folder.part(path)
@@ -228,34 +229,45 @@ def linked_into(folder, first=0):
 def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
     linked = [linked_into(folder, first) for first in (0, 4)]
     for first, chunk in zip((0, 4), linked, strict=True):
-        np.testing.assert_array_equal(folder.load_linked(first, FLAG).landmarks, chunk.landmarks)
-        selected = folder.load_selected(first, FLAG)
+        span = Span(first, first + 4)
+        np.testing.assert_array_equal(folder.load_linked(span, FLAG).landmarks, chunk.landmarks)
+        selected = folder.load_selected(span, FLAG)
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
-    # These are of use to this process alone: they have no name but that of a part, and no manifest.
-    kinds = [(kind, first) for kind in ('linked', 'selected') for first in (0, 4)]
-    assert names(folder) == sorted(folder.part(folder.path / f'{kind}-{first:09d}.npz').name for kind, first in kinds)
+    wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
+    assert names(folder) == sorted(f'{name}.{end}' for name in wanted for end in ('npz', 'json'))
+    # They are no work to go on with: every run links anew. Another process at this step may be reading them.
     assert folder.is_bare()
+    before = {path: path.stat() for path in folder.path.iterdir()}
+    for first in (0, 4):
+        linked_into(folder, first)
+    assert {path: path.stat() for path in folder.path.iterdir()} == before
     folder.close()
-    assert names(folder) == []
+    assert len(names(folder)) == 8
 
 
 @pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
-@pytest.mark.parametrize('harm', ['altered', 'removed', 'another'])
-def test_what_is_selected_is_loaded_from_the_files_of_this_run_alone(folder, name, harm):
+@pytest.mark.parametrize('harm', ['altered', 'removed', 'another', 'of another plan'])
+def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, harm):
     for first in (0, 4):
         linked_into(folder, first)
-    path = folder.part(folder.path / f'{name}.npz')
+    path = folder.path / f'{name}.npz'
     if harm == 'another':
-        kind = name.partition('-')[0]
-        path.write_bytes(folder.part(folder.path / f'{kind}-000000000.npz').read_bytes()[:-1] + b'x')
+        other = folder.path / f'{name.partition("-")[0]}-000000000.npz'
+        path.write_bytes(other.read_bytes())
+        manifest_path(path).write_bytes(manifest_path(other).read_bytes())
     elif harm == 'altered':
         path.write_bytes(path.read_bytes()[:-1] + b'x')
+    elif harm == 'of another plan':
+        other = replace(read_manifest(manifest_path(path)), digest='another')
+        manifest_path(path).write_bytes(manifest_bytes(other))
     else:
         path.unlink()
-    with pytest.raises(ResourceError, match=f'^{name}, which this run needs') as caught:
-        folder.load_selected(4, FLAG)
+    with pytest.raises(ResourceError, match=rf'^{name}\.npz, which this run needs') as caught:
+        folder.load_selected(Span(4, 8), FLAG)
     assert caught.value.reference == 'work-file-damaged'
-    assert folder.load_selected(0, FLAG).frame.tolist() == [0, 2]
+    assert folder.load_selected(Span(0, 4), FLAG).frame.tolist() == [0, 2]
+    linked_into(folder, 4)
+    assert folder.load_selected(Span(4, 8), FLAG).frame.tolist() == [4, 6]
 
 
 def cached(cache, folder, number):
