@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 
@@ -102,6 +103,14 @@ def test_a_plan_comes_back_from_its_record(planned, flags):
         assert again.video.timeline.sources.dtype == again.video.timeline.pts.dtype == np.int64
         assert again.video.encoder == plan.video.encoder and again.video.audio == plan.video.audio
         assert again.video.extras == plan.video.extras and again.target == plan.target
+
+
+def test_a_plan_goes_to_another_process(planned):
+    plan = planned()
+    there = pickle.loads(pickle.dumps(plan))
+    assert plan_as_record(there) == plan_as_record(plan)
+    # Its stamp is that of the file as it was probed here.
+    assert there.target.seen.difference(plan.target.path) == ''
 
 
 def test_the_clip_has_what_the_record_must_hold(planned):
