@@ -186,3 +186,10 @@ def test_the_mode_is_no_beginning_of_an_option(words):
         parser.parse_args(words)
     assert caught.value.reference == 'unknown-option' and 'before the command' in caught.value.cause
     assert parser.parse_args(['--mod', 'x']).models_path == 'x'
+
+
+@pytest.mark.parametrize('flag', ['--name', '--sizes'])
+def test_a_value_that_begins_with_a_dash_gets_advice(flag):
+    with pytest.raises(UsageError) as caught:
+        parse(flag, '-name.mp4')
+    assert '--option=-value' in caught.value.hint

@@ -1,4 +1,4 @@
-"""Sound that changes its rate or channels in mid-clip, and sounds that overlap, as recordings of broadcasts have them."""
+"""Sound that changes its rate or channels in mid-clip, and sounds that overlap, as in recordings of broadcasts."""
 
 from __future__ import annotations
 
