@@ -142,7 +142,9 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
         raise _damaged(path, error) from None
     except MediaError as error:
         raise _of_file(path, error) from None
-    for remark in filter(None, (deep, converted)):
+    count = layout.left_out
+    lost = f'{count} channel{"s" * (count > 1)} beside colours and transparency left out' if count else ''
+    for remark in filter(None, (deep, converted, lost)):
         emit(Message('info', 'media', f'{path.name}: {remark}'))
     return PixelFrame(pixels, alpha, extras)
 
