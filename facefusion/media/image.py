@@ -98,7 +98,7 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
                 # Pillow takes every one for Adobe's, which store ink the other way round.
                 still = ImageChops.invert(image)
             pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(still), icc)
-            extras = extras_of(image, icc if keeps_profile else b'')
+            extras = extras_of(image, icc if keeps_profile else b'', file.getvalue())
         except _DAMAGE as error:
             raise _damaged(path, error) from None
     if depth > 8:

@@ -12,7 +12,7 @@ from pathlib import Path
 from facefusion.errors import MediaError, OutputError, ResourceError
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.files import write_failure
-from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, check_address
+from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, address_text, check_address
 from facefusion.pipeline.file_names import check_names
 
 # WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides;
@@ -28,13 +28,15 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
+    _check_no_address(output)
     check_names(output)
     _check_name(output)
     check_not_input(output, target, sources)
     extensions = [*IMAGE_EXTENSIONS] if family == 'image' else [*CONTAINERS]
     extension = output.suffix.lower()
     if extension not in extensions:
-        found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
+        shown = output.suffix if output.suffix == output.suffix.strip() else f'"{output.suffix}" with its space'
+        found = f'{shown} is not' if shown else 'a name without an extension is not'
         better = _WRITTEN_INSTEAD.get(VIDEO_EXTENSIONS.get(extension, '')) if family == 'video' else None
         raise OutputError(
             'output-extension',
@@ -52,17 +54,20 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
         )
 
 
-def _check_name(output: Path) -> None:
-    """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
+def _check_no_address(output: Path) -> None:
     try:
         check_address(str(output))
     except MediaError as error:
         raise OutputError(
             'output-address',
-            f'the output {str(output)[:80]} is an address',
+            f'the output {address_text(str(output))} is an address',
             cause='outputs are written to files',
             hint='name the file by its path',
         ) from error
+
+
+def _check_name(output: Path) -> None:
+    """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
     try:
         mode = output.stat().st_mode if output.exists() else None
     except OSError as error:

@@ -167,6 +167,15 @@ def test_outputs_must_differ(folder, given, advice):
     assert 'clips' in error.cause
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart_by_their_number(folder):
+    for name in ('anna', 'bert'):
+        (folder / name).mkdir()
+        (folder / name / 'face.png').touch()
+    with pytest.raises(UsageError) as caught:
+        expand(None, '*/face.png', 'out/{target_name}.png')
+    assert caught.value.hint == 'add {index} to the pattern: {index} tells all steps apart'
+
+
 def test_two_ways_to_write_an_output_are_the_same_output(folder):
     with pytest.raises(UsageError, match='more than one step'):
         expand(None, 'clips/*', 'out/{target_name}/../a.mp4')
