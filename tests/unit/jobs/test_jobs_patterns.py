@@ -154,7 +154,8 @@ def test_a_wrong_request_is_refused(folder, given, reference, words):
 @pytest.mark.parametrize(
     ('given', 'advice'),
     [
-        (('faces/*', 'clips/*', 'out/{target_name}.mp4'), '{source_name} and {target_name}'),
+        (('faces/*', 'clips/*', 'out/{target_name}.mp4'), 'add {source_name} to'),
+        (('faces/*', 'clips/*', 'out.mp4'), '{source_name} and {target_name}'),
         (('faces/a*', 'clips/*', 'out.mp4'), '{target_name}'),
         ((None, 'clips/*', 'out{target_extension}'), '{index}'),
     ],
