@@ -15,6 +15,7 @@ from facefusion.cli.process import tune_process
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Message, tee
 from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.options import ModelOptions
+from facefusion.options import quoted
 from facefusion.pipeline.options import WorkOptions
 from facefusion.settings import Settings, program_path
 from facefusion.standard_streams import is_terminal
@@ -80,6 +81,11 @@ class Invocation:
         """The folder of the job store."""
         named = self.settings[StoreOptions].jobs_path
         return Path(named) if named else self.home / 'jobs'
+
+    def on_this_store(self, command: str) -> str:
+        """A command of this program as a user writes it for the store of this call."""
+        named = self.settings[StoreOptions].jobs_path
+        return f'facefusion {command}' + (f' --jobs-path {quoted(named)}' if named else '')
 
     def job_store(self) -> JobStore:
         """The job store."""

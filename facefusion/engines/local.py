@@ -233,7 +233,8 @@ def _finished_clip(
         segments = _render(run, video, target, work, traces)
         facts = {_MARKED: sum(entry.facts.get(_MARKED, 0) for _, entry in segments)}
         with work.unaltered(segments, run.flag):
-            join_clip([path for path, _ in segments], target, video, work.part(clip), run.flag, run.plan.output.name)
+            paths, name = [path for path, _ in segments], run.plan.output.name
+            join_clip(paths, target, video, work.part(clip), run.flag, name, run.emit)
         manifest = work.publish('clip', digest, whole, (), clip, run.flag, facts)
     else:
         for number, span in enumerate(video.segments):

@@ -12,7 +12,8 @@ import av
 import av.error
 
 from facefusion.errors import MediaError
-from facefusion.media.audio_copy import CopiedTrack
+from facefusion.media.adts import changes_form
+from facefusion.media.audio_copy import UNHEARD, CopiedTrack
 from facefusion.media.audio_encode import EncodedTrack
 from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.containers import PCM, Container, check_held, container_of
@@ -39,8 +40,6 @@ _AGAIN = {
     **dict.fromkeys((*PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
 }
 _REPLACED_IN_MOV = ('flac', 'libopus')
-# Seconds that an encoder may put before the sound, or fill its last packet with: no loss of anything heard.
-_STARTING_UP = Fraction(1, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +147,12 @@ def _left_out(info: VideoInfo, source: av.container.InputContainer, kept: Kept, 
     """Says which sound of an untrimmed clip the output will not have."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
-    if kept.begin is not None and starts and kept.begin - min(starts) > _STARTING_UP:
+    if kept.begin is not None and starts and kept.begin - min(starts) > UNHEARD:
         lost = float(kept.begin - min(starts))
         yield f'{name} has no place for sound before the first frame: {lost:.2f} seconds of audio are left out'
     if container_of(extension).ends_together and kept.end is not None:
         lost = float(_end_of_sound(info, source) - kept.end)
-        if lost > _STARTING_UP:
+        if lost > UNHEARD:
             yield f'{name} ends with the last frame: {lost:.2f} seconds of audio behind it are left out'
 
 
@@ -202,6 +201,8 @@ def _encoder_for(
     if asked == 'auto':
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
         fits = fits and _keeps_places(audio, extension)
+        is_steady = not fits or _is_steady(audio, info, extension)
+        fits = fits and is_steady
         stands = container.has_times or _stands(audio, info, kept)
         if fits and stands and options.output_audio_volume == 100:
             return ''
@@ -211,7 +212,10 @@ def _encoder_for(
         # Only mkv is sure to play what its muxer takes.
         if encoder not in container.audio_encoders or not (fits or extension == '.mkv'):
             encoder = container.automatic_audio
-        if not fits and encoder != audio.codec:
+        if not is_steady:
+            text = f'{audio.codec} audio changes its rate or channels, which {name} cannot tell: it is encoded again'
+            remarks.append(text)
+        elif not fits and encoder != audio.codec:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
         elif not stands:
             how = 'gaps filled' if kept.begin is None else 'so that it begins with the pictures'
@@ -230,6 +234,17 @@ def _keeps_places(audio: AudioInfo, extension: str) -> bool:
         return True
     layout = usual_layout(audio.layout, audio.channels)
     return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
+
+
+def _is_steady(audio: AudioInfo, info: VideoInfo, extension: str) -> bool:
+    """Whether copied packets of AAC all are what a container says of the first one; ts says it of each."""
+    if audio.codec != 'aac' or info.content != 'mpegts' or extension == '.ts':
+        return True
+    try:
+        with open_source(info) as source:
+            return not changes_form(source, audio.index)
+    except av.error.FFmpegError as error:
+        raise _damaged(info.path.name, error) from None
 
 
 def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:
@@ -330,6 +345,13 @@ class AudioFeed:
                 f'{self._name} names an audio stream that has no sound in it',
                 hint='leave the audio out with --output-audio-volume 0',
             )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the sound was lost, as far as only reading it could show; complete when all packets were yielded."""
+        numbers = {stream.index: number for number, stream in enumerate(self._source.streams.audio, 1)}
+        found = ((numbers[index], text) for index, track in self._tracks.items() for text in track.remarks)
+        return tuple(f'audio stream {number} {text}' for number, text in found)
 
     def close(self) -> None:
         """Closes the source."""

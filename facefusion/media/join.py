@@ -48,9 +48,9 @@ def join_segments(
     output_part: Path,
     stop: StopFlag,
     extras: ExtrasPlan | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
-    ``extras`` is what else of the clip it has (None: its tags).
+    ``extras`` is what else of the clip it has (None: its tags). Gives what the plan could not know to be lost.
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
@@ -63,15 +63,13 @@ def join_segments(
     try:
         while True:
             try:
-                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay, extras)
+                return _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay, extras)
             except _DelayTooShort as short:
                 if not delay < short.needed <= _MAXIMUM_DELAY:
                     raise InternalError(
                         'join-delay', f'frames of {info.path.name} are reordered by {short.needed}'
                     ) from None
                 delay = short.needed
-            else:
-                return
     except BaseException:
         output_part.unlink(missing_ok=True)
         raise
@@ -87,7 +85,8 @@ def _write(
     stop: StopFlag,
     delay: int,
     extras: ExtrasPlan | None,
-) -> None:
+) -> tuple[str, ...]:
+    feed = None
     rates = [track.rate for track in audio_plan.tracks]
     tags = dict(info.extras.tags)
     with (
@@ -115,6 +114,7 @@ def _write(
         if extras is not None and extras.has_chapters:
             add_chapters(source, extras, output)
         mux_in_order(sources, output, stop)
+        return feed.remarks if feed is not None else ()
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:

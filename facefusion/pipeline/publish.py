@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facefusion.events import Emit
+from facefusion.events import Emit, Message, silent
 from facefusion.media.concat import concat_clips
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
@@ -54,17 +54,26 @@ def publish_image(
 
 
 def join_clip(
-    segments: Sequence[Path], target: VideoInfo, video: VideoPlan, part: Path, flag: StopFlag, name: str = ''
+    segments: Sequence[Path],
+    target: VideoInfo,
+    video: VideoPlan,
+    part: Path,
+    flag: StopFlag,
+    name: str = '',
+    emit: Emit = silent,
 ) -> None:
     """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
 
-    ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
-    of which the audio is, is not the one that was probed any more.
+    ``name`` is what errors call it; ``emit`` is told what the plan could not know to be lost. Raises what
+    ``join_segments`` raises, and MediaError media-changed when the target, of which the audio is, is not the one that
+    was probed any more.
     """
     check_unchanged(target, flag)
     with called(name or part.name, part):
-        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
+        lost = join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
     check_unchanged(target, flag)
+    for text in lost:
+        emit(Message('warn', 'publish', f'{target.path.name}: {text}'))
 
 
 def publish_clip(
