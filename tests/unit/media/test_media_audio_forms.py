@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from test_media_video import run, video
 
-from facefusion.media.audio import AudioFeed, plan_audio
+from facefusion.media.audio import plan_audio
 from facefusion.media.audio_encode import EncodedTrack
+from facefusion.media.audio_feed import AudioFeed
 from facefusion.media.options import OutputOptions
 from facefusion.media.timeline import build_timeline
 from facefusion.media.tracks import AudioTrack, Kept

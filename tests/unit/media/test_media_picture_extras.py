@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from facefusion.events import Event, Message
 from facefusion.media.image import read_image, write_image
+from facefusion.media.planes import scaled_size
 from facefusion.media.xmp import LARGEST, carried_xmp
 
 FORMATS = ('jpeg', 'png', 'webp', 'bmp', 'tiff')
@@ -59,7 +60,9 @@ def written(path: Path, kind: str, scale: float = 1.0) -> tuple[Image.Image, lis
     """The picture that is made of a file, opened by Pillow, and what was said."""
     heard: list[Event] = []
     out = path.with_name(f'out.{kind}')
-    write_image(read_image(path, heard.append), out, kind, 90, scale, heard.append)
+    frame = read_image(path, heard.append)
+    frame = frame.sized(*scaled_size(frame.width, frame.height, scale))
+    write_image(frame, out, kind, 90, heard.append)
     with Image.open(out) as image:
         image.load()
     return image, [event.text for event in heard if isinstance(event, Message)]
