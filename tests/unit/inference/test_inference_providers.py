@@ -148,7 +148,7 @@ def test_threads_share_one_session(pool, monkeypatch):
     sessions, _ = pool
     made = []
 
-    def slow(path, names, device):
+    def slow(path, names, device, threads):
         made.append(path)
         threading.Event().wait(0.02)
         return object()

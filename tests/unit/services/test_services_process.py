@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facefusion.cli import process
+from facefusion.services import process
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -106,7 +106,7 @@ def test_work_folders_lie_in_the_job_store_or_where_temp_says():
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
-    record = plan_step(freeze_models(picture_step, silent), silent).as_record()
+    record = plan_step(freeze_models(picture_step, silent), silent).summary()
     assert record['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     assert record['settings']['face_detector_model'] == 'centerface'
     assert record['settings']['face_selector_mode'] == 'many'
