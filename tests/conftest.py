@@ -27,6 +27,10 @@ CLIP_RATE = 25
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
+def pytest_addoption(parser):
+    parser.addoption('--exhaustive', action='store_true', help='take all cases where a test takes a sample of them')
+
+
 @pytest.fixture(scope='session', autouse=True)
 def certificate_folder(tmp_path_factory):
     """Outputs are signed with a certificate of these tests, not of whoever runs them; processes inherit it."""
