@@ -171,7 +171,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     seal = seal_of_run(context, inputs, name.job_id, mark, signing)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
-    with _work_folder(work, step_id, digests, cache) as folder:
+    with open_work_folder(work, step_id, digests, cache) as folder:
         run = prepare_run(context, folder, guard, traces, seal)
         check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
@@ -269,7 +269,7 @@ def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 
 
 @contextmanager
-def _work_folder(
+def open_work_folder(
     work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache
 ) -> Iterator[WorkFolder | None]:
     """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""

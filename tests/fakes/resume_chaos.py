@@ -23,11 +23,13 @@ from fakes.program import UNMARKED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHUNK, SEGMENT = 12, 8
-# Before anything is imported that takes the lengths over.
+# The length of chunks before anything is imported that takes it over.
 SHORT_UNITS = f"""
+import functools
 import facefusion.pipeline.plan as plan
 plan.CHUNK_FRAMES = {CHUNK}
-plan.make_plan.__defaults__ = ({SEGMENT}, *plan.make_plan.__defaults__[1:])
+import facefusion.steps.step_run as step_run
+step_run.make_plan = functools.partial(plan.make_plan, segment_frames={SEGMENT})
 """
 CALL = 'from facefusion.cli.main import run\nrun()'
 LONGEST_SECONDS = 120

@@ -162,7 +162,7 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
 )
 def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
     work = RunFolders(tmp_path, None).work_of('job')
-    with pytest.raises(type(error)), step_run._work_folder(work, 'step', DIGESTS, NO_CACHE) as folder:
+    with pytest.raises(type(error)), step_run.open_work_folder(work, 'step', DIGESTS, NO_CACHE) as folder:
         (folder.path / 'segment-00000.nut').write_bytes(b'123')
         raise error
     assert folder.path.exists() == is_kept
@@ -172,7 +172,7 @@ def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_pa
     (tmp_path / 'file').write_bytes(b'')
     for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
         work = RunFolders(tmp_path / 'file', temp).work_of('job')
-        with pytest.raises(OutputError) as caught, step_run._work_folder(work, 's', DIGESTS, NO_CACHE):
+        with pytest.raises(OutputError) as caught, step_run.open_work_folder(work, 's', DIGESTS, NO_CACHE):
             pytest.fail('no folder can be made there')
         wanted = temp or tmp_path / 'file'
         assert caught.value.reference == 'work-unwritable' and option in caught.value.hint
