@@ -164,7 +164,7 @@ def test_threads_share_one_session(pool, monkeypatch):
 
 
 def test_sessions_are_held_by_the_number_of_their_threads(pool, monkeypatch):
-    sessions, files = pool
+    sessions, _ = pool
     asked = []
     monkeypatch.setattr(pool_module, 'create_session', lambda *asked_for: asked.append(asked_for[-1]) or object())
     one, four = sessions.session('one'), sessions.at(4).session('one')
