@@ -32,8 +32,9 @@ from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore

@@ -11,7 +11,7 @@ FaceFusionError                exit  raised when
 ├── JobError                    1    a job is unknown, broken or in the wrong state, or the store cannot be used
 │   └── ClaimLost               1    a job was taken away from the process that worked on it
 ├── Interrupted                 4    a signal or a caller asked to stop; nothing half-written stays
-├── ResourceError               5    memory or disk would not suffice, or ran out
+├── ResourceError               5    memory, threads or disk would not suffice, or ran out
 ├── ModelError                  6    a model is unknown, missing, unreachable or damaged
 ├── ProviderError               7    an execution provider that was asked for does not work here
 ├── SetupError                  1    a package that the program needs is not installed
@@ -120,7 +120,7 @@ class Interrupted(FaceFusionError):
 
 
 class ResourceError(FaceFusionError):
-    """Memory or disk would not suffice, or ran out."""
+    """Memory, threads or disk would not suffice, or ran out."""
 
     exit_code = 5
 

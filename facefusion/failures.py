@@ -9,18 +9,20 @@ from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobEr
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
-    """The error itself when it is typed, else the typed one that says the same."""
+    """The error itself when it is typed, else the typed one that says the same.
+
+    A shortage of memory or threads that was taken for a damaged file, model or encoder is told as the shortage it is.
+    """
+    # A command that does not fail does without it.
+    from facefusion.shortage import as_shortage
+
+    short = as_shortage(error)
+    if short is not None:
+        return short
     if isinstance(error, FaceFusionError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(cause='the keyboard interrupted it', hint='run the same command again')
-    if isinstance(error, MemoryError):
-        return ResourceError(
-            'memory-out',
-            'the memory ran out',
-            cause=str(error) or 'the system gave no more',
-            hint='use a smaller target or fewer threads',
-        )
     if isinstance(error, OSError):
         return _from_os_error(error)
     if isinstance(error, ModuleNotFoundError):

@@ -162,8 +162,11 @@ def resolve(
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
                 said = [parse_ini(file, info) for file in files]
-                # One file that says the other thing than the default is enough.
-                values[info.key] = all(said) if info.default else any(said)
+                # One file that says the other thing than the default is enough; the last choice is the strictest.
+                if info.choices:
+                    values[info.key] = max(said, key=info.choices.index, default=info.default)
+                else:
+                    values[info.key] = all(said) if info.default else any(said)
             elif info.key in flags:
                 values[info.key] = flags[info.key]
             elif environ.get(info.variable, '').strip():

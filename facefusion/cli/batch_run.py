@@ -21,7 +21,7 @@ from facefusion.services.automatic_run import run_automatic
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import PageOptions
 from facefusion.services.process import tune_process
-from facefusion.steps.arguments import STEP_GROUPS, absolute, freeze
+from facefusion.steps.arguments import STEP_GROUPS, FrozenStep, absolute, freeze
 from facefusion.stopping import StopFlag
 
 # The patterns stand in the place of the paths, and have their short flags.
@@ -53,39 +53,39 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-def _steps(invocation: Invocation, emit: Emit) -> list[dict[str, object]]:
+def _steps(invocation: Invocation, emit: Emit) -> list[FrozenStep]:
     """The arguments of every step. Raises what ``expand`` raises, and OutputError output-name."""
     patterns = invocation.settings[PatternOptions]
     items = expand(patterns.source_pattern, patterns.target_pattern, patterns.output_pattern)
     for item in items:
         check_names(Path(item.output))
-    common = freeze(invocation.settings.replace(PathOptions()), emit)
+    common = freeze(invocation.settings.replace(PathOptions()), invocation.local_models(), emit)
     return [
-        {
-            **common,
-            'source_paths': [] if item.source is None else [absolute(item.source)],
-            'target_path': absolute(item.target),
-            'output_path': absolute(item.output),
-        }
+        common.with_paths(
+            source_paths=[] if item.source is None else [absolute(item.source)],
+            target_path=absolute(item.target),
+            output_path=absolute(item.output),
+        )
         for item in items
     ]
 
 
-def _print_plans(invocation: Invocation, steps: list[dict[str, object]], emit: Emit) -> int:
+def _print_plans(invocation: Invocation, steps: list[FrozenStep], emit: Emit) -> int:
     """Prints the plan of each step as a line of JSON."""
     tune_process()
     from facefusion.jobs.steps import new_step
     from facefusion.steps.step_run import plan_step
     from facefusion.steps.step_work import step_settings
 
-    for args in steps:
-        step = new_step(args)
-        settings = step_settings(invocation.settings, step, str(args['target_path']), str(args['output_path']), emit)
+    for args in (step.args for step in steps):
+        settings = step_settings(
+            invocation.settings, new_step(args), str(args['target_path']), str(args['output_path']), emit
+        )
         print(json.dumps(plan_step(settings, emit).summary()))
     return 0
 
 
-def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, flag: StopFlag) -> None:
+def _run(invocation: Invocation, steps: list[FrozenStep], emit: Emit, flag: StopFlag) -> None:
     halts = invocation.settings[HaltOptions].halt_on_error
     report = _report(invocation, steps, emit)
     outcome = run_automatic(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag, report)
@@ -98,11 +98,11 @@ def _run(invocation: Invocation, steps: list[dict[str, object]], emit: Emit, fla
     emit(Message('info', 'jobs', f'job {outcome.job_id}: all {len(steps)} steps completed'))
 
 
-def _report(invocation: Invocation, steps: list[dict[str, object]], emit: Emit) -> BatchReport | None:
+def _report(invocation: Invocation, steps: list[FrozenStep], emit: Emit) -> BatchReport | None:
     """The report that was asked for, which can be written. Raises what ``BatchReport.check`` raises."""
     path = invocation.settings[ReportOptions].report_path
     if path is None:
         return None
     report = BatchReport(Path(absolute(path)), emit)
-    report.check(steps)
+    report.check([step.args for step in steps])
     return report

@@ -24,6 +24,7 @@ from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.services.options import ConsoleOptions
+from facefusion.shortage import as_shortage
 from facefusion.version import VERSION
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
@@ -50,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints every finding; 0 when nothing failed, 1 otherwise."""
+    from facefusion.pipeline.resources import check_start
+
+    check_start()
     findings = list(examine(invocation))
     if invocation.arguments.doctor_format == 'json':
         print(json.dumps({'version': 1, 'findings': [asdict(finding) for finding in findings]}, indent=2))
@@ -78,11 +82,12 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
 def _attempt(check: str, function: Callable[[], Finding]) -> Finding:
     try:
         return function()
-    except FaceFusionError as error:
-        cause = f': {error.cause}' if error.cause else ''
-        return Finding(check, 'fail', f'{error.message}{cause}', error.hint)
-    except ImportError as error:
-        return Finding(check, 'fail', str(error), 'run `python install.py`')
+    except (FaceFusionError, ImportError) as error:
+        failure = as_shortage(error) or error
+        if isinstance(failure, ImportError):
+            return Finding(check, 'fail', str(failure), 'run `python install.py`')
+        cause = f': {failure.cause}' if failure.cause else ''
+        return Finding(check, 'fail', f'{failure.message}{cause}', failure.hint)
 
 
 def _check_python() -> Finding:
@@ -168,8 +173,8 @@ def _check_models(invocation: Invocation) -> Iterator[Finding]:
 
 
 def _check_folders(invocation: Invocation) -> Iterator[Finding]:
+    from facefusion.limits import available_memory, memory_limits
     from facefusion.pipeline.output import existing_folder
-    from facefusion.pipeline.resources import available_memory
 
     work = invocation.settings[WorkOptions]
     folders = {
@@ -193,3 +198,6 @@ def _check_folders(invocation: Invocation) -> Iterator[Finding]:
     memory = available_memory()
     if memory is not None:
         yield Finding('memory', 'ok', f'{memory / 1e9:.1f} GB available, {os.cpu_count()} CPU cores')
+    for limit in memory_limits():
+        if limit.kind != 'memory':
+            yield Finding(limit.name, 'ok', str(limit))

@@ -42,7 +42,9 @@ def run(invocation: Invocation) -> int:
 
 
 def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
-    outcome = run_automatic(invocation, 'headless-run', [freeze(invocation.settings, emit)], 'stop', emit, flag)
+    outcome = run_automatic(
+        invocation, 'headless-run', [freeze(invocation.settings, invocation.local_models(), emit)], 'stop', emit, flag
+    )
     if outcome.error is not None:
         raise outcome.error
 
@@ -55,7 +57,7 @@ def _print_plan(invocation: Invocation) -> int:
 
     console = invocation.settings[ConsoleOptions]
     said = replace(invocation, settings=_quiet(invocation.settings)).emit()
-    plan = plan_step(freeze_models(invocation.settings, said), said)
+    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), said), said)
     limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'

@@ -27,6 +27,7 @@ from facefusion.jobs.states import State, check_move
 from facefusion.jobs.steps import add_step, groups_of, submitted, work_paths
 from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
+from facefusion.models.options import ModelOptions
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.safety.options import PolicyOptions
@@ -37,7 +38,7 @@ from facefusion.stopping import StopFlag
 # Files whose being there is looked at when a job is submitted, which should not take long.
 _MOST_LOOKED_FOR = 200
 KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
 
 
 def _configure_create(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ def _create(invocation: Invocation) -> int:
                 'a job can only be made with a first step when that has a target and an output',
                 hint='give -t/--target and -o/--output, or no option of a step at all and then job-add-step',
             )
-        args = freeze(settings, emit)
+        args = freeze(settings, invocation.local_models(), emit).args
         record = add_step(record, args, note_inputs(args))
     try:
         if store.has_any(peer_job_id(job_id)):
@@ -232,7 +233,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-CREATE = Spec((*STEP_GROUPS, PolicyOptions, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
+CREATE = Spec((*STEP_GROUPS, ModelOptions, PolicyOptions, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
 SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), add_job_id, _submit)
 SUBMIT_ALL = Spec((*KEPT_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
 DELETE = Spec(STORE_GROUPS, add_job_id, _delete)

@@ -13,11 +13,12 @@ from facefusion.events import Emit, Message
 from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, remove_step
+from facefusion.models.options import ModelOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
 
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, PolicyOptions, *STORE_GROUPS)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORE_GROUPS)
 
 
 def _configure_indexed(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def _configure_indexed(parser: argparse.ArgumentParser) -> None:
 def _add(invocation: Invocation) -> int:
     """Adds a step at the end."""
     emit = invocation.emit()
-    args = freeze(invocation.settings, emit)
+    args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args)
     return _change(invocation, emit, lambda record: add_step(record, args, inputs), 'step added')
 
@@ -36,7 +37,7 @@ def _add(invocation: Invocation) -> int:
 def _insert(invocation: Invocation) -> int:
     """Adds a step before another."""
     emit, index = invocation.emit(), invocation.arguments.step_index
-    args = freeze(invocation.settings, emit)
+    args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args)
     return _change(invocation, emit, lambda record: insert_step(record, index, args, inputs), 'step inserted')
 
@@ -51,7 +52,7 @@ def _remix(invocation: Invocation) -> int:
             cause='its target is the output of the step that it names',
             hint='leave -t/--target-path out, or use job-add-step',
         )
-    args = freeze(invocation.settings, emit)
+    args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args, with_target=False)
     return _change(invocation, emit, lambda record: remix_step(record, index, args, inputs), f'{_named(index)} remixed')
 

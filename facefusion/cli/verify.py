@@ -15,6 +15,7 @@ from facefusion.cli.signals import stop_on_signals
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.services.options import ConsoleOptions
+from facefusion.services.process import tune_process
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Prints what was found; 0 for what is intact and of a trusted signer, 1 for all else."""
+    tune_process()
     from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots
     from facefusion.provenance.verify import verify

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from facefusion.errors import Interrupted
 from facefusion.media.reader import ReaderPool
+from facefusion.media.sources import open_frames
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.progress import Progress
@@ -57,7 +58,7 @@ class ThreadEngine:
     ) -> Generator[tuple[int, Manifest], None, None]:
         """Each segment with its manifest, in order, one after the other."""
         rendering = replace(units.rendering, workers=self._workers)
-        with closing(ReaderPool(units.target, 1, stop=flag)) as readers:
+        with closing(open_frames(units.target, 1, flag)) as readers:
             shared = replace(units, rendering=replace(rendering, readers=readers))
             for number in numbers:
                 progress.at(f'segment {number + 1} of {len(rendering.video.segments)}')

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import ModelError, ProviderError
+from facefusion.shortage import prove_room, raise_shortage
 
 RUNTIME_NAMES = {
     'cpu': 'CPUExecutionProvider',
@@ -18,6 +19,8 @@ RUNTIME_NAMES = {
 }
 
 _ONE_NODE_OPSET = 17
+# How much a model takes while it is loaded, in the size of its file: read, parsed, and laid out anew.
+_LOADING_FACTOR = 4
 
 
 def resolve_providers(names: tuple[str, ...], device_id: int = 0) -> tuple[str, ...]:
@@ -39,7 +42,10 @@ def probe_provider(name: str, device_id: int = 0) -> None:
 
 
 def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, threads: int = 1) -> Any:
-    """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one."""
+    """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one.
+
+    Raises ResourceError memory-out, threads-out where it lacks only these.
+    """
     from facefusion.inference.runtime import onnxruntime
 
     # A provider that is not even listed would only give a warning; one that is listed may still not work.
@@ -61,6 +67,10 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
             model if isinstance(model, bytes) else str(model), options, providers=wanted
         )
     except Exception as error:  # onnxruntime raises its own unrelated types, and ValueError for unknown providers
+        raise_shortage(error)
+        if isinstance(model, Path):
+            # Its reader takes a file for damaged that it got no memory for.
+            prove_room(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
         cause = str(error).splitlines()[0]
         if names[0] == 'cpu' and isinstance(model, Path):
             # The CPU provider works wherever onnxruntime does: it is the file that does not load.

@@ -57,13 +57,18 @@ def fingerprint_of(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def claim_automatic(
-    store: JobStore, origin: Origin, steps: Sequence[Mapping[str, Any]], template: JobRecord
+    store: JobStore,
+    origin: Origin,
+    steps: Sequence[Mapping[str, Any]],
+    asked: Sequence[Mapping[str, Any]],
+    template: JobRecord,
 ) -> Claimed:
     """A job with these steps, claimed: the newest one of an equal call that can be gone on with, or a new one.
 
-    ``template`` holds what is kept with the job beside its steps.
+    ``asked`` are the arguments as they were asked for, by which equal calls are told. ``template`` holds what is kept
+    with the job beside its steps.
     """
-    fingerprint = fingerprint_of(steps)
+    fingerprint = fingerprint_of(asked)
     for job_id in _candidates(store, origin, fingerprint):
         try:
             found = store.open(job_id).record

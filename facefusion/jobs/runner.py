@@ -233,7 +233,7 @@ class _Run:
                     return error
                 self._tell_failed(index, error)
         except FaceFusionError as error:
-            return error
+            return as_failure(error)
         return self._summary(failures)
 
     def _tell_failed(self, index: int, error: FaceFusionError) -> None:

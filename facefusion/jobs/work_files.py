@@ -80,6 +80,10 @@ class JobWork:
                 raise write_failure(error, note) from None
         return wanted
 
+    def folders_of(self, step_id: str) -> list[Path]:
+        """The folders of a step that are there, one for each plan."""
+        return self._of_step(step_id)
+
     def kept_bytes(self, step_id: str) -> int:
         """How much of the disk the work files of a step take already."""
         total = 0

@@ -1,29 +1,26 @@
-"""What becomes of the target's audio: copied packet by packet where nothing changes it, else encoded again."""
+"""The audio of an output, the target's or another file's: copied where nothing changes it, else encoded again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import av
 import av.error
 
-from facefusion.errors import MediaError
-from facefusion.media.audio_copy import CopiedTrack
-from facefusion.media.audio_encode import EncodedTrack
 from facefusion.media.audio_settle import is_deep, losses, settle_track
-from facefusion.media.containers import PCM, Container, check_held, container_of
+from facefusion.media.containers import BOXED, PCM, Container, check_held, container_of
 from facefusion.media.held import comes_back, lost_description
+from facefusion.media.info import AudioInfo, MediaInfo, VideoInfo
 from facefusion.media.layouts import usual_layout
-from facefusion.media.opening import open_input
+from facefusion.media.opening import damaged_audio, open_audio
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import AudioInfo, VideoInfo
+from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioTrack, Kept, why_not_copied
-from facefusion.stopping import StopFlag
 
 # The encoder that writes a codec again in its own kind.
 _AGAIN = {
@@ -47,13 +44,15 @@ _STARTING_UP = Fraction(1, 20)
 class AudioPlan:
     """The tracks of the output and what is kept of them; ``volume`` is a factor.
 
-    ``remarks`` say what was decided and why, and what is left out.
+    ``remarks`` say what was decided and why, and what is left out. The tracks are those of the file ``path`` (None:
+    the target).
     """
 
     tracks: tuple[AudioTrack, ...]
     kept: Kept
     volume: float
     remarks: tuple[str, ...]
+    path: Path | None = None
 
     @property
     def mode(self) -> Literal['none', 'copy', 'encode']:
@@ -86,6 +85,7 @@ class AudioPlan:
             'has_times': self.kept.has_times,
             'volume': self.volume,
             'remarks': list(self.remarks),
+            'path': None if self.path is None else str(self.path),
         }
 
     @classmethod
@@ -96,36 +96,68 @@ class AudioPlan:
             None if record.get(name) is None else Fraction(record[name]) for name in ('begin', 'end', 'until')
         )
         kept = Kept(Fraction(record['origin']), begin, end, record.get('has_times', True), until)
-        return cls(tuple(tracks), kept, record['volume'], tuple(record['remarks']))
+        path = record.get('path')
+        return cls(
+            tuple(tracks), kept, record['volume'], tuple(record['remarks']), None if path is None else Path(path)
+        )
 
 
-def plan_audio(info: VideoInfo, timeline: Timeline, options: OutputOptions, extension: str) -> AudioPlan:
+def plan_audio(
+    info: MediaInfo, timeline: Timeline, options: OutputOptions, extension: str, sound: SoundInfo | None = None
+) -> AudioPlan:
     """Decides for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
 
-    Raises UsageError audio-encoder-unusable, encoder-container.
+    With ``sound`` that takes its place: it begins with the first output frame, and what is longer is cut off. Raises
+    UsageError audio-encoder-unusable, encoder-container.
     """
     extension = extension.lower()
-    kept = _kept(info, timeline, container_of(extension))
     volume = options.output_audio_volume / 100
+    if sound is not None:
+        heard = _Heard(sound.path, sound.content, (sound.audio,), _kept_of_sound(sound, timeline, extension), True)
+    elif isinstance(info, VideoInfo):
+        heard = _Heard(info.path, info.content, info.audio, _kept(info, timeline, container_of(extension)))
+    else:
+        heard = _Heard(info.path, '', (), Kept(timeline.origin, None, None))
     remarks: list[str] = []
+    tracks = _plan_tracks(heard, options, extension, remarks) if volume > 0 and heard.streams else ()
+    if tracks and sound is not None:
+        remarks += _said_of_sound(info, sound, timeline)
+    elif tracks and isinstance(info, VideoInfo) and not timeline.is_trimmed:
+        remarks += _left_out(info, heard.kept, extension)
+    path = None if sound is None else sound.path
+    return AudioPlan(tracks, heard.kept, volume, tuple(dict.fromkeys(remarks)), path)
+
+
+class _Heard(NamedTuple):
+    """The file of which the sound is, what ``kinds.sniff`` names it, and what is kept of its streams.
+
+    ``is_other`` tells that it is not the target.
+    """
+
+    path: Path
+    content: str
+    streams: tuple[AudioInfo, ...]
+    kept: Kept
+    is_other: bool = False
+
+
+def _plan_tracks(heard: _Heard, options: OutputOptions, extension: str, remarks: list[str]) -> tuple[AudioTrack, ...]:
     tracks = []
-    found = {audio.index: audio for audio in info.audio}
-    if volume > 0 and found:
-        with open_source(info) as source:
-            for number, stream in enumerate(source.streams.audio, 1):
-                audio = found.get(stream.index)
-                if audio is None:
-                    continue
-                encoder = _encoder_for(audio, info, stream, options, extension, kept, remarks)
-                track = _track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
-                if encoder:
-                    track = settle_track(track, extension)
-                    remarks += losses(number, stream, track, extension, options.output_audio_encoder)
-                remarks += lost_description(f'audio stream {number}', stream, extension)
-                tracks.append(track)
-            if not timeline.is_trimmed:
-                remarks += _left_out(info, source, kept, extension)
-    return AudioPlan(tuple(tracks), kept, volume, tuple(dict.fromkeys(remarks)))
+    found = {audio.index: audio for audio in heard.streams}
+    with open_audio(heard.path) as source:
+        for number, stream in enumerate(source.streams.audio, 1):
+            audio = found.get(stream.index)
+            if audio is None:
+                continue
+            name = f'the audio of {heard.path.name}' if heard.is_other else f'audio stream {number}'
+            encoder = _encoder_for(audio, heard, stream, options, extension, remarks)
+            track = _track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
+            if encoder:
+                track = settle_track(track, extension)
+                remarks += losses(name, stream, track, extension, options.output_audio_encoder)
+            remarks += lost_description(name, stream, extension)
+            tracks.append(track)
+    return tuple(tracks)
 
 
 def _kept(info: VideoInfo, timeline: Timeline, container: Container) -> Kept:
@@ -144,7 +176,34 @@ def _kept(info: VideoInfo, timeline: Timeline, container: Container) -> Kept:
     )
 
 
-def _left_out(info: VideoInfo, source: av.container.InputContainer, kept: Kept, extension: str) -> Iterator[str]:
+def _kept_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Kept:
+    """All of it up to the end of the last frame, time 0 of it when the first frame is shown."""
+    container = container_of(extension)
+    places = timeline
+    if not container.has_times:
+        rate = timeline.steady_rate(container.has_gaps)
+        places = timeline.counted(rate, container.has_gaps) if rate else timeline
+    late, length = places.begin - places.origin, places.end - places.begin
+    end = sound.origin + length if container.ends_together or sound.duration > length else None
+    # Only where what a decoder is given before the beginning is hidden nothing is lost by cutting there.
+    is_cut = not container.has_times or (end is not None and extension in BOXED)
+    begin = sound.origin if is_cut else None
+    until = late + length if container.ends_together else None
+    return Kept(sound.origin - late, begin, end, container.has_times, until)
+
+
+def _said_of_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
+    yield from sound.remarks
+    if isinstance(info, VideoInfo) and info.audio:
+        yield f'the audio of {info.path.name} is replaced by that of {sound.path.name}'
+    longer = float(sound.duration - (timeline.end - timeline.begin))
+    if longer > _STARTING_UP:
+        yield f'{sound.path.name} is longer than the output: its last {longer:.2f} seconds are left out'
+    elif longer < -_STARTING_UP:
+        yield f'{sound.path.name} is shorter than the output, of which the last {-longer:.2f} seconds are silent'
+
+
+def _left_out(info: VideoInfo, kept: Kept, extension: str) -> Iterator[str]:
     """Says which sound of an untrimmed clip the output will not have."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
@@ -152,69 +211,53 @@ def _left_out(info: VideoInfo, source: av.container.InputContainer, kept: Kept, 
         lost = float(kept.begin - min(starts))
         yield f'{name} has no place for sound before the first frame: {lost:.2f} seconds of audio are left out'
     if container_of(extension).ends_together and kept.end is not None:
-        lost = float(_end_of_sound(info, source) - kept.end)
+        lost = float(_end_of_sound(info) - kept.end)
         if lost > _STARTING_UP:
             yield f'{name} ends with the last frame: {lost:.2f} seconds of audio behind it are left out'
 
 
-def _end_of_sound(info: VideoInfo, source: av.container.InputContainer) -> Fraction:
+def _end_of_sound(info: VideoInfo) -> Fraction:
     """When, in seconds, the last packet of any audio stream ends; containers need not tell the truth about it."""
     end = Fraction(0)
-    try:
-        for packet in source.demux([source.streams[audio.index] for audio in info.audio]):
-            if packet.size and packet.pts is not None:
-                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    except av.error.FFmpegError as error:
-        raise _damaged(info.path.name, error) from None
+    with open_audio(info.path) as source:
+        try:
+            for packet in source.demux([source.streams[audio.index] for audio in info.audio]):
+                if packet.size and packet.pts is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        except av.error.FFmpegError as error:
+            raise damaged_audio(info.path, error) from None
     return end
-
-
-@contextmanager
-def open_source(info: VideoInfo) -> Iterator[av.container.InputContainer]:
-    """Opens the clip for its audio. Raises MediaError audio-damaged."""
-    try:
-        source = open_input(info.path)
-    except av.error.FFmpegError as error:
-        raise _damaged(info.path.name, error) from None
-    with source:
-        yield source
-
-
-def _damaged(name: str, error: av.error.FFmpegError) -> MediaError:
-    return MediaError(
-        'audio-damaged',
-        f'the audio of {name} cannot be read',
-        cause=error.strerror or str(error),
-        hint='repair the clip, or leave its audio out with --output-audio-volume 0',
-    )
 
 
 def _encoder_for(
     audio: AudioInfo,
-    info: VideoInfo,
+    heard: _Heard,
     stream: av.AudioStream,
     options: OutputOptions,
     extension: str,
-    kept: Kept,
     remarks: list[str],
 ) -> str:
     asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
     if asked == 'auto':
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
         fits = fits and _keeps_places(audio, extension)
-        stands = container.has_times or _stands(audio, info, kept)
-        if fits and stands and options.output_audio_volume == 100:
+        # Of a clip PCM is kept as it is, but a recording is no reason to write mp4 files that most players are mute on.
+        plays = heard.content != 'wav' or container.muxer != 'mp4'
+        stands = container.has_times or _stands(audio, heard)
+        if fits and plays and stands and options.output_audio_volume == 100:
             return ''
         encoder = _AGAIN.get(audio.codec, container.automatic_audio)
         if encoder == 'pcm_s16le' and is_deep(stream) and 'pcm_s32le' in container.audio_encoders:
             encoder = 'pcm_s32le'
         # Only mkv is sure to play what its muxer takes.
-        if encoder not in container.audio_encoders or not (fits or extension == '.mkv'):
+        if encoder not in container.audio_encoders or not (fits or extension == '.mkv') or not plays:
             encoder = container.automatic_audio
         if not fits and encoder != audio.codec:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
+        elif not plays:
+            remarks.append(f'few players know {audio.codec} audio in {name}: it is encoded as {encoder}')
         elif not stands:
-            how = 'gaps filled' if kept.begin is None else 'so that it begins with the pictures'
+            how = 'gaps filled' if heard.kept.begin is None else 'so that it begins with the pictures'
             remarks.append(f'{name} has no times of sounds: {audio.codec} audio is encoded as {encoder}, {how}')
         return encoder
     if extension == '.mov' and asked in _REPLACED_IN_MOV:
@@ -232,13 +275,14 @@ def _keeps_places(audio: AudioInfo, extension: str) -> bool:
     return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
 
 
-def _stands(audio: AudioInfo, info: VideoInfo, kept: Kept) -> bool:
+def _stands(audio: AudioInfo, heard: _Heard) -> bool:
     """Whether copied packets sound when they should in a container without times.
 
     Only of one that has none either it is sure that no gap lies between them; and only PCM can be cut anywhere.
     """
-    if info.content not in ('avi', 'mxf'):
+    if heard.content not in ('avi', 'mxf', 'wav'):
         return False
+    kept = heard.kept
     start = (audio.start or 0) * audio.time_base
     if kept.begin is not None and audio.codec.startswith('pcm_'):
         return start <= kept.begin == kept.origin
@@ -272,65 +316,3 @@ def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep
 def _lambda(quality: float) -> int:
     """FFmpeg's scale of a quality number (FF_QP2LAMBDA)."""
     return round(quality * 118)
-
-
-class AudioFeed:
-    """Adds the tracks of a plan to an output and yields their packets in the order of their times.
-
-    Raises MediaError audio-damaged when the source's audio cannot be read to its end, audio-lost when a stream of
-    an untrimmed clip yields nothing; OutputError audio-encoder-failed.
-    """
-
-    def __init__(
-        self,
-        info: VideoInfo,
-        plan: AudioPlan,
-        output: av.container.OutputContainer,
-        stop: StopFlag | None = None,
-    ) -> None:
-        self._plan = plan
-        self._stop = stop or StopFlag()
-        self._name = info.path.name
-        self._inputs: list[av.AudioStream] = []
-        self._tracks: dict[int, CopiedTrack | EncodedTrack] = {}
-        with ExitStack() as stack:
-            # Closed here again when a track cannot be set up.
-            self._source = stack.enter_context(open_source(info))
-            kept = plan.kept
-            for track in plan.tracks:
-                stream = self._source.streams[track.index]
-                assert isinstance(stream, av.AudioStream)
-                self._inputs.append(stream)
-                self._tracks[track.index] = (
-                    EncodedTrack(stream, track, kept, plan.volume, output)
-                    if track.encoder
-                    else CopiedTrack(stream, track, kept, output)
-                )
-            self._open = stack.pop_all()
-
-    def __iter__(self) -> Iterator[av.Packet[Any]]:
-        counts = dict.fromkeys(self._tracks, 0)
-        try:
-            for packet in self._source.demux(self._inputs):
-                self._stop.check()
-                # Of the stream: a packet that flushes carries no index, and one that is handed on the output's.
-                index = packet.stream.index
-                for made in self._tracks[index].take(packet):
-                    counts[index] += 1
-                    yield made
-            for index, track in self._tracks.items():
-                for made in track.finish():
-                    counts[index] += 1
-                    yield made
-        except av.error.FFmpegError as error:
-            raise _damaged(self._name, error) from None
-        if self._plan.kept.begin is None and not all(counts.values()):
-            raise MediaError(
-                'audio-lost',
-                f'{self._name} names an audio stream that has no sound in it',
-                hint='leave the audio out with --output-audio-volume 0',
-            )
-
-    def close(self) -> None:
-        """Closes the source."""
-        self._open.close()

@@ -97,9 +97,12 @@ class EncodedTrack:
             chain.append(graph.add('asetpts', f'PTS-{float(kept.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
+        if self._lead and frame.sample_rate != rate:
+            # The filter below counts its first time in samples of its input, where no whole number of them need be it.
+            chain.append(graph.add('aresample', f'{rate}'))
+        chain += placing(graph, layout, self._track.layout)
         # Where sounds have no times the first one stands at 0, whenever it is heard.
         from_zero = '' if kept.has_times else f':first_pts={-self._lead}'
-        chain += placing(graph, layout, self._track.layout)
         mixed = mixing(self._track.layout)
         chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1:{mixed}{from_zero}'))
         taken = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'

@@ -54,12 +54,12 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
     )
 
 
-def losses(number: int, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
+def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
     """Says which channels, rate and depth of an audio stream a track does not keep, and how they are kept.
 
-    ``number`` is the stream's among those of sound, ``asked`` the value of --output-audio-encoder.
+    ``name`` is what the stream is called, ``asked`` the value of --output-audio-encoder.
     """
-    context, name = stream.codec_context, f'audio stream {number}'
+    context = stream.codec_context
     layout = usual_layout(context.layout.name, context.channels)
     before, after = channels_of(layout), channels_of(track.layout)
     if not keeps_all(layout, track.layout):

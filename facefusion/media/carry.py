@@ -16,9 +16,11 @@ import av.stream
 from facefusion.media.containers import BOXED
 from facefusion.media.extras import describe_stream, not_kept
 from facefusion.media.held import lost_description, lost_tags
-from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
+from facefusion.media.probe import open_video
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import why_not_copied
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Decoders (FFmpeg's names) whose subtitles are text, so that another kind of text can be made of them.
@@ -91,8 +93,13 @@ class ExtrasPlan:
         )
 
 
-def plan_extras(info: VideoInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
-    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged."""
+def plan_extras(info: MediaInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
+    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged.
+
+    Of a picture nothing is kept.
+    """
+    if isinstance(info, ImageInfo):
+        return ExtrasPlan((), False, False, timeline.origin, None, None, ())
     extension = extension.lower()
     extras, name, said = info.extras, extension[1:], list[str]()
     with open_video(info.path) as source:
@@ -247,7 +254,8 @@ class SubtitleFeed:
         try:
             shown = stream.decode2(packet)
             return None if shown is None or not len(shown) else added.codec_context.encode_subtitle(shown)
-        except (av.error.FFmpegError, ValueError):
+        except (av.error.FFmpegError, ValueError) as error:
+            raise_shortage(error)
             return None
 
     def close(self) -> None:

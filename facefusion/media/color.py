@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import av
 
-Matrix = Literal['bt601', 'bt709', 'bt2020']
+# 'rgb' is no matrix: the planes are green, blue and red.
+Matrix = Literal['bt601', 'bt709', 'bt2020', 'rgb']
 
 # Luma weights of red and blue: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4.
 _WEIGHTS: dict[Matrix, tuple[float, float]] = {
@@ -36,6 +37,8 @@ _UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, a
 _FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _PQ, _HLG = 16, 18
 _FRACTION_BITS = 14
+# From green, blue and red to blue, green and red; and back.
+_SWAPPED = ((0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class ColorSpec:
     @property
     def matrix_code(self) -> int:
         """The H.273 code of the matrix, as it is tagged on writing."""
+        if self.matrix == 'rgb':
+            return 0
         if self.matrix == 'bt601':
             return 5 if self.primaries == 5 else 6
         return 1 if self.matrix == 'bt709' else 9
@@ -108,7 +113,7 @@ class ColorSpec:
         return _FULL if self.full_range else 1
 
     def to_bgr(self, bits: int) -> NDArray[np.float32]:
-        """The 3x4 matrix from [Y, Cb, Cr, 1] in ``bits``-bit codes to BGR 0..255.
+        """The 3x4 matrix from [Y, Cb, Cr, 1] (of 'rgb': [G, B, R, 1]) in ``bits``-bit codes to BGR 0..255.
 
         Above 8 bits its numbers are multiples of 2^-14, so that float32 sums are exact whatever order a CPU adds
         them in: the same sample gives the same pixel wherever it stands in a window.
@@ -118,12 +123,20 @@ class ColorSpec:
             matrix = np.rint(matrix * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
         return matrix.astype(np.float32)
 
+    def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
+        """The 3x4 matrix of ``to_bgr`` to BGR 0..65535, with nothing rounded but to float32."""
+        return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
+
     def from_bgr(self, bits: int) -> NDArray[np.float32]:
-        """The 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr in ``bits``-bit codes."""
+        """The 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr (of 'rgb': G, B, R) in ``bits``-bit codes."""
         return self._to_codes(bits)[:3].astype(np.float32)
 
     def _to_codes(self, bits: int) -> NDArray[np.float64]:
         """4x4, homogeneous. Quantisation as in ITU-R BT.709-6 3.4 and, full range, H.273 equations 29 to 31."""
+        if self.matrix == 'rgb':
+            swapped = np.array(_SWAPPED, np.float64)
+            swapped[:3] *= ((1 << bits) - 1) / 255
+            return swapped
         red, blue = _WEIGHTS[self.matrix]
         green = 1 - red - blue
         luma = np.array([blue, green, red])

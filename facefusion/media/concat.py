@@ -34,10 +34,12 @@ from facefusion.media.concat_sound import (
     sound_packets,
 )
 from facefusion.media.containers import BOXED, CONTAINERS
+from facefusion.media.encoder import ALPHA_TAG
 from facefusion.media.extras import describe_stream
+from facefusion.media.info import VideoInfo
 from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
 from facefusion.media.parameter_sets import ParameterSets
-from facefusion.media.probe import VideoInfo, open_video, probe
+from facefusion.media.probe import open_video, probe
 from facefusion.stopping import StopFlag
 
 # The ticks of a second, and those between two frames, are counted with 32 bits in mp4 and mov.
@@ -149,6 +151,7 @@ def _check_pictures(first: _Clip, other: _Clip) -> None:
             ('video codec', one.codec, two.codec),
             ('size', f'{one.width}x{one.height}', f'{two.width}x{two.height}'),
             ('pixel format', one.pix_fmt, two.pix_fmt),
+            ('transparency', one.has_alpha, two.has_alpha),
             ('pixel aspect', first.aspect, other.aspect),
             ('orientation', f'{one.rotation} {one.mirrored}', f'{two.rotation} {two.mirrored}'),
         ]
@@ -262,12 +265,17 @@ def _add_video(
         # Opaque: made from the decoder, for there need not be an encoder of that name.
         stream: Any = output.add_stream_from_template(template, opaque=True)
         describe_stream(template, stream)
+        stream.metadata.update({key: value for key, value in template.metadata.items() if key.lower() == ALPHA_TAG})
+        name = template.codec_context.codec_tag
     stream.time_base = time_base
     context = stream.codec_context
     context.framerate = rates.pop() if len(rates) == 1 else (frames / seconds).limit_denominator(1001 * 60)
     context.sample_aspect_ratio = clips[0].aspect
     if info.codec == 'hevc' and extension in BOXED:
         context.codec_tag = 'hvc1'
+    if info.codec == 'prores' and extension in BOXED:
+        # The muxer's own choice names another profile, one without alpha.
+        context.codec_tag = name
     return stream
 
 

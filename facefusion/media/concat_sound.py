@@ -14,7 +14,8 @@ import av.container
 
 from facefusion.errors import MediaError
 from facefusion.media.extras import describe_stream
-from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.info import VideoInfo
+from facefusion.media.probe import open_video
 from facefusion.stopping import StopFlag
 
 

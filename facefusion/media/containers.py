@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from facefusion.errors import UsageError
@@ -10,6 +11,7 @@ from facefusion.errors import UsageError
 _H264 = ('libx264', 'h264_nvenc', 'h264_amf', 'h264_qsv', 'h264_videotoolbox')
 _H265 = ('libx265', 'hevc_nvenc', 'hevc_amf', 'hevc_qsv', 'hevc_videotoolbox')
 _COMMON_VIDEO = (*_H264, *_H265, 'libx264rgb', 'libvpx-vp9', 'rawvideo')
+_ALPHA_IN_MOV = ('prores_ks', 'qtrle')
 _COMMON_AUDIO = ('flac', 'aac', 'libmp3lame', 'libopus', 'libvorbis', 'pcm_s16le', 'pcm_s32le')
 # What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
 PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
@@ -32,7 +34,8 @@ class Container:
     left free. ``ends_together`` tells that FFmpeg ends it with the shortest of its streams. ``reorders`` tells whether
     frames may be stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written
     as, where nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
-    ``tick`` is the container's own, None where the output's is taken.
+    ``tick`` is the container's own, None where the output's is taken. ``alpha`` are the encoders whose transparency it
+    holds, the first of them is what 'auto' means then.
     """
 
     muxer: str
@@ -49,6 +52,7 @@ class Container:
     tick: Fraction | None = None
     starts_at: int = 0
     repeats_header: bool = False
+    alpha: tuple[str, ...] = ()
 
 
 def _mp4(muxer: str, copied: tuple[str, ...]) -> Container:
@@ -72,8 +76,21 @@ _PROGRAM = Container(
 CONTAINERS: dict[str, Container] = {
     '.mp4': _mp4('mp4', _MP4_AUDIO),
     '.m4v': _mp4('mp4', _MP4_AUDIO),
-    '.mov': _mp4('mov', ('aac', *_MP3, 'ac3', 'eac3', 'alac', *PCM)),
-    '.mkv': Container('matroska', _COMMON_VIDEO, ('libx264', 'libx265'), _COMMON_AUDIO, 'aac', None, tick=_MILLISECOND),
+    '.mov': replace(
+        _mp4('mov', ('aac', *_MP3, 'ac3', 'eac3', 'alac', *PCM)),
+        encoders=(*_COMMON_VIDEO, *_ALPHA_IN_MOV),
+        alpha=_ALPHA_IN_MOV,
+    ),
+    '.mkv': Container(
+        'matroska',
+        _COMMON_VIDEO,
+        ('libx264', 'libx265'),
+        _COMMON_AUDIO,
+        'aac',
+        None,
+        tick=_MILLISECOND,
+        alpha=('libvpx-vp9',),
+    ),
     '.webm': Container(
         'webm',
         ('libvpx-vp9',),
@@ -82,6 +99,7 @@ CONTAINERS: dict[str, Container] = {
         'libopus',
         ('opus', 'libopus', 'vorbis'),
         tick=_MILLISECOND,
+        alpha=('libvpx-vp9',),
     ),
     '.avi': Container(
         'avi',
@@ -164,6 +182,37 @@ def check_held(kind: str, encoder: str, extension: str) -> None:
             cause=f'{extension[1:]} is written with {", ".join(held)}',
             hint=f'leave --output-{kind}-encoder out, choose one of these{elsewhere}',
         )
+
+
+def check_alpha(encoder: str, extension: str) -> None:
+    """Refuses transparency in a container or of an encoder ('auto': any) that does not hold it.
+
+    Raises UsageError alpha-container.
+    """
+    held, name = container_of(extension).alpha, extension[1:]
+    if held and encoder in ('auto', *held):
+        return
+    holding = [other for other, container in CONTAINERS.items() if container.alpha]
+    others = [other for other in holding if encoder in ('auto', *CONTAINERS[other].alpha)]
+    if held:
+        elsewhere = f', or name the output {_any_of(others)}' if others else ''
+        raise UsageError(
+            'alpha-container',
+            f'{name} does not hold the transparency of {encoder}',
+            cause=f'frames with transparent parts are written to {name} with {_any_of(held)}',
+            hint=f'leave --output-video-encoder out, or choose {_any_of(held)}{elsewhere}',
+        )
+    also = '' if others else 'leave --output-video-encoder out, and '
+    raise UsageError(
+        'alpha-container',
+        f'{name} does not hold transparency',
+        cause='the frames that are to be written have transparent parts',
+        hint=f'{also}name the output {_any_of(others or holding)}',
+    )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return ' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))
 
 
 def _encoders(container: Container, kind: str) -> tuple[str, ...]:

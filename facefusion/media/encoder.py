@@ -1,38 +1,51 @@
-"""Choosing the video encoder of a step, with every setting that decides its bytes.
-
-The quality and preset tables are those of FaceFusion 3.8.1, so that its users get what they know.
-"""
+"""Choosing the video encoder of a step, with every setting that decides its bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
 import cv2
 
 from facefusion.errors import MediaError, UsageError
+from facefusion.media.codecs import (
+    codec_options,
+    codec_tag,
+    depth_of,
+    encoded_size,
+    loses_chroma,
+    pixel_formats,
+    written_color,
+)
 from facefusion.media.color import ColorSpec
-from facefusion.media.containers import BOXED, check_held, container_of
+from facefusion.media.containers import BOXED, Container, check_alpha, check_held, container_of
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
+from facefusion.media.info import MediaInfo
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
-from facefusion.media.planes import PLANE_FORMATS, even_size
-from facefusion.media.probe import VideoInfo
+from facefusion.media.planes import PLANE_FORMATS, has_alpha, planar_format, scaled_size
 from facefusion.media.timeline import Timeline, exact_rate
 
-# Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
-_THREADS = 2
 # CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 asks for.
 _AVX512 = 256
-# FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
-_LAMBDA = 118
-_QUANTISED = ('mpeg2video', 'mpeg4', 'wmv2')
-_FAST = ('ultrafast', 'superfast', 'veryfast')
-_SLOW = ('slow', 'slower', 'veryslow')
-# Chroma and depth of a plane format as the hardware encoders name it.
-_HARDWARE_NAMES = {'yuv420p10le': 'p010le', 'yuv422p10le': 'p210le', 'yuv420p12le': 'p012le', 'yuv422p': 'nv16'}
+# Between two frames of a segment that are counted.
+SEGMENT_TICK = Fraction(1, 1000)
+# Of a track of Matroska whose frames have an alpha beside them.
+ALPHA_TAG = 'alpha_mode'
+# Those that NUT, or PyAV's idea of it, does not hold.
+_IN_MOV = ('prores_ks', 'qtrle')
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is to be written: ``width`` x ``height`` after every scaling, and whether with transparency."""
+
+    width: int
+    height: int
+    has_alpha: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,32 @@ class EncoderSettings:
     extension: str
     remarks: tuple[str, ...]
     is_counted: bool = False
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the picture after scaling."""
+        return self.picture_width, self.picture_height
+
+    @property
+    def plane_format(self) -> str:
+        """The format of the planes that ``Frame.to_planes`` has to make for it; alpha is left out."""
+        return planar_format(self.pix_fmt)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether transparency is written."""
+        return has_alpha(self.pix_fmt)
+
+    @property
+    def segment_suffix(self) -> str:
+        """That of the container which segments are in: NUT, which has exact times, where it holds what is written.
+
+        NUT loses the alpha of VP9. In other containers the frames of a segment are counted, ``SEGMENT_TICK`` apart:
+        Matroska has no exact times.
+        """
+        if self.codec in _IN_MOV:
+            return '.mov'
+        return '.mkv' if self.has_alpha else '.nut'
 
     def as_record(self) -> dict[str, Any]:
         """The settings as plain JSON."""
@@ -105,14 +144,21 @@ class EncoderSettings:
 
 
 def choose_encoder(
-    info: VideoInfo, options: OutputOptions, extension: str, timeline: Timeline | None = None
+    info: MediaInfo,
+    options: OutputOptions,
+    extension: str,
+    timeline: Timeline | None = None,
+    picture: Picture | None = None,
 ) -> EncoderSettings:
-    """The encoder for a clip, proved by encoding a frame with it.
+    """The encoder for a clip, or for one that shows a picture; proved by encoding a frame with it.
 
-    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times.
+    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. Without
+    ``picture`` opaque frames of the clip's size times ``output_video_scale`` are written.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
-    hold what was asked for), variable-rate, rate-unheld, encoder-unusable.
+    hold what was asked for), alpha-container (nor its transparency), variable-rate, rate-unheld, encoder-unusable;
+    ResourceError memory-out, threads-out. No other encoder is tried instead of the one that is meant.
     """
+    picture = picture or Picture(*scaled_size(info.width, info.height, options.output_video_scale))
     extension = extension.lower()
     container = container_of(extension)
     if info.color.is_hdr:
@@ -123,30 +169,61 @@ def choose_encoder(
             cause='its colours would be wrong in an SDR pipeline, and cutting them to SDR silently would be a loss',
             hint='convert the clip to SDR (BT.709) with a tone mapping of your choice first',
         )
+    if picture.has_alpha:
+        check_alpha(options.output_video_encoder, extension)
     asked, remarks = _for_container(options.output_video_encoder, extension)
     if asked != 'auto':
         check_held('video', asked, extension)
     rate = None if container.has_times or timeline is None else steady_rate(info, timeline, extension)
+    wanted = _Wanted(info, options, extension, timeline, picture, rate, remarks)
+    codec, formats = _meant(container, info, asked, picture.has_alpha)
     reasons = []
-    for codec in container.automatic if asked == 'auto' else (asked,):
-        keeps_only = asked == 'auto' and codec != container.automatic[-1] and info.bits > 8
-        for pix_fmt in _formats(codec, info.plane_format):
-            if keeps_only and _depth(pix_fmt) < PLANE_FORMATS[info.plane_format].bits:
-                continue
-            settings = _settings(info, options, extension, timeline, codec, pix_fmt, remarks, rate)
-            reason = why_unusable(settings)
-            if not reason:
-                return settings
-            reasons.append(f'{codec} {pix_fmt}: {reason}')
+    for pix_fmt in formats:
+        settings = _settings(wanted, codec, pix_fmt)
+        reason = why_unusable(settings)
+        if not reason:
+            return settings
+        reasons.append(f'{codec} {pix_fmt}: {reason}')
+    # None is tried for this: those of hardware are not named, of which only that would tell.
+    others = [name for name in container.encoders if name != codec and not _is_hardware(name)]
+    others = [name for name in others if pixel_formats(name, info.plane_format)]
     raise UsageError(
         'encoder-unusable',
-        f'the video encoder {asked} does not work here',
-        cause=reasons[0] if reasons else f'this build of FFmpeg has no {asked}',
-        hint='encoders that work here: ' + ', '.join(name for name in usable_encoders() if name in container.encoders),
+        f'the video encoder {codec} does not work here',
+        cause=reasons[0] if reasons else f'this build of FFmpeg has no {codec}',
+        hint=f'encoders of this build that need no hardware: {", ".join(others)}' if others else '',
     )
 
 
-def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction:
+def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:
+    """The name of the encoder that ``choose_encoder`` would try; none is opened."""
+    asked, _ = _for_container(options.output_video_encoder, extension)
+    if asked != 'auto':
+        return asked
+    # A container without alpha is refused later.
+    container = container_of(extension)
+    return _meant(container, info, asked, has_alpha and bool(container.alpha))[0]
+
+
+def _meant(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
+    """The encoder that is meant and its formats: 'auto' is the first that keeps the clip's depth, or else the last."""
+    if asked != 'auto':
+        return asked, pixel_formats(asked, info.plane_format, has_alpha)
+    automatic = container.alpha[:1] if has_alpha else container.automatic
+    for codec in automatic[:-1]:
+        formats = pixel_formats(codec, info.plane_format)
+        if info.bits > 8:
+            formats = [name for name in formats if depth_of(name) >= PLANE_FORMATS[info.plane_format].bits]
+        if formats:
+            return codec, formats
+    return automatic[-1], pixel_formats(automatic[-1], info.plane_format, has_alpha)
+
+
+def _is_hardware(codec: str) -> bool:
+    return codec.endswith(('_nvenc', '_amf', '_qsv', '_videotoolbox'))
+
+
+def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
     """The frame rate of a clip in a container that has one for the whole file.
 
     Raises UsageError variable-rate, rate-unheld.
@@ -174,8 +251,12 @@ def steady_rate(info: VideoInfo, timeline: Timeline, extension: str) -> Fraction
 
 
 def why_unusable(settings: EncoderSettings) -> str:
-    """Why an encoder does not take a frame with these settings; '' when it does."""
+    """Why an encoder does not take a frame with these settings; '' when it does.
+
+    Raises ResourceError memory-out, threads-out where that is all it lacks.
+    """
     try:
+        check_survivable(settings)
         context: Any = av.CodecContext.create(settings.codec, 'w')
         apply_settings(context, settings)
         frame = av.VideoFrame(settings.width, settings.height, settings.pix_fmt)
@@ -184,6 +265,7 @@ def why_unusable(settings: EncoderSettings) -> str:
         frame.pts, frame.time_base = 0, settings.time_base
         packets = [*context.encode(frame), *context.encode(None)]
     except (av.error.FFmpegError, ValueError) as error:
+        raise_encoder_shortage(settings, error)
         return getattr(error, 'strerror', None) or str(error)
     return '' if any(packet.size for packet in packets) else 'it gives no packets'
 
@@ -193,10 +275,10 @@ def usable_encoders() -> tuple[str, ...]:
     color = ColorSpec('bt709', False, 1, 1)
     found = []
     for codec in VIDEO_ENCODERS:
-        for pix_fmt in _formats(codec, 'yuv420p')[:1]:
-            probe = EncoderSettings(
-                codec, pix_fmt, 256, 256, 256, 256, Fraction(1, 25), Fraction(25), Fraction(1), color, (), 0, '', '', ()
-            )
+        for pix_fmt in pixel_formats(codec, 'yuv420p')[:1]:
+            fixed = tuple(codec_options(codec, pix_fmt, 80, 'veryfast').items())
+            tick, rate, aspect = Fraction(1, 25), Fraction(25), Fraction(1)
+            probe = EncoderSettings(codec, pix_fmt, 256, 256, 256, 256, tick, rate, aspect, color, fixed, 0, '', '', ())
             if not why_unusable(probe):
                 found.append(codec)
     return tuple(found)
@@ -232,9 +314,8 @@ def _machine_options(settings: EncoderSettings) -> dict[str, str]:
 
 def tag_colors(context: Any, settings: EncoderSettings) -> None:
     """Writes what the samples mean into a video codec context."""
-    is_rgb = settings.codec == 'libx264rgb'
-    context.color_range = 2 if is_rgb else settings.color.range_code
-    context.colorspace = 0 if is_rgb else settings.color.matrix_code
+    context.color_range = settings.color.range_code
+    context.colorspace = settings.color.matrix_code
     context.color_primaries = settings.color.primaries
     context.color_trc = settings.color.transfer
 
@@ -246,60 +327,43 @@ def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
     return asked, ()
 
 
-def _formats(codec: str, wanted: str) -> list[str]:
-    """Pixel formats that ``codec`` takes, the one that keeps most of ``wanted`` first."""
-    try:
-        offered = {entry.name for entry in av.Codec(codec, 'w').video_formats or ()}
-    except (ValueError, av.error.FFmpegError):
-        return []
-    if codec == 'libx264rgb':
-        return ['bgr24']
-    bits, sub_x, sub_y = PLANE_FORMATS[wanted]
-    # The same, then the same without the range in its name, then more chroma, less depth, less chroma.
-    chroma = {(2, 2): ('420', '444'), (2, 1): ('422', '444', '420'), (1, 1): ('444', '420')}[sub_x, sub_y]
-    depths = {8: ('',), 10: ('10le', '12le', ''), 12: ('12le', '10le', '')}[bits]
-    names = [wanted, *(f'yuv{layout}p{depth}' for depth in depths for layout in chroma)]
-    names = [option for name in names for option in (name, _HARDWARE_NAMES.get(name, ''))]
-    return list(dict.fromkeys(name for name in names if name in offered))
+class _Wanted(NamedTuple):
+    """What decides the settings of every encoder; ``counted`` is the rate of a container without times."""
+
+    info: MediaInfo
+    options: OutputOptions
+    extension: str
+    timeline: Timeline | None
+    picture: Picture
+    counted: Fraction | None
+    remarks: tuple[str, ...]
 
 
-def _depth(pix_fmt: str) -> int:
-    return max(component.bits for component in av.VideoFormat(pix_fmt, 16, 16).components)
-
-
-def _settings(
-    info: VideoInfo,
-    options: OutputOptions,
-    extension: str,
-    timeline: Timeline | None,
-    codec: str,
-    pix_fmt: str,
-    remarks: tuple[str, ...],
-    counted: Fraction | None,
-) -> EncoderSettings:
+def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
+    info, options, extension, timeline, written, counted, remarks = wanted
     said = list(remarks)
-    if _depth(pix_fmt) < info.bits:
-        said.append(f'{codec} takes no {info.bits}-bit video: it is written with {_depth(pix_fmt)} bits')
-    if _chroma_lost(info.plane_format, pix_fmt):
-        said.append(f'{codec} takes no chroma as fine as that of {info.plane_format}: it is written as {pix_fmt}')
-    picture = (info.width, info.height)
-    if options.output_video_scale != 1:
-        picture = even_size(info.width, info.height, options.output_video_scale)
-    size = _encoded_size(codec, pix_fmt, picture)
+    clear = ' with transparency' if written.has_alpha else ''
+    if depth_of(pix_fmt) < info.bits:
+        said.append(f'{codec} takes no {info.bits}-bit video{clear}: it is written with {depth_of(pix_fmt)} bits')
+    if loses_chroma(info.plane_format, pix_fmt):
+        said.append(
+            f'{codec} takes no chroma as fine as that of {info.plane_format}{clear}: it is written as {pix_fmt}'
+        )
+    picture = (written.width, written.height)
+    size = encoded_size(codec, pix_fmt, picture)
     if size != picture:
         said.append(
             f'{codec} takes no odd sides in {pix_fmt}: {picture[0]}x{picture[1]} is written as {size[0]}x{size[1]}, '
             'its last line or column repeated'
         )
-    color = _written_color(codec, info.color, size[1])
-    if color != info.color:
+    color = written_color(codec, info.color, size[1])
+    if color != info.color and color.matrix != 'rgb':
         said.append(
             f'{codec} cannot tell matrix and range of its colours: they are converted to {color.matrix}, limited'
         )
     quality = options.output_video_quality
     is_toolbox = codec.endswith('_videotoolbox')
     order = {} if container_of(extension).reorders else {'bf': '0'}
-    needs_tag = codec == 'libx265' or codec.startswith('hevc_')
     return EncoderSettings(
         codec=codec,
         pix_fmt=pix_fmt,
@@ -311,69 +375,10 @@ def _settings(
         rate=counted or (timeline.rate if timeline else info.average_rate),
         aspect=info.aspect,
         color=color,
-        options=tuple((_codec_options(codec, quality, options.output_video_preset) | order).items()),
+        options=tuple((codec_options(codec, pix_fmt, quality, options.output_video_preset) | order).items()),
         bit_rate=round(1024 + (50512 - 1024) * quality / 100) * 1000 if is_toolbox else 0,
-        tag='hvc1' if needs_tag and extension in BOXED else '',
+        tag=codec_tag(codec, pix_fmt) if extension in BOXED else '',
         extension=extension,
         remarks=tuple(said),
         is_counted=counted is not None,
     )
-
-
-def _chroma_lost(wanted: str, pix_fmt: str) -> bool:
-    found = PLANE_FORMATS.get(pix_fmt)
-    before = PLANE_FORMATS[wanted]
-    return found is not None and (found.sub_x > before.sub_x or found.sub_y > before.sub_y)
-
-
-def _written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
-    """What samples mean in the streams of a codec that cannot say so: what readers take them for, limited range.
-
-    MPEG-2 has its matrix (ISO/IEC 13818-2, 6.3.6), and no range.
-    """
-    if codec == 'mpeg2video':
-        return replace(color, full_range=False)
-    if codec not in ('mpeg4', 'wmv2'):
-        return color
-    return ColorSpec.from_codes(matrix=2, color_range=1, primaries=2, transfer=2, height=height, pix_fmt='yuv420p')
-
-
-def _encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
-    """Even where chroma is subsampled, but for VP9, which counts odd sides itself.
-
-    H.264 and H.265 could crop by metadata only in whole chroma samples, so two luma samples: never an odd side.
-    """
-    width, height = picture
-    shape = PLANE_FORMATS.get(pix_fmt)
-    if codec == 'libvpx-vp9' or (shape is None and codec == 'libx264rgb'):
-        return picture
-    sub_x, sub_y = (shape.sub_x, shape.sub_y) if shape else (2, 2)
-    return -(-width // sub_x) * sub_x, -(-height // sub_y) * sub_y
-
-
-def _codec_options(codec: str, quality: int, preset: str) -> dict[str, str]:
-    level = str(round(51 * (100 - quality) / 100))
-    if codec in ('libx264', 'libx264rgb'):
-        return {'crf': level, 'preset': preset, 'threads': str(_THREADS)}
-    if codec == 'libx265':
-        fixed = f'pools={_THREADS}:frame-threads=1'
-        return {'crf': level, 'preset': preset, 'x265-params': fixed}
-    if codec == 'libvpx-vp9':
-        best = str(round(63 * (100 - quality) / 100))
-        return {'crf': best, 'b': '0', 'deadline': 'good', 'cpu-used': '4', 'threads': str(_THREADS)}
-    if codec.endswith('_nvenc'):
-        return {
-            'cq': level,
-            'preset': 'fast' if preset in (*_FAST, 'faster') else 'slow' if preset in _SLOW else preset,
-        }
-    if codec.endswith('_amf'):
-        speed = 'speed' if preset in _FAST else 'quality' if preset in _SLOW else 'balanced'
-        return {'qp_i': level, 'qp_p': level, 'qp_b': level, 'quality': speed}
-    if codec.endswith('_qsv'):
-        return {'global_quality': level, 'preset': 'veryfast' if preset in _FAST else preset}
-    if codec in _QUANTISED:
-        # 1 to 31; squared, since the first steps are the largest ones to the eye.
-        step = 1 + round(30 * ((100 - quality) / 100) ** 2)
-        quantised = {'flags': '+qscale', 'global_quality': str(step * _LAMBDA), 'qmin': '1', 'threads': str(_THREADS)}
-        return quantised | {'g': '12', 'bf': '0'}
-    return {}

@@ -6,17 +6,61 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from facefusion.media.kinds import missing_bytes
+from facefusion.errors import MediaError
 
+# Boxes that nothing can do without.
+_WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
+_SEGMENT = 0x18538067
+_TOP_ELEMENTS = 8
 _ASF_HEADER = bytes.fromhex('3026b2758e66cf11a6d900aa0062ce6c')
 _ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _ASF_LIVE = 1
 _OBJECTS = 64
 _CHUNKS = 4096
+# Of a recording that could not go back to fill it in.
+_UNKNOWN_LENGTH = 0xFFFFFFFF
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
 _TS_PACKET, _M2TS_PACKET = 188, 192
 _FLV_TAG = 11
+
+
+def check_complete(path: Path, content: str) -> None:
+    """Raises MediaError media-truncated for an mp4 or mov of which a part is missing."""
+    lost = why_truncated(path) if content == 'mp4' else ''
+    if lost:
+        raise MediaError(
+            'media-truncated',
+            f'{path.name} is incomplete: {lost}',
+            cause='the recording or the copy ended before the file was finished',
+            hint='copy the file again, or repair it with a tool for broken recordings',
+        )
+
+
+def why_truncated(path: Path) -> str:
+    """What of an mp4 or mov file is cut off, '' when it is whole.
+
+    It needs its moov box, without which no frame can be found, and all of the bytes that its boxes announce
+    (ISO/IEC 14496-12, 4.2): FFmpeg takes a file that ends early for a shorter clip.
+    """
+    size = path.stat().st_size
+    at = 0
+    indexed = False
+    with path.open('rb') as file:
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length, name = int.from_bytes(head[:4], 'big'), head[4:8]
+            indexed = indexed or name == b'moov'
+            if length == 1:
+                length = int.from_bytes(head[8:16], 'big')
+            if length < 8:
+                # 0 means up to the end of the file; anything else is no box but something appended to the last one.
+                break
+            if indexed and at + length > size and name in _WEIGHTY_BOXES:
+                return f'{at + length - size} bytes are missing at its end'
+            at += length
+    return '' if indexed else 'its index (the moov box) is missing'
 
 
 def missing_at_end(path: Path, content: str) -> str:
@@ -31,7 +75,29 @@ def missing_at_end(path: Path, content: str) -> str:
 
 
 def _of_matroska(path: Path, file: BinaryIO, size: int) -> int:
-    return missing_bytes(path)
+    """A Segment announces its length, unless it was not known (RFC 8794 4 to 6)."""
+    # The header and the segment; anything else on this level (padding) is passed over.
+    for _ in range(_TOP_ELEMENTS):
+        name, length = _number(file, keeps_marker=True), _number(file)
+        if length is None:
+            return 0
+        if name == _SEGMENT:
+            return file.tell() + length - size
+        file.seek(length, 1)
+    return 0
+
+
+def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
+    """The next number of variable length of an EBML file; None at the end, and where its bits say 'unknown'."""
+    first = file.read(1)
+    length = 9 - first[0].bit_length() if first else 9
+    if length > 8:
+        return None
+    value = int.from_bytes(first + file.read(length - 1), 'big')
+    unmarked = value & ((1 << 7 * length) - 1)
+    if keeps_marker:
+        return value
+    return None if unmarked == (1 << 7 * length) - 1 else unmarked
 
 
 def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
@@ -50,6 +116,24 @@ def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
         if at >= size:
             # Some writers leave the byte that makes the length even out at the end.
             return at - size - length % 2
+    return 0
+
+
+def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
+    """Each chunk announces its length, the one of the samples too (RIFF 1.0, Multimedia Programming Interface 2)."""
+    if file.read(12)[:4] != b'RIFF':
+        return 0
+    at = 12
+    for _ in range(_OBJECTS):
+        head = file.read(8)
+        length = int.from_bytes(head[4:], 'little')
+        if len(head) < 8 or (head[:4] == b'data' and length in (0, _UNKNOWN_LENGTH)):
+            return 0
+        at += 8 + length
+        if head[:4] == b'data':
+            return at - size
+        at += length % 2
+        file.seek(at)
     return 0
 
 
@@ -117,6 +201,7 @@ def _of_flv(path: Path, file: BinaryIO, size: int) -> int:
 _MEASURES: dict[str, Callable[[Path, BinaryIO, int], int]] = {
     'matroska': _of_matroska,
     'avi': _of_avi,
+    'wav': _of_wave,
     'asf': _of_asf,
     'mxf': _of_mxf,
     'mpeg': _of_program_stream,

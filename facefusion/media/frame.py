@@ -1,13 +1,14 @@
 """A picture whose pixels are read and written by windows, and whose other samples stay as they were.
 
 A video frame keeps the decoder's planes: a window is converted to BGR when it is read, and only the difference that
-was made is converted back. Chroma is taken as sited in the centre of its block, in both directions.
+was made is converted back. Chroma is taken as sited in the centre of its block, in both directions. A frame that was
+written as a whole is BGR pixels (``replaced``), which become planes once, for the encoder (``to_planes``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, cast
+from typing import Self, cast
 
 import av
 import cv2
@@ -16,57 +17,57 @@ from numpy.typing import NDArray
 
 from facefusion.errors import InternalError
 from facefusion.media.color import ColorSpec
+from facefusion.media.convert import (
+    DEEP,
+    Values,
+    bgr_to_planes,
+    block_means,
+    chroma_at_luma_size,
+    planes_to_bgr,
+    reformatted,
+    resize_samples,
+    tag_video,
+    to_8_bits,
+    whole_bgr,
+)
 from facefusion.media.picture_extras import NO_PICTURE_EXTRAS, PictureExtras
 from facefusion.media.planes import (
-    PLANE_FORMATS,
+    RGB_PLANES,
     Pixels,
     Plane,
+    Samples,
     copy_video,
+    format_of_planes,
     plane_views,
     resize_plane,
     sample_plane,
     warp_plane,
 )
-
-Change = NDArray[np.float32]
-Changes = tuple[Change, Change, Change]
-
-
-class Window(NamedTuple):
-    """A rectangle of display pixels: x0 <= x < x1, y0 <= y < y1."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-
-    @property
-    def width(self) -> int:
-        return self.x1 - self.x0
-
-    @property
-    def height(self) -> int:
-        return self.y1 - self.y0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no pixel lies inside."""
-        return self.x1 <= self.x0 or self.y1 <= self.y0
-
-    def clipped(self, width: int, height: int) -> Window:
-        """The part inside a picture of ``width`` x ``height``; may be empty, never inverted."""
-        x0, y0 = min(max(self.x0, 0), width), min(max(self.y0, 0), height)
-        return Window(x0, y0, max(min(self.x1, width), x0), max(min(self.y1, height), y0))
+from facefusion.media.window import Scale
+from facefusion.media.window import Window as Window
 
 
 class Frame(ABC):
-    """A picture in display orientation with its number in the source and its presentation time in source ticks."""
+    """A picture in display orientation with its number in the source and its presentation time in source ticks.
+
+    ``alpha`` is uint8 or uint16 HxW, aside from the pixels (None: opaque); processors may set it. ``target_size`` is
+    the width and height of the target: faces stay in its coordinates, ``scale`` leads from them to the frame.
+    ``is_damaged`` tells that the clip's own picture could not be read, or not all of it.
+    """
 
     def __init__(self, number: int, pts: int, width: int, height: int) -> None:
         self.number = number
         self.pts = pts
         self.width = width
         self.height = height
+        self.alpha: Samples | None = None
+        self.target_size = (width, height)
+        self.is_damaged = False
+
+    @property
+    def scale(self) -> Scale:
+        """1 across and down, until the frame is replaced by one of another size."""
+        return Scale(self.width / self.target_size[0], self.height / self.target_size[1])
 
     @property
     def window(self) -> Window:
@@ -77,6 +78,10 @@ class Frame(ABC):
     @abstractmethod
     def is_touched(self) -> bool:
         """Whether anything was written."""
+
+    @abstractmethod
+    def untouched(self) -> Frame:
+        """Another frame over the same samples, which do not change with this one; only before the first write."""
 
     @abstractmethod
     def read(self, window: Window) -> Pixels:
@@ -128,6 +133,34 @@ class Frame(ABC):
         shrunk first. The maps must be finite.
         """
 
+    @abstractmethod
+    def whole(self) -> Plane:
+        """A copy of the whole picture, HxWx3 BGR: uint8, or of a source with more than 8 bits uint16 0..65535."""
+
+    @abstractmethod
+    def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
+        """The picture as planes of ``pix_fmt`` (of ``PLANE_FORMATS``, or ``RGB_PLANES`` with the matrix 'rgb').
+
+        ``size`` is width and height. The frame itself where nothing has to change; else samples are at most 1 code
+        off what exact arithmetic makes of the pixels. Number, time, alpha and the rest stay.
+        """
+
+    def replaced(self, pixels: Plane, alpha: Plane | None = None) -> PixelFrame:
+        """The frame with other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size) in the place of its own.
+
+        ``pixels`` belong to the new frame then. Without ``alpha`` the frame's own is kept, at the new size.
+        """
+        made = PixelFrame(pixels, number=self.number)
+        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype not in (np.uint8, np.uint16)):
+            raise InternalError('frame-alpha', f'{alpha.dtype} alpha of shape {alpha.shape} for {pixels.shape}')
+        return made._following(self, self.alpha if alpha is None else alpha)
+
+    def _following(self, before: Frame, alpha: Plane | None) -> Self:
+        """Takes over, from the frame that this one replaces, all that is not its pixels."""
+        self.pts, self.target_size, self.is_damaged = before.pts, before.target_size, before.is_damaged
+        self.alpha = None if alpha is None else resize_samples(alpha, self.width, self.height)
+        return self
+
     def _check(self, window: Window, pixels: Pixels | None = None) -> None:
         if window.is_empty or window.clipped(self.width, self.height) != window:
             raise InternalError('frame-window', f'{window} does not lie in a frame of {self.width}x{self.height}')
@@ -138,17 +171,17 @@ class Frame(ABC):
 class PlaneFrame(Frame):
     """A video frame as Y, Cb and Cr planes (``PLANE_FORMATS``), the decoder's own until the first write.
 
-    The planes of a decoder are its reference pictures: they are never written; the first write copies them.
-    ``is_damaged`` tells that the clip's own picture could not be read, or not all of it.
+    The planes of a decoder are its reference pictures: they are never written; the first write copies them. Where an
+    encoder takes RGB they are G, B and R (``RGB_PLANES``), and an addition to luma goes to each.
     """
 
     def __init__(
         self, video: av.VideoFrame, number: int, pts: int, color: ColorSpec, *, is_damaged: bool = False
     ) -> None:
-        """``video`` must have a format of ``PLANE_FORMATS`` and be in display orientation."""
+        """``video`` must have a format of ``format_of_planes`` and be in display orientation."""
         super().__init__(number, pts, video.width, video.height)
         self.is_damaged = is_damaged
-        self.format = PLANE_FORMATS[video.format.name]
+        self.format = format_of_planes(video.format.name)
         self.color = color
         self._video = video
         self._touched = False
@@ -161,7 +194,6 @@ class PlaneFrame(Frame):
         return self._touched
 
     def untouched(self) -> PlaneFrame:
-        """Another frame over the same samples, which do not change with this one; only before the first write."""
         if self._touched:
             raise InternalError('frame-touched', f'frame {self.number} was written to before it was shared')
         return PlaneFrame(self._video, self.number, self.pts, self.color, is_damaged=self.is_damaged)
@@ -178,9 +210,7 @@ class PlaneFrame(Frame):
 
     def read(self, window: Window) -> Pixels:
         self._check(window)
-        x0, y0, x1, y1 = window
-        luma = self._planes[0][y0:y1, x0:x1]
-        return self._to_bgr([luma, self._chroma(self._planes[1], window), self._chroma(self._planes[2], window)])
+        return planes_to_bgr(self._window(window), self.color, self.format.bits)
 
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
         self._check(window, pixels)
@@ -189,81 +219,85 @@ class PlaneFrame(Frame):
         self._touch()
         delta = cv2.subtract(pixels, before, dtype=cv2.CV_32F)
         linear = np.ascontiguousarray(self.color.from_bgr(self.format.bits)[:, :3])
-        luma, blue, red = cast(Changes, cv2.split(cv2.transform(delta, linear)))
+        luma, *chroma = cast(list[Values], cv2.split(cv2.transform(delta, linear)))
         x0, y0, x1, y1 = window
         self._add(self._planes[0][y0:y1, x0:x1], luma)
         fx, fy = self.format.sub_x, self.format.sub_y
-        for plane, change in ((self._planes[1], blue), (self._planes[2], red)):
+        for plane, change in zip(self._planes[1:], chroma, strict=True):
             part = plane[y0 // fy : -(-y1 // fy), x0 // fx : -(-x1 // fx)]
-            self._add(part, self._averaged(change, window))
+            self._add(part, block_means(change, self.format, window, (self.width, self.height)))
 
     def add_luma(self, delta: NDArray[np.float32]) -> None:
         self._touch()
         scale = float(1 << (self.format.bits - 8))
-        self._add(self._planes[0], delta if scale == 1 else delta * np.float32(scale))
+        for plane in self._light():
+            self._add(plane, delta if scale == 1 else delta * np.float32(scale))
 
     def shift_luma(self, up: Pixels, down: Pixels) -> None:
         self._touch()
-        luma = self._planes[0]
-        if self.format.bits == 8:
-            cv2.subtract(cv2.add(luma, up, dst=luma), down, dst=luma)
-            return
-        factor = np.uint16(1 << (self.format.bits - 8))
-        self._add(luma, cast(Plane, up * factor))
-        # OpenCV subtracts saturated: nothing falls below 0.
-        cv2.subtract(luma, down * factor, dst=luma)
+        for plane in self._light():
+            if self.format.bits == 8:
+                cv2.subtract(cv2.add(plane, up, dst=plane), down, dst=plane)
+                continue
+            factor = np.uint16(1 << (self.format.bits - 8))
+            self._add(plane, cast(Plane, up * factor))
+            # OpenCV subtracts saturated: nothing falls below 0.
+            cv2.subtract(plane, down * factor, dst=plane)
 
     def luma(self) -> Pixels:
+        if self._is_rgb:
+            return _grey(self.read(self.window))
         return self._to_8_bits(self._planes[0])
 
     def resized(self, width: int, height: int) -> Pixels:
-        return self._to_bgr([resize_plane(plane, width, height) for plane in self._planes])
+        planes = [resize_plane(plane, width, height) for plane in self._planes]
+        return planes_to_bgr(planes, self.color, self.format.bits)
 
     def luma_thumbnail(self, width: int, height: int) -> Pixels:
+        if self._is_rgb:
+            return _grey(self.resized(width, height))
         return self._to_8_bits(resize_plane(self._planes[0], width, height))
 
     def warp(self, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
-        return self._to_bgr([warp_plane(plane, sub, matrix, width, height) for plane, sub in self._planes_with_steps()])
+        planes = [warp_plane(plane, sub, matrix, width, height) for plane, sub in self._planes_with_steps()]
+        return planes_to_bgr(planes, self.color, self.format.bits)
 
     def sample(self, map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float) -> Pixels:
-        return self._to_bgr([sample_plane(plane, sub, map_x, map_y, step) for plane, sub in self._planes_with_steps()])
+        planes = [sample_plane(plane, sub, map_x, map_y, step) for plane, sub in self._planes_with_steps()]
+        return planes_to_bgr(planes, self.color, self.format.bits)
+
+    def whole(self) -> Plane:
+        return whole_bgr(self._planes, self.format, self.color)
+
+    def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
+        # yuvj is the same samples as yuv with the range in its name: a conversion would squeeze them.
+        same_layout = self._video.format.name.replace('yuvj', 'yuv') == pix_fmt.replace('yuvj', 'yuv')
+        same_meaning = (self.color.matrix, self.color.full_range) == (color.matrix, color.full_range)
+        if same_layout and same_meaning and size == (self.width, self.height):
+            return self
+        if self._is_rgb or pix_fmt == RGB_PLANES:
+            return self.replaced(self.whole()).to_planes(pix_fmt, size, color)
+        video = reformatted(self._video, pix_fmt, size, self.color, color)
+        return PlaneFrame(tag_video(video, color), self.number, self.pts, color)._following(self, self.alpha)
+
+    @property
+    def _is_rgb(self) -> bool:
+        return self.color.matrix == 'rgb'
+
+    def _light(self) -> list[Plane]:
+        """The planes that an addition to luma goes to."""
+        return self._planes if self._is_rgb else self._planes[:1]
 
     def _planes_with_steps(self) -> list[tuple[Plane, tuple[int, int]]]:
         step = (self.format.sub_x, self.format.sub_y)
         return [(self._planes[0], (1, 1)), (self._planes[1], step), (self._planes[2], step)]
 
-    def _chroma(self, plane: Plane, window: Window) -> Plane:
-        """The window of a chroma plane at luma size; linear, with a sample around it so that its edges are right."""
-        fx, fy = self.format.sub_x, self.format.sub_y
-        x0, y0, x1, y1 = window
-        if fx == fy == 1:
-            return plane[y0:y1, x0:x1]
-        high, wide = plane.shape
-        left, top = max(x0 // fx - (fx > 1), 0), max(y0 // fy - (fy > 1), 0)
-        right, bottom = min(-(-x1 // fx) + (fx > 1), wide), min(-(-y1 // fy) + (fy > 1), high)
-        size = ((right - left) * fx, (bottom - top) * fy)
-        full = cv2.resize(plane[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
-        x, y = x0 - left * fx, y0 - top * fy
-        return cast(Plane, full[y : y + window.height, x : x + window.width])
+    def _window(self, window: Window) -> list[Plane]:
+        """The window of each plane, at luma size."""
+        luma = self._planes[0][window.y0 : window.y1, window.x0 : window.x1]
+        return [luma, *(chroma_at_luma_size(plane, self.format, window) for plane in self._planes[1:])]
 
-    def _averaged(self, change: Change, window: Window) -> Change:
-        """The mean change of each chroma block; outside the window nothing changes, outside the frame is nothing."""
-        fx, fy = self.format.sub_x, self.format.sub_y
-        if fx == fy == 1:
-            return change
-        x0, y0, x1, y1 = window
-        if (x1 == self.width and x1 % fx) or (y1 == self.height and y1 % fy):
-            over_x = -x1 % fx if x1 == self.width else 0
-            over_y = -y1 % fy if y1 == self.height else 0
-            change = cast(Change, cv2.copyMakeBorder(change, 0, over_y, 0, over_x, cv2.BORDER_REPLICATE))
-            x1, y1 = x1 + over_x, y1 + over_y
-        left, top, right, bottom = x0 % fx, y0 % fy, -x1 % fx, -y1 % fy
-        if left or top or right or bottom:
-            change = cast(Change, cv2.copyMakeBorder(change, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0.0))
-        high, wide = change.shape
-        return cast(Change, cv2.resize(change, (wide // fx, high // fy), interpolation=cv2.INTER_AREA))
-
-    def _add(self, part: Plane, change: Change | Plane) -> None:
+    def _add(self, part: Plane, change: Values | Plane) -> None:
         total = cv2.add(part, change, dtype=cv2.CV_8U if self.format.bits == 8 else cv2.CV_16U)
         if self.format.bits > 8:
             np.minimum(total, (1 << self.format.bits) - 1, out=total)
@@ -275,14 +309,6 @@ class PlaneFrame(Frame):
             self._planes = plane_views(self._video)
             self._touched = True
 
-    def _to_bgr(self, planes: list[Plane]) -> Pixels:
-        codes, matrix = cv2.merge(planes), self.color.to_bgr(self.format.bits)
-        if self.format.bits == 8:
-            return cast(Pixels, cv2.transform(codes, matrix))
-        # In float32: OpenCV's 16-bit path rounds differently at the end of a line, so with the window's place.
-        exact = cv2.transform(codes.astype(np.float32), matrix)
-        return cast(Pixels, cv2.add(exact, (0.0, 0.0, 0.0, 0.0), dtype=cv2.CV_8U))  # type: ignore[call-overload]
-
     def _to_8_bits(self, plane: Plane) -> Pixels:
         if self.format.bits == 8:
             return cast(Pixels, plane.copy())
@@ -290,21 +316,24 @@ class PlaneFrame(Frame):
 
 
 class PixelFrame(Frame):
-    """A still picture: uint8 HxWx3 BGR pixels, and its alpha (uint8 HxW) kept aside.
+    """BGR pixels, uint8 or uint16 (0..65535) HxWx3: a still picture, or a video frame that was written as a whole.
 
+    ``read`` rounds 16 bits to 8; ``write`` adds the difference that was made, so that other samples keep theirs.
     ``extras`` are carried to the output.
     """
 
     def __init__(
         self,
-        pixels: Pixels,
-        alpha: Pixels | None = None,
+        pixels: Plane,
+        alpha: Plane | None = None,
         extras: PictureExtras = NO_PICTURE_EXTRAS,
         *,
         number: int = 0,
     ) -> None:
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+            raise InternalError('frame-pixels', f'{pixels.dtype} pixels of shape {pixels.shape} are no BGR')
         super().__init__(number, 0, pixels.shape[1], pixels.shape[0])
-        self.pixels = pixels
+        self.pixels: Samples = pixels
         self.alpha = alpha
         self.extras = extras
         self._touched = False
@@ -314,45 +343,83 @@ class PixelFrame(Frame):
         return self._touched
 
     def untouched(self) -> PixelFrame:
-        """Another frame over the same pixels, which do not change with this one; only before the first write."""
         if self._touched:
             raise InternalError('frame-touched', 'a picture was written to before it was shared')
         return PixelFrame(self.pixels, self.alpha, self.extras, number=self.number)
 
     def read(self, window: Window) -> Pixels:
         self._check(window)
-        return self.pixels[window.y0 : window.y1, window.x0 : window.x1].copy()
+        return to_8_bits(self._part(window)).copy()
 
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
         self._check(window, pixels)
+        if self.pixels.dtype == np.uint8:
+            self._own()
+            self._part(window)[...] = pixels
+            return
+        before = self.read(window) if before is None else before
+        self._check(window, before)
         self._own()
-        self.pixels[window.y0 : window.y1, window.x0 : window.x1] = pixels
+        part = self._part(window)
+        delta = cv2.subtract(pixels, before, dtype=cv2.CV_32F)
+        part[...] = cv2.add(part, delta * np.float32(DEEP), dtype=cv2.CV_16U)
 
     def add_luma(self, delta: NDArray[np.float32]) -> None:
         self._own()
-        self.pixels[...] = cv2.add(self.pixels, cv2.merge([delta, delta, delta]), dtype=cv2.CV_8U)
+        factor, depth = (1, cv2.CV_8U) if self.pixels.dtype == np.uint8 else (DEEP, cv2.CV_16U)
+        change = delta if factor == 1 else delta * np.float32(factor)
+        self.pixels[...] = cv2.add(self.pixels, cv2.merge([change, change, change]), dtype=depth)
 
     def shift_luma(self, up: Pixels, down: Pixels) -> None:
         self._own()
-        raised = cv2.add(self.pixels, cv2.merge([up, up, up]))
-        cv2.subtract(raised, cv2.merge([down, down, down]), dst=self.pixels)
+        raised, lowered = cv2.merge([up, up, up]), cv2.merge([down, down, down])
+        if self.pixels.dtype == np.uint16:
+            raised, lowered = raised * np.uint16(DEEP), lowered * np.uint16(DEEP)
+        cv2.subtract(cv2.add(self.pixels, raised), lowered, dst=self.pixels)
 
     def luma(self) -> Pixels:
-        return cast(Pixels, cv2.cvtColor(self.pixels, cv2.COLOR_BGR2GRAY))
+        return _grey(self.pixels)
 
     def resized(self, width: int, height: int) -> Pixels:
-        return cast(Pixels, resize_plane(self.pixels, width, height))
+        return to_8_bits(resize_plane(self.pixels, width, height))
 
     def luma_thumbnail(self, width: int, height: int) -> Pixels:
-        return cast(Pixels, cv2.cvtColor(self.resized(width, height), cv2.COLOR_BGR2GRAY))
+        return _grey(self.resized(width, height))
 
     def warp(self, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
-        return cast(Pixels, warp_plane(self.pixels, (1, 1), matrix, width, height))
+        return to_8_bits(warp_plane(self.pixels, (1, 1), matrix, width, height))
 
     def sample(self, map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float) -> Pixels:
-        return cast(Pixels, sample_plane(self.pixels, (1, 1), map_x, map_y, step))
+        return to_8_bits(sample_plane(self.pixels, (1, 1), map_x, map_y, step))
+
+    def whole(self) -> Plane:
+        return self.pixels.copy()
+
+    def sized(self, width: int, height: int) -> PixelFrame:
+        """The picture at the size that is written; itself where that is its own."""
+        if (width, height) == (self.width, self.height):
+            return self
+        return self.replaced(resize_samples(self.pixels, width, height))
+
+    def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
+        video = av.VideoFrame(*size, pix_fmt)
+        bgr_to_planes(resize_samples(self.pixels, *size), format_of_planes(pix_fmt), color, plane_views(video))
+        return PlaneFrame(tag_video(video, color), self.number, self.pts, color)._following(self, self.alpha)
+
+    def _following(self, before: Frame, alpha: Plane | None) -> Self:
+        if isinstance(before, PixelFrame):
+            self.extras = before.extras
+        self._touched = True
+        return super()._following(before, alpha)
+
+    def _part(self, window: Window) -> Plane:
+        return self.pixels[window.y0 : window.y1, window.x0 : window.x1]
 
     def _own(self) -> None:
         if not self._touched:
             self.pixels = self.pixels.copy()
             self._touched = True
+
+
+def _grey(pixels: Plane) -> Pixels:
+    return to_8_bits(cast(Plane, cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)))

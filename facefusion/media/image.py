@@ -25,13 +25,15 @@ from PIL import (
 from facefusion.errors import InternalError, MediaError
 from facefusion.events import Emit, Message, silent
 from facefusion.media import tiff
+from facefusion.media.convert import to_8_bits
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
+from facefusion.media.info import ImageInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
-from facefusion.media.planes import Pixels, even_size
-from facefusion.media.probe import ImageInfo
+from facefusion.media.planes import Pixels
 from facefusion.media.seen import SeenFile
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
@@ -174,22 +176,21 @@ def write_image(
     path_part: Path,
     image_format: str,
     quality: int = 80,
-    scale: float = 1.0,
     emit: Emit = silent,
     stop: StopFlag | None = None,
 ) -> None:
     """Writes a picture as 'jpeg', 'png', 'webp', 'bmp' or 'tiff' to ``path_part``; nothing stays there on failure.
 
-    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless); ``scale`` other than 1 makes even sides. JPEG
-    has no alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
+    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless). JPEG has no
+    alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
     OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP and TIFF are encoded in one call:
     then after).
     """
     stop = stop or StopFlag()
-    pixels, alpha = _scaled(frame, scale)
+    pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
     if alpha is not None and image_format == 'jpeg':
         emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
-        pixels, alpha = _on_white(pixels, alpha), None
+        pixels, alpha = on_white(pixels, alpha), None
     if alpha is None:
         image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     else:
@@ -338,7 +339,8 @@ def _from_profile(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None
         source = io.BytesIO(icc) if image.mode != 'LAB' else ImageCms.createProfile('LAB')
         try:
             converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile('sRGB'), outputMode='RGB')
-        except (ImageCms.PyCMSError, OSError, ValueError):
+        except (ImageCms.PyCMSError, OSError, ValueError) as error:
+            raise_shortage(error)
             converted = None
         if converted is not None:
             through = '' if image.mode == 'LAB' else ' through its colour profile'
@@ -355,17 +357,8 @@ def _bgr(image: Image.Image) -> Pixels:
     return cast(Pixels, cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
 
 
-def _scaled(frame: PixelFrame, scale: float) -> tuple[Pixels, Pixels | None]:
-    if scale == 1:
-        return frame.pixels, frame.alpha
-    width, height = even_size(frame.width, frame.height, scale)
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    pixels = cv2.resize(frame.pixels, (width, height), interpolation=interpolation)
-    alpha = None if frame.alpha is None else cv2.resize(frame.alpha, (width, height), interpolation=interpolation)
-    return cast(Pixels, pixels), cast('Pixels | None', alpha)
-
-
-def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """BGR laid on white by its alpha."""
     weight = alpha[..., None].astype(np.float32) / np.float32(255)
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 

@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, Interrupted, ResourceError
-from facefusion.media.audio import AudioFeed, AudioPlan
+from facefusion.media.audio import AudioPlan
+from facefusion.media.audio_feed import AudioFeed
 from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
 from facefusion.media.containers import BOXED, CONTAINERS
-from facefusion.media.encoder import EncoderSettings, tag_colors
+from facefusion.media.encoder import ALPHA_TAG, SEGMENT_TICK, EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.held import tag_options
-from facefusion.media.probe import VideoInfo, open_video
+from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.probe import open_video
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
 
@@ -39,35 +42,42 @@ class _DelayTooShort(Exception):
         self.needed = needed
 
 
-def join_segments(
-    segments: Sequence[Path],
-    timeline: Timeline,
-    info: VideoInfo,
-    encoder: EncoderSettings,
-    audio_plan: AudioPlan,
-    output_part: Path,
-    stop: StopFlag,
-    extras: ExtrasPlan | None = None,
-) -> None:
-    """Writes the segments (all frames of ``timeline``, in order) with the planned audio to ``output_part``.
-    ``extras`` is what else of the clip it has (None: its tags).
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """All that an output is made of: the segments hold all frames of the timeline, in order.
+
+    ``extras`` is what else of the clip ``info`` the output has (None: its tags); nothing where that is a picture.
+    """
+
+    segments: Sequence[Path]
+    timeline: Timeline
+    info: MediaInfo
+    encoder: EncoderSettings
+    audio: AudioPlan
+    extras: ExtrasPlan | None = None
+
+
+def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> None:
+    """Writes segments with the planned audio to ``output_part``.
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
     frames). Raises InternalError when the segments do not fit together, MediaError when the audio cannot be read,
     ResourceError disk-full, work-unreadable, Interrupted; on failure nothing stays.
     """
+    encoder = joining.encoder
     if encoder.is_counted:
-        timeline = timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
-    delay = _delay_of(segments[0], stop)
+        places = joining.timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
+        joining = replace(joining, timeline=places)
+    delay = _delay_of(joining.segments[0], stop)
     try:
         while True:
             try:
-                _write(segments, timeline, info, encoder, audio_plan, output_part, stop, delay, extras)
+                _write(joining, output_part, stop, delay)
             except _DelayTooShort as short:
                 if not delay < short.needed <= _MAXIMUM_DELAY:
                     raise InternalError(
-                        'join-delay', f'frames of {info.path.name} are reordered by {short.needed}'
+                        'join-delay', f'frames of {joining.info.path.name} are reordered by {short.needed}'
                     ) from None
                 delay = short.needed
             else:
@@ -77,44 +87,50 @@ def join_segments(
         raise
 
 
-def _write(
-    segments: Sequence[Path],
-    timeline: Timeline,
-    info: VideoInfo,
-    encoder: EncoderSettings,
-    audio_plan: AudioPlan,
-    output_part: Path,
-    stop: StopFlag,
-    delay: int,
-    extras: ExtrasPlan | None,
-) -> None:
-    rates = [track.rate for track in audio_plan.tracks]
-    tags = dict(info.extras.tags)
+def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> None:
+    info, encoder, timeline = joining.info, joining.encoder, joining.timeline
+    rates = [track.rate for track in joining.audio.tracks]
+    tags = dict(info.extras.tags) if isinstance(info, VideoInfo) else {}
     with (
         open_output(output_part, encoder.extension, timeline.time_base, rates, stop, tags) as output,
         ExitStack() as stack,
     ):
-        source = stack.enter_context(open_video(info.path))
-        carry_metadata(source, output)
-        with closing(_packets(segments[0], stop)) as first:
+        with closing(_packets(joining.segments[0], stop)) as first:
             template = next(first).stream
             stream = output.add_stream_from_template(template)
             extradata = template.codec_context.extradata
         _describe(stream, encoder, timeline)
-        describe_stream(source.streams[info.stream_index], stream)
-        repeated = _repeated_header(encoder, extradata)
-        sources = [_video_packets(segments, extradata, stream, timeline, delay, stop, repeated, encoder.is_counted)]
-        if audio_plan.tracks:
-            feed = stack.enter_context(closing(AudioFeed(info, audio_plan, output, stop)))
+        sources = [_video_packets(joining, extradata, stream, delay, stop)]
+        if joining.audio.tracks:
+            feed = stack.enter_context(closing(AudioFeed(info, joining.audio, output, stop)))
             sources.append(iter(feed))
-        if extras is not None and extras.subtitles:
-            texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
-            sources.append(iter(texts))
-        if extras is not None and extras.has_attachments:
-            add_attachments(source, output)
-        if extras is not None and extras.has_chapters:
-            add_chapters(source, extras, output)
+        if isinstance(info, VideoInfo):
+            source = stack.enter_context(open_video(info.path))
+            carry_metadata(source, output)
+            describe_stream(source.streams[info.stream_index], stream)
+            if joining.extras is not None:
+                sources += _carry(source, info, joining.extras, output, stop, stack)
         mux_in_order(sources, output, stop)
+
+
+def _carry(
+    source: av.container.InputContainer,
+    info: VideoInfo,
+    extras: ExtrasPlan,
+    output: av.container.OutputContainer,
+    stop: StopFlag,
+    stack: ExitStack,
+) -> list[Iterator[av.Packet[Any]]]:
+    """Gives an output the extras of a clip; those that are packets are still to be written."""
+    packets: list[Iterator[av.Packet[Any]]] = []
+    if extras.subtitles:
+        texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
+        packets.append(iter(texts))
+    if extras.has_attachments:
+        add_attachments(source, output)
+    if extras.has_chapters:
+        add_chapters(source, extras, output)
+    return packets
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
@@ -241,6 +257,8 @@ def _describe(stream: Any, encoder: EncoderSettings, timeline: Timeline) -> None
     context.framerate = timeline.rate
     context.sample_aspect_ratio = encoder.aspect
     tag_colors(context, encoder)
+    if encoder.segment_suffix == '.mkv':
+        stream.metadata[ALPHA_TAG] = '1'
     if encoder.tag:
         context.codec_tag = encoder.tag
 
@@ -252,31 +270,28 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 
 
 def _video_packets(
-    segments: Sequence[Path],
-    extradata: bytes | None,
-    stream: Any,
-    timeline: Timeline,
-    delay: int,
-    stop: StopFlag,
-    repeated: bytes,
-    is_counted: bool,
+    joining: Joining, extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
     """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
     A segment is read twice, for its times and for its packets, so that only one packet is held.
     """
+    timeline, encoder = joining.timeline, joining.encoder
+    repeated = _repeated_header(encoder, extradata)
+    has_times = encoder.segment_suffix == '.nut' and not encoder.is_counted
+    tick = timeline.time_base if encoder.segment_suffix == '.nut' else SEGMENT_TICK
     pts = timeline.pts
     count = timeline.frame_count
     dts = decoding_times(pts, delay)
     begin = done = 0
-    for path in segments:
+    for path in joining.segments:
         times, base, found = _measured(path, stop)
         if found != extradata:
             raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
         span = pts[begin : begin + len(times)]
-        if is_counted:
+        if not has_times:
             span = np.arange(len(span))
-        ranks = _ranks(times, path, (base or timeline.time_base) / timeline.time_base, span, begin)
+        ranks = _ranks(times, path, (base or tick) / tick, span, begin)
         for found_packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
@@ -355,7 +370,7 @@ def _ranks(
 ) -> NDArray[np.int64]:
     """Which frame of the timeline each packet is: a segment's times must be those of ``span``, from its first frame.
 
-    ``ratio`` is the segment's tick over the timeline's.
+    ``ratio`` is the segment's tick over that of ``span``.
     """
     order = np.argsort(times, kind='stable')
     expected = (span - span[0]) * ratio.denominator if len(span) else span

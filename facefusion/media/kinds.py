@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote
@@ -41,11 +42,17 @@ VIDEO_EXTENSIONS = {
     '.vob': 'mpeg',
     '.asf': 'asf',
 }
-_EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS
-READ = '; '.join(
-    f'{family}: ' + ', '.join(extension[1:] for extension in extensions)
-    for family, extensions in (('images', IMAGE_EXTENSIONS), ('videos', VIDEO_EXTENSIONS))
-)
+AUDIO_EXTENSIONS = {
+    '.wav': 'wav',
+    '.mp3': 'mp3',
+    '.m4a': 'mp4',
+    '.aac': 'aac',
+    '.flac': 'flac',
+    '.ogg': 'ogg',
+    '.opus': 'ogg',
+}
+_EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | AUDIO_EXTENSIONS
+_FAMILIES = {'image': IMAGE_EXTENSIONS, 'video': VIDEO_EXTENSIONS, 'audio': AUDIO_EXTENSIONS}
 # The usual extension of each content.
 _USUAL = {content: extension for extension, content in reversed(_EXTENSIONS.items())}
 # What is known by its content and not read, and how it becomes something that is.
@@ -67,10 +74,6 @@ _HEAD = 960
 # Sizes of the second header of a BMP: the first one has only two letters to know it by.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
-# Boxes that nothing can do without.
-_WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
-_SEGMENT = 0x18538067
-_TOP_ELEMENTS = 8
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 # A Path makes one slash of two.
 _ADDRESS = re.compile(r'(?:(file|https?|ftp):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
@@ -105,7 +108,7 @@ _STARTS = {
 
 
 class Kind(NamedTuple):
-    """``family`` is 'image' or 'video'; ``content`` names the format that the first bytes show.
+    """``family`` is 'image', 'video' or 'audio'; ``content`` names the format that the first bytes show.
 
     ``remark`` says that the name of the file promises something else, '' where it does not.
     """
@@ -120,8 +123,8 @@ class Kind(NamedTuple):
         return _USUAL[self.content][1:]
 
 
-def find_kind(path: Path) -> Kind:
-    """The kind of an existing, readable file, whatever its name.
+def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
+    """The kind of an existing, readable file, whatever its name; with ``takes_audio`` it may hold nothing but sound.
 
     Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty, media-address,
     media-kind-unsupported (a kind this version does not read), media-content-unknown.
@@ -132,28 +135,36 @@ def find_kind(path: Path) -> Kind:
     if content == 'tiff' and extension in _RAW_EXTENSIONS:
         # These are built like a TIFF, and what a reader of TIFF finds in them is a thumbnail.
         content = 'raw'
+    families = {name: known for name, known in _FAMILIES.items() if takes_audio or name != 'audio'}
     if not content:
+        is_named = any(extension in known for known in families.values())
         raise MediaError(
             'media-content-unknown',
             f'{path.name} cannot be read: its content is {"text" if _is_text(head[:64]) else "of no known format"}',
             cause='the first bytes are ' + head[:12].hex(' '),
-            hint='check that the file is complete and is what its name says'
-            if extension in _EXTENSIONS
-            else f'this version reads {READ}',
+            hint='check that the file is complete and is what its name says' if is_named else _read_kinds(families),
         )
-    if content not in _USUAL:
+    possible = [name for name, known in families.items() if content in known.values()]
+    if not possible:
         raise MediaError(
             'media-kind-unsupported',
             f'{path.name} cannot be read: its content is {content}',
             cause=f'{content} is not read by this version',
-            hint=ADVICE.get(content, f'this version reads {READ}'),
+            hint=ADVICE.get(content, _read_kinds(families)),
         )
-    family = 'image' if content in IMAGE_EXTENSIONS.values() else 'video'
-    kind = Kind(family, content)
-    if is_named_for(path, content):
+    # Only mp4 is of two families: its name tells whether there are pictures in it.
+    named = [name for name in possible if families[name].get(extension) == content]
+    kind = Kind((named or possible)[0], content)
+    if named:
         return kind
-    named = f'it is named like {extension[1:]}' if extension in _EXTENSIONS else 'its name does not say so'
-    return kind._replace(remark=f'{path.name} is read as {kind.name}, which its content is, though {named}')
+    called = f'it is named like {extension[1:]}' if extension in _EXTENSIONS else 'its name does not say so'
+    return kind._replace(remark=f'{path.name} is read as {kind.name}, which its content is, though {called}')
+
+
+def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:
+    names = {'image': 'images', 'video': 'videos', 'audio': 'audio'}
+    known = (f'{names[family]}: ' + ', '.join(name[1:] for name in named) for family, named in families.items())
+    return 'this version reads ' + '; '.join(known)
 
 
 def is_named_for(path: Path, content: str) -> bool:
@@ -199,12 +210,14 @@ def sniff(head: bytes) -> str:
         return 'bmp'
     if head[:4] == b'RIFF':
         return {b'WEBP': 'webp', b'AVI ': 'avi', b'WAVE': 'wav'}.get(head[8:12], '')
+    if head[:4] == b'RF64' and head[8:12] == b'WAVE':
+        return 'wav'
     if head[4:8] == b'ftyp':
         return _of_brands(head)
     # Words such as 'free' may stand in a text, too.
     if head[4:8] in _BOXES and not _is_text(head[:16]):
         return 'mp4'
-    return 'mpegts' if _is_transport_stream(head) else ''
+    return 'mpegts' if _is_transport_stream(head) else _sniff_audio_frame(head)
 
 
 def _of_brands(head: bytes) -> str:
@@ -216,63 +229,6 @@ def _of_brands(head: bytes) -> str:
     if main in _HEIF_BRANDS:
         return 'heic'
     return 'raw' if main == b'crx ' else 'mp4'
-
-
-def why_truncated(path: Path) -> str:
-    """What of an mp4 or mov file is cut off, '' when it is whole.
-
-    It needs its moov box, without which no frame can be found, and all of the bytes that its boxes announce
-    (ISO/IEC 14496-12, 4.2): FFmpeg takes a file that ends early for a shorter clip.
-    """
-    size = path.stat().st_size
-    at = 0
-    indexed = False
-    with path.open('rb') as file:
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(16)
-            length, name = int.from_bytes(head[:4], 'big'), head[4:8]
-            indexed = indexed or name == b'moov'
-            if length == 1:
-                length = int.from_bytes(head[8:16], 'big')
-            if length < 8:
-                # 0 means up to the end of the file; anything else is no box but something appended to the last one.
-                break
-            if indexed and at + length > size and name in _WEIGHTY_BOXES:
-                return f'{at + length - size} bytes are missing at its end'
-            at += length
-    return '' if indexed else 'its index (the moov box) is missing'
-
-
-def missing_bytes(path: Path) -> int:
-    """How many bytes a mkv file is shorter than its Segment announces (RFC 8794 4 to 6); 0 where it announces none.
-
-    FFmpeg takes a file that was cut off for a shorter clip.
-    """
-    size = path.stat().st_size
-    with path.open('rb') as file:
-        # The header and the segment; anything else on this level (padding) is passed over.
-        for _ in range(_TOP_ELEMENTS):
-            name, length = _number(file, keeps_marker=True), _number(file)
-            if length is None:
-                return 0
-            if name == _SEGMENT:
-                return max(file.tell() + length - size, 0)
-            file.seek(length, 1)
-    return 0
-
-
-def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
-    """The next number of variable length of an EBML file; None at the end, and where its bits say 'unknown'."""
-    first = file.read(1)
-    length = 9 - first[0].bit_length() if first else 9
-    if length > 8:
-        return None
-    value = int.from_bytes(first + file.read(length - 1), 'big')
-    unmarked = value & ((1 << 7 * length) - 1)
-    if keeps_marker:
-        return value
-    return None if unmarked == (1 << 7 * length) - 1 else unmarked
 
 
 def _read_head(path: Path) -> bytes:
@@ -292,7 +248,7 @@ def _read_head(path: Path) -> bytes:
                 hint='save what it gives as a file first',
             )
         with path.open('rb') as file:
-            head = file.read(_HEAD)
+            head = _behind_tag(file, file.read(_HEAD))
     except (FileNotFoundError, NotADirectoryError):
         check_address(str(path))
         folder = path.absolute().parent
@@ -318,6 +274,26 @@ def _read_head(path: Path) -> bytes:
             hint='copy or download it again',
         )
     return head
+
+
+def _behind_tag(file: BinaryIO, head: bytes) -> bytes:
+    """The first bytes behind an ID3 tag, which mp3, aac and flac files may begin with, where they tell anything."""
+    if not head.startswith(b'ID3') or len(head) < 10:
+        return head
+    # Four bytes of seven bits (ID3v2.4.0, 3.1), not counting these ten.
+    length = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    file.seek(10 + length)
+    behind = file.read(_HEAD)
+    return behind if sniff(behind) else head
+
+
+def _sniff_audio_frame(head: bytes) -> str:
+    """An MP3 frame (ISO/IEC 11172-3, 2.4.1.3) or one of AAC (ADTS: ISO/IEC 13818-7, 6.2) without a container."""
+    if len(head) < 4 or head[0] != 0xFF:
+        return ''
+    if head[1] & 0xE6 == 0xE2 and head[1] >> 3 & 3 != 1 and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3:
+        return 'mp3'
+    return 'aac' if head[1] & 0xF6 == 0xF0 and head[2] >> 2 & 15 < 13 else ''
 
 
 def _is_transport_stream(head: bytes) -> bool:

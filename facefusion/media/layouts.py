@@ -11,6 +11,8 @@ import av
 import av.error
 import av.filter
 
+from facefusion.shortage import raise_shortage
+
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
 # What encoders take that do not take every layout (those of RFC 7845, 5.1.1.2), each one a part of the AAC encoder's.
@@ -76,6 +78,7 @@ def why_not_mixed(source: str, target: str) -> str:
         link([begin, *placing(graph, source, target), mix, graph.add('abuffersink')])
         graph.configure()
     except (av.error.FFmpegError, ValueError) as error:
+        raise_shortage(error)
         return getattr(error, 'strerror', None) or str(error)
     return ''
 

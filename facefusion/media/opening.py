@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 
+from facefusion.errors import MediaError
 from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import content_of
 
@@ -22,6 +26,11 @@ _DEMUXERS = {
     'mpegts': 'mpegts',
     'mxf': 'mxf',
     'flv': 'flv',
+    'wav': 'wav',
+    'mp3': 'mp3',
+    'aac': 'aac',
+    'flac': 'flac',
+    'ogg': 'ogg',
 }
 
 
@@ -33,3 +42,24 @@ def open_input(path: Path) -> av.container.InputContainer:
     container = av.open(ffmpeg_name(path), **settings)
     assert isinstance(container, av.container.InputContainer)
     return container
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[av.container.InputContainer]:
+    """Opens a file for its audio. Raises MediaError audio-damaged."""
+    try:
+        source = open_input(path)
+    except av.error.FFmpegError as error:
+        raise damaged_audio(path, error) from None
+    with source:
+        yield source
+
+
+def damaged_audio(path: Path, error: av.error.FFmpegError) -> MediaError:
+    """The error of a file whose audio cannot be read."""
+    return MediaError(
+        'audio-damaged',
+        f'the audio of {path.name} cannot be read',
+        cause=error.strerror or str(error),
+        hint='repair the file, or leave its audio out with --output-audio-volume 0',
+    )

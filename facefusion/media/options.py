@@ -23,6 +23,8 @@ VIDEO_ENCODERS = (
     'h264_videotoolbox',
     'hevc_videotoolbox',
     'rawvideo',
+    'prores_ks',
+    'qtrle',
     'mpeg2video',
     'mpeg4',
     'wmv2',
@@ -68,7 +70,7 @@ class OutputOptions:
         'text',
         'auto',
         'video encoder; auto is libx264, or libx265 where libx264 cannot keep the bit depth; libvpx-vp9 for webm, '
-        'wmv2 for wmv, mpeg2video for mpg and mxf',
+        'wmv2 for wmv, mpeg2video for mpg and mxf; with transparency libvpx-vp9 for webm and mkv, prores_ks for mov',
         section=_OUTPUT,
         choices=('auto', *VIDEO_ENCODERS),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import cv2
@@ -14,6 +14,8 @@ from facefusion.errors import InternalError
 
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
+# Of the same two kinds, where a type checker cannot tell which: those of pictures are uint8.
+Samples = NDArray[Any]
 
 
 class PlaneFormat(NamedTuple):
@@ -29,6 +31,37 @@ PLANE_FORMATS: dict[str, PlaneFormat] = {
     for chroma, sub_x, sub_y in (('420', 2, 2), ('422', 2, 1), ('444', 1, 1))
     for stem, tail, bits in (('yuv', '', 8), ('yuvj', '', 8), ('yuv', '10le', 10), ('yuv', '12le', 12))
 }
+
+# Green, blue and red planes: that of encoders which take RGB.
+RGB_PLANES = 'gbrp'
+# Formats with interleaved chroma, as hardware encoders take them, and the planar ones that hold the same samples.
+INTERLEAVED = {
+    'nv12': 'yuv420p',
+    'nv16': 'yuv422p',
+    'p010le': 'yuv420p10le',
+    'p012le': 'yuv420p12le',
+    'p210le': 'yuv422p10le',
+}
+
+
+def format_of_planes(name: str) -> PlaneFormat:
+    """Depth and subsampling of a format of ``PLANE_FORMATS``, or of ``RGB_PLANES``."""
+    return PlaneFormat(8, 1, 1) if name == RGB_PLANES else PLANE_FORMATS[name]
+
+
+def planar_format(pix_fmt: str) -> str:
+    """The format of three planes, as ``format_of_planes`` takes it, for the samples of an encoder's pixel format.
+
+    Alpha is left out.
+    """
+    if av.VideoFormat(pix_fmt, 16, 16).is_rgb:
+        return RGB_PLANES
+    return INTERLEAVED.get(pix_fmt, pix_fmt.replace('yuva', 'yuv'))
+
+
+def has_alpha(pix_fmt: str) -> bool:
+    """Whether a pixel format holds transparency."""
+    return any(component.is_alpha for component in av.VideoFormat(pix_fmt, 16, 16).components)
 
 
 def plane_views(video: av.VideoFrame) -> list[Plane]:

@@ -6,12 +6,11 @@ import threading
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from os import stat_result
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -20,113 +19,24 @@ import av.stream
 
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
-from facefusion.media.endings import missing_at_end
-from facefusion.media.extras import NO_EXTRAS, Extras, describe_extras, never_kept
+from facefusion.media.endings import check_complete, missing_at_end
+from facefusion.media.extras import Extras, describe_extras, never_kept
 from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
 from facefusion.media.hidden import has_hidden_alpha, has_second_layer, shows_alpha
-from facefusion.media.kinds import find_kind, why_truncated
+from facefusion.media.image import probe_image
+from facefusion.media.info import AudioInfo, MediaInfo, VideoInfo
+from facefusion.media.kinds import find_kind
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
 from facefusion.media.seen import SeenFile
 from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
-
-# Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
-if TYPE_CHECKING:
-    Ticks = array[int]
-else:
-    Ticks = array
 
 # FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
 # other has set, and leave it raised.
 _LOG_LEVEL = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not say."""
-
-    index: int
-    codec: str
-    rate: int
-    channels: int
-    layout: str
-    time_base: Fraction
-    start: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since."""
-
-    path: Path
-    size: int
-    seen: SeenFile = field(compare=False, repr=False)
-    width: int
-    height: int
-    format: str
-    mode: str
-    has_alpha: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """A clip; width and height as it is displayed.
-
-    ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
-    ``plane_format`` is the format in which the reader hands frames out, ``pix_fmt`` the decoder's own. A stored frame
-    is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
-    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
-    ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
-    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
-    where frames are missing from a steady rate. ``seen`` as in ``ImageInfo``.
-
-    ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
-    shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
-    which the file begins where its container counts from anywhere (mpeg, ts), else 0.
-    """
-
-    path: Path
-    size: int
-    seen: SeenFile = field(compare=False, repr=False)
-    width: int
-    height: int
-    rotation: int
-    mirrored: bool
-    aspect: Fraction
-    stream_index: int
-    codec: str
-    pix_fmt: str
-    plane_format: str
-    bits: int
-    has_alpha: bool
-    color: ColorSpec
-    time_base: Fraction
-    average_rate: Fraction
-    pts: Ticks
-    last_duration: int
-    audio: tuple[AudioInfo, ...]
-    keyframes: Ticks
-    remarks: tuple[str, ...]
-    content: str = 'mp4'
-    is_counted: bool = False
-    clock: int = 0
-    extras: Extras = NO_EXTRAS
-    gaps: tuple[TimeGap, ...] = ()
-
-    @property
-    def frame_count(self) -> int:
-        """Number of frames."""
-        return len(self.pts)
-
-    @property
-    def duration(self) -> Fraction:
-        """Seconds from the first frame's start to the last one's end."""
-        return (self.pts[-1] + self.last_duration - self.pts[0]) * self.time_base
-
-
-MediaInfo = ImageInfo | VideoInfo
 
 
 def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
@@ -139,17 +49,8 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
     stop = stop or StopFlag()
     kind = find_kind(path)
     if kind.family == 'image':
-        from facefusion.media.image import probe_image
-
         return probe_image(path)
-    lost = why_truncated(path) if kind.content == 'mp4' else ''
-    if lost:
-        raise MediaError(
-            'media-truncated',
-            f'{path.name} is incomplete: {lost}',
-            cause='the recording or the copy ended before the file was finished',
-            hint='copy the file again, or repair it with a tool for broken recordings',
-        )
+    check_complete(path, kind.content)
     before = path.stat()
     with open_video(path) as container:
         stream = find_video(container, path)
@@ -162,7 +63,7 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
         times = read_times(container, stream, path, kind.content, first.pts, first.delay, stop)
         if not times.trouble:
             times = times._replace(trouble=missing_at_end(path, kind.content))
-        return _describe(path, before, kind.content, container, stream, first, times, extras)
+        return _describe(path, container, stream, _Measured(before, kind.content, first, times, extras))
 
 
 @contextmanager
@@ -253,6 +154,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
         except av.error.EOFError:
             break
         except av.error.FFmpegError as error:
+            raise_shortage(error)
             cause = str(error)
     raise MediaError(
         'media-no-frames',
@@ -262,10 +164,19 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
     )
 
 
-def _remarks(
-    container: av.container.InputContainer, times: Times, extras: Extras, gaps: tuple[TimeGap, ...], has_layer: bool
-) -> tuple[str, ...]:
+class _Measured(NamedTuple):
+    """What was found of a clip, and the file's status before it was read."""
+
+    status: stat_result
+    content: str
+    first: _First
+    times: Times
+    extras: Extras
+
+
+def _remarks(container: av.container.InputContainer, measured: _Measured, gaps: tuple[TimeGap, ...]) -> tuple[str, ...]:
     """What of a file cannot be read, and what no output will have."""
+    times = measured.times
     said = []
     if times.trouble:
         said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
@@ -273,7 +184,7 @@ def _remarks(
         said.append(gaps_as_text(gaps))
     if times.doubled:
         said.append(f'frames that have the time of another one are not shown: {times.doubled}')
-    if has_layer:
+    if measured.first.has_layer:
         said.append('its second layer, a transparency or the view of the other eye, is not kept')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
@@ -281,19 +192,13 @@ def _remarks(
             said.append(f'audio stream {number} is left out: its codec is not known')
         elif sound.index not in times.heard:
             said.append(f'audio stream {number} is left out: it is empty')
-    return (*said, *never_kept(extras))
+    return (*said, *never_kept(measured.extras))
 
 
 def _describe(
-    path: Path,
-    before: stat_result,
-    content: str,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    first: _First,
-    times: Times,
-    extras: Extras,
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, measured: _Measured
 ) -> VideoInfo:
+    status, content, first, times, extras = measured
     video, pts, time_base = first.video, times.pts, stream.time_base
     if time_base is None:
         raise MediaError('media-damaged', f'{path.name} has no time base')
@@ -304,11 +209,11 @@ def _describe(
     context = stream.codec_context
     aspect = context.sample_aspect_ratio or Fraction(1)
     gaps = () if times.is_counted else find_gaps(pts, time_base, content)
-    audio = tuple(_describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
+    audio = tuple(describe_audio(sound) for sound in audio_streams(container) if sound.index in times.heard)
     return VideoInfo(
         path=path,
-        size=before.st_size,
-        seen=SeenFile(before),
+        size=status.st_size,
+        seen=SeenFile(status),
         width=width,
         height=height,
         rotation=turn.rotation,
@@ -327,7 +232,7 @@ def _describe(
         last_duration=last,
         audio=audio,
         keyframes=times.keyframes,
-        remarks=_remarks(container, times, extras, gaps, first.has_layer),
+        remarks=_remarks(container, measured, gaps),
         content=content,
         is_counted=times.is_counted,
         clock=_clock(content, pts[0], time_base, audio),
@@ -357,7 +262,8 @@ def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
     return measured.limit_denominator(1001 * 60)
 
 
-def _describe_audio(stream: av.AudioStream) -> AudioInfo:
+def describe_audio(stream: av.AudioStream) -> AudioInfo:
+    """The facts of an audio stream of which the codec is known."""
     context = stream.codec_context
     return AudioInfo(
         index=stream.index,

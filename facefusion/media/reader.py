@@ -13,10 +13,12 @@ import av.error
 
 from facefusion.errors import InternalError, MediaError
 from facefusion.media.frame import PlaneFrame
+from facefusion.media.info import VideoInfo
 from facefusion.media.orientation import Orientation
-from facefusion.media.probe import VideoInfo, find_video, interlaced, open_video
+from facefusion.media.probe import find_video, interlaced, open_video
 from facefusion.media.times import INDEXED
 from facefusion.media.unchanged import check_unchanged
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
@@ -291,7 +293,10 @@ def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:
 
 
 def _decode(packets: Iterator[av.Packet[av.VideoStream]], trouble: list[str]) -> Generator[av.VideoFrame, None, None]:
-    """All pictures that decode; damaged packets are passed over and noted in ``trouble`` (the last reason)."""
+    """All pictures that decode; damaged packets are passed over and noted in ``trouble`` (the last reason).
+
+    Raises ResourceError memory-out, threads-out: a picture that lacks only these is not damaged.
+    """
     while True:
         try:
             packet = next(packets)
@@ -299,6 +304,7 @@ def _decode(packets: Iterator[av.Packet[av.VideoStream]], trouble: list[str]) ->
         except (StopIteration, av.error.EOFError):
             return
         except av.error.FFmpegError as error:
+            raise_shortage(error)
             trouble[:] = [error.strerror or str(error)]
             continue
         yield from pictures

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import InternalError, UsageError
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import PICTURE_RATE, VideoInfo
 
 _MAXIMUM_TICKS = 2**62
 # Ticks a second: more than these are not written, and these do where exact times would take more.
@@ -58,6 +58,13 @@ class Timeline:
     def end(self) -> Fraction:
         """The source time in seconds at which the last output frame ends."""
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
+
+    def time_of(self, number: int) -> Fraction:
+        """Seconds from the beginning of output frame 0 to that of output frame ``number``.
+
+        Frames that show the same source frame have times of their own.
+        """
+        return int(self.pts[number] - self.pts[0]) * self.time_base
 
     def counted(self, rate: Fraction, has_gaps: bool = False) -> Timeline:
         """The same frames in the places of ``steady_rate``, ``rate`` of them a second.
@@ -153,6 +160,32 @@ def build_timeline(
         sources=np.arange(start, stop, dtype=np.int64),
         pts=ticks - first,
         is_trimmed=trimmed,
+    )
+
+
+def still_timeline(duration: Fraction, fps: float | None = None) -> Timeline:
+    """The timeline of a picture that is shown for ``duration`` seconds, ``fps`` (1..60, else 25) times a second.
+
+    Every output frame shows source frame 0. The last one ends no earlier than ``duration``, and lasts as long as the
+    others.
+    """
+    rate = PICTURE_RATE if fps is None else exact_rate(fps)
+    # A hundredth of a frame is what times are rounded by.
+    count = max(math.ceil(duration * rate - Fraction(1, 100)), 1)
+    tick = _tick(rate)
+    step = int(1 / (rate * tick))
+    if count * step >= _MAXIMUM_TICKS:
+        raise InternalError('timeline-overflow', f'{count} frames of {step} ticks do not fit 64 bits')
+    return Timeline(
+        start=0,
+        stop=1,
+        origin=Fraction(0),
+        time_base=tick,
+        rate=rate,
+        last_duration=step,
+        sources=np.zeros(count, np.int64),
+        pts=np.arange(count, dtype=np.int64) * step,
+        is_trimmed=False,
     )
 
 

@@ -14,6 +14,7 @@ import av.stream
 import numpy as np
 
 from facefusion.errors import MediaError
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Containers that state when a frame is shown, and lead to every frame by its time.
@@ -149,6 +150,7 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
             if time >= latest:
                 latest, duration = time, packet.duration or 0
     except av.error.FFmpegError as error:
+        raise_shortage(error)
         trouble = error.strerror or str(error)
         if not shown:
             raise MediaError('media-damaged', f'{path.name} cannot be read', cause=trouble) from None

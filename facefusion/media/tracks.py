@@ -14,6 +14,7 @@ import av.stream
 
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.layouts import usual_layout
+from facefusion.shortage import raise_shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
             add_template(output, stream)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
+        raise_shortage(error)
         return _reason(error)
     return ''
 
@@ -92,6 +94,7 @@ def why_not_encoded(track: AudioTrack, extension: str) -> str:
             add_encoded(output, track)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
+        raise_shortage(error)
         return _reason(error)
     return ''
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
-from facefusion.media.probe import MediaInfo
+from facefusion.media.info import MediaInfo
+from facefusion.media.sound import SoundInfo
 from facefusion.stopping import StopFlag
 
 LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
 PUT_BACK = 'put it back as it was and run the same command again: that goes on; job-delete removes what is done'
 
 
-def check_unchanged(target: MediaInfo, stop: StopFlag | None = None) -> None:
+def check_unchanged(target: MediaInfo | SoundInfo, stop: StopFlag | None = None) -> None:
     """Raises MediaError media-changed or media-missing when a file is not the one that was probed.
 
     Reads the file only as ``SeenFile.difference`` does; Interrupted when ``stop`` is set then.
@@ -31,7 +32,7 @@ def check_unchanged(target: MediaInfo, stop: StopFlag | None = None) -> None:
 
 
 @contextmanager
-def blaming_change(target: MediaInfo, stop: StopFlag) -> Iterator[None]:
+def blaming_change(target: MediaInfo | SoundInfo, stop: StopFlag) -> Iterator[None]:
     """Whatever a block fails with while it reads a file that was changed: the change is what is told.
 
     Raises what ``check_unchanged`` raises instead of any other error, but for those that no file causes.

@@ -13,21 +13,22 @@ import av.video.reformatter
 import numpy as np
 
 from facefusion.errors import InternalError, OutputError
-from facefusion.media.color import ColorSpec
-from facefusion.media.encoder import EncoderSettings, apply_settings
+from facefusion.media.convert import alpha_codes
+from facefusion.media.encoder import ALPHA_TAG, SEGMENT_TICK, EncoderSettings, apply_settings
+from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
-from facefusion.media.planes import copy_tags, plane_views
+from facefusion.media.planes import RGB_PLANES, Plane, copy_tags, plane_views
 
-# The matrices as swscale knows them: it takes code 6, which is the same as 5, for no matrix at all.
-_SCALER_CODES = {'bt601': 5, 'bt709': 1, 'bt2020': 9}
+_MUXERS = {'.nut': 'nut', '.mkv': 'matroska', '.mov': 'mov'}
 
 
 class SegmentWriter:
-    """Encodes frames into ``path`` (NUT: any time base, exact times); a context manager.
+    """Encodes frames into ``path`` (in the container of ``EncoderSettings.segment_suffix``); a context manager.
 
     While it runs the file is ``<path>.part``; leaving the block without an error finishes, flushes and renames it,
-    leaving it with one removes it. Times in the file count from the first frame of the segment.
+    leaving it with one removes it. Times in the file count from the first frame of the segment; where its container
+    has no exact ones, or the output none, they count frames.
     """
 
     def __init__(self, path: Path, encoder: EncoderSettings) -> None:
@@ -35,6 +36,7 @@ class SegmentWriter:
         self.frame_count = 0
         self._settings = encoder
         self._part = part_of(path)
+        self._packet_count = 0
         self._first = 0
         self._last = 0
         self._container: av.container.OutputContainer | None = None
@@ -42,13 +44,18 @@ class SegmentWriter:
         self._reformatter = av.video.reformatter.VideoReformatter()
 
     def __enter__(self) -> Self:
-        """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full."""
+        """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full, memory-out,
+        threads-out."""
+        check_survivable(self._settings)
         try:
-            self._container = av.open(ffmpeg_name(self._part), 'w', format='nut')
+            muxer = _MUXERS[self._settings.segment_suffix]
+            self._container = av.open(ffmpeg_name(self._part), 'w', format=muxer)
             stream = self._container.add_stream(self._settings.codec, rate=self._settings.rate)
             assert isinstance(stream, av.VideoStream)
             apply_settings(stream.codec_context, self._settings)
-            stream.time_base = self._settings.time_base
+            stream.time_base = self._settings.time_base if muxer == 'nut' else SEGMENT_TICK
+            if muxer == 'matroska':
+                stream.metadata[ALPHA_TAG] = '1'
             self._stream = stream
         except (av.error.FFmpegError, ValueError) as error:
             self._discard()
@@ -58,7 +65,7 @@ class SegmentWriter:
     def write(self, frame: Frame, pts: int) -> None:
         """Encodes a frame at ``pts`` (ticks of the encoder's time base, ascending).
 
-        Raises ResourceError disk-full, OutputError encoder-failed.
+        Raises ResourceError disk-full, memory-out, threads-out; OutputError encoder-failed.
         """
         if self.frame_count and pts <= self._last:
             raise InternalError('segment-order', f'time {pts} follows {self._last} in {self.path.name}')
@@ -103,6 +110,11 @@ class SegmentWriter:
             raise self._encoder_failure(error) from None
         try:
             for packet in packets:
+                if self._settings.segment_suffix != '.nut':
+                    # Encoders of these show every packet, in the order in which they take frames.
+                    packet.pts = packet.dts = self._packet_count
+                    packet.duration, packet.time_base = 1, SEGMENT_TICK
+                self._packet_count += 1
                 self._container.mux(packet)
         except av.error.FFmpegError as error:
             raise self._failure(error) from None
@@ -110,44 +122,15 @@ class SegmentWriter:
     def _prepared(self, frame: Frame) -> av.VideoFrame:
         """The frame in the encoder's format and size; the decoder's own samples where nothing asks for a change."""
         settings = self._settings
-        if isinstance(frame, PlaneFrame):
-            video = frame.video
-        else:
-            video = av.VideoFrame.from_ndarray(frame.read(frame.window), format='bgr24')
-            video.pict_type = 0
-        picture = (settings.picture_width, settings.picture_height)
-        name = video.format.name
-        # yuvj is the same samples as yuv with the range in its name: a conversion would squeeze them.
-        same_samples = name.replace('yuvj', 'yuv') == settings.pix_fmt.replace('yuvj', 'yuv')
-        meant = frame.color if isinstance(frame, PlaneFrame) else settings.color
-        same_samples = same_samples and (meant.matrix, meant.full_range) == (
-            settings.color.matrix,
-            settings.color.full_range,
-        )
-        if (video.width, video.height) != picture or not same_samples:
-            video = self._converted(video, picture, meant)
-            name = video.format.name
-        if name != settings.pix_fmt or (settings.width, settings.height) != picture:
-            video = _extended(video, settings)
-        return video
-
-    def _converted(self, video: av.VideoFrame, picture: tuple[int, int], meant: ColorSpec) -> av.VideoFrame:
-        settings = self._settings
-        is_rgb = video.format.is_rgb
-        to_rgb = av.VideoFormat(settings.pix_fmt, 16, 16).is_rgb
-        color = settings.color
-        shrinks = picture[0] < video.width
-        return self._reformatter.reformat(
-            video,
-            width=picture[0],
-            height=picture[1],
-            format=settings.pix_fmt,
-            src_colorspace=_SCALER_CODES[meant.matrix],
-            dst_colorspace=_SCALER_CODES[color.matrix],
-            src_color_range=2 if is_rgb else meant.range_code,
-            dst_color_range=2 if to_rgb else color.range_code,
-            interpolation='AREA' if shrinks else 'BICUBIC',
-        )
+        frame = frame.to_planes(settings.plane_format, settings.picture_size, settings.color)
+        layout = settings.plane_format
+        if settings.has_alpha:
+            layout = layout.replace('yuv', 'yuva').replace(RGB_PLANES, f'{RGB_PLANES[:-1]}ap')
+        video = frame.video
+        if (video.format.name, video.width, video.height) != (layout, settings.width, settings.height):
+            video = _laid_out(frame, layout, settings)
+        # Packing planes moves samples, and changes none.
+        return video if layout == settings.pix_fmt else self._reformatter.reformat(video, format=settings.pix_fmt)
 
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, OSError) and not isinstance(error, av.error.InvalidDataError):
@@ -155,6 +138,7 @@ class SegmentWriter:
         return self._encoder_failure(error)
 
     def _encoder_failure(self, error: Exception) -> OutputError:
+        raise_encoder_shortage(self._settings, error)
         return OutputError(
             'encoder-failed',
             f'{self._settings.codec} failed on {self.path.name}',
@@ -171,13 +155,25 @@ class SegmentWriter:
         self._part.unlink(missing_ok=True)
 
 
-def _extended(video: av.VideoFrame, settings: EncoderSettings) -> av.VideoFrame:
-    """The same samples under the encoder's format name and size, the last column and line repeated."""
-    wider = av.VideoFrame(settings.width, settings.height, settings.pix_fmt)
-    for target, source in zip(plane_views(wider), plane_views(video), strict=True):
+def _laid_out(frame: PlaneFrame, layout: str, settings: EncoderSettings) -> av.VideoFrame:
+    """The same samples under another format name, with alpha where that has it, and in the encoder's size.
+
+    The last column and line are repeated; a frame without alpha is opaque.
+    """
+    made = av.VideoFrame(settings.width, settings.height, layout)
+    planes: list[Plane] = list(frame.planes)
+    if settings.has_alpha:
+        alpha = frame.alpha
+        planes.append(
+            alpha_codes(
+                np.full((frame.height, frame.width), 255, np.uint8) if alpha is None else alpha,
+                made.format.components[0].bits,
+            )
+        )
+    for target, source in zip(plane_views(made), planes, strict=True):
         high, wide = source.shape
         missing = ((0, target.shape[0] - high), (0, target.shape[1] - wide))
         target[...] = np.pad(source, missing, mode='edge')
-    copy_tags(video, wider)
-    wider.color_range = settings.color.range_code
-    return wider
+    copy_tags(frame.video, made)
+    made.color_range = settings.color.range_code
+    return made

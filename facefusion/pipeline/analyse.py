@@ -9,7 +9,7 @@ from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.measurement import Meters
 from facefusion.faces.track import ChunkTracker
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.pipeline.guard import NO_LOOKS, ChunkLooks, TargetWatch
 from facefusion.pipeline.plan import DECODED_AHEAD, Span

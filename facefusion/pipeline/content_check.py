@@ -15,8 +15,9 @@ from facefusion.events import Emit
 from facefusion.faces.shots import THUMBNAIL, compare_frames
 from facefusion.failures import as_failure
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
 from facefusion.media.unchanged import blaming_change, check_unchanged

@@ -22,8 +22,8 @@ from facefusion.faces.track import INTERVAL
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
-from facefusion.media.probe import VideoInfo
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.ranges import FrameRanges, ranges_of
@@ -55,7 +55,7 @@ class Guard:
         Clips are passed over: the plan refuses them where a processor takes sources.
         """
         for path in paths:
-            if find_kind(path).family != 'image':
+            if find_kind(path, takes_audio=True).family != 'image':
                 continue
             frame = read_image(path, emit)
             self.check_picture(path, frame)
@@ -99,6 +99,11 @@ class Guard:
         known = self.cache.get(key, sampling, len(self.gate.model_ids))
 
         return TargetWatch(self, target, sampling, key, known)
+
+    def watched_picture(self, ages: str | None) -> dict[str, Any]:
+        """The same of a picture that is shown as a clip, which is looked at whenever it is analysed."""
+        models = [[name, self.digests[name]] for name in self.gate.model_ids]
+        return {'gate': models, 'rule': dict(_RULE), 'ages': ages}
 
     def watched(self, target: VideoInfo, timeline: Timeline, ages: str | None) -> dict[str, Any]:
         """What decides the looks that are kept with a chunk, as plain JSON; ``ages`` is the digest of the estimator's

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.measurements import ALL
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.runtime import onnxruntime
-from facefusion.media.probe import MediaInfo
+from facefusion.media.info import MediaInfo
 from facefusion.media.seen import SeenFile
 from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged
 from facefusion.models.digests import file_sha256
@@ -76,13 +76,15 @@ class Watched:
 class RunDigests:
     """The digests of a run: of the target's bytes, of what analyse finds, and of what segments show.
 
-    ``fuller`` are those of analyses that hold all that this one would, and more: they will do as well.
+    ``fuller`` are those of analyses that hold all that this one would, and more: they will do as well. ``parts`` is
+    plain JSON of what the plan's digest is of, by names that people know, to tell what differs from another run.
     """
 
     target: str
     analysis: str
     plan: str
     fuller: tuple[str, ...] = ()
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def digest_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> InputDigests:
@@ -143,9 +145,19 @@ def identify(
         'encoder': {key: value for key, value in video.encoder.as_record().items() if key != 'remarks'},
         'segments': [list(span) for span in video.segments],
     }
-    return RunDigests(
-        inputs.target, analysis, canonical_digest(rendered), tuple(key for key in more if key != analysis)
-    )
+    parts = {
+        'the target': inputs.target,
+        'the sources': list(inputs.sources),
+        'the settings': rendered['settings'],
+        'the models': dict(models),
+        'the program': [common['program'], rendered['program']],
+        'the libraries': common['libraries'],
+        'the execution providers': list(providers),
+        'the invisible mark': mark,
+        'the encoder or the frames': [rendered['timeline'], rendered['encoder'], rendered['segments']],
+    }
+    fuller = tuple(key for key in more if key != analysis)
+    return RunDigests(inputs.target, analysis, canonical_digest(rendered), fuller, parts)
 
 
 def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from facefusion.errors import InternalError
 from facefusion.faces.chunk import FaceChunk
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.pipeline.guard import ChunkLooks, TargetWatch
 from facefusion.pipeline.manifest import Manifest, WorkKey, canonical_digest
 from facefusion.pipeline.plan import Span

@@ -28,6 +28,8 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
+    # Before the length of the name: that of an address does not matter.
+    _check_no_address(output)
     check_names(output)
     _check_name(output)
     check_not_input(output, target, sources)
@@ -52,8 +54,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
         )
 
 
-def _check_name(output: Path) -> None:
-    """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
+def _check_no_address(output: Path) -> None:
     try:
         check_address(str(output))
     except MediaError as error:
@@ -63,6 +64,10 @@ def _check_name(output: Path) -> None:
             cause='outputs are written to files',
             hint='name the file by its path',
         ) from error
+
+
+def _check_name(output: Path) -> None:
+    """Raises OutputError when what is there under the name, or the name itself, keeps a file from being there."""
     try:
         mode = output.stat().st_mode if output.exists() else None
     except OSError as error:

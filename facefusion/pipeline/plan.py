@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facefusion.errors import UsageError
+from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement import Measurements
 from facefusion.faces.measurements import measurements_named
@@ -19,16 +19,19 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.carry import ExtrasPlan, plan_extras
-from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
+from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
-from facefusion.media.probe import ImageInfo, MediaInfo, VideoInfo, probe
-from facefusion.media.timeline import Timeline, build_timeline
+from facefusion.media.probe import probe
+from facefusion.media.sound import SoundInfo, probe_sound
+from facefusion.media.timeline import Timeline, build_timeline, still_timeline
+from facefusion.pipeline.estimates import MediaSize, fitted_memory, output_bytes, work_bytes
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
-from facefusion.pipeline.resources import memory_of_image, memory_of_video
+from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.gate import GATE_MODELS
@@ -41,11 +44,6 @@ CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
 # Frames that are decoded ahead of whoever takes them, for each reader.
 DECODED_AHEAD = 4
-# Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
-FACE_BYTES = 36_000
-# Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
-ENCODED_BYTES = 0.06
-CRF_A_QUALITY = 0.51
 
 
 class Span(NamedTuple):
@@ -75,6 +73,7 @@ class PlannedProcessor:
     effect: Effect
     models: tuple[str, ...]
     requirements: Requirements
+    writes_alpha: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +81,10 @@ class Plan:
     """What a run will do, as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
     ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
-    tuned to the machine, and change no pixel. ``batch`` is how many frames a processor gets at once, and how many crops
-    a network. ``models`` are the catalogue ids of all networks of the run.
+    tuned to the machine, and change no pixel. ``processed_size`` is what the processors make of the target's size,
+    ``written_size`` what is written, width and height. ``batch`` is how many frames a processor gets at once, and how
+    many crops a network. ``models`` are the catalogue ids of all networks of the run. ``sound`` is the source that
+    processors hear, which becomes the sound of the output; a picture is shown for as long as it lasts.
     """
 
     target: MediaInfo
@@ -99,6 +100,16 @@ class Plan:
     memory_parts: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
     batch: int = 1
+    processed_size: tuple[int, int] = (0, 0)
+    sound: SoundInfo | None = None
+
+    @property
+    def written_size(self) -> tuple[int, int]:
+        """Width and height of the pictures that are written, before what an encoder adds to odd sides."""
+        if self.video is not None:
+            return self.video.encoder.picture_size
+        scale = float(self.settings['output_image_scale'])
+        return scaled_size(self.target.width, self.target.height, scale)
 
     @property
     def requirements(self) -> Requirements:
@@ -174,8 +185,9 @@ def make_plan(
     """Probes target and output and decides everything; writes nothing.
 
     ``settings`` has frozen models: no 'auto' any more. There are fewer ``workers`` where as many would need more
-    bytes than ``memory_limit``; it may be that one still does. Raises UsageError for what is missing, MediaError for
-    target and sources, OutputError for the output.
+    bytes than ``memory_limit`` or the system's limits; it may be that one still needs more than ``memory_limit``.
+    Raises UsageError for what is missing, MediaError for target and sources, OutputError for the output,
+    ResourceError memory-short.
     """
     paths = settings[PathOptions]
     target_path, output_path = required_paths(paths)
@@ -184,7 +196,9 @@ def make_plan(
     chain = _planned(settings)
     if not chain:
         raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
-    family = 'image' if isinstance(target, ImageInfo) else 'video'
+    needed = joined(processor.requirements for processor in chain)
+    sound = _find_sound(sources, chain, flag) if needed.source_audio else None
+    family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
@@ -194,13 +208,18 @@ def make_plan(
         )
     _check_sources(sources, chain)
     check_output(output, target.path, sources, family)
-    if isinstance(target, ImageInfo):
+    if family == 'image':
         scale = settings[OutputOptions].output_image_scale
         check_picture_size(output, *scaled_size(target.width, target.height, scale))
-    video = None if isinstance(target, ImageInfo) else _plan_video(target, settings, output, segment_frames)
+    processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
+    size = MediaSize(target, settings[OutputOptions], output.suffix.lower(), processed, has_alpha)
+    workers, memory_parts = fitted_memory(size, workers, memory_limit)
+    # Before an encoder is tried: it would be the first to get none.
+    check_memory(sum(memory_parts.values()), f'this {family}', workers)
+    picture = Picture(*_written_size(settings, target), has_alpha)
+    video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
-    workers, memory_parts = _fitted(target, video, settings[OutputOptions], workers, memory_limit)
     return Plan(
         target=target,
         sources=sources,
@@ -210,17 +229,32 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=_work_space(video, settings[OutputOptions]),
-        output_space=_output_space(target, video, settings[OutputOptions]),
+        work_space=work_bytes(video, settings[OutputOptions], sound),
+        output_space=output_bytes(size, video),
         memory_parts=memory_parts,
         workers=workers,
         batch=batch,
+        processed_size=processed,
+        sound=sound,
     )
+
+
+def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
+    size = target.width, target.height
+    for registration in registrations(settings[ProcessorsOptions].processors):
+        size = registration.output_size(settings, size)
+    return size
 
 
 def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
     return tuple(
-        PlannedProcessor(each.name, each.effect(settings), each.models(settings), each.requirements(settings))
+        PlannedProcessor(
+            name=each.name,
+            effect=each.effect(settings),
+            models=each.models(settings),
+            requirements=each.requirements(settings),
+            writes_alpha=each.writes_alpha(settings),
+        )
         for each in registrations(settings[ProcessorsOptions].processors)
     )
 
@@ -241,20 +275,38 @@ def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedP
 
 
 def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:
-    kinds = [find_kind(source) for source in sources]
+    hearers = any(processor.requirements.source_audio for processor in chain)
+    kinds = [find_kind(source, takes_audio=hearers) for source in sources]
     takers = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
     if not takers:
         return
     if not sources:
         raise UsageError('source-missing', f'{takers} needs a source', hint='give one with -s/--source-paths')
     for source, kind in zip(sources, kinds, strict=True):
-        if kind.family != 'image':
+        if kind.family != 'image' and not hearers:
             raise UsageError(
                 'source-kind',
                 f'{takers} takes pictures as sources, {source} is none',
                 cause=f'its content is a {kind.family} ({kind.name})',
                 hint='give a jpg, png, webp, bmp or tiff',
             )
+    if not any(kind.family == 'image' for kind in kinds):
+        raise UsageError(
+            'source-missing', f'{takers} needs a picture of a face as a source', hint='give one with -s/--source-paths'
+        )
+
+
+def _find_sound(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], flag: StopFlag | None) -> SoundInfo:
+    """The first source that is no picture, of which the sound is taken."""
+    for source in sources:
+        if find_kind(source, takes_audio=True).family != 'image':
+            return probe_sound(source, flag)
+    hearers = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
+    raise UsageError(
+        'source-audio-missing',
+        f'{hearers} needs a source with sound',
+        hint='give a wav, mp3, m4a, flac, ogg or a video with -s/--source-paths',
+    )
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
@@ -263,58 +315,33 @@ def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
     return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
 
 
-def _plan_video(target: VideoInfo, settings: Settings, output: Path, segment_frames: int) -> VideoPlan:
-    options, trim = settings[OutputOptions], settings[TrimOptions]
-    timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
-    extension = output.suffix.lower()
+def _written_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
+    return scaled_size(target.width, target.height, settings[OutputOptions].output_video_scale)
+
+
+def _plan_video(
+    target: MediaInfo,
+    sound: SoundInfo | None,
+    settings: Settings,
+    output: Path,
+    picture: Picture,
+    segment_frames: int,
+) -> VideoPlan:
+    options, trim, extension = settings[OutputOptions], settings[TrimOptions], output.suffix.lower()
+    if isinstance(target, VideoInfo):
+        timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
+    elif sound is not None:
+        timeline = still_timeline(sound.duration, options.output_video_fps)
+    else:
+        raise InternalError('plan-inconsistent', 'a picture without a sound lasts for no time')
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
         segments=grid(0, timeline.frame_count, segment_frames),
-        encoder=choose_encoder(target, options, extension, timeline),
-        audio=plan_audio(target, timeline, options, extension),
+        encoder=choose_encoder(target, options, extension, timeline, picture),
+        audio=plan_audio(target, timeline, options, extension, sound),
         extras=plan_extras(target, timeline, extension),
     )
-
-
-def _fitted(
-    target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int, limit: int | None
-) -> tuple[int, dict[str, int]]:
-    """As many workers as the limit allows, one at least, and the memory that they need."""
-    parts = _memory(target, video, options, workers)
-    while limit is not None and sum(parts.values()) > limit and workers > 1 and video is not None:
-        workers -= 1
-        parts = _memory(target, video, options, workers)
-    return workers, parts
-
-
-def _memory(target: MediaInfo, video: VideoPlan | None, options: OutputOptions, workers: int) -> dict[str, int]:
-    pixels = target.width * target.height
-    if isinstance(target, VideoInfo) and video is not None:
-        written = video.encoder.width * video.encoder.height
-        return memory_of_video(max(pixels, written), 1.5 if target.bits <= 8 else 3.0, workers)
-    width, height = scaled_size(target.width, target.height, options.output_image_scale)
-    return memory_of_image(pixels, width * height)
-
-
-def _work_space(video: VideoPlan | None, options: OutputOptions) -> int:
-    if video is None:
-        return 0
-    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options)
-
-
-def _output_space(target: MediaInfo, video: VideoPlan | None, options: OutputOptions) -> int:
-    if video is None:
-        scale = options.output_image_scale
-        return int(target.width * target.height * scale * scale)
-    # The target's own size stands for the audio that is copied.
-    return _encoded_bytes(video, options) + target.size
-
-
-def _encoded_bytes(video: VideoPlan, options: OutputOptions) -> int:
-    pixels = video.encoder.width * video.encoder.height * video.timeline.frame_count
-    finer = (options.output_video_quality - 80) * CRF_A_QUALITY / 6
-    return int(pixels * ENCODED_BYTES * 2**finer)
 
 
 def _target_record(target: MediaInfo) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from facefusion.errors import InternalError
-from facefusion.media.probe import ImageInfo, VideoInfo
+from facefusion.media.info import ImageInfo, VideoInfo
 from facefusion.media.seen import SeenFile
 from facefusion.pipeline.plan import Plan
 
@@ -46,8 +46,10 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(str(error)) from error
-    target = values['target']
-    return Plan(**values | {'target': replace(target, seen=SeenFile(target.path.stat()))})
+    for name in ('target', 'sound'):
+        if values[name] is not None:
+            values[name] = replace(values[name], seen=SeenFile(values[name].path.stat()))
+    return Plan(**values)
 
 
 def _as_plain(value: Any) -> Any:

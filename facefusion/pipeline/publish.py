@@ -13,14 +13,13 @@ from facefusion.media.concat import concat_clips
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.media.join import join_segments
+from facefusion.media.join import Joining, join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.parts import part_beside, remove_abandoned
-from facefusion.pipeline.plan import VideoPlan
+from facefusion.pipeline.plan import Plan, VideoPlan
 from facefusion.pipeline.seal import Sealing, Worked
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.credentials import Signed
@@ -40,15 +39,14 @@ class Publication:
 
 
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
-    """Encodes a picture, signs it and gives it its name.
+    """Encodes a picture of the size that is written, signs it and gives it its name.
 
     Raises what ``write_image``, the seal and the check raise.
     """
     output, flag = publication.output, publication.flag
     with _part_beside(output) as part, _part_beside(output) as sealed:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
-        quality, scale = options.output_image_quality, options.output_image_scale
-        write_image(frame, part, image_format, quality, scale, emit, flag)
+        write_image(frame, part, image_format, options.output_image_quality, emit, flag)
         signed = publication.seal.sign(part, sealed, publication.worked)
         if signed.media == part:
             part.replace(sealed)
@@ -58,18 +56,18 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     return signed
 
 
-def join_clip(
-    segments: Sequence[Path], target: VideoInfo, video: VideoPlan, part: Path, flag: StopFlag, name: str = ''
-) -> None:
+def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, flag: StopFlag) -> None:
     """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
 
-    ``name`` is what errors call it. Raises what ``join_segments`` raises, and MediaError media-changed when the target,
-    of which the audio is, is not the one that was probed any more.
+    Raises what ``join_segments`` raises, and MediaError media-changed when the file of which the audio is is not the
+    one that was probed any more.
     """
-    check_unchanged(target, flag)
-    with called(name or part.name, part):
-        join_segments(segments, video.timeline, target, video.encoder, video.audio, part, flag, video.extras)
-    check_unchanged(target, flag)
+    heard = plan.sound or plan.target
+    check_unchanged(heard, flag)
+    with called(plan.output.name, part):
+        joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
+        join_segments(joining, part, flag)
+    check_unchanged(heard, flag)
 
 
 def publish_clip(clip: Path, publication: Publication) -> Signed:

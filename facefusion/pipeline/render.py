@@ -18,9 +18,9 @@ import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import LinkedFace
-from facefusion.media.frame import Frame, PlaneFrame
-from facefusion.media.probe import VideoInfo
-from facefusion.media.reader import ReaderPool, VideoReader
+from facefusion.media.frame import Frame
+from facefusion.media.info import MediaInfo
+from facefusion.media.sources import FrameSource, open_frames
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
@@ -95,7 +95,7 @@ class SegmentRendering:
     ``batch``. ``readers`` are decoders to go on with.
     """
 
-    target: VideoInfo
+    target: MediaInfo
     video: VideoPlan
     chain: Chain
     requirements: Requirements
@@ -103,7 +103,7 @@ class SegmentRendering:
     workers: int = 1
     batch: int = 1
     traces: Traces = NO_TRACES
-    readers: ReaderPool | None = None
+    readers: FrameSource | None = None
 
     def write(
         self, segment: Span, path: Path, flag: StopFlag, advance: Callable[[], None] = lambda: None
@@ -116,7 +116,6 @@ class SegmentRendering:
         # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
         with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
             for frame, shown, is_changed, is_marked in rendered:
-                assert isinstance(frame, PlaneFrame)
                 for number in range(shown.start, shown.stop):
                     flag.check()
                     writer.write(frame, int(self.video.timeline.pts[number]))
@@ -134,12 +133,17 @@ class SegmentRendering:
                 yield from group
 
     def _work(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
-        tasks = [task for _, task in group]
-        changed = self.chain.apply(tasks)
+        changed = self.chain.apply([task for _, task in group])
         return [
-            Rendered(task.frame, shown, is_changed, self.traces.leave(task.frame))
+            self._finished(task.frame, shown, is_changed)
             for (shown, task), is_changed in zip(group, changed, strict=True)
         ]
+
+    def _finished(self, frame: Frame, shown: Shown, is_changed: bool) -> Rendered:
+        """A frame as it goes to the encoder: label and mark are put on at the size that is written."""
+        encoder = self.video.encoder
+        planes = frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
+        return Rendered(planes, shown, is_changed, self.traces.leave(planes))
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
         """What is to be rendered, from the frames that it needs, each decoded once."""
@@ -150,8 +154,8 @@ class SegmentRendering:
         reach = self.requirements.neighbours
         low = max(waiting[0].source - reach, timeline.start)
         high = min(waiting[-1].source + reach + 1, timeline.stop)
-        reader = self.readers or VideoReader(self.target, stop=flag)
-        held: dict[int, PlaneFrame] = {}
+        reader = self.readers or open_frames(self.target, 1, flag)
+        held: dict[int, Frame] = {}
         with closing(prefetch(reader.frames(low, high), DECODED_AHEAD)) as frames:
             for frame in frames:
                 flag.check()
@@ -162,7 +166,7 @@ class SegmentRendering:
                 first = waiting[0].source - reach if waiting else high
                 held = {number: kept for number, kept in held.items() if number >= first}
 
-    def _task(self, shown: Shown, held: dict[int, PlaneFrame], faces: LinkedFaces) -> FrameTask:
+    def _task(self, shown: Shown, held: dict[int, Frame], faces: LinkedFaces) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
         own = held[shown.source]
         # Others are shown it untouched, or it is rendered once more.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,41 +20,28 @@ from facefusion.events import (
     OutputPublished,
     SegmentRendered,
 )
-from facefusion.faces.analyser import FaceAnalyser, FaceFinder, NoFaces
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
-from facefusion.faces.face import LinkedFace
-from facefusion.faces.measurement import MeterTools
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-from facefusion.faces.skin import SkinMeter
-from facefusion.faces.topology import load_topology
-from facefusion.faces.track import still_chunk
-from facefusion.media.frame import PixelFrame
-from facefusion.media.image import read_image
-from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.unchanged import blaming_change, check_unchanged
-from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
-from facefusion.pipeline.chain import Chain, prepare_chain
-from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.identity import clip_digest
 from facefusion.pipeline.kept_chunks import FACES, KeptChunks, Origin
 from facefusion.pipeline.manifest import Manifest, WorkKey
-from facefusion.pipeline.plan import Plan, Span, VideoPlan
+from facefusion.pipeline.picture import execute_picture, link_picture
+from facefusion.pipeline.plan import Span, VideoPlan
+from facefusion.pipeline.prepare import Run
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.publish import Publication, join_clip, publish_clip, publish_image
+from facefusion.pipeline.publish import Publication, join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
-from facefusion.pipeline.seal import Sealing, Worked
+from facefusion.pipeline.seal import Worked
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
-from facefusion.processors.processor import FrameTask, ProcessorTools
-from facefusion.processors.registry import registrations
 from facefusion.provenance.credentials import Signed
-from facefusion.provenance.traces import NO_TRACES, Traces
+from facefusion.provenance.traces import Traces
 from facefusion.stopping import StopFlag
 
 
@@ -74,62 +60,19 @@ class Engine(Protocol):
     ) -> Generator[tuple[int, Manifest], None, None]: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """What the stages of one run work with; nothing of it outlives the run.
-
-    What lies in ``work`` is not done again; a picture has none.
-    """
-
-    context: RunContext
-    work: WorkFolder | None
-    guard: Guard
-    traces: Traces
-    seal: Sealing
-    faces: FaceTools
-    chain: Chain
-
-    @property
-    def selector(self) -> FaceSelectorOptions:
-        """How faces are selected."""
-        return self.context.settings[FaceSelectorOptions]
-
-    def changes(self, faces: Sequence[LinkedFace]) -> bool:
-        """Whether any processor will alter a frame with these faces."""
-        named = registrations(tuple(processor.name for processor in self.context.plan.processors))
-        return any(registration.changes(self.context.settings, faces) for registration in named)
-
-
-def prepare_run(context: RunContext, work: WorkFolder | None, guard: Guard, traces: Traces, seal: Sealing) -> Run:
-    """Loads the models, lets the guard look at the sources, and prepares the processors.
-
-    Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
-    """
-    plan, settings = context.plan, context.settings
-    analyser: FaceFinder = NoFaces()
-    if plan.finds_faces:
-        analyser = FaceAnalyser(
-            context.sessions.at(plan.network_threads),
-            settings[FaceDetectorOptions],
-            settings[FaceLandmarkerOptions],
-            selector=settings[FaceSelectorOptions],
-        )
-    meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
-    guard.check_sources(plan.sources, analyser, context.emit)
-    meter = SkinMeter(load_topology()) if plan.requirements.source_faces else None
-    tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch)
-    return Run(context, work, guard, traces, seal, FaceTools(analyser, meters), prepare_chain(plan, tools))
-
-
 def execute(run: Run, engine: Engine) -> dict[str, Any]:
     """Does what the plan says and gives the report; the output exists when this returns."""
     plan, emit = run.context.plan, run.context.emit
     report = FaceReport(finds_faces=plan.finds_faces)
-    with blaming_change(plan.target, run.context.flag):
-        if plan.video is None:
-            worked, signed = _execute_picture(run, report)
-        else:
-            worked, signed = _execute_clip(run, plan.video, engine, report)
+    try:
+        with blaming_change(plan.target, run.context.flag):
+            if plan.video is None:
+                worked, signed = execute_picture(run, report)
+            else:
+                worked, signed = _execute_clip(run, plan.video, engine, report)
+    finally:
+        if run.voice is not None:
+            run.voice.close()
     _tell_of_traces(run, worked)
     emit(OutputPublished(str(plan.output), plan.output.stat().st_size))
     emit(report.message(worked.changed_frames))
@@ -148,59 +91,17 @@ def _tell_of_traces(run: Run, worked: Worked) -> None:
         emit(Message('warn', 'provenance', text))
 
 
-def _traces(run: Run, will_change: bool) -> Traces:
-    """What is left on the pictures: all or none, and nothing where nothing is altered."""
-    return run.traces if will_change else NO_TRACES
-
-
-def _execute_picture(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
-    plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
-    frame = read_image(plan.target.path, emit)
-    check_unchanged(plan.target, flag)
-    run.guard.check_picture(plan.target.path, frame)
-    flag.check()
-    tracker = Tracker(plan.measurements)
-    (every,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    linked = every.select(Selector(run.selector, tracker.tracks()).select(every))
-    report.add(linked)
-    run.guard.check_ages(plan.target.path, frame, linked)
-    flag.check()
-    faces = faces_of(linked, 0)
-    traces = _traces(run, run.changes(faces))
-    with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=frame, neighbours=_neighbours(plan, frame))
-        (is_changed,) = run.chain.apply([task])
-        is_marked = traces.leave(task.frame)
-        progress.advance()
-    flag.check()
-    worked = Worked(int(is_changed), int(is_marked), traces.label is not None)
-    assert isinstance(task.frame, PixelFrame)
-
-    def check() -> None:
-        check_unchanged(plan.target, flag)
-
-    publication = Publication(plan.output, run.seal, worked, flag, check)
-    return worked, publish_image(task.frame, run.context.settings[OutputOptions], publication, emit)
-
-
-def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
-    """A picture is a clip of one frame, which is repeated at its ends."""
-    reach = plan.requirements.neighbours
-    return tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
-
-
 def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport) -> tuple[Worked, Signed]:
     plan, flag, work = run.context.plan, run.context.flag, run.work
     target = plan.target
-    if not isinstance(target, VideoInfo) or work is None:
-        raise InternalError('plan-inconsistent', 'a video plan has no video target, or no work folder')
-    report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
+    if work is None:
+        raise InternalError('plan-inconsistent', 'a clip has no work folder')
     with work.explained():
-        watch = run.guard.watch(target, video.timeline, work.digests.target)
-        analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, watch)
-        units = AnalysisUnits(analysis, KeptChunks(target, video.timeline.stop, work, watch))
-        _analyse(run, video, engine, units)
-        traces = _traces(run, _link(run, video, units, report))
+        if isinstance(target, VideoInfo):
+            will_change = _find_faces(run, video, target, work, engine, report)
+        else:
+            will_change = link_picture(run, work, report)
+        traces = run.traces_if(will_change)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, traces))
         worked = Worked(
@@ -213,6 +114,18 @@ def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport
             check_unchanged(target, flag)
 
         return worked, publish_clip(clip, Publication(plan.output, run.seal, worked, flag, check))
+
+
+def _find_faces(
+    run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, engine: Engine, report: FaceReport
+) -> bool:
+    """Analyses and links a clip; tells whether anything will be altered."""
+    report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
+    watch = run.guard.watch(target, video.timeline, work.digests.target)
+    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, watch)
+    units = AnalysisUnits(analysis, KeptChunks(target, video.timeline.stop, work, watch))
+    _analyse(run, video, engine, units)
+    return _link(run, video, units, report)
 
 
 def _analyse(run: Run, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
@@ -290,7 +203,7 @@ def _tell_damage(run: Run, report: FaceReport) -> None:
         emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
-def _rendering(run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, traces: Traces) -> RenderUnits:
+def _rendering(run: Run, video: VideoPlan, target: MediaInfo, work: WorkFolder, traces: Traces) -> RenderUnits:
     plan, flag = run.context.plan, run.context.flag
 
     def faces() -> LinkedFaces:
@@ -306,7 +219,7 @@ def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, 
     There are no segments any more when this returns.
     """
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
-    video, target, work = units.rendering.video, units.target, units.folder
+    video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
     clip = work.clip_path(extension)
     key = WorkKey('clip', clip_digest(work.digests.plan, video, extension), 0, video.timeline.frame_count)
@@ -315,7 +228,7 @@ def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, 
         segments = _rendered(run, engine, units)
         facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
         with work.unaltered(segments, flag):
-            join_clip([path for path, _ in segments], target, video, work.part(clip), flag, plan.output.name)
+            join_clip([path for path, _ in segments], plan, video, work.part(clip), flag)
         manifest = work.publish(key, clip, flag, facts)
     else:
         for number, span in enumerate(video.segments):
@@ -332,7 +245,7 @@ def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, 
     with Progress(emit, 'processing', video.timeline.frame_count) as progress:
         for number, span in enumerate(video.segments):
             flag.check()
-            manifest = work.kept(units.key(number), work.segment_path(number), flag)
+            manifest = work.kept(units.key(number), units.path(number), flag)
             if manifest is not None:
                 known[number] = manifest
                 progress.skip(span.stop - span.start)
@@ -342,4 +255,4 @@ def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, 
             for number, manifest in rendered:
                 known[number] = manifest
                 emit(SegmentRendered(number, len(video.segments), *video.segments[number], 'rendered'))
-    return [(work.segment_path(number), known[number]) for number in sorted(known)]
+    return [(units.path(number), known[number]) for number in sorted(known)]

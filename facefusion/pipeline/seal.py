@@ -58,6 +58,7 @@ class Seal:
 def seal_of_run(context: RunContext, inputs: InputDigests, job_id: str, mark: bytes | None, signing: Signing) -> Seal:
     """The seal of a planned output; ``mark`` is the payload of the invisible mark."""
     plan, settings = context.plan, context.settings
+    takes_sources = plan.requirements.source_faces or plan.requirements.source_audio
     used = tuple(ModelUse(name, inputs.models[name]) for name in plan.models if name not in GATE_MODELS)
     label, consent = settings[DisclosureOptions], settings[ConsentOptions].consent
     timeline = plan.video.timeline if plan.video is not None else None
@@ -69,7 +70,7 @@ def seal_of_run(context: RunContext, inputs: InputDigests, job_id: str, mark: by
         title=plan.output.name,
         targets=(target,),
         processors=tuple(ProcessorUse(each.name, each.effect, used) for each in plan.processors),
-        sources=_source_facts(plan.sources, inputs.sources) if plan.requirements.source_faces else (),
+        sources=_source_facts(plan.sources, inputs.sources) if takes_sources else (),
         consent=(consent,) if consent else (),
         mark_payload=mark.hex() if mark is not None else None,
         label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),

@@ -23,7 +23,7 @@ def mark_of_run(plan: Plan, settings: Settings, job_id: str) -> bytes | None:
 
 def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit) -> Traces:
     """The label and the mark for the pictures of a target. Raises UsageError label-text, label-font, label-size."""
-    size = plan.target.width, plan.target.height
+    size = _written_size(plan, settings[OutputOptions])
     disclosure, label = settings[DisclosureOptions], None
     if disclosure.disclosure_label == 'none' and disclosure != DisclosureOptions():
         emit(
@@ -32,11 +32,11 @@ def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit
             )
         )
     if disclosure.disclosure_label != 'none':
-        label = Label(disclosure, *size, shown_size=_shown_size(plan, settings[OutputOptions]))
+        label = Label(disclosure, *size)
     return Traces(label, Marker(mark, *size) if mark is not None else None)
 
 
-def _shown_size(plan: Plan, options: OutputOptions) -> tuple[int, int]:
+def _written_size(plan: Plan, options: OutputOptions) -> tuple[int, int]:
     if plan.video is not None:
-        return plan.video.encoder.width, plan.video.encoder.height
+        return plan.video.encoder.picture_size
     return scaled_size(plan.target.width, plan.target.height, options.output_image_scale)

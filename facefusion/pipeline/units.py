@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from facefusion.media.files import called
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.kept_chunks import KeptChunks
@@ -55,9 +56,13 @@ class RenderUnits:
     folder: WorkFolder
 
     @property
-    def target(self) -> VideoInfo:
-        """The clip."""
+    def target(self) -> MediaInfo:
+        """The clip, or the picture that is shown as one."""
         return self.rendering.target
+
+    def path(self, number: int) -> Path:
+        """The work file of the segment."""
+        return self.folder.segment_path(number, self.rendering.video.encoder.segment_suffix)
 
     def key(self, number: int) -> WorkKey:
         """Which work file the segment is."""
@@ -70,7 +75,7 @@ class RenderUnits:
         """Renders a segment and keeps it. Raises as ``SegmentRendering.write`` does, MediaError media-changed."""
         flag.check()
         check_unchanged(self.target, flag)
-        path = self.folder.segment_path(number)
+        path = self.path(number)
         part = self.folder.part(path)
         with called(path.name, part):
             facts = self.rendering.write(self.rendering.video.segments[number], part, flag, advance)

@@ -65,9 +65,9 @@ class WorkFolder:
     def _selection_path(self, first: int) -> Path:
         return self.path / f'selected-{first:09d}.npz'
 
-    def segment_path(self, number: int) -> Path:
-        """The file of a segment."""
-        return self.path / f'segment-{number:05d}.nut'
+    def segment_path(self, number: int, suffix: str) -> Path:
+        """The file of a segment; ``suffix`` is that of its container."""
+        return self.path / f'segment-{number:05d}{suffix}'
 
     def clip_path(self, extension: str) -> Path:
         """The file of the joined clip; ``extension`` is that of the output."""

@@ -14,6 +14,7 @@ from facefusion.faces.face import LinkedFace
 from facefusion.faces.skin import SkinMeter
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
+from facefusion.media.voice import Voice
 from facefusion.settings import Settings
 
 
@@ -51,7 +52,8 @@ class Processor(Protocol):
 class ProcessorTools:
     """What a processor may use to prepare itself, once a run.
 
-    ``batch`` is how many crops go through a network in one call (see ``inference.batches``).
+    ``batch`` is how many crops go through a network in one call (see ``inference.batches``). ``voice`` is the sound of
+    a source where a processor requires it; ``FrameTask.seconds`` is the time in it.
     """
 
     settings: Settings
@@ -61,3 +63,4 @@ class ProcessorTools:
     meter: SkinMeter | None
     emit: Emit
     batch: int = 1
+    voice: Voice | None = None

@@ -42,18 +42,14 @@ class _Layout(NamedTuple):
 class Label:
     """A label for pictures of one size; may be used from several threads.
 
-    ``shown_size`` is the size at which the picture is written, if that is another one. Raises UsageError label-text,
-    label-font, label-size.
+    Raises UsageError label-text, label-font, label-size.
     """
 
-    def __init__(
-        self, options: DisclosureOptions, width: int, height: int, shown_size: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, options: DisclosureOptions, width: int, height: int) -> None:
         text = check_label(options)
         is_bar = options.disclosure_label == 'bar'
         self._window, letters, size = _fit(text, options.disclosure_font, width, height, is_bar)
-        shrunk = min(1.0, (shown_size or (width, height))[1] / height)
-        if round(size * _CAPITALS * shrunk, 3) < SMALLEST_LETTERS:
+        if round(size * _CAPITALS, 3) < SMALLEST_LETTERS:
             raise UsageError(
                 'label-size',
                 f'the label {text!r} cannot be read in a picture of {width}x{height}',

@@ -31,6 +31,15 @@ class PolicyOptions:
         stored='job',
         is_policy=True,
     )
+    licences: str = option(
+        'text',
+        'any',
+        'models that auto may choose: any, or only those whose licence allows commercial use; only an ini file sets it',
+        section='policy',
+        stored='job',
+        is_policy=True,
+        choices=('any', 'commercial'),
+    )
     require_unchanged: bool = option(
         'flag',
         False,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from facefusion.events import Emit, Message
 from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.options import NotifyOptions
 from facefusion.jobs.record import Origin
 from facefusion.services.workplace import Workplace
+from facefusion.steps.arguments import FrozenStep
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def run_automatic(
     workplace: Workplace,
     origin: Origin,
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[FrozenStep],
     on_step_error: Literal['stop', 'continue'],
     emit: Emit,
     flag: StopFlag,
@@ -32,7 +33,9 @@ def run_automatic(
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with workplace.worker(emit, flag, report.add if report is not None else None) as worker:
         worker.sweep()
-        hold, record, left = claim_automatic(workplace.job_store(), origin, steps, template)
+        hold, record, left = claim_automatic(
+            workplace.job_store(), origin, [step.args for step in steps], [step.asked for step in steps], template
+        )
         if left:
             emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
         if report is not None:

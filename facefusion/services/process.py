@@ -13,7 +13,14 @@ _TRIMMED_FROM_BYTES = 8 << 20
 
 
 def tune_process() -> None:
-    """Keeps array libraries at one thread each, and gives freed memory back to the system."""
+    """Keeps array libraries at one thread each, and gives freed memory back to the system.
+
+    Raises ResourceError memory-short where a limit of address space would not even let the libraries in.
+    """
+    # Queries import this module, too, and never come here.
+    from facefusion.pipeline.resources import check_start
+
+    check_start()
     # Frames are worked on side by side instead; pools of threads that wait for each other only cost.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     import cv2
@@ -31,7 +38,6 @@ def tune_memory() -> None:
     """
     if not sys.platform.startswith('linux'):
         return
-    # Queries import this module, too, and never come here.
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Message, tee
 from facefusion.jobs.options import ClaimOptions, StoreOptions
+from facefusion.models.choice import Licences, LocalModels, physical_memory
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
+from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
 from facefusion.services.process import tune_process
 from facefusion.settings import Settings, program_path
@@ -72,6 +74,13 @@ class Workplace:
         catalog = self.catalog().preferring(options.download_providers)
         return ModelStore(catalog, weights, offline=options.offline, emit=emit, stop=stop)
 
+    def local_models(self) -> LocalModels:
+        """The models among which ``auto`` chooses."""
+        options, policy = self.settings[ModelOptions], self.settings[PolicyOptions]
+        weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
+        licences: Licences = 'commercial' if policy.licences == 'commercial' else 'any'
+        return LocalModels(self.catalog, weights, licences, physical_memory())
+
     def jobs_path(self) -> Path:
         """The folder of the job store."""
         named = self.settings[StoreOptions].jobs_path
@@ -106,7 +115,7 @@ class Workplace:
         folders = RunFolders(
             self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
         )
-        place = Place(self.model_store(emit, flag), folders, self.environ)
+        place = Place(self.model_store(emit, flag), folders, self.environ, self.local_models())
         store, work = self.job_store(), LocalStepWork(self.settings, place)
         notifier = Notifier(emit)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
@@ -13,9 +13,11 @@ from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import PREFERENCES, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.models.choice import ModelChooser
 from facefusion.options import OptionInfo, UnknownHome, check_items, describe, parse_item
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PeerWorkOptions, WorkflowOptions
+from facefusion.processors.registration import joined
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.consent import check_consent, resolve_consent
@@ -40,12 +42,28 @@ STEP_GROUPS: tuple[type, ...] = (
 )
 
 
-def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
+class FrozenStep(NamedTuple):
+    """The arguments of a step with frozen models, and those that were asked for, in which 'auto' stands.
+
+    By what was asked an interrupted call is found again: another model that is there by then does not lose its work.
+    """
+
+    args: dict[str, Any]
+    asked: dict[str, Any]
+
+    def with_paths(self, **paths: Any) -> FrozenStep:
+        """The same step with other files."""
+        return FrozenStep({**self.args, **paths}, {**self.asked, **paths})
+
+
+def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
     """The arguments of a step: every 'auto' model has its name, every path is absolute, the consent its text.
 
     Raises UsageError for a consent that is missing or cannot be used, OutputError output-name.
     """
-    settings = freeze_models(settings, emit)
+    frozen = freeze_models(settings, models, emit)
+    automatic = {key: 'auto' for key in preferences_of(settings) if _value(settings, key) == 'auto'}
+    settings = frozen
     consent = settings[ConsentOptions].consent
     if consent is not None:
         settings = settings.replace(ConsentOptions(resolve_consent(consent)))
@@ -63,25 +81,42 @@ def freeze(settings: Settings, emit: Emit) -> dict[str, Any]:
                 # The job may be run from another folder.
                 value = [absolute(path) for path in value] if info.is_list else absolute(value)
             args[info.key] = list(value) if isinstance(value, tuple) else value
-    return args
+    return FrozenStep(args, {**args, **automatic})
 
 
-def freeze_models(settings: Settings, emit: Emit) -> Settings:
-    """Replaces every 'auto' by the model that it stands for on this machine, and says which."""
+def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The models that each option of the chain may stand for when it is 'auto', best first."""
     preferences: dict[str, tuple[str, ...]] = dict(PREFERENCES)
     for registration in registrations(settings[ProcessorsOptions].processors):
         preferences |= registration.preferences
-    automatic = {key: models[-1] for key, models in preferences.items()}
-    groups = [FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)]
-    named = []
-    for group in groups:
+    return preferences
+
+
+def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Settings:
+    """Replaces every 'auto' by the model that it stands for on this machine; says which, and how to get better ones."""
+    chain = registrations(settings[ProcessorsOptions].processors)
+    preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
+    # Models that do not run are frozen, too, and not told.
+    told = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
+    named, better = [], []
+    for group in (FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)):
         for info in describe(group):
-            if info.key in automatic and getattr(settings[group], info.key) == 'auto':
-                settings = settings.replace(replace(settings[group], **{info.key: automatic[info.key]}))
-                named.append(f'{info.key.replace("_", " ")} {automatic[info.key]}')
+            if info.key in preferences and getattr(settings[group], info.key) == 'auto':
+                choice = models.choose(preferences[info.key])
+                settings = settings.replace(replace(settings[group], **{info.key: choice.model}))
+                if info.key in told:
+                    named.append(f'{info.key.replace("_", " ")} {choice.model}')
+                    better += [choice.better] if choice.better else []
     if named:
         emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
+    if better:
+        emit(Message('info', 'plan', f'better models can be fetched: `facefusion models fetch {" ".join(better)}`'))
     return settings
+
+
+def _value(settings: Settings, key: str) -> Any:
+    groups = (FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS))
+    return next(getattr(settings[group], key) for group in groups if hasattr(settings[group], key))
 
 
 def absolute(path: str) -> str:

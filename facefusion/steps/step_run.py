@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import ContentRefused, MediaError, UsageError
-from facefusion.events import Emit, Event, Message, RunFinished, RunPlanned
+from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo
+from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.context import RunContext
@@ -34,18 +35,21 @@ from facefusion.pipeline.identity import (
     identify,
     look_at,
 )
+from facefusion.pipeline.kept_plan import keep_plan, kept_plan, why_anew
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.parts import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
-from facefusion.pipeline.resources import check_memory
-from facefusion.pipeline.run import execute, prepare_run
+from facefusion.pipeline.prepare import prepare_run
+from facefusion.pipeline.resources import check_asked, check_threads
+from facefusion.pipeline.run import execute
 from facefusion.pipeline.seal import seal_of_run
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.signing import Signing, prepare_signing
+from facefusion.provenance.traces import Traces
 from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
@@ -61,11 +65,13 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
 class Place(NamedTuple):
-    """Where a process runs steps: its models, its folders, and its environment variables."""
+    """Where a process runs steps: its model files, its folders, its environment variables, and what chooses a model
+    where a step of an older record still says 'auto'."""
 
     store: ModelStore
     folders: RunFolders
     environ: Mapping[str, str]
+    models: ModelChooser = EmbeddedModels()
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
         """Who signs outputs; proved to be able to. Raises ProvenanceError."""
@@ -105,23 +111,34 @@ def worker_count(settings: Settings) -> int:
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
     plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
-    for path in dict.fromkeys((plan.target.path, *plan.sources)):
-        remark = find_kind(path).remark
-        if remark:
-            emit(Message('warn', 'plan', remark))
-    if isinstance(plan.target, VideoInfo):
-        for remark in plan.target.remarks:
-            emit(Message('warn', 'plan', f'{plan.target.path.name}: {remark}'))
-    if isinstance(plan.target, VideoInfo) and plan.target.has_alpha:
-        emit(Message('warn', 'plan', 'the transparency of the target is not kept: video is written without alpha'))
-    asked = settings[OutputOptions].output_video_fps
-    if plan.video is not None and asked is not None and not 1 <= asked <= 60:
-        taken = float(plan.video.timeline.rate)
-        emit(Message('warn', 'plan', f'the frame rate {asked:g} is not within 1 to 60: {taken:g} is taken'))
-    if plan.video is not None:
-        for remark in (*plan.video.encoder.remarks, *plan.video.audio.remarks):
-            emit(Message('info', 'plan', remark))
+    for level, remark in _remarks(plan, settings):
+        emit(Message(level, 'plan', remark))
     return plan
+
+
+def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
+    """What people should know of a plan before it runs."""
+    target, video, options = plan.target, plan.video, settings[OutputOptions]
+    for path in dict.fromkeys((target.path, *plan.sources)):
+        remark = find_kind(path, takes_audio=True).remark
+        if remark:
+            yield 'warn', remark
+    if isinstance(target, VideoInfo):
+        for remark in target.remarks:
+            yield 'warn', f'{target.path.name}: {remark}'
+        if target.has_alpha and video is not None and not video.encoder.has_alpha:
+            yield 'warn', 'the transparency of the target is not kept: video is written without alpha'
+    asked = options.output_video_fps
+    if video is not None and asked is not None and not 1 <= asked <= 60:
+        yield 'warn', f'the frame rate {asked:g} is not within 1 to 60: {float(video.timeline.rate):g} is taken'
+    if plan.processed_size[0] > plan.written_size[0]:
+        option = '--output-image-scale' if video is None else '--output-video-scale'
+        made, written = ('x'.join(map(str, size)) for size in (plan.processed_size, plan.written_size))
+        scale = plan.processed_size[0] / target.width
+        yield 'info', f'pictures of {made} are made and written with {written}: {option} {scale:g} keeps all pixels'
+    if video is not None:
+        for remark in (*video.encoder.remarks, *video.audio.remarks):
+            yield 'info', remark
 
 
 class StepName(NamedTuple):
@@ -148,8 +165,10 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     began = time.monotonic()
     check_consent(settings)
     signing = place.signing(settings, emit)
-    settings, plan = _frozen_plan(settings, emit, flag)
-    check_memory(plan.memory, f'this {plan.summary()["kind"]}', memory_limit(settings))
+    settings, plan = _frozen_plan(settings, place.models, emit, flag)
+    kind = 'video' if plan.video is not None else 'image'
+    check_asked(plan.memory, f'this {kind}', memory_limit(settings))
+    check_threads(plan.workers, f'this {kind}')
     store, folders = place.store, place.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
@@ -159,24 +178,7 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
-    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
-    # The network of the gate has the cores that chunks leave idle, too.
-    gate_sessions = sessions.at(plan.network_threads)
-    swaps = plan.requirements.source_faces
-    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
-    seen = look_at(plan.sources)
-    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
-    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, mark)
-    context = RunContext(plan, settings, sessions, digests, emit, flag)
-    seal = seal_of_run(context, inputs, name.job_id, mark, signing)
-    _tell_plan(plan, digests, emit)
-    cache = folders.cache(emit)
-    with open_work_folder(work, step_id, digests, cache) as folder:
-        run = prepare_run(context, folder, guard, traces, seal)
-        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
-        flag.check()
-        report = execute(run, ThreadEngine(plan.workers))
-    cache.trim()
+    report = _run(plan, settings, place, name, Publishing(signing, mark, traces), emit, flag)
     seconds = time.monotonic() - began
     beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
     what = f'{plan.output}{beside if report["credentials"]["sidecar"] else ""}'
@@ -186,10 +188,46 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     return report | facts
 
 
-def _frozen_plan(settings: Settings, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
+class Publishing(NamedTuple):
+    """How an output is published: by whom it is signed, what its invisible mark says, what is left on its pictures."""
+
+    signing: Signing
+    mark: bytes | None
+    traces: Traces
+
+
+def _run(
+    plan: Plan, settings: Settings, place: Place, name: StepName, publishing: Publishing, emit: Emit, flag: StopFlag
+) -> dict[str, Any]:
+    """Runs a plan whose models are here; gives the report."""
+    store, folders = place.store, place.folders
+    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
+    # The network of the gate has the cores that chunks leave idle, too.
+    gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
+    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
+    seen = look_at(plan.sources)
+    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
+    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, publishing.mark)
+    _tell_plan(plan, digests, emit)
+    cache = folders.cache(emit)
+    with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
+        if folder is not None and digests is not None:
+            plan = kept_plan(folder.path, plan, digests)
+            keep_plan(folder.path, plan, digests)
+        context = RunContext(plan, settings, sessions, digests, emit, flag)
+        seal = seal_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
+        run = prepare_run(context, folder, guard, publishing.traces, seal)
+        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
+        flag.check()
+        report = execute(run, ThreadEngine(plan.workers))
+    cache.trim()
+    return report | ({'plan': digests.plan} if digests is not None else {})
+
+
+def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
     """The settings with frozen models, and their plan; what was decided is said when it stands, not before an error."""
     notes: list[Event] = []
-    settings = freeze_models(settings, notes.append)
+    settings = freeze_models(settings, models, notes.append)
     plan = plan_step(settings, notes.append, flag)
     for note in notes:
         emit(note)
@@ -223,11 +261,13 @@ def _sessions(store: ModelStore, options: ExecutionOptions, emit: Emit) -> tuple
 
 def _watched(plan: Plan, store: ModelStore, guard: Guard) -> Watched | None:
     """What the guard keeps of the chunks of a video; None for a picture."""
-    if plan.video is None or not isinstance(plan.target, VideoInfo):
+    if plan.video is None:
         return None
     target, timeline = plan.target, plan.video.timeline
     estimator = guard.estimator.model_id if guard.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
+    if not isinstance(target, VideoInfo):
+        return Watched(guard.watched_picture(ages))
     # What a swap keeps of a clip holds all that any other processor needs.
     others: list[str | None] = [None]
     if AGE_MODEL in store.catalog:
@@ -270,12 +310,16 @@ def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 
 @contextmanager
 def open_work_folder(
-    work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache
+    work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache, emit: Emit
 ) -> Iterator[WorkFolder | None]:
     """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""
     if digests is None:
         yield None
         return
+    for former in work.folders_of(step_id):
+        reason = why_anew(former, digests)
+        if reason:
+            emit(Message('info', 'plan', f'work files of an earlier run are not used: {reason}'))
     with naming_work_folder(work.place, work.named_by):
         folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
     try:

@@ -13,6 +13,7 @@ from facefusion.failures import as_failure
 from facefusion.jobs.inputs import check_inputs
 from facefusion.jobs.record import JobRecord, StepRecord
 from facefusion.jobs.steps import Group, groups_of
+from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
@@ -136,7 +137,7 @@ def _plan(step: StepRecord, base: Settings) -> Plan | None:
         return None
     try:
         settings = step_settings(base, step, target, step.output_path, silent)
-        return plan_step(freeze_models(settings, silent), silent)
+        return plan_step(freeze_models(settings, EmbeddedModels(), silent), silent)
     except FaceFusionError:
         # The run says so when it comes to it, with what lies there then.
         return None

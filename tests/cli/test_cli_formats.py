@@ -12,7 +12,8 @@ from fakes.media_files import photo_view, write_views
 from PIL import Image
 
 from facefusion.media.containers import CONTAINERS
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.info import VideoInfo
+from facefusion.media.probe import probe
 
 pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')

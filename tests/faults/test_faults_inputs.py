@@ -18,6 +18,8 @@ from fakes.media_files import plain_png, rewrap, write_views
 from fakes.program import Program
 from PIL import Image
 
+from facefusion.limits import Limit
+
 pytestmark = pytest.mark.network
 as_root = pytest.mark.skipif(
     not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to become somebody who may not read'
@@ -181,7 +183,8 @@ def test_pictures_too_large_are_refused_with_numbers(program, refuses, tmp_path,
     wide = plain_png(tmp_path / 'wide.png', 16384, 16)
     said = program.fails(1, 'output-too-large', *DRAW, '-t', wide, '-o', tmp_path / 'o.webp')
     assert '16384x16' in said and '16383' in said
-    monkeypatch.setattr('facefusion.pipeline.resources.available_memory', lambda: 2 << 30)
+    limit = Limit('memory', 'this machine', 4 << 30, 2 << 30, 'close other programs')
+    monkeypatch.setattr('facefusion.pipeline.resources.memory_limits', lambda: (limit,))
     large = plain_png(tmp_path / 'large.png', 16384, 16384, whole=False)
     words = (*DRAW, '-t', large, '-o', tmp_path / 'o.png', '--models-path', tmp_path / 'none')
     assert re.search(r'about 5\d{3} MB of memory, and 2147 MB are free', program.fails(5, 'memory-short', *words))
@@ -194,7 +197,8 @@ def test_a_large_scale_is_counted_before_it_is_tried(program, clip, wide_memory,
 
 @pytest.fixture
 def wide_memory(monkeypatch):
-    monkeypatch.setattr('facefusion.pipeline.resources.available_memory', lambda: 600 << 20)
+    limit = Limit('memory', 'the control group /a', 600 << 20, 0, 'raise it')
+    monkeypatch.setattr('facefusion.pipeline.resources.memory_limits', lambda: (limit,))
 
 
 def test_sources_without_a_usable_face(refuses_source, example_portrait, clip, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,8 @@ PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 # design.md section 3, from below: a part may import itself and what stands in a lower row, nothing else.
 ROWS = (
-    ('version', 'errors', 'standard_streams'),
+    ('version', 'errors', 'limits', 'standard_streams'),
+    ('shortage',),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings', 'work_lease'),
     ('models',),
@@ -80,6 +82,15 @@ def test_imports_point_one_way(path):
     for module in imports_of(path):
         part = part_of(module)
         assert part == own or RANK[part] < RANK[own], f'{name} imports {module}'
+
+
+def test_no_modules_import_each_other():
+    """A circle is one also where an import of it stands in a function: none of its modules can be read alone."""
+    order = TopologicalSorter({name_of(path): set(imports_of(path)) for path in MODULES})
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail(' imports '.join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize('path', sorted((PACKAGE / 'jobs').glob('*.py')), ids=name_of)

@@ -18,6 +18,7 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS, content_of
 from facefusion.media.opening import open_input
 from facefusion.provenance.mark.detect import MarkFinding, MarkReader
 from facefusion.provenance.mark.payload import mark_payload
+from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 # Larger frames are not looked at: a header may claim anything, and a frame takes its size several times.
@@ -60,7 +61,8 @@ def is_mark_of(finding: MarkFinding, job_id: str) -> bool:
 def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
     """The marks in a picture, or in the first frames of a clip and some from its middle.
 
-    Whatever the file is, it gives an answer; only Interrupted is raised, when ``flag`` is set.
+    Whatever the file is, it gives an answer; raises only Interrupted, when ``flag`` is set, and ResourceError
+    memory-out, threads-out.
     """
     content = content_of(path)
     if content in IMAGE_EXTENSIONS.values() or (not content and path.suffix.lower() in IMAGE_EXTENSIONS):
@@ -68,6 +70,7 @@ def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
         try:
             reader.add(read_image(path).luma())
         except MediaError as error:
+            raise_shortage(error)
             return MarkReading((), 0, error.message)
         return MarkReading(tuple(reader.results()), reader.frames, '')
     frames, problem = 0, ''
@@ -91,6 +94,7 @@ def _read_clip(path: Path, reader: MarkReader, beginning: float, flag: StopFlag 
                 if reader.is_certain or reader.is_full:
                     break
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise_shortage(error)
         return f'its pictures cannot be read: {error}'
     return '' if reader.frames else 'it has no pictures that can be read'
 
@@ -114,7 +118,8 @@ def _lumas(
             flag.check()
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            raise_shortage(error)
             failures += 1
             if failures > _MOST_FAILURES:
                 raise

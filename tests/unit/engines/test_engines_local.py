@@ -205,7 +205,7 @@ def test_an_image_is_a_clip_of_one_frame(begin, tmp_path):
     from facefusion.media.image import read_image, write_image
 
     target, output = tmp_path / 'still.png', tmp_path / 'out.png'
-    write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, silent)
     settings = SOURCES.replace(PathOptions((), str(target), str(output))).replace(ProcessorsOptions(('face_debugger',)))
     for seen, luma in ((frozenset({0}), 120), (frozenset(), 100)):
         run = replace(begin(), plan=make_plan(settings, 1), settings=settings, analyser=ScriptedAnalyser(Actor(seen)))
@@ -213,6 +213,6 @@ def test_an_image_is_a_clip_of_one_frame(begin, tmp_path):
         assert (read_image(output).pixels == luma).all()
         assert report['faces'] == len(seen) and report['frames'] == 1
     # Another picture than the one that was planned and digested is not worked on.
-    write_image(PixelFrame(np.full((96, 160, 3), 90, np.uint8)), target, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((96, 160, 3), 90, np.uint8)), target, 'png', 100, silent)
     with pytest.raises(MediaError, match=r'still\.png was changed'):
         execute(run)

@@ -102,7 +102,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 
 
 def test_a_face_takes_the_room_that_the_plan_reckons_with(tmp_path):
-    from facefusion.pipeline.plan import FACE_BYTES
+    from facefusion.pipeline.estimates import FACE_BYTES
 
     CHUNK.save(tmp_path / 'chunk.npz')
     tracker = Tracker(SKIN_ALONE)

@@ -7,7 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facefusion.errors import ModelError, ProviderError
+from facefusion import shortage
+from facefusion.errors import ModelError, ProviderError, ResourceError
 from facefusion.inference import pool as pool_module
 from facefusion.inference import providers
 from facefusion.inference.pool import SessionPool
@@ -113,6 +114,31 @@ def test_whatever_the_runtime_raises_is_a_typed_failure(cuda_is_listed, monkeypa
     with pytest.raises(ProviderError) as caught:
         create_session(model, ('cuda',), 0)
     assert caught.value.cause == 'libcudnn.so.9: cannot open shared object file'
+
+
+def test_a_model_is_called_damaged_only_where_there_was_memory_for_it(tmp_path, monkeypatch):
+    path = tmp_path / 'damaged.onnx'
+    path.write_bytes(model[:20])
+    with pytest.raises(ModelError) as caught:
+        create_session(path, ('cpu',), 0)
+    assert caught.value.reference == 'model-unusable' and f'remove {path}' in caught.value.hint
+    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (False, 0))
+    with pytest.raises(ResourceError, match='memory ran out') as short:
+        create_session(path, ('cpu',), 0)
+    assert 'loading damaged.onnx' in short.value.cause and 'remove' not in short.value.hint
+
+
+@pytest.mark.parametrize('name', ['cpu', 'cuda'])
+def test_a_session_that_gets_no_memory_blames_neither_model_nor_provider(cuda_is_listed, tmp_path, monkeypatch, name):
+    def starve(*arguments, **named):
+        raise RuntimeError('[ONNXRuntimeError] : 6 : Exception during initialization: std::bad_alloc')
+
+    path = tmp_path / 'good.onnx'
+    path.write_bytes(model)
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', starve)
+    with pytest.raises(ResourceError) as caught:
+        create_session(path, (name,), 0)
+    assert caught.value.reference == 'memory-out'
 
 
 class Files:

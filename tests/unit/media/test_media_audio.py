@@ -17,7 +17,8 @@ from test_media_video import loudness, run, video
 import facefusion.media.audio_encode as audio_module
 import facefusion.media.audio_settle as settle_module
 from facefusion.errors import MediaError, OutputError, UsageError
-from facefusion.media.audio import AudioFeed, plan_audio
+from facefusion.media.audio import plan_audio
+from facefusion.media.audio_feed import AudioFeed
 from facefusion.media.options import OutputOptions
 from facefusion.media.timeline import build_timeline
 

@@ -17,7 +17,8 @@ from test_media_stopping import Countdown
 
 from facefusion.errors import Interrupted, MediaError, ResourceError
 from facefusion.media.concat import concat_clips
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.info import VideoInfo
+from facefusion.media.probe import probe
 from facefusion.stopping import StopFlag
 
 SIZE = (128, 96)

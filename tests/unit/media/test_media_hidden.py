@@ -12,7 +12,8 @@ import pytest
 from clips import make_clip
 
 from facefusion.media.hidden import has_second_layer, shows_alpha
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.info import VideoInfo
+from facefusion.media.probe import probe
 
 
 def with_alpha(path: Path, codec: str, tag: str) -> Path:

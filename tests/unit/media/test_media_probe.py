@@ -9,7 +9,8 @@ import pytest
 from clips import make_clip, tone
 
 from facefusion.errors import MediaError
-from facefusion.media.probe import ImageInfo, VideoInfo, probe
+from facefusion.media.info import ImageInfo, VideoInfo
+from facefusion.media.probe import probe
 
 
 def reference(path: Path) -> str:

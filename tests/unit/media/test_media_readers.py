@@ -15,7 +15,7 @@ from test_media_video import CLIPS, video
 import facefusion.media.reader as reader_module
 from facefusion.errors import Interrupted
 from facefusion.media.frame import PlaneFrame, Window
-from facefusion.media.probe import VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.stopping import StopFlag
 

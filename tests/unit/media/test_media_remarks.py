@@ -13,8 +13,9 @@ from clips import make_clip
 
 from facefusion.errors import MediaError
 from facefusion.media.carry import plan_extras
-from facefusion.media.kinds import missing_bytes
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.endings import missing_at_end
+from facefusion.media.info import VideoInfo
+from facefusion.media.probe import probe
 from facefusion.media.timeline import build_timeline
 
 
@@ -32,11 +33,11 @@ def test_a_whole_clip_has_no_remarks(tmp_path: Path) -> None:
 @pytest.mark.parametrize('share', [0.5, 0.99])
 def test_a_cut_mkv_is_not_taken_for_a_shorter_clip(tmp_path: Path, share: float) -> None:
     whole = make_clip(tmp_path / 'a.mkv')
-    assert missing_bytes(whole) == 0
+    assert not missing_at_end(whole, 'matroska')
     data = whole.read_bytes()
     cut = tmp_path / 'cut.mkv'
     cut.write_bytes(data[: int(len(data) * share)])
-    assert missing_bytes(cut) == len(data) - int(len(data) * share)
+    assert missing_at_end(cut, 'matroska') == f'{len(data) - int(len(data) * share)} bytes are missing'
     info = video(cut)
     (remark,) = info.remarks
     assert remark.startswith('the file ends early')
@@ -49,7 +50,7 @@ def test_an_mkv_of_unknown_length_is_taken_as_it_is(tmp_path: Path) -> None:
     assert data[at] == 1
     data[at + 1 : at + 8] = b'\xff' * 7
     (tmp_path / 'live.mkv').write_bytes(data)
-    assert missing_bytes(tmp_path / 'live.mkv') == 0
+    assert not missing_at_end(tmp_path / 'live.mkv', 'matroska')
     assert video(tmp_path / 'live.mkv').remarks == ()
 
 

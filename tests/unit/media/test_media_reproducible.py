@@ -11,8 +11,9 @@ from clips import make_clip
 
 from facefusion.media.encoder import choose_encoder
 from facefusion.media.frame import PixelFrame
+from facefusion.media.info import VideoInfo
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.writer import SegmentWriter
 
 

@@ -16,9 +16,10 @@ from facefusion.media.encoder import choose_encoder
 from facefusion.media.files import publish
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.media.join import join_segments
+from facefusion.media.info import VideoInfo
+from facefusion.media.join import Joining, join_segments
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
 from facefusion.media.writer import SegmentWriter
@@ -82,7 +83,7 @@ def test_a_png_stops_between_its_blocks(tmp_path: Path) -> None:
     assert 10**6 - flag.looks > 20
 
 
-def segments_of(info: VideoInfo, folder: Path, extension: str = '.mp4') -> tuple:
+def segments_of(info: VideoInfo, folder: Path, extension: str = '.mp4') -> Joining:
     options = OutputOptions(output_video_quality=100, output_video_preset='ultrafast')
     timeline = build_timeline(info)
     encoder = choose_encoder(info, options, extension, timeline)
@@ -90,7 +91,7 @@ def segments_of(info: VideoInfo, folder: Path, extension: str = '.mp4') -> tuple
     with SegmentWriter(path, encoder) as writer:
         for frame in VideoReader(info).frames(0, info.frame_count):
             writer.write(frame, frame.pts)
-    return [path], timeline, info, encoder, plan_audio(info, timeline, options, extension)
+    return Joining([path], timeline, info, encoder, plan_audio(info, timeline, options, extension))
 
 
 def noisy(path: Path) -> VideoInfo:
@@ -128,7 +129,7 @@ def test_an_abandoned_join_does_not_move_the_file(
 
     monkeypatch.setattr(join_module, '_timed', ending)
     with pytest.raises(Interrupted if failure == 'stop' else ResourceError):
-        join_segments(*parts, part, flag)
+        join_segments(parts, part, flag)
     assert len(left[0]) > 20_000
     assert b'moov' not in left[0][:1000]
     assert not part.exists()
@@ -147,14 +148,14 @@ def test_a_stop_while_the_index_is_put_in_front_ends_the_join(tmp_path: Path, mo
 
     monkeypatch.setattr(join_module._ReadBack, 'read', counted)
     with pytest.raises(Interrupted):
-        join_segments(*parts, tmp_path / 'o.mp4', flag)
+        join_segments(parts, tmp_path / 'o.mp4', flag)
     assert 1 <= len(reads) <= 3
     assert not (tmp_path / 'o.mp4').exists()
 
 
 def test_the_index_of_a_finished_file_is_in_front(tmp_path: Path) -> None:
     info = noisy(tmp_path / 'a.mp4')
-    join_segments(*segments_of(info, tmp_path), tmp_path / 'o.mp4', StopFlag())
+    join_segments(segments_of(info, tmp_path), tmp_path / 'o.mp4', StopFlag())
     data = (tmp_path / 'o.mp4').read_bytes()
     assert 0 < data.find(b'moov') < data.find(b'mdat')
     after = probe(tmp_path / 'o.mp4')
@@ -183,7 +184,7 @@ def test_joining_streams_the_packets(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(join_module, '_packets', read)
     monkeypatch.setattr(join_module, '_timed', written)
-    join_segments(*parts, tmp_path / 'o.mp4', StopFlag())
+    join_segments(parts, tmp_path / 'o.mp4', StopFlag())
     first = log.index('written')
     assert log[first:] == ['written', *['read', 'written'] * 59]
 
@@ -232,7 +233,7 @@ def test_a_segment_that_cannot_be_read_is_no_output_that_cannot_be_written(
 
     monkeypatch.setattr(join_module.av, 'open', opened)
     with pytest.raises(ResourceError) as caught:
-        join_segments(*parts, tmp_path / 'o.mp4', StopFlag())
+        join_segments(parts, tmp_path / 'o.mp4', StopFlag())
     assert caught.value.reference == 'work-unreadable'
     assert 's.nut' in caught.value.message
     assert not (tmp_path / 'o.mp4').exists()

@@ -103,8 +103,9 @@ def test_every_channel_stays_in_its_place(
     assert any('are silent' in remark for remark in remarks) == (len(channels_of(layout)) != len(found[1]))
 
 
-def test_a_downmix_never_clips_and_is_as_loud_everywhere(tmp_path: Path) -> None:
-    clip = make_surround(tmp_path / 'a.mkv', ('5.1',), 'flac', levels=(0.7,) * 6)
+@pytest.mark.parametrize('rate', [48000, 22050])
+def test_a_downmix_never_clips_and_is_as_loud_everywhere(tmp_path: Path, rate: int) -> None:
+    clip = make_surround(tmp_path / 'a.mkv', ('5.1',), 'flac', rate, (0.7,) * 6)
     found = {}
     for extension, encoder in (('.wmv', 'wmav2'), ('.mpg', 'mp2'), ('.avi', 'libmp3lame')):
         plan = planned(clip, extension)

@@ -14,7 +14,8 @@ from PIL import Image, ImageCms, ImageOps
 from facefusion.errors import MediaError
 from facefusion.events import Message
 from facefusion.media.image import read_image, write_image
-from facefusion.media.probe import ImageInfo, probe
+from facefusion.media.info import ImageInfo
+from facefusion.media.probe import probe
 
 
 def ramp(channels: int, dtype: str = 'u1', size: tuple[int, int] = (24, 20)) -> np.ndarray:

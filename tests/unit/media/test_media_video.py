@@ -15,9 +15,10 @@ from facefusion.errors import InternalError, Interrupted, MediaError, ResourceEr
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, choose_encoder
 from facefusion.media.frame import Window
-from facefusion.media.join import join_segments
+from facefusion.media.info import VideoInfo
+from facefusion.media.join import Joining, join_segments
 from facefusion.media.options import OutputOptions
-from facefusion.media.probe import VideoInfo, probe
+from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.media.timeline import Timeline, build_timeline, exact_rate
 from facefusion.media.writer import SegmentWriter
@@ -62,7 +63,7 @@ def run(
         segments.append(path)
         begin = end
     audio = plan_audio(info, timeline, options, output.suffix)
-    join_segments(segments, timeline, info, encoder, audio, output, StopFlag())
+    join_segments(Joining(segments, timeline, info, encoder, audio), output, StopFlag())
     return encoder
 
 
@@ -360,19 +361,19 @@ def test_segments_of_other_settings_or_frames_do_not_join(tmp_path: Path) -> Non
     info = video(make_clip(tmp_path / 'a.mp4', frames=10))
     timeline = build_timeline(info)
     encoder = choose_encoder(info, OutputOptions(), '.mp4', timeline)
-    plan = plan_audio(info, timeline, OutputOptions(), '.mp4')
     path = tmp_path / 's.nut'
+    joining = Joining([path], timeline, info, encoder, plan_audio(info, timeline, OutputOptions(), '.mp4'))
     with SegmentWriter(path, encoder) as writer:
         for frame in VideoReader(info).frames(0, 6):
             writer.write(frame, frame.pts)
     with pytest.raises(InternalError) as caught:
-        join_segments([path], timeline, info, encoder, plan, tmp_path / 'o.part', StopFlag())
+        join_segments(joining, tmp_path / 'o.part', StopFlag())
     assert caught.value.reference == 'join-frames'
     assert not (tmp_path / 'o.part').exists()
     stop = StopFlag()
     stop.set('test')
     with pytest.raises(Interrupted):
-        join_segments([path], timeline, info, encoder, plan, tmp_path / 'o.part', stop)
+        join_segments(joining, tmp_path / 'o.part', stop)
     assert not (tmp_path / 'o.part').exists()
 
 

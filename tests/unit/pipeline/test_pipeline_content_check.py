@@ -33,7 +33,7 @@ def clip(tmp_path):
 
 
 def picture(path, value):
-    write_image(PixelFrame(np.full((40, 60, 3), value, np.uint8)), path, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((40, 60, 3), value, np.uint8)), path, 'png', 100, silent)
     return path
 
 

@@ -26,7 +26,7 @@ FRAMES = 100
 
 def picture(tmp_path, value, size=(40, 60), name='picture.png'):
     path = tmp_path / name
-    write_image(PixelFrame(np.full((*size, 3), value, np.uint8)), path, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((*size, 3), value, np.uint8)), path, 'png', 100, silent)
     return path
 
 
@@ -92,7 +92,7 @@ def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
     pixels = np.zeros((60, 240, 3), np.uint8)
     pixels[:, 180:] = 255
     path = tmp_path / 'long.png'
-    write_image(PixelFrame(pixels), path, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(pixels), path, 'png', 100, silent)
     with pytest.raises(ContentRefused):
         make_guard(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
     assert classifier.seen == 4

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.events import silent
+from facefusion.faces import measurements
+from facefusion.faces.measurement import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
+from facefusion.pipeline import plan as planning
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
 from facefusion.processors.registry import ProcessorsOptions
@@ -25,7 +28,7 @@ from facefusion.settings import resolve
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp('plan')
     make_tiny_clip(folder / 'clip.mp4', 600, (64, 48))
-    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), folder / 'face.png', 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), folder / 'face.png', 'png', 100, silent)
     return folder
 
 
@@ -90,6 +93,22 @@ def test_skin_is_measured_when_a_processor_needs_it(files):
     assert make_plan(chosen, 2).measurements.names == ()
 
 
+def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, monkeypatch):
+    mood = FaceMeasurement('mood', (), lambda tools: None)
+    build = TrackMeasurement('build', (), 'float32', lambda tools: None, weighted_mean)
+    table = Measurements((*measurements.OF_FACES, mood), (*measurements.OF_TRACKS, build))
+    monkeypatch.setattr(measurements, 'OF_FACES', table.of_faces)
+    monkeypatch.setattr(measurements, 'OF_TRACKS', table.of_tracks)
+    for place in (measurements, planning):
+        monkeypatch.setattr(place, 'ALL', table)
+    plan = make_plan(settings(files), 2)
+    (swapper,) = plan.processors
+    one, other = (replace(swapper, needs=frozenset(needs)) for needs in (('faces', 'build'), ('skin', 'mood')))
+    assert plan.measurements.names == ('skin',)
+    assert replace(plan, processors=(one, other)).measurements.names == ('skin', 'mood', 'build')
+    assert replace(plan, processors=(one,)).measurements == Measurements((), (build,))
+
+
 @pytest.mark.parametrize(
     ('changed', 'reference'),
     [
@@ -137,7 +156,7 @@ def test_an_image_that_its_format_cannot_hold_is_refused(files):
     chosen = settings(files, 'out.webp', 'face.png', ())
     chosen = chosen.replace(ProcessorsOptions(('face_debugger',)))
     wide = PixelFrame(np.zeros((4, 5000, 3), np.uint8))
-    write_image(wide, files / 'wide.png', 'png', 100, 1.0, silent)
+    write_image(wide, files / 'wide.png', 'png', 100, silent)
     chosen = chosen.replace(replace(chosen[PathOptions], target_path=str(files / 'wide.png')))
     assert make_plan(chosen, 2).video is None
     from facefusion.media.options import OutputOptions

@@ -9,6 +9,7 @@ import pytest
 from fakes.face_chunks import Person, cut_up, make_chunk
 from fakes.linking import SKIN_ALONE, joined, link
 
+from facefusion.faces.chunk import Selection
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
@@ -110,12 +111,18 @@ def test_places_are_free_at_a_cut_wherever_it_is(cut):
     assert sum(int(chunk.cut.sum()) for chunk in linked) == (cut is not None)
 
 
-@pytest.mark.parametrize('hole', [4, 50])
+@pytest.mark.parametrize('hole', [1, 4, 50])
 def test_places_are_free_after_frames_without_a_face(hole):
-    rows = [row for row in growing(0, 150, 3) if not 40 <= row[0] < 40 + hole]
-    chunks = [make_chunk(first, 50, [row for row in rows if first <= row[0] < first + 50]) for first in (0, 50, 100)]
-    found = joined(link(chunks, max_faces=1))
-    assert np.flatnonzero(is_other(found)).tolist() == list(range(40))
+    """The tracks go on behind it, so that the hole alone tells."""
+    tracker = Tracker(SKIN_ALONE)
+    chunks = list(tracker.track(make_chunk(first, 50, growing(first, first + 50, 3)) for first in (0, 50, 100)))
+    seen = [np.flatnonzero((chunk.frame < 40) | (chunk.frame >= 40 + hole)) for chunk in chunks]
+    selector = Selector(FaceSelectorOptions(max_faces=1), tracker.tracks())
+    linked = []
+    for chunk, rows in zip(chunks, seen, strict=True):
+        shown = chunk.select(Selection(rows.astype(np.int32)))
+        linked.append(shown.select(selector.select(shown)))
+    assert np.flatnonzero(is_other(joined(linked))).tolist() == list(range(40))
 
 
 def test_what_analyse_left_out_counts_as_left_out():

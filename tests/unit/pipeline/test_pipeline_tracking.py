@@ -276,15 +276,21 @@ def test_a_clip_without_faces_gives_empty_chunks():
 
 
 def test_a_tracker_never_holds_the_clip():
-    """At most two chunks of rows, and three chunks of arrays, however long the clip is."""
+    """At most two chunks of rows and of arrays, and their cuts, however long the clip is."""
     alive: list[weakref.ref] = []
-    most_arrays = most_rows = 0
+    most_waiting = most_arrays = most_rows = most_cuts = 0
 
     class Watched(np.ndarray):
         """An array whose life can be watched; the rows are views of it."""
 
+    def count() -> int:
+        return sum(ref() is not None for ref in alive)
+
     def chunks():
-        for chunk in cut_up(list(range(0, 1001, 50)), [(ONE, set(range(1000))), (OTHER, set(range(1000)))]):
+        nonlocal most_waiting
+        everywhere = set(range(1000))
+        for chunk in cut_up(list(range(0, 1001, 50)), [(ONE, everywhere), (OTHER, everywhere)], range(20, 1000, 40)):
+            most_waiting = max(most_waiting, count())
             landmarks, traits = chunk.landmarks.view(Watched), chunk.values['traits'].view(Watched)
             alive.extend([weakref.ref(landmarks), weakref.ref(traits)])
             yield replace(chunk, landmarks=landmarks, values={**chunk.values, 'traits': traits})
@@ -294,8 +300,10 @@ def test_a_tracker_never_holds_the_clip():
     for _ in tracker.track(chunks()):
         given_out += 1
         most_rows = max(most_rows, sum(len(rows) for rows in tracker._rows.values()))
-        most_arrays = max(most_arrays, sum(ref() is not None for ref in alive))
+        most_cuts = max(most_cuts, len(tracker._cuts))
+        most_arrays = max(most_arrays, count())
     assert given_out == len(alive) // 2 == 20
     assert most_rows <= 2 * (2 * 50)
-    assert most_arrays <= 2 * 3
-    assert len(tracker._cuts) <= 2
+    # Two arrays of a chunk are watched: those of the one before the next are there when it is read, no more.
+    assert most_waiting == 2 * 1 and most_arrays <= 2 * 2
+    assert most_cuts <= 2

@@ -7,10 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from fakes.linking import NOTHING
 from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
-from facefusion.faces.chunk import FaceChunk
+from facefusion.faces.chunk import FaceChunk, Selection
 from facefusion.ownership import new_owner
 from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -18,6 +19,7 @@ from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
 from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
+from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
 from facefusion.stopping import StopFlag
 from facefusion.work_lease import AT_WORK, is_at_work
@@ -212,6 +214,47 @@ def a_chunk(first=0, faces=3):
         cut=np.zeros(4, np.bool_),
         thumbnails=np.zeros((2, 54, 96), np.uint8),
     )
+
+
+def linked_into(folder, first=0):
+    """Writes what link makes of a chunk of three faces, of which it selects two; gives it."""
+    (linked,) = Tracker(NOTHING).track([a_chunk(first)])
+    folder.save_linked(linked, FLAG)
+    folder.save_selection(Span(first, first + 4), Selection(np.array([0, 2], np.int32)), FLAG)
+    return linked
+
+
+def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
+    linked = [linked_into(folder, first) for first in (0, 4)]
+    for first, chunk in zip((0, 4), linked, strict=True):
+        np.testing.assert_array_equal(folder.load_linked(first, FLAG).landmarks, chunk.landmarks)
+        selected = folder.load_selected(first, FLAG)
+        assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
+    # These are of use to this process alone: they have no name but that of a part, and no manifest.
+    kinds = [(kind, first) for kind in ('linked', 'selected') for first in (0, 4)]
+    assert names(folder) == sorted(folder.part(folder.path / f'{kind}-{first:09d}.npz').name for kind, first in kinds)
+    assert folder.is_bare()
+    folder.close()
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
+@pytest.mark.parametrize('harm', ['altered', 'removed', 'another'])
+def test_what_is_selected_is_loaded_from_the_files_of_this_run_alone(folder, name, harm):
+    for first in (0, 4):
+        linked_into(folder, first)
+    path = folder.part(folder.path / f'{name}.npz')
+    if harm == 'another':
+        kind = name.partition('-')[0]
+        path.write_bytes(folder.part(folder.path / f'{kind}-000000000.npz').read_bytes()[:-1] + b'x')
+    elif harm == 'altered':
+        path.write_bytes(path.read_bytes()[:-1] + b'x')
+    else:
+        path.unlink()
+    with pytest.raises(ResourceError, match=f'^{name}, which this run needs') as caught:
+        folder.load_selected(4, FLAG)
+    assert caught.value.reference == 'work-file-damaged'
+    assert folder.load_selected(0, FLAG).frame.tolist() == [0, 2]
 
 
 def cached(cache, folder, number):

@@ -65,7 +65,7 @@ def picture(tmp_path):
     def make(width: int, landmarks):
         frame = draw_face(landmarks, face_texture((110, 140, 190)), width, 400)
         path = tmp_path / f'{width}.png'
-        write_image(frame, path, 'png', 100, 1.0, silent)
+        write_image(frame, path, 'png', 100, silent)
         return path
 
     return make

@@ -16,14 +16,20 @@ PACKAGE = Path(__file__).resolve().parents[3] / 'facefusion'
 OF_OPTIONS = ('consent.py', 'options.py', 'refused.py')
 GATE = [path for path in sorted((PACKAGE / 'safety').rglob('*.py')) if path.name not in OF_OPTIONS]
 GATE += [PACKAGE / 'pipeline' / name for name in ('guard.py', 'content_check.py')]
-# Where the guard is asked, in these functions, whatever the settings are.
-ASKED = {
-    ('steps/step_run.py', 'run_step'): {'check_consent', 'prepare_guard', 'prepare_run', 'execute'},
-    ('pipeline/run.py', 'prepare_run'): {'check_sources'},
-    ('pipeline/run.py', '_execute_picture'): {'check_picture', 'check_ages', 'apply'},
-    ('pipeline/run.py', '_execute_clip'): {'watch', '_analyse', '_link', '_finished_clip'},
-    ('pipeline/run.py', '_link'): {'note', 'decide'},
+# What these functions do in every run, whatever its settings are, in this order.
+ALWAYS = {
+    ('steps/step_run.py', 'run_step'): ('check_consent', '_run'),
+    ('steps/step_run.py', '_run'): ('prepare_guard', 'prepare_run', 'execute'),
+    ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_chain'),
+    ('pipeline/picture.py', 'execute_picture'): ('_linked', 'apply'),
+    ('pipeline/picture.py', 'link_picture'): ('_linked',),
+    ('pipeline/picture.py', '_linked'): ('check_picture', 'check_ages'),
+    ('pipeline/run.py', '_execute_clip'): ('look', '_finished_clip'),
+    ('pipeline/run.py', '_find_faces'): ('watch', '_analyse', '_link'),
+    ('pipeline/run.py', '_link'): ('note', 'decide'),
 }
+# A clip is looked at in one of two ways, by what it is made of.
+WAYS = {'_find_faces': 'look', 'link_picture': 'look'}
 
 
 def tree_of(name: str | Path) -> ast.Module:
@@ -35,33 +41,25 @@ def function(name: str, called: str) -> ast.FunctionDef:
     return found
 
 
-def always_done(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a function that stand in no branch, those of its context managers and loops included."""
+def certain_calls(body: list[ast.stmt]) -> Iterator[str]:
+    """What these statements call for certain, by the last part of its name, in order: in no branch, or in both."""
     for statement in body:
         if isinstance(statement, ast.With | ast.For):
-            yield from always_done(statement.body)
-        elif not isinstance(statement, ast.If | ast.Try | ast.While | ast.Match | ast.FunctionDef):
-            yield statement
+            yield from certain_calls(statement.body)
+        elif isinstance(statement, ast.If):
+            other = set(certain_calls(statement.orelse))
+            yield from (name for name in certain_calls(statement.body) if name in other)
+        elif not isinstance(statement, ast.Try | ast.While | ast.Match | ast.FunctionDef):
+            yield from calls_of(statement)
 
 
-def calls(nodes: Iterator[ast.stmt] | list[ast.stmt]) -> list[str]:
-    """What these statements call for certain, by the last part of its name, in order."""
-    found = []
-    for statement in nodes:
-        skipped = {
-            id(inner)
-            for branch in ast.walk(statement)
-            if isinstance(branch, ast.IfExp | ast.BoolOp | ast.Lambda)
-            for inner in ast.walk(branch)
-        }
-        found += [
-            node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
-            for node in ast.walk(statement)
-            if isinstance(node, ast.Call)
-            and id(node) not in skipped
-            and isinstance(node.func, ast.Attribute | ast.Name)
-        ]
-    return found
+def calls_of(statement: ast.stmt) -> Iterator[str]:
+    branches = (node for node in ast.walk(statement) if isinstance(node, ast.IfExp | ast.BoolOp | ast.Lambda))
+    skipped = {id(inner) for branch in branches for inner in ast.walk(branch)}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and id(node) not in skipped and isinstance(node.func, ast.Attribute | ast.Name):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            yield WAYS.get(name, name)
 
 
 @pytest.mark.parametrize('path', GATE, ids=lambda path: f'{path.parent.name}/{path.name}')
@@ -78,23 +76,17 @@ def test_nothing_of_the_gate_reads_an_option(path):
             assert name not in ('environ', 'getenv', 'argv', 'settings', 'Settings'), f'{path}:{node.lineno}'
 
 
-@pytest.mark.parametrize(('name', 'called'), ASKED, ids=str)
-def test_every_run_asks_the_guard(name, called):
-    assert set(calls(always_done(function(name, called).body))) >= ASKED[name, called]
-
-
-def test_nothing_is_rendered_before_the_guard_has_decided():
-    picture = calls(always_done(function('pipeline/run.py', '_execute_picture').body))
-    assert max(picture.index(name) for name in ('check_picture', 'check_ages')) < picture.index('apply')
-    clip = calls(always_done(function('pipeline/run.py', '_execute_clip').body))
-    assert clip.index('_link') < clip.index('_finished_clip')
-    assert 'decide' not in calls(function('pipeline/run.py', '_finished_clip').body)
+@pytest.mark.parametrize(('name', 'called'), ALWAYS, ids=str)
+def test_every_run_asks_the_guard_and_nothing_is_rendered_before(name, called):
+    wanted = ALWAYS[name, called]
+    found = [each for each in certain_calls(function(name, called).body) if each in wanted]
+    assert tuple(dict.fromkeys(found)) == wanted
 
 
 def test_every_frame_of_a_run_is_analysed_under_a_watch():
     (made,) = [
         node
-        for node in ast.walk(function('pipeline/run.py', '_execute_clip'))
+        for node in ast.walk(function('pipeline/run.py', '_find_faces'))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ChunkAnalysis'
     ]
     assert [argument.id for argument in made.args if isinstance(argument, ast.Name)][-1] == 'watch'

@@ -76,3 +76,19 @@ def test_other_systems_and_c_libraries_are_left_alone(monkeypatch):
         monkeypatch.setattr(sys, 'platform', platform)
         process.tune_memory()
     assert loaded == [None]
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+from facefusion.cli.main import main
+code = main(sys.argv[2:], os.environ)
+print(code, sum(name in sys.modules for name in ('numpy', 'cv2', 'av', 'onnxruntime')))
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='other systems hold no process to such a limit')
+@pytest.mark.parametrize('command', ['headless-run -s a.png -t b.mp4 -o c.mp4', 'verify b.mp4', 'doctor'])
+def test_too_little_address_space_is_told_before_libraries_are_loaded(command, tmp_path):
+    told = python(LIMITED, str(600 << 20), *command.split(), FACEFUSION_JOBS_PATH=str(tmp_path / 'jobs'))
+    assert told == '5 0'

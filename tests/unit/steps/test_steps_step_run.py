@@ -48,7 +48,7 @@ class NoModels:
 def picture_step(tmp_path):
     """The settings of a step that draws on a small picture."""
     target = tmp_path / 'target.png'
-    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, 1.0, silent)
+    write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, silent)
     chosen = DEFAULTS.replace(PathOptions((), str(target), str(tmp_path / 'out' / 'result.png')))
     return chosen.replace(ProcessorsOptions(('face_debugger',)))
 
@@ -138,7 +138,7 @@ def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, t
     assert not part.exists()
 
 
-@pytest.mark.parametrize('shortage', ['check_memory', 'check_space'])
+@pytest.mark.parametrize('shortage', ['check_asked', 'check_threads', 'check_space'])
 def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp_path, monkeypatch, shortage):
     def fail(*arguments):
         raise ResourceError('short', 'too little')

@@ -1,0 +1,80 @@
+"""The packets of an output's audio, as its plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import av
+import av.error
+
+from facefusion.errors import MediaError
+from facefusion.media.audio import AudioPlan
+from facefusion.media.audio_copy import CopiedTrack
+from facefusion.media.audio_encode import EncodedTrack
+from facefusion.media.info import MediaInfo
+from facefusion.media.opening import damaged_audio, open_audio
+from facefusion.stopping import StopFlag
+
+
+class AudioFeed:
+    """Adds the tracks of a plan to an output and yields their packets in the order of their times.
+
+    Raises MediaError audio-damaged when the source's audio cannot be read to its end, audio-lost when a stream of
+    an untrimmed clip yields nothing; OutputError audio-encoder-failed.
+    """
+
+    def __init__(
+        self,
+        info: MediaInfo,
+        plan: AudioPlan,
+        output: av.container.OutputContainer,
+        stop: StopFlag | None = None,
+    ) -> None:
+        self._plan = plan
+        self._stop = stop or StopFlag()
+        self._path = plan.path or info.path
+        self._inputs: list[av.AudioStream] = []
+        self._tracks: dict[int, CopiedTrack | EncodedTrack] = {}
+        with ExitStack() as stack:
+            # Closed here again when a track cannot be set up.
+            self._source = stack.enter_context(open_audio(self._path))
+            kept = plan.kept
+            for track in plan.tracks:
+                stream = self._source.streams[track.index]
+                assert isinstance(stream, av.AudioStream)
+                self._inputs.append(stream)
+                self._tracks[track.index] = (
+                    EncodedTrack(stream, track, kept, plan.volume, output)
+                    if track.encoder
+                    else CopiedTrack(stream, track, kept, output)
+                )
+            self._open = stack.pop_all()
+
+    def __iter__(self) -> Iterator[av.Packet[Any]]:
+        counts = dict.fromkeys(self._tracks, 0)
+        try:
+            for packet in self._source.demux(self._inputs):
+                self._stop.check()
+                # Of the stream: a packet that flushes carries no index, and one that is handed on the output's.
+                index = packet.stream.index
+                for made in self._tracks[index].take(packet):
+                    counts[index] += 1
+                    yield made
+            for index, track in self._tracks.items():
+                for made in track.finish():
+                    counts[index] += 1
+                    yield made
+        except av.error.FFmpegError as error:
+            raise damaged_audio(self._path, error) from None
+        if self._plan.kept.begin is None and not all(counts.values()):
+            raise MediaError(
+                'audio-lost',
+                f'{self._path.name} names an audio stream that has no sound in it',
+                hint='leave the audio out with --output-audio-volume 0',
+            )
+
+    def close(self) -> None:
+        """Closes the source."""
+        self._open.close()

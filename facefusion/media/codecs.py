@@ -1,0 +1,123 @@
+"""What each video encoder takes, and how quality and speed are told to it.
+
+The quality and preset tables are those of FaceFusion 3.8.1, so that its users get what they know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import av
+import av.error
+
+from facefusion.media.color import ColorSpec
+from facefusion.media.planes import INTERLEAVED, PLANE_FORMATS, format_of_planes, has_alpha, planar_format
+
+# Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
+_THREADS = 2
+# FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
+_LAMBDA = 118
+_QUANTISED = ('mpeg2video', 'mpeg4', 'wmv2')
+_FAST = ('ultrafast', 'superfast', 'veryfast')
+_SLOW = ('slow', 'slower', 'veryslow')
+# Chroma and depth of a plane format as the hardware encoders name it.
+_HARDWARE_NAMES = {planar: name for name, planar in INTERLEAVED.items()}
+_RGB = {'libx264rgb': 'bgr24', 'qtrle': 'rgb24'}
+_WITH_ALPHA = {'libvpx-vp9': 'yuva420p', 'prores_ks': 'yuva444p10le', 'qtrle': 'argb'}
+
+
+def pixel_formats(codec: str, wanted: str, with_alpha: bool = False) -> list[str]:
+    """Pixel formats that ``codec`` takes, the one that keeps most of ``wanted`` first."""
+    try:
+        offered = {entry.name for entry in av.Codec(codec, 'w').video_formats or ()}
+    except (ValueError, av.error.FFmpegError):
+        return []
+    if with_alpha or codec in _RGB:
+        return [(_WITH_ALPHA if with_alpha else _RGB)[codec]]
+    bits, sub_x, sub_y = PLANE_FORMATS[wanted]
+    # The same, then the same without the range in its name, then more chroma, less depth, less chroma.
+    chroma = {(2, 2): ('420', '422', '444'), (2, 1): ('422', '444', '420'), (1, 1): ('444', '420')}[sub_x, sub_y]
+    depths = {8: ('', '10le'), 10: ('10le', '12le', ''), 12: ('12le', '10le', '')}[bits]
+    names = [wanted, *(f'yuv{layout}p{depth}' for depth in depths for layout in chroma)]
+    names = [option for name in names for option in (name, _HARDWARE_NAMES.get(name, ''))]
+    return list(dict.fromkeys(name for name in names if name in offered))
+
+
+def depth_of(pix_fmt: str) -> int:
+    """Bits of the deepest component of a pixel format."""
+    return max(component.bits for component in av.VideoFormat(pix_fmt, 16, 16).components)
+
+
+def loses_chroma(wanted: str, pix_fmt: str) -> bool:
+    """Whether ``pix_fmt`` holds fewer chroma samples than the plane format ``wanted``."""
+    found, before = format_of_planes(planar_format(pix_fmt)), PLANE_FORMATS[wanted]
+    return found.sub_x > before.sub_x or found.sub_y > before.sub_y
+
+
+def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
+    """What samples mean in the streams of a codec that cannot say so: what readers take them for, limited range.
+
+    MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) have their matrix, and no range.
+    """
+    if codec in _RGB:
+        return replace(color, matrix='rgb', full_range=True)
+    if codec in ('mpeg2video', 'prores_ks'):
+        return replace(color, full_range=False)
+    if codec not in ('mpeg4', 'wmv2'):
+        return color
+    return ColorSpec.from_codes(matrix=2, color_range=1, primaries=2, transfer=2, height=height, pix_fmt='yuv420p')
+
+
+def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
+    """Even where chroma is subsampled, but for VP9, which counts odd sides itself.
+
+    H.264 and H.265 could crop by metadata only in whole chroma samples, so two luma samples: never an odd side.
+    """
+    width, height = picture
+    if codec == 'libvpx-vp9':
+        return picture
+    _, sub_x, sub_y = format_of_planes(planar_format(pix_fmt))
+    return -(-width // sub_x) * sub_x, -(-height // sub_y) * sub_y
+
+
+def codec_tag(codec: str, pix_fmt: str) -> str:
+    """The name of a stream in mp4 and mov where the muxer's own choice is wrong or not what players take; else ''."""
+    if codec == 'prores_ks':
+        return 'ap4h' if '444' in pix_fmt else 'apch'
+    return 'hvc1' if codec == 'libx265' or codec.startswith('hevc_') else ''
+
+
+def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[str, str]:
+    """The encoder's own options for a quality of 0 to 100 and a preset of ``VIDEO_PRESETS``."""
+    level = str(round(51 * (100 - quality) / 100))
+    if codec in ('libx264', 'libx264rgb'):
+        return {'crf': level, 'preset': preset, 'threads': str(_THREADS)}
+    if codec == 'libx265':
+        fixed = f'pools={_THREADS}:frame-threads=1'
+        return {'crf': level, 'preset': preset, 'x265-params': fixed}
+    if codec == 'libvpx-vp9':
+        best = str(round(63 * (100 - quality) / 100))
+        # Frames that are never shown would have no alpha.
+        shown = {'auto-alt-ref': '0'} if has_alpha(pix_fmt) else {}
+        return {'crf': best, 'b': '0', 'deadline': 'good', 'cpu-used': '4', 'threads': str(_THREADS)} | shown
+    if codec == 'prores_ks':
+        return {'profile': '4444' if '444' in pix_fmt else 'hq', **_quantiser(quality)}
+    if codec.endswith('_nvenc'):
+        return {
+            'cq': level,
+            'preset': 'fast' if preset in (*_FAST, 'faster') else 'slow' if preset in _SLOW else preset,
+        }
+    if codec.endswith('_amf'):
+        speed = 'speed' if preset in _FAST else 'quality' if preset in _SLOW else 'balanced'
+        return {'qp_i': level, 'qp_p': level, 'qp_b': level, 'quality': speed}
+    if codec.endswith('_qsv'):
+        return {'global_quality': level, 'preset': 'veryfast' if preset in _FAST else preset}
+    if codec in _QUANTISED:
+        return _quantiser(quality) | {'qmin': '1', 'threads': str(_THREADS), 'g': '12', 'bf': '0'}
+    return {}
+
+
+def _quantiser(quality: int) -> dict[str, str]:
+    """1 to 31; squared, since the first steps are the largest ones to the eye."""
+    step = 1 + round(30 * ((100 - quality) / 100) ** 2)
+    return {'flags': '+qscale', 'global_quality': str(step * _LAMBDA)}

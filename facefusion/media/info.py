@@ -1,0 +1,142 @@
+"""What is known of a media file once it has been measured."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facefusion.media.color import ColorSpec
+from facefusion.media.extras import NO_EXTRAS, Extras
+from facefusion.media.gaps import TimeGap
+from facefusion.media.seen import SeenFile
+
+# Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
+if TYPE_CHECKING:
+    Ticks = array[int]
+else:
+    Ticks = array
+
+# Frames a second of a clip that is made of a picture.
+PICTURE_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not say."""
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
+    layout: str
+    time_base: Fraction
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since.
+
+    The properties have the names of ``VideoInfo``: how a clip is encoded that shows nothing but the picture.
+    """
+
+    path: Path
+    size: int
+    seen: SeenFile = field(compare=False, repr=False)
+    width: int
+    height: int
+    format: str
+    mode: str
+    has_alpha: bool
+
+    @property
+    def aspect(self) -> Fraction:
+        """Pixels are square."""
+        return Fraction(1)
+
+    @property
+    def plane_format(self) -> str:
+        """The format that every player shows."""
+        return 'yuv420p'
+
+    @property
+    def bits(self) -> int:
+        """As many as ``read_image`` gives."""
+        return 8
+
+    @property
+    def color(self) -> ColorSpec:
+        """BT.709, limited, as other RGB frames are written."""
+        return ColorSpec('bt709', False, 1, 1)
+
+    @property
+    def time_base(self) -> Fraction:
+        """The ticks of a clip of the usual rate."""
+        return 1 / PICTURE_RATE
+
+    @property
+    def average_rate(self) -> Fraction:
+        """Frames a second where nothing else is asked for."""
+        return PICTURE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A clip; width and height as it is displayed.
+
+    ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
+    ``plane_format`` is the format in which the reader hands frames out, ``pix_fmt`` the decoder's own. A stored frame
+    is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
+    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
+    ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
+    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
+    where frames are missing from a steady rate. ``seen`` as in ``ImageInfo``.
+
+    ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
+    shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
+    which the file begins where its container counts from anywhere (mpeg, ts), else 0.
+    """
+
+    path: Path
+    size: int
+    seen: SeenFile = field(compare=False, repr=False)
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    aspect: Fraction
+    stream_index: int
+    codec: str
+    pix_fmt: str
+    plane_format: str
+    bits: int
+    has_alpha: bool
+    color: ColorSpec
+    time_base: Fraction
+    average_rate: Fraction
+    pts: Ticks
+    last_duration: int
+    audio: tuple[AudioInfo, ...]
+    keyframes: Ticks
+    remarks: tuple[str, ...]
+    content: str = 'mp4'
+    is_counted: bool = False
+    clock: int = 0
+    extras: Extras = NO_EXTRAS
+    gaps: tuple[TimeGap, ...] = ()
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames."""
+        return len(self.pts)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame's start to the last one's end."""
+        return (self.pts[-1] + self.last_duration - self.pts[0]) * self.time_base
+
+
+MediaInfo = ImageInfo | VideoInfo

@@ -1,0 +1,295 @@
+"""The sound of a file that speaks for a face: its first audio stream, measured and decoded to one channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import av.error
+import av.stream
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import MediaError
+from facefusion.media.endings import check_complete, missing_at_end
+from facefusion.media.info import AudioInfo
+from facefusion.media.kinds import find_kind
+from facefusion.media.probe import describe_audio, open_video
+from facefusion.media.seen import SeenFile
+from facefusion.media.times import audio_streams
+from facefusion.stopping import StopFlag
+
+Samples = NDArray[np.float32]
+
+SHORTEST = Fraction(1, 10)
+LONGEST = 24 * 60 * 60
+# The clock of these stands at 0 when the file begins; others count from anywhere, or from an encoder's delay.
+_FROM_ZERO = ('mp4', 'matroska', 'avi', 'asf', 'mxf', 'flv')
+# Less than any packet of the usual codecs lasts, and more than containers round times by.
+_JITTER = 0.01
+# Samples; about a second.
+_BATCH = 1 << 15
+_EXPORT = 'check that the file plays; export it again, for example as wav'
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInfo:
+    """The first audio stream of a file, measured by decoding it.
+
+    The file's time ``origin`` is time 0 of the sound, which ends after ``duration``; both in seconds. ``content`` is
+    what ``kinds.sniff`` names the file. ``remarks`` say what of it is missing. ``seen`` as in ``ImageInfo``.
+    """
+
+    path: Path
+    size: int
+    seen: SeenFile = field(compare=False, repr=False)
+    content: str
+    audio: AudioInfo
+    origin: Fraction
+    duration: Fraction
+    remarks: tuple[str, ...]
+
+
+class Piece(NamedTuple):
+    """Decoded sound: ``samples`` at ``rate``, the first of them ``begin`` seconds after time 0 of the sound.
+
+    ``follows`` tells that it is of the same rate as the piece before and begins where that ends.
+    """
+
+    begin: Fraction
+    rate: int
+    samples: Samples
+    follows: bool
+
+    @property
+    def end(self) -> Fraction:
+        """Seconds from time 0 to behind the last sample."""
+        return self.begin + Fraction(len(self.samples), self.rate)
+
+
+def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
+    """Measures the sound of an audio file or a clip; all of it is decoded.
+
+    Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, audio-missing, audio-empty,
+    audio-damaged, audio-format, audio-too-short, audio-too-long. Raises Interrupted when ``stop`` is set meanwhile.
+    """
+    kind = find_kind(path, takes_audio=True)
+    if kind.family == 'image':
+        raise _missing(path, 'it is a picture')
+    check_complete(path, kind.content)
+    status = path.stat()
+    pieces = SoundPieces(path, kind.content, stop or StopFlag())
+    end = max((piece.end for piece in pieces), default=Fraction(0))
+    if pieces.audio is None or not end:
+        raise pieces.damaged() if pieces.is_damaged else _empty(path)
+    if pieces.is_mostly_damaged:
+        raise pieces.damaged()
+    if end < SHORTEST:
+        raise MediaError(
+            'audio-too-short',
+            f'the sound of {path.name} lasts {float(end):.3f} seconds',
+            cause=f'{float(SHORTEST)} seconds are the shortest that is taken for a voice',
+            hint='give the whole recording',
+        )
+    return SoundInfo(
+        path=path,
+        size=status.st_size,
+        seen=SeenFile(status),
+        content=kind.content,
+        audio=pieces.audio,
+        origin=pieces.origin,
+        duration=end,
+        remarks=tuple(pieces.remarks(kind.content)),
+    )
+
+
+class SoundPieces:
+    """Decodes the first audio stream of a file, piece by piece in the order of time; read once.
+
+    Channels become their mean. Sound before time 0, and such with a time that has sound already, is left out.
+    ``audio`` and ``origin`` are known when the first piece is there, the rest at the end. Raises as ``probe_sound``.
+    """
+
+    def __init__(self, path: Path, content: str, stop: StopFlag) -> None:
+        self.audio: AudioInfo | None = None
+        self.origin = Fraction(0)
+        self._path = path
+        self._content = content
+        self._stop = stop
+        self._packets = 0
+        self._undecoded = 0
+        self._doubled = Fraction(0)
+        self._trouble = ''
+        self._stated = Fraction(0)
+        # Where the packets end by their own account; the tick is 0 where they do not say.
+        self._last_tick = 0
+        self._tick = Fraction(0)
+
+    def __iter__(self) -> Iterator[Piece]:
+        held: Piece | None = None
+        with open_video(self._path) as container:
+            for piece in self._placed(container, self._find_stream(container)):
+                if held is not None and piece.follows and len(held.samples) < _BATCH:
+                    # Fewer, larger pieces cost less.
+                    held = held._replace(samples=np.concatenate([held.samples, piece.samples]))
+                    continue
+                if held is not None:
+                    yield held
+                held = piece
+        if held is not None:
+            yield self._ended(held)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether any of the stream could not be read."""
+        return self._undecoded > 0 or bool(self._trouble)
+
+    @property
+    def is_mostly_damaged(self) -> bool:
+        """Whether less than half of the packets decode."""
+        return 2 * self._undecoded > self._packets
+
+    def damaged(self) -> MediaError:
+        """The error of a stream that is damaged."""
+        cause = self._trouble or f'{self._undecoded} of its {self._packets} packets do not decode'
+        return MediaError('audio-damaged', f'the audio of {self._path.name} cannot be read', cause=cause, hint=_EXPORT)
+
+    def remarks(self, content: str) -> Iterator[str]:
+        """What of the sound is missing."""
+        name = self._path.name
+        lost = self._trouble or missing_at_end(self._path, content)
+        if lost:
+            yield f'the audio of {name} ends early: {lost}'
+        elif content == 'flac' and self._stated - self._last_tick * self._tick > _JITTER:
+            # Only of flac it is sure that the header tells the truth.
+            seconds = float(self._stated - self._last_tick * self._tick)
+            yield f'the audio of {name} ends early: {seconds:.2f} seconds are missing'
+        if self._undecoded:
+            yield f'{self._undecoded} of {self._packets} audio packets of {name} do not decode: silence stands there'
+        if self._doubled > _JITTER:
+            seconds = float(self._doubled)
+            yield f'{seconds:.2f} seconds of audio of {name} are left out: their time has sound already'
+
+    def _find_stream(self, container: av.container.InputContainer) -> av.AudioStream:
+        streams = audio_streams(container)
+        if not streams:
+            unknown = 'its codec is not known' if container.streams.audio else 'there are only pictures in it'
+            raise _missing(self._path, unknown if container.streams else 'there is nothing in it')
+        for stream in container.streams:
+            if stream.index != streams[0].index:
+                stream.discard = av.stream.Discard.all
+        self.audio = describe_audio(streams[0])
+        if streams[0].duration and streams[0].time_base:
+            self._stated = streams[0].duration * streams[0].time_base
+        return streams[0]
+
+    def _frames(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
+        try:
+            for packet in container.demux(stream):
+                self._stop.check()
+                if packet.size:
+                    self._packets += 1
+                    if packet.pts is not None and packet.duration:
+                        self._tick = packet.time_base
+                        self._last_tick = max(self._last_tick, packet.pts + packet.duration)
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    self._undecoded += packet.size > 0
+                    continue
+                yield from frames
+        except av.error.FFmpegError as error:
+            self._trouble = error.strerror or str(error)
+
+    def _placed(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Piece]:
+        """The frames as pieces, each where its time says, or behind the one before as far as rounding goes."""
+        begun, count, rate = Fraction(0), 0, 0
+        for frame in self._frames(container, stream):
+            samples = self._mono(frame)
+            base = frame.time_base or Fraction(0)
+            if not rate:
+                self.origin = self._clock(container, (frame.pts or 0) * base)
+            # Whether it is near is seen in floats, many times as fast as in fractions.
+            reached = float(begun) + count / max(rate, 1)
+            begin = reached if frame.pts is None else frame.pts * float(base) - float(self.origin)
+            is_near = rate > 0 and abs(begin - reached) <= _JITTER
+            follows = is_near and rate == frame.sample_rate
+            if not follows:
+                end = begun + Fraction(count, max(rate, 1))
+                exact = end if is_near or frame.pts is None else frame.pts * base - self.origin
+                early = min(max(ceil((end - exact) * frame.sample_rate), 0), len(samples))
+                self._doubled += Fraction(early, frame.sample_rate) if rate else 0
+                samples = samples[early:]
+                if not len(samples):
+                    continue
+                begun, count, rate = exact + Fraction(early, frame.sample_rate), 0, frame.sample_rate
+            if begin > LONGEST:
+                raise MediaError(
+                    'audio-too-long',
+                    f'the sound of {self._path.name} goes on for more than {LONGEST // 3600} hours',
+                    hint='cut it, or export it again if its times are wrong',
+                )
+            yield Piece(begun + Fraction(count, rate), rate, samples, follows)
+            count += len(samples)
+
+    def _clock(self, container: av.container.InputContainer, first: Fraction) -> Fraction:
+        if self._content in _FROM_ZERO:
+            return Fraction(0)
+        if self._content not in ('mpeg', 'mpegts'):
+            return first
+        starts = [
+            stream.start_time * stream.time_base
+            for stream in container.streams.video
+            if stream.start_time is not None and stream.time_base is not None
+        ]
+        return min([first, *starts])
+
+    def _ended(self, last: Piece) -> Piece:
+        """The last piece without the padding of the encoder, where the container tells how long its packet lasts."""
+        excess = last.end - (self._last_tick * self._tick - self.origin)
+        if not self._tick or not self._tick < excess < last.end - last.begin:
+            return last
+        return last._replace(samples=last.samples[: len(last.samples) - round(excess * last.rate)])
+
+    def _mono(self, frame: av.AudioFrame) -> Samples:
+        """The mean of all channels, -1 to 1; what is no number is silence."""
+        try:
+            samples = frame.to_ndarray()
+        except ValueError:
+            raise MediaError(
+                'audio-format',
+                f'the audio of {self._path.name} has samples of the format {frame.format.name}, which is not read',
+                hint='export it as wav with 16, 24 or 32 bits',
+            ) from None
+        channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+        mean = channels.mean(axis=0, dtype=np.float64)
+        if samples.dtype.kind != 'f':
+            half = float(1 << (8 * samples.dtype.itemsize - 1))
+            mean = (mean - half if samples.dtype.kind == 'u' else mean) / half
+        elif not np.isfinite(mean).all():
+            mean = np.nan_to_num(mean, posinf=0, neginf=0)
+        mono: Samples = mean.astype(np.float32)
+        return mono
+
+
+def _missing(path: Path, cause: str) -> MediaError:
+    return MediaError(
+        'audio-missing',
+        f'{path.name} has no audio stream',
+        cause=cause,
+        hint='give a recording of the voice (wav, mp3, m4a, aac, flac, ogg, opus), or a clip with sound',
+    )
+
+
+def _empty(path: Path) -> MediaError:
+    return MediaError(
+        'audio-empty',
+        f'{path.name} names an audio stream that has no sound in it',
+        cause='the recording did not begin, or the file was cut off',
+        hint=_EXPORT,
+    )

@@ -1,0 +1,49 @@
+"""A picture as the one source frame of a clip."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms
+
+from facefusion.events import Emit, Message, silent
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import on_white, read_image
+from facefusion.media.planes import Pixels
+
+
+def read_still(path: Path, emit: Emit = silent) -> PixelFrame:
+    """Reads a picture as ``read_image`` does, without anything that a video cannot hold; messages say it.
+
+    Colours of another profile are converted to sRGB, transparent places are white. Raises as ``read_image``.
+    """
+    frame = read_image(path, emit)
+    pixels = frame.pixels
+    if frame.extras.icc:
+        pixels, remark = _to_srgb(pixels, frame.extras.icc)
+        if remark:
+            emit(Message('info', 'media', f'{path.name}: {remark}'))
+    if frame.alpha is not None:
+        emit(Message('warn', 'media', f'{path.name}: a video has no transparency: the picture is laid on white'))
+        pixels = on_white(pixels, frame.alpha)
+    return PixelFrame(pixels)
+
+
+def _to_srgb(pixels: Pixels, icc: bytes) -> tuple[Pixels, str]:
+    """The pixels, converted where the profile is another one, and what is to be said ('' for nothing)."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if 'srgb' in ImageCms.getProfileDescription(profile).lower():
+            return pixels, ''
+        image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile('sRGB'), outputMode='RGB')
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        converted = None
+    if converted is None:
+        return pixels, 'its colour profile cannot be used and is left out'
+    made = cv2.cvtColor(np.asarray(converted), cv2.COLOR_RGB2BGR)
+    return cast(Pixels, made), 'its colours are converted to sRGB, since a video keeps no colour profile'

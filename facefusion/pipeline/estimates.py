@@ -1,0 +1,96 @@
+"""What a run will take of memory and disk, estimated before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facefusion.media.containers import CONTAINERS
+from facefusion.media.encoder import meant_encoder
+from facefusion.media.encoder_room import frames_held
+from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.options import OutputOptions
+from facefusion.media.planes import PLANE_FORMATS, scaled_size
+from facefusion.media.sound import SoundInfo
+from facefusion.media.voice import voice_size
+from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
+
+if TYPE_CHECKING:
+    from facefusion.pipeline.plan import VideoPlan
+
+# Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
+FACE_BYTES = 36_000
+# Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
+ENCODED_BYTES = 0.06
+CRF_A_QUALITY = 0.51
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MediaSize:
+    """How large the pictures of a run are: the target, what its processors make of it (width and height), and what
+    ``options`` say of the output, whose extension is ``extension``."""
+
+    target: MediaInfo
+    options: OutputOptions
+    extension: str
+    processed: tuple[int, int]
+    has_alpha: bool = False
+
+    @property
+    def is_video(self) -> bool:
+        """Whether a clip is written; a picture becomes one with a sound."""
+        return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
+
+
+def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
+    """As many workers as ``limit`` and those of the system allow, one at least, and the bytes of memory by part."""
+    parts = _memory(size, workers)
+    while workers > 1 and size.is_video and not _fits(sum(parts.values()), workers, limit):
+        workers -= 1
+        parts = _memory(size, workers)
+    return workers, parts
+
+
+def _fits(needed: int, workers: int, limit: int | None) -> bool:
+    found = lowest_room(workers)
+    return (limit is None or needed <= limit) and (found is None or needed <= found[0])
+
+
+def _memory(size: MediaSize, workers: int) -> dict[str, int]:
+    target, options = size.target, size.options
+    pixels = max(target.width * target.height, size.processed[0] * size.processed[1])
+    if size.is_video:
+        width, height = scaled_size(target.width, target.height, options.output_video_scale)
+        shape = PLANE_FORMATS[target.plane_format]
+        bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
+        codec = meant_encoder(target, options, size.extension, size.has_alpha)
+        held = frames_held(codec, options.output_video_preset)
+        # What it is given has full chroma.
+        held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
+        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
+    width, height = scaled_size(target.width, target.height, options.output_image_scale)
+    return memory_of_image(pixels, width * height)
+
+
+def work_bytes(video: VideoPlan | None, options: OutputOptions, sound: SoundInfo | None) -> int:
+    """What work files take on the disk."""
+    if video is None:
+        return 0
+    heard = voice_size(sound) if sound is not None else 0
+    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options) + heard
+
+
+def output_bytes(size: MediaSize, video: VideoPlan | None) -> int:
+    """What the output takes on the disk."""
+    target, options = size.target, size.options
+    if video is None:
+        scale = options.output_image_scale
+        return int(target.width * target.height * scale * scale)
+    # The target's own size stands for the audio that is copied.
+    return _encoded_bytes(video, options) + target.size
+
+
+def _encoded_bytes(video: VideoPlan, options: OutputOptions) -> int:
+    pixels = video.encoder.width * video.encoder.height * video.timeline.frame_count
+    finer = (options.output_video_quality - 80) * CRF_A_QUALITY / 6
+    return int(pixels * ENCODED_BYTES * 2**finer)

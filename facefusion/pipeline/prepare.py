@@ -1,0 +1,91 @@
+"""What the stages of a run work with, made ready before the first one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from facefusion.errors import ResourceError
+from facefusion.faces.analyser import FaceAnalyser, FaceFinder, NoFaces
+from facefusion.faces.face import LinkedFace
+from facefusion.faces.measurement import MeterTools
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.skin import SkinMeter
+from facefusion.faces.topology import load_topology
+from facefusion.media.sound import SoundInfo
+from facefusion.media.voice import Voice, write_voice
+from facefusion.pipeline.analyse import FaceTools
+from facefusion.pipeline.chain import Chain, prepare_chain
+from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.seal import Sealing
+from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.processor import ProcessorTools
+from facefusion.processors.registry import registrations
+from facefusion.provenance.traces import NO_TRACES, Traces
+from facefusion.stopping import StopFlag
+
+VOICE_FILE = 'voice.npy'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What the stages of one run work with; nothing of it outlives the run.
+
+    What lies in ``work`` is not done again; a picture has none.
+    """
+
+    context: RunContext
+    work: WorkFolder | None
+    guard: Guard
+    traces: Traces
+    seal: Sealing
+    faces: FaceTools
+    chain: Chain
+    voice: Voice | None = None
+
+    @property
+    def selector(self) -> FaceSelectorOptions:
+        """How faces are selected."""
+        return self.context.settings[FaceSelectorOptions]
+
+    def changes(self, faces: Sequence[LinkedFace]) -> bool:
+        """Whether any processor will alter a frame with these faces."""
+        named = registrations(tuple(processor.name for processor in self.context.plan.processors))
+        return any(registration.changes(self.context.settings, faces) for registration in named)
+
+    def traces_if(self, will_change: bool) -> Traces:
+        """What is left on the pictures: all or none, and nothing where nothing is altered."""
+        return self.traces if will_change else NO_TRACES
+
+
+def prepare_run(context: RunContext, work: WorkFolder | None, guard: Guard, traces: Traces, seal: Sealing) -> Run:
+    """Loads the models, lets the guard look at the sources, and prepares the processors.
+
+    Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
+    """
+    plan, settings = context.plan, context.settings
+    voice = _open_voice(plan.sound, work, context.flag) if plan.sound is not None and work is not None else None
+    analyser: FaceFinder = NoFaces()
+    if plan.finds_faces:
+        analyser = FaceAnalyser(
+            context.sessions.at(plan.network_threads),
+            settings[FaceDetectorOptions],
+            settings[FaceLandmarkerOptions],
+            selector=settings[FaceSelectorOptions],
+        )
+    meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
+    guard.check_sources(plan.sources, analyser, context.emit)
+    meter = SkinMeter(load_topology()) if plan.requirements.source_faces else None
+    tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch, voice)
+    return Run(context, work, guard, traces, seal, FaceTools(analyser, meters), prepare_chain(plan, tools), voice)
+
+
+def _open_voice(sound: SoundInfo, work: WorkFolder, flag: StopFlag) -> Voice:
+    """The sound that processors hear, as samples in the work folder; written when no earlier run has."""
+    path = work.path / VOICE_FILE
+    with suppress(ResourceError):
+        if path.exists():
+            return Voice.open(path, flag)
+    return write_voice(sound, path, stop=flag)

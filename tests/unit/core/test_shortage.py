@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import errno
+import io
+
+import pytest
+
+from facefusion import shortage
+from facefusion.errors import InternalError, JobError, MediaError, ModelError, ResourceError
+from facefusion.failures import as_failure
+from facefusion.limits import Limit
+from facefusion.shortage import as_shortage, prove_room, raise_shortage
+
+TIGHT = Limit('address', 'ulimit -v', 850_000_000, 849_000_000, 'raise ulimit -v')
+WIDE = Limit('address', 'ulimit -v', 8_500_000_000, 849_000_000, 'raise ulimit -v')
+GROUP = Limit('memory', 'the control group /a', 10**9, 10**9, 'raise the memory limit of the container')
+PIDS = Limit('threads', 'the control group /a', 20, 19, 'raise the limit of processes of the container')
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch):
+    def apply(memory=(), threads=()):
+        monkeypatch.setattr(shortage, 'memory_limits', lambda: tuple(memory))
+        monkeypatch.setattr(shortage, 'thread_limits', lambda: tuple(threads))
+
+    apply()
+    return apply
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        MemoryError(),
+        MemoryError('std::bad_alloc'),
+        OSError(errno.ENOMEM, 'Cannot allocate memory'),
+        RuntimeError('[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: std::bad_alloc'),
+        RuntimeError('bfc_arena.cc:360 Failed to allocate memory for requested buffer of size 8388608'),
+        ValueError('OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 4194304 bytes'),
+        ImportError('libx264.so: failed to map segment from shared object'),
+        OSError('out of memory error when reading image file'),
+    ],
+    ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
+)
+def test_each_librarys_words_for_memory_are_known(error):
+    found = as_failure(error)
+    assert (type(found), found.reference, found.exit_code) == (ResourceError, 'memory-out', 5)
+    assert found.cause and found.hint
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError("can't start new thread"),
+        BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'),
+        RuntimeError('pthread_create failed'),
+        RuntimeError('thread constructor failed: Resource temporarily unavailable'),
+    ],
+    ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
+)
+def test_each_librarys_words_for_threads_are_known(error):
+    found = as_failure(error)
+    assert (type(found), found.reference, found.exit_code) == (ResourceError, 'threads-out', 5)
+
+
+def full_pipe() -> BlockingIOError:
+    return io.BlockingIOError(errno.EAGAIN, 'write could not complete without blocking', 10)
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('CUDA failure 2: out of memory'),
+        FileNotFoundError(errno.ENOENT, 'No such file', 'Cannot allocate memory.mp4'),
+        ValueError('Invalid data found when processing input'),
+        full_pipe(),
+        KeyboardInterrupt(),
+        ModelError('model-unusable', 'the model file x.onnx cannot be loaded', cause='std::bad_alloc is not why'),
+    ],
+    ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
+)
+def test_other_faults_are_no_shortage(error):
+    assert as_shortage(error) is None
+    raise_shortage(error)
+
+
+def raised_for(reason: BaseException, error: Exception) -> Exception:
+    try:
+        try:
+            raise reason
+        except BaseException:  # noqa: BLE001 - as handlers of any kind do
+            raise error from None
+    except type(error) as caught:
+        return caught
+
+
+@pytest.mark.parametrize('kind', [MediaError, ModelError, InternalError])
+def test_what_a_shortage_was_taken_for_is_told_as_the_shortage(kind):
+    inner = raised_for(OSError(errno.ENOMEM, 'Cannot allocate memory'), kind('it-broke', 'check that the file plays'))
+    assert as_failure(inner).reference == 'memory-out'
+    assert as_failure(raised_for(inner, MediaError('again', 'of the file'))).reference == 'memory-out'
+    other = raised_for(ValueError('damaged'), kind('it-broke', 'it broke'))
+    assert as_failure(other) is other
+
+
+def test_errors_that_are_no_fault_of_a_file_stay_what_they_are():
+    error = raised_for(BlockingIOError(errno.EAGAIN, 'is locked'), JobError('job-claimed', 'another process has it'))
+    assert as_failure(error) is error
+
+
+def test_the_nearest_limit_is_named_with_its_numbers(limits):
+    limits([GROUP, TIGHT], [PIDS])
+    found = as_failure(MemoryError('no'))
+    assert found.cause == 'no; ulimit -v allows 850 MB of address space, 849 MB are taken'
+    assert found.hint.startswith('raise ulimit -v, ')
+    limits([GROUP])
+    assert 'the control group /a allows 1000 MB of memory' in as_failure(MemoryError()).cause
+
+
+def test_a_thread_may_lack_a_process_or_the_space_for_its_stack(limits):
+    limits([WIDE], [PIDS])
+    found = as_failure(RuntimeError("can't start new thread"))
+    assert found.cause.endswith('the control group /a allows 20 threads and processes, 19 are taken')
+    limits([TIGHT], [PIDS])
+    assert 'ulimit -v' in as_failure(RuntimeError("can't start new thread")).hint
+
+
+@pytest.mark.parametrize(('room', 'reference'), [((False, 0), 'memory-out'), ((True, 3), 'threads-out')])
+def test_room_that_is_not_there_is_told_with_numbers(monkeypatch, room, reference):
+    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: room)
+    with pytest.raises(ResourceError) as caught:
+        prove_room('libx265', 300_000_000, 8)
+    assert caught.value.reference == reference
+    assert ('300 MB' if reference == 'memory-out' else '8 threads, and 3 could be started') in caught.value.cause
+    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (True, threads))
+    prove_room('libx265', 300_000_000, 8)

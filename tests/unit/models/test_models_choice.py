@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from facefusion.models.catalog import Catalog, Licence, ModelEntry
+from facefusion.models.choice import EmbeddedModels, LocalModels
+
+GIGABYTE = 1 << 30
+
+
+def entry(name: str, commercial: bool = True, size: int | None = 100) -> ModelEntry:
+    licence = Licence('MIT' if commercial else 'CC-BY-NC', commercial, '')
+    return ModelEntry(name, 'swap', f'{name}.onnx', size, 'ab' * 32, licence, 'v', 2024, (), None, (), ())
+
+
+BEST, GOOD = entry('best', commercial=False), entry('good')
+PREFERRED = ('best', 'good', 'embedded')
+
+
+@pytest.fixture
+def choose(tmp_path):
+    """Chooses with these files there, as {name: bytes in it}."""
+
+    def call(here, entries=(BEST, GOOD), **options):
+        for name, size in here.items():
+            (tmp_path / f'{name}.onnx').write_bytes(bytes(size))
+        return LocalModels(lambda: Catalog(entries), tmp_path, **options).choose(PREFERRED)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ('here', 'chosen', 'better'),
+    [
+        ({}, 'embedded', 'best'),
+        ({'good': 100}, 'good', 'best'),
+        ({'best': 100, 'good': 100}, 'best', ''),
+        # A download that was cut short counts as absent.
+        ({'best': 99}, 'embedded', 'best'),
+    ],
+)
+def test_the_first_that_is_here_is_taken_and_a_better_one_is_named(choose, here, chosen, better):
+    assert choose(here) == (chosen, better)
+
+
+def test_a_licence_that_the_policy_forbids_is_passed_over_and_not_recommended(choose):
+    assert choose({'best': 100}, licences='commercial') == ('embedded', 'good')
+
+
+def test_weights_that_do_not_fit_into_memory_are_passed_over(choose):
+    large = replace(BEST, size=8 * GIGABYTE)
+    assert choose({}, (large, GOOD), memory=8 * GIGABYTE) == ('embedded', 'good')
+    assert choose({}, (large, GOOD), memory=None) == ('embedded', 'best')
+
+
+def test_a_model_that_the_catalogue_does_not_have_is_passed_over(choose):
+    assert choose({'best': 100, 'good': 100}, (GOOD,)) == ('good', '')
+
+
+def test_the_catalogue_is_not_read_where_there_is_nothing_to_choose(tmp_path):
+    def read():
+        raise AssertionError('it was read')
+
+    assert LocalModels(read, tmp_path).choose(('embedded',)) == ('embedded', '')
+    assert EmbeddedModels().choose(PREFERRED) == ('embedded', '')

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.errors import ResourceError
+from facefusion.limits import Limit
+from facefusion.media.options import OutputOptions
+from facefusion.media.probe import probe
+from facefusion.pipeline import plan, resources
+from facefusion.pipeline.resources import (
+    ADDRESS_BYTES,
+    BASE_BYTES,
+    STACK_BYTES,
+    THREADS,
+    check_asked,
+    check_memory,
+    check_start,
+    check_threads,
+    lowest_room,
+    memory_of_image,
+    memory_of_video,
+    return_freed_memory,
+)
+
+MB = 1_000_000
+MACHINE = Limit('memory', 'this machine', 8000 * MB, 1000 * MB, 'close other programs')
+GROUP = Limit('memory', 'the control group /a', 1000 * MB, 100 * MB, 'raise the memory limit of the container')
+
+
+def address(megabytes: int) -> Limit:
+    return Limit('address', 'ulimit -v', megabytes * MB, 300 * MB, 'raise ulimit -v')
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    def apply(*found):
+        monkeypatch.setattr(resources, 'memory_limits', lambda: found)
+
+    return apply
+
+
+def test_memory_grows_with_pixels_depth_workers_and_what_the_encoder_holds():
+    def video(*facts):
+        return sum(memory_of_video(*facts).values())
+
+    def image(*facts):
+        return sum(memory_of_image(*facts).values())
+
+    small = video(1280 * 720, 1.5, 2)
+    assert small < video(1280 * 720, 3.0, 2) < video(3840 * 2160, 3.0, 2)
+    assert small < video(1280 * 720, 1.5, 8) < 1 << 30
+    assert small < video(1280 * 720, 1.5, 2, 270)
+    assert image(10**6, 10**6) < image(10**6, 4 * 10**6) < image(10**8, 10**8)
+
+
+def test_the_tightest_limit_counts_and_address_space_counts_what_is_only_mapped():
+    assert lowest_room(1, []) is None
+    assert lowest_room(1, [MACHINE, GROUP]) == (900 * MB, GROUP)
+    tight = address(1000)
+    assert lowest_room(2, [GROUP, tight]) == (1000 * MB - ADDRESS_BYTES - 2 * STACK_BYTES, tight)
+    assert lowest_room(2, [GROUP, address(5000)]) == (900 * MB, GROUP)
+    assert lowest_room(1, [address(1)])[0] == 0
+
+
+def test_too_little_memory_is_said_with_numbers(limits):
+    limits(MACHINE, GROUP)
+    check_memory(900 * MB, 'this video')
+    with pytest.raises(ResourceError) as caught:
+        check_memory(901 * MB, 'this video')
+    error = caught.value
+    assert (error.reference, error.exit_code) == ('memory-short', 5)
+    assert error.message == 'this video would need about 901 MB of memory, and 900 MB are free'
+    assert error.cause == 'the control group /a allows 1000 MB of memory, 100 MB are taken'
+    assert error.hint.startswith('raise the memory limit of the container, ')
+    limits()
+    check_memory(1 << 60, 'this video')
+
+
+def test_too_little_address_space_is_said_with_numbers(limits):
+    limits(MACHINE, address(1000))
+    with pytest.raises(ResourceError) as caught:
+        check_memory(900 * MB, 'this video', 2)
+    error = caught.value
+    assert error.reference == 'memory-short' and error.hint.startswith('raise ulimit -v, ')
+    assert error.message == 'this video would need about 1443 MB of address space, and ulimit -v allows 1000 MB'
+    assert error.cause.startswith('543 MB of these are for libraries')
+
+
+def test_libraries_are_not_loaded_where_they_do_not_fit(limits):
+    # What the machine has free says nothing of small work.
+    limits(Limit('memory', 'this machine', 10 * MB, 9 * MB, ''), address(2000))
+    check_start()
+    limits(MACHINE, address((BASE_BYTES + ADDRESS_BYTES) // MB))
+    with pytest.raises(ResourceError, match='the program would need about'):
+        check_start()
+
+
+def test_the_users_own_limit_is_one_more():
+    check_asked(5 * MB, 'this image', None)
+    check_asked(5 * MB, 'this image', 5 * MB)
+    with pytest.raises(ResourceError, match='--system-memory-limit allows 4 MB') as caught:
+        check_asked(5 * MB, 'this image', 4 * MB)
+    assert caught.value.reference == 'memory-limit'
+
+
+def test_threads_that_cannot_be_started_are_told_before_the_run(monkeypatch):
+    check_threads(2, 'this video')
+    monkeypatch.setattr(resources, 'can_start', lambda threads: 7)
+    pids = Limit('threads', 'the control group /a', 20, 12, 'raise the limit of processes of the container')
+    monkeypatch.setattr(resources, 'thread_limits', lambda: (pids,))
+    with pytest.raises(ResourceError) as caught:
+        check_threads(2, 'this video')
+    error = caught.value
+    assert (error.reference, error.exit_code) == ('threads-short', 5)
+    assert f'{THREADS + 2} threads, and 7 can be started' in error.message and 'allows 20' in error.cause
+    monkeypatch.setattr(resources, 'thread_limits', lambda: ())
+    with pytest.raises(ResourceError, match='7 can be started'):
+        check_threads(2, 'this video')
+
+
+def test_a_limit_of_the_system_costs_workers_first(tmp_path, limits):
+    make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
+    target = replace(probe(tmp_path / 'clip.mp4'), width=1920, height=1080)
+
+    def fitted(workers, limit=None):
+        return plan._fitted(target, OutputOptions(), '.mp4', workers, limit)
+
+    limits(MACHINE)
+    assert fitted(8)[0] == 8
+    enough = sum(fitted(2)[1].values())
+    limits(MACHINE, Limit('address', 'ulimit -v', enough + ADDRESS_BYTES + 2 * STACK_BYTES, 0, ''))
+    assert fitted(8)[0] == 2
+    limits(Limit('memory', 'the control group /a', enough, 0, ''))
+    assert fitted(8)[0] == 2
+    limits(MACHINE)
+    assert fitted(8, enough)[0] == 2
+    limits(address(1))
+    assert fitted(8)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'extension'),
+    [
+        ({'output_video_preset': 'medium'}, '.mp4'),
+        ({'output_video_encoder': 'libx265'}, '.mp4'),
+        ({'output_video_encoder': 'libx264rgb'}, '.mp4'),
+        ({}, '.webm'),
+    ],
+)
+def test_encoders_that_look_further_ahead_are_counted_with_more(tmp_path, options, extension):
+    make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
+    target = probe(tmp_path / 'clip.mp4')
+    usual = plan._memory(target, OutputOptions(), '.mp4', 1)
+    more = plan._memory(target, OutputOptions(**options), extension, 1)
+    assert more['decoder and encoder'] > usual['decoder and encoder']
+
+
+def test_freed_memory_is_given_back_with_any_c_library(monkeypatch):
+    return_freed_memory()
+    monkeypatch.setattr(resources.ctypes, 'CDLL', lambda name: SimpleNamespace())
+    return_freed_memory()
