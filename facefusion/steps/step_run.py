@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.threads import ThreadEngine
-from facefusion.errors import ContentRefused, MediaError, UsageError
+from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
@@ -328,6 +328,8 @@ def open_work_folder(
         yield folder
     except BaseException as error:
         folder.close()
+        if isinstance(error, ResourceError) and error.reference == 'disk-full':
+            folder.make_room()
         # Nothing that another file will become can be made of what the changed one has given.
         is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
         if is_changed or isinstance(error, ContentRefused | UsageError) or folder.is_bare():
