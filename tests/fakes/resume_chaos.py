@@ -107,14 +107,17 @@ class ResumeChaos:
     def round(self, name: str, kills: list[float], wanted: Any, temp: bool = False) -> dict[str, Any]:
         """Kills so many runs of one command, lets a last one end, and checks all; gives what was repeated."""
         runs: list[Ended] = []
-        place = self.folder / name
+        place, is_done = self.folder / name, False
         for seconds in kills:
             runs.append(self.run(name, seconds, temp))
+            # Killed when its job had ended, too: the same call would begin another one.
+            is_done = bool(list((place / 'jobs' / 'completed').glob('*.json')))
             if runs[-1].code == 0:
                 break
             assert runs[-1].code == -9, runs[-1].said
             self.counts['killed'] += 1
-        is_done = bool(list((place / 'jobs' / 'completed').glob('*.json')))
+            if is_done:
+                break
         self.counts['killed_after_the_end'] += is_done and runs[-1].code != 0
         if not is_done:
             runs.append(self.run(name, temp=temp))
