@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import av
@@ -29,8 +28,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 LIMIT = 1.25
-# veryfast with crf 18: quality 65 on the scale of --output-video-quality.
-QUALITY = 65
 
 
 def make_clip(path: Path, frames: int, width: int, height: int) -> None:
@@ -54,55 +51,23 @@ def make_clip(path: Path, frames: int, width: int, height: int) -> None:
         output.mux(sound.encode(None))
 
 
-def make_plan_of(source: Path, output: Path):  # type: ignore[no-untyped-def]
-    """The plan of a run with the program's defaults."""
-    from facefusion.cli.headless_run import GROUPS
-    from facefusion.pipeline.options import PathOptions
-    from facefusion.pipeline.plan import make_plan
-    from facefusion.settings import resolve
-
-    flags = {'processors': ('face_debugger',), 'output_video_quality': QUALITY}
-    return make_plan(resolve(GROUPS, flags, None, {}).replace(PathOptions((), str(source), str(output))), 1)
-
-
 def run_pipeline(source: Path, output: Path) -> float:
     """CPU seconds of the whole media half of a run."""
-    from fakes.plain_seal import PlainSeal
+    from fakes.pass_through import pass_through, plan_pass
 
-    from facefusion.faces.chunk import LinkedChunk
-    from facefusion.media.reader import ReaderPool
-    from facefusion.pipeline.plan import CHUNK_FRAMES
-    from facefusion.pipeline.publish import join_clip, publish_clip
-    from facefusion.pipeline.render import LinkedFaces, render_segment
-    from facefusion.pipeline.seal import Worked
-    from facefusion.stopping import StopFlag
+    from facefusion.pipeline.plan import SEGMENT_FRAMES
 
-    def nobody(number: int) -> LinkedChunk:
-        none, floats = np.zeros(0, np.int32), np.zeros((0, 468, 3), np.float32)
-        filled, cut = np.zeros(0, np.bool_), np.zeros(CHUNK_FRAMES, np.bool_)
-        return LinkedChunk(
-            number * CHUNK_FRAMES, CHUNK_FRAMES, none, none, floats, floats[:, 0, 0], {}, filled=filled, cut=cut
-        )
-
-    make_plan_of(source, output)
+    plan_pass(source, output, SEGMENT_FRAMES)
     begin = time.process_time()
-    plan, stop = make_plan_of(source, output), StopFlag()
-    segments = []
-    with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
-        for number, segment in enumerate(plan.video.segments):
-            path = output.with_name(f'segment-{number}.nut')
-            faces = LinkedFaces(nobody)
-            render_segment(plan.target, plan.video, segment, faces, (), path, 1, stop, lambda: None, readers)
-            segments.append(path)
-    clip = output.with_name(f'clip{output.suffix}')
-    join_clip(segments, plan.target, plan.video, clip, stop)
-    publish_clip(clip, output, PlainSeal(), Worked(False), stop)
+    pass_through(source, output, SEGMENT_FRAMES)
     return time.process_time() - begin
 
 
 def run_loop(source: Path, output: Path) -> float:
     """CPU seconds of decoding and encoding every frame, the sound copied; nothing else."""
-    settings = make_plan_of(source, output.with_name('planned.mp4')).video.encoder
+    from fakes.pass_through import plan_pass
+
+    settings = plan_pass(source, output.with_name('planned.mp4')).video.encoder
     begin = time.process_time()
     with av.open(str(source)) as reader, av.open(str(output), 'w') as writer:
         given = reader.streams.video[0]

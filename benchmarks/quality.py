@@ -213,14 +213,14 @@ def measure(
             unusable[path.name] = str(error)
     for source in sources:
         try:
-            processor, embedding = studio.prepare((source,)), studio.embed((source,))
+            chain, embedding = studio.prepare((source,)), studio.embed((source,))
         except FaceFusionError as error:
             unusable[source.name] = str(error)
             continue
         for target in linked:
             same = person(source) == person(target.path) if by_person else source.resolve() == target.path.resolve()
             if not same:
-                rows += judge.judge(source.name, embedding, target, studio.shots(target, processor))
+                rows += judge.judge(source.name, embedding, target, studio.shots(target, chain))
     return {'rows': rows, 'missed': missed, 'unusable': unusable}
 
 

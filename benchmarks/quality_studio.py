@@ -1,4 +1,4 @@
-"""Runs the real pipeline on files in one process: analyse, link and processors as ``engines/local.py`` runs them.
+"""Runs the real pipeline on files in one process: analyse, link and processors as ``pipeline/run.py`` runs them.
 
 Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once; of a target only its linked
 record is kept (small arrays), pictures and frames are read again when they are swapped. The content gate, the encoder
@@ -24,9 +24,10 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.embed import MODEL_ID, FaceEmbedder
 from facefusion.faces.face import Face, Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.measurement import Measurements, Meters
+from facefusion.faces.measurement import MeterTools
+from facefusion.faces.measurements import measurements_named
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-from facefusion.faces.skin import SKIN, SkinMeter
+from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
@@ -37,12 +38,13 @@ from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
-from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
+from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid
-from facefusion.pipeline.render import LinkedFaces, apply_processors
+from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
-from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
+from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -81,20 +83,22 @@ class Studio:
     def __init__(self, models: Path = ROOT / 'models/weights') -> None:
         """``models`` is the folder of the weights; what is missing is fetched."""
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
-        sessions = SessionPool(store, ('cpu',), 0)
+        self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
-        swapper = self._swapper.options(**dict(self._swapper.automatic))
+        swapper = self._swapper.options(**{name: models[-1] for name, models in self._swapper.preferences.items()})
         groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), FaceMaskOptions(), swapper)
         self._settings = Settings(groups)
-        self.analyser = FaceAnalyser(sessions)
-        self.meter = SkinMeter(self.analyser.topology)
-        self.meters = Meters(Measurements((SKIN,)), (self.meter,))
-        self.embedder = FaceEmbedder(sessions.session(MODEL_ID))
+        self.analyser = FaceAnalyser(self._sessions)
+        self._requirements = self._swapper.requirements(self._settings)
+        measurements = measurements_named(self._requirements.measurements)
+        self.meters = measurements.prepare(MeterTools(self.analyser.topology, self._sessions))
+        self._meter = SkinMeter(self.analyser.topology)
+        self.embedder = FaceEmbedder(self._sessions.session(MODEL_ID))
 
-    def prepare(self, sources: Sequence[Path]) -> Processor:
+    def prepare(self, sources: Sequence[Path]) -> Chain:
         """The face swapper with these source pictures as one identity. Raises NoFaceError, MediaError."""
-        tools = ProcessorTools(self._settings, tuple(sources), self.analyser, self.meter, silent, self.embedder)
-        return self._swapper.prepare(tools)
+        tools = ProcessorTools(self._settings, tuple(sources), self._sessions, self.analyser, self._meter, silent)
+        return Chain(((self._swapper.prepare(tools), self._requirements),))
 
     def largest_face(self, picture: Path) -> tuple[PixelFrame, Face]:
         """A picture and its largest face. Raises NoFaceError, MediaError."""
@@ -118,10 +122,8 @@ class Studio:
         info = probe(path)
         assert isinstance(info, VideoInfo)
         stop = max(min(info.frame_count, math.ceil(min(seconds, 1e6) * info.average_rate)), 1)
-        analysed = (
-            analyse_chunk(info, span, stop, self.analyser, self.meters, StopFlag(), _do_nothing)
-            for span in grid(0, stop, CHUNK_FRAMES)
-        )
+        analysis, flag = ChunkAnalysis(info, stop, FaceTools(self.analyser, self.meters)), StopFlag()
+        analysed = (analysis.analyse(span, flag)[0] for span in grid(0, stop, CHUNK_FRAMES))
         return Target(path, info, self._linked(analysed), stop)
 
     def _linked(self, chunks: Iterable[FaceChunk]) -> tuple[LinkedChunk, ...]:
@@ -130,14 +132,13 @@ class Studio:
         selector = Selector(self._settings[FaceSelectorOptions], tracker.tracks())
         return tuple(chunk.select(selector.select(chunk)) for chunk in tracked)
 
-    def shots(self, target: Target, processor: Processor, step: int = 1) -> Iterator[Shot]:
+    def shots(self, target: Target, chain: Chain, step: int = 1) -> Iterator[Shot]:
         """Every ``step``-th frame of a target, before and after."""
         faces = LinkedFaces(lambda number: target.chunks[number])
         for frame in self._frames(target, step):
-            after = _twin(frame)
-            linked = faces.of(frame.number)
-            apply_processors(FrameTask(after, linked), (processor,))
-            yield Shot(frame.number, frame, after, linked)
+            task = FrameTask(frame.untouched(), faces.of(frame.number))
+            chain.apply([task])
+            yield Shot(frame.number, frame, task.frame, tuple(task.faces))
 
     def originals(self, target: Target, step: int = 1) -> Iterator[Shot]:
         """Every ``step``-th frame of a target as it is: before and after are the same."""
@@ -145,7 +146,7 @@ class Studio:
         for frame in self._frames(target, step):
             yield Shot(frame.number, frame, frame, faces.of(frame.number))
 
-    def _frames(self, target: Target, step: int) -> Iterator[Frame]:
+    def _frames(self, target: Target, step: int) -> Iterator[PixelFrame | PlaneFrame]:
         if target.info is None:
             yield read_image(target.path)
             return
@@ -181,15 +182,3 @@ def _read_grey(path: Path) -> npt.NDArray[np.uint8] | None:
     if not path.is_file():
         return None
     return np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
-
-
-def _twin(frame: Frame) -> Frame:
-    """The same frame once more; frames copy their samples before the first write."""
-    if isinstance(frame, PlaneFrame):
-        return PlaneFrame(frame.video, frame.number, frame.pts, frame.color)
-    assert isinstance(frame, PixelFrame)
-    return PixelFrame(frame.pixels, frame.alpha)
-
-
-def _do_nothing() -> None:
-    """Nobody watches the progress."""

@@ -28,6 +28,7 @@ from quality_studio import Shot, Studio, Target  # noqa: E402
 from facefusion.errors import FaceFusionError  # noqa: E402
 from facefusion.faces.face import Floats  # noqa: E402
 from facefusion.media.frame import Frame  # noqa: E402
+from facefusion.pipeline.chain import Chain  # noqa: E402
 
 Picture = npt.NDArray[np.uint8]
 
@@ -124,11 +125,11 @@ def row_sheets(
 ) -> Iterator[Picture]:
     """The rows of all pairs, source by source."""
     for group, (head, name) in zip(sources, source_heads(studio, sources, size), strict=True):
-        processor = studio.prepare(group)
+        chain = studio.prepare(group)
         for target in targets:
             if target.info is None and target.path in group:
                 continue
-            for shot in studio.shots(target, processor, max(round(every * target.rate), 1)):
+            for shot in studio.shots(target, chain, max(round(every * target.rate), 1)):
                 yield row(head, name, target, shot, size)
 
 
@@ -143,11 +144,11 @@ def grid_sheets(
         rows = []
         top = [labelled(blank, '')]
         for k, (group, (head, name)) in enumerate(zip(sources, heads, strict=True)):
-            processor = studio.prepare(group)
+            chain = studio.prepare(group)
             cells = [labelled(head, name)]
             for target in block:
                 # Of a clip the frame in the middle.
-                shot = _middle(studio, target, processor)
+                shot = _middle(studio, target, chain)
                 face = main_face(shot)
                 seen = shot.after if target.path not in group else shot.before
                 cells.append(labelled(close_up(seen, face, size, FACE_VIEW) if face is not None else blank, ''))
@@ -160,9 +161,9 @@ def grid_sheets(
         yield f'{start // GRID_COLUMNS + 1:02d}', [np.hstack(top), *rows]
 
 
-def _middle(studio: Studio, target: Target, processor: object) -> Shot:
+def _middle(studio: Studio, target: Target, chain: Chain) -> Shot:
     half = max(target.frame_count // 2, 1)
-    shots = list(studio.shots(target, processor, half))  # type: ignore[arg-type]
+    shots = list(studio.shots(target, chain, half))
     return shots[min(1, len(shots) - 1)]
 
 

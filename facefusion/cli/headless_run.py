@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.reporting import reported
@@ -21,9 +20,6 @@ from facefusion.services.process import tune_process
 from facefusion.settings import Settings
 from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.stopping import StopFlag
-
-if TYPE_CHECKING:
-    pass
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
 

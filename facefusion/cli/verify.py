@@ -60,17 +60,17 @@ def run(invocation: Invocation) -> int:
     roots = trusted_roots(invocation.settings[ProvenanceOptions], invocation.environ, fallback)
     with stop_on_signals(flag):
         sidecar = Path(arguments.sidecar) if arguments.sidecar else None
-        verdict = verify(Path(arguments.verified_file), roots, sidecar, flag, _job_ids(invocation.jobs_path()))
+        verdict = verify(Path(arguments.verified_file), roots, sidecar, flag, job_ids(invocation.jobs_path()))
     if arguments.verify_format == 'json':
         print(json.dumps(verdict.as_record(), indent=1))
     else:
-        for line in _lines(verdict):
+        for line in verdict_lines(verdict):
             # Names that are not UTF-8 arrive with surrogates, which a terminal cannot print.
             print(line.encode('utf-8', 'backslashreplace').decode('utf-8'))
     return 0 if verdict.is_good else 1
 
 
-def _job_ids(folder: Path) -> Iterator[str]:
+def job_ids(folder: Path) -> Iterator[str]:
     """The jobs of a store, which need not be there: a file is examined without them, too."""
     from facefusion.errors import FaceFusionError
     from facefusion.jobs.store import JobStore
@@ -80,7 +80,8 @@ def _job_ids(folder: Path) -> Iterator[str]:
             yield from JobStore(folder).places()
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """What was found, for people."""
     credentials = verdict.credentials
     is_damaged = verdict.word == 'unreadable' and credentials.place == 'none'
     yield _line('verdict', f'{verdict.word}: {_DAMAGED if is_damaged else _WORDS[verdict.word]}')

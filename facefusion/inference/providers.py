@@ -37,7 +37,7 @@ def probe_provider(name: str, device_id: int = 0) -> None:
     """Creates and runs a one-node session on a provider; raises ProviderError when it does not get it."""
     import numpy as np
 
-    session = create_session(_one_node_model(), (name,), device_id)
+    session = create_session(one_node_model(), (name,), device_id)
     session.run(None, {'x': np.zeros(1, np.float32)})
 
 
@@ -112,7 +112,8 @@ def _provider_error(name: str, cause: str) -> ProviderError:
     )
 
 
-def _one_node_model() -> bytes:
+def one_node_model() -> bytes:
+    """The smallest model: it gives the input ``x``, float32 [1], with the other sign."""
     from onnx import TensorProto, helper
 
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ('x', 'y')]

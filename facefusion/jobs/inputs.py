@@ -6,20 +6,26 @@ import hashlib
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from facefusion.errors import InputError
 from facefusion.events import Emit, Message
 from facefusion.jobs.record import Json, StepRecord
 from facefusion.stopping import StopFlag
 
-# So much of a file is read, which takes a tenth of a second: all of it, or as many pieces, evenly spaced.
-_MOST_READ = 64 << 20
-_PIECE = 1 << 20
-_PIECES = _MOST_READ // _PIECE
+
+class Extent(NamedTuple):
+    """How much of a file is read: all of one of at most ``most`` bytes, else as many in evenly spaced pieces."""
+
+    most: int
+    piece: int
 
 
-def note_inputs(args: Mapping[str, Any], *, with_target: bool = True) -> tuple[Json, ...]:
+# What takes a tenth of a second.
+EXTENT = Extent(64 << 20, 1 << 20)
+
+
+def note_inputs(args: Mapping[str, Any], *, with_target: bool = True, extent: Extent = EXTENT) -> tuple[Json, ...]:
     """Path, size in bytes, time of modification in ns and digest of each file that the arguments of a step name.
 
     ``sha256`` is that of all bytes, or where ``sampled`` of 64 pieces of 1 MiB, the first and the last included. A
@@ -27,17 +33,21 @@ def note_inputs(args: Mapping[str, Any], *, with_target: bool = True) -> tuple[J
     """
     target = args.get('target_path') if with_target else None
     paths = dict.fromkeys((*(args.get('source_paths') or ()), *([target] if target else ())))
-    return tuple(noted for path in paths if (noted := _note(path)) is not None)
+    return tuple(noted for path in paths if (noted := _note(path, extent)) is not None)
 
 
-def check_inputs(step: StepRecord, is_required: bool, emit: Emit, flag: StopFlag) -> list[dict[str, str]]:
+def check_inputs(
+    step: StepRecord, is_required: bool, emit: Emit, flag: StopFlag, extent: Extent = EXTENT
+) -> list[dict[str, str]]:
     """The files that are others than when the step was added, each with ``path`` and ``cause``; a warning of each.
 
     Raises InputError input-changed for the first when ``is_required``, or when the step states a consent: that was
     given for the files as they were. Raises Interrupted.
     """
     found = [
-        {'path': str(known['path']), 'cause': cause} for known in step.inputs if (cause := _change(known, flag)) != ''
+        {'path': str(known['path']), 'cause': cause}
+        for known in step.inputs
+        if (cause := _change(known, flag, extent)) != ''
     ]
     if found and (is_required or step.args.get('consent')):
         why = 'the step states a consent, which was given for the file as it was'
@@ -56,19 +66,19 @@ def check_inputs(step: StepRecord, is_required: bool, emit: Emit, flag: StopFlag
     return found
 
 
-def _note(path: str) -> Json | None:
+def _note(path: str, extent: Extent) -> Json | None:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             return None
-        sha256 = _digest(Path(path), status.st_size, None)
+        sha256 = _digest(Path(path), status.st_size, None, extent)
     except (OSError, ValueError):
         return None
     known = {'path': path, 'size': status.st_size, 'modified': status.st_mtime_ns}
-    return {**known, 'sha256': sha256, 'sampled': status.st_size > _MOST_READ}
+    return {**known, 'sha256': sha256, 'sampled': status.st_size > extent.most}
 
 
-def _change(known: Json, flag: StopFlag) -> str:
+def _change(known: Json, flag: StopFlag, extent: Extent) -> str:
     """How a file differs from what was noted of it, in words; empty for the same one, and for one that is not there:
     that is for the run to say."""
     path = Path(known['path'])
@@ -76,7 +86,7 @@ def _change(known: Json, flag: StopFlag) -> str:
         status = path.stat()
         if status.st_size != known['size']:
             return f'it has {status.st_size} bytes, and had {known["size"]}'
-        if _digest(path, status.st_size, flag) != known['sha256']:
+        if _digest(path, status.st_size, flag, extent) != known['sha256']:
             return 'it has other bytes'
     except OSError:
         return ''
@@ -86,14 +96,15 @@ def _change(known: Json, flag: StopFlag) -> str:
     return ''
 
 
-def _digest(path: Path, size: int, flag: StopFlag | None) -> str:
+def _digest(path: Path, size: int, flag: StopFlag | None, extent: Extent) -> str:
     digest = hashlib.sha256()
-    count = _PIECES if size > _MOST_READ else -(-size // _PIECE)
+    is_sampled, pieces = size > extent.most, extent.most // extent.piece
+    count = pieces if is_sampled else -(-size // extent.piece)
     with path.open('rb') as file:
         for number in range(count):
             if flag is not None:
                 flag.check()
-            if size > _MOST_READ:
-                file.seek(number * (size - _PIECE) // (_PIECES - 1))
-            digest.update(file.read(_PIECE))
+            if is_sampled:
+                file.seek(number * (size - extent.piece) // (pieces - 1))
+            digest.update(file.read(extent.piece))
     return digest.hexdigest()

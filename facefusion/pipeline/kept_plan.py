@@ -29,6 +29,9 @@ def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
         part.replace(path)
     except OSError as error:
         raise write_failure(error, path) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:

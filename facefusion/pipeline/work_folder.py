@@ -196,6 +196,12 @@ class WorkFolder:
                 if '@' not in path.name:
                     _remove(path)
 
+    def make_room(self) -> None:
+        """Removes what the next run makes anew in moments: on a full disk the job store needs room for why it ended."""
+        with suppress(OSError):
+            for path in [*self.path.glob('linked-*'), *self.path.glob('selected-*')]:
+                _remove(path)
+
     def close(self) -> None:
         """Removes what is of use to this process alone."""
         with suppress(OSError):

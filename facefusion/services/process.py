@@ -28,10 +28,10 @@ def tune_process() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    _return_freed_memory()
+    tune_memory()
 
 
-def _return_freed_memory() -> None:
+def tune_memory() -> None:
     """Makes glibc map large blocks one by one, in two arenas.
 
     Left alone it raises its mapping threshold whenever a large block is freed, and keeps an arena a thread: blocks of

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.threads import ThreadEngine
-from facefusion.errors import ContentRefused, MediaError, UsageError
+from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
@@ -210,7 +210,7 @@ def _run(
     digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, publishing.mark)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
-    with _work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
+    with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
         if folder is not None and digests is not None:
             plan = kept_plan(folder.path, plan, digests)
             keep_plan(folder.path, plan, digests)
@@ -309,7 +309,7 @@ def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 
 
 @contextmanager
-def _work_folder(
+def open_work_folder(
     work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache, emit: Emit
 ) -> Iterator[WorkFolder | None]:
     """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""
@@ -328,6 +328,8 @@ def _work_folder(
         yield folder
     except BaseException as error:
         folder.close()
+        if isinstance(error, ResourceError) and error.reference == 'disk-full':
+            folder.make_room()
         # Nothing that another file will become can be made of what the changed one has given.
         is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
         if is_changed or isinstance(error, ContentRefused | UsageError) or folder.is_bare():

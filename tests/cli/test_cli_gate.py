@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import signal
-from importlib import import_module
 
 import cv2
 import numpy as np
@@ -13,20 +13,15 @@ from fakes.guards import BrightIsBad
 from fakes.media_files import write_views
 from fakes.tiny_clip import make_tiny_clip
 
-from facefusion.cli.commands import COMMANDS
+from facefusion.cli.headless_run import GROUPS
 from facefusion.options import describe
 from facefusion.safety.gate import ContentGate
 
 pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')
-OPTIONS = {
-    info.key: info
-    for command in COMMANDS.values()
-    for module in [import_module(command.module)]
-    for group in module.GROUPS
-    for info in describe(group)
-    if not info.no_effect
-}
+OPTIONS = [info for group in GROUPS for info in describe(group) if not info.no_effect]
+# Options of which another value makes no run at all, or that are given here already.
+NO_RUN = ('dry_run', 'execution_providers', 'processors', 'require_timestamp', 'timestamp_url', 'workflow_mode')
 
 
 @pytest.fixture
@@ -149,36 +144,70 @@ def test_a_check_that_is_interrupted_tells_what_it_knows(program, judging, files
     assert result.code == 4 and [entry['verdict'] for entry in json.loads(result.out)] == ['passed']
 
 
-def some_value(info, tmp_path):
+def some_value(info) -> str:
     """A value that the option takes and that is not its default."""
     if info.choices:
-        return next((choice for choice in reversed(info.choices) if choice != info.default), info.choices[0])
+        return str(next((choice for choice in reversed(info.choices) if choice != info.default), info.choices[0]))
     if info.kind in ('int', 'float'):
-        return info.maximum if info.maximum is not None and info.maximum != info.default else info.minimum or 0
-    return tmp_path / 'x.png' if info.kind == 'path' else 'some text'
+        largest = info.maximum if info.maximum is not None and info.maximum != info.default else info.minimum or 0
+        return str(int(largest) if info.kind == 'int' else largest)
+    return ('no' if info.default else 'yes') if info.kind == 'flag' else 'some text'
 
 
-@pytest.mark.parametrize('key', sorted(OPTIONS))
-def test_no_option_takes_the_gate_away(program, refusing, target, tmp_path, key):
-    info = OPTIONS[key]
-    out = tmp_path / 'out.png'
-    base = ('headless-run', *(() if key == 'processors' else DRAW), '-t', target, '-o', out)
-    value = some_value(info, tmp_path)
-    texts = ('yes', 'no') if info.kind == 'flag' else (str(int(value)) if info.kind == 'int' else str(value),)
-    calls = []
-    for text in texts:
-        flag = (info.flag if text == 'yes' else '--no-' + info.flag[2:],) if info.kind == 'flag' else (info.flag, text)
-        calls.append((flag, {}))
-        calls.append(((), {info.variable: text}))
-        ini = tmp_path / f'{text == "yes"}.ini'
-        ini.write_text(f'[{info.section}]\n{key} = {text}\n')
-        calls.append((('--config-path', ini), {}))
-    for words, environ in calls:
-        result = program(*base, *words, environ=environ)
-        shows_a_plan = key == 'dry_run' and result.code == 0
-        # Some values make no run at all, such as a folder that is a file.
-        assert result.code == 3 or result.code in (1, 2, 5, 6, 7) or shows_a_plan, (words, environ, result)
-        assert not out.exists() and not list(tmp_path.rglob('*out*.png')), (words, environ)
+def as_flags(values) -> list[str]:
+    """The options as words of a command line, which the operator's are not."""
+    words = []
+    for info, value in values.items():
+        if info.is_policy:
+            continue
+        if info.kind == 'flag':
+            words.append(info.flag if value == 'yes' else '--no-' + info.flag[2:])
+        else:
+            words += [info.flag, value]
+    return words
+
+
+@pytest.fixture
+def every_option(tmp_path):
+    """All options with which a run can begin, each with another value than its default."""
+    (tmp_path / 'work').mkdir()
+    given = {'temp_path': str(tmp_path / 'work'), 'trim_frame_start': '5', 'trim_frame_end': '40'}
+    given |= {'output_video_encoder': 'libx265', 'output_audio_encoder': 'libmp3lame', 'notify': 'exit'}
+    given |= {'execution_thread_count': '3'}
+    return {
+        info: given.get(info.key) or some_value(info)
+        for info in OPTIONS
+        if info.key in given or not (info.key in NO_RUN or info.kind == 'path')
+    }
+
+
+@pytest.mark.parametrize('way', ['flags', 'environment', 'ini'])
+def test_no_option_takes_the_gate_away(program, refusing, target, tmp_path, every_option, way):
+    words, environ = ['headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png'], {}
+    if way == 'flags':
+        words += as_flags(every_option)
+    elif way == 'environment':
+        environ = {info.variable: value for info, value in every_option.items()}
+    else:
+        ini = configparser.ConfigParser()
+        for info, value in every_option.items():
+            ini.read_dict({info.section: {info.key: value}})
+        with (tmp_path / 'all.ini').open('w') as file:
+            ini.write(file)
+        words += ['--config-path', tmp_path / 'all.ini']
+    program.fails(3, 'content-refused', *words, environ=environ)
+    assert refusing.seen > 0 and list(tmp_path.rglob('*.png')) == [target]
+
+
+def test_no_option_takes_the_gate_of_a_clip_away(program, refusing, face_clip, tmp_path, every_option):
+    words = ('headless-run', *DRAW, '-t', face_clip, '-o', tmp_path / 'out.mp4', *as_flags(every_option))
+    program.fails(3, 'content-refused', *words)
+    assert refusing.seen > 0 and not list(tmp_path.rglob('*.mp4'))
+
+
+def test_a_plan_is_no_way_past_the_gate(program, refusing, target, tmp_path):
+    result = program('headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png', '--dry-run')
+    assert result.code == 0 and refusing.seen == 0 and list(tmp_path.rglob('*.png')) == [target]
 
 
 def test_a_missing_gate_model_ends_the_run_before_it_begins(program, target, tmp_path, store):

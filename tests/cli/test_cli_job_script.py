@@ -66,8 +66,13 @@ def folder(tmp_path):
     yield tmp_path
     # However it ended, the store is as the schema says, nothing is held, and no work file is left.
     check_store(tmp_path / 'jobs', quiet=True)
-    left = [path for path in (tmp_path / 'jobs' / '.work').rglob('*') if path.is_file()]
-    assert [path for path in left if path.parent.name not in ('.workers', '.content')] == []
+    assert work_files(tmp_path) == []
+
+
+def work_files(folder):
+    """What lies in the store of jobs that are worked on."""
+    files = [path for path in (folder / 'jobs' / '.work').rglob('*') if path.is_file()]
+    return [path for path in files if path.parent.name not in ('.workers', '.content')]
 
 
 @pytest.fixture(scope='module')
@@ -279,6 +284,8 @@ def test_a_notify_command_that_hangs_keeps_no_job_from_its_end(program, folder, 
     process = started('job-run-all')
     wait_for(lambda: {job['state'] for job in jobs(program).values()} == {'completed'}, 'that both jobs are done')
     assert process.poll() is None
+    # A job is completed before its work files are removed: killed in between they would stay for the next process.
+    wait_for(lambda: not work_files(folder), 'that the work files are gone')
     process.kill()
     os.kill(int((folder / 'pid').read_text()), signal.SIGKILL)
     for job_id in ('j', 'k'):

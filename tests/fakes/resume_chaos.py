@@ -23,11 +23,13 @@ from fakes.program import UNMARKED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHUNK, SEGMENT = 12, 8
-# Before anything is imported that takes the lengths over.
+# The length of chunks before anything is imported that takes it over.
 SHORT_UNITS = f"""
+import functools
 import facefusion.pipeline.plan as plan
 plan.CHUNK_FRAMES = {CHUNK}
-plan.make_plan.__defaults__ = ({SEGMENT}, *plan.make_plan.__defaults__[1:])
+import facefusion.steps.step_run as step_run
+step_run.make_plan = functools.partial(plan.make_plan, segment_frames={SEGMENT})
 """
 CALL = 'from facefusion.cli.main import run\nrun()'
 LONGEST_SECONDS = 120
@@ -105,14 +107,17 @@ class ResumeChaos:
     def round(self, name: str, kills: list[float], wanted: Any, temp: bool = False) -> dict[str, Any]:
         """Kills so many runs of one command, lets a last one end, and checks all; gives what was repeated."""
         runs: list[Ended] = []
-        place = self.folder / name
+        place, is_done = self.folder / name, False
         for seconds in kills:
             runs.append(self.run(name, seconds, temp))
+            # Killed when its job had ended, too: the same call would begin another one.
+            is_done = bool(list((place / 'jobs' / 'completed').glob('*.json')))
             if runs[-1].code == 0:
                 break
             assert runs[-1].code == -9, runs[-1].said
             self.counts['killed'] += 1
-        is_done = bool(list((place / 'jobs' / 'completed').glob('*.json')))
+            if is_done:
+                break
         self.counts['killed_after_the_end'] += is_done and runs[-1].code != 0
         if not is_done:
             runs.append(self.run(name, temp=temp))

@@ -10,6 +10,9 @@ from unittest import mock
 
 _CALLS = ('open', 'write', 'fsync', 'replace', 'link', 'unlink', 'utime', 'mkdir', 'rmdir')
 
+# More changes than any scenario makes.
+NEVER = 10**9
+
 
 class Crash(BaseException):
     """The process has ended: whatever it would do after that does not happen."""

@@ -1,6 +1,7 @@
 """Whatever ends a process, and whatever fails, at whichever change of a file: every job is in one state, none is lost.
 
-Each scenario is repeated with the fault at its first change of a file, at its second, and so on to its last.
+Each scenario is repeated with the fault at some of its changes of a file, the first and the last among them; with
+``--exhaustive`` at every one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 import pytest
 from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, make_queued, make_record, make_store
 from fakes.owners import dead_owner
-from fakes.store_faults import Crash, StoreFaults
+from fakes.samples import sample
+from fakes.store_faults import NEVER, Crash, StoreFaults
 
 from facefusion.errors import FaceFusionError, InputError, JobError
 from facefusion.events import silent
@@ -36,7 +38,8 @@ ID = 'the.job'
 can_mount = pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
 )
-MOST_CHANGES = 120
+# At how many of its changes a scenario is cut short: the short ones at all of theirs.
+FAULTS = 8
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def killed_at_the_fence(store, folder):
             real(old, new)
 
         store.files.rename = rename
-        faults.at = 10**9
+        faults.at = NEVER
         submit(store, folder)
     del store.files.rename
     assert [place.kind for place in store.held()] == ['done']
@@ -254,44 +257,49 @@ def completed_steps(results: bytes):
     return {line['step']['id'] for line in lines if line.get('step', {}).get('status') == 'completed'}
 
 
-def each_fault(folder, scenario, dead_pid, **fault):
-    """Runs the scenario with the fault at its first change of a file, at its second, and so on until it strikes none;
-    gives the folder, the faults, and what it raised."""
-    before = ''
-    for at in range(1, MOST_CHANGES):
-        place = folder / str(at)
+@pytest.fixture
+def each_fault(tmp_path, dead_pid, request):
+    """Runs a scenario without a fault, and with one at some of its changes of a file; gives for each of these the
+    folder, the faults, what it raised, and the state before it."""
+
+    def act(name, at, **fault):
+        scenario, place = SCENARIOS[name], tmp_path / str(at)
         store = make_store(place, make_owner=lambda: new_owner()._replace(pid=dead_pid))
-        with StoreFaults(store.root, 10**9):
+        with StoreFaults(store.root, NEVER):
             scenario.prepare(store, place)
-        before = before or look_without_writing(store.root)
-        raised = None
+        before, raised = look_without_writing(store.root), None
         with StoreFaults(store.root, at, **fault) as faults:
             try:
                 scenario.act(store, place)
             except (Crash, Exception) as error:  # noqa: BLE001 - the test is about what it is
                 raised = error
-        yield store.root, faults, raised, before
-        if not faults.has_struck:
-            return
-    raise AssertionError('it never came to its end')
+        return store.root, faults, raised, before
+
+    def run_all(name, **fault):
+        whole = act(name, NEVER, **fault)
+        yield whole
+        for at in sample(request.config, range(1, whole[1].count + 1), FAULTS, f'{name} {fault}'):
+            yield act(name, at, **fault)
+
+    return run_all
 
 
 @every_scenario
 @pytest.mark.parametrize('how', ['before', 'half', 'after'])
-def test_a_crash_anywhere(tmp_path, dead_pid, name, how):
+def test_a_crash_anywhere(each_fault, name, how):
     scenario = SCENARIOS[name]
-    for root, faults, raised, before in each_fault(tmp_path, scenario, dead_pid, how=how):
+    for root, faults, raised, before in each_fault(name, how=how):
         assert isinstance(raised, Crash) if faults.has_struck else raised is None
         told = look_without_writing(root)
         assert told in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
-        with StoreFaults(root, 10**9):
+        with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
         state = check_swept(root)
         assert state in ({*scenario.old.split(), scenario.new} if faults.has_struck else {scenario.new})
         if state != 'gone':
             steps = len(JobStore(root).open(ID).record.steps)
             assert steps in scenario.steps if faults.has_struck else steps == scenario.steps[1]
-            with StoreFaults(root, 10**9):
+            with StoreFaults(root, NEVER):
                 work_to_the_end(root, completed_steps(faults.results))
 
 
@@ -306,11 +314,11 @@ ERRORS = [
 
 @pytest.mark.parametrize('name', [name for name in SCENARIOS if name not in SIMILAR])
 @pytest.mark.parametrize(('error', 'how', 'stays'), ERRORS, ids=lambda value: str(value))
-def test_an_error_anywhere(tmp_path, dead_pid, name, error, how, stays):
+def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
     scenario = SCENARIOS[name]
     reference = 'store-full' if error == errno.ENOSPC else 'store-unwritable'
     fault = {'how': how, 'error': error, 'stays': stays}
-    for root, faults, raised, before in each_fault(tmp_path, scenario, dead_pid, **fault):
+    for root, faults, raised, before in each_fault(name, **fault):
         if raised is not None:
             assert isinstance(raised, FaceFusionError), raised
             assert raised.reference == reference
@@ -320,7 +328,7 @@ def test_an_error_anywhere(tmp_path, dead_pid, name, error, how, stays):
         may_be = {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
         # Work that cannot be noted ends the job with that reason.
         assert told in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
-        with StoreFaults(root, 10**9):
+        with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
             state = check_swept(root, may_have_notes=raised is not None)
             may_end = {'failed', 'queued'} if 'run' in name or name == 'retry' else set()

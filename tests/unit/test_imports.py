@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -210,10 +210,19 @@ def test_no_function_changes_a_container_of_its_module():
                 assert not (isinstance(node.value, ast.Name) and node.value.id in tables), f'{path}:{node.lineno}'
 
 
-def loaded_by(*arguments: str, environ: dict[str, str] | None = None) -> set[str]:
-    """Top-level modules that a command line loads, in a process of its own."""
+class Traced(NamedTuple):
+    """What a command line has loaded, top-level modules, and the files that it has opened."""
+
+    modules: set[str]
+    files: list[str]
+
+
+def trace(*arguments: str, environ: dict[str, str] | None = None) -> Traced:
+    """Runs a command line in a process of its own."""
     code = (
         'import sys, json, contextlib, io\n'
+        'opened = []\n'
+        'sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)\n'
         'from facefusion.cli.main import main\n'
         'with contextlib.redirect_stdout(io.StringIO()):\n'
         '    try:\n'
@@ -221,49 +230,35 @@ def loaded_by(*arguments: str, environ: dict[str, str] | None = None) -> set[str
         '    except SystemExit as end:\n'
         '        code = end.code\n'
         'assert not code, code\n'
-        'print(json.dumps([name.split(".")[0] for name in sys.modules]))\n'
+        'print(json.dumps([[name.split(".")[0] for name in sys.modules], opened]))\n'
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+    modules, files = json.loads(done.stdout)
+    return Traced(set(modules), files)
 
 
+# What these cost is measured by benchmarks/light_commands.py.
 @pytest.mark.parametrize('arguments', [('--version',), ('--help',), ('headless-run', '--help')], ids=' '.join)
 def test_light_commands_load_nothing_heavy(arguments):
-    assert loaded_by(*arguments).isdisjoint(HEAVY)
+    assert trace(*arguments).modules.isdisjoint(HEAVY)
 
 
-def seconds_of(*words: str, environ: dict[str, str] | None = None) -> float:
-    """What a whole process costs, in seconds of a core."""
-    resource = pytest.importorskip('resource', reason='this system does not tell the time of child processes')
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, 'facefusion.py', *words]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | (environ or {}))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@pytest.mark.parametrize('flag', ['--version', '--help'])
-def test_light_commands_take_little_time(flag):
-    assert min(seconds_of(flag) for _ in range(3)) < 0.12
-
-
-# Commands that scripts and cron call every few seconds. {n} is another number each time.
+# Commands that scripts and cron call every few seconds.
 QUERIES = (
-    ('job-create', 'new-{n}', '-t', 'target.mp4', '-o', 'output.mp4'),
-    ('job-submit', 'drafted-{n}'),
+    ('job-create', 'new', '-t', 'target.mp4', '-o', 'output.mp4'),
+    ('job-submit', 'drafted-3'),
     ('job-list', '--format', 'json'),
-    ('job-show', 'completed-{n}'),
+    ('job-show', 'completed-3'),
 )
-JOBS = 1000
+JOBS = 40
 
 
 @pytest.fixture(scope='module')
 def full_store(tmp_path_factory) -> dict[str, str]:
-    """The environment of a store with a thousand jobs of the usual size."""
+    """The environment of a store with jobs of all states."""
     root = tmp_path_factory.mktemp('full') / 'jobs'
     environ = {'FACEFUSION_JOBS_PATH': str(root)}
-    words = ('job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', '--notify', 'x' * 1200)
-    loaded_by(*words, environ=environ)
+    trace('job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', environ=environ)
     seed = json.loads((root / 'drafted' / 'seed.json').read_text(encoding='ascii'))
     for number in range(JOBS):
         state = ('drafted', 'queued', 'completed', 'failed')[number % 4]
@@ -274,15 +269,13 @@ def full_store(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
-def test_queries_of_the_store_load_nothing_heavy(full_store, words):
-    assert loaded_by(*(word.format(n=99) for word in words), environ=full_store).isdisjoint(HEAVY)
-
-
-@pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
-def test_queries_of_a_thousand_jobs_take_little_time(full_store, words):
-    runs = ([word.format(n=number) for word in words] for number in range(8))
-    # Once is enough: what else is at work on the machine only adds to it.
-    assert any(seconds_of(*run, environ=full_store) < 0.15 for run in runs)
+def test_queries_of_the_store_load_nothing_heavy_and_read_only_what_they_name(full_store, words):
+    known = {path.stem for path in Path(full_store['FACEFUSION_JOBS_PATH']).glob('[a-z]*/*.json')}
+    traced = trace(*words, environ=full_store)
+    assert traced.modules.isdisjoint(HEAVY)
+    read = [Path(name).stem for name in traced.files if Path(name).stem in known]
+    assert set(read) == (known if words[0] == 'job-list' else known & set(words))
+    assert words[0] != 'job-list' or len(read) == len(known), 'each once'
 
 
 def test_an_ini_file_may_name_the_options_of_every_command():

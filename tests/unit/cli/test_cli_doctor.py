@@ -50,7 +50,7 @@ def test_a_machine_on_which_all_is_well(diagnose, tmp_path):
 
 
 def test_the_text_says_the_same(diagnose, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, '_findings', lambda invocation: iter(FINDINGS))
+    monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS))
     assert main(['doctor'], {'FACEFUSION_HOME': str(tmp_path)}) == 1
     assert capsys.readouterr().out.splitlines() == [
         'ok    a       fine',
@@ -70,7 +70,7 @@ FINDINGS = (
 
 @pytest.mark.parametrize(('count', 'code'), [(1, 0), (2, 0), (3, 1)])
 def test_only_a_failure_is_an_exit_code(monkeypatch, tmp_path, capsys, count, code):
-    monkeypatch.setattr(doctor, '_findings', lambda invocation: iter(FINDINGS[:count]))
+    monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS[:count]))
     for form in ('text', 'json'):
         assert main(['doctor', '--format', form], {'FACEFUSION_HOME': str(tmp_path)}) == code
 
@@ -159,10 +159,16 @@ def test_pythons_that_are_not_supported_fail(diagnose, monkeypatch, version, cod
 
 
 def test_auto_looks_at_cuda_only_where_its_runtime_is_installed(diagnose, monkeypatch):
-    monkeypatch.setattr(doctor, '_is_installed', lambda name: name == 'onnxruntime-gpu')
-    monkeypatch.setattr(doctor.metadata, 'version', lambda name: '1')
+    installed = {*doctor.LIBRARIES, 'onnxruntime-gpu'}
+
+    def version(name):
+        if name in installed:
+            return '1'
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, 'version', version)
     monkeypatch.setattr('facefusion.inference.providers.probe_provider', lambda name, device_id: None)
     assert {'provider cuda', 'provider cpu'} <= set(diagnose('--execution-providers', 'auto')[1])
-    monkeypatch.setattr(doctor, '_is_installed', lambda name: name == 'onnxruntime')
+    installed = {*doctor.LIBRARIES, 'onnxruntime'}
     found = diagnose('--execution-providers', 'auto')[1]
     assert 'provider cpu' in found and 'provider cuda' not in found

@@ -16,7 +16,7 @@ from facefusion.inference.providers import RUNTIME_NAMES, create_session, probe_
 
 listed = set(onnxruntime.get_available_providers())
 missing = [name for name, runtime_name in RUNTIME_NAMES.items() if runtime_name not in listed]
-model = providers._one_node_model()
+model = providers.one_node_model()
 
 
 def test_the_cpu_always_works():
@@ -174,7 +174,7 @@ def test_threads_share_one_session(pool, monkeypatch):
     sessions, _ = pool
     made = []
 
-    def slow(path, names, device):
+    def slow(path, names, device, threads):
         made.append(path)
         threading.Event().wait(0.02)
         return object()
@@ -187,6 +187,16 @@ def test_threads_share_one_session(pool, monkeypatch):
     for thread in threads:
         thread.join()
     assert len(made) == 1 and len(set(map(id, found))) == 1
+
+
+def test_sessions_are_held_by_the_number_of_their_threads(pool, monkeypatch):
+    sessions, _ = pool
+    asked = []
+    monkeypatch.setattr(pool_module, 'create_session', lambda *asked_for: asked.append(asked_for[-1]) or object())
+    one, four = sessions.session('one'), sessions.at(4).session('one')
+    assert one is not four and asked == [1, 4]
+    assert sessions.at(4).session('one') is four and sessions.at(4).at(1).session('one') is one
+    assert asked == [1, 4]
 
 
 def test_weights_that_cannot_be_read_are_a_model_error(pool):

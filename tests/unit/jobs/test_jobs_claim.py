@@ -206,8 +206,9 @@ def test_a_worker_that_freezes_at_its_end(store, tmp_path, monkeypatch, woken):
             others.append(drain(JobStore(store.root), FakeWork())['x'].state)
         if new == store.root / 'completed' / 'x.json':
             now = [0.0]
-            reaper = Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent, others.append, clock=lambda: now[0])
-            monkeypatch.setattr(reaper, '_on_end', lambda job_id, end: others.append(end))
+            reaper = Reaper(
+                JobStore(store.root), CLAIM_TIMEOUT, silent, lambda job_id, end: others.append(end), lambda: now[0]
+            )
             reaper.sweep()
             assert others == []
             now[0] = 11.0

@@ -9,19 +9,13 @@ import pytest
 
 from facefusion.errors import InputError, Interrupted
 from facefusion.events import silent
-from facefusion.jobs import inputs
-from facefusion.jobs.inputs import check_inputs, note_inputs
+from facefusion.jobs.inputs import EXTENT, Extent, check_inputs, note_inputs
 from facefusion.jobs.record import StepRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, submitted, work_paths
 from facefusion.stopping import StopFlag
 
-
-@pytest.fixture
-def small(monkeypatch):
-    """Files of more than 16 bytes are compared by 4 pieces of 4."""
-    monkeypatch.setattr(inputs, '_MOST_READ', 16)
-    monkeypatch.setattr(inputs, '_PIECE', 4)
-    monkeypatch.setattr(inputs, '_PIECES', 4)
+# Files of more than 16 bytes are compared by 4 pieces of 4.
+SMALL = Extent(16, 4)
 
 
 @pytest.fixture
@@ -31,10 +25,10 @@ def target(tmp_path):
     return path
 
 
-def step_of(*paths, **args) -> StepRecord:
+def step_of(*paths, extent=EXTENT, **args) -> StepRecord:
     target, *sources = map(str, paths)
     args |= {'target_path': target, 'source_paths': sources}
-    return StepRecord('s', args, inputs=note_inputs(args))
+    return StepRecord('s', args, inputs=note_inputs(args, extent=extent))
 
 
 def changes(step, **kw) -> list[str]:
@@ -73,24 +67,24 @@ def test_a_file_is_told_by_its_bytes(target):
     assert changes(step) == []
 
 
-def test_of_a_large_file_pieces_are_compared_and_its_time(small, target):
+def test_of_a_large_file_pieces_are_compared_and_its_time(target):
     for size in (17, 18, 31, 1000):
         data = bytes(index % 251 for index in range(size))
         target.write_bytes(data)
-        step = step_of(target)
+        step = step_of(target, extent=SMALL)
         assert step.inputs[0]['sampled']
         for at in (0, size - 1):
             write_back(target, data[:at] + b'\xff' + data[at + 1 :])
-            assert changes(step) == ['it has other bytes']
+            assert changes(step, extent=SMALL) == ['it has other bytes']
         write_back(target, data)
-        assert changes(step) == []
+        assert changes(step, extent=SMALL) == []
         os.utime(target, (1, 1))
-        assert 'only parts are compared' in changes(step)[0]
+        assert 'only parts are compared' in changes(step, extent=SMALL)[0]
     # Bytes that are not read can only be told by the time.
     write_back(target, data)
-    step = step_of(target)
+    step = step_of(target, extent=SMALL)
     write_back(target, data[:100] + b'\xff' + data[101:])
-    assert changes(step) == []
+    assert changes(step, extent=SMALL) == []
 
 
 def test_it_is_told_and_refused_where_consent_or_the_operator_ask_for_that(target):

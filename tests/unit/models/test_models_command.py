@@ -101,7 +101,7 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
         store = ModelStore(Catalog(tuple(entries)), tmp_path, offline=False, emit=silent)
         monkeypatch.setattr(Invocation, 'model_store', lambda self, emit, stop: store)
         settings = Settings([ConsoleOptions(progress='none')])
-        assert force_download.run(Invocation(argparse.Namespace(), settings, tmp_path, {})) == 0
+        assert force_download.run(Invocation(settings, tmp_path, {}, argparse.Namespace())) == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
         (tmp_path / 'net.bin').unlink()
         # What lies on a host of its own is fetched only when it is named.
@@ -111,7 +111,7 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
         site.files.pop('/net')
         (tmp_path / 'net.bin').unlink()
         with pytest.raises(ModelError):
-            force_download.run(Invocation(argparse.Namespace(), settings, tmp_path, {}))
+            force_download.run(Invocation(settings, tmp_path, {}, argparse.Namespace()))
         site.files['/net'] = body
         assert run(store, 'fetch', 'net') == 0
         run(store, 'fetch', 'picture')

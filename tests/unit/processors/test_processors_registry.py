@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes.drawn_face import TOPOLOGY, draw_face, face_texture
 from fakes.face_chunks import face_at
 from fakes.linking import linked_face
+from fakes.model_sessions import NamedSessions, TensorSession
 
-from facefusion.errors import NoFaceError
+from facefusion.errors import InternalError, NoFaceError
 from facefusion.events import silent
 from facefusion.faces.face import Face, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter
-from facefusion.faces.topology import eye_distance
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.options import describe
@@ -20,10 +22,12 @@ from facefusion.processors.face_debugger.process import FaceDebugger
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.process import FaceSwapper, prepare
 from facefusion.processors.processor import FrameTask, ProcessorTools
+from facefusion.processors.registration import SMALLEST_FACE, Requirements, joined
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
 METER = SkinMeter(TOPOLOGY)
+SETTINGS = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))])
 
 
 class FaceFinder:
@@ -38,10 +42,22 @@ class FaceFinder:
         return [Face(points, 1.0, 0.0, 0.9) for points in self._faces.get(f'w{frame.width}', ())]
 
 
-def tools(*sources, messages=None, embedder=None, **faces) -> ProcessorTools:
-    settings = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))])
+class Identities(TensorSession):
+    """An embedder that gives each face the next of these directions, in degrees: alike are those near each other."""
+
+    def __init__(self, *directions):
+        super().__init__()
+        self._directions = iter(directions)
+
+    def run(self, names, feeds):
+        angle = np.radians(next(self._directions, 0))
+        return [np.array([[np.cos(angle), np.sin(angle)]], np.float32)]
+
+
+def tools(*sources, messages=None, directions=(), **faces) -> ProcessorTools:
     emit = silent if messages is None else messages.append
-    return ProcessorTools(settings, tuple(sources), FaceFinder(**faces), METER, emit, embedder)
+    sessions = NamedSessions(dlib_face_resnet=Identities(*directions))
+    return ProcessorTools(SETTINGS, tuple(sources), sessions, FaceFinder(**faces), METER, emit)
 
 
 @pytest.fixture
@@ -73,10 +89,35 @@ def test_a_registration_builds_its_processor(picture):
     assert isinstance(built, FaceSwapper) and built.name == swapper.name
 
 
-def test_needs_name_what_a_run_must_measure():
+def test_requirements_name_what_a_run_must_have():
     debugger, swapper = REGISTRATIONS
-    assert 'skin' in swapper.needs and 'source-image' in swapper.needs
-    assert debugger.needs == {'faces'}
+    needed = swapper.requirements(SETTINGS)
+    assert needed == Requirements(measurements=frozenset({'skin'}), source_faces=True)
+    assert debugger.requirements(SETTINGS) == Requirements()
+
+
+def test_a_chain_requires_whatever_one_of_its_processors_does():
+    assert joined([]) == Requirements(faces=False)
+    assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
+        measurements=frozenset({'skin'}), source_faces=True
+    )
+    near = Requirements(faces=False, neighbours=2, every_frame=True)
+    far = Requirements(measurements=frozenset({'other'}), neighbours=5, source_audio=True, original=True)
+    assert joined([near, far]) == replace(far, every_frame=True)
+
+
+@pytest.mark.parametrize('size', [SMALLEST_FACE - 1, SMALLEST_FACE])
+def test_a_registration_says_which_frames_it_will_change(size):
+    debugger, swapper = REGISTRATIONS
+    face = LinkedFace(0, np.array([[10, 10, 0], [10 + size, 20, 0]], np.float32), 0.9)
+    assert debugger.changes(SETTINGS, [face]) and not debugger.changes(SETTINGS, [])
+    assert swapper.changes(SETTINGS, [face]) == (size >= SMALLEST_FACE) and not swapper.changes(SETTINGS, [])
+
+
+def test_a_swapper_without_a_meter_is_an_error_of_the_program(picture):
+    face = face_at(200, 200, 60)
+    with pytest.raises(InternalError):
+        prepare(replace(tools(picture(400, face), w400=[face]), meter=None))
 
 
 def test_the_swapper_names_a_source_without_a_face(picture):
@@ -105,19 +146,11 @@ def test_the_swapper_joins_the_pictures_and_says_so(picture):
 def test_pictures_of_somebody_else_are_left_out_when_that_can_be_told(picture):
     """The largest face is the person; who is like somebody who is like it counts, too."""
     sizes = {400: 60, 420: 80, 440: 70, 460: 50}
-    angles = {400: 36, 420: 0, 440: 18, 460: 120}
     faces = {f'w{width}': [face_at(200, 200, size)] for width, size in sizes.items()}
     paths = [picture(width, face_at(200, 200, size)) for width, size in sizes.items()]
-
-    class Embedder:
-        def embed(self, frame, landmarks):
-            distance = {round(size): width for width, size in sizes.items()}
-            found = min(distance, key=lambda size: abs(size - eye_distance(landmarks)))
-            angle = np.radians(angles[distance[found]])
-            return np.array([np.cos(angle), np.sin(angle)], np.float32)
-
     messages = []
-    prepare(tools(*paths, messages=messages, embedder=Embedder(), **faces))
+    # Of the faces of 80, 70, 60 and 50 pixels.
+    prepare(tools(*paths, messages=messages, directions=(0, 18, 36, 120), **faces))
     (left,) = [message.text for message in messages if 'left out' in message.text]
     assert str(paths[3]) in left and str(paths[1]) in left
     assert any('3 pictures, which show one person' in message.text for message in messages)
@@ -140,10 +173,12 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
     class Recorder:
         def render(self, frame, face, nearer):
             order.append((face.track, [other.track for other in nearer]))
+            return face.track == 1
 
     faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
     faces.append(LinkedFace(3, face_at(900, 200, 10), 0.9))
-    FaceSwapper(Recorder(), TOPOLOGY).process([FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)])
+    task = FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)
+    assert FaceSwapper(Recorder(), TOPOLOGY).process([task]) == [True]
     assert order == [(3, []), (1, [0, 2]), (0, [2]), (2, [])]
 
 
@@ -152,5 +187,7 @@ def test_a_prepared_swapper_swaps(picture):
     swapper = REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
     frame = draw_face(face, face_texture((60, 80, 120), seed=3))
     before = frame.pixels.copy()
-    swapper.process([FrameTask(frame, [linked_face(METER, frame, face)])])
+    without = FrameTask(PixelFrame(before.copy()))
+    assert swapper.process([FrameTask(frame, [linked_face(METER, frame, face)]), without]) == [True, False]
+    assert np.array_equal(without.frame.pixels, before)
     assert np.abs(frame.pixels.astype(int) - before).mean() > 0.2

@@ -8,7 +8,7 @@ from fakes.face_chunks import face_at
 from fakes.linking import linked_face
 from fakes.painted_faces import Canvas
 
-from facefusion.faces.face import SMALLEST_FACE, LinkedFace
+from facefusion.faces.face import LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import OVAL
@@ -16,6 +16,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.processors.face_swapper.mesh_warp.render import FULL_SIZE, MeshWarp, Surface, _at_size, _grain, _look_up
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
+from facefusion.processors.registration import SMALLEST_FACE
 
 METER = SkinMeter(TOPOLOGY)
 LIGHT_SKIN, DARK_SKIN = (120, 150, 200), (60, 80, 120)

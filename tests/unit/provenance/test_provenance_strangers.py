@@ -10,7 +10,7 @@ import pytest
 from fakes.certificates import issue, write_chain, write_key
 from fakes.statements import make_picture, swap_of
 
-from facefusion.cli.verify import _lines
+from facefusion.cli.verify import verdict_lines
 from facefusion.errors import ProvenanceError
 from facefusion.events import Message
 from facefusion.provenance.certificate import make_credential
@@ -53,7 +53,7 @@ def test_claims_of_a_stranger_in_the_chain_are_his(tmp_path, signing, stranger, 
     assert [claim.trust for claim in verdict.credentials.chain] == ['unknown-signer', 'trusted']
     assert verdict.jobs == ('job of out.jpg',)
     assert 'what renamed.jpg states is vouched for by nobody who is trusted' in verdict.remarks()
-    signers = [line.strip() for line in _lines(verdict) if '  signed by ' in line]
+    signers = [line.strip() for line in verdict_lines(verdict) if '  signed by ' in line]
     assert 'nobody who is trusted vouches for that' in signers[0] and signers[1].endswith('(trusted)')
     assert verdict.as_record()['credentials']['chain'][0]['trust'] == 'unknown-signer'
     # Who knows the root sees that the signer is known now, whatever was recorded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.statements import make_file, make_picture, swap_of
 
-from facefusion.cli.verify import _job_ids, _lines
+from facefusion.cli.verify import job_ids, verdict_lines
 from facefusion.errors import MediaError
 from facefusion.events import silent
 from facefusion.provenance.assets import sidecar_of
@@ -43,7 +43,7 @@ def test_a_damaged_file_is_not_said_to_have_no_credentials(signed, roots, name):
         path.write_bytes(whole[:share])
         assert verify(path, roots).word in ('unreadable', 'tampered'), share
     path.write_bytes(whole[:100])
-    assert 'whether it has credentials cannot be told' in next(_lines(verify(path, roots)))
+    assert 'whether it has credentials cannot be told' in next(verdict_lines(verify(path, roots)))
 
 
 @pytest.mark.parametrize('name', ['notes.txt', 'notes.jpg', 'notes.mp4'])
@@ -89,5 +89,5 @@ def test_a_mark_alone_is_looked_up_among_the_jobs(tmp_path, roots, monkeypatch):
     marked(monkeypatch, 'other-job')
     verdict = verify(path, roots, job_ids=iter(['one-job', 'other-job']))
     assert verdict.as_record()['mark']['found'][0]['job_id'] == 'other-job'
-    assert any('of job other-job' in line for line in _lines(verdict))
-    assert list(_job_ids(tmp_path / 'none')) == [] and list(_job_ids(path)) == []
+    assert any('of job other-job' in line for line in verdict_lines(verdict))
+    assert list(job_ids(tmp_path / 'none')) == [] and list(job_ids(path)) == []

@@ -6,8 +6,9 @@ from facefusion.safety.options import ConsentOptions, PolicyOptions
 
 def test_consent_is_kept_with_the_step_and_the_demand_for_it_is_not():
     (consent,) = describe(ConsentOptions)
-    (demand, unchanged) = describe(PolicyOptions)
+    (demand, licences, unchanged) = describe(PolicyOptions)
     assert (consent.key, consent.section, consent.stored, consent.default) == ('consent', 'policy', 'step', None)
     assert (demand.key, demand.section, demand.stored, demand.default) == ('require_consent', 'policy', 'job', False)
     assert (unchanged.key, unchanged.stored, unchanged.default) == ('require_unchanged', 'job', False)
-    assert demand.is_policy and unchanged.is_policy
+    assert (licences.key, licences.stored, licences.default) == ('licences', 'job', 'any')
+    assert demand.is_policy and licences.is_policy and unchanged.is_policy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facefusion.cli import process
+from facefusion.services import process
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,11 +70,11 @@ def test_other_systems_and_c_libraries_are_left_alone(monkeypatch):
     loaded = []
     monkeypatch.setattr(ctypes, 'CDLL', lambda name: loaded.append(name) or object())
     monkeypatch.setattr(sys, 'platform', 'linux')
-    process._return_freed_memory()
+    process.tune_memory()
     assert loaded == [None]
     for platform in ('win32', 'darwin'):
         monkeypatch.setattr(sys, 'platform', platform)
-        process._return_freed_memory()
+        process.tune_memory()
     assert loaded == [None]
 
 

@@ -1,25 +1,24 @@
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from facefusion.cli.invocation import Invocation
 from facefusion.errors import ModelError
 from facefusion.events import Message, StageFinished, StageProgress, silent
 from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.services.options import ConsoleOptions
+from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def invocation(home=ROOT, models=None, **console) -> Invocation:
+def workplace(home=ROOT, models=None, **console) -> Workplace:
     settings = Settings([ConsoleOptions(**console), models or ModelOptions()])
-    return Invocation(argparse.Namespace(), settings, Path(home), {})
+    return Workplace(settings, Path(home), {})
 
 
 def say(emit):
@@ -31,13 +30,13 @@ def say(emit):
 
 @pytest.mark.parametrize(('level', 'count'), [('error', 1), ('warn', 2), ('info', 3), ('debug', 4)])
 def test_messages_of_the_chosen_level_are_on_stderr(capsys, level, count):
-    say(invocation(progress='none', log_level=level).emit())
+    say(workplace(progress='none', log_level=level).emit())
     out, err = capsys.readouterr()
     assert out == '' and len(err.splitlines()) == count
 
 
 def test_json_lines_are_all_that_stdout_carries(capsys):
-    say(invocation(progress='json', log_level='error').emit())
+    say(workplace(progress='json', log_level='error').emit())
     out, err = capsys.readouterr()
     assert [json.loads(line)['event'] for line in out.splitlines()].count('stage_progress') == 1
     assert err == '[FACEFUSION.RUN] a error\n'
@@ -49,7 +48,7 @@ def test_json_lines_are_all_that_stdout_carries(capsys):
 )
 def test_bars_show_where_somebody_can_see_them(capsys, monkeypatch, is_terminal, level, has_bar):
     monkeypatch.setattr('sys.stderr.isatty', lambda: is_terminal)
-    emit = invocation(progress='bar', log_level=level).emit()
+    emit = workplace(progress='bar', log_level=level).emit()
     emit(StageProgress('processing', 0, 4))
     emit(StageFinished('processing', 0, 0.1))
     out, err = capsys.readouterr()
@@ -57,24 +56,24 @@ def test_bars_show_where_somebody_can_see_them(capsys, monkeypatch, is_terminal,
 
 
 def test_models_lie_in_the_home_unless_a_folder_is_named(tmp_path):
-    assert invocation().model_store(silent).weights == ROOT / 'models' / 'weights'
+    assert workplace().model_store(silent).weights == ROOT / 'models' / 'weights'
     named = ModelOptions(models_path=str(tmp_path), offline=True)
-    store = invocation(models=named).model_store(silent)
+    store = workplace(models=named).model_store(silent)
     assert store.weights == tmp_path and store.offline
     with pytest.raises(ModelError):
         store.path('centerface')
 
 
 def test_the_catalogue_is_that_of_the_program_in_every_home(tmp_path):
-    store = invocation(home=tmp_path / 'new').model_store(silent)
+    store = workplace(home=tmp_path / 'new').model_store(silent)
     assert store.weights == tmp_path / 'new' / 'models' / 'weights'
     assert store.catalog.entry('centerface').id == 'centerface'
 
 
 def test_a_program_without_a_catalogue_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr('facefusion.cli.invocation.program_path', lambda: tmp_path)
+    monkeypatch.setattr('facefusion.services.workplace.program_path', lambda: tmp_path)
     with pytest.raises(ModelError) as caught:
-        invocation().catalog()
+        workplace().catalog()
     assert caught.value.reference == 'catalog-missing' and str(tmp_path) in caught.value.message
 
 

@@ -13,6 +13,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, QueueOptions
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.models.choice import Choice, EmbeddedModels
 from facefusion.options import describe
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.registry import ProcessorsOptions
@@ -22,12 +23,26 @@ from facefusion.steps.arguments import STEP_GROUPS, freeze, restore
 DEFAULTS = resolve(GROUPS, {}, None, {})
 
 
+class Choosing:
+    """Takes the first model of each preference, or the last one and names the first as better."""
+
+    def __init__(self, is_here):
+        self._is_here = is_here
+
+    def choose(self, preferred):
+        return Choice(preferred[0]) if self._is_here else Choice(preferred[-1], f'better-{preferred[0]}')
+
+
+def frozen(settings):
+    return freeze(settings, EmbeddedModels(), silent).args
+
+
 def restored(args, version='2', emit=silent):
     return Settings(restore(args, version, emit))
 
 
 def test_every_option_of_a_step_is_frozen_and_none_of_the_process():
-    args = freeze(DEFAULTS, silent)
+    args = frozen(DEFAULTS)
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
     others = (*PROCESS_GROUPS, QueueOptions, NotifyOptions, HaltOptions, PatternOptions)
     mine = {info.key for group in others for info in describe(group)}
@@ -42,23 +57,37 @@ def test_frozen_arguments_are_json_and_come_back_as_they_were():
     chosen = chosen.replace(replace(DEFAULTS[TrimOptions], trim_frame_start=3, trim_frame_end=9))
     chosen = chosen.replace(replace(DEFAULTS[OutputOptions], output_video_fps=29.97, output_video_scale=0.5))
     chosen = chosen.replace(ProcessorsOptions(('face_debugger', 'face_swapper')))
-    args = freeze(chosen, silent)
+    args = frozen(chosen)
     assert json.loads(json.dumps(args)) == args
     again = restored(json.loads(json.dumps(args)))
     for group in STEP_GROUPS:
         if group is not PathOptions:
-            assert freeze(chosen.replace(again[group]), silent) == args
+            assert frozen(chosen.replace(again[group])) == args
     assert again[TrimOptions] == chosen[TrimOptions] and again[OutputOptions] == chosen[OutputOptions]
 
 
 def test_models_have_names_and_paths_mean_the_same_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    args = freeze(DEFAULTS.replace(PathOptions(('faces/a.png',), 't.mp4', '/far/o.mp4')), silent)
+    args = frozen(DEFAULTS.replace(PathOptions(('faces/a.png',), 't.mp4', '/far/o.mp4')))
     assert 'auto' not in (args['face_detector_model'], args['face_landmarker_model'], args['face_swapper_model'])
     assert args['source_paths'] == [str(tmp_path / 'faces' / 'a.png')]
     assert args['target_path'] == str(tmp_path / 't.mp4') and args['output_path'] == str(Path.cwd() / '/far/o.mp4')
-    nothing = freeze(DEFAULTS.replace(PathOptions()), silent)
+    nothing = frozen(DEFAULTS.replace(PathOptions()))
     assert (nothing['source_paths'], nothing['target_path'], nothing['output_path']) == ([], None, None)
+
+
+def test_what_was_asked_stays_known_beside_the_model_that_it_stands_for():
+    models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model')
+    chosen = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
+    step = freeze(chosen, Choosing(is_here=True), silent)
+    assert [step.args[key] for key in models] == ['centerface', 'face_mesh', 'mesh_warp']
+    assert [step.asked[key] for key in models] == ['centerface', 'auto', 'auto']
+    assert {key: value for key, value in step.asked.items() if key not in models} == {
+        key: value for key, value in step.args.items() if key not in models
+    }
+    moved = step.with_paths(target_path='other.mp4')
+    assert moved.args['target_path'] == moved.asked['target_path'] == 'other.mp4'
+    assert moved.asked['face_swapper_model'] == 'auto'
 
 
 def test_what_is_not_known_or_not_set_is_left_out():

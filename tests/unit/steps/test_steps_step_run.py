@@ -15,6 +15,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
+from facefusion.models.choice import Choice, EmbeddedModels
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.options import PathOptions
@@ -27,7 +28,7 @@ from facefusion.steps.arguments import freeze_models
 from facefusion.steps.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
 from facefusion.stopping import StopFlag
 
-DEFAULTS = resolve(GROUPS, {}, None, {})
+DEFAULTS, EMBEDDED = resolve(GROUPS, {}, None, {}), EmbeddedModels()
 DIGESTS, NO_CACHE = RunDigests('t', 'a', 'p'), AnalysisCache(Path('none'), 0)
 
 
@@ -55,7 +56,7 @@ def picture_step(tmp_path):
 
 def test_every_auto_model_becomes_a_name_and_is_said():
     messages = []
-    frozen = freeze_models(DEFAULTS, messages.append)
+    frozen = freeze_models(DEFAULTS, EMBEDDED, messages.append)
     assert frozen[FaceDetectorOptions].face_detector_model == 'centerface'
     assert frozen[FaceLandmarkerOptions].face_landmarker_model == 'face_mesh'
     assert frozen[FaceSwapperOptions].face_swapper_model == 'mesh_warp'
@@ -69,8 +70,8 @@ def test_every_auto_model_becomes_a_name_and_is_said():
 
 def test_freezing_changes_nothing_else_and_happens_once():
     messages = []
-    frozen = freeze_models(DEFAULTS, silent)
-    again = freeze_models(frozen, messages.append)
+    frozen = freeze_models(DEFAULTS, EMBEDDED, silent)
+    again = freeze_models(frozen, EMBEDDED, messages.append)
     assert messages == [] and again.as_record() == frozen.as_record()
     changed = {key for key, value in frozen.as_record().items() if value != DEFAULTS.as_record()[key]}
     assert changed == {'face_detector_model', 'face_landmarker_model', 'face_swapper_model'}
@@ -80,15 +81,26 @@ def test_freezing_changes_nothing_else_and_happens_once():
 def test_models_of_processors_that_do_not_run_are_not_named():
     messages = []
     settings = DEFAULTS.replace(ProcessorsOptions(('face_debugger',)))
-    frozen = freeze_models(settings, messages.append)
+    frozen = freeze_models(settings, EMBEDDED, messages.append)
     assert frozen[FaceSwapperOptions].face_swapper_model == 'auto' and 'swapper' not in messages[0].text
 
 
 def test_a_model_that_was_chosen_stays():
     messages = []
     settings = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
-    freeze_models(settings, messages.append)
+    freeze_models(settings, EMBEDDED, messages.append)
     assert 'detector' not in messages[0].text
+
+
+def test_better_models_that_are_not_here_are_named():
+    class Poor:
+        def choose(self, preferred):
+            return Choice(preferred[-1], f'large_{preferred[-1]}')
+
+    messages = []
+    freeze_models(DEFAULTS.replace(ProcessorsOptions(('face_debugger',))), Poor(), messages.append)
+    assert [message.level for message in messages] == ['info', 'info']
+    assert '`facefusion models fetch large_centerface large_face_mesh`' in messages[1].text
 
 
 def test_workers_are_as_asked_or_one_a_core():
@@ -106,7 +118,7 @@ def test_work_folders_lie_in_the_job_store_or_where_temp_says():
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
-    record = plan_step(freeze_models(picture_step, silent), silent).as_record()
+    record = plan_step(freeze_models(picture_step, EMBEDDED, silent), silent).summary()
     assert record['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     assert record['settings']['face_detector_model'] == 'centerface'
     assert record['settings']['face_selector_mode'] == 'many'
@@ -162,17 +174,23 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
 )
 def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
     work = RunFolders(tmp_path, None).work_of('job')
-    with pytest.raises(type(error)), step_run._work_folder(work, 'step', DIGESTS, NO_CACHE) as folder:
-        (folder.path / 'segment-00000.nut').write_bytes(b'123')
+    with pytest.raises(type(error)), step_run.open_work_folder(work, 'step', DIGESTS, NO_CACHE, silent) as folder:
+        for name in ('segment-00000.nut', 'linked-000000000.npz', 'selected-000000000.npz'):
+            (folder.path / name).write_bytes(b'123')
         raise error
     assert folder.path.exists() == is_kept
+    if is_kept:
+        # Room for the job store to note that there is none.
+        is_full = error.reference == 'disk-full'
+        assert len(list(folder.path.iterdir())) == (1 if is_full else 3)
+        assert (folder.path / 'segment-00000.nut').exists()
 
 
 def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_path):
     (tmp_path / 'file').write_bytes(b'')
     for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
         work = RunFolders(tmp_path / 'file', temp).work_of('job')
-        with pytest.raises(OutputError) as caught, step_run._work_folder(work, 's', DIGESTS, NO_CACHE):
+        with pytest.raises(OutputError) as caught, step_run.open_work_folder(work, 's', DIGESTS, NO_CACHE, silent):
             pytest.fail('no folder can be made there')
         wanted = temp or tmp_path / 'file'
         assert caught.value.reference == 'work-unwritable' and option in caught.value.hint

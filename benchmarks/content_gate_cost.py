@@ -1,0 +1,91 @@
+"""What the content gate costs: CPU time of one thread for a frame that is looked at, and for the steps of that.
+
+    .venv/bin/python benchmarks/content_gate_cost.py [--rounds 12]
+
+Needs the embedded classifier and an example picture of the model store. Prints JSON with the least and the median of
+the rounds in milliseconds; ends with 1 when the least for a frame of 720p, among four that are classified together, is
+over the bound. ``scripts/measure_gate.py`` has the same table beside how often the gate errs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from facefusion.events import silent  # noqa: E402 - what it needs has to be found first
+from facefusion.inference.pool import SessionPool  # noqa: E402
+from facefusion.media.color import ColorSpec  # noqa: E402
+from facefusion.media.frame import PlaneFrame  # noqa: E402
+from facefusion.models.catalog import load_catalog  # noqa: E402
+from facefusion.models.store import ModelStore  # noqa: E402
+from facefusion.safety.gate import ContentGate, prepare_gate  # noqa: E402
+from facefusion.safety.open_nsfw import MODEL_ID, network_input  # noqa: E402
+
+Cost = dict[str, float]
+# Milliseconds of a core that a sampled frame of 720p may take.
+BOUND_MS = 25.0
+BOUNDED = '720p, four together'
+TOGETHER = 4
+
+
+def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> Cost:
+    """CPU time of this process a frame: the least and the median of some rounds."""
+    taken = []
+    for _ in range(rounds):
+        before = time.process_time()
+        work()
+        taken.append(1000 * (time.process_time() - before) / frames)
+    return {'least': round(min(taken), 2), 'median': round(float(np.median(taken)), 2)}
+
+
+def costs(gate: ContentGate, session: Any, photo: npt.NDArray[np.uint8], rounds: int = 12) -> dict[str, Cost]:
+    """CPU-ms a sampled frame, with its steps, from a decoder's planes to the score."""
+    result = {}
+    for name, size in {'720p': (1280, 720), '2160p': (3840, 2160)}.items():
+        video = av.VideoFrame.from_ndarray(cv2.resize(photo, size), format='bgr24').reformat(format='yuv420p')
+        frame = PlaneFrame(video, 0, 0, ColorSpec.from_frame(video))
+        image = frame.read(frame.window)
+        result[f'{name} conversion to BGR'] = cpu_ms(lambda frame=frame: frame.read(frame.window), 1, rounds)
+        result[f'{name} resize, crop, JPEG'] = cpu_ms(lambda image=image: network_input(image), 1, rounds)
+        result[f'{name} all'] = cpu_ms(lambda frame=frame: gate.classify([frame.read(frame.window)]), 1, rounds)
+    several = [cv2.resize(photo, (1280, 720))] * TOGETHER
+    result[BOUNDED] = cpu_ms(lambda: gate.classify(several), TOGETHER, rounds)
+    name = session.get_inputs()[0].name
+    for batch in (1, 4):
+        feeds = {name: np.zeros((batch, 224, 224, 3), np.float32)}
+        result[f'network, batch {batch}'] = cpu_ms(lambda feeds=feeds: session.run(None, feeds), batch, rounds)
+    return result
+
+
+def main() -> int:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rounds', type=int, default=12)
+    rounds = parser.parse_args().rounds
+    cv2.setNumThreads(1)
+    store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    sessions = SessionPool(store, ('cpu',), 0)
+    photo = cv2.imread(str(store.path('example_group')))
+    found = costs(prepare_gate(sessions), sessions.session(MODEL_ID), photo, rounds)
+    machine = {'cpu': platform.machine(), 'cores': os.cpu_count(), 'python': platform.python_version()}
+    print(json.dumps({'machine': machine, 'bound_ms': BOUND_MS, 'bounded': BOUNDED, 'cpu_ms_a_frame': found}, indent=2))
+    return int(found[BOUNDED]['least'] >= BOUND_MS)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What commands cost that scripts and cron call every few seconds, in CPU time of the whole process.
+
+    .venv/bin/python benchmarks/light_commands.py [--rounds 8] [--jobs 1000]
+
+``--version`` and ``--help``, and queries and changes of a store that holds a thousand jobs. The least of the rounds
+counts: what else is at work on the machine only adds to it. Prints JSON with the bounds; ends with 1 where one is not
+kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+# Seconds of a core that a command may take.
+SHORTEST, QUERY = 0.12, 0.15
+# {n} is another number in each round.
+COMMANDS = (
+    (('--version',), SHORTEST),
+    (('--help',), SHORTEST),
+    (('job-create', 'new-{n}', '-t', 'target.mp4', '-o', 'output.mp4'), QUERY),
+    (('job-submit', 'drafted-{n}'), QUERY),
+    (('job-list', '--format', 'json'), QUERY),
+    (('job-show', 'completed-{n}'), QUERY),
+)
+STATES = ('drafted', 'queued', 'completed', 'failed')
+
+
+def call(words: list[str], environ: dict[str, str]) -> None:
+    """Runs the program in a process of its own. Raises CalledProcessError."""
+    command = [sys.executable, str(ROOT / 'facefusion.py'), *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | environ)
+
+
+def seconds_of(words: list[str], environ: dict[str, str]) -> float:
+    """The CPU time of a call: user and system, of all its processes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call(words, environ)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def fill(root: Path, jobs: int) -> dict[str, str]:
+    """Makes a store with as many jobs of the usual size, of all states; gives the environment that names it."""
+    environ = {'FACEFUSION_JOBS_PATH': str(root)}
+    call(['job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', '--notify', 'x' * 1200], environ)
+    seed = json.loads((root / 'drafted' / 'seed.json').read_text(encoding='ascii'))
+    for number in range(jobs):
+        state, job_id = STATES[number % 4], f'{STATES[number % 4]}-{number // 4}'
+        (root / state).mkdir(exist_ok=True)
+        (root / state / f'{job_id}.json').write_text(json.dumps(seed | {'id': job_id}, indent=1), encoding='ascii')
+    return environ
+
+
+def measure(words: tuple[str, ...], bound: float, rounds: int, environ: dict[str, str]) -> dict[str, Any]:
+    """The least CPU time of a command over the rounds."""
+    times = [seconds_of([word.format(n=number) for word in words], environ) for number in range(rounds)]
+    return {
+        'command': ' '.join(words),
+        'cpu_seconds': round(min(times), 3),
+        'bound': bound,
+        'is_kept': min(times) < bound,
+    }
+
+
+def main() -> int:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rounds', type=int, default=8)
+    parser.add_argument('--jobs', type=int, default=1000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        environ = fill(Path(name) / 'jobs', given.jobs)
+        results = [measure(words, bound, given.rounds, environ) for words, bound in COMMANDS]
+    machine = {'cpu': platform.machine(), 'cores': os.cpu_count(), 'python': platform.python_version()}
+    print(json.dumps({'machine': machine, **vars(given), 'results': results}, indent=2))
+    return int(not all(entry['is_kept'] for entry in results))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""Some of the cases of a test that has too many for every day: always the same ones; ``--exhaustive`` takes all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+
+Case = TypeVar('Case')
+
+
+def sample(config: pytest.Config, cases: Sequence[Case], most: int, seed: str) -> list[Case]:
+    """``most`` of the cases in their order, the first and the last among them; all where ``--exhaustive`` is given."""
+    if config.getoption('--exhaustive') or len(cases) <= most:
+        return list(cases)
+    inner = random.Random(seed).sample(range(1, len(cases) - 1), most - 2)
+    return [cases[k] for k in (0, *sorted(inner), len(cases) - 1)]

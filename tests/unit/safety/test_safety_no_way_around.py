@@ -1,0 +1,102 @@
+"""That no option reaches the content gate, and that every run goes through it, by how the code is written.
+
+tests/cli/test_cli_gate.py has whole runs with all options at once.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[3] / 'facefusion'
+# What consent is and what is refused for good are options; neither decides about content.
+OF_OPTIONS = ('consent.py', 'options.py', 'refused.py')
+GATE = [path for path in sorted((PACKAGE / 'safety').rglob('*.py')) if path.name not in OF_OPTIONS]
+GATE += [PACKAGE / 'pipeline' / name for name in ('guard.py', 'content_check.py')]
+# What these functions do in every run, whatever its settings are, in this order.
+ALWAYS = {
+    ('steps/step_run.py', 'run_step'): ('check_consent', '_run'),
+    ('steps/step_run.py', '_run'): ('prepare_guard', 'prepare_run', 'execute'),
+    ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_chain'),
+    ('pipeline/picture.py', 'execute_picture'): ('_linked', 'apply'),
+    ('pipeline/picture.py', 'link_picture'): ('_linked',),
+    ('pipeline/picture.py', '_linked'): ('check_picture', 'check_ages'),
+    ('pipeline/run.py', '_execute_clip'): ('look', '_finished_clip'),
+    ('pipeline/run.py', '_find_faces'): ('watch', '_analyse', '_link'),
+    ('pipeline/run.py', '_link'): ('note', 'decide'),
+}
+# A clip is looked at in one of two ways, by what it is made of.
+WAYS = {'_find_faces': 'look', 'link_picture': 'look'}
+
+
+def tree_of(name: str | Path) -> ast.Module:
+    return ast.parse((PACKAGE / name).read_text(encoding='utf-8'))
+
+
+def function(name: str, called: str) -> ast.FunctionDef:
+    (found,) = [node for node in ast.walk(tree_of(name)) if isinstance(node, ast.FunctionDef) and node.name == called]
+    return found
+
+
+def certain_calls(body: list[ast.stmt]) -> Iterator[str]:
+    """What these statements call for certain, by the last part of its name, in order: in no branch, or in both."""
+    for statement in body:
+        if isinstance(statement, ast.With | ast.For):
+            yield from certain_calls(statement.body)
+        elif isinstance(statement, ast.If):
+            other = set(certain_calls(statement.orelse))
+            yield from (name for name in certain_calls(statement.body) if name in other)
+        elif not isinstance(statement, ast.Try | ast.While | ast.Match | ast.FunctionDef):
+            yield from calls_of(statement)
+
+
+def calls_of(statement: ast.stmt) -> Iterator[str]:
+    branches = (node for node in ast.walk(statement) if isinstance(node, ast.IfExp | ast.BoolOp | ast.Lambda))
+    skipped = {id(inner) for branch in branches for inner in ast.walk(branch)}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and id(node) not in skipped and isinstance(node.func, ast.Attribute | ast.Name):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            yield WAYS.get(name, name)
+
+
+@pytest.mark.parametrize('path', GATE, ids=lambda path: f'{path.parent.name}/{path.name}')
+def test_nothing_of_the_gate_reads_an_option(path):
+    for node in ast.walk(tree_of(path)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or '', *(f'{node.module}.{alias.name}' for alias in node.names)]
+        for name in names:
+            parts = name.split('.')
+            assert 'options' not in parts and 'settings' not in parts, f'{path}:{node.lineno} imports {name}'
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            assert name not in ('environ', 'getenv', 'argv', 'settings', 'Settings'), f'{path}:{node.lineno}'
+
+
+@pytest.mark.parametrize(('name', 'called'), ALWAYS, ids=str)
+def test_every_run_asks_the_guard_and_nothing_is_rendered_before(name, called):
+    wanted = ALWAYS[name, called]
+    found = [each for each in certain_calls(function(name, called).body) if each in wanted]
+    assert tuple(dict.fromkeys(found)) == wanted
+
+
+def test_every_frame_of_a_run_is_analysed_under_a_watch():
+    (made,) = [
+        node
+        for node in ast.walk(function('pipeline/run.py', '_find_faces'))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ChunkAnalysis'
+    ]
+    assert [argument.id for argument in made.args if isinstance(argument, ast.Name)][-1] == 'watch'
+
+
+def test_one_place_decides_which_classifiers_there_are():
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob('*.py')
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ContentGate'
+    }
+    assert users == {'safety/gate.py'}
