@@ -78,7 +78,7 @@ def test_a_program_without_a_catalogue_says_so(tmp_path, monkeypatch):
 
 
 def test_advice_names_the_store_of_the_call():
-    call = Invocation(argparse.Namespace(), Settings([StoreOptions(jobs_path='/a b')]), ROOT, {})
+    call = Workplace(Settings([StoreOptions(jobs_path='/a b')]), ROOT, {})
     assert call.on_this_store('job-retry x') == "facefusion job-retry x --jobs-path '/a b'"
-    call = Invocation(argparse.Namespace(), Settings([StoreOptions()]), ROOT, {})
+    call = Workplace(Settings([StoreOptions()]), ROOT, {})
     assert call.on_this_store('job-retry x') == 'facefusion job-retry x'
