@@ -298,7 +298,6 @@ def test_only_what_was_interrupted_is_called_so(tmp_path):
     assert claim_automatic(store, 'headless-run', steps, steps, empty_record()).left == 'which was interrupted'
 
 
-@pytest.mark.parametrize('second', [MediaError('media-missing', 'gone'), MediaError('media-damaged', 'it is damaged')])
 def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models(tmp_path):
     store = make_store(tmp_path)
     asked = [{'target_path': '/t', 'output_path': '/o', 'face_swapper_model': 'auto'}]
@@ -312,6 +311,7 @@ def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models
     assert [step.args['face_swapper_model'] for step in again.steps] == ['embedded']
 
 
+@pytest.mark.parametrize('second', [MediaError('media-missing', 'gone'), MediaError('media-damaged', 'it is damaged')])
 def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
