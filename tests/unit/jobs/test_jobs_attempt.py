@@ -316,10 +316,10 @@ def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
-    hold, record, _ = claim_automatic(store, 'batch-run', steps, template)
+    hold, record, _ = claim_automatic(store, 'batch-run', steps, steps, template)
     fails = {record.steps[0].id: ResourceError('disk-full', 'no space'), record.steps[1].id: second}
     assert run(store, FakeWork(fails=fails), hold, record).error.reference == 'steps-failed'
-    _, again, left = claim_automatic(store, 'batch-run', steps, template)
+    _, again, left = claim_automatic(store, 'batch-run', steps, steps, template)
     is_found = second.reference == 'media-missing'
     assert left == ('which failed [steps-failed]' if is_found else '')
     if is_found:
