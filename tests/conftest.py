@@ -28,7 +28,9 @@ CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
 def pytest_addoption(parser):
-    parser.addoption('--exhaustive', action='store_true', help='take all cases where a test takes a sample of them')
+    parser.addoption(
+        '--exhaustive', action='store_true', help='try every case of tests that otherwise try a sample of theirs'
+    )
 
 
 @pytest.fixture(scope='session', autouse=True)
