@@ -159,6 +159,13 @@ def parse_value(info: OptionInfo, text: str) -> Any:
     return check_items(info, tuple(parse_item(info, part) for part in parts))
 
 
+def quoted(text: str) -> str:
+    """A text as one word of a command line, for advice that can be copied."""
+    import shlex
+
+    return f'"{text}"' if os.name == 'nt' else shlex.quote(text)
+
+
 def unquoted(text: str) -> str:
     """One path from an ini file or the environment, without white space and a pair of quotes around it.
 

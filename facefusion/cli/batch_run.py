@@ -92,7 +92,8 @@ def _run(invocation: Invocation, steps: list[FrozenStep], emit: Emit, flag: Stop
     if isinstance(outcome.error, Interrupted):
         raise outcome.error
     if outcome.error is not None:
-        emit(Message('info', 'jobs', f'`facefusion job-retry {outcome.job_id}` does what is not done, and only that'))
+        command = invocation.on_this_store(f'job-retry {outcome.job_id}')
+        emit(Message('info', 'jobs', f'`{command}` does what is not done, and only that'))
         # A batch has one exit code for all that can fail in it.
         raise as_job_failure(outcome.error) from outcome.error
     emit(Message('info', 'jobs', f'job {outcome.job_id}: all {len(steps)} steps completed'))

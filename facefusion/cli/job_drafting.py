@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +18,7 @@ from facefusion.jobs.automatic import empty_record
 from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
 from facefusion.jobs.inputs import note_inputs
-from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions, StoreOptions
+from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
 from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import State, check_move
@@ -145,11 +143,9 @@ def _check_joins(record: JobRecord) -> None:
 def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
     """Says what to do when nobody would take a queued job."""
     if not has_worker(store.root):
-        named = invocation.settings[StoreOptions].jobs_path
-        quoted = f'"{named}"' if os.name == 'nt' else shlex.quote(named or '')
-        place = f' --jobs-path {quoted}' if named else ''
+        command = invocation.on_this_store('job-run-all --watch')
         text = 'no worker watches this store: run the job with job-run, or start one with'
-        emit(Message('warn', 'jobs', f'{text} `facefusion job-run-all --watch{place}`'))
+        emit(Message('warn', 'jobs', f'{text} `{command}`'))
 
 
 def _configure_nothing(parser: argparse.ArgumentParser) -> None:

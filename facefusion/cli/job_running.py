@@ -39,7 +39,7 @@ def _run(invocation: Invocation) -> int:
         job_id = store.known_id(named) if named is not None else None
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'run') if job_id is not None else worker.run_next()
-        return _conclude(outcome, emit)
+        return _conclude(invocation, outcome, emit)
 
 
 def _configure_retry(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def _retry(invocation: Invocation) -> int:
             return 0
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch)
-        return _conclude(outcome, emit)
+        return _conclude(invocation, outcome, emit)
 
 
 def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
@@ -132,12 +132,12 @@ def _run_all(invocation: Invocation) -> int:
         return 1 if tally.failed else 0
 
 
-def _conclude(outcome: Outcome, emit: Emit) -> int:
+def _conclude(invocation: Invocation, outcome: Outcome, emit: Emit) -> int:
     """Gives 0 for a completed job. Raises the error that it failed with."""
     error = outcome.error
     if error is not None and outcome.state == 'failed':
-        text = f'job {outcome.job_id} failed: `facefusion job-retry {outcome.job_id}` does the rest'
-        emit(Message('info', 'jobs', text))
+        command = invocation.on_this_store(f'job-retry {outcome.job_id}')
+        emit(Message('info', 'jobs', f'job {outcome.job_id} failed: `{command}` does the rest'))
     if isinstance(error, UsageError):
         # It is the step that was wrong, not this call of the program.
         raise as_job_failure(error) from error

@@ -104,6 +104,10 @@ class Parser(argparse.ArgumentParser):
         hint = f'run `{self.prog} --help`'
         if message.startswith('the following arguments are required:'):
             hint = f'write them right after the command: a list option takes every word behind it; {hint} for all'
+        if message.endswith(('expected one argument', 'expected at least one argument')):
+            hint = (
+                f'a value that begins with a dash is joined with =, as in --option=-value, or ./-name; {hint} for all'
+            )
         if message.startswith('unrecognized arguments:'):
             first = message.split(': ', 1)[1].split()[0]
             if first.split('=')[0] == MODE_FLAG:

@@ -84,7 +84,7 @@ def check_ini(ini: IniFile, known: Iterable[type]) -> list[str]:
     """
     infos = {(info.section, info.key): info for group in known for info in describe(group)}
     findings = [found for place in ini.values if (found := _judge(ini, place, infos)) is not None]
-    message = f'{ini.path} has {{}} keys that cannot be used'
+    message = f'{ini.path} has {{}} key{{}} that cannot be used'
     return _sort_out(findings, message, 'correct or remove these lines', f'{ini.path}, ')
 
 
@@ -99,7 +99,7 @@ def check_variables(environ: Mapping[str, str], groups: Iterable[type]) -> None:
                 parse_variable(info, text)
             except UsageError as error:
                 findings.append(_of_error(where, value_refusal(f'{where} =', info.key, text.split()) or error))
-    message = '{} environment variables cannot be used'
+    message = '{} environment variable{} cannot be used'
     _sort_out(findings, message, 'correct them, or unset them', 'the environment variable ')
 
 
@@ -145,7 +145,7 @@ def _sort_out(findings: Sequence[Finding], message: str, hint: str, common: str 
     ranked = ('option-refused', 'config-key', 'config-value', 'environment-value')
     raise UsageError(
         min(references, key=ranked.index),
-        message.format(len(refused)),
+        message.format(len(refused), 's' * (len(refused) > 1)),
         cause='\n    '.join(found.as_text().removeprefix(common) for found in findings),
         hint=hint,
         facts={'findings': [found.as_record() for found in findings]},

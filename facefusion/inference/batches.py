@@ -18,7 +18,7 @@ def batch_size(providers: Sequence[str]) -> int:
 
 
 def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
-    """The outputs of a network for ``inputs`` [n, ...], each of the same n, in calls of ``size`` crops.
+    """The outputs of a network for ``inputs`` [n, ...], each of the same n of at least 1, in calls of ``size`` crops.
 
     The last call is filled up with copies of its first crop: every call has one shape, so which crops share one
     changes nothing.

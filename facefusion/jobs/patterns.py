@@ -141,12 +141,14 @@ def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources:
     for item in items:
         first = seen.setdefault(comparable(item.output), item)
         if first is not item:
-            wanted = f'{{{SOURCE_FIELD}}} and {{target_name}}' if several_sources else '{target_name}'
+            fields = [f'{{{SOURCE_FIELD}}}', '{target_name}'] if several_sources else ['{target_name}']
+            wanted = ' and '.join(field for field in fields if field not in pattern)
+            advice = '{index} tells all steps apart'
             raise UsageError(
                 'pattern-output-twice',
                 f'the output pattern {pattern} names {item.output} for more than one step',
                 cause=f'{_said(first)} and {_said(item)} share it',
-                hint=f'add {wanted} to the pattern; {{index}} tells all steps apart',
+                hint=f'add {wanted} to the pattern; {advice}' if wanted else f'add {{index}} to the pattern: {advice}',
             )
 
 

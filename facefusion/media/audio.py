@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 import av
 import av.error
 
+from facefusion.media.adts import changes_form
+from facefusion.media.audio_copy import UNHEARD
 from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.containers import BOXED, PCM, Container, check_held, container_of
 from facefusion.media.held import comes_back, lost_description
@@ -36,8 +38,6 @@ _AGAIN = {
     **dict.fromkeys((*PCM, 'pcm_mulaw', 'pcm_alaw'), 'pcm_s16le'),
 }
 _REPLACED_IN_MOV = ('flac', 'libopus')
-# Seconds that an encoder may put before the sound, or fill its last packet with: no loss of anything heard.
-_STARTING_UP = Fraction(1, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +197,9 @@ def _said_of_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Ite
     if isinstance(info, VideoInfo) and info.audio:
         yield f'the audio of {info.path.name} is replaced by that of {sound.path.name}'
     longer = float(sound.duration - (timeline.end - timeline.begin))
-    if longer > _STARTING_UP:
+    if longer > UNHEARD:
         yield f'{sound.path.name} is longer than the output: its last {longer:.2f} seconds are left out'
-    elif longer < -_STARTING_UP:
+    elif longer < -UNHEARD:
         yield f'{sound.path.name} is shorter than the output, of which the last {-longer:.2f} seconds are silent'
 
 
@@ -207,12 +207,12 @@ def _left_out(info: VideoInfo, kept: Kept, extension: str) -> Iterator[str]:
     """Says which sound of an untrimmed clip the output will not have."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
-    if kept.begin is not None and starts and kept.begin - min(starts) > _STARTING_UP:
+    if kept.begin is not None and starts and kept.begin - min(starts) > UNHEARD:
         lost = float(kept.begin - min(starts))
         yield f'{name} has no place for sound before the first frame: {lost:.2f} seconds of audio are left out'
     if container_of(extension).ends_together and kept.end is not None:
         lost = float(_end_of_sound(info) - kept.end)
-        if lost > _STARTING_UP:
+        if lost > UNHEARD:
             yield f'{name} ends with the last frame: {lost:.2f} seconds of audio behind it are left out'
 
 
@@ -241,6 +241,8 @@ def _encoder_for(
     if asked == 'auto':
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
         fits = fits and _keeps_places(audio, extension)
+        is_steady = not fits or _is_steady(audio, heard, extension)
+        fits = fits and is_steady
         # Of a clip PCM is kept as it is, but a recording is no reason to write mp4 files that most players are mute on.
         plays = heard.content != 'wav' or container.muxer != 'mp4'
         stands = container.has_times or _stands(audio, heard)
@@ -252,7 +254,10 @@ def _encoder_for(
         # Only mkv is sure to play what its muxer takes.
         if encoder not in container.audio_encoders or not (fits or extension == '.mkv') or not plays:
             encoder = container.automatic_audio
-        if not fits and encoder != audio.codec:
+        if not is_steady:
+            text = f'{audio.codec} audio changes its rate or channels, which {name} cannot tell: it is encoded again'
+            remarks.append(text)
+        elif not fits and encoder != audio.codec:
             remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
         elif not plays:
             remarks.append(f'few players know {audio.codec} audio in {name}: it is encoded as {encoder}')
@@ -273,6 +278,17 @@ def _keeps_places(audio: AudioInfo, extension: str) -> bool:
         return True
     layout = usual_layout(audio.layout, audio.channels)
     return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
+
+
+def _is_steady(audio: AudioInfo, heard: _Heard, extension: str) -> bool:
+    """Whether copied packets of AAC all are what a container says of the first one; ts says it of each."""
+    if audio.codec != 'aac' or heard.content != 'mpegts' or extension == '.ts':
+        return True
+    try:
+        with open_audio(heard.path) as source:
+            return not changes_form(source, audio.index)
+    except av.error.FFmpegError as error:
+        raise damaged_audio(heard.path, error) from None
 
 
 def _stands(audio: AudioInfo, heard: _Heard) -> bool:

@@ -15,6 +15,8 @@ from facefusion.media.tracks import AudioTrack, Kept, add_template
 # What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
 # may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
 _LEAD = Fraction(1, 10)
+# Seconds of sound that may be lost at an end untold: encoders put as much there, or fill their last packet with it.
+UNHEARD = Fraction(1, 20)
 _WHOLE = ('flac', 'alac')
 
 
@@ -23,6 +25,9 @@ class CopiedTrack:
 
     Where the container can hide what lies before 0 (edit lists), a trim begins with the packets that a decoder needs
     to be right from the first sample on, and ends with it. Where it has no times, PCM is cut at the sample.
+
+    Recordings that were put behind one another may overlap. No container takes a packet that is not later than the one
+    before it: such ones are left out, and ``remarks`` say it where that can be heard.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class CopiedTrack:
         self._is_exact = hides or (self._is_pcm and not kept.has_times)
         self._cuts_begin = self._is_exact and not hides
         self._reached = 0
+        self._last: int | None = None
+        self._overlap = 0
         is_whole = self._is_pcm or track.codec in _WHOLE
         self._lead = Fraction(0) if is_whole else _LEAD
         self._output: Any = add_template(output, stream)
@@ -59,9 +66,20 @@ class CopiedTrack:
             packet = self._ended(packet, floor(self._end / self._base) - pts)
         packet.pts = pts - self._shift
         packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
+        if self._last is not None and packet.dts <= self._last:
+            self._overlap += packet.duration or 0
+            return
         packet.stream = self._output
-        self._reached = packet.pts + (packet.duration or 0)
+        self._last, self._reached = packet.dts, packet.pts + (packet.duration or 0)
         yield packet
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out, without its subject."""
+        lost = float(self._overlap * self._base)
+        if lost <= UNHEARD:
+            return []
+        return [f'has packets that are not later than those before them: {lost:.2f} seconds of audio are left out']
 
     def _begun(self, packet: av.Packet[Any], pts: int) -> tuple[av.Packet[Any], int]:
         """What a packet of PCM has from the beginning on, and the time of that."""

@@ -1,4 +1,4 @@
-"""Encoding an audio stream again: cut, its volume changed, gaps in it filled with silence."""
+"""Encoding an audio stream again: cut, its volume changed, gaps filled with silence, changes of form joined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import av.filter
 
 from facefusion.errors import OutputError
 from facefusion.media.extras import describe_stream
-from facefusion.media.layouts import link, mixing, placing, usual_layout
+from facefusion.media.layouts import keeps_all, link, mixing, placing, usual_layout
 from facefusion.media.tracks import AudioTrack, Kept, add_encoded
 
 # LAME's delay with that of any MP3 decoder (576 + 529 samples), and the samples of a frame.
@@ -25,6 +25,9 @@ class EncodedTrack:
 
     Avi has no times, so all that an MP3 decoder gives is heard from 0 on, the encoder's delay too. There the packets
     that are decoded to what lies before 0 are left out, and the sound is placed so that one begins with 0.
+
+    Broadcasts go over from stereo to 5.1 in mid-clip. A filter graph takes sound of one form only, so each form has its
+    own, which begins where the one before has ended. ``remarks`` say what that costs.
     """
 
     def __init__(
@@ -42,8 +45,11 @@ class EncodedTrack:
         self._kept = kept
         self._volume = volume
         self._graph: av.filter.Graph | None = None
+        self._form: tuple[int, str, str] | None = None
+        self._planned = usual_layout(stream.codec_context.layout.name, stream.codec_context.channels)
         self._is_past_end = False
-        self._reached = 0
+        self._reached: int | None = None
+        self.remarks: list[str] = []
         has_delay = output.format.name == 'avi' and track.encoder == 'libmp3lame'
         # Samples before 0 that are encoded; a millisecond at least, since aresample lets less pass.
         self._lead = 2 * _MP3_FRAME - _MP3_DELAY if has_delay else 0
@@ -54,20 +60,35 @@ class EncodedTrack:
             return
         for frame in cast('list[av.AudioFrame]', packet.decode()):
             _count_samples(frame)
-            if self._graph is None:
-                self._graph = self._build(frame)
+            layout = usual_layout(frame.layout.name, frame.layout.nb_channels)
+            form = frame.sample_rate, frame.format.name, layout
+            if self._graph is None or form != self._form:
+                yield from self._end_graph()
+                self._note(layout)
+                self._graph, self._form = self._build(frame, layout), form
             self._push(self._graph, frame)
             yield from self._drain(self._graph)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
         """What is left when the source has ended."""
-        if self._graph is not None:
-            self._push(self._graph, None)
-            yield from self._drain(self._graph)
+        yield from self._end_graph()
         if self._kept.until is not None:
             yield from self._silence(round(self._kept.until * self._track.rate))
         if self._graph is not None or self._reached:
             yield from self._encode(None)
+
+    def _end_graph(self) -> Iterator[av.Packet[Any]]:
+        if self._graph is not None:
+            self._push(self._graph, None)
+            yield from self._drain(self._graph)
+
+    def _note(self, layout: str) -> None:
+        """Says it where a layout that the plan does not know of is mixed."""
+        target = self._track.layout
+        is_news = layout not in (self._planned, 'mono') and keeps_all(self._planned, target)
+        text = f'changes to {layout} in the clip, which is mixed into {target}'
+        if is_news and not keeps_all(layout, target) and text not in self.remarks:
+            self.remarks.append(text)
 
     def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
         try:
@@ -76,9 +97,8 @@ class EncodedTrack:
             # The trim has its end behind it and takes no more.
             self._is_past_end = True
 
-    def _build(self, frame: av.AudioFrame) -> av.filter.Graph:
+    def _build(self, frame: av.AudioFrame, layout: str) -> av.filter.Graph:
         kept, rate = self._kept, self._track.rate
-        layout = usual_layout(frame.layout.name, frame.layout.nb_channels)
         graph = av.filter.Graph()
         chain = [
             graph.add_abuffer(
@@ -97,14 +117,15 @@ class EncodedTrack:
             chain.append(graph.add('asetpts', f'PTS-{float(kept.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
-        if self._lead and frame.sample_rate != rate:
-            # The filter below counts its first time in samples of its input, where no whole number of them need be it.
-            chain.append(graph.add('aresample', f'{rate}'))
-        chain += placing(graph, layout, self._track.layout)
         # Where sounds have no times the first one stands at 0, whenever it is heard.
-        from_zero = '' if kept.has_times else f':first_pts={-self._lead}'
+        first = self._reached if kept.has_times or self._reached is not None else -self._lead
+        begins = '' if first is None else f':first_pts={first}'
+        if begins and frame.sample_rate != rate:
+            # FFmpeg counts first_pts in samples of what aresample is given.
+            chain.append(graph.add('aresample', str(rate)))
+        chain += placing(graph, layout, self._track.layout)
         mixed = mixing(self._track.layout)
-        chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1:{mixed}{from_zero}'))
+        chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1:{mixed}{begins}'))
         taken = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'
         chain.append(graph.add('aformat', taken))
         chain.append(graph.add('abuffersink'))
@@ -136,14 +157,14 @@ class EncodedTrack:
 
     def _silence(self, end: int) -> Iterator[av.Packet[Any]]:
         """Silence from where the sound ends up to the sample ``end``."""
-        rate = self._track.rate
-        while self._reached < end:
-            count = min(rate, end - self._reached)
+        rate, reached = self._track.rate, self._reached or 0
+        while reached < end:
+            count = min(rate, end - reached)
             frame = av.AudioFrame(self._output.format.name, self._track.layout, count)
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
-            frame.sample_rate, frame.pts, frame.time_base = rate, self._reached, Fraction(1, rate)
-            self._reached += count
+            frame.sample_rate, frame.pts, frame.time_base = rate, reached, Fraction(1, rate)
+            self._reached = reached = reached + count
             yield from self._encode(frame)
 
 

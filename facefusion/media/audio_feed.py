@@ -75,6 +75,13 @@ class AudioFeed:
                 hint='leave the audio out with --output-audio-volume 0',
             )
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the sound was lost, as far as only reading it could show; complete when all packets were yielded."""
+        numbers = {stream.index: number for number, stream in enumerate(self._source.streams.audio, 1)}
+        found = ((numbers[index], text) for index, track in self._tracks.items() for text in track.remarks)
+        return tuple(f'audio stream {number} {text}' for number, text in found)
+
     def close(self) -> None:
         """Closes the source."""
         self._open.close()

@@ -67,7 +67,7 @@ def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str,
         most = 'at most 2 channels' if track.encoder in _OF_TWO else f'no {layout} in {extension[1:]}'
         yield (
             f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
-            f'{track.encoder} takes {most}{_keeping(layout, track.encoder, extension, asked)}'
+            f'{track.encoder} takes {most}{_keeping(layout, track, extension, asked)}'
         )
     elif len(after) != len(before):
         yield (
@@ -85,16 +85,17 @@ def _named(channels: tuple[str, ...], layout: str) -> str:
     return f'{len(channels)} channel{"s" * (len(channels) > 1)} ({layout})'
 
 
-def _keeping(layout: str, encoder: str, extension: str, asked: str) -> str:
+def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
     """How all channels are kept, as far as a way is known."""
     container, option = CONTAINERS[extension], '--output-audio-encoder'
     if asked != 'auto' and is_common(layout) and container.automatic_audio == 'aac':
         return f'; without {option} all are kept'
-    if extension == '.mkv':
+    # Mkv does not tell the places of PCM.
+    names = '.mp4, .mov or .mkv' if is_common(layout) else '.mov' if track.codec in PCM else '.mkv'
+    if extension in names:
         return ''
-    if asked == 'auto' and 'pcm_s16le' in container.audio_encoders and encoder != 'pcm_s16le':
+    if asked == 'auto' and 'pcm_s16le' in container.audio_encoders and track.encoder != 'pcm_s16le':
         return f'; {option} pcm_s16le keeps all'
-    names = '.mp4, .mov or .mkv' if is_common(layout) else '.mkv'
     return f'; an output named {names} keeps all' + ('' if asked == 'auto' else f' without {option}')
 
 

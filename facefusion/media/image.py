@@ -100,7 +100,7 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
                 # Pillow takes every one for Adobe's, which store ink the other way round.
                 still = ImageChops.invert(image)
             pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(still), icc)
-            extras = extras_of(image, icc if keeps_profile else b'')
+            extras = extras_of(image, icc if keeps_profile else b'', file.getvalue())
         except _DAMAGE as error:
             raise _damaged(path, error) from None
     if depth > 8:
@@ -144,7 +144,9 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
         raise _damaged(path, error) from None
     except MediaError as error:
         raise _of_file(path, error) from None
-    for remark in filter(None, (deep, converted)):
+    count = layout.left_out
+    lost = f'{count} channel{"s" * (count > 1)} beside colours and transparency left out' if count else ''
+    for remark in filter(None, (deep, converted, lost)):
         emit(Message('info', 'media', f'{path.name}: {remark}'))
     return PixelFrame(pixels, alpha, extras)
 

@@ -57,8 +57,8 @@ class Joining:
     extras: ExtrasPlan | None = None
 
 
-def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> None:
-    """Writes segments with the planned audio to ``output_part``.
+def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> tuple[str, ...]:
+    """Writes segments with the planned audio to ``output_part``; gives what the plan could not know to be lost.
 
     Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
     the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
@@ -73,21 +73,20 @@ def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> None:
     try:
         while True:
             try:
-                _write(joining, output_part, stop, delay)
+                return _write(joining, output_part, stop, delay)
             except _DelayTooShort as short:
                 if not delay < short.needed <= _MAXIMUM_DELAY:
                     raise InternalError(
                         'join-delay', f'frames of {joining.info.path.name} are reordered by {short.needed}'
                     ) from None
                 delay = short.needed
-            else:
-                return
     except BaseException:
         output_part.unlink(missing_ok=True)
         raise
 
 
-def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> None:
+def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> tuple[str, ...]:
+    feed = None
     info, encoder, timeline = joining.info, joining.encoder, joining.timeline
     rates = [track.rate for track in joining.audio.tracks]
     tags = dict(info.extras.tags) if isinstance(info, VideoInfo) else {}
@@ -111,6 +110,7 @@ def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> N
             if joining.extras is not None:
                 sources += _carry(source, info, joining.extras, output, stop, stack)
         mux_in_order(sources, output, stop)
+        return feed.remarks if feed is not None else ()
 
 
 def _carry(

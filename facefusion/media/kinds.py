@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -76,7 +77,9 @@ _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 # A Path makes one slash of two.
-_ADDRESS = re.compile(r'(?:(file|https?|ftp):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
+_QUOTES = ('"', "'")
+_SCHEMES = 'file|https?|s?ftps?|s3|gs|smb|nfs|rtsp|rtmps?|rtp|udp|srt'
+_ADDRESS = re.compile(rf'(?:({_SCHEMES}):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
 _STARTS = {
     b'\xff\xd8\xff': 'jpeg',
     b'\x89PNG\r\n\x1a\n': 'png',
@@ -185,6 +188,12 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
+def address_text(text: str) -> str:
+    """The beginning of an address as it was given; a path of one has lost slashes."""
+    told = re.sub('^([^:/]+):/+', r'\1://', text)
+    return re.sub('^file://(?!localhost/)', 'file:///', told, flags=re.IGNORECASE)[:80]
+
+
 def check_address(text: str) -> None:
     """Raises MediaError media-address for what is an address and no path."""
     found = _ADDRESS.match(text.replace('\\', '/'))
@@ -198,7 +207,9 @@ def check_address(text: str) -> None:
         hint = f'name the file by its path: {unquote(plain[1:] if plain[2:3] == ":" else plain)}'
     elif scheme == 'data':
         hint = 'save it as a file first'
-    raise MediaError('media-address', f'{text[:80]} is an address', cause='files are named by their paths', hint=hint)
+    raise MediaError(
+        'media-address', f'{address_text(text)} is an address', cause='files are named by their paths', hint=hint
+    )
 
 
 def sniff(head: bytes) -> str:
@@ -253,7 +264,7 @@ def _read_head(path: Path) -> bytes:
         check_address(str(path))
         folder = path.absolute().parent
         cause = f'{folder} has no such file' if folder.is_dir() else f'there is no folder {folder}'
-        raise MediaError('media-missing', f'no file at {path}', cause=cause, hint='check the path') from None
+        raise MediaError('media-missing', f'no file at {path}', cause=cause, hint=_advice(path)) from None
     except PermissionError as error:
         raise MediaError(
             'media-unreadable', f'{name} may not be read', cause=str(error), hint='check the permissions of the file'
@@ -310,3 +321,15 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in '\r\n\t' for character in text)
+
+
+def _advice(path: Path) -> str:
+    """What to look at where there is no file of this name."""
+    text = str(path)
+    if any(part[0] in _QUOTES or part[-1] in _QUOTES for part in path.parts):
+        return 'check the path: its quotes are a part of it'
+    if '$' in text or re.search('%[A-Za-z]+%', text):
+        return 'check the path: variables in it are not replaced by their values'
+    if os.sep == '/' and re.match(r'[A-Za-z]:\\|\\\\', path.name):
+        return 'check the path: this is one of Windows, and here folders are divided by /'
+    return 'check the path'

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, ImageFile, PngImagePlugin
 
 from facefusion.media import tiff
+from facefusion.media.png_colours import Chunks, colour_chunks
 from facefusion.media.xmp import carried_xmp
 
 _ORIENTATION = 0x0112
@@ -36,7 +37,7 @@ class PictureExtras:
     """What is carried to the output: colour profile, EXIF data (without orientation and thumbnail), XMP in UTF-8.
 
     ``dpi`` is the print resolution in pixels an inch, across and down, None where the file tells none. ``lost`` names
-    what no output will have.
+    what no output will have. ``png_colours`` give the colours of a PNG their meaning; no other format has such.
     """
 
     icc: bytes = b''
@@ -44,13 +45,17 @@ class PictureExtras:
     xmp: bytes = b''
     dpi: Dpi | None = None
     lost: tuple[str, ...] = ()
+    png_colours: Chunks = ()
 
 
 NO_PICTURE_EXTRAS = PictureExtras()
 
 
-def extras_of(image: ImageFile.ImageFile, icc: bytes) -> PictureExtras:
-    """What a picture of any format but TIFF carries, with ``icc`` as its colour profile. It must be loaded already."""
+def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExtras:
+    """What a picture of any format but TIFF carries, with ``icc`` as its colour profile. It must be loaded already.
+
+    ``data`` is the file.
+    """
     info, exif = image.info, image.getexif()
     exif.pop(_ORIENTATION, None)
     if image.format == 'JPEG':
@@ -61,7 +66,9 @@ def extras_of(image: ImageFile.ImageFile, icc: bytes) -> PictureExtras:
     else:
         dpi = _as_dpi(info['dpi'], 1.0) if 'dpi' in info else None
     packet = exif.pop(_XMP, b'')
-    return _gathered(exif, (dpi, _dpi_of_tags(exif)), info.get('xmp') or packet, icc, _lost_of(image))
+    extras = _gathered(exif, (dpi, _dpi_of_tags(exif)), info.get('xmp') or packet, icc, _lost_of(image))
+    colours = colour_chunks(data, bool(icc)) if image.format == 'PNG' else ()
+    return replace(extras, png_colours=colours)
 
 
 def extras_of_tiff(data: bytes, icc: bytes) -> PictureExtras:
@@ -84,6 +91,9 @@ def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, A
             held = f'{image_format} holds up to {most} bytes' if most else f'{image_format} holds none'
             lost.append(f'{name} ({held})')
             parts[name] = b''
+    if extras.png_colours and image_format != 'png':
+        chunks = ', '.join(name.decode() for name, _ in extras.png_colours)
+        lost.append(f'the meaning of its colours ({chunks}: only png holds it)')
     settings: dict[str, Any] = {'icc_profile': parts['colour profile'] or None}
     exif, xmp = parts['EXIF data'], parts['XMP']
     if image_format == 'webp':
@@ -93,9 +103,12 @@ def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, A
         settings['dpi'] = extras.dpi or ((0, 0) if image_format == 'bmp' else None)
     if image_format == 'tiff':
         exif = _with_xmp(exif, xmp)
-    elif image_format == 'png' and xmp:
+    elif image_format == 'png':
         settings['pnginfo'] = PngImagePlugin.PngInfo()
-        settings['pnginfo'].add_itxt('XML:com.adobe.xmp', xmp.decode())
+        for chunk, content in extras.png_colours:
+            settings['pnginfo'].add(chunk, content)
+        if xmp:
+            settings['pnginfo'].add_itxt('XML:com.adobe.xmp', xmp.decode())
     elif xmp:
         settings['xmp'] = xmp
     if exif:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from os import stat_result
 from pathlib import Path
+from typing import Any
 
 from facefusion.models.digests import file_sha256
 from facefusion.stopping import StopFlag
@@ -26,6 +27,14 @@ class SeenFile:
         self._changed = {status.st_ctime_ns}
         self._sha256 = ''
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The stamp goes to other processes without its lock."""
+        return {name: value for name, value in vars(self).items() if name != '_lock'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes over the stamp of another process."""
+        vars(self).update(state, _lock=threading.Lock())
 
     def note_digest(self, sha256: str) -> None:
         """Says what the SHA-256 of the file is."""

@@ -55,8 +55,14 @@ class TiffLayout(NamedTuple):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether one of the channels is alpha."""
-        return bool(set(self.extra) & {_PREMULTIPLIED, _ALPHA})
+        """Whether one of the channels is alpha: a fourth one that nothing is said of is taken for it, as others do."""
+        is_untold = not self.extra and self.photometric == _RGB and self.channels == 4
+        return is_untold or bool(set(self.extra) & {_PREMULTIPLIED, _ALPHA})
+
+    @property
+    def left_out(self) -> int:
+        """How many channels are neither colour nor alpha."""
+        return len([meaning for meaning in self.extra if meaning not in (_PREMULTIPLIED, _ALPHA)])
 
     @property
     def displayed_size(self) -> tuple[int, int]:

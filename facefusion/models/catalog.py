@@ -151,7 +151,7 @@ class Catalog:
             return self._entries[model_id]
         except KeyError:
             close = get_close_matches(model_id, self._entries, n=1)
-            hint = f'did you mean {close[0]}?' if close else 'see: facefusion.py models list --all'
+            hint = f'did you mean {close[0]}?' if close else 'see: facefusion models list --all'
             raise ModelError('model-unknown', f'the catalogue has no model {model_id!r}', hint=hint) from None
 
 

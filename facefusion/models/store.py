@@ -19,6 +19,7 @@ from facefusion.models.catalog import Catalog, ModelEntry
 from facefusion.models.digests import file_sha256
 from facefusion.models.fetch import Fetcher, origin_of
 from facefusion.models.lockfile import LockFile, Mark, Record
+from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
 State = Literal['present', 'missing', 'damaged']
@@ -130,7 +131,7 @@ class ModelStore:
                 'model-damaged',
                 f'damaged: {", ".join(damaged)}',
                 cause='; '.join(_damage_text(model_id, check) for model_id, check in damaged.items()),
-                hint=f'run: facefusion.py models fetch {" ".join(damaged)}',
+                hint=f'run: {self._fetching(*damaged)}',
             )
         return list(checks.values())
 
@@ -192,15 +193,18 @@ class ModelStore:
             'model-missing-offline',
             f'the model {entry.id} is not on this machine, and --offline forbids to fetch it',
             cause=f'there is no {self.weights / entry.file}',
-            hint=f'run once with network: facefusion.py models fetch {entry.id}',
+            hint=f'run once with network: {self._fetching(entry.id)}',
         )
+
+    def _fetching(self, *model_ids: str) -> str:
+        return f'facefusion models fetch {" ".join(model_ids)} --models-path {quoted(str(self.weights))}'
 
     def _damaged(self, model_id: str, check: Check) -> ModelError:
         return ModelError(
             'model-damaged',
             f'the file of the model {model_id} is damaged: {check.path}',
             cause=f'expected sha256 {check.expected}, got {check.actual}',
-            hint=f'run with network: facefusion.py models fetch {model_id}',
+            hint=f'run with network: {self._fetching(model_id)}',
         )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from facefusion.media.containers import CONTAINERS
-from facefusion.media.encoder import meant_encoder
+from facefusion.media.encoder import EncoderSettings, meant_encoder
 from facefusion.media.encoder_room import frames_held
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
@@ -14,9 +13,6 @@ from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
-
-if TYPE_CHECKING:
-    from facefusion.pipeline.plan import VideoPlan
 
 # Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
 FACE_BYTES = 36_000
@@ -72,25 +68,22 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
     return memory_of_image(pixels, width * height)
 
 
-def work_bytes(video: VideoPlan | None, options: OutputOptions, sound: SoundInfo | None) -> int:
-    """What work files take on the disk."""
-    if video is None:
-        return 0
+def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
+    """What so many frames take when they are encoded at ``--output-video-quality``."""
+    finer = (quality - 80) * CRF_A_QUALITY / 6
+    return int(encoder.width * encoder.height * frames * ENCODED_BYTES * 2**finer)
+
+
+def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
+    """What the work files of a clip take on the disk; ``encoded`` is what its frames take."""
     heard = voice_size(sound) if sound is not None else 0
-    return video.timeline.frame_count * FACE_BYTES + _encoded_bytes(video, options) + heard
+    return frames * FACE_BYTES + encoded + heard
 
 
-def output_bytes(size: MediaSize, video: VideoPlan | None) -> int:
-    """What the output takes on the disk."""
-    target, options = size.target, size.options
-    if video is None:
-        scale = options.output_image_scale
-        return int(target.width * target.height * scale * scale)
+def output_bytes(size: MediaSize, encoded: int) -> int:
+    """What the output takes on the disk; ``encoded`` is what the frames of a clip take."""
+    if not size.is_video:
+        scale = size.options.output_image_scale
+        return int(size.target.width * size.target.height * scale * scale)
     # The target's own size stands for the audio that is copied.
-    return _encoded_bytes(video, options) + target.size
-
-
-def _encoded_bytes(video: VideoPlan, options: OutputOptions) -> int:
-    pixels = video.encoder.width * video.encoder.height * video.timeline.frame_count
-    finer = (options.output_video_quality - 80) * CRF_A_QUALITY / 6
-    return int(pixels * ENCODED_BYTES * 2**finer)
+    return encoded + size.target.size

@@ -12,7 +12,7 @@ from pathlib import Path
 from facefusion.errors import MediaError, OutputError, ResourceError
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.files import write_failure
-from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, check_address
+from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, address_text, check_address
 from facefusion.pipeline.file_names import check_names
 
 # WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; what the 32-bit sizes in a BMP hold; PNG has 31-bit sides;
@@ -36,7 +36,8 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
     extensions = [*IMAGE_EXTENSIONS] if family == 'image' else [*CONTAINERS]
     extension = output.suffix.lower()
     if extension not in extensions:
-        found = f'{output.suffix} is not' if output.suffix else 'a name without an extension is not'
+        shown = output.suffix if output.suffix == output.suffix.strip() else f'"{output.suffix}" with its space'
+        found = f'{shown} is not' if shown else 'a name without an extension is not'
         better = _WRITTEN_INSTEAD.get(VIDEO_EXTENSIONS.get(extension, '')) if family == 'video' else None
         raise OutputError(
             'output-extension',
@@ -60,7 +61,7 @@ def _check_no_address(output: Path) -> None:
     except MediaError as error:
         raise OutputError(
             'output-address',
-            f'the output {str(output)[:80]} is an address',
+            f'the output {address_text(str(output))} is an address',
             cause='outputs are written to files',
             hint='name the file by its path',
         ) from error

@@ -31,8 +31,9 @@ def execute_picture(run: Run, report: FaceReport) -> tuple[Worked, Signed]:
     _, linked, _ = _linked(run, frame, frame, report)
     faces = faces_of(linked, 0)
     traces = run.traces_if(run.changes(faces))
+    original = frame.untouched() if plan.requirements.original else None
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=frame.untouched(), neighbours=_neighbours(plan, frame))
+        task = FrameTask(frame.untouched(), faces, original=original, neighbours=_neighbours(plan, frame))
         (is_changed,) = run.chain.apply([task])
         # Label and mark are put on at the size that is written.
         options = run.context.settings[OutputOptions]

@@ -27,7 +27,7 @@ from facefusion.media.planes import scaled_size
 from facefusion.media.probe import probe
 from facefusion.media.sound import SoundInfo, probe_sound
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
-from facefusion.pipeline.estimates import MediaSize, fitted_memory, output_bytes, work_bytes
+from facefusion.pipeline.estimates import MediaSize, encoded_bytes, fitted_memory, output_bytes, work_bytes
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
@@ -220,6 +220,10 @@ def make_plan(
     video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
+    frames, encoded = 0, 0
+    if video is not None:
+        frames = video.timeline.frame_count
+        encoded = encoded_bytes(video.encoder, frames, settings[OutputOptions].output_video_quality)
     return Plan(
         target=target,
         sources=sources,
@@ -229,8 +233,8 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=work_bytes(video, settings[OutputOptions], sound),
-        output_space=output_bytes(size, video),
+        work_space=work_bytes(frames, encoded, sound) if video is not None else 0,
+        output_space=output_bytes(size, encoded),
         memory_parts=memory_parts,
         workers=workers,
         batch=batch,

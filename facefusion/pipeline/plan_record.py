@@ -44,7 +44,7 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
             field.name: msgspec.convert(record[field.name], hints[field.name], dec_hook=_from_plain)
             for field in fields(Plan)
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _unreadable(str(error)) from error
     for name in ('target', 'sound'):
         if values[name] is not None:
@@ -68,7 +68,8 @@ def _from_plain(kind: Any, value: Any) -> Any:
     if kind is np.ndarray or getattr(kind, '__origin__', None) is np.ndarray:
         return np.array(value, np.int64)
     if kind is SeenFile:
-        return None
+        # It is replaced when the path is known; the type alone is checked until then.
+        return SeenFile.__new__(SeenFile)
     return kind(value)
 
 

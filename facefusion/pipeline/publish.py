@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from facefusion.events import Emit
+from facefusion.events import Emit, Message
 from facefusion.media.concat import concat_clips
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
@@ -56,18 +56,20 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     return signed
 
 
-def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, flag: StopFlag) -> None:
+def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, emit: Emit, flag: StopFlag) -> None:
     """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
 
-    Raises what ``join_segments`` raises, and MediaError media-changed when the file of which the audio is is not the
-    one that was probed any more.
+    ``emit`` is told what the plan could not know to be lost. Raises what ``join_segments`` raises, and MediaError
+    media-changed when the file of which the audio is is not the one that was probed any more.
     """
     heard = plan.sound or plan.target
     check_unchanged(heard, flag)
     with called(plan.output.name, part):
         joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
-        join_segments(joining, part, flag)
+        lost = join_segments(joining, part, flag)
     check_unchanged(heard, flag)
+    for text in lost:
+        emit(Message('warn', 'publish', f'{heard.path.name}: {text}'))
 
 
 def publish_clip(clip: Path, publication: Publication) -> Signed:

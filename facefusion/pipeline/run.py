@@ -228,7 +228,7 @@ def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, 
         segments = _rendered(run, engine, units)
         facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
         with work.unaltered(segments, flag):
-            join_clip([path for path, _ in segments], plan, video, work.part(clip), flag)
+            join_clip([path for path, _ in segments], plan, video, work.part(clip), emit, flag)
         manifest = work.publish(key, clip, flag, facts)
     else:
         for number, span in enumerate(video.segments):

@@ -29,7 +29,9 @@ def read_pem(path: Path, kind: str) -> bytes:
             data = file.read(LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise ProvenanceError(
-            f'{name}-missing', f'no {kind} file at {path}', hint='check the path in [provenance] of the ini file'
+            f'{name}-missing',
+            f'no {kind} file at {path}',
+            hint='check the path, which an option or [provenance] of the ini file names',
         ) from None
     except (OSError, ValueError) as error:
         cause = str(getattr(error, 'strerror', None) or error)

@@ -83,7 +83,7 @@ class FairFaceAge:
                 'age-class',
                 f'the classifier {MODEL_ID} gives no usable age',
                 cause=f'one of the classes 0 to {len(AGE_CLASSES) - 1} is expected, it gave {values[:4].tolist()}',
-                hint=f'run: facefusion.py models verify {MODEL_ID}',
+                hint=f'run: facefusion models verify {MODEL_ID}',
             )
         return int(values[0])
 

@@ -84,7 +84,7 @@ class ContentGate:
                     f'the classifier {classifier.model_id} gives no usable scores',
                     cause=f'{len(images)} numbers from 0 to 1 are expected, it gave {scores.ravel()[:4].tolist()}'
                     f' in the shape {list(scores.shape)}',
-                    hint=f'run: facefusion.py models verify {classifier.model_id}',
+                    hint=f'run: facefusion models verify {classifier.model_id}',
                 )
             columns.append([float(score) for score in scores])
         return list(zip(*columns, strict=True))

@@ -13,7 +13,7 @@ _TRIMMED_FROM_BYTES = 8 << 20
 
 
 def tune_process() -> None:
-    """Keeps array libraries at one thread each, and gives freed memory back to the system.
+    """Keeps array libraries at one thread each and quiet, and gives freed memory back to the system.
 
     Raises ResourceError memory-short where a limit of address space would not even let the libraries in.
     """
@@ -23,6 +23,8 @@ def tune_process() -> None:
     check_start()
     # Frames are worked on side by side instead; pools of threads that wait for each other only cost.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    # OpenCV prints libtiff's warnings of tags beside the messages of this program.
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     import cv2
 
     cv2.setNumThreads(1)

@@ -16,6 +16,7 @@ from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Mess
 from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.choice import Licences, LocalModels, physical_memory
 from facefusion.models.options import ModelOptions
+from facefusion.options import quoted
 from facefusion.pipeline.options import WorkOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
@@ -85,6 +86,11 @@ class Workplace:
         """The folder of the job store."""
         named = self.settings[StoreOptions].jobs_path
         return Path(named) if named else self.home / 'jobs'
+
+    def on_this_store(self, command: str) -> str:
+        """A command of this program as a user writes it for the store of this call."""
+        named = self.settings[StoreOptions].jobs_path
+        return f'facefusion {command}' + (f' --jobs-path {quoted(named)}' if named else '')
 
     def job_store(self) -> JobStore:
         """The job store."""

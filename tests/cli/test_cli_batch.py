@@ -94,7 +94,7 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
     assert f'step 1 (2 of 3) failed, {folder / "in" / "b.png"}: b.png cannot be read' in result.err
     assert '[media-content-unknown]' in result.err and 'the first bytes are' in result.err
     (job,) = jobs(program, 'failed')
-    assert f'`facefusion job-retry {job["id"]}`' in result.err
+    assert f'`facefusion job-retry {job["id"]}' in result.err
     view = show(program, job['id'])
     assert [step['status'] for step in view['steps']] == ['completed', 'failed', 'completed']
     kept = [step['output'] for step in view['steps']]

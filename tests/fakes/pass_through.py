@@ -1,4 +1,4 @@
-"""A run without its networks: plan, render with no processor, join and publish, as ``engines.local`` does them."""
+"""A run without its networks: plan, render with no processor, join and publish, as ``pipeline.run`` does them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from fakes.plain_seal import PlainSeal
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.reader import ReaderPool
+from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
-from facefusion.pipeline.publish import join_clip, publish_clip
-from facefusion.pipeline.render import LinkedFaces, render_segment
+from facefusion.pipeline.publish import Publication, join_clip, publish_clip
+from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.seal import Worked
+from facefusion.processors.registration import Requirements
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -39,13 +41,16 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
     work.mkdir(exist_ok=True)
     segments = []
     with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
+        rendering = SegmentRendering(
+            plan.target, video, Chain(()), Requirements(), lambda: LinkedFaces(_nobody), readers=readers
+        )
         for number, segment in enumerate(video.segments):
             path = work / f'segment-{number:05d}.nut'
-            render_segment(plan.target, video, segment, LinkedFaces(_nobody), (), path, 1, stop, lambda: None, readers)
+            rendering.write(segment, path, stop)
             segments.append(path)
     clip = work / f'clip{output.suffix}'
-    join_clip(segments, plan.target, video, clip, stop)
-    publish_clip(clip, output, PlainSeal(), Worked(False), stop)
+    join_clip(segments, plan, video, clip, stop)
+    publish_clip(clip, Publication(output, PlainSeal(), Worked(0), stop))
     return plan
 
 

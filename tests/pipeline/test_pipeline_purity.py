@@ -1,35 +1,45 @@
-"""Rendering a frame is a pure function of the frame, its linked record and the sources (design.md section 2)."""
+"""Rendering a frame is a pure function of the frame, its linked record and the sources (design.md section 2).
+
+One run of the whole clip is the reference. Others are cut up otherwise, and render a sample of their segments, chosen
+with a fixed seed; with ``--exhaustive`` each of them analyses and renders all.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from facefusion.engines.local import prepare_run
 from fakes.guards import make_guard
 from fakes.linking import link
 from fakes.media_files import photo_view, write_views
 from fakes.plain_seal import PlainSeal
 
 from facefusion.events import silent
+from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.media.planes import plane_views
 from facefusion.media.reader import VideoReader
-from facefusion.pipeline.analyse import analyse_chunk
-from facefusion.pipeline.plan import make_plan
-from facefusion.pipeline.render import LinkedFaces, render_frames
+from facefusion.pipeline.analyse import ChunkAnalysis
+from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.plan import Span, make_plan
+from facefusion.pipeline.prepare import Run, prepare_run
+from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.traces import mark_of_run, traces_of_run
 from facefusion.provenance.traces import NO_TRACES
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
 pytestmark = pytest.mark.network
-FRAMES, ENTERS, CUT = 280, 90, 140
+FRAMES, ENTERS, CUT, CHUNK_END = 280, 90, 140, 250
+# Frames that every sample holds: another shot begins, another chunk begins.
+TELLING = (CUT, CHUNK_END)
 
 
 @pytest.fixture(scope='module')
@@ -48,50 +58,54 @@ def clip(example_group, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def rendered(clip, portrait_source, sessions, tmp_path_factory):
-    """What ``render_frames`` gives of the whole clip for segments of some length, analysed anew each time."""
+def prepare(clip, portrait_source, sessions):
+    """Prepares a run; ``traced``: with a label, and with the invisible mark of one job."""
     from facefusion.cli.headless_run import GROUPS
 
-    known: dict[tuple[int, int, bool], tuple] = {}
+    def run(segment_frames: int, workers: int, batch: int = 1, traced: bool = True) -> Run:
+        flags = {
+            'source_paths': (str(portrait_source),),
+            'target_path': str(clip),
+            'output_path': str(clip.with_name('out.mp4')),
+            'disclosure_label': 'corner',
+            'face_selector_mode': 'one',
+        }
+        settings = resolve(GROUPS, flags, None, {})
+        plan = make_plan(settings, workers, segment_frames, batch=batch)
+        traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_TRACES
+        context = RunContext(plan, settings, sessions, None, silent, StopFlag())
+        return prepare_run(context, None, make_guard(clip.parent), traces, PlainSeal())
 
-    def render(segment_frames: int, workers: int, traced: bool = False):
-        """``traced``: with a label, and with the invisible mark of one job."""
-        key = segment_frames, workers, traced
-        if key not in known:
-            flags = {
-                'source_paths': (str(portrait_source),),
-                'target_path': str(clip),
-                'output_path': str(clip.with_name('out.mp4')),
-                'disclosure_label': 'corner',
-                'face_selector_mode': 'one',
-            }
-            settings = resolve(GROUPS, flags, None, {})
-            plan = make_plan(settings, workers, segment_frames)
-            traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_TRACES
-            guard = make_guard(clip.parent)
-            run = prepare_run(plan, settings, sessions, guard, None, traces, PlainSeal(), silent, StopFlag())
-            known[key] = _render(run, settings, workers)
-        return known[key]
-
-    return render
+    return run
 
 
-def _render(run, settings, workers):
-    target, video, flag = run.plan.target, run.plan.video, run.flag
-    analysed = [
-        analyse_chunk(target, chunk, video.timeline.stop, run.analyser, run.meters, flag, lambda: None)
-        for chunk in video.chunks
-    ]
-    linked = link(analysed, run.plan.measurements, settings[FaceSelectorOptions])
-    digests = {}
-    segments = list(video.segments)
-    random.Random(4).shuffle(segments)
+def analyse(run: Run, spans: Sequence[Span]) -> list[FaceChunk]:
+    plan = run.context.plan
+    analysis = ChunkAnalysis(plan.target, plan.video.timeline.stop, run.faces)
+    return [analysis.analyse(span, run.context.flag)[0] for span in spans]
+
+
+def linked_chunks(run: Run, chunks: Sequence[FaceChunk]) -> list[LinkedChunk]:
+    return link(chunks, run.context.plan.measurements, run.context.settings[FaceSelectorOptions])
+
+
+def render(run: Run, linked: Sequence[LinkedChunk], segments: Sequence[Span]) -> dict[int, tuple[str, bool, bool]]:
+    """By frame: the digest of its pixels, and whether it was changed and marked."""
+    plan, found = run.context.plan, {}
+    rendering = SegmentRendering(
+        plan.target,
+        plan.video,
+        run.chain,
+        plan.requirements,
+        lambda: LinkedFaces(lambda number: linked[number]),
+        plan.workers,
+        plan.batch,
+        run.traces,
+    )
     for segment in segments:
-        numbers = video.timeline.sources[segment.start : segment.stop].tolist()
-        faces = LinkedFaces(lambda number: linked[number])
-        for frame, is_marked in render_frames(target, numbers, faces, run.processors, workers, flag, traces=run.traces):
-            digests[frame.number] = digest(frame), is_marked
-    return linked, digests, len(segments)
+        for each in rendering.frames(segment, run.context.flag):
+            found[each.frame.number] = digest(each.frame), each.is_changed, each.is_marked
+    return found
 
 
 def digest(frame) -> str:
@@ -100,41 +114,101 @@ def digest(frame) -> str:
     ).hexdigest()
 
 
-def test_the_clip_has_what_the_test_is_about(rendered):
-    linked, digests, _ = rendered(250, 1)
-    frames = np.concatenate([chunk.frame for chunk in linked])
-    tracks = np.concatenate([chunk.track for chunk in linked])
-    assert len(linked) == 2 and sorted(digests) == list(range(FRAMES))
+def assert_same(first: Any, second: Any) -> None:
+    for entry in fields(first):
+        np.testing.assert_equal(getattr(first, entry.name), getattr(second, entry.name))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one thread makes of the whole clip in one piece."""
+
+    chunks: list[FaceChunk]
+    linked: list[LinkedChunk]
+    frames: dict[int, tuple[str, bool, bool]]
+
+    @property
+    def with_face(self) -> set[int]:
+        return set(np.concatenate([chunk.frame for chunk in self.linked]).tolist())
+
+
+@pytest.fixture(scope='module')
+def reference(prepare) -> Reference:
+    run = prepare(FRAMES, 1)
+    chunks = analyse(run, run.context.plan.video.chunks)
+    linked = linked_chunks(run, chunks)
+    return Reference(chunks, linked, render(run, linked, run.context.plan.video.segments))
+
+
+@pytest.fixture
+def sampled(request):
+    """The segments that are rendered, in a random order: those with the telling frames, and some others."""
+
+    def choose(segments: Sequence[Span], count: int, seed: int) -> list[Span]:
+        chance, chosen = random.Random(seed), list(segments)
+        if not request.config.getoption('--exhaustive'):
+            telling = [span for span in segments if any(span.start <= number < span.stop for number in TELLING)]
+            others = [span for span in segments if span not in telling]
+            chosen = telling + chance.sample(others, min(count, len(others)))
+        chance.shuffle(chosen)
+        return chosen
+
+    return choose
+
+
+def test_the_clip_has_what_the_test_is_about(reference):
+    frames = np.concatenate([chunk.frame for chunk in reference.linked])
+    tracks = np.concatenate([chunk.track for chunk in reference.linked])
+    assert len(reference.linked) == 2 and sorted(reference.frames) == list(range(FRAMES))
     assert ENTERS < frames.min() < CUT and frames.max() == FRAMES - 1
     assert frames.min() % 10, 'the face was followed backwards from the detection that found it'
     before, after = set(tracks[frames < CUT].tolist()), set(tracks[frames >= CUT].tolist())
     assert before and after and not before & after
-    assert tracks[frames == 249] == tracks[frames == 250], 'a face goes on over the end of a chunk'
-
-
-@pytest.mark.parametrize(('segment_frames', 'workers'), [(25, 3), (FRAMES, 3), (25, 1)])
-def test_segments_workers_and_order_change_no_pixel(rendered, segment_frames, workers):
-    linked, expected, _ = rendered(250, 1, traced=True)
-    again, digests, count = rendered(segment_frames, workers, traced=True)
-    assert count == -(-FRAMES // segment_frames)
-    for first, second in zip(linked, again, strict=True):
-        for entry in fields(first):
-            np.testing.assert_equal(getattr(first, entry.name), getattr(second, entry.name))
-    assert digests == expected
-    marked = {number for number, (_, is_marked) in digests.items() if is_marked}
+    assert tracks[frames == CHUNK_END - 1] == tracks[frames == CHUNK_END], 'a face goes on over the end of a chunk'
+    changed = {number for number, (_, is_changed, _) in reference.frames.items() if is_changed}
+    assert changed == reference.with_face
+    marked = {number for number, (_, _, is_marked) in reference.frames.items() if is_marked}
     # The first frames are flat, and so are the next ones for the most part: they carry no mark.
     assert marked >= set(range(ENTERS + 10, FRAMES)) and not marked & set(range(ENTERS - 26))
 
 
-def test_frames_without_a_face_are_the_decoders_samples(rendered, clip):
-    from facefusion.media.probe import probe
+@pytest.mark.parametrize(
+    ('segment_frames', 'workers', 'batch', 'count'),
+    [(25, 3, 1, 2), (25, 1, 8, 1), (7, 2, 3, 4), (FRAMES, 3, 1, 0)],
+)
+def test_segments_workers_batches_and_order_change_no_pixel(
+    request, prepare, reference, sampled, segment_frames, workers, batch, count
+):
+    is_exhaustive = request.config.getoption('--exhaustive')
+    if segment_frames == FRAMES and not is_exhaustive:
+        pytest.skip('all of the clip once more: with --exhaustive')
+    run = prepare(segment_frames, workers, batch)
+    plan, linked = run.context.plan, reference.linked
+    if is_exhaustive:
+        linked = linked_chunks(run, analyse(run, plan.video.chunks))
+        for first, second in zip(reference.linked, linked, strict=True):
+            assert_same(first, second)
+    segments = sampled(plan.video.segments, count, seed=segment_frames + batch)
+    assert len(plan.video.segments) == -(-FRAMES // segment_frames)
+    found = render(run, linked, segments)
+    assert sorted(found) == sorted(number for span in segments for number in range(*span))
+    assert found == {number: reference.frames[number] for number in found}
 
-    linked, digests, _ = rendered(250, 1)
-    with_face = set(np.concatenate([chunk.frame for chunk in linked]).tolist())
-    same = {
-        frame.number
-        for frame in VideoReader(probe(clip)).frames(0, FRAMES)
-        if digest(frame) == digests[frame.number][0]
-    }
-    assert same == set(range(FRAMES)) - with_face
-    assert len(same) > 40
+
+def test_what_is_found_in_a_chunk_depends_on_it_alone(request, prepare, reference):
+    """Neither on what was analysed before it, nor on how many threads a network has."""
+    run = prepare(FRAMES, 4)
+    spans = run.context.plan.video.chunks
+    assert run.context.plan.network_threads > 1 and spans[-1] == (CHUNK_END, FRAMES)
+    chosen = [1, 0] if request.config.getoption('--exhaustive') else [1]
+    for number, chunk in zip(chosen, analyse(run, [spans[number] for number in chosen]), strict=True):
+        assert_same(reference.chunks[number], chunk)
+
+
+def test_frames_without_a_face_are_the_decoders_samples(prepare, reference, sampled):
+    run = prepare(10, 2, traced=False)
+    found = render(run, reference.linked, sampled(run.context.plan.video.segments, 6, seed=4))
+    decoded = VideoReader(run.context.plan.target).frames(0, FRAMES)
+    same = {frame.number for frame in decoded if frame.number in found and digest(frame) == found[frame.number][0]}
+    assert same == set(found) - reference.with_face
+    assert len(same) > 10 and len(found) - len(same) > 10

@@ -130,6 +130,17 @@ def test_a_processor_imports_no_other_processor():
             assert is_shared or parts[2] == own, f'{path} imports {module}'
 
 
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_no_function_takes_more_than_7_parameters(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            names = [entry.arg for entry in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            # ``option`` declares an option: each of its parameters is a fact of one.
+            allowed = 99 if name_of(path) == 'facefusion.options' and node.name == 'option' else 7
+            assert len(names) - (names[:1] in (['self'], ['cls'])) <= allowed, f'{path}:{node.lineno} {node.name}'
+
+
 def test_only_the_cli_and_the_page_print_or_end_the_process():
     for path in MODULES:
         part = part_of(name_of(path)) if path.parent != PACKAGE else ''

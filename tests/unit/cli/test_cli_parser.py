@@ -62,7 +62,7 @@ def test_complaints_are_errors_that_name_flag_and_range(arguments, words):
     with pytest.raises(UsageError) as caught:
         parse(*arguments)
     assert words in caught.value.message
-    assert (caught.value.reference, caught.value.hint) == ('usage', 'run `facefusion try --help`')
+    assert caught.value.reference == 'usage' and 'run `facefusion try --help`' in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,10 @@ def test_the_mode_is_no_beginning_of_an_option(words):
         parser.parse_args(words)
     assert caught.value.reference == 'unknown-option' and 'before the command' in caught.value.cause
     assert parser.parse_args(['--mod', 'x']).models_path == 'x'
+
+
+@pytest.mark.parametrize('flag', ['--name', '--sizes'])
+def test_a_value_that_begins_with_a_dash_gets_advice(flag):
+    with pytest.raises(UsageError) as caught:
+        parse(flag, '-name.mp4')
+    assert '--option=-value' in caught.value.hint

@@ -54,6 +54,12 @@ def ini(tmp_path):
     return write
 
 
+def test_one_wrong_key_beside_an_idle_one_is_one(ini):
+    loaded = ini('[face_detector]\nface_detector_foo = 1\n[uis]\nui_layouts = default\n')
+    with pytest.raises(UsageError, match='has 1 key that cannot be used'):
+        check_ini(loaded, KNOWN)
+
+
 def test_every_key_that_cannot_be_used_is_named_with_what_becomes_of_it(ini):
     loaded = ini(
         '[face_selector]\nface_selector_mode = all\nface_selector_race = asian\nface_selector_gender = female\n'

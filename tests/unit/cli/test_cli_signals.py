@@ -13,34 +13,34 @@ from facefusion.cli.signals import stop_on_signals
 from facefusion.stopping import StopFlag
 
 ROOT = Path(__file__).resolve().parents[3]
-BOTH = [signal.SIGINT, signal.SIGTERM]
+ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-@pytest.mark.parametrize('number', BOTH)
+@pytest.mark.parametrize('number', ALL)
 def test_a_signal_sets_the_flag_and_nothing_else(number):
     flag = StopFlag()
-    before = [signal.getsignal(each) for each in BOTH]
+    before = [signal.getsignal(each) for each in ALL]
     with stop_on_signals(flag):
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
     assert flag.is_set() and flag.reason == f'{number.name} was received'
-    assert [signal.getsignal(each) for each in BOTH] == before
+    assert [signal.getsignal(each) for each in ALL] == before
 
 
 def test_handlers_come_back_after_a_failure():
-    before = [signal.getsignal(each) for each in BOTH]
+    before = [signal.getsignal(each) for each in ALL]
     with pytest.raises(ValueError, match='failed'), stop_on_signals(StopFlag()):
         raise ValueError('failed')
-    assert [signal.getsignal(each) for each in BOTH] == before
+    assert [signal.getsignal(each) for each in ALL] == before
 
 
 def test_in_other_threads_nothing_is_done():
-    before, problems = [signal.getsignal(each) for each in BOTH], []
+    before, problems = [signal.getsignal(each) for each in ALL], []
 
     def work():
         try:
             with stop_on_signals(StopFlag()):
-                problems.extend(each for each in BOTH if signal.getsignal(each) not in before)
+                problems.extend(each for each in ALL if signal.getsignal(each) not in before)
         except ValueError as error:
             problems.append(error)
 
@@ -50,7 +50,7 @@ def test_in_other_threads_nothing_is_done():
     assert problems == []
 
 
-@pytest.mark.parametrize('number', BOTH)
+@pytest.mark.parametrize('number', ALL)
 def test_a_process_that_has_begun_nothing_ends_at_once_and_says_why(number):
     code = (
         f'from facefusion.cli.signals import leave_on_signals as f; f(); import os; os.kill(os.getpid(), {int(number)})'
@@ -58,3 +58,15 @@ def test_a_process_that_has_begun_nothing_ends_at_once_and_says_why(number):
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and done.stdout == ''
     assert '[interrupted]' in done.stderr and number.name in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored():
+    code = (
+        'import os, signal; from facefusion.cli.signals import *; from facefusion.stopping import StopFlag\n'
+        'signal.signal(signal.SIGHUP, signal.SIG_IGN); leave_on_signals(); os.kill(os.getpid(), signal.SIGHUP)\n'
+        'flag = StopFlag()\n'
+        'with stop_on_signals(flag): os.kill(os.getpid(), signal.SIGHUP)\n'
+        'print(flag.is_set())'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, 'False\n')

@@ -154,7 +154,8 @@ def test_a_wrong_request_is_refused(folder, given, reference, words):
 @pytest.mark.parametrize(
     ('given', 'advice'),
     [
-        (('faces/*', 'clips/*', 'out/{target_name}.mp4'), '{source_name} and {target_name}'),
+        (('faces/*', 'clips/*', 'out/{target_name}.mp4'), 'add {source_name} to'),
+        (('faces/*', 'clips/*', 'out.mp4'), '{source_name} and {target_name}'),
         (('faces/a*', 'clips/*', 'out.mp4'), '{target_name}'),
         ((None, 'clips/*', 'out{target_extension}'), '{index}'),
     ],
@@ -165,6 +166,15 @@ def test_outputs_must_differ(folder, given, advice):
     error = caught.value
     assert error.reference == 'pattern-output-twice' and given[2] in error.message and advice in error.hint
     assert 'clips' in error.cause
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart_by_their_number(folder):
+    for name in ('anna', 'bert'):
+        (folder / name).mkdir()
+        (folder / name / 'face.png').touch()
+    with pytest.raises(UsageError) as caught:
+        expand(None, '*/face.png', 'out/{target_name}.png')
+    assert caught.value.hint == 'add {index} to the pattern: {index} tells all steps apart'
 
 
 def test_two_ways_to_write_an_output_are_the_same_output(folder):

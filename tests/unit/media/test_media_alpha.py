@@ -16,7 +16,7 @@ from facefusion.media.concat import concat_clips
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.frame import Frame
-from facefusion.media.join import join_segments
+from facefusion.media.join import Joining, join_segments
 from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.probe import VideoInfo, probe
 from facefusion.media.reader import VideoReader
@@ -85,7 +85,7 @@ def segments_of(info: VideoInfo, encoder: EncoderSettings, folder: Path, has_alp
 def joined(info: VideoInfo, encoder: EncoderSettings, paths: list[Path], output: Path) -> Path:
     timeline = build_timeline(info)
     audio = plan_audio(info, timeline, OutputOptions(), output.suffix)
-    join_segments(paths, timeline, info, encoder, audio, output, StopFlag())
+    join_segments(Joining(paths, timeline, info, encoder, audio), output, StopFlag())
     return output
 
 

@@ -13,6 +13,7 @@ from facefusion.errors import MediaError
 from facefusion.events import Event, Message
 from facefusion.media.frame import PixelFrame, Window
 from facefusion.media.image import probe_image, read_image, write_image
+from facefusion.media.planes import scaled_size
 
 
 def picture() -> np.ndarray:
@@ -140,7 +141,7 @@ def test_animations_bombs_and_torn_files_are_refused(tmp_path: Path) -> None:
 def test_scale_makes_even_sides_and_one_keeps_the_size(tmp_path: Path) -> None:
     frame = PixelFrame(np.zeros((21, 31, 3), np.uint8))
     write_image(frame, tmp_path / 'a.png', 'png')
-    write_image(frame, tmp_path / 'b.png', 'png', scale=2.0)
+    write_image(frame.sized(*scaled_size(frame.width, frame.height, 2.0)), tmp_path / 'b.png', 'png')
     assert (read_image(tmp_path / 'a.png').width, read_image(tmp_path / 'b.png').width) == (31, 62)
 
 

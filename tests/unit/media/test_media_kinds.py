@@ -114,9 +114,25 @@ def test_an_address_is_no_file(tmp_path: Path, address: str, hint: str) -> None:
     assert absolute(address) == address and absolute('data:1.png') != 'data:1.png'
     error = refused(address)
     assert error.reference == 'media-address' and hint in error.hint and len(error.message) < 100
+    assert error.message.startswith(address[:80])
     with pytest.raises(OutputError) as caught:
         check_output(Path(address), tmp_path / 'a.jpg', [], 'image')
     assert caught.value.reference == 'output-address'
+
+
+@pytest.mark.parametrize(
+    ('name', 'hint'),
+    [
+        ('"a.png"', 'quotes'),
+        ('"b c/a.png', 'quotes'),
+        ('$HOME/a.png', 'variables'),
+        ('%USERPROFILE%/a.png', 'variables'),
+        ('C:\\pictures\\a.png', 'Windows'),
+    ],
+)
+def test_a_name_that_was_meant_otherwise_gets_advice(tmp_path: Path, name: str, hint: str) -> None:
+    error = refused(str(tmp_path / name))
+    assert error.reference == 'media-missing' and hint in error.hint
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from facefusion.events import Event, Message
 from facefusion.media.image import read_image, write_image
+from facefusion.media.planes import scaled_size
 from facefusion.media.xmp import LARGEST, carried_xmp
 
 FORMATS = ('jpeg', 'png', 'webp', 'bmp', 'tiff')
@@ -59,7 +60,9 @@ def written(path: Path, kind: str, scale: float = 1.0) -> tuple[Image.Image, lis
     """The picture that is made of a file, opened by Pillow, and what was said."""
     heard: list[Event] = []
     out = path.with_name(f'out.{kind}')
-    write_image(read_image(path, heard.append), out, kind, 90, scale, heard.append)
+    frame = read_image(path, heard.append)
+    frame = frame.sized(*scaled_size(frame.width, frame.height, scale))
+    write_image(frame, out, kind, 90, heard.append)
     with Image.open(out) as image:
         image.load()
     return image, [event.text for event in heard if isinstance(event, Message)]
@@ -240,3 +243,29 @@ def test_a_picture_that_xmp_turns_is_turned_once(tmp_path: Path) -> None:
     image.save(tmp_path / 'in.png', pnginfo=info)
     after, _ = written(tmp_path / 'in.png', 'png')
     assert after.size == (4, 8) and after.getexif().get(0x0112, 1) == 1 and b'Orientation' not in after.info['xmp']
+
+
+@pytest.mark.parametrize(
+    ('chunks', 'kept'),
+    [
+        ({b'gAMA': struct.pack('>I', 100000)}, [b'gAMA']),
+        ({b'gAMA': struct.pack('>I', 45455)}, []),
+        ({b'cHRM': struct.pack('>8I', 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)}, [b'cHRM']),
+        ({b'cICP': bytes([9, 16, 0, 1]), b'gAMA': struct.pack('>I', 100000)}, [b'cICP']),
+        ({b'cICP': bytes([1, 13, 0, 1])}, []),
+        ({b'sRGB': b'\0', b'gAMA': struct.pack('>I', 100000)}, []),
+    ],
+)
+def test_what_a_png_says_of_its_colours_is_kept_or_told(tmp_path: Path, chunks: dict, kept: list[bytes]) -> None:
+    info = PngImagePlugin.PngInfo()
+    for name, content in chunks.items():
+        info.add(name, content)
+    Image.new('RGB', (20, 16), (9, 90, 200)).save(tmp_path / 'in.png', pnginfo=info)
+    frame = read_image(tmp_path / 'in.png')
+    said: list[str] = []
+    write_image(frame, tmp_path / 'out.png', 'png', emit=lambda event: said.append(str(event)))
+    data = (tmp_path / 'out.png').read_bytes()
+    assert [name for name in (b'gAMA', b'cHRM', b'cICP') if name + chunks.get(name, b'?') in data] == kept
+    assert said == []
+    write_image(frame, tmp_path / 'out.jpg', 'jpeg', emit=lambda event: said.append(str(event)))
+    assert any('the meaning of its colours' in text for text in said) == bool(kept)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from facefusion.errors import InternalError
 from facefusion.media.color import ColorSpec
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame, Window
+from facefusion.media.picture_extras import PictureExtras
 from facefusion.media.planes import PLANE_FORMATS, plane_views
 
 # Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020.
@@ -167,8 +168,9 @@ def test_number_time_damage_and_alpha_go_along(frame: Frame):
 
 
 def test_profile_and_exif_of_a_picture_go_along():
-    made = PixelFrame(noise(1, 4, 4), icc=b'profile', exif=b'exif').replaced(noise(2, 8, 8))
-    assert (made.icc, made.exif) == (b'profile', b'exif')
+    extras = PictureExtras(icc=b'profile', exif=b'exif')
+    made = PixelFrame(noise(1, 4, 4), extras=extras).replaced(noise(2, 8, 8))
+    assert made.extras == extras
 
 
 def test_sizes_that_are_no_multiples_have_a_scale_for_each_side():

@@ -11,11 +11,13 @@ import pytest
 from test_media_video import run, video
 
 from facefusion.media.audio import AudioPlan, plan_audio
+from facefusion.media.audio_settle import _keeping
 from facefusion.media.carry import plan_extras
 from facefusion.media.languages import language_for, same_language
 from facefusion.media.layouts import channels_of, nearest_layouts
 from facefusion.media.options import OutputOptions
 from facefusion.media.timeline import build_timeline
+from facefusion.media.tracks import AudioTrack
 
 _D = av.stream.Disposition
 
@@ -241,3 +243,9 @@ def test_what_is_lost_of_the_pictures_is_said(tmp_path: Path) -> None:
 def test_codes_of_one_language_are_the_same() -> None:
     assert same_language('deu', 'ger') and same_language('swe', 'sve') and not same_language('deu', 'eng')
     assert (language_for('mov', 'nld'), language_for('mp4', 'nld'), language_for('mp4', 'hr ')) == ('dut', 'nld', 'hrv')
+
+
+@pytest.mark.parametrize(('codec', 'named'), [('pcm_s16le', '.mov'), ('vorbis', '.mkv')])
+def test_the_container_that_is_advised_for_many_channels_keeps_them(codec: str, named: str) -> None:
+    track = AudioTrack(1, codec, 'libopus', 48000, '7.1', (), 0)
+    assert f'an output named {named} keeps all' in _keeping('hexadecagonal', track, '.webm', 'auto')

@@ -78,8 +78,8 @@ def test_grey_in_both_directions(tmp_path: Path, dtype: str) -> None:
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2'])
-@pytest.mark.parametrize('alpha', [0, 1, 2])
-def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int) -> None:
+@pytest.mark.parametrize('alpha', [None, 0, 1, 2])
+def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int | None) -> None:
     samples = ramp(4, dtype)
     top = np.iinfo(samples.dtype).max
     samples[..., 3] = np.maximum(samples[..., 3], top // 2)
@@ -87,13 +87,14 @@ def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int
     if alpha == 1:
         stored[..., :3] = np.rint(samples[..., :3].astype(float) * samples[..., 3:] / top)
     path = saved(tmp_path, tiff_bytes(stored, alpha=alpha))
-    pixels, found, _ = read(path)
+    pixels, found, said = read(path)
     assert np.abs(pixels[..., ::-1] - eight(samples)[..., :3]).max() <= 2
+    assert any('1 channel beside colours and transparency left out' in text for text in said) == (alpha == 0)
     assert (found is None) == (alpha == 0)
     if found is not None:
         assert (found == eight(samples)[..., 3]).all()
     info = probe(path)
-    assert isinstance(info, ImageInfo) and info.has_alpha == (alpha > 0)
+    assert isinstance(info, ImageInfo) and info.has_alpha == (alpha != 0)
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2', 'f4'])

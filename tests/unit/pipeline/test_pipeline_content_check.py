@@ -11,11 +11,12 @@ from fakes.scripted_analyser import ScriptedAnalyser
 
 from facefusion.errors import Interrupted
 from facefusion.events import StageProgress, silent
+from facefusion.faces.measurement import Meters
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.probe import probe
 from facefusion.media.timeline import build_timeline
-from facefusion.pipeline.analyse import analyse_chunk
+from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
 from facefusion.pipeline.content_check import check_content
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
@@ -57,8 +58,10 @@ def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
     assert verdict.verdict == 'passed' and checking.seen == verdict.frames
     target = probe(clip)
     watch = make_guard(tmp_path / 'other', running).watch(target, build_timeline(target))
+    analysis = ChunkAnalysis(target, FRAMES, FaceTools(ScriptedAnalyser(), Meters()), watch)
     for span in (Span(0, 57), Span(57, FRAMES)):
-        analyse_chunk(target, span, FRAMES, ScriptedAnalyser(), None, StopFlag(), lambda: None, None, watch)
+        _, looks = analysis.analyse(span, StopFlag())
+        watch.take(looks)
     numbers = [sample.frame for sample in watch.samples]
     assert len(numbers) == verdict.frames and {50, 57} <= {*numbers}
     assert verdict.worst in watch.samples and verdict.worst.frame == 50

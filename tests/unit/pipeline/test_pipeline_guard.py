@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
 from facefusion.pipeline.guard import ChunkLooks
+from facefusion.safety.gate import Sample
 from facefusion.stopping import StopFlag
 
 FRAMES = 100
@@ -31,18 +33,23 @@ def picture(tmp_path, value, size=(40, 60), name='picture.png'):
 
 
 def show(watch, target, numbers, starts=()):
-    """Shows frames to a watch as analyse does, from two threads."""
+    """Shows frames to a watch as analyse does: two chunks, each from a thread of its own."""
     frames = [frame for frame in VideoReader(target).frames(0, target.frame_count) if frame.number in numbers]
+    middle = target.frame_count // 2
+    seen = [watch.frames(0, middle), watch.frames(middle, target.frame_count)]
 
-    def part(mine):
-        for frame in mine:
-            watch.look(frame, frame.number in starts, ())
+    def part(at):
+        for frame in frames:
+            if (frame.number >= middle) == at:
+                seen[at].look(frame, frame.number in starts, ())
 
-    threads = [threading.Thread(target=part, args=(frames[at::2],)) for at in (0, 1)]
+    threads = [threading.Thread(target=part, args=(at,)) for at in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for each in seen:
+        watch.take(each.looks())
 
 
 @pytest.fixture
@@ -262,8 +269,10 @@ class At:
 def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selected, refused):
     target, timeline = clip
     watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    seen = watch.frames(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
-        watch.look(frame, False, [At(40), At(120)])
+        seen.look(frame, False, [At(40), At(120)])
+    watch.take(seen.looks())
     watch.note(linked_with([selected]))
     if not refused:
         watch.decide()
@@ -278,8 +287,10 @@ def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selecte
 def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     target, timeline = clip
     watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    seen = watch.frames(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
-        watch.look(frame, False, (), [At(40)] if frame.number == 5 else ())
+        seen.look(frame, False, (), [At(40)] if frame.number == 5 else ())
+    watch.take(seen.looks())
     watch.note(linked_with([(7, 40)]))
     with pytest.raises(ContentRefused) as error:
         watch.decide()
@@ -289,18 +300,57 @@ def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
 def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_kept(tmp_path, clip):
     target, timeline = clip
     watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    chunks = [watch.frames(0, 50), watch.frames(50, 100)]
     for frame in VideoReader(target).frames(0, FRAMES):
         frame.is_damaged = frame.number in (3, 4, 5, 49, 50, 99)
-        watch.look(frame, False)
-    records = [json.loads(json.dumps(watch.looks_of(*span).as_record())) for span in ((0, 50), (50, 100))]
+        chunks[frame.number >= 50].look(frame, False)
+    looks = [each.looks() for each in chunks]
+    for each in looks:
+        watch.take(each)
+    records = [json.loads(json.dumps(each.as_record())) for each in looks]
     assert [record['damaged'] for record in records] == [[[3, 5], [49, 49]], [[50, 50], [99, 99]]]
     watch.note(linked_with([]))
     other = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
     for record, span in zip(records, ((0, 50), (50, 100)), strict=True):
-        assert other.take(ChunkLooks.from_record(record), *span)
+        kept = ChunkLooks.from_record(record)
+        assert other.is_whole(kept, *span)
+        other.take(kept)
     other.note(linked_with([]))
     for each in (watch, other):
         assert each.damaged.as_lists() == [[3, 5], [49, 50], [99, 99]] and each.damaged.count == 6
+
+
+def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
+    target, timeline = clip
+    classifier = BrightIsBad(threshold=2.0)
+    watch = make_guard(tmp_path / 'kept', classifier).watch(target, timeline)
+    first, second = watch.frames(0, 50), watch.frames(50, FRAMES)
+    for frame in VideoReader(target).frames(0, FRAMES):
+        (first if frame.number < 50 else second).look(frame, False)
+        if frame.number == 50:
+            # The chunk before knows that it begins a shot; the one that holds it does not.
+            first.look_behind(frame)
+    assert [each.frame for each in first.looks().samples] == [*range(0, 50, 12), 50]
+    for each in (first, second):
+        watch.take(each.looks())
+        watch.take(each.looks())
+    numbers = [each.frame for each in watch.samples]
+    assert numbers == sorted([*range(0, FRAMES, 12), 50]) and classifier.seen == len(numbers)
+    watch.decide()
+
+
+def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
+    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(*clip)
+    seen = watch.frames(0, 50)
+    for frame in VideoReader(clip[0]).frames(0, 50):
+        seen.look(frame, False)
+    looks = seen.looks()
+    assert watch.is_whole(looks, 0, 50) and watch.is_whole(looks, 12, 40) and not watch.is_whole(looks, 0, 70)
+    for number, sample in enumerate(looks.samples):
+        less = (*looks.samples[:number], *looks.samples[number + 1 :])
+        assert not watch.is_whole(replace(looks, samples=less), 0, 50)
+        unscored = (*less, Sample(sample.frame, sample.seconds, ()))
+        assert not watch.is_whole(replace(looks, samples=unscored), 0, 50)
 
 
 def test_the_guard_stops_when_it_is_asked_to(tmp_path):

@@ -15,9 +15,11 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.media import seen as seen_files
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.unchanged import check_unchanged
+from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import identity
 from facefusion.pipeline.identity import (
+    Watched,
     check_sources_unchanged,
     code_sha256,
     digest_inputs,
@@ -48,16 +50,23 @@ def digests(clip, tmp_path):
     """The digests of a run with some groups of options replaced."""
 
     def of(
-        *groups, models=MODELS, watched=None, providers=('cpu',), workers=1, segment_frames=10, target=clip, mark=None
+        *groups,
+        models=MODELS,
+        watched=None,
+        providers=('cpu',),
+        workers=1,
+        segment_frames=10,
+        target=clip,
+        mark=None,
+        batch=1,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
-        settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), silent)
+        settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), EmbeddedModels(), silent)
         for group in groups:
             settings = settings.replace(group)
-        plan = make_plan(settings, workers, segment_frames)
-        fuller = [{'ages': 'dd'}]
-        inputs = digest_inputs(plan, StopFlag())
-        return identify(plan, plan.video, settings, inputs, models, watched or {}, fuller, providers, mark)
+        plan = make_plan(settings, workers, segment_frames, batch=batch)
+        inputs = digest_inputs(plan, models, StopFlag())
+        return identify(plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark)
 
     return of
 
@@ -86,6 +95,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(segment_frames=15),
         digests(models=MODELS | {'open_nsfw': 'ee'}),
         digests(mark='0102'),
+        digests(batch=8),
         digests(DisclosureOptions('corner')),
     ]
     analysing = [
@@ -95,7 +105,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
         digests(providers=('cuda', 'cpu')),
     ]
     assert all(each.analysis == first.analysis for each in rendering)
-    assert len({each.plan for each in (first, *rendering, *analysing)}) == 11
+    assert len({each.plan for each in (first, *rendering, *analysing)}) == 12
     assert len({each.analysis for each in (first, *analysing)}) == 5
 
 

@@ -171,11 +171,12 @@ def test_what_is_measured_reaches_rendering(tmp_path, points):
     for side, (rows, build) in stays:
         of_stay = [next(face for face in faces[frame] if side_of(face.landmarks) == side) for frame in rows]
         for face, (landmarks, mean, most, filled) in zip(of_stay, rows.values(), strict=True):
-            assert face.values.keys() == {'glow', 'state'} and face.landmarks.shape == (points, 3)
+            assert face.values.keys() == {'glow', 'state', 'build'} and face.landmarks.shape == (points, 3)
             np.testing.assert_allclose(face.landmarks, landmarks, atol=1e-3)
             np.testing.assert_allclose(face.values['glow'], mean, atol=1e-3)
             assert face.values['glow'].dtype == np.float16 and face.values['state'].dtype == np.int32
             assert (face.values['state'], face.is_filled) == (most, filled)
+            np.testing.assert_allclose(face.values['build'], build, rtol=1e-5)
         (track,) = {face.track for face in of_stay}
         tracks.append(track)
         np.testing.assert_allclose(clip.values[track]['build'], build, rtol=1e-5)

@@ -17,9 +17,9 @@ from facefusion.faces.measurement import FaceMeasurement, Measurements, TrackMea
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
-from facefusion.pipeline import plan as planning
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
+from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 
@@ -74,8 +74,8 @@ def test_a_plan_is_plain_json_and_the_same_every_time(files):
         if kind == 'image':
             (files / 'other.png').write_bytes((files / 'face.png').read_bytes())
         chosen = settings(files, output, target, sources)
-        record = make_plan(chosen, 2).as_record()
-        assert json.loads(json.dumps(record)) == record == make_plan(chosen, 2).as_record()
+        record = make_plan(chosen, 2).summary()
+        assert json.loads(json.dumps(record)) == record == make_plan(chosen, 2).summary()
         assert (record['version'], record['kind'], record['processors']) == (1, kind, ['face_swapper'])
         assert record['memory_bytes'] > 1 << 20
         assert (record['work_bytes'] > 0) == (kind == 'video')
@@ -99,11 +99,13 @@ def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, mon
     table = Measurements((*measurements.OF_FACES, mood), (*measurements.OF_TRACKS, build))
     monkeypatch.setattr(measurements, 'OF_FACES', table.of_faces)
     monkeypatch.setattr(measurements, 'OF_TRACKS', table.of_tracks)
-    for place in (measurements, planning):
-        monkeypatch.setattr(place, 'ALL', table)
+    monkeypatch.setattr(measurements, 'ALL', table)
     plan = make_plan(settings(files), 2)
     (swapper,) = plan.processors
-    one, other = (replace(swapper, needs=frozenset(needs)) for needs in (('faces', 'build'), ('skin', 'mood')))
+    one, other = (
+        replace(swapper, requirements=Requirements(measurements=frozenset(names)))
+        for names in (('build',), ('skin', 'mood'))
+    )
     assert plan.measurements.names == ('skin',)
     assert replace(plan, processors=(one, other)).measurements.names == ('skin', 'mood', 'build')
     assert replace(plan, processors=(one,)).measurements == Measurements((), (build,))

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes.plain_seal import PlainSeal
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
+from facefusion.events import silent
+from facefusion.media.frame import PixelFrame
+from facefusion.media.image import read_image
+from facefusion.media.options import OutputOptions
 from facefusion.pipeline import publish as publishing
-from facefusion.pipeline.publish import publish_clip
+from facefusion.pipeline.publish import Publication, _part_beside, publish_clip, publish_image
 from facefusion.pipeline.seal import Worked
 from facefusion.stopping import StopFlag
 
@@ -44,7 +49,7 @@ def lies_there(output):
 
 
 def test_both_are_published(clip, output):
-    publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag())
+    publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == {'out.mkv': b'new', 'out.mkv.c2pa': b'credentials of new'}
     assert clip.read_bytes() == b'new'
 
@@ -65,7 +70,7 @@ def test_a_file_that_cannot_be_named_leaves_what_was_there(clip, output, monkeyp
 
     monkeypatch.setattr(publishing, 'publish', fail)
     with pytest.raises(OutputError):
-        publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag())
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == before
 
 
@@ -77,7 +82,7 @@ def test_a_stop_between_the_two_comes_too_late(clip, output, monkeypatch):
         flag.set('the test wants this')
 
     monkeypatch.setattr(publishing, 'publish', then_stop)
-    publish_clip(clip, output, BesideSeal(), Worked(True), flag)
+    publish_clip(clip, Publication(output, BesideSeal(), Worked(1), flag))
     assert sorted(lies_there(output)) == ['out.mkv', 'out.mkv.c2pa']
 
 
@@ -85,7 +90,7 @@ def test_a_stop_before_names_neither(clip, output):
     flag = StopFlag()
     flag.set('the test wants this')
     with pytest.raises(Interrupted):
-        publish_clip(clip, output, BesideSeal(), Worked(True), flag)
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), flag))
     assert lies_there(output) == {}
 
 
@@ -93,7 +98,7 @@ def test_the_side_car_of_a_file_that_is_replaced_goes(clip, output):
     output.parent.mkdir()
     (output.parent / 'out.mp4').write_bytes(b'old')
     (output.parent / 'out.mp4.c2pa').write_bytes(b'credentials of old')
-    publish_clip(clip, output.with_name('out.mp4'), PlainSeal(), Worked(True), StopFlag())
+    publish_clip(clip, Publication(output.with_name('out.mp4'), PlainSeal(), Worked(1), StopFlag()))
     assert lies_there(output) == {'out.mp4': b'new'}
 
 
@@ -102,5 +107,46 @@ def test_a_clip_that_was_altered_while_it_was_signed_gets_no_name(clip, output):
         raise ResourceError('work-file-damaged', 'it was altered')
 
     with pytest.raises(ResourceError):
-        publish_clip(clip, output, BesideSeal(), Worked(True), StopFlag(), check)
+        publish_clip(clip, Publication(output, BesideSeal(), Worked(1), StopFlag(), check))
     assert lies_there(output) == {}
+
+
+def test_a_picture_appears_whole_under_its_name(tmp_path):
+    output = tmp_path / 'new' / 'deeper' / 'out.png'
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+    publication = Publication(output, PlainSeal(), Worked(1), StopFlag())
+    publish_image(PixelFrame(pixels), OutputOptions(), publication, silent)
+    np.testing.assert_array_equal(read_image(output).pixels, pixels)
+    assert [path.name for path in output.parent.iterdir()] == ['out.png']
+
+
+def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path):
+    output = tmp_path / 'out.mp4'
+    output.write_bytes(b'before')
+    with pytest.raises(ValueError, match='failed'), _part_beside(output) as part:
+        part.write_bytes(b'half')
+        raise ValueError('failed')
+    assert [path.name for path in tmp_path.iterdir()] == ['out.mp4'] and output.read_bytes() == b'before'
+
+
+def test_a_failure_takes_its_own_empty_folders_away_and_no_others(tmp_path):
+    (tmp_path / 'there').mkdir()
+    with pytest.raises(KeyboardInterrupt), _part_beside(tmp_path / 'there' / 'new' / 'deep' / 'out.mp4') as part:
+        part.write_bytes(b'half')
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob('*')] == ['there']
+    with pytest.raises(ValueError, match='failed'), _part_beside(tmp_path / 'a' / 'b' / 'out.mp4') as part:
+        (part.parent / 'of somebody else').write_bytes(b'')
+        raise ValueError('failed')
+    assert (tmp_path / 'a' / 'b' / 'of somebody else').exists()
+
+
+def test_an_error_names_the_output_and_not_the_part(tmp_path):
+    with pytest.raises(OutputError) as caught, _part_beside(tmp_path / 'out.mp4') as part:
+        raise OutputError('output-unwritable', f'cannot write {part}')
+    assert caught.value.message == f'cannot write {tmp_path / "out.mp4"}'
+
+
+def test_parts_of_two_runs_never_meet(tmp_path):
+    with _part_beside(tmp_path / 'out.mp4') as one, _part_beside(tmp_path / 'out.mp4') as other:
+        assert one != other and one.suffix == '.mp4' and one.parent == tmp_path

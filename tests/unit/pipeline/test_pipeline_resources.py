@@ -10,7 +10,8 @@ from facefusion.errors import ResourceError
 from facefusion.limits import Limit
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import probe
-from facefusion.pipeline import plan, resources
+from facefusion.pipeline import estimates, resources
+from facefusion.pipeline.estimates import MediaSize, fitted_memory
 from facefusion.pipeline.resources import (
     ADDRESS_BYTES,
     BASE_BYTES,
@@ -127,7 +128,7 @@ def test_a_limit_of_the_system_costs_workers_first(tmp_path, limits):
     target = replace(probe(tmp_path / 'clip.mp4'), width=1920, height=1080)
 
     def fitted(workers, limit=None):
-        return plan._fitted(target, OutputOptions(), '.mp4', workers, limit)
+        return fitted_memory(MediaSize(target, OutputOptions(), '.mp4', (1920, 1080)), workers, limit)
 
     limits(MACHINE)
     assert fitted(8)[0] == 8
@@ -154,8 +155,8 @@ def test_a_limit_of_the_system_costs_workers_first(tmp_path, limits):
 def test_encoders_that_look_further_ahead_are_counted_with_more(tmp_path, options, extension):
     make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
     target = probe(tmp_path / 'clip.mp4')
-    usual = plan._memory(target, OutputOptions(), '.mp4', 1)
-    more = plan._memory(target, OutputOptions(**options), extension, 1)
+    usual = estimates._memory(MediaSize(target, OutputOptions(), '.mp4', (64, 48)), 1)
+    more = estimates._memory(MediaSize(target, OutputOptions(**options), extension, (64, 48)), 1)
     assert more['decoder and encoder'] > usual['decoder and encoder']
 
 

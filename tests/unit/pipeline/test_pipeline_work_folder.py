@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from facefusion.ownership import new_owner
 from facefusion.pipeline import parts
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.manifest import canonical_digest, manifest_bytes, read_manifest
+from facefusion.pipeline.manifest import WorkKey, canonical_digest, manifest_bytes, read_manifest
 from facefusion.pipeline.parts import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.tracking import Tracker
@@ -25,7 +26,7 @@ from facefusion.stopping import StopFlag
 from facefusion.work_lease import AT_WORK, is_at_work
 
 SPAN, PTS, FLAG = Span(4, 8), (40, 50, 60, 70), StopFlag()
-WANTED = ('segment', 'digest', SPAN, PTS)
+WANTED = WorkKey('segment', 'digest', *SPAN, PTS)
 
 
 @pytest.fixture
@@ -41,15 +42,15 @@ def names(folder):
 
 
 def published(folder, number=1, data=b'a whole segment'):
-    path = folder.segment_path(number)
+    path = folder.segment_path(number, '.nut')
     folder.part(path).write_bytes(data)
-    return path, folder.publish(*WANTED, path, FLAG, {'seen': [1, 2]})
+    return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
 
 def test_what_was_published_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
-    assert folder.kept(*WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
+    assert folder.kept(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
     assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
     record = json.loads(manifest_path(path).read_bytes())
     assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
@@ -58,15 +59,16 @@ def test_what_was_published_is_found_again(folder):
 @pytest.mark.parametrize(
     'other',
     [
-        ('chunk', 'digest', SPAN, PTS),
-        ('segment', 'another plan', SPAN, PTS),
-        ('segment', 'digest', Span(4, 9), PTS),
-        ('segment', 'digest', SPAN, (40, 50, 60, 71)),
+        WorkKey('chunk', 'digest', *SPAN, PTS),
+        WorkKey('segment', 'another plan', *SPAN, PTS),
+        WorkKey('segment', 'digest', 4, 9, PTS),
+        WorkKey('segment', 'digest', 3, 8, PTS),
+        WorkKey('segment', 'digest', *SPAN, (40, 50, 60, 71)),
     ],
 )
 def test_what_another_plan_has_made_is_never_taken(folder, other):
     path, _ = published(folder)
-    assert folder.kept(*other, path, FLAG) is None
+    assert folder.kept(other, path, FLAG) is None
     assert names(folder) == []
 
 
@@ -88,10 +90,10 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
         other, _ = published(folder, 2, b'another segment')
         manifest_path(other).replace(manifest_path(path))
         other.unlink()
-    assert folder.kept(*WANTED, path, FLAG) is None
+    assert folder.kept(WANTED, path, FLAG) is None
     assert names(folder) == []
     published(folder)
-    assert folder.kept(*WANTED, path, FLAG) == manifest
+    assert folder.kept(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
@@ -106,9 +108,9 @@ def test_what_is_no_file_makes_way(folder, other):
         elif other == 'links to nothing':
             each.symlink_to('nowhere')
     assert read_manifest(manifest_path(path)) is None and not manifest.fits(path, FLAG)
-    assert folder.kept(*WANTED, path, FLAG) is None and names(folder) == []
+    assert folder.kept(WANTED, path, FLAG) is None and names(folder) == []
     published(folder)
-    assert folder.kept(*WANTED, path, FLAG) == manifest
+    assert folder.kept(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
@@ -124,12 +126,12 @@ def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
 
 
 def test_a_stop_names_nothing(folder):
-    path = folder.segment_path(1)
+    path = folder.segment_path(1, '.nut')
     folder.part(path).write_bytes(b'x')
     flag = StopFlag()
     flag.set('SIGTERM')
     with pytest.raises(Interrupted):
-        folder.publish(*WANTED, path, flag)
+        folder.publish(WANTED, path, flag)
     assert names(folder) == []
 
 
@@ -157,7 +159,7 @@ def test_a_folder_that_vanishes_is_named(folder):
 
 
 def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
-    path = folder.segment_path(1)
+    path = folder.segment_path(1, '.nut')
     wanted = r'^no space is left for segment-00001\.nut$'
     with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
         assert part == folder.part(path)
@@ -227,41 +229,52 @@ def linked_into(folder, first=0):
 def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
     linked = [linked_into(folder, first) for first in (0, 4)]
     for first, chunk in zip((0, 4), linked, strict=True):
-        np.testing.assert_array_equal(folder.load_linked(first, FLAG).landmarks, chunk.landmarks)
-        selected = folder.load_selected(first, FLAG)
+        span = Span(first, first + 4)
+        np.testing.assert_array_equal(folder.load_linked(span, FLAG).landmarks, chunk.landmarks)
+        selected = folder.load_selected(span, FLAG)
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
-    # These are of use to this process alone: they have no name but that of a part, and no manifest.
-    kinds = [(kind, first) for kind in ('linked', 'selected') for first in (0, 4)]
-    assert names(folder) == sorted(folder.part(folder.path / f'{kind}-{first:09d}.npz').name for kind, first in kinds)
+    wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
+    assert names(folder) == sorted(f'{name}.{end}' for name in wanted for end in ('npz', 'json'))
+    # They are no work to go on with: every run links anew. Another process at this step may be reading them.
     assert folder.is_bare()
+    before = {path: path.stat() for path in folder.path.iterdir()}
+    for first in (0, 4):
+        linked_into(folder, first)
+    assert {path: path.stat() for path in folder.path.iterdir()} == before
     folder.close()
-    assert names(folder) == []
+    assert len(names(folder)) == 8
 
 
 @pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
-@pytest.mark.parametrize('harm', ['altered', 'removed', 'another'])
-def test_what_is_selected_is_loaded_from_the_files_of_this_run_alone(folder, name, harm):
+@pytest.mark.parametrize('harm', ['altered', 'removed', 'another', 'of another plan'])
+def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, harm):
     for first in (0, 4):
         linked_into(folder, first)
-    path = folder.part(folder.path / f'{name}.npz')
+    path = folder.path / f'{name}.npz'
     if harm == 'another':
-        kind = name.partition('-')[0]
-        path.write_bytes(folder.part(folder.path / f'{kind}-000000000.npz').read_bytes()[:-1] + b'x')
+        other = folder.path / f'{name.partition("-")[0]}-000000000.npz'
+        path.write_bytes(other.read_bytes())
+        manifest_path(path).write_bytes(manifest_path(other).read_bytes())
     elif harm == 'altered':
         path.write_bytes(path.read_bytes()[:-1] + b'x')
+    elif harm == 'of another plan':
+        other = replace(read_manifest(manifest_path(path)), digest='another')
+        manifest_path(path).write_bytes(manifest_bytes(other))
     else:
         path.unlink()
-    with pytest.raises(ResourceError, match=f'^{name}, which this run needs') as caught:
-        folder.load_selected(4, FLAG)
+    with pytest.raises(ResourceError, match=rf'^{name}\.npz, which this run needs') as caught:
+        folder.load_selected(Span(4, 8), FLAG)
     assert caught.value.reference == 'work-file-damaged'
-    assert folder.load_selected(0, FLAG).frame.tolist() == [0, 2]
+    assert folder.load_selected(Span(0, 4), FLAG).frame.tolist() == [0, 2]
+    linked_into(folder, 4)
+    assert folder.load_selected(Span(4, 8), FLAG).frame.tolist() == [4, 6]
 
 
 def cached(cache, folder, number):
     """Puts a chunk into the cache; gives its key."""
     path = folder.chunk_path(number)
     a_chunk(number).save(folder.part(path))
-    manifest = folder.publish('chunk', 'd', Span(number, number + 4), (), path, FLAG)
+    manifest = folder.publish(WorkKey('chunk', 'd', number, number + 4), path, FLAG)
     key = canonical_digest({'chunk': number})
     cache.put(key, path, manifest)
     return key

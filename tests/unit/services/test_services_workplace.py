@@ -7,6 +7,7 @@ import pytest
 
 from facefusion.errors import ModelError
 from facefusion.events import Message, StageFinished, StageProgress, silent
+from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.services.options import ConsoleOptions
 from facefusion.services.workplace import Workplace
@@ -74,3 +75,10 @@ def test_a_program_without_a_catalogue_says_so(tmp_path, monkeypatch):
     with pytest.raises(ModelError) as caught:
         workplace().catalog()
     assert caught.value.reference == 'catalog-missing' and str(tmp_path) in caught.value.message
+
+
+def test_advice_names_the_store_of_the_call():
+    call = Workplace(Settings([StoreOptions(jobs_path='/a b')]), ROOT, {})
+    assert call.on_this_store('job-retry x') == "facefusion job-retry x --jobs-path '/a b'"
+    call = Workplace(Settings([StoreOptions()]), ROOT, {})
+    assert call.on_this_store('job-retry x') == 'facefusion job-retry x'

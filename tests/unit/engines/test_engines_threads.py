@@ -1,56 +1,38 @@
-"""A whole run with a scripted analyser: what is found in a frame is drawn into that frame, however it is cut."""
+"""A whole run by threads: what is found in a frame is drawn into that frame, however the clip is cut."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import pytest
-from facefusion.engines.local import Run, execute
 from fakes.drawn_face import TOPOLOGY
 from fakes.guards import make_guard
-from fakes.plain_seal import PlainSeal
+from fakes.runs import Brightener, execute_run, make_run, settings_of
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
-from facefusion.cli.headless_run import GROUPS
+from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import Interrupted, MediaError, ResourceError
-from facefusion.events import Message, StageFinished, StageProgress
+from facefusion.events import Message, StageFinished, StageProgress, silent
 from facefusion.faces.chunk import Chunk
-from facefusion.faces.measurement import Meters
+from facefusion.media.info import VideoInfo
 from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.media.probe import probe
+from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.identity import RunDigests
-from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.plan import Span
+from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.work_folder import WorkFolder
-from facefusion.processors.registry import ProcessorsOptions
-from facefusion.provenance.traces import NO_TRACES
-from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
 FRAMES = 270
 SEEN = frozenset(range(30, 120)) | frozenset(range(245, 262))
-SOURCES = resolve(GROUPS, {}, None, {})
-
-
-class Brightener:
-    """Adds twenty codes of luma to each frame with a face, and notes the faces' places."""
-
-    name = 'brightener'
-
-    def __init__(self) -> None:
-        self.places: dict[int, float] = {}
-        self.fails_at = -1
-
-    def process(self, batch):
-        for task in batch:
-            if task.frame.number == self.fails_at:
-                raise MediaError('broken-frame', f'frame {task.frame.number} is broken')
-            self.places[task.frame.number] = float(task.faces[0].landmarks[:, 0].mean())
-            task.frame.add_luma(np.full((task.frame.height, task.frame.width), 20, np.float32))
 
 
 @pytest.fixture(scope='module')
@@ -60,31 +42,22 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def begin(clip, tmp_path):
-    """Builds a run over the clip; ``events`` of it are collected."""
+    """Builds a run over the clip."""
 
-    def build(
-        *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=None, guard=None
-    ) -> Run:
+    def build(*, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent) -> Run:
         work = WorkFolder(tmp_path / 'work', RunDigests('', 'analysis', 'plan'), AnalysisCache(tmp_path / 'cache', 0))
         work.open()
         output = tmp_path / f'out-{segment_frames}-{workers}.mp4'
-        settings = SOURCES.replace(PathOptions((), str(clip), str(output)))
-        settings = settings.replace(ProcessorsOptions(('face_debugger',))).replace(TrimOptions(*trim))
-        settings = settings.replace(OutputOptions(output_video_quality=100))
-        analyser = ScriptedAnalyser(Actor(SEEN, place=lambda frame: (60 + frame / 10, 48.0)))
-        return Run(
-            plan=make_plan(settings, workers, segment_frames),
-            settings=settings,
-            work=work,
+        return make_run(
+            settings_of(clip, output, TrimOptions(*trim), OutputOptions(output_video_quality=100)),
+            work,
+            make_guard(tmp_path / 'kept'),
+            ScriptedAnalyser(Actor(SEEN, place=lambda frame: (60 + frame / 10, 48.0))),
+            processor=processor,
             workers=workers,
-            analyser=analyser,
-            meters=Meters(),
-            processors=(processor or Brightener(),),
-            guard=guard or make_guard(tmp_path / 'kept'),
-            traces=NO_TRACES,
-            seal=PlainSeal(),
-            emit=emit or (lambda event: None),
-            flag=flag or StopFlag(),
+            segment_frames=segment_frames,
+            emit=emit,
+            flag=flag,
         )
 
     return build
@@ -105,29 +78,32 @@ def test_topology_of_the_fakes_is_the_real_one():
 def test_what_is_found_in_a_frame_is_drawn_in_it(begin, segment_frames, workers):
     processor = Brightener()
     run = begin(segment_frames=segment_frames, workers=workers, processor=processor)
-    report = execute(run)
+    assert run.context.plan.workers == workers
+    report = execute_run(run)
     assert processor.places.keys() == SEEN
     # Smoothing moves the slow drift by nothing to speak of.
     assert all(abs(place - (60 + frame / 10)) < 0.2 for frame, place in processor.places.items())
-    shown = decoded_luma(run.plan.output)
+    shown = decoded_luma(run.context.plan.output)
     assert len(shown) == FRAMES
     for frame, luma in enumerate(shown):
         assert luma == pytest.approx(luma_of(frame) + 20 * (frame in SEEN), abs=1.5), frame
     assert report['frames'] == FRAMES and report['faces'] == len(SEEN) and report['tracks'] == 2
     assert report['ranges_without_face'] == [[0, 29], [120, 244], [262, 269]]
+    assert report['frames_changed'] == len(SEEN) and report['effects'] == {'face_debugger': 'annotation'}
+    assert [worked.changed_frames for worked in run.seal.sealed] == [len(SEEN)]
 
 
 def test_a_trimmed_run_finds_the_same_faces_in_the_same_source_frames(begin):
     processor = Brightener()
     run = begin(trim=(100, 255), processor=processor, workers=2, segment_frames=40)
-    report = execute(run)
+    report = execute_run(run)
     assert processor.places.keys() == {frame for frame in SEEN if 100 <= frame < 255}
-    assert len(decoded_luma(run.plan.output)) == 155 and report['frames'] == 155
+    assert len(decoded_luma(run.context.plan.output)) == 155 and report['frames'] == 155
 
 
 def test_a_run_says_what_it_does(begin):
     events = []
-    execute(begin(emit=events.append))
+    execute_run(begin(emit=events.append))
     stages = [event.stage for event in events if isinstance(event, StageFinished)]
     assert stages == ['analysing', 'processing']
     for stage in stages:
@@ -138,13 +114,16 @@ def test_a_run_says_what_it_does(begin):
 
 @pytest.mark.parametrize('frame', [35, 250])
 def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
-    processor = Brightener()
-    processor.fails_at = frame
-    run = begin(processor=processor, workers=3, segment_frames=25)
+    def fail(number):
+        if number == frame:
+            raise MediaError('broken-frame', f'frame {number} is broken')
+
+    run = begin(processor=Brightener(fail), workers=3, segment_frames=25)
     with pytest.raises(MediaError, match=f'frame {frame} is broken'):
-        execute(run)
-    assert not run.plan.output.exists()
-    assert not [path.name for path in run.plan.output.parent.iterdir() if path.name.startswith('.')]
+        execute_run(run)
+    output = run.context.plan.output
+    assert not output.exists()
+    assert not [path.name for path in output.parent.iterdir() if path.name.startswith('.')]
 
 
 @pytest.mark.parametrize('stage', ['analysing', 'processing'])
@@ -159,10 +138,10 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
 
     run = begin(flag=flag, emit=emit, workers=2)
     with pytest.raises(Interrupted) as caught:
-        execute(run)
+        execute_run(run)
     assert caught.value.cause == 'SIGTERM was received'
     assert max(counted) < 40
-    assert not run.plan.output.exists()
+    assert not run.context.plan.output.exists()
     if stage == 'processing':
         assert not list(run.work.path.glob('segment*'))
 
@@ -178,7 +157,7 @@ def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, mon
     monkeypatch.setattr(SegmentWriter, 'write', fail)
     before = set(threading.enumerate())
     try:
-        execute(begin(workers=2))
+        execute_run(begin(workers=2))
     except ResourceError:
         assert threads_that_are_left(before) == []
     else:
@@ -192,27 +171,90 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
     monkeypatch.setattr(Chunk, 'save', fail)
     before = set(threading.enumerate())
     try:
-        execute(begin(workers=2))
+        execute_run(begin(workers=2))
     except ResourceError:
         assert threads_that_are_left(before) == []
     else:
         pytest.fail('nothing was raised')
 
 
-def test_an_image_is_a_clip_of_one_frame(begin, tmp_path):
-    from facefusion.events import silent
-    from facefusion.media.frame import PixelFrame
-    from facefusion.media.image import read_image, write_image
+@dataclass(frozen=True)
+class Analysis:
+    readers: ReaderPool | None = None
 
-    target, output = tmp_path / 'still.png', tmp_path / 'out.png'
-    write_image(PixelFrame(np.full((96, 160, 3), 100, np.uint8)), target, 'png', 100, silent)
-    settings = SOURCES.replace(PathOptions((), str(target), str(output))).replace(ProcessorsOptions(('face_debugger',)))
-    for seen, luma in ((frozenset({0}), 120), (frozenset(), 100)):
-        run = replace(begin(), plan=make_plan(settings, 1), settings=settings, analyser=ScriptedAnalyser(Actor(seen)))
-        report = execute(run)
-        assert (read_image(output).pixels == luma).all()
-        assert report['faces'] == len(seen) and report['frames'] == 1
-    # Another picture than the one that was planned and digested is not worked on.
-    write_image(PixelFrame(np.full((96, 160, 3), 90, np.uint8)), target, 'png', 100, silent)
-    with pytest.raises(MediaError, match=r'still\.png was changed'):
-        execute(run)
+
+@dataclass(frozen=True)
+class Units:
+    """Chunks on which ``work`` works."""
+
+    target: VideoInfo
+    work: Callable[..., object]
+    analysis: Analysis = Analysis()
+
+
+SPANS = [Span(k, k + 1) for k in range(6)]
+
+
+def until_it_is_stopped(flag):
+    for _ in range(1000):
+        flag.check()
+        time.sleep(0.01)
+    pytest.fail('it was not stopped')
+
+
+def test_a_chunk_that_fails_stops_those_beside_it_and_is_the_reason(clip):
+    begun, ended = threading.Event(), []
+
+    def work(span, flag, advance):
+        if span == SPANS[1]:
+            begun.wait(5)
+            raise MediaError('broken-frame', 'frame 1 is broken')
+        begun.set()
+        with pytest.raises(Interrupted) as caught:
+            until_it_is_stopped(flag)
+        ended.append(span)
+        raise caught.value
+
+    flag = StopFlag()
+    with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
+        list(ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, flag))
+    assert SPANS[0] in ended and not flag.is_set()
+
+
+def test_chunks_that_are_not_wanted_any_more_are_stopped(clip):
+    begun, ended = threading.Event(), []
+
+    def work(span, flag, advance):
+        if span == SPANS[0]:
+            begun.wait(5)
+            return 'manifest'
+        begun.set()
+        with pytest.raises(Interrupted) as caught:
+            until_it_is_stopped(flag)
+        ended.append(span)
+        raise caught.value
+
+    with Progress(silent, 'analysing', 6) as progress:
+        analysed = ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        assert next(analysed) == (SPANS[0], 'manifest')
+        analysed.close()
+    assert SPANS[1] in ended and SPANS[5] not in ended
+
+
+def test_chunks_come_in_order_and_as_many_at_once_as_there_are_workers(clip):
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def work(span, flag, advance):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        # The earlier the longer.
+        time.sleep(0.03 * (6 - span.start))
+        with lock:
+            inside[0] -= 1
+        return span.stop
+
+    with Progress(silent, 'analysing', 6) as progress:
+        analysed = ThreadEngine(3).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        assert list(analysed) == [(span, span.stop) for span in SPANS]
+    assert most == [3]

@@ -1,0 +1,167 @@
+"""Whole runs over small clips: a scripted analyser, a processor that draws into frames, a seal that signs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.guards import make_guard
+from fakes.plain_seal import PlainSeal
+from fakes.scripted_analyser import Actor, ScriptedAnalyser
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.engines.threads import ThreadEngine
+from facefusion.errors import Interrupted
+from facefusion.events import ChunkAnalysed, SegmentRendered, silent
+from facefusion.faces.analyser import FaceFinder
+from facefusion.faces.measurement import Meters
+from facefusion.pipeline import plan as plans
+from facefusion.pipeline import render, units
+from facefusion.pipeline.analyse import FaceTools
+from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.chain import Chain
+from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.options import PathOptions
+from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.run import execute
+from facefusion.pipeline.seal import Sealing
+from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.processor import Processor
+from facefusion.processors.registration import Requirements
+from facefusion.processors.registry import ProcessorsOptions
+from facefusion.provenance.traces import NO_TRACES
+from facefusion.settings import Settings, resolve
+from facefusion.stopping import StopFlag
+
+FRAMES, CHUNK, SEGMENT = 60, 20, 10
+SEEN = frozenset(range(5, 55))
+
+
+class Brightener:
+    """Adds twenty codes of luma to each frame with a face, and notes the faces' places; calls ``before`` with the
+    number of each."""
+
+    name = 'brightener'
+
+    def __init__(self, before: Callable[[int], None] = lambda number: None) -> None:
+        self.before = before
+        self.places: dict[int, float] = {}
+
+    def process(self, batch):
+        for task in batch:
+            self.before(task.frame.number)
+            self.places[task.frame.number] = float(task.faces[0].landmarks[:, 0].mean())
+            task.frame.add_luma(np.full((task.frame.height, task.frame.width), 20, np.float32))
+        return [True] * len(batch)
+
+
+def settings_of(target: Path, output: Path, *groups: object) -> Settings:
+    """Of a run that the registry knows: its processor is replaced in ``make_run``."""
+    from facefusion.cli.headless_run import GROUPS
+
+    settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(output)))
+    settings = settings.replace(ProcessorsOptions(('face_debugger',)))
+    for group in groups:
+        settings = settings.replace(group)
+    return settings
+
+
+def make_run(
+    settings: Settings,
+    work: WorkFolder | None,
+    guard: Guard,
+    analyser: FaceFinder,
+    *,
+    processor: Processor | None = None,
+    workers: int = 1,
+    segment_frames: int = 250,
+    emit: Any = silent,
+    flag: StopFlag | None = None,
+    seal: Sealing | None = None,
+) -> Run:
+    """A run without networks."""
+    plan = make_plan(settings, workers, segment_frames)
+    digests = work.digests if work is not None else None
+    context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
+    chain = Chain(((processor or Brightener(), Requirements()),))
+    return Run(context, work, guard, NO_TRACES, seal or PlainSeal(), FaceTools(analyser, Meters()), chain)
+
+
+def execute_run(run: Run) -> dict[str, Any]:
+    """Executes a run with the threads that its plan has."""
+    return execute(run, ThreadEngine(run.context.plan.workers))
+
+
+class ShortRuns:
+    """Runs over one clip with short chunks and segments, in one work folder."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (plans, units):
+            monkeypatch.setattr(module, 'CHUNK_FRAMES', CHUNK)
+        monkeypatch.setattr(render.LinkedFaces.__init__, '__defaults__', (CHUNK,))
+        self.folder = folder
+        self.clip = make_tiny_clip(folder / 'clip.mp4', FRAMES)
+        self.output = folder / 'out.mp4'
+        self.work = folder / 'work'
+        self.cache_limit = 0
+        self.events: list[Any] = []
+
+    def build(
+        self,
+        *,
+        digests: tuple[Any, ...] = ('target', 'analysis', 'plan'),
+        before: Callable[[int], None] = lambda number: None,
+        workers: int = 2,
+        guard: Guard | None = None,
+        **more: Any,
+    ) -> Run:
+        cache = AnalysisCache(self.folder / 'cache', self.cache_limit)
+        work = WorkFolder(self.work, RunDigests(*digests), cache)
+        work.open()
+        self.events = []
+        return make_run(
+            settings_of(self.clip, self.output),
+            work,
+            guard or make_guard(self.folder / 'kept'),
+            ScriptedAnalyser(Actor(SEEN, place=lambda frame: (50.0, 48.0))),
+            processor=Brightener(before),
+            workers=workers,
+            segment_frames=SEGMENT,
+            emit=self.events.append,
+            **more,
+        )
+
+    def execute(self, **more: Any) -> dict[str, Any]:
+        """Builds a run and executes it."""
+        return execute_run(self.build(**more))
+
+    def chunks(self, origin: str) -> list[int]:
+        return sorted(self._starts(ChunkAnalysed, origin))
+
+    def segments(self, origin: str) -> list[int]:
+        return self._starts(SegmentRendered, origin)
+
+    def _starts(self, kind: type, origin: str) -> list[int]:
+        return [each.start for each in self.events if isinstance(each, kind) and each.origin == origin]
+
+    def interrupted_at(self, number: int, **more: Any) -> None:
+        """A run that is stopped when it renders frame ``number``."""
+        flag = StopFlag()
+
+        def before(at: int) -> None:
+            if at == number:
+                flag.set('the test wants this')
+
+        with pytest.raises(Interrupted):
+            self.execute(before=before, flag=flag, workers=1, **more)
+
+    def names(self, *without: str) -> Collection[str]:
+        """What lies in the work folder under names of its own, but those that begin with ``without``."""
+        names = sorted(path.name for path in self.work.iterdir() if '@' not in path.name)
+        return [name for name in names if not name.startswith(without)]

@@ -1,0 +1,98 @@
+"""Pools that differ in the threads of their networks share their sessions."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from facefusion.errors import ModelError
+from facefusion.inference import pool as pool_module
+from facefusion.inference.pool import SessionPool
+
+
+class Files:
+    def __init__(self, folder):
+        self.folder = folder
+        self.asked = []
+
+    def path(self, model_id):
+        self.asked.append(model_id)
+        return self.folder / f'{model_id}.onnx'
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ('one', 'other'):
+        (tmp_path / f'{name}.onnx').write_bytes(b'weights')
+    return Files(tmp_path)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The sessions that were created."""
+    sessions = []
+
+    def create(path, providers, device_id, threads):
+        sessions.append(SimpleNamespace(model=path.stem, providers=providers, device=device_id, threads=threads))
+        return sessions[-1]
+
+    monkeypatch.setattr(pool_module, 'create_session', create)
+    return sessions
+
+
+def test_sessions_are_held_by_model_and_threads(files, made):
+    pool = SessionPool(files, ('cuda', 'cpu'), 1)
+    wide = pool.at(4)
+    sessions = [(each, name) for each in (pool, wide, pool.at(4), wide.at(1), pool) for name in ('one', 'other')]
+    found = [each.session(name) for each, name in sessions]
+    assert [(each.model, each.threads) for each in made] == [('one', 1), ('other', 1), ('one', 4), ('other', 4)]
+    assert {(each.providers, each.device) for each in made} == {(('cuda', 'cpu'), 1)}
+    assert found == [made[k] for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
+    assert [id(each) for each in found] == [id(made[k]) for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
+    assert files.asked == ['one', 'other', 'one', 'other']
+
+
+def test_a_session_that_one_pool_has_made_another_one_has(files, made):
+    pool = SessionPool(files, ('cpu',), 0, threads=2)
+    assert pool.at(3).session('one') is pool.at(3).session('one')
+    assert pool.at(2).session('one') is pool.session('one') and len(made) == 2
+
+
+def test_threads_that_ask_pools_of_one_family_at_once_get_one_session(files, monkeypatch):
+    inside, most, count = [], [], []
+
+    def create(*_):
+        inside.append(1)
+        most.append(len(inside))
+        waiting.wait(0.05)
+        inside.pop()
+        count.append(1)
+        return object()
+
+    monkeypatch.setattr(pool_module, 'create_session', create)
+    waiting, start, found = threading.Event(), threading.Barrier(8), []
+    pool = SessionPool(files, ('cpu',), 0)
+
+    def ask(each):
+        start.wait()
+        found.append(each.session('one'))
+
+    threads = [threading.Thread(target=ask, args=(pool.at(1 + k % 2),)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len({id(each) for each in found}) == len(count) == 2 and max(most) == 1
+
+
+def test_a_model_that_cannot_be_read_is_no_session_of_any_pool(files, made, tmp_path):
+    (tmp_path / 'other.onnx').unlink()
+    pool = SessionPool(files, ('cpu',), 0)
+    for each in (pool, pool.at(2)):
+        with pytest.raises(ModelError) as caught:
+            each.session('other')
+        assert caught.value.reference == 'model-unreadable' and 'other' in caught.value.hint
+    (tmp_path / 'other.onnx').write_bytes(b'weights')
+    assert pool.session('other') is made[0] and len(made) == 1

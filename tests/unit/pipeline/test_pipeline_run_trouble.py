@@ -1,0 +1,245 @@
+"""What is altered, removed or fails during a run: it ends with the reason, and the next run goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import threading
+
+import pytest
+from fakes.plain_seal import PlainSeal
+from fakes.runs import FRAMES, ShortRuns
+from fakes.tiny_clip import make_tiny_clip
+
+from facefusion.errors import FaceFusionError, MediaError, ResourceError
+from facefusion.faces.chunk import Chunk, LinkedChunk, Selection
+from facefusion.media.files import write_failure
+from facefusion.media.reader import ReaderPool
+from facefusion.media.writer import SegmentWriter
+from facefusion.pipeline import run as stages
+from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.stopping import StopFlag
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    return ShortRuns(tmp_path, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays():
+    before = set(threading.enumerate())
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+
+
+@pytest.fixture
+def wanted(runs):
+    """The output of an uninterrupted run; its work folder is gone."""
+    runs.execute()
+    data = runs.output.read_bytes()
+    runs.output.unlink()
+    shutil.rmtree(runs.work)
+    return data
+
+
+def flip(path):
+    """Another byte in the middle of a file, whose size and times stay."""
+    data, status = bytearray(path.read_bytes()), path.stat()
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ('place', 'name'),
+    [
+        ((Chunk, 'save'), 'chunk-0000000'),
+        ((LinkedChunk, 'save'), 'linked-0000000'),
+        ((Selection, 'save'), 'selected-0000000'),
+        ((SegmentWriter, 'write'), 'segment-00000.nut'),
+    ],
+)
+def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
+    def fill(self, path, *_):
+        part = self.path if place[0] is SegmentWriter else path
+        raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
+
+    monkeypatch.setattr(*place, fill)
+    with pytest.raises(ResourceError, match=f'^no space is left for {name}') as caught:
+        runs.execute()
+    assert '@' not in caught.value.message
+
+
+@pytest.mark.parametrize('stage', ['rendering', 'joining'])
+def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
+    other = make_tiny_clip(runs.folder / 'other.mp4', FRAMES, cuts=(30,))
+    target = runs.clip
+
+    def swap(number):
+        if number == 12 and other.exists():
+            os.utime(other, ns=(target.stat().st_atime_ns, target.stat().st_mtime_ns))
+            other.replace(target)
+
+    if stage == 'joining':
+        join = stages.join_clip
+        monkeypatch.setattr(stages, 'join_clip', lambda *args: (swap(12), join(*args)))
+    with pytest.raises(MediaError) as caught:
+        runs.execute(before=swap if stage == 'rendering' else lambda number: None)
+    assert caught.value.reference == 'media-changed' and 'clip.mp4 was changed' in caught.value.message
+    assert not runs.output.exists()
+    assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
+
+
+@pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
+def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, monkeypatch, change):
+    def frames(*_):
+        # As a decoder may that meets another clip behind the name.
+        if change == 'replaced':
+            runs.clip.write_bytes(b'another clip')
+        elif change == 'removed':
+            runs.clip.unlink()
+        raise IndexError('no such packet')
+
+    monkeypatch.setattr(ReaderPool, 'frames', frames)
+    with pytest.raises((MediaError, IndexError)) as caught:
+        runs.execute()
+    wanted = {'replaced': 'media-changed', 'removed': 'media-missing', 'nothing': ''}
+    assert getattr(caught.value, 'reference', '') == wanted[change]
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
+def test_a_target_that_is_written_to_and_its_time_set_back(runs):
+    def rewrite(number):
+        if number == 12:
+            flip(runs.clip)
+
+    with pytest.raises(MediaError) as caught:
+        runs.execute(before=rewrite, workers=1)
+    assert caught.value.reference == 'media-changed' and not runs.output.exists()
+
+
+@pytest.mark.parametrize('number', [12, 54])
+def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
+    def remove(at):
+        if at == number:
+            shutil.rmtree(runs.work, ignore_errors=True)
+
+    with pytest.raises(ResourceError) as caught:
+        runs.execute(before=remove)
+    assert caught.value.reference == 'work-folder-gone' and str(runs.work) in caught.value.message
+    assert not runs.output.exists()
+    runs.execute()
+    assert runs.output.read_bytes() == wanted
+
+
+def test_a_segment_that_changes_before_the_join(runs, wanted):
+    def cut(at):
+        if at == 45:
+            (runs.work / 'segment-00001.nut').write_bytes(b'')
+
+    with pytest.raises(ResourceError, match=r'segment-00001\.nut, which this run needs, is not what was written'):
+        runs.execute(before=cut)
+    assert not runs.output.exists()
+    runs.execute()
+    assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'after the join'])
+def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say(runs, wanted, monkeypatch, moment):
+    segment = runs.work / 'segment-00001.nut'
+    join = stages.join_clip
+
+    def joined(*args):
+        if moment == 'before the join':
+            flip(segment)
+        join(*args)
+        if moment == 'after the join':
+            flip(segment)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ResourceError, match=r'segment-00001\.nut.*not what was') as caught,
+    ):
+        patch.setattr(stages, 'join_clip', joined)
+        runs.execute(before=lambda at: flip(segment) if moment[0] == 'w' and at == 45 else None)
+    assert caught.value.reference == 'work-file-damaged' and caught.value.exit_code == 5
+    assert not runs.output.exists()
+    runs.execute()
+    assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+@pytest.mark.parametrize('name', ['linked-000000020', 'selected-000000020'])
+@pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
+def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm, name):
+    def spoil(at):
+        if at == 5:
+            harm(runs.work / f'{name}.npz')
+
+    with pytest.raises(ResourceError) as caught:
+        runs.execute(before=spoil)
+    assert caught.value.reference == 'work-file-damaged' and f'{name}.npz, which' in caught.value.message
+    runs.execute()
+    assert runs.segments('work') == [0, 10] and runs.output.read_bytes() == wanted
+
+
+def test_a_joined_clip_that_is_altered_before_it_is_signed_is_not_published(runs, wanted):
+    class Spoiler(PlainSeal):
+        def sign(self, unsigned, signed, worked):
+            flip(unsigned)
+            return super().sign(unsigned, signed, worked)
+
+    with pytest.raises(ResourceError, match=r'clip\.mp4.*not what was written'):
+        runs.execute(seal=Spoiler())
+    assert [path.name for path in runs.folder.iterdir() if 'part' in path.name or path == runs.output] == []
+    runs.execute()
+    assert runs.output.read_bytes() == wanted
+
+
+class Trouble(Exception):
+    pass
+
+
+STAGES = {
+    'decode': (ReaderPool, 'frames'),
+    'keep': (WorkFolder, 'publish'),
+    'link': (Chunk, 'save'),
+    'select': (Selection, 'save'),
+    'encode': (SegmentWriter, 'write'),
+    'join': (stages, 'join_clip'),
+    'publish': (stages, 'publish_clip'),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize('seed', range(12))
+def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
+    chance = random.Random(seed)
+    names = [*STAGES, 'process', 'cancel']
+    # Every one in turn: seeds that choose may leave one out.
+    name = names[seed % len(names)]
+    left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'select': 2, 'join': 0, 'publish': 0}.get(name, 45))]
+    flag, lock = StopFlag(), threading.Lock()
+
+    def fail(*_):
+        with lock:
+            left[0] -= 1
+            is_due = left[0] == -1
+        if is_due and name == 'cancel':
+            flag.set('the test wants this')
+        elif is_due:
+            raise Trouble
+
+    with monkeypatch.context() as patch:
+        if name in STAGES:
+            place, method = STAGES[name]
+            real = getattr(place, method)
+            patch.setattr(place, method, lambda *args, **more: (fail(), real(*args, **more))[1])
+        before = fail if name in ('process', 'cancel') else lambda number: None
+        with pytest.raises((Trouble, FaceFusionError)):
+            runs.execute(before=before, flag=flag, workers=chance.randint(1, 3))
+    assert not runs.output.exists()
+    runs.execute()
+    assert runs.output.read_bytes() == wanted
