@@ -13,6 +13,7 @@ from pathlib import Path
 # Some tests import onnxruntime themselves, which would collect usage data (facefusion/inference/runtime.py).
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
+import hypothesis
 import pytest
 from fakes.job_schema import every_record
 
@@ -25,6 +26,11 @@ CLIP_RATE = 25
 # The clip's camera at its first and last frame: centre x, centre y and width of its view in pixels of the group photo.
 # Two faces of 65 to 110 pixels stay in view; a third is in view until it leaves on the left after frame 12.
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
+
+
+# Generated cases are the same in every run; how long one takes depends on what else the machine does.
+hypothesis.settings.register_profile('suite', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('suite')
 
 
 def pytest_addoption(parser):
