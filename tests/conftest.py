@@ -13,6 +13,7 @@ from pathlib import Path
 # Some tests import onnxruntime themselves, which would collect usage data (facefusion/inference/runtime.py).
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
+import hypothesis
 import pytest
 from fakes.job_schema import every_record
 
@@ -27,8 +28,15 @@ CLIP_RATE = 25
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
+# Generated cases are the same in every run; how long one takes depends on what else the machine does.
+hypothesis.settings.register_profile('suite', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('suite')
+
+
 def pytest_addoption(parser):
-    parser.addoption('--exhaustive', action='store_true', help='take all cases where a test takes a sample of them')
+    parser.addoption(
+        '--exhaustive', action='store_true', help='try every case of tests that otherwise try a sample of theirs'
+    )
 
 
 @pytest.fixture(scope='session', autouse=True)

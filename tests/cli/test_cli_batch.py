@@ -193,9 +193,10 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
     gate.write_bytes(b'')
     process = program.start(*words, script=GATE.format(name='b.png', gate=str(gate)))
     end = time.monotonic() + 20
-    # Only what its record says is done: between the file and that it may be killed, too.
-    while not any(job['steps_completed'] for job in jobs(program)) and time.monotonic() < end:
+    # Only what its record and then the report say is done: between the file and that it may be killed, too.
+    while not (report.exists() and report.read_text().endswith('\n')) and time.monotonic() < end:
         time.sleep(0.02)
+    assert any(job['steps_completed'] for job in jobs(program))
     (job,) = jobs(program)
     assert (job['state'], out(folder)) == ('running', ['a.png']) and jobs(program, 'queued') == []
     process.send_signal(getattr(signal, number))

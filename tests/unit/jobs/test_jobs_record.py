@@ -30,6 +30,7 @@ from facefusion.jobs.record import (
 from facefusion.jobs.states import STATES
 from facefusion.jobs.steps import add_step, groups_of, requeued, submitted, work_paths
 from facefusion.jobs.store import JobStore
+from facefusion.models.choice import EmbeddedModels
 from facefusion.options import describe
 from facefusion.settings import resolve
 from facefusion.steps.arguments import STEP_GROUPS, freeze, restore
@@ -321,7 +322,7 @@ def test_paths_of_a_step_may_begin_with_the_home_folder(version, tmp_path, monke
 
 
 def test_frozen_arguments_are_of_the_kind_of_their_option():
-    args = freeze(DEFAULTS, silent)
+    args = freeze(DEFAULTS, EmbeddedModels(), silent).args
     kinds = {'int': int, 'float': int | float, 'flag': bool}
     for info in (info for group in STEP_GROUPS for info in describe(group) if not info.no_effect):
         value = args[info.key]

@@ -113,7 +113,7 @@ def test_every_face_of_every_frame_is_drawn():
 
 
 @given(st.floats(-300, 700), st.floats(-300, 600), st.floats(1, 400))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_faces_anywhere_and_of_any_size_are_drawn_or_left_out(x, y, size):
     frame = drawn(ITEMS, face_at(x, y, size))
     assert frame.pixels.shape == (300, 400, 3)

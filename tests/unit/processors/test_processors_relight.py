@@ -167,7 +167,7 @@ def painted_luma(code: float, light: float, features: float, headroom: float = 0
 
 
 @given(st.floats(0, 255), st.floats(0, 255), st.floats(0, 1), st.floats(0.05, 0.6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_luma_is_never_negative_and_highlights_are_held(code, light, features, headroom):
     luma = painted_luma(code, light, features, headroom)
     room = max(light * headroom, 8)
