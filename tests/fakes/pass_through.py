@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from fakes.plain_seal import PlainSeal
 
+from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.chain import Chain
@@ -49,7 +50,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
             rendering.write(segment, path, stop)
             segments.append(path)
     clip = work / f'clip{output.suffix}'
-    join_clip(segments, plan, video, clip, stop)
+    join_clip(segments, plan, video, clip, silent, stop)
     publish_clip(clip, Publication(output, PlainSeal(), Worked(0), stop))
     return plan
 
