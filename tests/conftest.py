@@ -28,15 +28,18 @@ CLIP_RATE = 25
 CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
-# Generated cases are the same in every run; how long one takes depends on what else the machine does.
-hypothesis.settings.register_profile('suite', deadline=None, derandomize=True)
-hypothesis.settings.load_profile('suite')
-
-
 def pytest_addoption(parser):
     parser.addoption(
         '--exhaustive', action='store_true', help='try every case of tests that otherwise try a sample of theirs'
     )
+
+
+def pytest_configure(config):
+    # Generated cases are the same in every run, and new ones with --exhaustive. How long one takes depends on what else
+    # the machine does.
+    is_sampled = not config.getoption('--exhaustive')
+    hypothesis.settings.register_profile('suite', deadline=None, derandomize=is_sampled)
+    hypothesis.settings.load_profile('suite')
 
 
 @pytest.fixture(scope='session', autouse=True)

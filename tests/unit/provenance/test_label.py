@@ -100,7 +100,7 @@ def test_a_picture_that_is_too_small_for_any_letters_is_refused():
     with pytest.raises(UsageError, match='64x64') as caught:
         Label(DisclosureOptions('corner'), 64, 64)
     assert caught.value.reference == 'label-size'
-    # A text that is longer needs a larger one.
+    # At the size that is written its letters are as large as they must be.
     Label(DisclosureOptions('corner'), 160, 90)
     with pytest.raises(UsageError, match='160x90'):
         Label(DisclosureOptions('corner', 'long ' * 12), 160, 90)
