@@ -54,7 +54,10 @@ def why_anew(folder: Path, digests: RunDigests) -> str:
     """What differs from the plan of an earlier run in ``folder``, in words; empty where nothing differs."""
     record = _read(folder)
     if record is None:
-        return OTHER_VERSION if any(folder.glob('chunk-*')) else ''
+        # Another process may be removing the folder.
+        with suppress(OSError):
+            return OTHER_VERSION if any(folder.glob('chunk-*')) else ''
+        return ''
     if record.get('digest') == digests.plan:
         return ''
     plan, parts = record.get('plan'), record.get('parts')

@@ -16,6 +16,14 @@ ROOT = Path(__file__).resolve().parents[3]
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def heeded_hangup():
+    """SIGHUP does what it does by default, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize('number', ALL)
 def test_a_signal_sets_the_flag_and_nothing_else(number):
     flag = StopFlag()
