@@ -10,6 +10,7 @@ from typing import Any
 
 from facefusion.errors import InternalError
 from facefusion.media.files import write_failure, write_synced
+from facefusion.ownership import new_owner
 from facefusion.pipeline.identity import RunDigests
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
@@ -23,7 +24,7 @@ def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
     """Writes the plan into the work folder. Raises ResourceError disk-full, OutputError."""
     record = {'digest': digests.plan, 'parts': dict(digests.parts), 'plan': plan_as_record(plan)}
     path = folder / FILE_NAME
-    part = path.with_suffix('.part')
+    part = path.with_name(f'plan@{new_owner().tag}#.json')
     try:
         write_synced(part, json.dumps(record).encode('ascii'))
         part.replace(path)
@@ -35,18 +36,18 @@ def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
 
 
 def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
-    """The plan that an earlier run has kept under the same digest, tuned to this machine as ``plan`` is; else ``plan``.
+    """The plan that an earlier run has kept under the same digest, with the files and the tuning of ``plan``; else that.
 
-    The target is the file as it was looked at now.
+    Its files are those that were looked at now.
     """
     record = _read(folder)
     if record is None or record.get('digest') != digests.plan:
         return plan
-    with suppress(InternalError, OSError, AttributeError):
+    with suppress(InternalError, OSError, AttributeError, KeyError):
         kept = plan_from_record(record['plan'])
-        return replace(
-            kept, target=plan.target, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts
-        )
+        # Files may lie elsewhere: where they are is no part of the digest.
+        places = {name: getattr(plan, name) for name in ('target', 'sources', 'output', 'settings', 'sound')}
+        return replace(kept, **places, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts)
     return plan
 
 
