@@ -36,7 +36,7 @@ def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
 
 
 def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
-    """The plan that an earlier run has kept under the same digest, with the files and the tuning of ``plan``; else that.
+    """The plan that an earlier run has kept under the same digest, with files and tuning of ``plan``; else that.
 
     Its files are those that were looked at now.
     """
