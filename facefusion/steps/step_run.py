@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
+from facefusion.inference.batches import batch_size
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import resolve_providers
@@ -202,6 +203,8 @@ def _run(
     """Runs a plan whose models are here; gives the report."""
     store, folders = place.store, place.folders
     sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
+    # Decided with the device: it may change the last bit of what a network gives, so the digest has it.
+    plan = replace(plan, batch=batch_size(providers))
     # The network of the gate has the cores that chunks leave idle, too.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from facefusion.options import option
 
@@ -102,3 +104,17 @@ def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
         for name, kind in belonging.items()
         if kind not in options.face_mask_types and getattr(options, name) != getattr(usual, name)
     )
+
+
+# The catalogue ids of the networks behind the choices of occluder and parser: the mesh needs none of its own.
+_NETWORKS: Mapping[str, tuple[str, ...]] = MappingProxyType({'mesh': ()})
+
+
+def mask_networks(options: FaceMaskOptions) -> tuple[str, ...]:
+    """The catalogue ids of the networks that the chosen mask types need."""
+    chosen = []
+    if 'occlusion' in options.face_mask_types:
+        chosen.append(options.face_occluder_model)
+    if 'region' in options.face_mask_types:
+        chosen.append(options.face_parser_model)
+    return tuple(dict.fromkeys(name for model in chosen for name in _NETWORKS[model]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from facefusion.errors import UsageError
 from facefusion.events import silent
 from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
-from facefusion.faces.masks.options import AREAS, REGIONS, TYPES, FaceMaskOptions, idle_options
+from facefusion.faces.masks.options import AREAS, REGIONS, TYPES, FaceMaskOptions, idle_options, mask_networks
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
     BROW_IMAGE_RIGHT,
@@ -263,3 +263,11 @@ def test_what_has_no_effect_is_named():
     assert '--face-mask-areas' in said and '--face-mask-types area' in said
     assert idle_options(FaceMaskOptions(face_mask_areas=('mouth',), face_mask_types=('area',))) == ()
     assert len(idle_options(FaceMaskOptions(face_mask_types=('occlusion',), face_mask_blur=0.1))) == 1
+
+
+def test_the_mesh_needs_no_network_and_what_is_not_known_is_a_bug():
+    assert mask_networks(FaceMaskOptions()) == ()
+    with pytest.raises(KeyError):
+        mask_networks(FaceMaskOptions(face_occluder_model='unknown'))
+    # Its mask type is not chosen.
+    assert mask_networks(FaceMaskOptions(face_occluder_model='unknown', face_mask_types=('box',))) == ()
