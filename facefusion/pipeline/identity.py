@@ -107,24 +107,7 @@ def identify(
 ) -> RunDigests:
     """The digests of a video run; ``mark`` is what the invisible mark says, None without one."""
     models = inputs.models
-    common = {
-        'version': ANALYSIS_VERSION,
-        'program': [VERSION, code_sha256(_ANALYSING)],
-        'libraries': _libraries(),
-        'providers': list(providers),
-        'target': inputs.target,
-        'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
-        'most_faces': settings[FaceSelectorOptions].max_faces,
-        'finds_faces': plan.finds_faces,
-        'models': {
-            name: models.get(name)
-            for name in (
-                settings[FaceDetectorOptions].face_detector_model,
-                settings[FaceLandmarkerOptions].face_landmarker_model,
-                *plan.measurements.models,
-            )
-        },
-    }
+    common = _analysis(plan, settings, inputs, providers)
     analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(watched.now)})
     more = [
         canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
@@ -158,6 +141,22 @@ def identify(
     }
     fuller = tuple(key for key in more if key != analysis)
     return RunDigests(inputs.target, analysis, canonical_digest(rendered), fuller, parts)
+
+
+def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:
+    """All that decides the analysis of a video, but for what is measured and watched."""
+    named = settings[FaceDetectorOptions].face_detector_model, settings[FaceLandmarkerOptions].face_landmarker_model
+    return {
+        'version': ANALYSIS_VERSION,
+        'program': [VERSION, code_sha256(_ANALYSING)],
+        'libraries': _libraries(),
+        'providers': list(providers),
+        'target': inputs.target,
+        'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
+        'most_faces': settings[FaceSelectorOptions].max_faces,
+        'finds_faces': plan.finds_faces,
+        'models': {name: inputs.models.get(name) for name in (*named, *plan.measurements.models)},
+    }
 
 
 def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:

@@ -198,14 +198,7 @@ def make_plan(
         raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
     needed = joined(processor.requirements for processor in chain)
     sound = _find_sound(sources, chain, flag) if needed.source_audio else None
-    family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
-    mode = settings[WorkflowOptions].workflow_mode
-    if mode not in ('auto', f'image-to-{family}'):
-        raise UsageError(
-            'workflow-mode',
-            f'--workflow-mode is {mode}, and {target.path} is of the kind {family}',
-            hint='leave the option out',
-        )
+    family = _family(settings, target, sound)
     _check_sources(sources, chain)
     check_output(output, target.path, sources, family)
     if family == 'image':
@@ -229,7 +222,7 @@ def make_plan(
         sources=sources,
         output=output,
         processors=chain,
-        models=_models(settings, sources, chain),
+        models=_models(settings, sources, chain, needed),
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
@@ -241,6 +234,19 @@ def make_plan(
         processed_size=processed,
         sound=sound,
     )
+
+
+def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> str:
+    """The kind of the output, 'image' or 'video'. Raises UsageError workflow-mode."""
+    family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
+    mode = settings[WorkflowOptions].workflow_mode
+    if mode not in ('auto', f'image-to-{family}'):
+        raise UsageError(
+            'workflow-mode',
+            f'--workflow-mode is {mode}, and {target.path} is of the kind {family}',
+            hint='leave the option out',
+        )
+    return family
 
 
 def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
@@ -263,8 +269,9 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
     )
 
 
-def _models(settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> tuple[str, ...]:
-    needed = joined(processor.requirements for processor in chain)
+def _models(
+    settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], needed: Requirements
+) -> tuple[str, ...]:
     models = list[str]()
     if needed.faces or needed.source_faces:
         models.append(settings[FaceDetectorOptions].face_detector_model)

@@ -40,6 +40,8 @@ STEP_GROUPS: tuple[type, ...] = (
     DisclosureOptions,
     ConsentOptions,
 )
+# Those with models that 'auto' may stand for.
+_MODEL_GROUPS = (FaceDetectorOptions, FaceLandmarkerOptions, *(registration.options for registration in REGISTRATIONS))
 
 
 class FrozenStep(NamedTuple):
@@ -61,9 +63,8 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
 
     Raises UsageError for a consent that is missing or cannot be used, OutputError output-name.
     """
-    frozen = freeze_models(settings, models, emit)
-    automatic = {key: 'auto' for key in preferences_of(settings) if _value(settings, key) == 'auto'}
-    settings = frozen
+    automatic = {info.key: 'auto' for _, info in _automatic(settings)}
+    settings = freeze_models(settings, models, emit)
     consent = settings[ConsentOptions].consent
     if consent is not None:
         settings = settings.replace(ConsentOptions(resolve_consent(consent)))
@@ -99,14 +100,12 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     # Models that do not run are frozen, too, and not told.
     told = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
     named, better = [], []
-    for group in (FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS)):
-        for info in describe(group):
-            if info.key in preferences and getattr(settings[group], info.key) == 'auto':
-                choice = models.choose(preferences[info.key])
-                settings = settings.replace(replace(settings[group], **{info.key: choice.model}))
-                if info.key in told:
-                    named.append(f'{info.key.replace("_", " ")} {choice.model}')
-                    better += [choice.better] if choice.better else []
+    for group, info in _automatic(settings):
+        choice = models.choose(preferences[info.key])
+        settings = settings.replace(replace(settings[group], **{info.key: choice.model}))
+        if info.key in told:
+            named.append(f'{info.key.replace("_", " ")} {choice.model}')
+            better += [choice.better] if choice.better else []
     if named:
         emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
     if better:
@@ -114,9 +113,15 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     return settings
 
 
-def _value(settings: Settings, key: str) -> Any:
-    groups = (FaceDetectorOptions, FaceLandmarkerOptions, *(entry.options for entry in REGISTRATIONS))
-    return next(getattr(settings[group], key) for group in groups if hasattr(settings[group], key))
+def _automatic(settings: Settings) -> list[tuple[type, OptionInfo]]:
+    """The options of the chain's models that are 'auto', with their groups."""
+    preferences = preferences_of(settings)
+    return [
+        (group, info)
+        for group in _MODEL_GROUPS
+        for info in describe(group)
+        if info.key in preferences and getattr(settings[group], info.key) == 'auto'
+    ]
 
 
 def absolute(path: str) -> str:
