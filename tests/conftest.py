@@ -7,6 +7,7 @@ Whatever needs the weights or the pictures fetches them through the model store,
 from __future__ import annotations
 
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -49,6 +50,14 @@ def certificate_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('FACEFUSION_PROVENANCE_PATH', str(folder))
         yield folder
+
+
+@pytest.fixture
+def no_thread_stays():
+    """Fails a test after which a thread runs that did not run before."""
+    before = set(threading.enumerate())
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
 
 
 @pytest.fixture(scope='session')

@@ -63,13 +63,6 @@ def begin(clip, tmp_path):
     return build
 
 
-@pytest.fixture(autouse=True)
-def no_thread_stays():
-    before = set(threading.enumerate())
-    yield
-    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
-
-
 def test_topology_of_the_fakes_is_the_real_one():
     assert len(TOPOLOGY.triangles) == 898
 
@@ -146,8 +139,15 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
         assert not list(run.work.path.glob('segment*'))
 
 
-def threads_that_are_left(before) -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread not in before]
+def check_fails_without_threads(run: Run) -> None:
+    """A run that fails for want of a resource; its threads have ended when the error is raised."""
+    before = set(threading.enumerate())
+    try:
+        execute_run(run)
+    except ResourceError:
+        assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+    else:
+        pytest.fail('nothing was raised')
 
 
 def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, monkeypatch):
@@ -155,13 +155,7 @@ def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, mon
         raise ResourceError('disk-full', 'the disk is full')
 
     monkeypatch.setattr(SegmentWriter, 'write', fail)
-    before = set(threading.enumerate())
-    try:
-        execute_run(begin(workers=2))
-    except ResourceError:
-        assert threads_that_are_left(before) == []
-    else:
-        pytest.fail('nothing was raised')
+    check_fails_without_threads(begin(workers=2))
 
 
 def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, monkeypatch):
@@ -169,13 +163,7 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(Chunk, 'save', fail)
-    before = set(threading.enumerate())
-    try:
-        execute_run(begin(workers=2))
-    except ResourceError:
-        assert threads_that_are_left(before) == []
-    else:
-        pytest.fail('nothing was raised')
+    check_fails_without_threads(begin(workers=2))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from dataclasses import replace
 
 import pytest
 from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
-from fakes.runs import FRAMES, ShortRuns
+from fakes.runs import FRAMES
 from fakes.tiny_clip import decoded_luma
 
 from facefusion.errors import ContentRefused, ResourceError
@@ -16,27 +15,7 @@ from facefusion.pipeline import run as stages
 from facefusion.pipeline.manifest import manifest_bytes, read_manifest
 from facefusion.pipeline.work_folder import manifest_path
 
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    return ShortRuns(tmp_path, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def no_thread_stays():
-    before = set(threading.enumerate())
-    yield
-    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
-
-
-@pytest.fixture
-def wanted(runs):
-    """The output of an uninterrupted run; its work folder is gone."""
-    runs.execute()
-    data = runs.output.read_bytes()
-    runs.output.unlink()
-    shutil.rmtree(runs.work)
-    return data
+pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 def test_only_what_is_missing_is_done(runs, wanted):

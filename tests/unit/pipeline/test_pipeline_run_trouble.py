@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from fakes.plain_seal import PlainSeal
-from fakes.runs import FRAMES, ShortRuns
+from fakes.runs import FRAMES
 from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.errors import FaceFusionError, MediaError, ResourceError
@@ -22,27 +22,7 @@ from facefusion.pipeline import run as stages
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    return ShortRuns(tmp_path, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def no_thread_stays():
-    before = set(threading.enumerate())
-    yield
-    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
-
-
-@pytest.fixture
-def wanted(runs):
-    """The output of an uninterrupted run; its work folder is gone."""
-    runs.execute()
-    data = runs.output.read_bytes()
-    runs.output.unlink()
-    shutil.rmtree(runs.work)
-    return data
+pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 def flip(path):

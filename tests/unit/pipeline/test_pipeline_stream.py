@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from facefusion.pipeline.stream import ordered_map, prefetch
 
+pytestmark = pytest.mark.usefixtures('no_thread_stays')
+
 
 class Source:
     """A generator that counts what was taken from it and whether it was closed."""
@@ -34,14 +36,6 @@ class Source:
 
     def __iter__(self):
         return self._items
-
-
-@pytest.fixture(autouse=True)
-def no_thread_stays():
-    before = set(threading.enumerate())
-    yield
-    left = [thread.name for thread in threading.enumerate() if thread not in before]
-    assert left == []
 
 
 def wait_until(condition) -> bool:

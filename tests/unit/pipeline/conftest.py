@@ -1,0 +1,23 @@
+"""Fixtures of whole runs over small clips."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from fakes.runs import ShortRuns
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    return ShortRuns(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def wanted(runs):
+    """The output of an uninterrupted run; its work folder is gone."""
+    runs.execute()
+    data = runs.output.read_bytes()
+    runs.output.unlink()
+    shutil.rmtree(runs.work)
+    return data
