@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,7 +174,7 @@ class SegmentRendering:
         return FrameTask(
             frame=own.untouched() if is_shared else own,
             faces=faces.of(shown.source),
-            seconds=Fraction(int(timeline.pts[shown.start] - timeline.pts[0])) * timeline.time_base,
+            seconds=timeline.time_of(shown.start),
             original=own.untouched() if self.requirements.original else None,
             neighbours=tuple(
                 held[min(max(number, timeline.start), timeline.stop - 1)].untouched() for number in around

@@ -50,15 +50,17 @@ class Workplace:
             sinks.append(BarSink())
         if console.progress == 'json':
             sinks.append(JsonSink())
-        sinks.append(LogSink(next(level for level in LOG_LEVELS if level == console.log_level)))
-        return tee(sinks)
+        return tee([*sinks, self._log()])
 
     def remark(self, messages: Iterable[Message]) -> None:
         """Shows messages about the call itself, on stderr alone: what it prints on stdout may be one document."""
-        level = self.settings[ConsoleOptions].log_level
-        show = LogSink(next(known for known in LOG_LEVELS if known == level))
+        show = self._log()
         for message in messages:
             show(message)
+
+    def _log(self) -> LogSink:
+        level = self.settings[ConsoleOptions].log_level
+        return LogSink(next(known for known in LOG_LEVELS if known == level))
 
     def catalog(self) -> Catalog:
         """The model catalogue: a part of the program, so it is never looked for in ``home``."""
@@ -66,21 +68,23 @@ class Workplace:
 
         return load_catalog(program_path() / 'models' / 'catalog')
 
+    def weights_path(self) -> Path:
+        """The folder of the model files."""
+        named = self.settings[ModelOptions].models_path
+        return Path(named) if named else self.home / 'models' / 'weights'
+
     def model_store(self, emit: Emit, stop: StopFlag | None = None) -> ModelStore:
         """The model files of this machine."""
         from facefusion.models.store import ModelStore
 
         options = self.settings[ModelOptions]
-        weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
         catalog = self.catalog().preferring(options.download_providers)
-        return ModelStore(catalog, weights, offline=options.offline, emit=emit, stop=stop)
+        return ModelStore(catalog, self.weights_path(), offline=options.offline, emit=emit, stop=stop)
 
     def local_models(self) -> LocalModels:
         """The models among which ``auto`` chooses."""
-        options, policy = self.settings[ModelOptions], self.settings[PolicyOptions]
-        weights = Path(options.models_path) if options.models_path else self.home / 'models' / 'weights'
-        licences: Licences = 'commercial' if policy.licences == 'commercial' else 'any'
-        return LocalModels(self.catalog, weights, licences, physical_memory())
+        licences: Licences = 'commercial' if self.settings[PolicyOptions].licences == 'commercial' else 'any'
+        return LocalModels(self.catalog, self.weights_path(), licences, physical_memory())
 
     def jobs_path(self) -> Path:
         """The folder of the job store."""
