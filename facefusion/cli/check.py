@@ -58,16 +58,14 @@ def run(invocation: Invocation) -> int:
 
 def _guard(invocation: Invocation, emit: Emit, flag: StopFlag) -> Guard:
     """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
-    from facefusion.inference.pool import SessionPool
-    from facefusion.inference.providers import resolve_providers
+    from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.guard import prepare_guard
     from facefusion.safety.gate import GATE_MODELS
     from facefusion.steps.step_run import RunFolders
 
-    store, execution = invocation.model_store(emit, flag), invocation.settings[ExecutionOptions]
+    store = invocation.model_store(emit, flag)
     store.fetch(GATE_MODELS)
-    device_id = execution.execution_device_ids[0]
-    sessions = SessionPool(store, resolve_providers(execution.execution_providers, device_id), device_id)
+    sessions = open_sessions(store, invocation.settings[ExecutionOptions])
     kept = RunFolders(invocation.jobs_path(), None).kept_content()
     return prepare_guard(sessions, store, kept, False, emit, flag)
 

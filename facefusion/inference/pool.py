@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from facefusion.errors import ModelError
-from facefusion.inference.providers import create_session
+from facefusion.inference.options import ExecutionOptions
+from facefusion.inference.providers import create_session, resolve_providers
 
 
 class ModelFiles(Protocol):
@@ -20,12 +21,12 @@ class SessionPool:
     """Creates sessions on demand from a store of model files.
 
     onnxruntime sessions may be run from several threads at once. They are held by model, device and number of threads
-    within the network; the pool ends with the run.
+    within the network; the pool ends with the run. ``providers`` are the execution providers that all of them use.
     """
 
     def __init__(self, files: ModelFiles, providers: tuple[str, ...], device_id: int, threads: int = 1) -> None:
         self._files = files
-        self._providers = providers
+        self.providers = providers
         self._device_id = device_id
         self._threads = threads
         self._sessions: dict[tuple[str, int, int], Any] = {}
@@ -33,7 +34,7 @@ class SessionPool:
 
     def at(self, threads: int) -> SessionPool:
         """The same pool for callers that leave cores idle: its networks use ``threads`` threads each."""
-        pool = SessionPool(self._files, self._providers, self._device_id, threads)
+        pool = SessionPool(self._files, self.providers, self._device_id, threads)
         pool._sessions, pool._lock = self._sessions, self._lock
         return pool
 
@@ -44,7 +45,7 @@ class SessionPool:
             if key not in self._sessions:
                 path = self._files.path(model_id)
                 self._prove_readable(model_id, path)
-                self._sessions[key] = create_session(path, self._providers, self._device_id, self._threads)
+                self._sessions[key] = create_session(path, self.providers, self._device_id, self._threads)
             return self._sessions[key]
 
     @staticmethod
@@ -59,3 +60,9 @@ class SessionPool:
                 cause=str(error),
                 hint=f'run `facefusion models verify {model_id}`',
             ) from error
+
+
+def open_sessions(files: ModelFiles, options: ExecutionOptions) -> SessionPool:
+    """The pool of the device and the execution providers that the options name. Raises ProviderError."""
+    device_id = options.execution_device_ids[0]
+    return SessionPool(files, resolve_providers(options.execution_providers, device_id), device_id)

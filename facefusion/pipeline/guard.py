@@ -101,7 +101,7 @@ class Guard:
         return TargetWatch(self, target, sampling, key, known)
 
     def watched_picture(self, ages: str | None) -> dict[str, Any]:
-        """The same of a picture that is shown as a clip, which is looked at whenever it is analysed."""
+        """As ``watched``, of a picture that is shown as a clip: it is looked at whenever it is analysed."""
         models = [[name, self.digests[name]] for name in self.gate.model_ids]
         return {'gate': models, 'rule': dict(_RULE), 'ages': ages}
 
@@ -109,8 +109,7 @@ class Guard:
         """What decides the looks that are kept with a chunk, as plain JSON; ``ages`` is the digest of the estimator's
         weights, None where no ages are estimated."""
         sampling = _sampling(target, timeline)
-        models = [[name, self.digests[name]] for name in self.gate.model_ids]
-        return {'gate': models, 'rule': dict(_RULE), 'sampling': [sampling.start, sampling.step], 'ages': ages}
+        return {**self.watched_picture(ages), 'sampling': [sampling.start, sampling.step]}
 
 
 class FoundAge(NamedTuple):

@@ -15,8 +15,7 @@ from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageEr
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.batches import batch_size
 from facefusion.inference.options import ExecutionOptions
-from facefusion.inference.pool import SessionPool
-from facefusion.inference.providers import resolve_providers
+from facefusion.inference.pool import open_sessions
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
 from facefusion.media.info import VideoInfo
@@ -202,15 +201,16 @@ def _run(
 ) -> dict[str, Any]:
     """Runs a plan whose models are here; gives the report."""
     store, folders = place.store, place.folders
-    sessions, providers = _sessions(store, settings[ExecutionOptions], emit)
+    sessions = open_sessions(store, settings[ExecutionOptions])
+    emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # Decided with the device: it may change the last bit of what a network gives, so the digest has it.
-    plan = replace(plan, batch=batch_size(providers))
+    plan = replace(plan, batch=batch_size(sessions.providers))
     # The network of the gate has the cores that chunks leave idle, too.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
     seen = look_at(plan.sources)
     inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
-    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), providers, publishing.mark)
+    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), sessions.providers, publishing.mark)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
@@ -252,14 +252,6 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
         # The joined clip lies there beside the segments, and is then copied to its place.
         check_space(root, needed + plan.output_space, 'the work files')
         check_space(beside, plan.output_space, 'the output')
-
-
-def _sessions(store: ModelStore, options: ExecutionOptions, emit: Emit) -> tuple[SessionPool, tuple[str, ...]]:
-    """The sessions of a run, and the execution providers that they use."""
-    device_id = options.execution_device_ids[0]
-    providers = resolve_providers(options.execution_providers, device_id)
-    emit(Message('debug', 'run', f'execution providers: {", ".join(providers)}'))
-    return SessionPool(store, providers, device_id), providers
 
 
 def _watched(plan: Plan, store: ModelStore, guard: Guard) -> Watched | None:
