@@ -155,8 +155,10 @@ def test_a_work_folder_that_is_removed_during_the_run_is_named(program, words, t
         if json.loads(line)['event'] == 'faces_linked':
             (step,) = kept_work(tmp_path)
             folder = {'step': step, 'job': step.parent, 'all': step.parent.parent}[what]
-            while folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            # A rename takes all of it at once. A removal file by file could go on while the process ends its job, and
+            # take the record that it writes into this folder.
+            folder.rename(tmp_path / 'removed')
+            shutil.rmtree(tmp_path / 'removed')
             break
     said = process.communicate(timeout=30)[1]
     assert process.returncode == 5 and '[work-folder-gone]' in said and str(step.parent) in said, said
