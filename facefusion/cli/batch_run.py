@@ -17,7 +17,7 @@ from facefusion.jobs.options import HaltOptions, NotifyOptions, PatternOptions, 
 from facefusion.jobs.patterns import expand
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions, PlanOptions
-from facefusion.services.automatic_run import run_automatic
+from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import PageOptions
 from facefusion.services.process import tune_process
@@ -88,7 +88,7 @@ def _print_plans(invocation: Invocation, steps: list[FrozenStep], emit: Emit) ->
 def _run(invocation: Invocation, steps: list[FrozenStep], emit: Emit, flag: StopFlag) -> None:
     halts = invocation.settings[HaltOptions].halt_on_error
     report = _report(invocation, steps, emit)
-    outcome = run_automatic(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag, report)
+    outcome = run_adhoc(invocation, 'batch-run', steps, 'stop' if halts else 'continue', emit, flag, report)
     if isinstance(outcome.error, Interrupted):
         raise outcome.error
     if outcome.error is not None:

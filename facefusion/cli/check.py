@@ -24,7 +24,7 @@ from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
     from facefusion.pipeline.content_check import ContentVerdict
-    from facefusion.pipeline.guard import Guard
+    from facefusion.pipeline.content_screening import ContentScreening
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
 
@@ -43,10 +43,10 @@ def run(invocation: Invocation) -> int:
     with reported(emit), stop_on_signals(flag):
         from facefusion.pipeline.content_check import check_content
 
-        guard = _guard(invocation, emit, flag)
+        screening = _screening(invocation, emit, flag)
         try:
             for name in invocation.arguments.checked_files:
-                verdict = check_content(Path(name), guard, emit, flag)
+                verdict = check_content(Path(name), screening, emit, flag)
                 verdicts.append(verdict)
                 _tell(verdict, emit)
         finally:
@@ -56,10 +56,10 @@ def run(invocation: Invocation) -> int:
     return ContentRefused.exit_code if ContentRefused.exit_code in codes else next(iter(codes), 0)
 
 
-def _guard(invocation: Invocation, emit: Emit, flag: StopFlag) -> Guard:
+def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScreening:
     """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
     from facefusion.inference.pool import open_sessions
-    from facefusion.pipeline.guard import prepare_guard
+    from facefusion.pipeline.content_screening import prepare_screening
     from facefusion.safety.gate import GATE_MODELS
     from facefusion.steps.step_run import RunFolders
 
@@ -67,7 +67,7 @@ def _guard(invocation: Invocation, emit: Emit, flag: StopFlag) -> Guard:
     store.fetch(GATE_MODELS)
     sessions = open_sessions(store, invocation.settings[ExecutionOptions])
     kept = RunFolders(invocation.jobs_path(), None).kept_content()
-    return prepare_guard(sessions, store, kept, False, emit, flag)
+    return prepare_screening(sessions, store, kept, False, emit, flag)
 
 
 def _tell(verdict: ContentVerdict, emit: Emit) -> None:

@@ -13,7 +13,7 @@ from facefusion.events import Emit, Message
 from facefusion.jobs.options import NotifyOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.pipeline.request import required_paths
-from facefusion.services.automatic_run import run_automatic
+from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions, PageOptions
 from facefusion.services.process import tune_process
@@ -42,7 +42,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
-    outcome = run_automatic(
+    outcome = run_adhoc(
         invocation, 'headless-run', [freeze(invocation.settings, invocation.local_models(), emit)], 'stop', emit, flag
     )
     if outcome.error is not None:

@@ -14,20 +14,20 @@ from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
-from facefusion.jobs.automatic import empty_record
+from facefusion.jobs.adhoc_jobs import empty_record
 from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
 from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
-from facefusion.jobs.presence import has_worker
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import State, check_move
 from facefusion.jobs.steps import add_step, groups_of, submitted, work_paths
 from facefusion.jobs.store import JobStore, busy, exists
+from facefusion.jobs.worker_registry import has_worker
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.file_names import check_names
-from facefusion.pipeline.parts import remove_abandoned
+from facefusion.pipeline.partial_files import remove_abandoned
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
@@ -198,9 +198,9 @@ def for_all(
     """
     emit, wanted = invocation.emit(), tuple(states)
     found = sorted(
-        (wanted.index(place.state), _age(place.path), job_id)
-        for job_id, place in store.places().items()
-        if place.state in wanted
+        (wanted.index(job_file.state), _age(job_file.path), job_id)
+        for job_id, job_file in store.job_files().items()
+        if job_file.state in wanted
     )
     if not found:
         kind = f'{wanted[0]} job' if len(wanted) == 1 else 'job in the store'

@@ -77,7 +77,7 @@ def job_ids(folder: Path) -> Iterator[str]:
 
     if folder.is_dir():
         with suppress(FaceFusionError, OSError):
-            yield from JobStore(folder).places()
+            yield from JobStore(folder).job_files()
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:

@@ -29,7 +29,7 @@ LEAST_CORE = 150
 class Coverage:
     """Where nothing covers the skin: ``free`` float32 [n,n] in 0..1, and the forehead's share of skin."""
 
-    free: Floats
+    visibility: Floats
     forehead: float
 
 

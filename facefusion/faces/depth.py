@@ -55,12 +55,12 @@ def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> 
     inside = [v for v in near.tolist() if cv2.pointPolygonTest(outline, points[v].tolist(), False) > 0]
     if len(inside) < 5:
         return None
-    return float(_at(skin.free, topology.atlas[inside]).mean())
+    return float(_at(skin.visibility, topology.atlas[inside]).mean())
 
 
-def _at(free: Floats, places: Floats) -> Floats:
-    texels = np.clip((places * len(free)).astype(int), 0, len(free) - 1)
-    return np.asarray(free[texels[:, 1], texels[:, 0]], np.float32)
+def _at(visibility: Floats, places: Floats) -> Floats:
+    texels = np.clip((places * len(visibility)).astype(int), 0, len(visibility) - 1)
+    return np.asarray(visibility[texels[:, 1], texels[:, 0]], np.float32)
 
 
 def _far_to_near(before: dict[int, list[int]]) -> list[int]:

@@ -83,7 +83,7 @@ class LinkedSkin:
     """
 
     light: Floats
-    free: Floats
+    visibility: Floats
     traits: SkinTraits
 
 
@@ -91,8 +91,8 @@ def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
     """The skin among the values of a linked face; None when no processor asked for it."""
     if 'light' not in values:
         return None
-    light, free = values['light'].astype(np.float32), values['free'].astype(np.float32) / np.float32(255)
-    return LinkedSkin(light, free, SkinTraits(*values['traits'].tolist()))
+    light, visibility = values['light'].astype(np.float32), values['free'].astype(np.float32) / np.float32(255)
+    return LinkedSkin(light, visibility, SkinTraits(*values['traits'].tolist()))
 
 
 class SkinMeter:
@@ -123,13 +123,13 @@ class SkinMeter:
         seen = np.clip(self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25)), 0, 1)
         skin = self._small_masks.skin * seen
         coverage = self._coverage.find(small, skin, normals)
-        weight = skin * coverage.free
+        weight = skin * coverage.visibility
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
         visible = self._features.visible(small[..., 0], seen, traits.glasses)
         return {
             'light': pack_light(light),
-            'free': np.round(255 * coverage.free * visible).astype(np.uint8),
+            'free': np.round(255 * coverage.visibility * visible).astype(np.uint8),
             'traits': np.array(traits, np.float32),
         }
 
@@ -257,8 +257,8 @@ def _smooth_light(packed: Values) -> Values:
     return smooth_lights_over_time(unpack_light(packed))
 
 
-def _smooth_free(free: Values) -> Values:
-    return np.round(smooth_mean(free, FREE_REACH))
+def _smooth_free(visibility: Values) -> Values:
+    return np.round(smooth_mean(visibility, FREE_REACH))
 
 
 def _smooth_traits(traits: Values) -> Values:

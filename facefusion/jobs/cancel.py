@@ -25,29 +25,29 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     asked: set[str] = set()
     while time.monotonic() < end:
-        place = store.find(job_id)
-        if place is None:
+        job_file = store.find(job_id)
+        if job_file is None:
             raise unknown(job_id)
-        if asked and place.state == 'failed':
+        if asked and job_file.state == 'failed':
             return
-        check_move('cancel', job_id, place.state)
-        if place.kind != 'claim' or place.owner is None:
+        check_move('cancel', job_id, job_file.state)
+        if job_file.kind != 'claim' or job_file.owner is None:
             if _cancel_waiting(store, job_id):
                 return
-        elif place.owner.is_dead():
+        elif job_file.owner.is_dead():
             # Nobody would answer: the job is had by taking the claim over, unless a reaper is faster.
             with suppress(ClaimLost):
-                hold, record = store.take_over(place)
+                hold, record = store.take_over(job_file)
                 hold.finish('failed', replace(record, error=_reason(job_id).as_record(), date_finished=now_text()))
                 store.clean_work(job_id, [attempt.nonce for attempt in record.attempts])
                 return
-        elif place.owner.nonce not in asked:
+        elif job_file.owner.nonce not in asked:
             # Its folder is not there in the first moment of a claim: then it is asked a moment later.
             with suppress(FileNotFoundError):
                 folder = store.root / WORK_FOLDER / job_id
                 with suppress(FileExistsError):
-                    store.files.write(cancel_path(folder, place.owner), b'', sync=False)
-                asked.add(place.owner.nonce)
+                    store.files.write(cancel_path(folder, job_file.owner), b'', sync=False)
+                asked.add(job_file.owner.nonce)
         flag.check()
         time.sleep(POLL_SECONDS)
     raise JobError(

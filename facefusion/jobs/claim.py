@@ -28,7 +28,7 @@ CERTIFICATE_FOLDER = '.certificate'
 Kind = Literal['plain', 'edit', 'claim', 'done']
 
 
-class Place(NamedTuple):
+class JobFile(NamedTuple):
     """Where a job file lies, in the folder of which state, and who holds it."""
 
     job_id: str
@@ -38,12 +38,12 @@ class Place(NamedTuple):
     owner: Owner | None
 
     @property
-    def is_free(self) -> bool:
+    def is_unclaimed(self) -> bool:
         """Whether nobody holds it."""
         return self.kind == 'plain'
 
 
-def parse_place(folder: Path, state: State, name: str) -> Place | None:
+def parse_job_file(folder: Path, state: State, name: str) -> JobFile | None:
     """The place that a file name in the folder of a state stands for; None for foreign files."""
     stem, dot, ending = name.rpartition('.')
     job_id, sign, tag = stem.partition('@')
@@ -51,7 +51,7 @@ def parse_place(folder: Path, state: State, name: str) -> Place | None:
         return None
     path = folder / name
     if not sign:
-        return Place(job_id, state, path, 'plain', None) if ending == 'json' else None
+        return JobFile(job_id, state, path, 'plain', None) if ending == 'json' else None
     owner = parse_tag(tag)
     if owner is None:
         return None
@@ -59,7 +59,7 @@ def parse_place(folder: Path, state: State, name: str) -> Place | None:
     if state == 'running':
         kinds['json'] = 'claim'
     kind = kinds.get(ending)
-    return None if kind is None else Place(job_id, state, path, kind, owner)
+    return None if kind is None else JobFile(job_id, state, path, kind, owner)
 
 
 def is_claimable(job_id: str) -> bool:
@@ -73,14 +73,14 @@ class Hold:
     Both raise ClaimLost when the file was taken away meanwhile; then nothing was changed.
     """
 
-    def __init__(self, files: StoreFiles, root: Path, place: Place) -> None:
-        assert place.owner is not None
+    def __init__(self, files: StoreFiles, root: Path, job_file: JobFile) -> None:
+        assert job_file.owner is not None
         self._files = files
         self._root = root
-        self.job_id = place.job_id
-        self.state: State = place.state
-        self.owner: Owner = place.owner
-        self.path = place.path
+        self.job_id = job_file.job_id
+        self.state: State = job_file.state
+        self.owner: Owner = job_file.owner
+        self.path = job_file.path
 
     @property
     def folder(self) -> Path:
@@ -104,7 +104,7 @@ class Hold:
                 # What was prepared is gone: only who has taken the file over removes that.
                 raise lost(self.job_id) from None
             raise
-        roll_forward(self._files, self._root, Place(self.job_id, self.state, done, 'done', self.owner))
+        roll_forward(self._files, self._root, JobFile(self.job_id, self.state, done, 'done', self.owner))
 
     def release(self, state: State | None = None) -> None:
         """Gives the file back as it is, to the folder of ``state``, or else to the one that it lies in."""
@@ -145,26 +145,26 @@ def prepared_path(folder: Path, owner: Owner, state: State) -> Path:
     return folder / f'{owner.nonce}.{state}.json'
 
 
-def roll_forward(files: StoreFiles, root: Path, place: Place) -> State | None:
+def roll_forward(files: StoreFiles, root: Path, job_file: JobFile) -> State | None:
     """Makes the change of a holder that has passed the fence; gives the new state when this call made it.
 
     Any process may do so at any time, once or more often: the rename of the prepared record happens once.
     """
-    assert place.owner is not None
-    folder = root / WORK_FOLDER / place.job_id
+    assert job_file.owner is not None
+    folder = root / WORK_FOLDER / job_file.job_id
     made: State | None = None
     for state in STATES:
-        prepared = prepared_path(folder, place.owner, state)
+        prepared = prepared_path(folder, job_file.owner, state)
         if not prepared.exists():
             continue
         files.make_folder(root / state)
         try:
-            files.rename(prepared, root / state / f'{place.job_id}.json')
+            files.rename(prepared, root / state / f'{job_file.job_id}.json')
         except FileNotFoundError:
             continue
         files.sync_folder(root / state)
         made = state
-    remove_quietly(files, place.path)
+    remove_quietly(files, job_file.path)
     files.remove_folder(folder)
     return made
 

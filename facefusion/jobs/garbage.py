@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.jobs.files import StoreFiles, remove_quietly
-from facefusion.jobs.places import names_in
+from facefusion.jobs.job_files import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
 from facefusion.jobs.work_files import work_names
 from facefusion.ownership import new_owner, split_tag
@@ -50,13 +50,15 @@ def _remove_notes(store: JobStore, job_id: str) -> None:
     names = names_in(folder)
     paths = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
     works = [folder / name for name in work_names(names)]
-    place = store.find(job_id)
+    job_file = store.find(job_id)
     needed: set[str] = set()
-    if works and (place.is_free and place.state == 'completed' if place is not None else _are_old(store, works)):
+    if works and (
+        job_file.is_unclaimed and job_file.state == 'completed' if job_file is not None else _are_old(store, works)
+    ):
         store.remove_work_files(job_id)
-    if place is not None:
-        found = store.look(place)
-        if found is None or not found.place.is_free or found.place.state == 'running' or found.data is None:
+    if job_file is not None:
+        found = store.look(job_file)
+        if found is None or not found.job_file.is_unclaimed or found.job_file.state == 'running' or found.data is None:
             return
         attempts = [entry for entry in found.data.get('attempts', ()) if isinstance(entry, dict)]
         known = {entry.get('nonce') for entry in attempts if entry.get('result') is not None}

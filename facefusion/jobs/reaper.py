@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Place
+from facefusion.jobs.claim import JobFile
 from facefusion.jobs.garbage import file_clock, remove_garbage
 from facefusion.jobs.record import JobRecord, now_text
 from facefusion.jobs.states import State
@@ -67,22 +67,22 @@ class Reaper:
     def sweep(self) -> bool:
         """Settles what dead processes have left. Says whether a holder is left that may be dead, too."""
         held = self._store.held()
-        paths = {place.path for place in held}
+        paths = {job_file.path for job_file in held}
         self._seen = {path: sight for path, sight in self._seen.items() if path in paths}
         self._said = {path: said for path, said in self._said.items() if path in paths}
         waits, has_settled = False, self._is_new
-        for place in held:
+        for job_file in held:
             try:
-                if (place.owner is not None and place.owner.is_dead()) or self._has_rested(place):
-                    self._settle(place)
+                if (job_file.owner is not None and job_file.owner.is_dead()) or self._has_rested(job_file):
+                    self._settle(job_file)
                     has_settled = True
-                elif place.kind == 'claim' and place.path in self._seen:
-                    waits = waits or self._seen[place.path].is_suspect
+                elif job_file.kind == 'claim' and job_file.path in self._seen:
+                    waits = waits or self._seen[job_file.path].is_suspect
             except ClaimLost:
                 # Another reaper was faster, or the process is alive after all.
                 continue
             except JobError as error:
-                self._warn(place.path, error)
+                self._warn(job_file.path, error)
         if has_settled:
             self._is_new = False
             with suppress(JobError):
@@ -95,16 +95,16 @@ class Reaper:
             self._said[path] = error.reference
             self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
 
-    def _settle(self, place: Place) -> None:
-        if place.kind in ('edit', 'done'):
-            state = self._store.settle(place)
+    def _settle(self, job_file: JobFile) -> None:
+        if job_file.kind in ('edit', 'done'):
+            state = self._store.settle(job_file)
             if state in ('completed', 'failed'):
-                self._on_end(place.job_id, state)
+                self._on_end(job_file.job_id, state)
             return
-        hold, record = self._store.take_over(place)
+        hold, record = self._store.take_over(job_file)
         # Without an owner it is a file that somebody has put here.
-        who = f'the process {place.owner.pid} on {place.owner.host}' if place.owner else 'an unknown process'
-        nonces = [attempt.nonce for attempt in record.attempts] + ([place.owner.nonce] if place.owner else [])
+        who = f'the process {job_file.owner.pid} on {job_file.owner.host}' if job_file.owner else 'an unknown process'
+        nonces = [attempt.nonce for attempt in record.attempts] + ([job_file.owner.nonce] if job_file.owner else [])
         lost_in_a_row = _lost_in_a_row(record)
         if record.origin == 'job' and lost_in_a_row < MOST_LOST:
             hold.finish('queued', requeued(record))
@@ -123,23 +123,23 @@ class Reaper:
         self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} has failed'))
         self._on_end(record.id, 'failed')
 
-    def _has_rested(self, place: Place) -> bool:
+    def _has_rested(self, job_file: JobFile) -> bool:
         try:
-            status = place.path.stat()
+            status = job_file.path.stat()
         except FileNotFoundError:
             return False
         # The second one changes whenever somebody sets the first, to whatever it is set.
         now, changed = self._clock(), (status.st_mtime_ns, status.st_ctime_ns)
-        known = self._seen.get(place.path)
+        known = self._seen.get(job_file.path)
         if known is None or known.changed != changed:
             # One that has just shown that it lives needs no look at the clock of the file system.
-            is_suspect = known is None and place.kind == 'claim' and self._is_old(place.path)
-            self._seen[place.path] = _Sight(changed, now, is_suspect)
+            is_suspect = known is None and job_file.kind == 'claim' and self._is_old(job_file.path)
+            self._seen[job_file.path] = _Sight(changed, now, is_suspect)
             return False
         rested = now - known.since
-        if place.kind != 'claim':
+        if job_file.kind != 'claim':
             return rested >= EDIT_SECONDS
-        return rested >= self._timeout or (rested >= self._timeout / 2 and self._is_old(place.path))
+        return rested >= self._timeout or (rested >= self._timeout / 2 and self._is_old(job_file.path))
 
     def _is_old(self, path: Path) -> bool:
         """Whether the clock of the file system says that a claim was not touched for the whole time."""

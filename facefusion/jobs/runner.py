@@ -90,7 +90,7 @@ class JobRunner:
         """
         self._emit(JobStarted(record.id, len(record.steps)))
         warn_of_shared_outputs(self._store, record, self._emit)
-        run = _Run(self._store, self._work, hold, record, self._emit, self._on_step)
+        run = _JobAttempt(self._store, self._work, hold, record, self._emit, self._on_step)
         claim_flag = ClaimFlag(hold, flag)
         try:
             with Heartbeat(hold, beat_seconds(self._timeout), claim_flag) as heartbeat:
@@ -113,7 +113,7 @@ class JobRunner:
         self._emit(JobFinished(record.id, ended.state, ended.error.as_record() if ended.error else None))
         return ended
 
-    def _end_without_notes(self, run: _Run, hold: Hold, gone: FileNotFoundError) -> Ended:
+    def _end_without_notes(self, run: _JobAttempt, hold: Hold, gone: FileNotFoundError) -> Ended:
         """Ends a job whose notes are gone: who goes on with it has removed them, or else somebody by hand."""
         record = run.record
         try:
@@ -132,7 +132,7 @@ class JobRunner:
         return ended
 
     def _conclude(
-        self, run: _Run, error: FaceFusionError | None, flag: StopFlag, cancelled: bool, stopped_state: State
+        self, run: _JobAttempt, error: FaceFusionError | None, flag: StopFlag, cancelled: bool, stopped_state: State
     ) -> Ended:
         """The state and the record with which the job ends."""
         if isinstance(error, ClaimLost):
@@ -163,7 +163,7 @@ class JobRunner:
         return record.retries_used < record.retries and error.exit_code not in _FINAL_CODES
 
 
-class _Run:
+class _JobAttempt:
     """One attempt at a job: its record as it changes, and what of it is noted for others."""
 
     def __init__(

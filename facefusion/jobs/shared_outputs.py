@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from facefusion.errors import JobError
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import parse_place
+from facefusion.jobs.claim import parse_job_file
+from facefusion.jobs.job_files import names_in, read_file
 from facefusion.jobs.naming import comparable
-from facefusion.jobs.places import names_in, read_file
 from facefusion.jobs.record import JobRecord, RecordError, parse_record
 from facefusion.jobs.steps import groups_of
 from facefusion.jobs.store import JobStore
@@ -32,20 +32,20 @@ def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> No
     with suppress(JobError):
         names = names_in(folder)[:MOST_JOBS]
     for name in names:
-        place = parse_place(folder, 'running', name)
-        if place is None or place.owner is None or place.job_id == record.id or place.owner.is_dead():
+        job_file = parse_job_file(folder, 'running', name)
+        if job_file is None or job_file.owner is None or job_file.job_id == record.id or job_file.owner.is_dead():
             continue
         try:
-            left -= place.path.stat().st_size
+            left -= job_file.path.stat().st_size
             if left < 0:
                 return
-            other = parse_record(place.job_id, read_file(place.path))
+            other = parse_record(job_file.job_id, read_file(job_file.path))
         except (OSError, RecordError):
             # It has ended meanwhile, or is none.
             continue
         both = [group.output_path for group in groups_of(other) if comparable(group.output_path) in mine]
         if both:
             more = f' and {len(both) - _SHOWN} more' if len(both) > _SHOWN else ''
-            who = f'the job {other.id}, on which the process {place.owner.pid} on {place.owner.host} works'
+            who = f'the job {other.id}, on which the process {job_file.owner.pid} on {job_file.owner.host} works'
             text = f'{who}, writes the same output: {", ".join(both[:_SHOWN])}{more}; the last to finish wins'
             emit(Message('warn', 'jobs', text))

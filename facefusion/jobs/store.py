@@ -15,10 +15,18 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.attempt import merge_attempts, read_attempts
-from facefusion.jobs.claim import WORK_FOLDER, Hold, Place, lost, roll_forward
+from facefusion.jobs.claim import WORK_FOLDER, Hold, JobFile, lost, roll_forward
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
-from facefusion.jobs.places import all_places, better, folder_stamps, held_places, names_in, read_file, unreadable
+from facefusion.jobs.job_files import (
+    all_job_files,
+    better,
+    folder_stamps,
+    held_job_files,
+    names_in,
+    read_file,
+    unreadable,
+)
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.jobs.work_files import remove_work_files, work_names
@@ -34,7 +42,7 @@ _LOOKS = 20
 class Found(NamedTuple):
     """A job as it lies in the store: what is in its file, or why that is no record."""
 
-    place: Place
+    job_file: JobFile
     data: dict[str, Any] | None
     broken: str
 
@@ -44,7 +52,7 @@ class Opened(NamedTuple):
 
     state: State
     record: JobRecord
-    place: Place
+    job_file: JobFile
 
 
 class JobStore:
@@ -59,52 +67,52 @@ class JobStore:
 
     # Reading
 
-    def places(self) -> dict[str, Place]:
+    def job_files(self) -> dict[str, JobFile]:
         """Every job by its id, once. Raises JobError store-unreadable."""
         # While the folders are listed one after the other a job may move from one that is still to come to one that
         # was: the second look goes the other way, and more follow until one finds nothing gone and nothing moved.
-        found: dict[str, Place] = {}
-        known: dict[tuple[str, str], Place | None] = {}
+        found: dict[str, JobFile] = {}
+        known: dict[tuple[str, str], JobFile | None] = {}
         for look in range(_LOOKS):
             before = folder_stamps(self.root)
-            again: dict[str, Place] = {}
-            for place in all_places(self.root, backwards=look % 2 == 1, known=known):
-                again[place.job_id] = better(again.get(place.job_id), place)
+            again: dict[str, JobFile] = {}
+            for job_file in all_job_files(self.root, backwards=look % 2 == 1, known=known):
+                again[job_file.job_id] = better(again.get(job_file.job_id), job_file)
             is_whole = again.keys() >= found.keys()
             found |= again
             if look and is_whole and folder_stamps(self.root) == before:
                 break
         return found
 
-    def held(self) -> list[Place]:
+    def held(self) -> list[JobFile]:
         """Every file that somebody holds or held, one that is left of a change that was made included."""
-        return list(held_places(self.root))
+        return list(held_job_files(self.root))
 
-    def look(self, place: Place) -> Found | None:
+    def look(self, job_file: JobFile) -> Found | None:
         """What is in the file of a job; None when the job has gone meanwhile."""
         for _ in range(_LOOKS):
             try:
-                return Found(place, parse_json(read_file(place.path)), '')
+                return Found(job_file, parse_json(read_file(job_file.path)), '')
             except FileNotFoundError:
-                moved = self.find(place.job_id)
+                moved = self.find(job_file.job_id)
                 if moved is None:
                     return None
-                place = moved
+                job_file = moved
             except (RecordError, OSError) as error:
-                return Found(place, None, str(error))
+                return Found(job_file, None, str(error))
         return None
 
-    def find(self, job_id: str) -> Place | None:
+    def find(self, job_id: str) -> JobFile | None:
         """Where a job lies; None when there is none of that id."""
         for look in range(_LOOKS):
             for state in STATES:
                 path = self.root / state / f'{job_id}.json'
                 if os.path.lexists(path):
-                    return Place(job_id, state, path, 'plain', None)
+                    return JobFile(job_id, state, path, 'plain', None)
             before = folder_stamps(self.root)
-            best: Place | None = None
-            for place in all_places(self.root, backwards=look % 2 == 1, job_id=job_id):
-                best = better(best, place) if place.job_id == job_id else best
+            best: JobFile | None = None
+            for job_file in all_job_files(self.root, backwards=look % 2 == 1, job_id=job_id):
+                best = better(best, job_file) if job_file.job_id == job_id else best
             if best is not None:
                 return best
             # It may have moved while it was looked for; where nothing moves one more look, the other way, is enough.
@@ -131,11 +139,11 @@ class JobStore:
     def open(self, job_id: str) -> Opened:
         """The whole record of a job. Raises JobError job-unknown, job-broken, store-unreadable."""
         for _ in range(_LOOKS):
-            place = self.find(job_id)
-            if place is None:
+            job_file = self.find(job_id)
+            if job_file is None:
                 raise unknown(job_id)
             with suppress(FileNotFoundError):
-                return Opened(place.state, self._load(place), place)
+                return Opened(job_file.state, self._load(job_file), job_file)
         raise busy(job_id)
 
     def has_any(self, job_id: str) -> bool:
@@ -157,7 +165,10 @@ class JobStore:
         except FileExistsError:
             remove_quietly(self.files, part)
             raise exists(record.id) from None
-        if any(place.job_id == record.id and place.path != path for place in all_places(self.root, job_id=record.id)):
+        if any(
+            job_file.job_id == record.id and job_file.path != path
+            for job_file in all_job_files(self.root, job_id=record.id)
+        ):
             # Since the first look a job of this id was made, and has left this folder already.
             remove_quietly(self.files, path)
             raise exists(record.id)
@@ -172,7 +183,7 @@ class JobStore:
         self.files.write(part, record_bytes(record), sync=True)
         self.files.rename(part, path)
         self.files.sync_folder(path.parent)
-        return self._hold(Place(record.id, 'running', path, 'claim', owner))
+        return self._hold(JobFile(record.id, 'running', path, 'claim', owner))
 
     @contextmanager
     def edit(self, job_id: str, action: Action) -> Iterator[tuple[Hold, JobRecord]]:
@@ -196,23 +207,23 @@ class JobStore:
 
         Raises what ``edit`` raises, and ClaimLost when another process was faster.
         """
-        place = self._wait_until_free(job_id, action)
+        job_file = self._wait_until_free(job_id, action)
         self.files.make_folder(self.root / 'running')
         try:
             # A rename keeps the time of change: without this the claim would seem to be as old as the job's last one.
-            self.files.touch(place.path)
+            self.files.touch(job_file.path)
         except FileNotFoundError:
             raise taken(job_id) from None
-        hold = self._take(place, self.root / 'running', 'json')
+        hold = self._take(job_file, self.root / 'running', 'json')
         try:
-            return hold, self._load_held(hold, place.path)
+            return hold, self._load_held(hold, job_file.path)
         except JobError:
-            hold.release(place.state)
+            hold.release(job_file.state)
             raise
 
-    def take_over(self, place: Place) -> tuple[Hold, JobRecord]:
+    def take_over(self, job_file: JobFile) -> tuple[Hold, JobRecord]:
         """Takes the claim of a process that is dead. Raises ClaimLost when another process was faster."""
-        hold = self._take(place, self.root / 'running', 'json')
+        hold = self._take(job_file, self.root / 'running', 'json')
         try:
             return hold, self._load_held(hold)
         except JobError as error:
@@ -230,33 +241,33 @@ class JobStore:
             # As a reaper would, where it is not faster. What is in it does not matter any more.
             with suppress(ClaimLost):
                 self._take(held, self.root / 'running', 'json').release('failed')
-        place = self._wait_until_free(job_id, 'delete')
-        for left in all_places(self.root, job_id=job_id):
+        job_file = self._wait_until_free(job_id, 'delete')
+        for left in all_job_files(self.root, job_id=job_id):
             if left.job_id == job_id and left.kind == 'done':
                 # Of a change that was made: it would stand for the job when the job is gone.
                 self.settle(left)
         try:
-            self.files.unlink(place.path)
+            self.files.unlink(job_file.path)
         except FileNotFoundError:
             raise taken(job_id) from None
         self.clean_work(job_id)
 
-    def settle(self, place: Place) -> State | None:
+    def settle(self, job_file: JobFile) -> State | None:
         """Ends what a dead holder began: makes its change if that was certain, else gives the file back.
 
         Gives the new state of a change that this call made certain. Claims are left alone: the reaper
         judges those.
         """
-        if place.kind == 'done':
-            return roll_forward(self.files, self.root, place)
-        if place.kind == 'edit':
+        if job_file.kind == 'done':
+            return roll_forward(self.files, self.root, job_file)
+        if job_file.kind == 'edit':
             try:
-                self.files.rename(place.path, place.path.with_name(f'{place.job_id}.json'))
+                self.files.rename(job_file.path, job_file.path.with_name(f'{job_file.job_id}.json'))
             except FileNotFoundError:
                 # Its holder may just have passed the fence: then what it has prepared is the job.
                 return None
-            assert place.owner is not None
-            self.clean_work(place.job_id, [place.owner.nonce])
+            assert job_file.owner is not None
+            self.clean_work(job_file.job_id, [job_file.owner.nonce])
         return None
 
     def clean_work(self, job_id: str, nonces: Sequence[str] | None = None) -> None:
@@ -278,73 +289,73 @@ class JobStore:
         """The job for a change of a moment; several who want that have it one after the other."""
         end = time.monotonic() + 2 * EDIT_SECONDS
         while True:
-            place = self._wait_until_free(job_id, action)
+            job_file = self._wait_until_free(job_id, action)
             try:
-                return self._take(place, place.path.parent, 'edit')
+                return self._take(job_file, job_file.path.parent, 'edit')
             except ClaimLost:
                 if time.monotonic() > end:
                     raise
 
-    def _wait_until_free(self, job_id: str, action: Action) -> Place:
+    def _wait_until_free(self, job_id: str, action: Action) -> JobFile:
         """The place of a job that nobody holds, in a state that the action is for."""
         end = time.monotonic() + 2 * EDIT_SECONDS
         since: tuple[Path, float] | None = None
         while (now := time.monotonic()) < end:
-            place = self.find(job_id)
-            if place is None:
+            job_file = self.find(job_id)
+            if job_file is None:
                 raise unknown(job_id)
-            if action == 'delete' and place.is_free:
+            if action == 'delete' and job_file.is_unclaimed:
                 # Whatever its state: a file that somebody has put among the running ones belongs to no process.
-                return place
-            if place.kind == 'claim' or place.is_free:
-                check_move(action, job_id, place.state)
-                if place.kind == 'claim':
+                return job_file
+            if job_file.kind == 'claim' or job_file.is_unclaimed:
+                check_move(action, job_id, job_file.state)
+                if job_file.kind == 'claim':
                     raise busy(job_id)
-                return place
-            assert place.owner is not None
-            if since is None or since[0] != place.path:
-                since = (place.path, now)
+                return job_file
+            assert job_file.owner is not None
+            if since is None or since[0] != job_file.path:
+                since = (job_file.path, now)
             # A change takes milliseconds: one that lasts so long is of a process that hangs, and the fence stops it.
-            if place.owner.is_dead() or now - since[1] > EDIT_SECONDS:
-                self.settle(place)
+            if job_file.owner.is_dead() or now - since[1] > EDIT_SECONDS:
+                self.settle(job_file)
             else:
                 time.sleep(_WAIT)
         raise busy(job_id)
 
-    def _take(self, place: Place, folder: Path, ending: str) -> Hold:
+    def _take(self, job_file: JobFile, folder: Path, ending: str) -> Hold:
         owner = self._make_owner()
-        path = folder / f'{place.job_id}@{owner.tag}.{ending}'
+        path = folder / f'{job_file.job_id}@{owner.tag}.{ending}'
         try:
-            self.files.rename(place.path, path)
+            self.files.rename(job_file.path, path)
         except FileNotFoundError:
             # See Hold: over a network a rename that was done may be answered so.
             if not path.exists():
-                raise taken(place.job_id) from None
-        state: State = 'running' if folder.name == 'running' else place.state
-        return self._hold(Place(place.job_id, state, path, 'claim', owner))
+                raise taken(job_file.job_id) from None
+        state: State = 'running' if folder.name == 'running' else job_file.state
+        return self._hold(JobFile(job_file.job_id, state, path, 'claim', owner))
 
-    def _hold(self, place: Place) -> Hold:
-        return Hold(self.files, self.root, place)
+    def _hold(self, job_file: JobFile) -> Hold:
+        return Hold(self.files, self.root, job_file)
 
     def _load_held(self, hold: Hold, lay_at: Path | None = None) -> JobRecord:
         lay_at = lay_at or hold.path.with_name(f'{hold.job_id}.json')
         try:
-            return self._load(Place(hold.job_id, hold.state, hold.path, 'claim', hold.owner), lay_at)
+            return self._load(JobFile(hold.job_id, hold.state, hold.path, 'claim', hold.owner), lay_at)
         except FileNotFoundError:
             raise lost(hold.job_id) from None
 
-    def _load(self, place: Place, lay_at: Path | None = None) -> JobRecord:
+    def _load(self, job_file: JobFile, lay_at: Path | None = None) -> JobRecord:
         """The record in a file. ``lay_at`` is the name that errors tell: the one that it has when it is given back."""
         try:
-            record = parse_record(place.job_id, read_file(place.path))
+            record = parse_record(job_file.job_id, read_file(job_file.path))
         except RecordError as error:
-            raise broken(place.job_id, lay_at or place.path, str(error)) from None
+            raise broken(job_file.job_id, lay_at or job_file.path, str(error)) from None
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise unreadable(error, place.path) from None
-        nonce = place.owner.nonce if place.kind == 'claim' and place.owner is not None else None
-        return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / place.job_id), nonce)
+            raise unreadable(error, job_file.path) from None
+        nonce = job_file.owner.nonce if job_file.kind == 'claim' and job_file.owner is not None else None
+        return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / job_file.job_id), nonce)
 
     def _new_part(self, job_id: str) -> Path:
         folder = self.root / WORK_FOLDER / NEW_FOLDER

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facefusion.jobs.attempt import read_attempts
-from facefusion.jobs.claim import WORK_FOLDER, Place
+from facefusion.jobs.claim import WORK_FOLDER, JobFile
 from facefusion.jobs.record import record_to_json, seconds_of
 from facefusion.jobs.store import Found, JobStore
 
@@ -26,25 +26,25 @@ _KEPT = (
 def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]:
     """A summary of every job, or of those in ``state``, the oldest first. A file that is no record is 'broken'."""
     found = []
-    for place in store.places().values():
-        if state is None or place.state == state:
-            read = store.look(place)
-            if read is not None and (state is None or read.place.state == state):
+    for job_file in store.job_files().values():
+        if state is None or job_file.state == state:
+            read = store.look(job_file)
+            if read is not None and (state is None or read.job_file.state == state):
                 found.append(_summary(store, read))
     return sorted(found, key=lambda summary: (seconds_of(str(summary.get('date_created'))), summary['id']))
 
 
 def _summary(store: JobStore, found: Found) -> dict[str, Any]:
-    place, data = found.place, found.data
+    job_file, data = found.job_file, found.data
     if data is None:
-        error = {'reference': 'job-broken', 'message': found.broken, 'path': str(place.path)}
-        return {'id': place.job_id, 'state': 'broken', 'folder': place.state, 'error': error}
-    summary = {'id': place.job_id, 'state': place.state, 'steps': len(data['steps'])}
+        error = {'reference': 'job-broken', 'message': found.broken, 'path': str(job_file.path)}
+        return {'id': job_file.job_id, 'state': 'broken', 'folder': job_file.state, 'error': error}
+    summary = {'id': job_file.job_id, 'state': job_file.state, 'steps': len(data['steps'])}
     summary['steps_completed'] = sum(
         1 for step in data['steps'] if isinstance(step, dict) and step.get('status') == 'completed'
     )
     summary |= {key: data.get(key) for key in _KEPT}
-    return summary | _live(store, place, data.get('date_started'))
+    return summary | _live(store, job_file, data.get('date_started'))
 
 
 def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
@@ -55,19 +55,19 @@ def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
     opened = store.open(job_id)
     # A key of this name in the record is somebody else's; the first place in the text stays.
     record = {'state': opened.state, **record_to_json(opened.record)}
-    return {**record, 'state': opened.state, **_live(store, opened.place, opened.record.date_started)}
+    return {**record, 'state': opened.state, **_live(store, opened.job_file, opened.record.date_started)}
 
 
-def _live(store: JobStore, place: Place, started: str | None) -> dict[str, Any]:
+def _live(store: JobStore, job_file: JobFile, started: str | None) -> dict[str, Any]:
     """Who works on a job that has ``started`` once, if it has, and how far that is."""
-    if place.kind != 'claim' or place.owner is None:
+    if job_file.kind != 'claim' or job_file.owner is None:
         return {}
-    owner = place.owner
+    owner = job_file.owner
     told: dict[str, Any] = {
         'worker': {'host': owner.host, 'pid': owner.pid, 'dead': owner.is_dead()},
         'progress': None,
     }
-    for note in read_attempts(store.root / WORK_FOLDER / place.job_id):
+    for note in read_attempts(store.root / WORK_FOLDER / job_file.job_id):
         # When the first of the attempts began, as in the record of an ended job.
         told.setdefault('date_started', started or note.attempt.date_started)
         if note.attempt.nonce == owner.nonce:

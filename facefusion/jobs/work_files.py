@@ -35,13 +35,13 @@ class JobWork:
     job_id: str
 
     @property
-    def place(self) -> Path:
+    def root(self) -> Path:
         """The folder that was named for work files: the one for them, or else the store."""
         return self.jobs if self.temp is None else self.temp
 
     @property
     def named_by(self) -> str:
-        """The option that names ``place``."""
+        """The option that names ``root``."""
         return '--jobs-path' if self.temp is None else '--temp-path'
 
     @property
@@ -128,9 +128,9 @@ def remove_work_files(noted: Path) -> None:
 def _remove_others(noted: Path, kept: Path | None) -> None:
     """Removes the work files of a job in all places but the folder ``kept``."""
     elsewhere = _noted_elsewhere(noted)
-    for place in (noted.absolute(), elsewhere):
-        if place is not None and place != kept:
-            for folder in _work_folders(place):
+    for job_file in (noted.absolute(), elsewhere):
+        if job_file is not None and job_file != kept:
+            for folder in _work_folders(job_file):
                 shutil.rmtree(folder, ignore_errors=True)
     if elsewhere is not None and elsewhere != kept:
         _remove_empty(elsewhere, 3)

@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, FaceFusionError, JobError, error_from_record
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Hold, Place, is_claimable
+from facefusion.jobs.claim import Hold, JobFile, is_claimable
+from facefusion.jobs.job_files import unreadable
 from facefusion.jobs.notify import Notifier
-from facefusion.jobs.places import unreadable
-from facefusion.jobs.presence import Presence
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
 from facefusion.jobs.runner import LONGEST_DELAY, Ended, JobRunner
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
+from facefusion.jobs.worker_registry import WorkerRegistration
 from facefusion.stopping import StopFlag
 
 IDLE_SECONDS = 0.5
@@ -53,12 +53,12 @@ class Queue:
         """The ids of jobs that may run now, the next one first; and those of others, which wait for their time."""
         folder = self._store.root / 'queued'
         entries: dict[str, _Entry] = {}
-        for place, stamp in _free_files(folder):
-            known: _Entry | None = self._entries.get(place.job_id)
+        for job_file, stamp in _free_files(folder):
+            known: _Entry | None = self._entries.get(job_file.job_id)
             if known is None or known.stamp != stamp:
-                known = self._read(place, stamp)
+                known = self._read(job_file, stamp)
             if known is not None:
-                entries[place.job_id] = known
+                entries[job_file.job_id] = known
         self._entries = entries
         now = time.time()
         # Nothing waits longer: the clock was set back since that time was noted.
@@ -67,29 +67,29 @@ class Queue:
         waits = {entry.turn.job_id for entry in entries.values() if entry.turn is not None and is_early[entry]}
         return [turn.job_id for turn in sorted(ready)], waits
 
-    def _read(self, place: Place, stamp: tuple[int, int]) -> _Entry | None:
+    def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
         """What counts of a file; None when the job has just gone elsewhere: it may come back as it was."""
-        found = self._store.look(place)
-        if found is None or found.place.state != 'queued':
+        found = self._store.look(job_file)
+        if found is None or found.job_file.state != 'queued':
             return None
         # What cannot be claimed must not be offered again and again.
         if found.data is None:
-            return self._left_out(place, stamp, f'cannot be read: {found.broken}')
-        if not is_claimable(place.job_id):
-            return self._left_out(place, stamp, 'has too long a name')
+            return self._left_out(job_file, stamp, f'cannot be read: {found.broken}')
+        if not is_claimable(job_file.job_id):
+            return self._left_out(job_file, stamp, 'has too long a name')
         try:
-            record = record_from_json(place.job_id, found.data)
+            record = record_from_json(job_file.job_id, found.data)
         except RecordError as error:
-            return self._left_out(place, stamp, f'cannot be read: {error}')
-        turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), place.job_id)
+            return self._left_out(job_file, stamp, f'cannot be read: {error}')
+        turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), job_file.job_id)
         return _Entry(stamp, turn, record.not_before or 0.0)
 
-    def _left_out(self, place: Place, stamp: tuple[int, int], why: str) -> _Entry:
-        self._emit(Message('warn', 'jobs', f'the file of the job {place.job_id} {why}'))
+    def _left_out(self, job_file: JobFile, stamp: tuple[int, int], why: str) -> _Entry:
+        self._emit(Message('warn', 'jobs', f'the file of the job {job_file.job_id} {why}'))
         return _Entry(stamp, None, 0.0)
 
 
-def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:
+def _free_files(folder: Path) -> list[tuple[JobFile, tuple[int, int]]]:
     files = []
     try:
         with os.scandir(folder) as found:
@@ -102,8 +102,8 @@ def _free_files(folder: Path) -> list[tuple[Place, tuple[int, int]]]:
                     except OSError:
                         # A link that leads nowhere but to itself, or a file that this process may not look at.
                         status = entry.stat(follow_symlinks=False)
-                    place = Place(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
-                    files.append((place, (status.st_mtime_ns, status.st_ino)))
+                    job_file = JobFile(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
+                    files.append((job_file, (status.st_mtime_ns, status.st_ino)))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -216,7 +216,7 @@ class Worker:
         tally, waits = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
-        with Presence(self._store) if watch else nullcontext():
+        with WorkerRegistration(self._store) if watch else nullcontext():
             while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
                 may_come = self._reaper.sweep()
                 ready, waits = queue.ready()
@@ -257,11 +257,11 @@ class Worker:
         except ClaimLost:
             return None
         except JobError as error:
-            place = self._store.find(job_id)
+            job_file = self._store.find(job_id)
             is_elsewhere = (
-                place is not None and place.state in ('queued', 'running') and error.reference != 'job-broken'
+                job_file is not None and job_file.state in ('queued', 'running') and error.reference != 'job-broken'
             )
-            if is_elsewhere and place is not None and (action == 'retry' or place.state == 'running'):
+            if is_elsewhere and job_file is not None and (action == 'retry' or job_file.state == 'running'):
                 return None
             raise
         # In the queue, too, a step may be called done whose file is not known (by FaceFusion 3.8) or gone.

@@ -14,8 +14,8 @@ import av.error
 from facefusion.media.adts import changes_form
 from facefusion.media.audio_copy import UNHEARD
 from facefusion.media.audio_settle import is_deep, losses, settle_track
+from facefusion.media.container_support import comes_back, lost_description
 from facefusion.media.containers import BOXED, PCM, Container, check_held, container_of
-from facefusion.media.held import comes_back, lost_description
 from facefusion.media.info import AudioInfo, MediaInfo, VideoInfo
 from facefusion.media.layouts import usual_layout
 from facefusion.media.opening import damaged_audio, open_audio

@@ -8,8 +8,8 @@ from dataclasses import replace
 import av
 
 from facefusion.errors import UsageError
+from facefusion.media.container_support import comes_back
 from facefusion.media.containers import CONTAINERS, PCM
-from facefusion.media.held import comes_back
 from facefusion.media.layouts import channels_of, is_common, keeps_all, nearest_layouts, usual_layout, why_not_mixed
 from facefusion.media.options import AUDIO_ENCODERS
 from facefusion.media.tracks import AudioTrack, why_not_encoded

@@ -11,7 +11,9 @@ import av
 import av.container
 
 from facefusion.events import Emit, Message
-from facefusion.media.carry import (
+from facefusion.media.concat_sound import SoundOfClip
+from facefusion.media.probe import open_video
+from facefusion.media.side_streams import (
     ExtrasPlan,
     SubtitleFeed,
     SubtitleTrack,
@@ -20,8 +22,6 @@ from facefusion.media.carry import (
     has_attachments,
     has_chapters,
 )
-from facefusion.media.concat_sound import SoundOfClip
-from facefusion.media.probe import open_video
 from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
 

@@ -26,13 +26,13 @@ from facefusion.errors import InternalError, MediaError
 from facefusion.events import Emit, Message, silent
 from facefusion.media import tiff
 from facefusion.media.convert import to_8_bits
+from facefusion.media.file_stamp import FileStamp
 from facefusion.media.files import write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.info import ImageInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.picture_extras import extras_of, extras_of_tiff, save_settings
 from facefusion.media.planes import Pixels
-from facefusion.media.seen import SeenFile
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
@@ -72,7 +72,7 @@ def probe_image(path: Path) -> ImageInfo:
     return ImageInfo(
         path=path,
         size=status.st_size,
-        seen=SeenFile(status),
+        stamp=FileStamp(status),
         width=width,
         height=height,
         format=name,

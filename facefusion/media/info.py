@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from facefusion.media.color import ColorSpec
 from facefusion.media.extras import NO_EXTRAS, Extras
+from facefusion.media.file_stamp import FileStamp
 from facefusion.media.gaps import TimeGap
-from facefusion.media.seen import SeenFile
 
 # Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A still picture; width and height as it is displayed. ``seen`` tells whether the file was changed since.
+    """A still picture; width and height as it is displayed. ``stamp`` tells whether the file was changed since.
 
     The properties have the names of ``VideoInfo``: how a clip is encoded that shows nothing but the picture.
     """
 
     path: Path
     size: int
-    seen: SeenFile = field(compare=False, repr=False)
+    stamp: FileStamp = field(compare=False, repr=False)
     width: int
     height: int
     format: str
@@ -93,7 +93,7 @@ class VideoInfo:
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
     ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
     file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
-    where frames are missing from a steady rate. ``seen`` as in ``ImageInfo``.
+    where frames are missing from a steady rate. ``stamp`` as in ``ImageInfo``.
 
     ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
     shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
@@ -102,7 +102,7 @@ class VideoInfo:
 
     path: Path
     size: int
-    seen: SeenFile = field(compare=False, repr=False)
+    stamp: FileStamp = field(compare=False, repr=False)
     width: int
     height: int
     rotation: int

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from facefusion.errors import InternalError, Interrupted, ResourceError
 from facefusion.media.audio import AudioPlan
 from facefusion.media.audio_feed import AudioFeed
-from facefusion.media.carry import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
+from facefusion.media.container_support import tag_options
 from facefusion.media.containers import BOXED, CONTAINERS
 from facefusion.media.encoder import ALPHA_TAG, SEGMENT_TICK, EncoderSettings, tag_colors
 from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
-from facefusion.media.held import tag_options
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.probe import open_video
+from facefusion.media.side_streams import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
 

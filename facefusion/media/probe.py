@@ -19,18 +19,18 @@ import av.stream
 
 from facefusion.errors import MediaError
 from facefusion.media.color import ColorSpec
-from facefusion.media.endings import check_complete, missing_at_end
 from facefusion.media.extras import Extras, describe_extras, never_kept
+from facefusion.media.file_stamp import FileStamp
 from facefusion.media.gaps import TimeGap, find_gaps, gaps_as_text
-from facefusion.media.hidden import has_hidden_alpha, has_second_layer, shows_alpha
+from facefusion.media.hidden_layers import has_hidden_alpha, has_second_layer, shows_alpha
 from facefusion.media.image import probe_image
 from facefusion.media.info import AudioInfo, MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.opening import open_input
 from facefusion.media.orientation import Orientation
 from facefusion.media.planes import nearest_plane_format
-from facefusion.media.seen import SeenFile
-from facefusion.media.times import Times, audio_streams, plain_fraction, read_times
+from facefusion.media.timestamps import Times, audio_streams, plain_fraction, read_times
+from facefusion.media.truncation import check_complete, missing_at_end
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
@@ -213,7 +213,7 @@ def _describe(
     return VideoInfo(
         path=path,
         size=status.st_size,
-        seen=SeenFile(status),
+        stamp=FileStamp(status),
         width=width,
         height=height,
         rotation=turn.rotation,

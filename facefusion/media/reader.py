@@ -12,12 +12,12 @@ import av
 import av.error
 
 from facefusion.errors import InternalError, MediaError
+from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.frame import PlaneFrame
 from facefusion.media.info import VideoInfo
 from facefusion.media.orientation import Orientation
 from facefusion.media.probe import find_video, interlaced, open_video
-from facefusion.media.times import INDEXED
-from facefusion.media.unchanged import check_unchanged
+from facefusion.media.timestamps import INDEXED
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import MediaError
-from facefusion.media.endings import check_complete, missing_at_end
+from facefusion.media.file_stamp import FileStamp
 from facefusion.media.info import AudioInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.probe import describe_audio, open_video
-from facefusion.media.seen import SeenFile
-from facefusion.media.times import audio_streams
+from facefusion.media.timestamps import audio_streams
+from facefusion.media.truncation import check_complete, missing_at_end
 from facefusion.stopping import StopFlag
 
 Samples = NDArray[np.float32]
@@ -42,12 +42,12 @@ class SoundInfo:
     """The first audio stream of a file, measured by decoding it.
 
     The file's time ``origin`` is time 0 of the sound, which ends after ``duration``; both in seconds. ``content`` is
-    what ``kinds.sniff`` names the file. ``remarks`` say what of it is missing. ``seen`` as in ``ImageInfo``.
+    what ``kinds.sniff`` names the file. ``remarks`` say what of it is missing. ``stamp`` as in ``ImageInfo``.
     """
 
     path: Path
     size: int
-    seen: SeenFile = field(compare=False, repr=False)
+    stamp: FileStamp = field(compare=False, repr=False)
     content: str
     audio: AudioInfo
     origin: Fraction
@@ -99,7 +99,7 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
     return SoundInfo(
         path=path,
         size=status.st_size,
-        seen=SeenFile(status),
+        stamp=FileStamp(status),
         content=kind.content,
         audio=pieces.audio,
         origin=pieces.origin,

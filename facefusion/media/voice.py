@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import MediaError, ResourceError
+from facefusion.media.file_stamp import LEAVE_ALONE
 from facefusion.media.files import part_of, publish, write_failure, write_synced
 from facefusion.media.sound import Piece, Samples, SoundInfo, SoundPieces
-from facefusion.media.unchanged import LEAVE_ALONE
 from facefusion.models.digests import file_sha256
 from facefusion.stopping import StopFlag
 
@@ -162,18 +162,18 @@ class _Writer:
 
 def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Samples]]:
     """Samples at ``rate`` and the place of the first of them, run by run of pieces that follow one another."""
-    run: _Run | None = None
+    run: _GaplessSpan | None = None
     for piece in pieces:
         if run is None or not piece.follows:
             if run is not None:
                 yield run.finish()
-            run = _Run(piece.begin, piece.rate, rate)
+            run = _GaplessSpan(piece.begin, piece.rate, rate)
         yield run.push(piece.samples)
     if run is not None:
         yield run.finish()
 
 
-class _Run:
+class _GaplessSpan:
     """Resamples sound without a gap; ``push`` and ``finish`` give the place of the samples and the samples.
 
     It has as many as there are places in its time, whatever the resampler gives.

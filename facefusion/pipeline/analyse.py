@@ -11,7 +11,7 @@ from facefusion.faces.measurement import Meters
 from facefusion.faces.track import ChunkTracker
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader
-from facefusion.pipeline.guard import NO_LOOKS, ChunkLooks, TargetWatch
+from facefusion.pipeline.content_screening import NO_LOOKS, ChunkLooks, TargetWatch
 from facefusion.pipeline.plan import DECODED_AHEAD, Span
 from facefusion.pipeline.stream import prefetch
 from facefusion.stopping import StopFlag

@@ -14,14 +14,14 @@ from facefusion.errors import ContentRefused, FaceFusionError, Interrupted
 from facefusion.events import Emit
 from facefusion.faces.shots import THUMBNAIL, compare_frames
 from facefusion.failures import as_failure
+from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.image import read_image
 from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
-from facefusion.media.unchanged import blaming_change, check_unchanged
-from facefusion.pipeline.guard import Guard, TargetWatch
+from facefusion.pipeline.content_screening import ContentScreening, TargetWatch
 from facefusion.pipeline.plan import DECODED_AHEAD
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.stream import prefetch
@@ -72,7 +72,7 @@ class ContentVerdict:
         }
 
 
-def check_content(path: Path, guard: Guard, emit: Emit, flag: StopFlag) -> ContentVerdict:
+def check_content(path: Path, screening: ContentScreening, emit: Emit, flag: StopFlag) -> ContentVerdict:
     """Looks at one file as a run does, at all of a clip. Raises Interrupted; any other failure is in the verdict."""
     samples: list[Sample] = []
     verdict: Verdict = 'passed'
@@ -80,9 +80,9 @@ def check_content(path: Path, guard: Guard, emit: Emit, flag: StopFlag) -> Conte
     try:
         flag.check()
         if find_kind(path).family == 'image':
-            _check_picture(path, guard, samples, emit)
+            _check_picture(path, screening, samples, emit)
         else:
-            _check_clip(path, guard, samples, emit, flag)
+            _check_clip(path, screening, samples, emit, flag)
     except Interrupted:
         raise
     except ContentRefused as refused:
@@ -90,19 +90,19 @@ def check_content(path: Path, guard: Guard, emit: Emit, flag: StopFlag) -> Conte
     except Exception as failure:  # noqa: BLE001 - whatever one file does, the others are looked at
         verdict, error = 'failed', as_failure(failure)
         samples.clear()
-    return _verdict(path, guard.gate, verdict, samples, error)
+    return _verdict(path, screening.gate, verdict, samples, error)
 
 
-def _check_picture(path: Path, guard: Guard, samples: list[Sample], emit: Emit) -> None:
-    samples.append(guard.look_at_picture(read_image(path, emit)))
-    guard.gate.decide(path, samples, PICTURE.step)
+def _check_picture(path: Path, screening: ContentScreening, samples: list[Sample], emit: Emit) -> None:
+    samples.append(screening.look_at_picture(read_image(path, emit)))
+    screening.gate.decide(path, samples, PICTURE.step)
 
 
-def _check_clip(path: Path, guard: Guard, samples: list[Sample], emit: Emit, flag: StopFlag) -> None:
+def _check_clip(path: Path, screening: ContentScreening, samples: list[Sample], emit: Emit, flag: StopFlag) -> None:
     target = probe(path, flag)
     assert isinstance(target, VideoInfo)
     with blaming_change(target, flag):
-        watch = guard.watch(target, build_timeline(target))
+        watch = screening.watch(target, build_timeline(target))
         if not watch.is_known:
             _show(target, watch, emit, flag)
             check_unchanged(target, flag)

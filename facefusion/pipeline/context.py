@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from facefusion.events import Emit
 from facefusion.inference.pool import SessionPool
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import Plan
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag

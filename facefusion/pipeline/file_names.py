@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facefusion.errors import OutputError
-from facefusion.pipeline.parts import part_beside
+from facefusion.pipeline.partial_files import part_beside
 from facefusion.provenance.assets import holds_credentials, sidecar_of
 
 # Where the system does not tell its limits: those of the common file systems, and of Linux without the closing zero.

@@ -18,13 +18,13 @@ from facefusion.faces.measurements import measurements_named
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
-from facefusion.media.carry import ExtrasPlan, plan_extras
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.probe import probe
+from facefusion.media.side_streams import ExtrasPlan, plan_extras
 from facefusion.media.sound import SoundInfo, probe_sound
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
 from facefusion.pipeline.estimates import MediaSize, encoded_bytes, fitted_memory, output_bytes, work_bytes

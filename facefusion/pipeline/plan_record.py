@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from facefusion.errors import InternalError
+from facefusion.media.file_stamp import FileStamp
 from facefusion.media.info import ImageInfo, VideoInfo
-from facefusion.media.seen import SeenFile
 from facefusion.pipeline.plan import Plan
 
 # Raised whenever a field of a plan changes its meaning: plans of other versions are not read.
@@ -48,7 +48,7 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
         raise _unreadable(str(error)) from error
     for name in ('target', 'sound'):
         if values[name] is not None:
-            values[name] = replace(values[name], seen=SeenFile(values[name].path.stat()))
+            values[name] = replace(values[name], stamp=FileStamp(values[name].path.stat()))
     return Plan(**values)
 
 
@@ -57,7 +57,7 @@ def _as_plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Path | Fraction):
         return str(value)
-    if isinstance(value, SeenFile):
+    if isinstance(value, FileStamp):
         return None
     raise TypeError(f'a {type(value).__name__} is no plain data')
 
@@ -67,9 +67,9 @@ def _from_plain(kind: Any, value: Any) -> Any:
         return array('q', value)
     if kind is np.ndarray or getattr(kind, '__origin__', None) is np.ndarray:
         return np.array(value, np.int64)
-    if kind is SeenFile:
+    if kind is FileStamp:
         # It is replaced when the path is known; the type alone is checked until then.
-        return SeenFile.__new__(SeenFile)
+        return FileStamp.__new__(FileStamp)
     return kind(value)
 
 

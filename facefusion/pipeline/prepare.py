@@ -17,20 +17,20 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import Voice, write_voice
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.chain import Chain, prepare_chain
+from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.guard import Guard
-from facefusion.pipeline.seal import Sealing
+from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
 from facefusion.processors.registry import registrations
-from facefusion.provenance.traces import NO_TRACES, Traces
+from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
 from facefusion.stopping import StopFlag
 
 VOICE_FILE = 'voice.npy'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class PreparedRun:
     """What the stages of one run work with; nothing of it outlives the run.
 
     What lies in ``work`` is not done again; a picture has none.
@@ -38,9 +38,9 @@ class Run:
 
     context: RunContext
     work: WorkFolder | None
-    guard: Guard
-    traces: Traces
-    seal: Sealing
+    screening: ContentScreening
+    watermarks: Watermarks
+    signer: Signer
     faces: FaceTools
     chain: Chain
     voice: Voice | None = None
@@ -55,12 +55,14 @@ class Run:
         named = registrations(tuple(processor.name for processor in self.context.plan.processors))
         return any(registration.changes(self.context.settings, faces) for registration in named)
 
-    def traces_if(self, will_change: bool) -> Traces:
+    def watermarks_if(self, will_change: bool) -> Watermarks:
         """What is left on the pictures: all or none, and nothing where nothing is altered."""
-        return self.traces if will_change else NO_TRACES
+        return self.watermarks if will_change else NO_WATERMARKS
 
 
-def prepare_run(context: RunContext, work: WorkFolder | None, guard: Guard, traces: Traces, seal: Sealing) -> Run:
+def prepare_run(
+    context: RunContext, work: WorkFolder | None, screening: ContentScreening, watermarks: Watermarks, signer: Signer
+) -> PreparedRun:
     """Loads the models, lets the guard look at the sources, and prepares the processors.
 
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
@@ -76,10 +78,12 @@ def prepare_run(context: RunContext, work: WorkFolder | None, guard: Guard, trac
             selector=settings[FaceSelectorOptions],
         )
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
-    guard.check_sources(plan.sources, analyser, context.emit)
+    screening.check_sources(plan.sources, analyser, context.emit)
     meter = SkinMeter(load_topology()) if plan.requirements.source_faces else None
     tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch, voice)
-    return Run(context, work, guard, traces, seal, FaceTools(analyser, meters), prepare_chain(plan, tools), voice)
+    return PreparedRun(
+        context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice
+    )
 
 
 def _open_voice(sound: SoundInfo, work: WorkFolder, flag: StopFlag) -> Voice:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from facefusion.events import Emit, Message
 from facefusion.media.concat import concat_clips
+from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called, publish, second_name, write_failure
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.join import Joining, join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
-from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.output import existing_folder, make_folder
-from facefusion.pipeline.parts import part_beside, remove_abandoned
+from facefusion.pipeline.partial_files import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Plan, VideoPlan
-from facefusion.pipeline.seal import Sealing, Worked
+from facefusion.pipeline.signing import Signer, WorkDone
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.credentials import Signed
 from facefusion.stopping import StopFlag
@@ -32,8 +32,8 @@ class Publication:
     not what it should be."""
 
     output: Path
-    seal: Sealing
-    worked: Worked
+    signer: Signer
+    worked: WorkDone
     flag: StopFlag
     check: Callable[[], None] = lambda: None
 
@@ -44,14 +44,14 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     Raises what ``write_image``, the seal and the check raise.
     """
     output, flag = publication.output, publication.flag
-    with _part_beside(output) as part, _part_beside(output) as sealed:
+    with _part_beside(output) as part, _part_beside(output) as signed_part:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
         write_image(frame, part, image_format, options.output_image_quality, emit, flag)
-        signed = publication.seal.sign(part, sealed, publication.worked)
+        signed = publication.signer.sign(part, signed_part, publication.worked)
         if signed.media == part:
-            part.replace(sealed)
+            part.replace(signed_part)
         publication.check()
-        _publish_sealed(sealed, signed.sidecar, output, flag)
+        _publish_signed(signed_part, signed.sidecar, output, flag)
         part.unlink(missing_ok=True)
     return signed
 
@@ -79,18 +79,18 @@ def publish_clip(clip: Path, publication: Publication) -> Signed:
     """
     output, flag = publication.output, publication.flag
     with _part_beside(output) as part:
-        signed = publication.seal.sign(clip, part, publication.worked)
+        signed = publication.signer.sign(clip, part, publication.worked)
         if signed.media == clip:
             try:
                 second_name(clip, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
         publication.check()
-        _publish_sealed(part, signed.sidecar, output, flag)
+        _publish_signed(part, signed.sidecar, output, flag)
     return signed
 
 
-def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emit, flag: StopFlag) -> Signed | None:
+def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Emit, flag: StopFlag) -> Signed | None:
     """Joins finished clips, one after the other, signs the result and gives it its name.
 
     Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
@@ -103,19 +103,19 @@ def publish_joined(clips: Sequence[Path], output: Path, seal: Sealing, emit: Emi
             beside = sidecar_of(clips[-1]) if sidecar_of(clips[-1]).exists() else None
             if beside is not None:
                 shutil.copyfile(beside, sidecar_of(part))
-            _publish_sealed(part, sidecar_of(part) if beside is not None else None, output, flag)
+            _publish_signed(part, sidecar_of(part) if beside is not None else None, output, flag)
         return None
     with _part_beside(output) as clip, _part_beside(output) as part:
         concat_clips(clips, clip, output.suffix.lower(), flag, emit)
-        signed = seal.sign(clip, part, Worked(changed_frames=1, is_labelled=True))
+        signed = signer.sign(clip, part, WorkDone(changed_frames=1, is_labelled=True))
         if signed.media == clip:
             clip.replace(part)
-        _publish_sealed(part, signed.sidecar, output, flag)
+        _publish_signed(part, signed.sidecar, output, flag)
         clip.unlink(missing_ok=True)
     return signed
 
 
-def _publish_sealed(part: Path, sidecar: Path | None, output: Path, flag: StopFlag | None) -> None:
+def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFlag | None) -> None:
     """Names a signed file, its side-car first: the file never stands there without."""
     beside = sidecar_of(output)
     if sidecar is None:

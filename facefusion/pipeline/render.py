@@ -26,7 +26,7 @@ from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPla
 from facefusion.pipeline.stream import ordered_map, prefetch
 from facefusion.processors.processor import FrameTask
 from facefusion.processors.registration import Requirements
-from facefusion.provenance.traces import NO_TRACES, Traces
+from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
 from facefusion.stopping import StopFlag
 
 
@@ -101,7 +101,7 @@ class SegmentRendering:
     faces: Callable[[], LinkedFaces]
     workers: int = 1
     batch: int = 1
-    traces: Traces = NO_TRACES
+    watermarks: Watermarks = NO_WATERMARKS
     readers: FrameSource | None = None
 
     def write(
@@ -142,7 +142,7 @@ class SegmentRendering:
         """A frame as it goes to the encoder: label and mark are put on at the size that is written."""
         encoder = self.video.encoder
         planes = frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
-        return Rendered(planes, shown, is_changed, self.traces.leave(planes))
+        return Rendered(planes, shown, is_changed, self.watermarks.apply(planes))
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
         """What is to be rendered, from the frames that it needs, each decoded once."""

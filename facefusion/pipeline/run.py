@@ -21,27 +21,27 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.info import MediaInfo, VideoInfo
-from facefusion.media.unchanged import blaming_change, check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
-from facefusion.pipeline.identity import clip_digest
-from facefusion.pipeline.kept_chunks import FACES, KeptChunks, Origin
+from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
+from facefusion.pipeline.fingerprints import clip_digest
 from facefusion.pipeline.manifest import Manifest, WorkKey
 from facefusion.pipeline.picture import execute_picture, link_picture
 from facefusion.pipeline.plan import Span, VideoPlan
-from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
-from facefusion.pipeline.seal import Worked
 from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials import Signed
-from facefusion.provenance.traces import Traces
+from facefusion.provenance.watermarking import Watermarks
 from facefusion.stopping import StopFlag
 
 
@@ -60,7 +60,7 @@ class Engine(Protocol):
     ) -> Generator[tuple[int, Manifest], None, None]: ...
 
 
-def execute(run: Run, engine: Engine) -> dict[str, Any]:
+def execute(run: PreparedRun, engine: Engine) -> dict[str, Any]:
     """Does what the plan says and gives the report; the output exists when this returns."""
     plan, emit = run.context.plan, run.context.emit
     report = FaceReport(finds_faces=plan.finds_faces)
@@ -73,7 +73,7 @@ def execute(run: Run, engine: Engine) -> dict[str, Any]:
     finally:
         if run.voice is not None:
             run.voice.close()
-    _tell_of_traces(run, worked)
+    _report_watermarks(run, worked)
     emit(OutputPublished(str(plan.output), plan.output.stat().st_size))
     emit(report.message(worked.changed_frames))
     done = {'frames_changed': worked.changed_frames, 'effects': {each.name: each.effect for each in plan.processors}}
@@ -81,17 +81,17 @@ def execute(run: Run, engine: Engine) -> dict[str, Any]:
     return report.as_record() | done | {'credentials': credentials}
 
 
-def _tell_of_traces(run: Run, worked: Worked) -> None:
+def _report_watermarks(run: PreparedRun, worked: WorkDone) -> None:
     """Says which of the traces that were meant for the output it does not have."""
     emit = run.context.emit
-    if run.traces.label is not None and not worked.is_labelled:
+    if run.watermarks.label is not None and not worked.is_labelled:
         emit(Message('warn', 'provenance', 'no label was drawn: no face was worked on, so nothing is altered'))
-    if run.traces.mark is not None and worked.changed_frames and not worked.marked_frames:
+    if run.watermarks.mark is not None and worked.changed_frames and not worked.marked_frames:
         text = 'the pictures are too flat or too small for the invisible mark: the output carries none'
         emit(Message('warn', 'provenance', text))
 
 
-def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport) -> tuple[Worked, Signed]:
+def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: FaceReport) -> tuple[WorkDone, Signed]:
     plan, flag, work = run.context.plan, run.context.flag, run.work
     target = plan.target
     if work is None:
@@ -101,11 +101,11 @@ def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport
             will_change = _find_faces(run, video, target, work, engine, report)
         else:
             will_change = link_picture(run, work, report)
-        traces = run.traces_if(will_change)
+        watermarks = run.watermarks_if(will_change)
         return_freed_memory()
-        clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, traces))
-        worked = Worked(
-            int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), traces.label is not None
+        clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
+        worked = WorkDone(
+            int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), watermarks.label is not None
         )
 
         def check() -> None:
@@ -113,22 +113,22 @@ def _execute_clip(run: Run, video: VideoPlan, engine: Engine, report: FaceReport
             # Signing has looked at it, too.
             check_unchanged(target, flag)
 
-        return worked, publish_clip(clip, Publication(plan.output, run.seal, worked, flag, check))
+        return worked, publish_clip(clip, Publication(plan.output, run.signer, worked, flag, check))
 
 
 def _find_faces(
-    run: Run, video: VideoPlan, target: VideoInfo, work: WorkFolder, engine: Engine, report: FaceReport
+    run: PreparedRun, video: VideoPlan, target: VideoInfo, work: WorkFolder, engine: Engine, report: FaceReport
 ) -> bool:
     """Analyses and links a clip; tells whether anything will be altered."""
     report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
-    watch = run.guard.watch(target, video.timeline, work.digests.target)
+    watch = run.screening.watch(target, video.timeline, work.digests.target)
     analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, watch)
-    units = AnalysisUnits(analysis, KeptChunks(target, video.timeline.stop, work, watch))
+    units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, watch))
     _analyse(run, video, engine, units)
     return _link(run, video, units, report)
 
 
-def _analyse(run: Run, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
+def _analyse(run: PreparedRun, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
     """Analyses every chunk that is not kept."""
     flag, emit, missing = run.context.flag, run.context.emit, list[Span]()
     with Progress(emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
@@ -149,7 +149,7 @@ def _analyse(run: Run, video: VideoPlan, engine: Engine, units: AnalysisUnits) -
                 tell(span, manifest, 'analysed')
 
 
-def _link(run: Run, video: VideoPlan, units: AnalysisUnits, report: FaceReport) -> bool:
+def _link(run: PreparedRun, video: VideoPlan, units: AnalysisUnits, report: FaceReport) -> bool:
     """Tracks and selects the faces of every chunk, and lets the guard decide; tells whether anything will be altered.
 
     What the guard has seen of chunks that are kept counts as if it saw it now.
@@ -188,11 +188,11 @@ def _link(run: Run, video: VideoPlan, units: AnalysisUnits, report: FaceReport) 
     return will_change
 
 
-def _will_change(run: Run, linked: LinkedChunk) -> bool:
+def _will_change(run: PreparedRun, linked: LinkedChunk) -> bool:
     return any(run.changes(faces_of(linked, number)) for number in range(linked.first, linked.first + linked.count))
 
 
-def _tell_damage(run: Run, report: FaceReport) -> None:
+def _tell_damage(run: PreparedRun, report: FaceReport) -> None:
     """Says which frames are damaged: before the content gate decides, for a refused clip has them, too."""
     damaged, emit = report.damaged, run.context.emit
     if damaged.count:
@@ -203,17 +203,21 @@ def _tell_damage(run: Run, report: FaceReport) -> None:
         emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
-def _rendering(run: Run, video: VideoPlan, target: MediaInfo, work: WorkFolder, traces: Traces) -> RenderUnits:
+def _rendering(
+    run: PreparedRun, video: VideoPlan, target: MediaInfo, work: WorkFolder, watermarks: Watermarks
+) -> RenderUnits:
     plan, flag = run.context.plan, run.context.flag
 
     def faces() -> LinkedFaces:
         return LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
 
-    rendering = SegmentRendering(target, video, run.chain, plan.requirements, faces, batch=plan.batch, traces=traces)
+    rendering = SegmentRendering(
+        target, video, run.chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks
+    )
     return RenderUnits(rendering, work)
 
 
-def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
+def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
     """The joined clip, that of an earlier run if it is whole.
 
     There are no segments any more when this returns.
@@ -238,7 +242,7 @@ def _finished_clip(run: Run, engine: Engine, units: RenderUnits) -> tuple[Path, 
     return clip, manifest
 
 
-def _rendered(run: Run, engine: Engine, units: RenderUnits) -> list[tuple[Path, Manifest]]:
+def _rendered(run: PreparedRun, engine: Engine, units: RenderUnits) -> list[tuple[Path, Manifest]]:
     """The segments in order: those of earlier runs that are whole, and what is missing."""
     flag, emit, work, video = run.context.flag, run.context.emit, units.folder, units.rendering.video
     known: dict[int, Manifest] = {}

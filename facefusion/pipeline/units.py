@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called
 from facefusion.media.info import MediaInfo, VideoInfo
-from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.analyse import ChunkAnalysis
-from facefusion.pipeline.kept_chunks import KeptChunks
+from facefusion.pipeline.chunk_checkpoints import ChunkCheckpoints
 from facefusion.pipeline.manifest import Manifest, WorkKey
 from facefusion.pipeline.plan import CHUNK_FRAMES, Span, VideoPlan
 from facefusion.pipeline.render import SegmentRendering
@@ -32,7 +32,7 @@ class AnalysisUnits:
     """The chunks of one clip; any number of threads may work on them."""
 
     analysis: ChunkAnalysis
-    kept: KeptChunks
+    kept: ChunkCheckpoints
 
     @property
     def target(self) -> VideoInfo:

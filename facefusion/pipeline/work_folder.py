@@ -18,7 +18,7 @@ from facefusion.faces.chunk import LinkedChunk, Selection
 from facefusion.media.files import called, write_failure, write_synced
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.manifest import Manifest, WorkKey, describe_work, manifest_bytes, read_manifest
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from facefusion.media.endings import why_truncated
 from facefusion.media.kinds import IMAGE_EXTENSIONS, sniff
+from facefusion.media.truncation import why_truncated
 from facefusion.provenance import assets
 from facefusion.provenance.mark.detect import MarkFinding
 from facefusion.provenance.mark.file import MarkReading, is_mark_of, read_marks

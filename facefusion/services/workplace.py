@@ -118,15 +118,15 @@ class Workplace:
         from facefusion.jobs.notify import Notifier
         from facefusion.jobs.runner import JobRunner
         from facefusion.jobs.worker import Worker
-        from facefusion.steps.step_run import Place, RunFolders
+        from facefusion.steps.step_run import RunFolders, StepEnvironment
         from facefusion.steps.step_work import LocalStepWork
 
         options, timeout = self.settings[WorkOptions], self.settings[ClaimOptions].claim_timeout
         folders = RunFolders(
             self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
         )
-        place = Place(self.model_store(emit, flag), folders, self.environ, self.local_models())
-        store, work = self.job_store(), LocalStepWork(self.settings, place)
+        environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, self.local_models())
+        store, work = self.job_store(), LocalStepWork(self.settings, environment)
         notifier = Notifier(emit)
         try:
             yield Worker(store, JobRunner(store, work, timeout, emit, on_step), notifier, timeout, emit, flag)

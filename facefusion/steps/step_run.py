@@ -24,9 +24,9 @@ from facefusion.media.options import OutputOptions
 from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
+from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.guard import Guard, prepare_guard
-from facefusion.pipeline.identity import (
+from facefusion.pipeline.fingerprints import (
     InputDigests,
     RunDigests,
     Watched,
@@ -35,21 +35,21 @@ from facefusion.pipeline.identity import (
     identify,
     look_at,
 )
-from facefusion.pipeline.kept_plan import keep_plan, kept_plan, why_anew
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
-from facefusion.pipeline.parts import remove_abandoned
+from facefusion.pipeline.partial_files import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
+from facefusion.pipeline.plan_checkpoint import load_plan, save_plan, why_anew
 from facefusion.pipeline.prepare import prepare_run
 from facefusion.pipeline.resources import check_asked, check_threads
 from facefusion.pipeline.run import execute
-from facefusion.pipeline.seal import seal_of_run
-from facefusion.pipeline.traces import mark_of_run, traces_of_run
+from facefusion.pipeline.signing import signer_of_run
+from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.signing import Signing, prepare_signing
-from facefusion.provenance.traces import Traces
+from facefusion.provenance.watermarking import Watermarks
 from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
@@ -64,7 +64,7 @@ CACHE_FOLDER = '.cache'
 DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
-class Place(NamedTuple):
+class StepEnvironment(NamedTuple):
     """Where a process runs steps: its model files, its folders, its environment variables, and what chooses a model
     where a step of an older record still says 'auto'."""
 
@@ -155,7 +155,9 @@ def memory_limit(settings: Settings) -> int | None:
     return int(settings[WorkOptions].system_memory_limit * 1e9) or None
 
 
-def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag: StopFlag) -> dict[str, Any]:
+def run_step(
+    settings: Settings, environment: StepEnvironment, name: StepName, emit: Emit, flag: StopFlag
+) -> dict[str, Any]:
     """Plans, checks memory and disk, fetches what is missing, runs, signs, publishes; gives the report.
 
     ``name`` is that of its work files. What earlier runs of the step have finished of the same plan is not done again.
@@ -164,21 +166,21 @@ def run_step(settings: Settings, place: Place, name: StepName, emit: Emit, flag:
     """
     began = time.monotonic()
     check_consent(settings)
-    signing = place.signing(settings, emit)
-    settings, plan = _frozen_plan(settings, place.models, emit, flag)
+    signing = environment.signing(settings, emit)
+    settings, plan = _frozen_plan(settings, environment.models, emit, flag)
     kind = 'video' if plan.video is not None else 'image'
     check_asked(plan.memory, f'this {kind}', memory_limit(settings))
     check_threads(plan.workers, f'this {kind}')
-    store, folders = place.store, place.folders
+    store, folders = environment.store, environment.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
-    traces = traces_of_run(plan, settings, mark, emit)
+    watermarks = watermarks_of_run(plan, settings, mark, emit)
     # What a killed run has left there may be as large as what is to come.
     remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
-    report = _run(plan, settings, place, name, Publishing(signing, mark, traces), emit, flag)
+    report = _run(plan, settings, environment, name, Publishing(signing, mark, watermarks), emit, flag)
     seconds = time.monotonic() - began
     beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
     what = f'{plan.output}{beside if report["credentials"]["sidecar"] else ""}'
@@ -193,33 +195,39 @@ class Publishing(NamedTuple):
 
     signing: Signing
     mark: bytes | None
-    traces: Traces
+    watermarks: Watermarks
 
 
 def _run(
-    plan: Plan, settings: Settings, place: Place, name: StepName, publishing: Publishing, emit: Emit, flag: StopFlag
+    plan: Plan,
+    settings: Settings,
+    environment: StepEnvironment,
+    name: StepName,
+    publishing: Publishing,
+    emit: Emit,
+    flag: StopFlag,
 ) -> dict[str, Any]:
     """Runs a plan whose models are here; gives the report."""
-    store, folders = place.store, place.folders
+    store, folders = environment.store, environment.folders
     sessions = open_sessions(store, settings[ExecutionOptions])
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # Decided with the device: it may change the last bit of what a network gives, so the digest has it.
     plan = replace(plan, batch=batch_size(sessions.providers))
     # The network of the gate has the cores that chunks leave idle, too.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
-    guard = prepare_guard(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
+    screening = prepare_screening(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
     seen = look_at(plan.sources)
     inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
-    digests = _identify(plan, settings, inputs, _watched(plan, store, guard), sessions.providers, publishing.mark)
+    digests = _identify(plan, settings, inputs, _watched(plan, store, screening), sessions.providers, publishing.mark)
     _tell_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
         if folder is not None and digests is not None:
-            plan = kept_plan(folder.path, plan, digests)
-            keep_plan(folder.path, plan, digests)
+            plan = load_plan(folder.path, plan, digests)
+            save_plan(folder.path, plan, digests)
         context = RunContext(plan, settings, sessions, digests, emit, flag)
-        seal = seal_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
-        run = prepare_run(context, folder, guard, publishing.traces, seal)
+        signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
+        run = prepare_run(context, folder, screening, publishing.watermarks, signer)
         check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
         flag.check()
         report = execute(run, ThreadEngine(plan.workers))
@@ -242,7 +250,7 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
 
     What earlier runs of the step have written needs no more space.
     """
-    root, beside = work.place, plan.output.parent
+    root, beside = work.root, plan.output.parent
     if plan.video is not None:
         check_work_folder(root, work.named_by)
     needed = max(plan.work_space - work.kept_bytes(step_id), 0)
@@ -254,21 +262,21 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
         check_space(beside, plan.output_space, 'the output')
 
 
-def _watched(plan: Plan, store: ModelStore, guard: Guard) -> Watched | None:
+def _watched(plan: Plan, store: ModelStore, screening: ContentScreening) -> Watched | None:
     """What the guard keeps of the chunks of a video; None for a picture."""
     if plan.video is None:
         return None
     target, timeline = plan.target, plan.video.timeline
-    estimator = guard.estimator.model_id if guard.estimator is not None else None
+    estimator = screening.estimator.model_id if screening.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
     if not isinstance(target, VideoInfo):
-        return Watched(guard.watched_picture(ages))
+        return Watched(screening.watched_picture(ages))
     # What a swap keeps of a clip holds all that any other processor needs.
     others: list[str | None] = [None]
     if AGE_MODEL in store.catalog:
         others.append(store.catalog.entry(AGE_MODEL).sha256)
-    fuller = tuple(guard.watched(target, timeline, other) for other in others) if ages is None else ()
-    return Watched(guard.watched(target, timeline, ages), fuller)
+    fuller = tuple(screening.watched(target, timeline, other) for other in others) if ages is None else ()
+    return Watched(screening.watched(target, timeline, ages), fuller)
 
 
 def _identify(
@@ -315,10 +323,10 @@ def open_work_folder(
         reason = why_anew(former, digests)
         if reason:
             emit(Message('info', 'plan', f'work files of an earlier run are not used: {reason}'))
-    with naming_work_folder(work.place, work.named_by):
+    with naming_work_folder(work.root, work.named_by):
         folder = WorkFolder(work.begin(step_id, digests.plan), digests, cache)
     try:
-        with naming_work_folder(work.place, work.named_by):
+        with naming_work_folder(work.root, work.named_by):
             folder.open()
         yield folder
     except BaseException as error:

@@ -20,21 +20,21 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
-from facefusion.pipeline.seal import Clip, seal_of_join
+from facefusion.pipeline.signing import Clip, signer_of_join
 from facefusion.provenance.statement import ProcessorUse
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models, restore
-from facefusion.steps.step_run import Place, StepName, plan_step, run_step
+from facefusion.steps.step_run import StepEnvironment, StepName, plan_step, run_step
 from facefusion.stopping import StopFlag
 
 
 class LocalStepWork:
     """Runs steps with the models, devices and folders of this process; ``settings`` has the groups of the process."""
 
-    def __init__(self, settings: Settings, place: Place) -> None:
+    def __init__(self, settings: Settings, environment: StepEnvironment) -> None:
         self._settings = settings
-        self._place = place
+        self._place = environment
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
@@ -59,8 +59,8 @@ class LocalStepWork:
         clips = [_clip_of(step) for step in steps]
         _check_clips(clips, flag)
         signing = self._place.signing(self._settings, emit)
-        seal = seal_of_join(job_id, clips, output, signing, emit, flag)
-        publish_joined([clip.path for clip in clips], output, seal, emit, flag)
+        signer = signer_of_join(job_id, clips, output, signing, emit, flag)
+        publish_joined([clip.path for clip in clips], output, signer, emit, flag)
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Removes the work files of a step."""

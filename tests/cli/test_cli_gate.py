@@ -9,8 +9,8 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from fakes.guards import BrightIsBad
 from fakes.media_files import write_views
+from fakes.screenings import BrightIsBad
 from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
@@ -28,8 +28,12 @@ NO_RUN = ('dry_run', 'execution_providers', 'processors', 'require_timestamp', '
 def refusing(monkeypatch):
     """The stand-in that refuses everything; it counts what it was shown."""
     classifier = BrightIsBad(threshold=0.0)
-    monkeypatch.setattr('facefusion.pipeline.guard.prepare_gate', lambda sessions: ContentGate([classifier], 1))
-    monkeypatch.setattr('facefusion.pipeline.guard.model_digests', lambda store, ids: dict.fromkeys(ids, 'ab' * 32))
+    monkeypatch.setattr(
+        'facefusion.pipeline.content_screening.prepare_gate', lambda sessions: ContentGate([classifier], 1)
+    )
+    monkeypatch.setattr(
+        'facefusion.pipeline.content_screening.model_digests', lambda store, ids: dict.fromkeys(ids, 'ab' * 32)
+    )
     return classifier
 
 

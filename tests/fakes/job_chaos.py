@@ -226,8 +226,12 @@ class Storm:
 
     def at_work(self) -> dict[int, str]:
         """By process the job that it holds."""
-        places = self.store.places().values()
-        return {place.owner.pid: place.job_id for place in places if place.kind == 'claim' and place.owner is not None}
+        job_files = self.store.job_files().values()
+        return {
+            job_file.owner.pid: job_file.job_id
+            for job_file in job_files
+            if job_file.kind == 'claim' and job_file.owner is not None
+        }
 
     def check(self) -> dict[str, Any]:
         """What must hold in the end; gives counts."""
@@ -252,7 +256,7 @@ class Storm:
                     self._thaw(worker, job_id)
             time.sleep(0.02)
         # A worker may be putting away what is left of the last job.
-        while any(not place.is_free for place in self.store.places().values()):
+        while any(not job_file.is_unclaimed for job_file in self.store.job_files().values()):
             time.sleep(0.02)
 
     def _is_over(self) -> bool:
@@ -260,7 +264,9 @@ class Storm:
         return done >= set(self.jobs)
 
     def _states(self) -> dict[str, Any]:
-        return {job_id: place[1:] for job_id, place in self.store.places().items() if place.state != 'completed'}
+        return {
+            job_id: job_file[1:] for job_id, job_file in self.store.job_files().items() if job_file.state != 'completed'
+        }
 
     def _befall(self, event: str) -> bool:
         """Kills or freezes a worker that is at work, if there is one."""

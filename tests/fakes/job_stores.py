@@ -124,7 +124,7 @@ def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict
     ended: dict[str, Ended] = {}
     runner = JobRunner(store, work, CLAIM_TIMEOUT, silent)
     flag = flag or StopFlag()
-    while queued := sorted(job_id for job_id, place in store.places().items() if place.state == 'queued'):
+    while queued := sorted(job_id for job_id, job_file in store.job_files().items() if job_file.state == 'queued'):
         for job_id in queued:
             if flag.is_set():
                 return ended

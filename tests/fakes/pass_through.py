@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from fakes.plain_seal import PlainSeal
+from fakes.plain_signer import PlainSigner
 
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
@@ -16,7 +16,7 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
 from facefusion.pipeline.publish import Publication, join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
-from facefusion.pipeline.seal import Worked
+from facefusion.pipeline.signing import WorkDone
 from facefusion.processors.registration import Requirements
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
@@ -51,7 +51,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
             segments.append(path)
     clip = work / f'clip{output.suffix}'
     join_clip(segments, plan, video, clip, silent, stop)
-    publish_clip(clip, Publication(output, PlainSeal(), Worked(0), stop))
+    publish_clip(clip, Publication(output, PlainSigner(), WorkDone(0), stop))
     return plan
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.guards import make_guard
-from fakes.plain_seal import PlainSeal
+from fakes.plain_signer import PlainSigner
+from fakes.screenings import make_screening
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import make_tiny_clip
 
@@ -23,19 +23,19 @@ from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.chain import Chain
+from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.guard import Guard
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
-from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.run import execute
-from facefusion.pipeline.seal import Sealing
+from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import Processor
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
-from facefusion.provenance.traces import NO_TRACES
+from facefusion.provenance.watermarking import NO_WATERMARKS
 from facefusion.settings import Settings, resolve
 from facefusion.stopping import StopFlag
 
@@ -75,7 +75,7 @@ def settings_of(target: Path, output: Path, *groups: object) -> Settings:
 def make_run(
     settings: Settings,
     work: WorkFolder | None,
-    guard: Guard,
+    screening: ContentScreening,
     analyser: FaceFinder,
     *,
     processor: Processor | None = None,
@@ -83,17 +83,19 @@ def make_run(
     segment_frames: int = 250,
     emit: Any = silent,
     flag: StopFlag | None = None,
-    seal: Sealing | None = None,
-) -> Run:
+    signer: Signer | None = None,
+) -> PreparedRun:
     """A run without networks."""
     plan = make_plan(settings, workers, segment_frames)
     digests = work.digests if work is not None else None
     context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
     chain = Chain(((processor or Brightener(), Requirements()),))
-    return Run(context, work, guard, NO_TRACES, seal or PlainSeal(), FaceTools(analyser, Meters()), chain)
+    return PreparedRun(
+        context, work, screening, NO_WATERMARKS, signer or PlainSigner(), FaceTools(analyser, Meters()), chain
+    )
 
 
-def execute_run(run: Run) -> dict[str, Any]:
+def execute_run(run: PreparedRun) -> dict[str, Any]:
     """Executes a run with the threads that its plan has."""
     return execute(run, ThreadEngine(run.context.plan.workers))
 
@@ -118,9 +120,9 @@ class ShortRuns:
         digests: tuple[Any, ...] = ('target', 'analysis', 'plan'),
         before: Callable[[int], None] = lambda number: None,
         workers: int = 2,
-        guard: Guard | None = None,
+        screening: ContentScreening | None = None,
         **more: Any,
-    ) -> Run:
+    ) -> PreparedRun:
         cache = AnalysisCache(self.folder / 'cache', self.cache_limit)
         work = WorkFolder(self.work, RunDigests(*digests), cache)
         work.open()
@@ -128,7 +130,7 @@ class ShortRuns:
         return make_run(
             settings_of(self.clip, self.output),
             work,
-            guard or make_guard(self.folder / 'kept'),
+            screening or make_screening(self.folder / 'kept'),
             ScriptedAnalyser(Actor(SEEN, place=lambda frame: (50.0, 48.0))),
             processor=Brightener(before),
             workers=workers,

@@ -129,9 +129,9 @@ def test_a_truncated_mp4_is_no_shorter_clip(refuses, clip, tmp_path, share):
 
 def test_a_clip_damaged_in_its_middle_is_finished_and_the_frames_are_named(program, clip, tmp_path):
     with av.open(str(clip)) as container:
-        places = [(p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size]
+        job_files = [(p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size]
     with clip.open('r+b') as file:
-        for position, size in places[25:30]:
+        for position, size in job_files[25:30]:
             file.seek(position)
             file.write(b'\xff' * size)
     first = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4')

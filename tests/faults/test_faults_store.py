@@ -101,7 +101,7 @@ def killed_at_the_fence(store, folder):
         faults.at = NEVER
         submit(store, folder)
     del store.files.rename
-    assert [place.kind for place in store.held()] == ['done']
+    assert [job_file.kind for job_file in store.held()] == ['done']
 
 
 def create(store, folder):
@@ -210,7 +210,7 @@ def look_without_writing(root) -> str:
         assert not store.has_any(ID)
         with pytest.raises(JobError, match='there is no job'):
             store.open(ID)
-    assert list(store.places()) == [entry['id'] for entry in told]
+    assert list(store.job_files()) == [entry['id'] for entry in told]
     assert tree(root) == before
     return state
 
@@ -263,14 +263,14 @@ def each_fault(tmp_path, dead_pid, request):
     folder, the faults, what it raised, and the state before it."""
 
     def act(name, at, **fault):
-        scenario, place = SCENARIOS[name], tmp_path / str(at)
-        store = make_store(place, make_owner=lambda: new_owner()._replace(pid=dead_pid))
+        scenario, job_file = SCENARIOS[name], tmp_path / str(at)
+        store = make_store(job_file, make_owner=lambda: new_owner()._replace(pid=dead_pid))
         with StoreFaults(store.root, NEVER):
-            scenario.prepare(store, place)
+            scenario.prepare(store, job_file)
         before, raised = look_without_writing(store.root), None
         with StoreFaults(store.root, at, **fault) as faults:
             try:
-                scenario.act(store, place)
+                scenario.act(store, job_file)
             except (Crash, Exception) as error:  # noqa: BLE001 - the test is about what it is
                 raised = error
         return store.root, faults, raised, before

@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fakes.guards import make_guard
 from fakes.linking import link
 from fakes.media_files import photo_view, write_views
-from fakes.plain_seal import PlainSeal
+from fakes.plain_signer import PlainSigner
+from fakes.screenings import make_screening
 
 from facefusion.events import silent
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
@@ -29,10 +29,10 @@ from facefusion.media.reader import VideoReader
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.plan import Span, make_plan
-from facefusion.pipeline.prepare import Run, prepare_run
+from facefusion.pipeline.prepare import PreparedRun, prepare_run
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
-from facefusion.pipeline.traces import mark_of_run, traces_of_run
-from facefusion.provenance.traces import NO_TRACES
+from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run
+from facefusion.provenance.watermarking import NO_WATERMARKS
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
@@ -62,7 +62,7 @@ def prepare(clip, portrait_source, sessions):
     """Prepares a run; ``traced``: with a label, and with the invisible mark of one job."""
     from facefusion.cli.headless_run import GROUPS
 
-    def run(segment_frames: int, workers: int, batch: int = 1, traced: bool = True) -> Run:
+    def run(segment_frames: int, workers: int, batch: int = 1, traced: bool = True) -> PreparedRun:
         flags = {
             'source_paths': (str(portrait_source),),
             'target_path': str(clip),
@@ -72,24 +72,28 @@ def prepare(clip, portrait_source, sessions):
         }
         settings = resolve(GROUPS, flags, None, {})
         plan = make_plan(settings, workers, segment_frames, batch=batch)
-        traces = traces_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_TRACES
+        watermarks = (
+            watermarks_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_WATERMARKS
+        )
         context = RunContext(plan, settings, sessions, None, silent, StopFlag())
-        return prepare_run(context, None, make_guard(clip.parent), traces, PlainSeal())
+        return prepare_run(context, None, make_screening(clip.parent), watermarks, PlainSigner())
 
     return run
 
 
-def analyse(run: Run, spans: Sequence[Span]) -> list[FaceChunk]:
+def analyse(run: PreparedRun, spans: Sequence[Span]) -> list[FaceChunk]:
     plan = run.context.plan
     analysis = ChunkAnalysis(plan.target, plan.video.timeline.stop, run.faces)
     return [analysis.analyse(span, run.context.flag)[0] for span in spans]
 
 
-def linked_chunks(run: Run, chunks: Sequence[FaceChunk]) -> list[LinkedChunk]:
+def linked_chunks(run: PreparedRun, chunks: Sequence[FaceChunk]) -> list[LinkedChunk]:
     return link(chunks, run.context.plan.measurements, run.context.settings[FaceSelectorOptions])
 
 
-def render(run: Run, linked: Sequence[LinkedChunk], segments: Sequence[Span]) -> dict[int, tuple[str, bool, bool]]:
+def render(
+    run: PreparedRun, linked: Sequence[LinkedChunk], segments: Sequence[Span]
+) -> dict[int, tuple[str, bool, bool]]:
     """By frame: the digest of its pixels, and whether it was changed and marked."""
     plan, found = run.context.plan, {}
     rendering = SegmentRendering(
@@ -100,7 +104,7 @@ def render(run: Run, linked: Sequence[LinkedChunk], segments: Sequence[Span]) ->
         lambda: LinkedFaces(lambda number: linked[number]),
         plan.workers,
         plan.batch,
-        run.traces,
+        run.watermarks,
     )
     for segment in segments:
         for each in rendering.frames(segment, run.context.flag):

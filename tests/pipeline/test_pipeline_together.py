@@ -15,7 +15,7 @@ from facefusion.events import RunFinished
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.settings import resolve
-from facefusion.steps.step_run import Place, RunFolders, StepName, run_step
+from facefusion.steps.step_run import RunFolders, StepEnvironment, StepName, run_step
 from facefusion.stopping import StopFlag
 
 pytestmark = pytest.mark.network
@@ -49,7 +49,7 @@ def swap(clip, source, out, jobs, order):
     }
     run_step(
         resolve(GROUPS, flags, None, {}),
-        Place(store, RunFolders(jobs, None), os.environ),
+        StepEnvironment(store, RunFolders(jobs, None), os.environ),
         StepName('job', 'step'),
         events.append,
         StopFlag(),
@@ -128,7 +128,7 @@ def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait
     with pytest.raises(Interrupted):
         run_step(
             resolve(GROUPS, flags, None, {}),
-            Place(store, RunFolders(tmp_path / 'jobs', None), os.environ),
+            StepEnvironment(store, RunFolders(tmp_path / 'jobs', None), os.environ),
             StepName('job', 'step'),
             lambda _: None,
             flag,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.provenance.mark.evidence import BLOCK_FRAMES, Evidence, weigh
-from facefusion.provenance.mark.geometry import Place, find_place, folded, placed
+from facefusion.provenance.mark.geometry import CropWindow, find_place, folded, placed
 from facefusion.provenance.mark.pattern import Grid, cell_order, grid_for
 from facefusion.provenance.mark.residual import Map, residual
 
@@ -38,7 +38,7 @@ class MarkFinding(NamedTuple):
     confidence: float
     frames: int
     start: int
-    place: tuple[float, float, float, float]
+    window: tuple[float, float, float, float]
 
 
 class MarkReader:
@@ -105,27 +105,27 @@ class MarkReader:
             return []
         found = self._convincing(self._weigh(grid, None, 1.0), None)
         if not found:
-            place, tried = self._place(grid)
-            found = self._convincing(self._weigh(grid, place, tried), place)
+            window, tried = self._place(grid)
+            found = self._convincing(self._weigh(grid, window, tried), window)
         return found
 
-    def _convincing(self, evidence: list[Evidence], place: Place | None) -> list[MarkFinding]:
+    def _convincing(self, evidence: list[Evidence], window: CropWindow | None) -> list[MarkFinding]:
         assert self._grid is not None
         columns, rows = self._grid
-        left, top, width, height = place or Place(0, 0, columns, rows)
+        left, top, width, height = window or CropWindow(0, 0, columns, rows)
         share = (left / columns, top / rows, width / columns, height / rows)
         sure = [one for one in evidence if one.log10 <= CHANCE]
         readable = {one.payload: one for one in reversed(sure) if one.payload is not None}
         chosen = sorted(readable.values(), key=lambda one: one.log10) or sure[:1]
         return [MarkFinding(one.payload, -one.log10, self.frames, one.timing.start, share) for one in chosen]
 
-    def _weigh(self, grid: Grid, place: Place | None, tried: float) -> list[Evidence]:
+    def _weigh(self, grid: Grid, window: CropWindow | None, tried: float) -> list[Evidence]:
         order = cell_order(grid)
-        maps = self._blocks if place is None else [placed(block, grid, place) for block in self._blocks]
+        maps = self._blocks if window is None else [placed(block, grid, window) for block in self._blocks]
         cells = np.stack([folded(one, grid).reshape(-1)[order] for one in maps])
         return weigh(cells, grid, tried * (len(_LOOKS) + 1))
 
-    def _place(self, grid: Grid) -> tuple[Place, float]:
+    def _place(self, grid: Grid) -> tuple[CropWindow, float]:
         """Where the picture most likely lay in a larger one, and how many places were tried."""
         groups = [
             np.asarray(np.sum(self._blocks[first : first + _GROUP_BLOCKS], axis=0), np.float32)
@@ -133,4 +133,4 @@ class MarkReader:
         ]
         chosen = groups[:: max(1, len(groups) // _GROUPS)][:_GROUPS]
         found = [find_place(group, grid) for group in chosen]
-        return max(found, key=lambda one: one.z).place, found[0].tried
+        return max(found, key=lambda one: one.z).window, found[0].tried

@@ -112,9 +112,9 @@ def _payloads(blocks: Cells, grid: Grid, timing: Timing, hypotheses: float) -> l
     """The payloads that can be read with these periods, one a family at most."""
     periods = np.unique(timing.periods)
     pooled = {int(period): blocks[timing.periods == period].sum(axis=0) for period in periods}
-    places = coded_places(grid)
+    windows = coded_places(grid)
     turned = [_turned(pooled, grid, family) for family in range(FAMILIES)]
-    soft = np.stack([np.bincount(places, one.sum(axis=0), CODED_BITS) for one in turned]).astype(np.float32)
+    soft = np.stack([np.bincount(windows, one.sum(axis=0), CODED_BITS) for one in turned]).astype(np.float32)
     known = np.stack([pooled[period][grid.coded :] * sync_signs(grid, period) for period in pooled])
     # Every payload is a hypothesis of its own.
     hypotheses *= 2.0 ** (8 * PAYLOAD_BYTES)

@@ -46,7 +46,7 @@ class MarkReading(NamedTuple):
             {
                 'payload': finding.payload.hex() if finding.payload is not None else None,
                 'confidence': round(finding.confidence, 1),
-                'place': [round(share, 4) for share in finding.place],
+                'place': [round(share, 4) for share in finding.window],
             }
             for finding in self.findings
         ]

@@ -22,7 +22,7 @@ _MOVES = 4
 _REACHED = (2 * _MOVES * sum(_STEPS) / _STEPS[-1] + 1) ** 4
 
 
-class Place(NamedTuple):
+class CropWindow(NamedTuple):
     """The part of the whole picture that is there, in cells: its left and top edge, its width and height."""
 
     left: float
@@ -34,20 +34,20 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """The place where the known cells of a period agree best, and how many could have been found."""
 
-    place: Place
+    window: CropWindow
     z: float
     tried: float
 
 
-def placed(residuals: Map, grid: Grid, place: Place) -> Map:
+def placed(residuals: Map, grid: Grid, window: CropWindow) -> Map:
     """Remainders of the part at ``place`` on the map of the whole picture; 0 where nothing is known."""
     wide, high = grid.map_size
-    x, y = wide / SAMPLES / place.width, high / SAMPLES / place.height
+    x, y = wide / SAMPLES / window.width, high / SAMPLES / window.height
     # From the whole map's sample centres to those of the part.
     matrix = np.array(
         [
-            [x, 0, (0.5 - SAMPLES * place.left) * x - 0.5],
-            [0, y, (0.5 - SAMPLES * place.top) * y - 0.5],
+            [x, 0, (0.5 - SAMPLES * window.left) * x - 0.5],
+            [0, y, (0.5 - SAMPLES * window.top) * y - 0.5],
         ],
         np.float64,
     )
@@ -64,15 +64,15 @@ def find_place(residuals: Map, grid: Grid) -> Found:
     """The most likely place of a part, from remainders that were added up over frames of one period or two."""
     search = _Search(grid)
     best = max((search.roughly(residuals, width, height) for width, height in _sizes(grid)), key=lambda one: one.z)
-    z, place = best.z, best.place
+    z, window = best.z, best.window
     for step in _STEPS:
         for _ in range(_MOVES):
-            near = [(search.exactly(residuals, one), one) for one in _neighbours(place, step)]
+            near = [(search.exactly(residuals, one), one) for one in _neighbours(window, step)]
             better, candidate = max(near)
             if better <= z:
                 break
-            z, place = better, candidate
-    return Found(place, z, search.tried * _REACHED)
+            z, window = better, candidate
+    return Found(window, z, search.tried * _REACHED)
 
 
 def _sizes(grid: Grid) -> Iterator[tuple[int, int]]:
@@ -85,10 +85,10 @@ def _sizes(grid: Grid) -> Iterator[tuple[int, int]]:
         yield grid.columns, height
 
 
-def _neighbours(place: Place, step: float) -> list[Place]:
-    left, top, width, height = place
+def _neighbours(window: CropWindow, step: float) -> list[CropWindow]:
+    left, top, width, height = window
     moves = [(x, y, w, h) for x in (-1, 0, 1) for y in (-1, 0, 1) for w in (-1, 0, 1) for h in (-1, 0, 1)]
-    return [Place(left + x * step, top + y * step, width + w * step, height + h * step) for x, y, w, h in moves]
+    return [CropWindow(left + x * step, top + y * step, width + w * step, height + h * step) for x, y, w, h in moves]
 
 
 class _Search:
@@ -109,10 +109,10 @@ class _Search:
         """The best place of a part of this size, to half a cell; how many were tried is counted in ``tried``."""
         grid = self.grid
         high, wide = grid.rows - height + 1, grid.columns - width + 1
-        best = Found(Place(0, 0, width, height), -1.0, 0)
+        best = Found(CropWindow(0, 0, width, height), -1.0, 0)
         for left in _PHASES if width < grid.columns else (0.0,):
             for top in _PHASES if height < grid.rows else (0.0,):
-                part = folded(placed(residuals, grid, Place(left, top, width, height)), grid)
+                part = folded(placed(residuals, grid, CropWindow(left, top, width, height)), grid)
                 spectrum = np.conj(np.fft.rfft2(np.stack([part, part * part])))
                 sums = np.fft.irfft2(self._spectra[:PERIODS] * spectrum[0], part.shape)[:, :high, :wide]
                 squares = np.fft.irfft2(self._spectra[PERIODS] * spectrum[1], part.shape)[:high, :wide]
@@ -121,11 +121,11 @@ class _Search:
                 _, y, x = np.unravel_index(int(scores.argmax()), scores.shape)
                 z = float(scores.max())
                 if z > best.z:
-                    best = Found(Place(left + float(x), top + float(y), width, height), z, 0)
+                    best = Found(CropWindow(left + float(x), top + float(y), width, height), z, 0)
         return best
 
-    def exactly(self, residuals: Map, place: Place) -> float:
+    def exactly(self, residuals: Map, window: CropWindow) -> float:
         """How well the best period's known cells agree at a place."""
-        part = folded(placed(residuals, self.grid, place), self.grid)
+        part = folded(placed(residuals, self.grid, window), self.grid)
         spread = float(np.sqrt((part * part * self._maps[PERIODS]).sum() + 1e-12))
         return float(np.tensordot(self._maps[:PERIODS], part, axes=2).max()) / spread

@@ -105,9 +105,9 @@ def _viterbi(soft: NDArray[np.float32]) -> NDArray[np.uint8]:
     metric = np.zeros((rows, _STATES), np.float32)
     choices = np.empty((INFORMATION_BITS + 2 * _LEAD, rows, _STATES), np.bool_)
     for step in range(len(choices)):
-        place = (step - _LEAD) % INFORMATION_BITS
-        clear = np.tile(metric[:, 0::2], 2) + young[place]
-        settled = np.tile(metric[:, 1::2], 2) + old[place]
+        window = (step - _LEAD) % INFORMATION_BITS
+        clear = np.tile(metric[:, 0::2], 2) + young[window]
+        settled = np.tile(metric[:, 1::2], 2) + old[window]
         np.greater(settled, clear, out=choices[step])
         metric = np.maximum(clear, settled)
     return _trace_back(choices, metric.argmax(axis=1))

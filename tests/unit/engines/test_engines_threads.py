@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 from fakes.drawn_face import TOPOLOGY
-from fakes.guards import make_guard
 from fakes.runs import Brightener, execute_run, make_run, settings_of
+from fakes.screenings import make_screening
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import decoded_luma, luma_of, make_tiny_clip
 
@@ -24,9 +24,9 @@ from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool
 from facefusion.media.writer import SegmentWriter
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import Span
-from facefusion.pipeline.prepare import Run
+from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
@@ -44,14 +44,16 @@ def clip(tmp_path_factory):
 def begin(clip, tmp_path):
     """Builds a run over the clip."""
 
-    def build(*, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent) -> Run:
+    def build(
+        *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent
+    ) -> PreparedRun:
         work = WorkFolder(tmp_path / 'work', RunDigests('', 'analysis', 'plan'), AnalysisCache(tmp_path / 'cache', 0))
         work.open()
         output = tmp_path / f'out-{segment_frames}-{workers}.mp4'
         return make_run(
             settings_of(clip, output, TrimOptions(*trim), OutputOptions(output_video_quality=100)),
             work,
-            make_guard(tmp_path / 'kept'),
+            make_screening(tmp_path / 'kept'),
             ScriptedAnalyser(Actor(SEEN, place=lambda frame: (60 + frame / 10, 48.0))),
             processor=processor,
             workers=workers,
@@ -83,7 +85,7 @@ def test_what_is_found_in_a_frame_is_drawn_in_it(begin, segment_frames, workers)
     assert report['frames'] == FRAMES and report['faces'] == len(SEEN) and report['tracks'] == 2
     assert report['ranges_without_face'] == [[0, 29], [120, 244], [262, 269]]
     assert report['frames_changed'] == len(SEEN) and report['effects'] == {'face_debugger': 'annotation'}
-    assert [worked.changed_frames for worked in run.seal.sealed] == [len(SEEN)]
+    assert [worked.changed_frames for worked in run.signer.signed_part] == [len(SEEN)]
 
 
 def test_a_trimmed_run_finds_the_same_faces_in_the_same_source_frames(begin):
@@ -139,7 +141,7 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
         assert not list(run.work.path.glob('segment*'))
 
 
-def check_fails_without_threads(run: Run) -> None:
+def check_fails_without_threads(run: PreparedRun) -> None:
     """A run that fails for want of a resource; its threads have ended when the error is raised."""
     before = set(threading.enumerate())
     try:

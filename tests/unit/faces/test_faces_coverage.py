@@ -40,11 +40,11 @@ def find(atlas: np.ndarray, size: int = 128, normals: np.ndarray = NORMALS, **op
     return FINDERS[size].find(shrink(to_ycc(atlas), size), MASKS[size].skin, normals, **options)
 
 
-def inside(free: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+def inside(visibility: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
     """The values over the mesh within a rectangle in texels of 128."""
-    unit = len(free) / 128
+    unit = len(visibility) / 128
     part = np.s_[round(rows[0] * unit) : round(rows[1] * unit), round(columns[0] * unit) : round(columns[1] * unit)]
-    return free[part][GRIDS[len(free)].inside[part] > 0]
+    return visibility[part][GRIDS[len(visibility)].inside[part] > 0]
 
 
 # A hand over the cheek at image left, from outside; a patch on the same cheek; a strand from the top.
@@ -56,18 +56,18 @@ STRAND = partial(covered, (0, 34), (58, 66))
 @pytest.mark.parametrize('light', [1.0, 0.3])
 def test_nothing_covers_a_bare_face(size, light):
     found = find(unrolled(light), size)
-    assert found.free.shape == (size, size) and found.free.dtype == np.float32
-    assert found.free.min() > 0.9 and found.forehead > 0.95
+    assert found.visibility.shape == (size, size) and found.visibility.dtype == np.float32
+    assert found.visibility.min() > 0.9 and found.forehead > 0.95
 
 
 @sizes
 @pytest.mark.parametrize('colour', [HAIR, (60, 160, 60), (240, 240, 240), (40, 40, 200)], ids=str)
 @pytest.mark.parametrize('light', [1.0, 0.3])
 def test_what_comes_from_outside_covers_and_the_rest_stays_free(size, colour, light):
-    free = find(HAND(colour, light), size).free
-    assert inside(free, (64, 91), (0, 28)).max() < 0.2
-    assert inside(free, (60, 95), (45, 128)).min() > 0.95
-    assert free.min() >= 0 and free.max() <= 1
+    visibility = find(HAND(colour, light), size).visibility
+    assert inside(visibility, (64, 91), (0, 28)).max() < 0.2
+    assert inside(visibility, (60, 95), (45, 128)).min() > 0.95
+    assert visibility.min() >= 0 and visibility.max() <= 1
 
 
 @sizes
@@ -75,30 +75,30 @@ def test_what_comes_from_outside_covers_and_the_rest_stays_free(size, colour, li
 def test_a_patch_in_the_middle_is_the_faces_own(size, columns):
     """A mole, a scar, a shadow: coverage reaches the outline."""
     patch = covered((74, 84), columns)
-    assert find(patch, size).free.min() > 0.9
+    assert find(patch, size).visibility.min() > 0.9
 
 
 @sizes
 def test_specks_at_the_outline_are_none(size):
     """Whatever has less than 20 texels of 128."""
-    assert find(covered((70, 73), (0, 7), (5, 5, 5)), size).free.min() > 0.9
-    assert find(covered((70, 75), (0, 8), (5, 5, 5)), size).free.min() < 0.1
+    assert find(covered((70, 73), (0, 7), (5, 5, 5)), size).visibility.min() > 0.9
+    assert find(covered((70, 75), (0, 8), (5, 5, 5)), size).visibility.min() < 0.1
 
 
 @sizes
 def test_eyes_brows_and_lips_are_not_foreign(size):
     """They differ from skin on every face, so a dark bar over the eyes is seen beside and between them only."""
-    free = find(covered((36, 56), (0, 128), (10, 12, 15)), size).free
-    assert inside(free, (40, 52), (0, 16)).max() < 0.2 and inside(free, (46, 52), (61, 67)).max() < 0.2
+    visibility = find(covered((36, 56), (0, 128), (10, 12, 15)), size).visibility
+    assert inside(visibility, (40, 52), (0, 16)).max() < 0.2 and inside(visibility, (46, 52), (61, 67)).max() < 0.2
     eyes = MASKS[size].lids_image_left + MASKS[size].lids_image_right > 0.99
-    assert free[eyes].mean() > 0.6
+    assert visibility[eyes].mean() > 0.6
 
 
 def test_both_sizes_find_the_same():
     """Targets are measured at 64, sources at 128."""
     for atlas in (unrolled(), HAND(), covered((0, 30), (0, 128)), covered((85, 128), (60, 128))):
         fine, coarse = find(atlas, 128), find(atlas, 64)
-        differ = np.abs(shrink(fine.free, 64) - coarse.free) * GRIDS[64].inside
+        differ = np.abs(shrink(fine.visibility, 64) - coarse.visibility) * GRIDS[64].inside
         assert differ.sum() / GRIDS[64].inside.sum() < 0.03
         assert fine.forehead == pytest.approx(coarse.forehead, abs=0.06)
 
@@ -107,7 +107,7 @@ def test_both_sizes_find_the_same():
 def test_grow_is_how_far_coverage_reaches_beyond_what_is_seen(size):
     edges = []
     for grow in (3, 9, 15):
-        row = find(HAND(), size, grow=grow).free[round(76 * size / 128), : size // 2]
+        row = find(HAND(), size, grow=grow).visibility[round(76 * size / 128), : size // 2]
         edges.append(float(np.flatnonzero(row < 0.5)[-1]) * 128 / size)
     # A square of 15 texels reaches 6 further than one of 3.
     assert edges[0] == pytest.approx(32, abs=3)
@@ -119,15 +119,15 @@ def test_grow_is_how_far_coverage_reaches_beyond_what_is_seen(size):
 def test_a_lower_threshold_finds_more(size):
     """Something of nearly the colour of the skin."""
     pale = HAND((1.2 * SKIN[0], SKIN[1], SKIN[2] / 1.2))
-    shares = [float(inside(find(pale, size, threshold=t).free, (64, 91), (0, 28)).mean()) for t in (0.4, 3.0)]
+    shares = [float(inside(find(pale, size, threshold=t).visibility, (64, 91), (0, 28)).mean()) for t in (0.4, 3.0)]
     assert shares[0] < 0.2 and shares[1] > 0.9
 
 
 @sizes
 def test_a_strand_is_found_and_a_fringe_lowers_the_share_of_the_forehead(size):
     strand = find(STRAND(), size)
-    assert inside(strand.free, (14, 28), (60, 64)).max() < 0.2
-    assert inside(strand.free, (14, 34), (80, 128)).min() > 0.9
+    assert inside(strand.visibility, (14, 28), (60, 64)).max() < 0.2
+    assert inside(strand.visibility, (14, 34), (80, 128)).min() > 0.9
     fringe = find(covered((0, 34), (0, 128)), size)
     assert fringe.forehead < 0.2 < 0.6 < strand.forehead < 0.97
 
@@ -138,14 +138,14 @@ def test_light_from_one_side_covers_nothing(size, side):
     """What follows from how the skin is turned is light, however dark."""
     lit = 0.6 - 0.3 * side * GRIDS[128].spread(NORMALS[:, 0])
     found = find(unrolled() * lit[..., None], size)
-    assert found.free.min() > 0.9
+    assert found.visibility.min() > 0.9
 
 
 @sizes
 def test_a_face_that_is_hardly_seen_counts_as_free(size):
     nothing = np.zeros((size, size), np.float32)
     found = FINDERS[size].find(shrink(to_ycc(HAND()), size), nothing, NORMALS)
-    assert (found.free == 1).all() and found.forehead == 1
+    assert (found.visibility == 1).all() and found.forehead == 1
 
 
 @sizes
@@ -153,12 +153,12 @@ def test_a_face_that_is_hardly_seen_counts_as_free(size):
 def test_a_plain_picture_is_free(size, code):
     """No noise, no colour, no light at all."""
     found = find(np.full((128, 128, 3), code, np.float32), size)
-    assert found.free.min() > 0.99 and found.forehead == 1
+    assert found.visibility.min() > 0.99 and found.forehead == 1
 
 
 def test_finding_keeps_nothing_of_other_faces():
     before = find(HAND())
     find(unrolled(), normals=vertex_normals(TOPOLOGY, MEAN_SHAPE * np.float32(3)))
     again = find(HAND())
-    np.testing.assert_array_equal(before.free, again.free)
+    np.testing.assert_array_equal(before.visibility, again.visibility)
     assert before.forehead == again.forehead

@@ -12,15 +12,15 @@ OPEN = np.full((64, 64), 255, np.uint8)
 
 
 def covered(side: str) -> np.ndarray:
-    free = OPEN.copy()
+    visibility = OPEN.copy()
     half = np.s_[:, 32:] if side == 'right' else np.s_[:, :32]
-    free[half] = 0
-    return free
+    visibility[half] = 0
+    return visibility
 
 
-def skin(free: np.ndarray) -> dict[str, np.ndarray]:
+def skin(visibility: np.ndarray) -> dict[str, np.ndarray]:
     """What link hands on of a face of which ``free`` is not covered."""
-    return {'light': np.zeros((32, 32, 4), np.float16), 'free': free, 'traits': np.zeros(TRAIT_COUNT, np.float32)}
+    return {'light': np.zeros((32, 32, 4), np.float16), 'free': visibility, 'traits': np.zeros(TRAIT_COUNT, np.float32)}
 
 
 def order(*faces: LinkedFace) -> list[tuple[int, set[int]]]:

@@ -61,9 +61,9 @@ def test_a_mask_hides_the_mouth_and_what_is_around_it():
     frame = draw_face(FACE, face_texture(SKIN))
     low = int(FACE[[61, 291], 1].mean())
     frame.pixels[low - 35 : low + 60, 120:280] = (225, 210, 175)
-    free = METER.measure(frame, FACE)['free']
+    visibility = METER.measure(frame, FACE)['free']
     x, y = (TOPOLOGY.atlas[13] * 64).astype(int)
-    assert free[y - 3 : y + 8, x - 8 : x + 9].max() < 60 and free[18:22, 18:22].min() > 200
+    assert visibility[y - 3 : y + 8, x - 8 : x + 9].max() < 60 and visibility[18:22, 18:22].min() > 200
 
 
 def test_black_lenses_hide_the_eyes():

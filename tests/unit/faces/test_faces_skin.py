@@ -72,14 +72,14 @@ def test_a_window_over_time_is_as_wide_as_it_says(value):
 
 
 def test_rendering_reads_skin_as_shares_and_named_traits():
-    light, free = np.full((32, 32, 4), 0.5, np.float16), np.full((64, 64), 255, np.uint8)
-    free[0, 0] = 51
+    light, visibility = np.full((32, 32, 4), 0.5, np.float16), np.full((64, 64), 255, np.uint8)
+    visibility[0, 0] = 51
     traits = np.arange(TRAIT_COUNT, dtype=np.float32)
-    skin = linked_skin({'other': free, 'light': light, 'free': free, 'traits': traits})
-    assert skin.light.dtype == skin.free.dtype == np.float32 and (skin.light == 0.5).all()
-    assert skin.free[0, 0] == pytest.approx(0.2) and (skin.free[1:] == 1).all()
+    skin = linked_skin({'other': visibility, 'light': light, 'free': visibility, 'traits': traits})
+    assert skin.light.dtype == skin.visibility.dtype == np.float32 and (skin.light == 0.5).all()
+    assert skin.visibility[0, 0] == pytest.approx(0.2) and (skin.visibility[1:] == 1).all()
     assert skin.traits == SkinTraits(*range(TRAIT_COUNT)) and skin.traits.glasses == 8
-    assert linked_skin({}) is None and linked_skin({'other': free}) is None
+    assert linked_skin({}) is None and linked_skin({'other': visibility}) is None
 
 
 def covered_share(sample, box) -> float:
@@ -134,7 +134,7 @@ def test_a_fringe_lowers_the_share_of_the_forehead():
 
 def test_a_face_that_is_hardly_seen_counts_as_free():
     sample = METER.find_coverage(np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.float32), FACE)
-    assert (sample.free == 1).all() and sample.forehead == 1
+    assert (sample.visibility == 1).all() and sample.forehead == 1
 
 
 def test_a_face_partly_outside_the_picture_is_measured():

@@ -23,8 +23,8 @@ from facefusion.errors import (
     UsageError,
 )
 from facefusion.events import StageProgress, silent
+from facefusion.jobs.adhoc_jobs import claim_adhoc, empty_record
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
-from facefusion.jobs.automatic import claim_automatic, empty_record
 from facefusion.jobs.cancel import cancel
 from facefusion.jobs.files import StoreFiles
 from facefusion.jobs.reaper import MOST_LOST, Reaper
@@ -157,7 +157,7 @@ def test_a_batch_with_bad_items_and_what_depends_on_them(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
-    hold, record, _ = claim_automatic(store, 'batch-run', steps, steps, template)
+    hold, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
     record = replace(record, steps=(*record.steps[:2], replace(record.steps[2], remix_of=record.steps[0].id)))
     check_store(store.root)
     assert run(store, FakeWork(fails={record.steps[0].id: FAILED}), hold, record).state == 'failed'
@@ -249,9 +249,9 @@ def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path)
 def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert run(store, FakeWork(fails={record.steps[0].id: error}), hold, record).state == 'failed'
-    other_hold, other, left = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    other_hold, other, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert left == (f'which failed [{error.reference}]' if is_found else '')
     assert (other.id == record.id) == is_found
     assert run(store, FakeWork(), other_hold, other).state == 'completed'
@@ -261,12 +261,12 @@ def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tm
 def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    claim_automatic(JobStore(store.root, make_owner=dead_owner), 'headless-run', steps, steps, empty_record())
+    claim_adhoc(JobStore(store.root, make_owner=dead_owner), 'headless-run', steps, steps, empty_record())
     check_store(store.root)
     Reaper(store, 60.0, silent).sweep()
     ((job_id, data),) = check_store(store.root, quiet=True).items()
     assert data['error']['reference'] == 'worker-lost' and data['fingerprint'] in job_id
-    hold, record, left = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    hold, record, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert record.id == job_id and left == 'whose process died or fell silent'
     assert run(store, FakeWork(), hold, record).state == 'completed'
     check_store(store.root, quiet=True)
@@ -284,29 +284,29 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
 def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     hold.finish('failed', replace(record, error=error.as_record()))
-    _, again, left = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    _, again, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert (bool(left), again.id == record.id) == (is_found, is_found)
 
 
 def test_only_what_was_interrupted_is_called_so(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_automatic(store, 'headless-run', steps, steps, empty_record())
+    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     hold.finish('failed', replace(record, error=Interrupted().as_record()))
-    assert claim_automatic(store, 'headless-run', steps, steps, empty_record()).left == 'which was interrupted'
+    assert claim_adhoc(store, 'headless-run', steps, steps, empty_record()).left == 'which was interrupted'
 
 
 def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models(tmp_path):
     store = make_store(tmp_path)
     asked = [{'target_path': '/t', 'output_path': '/o', 'face_swapper_model': 'auto'}]
     first = [{**asked[0], 'face_swapper_model': 'embedded'}]
-    hold, record, _ = claim_automatic(store, 'headless-run', first, asked, empty_record())
+    hold, record, _ = claim_adhoc(store, 'headless-run', first, asked, empty_record())
     hold.finish('failed', replace(record, error=Interrupted().as_record()))
     # A better model has been fetched since.
     second = [{**asked[0], 'face_swapper_model': 'better'}]
-    _, again, left = claim_automatic(store, 'headless-run', second, asked, empty_record())
+    _, again, left = claim_adhoc(store, 'headless-run', second, asked, empty_record())
     assert (again.id, left) == (record.id, 'which was interrupted')
     assert [step.args['face_swapper_model'] for step in again.steps] == ['embedded']
 
@@ -316,10 +316,10 @@ def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
-    hold, record, _ = claim_automatic(store, 'batch-run', steps, steps, template)
+    hold, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
     fails = {record.steps[0].id: ResourceError('disk-full', 'no space'), record.steps[1].id: second}
     assert run(store, FakeWork(fails=fails), hold, record).error.reference == 'steps-failed'
-    _, again, left = claim_automatic(store, 'batch-run', steps, steps, template)
+    _, again, left = claim_adhoc(store, 'batch-run', steps, steps, template)
     is_found = second.reference == 'media-missing'
     assert left == ('which failed [steps-failed]' if is_found else '')
     if is_found:

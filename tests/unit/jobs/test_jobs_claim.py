@@ -15,7 +15,7 @@ from facefusion.errors import ClaimLost, Interrupted, JobError
 from facefusion.events import silent
 from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.cancel import cancel
-from facefusion.jobs.claim import ClaimFlag, Heartbeat, cancel_path, parse_place
+from facefusion.jobs.claim import ClaimFlag, Heartbeat, cancel_path, parse_job_file
 from facefusion.jobs.files import StoreFiles
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import AttemptRecord, now_text
@@ -65,9 +65,9 @@ def take_away(store, job_id='x'):
     ],
 )
 def test_names(tmp_path, folder, name, kind):
-    place = parse_place(tmp_path, folder, name)
-    assert (place.kind if place else None) == kind
-    assert place is None or place.job_id in ('x', 'x.y')
+    job_file = parse_job_file(tmp_path, folder, name)
+    assert (job_file.kind if job_file else None) == kind
+    assert job_file is None or job_file.job_id in ('x', 'x.y')
 
 
 def test_of_several_threads_one_has_the_job(store):
@@ -339,9 +339,9 @@ def test_a_cancel_that_a_reaper_forestalls_cancels_what_the_reaper_has_queued(st
     JobStore(store.root, make_owner=dead_owner).claim('x', 'run')
     real = store.take_over
 
-    def late(place):
+    def late(job_file):
         Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent).sweep()
-        return real(place)
+        return real(job_file)
 
     monkeypatch.setattr(store, 'take_over', late)
     cancel(store, 'x', StopFlag())

@@ -174,7 +174,7 @@ def test_changes_of_dead_and_hung_processes_are_settled(store):
         prepared.write_bytes((folder / f'{job_id}@{owner.tag}.done').read_bytes())
     watch = Watch(store)
     watch.sweep_at(0.0)
-    assert {place.job_id for place in store.held()} == {'b', 'd'}
+    assert {job_file.job_id for job_file in store.held()} == {'b', 'd'}
     watch.sweep_at(9.0)
     assert len(store.held()) == 2
     watch.sweep_at(10.0)

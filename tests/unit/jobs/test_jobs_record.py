@@ -474,7 +474,7 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
             store.open(name)
         assert caught.value.reference == 'job-broken' and str(store.root) in caught.value.cause
         store.delete(name)
-    assert store.places() == {} and all(not any((store.root / state).glob('*')) for state in STATES)
+    assert store.job_files() == {} and all(not any((store.root / state).glob('*')) for state in STATES)
 
 
 def test_a_record_of_a_version_that_noted_no_inputs_is_read():

@@ -6,7 +6,7 @@ import pytest
 
 from facefusion.errors import JobError
 from facefusion.jobs import steps as module
-from facefusion.jobs.automatic import empty_record
+from facefusion.jobs.adhoc_jobs import empty_record
 from facefusion.jobs.naming import step_output_path
 from facefusion.jobs.steps import (
     add_step,

@@ -365,11 +365,11 @@ def test_an_editor_that_waits_long_steals_from_nobody(store, monkeypatch):
     owners = [foreign_owner(number) for number in range(6)]
 
     def find(job_id):
-        place, turn = real(job_id), int((time.monotonic() - began) / 0.1)
+        job_file, turn = real(job_id), int((time.monotonic() - began) / 0.1)
         if turn >= len(owners):
-            return place
-        path = place.path.with_name(f'x@{owners[turn].tag}.edit')
-        return place._replace(path=path, kind='edit', owner=owners[turn])
+            return job_file
+        path = job_file.path.with_name(f'x@{owners[turn].tag}.edit')
+        return job_file._replace(path=path, kind='edit', owner=owners[turn])
 
     # Within twice the time all of them have ended.
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)

@@ -312,7 +312,7 @@ def test_a_name_of_another_kind_does_not_matter(folder: Path, tmp_path: Path, cl
     for name in ('a.png', 'a.bin', 'a'):
         wrong = tmp_path / name
         wrong.write_bytes(path.read_bytes())
-        assert replace(probe(wrong), path=path, seen=right.seen) == right
+        assert replace(probe(wrong), path=path, stamp=right.stamp) == right
         usual = {'.webm': 'mkv', '.mpeg': 'mpg', '.m4v': 'mp4', '.3gp': 'mp4', '.m2ts': 'ts'}.get(
             path.suffix, path.suffix[1:]
         )

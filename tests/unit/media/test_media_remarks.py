@@ -12,11 +12,11 @@ import pytest
 from clips import make_clip
 
 from facefusion.errors import MediaError
-from facefusion.media.carry import plan_extras
-from facefusion.media.endings import missing_at_end
 from facefusion.media.info import VideoInfo
 from facefusion.media.probe import probe
+from facefusion.media.side_streams import plan_extras
 from facefusion.media.timeline import build_timeline
+from facefusion.media.truncation import missing_at_end
 
 
 def video(path: Path) -> VideoInfo:

@@ -18,18 +18,18 @@ from test_media_video import variable, video
 
 from facefusion.events import Message
 from facefusion.media.audio import AudioPlan, plan_audio
-from facefusion.media.carry import plan_extras
 from facefusion.media.encoder import choose_encoder
+from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.frame import PixelFrame
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.join import Joining, join_segments
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
+from facefusion.media.side_streams import plan_extras
 from facefusion.media.sound import SoundInfo, probe_sound
 from facefusion.media.still import read_still
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
-from facefusion.media.unchanged import check_unchanged
 from facefusion.media.voice import write_voice
 from facefusion.media.writer import SegmentWriter
 from facefusion.stopping import StopFlag

@@ -12,10 +12,10 @@ from test_media_video import run, video
 
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.audio_settle import _keeping
-from facefusion.media.carry import plan_extras
 from facefusion.media.languages import language_for, same_language
 from facefusion.media.layouts import channels_of, nearest_layouts
 from facefusion.media.options import OutputOptions
+from facefusion.media.side_streams import plan_extras
 from facefusion.media.timeline import build_timeline
 from facefusion.media.tracks import AudioTrack
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes.guards import BrightIsBad, make_guard
 from fakes.media_files import write_views
 from fakes.scenes import scene
+from fakes.screenings import BrightIsBad, make_screening
 from fakes.scripted_analyser import ScriptedAnalyser
 
 from facefusion.errors import Interrupted
@@ -38,26 +38,26 @@ def picture(path, value):
     return path
 
 
-def check(path, guard):
-    return check_content(path, guard, silent, StopFlag())
+def check(path, screening):
+    return check_content(path, screening, silent, StopFlag())
 
 
 def test_a_picture_passes_or_is_refused_with_its_score(tmp_path):
-    guard = make_guard(tmp_path / 'kept', BrightIsBad())
-    passed = check(picture(tmp_path / 'a.png', 51), guard)
+    screening = make_screening(tmp_path / 'kept', BrightIsBad())
+    passed = check(picture(tmp_path / 'a.png', 51), screening)
     assert (passed.verdict, passed.frames, passed.error, passed.reason) == ('passed', 1, None, '')
     assert passed.scores == (pytest.approx(0.2),) and passed.thresholds == (0.8,)
-    refused = check(picture(tmp_path / 'b.png', 255), guard)
+    refused = check(picture(tmp_path / 'b.png', 255), screening)
     assert refused.verdict == 'refused' and refused.error.exit_code == 3
     assert refused.reason == 'bright_is_bad 1.000 (threshold 0.8)'
 
 
 def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
     checking, running = BrightIsBad(), BrightIsBad()
-    verdict = check(clip, make_guard(tmp_path / 'kept', checking))
+    verdict = check(clip, make_screening(tmp_path / 'kept', checking))
     assert verdict.verdict == 'passed' and checking.seen == verdict.frames
     target = probe(clip)
-    watch = make_guard(tmp_path / 'other', running).watch(target, build_timeline(target))
+    watch = make_screening(tmp_path / 'other', running).watch(target, build_timeline(target))
     analysis = ChunkAnalysis(target, FRAMES, FaceTools(ScriptedAnalyser(), Meters()), watch)
     for span in (Span(0, 57), Span(57, FRAMES)):
         _, looks = analysis.analyse(span, StopFlag())
@@ -69,13 +69,13 @@ def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
 
 def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, clip):
     classifier = BrightIsBad(threshold=0.1)
-    guard = make_guard(tmp_path / 'kept', classifier)
-    first = check(clip, guard)
+    screening = make_screening(tmp_path / 'kept', classifier)
+    first = check(clip, screening)
     assert first.verdict == 'refused' and first.error.facts['samples'] == first.frames
     seen, told = classifier.seen, []
-    second = check_content(clip, guard, told.append, StopFlag())
+    second = check_content(clip, screening, told.append, StopFlag())
     assert second.as_record() == first.as_record() and classifier.seen == seen and not told
-    assert guard.watch(probe(clip), build_timeline(probe(clip))).is_known
+    assert screening.watch(probe(clip), build_timeline(probe(clip))).is_known
 
 
 @pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\n' + b'junk' * 9, b'folder'])
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_read_has_a_verdict_of_its_own(tmp_path, content):
         path.mkdir()
     elif content is not None:
         path.write_bytes(content)
-    verdict = check(path, make_guard(tmp_path / 'kept'))
+    verdict = check(path, make_screening(tmp_path / 'kept'))
     assert verdict.verdict == 'failed' and verdict.frames == 0 and verdict.scores == ()
     assert verdict.error.exit_code == 1 and f'[{verdict.error.reference}]' in verdict.reason
     record = verdict.as_record()
@@ -98,7 +98,7 @@ def test_a_bug_in_reading_one_file_is_its_verdict(tmp_path, monkeypatch):
         raise ZeroDivisionError('no width')
 
     monkeypatch.setattr('facefusion.pipeline.content_check.read_image', fail)
-    assert check(picture(tmp_path / 'a.png', 1), make_guard(tmp_path / 'kept')).error.reference == 'unexpected'
+    assert check(picture(tmp_path / 'a.png', 1), make_screening(tmp_path / 'kept')).error.reference == 'unexpected'
 
 
 def test_a_check_stops_at_the_next_frame(tmp_path, clip):
@@ -109,5 +109,5 @@ def test_a_check_stops_at_the_next_frame(tmp_path, clip):
             flag.set('asked to')
 
     with pytest.raises(Interrupted):
-        check_content(clip, make_guard(tmp_path / 'kept', classifier), stop, flag)
+        check_content(clip, make_screening(tmp_path / 'kept', classifier), stop, flag)
     assert classifier.seen <= 2 and not list((tmp_path / 'kept').glob('*'))

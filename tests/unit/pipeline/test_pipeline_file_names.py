@@ -10,7 +10,7 @@ import pytest
 from facefusion.errors import OutputError
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from facefusion.pipeline.file_names import check_names
-from facefusion.pipeline.parts import part_beside
+from facefusion.pipeline.partial_files import part_beside
 from facefusion.provenance.assets import holds_credentials, sidecar_of
 
 

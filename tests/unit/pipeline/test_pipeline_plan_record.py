@@ -16,11 +16,10 @@ from fakes.fidelity_clips import AAC, UNEVEN, X264, pictures, sound
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import InternalError
 from facefusion.events import silent
+from facefusion.media.file_stamp import FileStamp, check_unchanged
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.media.seen import SeenFile
 from facefusion.media.sound import probe_sound
-from facefusion.media.unchanged import check_unchanged
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
@@ -60,7 +59,7 @@ def planned(folder):
 def assert_same(first, second, where='plan'):
     """Of every field, however deep: the same kind and the same value."""
     assert type(first) is type(second), where
-    if isinstance(first, SeenFile):
+    if isinstance(first, FileStamp):
         return
     if is_dataclass(first):
         for entry in fields(first):
@@ -110,7 +109,7 @@ def test_a_plan_goes_to_another_process(planned):
     there = pickle.loads(pickle.dumps(plan))
     assert plan_as_record(there) == plan_as_record(plan)
     # Its stamp is that of the file as it was probed here.
-    assert there.target.seen.difference(plan.target.path) == ''
+    assert there.target.stamp.difference(plan.target.path) == ''
 
 
 def test_the_clip_has_what_the_record_must_hold(planned):
@@ -125,7 +124,7 @@ def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
     again = plan_from_record(through_json(plan))
     assert_same(plan, again)
     check_unchanged(again.sound)
-    assert again.sound.seen is not again.target.seen
+    assert again.sound.stamp is not again.target.stamp
 
 
 def test_a_target_is_looked_at_anew(planned, folder):

@@ -314,13 +314,13 @@ def test_segments_in_any_order_and_side_by_side_have_the_same_pixels(planned, al
 class EvenMarked:
     """Leaves its mark on the frames with even numbers."""
 
-    def leave(self, frame):
+    def apply(self, frame):
         return frame.number % 2 == 0
 
 
 def test_a_segment_is_written_with_its_times_and_the_facts_count_output_frames(planned, tmp_path):
     plan = planned(30, output_video_fps=50, output_video_quality=100)
-    made = rendering(plan, (Brightener(), Requirements()), traces=EvenMarked())
+    made = rendering(plan, (Brightener(), Requirements()), watermarks=EvenMarked())
     advanced, segment = [], plan.video.segments[0]
     facts = made.write(segment, tmp_path / 'segment.nut', StopFlag(), lambda: advanced.append(1))
     # Output frames 0 to 30 show the frames 0 to 15, each twice; 12 to 14 have a face, 8 of the 15 even numbers.

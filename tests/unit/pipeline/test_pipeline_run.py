@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
-from fakes.plain_seal import PlainSeal
+from fakes.plain_signer import PlainSigner
 from fakes.runs import Brightener, execute_run, make_run, settings_of
+from fakes.screenings import BrightIsBad, LeftIsYoung, make_screening
 from fakes.scripted_analyser import Actor, ScriptedAnalyser
 from fakes.tiny_clip import make_tiny_clip
 
@@ -19,12 +19,12 @@ from facefusion.media.image import read_image, write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import PlannedProcessor, make_plan
-from facefusion.pipeline.prepare import Run, prepare_run
+from facefusion.pipeline.prepare import PreparedRun, prepare_run
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registration import Requirements
-from facefusion.provenance.traces import NO_TRACES
+from facefusion.provenance.watermarking import NO_WATERMARKS
 from facefusion.stopping import StopFlag
 
 
@@ -32,12 +32,12 @@ from facefusion.stopping import StopFlag
 def still(tmp_path):
     """Builds a run over a plain picture, which shows a face or not."""
 
-    def build(seen=True, luma=100, guard=None, **more) -> Run:
+    def build(seen=True, luma=100, screening=None, **more) -> PreparedRun:
         target = tmp_path / 'still.png'
         write_image(PixelFrame(np.full((96, 160, 3), luma, np.uint8)), target, 'png', 100, silent)
         analyser = ScriptedAnalyser(Actor(frozenset({0} if seen else ()), place=lambda frame: (60.0, 48.0)))
         settings = settings_of(target, tmp_path / 'out.png')
-        return make_run(settings, None, guard or make_guard(tmp_path / 'kept'), analyser, **more)
+        return make_run(settings, None, screening or make_screening(tmp_path / 'kept'), analyser, **more)
 
     return build
 
@@ -49,7 +49,7 @@ def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
     report = execute_run(run)
     assert (read_image(run.context.plan.output).pixels == luma).all()
     assert report['faces'] == seen and report['frames'] == 1 and report['frames_changed'] == seen
-    assert [worked.changed_frames for worked in run.seal.sealed] == [seen]
+    assert [worked.changed_frames for worked in run.signer.signed_part] == [seen]
     assert [event.done for event in events if isinstance(event, StageProgress)] == [0, 1]
     (published,) = [event for event in events if isinstance(event, OutputPublished)]
     assert published.output_path == str(run.context.plan.output)
@@ -67,8 +67,11 @@ def test_another_picture_than_the_one_that_was_planned_is_not_worked_on(still):
 
 def test_a_picture_that_is_refused_is_not_worked_on(still, tmp_path):
     processor = Brightener()
-    for guard in (make_guard(tmp_path / 'a', BrightIsBad(0.3)), make_guard(tmp_path / 'b', estimator=LeftIsYoung())):
-        run = still(guard=guard, processor=processor)
+    for screening in (
+        make_screening(tmp_path / 'a', BrightIsBad(0.3)),
+        make_screening(tmp_path / 'b', estimator=LeftIsYoung()),
+    ):
+        run = still(screening=screening, processor=processor)
         with pytest.raises(ContentRefused):
             execute_run(run)
         assert not run.context.plan.output.exists() and processor.places == {}
@@ -129,7 +132,7 @@ def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, ki
     planned = PlannedProcessor('face_debugger', 'enhancement', (), NO_FACES)
     plan = replace(make_plan(settings, 2, 5), processors=(planned,))
     context = RunContext(plan, settings, None, folder and folder.digests, events.append, StopFlag())
-    run = prepare_run(context, folder, make_guard(tmp_path / 'kept'), NO_TRACES, PlainSeal())
+    run = prepare_run(context, folder, make_screening(tmp_path / 'kept'), NO_WATERMARKS, PlainSigner())
     report = execute_run(replace(run, chain=Chain(((Everywhere(seen.append, changes), NO_FACES),))))
     frames = 1 if kind == 'picture' else 12
     assert sorted(seen) == list(range(frames))
@@ -137,4 +140,4 @@ def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, ki
     assert not [event for event in events if isinstance(event, FramesWithoutFaces)]
     (told,) = [event for event in events if isinstance(event, Message)]
     assert told.level == 'info' and told.text.endswith('worked on') and 'face' not in told.text
-    assert [worked.changed_frames for worked in run.seal.sealed] == [frames * changes]
+    assert [worked.changed_frames for worked in run.signer.signed_part] == [frames * changes]

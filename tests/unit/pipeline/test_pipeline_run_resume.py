@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
 from fakes.runs import FRAMES
+from fakes.screenings import BrightIsBad, LeftIsYoung, make_screening
 from fakes.tiny_clip import decoded_luma
 
 from facefusion.errors import ContentRefused, ResourceError
@@ -80,9 +80,9 @@ def test_a_resumed_run_is_refused_as_an_uninterrupted_one(runs):
     (runs.work / 'segment-00000.nut').stat()
     # The looks that are kept with the chunks decide, where the cache of the gate was lost.
     shutil.rmtree(runs.folder / 'kept')
-    strict = make_guard(runs.folder / 'kept', BrightIsBad(threshold=0.4))
+    strict = make_screening(runs.folder / 'kept', BrightIsBad(threshold=0.4))
     with pytest.raises(ContentRefused):
-        runs.execute(guard=strict)
+        runs.execute(screening=strict)
     assert runs.chunks('work') == [0, 20, 40] and strict.gate is not None
     assert runs.segments('work') == runs.segments('rendered') == [] and not runs.output.exists()
 
@@ -91,17 +91,17 @@ def test_no_frame_of_a_kept_chunk_is_shown_to_the_gate_again(runs, wanted):
     runs.interrupted_at(25)
     shutil.rmtree(runs.folder / 'kept')
     classifier = BrightIsBad(threshold=2.0)
-    runs.execute(guard=make_guard(runs.folder / 'kept', classifier))
+    runs.execute(screening=make_screening(runs.folder / 'kept', classifier))
     assert classifier.seen == 0 and runs.output.read_bytes() == wanted
 
 
 def test_ages_of_kept_chunks_count(runs):
-    guard = make_guard(runs.folder / 'kept', estimator=LeftIsYoung())
+    screening = make_screening(runs.folder / 'kept', estimator=LeftIsYoung())
     with pytest.raises(ContentRefused) as first:
-        runs.execute(guard=guard)
+        runs.execute(screening=screening)
     assert runs.chunks('analysed') == [0, 20, 40]
     with pytest.raises(ContentRefused) as second:
-        runs.execute(guard=guard)
+        runs.execute(screening=screening)
     assert runs.chunks('work') == [0, 20, 40] and first.value.facts == second.value.facts
 
 

@@ -9,7 +9,7 @@ import shutil
 import threading
 
 import pytest
-from fakes.plain_seal import PlainSeal
+from fakes.plain_signer import PlainSigner
 from fakes.runs import FRAMES
 from fakes.tiny_clip import make_tiny_clip
 
@@ -166,13 +166,13 @@ def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted
 
 
 def test_a_joined_clip_that_is_altered_before_it_is_signed_is_not_published(runs, wanted):
-    class Spoiler(PlainSeal):
+    class Spoiler(PlainSigner):
         def sign(self, unsigned, signed, worked):
             flip(unsigned)
             return super().sign(unsigned, signed, worked)
 
     with pytest.raises(ResourceError, match=r'clip\.mp4.*not what was written'):
-        runs.execute(seal=Spoiler())
+        runs.execute(signer=Spoiler())
     assert [path.name for path in runs.folder.iterdir() if 'part' in path.name or path == runs.output] == []
     runs.execute()
     assert runs.output.read_bytes() == wanted

@@ -14,11 +14,11 @@ from fakes.owners import dead_owner, foreign_owner
 from facefusion.errors import Interrupted, OutputError, ResourceError
 from facefusion.faces.chunk import FaceChunk, Selection
 from facefusion.ownership import new_owner
-from facefusion.pipeline import parts
+from facefusion.pipeline import partial_files
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.manifest import WorkKey, canonical_digest, manifest_bytes, read_manifest
-from facefusion.pipeline.parts import part_beside, remove_abandoned
+from facefusion.pipeline.partial_files import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
@@ -198,7 +198,7 @@ def test_what_others_have_left_beside_an_output_for_a_day_goes(tmp_path, monkeyp
     part.write_bytes(b'half')
     now = time.time()
     for hours, is_kept in ((23, True), (25, False)):
-        monkeypatch.setattr(parts.time, 'time', lambda: now + hours * 3600)  # noqa: B023
+        monkeypatch.setattr(partial_files.time, 'time', lambda: now + hours * 3600)  # noqa: B023
         remove_abandoned(tmp_path)
         assert part.exists() == is_kept
     remove_abandoned(tmp_path / 'nothing')

@@ -230,11 +230,11 @@ def test_a_face_turned_as_far_as_counts_is_a_quarter_the_targets(source):
 
 
 def test_what_covers_the_target_is_left_to_it(source):
-    free = OPEN.copy()
-    free[:, :32] = 0
-    opacity = Opacity(source, METER, FaceMaskOptions()).moving(FRONTAL, free, TRAITS, 0.0)
+    visibility = OPEN.copy()
+    visibility[:, :32] = 0
+    opacity = Opacity(source, METER, FaceMaskOptions()).moving(FRONTAL, visibility, TRAITS, 0.0)
     assert at(opacity, CHEEK_LEFT)[0] == 0 and at(opacity, CHEEK_RIGHT)[0] > 0.95
-    assert free.min() == 0 and free.max() == 1
+    assert visibility.min() == 0 and visibility.max() == 1
 
 
 def test_the_sources_own_opacity_is_not_changed(source):

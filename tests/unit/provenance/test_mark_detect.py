@@ -37,7 +37,7 @@ def test_a_trimmed_clip_is_read_and_the_beginning_of_a_period_found() -> None:
     assert found.payload == PAYLOAD
     assert found.frames == 90
     assert abs(found.start - 40) <= 10
-    assert found.place == (0, 0, 1, 1)
+    assert found.window == (0, 0, 1, 1)
 
 
 def test_another_frame_rate_and_size_are_read() -> None:
@@ -55,7 +55,7 @@ def test_a_cropped_clip_is_read_and_the_part_found(window: tuple[int, int, int, 
     assert found is not None
     assert found.payload == PAYLOAD
     expected = (x0 / 640, y0 / 360, (x1 - x0) / 640, (y1 - y0) / 360)
-    assert np.abs(np.subtract(found.place, expected)).max() < 0.01
+    assert np.abs(np.subtract(found.window, expected)).max() < 0.01
 
 
 def test_two_marks_do_not_overwrite_each_other() -> None:

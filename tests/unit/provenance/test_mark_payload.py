@@ -22,7 +22,7 @@ def test_the_code_is_the_documented_one() -> None:
     # By hand: a register of the newest bit and the eight before it, round the ring; parities of four masks.
     payload = mark_payload('by hand')
     data = payload + checksum(payload)
-    bits = [byte >> place & 1 for byte in data for place in range(7, -1, -1)]
+    bits = [byte >> window & 1 for byte in data for window in range(7, -1, -1)]
     expected = []
     for step in range(64):
         register = [bits[(step - age) % 64] for age in range(9)]

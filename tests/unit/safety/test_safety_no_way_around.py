@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).resolve().parents[3] / 'facefusion'
 # What consent is and what is refused for good are options; neither decides about content.
 OF_OPTIONS = ('consent.py', 'options.py', 'refused.py')
 GATE = [path for path in sorted((PACKAGE / 'safety').rglob('*.py')) if path.name not in OF_OPTIONS]
-GATE += [PACKAGE / 'pipeline' / name for name in ('guard.py', 'content_check.py')]
+GATE += [PACKAGE / 'pipeline' / name for name in ('content_screening.py', 'content_check.py')]
 # What these functions do in every run, whatever its settings are, in this order.
 ALWAYS = {
     ('steps/step_run.py', 'run_step'): ('check_consent', '_run'),
-    ('steps/step_run.py', '_run'): ('prepare_guard', 'prepare_run', 'execute'),
+    ('steps/step_run.py', '_run'): ('prepare_screening', 'prepare_run', 'execute'),
     ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_chain'),
     ('pipeline/picture.py', 'execute_picture'): ('_linked', 'apply'),
     ('pipeline/picture.py', 'link_picture'): ('_linked',),

@@ -17,7 +17,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.models.choice import Choice, EmbeddedModels
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_space, check_work_folder
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
@@ -25,7 +25,15 @@ from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import resolve
 from facefusion.steps import step_run
 from facefusion.steps.arguments import freeze_models
-from facefusion.steps.step_run import MOST_WORKERS, Place, RunFolders, StepName, plan_step, run_step, worker_count
+from facefusion.steps.step_run import (
+    MOST_WORKERS,
+    RunFolders,
+    StepEnvironment,
+    StepName,
+    plan_step,
+    run_step,
+    worker_count,
+)
 from facefusion.stopping import StopFlag
 
 DEFAULTS, EMBEDDED = resolve(GROUPS, {}, None, {}), EmbeddedModels()
@@ -133,9 +141,9 @@ def leftovers(tmp_path) -> list[str]:
 
 def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
     store = NoModels()
-    place = Place(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    environment = StepEnvironment(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
     with pytest.raises(ModelError):
-        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
+        run_step(picture_step, environment, StepName('job', 'step'), silent, StopFlag())
     assert 'centerface' in store.asked
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
@@ -144,9 +152,11 @@ def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, t
     part = tmp_path / 'out' / f'.{dead_owner().tag}.part.png'
     part.parent.mkdir()
     part.write_bytes(b'half')
-    place = Place(NoModels(), RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    environment = StepEnvironment(
+        NoModels(), RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')}
+    )
     with pytest.raises(ModelError):
-        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
+        run_step(picture_step, environment, StepName('job', 'step'), silent, StopFlag())
     assert not part.exists()
 
 
@@ -157,9 +167,9 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
 
     monkeypatch.setattr(step_run, shortage, fail)
     store = NoModels()
-    place = Place(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    environment = StepEnvironment(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
     with pytest.raises(ResourceError):
-        run_step(picture_step, place, StepName('job', 'step'), silent, StopFlag())
+        run_step(picture_step, environment, StepName('job', 'step'), silent, StopFlag())
     assert store.asked == [] and leftovers(tmp_path) == ['target.png']
 
 

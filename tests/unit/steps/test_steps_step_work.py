@@ -11,14 +11,14 @@ from facefusion.errors import InputError, InternalError
 from facefusion.events import silent
 from facefusion.jobs.record import StepRecord
 from facefusion.settings import Settings
-from facefusion.steps.step_run import Place, RunFolders
+from facefusion.steps.step_run import RunFolders, StepEnvironment
 from facefusion.steps.step_work import LocalStepWork
 from facefusion.stopping import StopFlag
 
 
 @pytest.fixture
 def work(tmp_path):
-    return LocalStepWork(Settings([]), Place(None, RunFolders(tmp_path / 'jobs', None), {}))
+    return LocalStepWork(Settings([]), StepEnvironment(None, RunFolders(tmp_path / 'jobs', None), {}))
 
 
 def step(path: Path, name: str) -> StepRecord:

@@ -53,7 +53,7 @@ class Obstacles:
     hidden: the share of eyes, nose and mouth that do not look like any.
     """
 
-    free: Floats
+    visibility: Floats
     painted: Bools
     forehead: float
     strands: bool
@@ -65,29 +65,29 @@ class Obstacles:
 def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
     """Looks for everything at the resolution at which it can be seen."""
     coverage = meter.find_coverage(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
-    covered = _covered_share(view, coverage.free, meter)
-    bare = _close_gaps(coverage.free) if covered > PIECES_SHARE else coverage.free
-    free = enlarge(bare, CHART_SIZE, CHART_SIZE)
+    covered = _covered_share(view, coverage.visibility, meter)
+    bare = _close_gaps(coverage.visibility) if covered > PIECES_SHARE else coverage.visibility
+    visibility = enlarge(bare, CHART_SIZE, CHART_SIZE)
     painted = strands = _find_strands(view, bare, meter)
     if strands.any():
         # Between dense strands little skin is left to paint over them from.
         dense = blur(shrink(strands.astype(np.float32), CHART_SIZE), STRAND_REACH)
-        free = free * (1 - smooth_step((dense - 0.10) / 0.15))
+        visibility = visibility * (1 - smooth_step((dense - 0.10) / 0.15))
     visible, hidden = meter.visible_features(view.ycc, shrink(view.seen, ATLAS_SIZE))
     if hidden > LARGEST_HIDDEN:
         # What hides a feature lies on the skin around it, too.
         around = np.asarray(cv2.erode(visible, np.ones((7, 7), np.uint8)), np.float32)
-        free = free * enlarge(blur(around, 1.0), CHART_SIZE, CHART_SIZE)
+        visibility = visibility * enlarge(blur(around, 1.0), CHART_SIZE, CHART_SIZE)
     forehead = enlarge(meter.masks.forehead.astype(np.float32), STRAND_SIZE, STRAND_SIZE) > 0.5
     if coverage.forehead < HIDDEN_BROWS or float(strands[forehead].mean()) > FRINGE_STRANDS:
         brows = np.maximum(*(meter.masks.polygon(ring, 4) for ring in (BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT)))
-        free = free * (1 - enlarge(blur(brows, 1.5), CHART_SIZE, CHART_SIZE))
+        visibility = visibility * (1 - enlarge(blur(brows, 1.5), CHART_SIZE, CHART_SIZE))
     glasses = GlassesFinder(chart.topology, CHART_SIZE).find(view.chart, view.seen)
     if glasses is not None:
-        free = free * (1 - soften(glasses.mask, 6))
+        visibility = visibility * (1 - soften(glasses.mask, 6))
         frame = cv2.resize(glasses.frame.astype(np.uint8), (STRAND_SIZE, STRAND_SIZE), interpolation=cv2.INTER_NEAREST)
         painted = strands | (frame > 0)
-    return Obstacles(free, painted, coverage.forehead, bool(strands.any()), glasses is not None, covered, hidden)
+    return Obstacles(visibility, painted, coverage.forehead, bool(strands.any()), glasses is not None, covered, hidden)
 
 
 def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
@@ -108,7 +108,7 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
     return np.asarray(np.clip(texture * (1 - share) + filled * share + 0.5, 0, 255), np.uint8)
 
 
-def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
+def _find_strands(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> Bools:
     """Thin dark or light lines on the forehead: bool [512,512].
 
     Lines that stay further down are the skin's own: those of a smile are as dark as a strand.
@@ -119,7 +119,7 @@ def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
     masks = meter.masks
     ground = masks.skin_to_rim * (1 - masks.protected) * shrink(view.seen, ATLAS_SIZE)
     forehead = enlarge(masks.below_forehead, *size) < 0.5
-    bare = (enlarge(ground, *size) > 0.5) & (enlarge(free, *size) > 0.5)
+    bare = (enlarge(ground, *size) > 0.5) & (enlarge(visibility, *size) > 0.5)
     found = np.zeros(size, np.bool_)
     for lines in line_contrast(luma, STRAND_WIDTH):
         weak = ((lines > STRAND_EDGE) & bare).astype(np.uint8)
@@ -137,13 +137,13 @@ def _find_strands(view: UnrolledView, free: Floats, meter: SkinMeter) -> Bools:
     return found
 
 
-def _close_gaps(free: Floats) -> Floats:
+def _close_gaps(visibility: Floats) -> Floats:
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDEST_GAP, WIDEST_GAP))
-    closed = cv2.morphologyEx((free < 0.5).astype(np.uint8), cv2.MORPH_CLOSE, shape)
-    return np.minimum(free, 1 - blur(closed.astype(np.float32), 1.5))
+    closed = cv2.morphologyEx((visibility < 0.5).astype(np.uint8), cv2.MORPH_CLOSE, shape)
+    return np.minimum(visibility, 1 - blur(closed.astype(np.float32), 1.5))
 
 
-def _covered_share(view: UnrolledView, free: Floats, meter: SkinMeter) -> float:
+def _covered_share(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> float:
     masks = meter.masks
     inner = (masks.rim > 0.14) & (masks.below_forehead > 0.5) & (shrink(view.seen, ATLAS_SIZE) > 0.5)
-    return float((free[inner] < 0.5).mean()) if inner.any() else 0.0
+    return float((visibility[inner] < 0.5).mean()) if inner.any() else 0.0

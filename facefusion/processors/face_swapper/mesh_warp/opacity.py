@@ -41,12 +41,12 @@ class Opacity:
         # One picture for each halving of the face's size: eyes of a few pixels would alias.
         self.fixed = pyramid(np.round(255 * fixed).astype(np.uint8), LEVELS)
 
-    def moving(self, landmarks: Floats, free: Floats, traits: SkinTraits, turned: float) -> Floats:
+    def moving(self, landmarks: Floats, visibility: Floats, traits: SkinTraits, turned: float) -> Floats:
         """What one frame adds: float32 [128,128]; ``free`` [64,64], ``turned`` 0..1 as in ``Relighter.relight``."""
         opacity = self._source.opacity
         clear = self._source.traits.forehead
         if self.sees_occlusion:
-            opacity = opacity * enlarge(free, ATLAS_SIZE, ATLAS_SIZE)
+            opacity = opacity * enlarge(visibility, ATLAS_SIZE, ATLAS_SIZE)
             clear = min(clear, traits.forehead)
         # With a fringe on either side, only what lies below the brows' upper edge is swapped.
         bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])

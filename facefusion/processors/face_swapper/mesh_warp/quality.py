@@ -44,7 +44,7 @@ def appraise(view: UnrolledView, obstacles: Obstacles, meter: SkinMeter) -> Appr
     """Judges a view by how openly, sharply and well lit it shows the face, and what covers it."""
     luma = view.ycc[..., 0]
     seen = shrink(view.seen, ATLAS_SIZE)
-    skin = meter.masks.skin * seen * shrink(obstacles.free, ATLAS_SIZE) > 0.3
+    skin = meter.masks.skin * seen * shrink(obstacles.visibility, ATLAS_SIZE) > 0.3
     # Light is judged against the face's own lit side, so that dark skin is as good as light skin.
     lit = float(np.percentile(luma[skin], 80)) if skin.any() else 128.0
     near = blur(luma, 3)
@@ -52,7 +52,7 @@ def appraise(view: UnrolledView, obstacles: Obstacles, meter: SkinMeter) -> Appr
     exposure = smooth_step(relative) * (1 - 0.8 * smooth_step(np.asarray((near - 225) / 25, np.float32)))
     exposure = enlarge(np.asarray(exposure * min(lit / 60, 1.0), np.float32), CHART_SIZE, CHART_SIZE)
     detail = float(np.sqrt(min(view.extent * view.sharpness, ENOUGH_PIXELS) / ENOUGH_PIXELS))
-    merit = view.seen * obstacles.free * (0.05 + 0.95 * exposure) * detail
+    merit = view.seen * obstacles.visibility * (0.05 + 0.95 * exposure) * detail
     inside = enlarge(meter.grid.inside, CHART_SIZE, CHART_SIZE) > 0.5
     return Appraisal(np.asarray(merit, np.float32), float(merit[inside].mean()))
 

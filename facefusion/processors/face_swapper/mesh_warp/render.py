@@ -75,7 +75,7 @@ class MeshWarp:
             return False
         traits, turned = skin.traits, turning(turned_away(self._topology, face.landmarks))
         surface = self._surface(face.landmarks, window)
-        opacity = self._blend_opacity(surface, self._opacity.moving(face.landmarks, skin.free, traits, turned))
+        opacity = self._blend_opacity(surface, self._opacity.moving(face.landmarks, skin.visibility, traits, turned))
         opacity *= _grown_share(size)
         for other in nearer:
             _cut_out(opacity, window, other.landmarks)

@@ -65,7 +65,7 @@ class _Joined:
 
     texture: Bytes
     seen: Floats
-    free: Floats
+    visibility: Floats
 
 
 def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture:
@@ -84,17 +84,17 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
     joined = _fill_from_mirror(joined, meter)
     texture = _fill_ridge(joined, meter)
     ycc = to_ycc(np.asarray(cv2.resize(texture, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_AREA), np.float32))
-    seen, free = shrink(joined.seen, ATLAS_SIZE), shrink(joined.free, ATLAS_SIZE)
+    seen, visibility = shrink(joined.seen, ATLAS_SIZE), shrink(joined.visibility, ATLAS_SIZE)
     faded = blur(smooth_step(np.asarray(cv2.erode(seen, np.ones((3, 3), np.uint8)), np.float32) / 0.5), 1.5)
-    weight = meter.masks.skin * seen * free
+    weight = meter.masks.skin * seen * visibility
     forehead = max(found.forehead for found in obstacles)
     return SourceTexture(
         mips=pyramid(texture, MIP_LEVELS),
         ycc=ycc,
         weight=weight,
-        light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * free,
+        light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * visibility,
         # The centre is never faded: without it the target's nostrils shine through.
-        opacity=free * np.maximum(faded, meter.masks.central_disc()),
+        opacity=visibility * np.maximum(faded, meter.masks.central_disc()),
         traits=meter.find_traits(ycc, weight, pool_light(ycc, weight), np.ones_like(seen), forehead),
         flaws=find_flaws(views, unrolled, obstacles, meter),
     )
@@ -106,7 +106,7 @@ def _join(
     """Every part from the view that shows it best, all in the light of the best view."""
     textures = [paint_out(view.texture, found.painted) for view, found in zip(views, obstacles, strict=True)]
     if len(views) == 1:
-        return _Joined(textures[0], views[0].seen, obstacles[0].free)
+        return _Joined(textures[0], views[0].seen, obstacles[0].visibility)
     shares = choose(appraisals, meter)
     best = max(range(len(views)), key=lambda number: appraisals[number].score)
     # Where the best view is dark or covered, its light is continued from where it is not.
@@ -115,19 +115,21 @@ def _join(
     )
     total = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE, 3), np.float32)
     for view, found, texture, share in zip(views, obstacles, textures, shares, strict=True):
-        bare = shrink(view.seen * found.free, ATLAS_SIZE) * meter.masks.skin
+        bare = shrink(view.seen * found.visibility, ATLAS_SIZE) * meter.masks.skin
         own = smooth_light(pool_light(shrink(view.chart, ATLAS_SIZE), np.maximum(bare, 1e-3 * meter.grid.inside)))
         total += texture * _gain(own, goal) * enlarge(share, TEXTURE_SIZE, TEXTURE_SIZE)[..., None]
     seen = sum((share * view.seen for share, view in zip(shares, views, strict=True)), np.zeros_like(shares[0]))
-    free = sum((share * found.free for share, found in zip(shares, obstacles, strict=True)), np.zeros_like(shares[0]))
-    return _Joined(np.clip(total + 0.5, 0, 255).astype(np.uint8), seen, free)
+    visibility = sum(
+        (share * found.visibility for share, found in zip(shares, obstacles, strict=True)), np.zeros_like(shares[0])
+    )
+    return _Joined(np.clip(total + 0.5, 0, 255).astype(np.uint8), seen, visibility)
 
 
 def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
     """Takes what is turned away or covered from the other half of the face, in the light of this half."""
     texture = joined.texture
     # A little away from what hides it, so that the switch lies where both halves are good.
-    own = np.asarray(cv2.erode(joined.seen * joined.free, np.ones((7, 7), np.uint8)), np.float32)
+    own = np.asarray(cv2.erode(joined.seen * joined.visibility, np.ones((7, 7), np.uint8)), np.float32)
     other = own[:, ::-1]
     # The own half wins unless the other one is seen decidedly better: halves laid over each other are never sharp.
     part = np.asarray(own / (own + other + 1e-3), np.float32)
@@ -143,8 +145,8 @@ def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
     filled = texture.copy()
     filled[rows, columns] = np.clip(texture[rows, columns] * (1 - taken) + mirrored * taken + 0.5, 0, 255)
     seen = joined.seen * share + joined.seen[:, ::-1] * (1 - share)
-    free = joined.free * share + joined.free[:, ::-1] * (1 - share)
-    return _Joined(filled, seen, free)
+    visibility = joined.visibility * share + joined.visibility[:, ::-1] * (1 - share)
+    return _Joined(filled, seen, visibility)
 
 
 def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:

@@ -12,13 +12,13 @@ from facefusion.errors import InputError, Interrupted, MediaError
 from facefusion.events import silent
 from facefusion.faces.options import FaceDetectorOptions
 from facefusion.inference.options import ExecutionOptions
-from facefusion.media import seen as seen_files
+from facefusion.media import file_stamp
+from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.options import OutputOptions, TrimOptions
-from facefusion.media.unchanged import check_unchanged
 from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
-from facefusion.pipeline import identity
-from facefusion.pipeline.identity import (
+from facefusion.pipeline import fingerprints
+from facefusion.pipeline.fingerprints import (
     Watched,
     check_sources_unchanged,
     code_sha256,
@@ -111,7 +111,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
 
 def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):
     first = digests()
-    monkeypatch.setattr(identity.cv2, '__version__', '0.0.1')
+    monkeypatch.setattr(fingerprints.cv2, '__version__', '0.0.1')
     assert digests().analysis != first.analysis
     monkeypatch.undo()
     assert code_sha256(['faces']) == code_sha256(['faces']) != code_sha256(['media'])
@@ -186,7 +186,7 @@ def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(c
     target = probe(path)
     target_sha256(target, StopFlag())
     reads = []
-    monkeypatch.setattr(seen_files, 'file_sha256', lambda *args: (reads.append(args), file_sha256(*args))[1])
+    monkeypatch.setattr(file_stamp, 'file_sha256', lambda *args: (reads.append(args), file_sha256(*args))[1])
     path.chmod(0o600)
     os.link(path, tmp_path / 'other.mp4')
     for _ in range(3):

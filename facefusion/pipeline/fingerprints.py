@@ -20,9 +20,8 @@ from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.measurements import ALL
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.runtime import onnxruntime
+from facefusion.media.file_stamp import LEAVE_ALONE, FileStamp, check_unchanged
 from facefusion.media.info import MediaInfo
-from facefusion.media.seen import SeenFile
-from facefusion.media.unchanged import LEAVE_ALONE, check_unchanged
 from facefusion.models.digests import file_sha256
 from facefusion.options import describe
 from facefusion.pipeline.manifest import canonical_digest
@@ -37,12 +36,12 @@ ANALYSIS_VERSION = 1
 # Raised whenever link or render makes other pixels of the same analysis.
 RENDER_VERSION = 1
 # The parts of the package whose code and tables decide what analyse finds, and what else decides the pixels.
-_ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/guard.py')
+_ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/content_screening.py')
 _RENDERING = (
     'processors',
     'provenance/mark',
     'provenance/label.py',
-    'provenance/traces.py',
+    'provenance/watermarking.py',
     'pipeline/tracking.py',
     'pipeline/selection.py',
     'pipeline/plan.py',
@@ -175,7 +174,7 @@ def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
             'media-unreadable', f'{target.path.name} cannot be read', cause=str(error), hint='check the path'
         ) from None
     check_unchanged(target, flag)
-    target.seen.note_digest(digest)
+    target.stamp.note_digest(digest)
     return digest
 
 
@@ -197,19 +196,19 @@ def code_sha256(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def look_at(paths: Iterable[Path]) -> list[SeenFile]:
+def look_at(paths: Iterable[Path]) -> list[FileStamp]:
     """Sources as they are now, by which a change is seen. Raises InputError source-unreadable."""
     seen = []
     for path in paths:
         try:
-            seen.append(SeenFile(path.stat()))
+            seen.append(FileStamp(path.stat()))
         except OSError as error:
             raise _unreadable(path, error) from None
     return seen
 
 
 def check_sources_unchanged(
-    paths: Sequence[Path], before: Sequence[SeenFile], digests: Sequence[str], flag: StopFlag
+    paths: Sequence[Path], before: Sequence[FileStamp], digests: Sequence[str], flag: StopFlag
 ) -> None:
     """Raises InputError source-changed when a source is not the file that was seen, of which the SHA-256 is given;
     source-unreadable, Interrupted."""

@@ -1,20 +1,25 @@
-"""A file as it was looked at, to be told from one that was changed since, without reading it where that will do."""
+"""Stamps of files: whether a file was changed since it was probed, without reading it unless its inode was changed."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import stat_result
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.models.digests import file_sha256
 from facefusion.stopping import StopFlag
 
 # A file that is changed again and again while it is read is not the one that was seen.
 _LOOKS = 3
+LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
+PUT_BACK = 'put it back as it was and run the same command again: that goes on; job-delete removes what is done'
 
 
-class SeenFile:
+class FileStamp:
     """Size, times and inode of a file, and its digest when that is known. Threads may share one.
 
     Whoever writes into a file can set its time of modification back, but not the time of change of its inode. That one
@@ -65,3 +70,48 @@ class SeenFile:
                 if path.stat().st_ctime_ns == now.st_ctime_ns:
                     self._changed.add(now.st_ctime_ns)
         return 'it is being written to'
+
+
+class StampedFile(Protocol):
+    """A probed media file."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def stamp(self) -> FileStamp: ...
+
+
+def check_unchanged(target: StampedFile, stop: StopFlag | None = None) -> None:
+    """Raises MediaError media-changed or media-missing when a file is not the one that was probed.
+
+    Reads the file only as ``SeenFile.difference`` does; Interrupted when ``stop`` is set then.
+    """
+    try:
+        what = target.stamp.difference(target.path, stop)
+    except OSError as error:
+        raise MediaError(
+            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=PUT_BACK
+        ) from None
+    if what:
+        raise MediaError(
+            'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=LEAVE_ALONE
+        )
+
+
+@contextmanager
+def blaming_change(target: StampedFile, stop: StopFlag) -> Iterator[None]:
+    """Whatever a block fails with while it reads a file that was changed: the change is what is told.
+
+    Raises what ``check_unchanged`` raises instead of any other error, but for those that no file causes.
+    """
+    try:
+        yield
+    except (Interrupted, ContentRefused, JobError, OutputError, ResourceError):
+        raise
+    except Exception as error:
+        try:
+            check_unchanged(target, stop)
+        except MediaError as changed:
+            raise changed from error
+        raise

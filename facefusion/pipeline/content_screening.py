@@ -39,7 +39,7 @@ _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Guard:
+class ContentScreening:
     """What is asked about the material of a run. ``estimator`` is None where no faces are swapped, or none is there."""
 
     gate: ContentGate
@@ -163,8 +163,10 @@ class FrameWatch:
     ``known`` are the samples of an earlier run, which had looked at all of the clip; None when there was none.
     """
 
-    def __init__(self, guard: Guard, clock: ClipClock, sampling: Sampling, known: Sequence[Sample] | None) -> None:
-        self._guard = guard
+    def __init__(
+        self, screening: ContentScreening, clock: ClipClock, sampling: Sampling, known: Sequence[Sample] | None
+    ) -> None:
+        self._screening = screening
         self._clock = clock
         self._sampling = sampling
         self._is_known = known is not None
@@ -182,11 +184,11 @@ class FrameWatch:
             self._damaged.add(frame.number)
         is_looked_at = starts_shot or self._clock.is_sampled(frame.number, self._sampling)
         if is_looked_at and not self._is_known:
-            scores = self._guard.gate.classify([frame.read(frame.window)])[0]
+            scores = self._screening.gate.classify([frame.read(frame.window)])[0]
             self._samples[frame.number] = Sample(frame.number, self._clock.seconds(frame.number), scores)
-        if self._guard.estimator is not None:
+        if self._screening.estimator is not None:
             for face in faces if is_looked_at else appeared:
-                estimate = self._guard.estimator.under_18(frame, face.landmarks)
+                estimate = self._screening.estimator.under_18(frame, face.landmarks)
                 across = face.landmarks[:, :2]
                 x, y = across.mean(axis=0).tolist()
                 self._ages.append(FoundAge(frame.number, (x, y), float(np.ptp(across[:, 0])), estimate))
@@ -229,13 +231,13 @@ class TargetWatch:
 
     def __init__(
         self,
-        guard: Guard,
+        screening: ContentScreening,
         target: VideoInfo,
         sampling: Sampling,
         key: str,
         known: Sequence[Sample] | None,
     ) -> None:
-        self._guard = guard
+        self._screening = screening
         self._target = target
         self._clock = ClipClock(target)
         self._sampling = sampling
@@ -250,7 +252,7 @@ class TargetWatch:
     def frames(self, start: int, stop: int) -> FrameWatch:
         """Looks at the frames ``start`` to ``stop`` (exclusive) and the one after; its looks go to ``take``."""
         known = [each for each in self._known if start <= each.frame <= stop] if self._known is not None else None
-        return FrameWatch(self._guard, self._clock, self._sampling, known)
+        return FrameWatch(self._screening, self._clock, self._sampling, known)
 
     @property
     def is_known(self) -> bool:
@@ -267,7 +269,7 @@ class TargetWatch:
     def is_whole(self, looks: ChunkLooks, start: int, stop: int) -> bool:
         """Whether every frame of a chunk that is sampled is among the looks, with a score of each classifier."""
         numbers = {each.frame for each in looks.samples}
-        count = len(self._guard.gate.model_ids)
+        count = len(self._screening.gate.model_ids)
         if any(len(each.scores) != count for each in looks.samples):
             return False
         return all(number in numbers for number in range(start, stop) if self._clock.is_sampled(number, self._sampling))
@@ -277,7 +279,7 @@ class TargetWatch:
         self._damaged |= looks.damaged
         if self._known is None:
             self._samples += [each for each in looks.samples if each.frame in self._sampling]
-        if self._guard.estimator is not None:
+        if self._screening.estimator is not None:
             self._ages += looks.ages
 
     def note(self, linked: LinkedChunk) -> None:
@@ -308,10 +310,10 @@ class TargetWatch:
         if not all(number in seen for number in self._sampling.regular):
             raise InternalError('gate-samples', f'{path.name} was not looked at in every frame that is sampled')
         if self._known is None:
-            self._guard.cache.put(self._key, samples)
-        self._guard.gate.decide(path, samples, self._sampling.step, self._clock.shown)
-        if self._guard.estimator is not None:
-            AgeRule(self._guard.estimator.model_id).decide(path, self._looks)
+            self._screening.cache.put(self._key, samples)
+        self._screening.gate.decide(path, samples, self._sampling.step, self._clock.shown)
+        if self._screening.estimator is not None:
+            AgeRule(self._screening.estimator.model_id).decide(path, self._looks)
 
     @property
     def damaged(self) -> FrameRanges:
@@ -319,15 +321,15 @@ class TargetWatch:
         return self._damage
 
 
-def prepare_guard(
+def prepare_screening(
     sessions: SessionPool, store: ModelStore, kept: Path, swaps: bool, emit: Emit, flag: StopFlag
-) -> Guard:
+) -> ContentScreening:
     """The guard of a run, which keeps results in the folder ``kept``. Raises ModelError, ProviderError."""
     gate = prepare_gate(sessions)
     estimator = find_age_estimator(sessions, store) if swaps else None
     if estimator is not None:
         emit(Message('debug', 'safety', f'ages are estimated with {estimator.model_id}'))
-    return Guard(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag, emit)
+    return ContentScreening(gate, estimator, SampleCache(kept, emit), model_digests(store, gate.model_ids), flag, emit)
 
 
 def _sampling(target: VideoInfo, timeline: Timeline) -> Sampling:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from facefusion.pipeline.seal import Worked
+from facefusion.pipeline.signing import WorkDone
 from facefusion.provenance.credentials import Signed
 
 
-class PlainSeal:
+class PlainSigner:
     """Copies the file; ``sealed`` notes what it was told of each."""
 
     def __init__(self) -> None:
-        self.sealed: list[Worked] = []
+        self.signed_part: list[WorkDone] = []
 
-    def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed:
-        self.sealed.append(worked)
+    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed:
+        self.signed_part.append(worked)
         shutil.copyfile(unsigned, signed)
         return Signed(
             media=signed,

@@ -11,7 +11,7 @@ from typing import Any
 from facefusion.errors import InternalError
 from facefusion.media.files import write_failure, write_synced
 from facefusion.ownership import new_owner
-from facefusion.pipeline.identity import RunDigests
+from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
 
@@ -20,7 +20,7 @@ _LARGEST = 64 << 20
 OTHER_VERSION = 'they are of another version of the program'
 
 
-def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
+def save_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
     """Writes the plan into the work folder. Raises ResourceError disk-full, OutputError."""
     record = {'digest': digests.plan, 'parts': dict(digests.parts), 'plan': plan_as_record(plan)}
     path = folder / FILE_NAME
@@ -35,7 +35,7 @@ def keep_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
             part.unlink(missing_ok=True)
 
 
-def kept_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
+def load_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
     """The plan that an earlier run has kept under the same digest, with files and tuning of ``plan``; else that.
 
     Its files are those that were looked at now.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from facefusion.errors import JobError
-from facefusion.jobs.claim import Place, parse_place
+from facefusion.jobs.claim import JobFile, parse_job_file
 from facefusion.jobs.record import RecordError
 from facefusion.jobs.states import STATES
 
@@ -17,9 +17,9 @@ from facefusion.jobs.states import STATES
 MOST_BYTES = 512 << 20
 
 
-def all_places(
-    root: Path, *, backwards: bool = False, job_id: str = '', known: dict[tuple[str, str], Place | None] | None = None
-) -> Iterator[Place]:
+def all_job_files(
+    root: Path, *, backwards: bool = False, job_id: str = '', known: dict[tuple[str, str], JobFile | None] | None = None
+) -> Iterator[JobFile]:
     """Every file that stands for a job, or for the one of that id, folder by folder. Raises JobError store-unreadable.
 
     A job that moves may be met twice, then the later place is the right one; or not at all, when it moves against the
@@ -32,31 +32,31 @@ def all_places(
             if job_id and not name.startswith((f'{job_id}@', f'{job_id}.')):
                 continue
             if known is None or (state, name) not in known:
-                place = parse_place(folder, state, name)
+                job_file = parse_job_file(folder, state, name)
                 if known is not None:
-                    known[state, name] = place
+                    known[state, name] = job_file
             else:
-                place = known[state, name]
-            if place is not None:
-                yield place
+                job_file = known[state, name]
+            if job_file is not None:
+                yield job_file
 
 
-def held_places(root: Path) -> Iterator[Place]:
+def held_job_files(root: Path) -> Iterator[JobFile]:
     """Every file that is held, and every one among the running. Raises JobError store-unreadable."""
     for state in STATES:
         folder = root / state
         for name in names_in(folder):
             # Looked at twice a second, however many jobs have ended: most names need not be understood.
             if state == 'running' or '@' in name:
-                place = parse_place(folder, state, name)
-                if place is not None:
-                    yield place
+                job_file = parse_job_file(folder, state, name)
+                if job_file is not None:
+                    yield job_file
 
 
-def better(known: Place | None, place: Place) -> Place:
+def better(known: JobFile | None, job_file: JobFile) -> JobFile:
     """Which of two places of one job counts, the second one of which was met later."""
     # What has passed the fence counts only while the change is not made; else the later look is right.
-    return place if known is None or place.kind != 'done' else known
+    return job_file if known is None or job_file.kind != 'done' else known
 
 
 def folder_stamps(root: Path) -> tuple[int, ...]:

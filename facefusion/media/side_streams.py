@@ -13,9 +13,9 @@ import av
 import av.error
 import av.stream
 
+from facefusion.media.container_support import lost_description, lost_tags
 from facefusion.media.containers import BOXED
 from facefusion.media.extras import describe_stream, not_kept
-from facefusion.media.held import lost_description, lost_tags
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.probe import open_video
 from facefusion.media.timeline import Timeline

@@ -56,7 +56,7 @@ def fingerprint_of(steps: Sequence[Mapping[str, Any]]) -> str:
     return digest.hexdigest()[:_FINGERPRINT_SIGNS]
 
 
-def claim_automatic(
+def claim_adhoc(
     store: JobStore,
     origin: Origin,
     steps: Sequence[Mapping[str, Any]],

@@ -11,7 +11,7 @@ from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.provenance.mark.embed import Marker
 from facefusion.provenance.mark.payload import mark_payload
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.traces import Traces
+from facefusion.provenance.watermarking import Watermarks
 from facefusion.settings import Settings
 
 
@@ -21,7 +21,7 @@ def mark_of_run(plan: Plan, settings: Settings, job_id: str) -> bytes | None:
     return mark_payload(job_id) if makes and settings[ProvenanceOptions].invisible_mark else None
 
 
-def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit) -> Traces:
+def watermarks_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit) -> Watermarks:
     """The label and the mark for the pictures of a target. Raises UsageError label-text, label-font, label-size."""
     size = _written_size(plan, settings[OutputOptions])
     disclosure, label = settings[DisclosureOptions], None
@@ -33,7 +33,7 @@ def traces_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit
         )
     if disclosure.disclosure_label != 'none':
         label = Label(disclosure, *size)
-    return Traces(label, Marker(mark, *size) if mark is not None else None)
+    return Watermarks(label, Marker(mark, *size) if mark is not None else None)
 
 
 def _written_size(plan: Plan, options: OutputOptions) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from facefusion.errors import InternalError
 from facefusion.faces.chunk import FaceChunk
 from facefusion.media.info import VideoInfo
-from facefusion.pipeline.guard import ChunkLooks, TargetWatch
+from facefusion.pipeline.content_screening import ChunkLooks, TargetWatch
 from facefusion.pipeline.manifest import Manifest, WorkKey, canonical_digest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder
@@ -22,7 +22,7 @@ FACES = 'faces'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptChunks:
+class ChunkCheckpoints:
     """The chunks of one run in its work folder and in the cache; ``stop`` is the end of the range that is looked at."""
 
     target: VideoInfo

@@ -15,12 +15,12 @@ from facefusion.jobs.store import JobStore
 from facefusion.ownership import new_owner, split_tag
 
 WORKERS_FOLDER = '.workers'
-PRESENCE_SECONDS = 5.0
+REGISTRATION_SECONDS = 5.0
 # A worker of another machine that has not shown itself for so long counts as gone when jobs are submitted.
-PRESENCE_TIMEOUT = 60.0
+REGISTRATION_TIMEOUT = 60.0
 
 
-class Presence:
+class WorkerRegistration:
     """A file that shows that a worker watches the store, as a context manager."""
 
     def __init__(self, store: JobStore) -> None:
@@ -30,7 +30,7 @@ class Presence:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show, name='presence', daemon=True)
 
-    def __enter__(self) -> Presence:
+    def __enter__(self) -> WorkerRegistration:
         self._files.make_folder(self._folder)
         self._remove_dead()
         self._files.write(self._path, b'', sync=False)
@@ -39,7 +39,7 @@ class Presence:
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
-        self._thread.join(timeout=PRESENCE_SECONDS)
+        self._thread.join(timeout=REGISTRATION_SECONDS)
         remove_quietly(self._files, self._path)
 
     def _remove_dead(self) -> None:
@@ -50,7 +50,7 @@ class Presence:
                 remove_quietly(self._files, path)
 
     def _show(self) -> None:
-        while not self._ended.wait(PRESENCE_SECONDS):
+        while not self._ended.wait(REGISTRATION_SECONDS):
             # Somebody may have removed the store under the worker; while it cannot be written to nothing can be shown.
             with suppress(FileNotFoundError, FileExistsError, JobError):
                 if self._path.exists():
@@ -71,7 +71,7 @@ def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
         if tagged is None or tagged[1].is_dead():
             continue
         try:
-            if abs(now() - path.stat().st_mtime) < PRESENCE_TIMEOUT:
+            if abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
                 return True
         except OSError:
             # It has just gone, or may not be looked at.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facefusion.pipeline.guard import Guard
+from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.safety.age import AgeEstimate
 from facefusion.safety.cache import SampleCache
 from facefusion.safety.gate import ContentGate
@@ -38,8 +38,8 @@ class LeftIsYoung:
         return AgeEstimate(bool(landmarks[:, 0].mean() < frame.width / 2), 'a face on the left')
 
 
-def make_guard(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> Guard:
+def make_screening(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> ContentScreening:
     """A guard that refuses nothing, or what a stand-in wants."""
     classifier = classifier or BrightIsBad(threshold=2.0)
     digests = {classifier.model_id: 'ab' * 32}
-    return Guard(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())
+    return ContentScreening(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())

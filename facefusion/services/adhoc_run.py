@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from facefusion.events import Emit, Message
-from facefusion.jobs.automatic import claim_automatic, empty_record
+from facefusion.jobs.adhoc_jobs import claim_adhoc, empty_record
 from facefusion.jobs.options import NotifyOptions
 from facefusion.jobs.record import Origin
 from facefusion.services.workplace import Workplace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facefusion.jobs.worker import Outcome
 
 
-def run_automatic(
+def run_adhoc(
     workplace: Workplace,
     origin: Origin,
     steps: Sequence[FrozenStep],
@@ -33,7 +33,7 @@ def run_automatic(
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with workplace.worker(emit, flag, report.add if report is not None else None) as worker:
         worker.sweep()
-        hold, record, left = claim_automatic(
+        hold, record, left = claim_adhoc(
             workplace.job_store(), origin, [step.args for step in steps], [step.asked for step in steps], template
         )
         if left:

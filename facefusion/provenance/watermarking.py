@@ -24,17 +24,17 @@ class PictureLabel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class Watermarks:
     """What is left on every picture of an output in which anything was altered."""
 
     label: PictureLabel | None = None
     mark: PictureMark | None = None
 
-    def leave(self, frame: Frame) -> bool:
+    def apply(self, frame: Frame) -> bool:
         """Writes the label, and the mark over all; tells whether the frame can carry the mark."""
         if self.label is not None:
             self.label.draw(frame)
         return self.mark is not None and self.mark.mark(frame) > 0
 
 
-NO_TRACES = Traces()
+NO_WATERMARKS = Watermarks()

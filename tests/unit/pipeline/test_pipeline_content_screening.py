@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes.guards import BrightIsBad, LeftIsYoung, make_guard
 from fakes.media_files import write_views
+from fakes.screenings import BrightIsBad, LeftIsYoung, make_screening
 from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.errors import ContentRefused, InternalError, Interrupted
@@ -19,7 +19,7 @@ from facefusion.media.image import write_image
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
-from facefusion.pipeline.guard import ChunkLooks
+from facefusion.pipeline.content_screening import ChunkLooks
 from facefusion.safety.gate import Sample
 from facefusion.stopping import StopFlag
 
@@ -61,37 +61,39 @@ def clip(tmp_path):
 
 def test_a_harmless_source_passes_and_is_looked_at_once(tmp_path):
     classifier = BrightIsBad()
-    guard = make_guard(tmp_path / 'kept', classifier)
+    screening = make_screening(tmp_path / 'kept', classifier)
     source = picture(tmp_path, 100)
     for _ in range(3):
-        guard.check_sources([source], None, silent)
+        screening.check_sources([source], None, silent)
     assert classifier.seen == 1
     copy = tmp_path / 'copy.png'
     copy.write_bytes(source.read_bytes())
-    make_guard(tmp_path / 'kept', classifier).check_sources([copy], None, silent)
+    make_screening(tmp_path / 'kept', classifier).check_sources([copy], None, silent)
     assert classifier.seen == 1, 'the content counts, not the name'
 
 
 def test_a_source_that_changed_is_looked_at_again(tmp_path):
-    guard = make_guard(tmp_path / 'kept', BrightIsBad())
+    screening = make_screening(tmp_path / 'kept', BrightIsBad())
     source = picture(tmp_path, 100)
-    guard.check_sources([source], None, silent)
+    screening.check_sources([source], None, silent)
     picture(tmp_path, 250)
     with pytest.raises(ContentRefused) as refused:
-        guard.check_sources([source], None, silent)
+        screening.check_sources([source], None, silent)
     assert refused.value.exit_code == 3 and refused.value.reference == 'content-refused'
     facts = refused.value.as_record()['facts']
     assert facts['models'] == [{'model_id': 'bright_is_bad', 'threshold': 0.8}]
     assert facts['frames'][0]['frame'] == 0 and facts['frames'][0]['scores'][0] == pytest.approx(250 / 255)
     with pytest.raises(ContentRefused):
-        guard.check_sources([source], None, silent)
+        screening.check_sources([source], None, silent)
 
 
 def test_what_was_kept_by_another_model_does_not_count(tmp_path):
     source = picture(tmp_path, 250)
-    make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0, model_id='other')).check_sources([source], None, silent)
+    make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0, model_id='other')).check_sources(
+        [source], None, silent
+    )
     with pytest.raises(ContentRefused):
-        make_guard(tmp_path / 'kept', BrightIsBad()).check_sources([source], None, silent)
+        make_screening(tmp_path / 'kept', BrightIsBad()).check_sources([source], None, silent)
 
 
 def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
@@ -101,7 +103,7 @@ def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
     path = tmp_path / 'long.png'
     write_image(PixelFrame(pixels), path, 'png', 100, silent)
     with pytest.raises(ContentRefused):
-        make_guard(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
+        make_screening(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
     assert classifier.seen == 4
 
 
@@ -111,25 +113,25 @@ def test_a_picture_that_only_its_alpha_draws_is_seen(tmp_path, ground):
     threshold = 0.9 if ground == 0 else 0.97
     path = tmp_path / 'alpha.png'
     with pytest.raises(ContentRefused):
-        make_guard(tmp_path / 'kept', BrightIsBad(threshold)).check_picture(path, PixelFrame(pixels, alpha))
+        make_screening(tmp_path / 'kept', BrightIsBad(threshold)).check_picture(path, PixelFrame(pixels, alpha))
     opaque = PixelFrame(pixels, np.full_like(alpha, 255))
     classifier = BrightIsBad(threshold=2.0)
-    make_guard(tmp_path / 'kept', classifier).check_picture(path, opaque)
+    make_screening(tmp_path / 'kept', classifier).check_picture(path, opaque)
     assert classifier.seen == 1, 'what hides nothing is not judged three times'
 
 
 def test_what_is_judged_is_kept_under_its_own_digest_whatever_the_file_is_by_then(tmp_path):
     path = picture(tmp_path, 100)
-    guard = make_guard(tmp_path / 'kept', BrightIsBad())
-    guard.check_picture(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
+    screening = make_screening(tmp_path / 'kept', BrightIsBad())
+    screening.check_picture(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
     with pytest.raises(ContentRefused):
         # Read before the harmless one took its place.
-        guard.check_picture(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
-    guard.check_sources([path], None, silent)
+        screening.check_picture(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
+    screening.check_sources([path], None, silent)
 
 
 def test_a_clip_among_the_sources_that_nothing_takes_is_no_damaged_picture(tmp_path, clip):
-    make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.0)).check_sources([clip[0].path], None, silent)
+    make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.0)).check_sources([clip[0].path], None, silent)
 
 
 class Shows:
@@ -150,15 +152,15 @@ def face_of(x, wide, high):
 
 
 def test_the_face_of_a_source_that_is_judged_is_the_one_that_the_swapper_takes(tmp_path):
-    guard = make_guard(tmp_path / 'kept', estimator=LeftIsYoung())
+    screening = make_screening(tmp_path / 'kept', estimator=LeftIsYoung())
     tall_left, wide_right = face_of(10, 12, 30), face_of(45, 28, 25)
     with pytest.raises(ContentRefused):
-        guard.check_sources([picture(tmp_path, 100)], Shows(wide_right, tall_left), silent)
+        screening.check_sources([picture(tmp_path, 100)], Shows(wide_right, tall_left), silent)
 
 
 def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_path, clip):
     classifier = BrightIsBad(threshold=2.0)
-    watch = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+    watch = make_screening(tmp_path / 'kept', classifier).watch(*clip)
     show(watch, clip[0], range(FRAMES), starts=(50,))
     # At least eight: every 12th frame, and the start of the second shot.
     assert classifier.seen == len(range(0, FRAMES, 12)) + 1
@@ -166,8 +168,8 @@ def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_pa
 
 
 def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
-    guard = make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.7))
-    watch = guard.watch(*clip)
+    screening = make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7))
+    watch = screening.watch(*clip)
     show(watch, clip[0], range(FRAMES), starts=(50,))
     with pytest.raises(ContentRefused) as refused:
         watch.decide()
@@ -180,7 +182,7 @@ def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
 def test_a_clip_that_was_looked_at_is_refused_without_a_second_look(tmp_path, clip):
     classifier = BrightIsBad(threshold=0.7)
     for _ in range(2):
-        watch = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+        watch = make_screening(tmp_path / 'kept', classifier).watch(*clip)
         show(watch, clip[0], range(FRAMES), starts=(50,))
         with pytest.raises(ContentRefused):
             watch.decide()
@@ -191,11 +193,11 @@ def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
     target, _ = clip
     classifier = BrightIsBad(threshold=0.7)
     part = build_timeline(target, 0, 40, None)
-    watch = make_guard(tmp_path / 'kept', classifier).watch(target, part)
+    watch = make_screening(tmp_path / 'kept', classifier).watch(target, part)
     show(watch, target, range(40))
     watch.decide()
     seen = classifier.seen
-    whole = make_guard(tmp_path / 'kept', classifier).watch(*clip)
+    whole = make_screening(tmp_path / 'kept', classifier).watch(*clip)
     show(whole, target, range(FRAMES), starts=(50,))
     with pytest.raises(ContentRefused):
         whole.decide()
@@ -204,11 +206,11 @@ def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
 
 def test_a_clip_that_was_not_shown_is_not_passed(tmp_path, clip):
     with pytest.raises(Exception, match='was not looked at'):
-        make_guard(tmp_path / 'kept', BrightIsBad()).watch(*clip).decide()
+        make_screening(tmp_path / 'kept', BrightIsBad()).watch(*clip).decide()
 
 
 def test_a_clip_of_which_a_sampled_frame_was_not_shown_is_not_passed(tmp_path, clip):
-    watch = make_guard(tmp_path / 'kept', BrightIsBad()).watch(*clip)
+    watch = make_screening(tmp_path / 'kept', BrightIsBad()).watch(*clip)
     show(watch, clip[0], set(range(FRAMES)) - {96})
     with pytest.raises(InternalError, match='not looked at in every frame'):
         watch.decide()
@@ -232,7 +234,7 @@ def timed_clip(tmp_path, times, bad):
 )
 def test_it_is_the_time_that_counts_where_frames_last_longer(tmp_path, times, bad):
     target, timeline = timed_clip(tmp_path, times, bad)
-    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=0.7)).watch(target, timeline)
+    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7)).watch(target, timeline)
     show(watch, target, range(len(times)))
     with pytest.raises(ContentRefused):
         watch.decide()
@@ -268,7 +270,7 @@ class At:
 @pytest.mark.parametrize(('selected', 'refused'), [((7, 40), True), ((8, 120), False)], ids=['left', 'right'])
 def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selected, refused):
     target, timeline = clip
-    watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    watch = make_screening(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
     seen = watch.frames(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
         seen.look(frame, False, [At(40), At(120)])
@@ -286,7 +288,7 @@ def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selecte
 
 def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     target, timeline = clip
-    watch = make_guard(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
+    watch = make_screening(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
     seen = watch.frames(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
         seen.look(frame, False, (), [At(40)] if frame.number == 5 else ())
@@ -299,7 +301,7 @@ def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
 
 def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_kept(tmp_path, clip):
     target, timeline = clip
-    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
     chunks = [watch.frames(0, 50), watch.frames(50, 100)]
     for frame in VideoReader(target).frames(0, FRAMES):
         frame.is_damaged = frame.number in (3, 4, 5, 49, 50, 99)
@@ -310,7 +312,7 @@ def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_ke
     records = [json.loads(json.dumps(each.as_record())) for each in looks]
     assert [record['damaged'] for record in records] == [[[3, 5], [49, 49]], [[50, 50], [99, 99]]]
     watch.note(linked_with([]))
-    other = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    other = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
     for record, span in zip(records, ((0, 50), (50, 100)), strict=True):
         kept = ChunkLooks.from_record(record)
         assert other.is_whole(kept, *span)
@@ -323,7 +325,7 @@ def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_ke
 def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
     target, timeline = clip
     classifier = BrightIsBad(threshold=2.0)
-    watch = make_guard(tmp_path / 'kept', classifier).watch(target, timeline)
+    watch = make_screening(tmp_path / 'kept', classifier).watch(target, timeline)
     first, second = watch.frames(0, 50), watch.frames(50, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
         (first if frame.number < 50 else second).look(frame, False)
@@ -340,7 +342,7 @@ def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
 
 
 def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
-    watch = make_guard(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(*clip)
+    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(*clip)
     seen = watch.frames(0, 50)
     for frame in VideoReader(clip[0]).frames(0, 50):
         seen.look(frame, False)
@@ -357,4 +359,4 @@ def test_the_guard_stops_when_it_is_asked_to(tmp_path):
     flag = StopFlag()
     flag.set('the test wants it')
     with pytest.raises(Interrupted):
-        make_guard(tmp_path / 'kept', flag=flag).check_sources([picture(tmp_path, 3)], None, silent)
+        make_screening(tmp_path / 'kept', flag=flag).check_sources([picture(tmp_path, 3)], None, silent)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clips import make_clip
 
-from facefusion.media.hidden import has_second_layer, shows_alpha
+from facefusion.media.hidden_layers import has_second_layer, shows_alpha
 from facefusion.media.info import VideoInfo
 from facefusion.media.probe import probe
 

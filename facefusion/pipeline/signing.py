@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from facefusion.events import Emit
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.identity import InputDigests
+from facefusion.pipeline.fingerprints import InputDigests
 from facefusion.provenance.credentials import Ingredient, Signed, sign
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.provenance.signing import Signing
@@ -20,7 +20,7 @@ from facefusion.stopping import StopFlag
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class WorkDone:
     """What became of a target: how many frames the processors have changed, how many carry the invisible mark, and
     whether the label was drawn."""
 
@@ -29,14 +29,14 @@ class Worked:
     is_labelled: bool = False
 
 
-class Sealing(Protocol):
+class Signer(Protocol):
     """Signs a finished file. Raises ProvenanceError, ResourceError, OutputError, Interrupted; leaves nothing then."""
 
-    def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed: ...
+    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class OutputSigner:
     """Signs the output of one run; ``statement`` is for one in which all was done that was asked for."""
 
     statement: Statement
@@ -45,7 +45,7 @@ class Seal:
     emit: Emit
     flag: StopFlag
 
-    def sign(self, unsigned: Path, signed: Path, worked: Worked) -> Signed:
+    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed:
         """States what was done and no more, and signs it."""
         statement = replace(self.statement, changed=self.statement.changed and worked.changed_frames > 0)
         if not worked.is_labelled:
@@ -55,7 +55,9 @@ class Seal:
         return sign(unsigned, signed, statement, self.ingredients, self.signing, self.emit, self.flag)
 
 
-def seal_of_run(context: RunContext, inputs: InputDigests, job_id: str, mark: bytes | None, signing: Signing) -> Seal:
+def signer_of_run(
+    context: RunContext, inputs: InputDigests, job_id: str, mark: bytes | None, signing: Signing
+) -> OutputSigner:
     """The seal of a planned output; ``mark`` is the payload of the invisible mark."""
     plan, settings = context.plan, context.settings
     takes_sources = plan.requirements.source_faces or plan.requirements.source_audio
@@ -75,7 +77,7 @@ def seal_of_run(context: RunContext, inputs: InputDigests, job_id: str, mark: by
         mark_payload=mark.hex() if mark is not None else None,
         label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),
     )
-    return Seal(statement, (Ingredient(plan.target.path),), signing, context.emit, context.flag)
+    return OutputSigner(statement, (Ingredient(plan.target.path),), signing, context.emit, context.flag)
 
 
 class Clip(NamedTuple):
@@ -87,9 +89,9 @@ class Clip(NamedTuple):
     processors: tuple[ProcessorUse, ...]
 
 
-def seal_of_join(
+def signer_of_join(
     job_id: str, clips: Sequence[Clip], output: Path, signing: Signing, emit: Emit, flag: StopFlag
-) -> Seal:
+) -> OutputSigner:
     """The seal of an output that is several finished clips, one after the other; what was done to each, each says."""
     processors = dict.fromkeys(processor for clip in clips for processor in clip.processors)
     statement = Statement(
@@ -100,7 +102,7 @@ def seal_of_join(
         processors=tuple(processors),
         changed=bool(processors),
     )
-    return Seal(statement, tuple(Ingredient(clip.path) for clip in clips), signing, emit, flag)
+    return OutputSigner(statement, tuple(Ingredient(clip.path) for clip in clips), signing, emit, flag)
 
 
 def _source_facts(paths: Sequence[Path], digests: Sequence[str]) -> tuple[FileFacts, ...]:
