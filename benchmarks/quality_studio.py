@@ -24,8 +24,8 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.embed import MODEL_ID, FaceEmbedder
 from facefusion.faces.face import Face, Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
-from facefusion.faces.measurement import MeterTools
-from facefusion.faces.measurements import measurements_named
+from facefusion.faces.measurement_table import measurements_named
+from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.track import still_chunk

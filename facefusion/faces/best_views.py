@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facefusion.faces.face import Face
-from facefusion.faces.measurement import FaceView
+from facefusion.faces.measurement_types import FaceView
 from facefusion.media.frame import Frame, PixelFrame, Window
 
 # Views of a track; more add time and little knowledge.

@@ -30,7 +30,7 @@ class Chunk:
     """Faces of the frames ``first`` .. ``first + count - 1`` as parallel arrays, one row for each face of each frame.
 
     frame, track: int32 [n], sorted by frame. landmarks: float32 [n,p,3]. score: float32 [n]. values: what else is
-    measured of a face, [n,...] by the names of ``measurement.FaceValue``.
+    measured of a face, [n,...] by the names of ``FaceValue``.
     """
 
     first: int
@@ -62,7 +62,7 @@ class FaceChunk(Chunk):
     Track numbers hold within the chunk. cut: bool [count], the frame starts a new shot. thumbnails: uint8 [2,54,96],
     luma of the first and last frame, for the cut between chunks. left_out: int32 [count], detections of a frame that
     were not looked at because there were too many; empty when that happened nowhere. of_tracks: what is measured of a
-    track, [t,...] by the names of ``measurement.TrackMeasurement``; track_weights: float32 [t], 0 where it was not.
+    track, [t,...] by the names of ``TrackMeasurement``; track_weights: float32 [t], 0 where it was not.
     """
 
     cut: Flags

@@ -76,7 +76,7 @@ class LinkedFace:
     """A face as rendering sees it: smoothed over time, with what was measured of it.
 
     track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: what processors
-    required, by the names of ``measurement.FaceValue`` and ``measurement.TrackMeasurement``. is_filled: the frame
+    required, by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: the frame
     itself showed no face here; the landmarks are interpolated.
     """
 

@@ -19,7 +19,7 @@ from facefusion.faces.coverage import CHROMA_FLOOR, FOREIGN, Coverage, CoverageF
 from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Floats
 from facefusion.faces.features import FeatureFinder
-from facefusion.faces.measurement import FaceMeasurement, FaceValue, Values
+from facefusion.faces.measurement_types import FaceMeasurement, FaceValue, Values
 from facefusion.faces.smooth import (
     FREE_REACH,
     LIGHT_REACH,

@@ -17,7 +17,7 @@ from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceFinder, largest_det
 from facefusion.faces.best_views import BestViews
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, box_overlap, landmark_box
-from facefusion.faces.measurement import Measurements, Meters, Values
+from facefusion.faces.measurement_types import Measurements, Meters, Values
 from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.media.frame import Frame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.chunk import FaceChunk
-from facefusion.faces.measurement import Meters
+from facefusion.faces.measurement_types import Meters
 from facefusion.faces.track import ChunkTracker
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool, VideoReader

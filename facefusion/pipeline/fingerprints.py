@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 
 from facefusion.errors import InputError, InternalError, MediaError
-from facefusion.faces.measurements import ALL
+from facefusion.faces.measurement_table import ALL
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.runtime import onnxruntime
 from facefusion.media.file_stamp import LEAVE_ALONE, FileStamp, check_unchanged

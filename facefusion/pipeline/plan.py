@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
-from facefusion.faces.measurement import Measurements
-from facefusion.faces.measurements import measurements_named
+from facefusion.faces.measurement_table import measurements_named
+from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio

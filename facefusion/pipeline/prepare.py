@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from facefusion.errors import ResourceError
 from facefusion.faces.analyser import FaceAnalyser, FaceFinder, NoFaces
 from facefusion.faces.face import LinkedFace
-from facefusion.faces.measurement import MeterTools
+from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import load_topology

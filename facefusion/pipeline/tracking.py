@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import MESH_POINTS, Floats, box_overlap, landmark_box
-from facefusion.faces.measurement import Measurements, TrackMeasurement, Values, interpolated
+from facefusion.faces.measurement_types import Measurements, TrackMeasurement, Values, interpolated
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 

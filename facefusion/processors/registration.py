@@ -21,7 +21,7 @@ Size = tuple[int, int]
 class Requirements:
     """What a processor needs of a run.
 
-    ``faces`` of the target. ``measurements`` of them, by the names of ``faces.measurements``. ``source_faces``:
+    ``faces`` of the target. ``measurements`` of them, by the names of ``faces.measurement_table``. ``source_faces``:
     pictures of faces among the sources. ``source_audio``: a source with sound; then every output frame is rendered.
     ``neighbours``: how many untouched frames of the target on each side of a frame. ``original``: the untouched frame
     itself. ``every_frame``: it works on frames without faces too.

@@ -8,7 +8,7 @@ import numpy as np
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.face import LinkedFace
-from facefusion.faces.measurement import Measurements
+from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.skin import SKIN, SkinMeter, SkinTraits
 from facefusion.media.frame import Frame

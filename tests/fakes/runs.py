@@ -17,7 +17,7 @@ from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import Interrupted
 from facefusion.events import ChunkAnalysed, SegmentRendered, silent
 from facefusion.faces.analyser import FaceFinder
-from facefusion.faces.measurement import Meters
+from facefusion.faces.measurement_types import Meters
 from facefusion.pipeline import plan as plans
 from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools

@@ -11,7 +11,7 @@ from fakes.scenes import scene
 
 from facefusion.faces.face import MESH_POINTS, Detection, Face, box_overlap, landmark_box
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.measurement import Measurements, Meters
+from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.skin import SKIN, TRAIT_COUNT
 from facefusion.media.frame import PixelFrame
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from fakes.scripted_analyser import Actor, ScriptedAnalyser, frame_at
 
-from facefusion.faces import measurements as table
-from facefusion.faces.measurement import (
+from facefusion.faces import measurement_table as table
+from facefusion.faces.measurement_table import ALL, measurements_named
+from facefusion.faces.measurement_types import (
     FaceMeasurement,
     FaceValue,
     Measurements,
@@ -15,7 +16,6 @@ from facefusion.faces.measurement import (
     interpolated,
     weighted_mean,
 )
-from facefusion.faces.measurements import ALL, measurements_named
 from facefusion.faces.skin import SKIN, SkinMeter
 from facefusion.faces.topology import load_topology
 from facefusion.faces.track import still_chunk
@@ -52,8 +52,6 @@ def test_the_table_has_each_name_once():
 
 def test_measurements_are_found_by_name_in_the_order_of_the_table(monkeypatch):
     faces, tracks = (of_face('a', 'x'), of_face('b', 'y')), (of_track('c'), of_track('d'))
-    monkeypatch.setattr(table, 'OF_FACES', faces)
-    monkeypatch.setattr(table, 'OF_TRACKS', tracks)
     monkeypatch.setattr(table, 'ALL', Measurements(faces, tracks))
     assert measurements_named(['d', 'b', 'a']) == Measurements(faces, tracks[1:])
     assert measurements_named(()) == Measurements()

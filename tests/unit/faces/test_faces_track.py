@@ -6,7 +6,7 @@ from fakes.scripted_analyser import NUMBERING, Actor, ScriptedAnalyser, frame_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.measurement import Meters
+from facefusion.faces.measurement_types import Meters
 from facefusion.faces.track import INTERVAL, ChunkTracker, still_chunk
 
 NO_METERS = Meters()

@@ -13,7 +13,7 @@ from facefusion.faces.analyser import SPARE_FACES, FaceAnalyser
 from facefusion.faces.face import Detection
 from facefusion.faces.landmarks.face_mesh import region_from_landmarks
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.measurement import Meters
+from facefusion.faces.measurement_types import Meters
 from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
 from facefusion.faces.topology import eye_distance
 from facefusion.faces.track import ChunkTracker, still_chunk

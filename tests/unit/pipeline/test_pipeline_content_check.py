@@ -11,7 +11,7 @@ from fakes.scripted_analyser import ScriptedAnalyser
 
 from facefusion.errors import Interrupted
 from facefusion.events import StageProgress, silent
-from facefusion.faces.measurement import Meters
+from facefusion.faces.measurement_types import Meters
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.probe import probe

@@ -11,7 +11,7 @@ from fakes.face_chunks import Person, face_at, make_chunk, reduced
 from fakes.scripted_analyser import Actor, ScriptedAnalyser, frame_at
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
-from facefusion.faces.measurement import (
+from facefusion.faces.measurement_types import (
     FaceMeasurement,
     FaceValue,
     Measurements,

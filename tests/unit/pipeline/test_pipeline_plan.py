@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.events import silent
-from facefusion.faces import measurements
-from facefusion.faces.measurement import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
+from facefusion.faces import measurement_table
+from facefusion.faces.measurement_types import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
@@ -96,10 +96,8 @@ def test_skin_is_measured_when_a_processor_needs_it(files):
 def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, monkeypatch):
     mood = FaceMeasurement('mood', (), lambda tools: None)
     build = TrackMeasurement('build', (), 'float32', lambda tools: None, weighted_mean)
-    table = Measurements((*measurements.OF_FACES, mood), (*measurements.OF_TRACKS, build))
-    monkeypatch.setattr(measurements, 'OF_FACES', table.of_faces)
-    monkeypatch.setattr(measurements, 'OF_TRACKS', table.of_tracks)
-    monkeypatch.setattr(measurements, 'ALL', table)
+    table = Measurements((*measurement_table.ALL.of_faces, mood), (*measurement_table.ALL.of_tracks, build))
+    monkeypatch.setattr(measurement_table, 'ALL', table)
     plan = make_plan(settings(files), 2)
     (swapper,) = plan.processors
     one, other = (
