@@ -1,7 +1,7 @@
-"""Makes example media in demo/, swaps the face in a picture and in a clip, and lays the results side by side.
+"""Create example media in demo/, swap the faces in an image and in a video, and show the results side by side.
 
-Needs the environment that install.py makes: python3 install.py demo. Media that are there are kept; the two commands
-are run anew every time.
+All media are in the public domain: a portrait by NASA, and a group photograph of 1927. Run it with
+``python3 install.py demo``. Existing media are reused; the two swaps run every time.
 """
 
 from __future__ import annotations
@@ -25,56 +25,58 @@ from facefusion.models.store import ModelStore
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / 'demo'
-SHEET_WIDTH, STILL_HEIGHT, LABEL_HEIGHT = 1920, 490, 40
+SHEET_WIDTH, IMAGE_HEIGHT, LABEL_HEIGHT = 1920, 490, 40
 SHOWN_AT = (0.12, 0.40, 0.62, 0.80)
+# The image for the README: the head of the portrait beside one frame of the video, before and after.
+README_FRAME, README_HEIGHT, README_HEAD, README_QUALITY = 0.31, 320, (0, 260, 95, 355), 84
 
 
 def make_if_missing(path: Path, make: Callable[[Path], object]) -> None:
-    """Calls ``make`` for a file that is not there yet."""
+    """Call ``make`` if the file is missing."""
     if path.is_file():
-        print(f'kept  {path.relative_to(ROOT)}')
+        print(f'found    {path.relative_to(ROOT)}')
         return
     make(path)
-    print(f'made  {path.relative_to(ROOT)}')
+    print(f'created  {path.relative_to(ROOT)}')
 
 
-def copy_whole(source: Path, path: Path) -> None:
-    """Copies a file so that an interrupted run leaves none at ``path``."""
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file; an interrupted copy leaves no file at ``path``."""
     part = path.with_name(path.name + '.part')
     shutil.copyfile(source, part)
     part.replace(path)
 
 
 def read_picture(path: Path) -> Picture:
-    """The pixels of a picture file, through a buffer, since OpenCV cannot open every path on Windows."""
+    """Return the pixels of an image. OpenCV cannot open every path on Windows, so it decodes a buffer."""
     picture = cv2.imdecode(numpy.fromfile(path, dtype=numpy.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        sys.exit(f'{path} cannot be read as a picture. Remove it and run the demo again.')
+        sys.exit(f'{path} is not a readable image. Delete it and run the demo again.')
     return numpy.asarray(picture, dtype=numpy.uint8)
 
 
 def make_media() -> None:
-    """Fetches the source portrait and the group picture, and makes the clip from the latter."""
+    """Fetch the portrait and the group photograph, and create the video from the latter."""
     DEMO.mkdir(exist_ok=True)
     bars = BarSink()
     store = ModelStore(
         load_catalog(ROOT / 'models' / 'catalog'),
         ROOT / 'models' / 'weights',
         offline=False,
-        # Bars only where somebody can see them move.
+        # Progress bars only on a terminal.
         emit=tee([bars, LogSink('info')] if sys.stderr.isatty() else [LogSink('info')]),
     )
     target = DEMO / 'target.jpg'
     try:
-        make_if_missing(DEMO / 'source.png', lambda path: copy_whole(store.path('example_portrait'), path))
-        make_if_missing(target, lambda path: copy_whole(store.path('example_group'), path))
+        make_if_missing(DEMO / 'source.png', lambda path: copy_file(store.path('example_portrait'), path))
+        make_if_missing(target, lambda path: copy_file(store.path('example_conference'), path))
     finally:
         bars.close()
     make_if_missing(DEMO / 'target.mp4', lambda path: write_clip(read_picture(target), path))
 
 
 def swap(target: str, output: str) -> None:
-    """Runs the program as a user would; ends the demo with its exit code when it fails."""
+    """Run the command that a user would type. Exit with its code if it fails."""
     arguments = [
         'facefusion.py',
         'headless-run',
@@ -89,12 +91,12 @@ def swap(target: str, output: str) -> None:
     print('\n$ python ' + shlex.join(arguments), flush=True)
     code = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
     if code != 0 or not (DEMO / output).is_file():
-        print(f'The demo stops: the command ended with exit code {code} and made no demo/{output}.', file=sys.stderr)
+        print(f'The command failed with exit code {code} and did not write demo/{output}.', file=sys.stderr)
         sys.exit(code if 0 < code <= 255 else 1)
 
 
 def frames_at(path: Path, shares: tuple[float, ...]) -> list[Picture]:
-    """The frames of a clip that lie at ``shares`` (0 to 1, rising) of its frames."""
+    """Return the frames of a video at ``shares`` (0 to 1, ascending) of its length."""
     with av.open(str(path)) as container:
         count = sum(1 for packet in container.demux(video=0) if packet.size)
     wanted = {min(count - 1, int(share * count)) for share in shares}
@@ -103,8 +105,9 @@ def frames_at(path: Path, shares: tuple[float, ...]) -> list[Picture]:
         return [frame.to_ndarray(format='bgr24') for index, frame in frames if index in wanted]
 
 
-def labelled(picture: Picture, label: str, size: tuple[int, int]) -> Picture:
-    """``picture`` scaled to ``size`` (width, height) under a strip with ``label``."""
+def labelled(picture: Picture, label: str, height: int) -> Picture:
+    """Return ``picture`` scaled to ``height``, below a strip with ``label``."""
+    size = (round(height * picture.shape[1] / picture.shape[0]), height)
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     strip = numpy.full((LABEL_HEIGHT, size[0], 3), 32, dtype=numpy.uint8)
     cv2.putText(strip, label, (10, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (240, 240, 240), 2, cv2.LINE_AA)
@@ -112,32 +115,35 @@ def labelled(picture: Picture, label: str, size: tuple[int, int]) -> Picture:
 
 
 def row(tiles: list[Picture]) -> Picture:
-    """Tiles of equal height side by side, filled up to the sheet's width."""
+    """Join tiles of equal height, padded or cut to the width of the sheet."""
     joined = numpy.hstack(tiles)
-    fill = numpy.full((joined.shape[0], max(0, SHEET_WIDTH - joined.shape[1]), 3), 32, dtype=numpy.uint8)
-    return numpy.hstack([joined, fill])[:, :SHEET_WIDTH]
+    padding = numpy.full((joined.shape[0], max(0, SHEET_WIDTH - joined.shape[1]), 3), 32, dtype=numpy.uint8)
+    return numpy.hstack([joined, padding])[:, :SHEET_WIDTH]
 
 
 def write_sheet(path: Path) -> None:
-    """Lays source, target and result of the picture, and four frames of the clip above their results."""
-    stills = []
-    for name, label in (('source.png', 'source'), ('target.jpg', 'target'), ('output.jpg', 'result')):
-        picture = read_picture(DEMO / name)
-        width = round(picture.shape[1] * STILL_HEIGHT / picture.shape[0])
-        stills.append(labelled(picture, label, (width, STILL_HEIGHT)))
-    rows = [row(stills)]
-    for name, label in (('target.mp4', 'target clip'), ('output.mp4', 'result clip')):
-        frames = frames_at(DEMO / name, SHOWN_AT)
-        width = SHEET_WIDTH // len(SHOWN_AT)
-        texts = [f'{label}, at {share:.0%}' for share in SHOWN_AT]
-        sizes = [(width, round(width * frame.shape[0] / frame.shape[1])) for frame in frames]
-        rows.append(row([labelled(*tile) for tile in zip(frames, texts, sizes, strict=True)]))
-    encoded = cv2.imencode('.png', numpy.vstack(rows))[1]
-    path.write_bytes(encoded.tobytes())
+    """Write source, target and result of the image, and four frames of the video above their results."""
+    names = (('source.png', 'source'), ('target.jpg', 'target'), ('output.jpg', 'result'))
+    rows = [row([labelled(read_picture(DEMO / name), label, IMAGE_HEIGHT) for name, label in names])]
+    for name, label in (('target.mp4', 'target'), ('output.mp4', 'result')):
+        height = SHEET_WIDTH // len(SHOWN_AT) * 9 // 16
+        frames = zip(frames_at(DEMO / name, SHOWN_AT), SHOWN_AT, strict=True)
+        rows.append(row([labelled(frame, f'{label}, at {share:.0%}', height) for frame, share in frames]))
+    path.write_bytes(cv2.imencode('.png', numpy.vstack(rows))[1].tobytes())
+
+
+def write_readme_image(path: Path) -> None:
+    """Write the before-and-after image of the README, a JPEG of less than 150 kB."""
+    top, bottom, left, right = README_HEAD
+    tiles = [labelled(read_picture(DEMO / 'source.png')[top:bottom, left:right], 'source', README_HEIGHT)]
+    for name, label in (('target.mp4', 'target'), ('output.mp4', 'result')):
+        tiles.append(labelled(frames_at(DEMO / name, (README_FRAME,))[0], label, README_HEIGHT))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, README_QUALITY]
+    path.write_bytes(cv2.imencode('.jpg', numpy.hstack(tiles), quality)[1].tobytes())
 
 
 def main() -> None:
-    """Makes the media, runs the two commands, writes the sheet and says where everything is."""
+    """Create the media, run the two commands, write the sheets and list the results."""
     try:
         make_media()
     except FaceFusionError as error:
@@ -146,8 +152,9 @@ def main() -> None:
     swap('target.jpg', 'output.jpg')
     swap('target.mp4', 'output.mp4')
     write_sheet(DEMO / 'side-by-side.png')
-    print('\nThe results:')
-    for name in ('output.jpg', 'output.mp4', 'side-by-side.png'):
+    write_readme_image(DEMO / 'before-and-after.jpg')
+    print('\nResults:')
+    for name in ('output.jpg', 'output.mp4', 'side-by-side.png', 'before-and-after.jpg'):
         print(f'  {DEMO / name}')
 
 

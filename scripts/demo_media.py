@@ -1,6 +1,6 @@
-"""Makes the demo's target clip from one still picture: a moving camera over it, and a synthetic voice.
+"""Create the target video of the demo from one image: a camera that pans over it, and a synthetic voice.
 
-Pictures are ``uint8 HxWx3 BGR``; sound is ``float32`` mono in -1..1.
+Images are ``uint8 HxWx3 BGR``; audio is ``float32`` mono in -1..1.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT, FRAMES_PER_SECOND, SECONDS = 1280, 720, 25, 7.2
 SAMPLE_RATE = 48000
-# Second, then the view's centre and width as shares of the picture's width and height, and its angle in degrees: from
-# the whole group to the left, close past the faces in the middle (about 250 px high there), and out again on the right.
+# Second, then the centre and width of the view as shares of the image's width and height, and its angle in degrees.
+# A view of a quarter of the photograph shows its faces about 170 pixels high.
 CAMERA_PATH = (
-    (0.0, 0.50, 0.44, 0.97, 0.0),
-    (1.6, 0.28, 0.33, 0.58, 2.5),
-    (3.2, 0.41, 0.40, 0.53, -3.0),
-    (4.6, 0.63, 0.42, 0.54, 3.0),
-    (5.8, 0.80, 0.30, 0.55, -1.0),
-    (7.2, 0.52, 0.46, 0.95, 0.0),
+    (0.0, 0.21, 0.55, 0.25, 0.0),
+    (1.8, 0.29, 0.54, 0.24, 1.0),
+    (3.6, 0.40, 0.54, 0.23, -1.0),
+    (5.4, 0.52, 0.54, 0.24, 1.0),
+    (7.2, 0.61, 0.55, 0.25, 0.0),
 )
 # First three resonances of vowels as an adult speaks them (Peterson and Barney 1952), in Hz; the fourth is common.
 VOWELS = (
@@ -44,7 +43,7 @@ Picture = NDArray[numpy.uint8]
 
 
 def camera_at(second: float) -> NDArray[numpy.float64]:
-    """Centre x, centre y, width (shares) and angle (degrees) at a time: a Catmull-Rom spline through the path."""
+    """Return centre x, centre y, width (shares) and angle (degrees): a Catmull-Rom spline through the path."""
     path = numpy.array(CAMERA_PATH)
     times, values = path[:, 0], path[:, 1:]
     slopes = numpy.gradient(values, times, axis=0)
@@ -59,7 +58,7 @@ def camera_at(second: float) -> NDArray[numpy.float64]:
 
 
 def view(picture: Picture, second: float) -> Picture:
-    """What the camera sees at a time, HEIGHT x WIDTH; the view is moved so that it never leaves the picture."""
+    """Return the view of the camera at a time, HEIGHT x WIDTH, shifted to stay inside the image."""
     rows, columns = picture.shape[:2]
     x, y, width, degrees = camera_at(second)
     angle = numpy.deg2rad(degrees)
@@ -80,7 +79,7 @@ def view(picture: Picture, second: float) -> Picture:
 
 
 def rhythm(seconds: float, random: numpy.random.Generator) -> list[tuple[float, float, int, bool]]:
-    """Syllables as (start, length, vowel, begins with a hiss): phrases of five to eight, with pauses between."""
+    """Return syllables as (start, length, vowel, starts with a hiss), in phrases of five to eight with pauses."""
     syllables: list[tuple[float, float, int, bool]] = []
     now = 0.25
     while now < seconds - 0.6:
@@ -95,7 +94,7 @@ def rhythm(seconds: float, random: numpy.random.Generator) -> list[tuple[float, 
 
 
 def add_hiss(sound: NDArray[numpy.float64], start: float, random: numpy.random.Generator) -> None:
-    """Adds 60 ms of a consonant's noise before ``start``, brighter than white."""
+    """Add 60 ms of consonant noise, brighter than white noise, before ``start``."""
     length = int(0.06 * SAMPLE_RATE)
     noise = numpy.diff(random.standard_normal(length + 1)) * numpy.hanning(length)
     first = max(0, int(start * SAMPLE_RATE) - length)
@@ -103,9 +102,9 @@ def add_hiss(sound: NDArray[numpy.float64], start: float, random: numpy.random.G
 
 
 def speech(seconds: float, seed: int = 7) -> Samples:
-    """A voice-like sound that says nothing: a glottal pulse train through moving formant resonators.
+    """Return voice-like audio without words: a glottal pulse train through moving formant resonators.
 
-    Every pulse adds the resonators' impulse response, damped sines, for the formants at its time. Peak 0.6.
+    Each pulse adds the impulse response of the resonators (damped sines) for its formants. The peak is 0.6.
     """
     random = numpy.random.default_rng(seed)
     sound = numpy.zeros(int(seconds * SAMPLE_RATE) + SAMPLE_RATE)
@@ -131,7 +130,7 @@ def speech(seconds: float, seed: int = 7) -> Samples:
 
 
 def encode_pictures(container: av.container.OutputContainer, stream: av.VideoStream, picture: Picture) -> None:
-    """Encodes the camera's way over ``picture``, in BT.709 and said to be so."""
+    """Encode the pan over ``picture`` in BT.709, tagged as such."""
     for index in range(round(SECONDS * FRAMES_PER_SECOND)):
         frame = av.VideoFrame.from_ndarray(view(picture, index / FRAMES_PER_SECOND), format='bgr24')
         frame = frame.reformat(
@@ -143,7 +142,7 @@ def encode_pictures(container: av.container.OutputContainer, stream: av.VideoStr
 
 
 def encode_sound(container: av.container.OutputContainer, stream: av.AudioStream, sound: Samples) -> None:
-    """Encodes mono samples."""
+    """Encode mono samples."""
     size = 1024
     for first in range(0, len(sound), size):
         frame = av.AudioFrame.from_ndarray(sound[None, first : first + size], format='fltp', layout='mono')
@@ -153,7 +152,7 @@ def encode_sound(container: av.container.OutputContainer, stream: av.AudioStream
 
 
 def write_clip(picture: Picture, path: Path) -> None:
-    """Writes the clip (H.264 and AAC in MP4); an interrupted run leaves no file at ``path``."""
+    """Write the video (H.264 and AAC in MP4). An interrupted run leaves no file at ``path``."""
     part = path.with_name(path.name + '.part')
     with av.open(str(part), 'w', format='mp4') as container:
         video = container.add_stream('libx264', rate=FRAMES_PER_SECOND, options={'crf': '18', 'preset': 'medium'})
