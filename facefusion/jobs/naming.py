@@ -6,7 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from facefusion.provenance.assets import SIDECAR_SUFFIX, holds_credentials
+from facefusion.provenance.media_types import holds_credentials
+from facefusion.provenance.sidecar import SIDECAR_SUFFIX
 
 # What the common file systems allow, in bytes.
 LONGEST_NAME = 255

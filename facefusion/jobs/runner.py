@@ -29,7 +29,7 @@ from facefusion.jobs.states import State
 from facefusion.jobs.steps import groups_of, requeued, work_paths
 from facefusion.jobs.store import JobStore
 from facefusion.models.digests import file_sha256
-from facefusion.provenance.assets import sidecar_of
+from facefusion.provenance.sidecar import sidecar_of
 from facefusion.stopping import StopFlag
 
 LONGEST_DELAY = 3600.0

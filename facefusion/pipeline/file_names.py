@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from facefusion.errors import OutputError
 from facefusion.pipeline.partial_files import part_beside
-from facefusion.provenance.assets import holds_credentials, sidecar_of
+from facefusion.provenance.media_types import holds_credentials
+from facefusion.provenance.sidecar import sidecar_of
 
 # Where the system does not tell its limits: those of the common file systems, and of Linux without the closing zero.
 _USUAL_NAME = 255

@@ -21,7 +21,7 @@ from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import FrameTask
-from facefusion.provenance.credentials import Signed
+from facefusion.provenance.credentials_writer import Signed
 
 
 def execute_picture(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signed]:

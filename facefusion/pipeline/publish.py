@@ -21,8 +21,8 @@ from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.partial_files import part_beside, remove_abandoned
 from facefusion.pipeline.plan import Plan, VideoPlan
 from facefusion.pipeline.signing import Signer, WorkDone
-from facefusion.provenance.assets import sidecar_of
-from facefusion.provenance.credentials import Signed
+from facefusion.provenance.credentials_writer import Signed
+from facefusion.provenance.sidecar import sidecar_of
 from facefusion.stopping import StopFlag
 
 

@@ -40,7 +40,7 @@ from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
-from facefusion.provenance.credentials import Signed
+from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.watermarking import Watermarks
 from facefusion.stopping import StopFlag
 

@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 from facefusion.events import Emit
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import InputDigests
-from facefusion.provenance.credentials import Ingredient, Signed, sign
+from facefusion.provenance.credentials_writer import Ingredient, Signed, sign
 from facefusion.provenance.label_options import DisclosureOptions
-from facefusion.provenance.signing import Signing
+from facefusion.provenance.signer import Signing
 from facefusion.provenance.statement import FileFacts, LabelFacts, ModelUse, ProcessorUse, Statement, TargetFacts
 from facefusion.safety.gate import GATE_MODELS
 from facefusion.safety.options import ConsentOptions

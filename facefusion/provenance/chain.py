@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from facefusion.provenance.library import plain
 from facefusion.provenance.statement import PROCESSING_LABEL
-from facefusion.provenance.store import EXPIRED, TRUSTED, UNTRUSTED, failures_of
+from facefusion.provenance.validation import EXPIRED, TRUSTED, UNTRUSTED, failures_of
 
 MOST_CLAIMS = 500
 MOST_ACTIONS = 200

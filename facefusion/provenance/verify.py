@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from facefusion.media.kinds import IMAGE_EXTENSIONS, sniff
 from facefusion.media.truncation import why_truncated
-from facefusion.provenance import assets
+from facefusion.provenance import media_types
+from facefusion.provenance.credentials_reader import CredentialFinding, read_credentials
 from facefusion.provenance.mark.detect import MarkFinding
 from facefusion.provenance.mark.file import MarkReading, is_mark_of, read_marks
-from facefusion.provenance.reading import CredentialFinding, read_credentials
+from facefusion.provenance.sidecar import SIDECAR_SUFFIX, sidecar_of
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
@@ -86,12 +87,12 @@ class Verdict:
     def _hints(self) -> Iterator[str]:
         """What can be done about it."""
         place = self.credentials.place
-        if self.path.suffix.lower() == assets.SIDECAR_SUFFIX:
+        if self.path.suffix.lower() == SIDECAR_SUFFIX:
             yield 'this is a side-car: verify the media file that it belongs to'
         if self.sidecar is not None and place == 'embedded':
             yield f'{self.sidecar.name} was not looked at: the file has its credentials in itself'
-        if self.word == 'mark-only' and self.sidecar is None and not assets.may_hold_credentials(self.path):
-            beside = assets.sidecar_of(self.path).name
+        if self.word == 'mark-only' and self.sidecar is None and not media_types.may_hold_credentials(self.path):
+            beside = sidecar_of(self.path).name
             yield f'no side-car {beside} lies beside it; if it was renamed or moved, name it with --sidecar'
         if self.word == 'tampered' and place == 'sidecar':
             yield 'the file was changed, or the side-car belongs to another file'
@@ -152,13 +153,13 @@ def _is_media(path: Path) -> bool:
         is_text = all(letter.isprintable() or letter in '\r\n\t' for letter in head[:64].decode('utf-8'))
     except UnicodeDecodeError:
         is_text = False
-    return bool(sniff(head)) or (assets.is_known(path) and not is_text)
+    return bool(sniff(head)) or (media_types.is_known(path) and not is_text)
 
 
 def _is_damaged(path: Path, marks: MarkReading) -> bool:
     """Whether credentials that a file may have held in itself can have been lost with a part of it."""
     content = sniff(_head(path))
-    if not assets.may_hold_credentials(path):
+    if not media_types.may_hold_credentials(path):
         return False
     if content == 'mp4':
         return bool(why_truncated(path))

@@ -46,9 +46,9 @@ from facefusion.pipeline.run import execute
 from facefusion.pipeline.signing import signer_of_run
 from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run
 from facefusion.pipeline.work_folder import WorkFolder
-from facefusion.provenance.assets import sidecar_of
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import Signing, prepare_signing
+from facefusion.provenance.sidecar import sidecar_of
+from facefusion.provenance.signer import Signing, prepare_signing
 from facefusion.provenance.watermarking import Watermarks
 from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from facefusion.pipeline.signing import WorkDone
-from facefusion.provenance.credentials import Signed
+from facefusion.provenance.credentials_writer import Signed
 
 
 class PlainSigner:

@@ -16,10 +16,10 @@ from fakes.time_stamps import Authority, serving
 
 from facefusion.errors import OutputError, ProvenanceError
 from facefusion.events import Message, silent
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_reader import read_credentials
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.reading import read_credentials
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.signer import prepare_signing
 from facefusion.provenance.trust import trusted_roots
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,9 +144,9 @@ sys.path[:0] = ['tests', '.']
 from fakes.statements import swap_of
 from facefusion.errors import FaceFusionError
 from facefusion.events import silent
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.signer import prepare_signing
 folder = Path({str(tmp_path)!r})
 signing = prepare_signing(ProvenanceOptions(provenance_path=str(folder / 'own')), {{}}, folder, silent)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
@@ -173,10 +173,10 @@ from pathlib import Path
 sys.path[:0] = ['tests', '.']
 from fakes.statements import swap_of
 from facefusion.events import silent
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.reading import read_credentials
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.credentials_reader import read_credentials
+from facefusion.provenance.signer import prepare_signing
 from facefusion.provenance.trust import trusted_roots
 folder = Path({str(tmp_path)!r})
 options = ProvenanceOptions(provenance_path=str(folder / 'own'))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from facefusion.jobs.naming import step_output_path
-from facefusion.provenance.assets import holds_credentials, sidecar_of
+from facefusion.provenance.media_types import holds_credentials
+from facefusion.provenance.sidecar import sidecar_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from facefusion.errors import MediaError, OutputError
 from facefusion.media.image import probe_image, read_image
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_kind, sniff
 from facefusion.pipeline.output import check_output
-from facefusion.provenance import assets
+from facefusion.provenance import media_types
 from facefusion.steps.arguments import absolute
 
 
@@ -34,8 +34,8 @@ def test_a_picture_of_any_name_is_read(tmp_path: Path, kind: str) -> None:
         assert (found.family, found.content) == ('image', kind)
         assert bool(found.remark) == (name != f'a.{kind}')
         assert probe_image(tmp_path / name).format == kind and read_image(tmp_path / name).width == 8
-        assert assets.file_type(tmp_path / name) == f'image/{kind}'
-        assert assets.may_hold_credentials(tmp_path / name) == (kind != 'bmp')
+        assert media_types.file_type(tmp_path / name) == f'image/{kind}'
+        assert media_types.may_hold_credentials(tmp_path / name) == (kind != 'bmp')
 
 
 def test_the_remark_names_what_a_file_is(tmp_path: Path) -> None:
@@ -155,11 +155,14 @@ def test_an_output_of_a_kind_that_is_only_read_names_another(tmp_path: Path, nam
 
 def test_jfif_is_written_as_jpeg_and_signed_in_itself(tmp_path: Path) -> None:
     check_output(tmp_path / 'a.jfif', tmp_path / 'a.jpg', [], 'image')
-    assert assets.holds_credentials(tmp_path / 'a.jfif') and assets.signing_type(tmp_path / 'a.jpe') == 'image/jpeg'
+    assert (
+        media_types.holds_credentials(tmp_path / 'a.jfif')
+        and media_types.signing_type(tmp_path / 'a.jpe') == 'image/jpeg'
+    )
 
 
 def test_the_usual_name_of_each_content_is_a_name_of_it(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / 'a.mp4', frames=2)
     (tmp_path / 'a.jpg').write_bytes(clip.read_bytes())
     assert find_kind(tmp_path / 'a.jpg').name == 'mp4'
-    assert assets.file_type(tmp_path / 'a.jpg') == 'video/mp4'
+    assert media_types.file_type(tmp_path / 'a.jpg') == 'video/mp4'

@@ -11,7 +11,8 @@ from facefusion.errors import OutputError
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.partial_files import part_beside
-from facefusion.provenance.assets import holds_credentials, sidecar_of
+from facefusion.provenance.media_types import holds_credentials
+from facefusion.provenance.sidecar import sidecar_of
 
 
 def refusal(path: Path) -> str:

@@ -7,7 +7,7 @@ from fakes.certificates import make_root
 
 from facefusion.events import silent
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.signer import prepare_signing
 from facefusion.provenance.trust import trusted_roots
 
 

@@ -15,7 +15,7 @@ from facefusion.errors import ProvenanceError
 from facefusion.events import silent
 from facefusion.provenance.certificate import PASSWORD_VARIABLE
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.signer import prepare_signing
 
 HOUR = timedelta(hours=1)
 

@@ -15,11 +15,12 @@ from PIL import Image
 
 from facefusion.errors import Interrupted
 from facefusion.events import Message, silent
-from facefusion.provenance.assets import EMBEDDED, sidecar_of
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_reader import read_credentials
+from facefusion.provenance.credentials_writer import Ingredient, sign
+from facefusion.provenance.media_types import EMBEDDED
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.reading import read_credentials
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.sidecar import sidecar_of
+from facefusion.provenance.signer import prepare_signing
 from facefusion.provenance.statement import COMPOSITE, PROCESSING_LABEL
 from facefusion.provenance.trust import trusted_roots
 from facefusion.stopping import StopFlag

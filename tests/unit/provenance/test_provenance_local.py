@@ -15,7 +15,7 @@ from facefusion.errors import ProvenanceError
 from facefusion.events import Message, silent
 from facefusion.provenance.local_certificate import default_folder, local_credential, own_roots
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import prepare_signing
+from facefusion.provenance.signer import prepare_signing
 
 ROOT = Path(__file__).resolve().parents[3]
 posix = pytest.mark.skipif(os.name != 'posix', reason='modes of files are those of POSIX')

@@ -16,15 +16,15 @@ from fakes.time_stamps import Authority, serving
 from facefusion.errors import Interrupted, MediaError
 from facefusion.events import silent
 from facefusion.provenance import chain
-from facefusion.provenance.assets import PLAIN, sidecar_of
 from facefusion.provenance.certificate import make_credential
 from facefusion.provenance.chain import MOST_CLAIMS, read_chain
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_reader import read_credentials
+from facefusion.provenance.credentials_writer import Ingredient, sign
+from facefusion.provenance.media_types import PLAIN
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.reading import read_credentials
-from facefusion.provenance.signing import make_signer
+from facefusion.provenance.sidecar import LARGEST_SIDECAR, sidecar_of
+from facefusion.provenance.signer import make_signer
 from facefusion.provenance.statement import PROCESSING_LABEL
-from facefusion.provenance.store import LARGEST_SIDECAR
 from facefusion.provenance.trust import trusted_roots
 from facefusion.stopping import StopFlag
 

@@ -15,9 +15,9 @@ from facefusion.errors import ProvenanceError
 from facefusion.events import Message
 from facefusion.provenance.certificate import make_credential
 from facefusion.provenance.chain import read_chain
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.signing import make_signer, prepare_signing
+from facefusion.provenance.signer import make_signer, prepare_signing
 from facefusion.provenance.trust import trusted_roots
 from facefusion.provenance.verify import verify
 

@@ -10,8 +10,8 @@ import pytest
 from fakes.statements import CLIPS, PICTURES, make_file, make_picture, swap_of
 
 from facefusion.events import silent
-from facefusion.provenance.credentials import Ingredient, sign
-from facefusion.provenance.reading import read_credentials
+from facefusion.provenance.credentials_reader import read_credentials
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.statement import PROCESSING_LABEL
 
 POSITIONS = 200

@@ -17,7 +17,7 @@ from fakes.time_stamps import Authority, serving
 
 from facefusion.errors import Interrupted, ProvenanceError
 from facefusion.events import silent
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.timestamp import Relay, RelayFailure, RelayLimits
 from facefusion.stopping import StopFlag
 

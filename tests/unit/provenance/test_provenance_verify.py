@@ -8,11 +8,11 @@ from fakes.statements import make_file, make_picture, swap_of
 from facefusion.cli.verify import job_ids, verdict_lines
 from facefusion.errors import MediaError
 from facefusion.events import silent
-from facefusion.provenance.assets import sidecar_of
-from facefusion.provenance.credentials import Ingredient, sign
+from facefusion.provenance.credentials_writer import Ingredient, sign
 from facefusion.provenance.mark.detect import MarkFinding
 from facefusion.provenance.mark.file import MarkReading
 from facefusion.provenance.mark.payload import mark_payload
+from facefusion.provenance.sidecar import sidecar_of
 from facefusion.provenance.verify import verify
 
 

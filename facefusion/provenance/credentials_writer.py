@@ -16,9 +16,10 @@ import c2pa
 from facefusion.errors import InternalError, ProvenanceError
 from facefusion.events import Emit, Message
 from facefusion.media.files import write_failure, write_synced
-from facefusion.provenance import assets
+from facefusion.provenance import media_types
 from facefusion.provenance.library import Discarded, WatchedStream, make_context, plain, words_of
-from facefusion.provenance.signing import Signing, make_signer
+from facefusion.provenance.sidecar import first_sidecar, sidecar_of, sidecars_of
+from facefusion.provenance.signer import Signing, make_signer
 from facefusion.provenance.statement import (
     Statement,
     TargetFacts,
@@ -27,8 +28,8 @@ from facefusion.provenance.statement import (
     ingredient_id,
     manifest,
 )
-from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar
 from facefusion.provenance.timestamp import Relay, RelayFailure
+from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
 
 Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'elsewhere', 'unreadable', 'not read']
@@ -96,12 +97,12 @@ def sign(
     if len(ingredients) != len(statement.targets):
         raise InternalError('provenance-targets', 'the files to sign for are not those that are stated')
     work = _Work(unsigned, signed, statement, tuple(ingredients), signing, emit, flag)
-    with _nothing_left(signed, assets.sidecar_of(signed)):
+    with _nothing_left(signed, sidecar_of(signed)):
         store, states = work.sign(with_timestamp=signing.timestamp_url is not None)
-        if assets.holds_credentials(signed):
+        if media_types.holds_credentials(signed):
             media, sidecar = signed, None
         else:
-            media, sidecar = unsigned, assets.sidecar_of(signed)
+            media, sidecar = unsigned, sidecar_of(signed)
             _write_sidecar(sidecar, store)
         facts = _facts(store, signing)
         return Signed(
@@ -167,7 +168,7 @@ class _Work:
         states: list[TargetState] = ['not read' if entry.path is None else 'read' for entry in self.ingredients]
         with make_context(self.signing.roots, relay_url, verify_signature=True) as context:
             while True:
-                definition = manifest(self.statement, assets.media_type(self.signed), tuple(states))
+                definition = manifest(self.statement, media_types.media_type(self.signed), tuple(states))
                 with c2pa.Builder(definition, context) as builder:
                     broken = self._add_ingredients(builder, context, states)
                     if broken is None:
@@ -186,7 +187,7 @@ class _Work:
             name = ingredient_id(number)
             facts = _ingredient(target, entry.path, relationship, name)
             if entry.path is None or state != 'read':
-                builder.add_ingredient(facts, assets.PLAIN, io.BytesIO(b''))
+                builder.add_ingredient(facts, media_types.PLAIN, io.BytesIO(b''))
                 continue
             try:
                 with entry.path.open('rb') as file:
@@ -201,8 +202,8 @@ class _Work:
         self, builder: c2pa.Builder, context: c2pa.Context, facts: dict[str, Any], entry: Ingredient, file: BinaryIO
     ) -> None:
         assert entry.path is not None
-        kind = assets.reading_type(entry.path)
-        places = (entry.sidecar,) if entry.sidecar else assets.sidecars_of(entry.path)
+        kind = media_types.reading_type(entry.path)
+        places = (entry.sidecar,) if entry.sidecar else sidecars_of(entry.path)
         sidecar = first_sidecar(places)
         stream = WatchedStream(file, self.flag)
         with _own_failures(stream):
@@ -216,17 +217,17 @@ class _Work:
                     'manifest_data': {'format': 'application/c2pa', 'identifier': facts['label']},
                 }
                 builder.add_resource(facts['label'], io.BytesIO(sidecar))
-                builder.add_ingredient(facts, assets.PLAIN, io.BytesIO(b''))
+                builder.add_ingredient(facts, media_types.PLAIN, io.BytesIO(b''))
             else:
                 file.seek(0)
                 builder.add_ingredient(facts, kind, stream)
 
     def _write(self, builder: c2pa.Builder, relay_url: str | None) -> bytes:
-        kind = assets.signing_type(self.signed)
+        kind = media_types.signing_type(self.signed)
         try:
             with self.unsigned.open('rb') as file, make_signer(self.signing, relay_url) as signer:
                 source = WatchedStream(file, self.flag)
-                if not assets.holds_credentials(self.signed):
+                if not media_types.holds_credentials(self.signed):
                     builder.set_no_embed()
                     with _own_failures(source):
                         return bytes(builder.sign(signer, kind, source, Discarded()))
@@ -248,7 +249,7 @@ def _reason(error: BaseException, relay: Relay | None) -> str:
 def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:
     return {
         'title': as_text(target.name),
-        'format': assets.file_type(path) if path is not None else assets.media_type(Path(target.name)),
+        'format': media_types.file_type(path) if path is not None else media_types.media_type(Path(target.name)),
         'relationship': relationship,
         'instance_id': name,
         'label': name,
@@ -256,7 +257,7 @@ def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name:
 
 
 def _has_embedded(stream: WatchedStream, kind: str, context: c2pa.Context) -> bool:
-    if kind == assets.PLAIN:
+    if kind == media_types.PLAIN:
         return False
     reader = c2pa.Reader.try_create(kind, stream, context=context)
     if reader is None:

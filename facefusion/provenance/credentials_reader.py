@@ -12,11 +12,12 @@ import c2pa
 
 from facefusion.errors import MediaError
 from facefusion.media.kinds import find_kind
-from facefusion.provenance import assets
+from facefusion.provenance import media_types
 from facefusion.provenance.chain import Claim, Trust, active_claim, read_chain
 from facefusion.provenance.library import WatchedStream, make_context, plain, words_of
-from facefusion.provenance.store import EXPIRED, UNTRUSTED, failure_codes, failures_of, first_sidecar, read_sidecar
+from facefusion.provenance.sidecar import first_sidecar, read_sidecar, sidecars_of
 from facefusion.provenance.trust import Root
+from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
 
 State = Literal['trusted', 'unknown-signer', 'expired', 'tampered', 'unreadable', 'none']
@@ -88,11 +89,11 @@ def read_credentials(
     with make_context(roots) as context:
         try:
             with path.open('rb') as file:
-                found = _examine(file, assets.reading_type(path), None, context, roots, flag)
+                found = _examine(file, media_types.reading_type(path), None, context, roots, flag)
                 beside = _beside(path, sidecar) if found.place != 'embedded' else None
                 if beside is not None:
                     file.seek(0)
-                    found = _examine(file, assets.reading_type(path), beside, context, roots, flag)
+                    found = _examine(file, media_types.reading_type(path), beside, context, roots, flag)
         except OSError as error:
             raise MediaError(
                 'media-unreadable',
@@ -113,7 +114,7 @@ def _check_is_file(path: Path) -> None:
 
 def _beside(path: Path, sidecar: Path | None) -> bytes | None:
     """The bytes of the side-car that is named, or else of the one that lies beside the file."""
-    return read_sidecar(sidecar) if sidecar is not None else first_sidecar(assets.sidecars_of(path))
+    return read_sidecar(sidecar) if sidecar is not None else first_sidecar(sidecars_of(path))
 
 
 def _examine(

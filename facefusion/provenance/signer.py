@@ -13,10 +13,10 @@ import c2pa
 
 from facefusion.errors import ProvenanceError
 from facefusion.events import Emit, Message
-from facefusion.provenance.assets import PLAIN
 from facefusion.provenance.certificate import Credential, load_credential
 from facefusion.provenance.library import make_context, words_of
 from facefusion.provenance.local_certificate import local_credential
+from facefusion.provenance.media_types import PLAIN
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.trust import Root, local_folders, trusted_roots
 

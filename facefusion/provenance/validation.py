@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from facefusion.provenance.library import plain
 
-# Ours have 4 to 10 KB; those of others may hold thumbnails and the credentials of many ingredients.
-LARGEST_SIDECAR = 64_000_000
 _MOST_FAILURES = 20
 TRUSTED = 'signingCredential.trusted'
 UNTRUSTED = 'signingCredential.untrusted'
@@ -46,23 +42,6 @@ _WORDS = {
     'timeStamp.malformed': 'the time stamp is malformed',
     'timeStamp.outsideValidity': 'the time stamp is of a time at which its certificate was not valid',
 }
-
-
-def read_sidecar(path: Path) -> bytes | None:
-    """The bytes of a side-car; None where there is none that could be one."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
-        with path.open('rb') as file:
-            data = file.read(LARGEST_SIDECAR + 1)
-    except (OSError, ValueError):
-        return None
-    return data if 0 < len(data) <= LARGEST_SIDECAR else None
-
-
-def first_sidecar(paths: Iterable[Path]) -> bytes | None:
-    """The bytes of the first of several side-cars that is one."""
-    return next((data for data in map(read_sidecar, paths) if data is not None), None)
 
 
 def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
