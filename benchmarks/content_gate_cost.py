@@ -33,7 +33,7 @@ from facefusion.media.color import ColorSpec  # noqa: E402
 from facefusion.media.frame import PlaneFrame  # noqa: E402
 from facefusion.models.catalog import load_catalog  # noqa: E402
 from facefusion.models.store import ModelStore  # noqa: E402
-from facefusion.safety.gate import ContentGate, prepare_gate  # noqa: E402
+from facefusion.safety.content_gate import ContentGate, prepare_gate  # noqa: E402
 from facefusion.safety.open_nsfw import MODEL_ID, network_input  # noqa: E402
 
 Cost = dict[str, float]

@@ -39,8 +39,8 @@ from facefusion.media.reader import VideoReader
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker

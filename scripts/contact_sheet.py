@@ -28,7 +28,7 @@ from quality_studio import Shot, Studio, Target  # noqa: E402
 from facefusion.errors import FaceFusionError  # noqa: E402
 from facefusion.faces.face import Floats  # noqa: E402
 from facefusion.media.frame import Frame  # noqa: E402
-from facefusion.pipeline.chain import Chain  # noqa: E402
+from facefusion.pipeline.processor_chain import Chain  # noqa: E402
 
 Picture = npt.NDArray[np.uint8]
 

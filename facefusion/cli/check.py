@@ -60,7 +60,7 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
-    from facefusion.safety.gate import GATE_MODELS
+    from facefusion.safety.content_gate import GATE_MODELS
     from facefusion.steps.step_run import RunFolders
 
     store = invocation.model_store(emit, flag)

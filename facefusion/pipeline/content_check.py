@@ -25,7 +25,7 @@ from facefusion.pipeline.content_screening import ContentScreening, TargetWatch
 from facefusion.pipeline.plan import DECODED_AHEAD
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.stream import prefetch
-from facefusion.safety.gate import ContentGate, Sample
+from facefusion.safety.content_gate import ContentGate, Sample
 from facefusion.safety.sampling import PICTURE
 from facefusion.stopping import StopFlag
 

@@ -28,9 +28,9 @@ from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.ranges import FrameRanges, ranges_of
 from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeLook, AgeRule
-from facefusion.safety.cache import SampleCache, content_sha256, model_digests, picture_sha256, sample_key
+from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate
 from facefusion.safety.fairface import find_age_estimator
-from facefusion.safety.gate import ContentGate, Sample, prepare_gate
+from facefusion.safety.sample_cache import SampleCache, content_sha256, model_digests, picture_sha256, sample_key
 from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 

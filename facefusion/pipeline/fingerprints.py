@@ -45,7 +45,7 @@ _RENDERING = (
     'pipeline/tracking.py',
     'pipeline/selection.py',
     'pipeline/plan.py',
-    'pipeline/chain.py',
+    'pipeline/processor_chain.py',
     'pipeline/render.py',
     'engines',
 )

@@ -34,7 +34,7 @@ from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
-from facefusion.safety.gate import GATE_MODELS
+from facefusion.safety.content_gate import GATE_MODELS
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 

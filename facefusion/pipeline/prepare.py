@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from facefusion.errors import ResourceError
-from facefusion.faces.analyser import FaceAnalyser, FaceFinder, NoFaces
+from facefusion.faces.analyser import FaceAnalyser, FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
@@ -16,9 +16,9 @@ from facefusion.faces.topology import load_topology
 from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import Voice, write_voice
 from facefusion.pipeline.analyse import FaceTools
-from facefusion.pipeline.chain import Chain, prepare_chain
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.processor_chain import Chain, prepare_chain
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
@@ -69,7 +69,7 @@ def prepare_run(
     """
     plan, settings = context.plan, context.settings
     voice = _open_voice(plan.sound, work, context.flag) if plan.sound is not None and work is not None else None
-    analyser: FaceFinder = NoFaces()
+    analyser = FaceFinder()
     if plan.finds_faces:
         analyser = FaceAnalyser(
             context.sessions.at(plan.network_threads),

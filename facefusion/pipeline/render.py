@@ -21,8 +21,8 @@ from facefusion.media.frame import Frame
 from facefusion.media.info import MediaInfo
 from facefusion.media.sources import FrameSource, open_frames
 from facefusion.media.writer import SegmentWriter
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import CHUNK_FRAMES, DECODED_AHEAD, Span, VideoPlan
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.stream import ordered_map, prefetch
 from facefusion.processors.processor import FrameTask
 from facefusion.processors.registration import Requirements

@@ -18,7 +18,7 @@ from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 from facefusion.models.store import ModelStore
 from facefusion.safety.age import AgeEstimate, AgeEstimator
-from facefusion.safety.gate import Sessions
+from facefusion.safety.content_gate import Sessions
 
 MODEL_ID = 'fairface'
 CROP_SIZE = 224

@@ -50,9 +50,9 @@ from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.sidecar import sidecar_of
 from facefusion.provenance.signer import Signing, prepare_signing
 from facefusion.provenance.watermarking import Watermarks
-from facefusion.safety.cache import model_digests
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
+from facefusion.safety.sample_cache import model_digests
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag

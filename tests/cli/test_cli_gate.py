@@ -15,7 +15,7 @@ from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.cli.headless_run import GROUPS
 from facefusion.options import describe
-from facefusion.safety.gate import ContentGate
+from facefusion.safety.content_gate import ContentGate
 
 pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')

@@ -11,9 +11,9 @@ from fakes.plain_signer import PlainSigner
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.reader import ReaderPool
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.publish import Publication, join_clip, publish_clip
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.signing import WorkDone

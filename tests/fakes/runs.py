@@ -22,13 +22,13 @@ from facefusion.pipeline import plan as plans
 from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.prepare import PreparedRun
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.run import execute
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder

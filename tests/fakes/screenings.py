@@ -9,8 +9,8 @@ import numpy as np
 
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.safety.age import AgeEstimate
-from facefusion.safety.cache import SampleCache
-from facefusion.safety.gate import ContentGate
+from facefusion.safety.content_gate import ContentGate
+from facefusion.safety.sample_cache import SampleCache
 from facefusion.stopping import StopFlag
 
 

@@ -20,7 +20,7 @@ from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
 from facefusion.pipeline.content_screening import ChunkLooks
-from facefusion.safety.gate import Sample
+from facefusion.safety.content_gate import Sample
 from facefusion.stopping import StopFlag
 
 FRAMES = 100

@@ -23,8 +23,8 @@ from facefusion.faces.skin import linked_skin
 from facefusion.media.planes import plane_views
 from facefusion.media.probe import probe
 from facefusion.media.reader import ReaderPool, VideoReader
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.plan import Span
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering, Shown, faces_of, shown_frames
 from facefusion.processors.registration import Requirements, joined
 from facefusion.stopping import StopFlag

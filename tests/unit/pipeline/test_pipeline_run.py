@@ -17,11 +17,11 @@ from facefusion.events import FramesWithoutFaces, Message, OutputPublished, Stag
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image, write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.chain import Chain
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import PlannedProcessor, make_plan
 from facefusion.pipeline.prepare import PreparedRun, prepare_run
+from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.registration import Requirements
 from facefusion.provenance.watermarking import NO_WATERMARKS

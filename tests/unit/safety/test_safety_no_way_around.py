@@ -99,4 +99,4 @@ def test_one_place_decides_which_classifiers_there_are():
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ContentGate'
     }
-    assert users == {'safety/gate.py'}
+    assert users == {'safety/content_gate.py'}

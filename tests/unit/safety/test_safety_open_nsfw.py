@@ -8,7 +8,7 @@ import pytest
 from fakes.model_sessions import NamedSessions, TensorSession
 from PIL import Image
 
-from facefusion.safety.gate import GATE_MODELS, prepare_gate
+from facefusion.safety.content_gate import GATE_MODELS, prepare_gate
 from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw, network_input
 
 

@@ -12,7 +12,7 @@ from facefusion.faces.analyser import NoFaces
 from facefusion.faces.face import LinkedFace
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
-from facefusion.pipeline.chain import Chain, prepare_chain
+from facefusion.pipeline.processor_chain import Chain, prepare_chain
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registration import Requirements

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from facefusion.errors import Interrupted, MediaError
-from facefusion.safety.cache import SampleCache, content_sha256, model_digests, sample_key
-from facefusion.safety.gate import Sample
+from facefusion.safety.content_gate import Sample
+from facefusion.safety.sample_cache import SampleCache, content_sha256, model_digests, sample_key
 from facefusion.safety.sampling import Sampling
 from facefusion.stopping import StopFlag
 

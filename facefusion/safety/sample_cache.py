@@ -25,7 +25,7 @@ from facefusion.errors import MediaError
 from facefusion.events import Emit, Message, silent
 from facefusion.models.digests import file_sha256
 from facefusion.models.store import ModelStore
-from facefusion.safety.gate import Sample
+from facefusion.safety.content_gate import Sample
 from facefusion.safety.sampling import Sampling
 from facefusion.stopping import StopFlag
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facefusion.safety.crops import MOST_PARTS, still_parts
+from facefusion.safety.image_views import MOST_PARTS, still_parts
 
 
 @pytest.mark.parametrize(('height', 'width'), [(90, 160), (160, 90), (100, 100), (1, 1), (100, 190)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facefusion.errors import ContentRefused, InternalError, ModelError, error_from_record
-from facefusion.safety.gate import ContentGate, Sample
+from facefusion.safety.content_gate import ContentGate, Sample
 
 CLIP = Path('films') / 'scene.mp4'
 STEP = 25

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import ContentRefused, InternalError, ModelError
 from facefusion.safety.classifier import Classifier, Images
-from facefusion.safety.crops import still_parts, still_views
+from facefusion.safety.image_views import still_parts, still_views
 from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw
 from facefusion.safety.sampling import FEWEST_SAMPLES
 
