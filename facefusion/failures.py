@@ -1,4 +1,4 @@
-"""What an exception means to a user: every failure has a reference, a cause and a hint."""
+"""Turn any exception into an error with a reference, a cause and a hint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobEr
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
-    """The error itself when it is typed, else the typed one that says the same.
+    """Return the error itself when it is a FaceFusionError, otherwise the one with the same meaning.
 
-    A shortage of memory or threads that was taken for a damaged file, model or encoder is told as the shortage it is.
+    An error about a file, model or encoder that hides a shortage of memory or threads becomes that shortage.
     """
-    # A command that does not fail does without it.
+    # Commands that succeed do not need this import.
     from facefusion.shortage import as_shortage
 
     short = as_shortage(error)
@@ -29,29 +29,34 @@ def as_failure(error: BaseException) -> FaceFusionError:
         return SetupError(
             'package-not-installed',
             f'the package {error.name} is not installed in this Python',
-            cause=f'it runs from {sys.prefix}',
+            cause=f'this Python is {sys.prefix}',
             hint='run `python3 install.py` once, then .venv/bin/facefusion (on Windows .venv\\Scripts\\facefusion)',
         )
     return InternalError(
         'unexpected',
-        'the program met a case that it does not know',
+        'the program failed unexpectedly',
         cause=f'{type(error).__name__}: {error}',
         hint='run again with FACEFUSION_DEBUG=1 in the environment and report the traceback',
     )
 
 
 def as_job_failure(error: FaceFusionError) -> JobError:
-    """What a job or one of its steps failed with, where that is not what the whole command failed with: exit code 1."""
+    """Return the failure of one job or step with exit code 1, where the whole command did not fail for that reason."""
     if isinstance(error, JobError):
         return error
     return JobError(error.reference, error.message, cause=error.cause, hint=error.hint, facts=error.facts)
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether a write failed because the disk, the quota or the largest file size is exhausted."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _from_os_error(error: OSError) -> FaceFusionError:
     where = f' ({error.filename})' if error.filename else ''
     cause = str(error.strerror or error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         hint = 'free space and run the same command again'
         return ResourceError('disk-full', f'the disk is full{where}', cause=cause, hint=hint)
-    hint = 'check that the path exists and may be used'
+    hint = 'check that the path exists and that you have permission to use it'
     return InternalError('system-call', f'the system refused an operation{where}', cause=cause, hint=hint)

@@ -1,8 +1,7 @@
 """Options, declared once: a dataclass field beside the code that uses it.
 
-From a declaration come the command line flag, the ``facefusion.ini`` key, the environment variable, the key in a
-job's JSON and its schema. This module knows nothing of any particular option and imports nothing of the package but
-the errors, so that reading the options of every processor costs no array library.
+The command line flag, the ``facefusion.ini`` key, the environment variable and the key in a job's JSON all come from
+that field. This module imports nothing else of the package and no array library, so ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -10,28 +9,27 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal['text', 'int', 'float', 'flag', 'path']
-Stored = Literal['step', 'job']
 _WORD = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([^\s"]\S*))(?=\s|$)""")
 
 
 class UnknownHome(ValueError):
-    """A path begins with the home folder of a user who is not known on this machine."""
+    """A path that starts with the home folder of a user unknown to this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
-    """One option as declared: everything a flag, an ini key, a schema or a control needs to know.
+    """A declared option: the facts behind its flag, ini key, environment variable and reference page.
 
-    ``stored`` is 'step' for what is frozen into a job's step, 'job' for what belongs to the process that runs it.
-    ``step`` is the grid of a float option, counted from ``minimum``. ``most_items`` bounds a list. ``is_policy`` marks
-    a flag that only ini files set: it has no form on the command line and in the environment. ``no_effect`` says why an
-    option of FaceFusion 3.8 changes nothing here; it is accepted, and not kept in a step.
+    ``metavar`` stands for the value in the help; by default it follows from the kind and the key. ``stored`` is 'step'
+    for options that are frozen into a job's step, 'job' for those of the process that runs it. ``step`` is the grid of
+    a float option, counted from ``minimum``. ``most_items`` limits the length of a list. ``is_policy`` marks an option
+    that only ini files set: it has no flag and no environment variable. ``no_effect`` says why an option of FaceFusion
+    3.8 changes nothing here: it is accepted, but neither listed in the help nor stored in a step.
     """
 
     key: str
@@ -39,6 +37,7 @@ class OptionInfo:
     help: str
     section: str
     default: Any
+    metavar: str = ''
     is_list: bool = False
     most_items: int | None = None
     choices: tuple[str | int, ...] = ()
@@ -47,7 +46,7 @@ class OptionInfo:
     step: float | None = None
     short: str = ''
     aliases: tuple[str, ...] = ()
-    stored: Stored = 'step'
+    stored: Literal['step', 'job'] = 'step'
     is_policy: bool = False
     no_effect: str = ''
 
@@ -61,47 +60,26 @@ class OptionInfo:
         """The environment variable, such as ``FACEFUSION_OUTPUT_PATH``."""
         return 'FACEFUSION_' + self.key.upper()
 
+    @property
+    def placeholder(self) -> str:
+        """The word for a value in the help: FILE, N, or the last word of the key, such as MODEL."""
+        words = {'path': 'FILE', 'int': 'N', 'float': 'N'}
+        word = self.key.rpartition('_')[2].upper()
+        return self.metavar or words.get(self.kind) or (word.removesuffix('S') if self.is_list else word)
 
-def option(
-    kind: Kind,
-    default: Any,
-    help: str,
-    *,
-    section: str,
-    is_list: bool = False,
-    most_items: int | None = None,
-    choices: Sequence[str | int] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    step: float | None = None,
-    short: str = '',
-    aliases: Sequence[str] = (),
-    stored: Stored = 'step',
-    is_policy: bool = False,
-    no_effect: str = '',
-) -> Any:
-    """A dataclass field that declares an option; lists have tuples as defaults and values."""
-    info = {
-        'kind': kind,
-        'help': help,
-        'section': section,
-        'is_list': is_list,
-        'most_items': most_items,
-        'choices': tuple(choices),
-        'minimum': minimum,
-        'maximum': maximum,
-        'step': step,
-        'short': short,
-        'aliases': tuple(aliases),
-        'stored': stored,
-        'is_policy': is_policy,
-        'no_effect': no_effect,
-    }
-    return dataclasses.field(default=default, metadata={'option': info})
+
+def option(kind: Kind, default: Any, help: str, *, section: str, **facts: Any) -> Any:
+    """Return a dataclass field that declares an option; ``facts`` are further fields of ``OptionInfo``.
+
+    List options have tuples as defaults and values.
+    """
+    return dataclasses.field(
+        default=default, metadata={'option': {'kind': kind, 'help': help, 'section': section, **facts}}
+    )
 
 
 def describe(group: type) -> tuple[OptionInfo, ...]:
-    """The options that a dataclass declares, in order."""
+    """Return the options that a dataclass declares, in order."""
     return tuple(
         OptionInfo(key=entry.name, default=entry.default, **entry.metadata['option'])
         for entry in dataclasses.fields(group)
@@ -109,23 +87,27 @@ def describe(group: type) -> tuple[OptionInfo, ...]:
     )
 
 
+def range_text(info: OptionInfo) -> str:
+    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty without both ends."""
+    if info.minimum is None or info.maximum is None:
+        return ''
+    return f'{info.minimum:g} to {info.maximum:g}' + (f' in steps of {info.step:g}' if info.step else '')
+
+
 def parse_item(info: OptionInfo, text: str) -> Any:
-    """One value of an option from its text; ValueError says in plain words what is allowed."""
+    """Return one value of an option from its text. Raises ValueError, which states the allowed values."""
     if info.kind == 'flag':
         return _parse_flag(text)
     if info.kind == 'path':
         return expand_home(text)
-    if info.kind == 'text':
-        value: Any = text
-    else:
-        value = _parse_number(info, text)
+    value = text if info.kind == 'text' else _parse_number(info, text)
     if info.choices and value not in info.choices:
         raise ValueError(f'{text!r} is not one of: ' + ', '.join(str(choice) for choice in info.choices))
     return value
 
 
 def expand_home(path: str) -> str:
-    """A path with the home folder in the place of ``~`` or ``~user`` at its start. Raises UnknownHome."""
+    """Replace ``~`` or ``~user`` at the start of a path by the home folder. Raises UnknownHome."""
     if not path.startswith('~'):
         return path
     name = re.split(r'[/\\]' if os.name == 'nt' else '/', path[1:], maxsplit=1)[0]
@@ -136,16 +118,15 @@ def expand_home(path: str) -> str:
     # An empty HOME would make the root of the file system the home folder.
     if expanded and (name or os.environ.get('HOME') != ''):
         return expanded
-    why = f'no user {name} is known here' if name else 'there is none: HOME is not set'
-    raise UnknownHome(f'{path} begins with a home folder, and {why}; if ~ is part of a name, write ./{path}')
+    why = f'this machine has no user {name}' if name else 'HOME is not set'
+    raise UnknownHome(f'{path} starts with a home folder, but {why}; if ~ is part of a name, write ./{path}')
 
 
 def parse_value(info: OptionInfo, text: str) -> Any:
-    """A whole ini or environment value: a list splits at white space, everything else is one item.
+    """Return the value of an ini key or environment variable: a list splits at white space, all else is one item.
 
-    Quotes, double or single, around a path are taken off. A path in a list may hold spaces in two ways: it stands in
-    quotes, as in ``"my face.png" b.png``, or the value begins with a line break; then each line is one path, as in an
-    ini file
+    Double or single quotes around a path are removed. A path in a list may contain spaces in two ways: in quotes, as in
+    ``"my face.png" b.png``, or in a value that starts with a line break; then each line is one path, as in an ini file
 
         source_paths =
             C:\\My Pictures\\face.png
@@ -160,45 +141,45 @@ def parse_value(info: OptionInfo, text: str) -> Any:
 
 
 def quoted(text: str) -> str:
-    """A text as one word of a command line, for advice that can be copied."""
+    """Quote a text as one word of a command line, for hints that can be copied."""
     import shlex
 
     return f'"{text}"' if os.name == 'nt' else shlex.quote(text)
 
 
 def unquoted(text: str) -> str:
-    """One path from an ini file or the environment, without white space and a pair of quotes around it.
+    """Return one path from an ini file or the environment, without white space and a pair of quotes around it.
 
-    Raises ValueError for a double quote without a partner, and for quotes around nothing.
+    Raises ValueError for an unpaired double quote and for quotes around nothing.
     """
     path = text.strip()
     is_quoted = len(path) > 1 and path[0] == path[-1] and path[0] in '"\''
     inner = path[1:-1] if is_quoted else path
     if is_quoted and not inner.strip():
-        raise ValueError('the quotes hold no path')
+        raise ValueError('the quotes contain no path')
     if inner.startswith('"') or inner.endswith('"') or (path.startswith('"') and '"' in inner):
         raise ValueError('a double quote has no partner, or the value is more than one path')
     return path if path[:1] == "'" and "'" in inner else inner
 
 
 def check_items(info: OptionInfo, items: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The items of a list; ValueError when they are more than the option takes."""
+    """Return the items of a list. Raises ValueError when there are more than ``most_items``."""
     if info.most_items is not None and len(items) > info.most_items:
         noun = 'value' if info.most_items == 1 else 'values'
-        raise ValueError(f'{len(items)} values are given, at most {info.most_items} {noun} can be used')
+        raise ValueError(f'{len(items)} values, but at most {info.most_items} {noun} can be used')
     return items
 
 
 def _split_paths(text: str) -> list[str]:
     if text.startswith('\n'):
         return [unquoted(line) for line in text.splitlines() if line.strip()]
-    parts, at, text = [], 0, text.rstrip()
-    while at < len(text):
-        word = _WORD.match(text, at)
+    parts, position, text = [], 0, text.rstrip()
+    while position < len(text):
+        word = _WORD.match(text, position)
         if word is None:
             raise ValueError('a double quote has no partner, or no space after it')
         parts.append(word[1] or word[2] or word[3])
-        at = word.end()
+        position = word.end()
     return parts
 
 
@@ -212,26 +193,24 @@ def _parse_flag(text: str) -> bool:
 
 def _parse_number(info: OptionInfo, text: str) -> int | float:
     noun = 'a whole number' if info.kind == 'int' else 'a number'
+    limits = _limits_text(info)
     try:
         value: int | float = int(text) if info.kind == 'int' else float(text)
     except ValueError:
-        raise ValueError(f'{text!r} is not {noun}{_range_words(info)}') from None
+        raise ValueError(f'{text!r} is not {noun}{limits}') from None
     below = info.minimum is not None and value < info.minimum
     above = info.maximum is not None and value > info.maximum
     if value != value or below or above:
-        raise ValueError(f'{text} is not {noun}{_range_words(info)}')
+        raise ValueError(f'{text} is not {noun}{limits}')
     if info.step is not None and info.minimum is not None:
         steps = (value - info.minimum) / info.step
         if abs(steps - round(steps)) > 1e-6:
-            raise ValueError(f'{text} is not {noun}{_range_words(info)} in steps of {info.step:g}')
+            raise ValueError(f'{text} is not {noun}{limits} in steps of {info.step:g}')
     return value
 
 
-def _range_words(info: OptionInfo) -> str:
-    if info.minimum is None and info.maximum is None:
-        return ''
-    if info.maximum is None:
-        return f' from {info.minimum:g} upwards'
-    if info.minimum is None:
-        return f' up to {info.maximum:g}'
-    return f' from {info.minimum:g} to {info.maximum:g}'
+def _limits_text(info: OptionInfo) -> str:
+    low, high = info.minimum, info.maximum
+    if low is None:
+        return '' if high is None else f' up to {high:g}'
+    return f' from {low:g} upwards' if high is None else f' from {low:g} to {high:g}'

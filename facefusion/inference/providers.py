@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import ModelError, ProviderError
-from facefusion.shortage import prove_room, raise_shortage
+from facefusion.shortage import require_available, raise_shortage
 
 RUNTIME_NAMES = {
     'cpu': 'CPUExecutionProvider',
@@ -70,7 +70,7 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
         raise_shortage(error)
         if isinstance(model, Path):
             # Its reader takes a file for damaged that it got no memory for.
-            prove_room(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
+            require_available(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
         cause = str(error).splitlines()[0]
         if names[0] == 'cpu' and isinstance(model, Path):
             # The CPU provider works wherever onnxruntime does: it is the file that does not load.

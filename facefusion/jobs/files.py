@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facefusion.errors import JobError
+from facefusion.failures import is_disk_full
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What file systems without hard links answer (FAT, some network shares; the last one Windows of FAT).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
 # What file systems answer that flush files but no folders (some network shares, FUSE).
@@ -173,7 +173,7 @@ def _explained(path: Path) -> Iterator[None]:
 def store_failure(error: OSError, path: Path) -> JobError:
     """What a failing operation on a file or folder of the store means."""
     cause = f'{error.strerror or error}: {path}'
-    if error.errno in _FULL:
+    if is_disk_full(error):
         return JobError('store-full', 'the job store has no space left', cause=cause, hint='free space and try again')
     return JobError(
         'store-unwritable',

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import av
 
-from facefusion.shortage import prove_room, raise_shortage
+from facefusion.shortage import require_available, raise_shortage
 
 # Frames of its own format that libx264 takes the memory of, measured at 640x360 and 1920x1080: most of it looks ahead.
 _FRAMES_BY_PRESET = {'slow': 170, 'slower': 220, 'veryslow': 270, 'faster': 140, 'fast': 140, 'medium': 140}
@@ -67,4 +67,4 @@ def _prove_room(settings: Encoding, factor: int) -> None:
     bits = av.VideoFormat(settings.pix_fmt, 16, 16).padded_bits_per_pixel
     frame = settings.width * settings.height * bits // 8
     size = frame * frames_held(settings.codec, dict(settings.options).get('preset', '')) * factor
-    prove_room(f'{settings.codec} with {settings.width}x{settings.height}', size, _THREADS)
+    require_available(f'{settings.codec} with {settings.width}x{settings.height}', size, _THREADS)

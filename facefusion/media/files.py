@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from facefusion.errors import FaceFusionError, OutputError, ResourceError
+from facefusion.failures import is_disk_full
 from facefusion.stopping import StopFlag
 
 _PIECE = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def ffmpeg_name(path: Path) -> str:
@@ -88,7 +87,7 @@ def called(name: str, part: Path) -> Iterator[None]:
 
 def write_failure(error: OSError, path: Path) -> FaceFusionError:
     """The error for a write to ``path`` that failed."""
-    if error.errno in _FULL:
+    if is_disk_full(error):
         return ResourceError(
             'disk-full',
             f'no space is left for {path.name}',

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from facefusion.errors import ResourceError
-from facefusion.limits import Limit, can_start, memory_limits, thread_limits
+from facefusion.limits import Limit, can_start, memory_limits, nearest, thread_limits
 
 # Interpreter, libraries, the embedded networks and the source texture, measured: 300 MB.
 BASE_BYTES = 330 << 20
@@ -113,7 +113,7 @@ def check_threads(workers: int, what: str) -> None:
     started = can_start(needed)
     if started == needed:
         return
-    limit = min(thread_limits(), key=lambda each: each.free, default=None)
+    limit = nearest(thread_limits())
     advice = f'{limit.advice}, or ' if limit else ''
     raise ResourceError(
         'threads-short',

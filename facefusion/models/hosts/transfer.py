@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.errors import OutputError, ResourceError
+from facefusion.failures import is_disk_full
 
 # What must stay free beside the weights, for the job records and logs of everyone else.
 RESERVE_BYTES = 64 << 20
@@ -35,7 +35,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 def storage_error(error: OSError, folder: Path) -> ResourceError | OutputError:
     """What a failed write into the weights folder means for the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         return ResourceError(
             'disk-full',
             f'the disk of {folder} is full',

@@ -304,7 +304,7 @@ def test_paths_on_the_command_line_begin_with_the_home_folder(settings_of, home)
 )
 def test_the_home_folder_of_an_unknown_user_is_wrong_usage(words, capsys):
     assert main([*words], {}) == 2
-    assert 'no user no-such-user is known here' in capsys.readouterr().err
+    assert 'this machine has no user no-such-user' in capsys.readouterr().err
 
 
 def test_a_unique_beginning_of_an_option_is_that_option(settings_of):

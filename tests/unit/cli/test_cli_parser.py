@@ -53,7 +53,7 @@ def test_values_have_their_types():
     [
         (['--sizes', '3', '10'], '--sizes: 10 is not a whole number from 0 to 9'),
         (['--sizes'], '--sizes: expected at least one argument'),
-        (['--pair', '1', '2', '3'], '--pair: 3 values are given, at most 2 values can be used'),
+        (['--pair', '1', '2', '3'], '--pair: 3 values, but at most 2 values can be used'),
         (['--kind', 'c'], "--kind: 'c' is not one of: a, b"),
         (['--share', 'much'], "--share: 'much' is not a number from 0 to 1"),
     ],

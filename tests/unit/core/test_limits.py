@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facefusion import limits
-from facefusion.limits import available_memory, can_start, find_room, memory_limits, thread_limits
+from facefusion.limits import available_memory, can_start, probe_available, memory_limits, thread_limits
 
 GB = 1 << 30
 
@@ -78,8 +78,8 @@ def test_limits_of_the_process_count_what_it_has_mapped(system):
     sizes = 'Name:\tpython\nVmPeak:\t 500 kB\nVmSize:\t 400 kB\nVmData:\t 100 kB\n'
     (system / 'proc/self/status').write_text(sizes)
     found = {limit.kind: limit for limit in memory_limits(system, {'RLIMIT_AS': 10**9, 'RLIMIT_DATA': 10**8}.get)}
-    assert (found['address'].allowed, found['address'].taken) == (10**9, 512000)
-    assert (found['data'].allowed, found['data'].taken) == (10**8, 102400)
+    assert (found['address'].allowed, found['address'].used) == (10**9, 512000)
+    assert (found['data'].allowed, found['data'].used) == (10**8, 102400)
     assert found['address'].name == 'ulimit -v' and found['data'].name == 'ulimit -d'
     assert '1000 MB of address space' in str(found['address'])
     # Where the system does not tell what is mapped it does not hold processes to it.
@@ -97,7 +97,7 @@ def test_threads_are_limited_by_groups_of_both_versions(system, lines, folder):
     write(system / folder, pids__max=20, pids__current=15)
     write((system / folder).parent, pids__max='max', pids__current=15)
     (limit,) = thread_limits(system, unlimited)
-    assert (limit.free, str(limit)) == (5, 'the control group /a allows 20 threads and processes, 15 are taken')
+    assert (limit.free, str(limit)) == (5, 'the control group /a allows 20 threads and processes, 15 are used')
 
 
 def test_a_limit_of_processes_holds_users_and_not_the_administrator(system, monkeypatch):
@@ -110,8 +110,8 @@ def test_a_limit_of_processes_holds_users_and_not_the_administrator(system, monk
 
 def test_room_is_found_and_given_back():
     before = threading.active_count()
-    assert find_room(1 << 20, 3) == (True, 3)
-    assert find_room(1 << 60, 3) == (False, 0)
+    assert probe_available(1 << 20, 3) == (True, 3)
+    assert probe_available(1 << 60, 3) == (False, 0)
     assert threading.active_count() == before
 
 

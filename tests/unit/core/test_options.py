@@ -184,7 +184,7 @@ def test_the_home_folder_of_another_user():
 
     user = pwd.getpwuid(os.getuid())
     assert parse_item(info('path'), f'~{user.pw_name}/x') == str(Path(user.pw_dir) / 'x')
-    with pytest.raises(UnknownHome, match=r'no user no-such-user is known here.* \./~no-such-user/x'):
+    with pytest.raises(UnknownHome, match=r'this machine has no user no-such-user.* \./~no-such-user/x'):
         parse_item(info('path'), '~no-such-user/x')
 
 
@@ -203,7 +203,7 @@ def test_quotes_without_a_partner_are_refused(text):
 def test_a_list_takes_no_more_items_than_it_may():
     pair = info('int', is_list=True, most_items=2)
     assert parse_value(pair, '1 2') == (1, 2)
-    with pytest.raises(ValueError, match='3 values are given, at most 2 values'):
+    with pytest.raises(ValueError, match='3 values, but at most 2 values'):
         parse_value(pair, '1 2 3')
 
 

@@ -224,7 +224,7 @@ def test_too_many_items_are_refused_in_ini_and_environment(ini, key, variable):
     ):
         with pytest.raises(UsageError) as caught:
             use()
-        assert '3 values are given, at most 2' in caught.value.cause
+        assert '3 values, but at most 2' in caught.value.cause
 
 
 def test_a_bad_variable_is_named(ini):

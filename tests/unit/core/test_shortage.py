@@ -9,7 +9,7 @@ from facefusion import shortage
 from facefusion.errors import InternalError, JobError, MediaError, ModelError, ResourceError
 from facefusion.failures import as_failure
 from facefusion.limits import Limit
-from facefusion.shortage import as_shortage, prove_room, raise_shortage
+from facefusion.shortage import as_shortage, require_available, raise_shortage
 
 TIGHT = Limit('address', 'ulimit -v', 850_000_000, 849_000_000, 'raise ulimit -v')
 WIDE = Limit('address', 'ulimit -v', 8_500_000_000, 849_000_000, 'raise ulimit -v')
@@ -110,7 +110,7 @@ def test_errors_that_are_no_fault_of_a_file_stay_what_they_are():
 def test_the_nearest_limit_is_named_with_its_numbers(limits):
     limits([GROUP, TIGHT], [PIDS])
     found = as_failure(MemoryError('no'))
-    assert found.cause == 'no; ulimit -v allows 850 MB of address space, 849 MB are taken'
+    assert found.cause == 'no; ulimit -v allows 850 MB of address space, 849 MB are used'
     assert found.hint.startswith('raise ulimit -v, ')
     limits([GROUP])
     assert 'the control group /a allows 1000 MB of memory' in as_failure(MemoryError()).cause
@@ -119,17 +119,17 @@ def test_the_nearest_limit_is_named_with_its_numbers(limits):
 def test_a_thread_may_lack_a_process_or_the_space_for_its_stack(limits):
     limits([WIDE], [PIDS])
     found = as_failure(RuntimeError("can't start new thread"))
-    assert found.cause.endswith('the control group /a allows 20 threads and processes, 19 are taken')
+    assert found.cause.endswith('the control group /a allows 20 threads and processes, 19 are used')
     limits([TIGHT], [PIDS])
     assert 'ulimit -v' in as_failure(RuntimeError("can't start new thread")).hint
 
 
 @pytest.mark.parametrize(('room', 'reference'), [((False, 0), 'memory-out'), ((True, 3), 'threads-out')])
 def test_room_that_is_not_there_is_told_with_numbers(monkeypatch, room, reference):
-    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: room)
+    monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: room)
     with pytest.raises(ResourceError) as caught:
-        prove_room('libx265', 300_000_000, 8)
+        require_available('libx265', 300_000_000, 8)
     assert caught.value.reference == reference
     assert ('300 MB' if reference == 'memory-out' else '8 threads, and 3 could be started') in caught.value.cause
-    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (True, threads))
-    prove_room('libx265', 300_000_000, 8)
+    monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: (True, threads))
+    require_available('libx265', 300_000_000, 8)

@@ -122,7 +122,7 @@ def test_a_model_is_called_damaged_only_where_there_was_memory_for_it(tmp_path, 
     with pytest.raises(ModelError) as caught:
         create_session(path, ('cpu',), 0)
     assert caught.value.reference == 'model-unusable' and f'remove {path}' in caught.value.hint
-    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (False, 0))
+    monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: (False, 0))
     with pytest.raises(ResourceError, match='memory ran out') as short:
         create_session(path, ('cpu',), 0)
     assert 'loading damaged.onnx' in short.value.cause and 'remove' not in short.value.hint

@@ -55,7 +55,7 @@ def tried(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def no_room(monkeypatch):
-    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (False, 0))
+    monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: (False, 0))
 
 
 @pytest.mark.parametrize('asked', ['auto', 'libx264', 'libvpx-vp9'])
@@ -94,7 +94,7 @@ def test_libx265_is_not_opened_without_room_for_it(info, tried, no_room):
 
 def test_libx265_is_not_opened_for_a_segment_without_room_for_it(info, tmp_path, no_room):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shortage, 'find_room', lambda size, threads: (True, threads))
+        patch.setattr(shortage, 'probe_available', lambda size, threads: (True, threads))
         settings = choose_encoder(info, OutputOptions(output_video_encoder='libx265'), '.mp4')
     with pytest.raises(ResourceError), SegmentWriter(tmp_path / 's.nut', settings):
         raise AssertionError('it was opened')
@@ -109,7 +109,7 @@ def test_a_segments_encoder_fails_for_itself_or_for_want_of_room(info, tmp_path,
         def encode(self, frame):
             raise EXTERNAL
 
-    monkeypatch.setattr(shortage, 'find_room', lambda size, threads: (is_there, threads))
+    monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: (is_there, threads))
     with pytest.raises(FaceFusionError) as caught, SegmentWriter(tmp_path / 's.nut', settings) as writer:
         writer._stream = Broken()
         writer.write(next(VideoReader(info).frames(0, 1)), 0)

@@ -75,7 +75,7 @@ def test_too_little_memory_is_said_with_numbers(limits):
     error = caught.value
     assert (error.reference, error.exit_code) == ('memory-short', 5)
     assert error.message == 'this video would need about 901 MB of memory, and 900 MB are free'
-    assert error.cause == 'the control group /a allows 1000 MB of memory, 100 MB are taken'
+    assert error.cause == 'the control group /a allows 1000 MB of memory, 100 MB are used'
     assert error.hint.startswith('raise the memory limit of the container, ')
     limits()
     check_memory(1 << 60, 'this video')
