@@ -1,4 +1,4 @@
-"""What is known of one face in one frame."""
+"""Types of a face in one frame, and the geometry of boxes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MESH_POINTS = 468
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """A face as a detector reports it, in frame pixels.
+    """A face reported by a detector, in frame pixels.
 
     box: float32 [4] x0, y0, x1, y1. points: float32 [5,2] eye at image left, eye at image right, nose tip, mouth
     corner at image left, mouth corner at image right. score: 0..1.
@@ -32,9 +32,8 @@ class Face:
     """A face with its landmarks.
 
     landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 68 of a
-    landmarker, whose z is 0. presence: 0..1,
-    the mesh model's own opinion. residual: distance to the mean shape in eye distances. score: of the detection
-    that it comes from, 0..1. box: float32 [4] x0, y0, x1, y1 around the landmarks.
+    landmarker, with z 0. presence: 0..1, reported by the mesh model. residual: distance to the mean shape in eye
+    distances. score: 0..1, of its detection. box: float32 [4] x0, y0, x1, y1 around the landmarks.
     """
 
     landmarks: Floats
@@ -44,18 +43,38 @@ class Face:
     box: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        # Boxes are compared with each other far more often than faces are made.
+        # Stored, because boxes are compared far more often than faces are created.
         object.__setattr__(self, 'box', landmark_box(self.landmarks))
 
     @property
     def size(self) -> float:
-        """The height of its box in pixels: by this the largest face of a source is found."""
+        """The height of the box in pixels, by which the largest face of a source is chosen."""
         return float(np.ptp(self.landmarks[:, 1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkedFace:
+    """A face as rendering reads it: smoothed over time, with its measurements.
+
+    track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: the required
+    measurements by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: the landmarks are interpolated.
+    """
+
+    track: int
+    landmarks: Floats
+    score: float
+    is_filled: bool = False
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def box(self) -> Floats:
+        """float32 [4] x0, y0, x1, y1 around the landmarks."""
+        return landmark_box(self.landmarks)
 
 
 def landmark_box(landmarks: Floats) -> Floats:
     """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]."""
-    # Extremes along the last axis of a packed array are found seven times as fast as along the one before.
+    # min and max along the last axis of a contiguous array are seven times as fast as along the axis before.
     sides = np.ascontiguousarray(np.moveaxis(landmarks[..., :2], -2, -1))
     return np.concatenate([sides.min(-1), sides.max(-1)], -1).astype(np.float32)
 
@@ -71,22 +90,6 @@ def box_overlap(a: Floats, b: Floats) -> float:
     return shared / total if total > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LinkedFace:
-    """A face as rendering sees it: smoothed over time, with what was measured of it.
-
-    track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: what processors
-    required, by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: the frame
-    itself showed no face here; the landmarks are interpolated.
-    """
-
-    track: int
-    landmarks: Floats
-    score: float
-    is_filled: bool = False
-    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-
-    @property
-    def box(self) -> Floats:
-        """float32 [4] x0, y0, x1, y1 around the landmarks."""
-        return landmark_box(self.landmarks)
+def longer_side(box: Floats) -> float:
+    """The larger of width and height of a box x0, y0, x1, y1."""
+    return float(max(box[2] - box[0], box[3] - box[1]))

@@ -1,8 +1,7 @@
 """The table of all measurements.
 
 To add a measurement of a face: declare a ``FaceMeasurement`` in a module of its own (as ``skin.py`` does), add it to
-``ALL``, and name it in ``Requirements.measurements`` (``registration.py``) of each processor that reads it. No other file
-needs a change.
+``ALL``, and name it in ``Requirements.measurements`` (``registration.py``) of each processor that reads it.
 """
 
 from __future__ import annotations

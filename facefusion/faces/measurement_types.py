@@ -1,7 +1,8 @@
-"""The kinds of measurements: values of a face in one frame, and values of a track in one chunk.
+"""Types of measurements: of a face in one frame, and of a track in one chunk.
 
-A measurement of a frame is kept with every face of every frame, and link smooths it over time. A measurement of a track
-is taken from the best views of the face in a chunk, and link merges those of all chunks that the track goes through.
+A *measurement* is a named set of arrays, a *value* is one of its arrays, and a *meter* is the object that computes
+them. Values of a face are saved with every face of every frame; link smooths them over time. A value of a track is
+measured from the best views of the face in a chunk; link merges it over all chunks of the track.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Values = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceView:
-    """A face cut out of its frame. ``landmarks``: float32 [n,3] in pixels of ``frame``."""
+    """A face cropped from its frame. ``landmarks``: float32 [n,3] in pixels of ``frame``."""
 
     frame: PixelFrame
     landmarks: Floats
@@ -31,31 +32,31 @@ class FaceView:
 
 @dataclass(frozen=True, slots=True)
 class MeterTools:
-    """What a meter may be made of."""
+    """Everything that a meter may use."""
 
     topology: MeshTopology
     sessions: SessionPool
 
 
 class FaceMeter(Protocol):
-    """Measures a face in one frame; keeps no state, so that any number of threads may share it."""
+    """Measures a face in one frame. Stateless: threads share it."""
 
     def measure(self, frame: Frame, landmarks: Floats) -> Mapping[str, Values]: ...
 
 
 class TrackMeter(Protocol):
-    """Measures a face from its best views, the best one first; keeps no state."""
+    """Measures a face from its views, best first. Stateless: threads share it."""
 
     def measure(self, views: Sequence[FaceView]) -> Values: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceValue:
-    """One array of a measurement: its name, ``shape`` and ``dtype`` as it is measured.
+    """One array of a face measurement; ``shape`` and ``dtype`` are those measured.
 
-    ``smooth`` takes the arrays of consecutive frames of one track, [n, *shape], and gives those that rendering reads,
-    of ``linked`` dtype; it looks at most ``reach`` frames to both sides. ``filled`` says how a frame between two others
-    gets its value: from both, or from the one that is nearer in time.
+    ``smooth`` maps the arrays of consecutive frames of a track, [n, *shape], to those that rendering reads, saved as
+    dtype ``linked``; it depends on at most ``reach`` frames on each side. ``filled`` is the interpolation between the
+    frames around a gap: linear, or the nearer frame's value.
     """
 
     name: str
@@ -67,7 +68,7 @@ class FaceValue:
     filled: Literal['linear', 'nearest'] = 'linear'
 
     def between(self, before: Values, after: Values, share: float) -> Values:
-        """The value ``share`` of the way from one frame to another."""
+        """Return the value at ``share`` (0..1) of the way from one frame to another."""
         if self.filled == 'nearest':
             return before if share < 0.5 else after
         return interpolated(before, after, share)
@@ -77,7 +78,7 @@ class FaceValue:
 class FaceMeasurement:
     """Values of a face in one frame that are measured together; processors require them by ``name``.
 
-    ``needs_mesh`` says that 468 landmarks are needed; ``models`` are the catalogue ids of its networks.
+    ``needs_mesh``: requires 468 landmarks. ``models``: catalogue ids of its networks.
     """
 
     name: str
@@ -89,9 +90,9 @@ class FaceMeasurement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackMeasurement:
-    """One array of a track, ``shape`` and ``dtype``, measured in each chunk from the best views of the face.
+    """One array of a track, measured in each chunk from the best views of the face.
 
-    ``merge`` takes those of all chunks, [n, *shape], and their weights, float32 [n], and gives the track's own.
+    ``merge`` combines the arrays of all chunks, [n, *shape], by weights float32 [n]. Other fields as above.
     """
 
     name: str
@@ -105,19 +106,19 @@ class TrackMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What a run measures."""
+    """The measurements of a run."""
 
     of_faces: tuple[FaceMeasurement, ...] = ()
     of_tracks: tuple[TrackMeasurement, ...] = ()
 
     @property
     def values(self) -> tuple[FaceValue, ...]:
-        """All arrays of faces."""
+        """The values of all face measurements."""
         return tuple(value for measurement in self.of_faces for value in measurement.values)
 
     @property
     def all(self) -> tuple[FaceMeasurement | TrackMeasurement, ...]:
-        """Those of faces, then those of tracks."""
+        """Face measurements, then track measurements."""
         return (*self.of_faces, *self.of_tracks)
 
     @property
@@ -127,11 +128,11 @@ class Measurements:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The catalogue ids of the networks that they need."""
+        """The catalogue ids of their networks."""
         return tuple(dict.fromkeys(name for each in self.all for name in each.models))
 
     def prepare(self, tools: MeterTools) -> Meters:
-        """Makes the meters of a run. Raises ModelError, ProviderError."""
+        """Create the meters. Raises ModelError, ProviderError."""
         return Meters(
             self,
             tuple(each.prepare(tools) for each in self.of_faces),
@@ -141,27 +142,27 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """The meters of what is measured, in the order of ``measurements``."""
+    """The meters of ``measurements``, in the same order."""
 
     measurements: Measurements = Measurements()
     of_faces: tuple[FaceMeter, ...] = ()
     of_tracks: tuple[TrackMeter, ...] = ()
 
     def measure(self, frame: Frame, landmarks: Floats) -> dict[str, Values]:
-        """All values of a face in a frame by their names."""
-        found: dict[str, Values] = {}
+        """Return all values of a face in a frame by name."""
+        values: dict[str, Values] = {}
         for meter in self.of_faces:
-            found |= meter.measure(frame, landmarks)
-        return found
+            values |= meter.measure(frame, landmarks)
+        return values
 
 
 def interpolated(before: Values, after: Values, share: float) -> Values:
-    """The array ``share`` of the way from one to another, of the dtype of both; whole numbers are rounded."""
+    """Return the array at ``share`` (0..1) of the way between two, in their dtype; integers are rounded."""
     return _rounded(before + (after.astype(np.float32) - before) * np.float32(share), before.dtype)
 
 
 def weighted_mean(values: Values, weights: Floats) -> Values:
-    """The mean of arrays [n, *shape] with weights float32 [n]; whole numbers are rounded."""
+    """Return the mean of arrays [n, *shape] by weights float32 [n]; integers are rounded. For track measurements."""
     return _rounded(np.average(values, axis=0, weights=weights), values.dtype)
 
 

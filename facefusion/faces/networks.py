@@ -1,4 +1,4 @@
-"""The networks that find faces, by the models that the options name."""
+"""Open the networks that find faces, by the models that the options name."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from facefusion.media.frame import Frame
 
 
 class Detector(Protocol):
-    """Finds faces in a whole frame, the best one first; boxes and points in frame pixels."""
+    """Finds faces in a whole frame, best first; boxes and points in frame pixels."""
 
     def detect(self, frame: Frame) -> list[Detection]: ...
 
 
 class Landmarker(Protocol):
-    """Lays landmarks float32 [n,3], in frame pixels, on a region of a frame, and tells their presence, 0 to 1."""
+    """Returns landmarks float32 [n,3] in frame pixels for a region of a frame, and their presence, 0 to 1."""
 
     def run(self, frame: Frame, region: Region) -> tuple[Floats, float]: ...
 
@@ -33,16 +33,16 @@ _LANDMARKERS: MappingProxyType[str, Callable[[Any], Landmarker]] = MappingProxyT
 
 
 def make_detector(options: FaceDetectorOptions, sessions: SessionPool) -> Detector:
-    """The detector that the options name. Raises ModelError, ProviderError."""
-    model_id = options.face_detector_model
-    if model_id == 'auto':
-        model_id = PREFERENCES['face_detector_model'][-1]
+    """Return the detector that the options name. Raises ModelError, ProviderError."""
+    model_id = _model_id('face_detector_model', options.face_detector_model)
     return _DETECTORS[model_id](sessions.session(model_id), options)
 
 
 def make_landmarker(options: FaceLandmarkerOptions, sessions: SessionPool) -> Landmarker:
-    """The landmarker that the options name. Raises ModelError, ProviderError."""
-    model_id = options.face_landmarker_model
-    if model_id == 'auto':
-        model_id = PREFERENCES['face_landmarker_model'][-1]
+    """Return the landmarker that the options name. Raises ModelError, ProviderError."""
+    model_id = _model_id('face_landmarker_model', options.face_landmarker_model)
     return _LANDMARKERS[model_id](sessions.session(model_id))
+
+
+def _model_id(option: str, chosen: str) -> str:
+    return PREFERENCES[option][-1] if chosen == 'auto' else chosen

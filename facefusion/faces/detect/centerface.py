@@ -13,7 +13,6 @@ from facefusion.faces.face import Detection, Floats, box_overlap
 from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 
-MODEL_ID = 'centerface'
 STRIDE = 4
 NMS_OVERLAP = 0.3
 CANDIDATES = 1000

@@ -10,7 +10,6 @@ import numpy as np
 from facefusion.faces.face import Detection, Floats
 from facefusion.media.frame import Frame
 
-MODEL_ID = 'face_mesh'
 CROP = 192
 # A crop is this much wider than the points it is made from (MediaPipe's own margin).
 MARGIN = 1.5

@@ -8,7 +8,7 @@ from fakes.face_chunks import face_at
 from fakes.pass_through import plan_pass
 
 from facefusion.events import silent
-from facefusion.faces.analyser import NoFaces
+from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
@@ -104,7 +104,7 @@ def test_the_chain_of_a_plan_has_its_processors_in_order(tmp_path):
     target = tmp_path / 'target.png'
     write_image(PixelFrame(np.zeros((48, 64, 3), np.uint8)), target, 'png', 100, silent)
     plan = plan_pass(target, tmp_path / 'out.png', processors=('face_debugger', 'face_debugger'))
-    tools = ProcessorTools(Settings([FaceDebuggerOptions()]), (), None, NoFaces(), None, silent)
+    tools = ProcessorTools(Settings([FaceDebuggerOptions()]), (), None, FaceFinder(), None, silent)
     chain = prepare_chain(plan, tools)
     assert [(each.name, needed) for each, needed in chain.processors] == [('face_debugger', WITH_FACES)] * 2
     assert chain.processors[0][0] is not chain.processors[1][0]
