@@ -155,7 +155,7 @@ class _Work:
                 ) from None
             problem = _reason(error, relay)
         signed = self.sign(with_timestamp=False)
-        text = f'no time stamp: {self.signing.timestamp_host} did not give one ({problem}); signed without'
+        text = f'no timestamp from {self.signing.timestamp_host} ({problem}); signed without one'
         self.emit(Message('warn', 'provenance', text))
         return signed
 
@@ -243,7 +243,7 @@ def _reason(error: BaseException, relay: Relay | None) -> str:
     """Why there is no time stamp: the library knows only that its client failed."""
     if relay is None or (relay.failure is None and not relay.was_answered):
         return words_of(error)
-    return relay.failure.words if relay.failure else f'its answer cannot be used: {words_of(error)}'
+    return str(relay.failure) if relay.failure else f'its reply cannot be used: {words_of(error)}'
 
 
 def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Between the C2PA library and a time stamp authority: what is sent, received and waited for is bounded.
+"""A local HTTP relay between the C2PA library and a timestamp authority (RFC 3161), bounded in bytes and in time.
 
-The library's own client reads a reply of any length into memory, waits in a call that nothing can stop, and does not
-say what failed. So it is given an address of this machine, and the query (RFC 3161) is passed on from there.
+The client of the library (c2pa-python 0.38) cannot be stopped before its own timeout of 30 s, reads an endless reply
+into memory (400 MB were measured), and states the whole address, password included, in its errors. It has no hook: the
+HTTP resolver of a context is not used for timestamps. So the library is given an address on this machine.
 """
 
 from __future__ import annotations
@@ -12,30 +13,28 @@ import secrets
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from facefusion.stopping import POLL_SECONDS, StopFlag
 
-Kind = Literal['refused', 'unreachable', 'untrusted', 'timed-out', 'too-long', 'status', 'garbage', 'stopped']
-
 _HOST = '127.0.0.1'
 _PIECE = 4096
-# The least that a TimeStampResp can begin with: the tag of a DER sequence.
+# The first byte of a TimeStampResp: the tag of a DER sequence.
 _SEQUENCE = 0x30
 _PROXIES = ('http_proxy', 'all_proxy')
 
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Seconds for a connection and for everything; bytes of a query and of a reply (the field's are under 10 KB)."""
+    """Seconds for a connection and in total; bytes of a query or reply (usual replies have under 10 KB)."""
 
     connect_seconds: float = 10.0
     total_seconds: float = 20.0
@@ -43,231 +42,108 @@ class RelayLimits:
 
 
 class RelayFailure(Exception):
-    """Why there is no time stamp: a kind, and plain words in which the authority is 'it'."""
-
-    def __init__(self, kind: Kind, words: str) -> None:
-        super().__init__(words)
-        self.kind = kind
-        self.words = words
+    """The reason for a missing timestamp, in plain words without the address; 'it' is the authority."""
 
 
-class Relay:
-    """Listens on 127.0.0.1 for the length of a ``with``; ``url`` is what the library is given instead of ``authority``.
+class Relay(ThreadingMixIn, TCPServer):
+    """A server on 127.0.0.1 that forwards queries to ``authority`` inside a ``with`` block.
 
-    It takes POST at a path that nobody can guess, and asks nobody but the authority: TLS is verified, redirects are not
-    followed, proxies of the environment and a name and password in the address are used. When ``flag`` is set the
-    library is answered at once. ``failure`` is why the last query failed, None when a reply was passed on or nothing
-    was asked yet; ``was_answered`` tells these two apart.
+    It answers only POST at ``url``, which cannot be guessed. It verifies TLS, follows no redirect, and uses the proxies
+    of the environment and the credentials in the address. Setting ``flag`` ends a query at once. ``failure`` is the
+    failure of the last query, if any; ``was_answered`` is true once a reply was forwarded.
 
-    Entering raises RelayFailure when this machine cannot be listened on.
+    Raises RelayFailure when this machine allows no listening socket.
     """
+
+    # TCPServer, because HTTPServer looks up the name of this machine, which can take seconds.
+    daemon_threads = True
 
     def __init__(self, authority: str, flag: StopFlag | None = None, limits: RelayLimits | None = None) -> None:
         self.failure: RelayFailure | None = None
         self.was_answered = False
         self.limits = limits or RelayLimits()
+        self.path = f'/{secrets.token_urlsafe(32)}'
         self._authority = authority
         self._flag = flag
-        self._path = f'/{secrets.token_urlsafe(32)}'
-        self._server: _Server | None = None
-        self._closed = threading.Event()
+        self._is_closed = False
+        _exempt_from_proxies()
+        try:
+            super().__init__((_HOST, 0), _Handler)
+        except OSError as error:
+            raise RelayFailure(f'no local port can be opened ({error.strerror or error})') from None
 
     @property
     def url(self) -> str:
-        """The address for the library, while it is open."""
-        assert self._server is not None
-        return f'http://{_HOST}:{self._server.server_address[1]}{self._path}'
+        """The address for the library."""
+        return f'http://{_HOST}:{self.server_address[1]}{self.path}'
 
-    def __enter__(self) -> Relay:
-        _go_round_proxies()
-        try:
-            self._server = _Server(self)
-        except OSError as error:
-            words = f'this machine cannot be listened on ({error.strerror or error})'
-            raise RelayFailure('unreachable', words) from None
-        serve = {'poll_interval': 0.02}
-        threading.Thread(target=self._server.serve_forever, kwargs=serve, name='time stamp relay', daemon=True).start()
+    def __enter__(self) -> Self:
+        options = {'poll_interval': 0.02}
+        threading.Thread(target=self.serve_forever, kwargs=options, name='timestamp relay', daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+    def __exit__(self, *error: object) -> None:
+        self._is_closed = True
+        self.shutdown()
+        self.server_close()
 
-    def is_mine(self, path: str) -> bool:
-        """Whether a request came from whom the address was given."""
-        return hmac.compare_digest(path.encode(), self._path.encode())
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The library closed the connection: its request has ended."""
 
     def ask(self, query: bytes) -> bytes:
-        """The authority's reply, or RelayFailure, which is kept."""
+        """Return the reply of the authority. Raises RelayFailure, which is also stored in ``failure``."""
         self.failure = None
+        reply: Future[bytes] = Future()
+        adapter = _AbandonableAdapter()
+        # In a thread of its own: name lookups cannot be interrupted.
+        arguments = (reply, adapter, self._authority, query, self.limits)
+        threading.Thread(target=_fetch, args=arguments, name='timestamp query', daemon=True).start()
         try:
-            reply = self._wait(_Question(self._authority, query, self.limits))
+            answer = self._wait(reply)
         except RelayFailure as failure:
             self.failure = failure
             raise
+        finally:
+            adapter.abandon()
         self.was_answered = True
-        return reply
+        return answer
 
-    def _wait(self, question: _Question) -> bytes:
-        """The request itself is in a thread of its own: neither a name server nor a socket can be stopped."""
-        end = time.monotonic() + self.limits.total_seconds
-        question.start()
-        try:
-            while not question.done.wait(POLL_SECONDS):
-                if self._closed.is_set() or (self._flag is not None and self._flag.is_set()):
-                    raise RelayFailure('stopped', 'a stop was asked for')
-                if time.monotonic() > end:
-                    raise _late(self.limits)
-        finally:
-            question.abandon()
-        if question.failure is not None:
-            raise question.failure
-        return question.reply
-
-
-class _Question(threading.Thread):
-    """One query and its reply."""
-
-    def __init__(self, authority: str, query: bytes, limits: RelayLimits) -> None:
-        super().__init__(name='time stamp query', daemon=True)
-        self.done = threading.Event()
-        self.reply = b''
-        self.failure: RelayFailure | None = None
-        self._authority = authority
-        self._query = query
-        self._limits = limits
-        self._is_abandoned = False
-        self._connections: list[Any] = []
-        self._sockets: list[socket.socket] = []
-
-    def run(self) -> None:
-        try:
-            self.reply = self._ask()
-        except RelayFailure as failure:
-            self.failure = failure
-        # OSError holds all of requests. The last one: a socket that was closed by ``abandon`` while it was used.
-        except (OSError, ValueError, AttributeError) as error:
-            self.failure = _failure_of(error, self._limits)
-        finally:
-            self.done.set()
-
-    def abandon(self) -> None:
-        """Ends the thread, also when the authority sends a byte now and then."""
-        self._is_abandoned = True
-        self._end_connections()
-
-    def watch(self, connection: Any) -> None:
-        """Told of each connection before it is made, and after."""
-        self._connections.append(connection)
-        if connection.sock is not None:
-            # The connection forgets its socket while a reply without a length is read.
-            self._sockets.append(connection.sock)
-        if self._is_abandoned:
-            self._end_connections()
-
-    def _end_connections(self) -> None:
-        """Closing them would not wake the thread that waits for them."""
-        for found in (*self._sockets, *(connection.sock for connection in self._connections)):
-            if found is not None:
-                with suppress(OSError, ValueError):
-                    found.shutdown(socket.SHUT_RDWR)
-
-    def _ask(self) -> bytes:
-        headers = {
-            'Content-Type': 'application/timestamp-query',
-            'Accept': 'application/timestamp-reply',
-            'Accept-Encoding': 'identity',
-        }
-        limits = self._limits
-        timeout = (limits.connect_seconds, limits.total_seconds)
-        with requests.Session() as session:
-            for scheme in ('http://', 'https://'):
-                session.mount(scheme, _WatchedAdapter(self))
-            with session.post(
-                self._authority, self._query, headers=headers, timeout=timeout, stream=True, allow_redirects=False
-            ) as response:
-                return self._receive(response)
-
-    def _receive(self, response: requests.Response) -> bytes:
-        status = response.status_code
-        if 300 <= status < 400:
-            raise RelayFailure('status', f'it answered with status {status}, a redirect, and none is followed')
-        if status != 200:
-            raise RelayFailure('status', f'it answered with status {status}')
-        if response.headers.get('Content-Encoding', 'identity').lower() != 'identity':
-            raise RelayFailure('garbage', 'its answer is compressed, which was not asked for')
-        reply = bytearray()
-        for piece in response.iter_content(_PIECE):
-            reply += piece
-            if len(reply) > self._limits.largest_bytes:
-                raise RelayFailure('too-long', f'its answer is longer than {self._limits.largest_bytes} bytes')
-        if not reply or reply[0] != _SEQUENCE:
-            raise RelayFailure('garbage', 'its answer is no time stamp' if reply else 'its answer is empty')
-        return bytes(reply)
-
-
-class _WatchedAdapter(HTTPAdapter):
-    """Tells a question of its connections, which requests hides."""
-
-    def __init__(self, question: _Question) -> None:
-        self._question = question
-        super().__init__(max_retries=0)
-
-    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **named)
-        question, base = self._question, pool.ConnectionCls
-
-        def connect(connection: Any) -> None:
-            question.watch(connection)
-            base.connect(connection)
-            question.watch(connection)
-
-        pool.ConnectionCls = type('WatchedConnection', (base,), {'connect': connect})
-        return pool
-
-
-class _Server(ThreadingMixIn, TCPServer):
-    # No HTTPServer: that looks up the name of this machine, which can take seconds.
-    daemon_threads = True
-
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        super().__init__((_HOST, 0), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """The library went away, which ends its request."""
+    def _wait(self, reply: Future[bytes]) -> bytes:
+        deadline = time.monotonic() + self.limits.total_seconds
+        while time.monotonic() < deadline:
+            if self._is_closed or (self._flag is not None and self._flag.is_set()):
+                raise RelayFailure('a stop was requested')
+            with suppress(TimeoutError):
+                return reply.result(POLL_SECONDS)
+        raise _timed_out(self.limits)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Relay
     # Seconds for a client to send its request.
     timeout = 5.0
 
     def do_POST(self) -> None:
-        relay = self.server.relay
+        relay = self.server
         length = self.headers.get('Content-Length', '')
-        if not relay.is_mine(self.path):
-            self._answer(404)
+        if not hmac.compare_digest(self.path.encode(), relay.path.encode()):
+            self._reply(404)
         elif not (length.isascii() and length.isdigit()):
-            self._answer(411)
+            self._reply(411)
         elif len(length) > 9 or int(length) > relay.limits.largest_bytes:
-            self._answer(413)
+            self._reply(413)
         else:
             try:
                 reply = relay.ask(self.rfile.read(int(length)))
             except RelayFailure:
-                self._answer(502)
+                self._reply(502)
             else:
-                self._answer(200, reply)
+                self._reply(200, reply)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing is logged: what failed stands in the relay."""
+        """Log nothing: the relay stores its failure."""
 
-    def _answer(self, status: int, body: bytes = b'') -> None:
+    def _reply(self, status: int, body: bytes = b'') -> None:
         self.send_response(status)
         self.send_header('Content-Type', 'application/timestamp-reply')
         self.send_header('Content-Length', str(len(body)))
@@ -275,48 +151,108 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _late(limits: RelayLimits) -> RelayFailure:
-    return RelayFailure('timed-out', f'it did not answer within {limits.total_seconds:g} seconds')
+class _AbandonableAdapter(HTTPAdapter):
+    """An adapter whose connections another thread can end, even while a reply drips in byte by byte.
+
+    It duplicates the sockets, because urllib3 detaches them for TLS and forgets them while a reply is read.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_abandoned = False
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **named)
+        base = pool.ConnectionCls
+
+        def connect(connection: Any) -> socket.socket:
+            made: socket.socket = base._new_conn(connection)
+            self._sockets.append(made.dup())
+            if self._is_abandoned:
+                self.abandon()
+            return made
+
+        pool.ConnectionCls = type('AbandonableConnection', (base,), {'_new_conn': connect})
+        return pool
+
+    def abandon(self) -> None:
+        """End all connections, present and future."""
+        self._is_abandoned = True
+        for duplicate in tuple(self._sockets):
+            with suppress(OSError):
+                # Closing alone would not wake the thread that waits for the socket.
+                duplicate.shutdown(socket.SHUT_RDWR)
+            duplicate.close()
+
+
+def _fetch(reply: Future[bytes], adapter: HTTPAdapter, authority: str, query: bytes, limits: RelayLimits) -> None:
+    headers = {
+        'Content-Type': 'application/timestamp-query',
+        'Accept': 'application/timestamp-reply',
+        'Accept-Encoding': 'identity',
+    }
+    timeout = (limits.connect_seconds, limits.total_seconds)
+    try:
+        with requests.Session() as session:
+            session.mount('http://', adapter)
+            session.mount('https://', adapter)
+            with session.post(
+                authority, query, headers=headers, timeout=timeout, stream=True, allow_redirects=False
+            ) as response:
+                reply.set_result(_receive(response, limits))
+    except RelayFailure as failure:
+        reply.set_exception(failure)
+    except (OSError, ValueError) as error:
+        # All errors of requests are OSError.
+        reply.set_exception(_failure_of(error, limits))
+
+
+def _receive(response: requests.Response, limits: RelayLimits) -> bytes:
+    status = response.status_code
+    if status != 200:
+        redirect = ', a redirect, which is not followed' if 300 <= status < 400 else ''
+        raise RelayFailure(f'it answered with status {status}{redirect}')
+    if response.headers.get('Content-Encoding', 'identity').lower() != 'identity':
+        raise RelayFailure('its reply is compressed')
+    reply = bytearray()
+    for piece in response.iter_content(_PIECE):
+        reply += piece
+        if len(reply) > limits.largest_bytes:
+            raise RelayFailure(f'its reply is longer than {limits.largest_bytes} bytes')
+    if not reply or reply[0] != _SEQUENCE:
+        raise RelayFailure('its reply is not a timestamp' if reply else 'its reply is empty')
+    return bytes(reply)
+
+
+def _timed_out(limits: RelayLimits) -> RelayFailure:
+    return RelayFailure(f'it did not answer within {limits.total_seconds:g} seconds')
 
 
 def _failure_of(error: Exception, limits: RelayLimits) -> RelayFailure:
-    """What an error of requests means. Its own words hold the whole address, and so a password."""
-    if isinstance(error, requests.exceptions.ProxyError):
-        return RelayFailure('unreachable', 'the proxy on the way to it cannot be reached, or refuses')
-    if isinstance(error, requests.exceptions.SSLError):
-        return RelayFailure('untrusted', 'its TLS certificate cannot be verified, or TLS failed')
-    if isinstance(error, requests.ConnectTimeout):
-        return RelayFailure('timed-out', f'it took no connection within {limits.connect_seconds:g} seconds')
-    if isinstance(error, requests.Timeout):
-        return _late(limits)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return RelayFailure('garbage', 'its answer ended too early')
-    if isinstance(error, requests.ConnectionError):
-        roots = _behind(error)
-        if any(isinstance(root, ConnectionRefusedError) for root in roots):
-            return RelayFailure('refused', 'it refused the connection')
-        if any(isinstance(root, socket.gaierror) for root in roots):
-            return RelayFailure('unreachable', 'its name cannot be resolved')
-        if any(isinstance(root, TimeoutError) for root in roots):
-            return _late(limits)
-        return RelayFailure('unreachable', 'the connection to it failed')
-    return RelayFailure('unreachable', f'it cannot be asked ({type(error).__name__})')
+    """Return the meaning of an error of requests, whose own text contains the address, and so a password."""
+    reasons = {
+        requests.exceptions.ProxyError: 'the proxy cannot be reached, or refuses',
+        requests.exceptions.SSLError: 'its TLS certificate cannot be verified, or TLS failed',
+        requests.ConnectTimeout: f'it accepted no connection within {limits.connect_seconds:g} seconds',
+        requests.Timeout: str(_timed_out(limits)),
+        requests.exceptions.ChunkedEncodingError: 'its reply ended too early',
+        ConnectionRefusedError: 'it refused the connection',
+        socket.gaierror: 'its name cannot be resolved',
+        TimeoutError: str(_timed_out(limits)),
+        requests.ConnectionError: 'the connection to it failed',
+    }
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    found = (reason for kind, reason in reasons.items() if any(isinstance(cause, kind) for cause in causes))
+    return RelayFailure(next(found, f'the request failed ({type(error).__name__})'))
 
 
-def _behind(error: BaseException) -> list[BaseException]:
-    """An error and what led to it."""
-    found: list[BaseException] = []
-    at: BaseException | None = error
-    while at is not None and at not in found:
-        found.append(at)
-        at = at.__cause__ or at.__context__
-    return found
+def _exempt_from_proxies() -> None:
+    """Keep the library from using a proxy of the environment for the relay; its client has no other setting.
 
-
-def _go_round_proxies() -> None:
-    """Keeps the library from asking a proxy of the environment for an address of this machine.
-
-    Its client knows no other way to be told. It is never taken back: another thread may be signing.
+    The change is permanent, because another thread may be signing.
     """
     if not any(name.lower() in _PROXIES for name in os.environ):
         return

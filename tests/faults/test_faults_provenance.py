@@ -99,7 +99,7 @@ def test_an_answer_that_is_no_time_stamp_is_left_out_and_said(sign_with, own_roo
     assert signed.time_stamp is None
     assert read_credentials(signed.media, own_roots()).state == 'trusted'
     (text,) = [event.text for event in said if isinstance(event, Message) and event.level == 'warn']
-    assert text.startswith('no time stamp: 127.0.0.1') and 'secret' not in text
+    assert text.startswith('no timestamp from 127.0.0.1') and 'secret' not in text
     assert error.value.reference == 'timestamp-failed' and error.value.cause and error.value.hint
     assert not (tmp_path / 'required.jpg').exists()
 
@@ -110,7 +110,7 @@ def test_an_authority_that_is_down_does_not_keep_a_side_car_from_being_written(s
     said = []
     signed = sign_with(url, name='out.mkv', unsigned=clip, emit=said.append)
     assert read_credentials(signed.media, own_roots(), signed.sidecar).state == 'trusted'
-    assert 'no time stamp' in said[-1].text
+    assert 'no timestamp' in said[-1].text
     with pytest.raises(ProvenanceError) as error:
         sign_with(url, require=True, name='required.mkv', unsigned=clip)
     assert error.value.reference == 'timestamp-failed'
