@@ -1,4 +1,4 @@
-"""Who works in a folder or on a file: a tag in its name, by which others can tell that its process is dead."""
+"""Owners of files and folders: a tag in the name identifies the process, so that others can detect its death."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import re
-import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import NamedTuple
 
 _TAG = re.compile(r'(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)')
 _LONGEST_HOST = 60
-_REALM_SIGNS = 6
+_REALM_LENGTH = 6
 
 
 class Owner(NamedTuple):
-    """A process at work, once: no two pieces of work share a ``nonce``.
+    """A process that owns a file or folder; each claim has its own ``nonce``.
 
-    The nonce begins with the realm in which ``pid`` counts: the boot and the process namespace. Containers of one
-    image often share a host name and a folder, but not their process numbers.
+    The nonce begins with the realm in which ``pid`` is valid: the boot and the process namespace. Containers of one
+    image often share a host name and a folder, but not their process ids.
     """
 
     host: str
@@ -34,31 +33,31 @@ class Owner(NamedTuple):
         return f'{self.host}.{self.pid}.{self.nonce}'
 
     def is_dead(self) -> bool:
-        """Whether the process is known to be dead: it counted in our realm, and there is none with its number."""
-        is_near = self.host == host_name() and self.nonce.startswith(_realm())
-        return is_near and not _is_running(self.pid)
+        """Whether the process belongs to this realm and no longer runs; False when its realm is another one."""
+        is_local = self.host == host_name() and self.nonce.startswith(_realm())
+        return is_local and not _is_running(self.pid)
 
 
 def new_owner() -> Owner:
-    """This process, with a new nonce."""
-    return Owner(host_name(), os.getpid(), _realm() + secrets.token_hex(4))
+    """Return this process as an owner with a new nonce."""
+    return Owner(host_name(), os.getpid(), _realm() + os.urandom(4).hex())
 
 
 def parse_tag(tag: str) -> Owner | None:
-    """The owner of a tag; None for any other text."""
+    """Return the owner in a tag, and None for any other text."""
     match = _TAG.fullmatch(tag)
     return None if match is None else Owner(match['host'], int(match['pid']), match['nonce'])
 
 
 def split_tag(name: str) -> tuple[str, Owner] | None:
-    """What stands before the tag, and the owner, of a name that ends in ``@<tag>``; None for any other name."""
-    head, sign, tag = name.rpartition('@')
-    owner = parse_tag(tag) if head and sign else None
+    """Return the text before the tag and the owner of a name that ends in ``@<tag>``, and None for other names."""
+    head, at_sign, tag = name.rpartition('@')
+    owner = parse_tag(tag) if head and at_sign else None
     return None if owner is None else (head, owner)
 
 
 def host_name() -> str:
-    """The name of this machine, without dots and other signs."""
+    """Return the name of this machine, with dashes for all characters but letters and digits."""
     return re.sub(r'[^A-Za-z0-9-]', '-', platform.node())[:_LONGEST_HOST] or 'host'
 
 
@@ -68,27 +67,22 @@ def _realm() -> str:
         parts.append(Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii'))
     with suppress(OSError):
         parts.append(str(Path('/proc/self/ns/pid').stat().st_ino))
-    return hashlib.sha256(' '.join(parts).encode()).hexdigest()[:_REALM_SIGNS]
+    return hashlib.sha256(' '.join(parts).encode()).hexdigest()[:_REALM_LENGTH]
 
 
 def _is_running(pid: int) -> bool:
+    # Loading it takes 15 ms, and most commands see no claim.
+    import psutil
+
     if sys.platform == 'win32':
-        # os.kill would end the process there: nothing is known.
-        return True
+        return psutil.pid_exists(pid)
+    # psutil does not find processes that /proc hides, as with its mount option hidepid.
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     except PermissionError:
         return True
-    except OverflowError:
+    except (ProcessLookupError, OverflowError):
         return False
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only its parent has not asked yet; containers without an init keep those."""
-    with suppress(OSError, IndexError):
-        text = Path(f'/proc/{pid}/stat').read_text(encoding='ascii', errors='replace')
-        return text.rpartition(')')[2].split()[0] in 'ZX'
-    return False
+    with suppress(psutil.Error):
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    return True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import secrets
 import time
 
 from facefusion.errors import UsageError
@@ -44,4 +44,4 @@ def peer_job_id(text: str) -> str:
 def new_job_id(kind: str, fingerprint: str = '') -> str:
     """``<kind>-<local time>-[<fingerprint>-]<random>``: no two are equal, on whatever machine they are made."""
     marks = [fingerprint] if fingerprint else []
-    return '-'.join([kind, time.strftime('%Y-%m-%d-%H-%M-%S'), *marks, secrets.token_hex(5)])
+    return '-'.join([kind, time.strftime('%Y-%m-%d-%H-%M-%S'), *marks, os.urandom(5).hex()])

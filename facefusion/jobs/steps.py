@@ -5,7 +5,7 @@ Pure functions on records. An index counts from 0; any negative one means the la
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ class Group(NamedTuple):
 
 def new_step(args: Mapping[str, Any], inputs: Sequence[Json] = (), remix_of: str | None = None) -> StepRecord:
     """A drafted step with an id of its own; ``inputs`` is what was noted of its files."""
-    return StepRecord(secrets.token_hex(4), dict(args), remix_of=remix_of, inputs=tuple(inputs))
+    return StepRecord(os.urandom(4).hex(), dict(args), remix_of=remix_of, inputs=tuple(inputs))
 
 
 def add_step(record: JobRecord, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
