@@ -1,4 +1,4 @@
-"""Options of the label that people see."""
+"""Options of the visible label."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ LONGEST_TEXT = 80
 
 @dataclass(frozen=True, slots=True)
 class DisclosureOptions:
-    """Whether and how a picture tells its viewers that it was altered."""
+    """Visible label on altered images and videos."""
 
     disclosure_label: str = option(
         'text',
         'none',
-        'write on every picture that it was altered: small in a corner, or in a bar along the bottom',
+        'label every altered image or frame: small in a corner, or in a bar along the bottom',
         section='provenance',
         choices=('none', 'corner', 'bar'),
     )
     disclosure_text: str = option(
-        'text', 'Altered with AI', f'what the label says, up to {LONGEST_TEXT} letters', section='provenance'
+        'text', 'Altered with AI', f'text of the label, at most {LONGEST_TEXT} characters', section='provenance'
     )
     disclosure_font: str | None = option(
-        'path', None, 'a font file (ttf, otf) for scripts that the built-in one does not have', section='provenance'
+        'path', None, 'font file (ttf, otf) for scripts that the built-in font lacks', section='provenance'
     )

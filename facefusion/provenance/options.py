@@ -1,4 +1,4 @@
-"""Options of provenance: who signs, who stamps the time, and whom a reader trusts."""
+"""Options of provenance: signing certificate, timestamp authority and trusted roots."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ProvenanceOptions:
-    """How outputs are signed and marked, and which signers are known.
+    """How to sign and mark outputs, and which signers to trust.
 
-    The password of the key is no option: it would stand in ini files, in job files and in the list of processes. It is
-    read from the environment variable FACEFUSION_PRIVATE_KEY_PASSWORD.
+    The password of the private key is not an option, because ini files, job files and process lists would expose it.
+    The environment variable FACEFUSION_PRIVATE_KEY_PASSWORD contains it.
     """
 
     certificate_path: str | None = option(
         'path',
         None,
-        'PEM file with the certificate that signs outputs first and those that issued it after it; unset: one that '
-        'this program makes for this user and machine',
+        'PEM file with the signing certificate, followed by the certificates of its issuers; default: a certificate '
+        'that this program creates for this user and machine',
         section='provenance',
         stored='job',
     )
     private_key_path: str | None = option(
         'path',
         None,
-        'PEM file with the private key of the certificate; its password is read from FACEFUSION_PRIVATE_KEY_PASSWORD',
+        'PEM file with the private key of the certificate; FACEFUSION_PRIVATE_KEY_PASSWORD contains its password',
         section='provenance',
         stored='job',
     )
     timestamp_url: str | None = option(
         'text',
         None,
-        'address of a time stamp authority (RFC 3161), which is sent a digest of each signature',
+        'address of a timestamp authority (RFC 3161), which gets a digest of each signature',
         section='provenance',
         stored='job',
     )
     require_timestamp: bool = option(
         'flag',
         False,
-        'fail when the time stamp authority gives no time stamp, instead of going on without',
+        'fail when the timestamp authority returns no timestamp, instead of continuing without one',
         section='provenance',
         stored='job',
     )
     trusted_roots: tuple[str, ...] = option(
         'path',
         (),
-        'PEM files with the root certificates of signers that are trusted, beside this machine itself',
+        'PEM files with root certificates of trusted signers, in addition to this machine',
         section='provenance',
         is_list=True,
         stored='job',
@@ -55,14 +55,15 @@ class ProvenanceOptions:
     provenance_path: str | None = option(
         'path',
         None,
-        "folder of the certificates that this program makes itself; unset: in this user's folder for data",
+        "folder of the certificates that this program creates; default: in this user's data folder",
         section='provenance',
+        metavar='FOLDER',
         stored='job',
     )
     invisible_mark: bool = option(
         'flag',
         True,
-        'mark outputs invisibly; on unless an ini file says no, and only an ini file does',
+        'add the invisible mark to outputs; on by default, and only an ini file switches it off',
         section='provenance',
         stored='job',
         is_policy=True,

@@ -1,4 +1,4 @@
-"""Reading small PEM files of certificates and keys that a user names."""
+"""Small PEM files of certificates and keys that a user names."""
 
 from __future__ import annotations
 
@@ -11,69 +11,72 @@ from cryptography.x509.oid import NameOID
 from facefusion.errors import ProvenanceError
 
 # A chain of three certificates has 5 KB; a bundle of all roots of an operating system 250 KB.
-LARGEST_FILE = 4_000_000
-_BEGIN = b'-----BEGIN '
+_LARGEST_FILE = 4_000_000
 
 
 def read_pem(path: Path, kind: str) -> bytes:
-    """The bytes of the PEM file at ``path``; ``kind`` names it in errors: 'certificate', 'private key', ...
+    """Return the bytes of the PEM file at ``path``; errors name it by ``kind``: 'certificate', 'private key', ...
 
     Raises ProvenanceError <kind>-missing, <kind>-unreadable, <kind>-not-pem.
     """
-    name = kind.replace(' ', '-')
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            # Opening a pipe would wait for a writer, perhaps for ever.
-            raise _unreadable(name, kind, path, 'it is a folder, a pipe, a socket or a device')
+            # Opening a pipe would wait for a writer.
+            raise _unreadable(kind, path, 'it is a folder, a pipe, a socket or a device')
         with path.open('rb') as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(_LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise ProvenanceError(
-            f'{name}-missing',
+            f'{_reference(kind)}-missing',
             f'no {kind} file at {path}',
-            hint='check the path, which an option or [provenance] of the ini file names',
+            hint='check the path in the option or in [provenance] of the ini file',
         ) from None
     except (OSError, ValueError) as error:
-        cause = str(getattr(error, 'strerror', None) or error)
-        raise _unreadable(name, kind, path, cause) from None
-    if len(data) > LARGEST_FILE:
-        raise _unreadable(name, kind, path, f'it is larger than {LARGEST_FILE // 1_000_000} MB')
-    if _BEGIN not in data:
-        raise _not_pem(name, kind, path, 'it holds no line that starts with -----BEGIN')
+        raise _unreadable(kind, path, str(getattr(error, 'strerror', None) or error)) from None
+    if len(data) > _LARGEST_FILE:
+        raise _unreadable(kind, path, f'it is larger than {_LARGEST_FILE // 1_000_000} MB')
+    if b'-----BEGIN ' not in data:
+        raise _not_pem(kind, path, 'it contains no line that starts with -----BEGIN')
     return data
 
 
 def read_certificates(path: Path, kind: str = 'certificate') -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file, in its order, at least one. Raises what ``read_pem`` raises."""
-    data = read_pem(path, kind)
+    """Return all certificates of a PEM file, at least one, in its order. Raises the errors of ``read_pem``."""
     try:
-        return tuple(x509.load_pem_x509_certificates(data))
+        return tuple(x509.load_pem_x509_certificates(read_pem(path, kind)))
     except ValueError as error:
-        cause = 'it holds no certificate that can be read: ' + ' '.join(str(error).split())[:200]
-        raise _not_pem(kind.replace(' ', '-'), kind, path, cause) from None
+        raise _not_pem(kind, path, f'no certificate in it can be read: {" ".join(str(error).split())[:200]}') from None
 
 
 def name_of(name: x509.Name) -> str:
-    """A name for people: its common name, and its organisation where that says more."""
-    words = []
-    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        found = [str(entry.value) for entry in name.get_attributes_for_oid(oid)]
-        words += [value for value in found[:1] if value not in words]
-    if len(words) == 2:
-        return f'{words[0]} ({words[1]})'
-    return ''.join(words) or name.rfc4514_string() or 'without a name'
+    """Return a readable name: the common name, and the organisation where it differs."""
+    names = [
+        str(attribute.value)
+        for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+        for attribute in name.get_attributes_for_oid(oid)[:1]
+    ]
+    if len(set(names)) == 2:
+        return f'{names[0]} ({names[1]})'
+    return ''.join(names[:1]) or name.rfc4514_string() or 'without a name'
 
 
-def _unreadable(name: str, kind: str, path: Path, cause: str) -> ProvenanceError:
+def _reference(kind: str) -> str:
+    return kind.replace(' ', '-')
+
+
+def _unreadable(kind: str, path: Path, cause: str) -> ProvenanceError:
     return ProvenanceError(
-        f'{name}-unreadable', f'the {kind} file {path} cannot be read', cause=cause, hint='check path and permissions'
+        f'{_reference(kind)}-unreadable',
+        f'the {kind} file {path} cannot be read',
+        cause=cause,
+        hint='check path and permissions',
     )
 
 
-def _not_pem(name: str, kind: str, path: Path, cause: str) -> ProvenanceError:
+def _not_pem(kind: str, path: Path, cause: str) -> ProvenanceError:
     return ProvenanceError(
-        f'{name}-not-pem',
-        f'the {kind} file {path} is no PEM file',
+        f'{_reference(kind)}-not-pem',
+        f'the {kind} file {path} is not a PEM file',
         cause=cause,
         hint='convert it: "openssl pkcs12 -in A.p12 -out A.pem", or "openssl x509 -inform DER -in A.cer -out A.pem"',
     )

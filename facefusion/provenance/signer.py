@@ -1,4 +1,4 @@
-"""Who signs: found, and proved to be able to, before any work starts."""
+"""The signer of outputs, found and tested before a run starts."""
 
 from __future__ import annotations
 
@@ -20,32 +20,24 @@ from facefusion.provenance.media_types import PLAIN
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.trust import Root, local_folders, trusted_roots
 
-# A certificate that is valid for less is warned about: runs may take hours.
+# Below this remaining validity there is a warning: runs may take hours.
 _SOON = timedelta(days=1)
+_TRIAL_ACTION = {
+    'action': 'c2pa.created',
+    'digitalSourceType': 'http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation',
+}
 _TRIAL = {
     'claim_generator_info': [{'name': 'FaceFusion'}],
-    'assertions': [
-        {
-            'label': 'c2pa.actions.v2',
-            'data': {
-                'actions': [
-                    {
-                        'action': 'c2pa.created',
-                        'digitalSourceType': 'http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation',
-                    }
-                ]
-            },
-        }
-    ],
+    'assertions': [{'label': 'c2pa.actions.v2', 'data': {'actions': [_TRIAL_ACTION]}}],
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Everything that signing needs.
+    """A signer and the settings of signing.
 
-    ``is_local`` is true for the certificate that this program made itself. ``roots`` are those by which credentials of
-    targets are judged.
+    ``is_local`` is true for a certificate that this program created. ``roots`` are trusted when the credentials of
+    targets are checked.
     """
 
     credential: Credential
@@ -56,12 +48,12 @@ class Signing:
 
     @property
     def signer_name(self) -> str:
-        """The signer as people read it."""
+        """The readable name of the signer."""
         return self.credential.signer_name
 
     @property
     def timestamp_host(self) -> str:
-        """The host of the time stamp authority: its whole address may hold a password."""
+        """The host of the timestamp authority, whose whole address may contain a password."""
         return urlsplit(self.timestamp_url or '').hostname or ''
 
 
@@ -72,22 +64,22 @@ def prepare_signing(
     emit: Emit,
     offline: bool = False,
 ) -> Signing:
-    """The signer that the options name, or this machine's own; proved by signing a few bytes.
+    """Return the signer of the options, or else of this machine, tested by signing a few bytes.
 
-    ``fallback_folder`` takes this machine's certificate when the user's folder for data cannot be written. With
-    ``offline`` no time stamp is asked for. Raises ProvenanceError: what ``load_credential`` raises,
-    what ``trusted_roots`` raises, certificate-without-key, certificate-unusable, provenance-folder-unwritable,
-    timestamp-url-invalid, timestamp-url-missing, timestamp-offline.
+    ``fallback_folder`` is used for this machine's certificate when the user's data folder cannot be written. With
+    ``offline`` no timestamp is requested. Raises the errors of ``load_credential`` and ``trusted_roots``, and
+    ProvenanceError certificate-without-key, certificate-unusable, provenance-folder-unwritable, timestamp-url-invalid,
+    timestamp-url-missing, timestamp-offline.
     """
     url = _timestamp_url(options, offline, emit)
     if options.certificate_path or options.private_key_path:
         if not (options.certificate_path and options.private_key_path):
-            given, missing = ('certificate_path', 'private_key_path')[:: 1 if options.certificate_path else -1]
+            present, missing = ('certificate_path', 'private_key_path')[:: 1 if options.certificate_path else -1]
             raise ProvenanceError(
                 'certificate-without-key',
-                f'{given} is given, but {missing} is not',
+                f'{present} is set, but {missing} is not',
                 cause='a signature needs a certificate and its private key',
-                hint=f'give [provenance] {missing}, too, or neither of them to sign with a certificate of this machine',
+                hint=f'set [provenance] {missing} too, or neither of them to sign with a certificate of this machine',
             )
         paths = Path(options.certificate_path), Path(options.private_key_path)
         credential = load_credential(*paths, environ)
@@ -98,7 +90,7 @@ def prepare_signing(
     is_local = not options.certificate_path
     roots = trusted_roots(options, environ, fallback_folder)
     signing = Signing(credential, is_local, url, options.require_timestamp, roots)
-    _try(signing, where)
+    _test(signing, where)
     if credential.expires - datetime.now(UTC) < _SOON:
         text = f'{where} expires at {credential.expires:%Y-%m-%d %H:%M} UTC: a run that ends later cannot be signed; '
         emit(Message('warn', 'provenance', text + 'renew it before longer runs'))
@@ -106,7 +98,7 @@ def prepare_signing(
 
 
 def make_signer(signing: Signing, relay_url: str | None = None) -> c2pa.Signer:
-    """The C2PA library's signer, which asks for a time stamp at ``relay_url``. Raises what the library raises."""
+    """Return the C2PA library's signer, which requests a timestamp at ``relay_url``. Raises C2paError."""
     credential = signing.credential
     return c2pa.Signer.from_info(c2pa.C2paSignerInfo(credential.algorithm, credential.chain, credential.key, relay_url))
 
@@ -114,29 +106,22 @@ def make_signer(signing: Signing, relay_url: str | None = None) -> c2pa.Signer:
 def _local(
     options: ProvenanceOptions, environ: Mapping[str, str], fallback_folder: Path, emit: Emit
 ) -> tuple[Credential, Path]:
-    folders = local_folders(options, environ, fallback_folder)
     problems: list[str] = []
-    for folder in folders:
+    for folder in local_folders(options, environ, fallback_folder):
         try:
             credential = local_credential(folder, emit)
         except OSError as error:
             problems.append(f'{folder}: {error.strerror or error}')
-        else:
-            if problems:
-                emit(
-                    Message(
-                        'warn',
-                        'provenance',
-                        f'the certificate of this machine is kept in {folder}, since no other folder can be written '
-                        f'({problems[0]}); --provenance-path names one',
-                    )
-                )
-            return credential, folder
+            continue
+        if problems:
+            text = f'the certificate of this machine is stored in {folder}, because the usual folder cannot be written '
+            emit(Message('warn', 'provenance', text + f'({problems[0]}); set another folder with --provenance-path'))
+        return credential, folder
     raise ProvenanceError(
         'provenance-folder-unwritable',
-        'the certificate of this machine cannot be kept anywhere',
+        'the certificate of this machine cannot be stored',
         cause='; '.join(problems),
-        hint='give --provenance-path a folder that may be written, or a certificate of your own in [provenance]',
+        hint='set --provenance-path to a writable folder, or use a certificate of your own in [provenance]',
     )
 
 
@@ -146,21 +131,19 @@ def _timestamp_url(options: ProvenanceOptions, offline: bool, emit: Emit) -> str
         if options.require_timestamp:
             raise ProvenanceError(
                 'timestamp-url-missing',
-                'a time stamp is required, but no authority is named',
-                hint='give --timestamp-url, or leave --require-timestamp out',
+                'a timestamp is required, but no authority is set',
+                hint='set --timestamp-url, or leave --require-timestamp out',
             )
         return None
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ('http', 'https') and bool(parts.hostname) and ' ' not in url
-        is_address = is_address and url.isprintable() and url.isascii()
-        is_address = is_address and parts.port != 0
+        is_valid = parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_address = False
-    if not is_address:
+        is_valid = False
+    if not (is_valid and ' ' not in url and url.isprintable() and url.isascii()):
         raise ProvenanceError(
             'timestamp-url-invalid',
-            'the address of the time stamp authority is no http or https address',
+            'the address of the timestamp authority is not an http or https address',
             hint='write it as http://host/path',
         )
     if not offline:
@@ -168,16 +151,16 @@ def _timestamp_url(options: ProvenanceOptions, offline: bool, emit: Emit) -> str
     if options.require_timestamp:
         raise ProvenanceError(
             'timestamp-offline',
-            'a time stamp is required, but the network may not be used',
+            'a timestamp is required, but the network may not be used',
             cause='--offline and --require-timestamp exclude each other',
             hint='leave one of them out',
         )
-    emit(Message('info', 'provenance', 'no time stamp is asked for: --offline'))
+    emit(Message('info', 'provenance', 'no timestamp is requested: --offline'))
     return None
 
 
-def _try(signing: Signing, where: str) -> None:
-    """Signs a few bytes: only the library itself knows every demand of the standard."""
+def _test(signing: Signing, where: str) -> None:
+    """Sign a few bytes, because only the library knows all demands of the standard."""
     try:
         context = make_context(verify_signature=True)
         with context, make_signer(signing) as signer, c2pa.Builder(_TRIAL, context) as builder:
@@ -188,6 +171,6 @@ def _try(signing: Signing, where: str) -> None:
             'certificate-unusable',
             f'{where} cannot sign Content Credentials',
             cause=words_of(error),
-            hint='C2PA takes EC, Ed25519 and RSA-PSS certificates that an authority issued for signing documents, '
-            'for S/MIME or for C2PA',
+            hint='C2PA accepts EC, Ed25519 and RSA-PSS certificates that an authority issued for document signing, '
+            'S/MIME or C2PA',
         ) from None

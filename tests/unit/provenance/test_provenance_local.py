@@ -18,7 +18,7 @@ from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.signer import prepare_signing
 
 ROOT = Path(__file__).resolve().parents[3]
-posix = pytest.mark.skipif(os.name != 'posix', reason='modes of files are those of POSIX')
+posix = pytest.mark.skipif(os.name != 'posix', reason='needs POSIX permissions')
 not_root = pytest.mark.skipif(hasattr(os, 'geteuid') and os.geteuid() == 0, reason='root may write everywhere')
 DAY = timedelta(days=1)
 
@@ -27,11 +27,11 @@ def leaf_of(credential):
     return x509.load_pem_x509_certificates(credential.chain)[0]
 
 
-def test_it_is_made_once_and_kept(tmp_path):
+def test_it_is_created_once(tmp_path):
     said = []
     first = local_credential(tmp_path / 'a' / 'b', said.append)
     assert local_credential(tmp_path / 'a' / 'b', said.append) == first
-    assert [event.level for event in said] == ['info'] and 'vouches for nobody' in said[0].text
+    assert [event.level for event in said] == ['info'] and 'does not prove who you are' in said[0].text
 
 
 @posix
@@ -51,17 +51,17 @@ def test_only_the_owner_can_read_it(tmp_path):
     assert stat.S_IMODE((folder / 'root.pem').stat().st_mode) == 0o600
 
 
-def test_it_says_that_it_is_self_made_and_not_where(tmp_path):
+def test_its_name_states_that_it_is_self_made_and_not_on_which_machine(tmp_path):
     chain = x509.load_pem_x509_certificates(local_credential(tmp_path, silent).chain)
     leaf, root = (certificate.subject.rfc4514_string() for certificate in chain)
-    organisation = r'O=Self-made by FaceFusion\\, vouched for by nobody'
+    organisation = r'O=Self-made by FaceFusion\\, proves no identity'
     assert re.fullmatch(f'CN=FaceFusion local signer on this machine,{organisation}', leaf)
     assert re.fullmatch(f'CN=FaceFusion local root [0-9a-f]{{8}},{organisation}', root)
-    # No extension beside those of use and keys, of which none can name the machine.
+    # Only the extensions for usage and keys, none of which can name the machine.
     assert [len(certificate.extensions) for certificate in chain] == [5, 3]
 
 
-def test_the_signer_is_renewed_before_it_ends_and_the_root_stays(tmp_path):
+def test_the_signer_is_renewed_before_it_expires_and_the_root_stays(tmp_path):
     now = datetime.now(UTC)
     first = local_credential(tmp_path, silent, now)
     root = own_roots(tmp_path)
@@ -69,11 +69,11 @@ def test_the_signer_is_renewed_before_it_ends_and_the_root_stays(tmp_path):
     renewed = local_credential(tmp_path, silent, now + 340 * DAY)
     assert leaf_of(renewed).serial_number != leaf_of(first).serial_number
     assert own_roots(tmp_path) == root
-    # A clock that was set back makes a new signer, too: this one is not valid yet.
+    # A clock that was set back causes a new signer, because the current one is not valid yet.
     assert local_credential(tmp_path, silent, now).expires < renewed.expires
 
 
-def test_a_root_at_its_end_is_followed_by_another_and_still_known(tmp_path):
+def test_an_expiring_root_is_replaced_and_stays_known(tmp_path):
     now = datetime.now(UTC)
     local_credential(tmp_path, silent, now)
     old = own_roots(tmp_path)
@@ -84,7 +84,7 @@ def test_a_root_at_its_end_is_followed_by_another_and_still_known(tmp_path):
 
 @pytest.mark.parametrize('name', ['signer.pem', 'root.pem'])
 @pytest.mark.parametrize('damage', ['empty', 'garbage', 'half', 'gone'])
-def test_damaged_files_are_made_anew(tmp_path, name, damage):
+def test_damaged_files_are_replaced(tmp_path, name, damage):
     local_credential(tmp_path, silent)
     path = tmp_path / name
     data = path.read_bytes()
@@ -110,7 +110,7 @@ def test_an_old_root_stays_known_when_its_key_is_damaged(tmp_path, damage):
     local_credential(tmp_path, said.append)
     assert old in own_roots(tmp_path) and len(own_roots(tmp_path)) == 2
     (warning,) = [event.text for event in said if event.level == 'warn']
-    assert 'damaged or gone: a new root was made' in warning
+    assert 'damaged or missing: a new root was created' in warning
     local_credential(tmp_path, said.append)
     assert len(said) == 1 and old in own_roots(tmp_path)
 
@@ -137,7 +137,7 @@ def test_processes_at_once_agree_on_one_root(tmp_path):
     assert len(own_roots(tmp_path / 'own')) == 1
 
 
-def test_a_folder_that_cannot_be_made_gives_way_to_the_fallback(tmp_path):
+def test_the_fallback_replaces_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / 'file').write_text('no folder')
     said = []
     environ = {name: str(tmp_path / 'file') for name in ('HOME', 'XDG_DATA_HOME', 'LOCALAPPDATA', 'USERPROFILE')}
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_made_gives_way_to_the_fallback(tmp_path):
     assert len(warned) == 1 and 'fallback' in warned[0] and '--provenance-path' in warned[0]
 
 
-def test_a_folder_that_was_asked_for_has_no_fallback(tmp_path):
+def test_a_folder_of_the_options_has_no_fallback(tmp_path):
     (tmp_path / 'file').write_text('no folder')
     options = ProvenanceOptions(provenance_path=str(tmp_path / 'file' / 'x'))
     with pytest.raises(ProvenanceError) as error:
@@ -158,7 +158,7 @@ def test_a_folder_that_was_asked_for_has_no_fallback(tmp_path):
 
 @posix
 @not_root
-def test_a_folder_that_cannot_be_written_any_more_still_signs(tmp_path):
+def test_a_read_only_folder_still_signs(tmp_path):
     now = datetime.now(UTC)
     first = local_credential(tmp_path / 'own', silent, now)
     (tmp_path / 'own').chmod(0o500)
@@ -170,8 +170,8 @@ def test_a_folder_that_cannot_be_written_any_more_still_signs(tmp_path):
         (tmp_path / 'own').chmod(0o700)
 
 
-@pytest.mark.skipif(sys.platform in ('win32', 'darwin'), reason='the XDG folders are those of other systems')
-def test_the_folder_is_the_one_for_data():
+@pytest.mark.skipif(sys.platform in ('win32', 'darwin'), reason='this system has no XDG folders')
+def test_the_default_folder_is_in_the_data_folder():
     assert default_folder({'XDG_DATA_HOME': '/data', 'HOME': '/h'}) == Path('/data/facefusion/provenance')
     assert default_folder({'XDG_DATA_HOME': 'relative', 'HOME': '/h'}) == Path('/h/.local/share/facefusion/provenance')
     assert default_folder({'HOME': '/h'}) == Path('/h/.local/share/facefusion/provenance')

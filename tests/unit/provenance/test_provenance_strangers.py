@@ -54,7 +54,7 @@ def test_claims_of_a_stranger_in_the_chain_are_his(tmp_path, signing, stranger, 
     assert verdict.jobs == ('job of out.jpg',)
     assert 'what renamed.jpg states is vouched for by nobody who is trusted' in verdict.remarks()
     signers = [line.strip() for line in verdict_lines(verdict) if '  signed by ' in line]
-    assert 'nobody who is trusted vouches for that' in signers[0] and signers[1].endswith('(trusted)')
+    assert 'no trusted root certifies this' in signers[0] and signers[1].endswith('(trusted)')
     assert verdict.as_record()['credentials']['chain'][0]['trust'] == 'unknown-signer'
     # Who knows the root sees that the signer is known now, whatever was recorded.
     root = write_chain(tmp_path / 'root.pem', house)
