@@ -7,11 +7,15 @@ In the ini file all values are blank, which means the built-in default. Tests ho
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
+
 from facefusion.cli.commands import OPTION_MODULES
 from facefusion.cli.headless_run import GROUPS
+from facefusion.models.catalog import CatalogFile
 from facefusion.options import OptionInfo, describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +54,12 @@ def with_table(readme: str) -> str:
     return f'{head}{BEGIN}\n{options_table()}\n{END}{rest.split(END)[1]}'
 
 
+def catalog_schema() -> str:
+    """The JSON Schema of a file of the model catalogue."""
+    header = {'$schema': 'https://json-schema.org/draft/2020-12/schema', '$id': 'urn:facefusion:model-catalog:1'}
+    return json.dumps(header | msgspec.json.schema(CatalogFile), indent=2) + '\n'
+
+
 def _values(info: OptionInfo) -> str:
     if info.choices:
         text = ', '.join(str(choice) for choice in info.choices)
@@ -71,5 +81,6 @@ def _default(info: OptionInfo) -> str:
 
 if __name__ == '__main__':
     (ROOT / 'facefusion.ini').write_text(ini_text(), encoding='utf-8')
+    (ROOT / 'docs' / 'model-catalog.schema.json').write_text(catalog_schema(), encoding='utf-8')
     page = ROOT / 'README.md'
     page.write_text(with_table(page.read_text(encoding='utf-8')), encoding='utf-8')

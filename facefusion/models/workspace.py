@@ -1,6 +1,6 @@
-"""Folders in which a fetch works until its result is whole, and what becomes of those of dead runs.
+"""Working folders of fetches, and the removal or reuse of those of dead processes.
 
-A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that the
+A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that its
 result is published by a rename, and never shared between two fetches.
 """
 
@@ -17,23 +17,23 @@ from pathlib import Path
 from facefusion.ownership import new_owner, split_tag
 
 FOLDER_NAME = '.fetching'
-# A live fetch touches its workspace, so one that rests this long is dead wherever it ran.
+# A live fetch touches its workspace, so an older one belongs to a dead process of whatever machine.
 EXPIRY_SECONDS = 24 * 3600.0
 _TOUCH_SECONDS = 60.0
 _RESUMABLE = 'resume-'
 _ONCE = 'once-'
-_GIVEN_AWAY = 'left'
+_RELEASED = 'left'
 
 
 class Workspace:
-    """A folder that belongs to one fetch of this process."""
+    """The folder of one fetch of this process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._touched = time.monotonic()
 
     def touch(self) -> None:
-        """Shows others that this fetch is alive; cheap enough to be called for every piece."""
+        """Show other processes that this fetch is alive; cheap enough to be called for every piece."""
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
             self._touched = now
@@ -42,43 +42,35 @@ class Workspace:
 
 @contextlib.contextmanager
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
-    """A workspace for ``label`` (no ``@`` in it), removed at the end; raises OSError when it cannot be made.
+    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError when it cannot.
 
-    A resumable one that holds something stays when the body raises, and a later fetch of the same label takes over
-    what a dead one left (the rename lets only one have it). What other dead fetches left is removed, resumable work
-    once it has expired.
+    When the body raises, a resumable workspace that is not empty stays, and a later fetch of the same label takes it
+    over (a rename, so only one can). Workspaces of other dead fetches are removed, resumable ones once they expire.
     """
     parent = weights / FOLDER_NAME
-    full = f'{_RESUMABLE if resumable else _ONCE}{label}'
-    mine = parent / f'{full}@{new_owner().tag}'
-    if not (resumable and _adopt(parent, full, mine)):
-        _make(mine)
-    remove_dead(weights)
+    name = f'{_RESUMABLE if resumable else _ONCE}{label}'
+    path = parent / f'{name}@{new_owner().tag}'
+    if not (resumable and _take_over(parent, name, path)):
+        _create(path)
+    for dead in _dead_workspaces(parent):
+        if not dead.name.startswith(_RESUMABLE) or _has_expired(dead):
+            _remove(dead)
     finished = False
     try:
-        yield Workspace(mine)
+        yield Workspace(path)
         finished = True
     finally:
-        if finished or not resumable or not any(mine.iterdir()):
-            _remove(mine)
-            for path in _dead(parent):
-                if path.name.partition('@')[0] == full:
-                    _remove(path)
+        if finished or not resumable or not any(path.iterdir()):
+            for done in (path, *_dead_workspaces(parent, name)):
+                _remove(done)
         else:
-            # Given away by its name: others need not wait until this process has ended to go on with it.
+            # The new name releases it: others can take it over while this process still runs.
             with contextlib.suppress(OSError):
-                mine.rename(parent / f'{full}@{_GIVEN_AWAY}.0.{secrets.token_hex(4)}')
+                path.rename(parent / f'{name}@{_RELEASED}.0.{secrets.token_hex(4)}')
 
 
-def remove_dead(weights: Path) -> None:
-    """Removes the workspaces of dead fetches; those that can be resumed only when they have expired."""
-    for path in _dead(weights / FOLDER_NAME):
-        if not path.name.startswith(_RESUMABLE) or _has_expired(path):
-            _remove(path)
-
-
-def _make(path: Path) -> None:
-    # Another fetch that ends may take the empty parent away between the two steps.
+def _create(path: Path) -> None:
+    # Another fetch that ends may remove the empty parent between the two steps.
     for _ in range(10):
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -89,27 +81,27 @@ def _make(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    # Goes only when it is empty, that is when no other fetch is under way.
+    # Fails while other fetches have workspaces in it.
     with contextlib.suppress(OSError):
         path.parent.rmdir()
 
 
-def _adopt(parent: Path, full: str, mine: Path) -> bool:
-    for path in _dead(parent):
-        if path.name.partition('@')[0] == full:
-            with contextlib.suppress(OSError):
-                path.rename(mine)
-                os.utime(mine)
-                return True
+def _take_over(parent: Path, name: str, path: Path) -> bool:
+    for dead in _dead_workspaces(parent, name):
+        with contextlib.suppress(OSError):
+            dead.rename(path)
+            os.utime(path)
+            return True
     return False
 
 
-def _dead(parent: Path) -> list[Path]:
+def _dead_workspaces(parent: Path, name: str = '') -> list[Path]:
+    """Return the workspaces of dead fetches, of all names or of one."""
     try:
         paths = sorted(parent.iterdir())
     except FileNotFoundError:
         return []
-    return [path for path in paths if _is_dead(path)]
+    return [path for path in paths if _is_dead(path) and name in ('', path.name.partition('@')[0])]
 
 
 def _is_dead(path: Path) -> bool:
@@ -117,7 +109,7 @@ def _is_dead(path: Path) -> bool:
     if tagged is None:
         return False
     _, owner = tagged
-    return owner.host == _GIVEN_AWAY or _has_expired(path) or owner.is_dead()
+    return owner.host == _RELEASED or _has_expired(path) or owner.is_dead()
 
 
 def _has_expired(path: Path) -> bool:

@@ -1,13 +1,12 @@
-"""Downloads from web servers: resumed, bounded, and held to a digest.
+"""Downloads from web servers: resumed, bounded, and verified by a digest.
 
-The part file and the validator of the server (ETag or Last-Modified) stay in the workspace, so that a later run goes
-on where this one was cut. Resuming follows RFC 9110 section 13.1.5: ``If-Range`` makes the server send the whole file
+The part file and the validator of the server (ETag or Last-Modified) stay in the workspace, so a later run resumes an
+interrupted download. Resuming follows RFC 9110 section 13.1.5: with ``If-Range`` the server sends the complete file
 (200) instead of the rest (206) when it has changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -20,6 +19,7 @@ import requests
 
 from facefusion.errors import ModelError
 from facefusion.models.catalog import HttpsSource
+from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
 
 _PIECE = 256 << 10
@@ -30,27 +30,27 @@ _VALIDATOR_NAME = 'validator.json'
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one download: seconds for a connection and between two pieces, tries without progress, bytes."""
+    """Limits of a download: seconds for a connection and between two pieces, tries without progress, bytes."""
 
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
     tries: int = 5
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 30.0
-    # No model of the field is larger; without a size in the catalogue this is what stops an endless answer.
+    # No model is larger; without a size in the catalogue this limit stops an endless response.
     largest_bytes: int = 16 << 30
 
 
 class _Retry(Exception):
-    """The try failed in a way that another may mend."""
+    """The attempt failed, and another one may succeed."""
 
 
 class _NextMirror(Exception):
-    """This address will not give the file."""
+    """This address does not serve the file."""
 
 
 class HttpsDownload:
-    """One download into ``folder``; ``sleep`` waits between tries (tests inject their own)."""
+    """A download into ``folder``; ``sleep`` waits between tries (tests inject their own)."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class HttpsDownload:
         self._validator = folder / _VALIDATOR_NAME
 
     def run(self) -> tuple[Path, str]:
-        """Fetches the file from the first mirror that has it: its path in the workspace, and its SHA-256.
+        """Download the file from the first working mirror and return its path in the workspace and its SHA-256.
 
-        Raises ModelError 'model-unreachable' when no mirror gives it, 'model-digest' or 'model-size' when what a
-        mirror gives is not what the catalogue says (the part file is deleted then), OSError when it cannot be written.
+        Raises ModelError 'model-unreachable' when no mirror serves it, 'model-digest' or 'model-size' when the file of
+        a mirror differs from the catalogue (the part file is deleted then), OSError when it cannot be written.
         """
         failures = []
         with requests.Session() as session:
@@ -98,7 +98,7 @@ class HttpsDownload:
                 self._attempt(session, url)
                 return
             except _Retry as failure:
-                # A try that brought something does not count: the file's size bounds how often that can happen.
+                # A try with progress does not count: the size of the file limits their number.
                 tries = 1 if self._size() >= before + _PIECE else tries + 1
                 if tries >= self._limits.tries:
                     raise _NextMirror(f'{failure} ({tries} tries)') from None
@@ -115,82 +115,78 @@ class HttpsDownload:
             with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
                 if url.startswith('https://') and not response.url.startswith('https://'):
                     raise _NextMirror(f'redirected to {response.url}, which is not encrypted')
-                self._judge(response, start)
+                self._check_response(response, start)
                 self._receive(response, start if response.status_code == 206 else 0, url)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise _Retry(_plain_cause(error)) from None
         except requests.RequestException as error:
             raise _NextMirror(_plain_cause(error)) from None
 
-    def _judge(self, response: requests.Response, start: int) -> None:
+    def _check_response(self, response: requests.Response, start: int) -> None:
         status = response.status_code
         if status == 416:
-            # Our part is longer than the file: it is not a part of it.
+            # The part is longer than the file, so it is not a part of it.
             self._discard()
-            raise _Retry('the server has no more bytes than were downloaded before')
+            raise _Retry('the file on the server is shorter than the part that was downloaded before')
         if status in _RETRIED:
             raise _Retry(f'HTTP {status} {response.reason}')
         if status not in (200, 206):
             raise _NextMirror(f'HTTP {status} {response.reason}')
         if response.headers.get('Content-Encoding', 'identity') != 'identity':
-            raise _NextMirror(f'sent as {response.headers["Content-Encoding"]}, which was not asked for')
+            raise _NextMirror(f'sent with the encoding {response.headers["Content-Encoding"]}, which was not requested')
         if status == 206:
-            found = re.fullmatch(r'bytes (\d+)-(\d+)/(\d+|\*)', response.headers.get('Content-Range', ''))
-            total = self._source.size
-            wrong = found is None or int(found[1]) != start or not start
-            if wrong or (found and total is not None and found[3] not in ('*', str(total))):
+            content_range = response.headers.get('Content-Range', '')
+            match = re.fullmatch(r'bytes (\d+)-\d+/(\d+|\*)', content_range)
+            totals = {'*', str(self._source.size)}
+            is_right = match and start and int(match[1]) == start and (not self._source.size or match[2] in totals)
+            if not is_right:
                 self._discard()
-                given = response.headers.get('Content-Range', '')
-                raise _NextMirror(f'asked for bytes from {start}, got Content-Range {given!r}')
+                raise _NextMirror(f'requested bytes from {start}, got Content-Range {content_range!r}')
 
     def _receive(self, response: requests.Response, start: int, url: str) -> None:
         length = response.headers.get('Content-Length', '')
         announced = start + int(length) if length.isdigit() else None
-        bound = self._source.size or self._limits.largest_bytes
-        if announced is not None and (announced > bound or (self._source.size and announced != self._source.size)):
+        limit = self._source.size or self._limits.largest_bytes
+        if announced is not None and (announced > limit or (self._source.size and announced != self._source.size)):
             raise self._wrong_size(url, announced)
         if not start:
             self._write_validator(response, url)
         done = start
         with self._part.open('ab' if start else 'wb') as stream:
             for piece in response.iter_content(_PIECE):
-                self._watcher.check()
+                self._watcher.stop.check()
                 done += len(piece)
-                if done > bound:
+                if done > limit:
                     raise self._wrong_size(url, done)
                 stream.write(piece)
                 self._watcher.progress(done)
         if announced is not None and done < announced:
-            raise _Retry(f'the connection ended after {done} of {announced} bytes')
+            raise _Retry(f'the connection was closed after {done} of {announced} bytes')
         if self._source.size is not None and done != self._source.size:
             raise self._wrong_size(url, done)
 
     def _digest(self, url: str) -> str:
-        digest = hashlib.sha256()
-        with self._part.open('rb') as stream:
-            while piece := stream.read(1 << 20):
-                self._watcher.check()
-                digest.update(piece)
-        actual = digest.hexdigest()
+        actual = file_sha256(self._part, self._watcher.stop)
         if self._source.sha256 is not None and actual != self._source.sha256:
             self._discard()
             raise ModelError(
                 'model-digest',
-                f'what {url} sent is not the model',
+                f'the file from {url} is not the published model',
                 cause=f'expected sha256 {self._source.sha256}, got {actual}',
-                hint='the file was changed on its way or at its publisher: do not use it, try another network',
+                hint='the file was changed in transit or by its publisher: do not use it, try another network',
             )
         return actual
 
     def _wrong_size(self, url: str, size: int) -> ModelError:
         self._discard()
-        expected = self._source.size
-        bound = f'expected {expected} bytes' if expected else f'at most {self._limits.largest_bytes} bytes are taken'
+        cause = f'expected {self._source.size} bytes, got {size}'
+        if self._source.size is None:
+            cause = f'the limit is {self._limits.largest_bytes} bytes, got {size} or more'
         return ModelError(
             'model-size',
-            f'what {url} sent is not the model',
-            cause=f'{bound}, got {size} or more' if expected is None else f'{bound}, got {size}',
-            hint='the file was changed at its publisher, or a proxy answers with a page of its own',
+            f'the file from {url} is not the published model',
+            cause=cause,
+            hint='the publisher changed the file, or a proxy sent a page of its own',
         )
 
     def _resume_point(self, url: str) -> int:
@@ -211,12 +207,12 @@ class HttpsDownload:
             record = json.loads(self._validator.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return ''
-        # The validator of one mirror says nothing to another.
+        # A validator is valid for one mirror only.
         return str(record['validator']) if isinstance(record, dict) and record.get('url') == url else ''
 
     def _write_validator(self, response: requests.Response, url: str) -> None:
         tag = response.headers.get('ETag', '')
-        # Only a strong tag promises equal bytes.
+        # Only a strong tag guarantees equal bytes.
         validator = tag if tag and not tag.startswith('W/') else response.headers.get('Last-Modified', '')
         self._validator.unlink(missing_ok=True)
         if validator:
@@ -224,15 +220,15 @@ class HttpsDownload:
 
     def _pause(self, seconds: float) -> None:
         while seconds > 0:
-            self._watcher.check()
+            self._watcher.stop.check()
             step = min(seconds, 0.5)
             self._sleep(step)
             seconds -= step
-        self._watcher.check()
+        self._watcher.stop.check()
 
 
 def _plain_cause(error: Exception) -> str:
-    """The innermost reason, without the addresses of objects that the libraries put into their messages."""
+    """Return the innermost reason, without the object addresses in the messages of the libraries."""
     text = str(error)
     reason = re.search(r"(?:>: |Caused by \w+\(|\(')(.*)", text)
     return re.sub(r"<[^>]*>:?\s*|[()'\"]", '', reason[1] if reason else text).strip() or type(error).__name__

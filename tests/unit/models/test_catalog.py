@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import copy
 import json
+import runpy
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from facefusion.errors import ModelError
 from facefusion.models.catalog import HttpsSource, PackageSource, load_catalog
 from facefusion.models.convert.recipes import RECIPES
 
-SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / 'models' / 'catalog'
+SCHEMA = ROOT / 'docs' / 'model-catalog.schema.json'
 EMBEDDED = {
     'centerface',
     'blazeface_back',
@@ -56,7 +60,14 @@ def changed(**changes):
     return entry
 
 
-def test_the_shipped_catalogue_holds_the_embedded_set():
+def test_the_documented_schema_is_that_of_the_code():
+    text = SCHEMA.read_text(encoding='utf-8')
+    assert text == runpy.run_path(str(ROOT / 'scripts' / 'make_reference.py'))['catalog_schema']()
+    for path in SHIPPED.glob('*.json'):
+        jsonschema.validate(json.loads(path.read_text(encoding='utf-8')), json.loads(text))
+
+
+def test_the_shipped_catalogue_contains_the_embedded_set():
     catalog = load_catalog(SHIPPED)
     assert {entry.id for entry in catalog} >= EMBEDDED
     for model_id in EMBEDDED:
@@ -72,7 +83,8 @@ def test_entries_of_one_archive_agree_on_it():
     for entry in load_catalog(SHIPPED):
         for source in entry.sources:
             if isinstance(source, PackageSource):
-                facts = (source.requirement, source.archive_sha256, source.archive_size, source.platform)
+                wheel = getattr(source, 'platform', '')
+                facts = (source.requirement, source.archive_sha256, source.archive_size, wheel)
                 assert archives.setdefault(source.archive, facts) == facts
 
 
@@ -94,29 +106,31 @@ def test_iteration_is_sorted_by_task_and_id(tmp_path):
 @pytest.mark.parametrize(
     'changes,words',
     [
-        ({'sha256': 'A' * 64}, 'sha256'),
-        ({'file': '../net.onnx'}, 'file'),
-        ({'file': '.hidden'}, 'file'),
-        ({'size': 0}, 'size'),
-        ({'size': True}, 'size'),
+        ({'sha256': 'A' * 64}, '64 lower-case hexadecimal digits at models[0].sha256'),
+        ({'file': '../net.onnx'}, 'a file name without a folder at models[0].file'),
+        ({'file': '.hidden'}, 'models[0].file'),
+        ({'size': 0}, 'int >= 1 at models[0].size'),
+        ({'size': True}, 'got bool at models[0].size'),
         ({'year': '2020'}, 'year'),
-        ({'vendor': None}, 'vendor is missing'),
+        ({'vendor': None}, 'missing required field vendor'),
         ({'colour': 'RGB'}, 'unknown field colour'),
         ({'licence__commercial': 'yes'}, 'commercial'),
-        ({'sources': []}, 'sources is empty'),
-        ({'sources__0__urls': ['http://example.org/net.onnx']}, 'https'),
-        ({'sources__0__kind': 'ftp'}, 'kind'),
+        ({'sources': []}, 'length >= 1 at models[0].sources'),
+        ({'sources__0__urls': ['http://example.org/net.onnx']}, 'an https address at models[0].sources[0].urls[0]'),
+        ({'sources__0__kind': 'ftp'}, "'ftp' at models[0].sources[0].kind"),
         ({'inputs__0__dtype': 'float'}, 'dtype'),
         ({'inputs__0__shape': [0]}, 'shape'),
-        ({'inputs__0__range': [1, 0]}, 'range'),
+        ({'inputs__0__range': [1, 0]}, 'range is not a minimum and a maximum at models[0].inputs[0]'),
         ({'convert': {'recipe': 'tflite', 'revision': 1}}, 'no published sha256'),
+        ({'sources__0__sha256': 'b' * 64}, 'differ from those of the entry'),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, changes, words):
+def test_an_error_names_file_entry_and_field(tmp_path, changes, words):
     with pytest.raises(ModelError) as error:
         load_catalog(write(tmp_path, changed(**changes)))
     assert error.value.reference == 'catalog-invalid'
-    assert words in error.value.cause and 'some.json' in error.value.cause
+    assert words in error.value.cause and error.value.cause.startswith('some.json: ')
+    assert error.value.cause.endswith(' (entry net)')
 
 
 @pytest.mark.parametrize('member', ['/etc/passwd', '../net.onnx', 'a/../../b', 'a\\b', 'a//b'])
@@ -134,7 +148,7 @@ def test_a_member_stays_inside_its_archive(tmp_path, member):
     }
     with pytest.raises(ModelError) as error:
         load_catalog(write(tmp_path, changed(sources=[source])))
-    assert 'member' in error.value.cause
+    assert 'a relative path inside an archive' in error.value.cause and '.member ' in error.value.cause
 
 
 @pytest.mark.parametrize('entry', [changed(file='b.onnx'), changed(id='other')])
@@ -142,7 +156,7 @@ def test_ids_and_files_are_unique_over_all_catalogue_files(tmp_path, entry):
     write(tmp_path, ENTRY)
     with pytest.raises(ModelError, match='cannot be used') as error:
         load_catalog(write(tmp_path, entry, name='twice.json'))
-    assert 'already taken by some.json' in error.value.cause
+    assert 'is already used in some.json' in error.value.cause
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ SIZE = len(BODY)
 # What is read and written at a time: only whole pieces survive a cut.
 PIECE = 256 << 10
 SHA = hashlib.sha256(BODY).hexdigest()
-QUIET = Watcher(lambda done: None, lambda: None)
+QUIET = Watcher(lambda done: None, StopFlag())
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def download(site, folder, *paths, sha256=SHA, size=SIZE, watcher=QUIET, waits=N
 
 def test_a_file_arrives_whole(site, tmp_path):
     seen = []
-    path, sha256 = download(site, tmp_path / 'w', watcher=Watcher(seen.append, lambda: None))
+    path, sha256 = download(site, tmp_path / 'w', watcher=Watcher(seen.append, StopFlag()))
     assert path.read_bytes() == BODY and sha256 == SHA
     assert seen == sorted(seen) and seen[-1] == len(BODY)
 
@@ -97,7 +97,7 @@ def test_a_wrong_digest_names_address_and_both_digests_and_leaves_nothing(site, 
 def test_a_wrong_size_is_refused_before_anything_is_stored(site, tmp_path, size):
     seen = []
     with pytest.raises(ModelError) as error:
-        download(site, tmp_path / 'w', size=size, watcher=Watcher(seen.append, lambda: None))
+        download(site, tmp_path / 'w', size=size, watcher=Watcher(seen.append, StopFlag()))
     assert error.value.reference == 'model-size' and str(len(BODY)) in error.value.cause
     assert seen == []
 
@@ -152,7 +152,7 @@ def test_a_closed_port_is_named_plainly(tmp_path):
 
 def test_a_stop_is_heeded_between_pieces(site, tmp_path):
     stop = StopFlag()
-    watcher = Watcher(lambda done: stop.set('asked'), stop.check)
+    watcher = Watcher(lambda done: stop.set('asked'), stop)
     with pytest.raises(Interrupted):
         download(site, tmp_path / 'w', watcher=watcher)
     assert (tmp_path / 'w' / 'body.part').stat().st_size < len(BODY)

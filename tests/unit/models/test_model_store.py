@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -26,13 +25,13 @@ from facefusion.events import Message, StageFinished, StageProgress
 from facefusion.models import store as store_module
 from facefusion.models.catalog import Catalog, Conversion, HttpsSource, Licence, ModelEntry
 from facefusion.models.hosts import transfer
-from facefusion.models.lockfile import LockFile, Mark
+from facefusion.models.lockfile import LockFile, Stamp
 from facefusion.models.store import ModelStore
 from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
 
 BODY = b'published' * 90_000
-LICENCE = Licence('MIT', True, '')
+LICENCE = Licence('MIT', True)
 
 
 def sha(data):
@@ -40,20 +39,10 @@ def sha(data):
 
 
 def entry_of(model_id, source, *, sha256=None, size=None, convert=None):
-    return ModelEntry(
-        model_id,
-        'test',
-        f'{model_id}.bin',
-        size,
-        sha256,
-        LICENCE,
-        'someone',
-        2020,
-        source if isinstance(source, tuple) else (source,),
-        convert,
-        (),
-        (),
-    )
+    sources = source if isinstance(source, tuple) else (source,)
+    facts = {'id': model_id, 'task': 'test', 'file': f'{model_id}.bin', 'size': size, 'sha256': sha256}
+    facts |= {'licence': LICENCE, 'vendor': 'someone', 'year': 2020, 'sources': sources, 'convert': convert}
+    return ModelEntry(inputs=(), outputs=(), **facts)
 
 
 def web_entry(site, model_id='web', body=BODY, **changes):
@@ -241,7 +230,7 @@ def test_a_record_does_not_make_a_file_of_another_size_the_published_one(site, t
     store = make_store(tmp_path, web_entry(site))
     path = store.path('web')
     path.write_bytes(BODY + b'x' * 5000)
-    LockFile(path.parent).mark_verified('web', sha(BODY), Mark.of(path))
+    LockFile(path.parent).mark_verified('web', sha(BODY), Stamp.of(path))
     assert store.state('web') == 'damaged'
 
 
@@ -327,12 +316,10 @@ import sys
 from pathlib import Path
 from facefusion.events import silent
 from facefusion.models.catalog import *
-from facefusion.models.lockfile import LockFile, Mark
 from facefusion.models.store import ModelStore
-from facefusion.ownership import new_owner
 url, sha256, size, weights = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
-entry = ModelEntry('web', 'test', 'web.bin', size, sha256, Licence('MIT', True, ''), 'x', 2020,
-                   (HttpsSource((url,), sha256, size),), None, (), ())
+entry = ModelEntry(id='web', task='test', file='web.bin', size=size, sha256=sha256, licence=Licence('MIT', True),
+                   vendor='x', year=2020, sources=(HttpsSource((url,), sha256, size),), inputs=(), outputs=())
 ModelStore(Catalog((entry,)), weights, offline=False, emit=silent).path('web')
 """
 
@@ -385,5 +372,5 @@ def test_a_damaged_lock_file_is_named(site, tmp_path):
 
 
 def test_entries_are_frozen(site):
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match='immutable'):
         web_entry(site).size = 3

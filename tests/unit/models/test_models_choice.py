@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from facefusion.models.catalog import Catalog, Licence, ModelEntry
 from facefusion.models.choice import EmbeddedModels, LocalModels
@@ -12,7 +11,8 @@ GIGABYTE = 1 << 30
 
 def entry(name: str, commercial: bool = True, size: int | None = 100) -> ModelEntry:
     licence = Licence('MIT' if commercial else 'CC-BY-NC', commercial, '')
-    return ModelEntry(name, 'swap', f'{name}.onnx', size, 'ab' * 32, licence, 'v', 2024, (), None, (), ())
+    facts = {'id': name, 'task': 'swap', 'file': f'{name}.onnx', 'licence': licence, 'vendor': 'v', 'year': 2024}
+    return ModelEntry(size=size, sha256='ab' * 32, sources=(), inputs=(), outputs=(), **facts)
 
 
 BEST, GOOD = entry('best', commercial=False), entry('good')

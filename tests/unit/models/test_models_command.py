@@ -82,22 +82,9 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
             site.files[f'/{model_id}'] = body
             sha256 = hashlib.sha256(body).hexdigest()
             source = HttpsSource((site.url(f'/{model_id}'),), sha256, len(body))
-            entries.append(
-                ModelEntry(
-                    model_id,
-                    task,
-                    f'{model_id}.bin',
-                    len(body),
-                    sha256,
-                    Licence('MIT', True, ''),
-                    'x',
-                    2020,
-                    (source,),
-                    None,
-                    (),
-                    (),
-                )
-            )
+            facts = {'id': model_id, 'task': task, 'file': f'{model_id}.bin', 'size': len(body), 'sha256': sha256}
+            facts |= {'licence': Licence('MIT', True), 'vendor': 'x', 'year': 2020}
+            entries.append(ModelEntry(sources=(source,), inputs=(), outputs=(), **facts))
         store = ModelStore(Catalog(tuple(entries)), tmp_path, offline=False, emit=silent)
         monkeypatch.setattr(Invocation, 'model_store', lambda self, emit, stop: store)
         settings = Settings([ConsoleOptions(progress='none')])

