@@ -1,23 +1,23 @@
-"""Every way in which FaceFusion can fail, and what the user can do about it.
+"""All errors of the program, with their exit codes. docs/errors.md lists every reference.
 
 FaceFusionError                exit  raised when
-├── UsageError                  2    options, ini values or environment make no valid request
+├── UsageError                  2    options, ini values or environment variables are not a valid request
 ├── InputError                  1    a source or target cannot be used
-│   ├── MediaError              1    a media file is damaged, empty or of an unknown kind
-│   └── NoFaceError             1    a source picture shows no usable face
-├── OutputError                 1    the output cannot be written where it was asked for
+│   ├── MediaError              1    a media file is missing, empty, damaged or of an unknown kind
+│   └── NoFaceError             1    a source image shows no usable face
+├── OutputError                 1    the output cannot be written to the requested path
 ├── ContentRefused              3    the content policy refuses the material
-├── ProvenanceError             1    an output cannot be signed as it was asked for, or a certificate cannot be used
+├── ProvenanceError             1    an output cannot be signed as requested, or a certificate cannot be used
 ├── JobError                    1    a job is unknown, broken or in the wrong state, or the store cannot be used
-│   └── ClaimLost               1    a job was taken away from the process that worked on it
-├── Interrupted                 4    a signal or a caller asked to stop; nothing half-written stays
-├── ResourceError               5    memory, threads or disk would not suffice, or ran out
+│   └── ClaimLost               1    another process took over the job
+├── Interrupted                 4    a signal or the caller asked to stop; no partial output remains
+├── ResourceError               5    memory, threads or disk space are too small, or ran out
 ├── ModelError                  6    a model is unknown, missing, unreachable or damaged
-├── ProviderError               7    an execution provider that was asked for does not work here
-├── SetupError                  1    a package that the program needs is not installed
-└── InternalError               1    a promise of the program itself broke (a bug)
+├── ProviderError               7    a requested execution provider does not work here
+├── SetupError                  1    a required package is not installed
+└── InternalError               1    a bug: the program broke one of its own rules
 
-Only ``facefusion.cli.main`` turns these into exit codes; no other module ends the process.
+Only ``facefusion.cli.main`` turns them into exit codes; no other module ends the process.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ _REFERENCE = re.compile(r'^[a-z0-9]+(-[a-z0-9]+)*$')
 
 
 class FaceFusionError(Exception):
-    """A failure with a stable reference, a cause and an advice.
+    """A failure with a stable reference.
 
-    ``reference`` is kebab-case and never changes its meaning; ``message`` says what failed, ``cause`` why (may be
-    empty), ``hint`` what the user can do (may be empty). ``facts`` is plain JSON for programs, where there is more to
-    know than the words say.
+    ``reference`` is kebab-case and never changes its meaning; ``message`` states the failure, ``cause`` the reason (may
+    be empty), ``hint`` the remedy (may be empty). ``facts`` is plain JSON with further details for programs.
     """
 
     exit_code: ClassVar[int] = 1
@@ -52,7 +51,7 @@ class FaceFusionError(Exception):
         self.facts = facts
 
     def as_record(self) -> dict[str, object]:
-        """The error as it is written to job files and NDJSON; ``facts`` stands there only when there are any."""
+        """Return the error as job files and NDJSON contain it; the key ``facts`` only with facts."""
         record: dict[str, object] = {
             'reference': self.reference,
             'message': self.message,
@@ -64,7 +63,7 @@ class FaceFusionError(Exception):
 
 
 class UsageError(FaceFusionError):
-    """The request itself is wrong: an option, an ini key or an environment variable."""
+    """A wrong option, ini key or environment variable."""
 
     exit_code = 2
 
@@ -74,15 +73,15 @@ class InputError(FaceFusionError):
 
 
 class MediaError(InputError):
-    """A media file is missing, empty, damaged, or of a kind that is not read."""
+    """A media file is missing, empty, damaged or of an unknown kind."""
 
 
 class NoFaceError(InputError):
-    """A source picture shows no usable face."""
+    """A source image shows no usable face."""
 
 
 class OutputError(FaceFusionError):
-    """The output cannot be written where it was asked for."""
+    """The output cannot be written to the requested path."""
 
 
 class ContentRefused(FaceFusionError):
@@ -92,35 +91,28 @@ class ContentRefused(FaceFusionError):
 
 
 class ProvenanceError(FaceFusionError):
-    """An output cannot be signed as it was asked for, or a certificate, a key or a trusted root cannot be used."""
+    """An output cannot be signed as requested, or a certificate, key or trusted root cannot be used."""
 
 
 class JobError(FaceFusionError):
-    """A job is unknown, broken or in a state that does not allow what was asked, or its store cannot be used."""
+    """A job is unknown, broken or in the wrong state, or its store cannot be used."""
 
 
 class ClaimLost(JobError):
-    """A job was taken away from the process that worked on it: nothing more of it may be written."""
+    """Another process took over the job: this one must not write to it any more."""
 
 
 class Interrupted(FaceFusionError):
-    """The run was asked to stop, and did so at a frame boundary."""
+    """The run stopped at a frame boundary, as requested."""
 
     exit_code = 4
 
-    def __init__(
-        self,
-        message: str = 'the run was interrupted',
-        *,
-        cause: str = '',
-        hint: str = '',
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__('interrupted', message, cause=cause, hint=hint, facts=facts)
+    def __init__(self, message: str = 'the run was interrupted', **details: Any) -> None:
+        super().__init__('interrupted', message, **details)
 
 
 class ResourceError(FaceFusionError):
-    """Memory, threads or disk would not suffice, or ran out."""
+    """Memory, threads or disk space are too small, or ran out."""
 
     exit_code = 5
 
@@ -132,17 +124,17 @@ class ModelError(FaceFusionError):
 
 
 class ProviderError(FaceFusionError):
-    """An execution provider that was asked for does not work on this machine."""
+    """A requested execution provider does not work on this machine."""
 
     exit_code = 7
 
 
 class SetupError(FaceFusionError):
-    """A package that the program needs is not installed in the Python that runs it."""
+    """A required package is not installed in the Python that runs the program."""
 
 
 class InternalError(FaceFusionError):
-    """A promise of the program itself broke: please report it."""
+    """A bug: the program broke one of its own rules."""
 
 
 _BY_EXIT_CODE: dict[int, type[FaceFusionError]] = {
@@ -156,13 +148,13 @@ _BY_EXIT_CODE: dict[int, type[FaceFusionError]] = {
 
 
 def error_from_record(record: Mapping[str, object]) -> FaceFusionError:
-    """The error that ``as_record`` has written, as one of the same exit code."""
-    words = {key: str(record.get(key) or '') for key in ('reference', 'message', 'cause', 'hint')}
-    told = record.get('facts')
-    facts = told if isinstance(told, Mapping) else None
+    """Return the error written by ``as_record``, as a class with the same exit code."""
+    message, reference, facts = record.get('message'), str(record.get('reference')), record.get('facts')
+    details: dict[str, Any] = {key: str(record.get(key) or '') for key in ('cause', 'hint')}
+    details['facts'] = facts if isinstance(facts, Mapping) else None
     code = record.get('exit_code')
     if code == Interrupted.exit_code:
-        return Interrupted(words['message'], cause=words['cause'], hint=words['hint'], facts=facts)
+        return Interrupted(str(message or ''), **details)
     kind = _BY_EXIT_CODE.get(code, JobError) if isinstance(code, int) else JobError
-    reference = words['reference'] if _REFERENCE.match(words['reference']) else 'job-failed'
-    return kind(reference, words['message'] or 'it failed', cause=words['cause'], hint=words['hint'], facts=facts)
+    reference = reference if _REFERENCE.match(reference) else 'job-failed'
+    return kind(reference, str(message or 'it failed'), **details)

@@ -1,4 +1,4 @@
-"""``batch-run``: one job with a step for each combination of the files that patterns name, now."""
+"""``batch-run``: run one job now, with a step for each combination of files that match the patterns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facefusion.services.process import tune_process
 from facefusion.steps.arguments import STEP_GROUPS, FrozenStep, absolute, freeze
 from facefusion.stopping import StopFlag
 
-# The patterns stand in the place of the paths, and have their short flags.
+# The patterns replace the paths and use their short flags.
 GROUPS: tuple[type, ...] = (
     PatternOptions,
     *(group for group in STEP_GROUPS if group is not PathOptions),
@@ -38,11 +38,11 @@ GROUPS: tuple[type, ...] = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing of its own."""
+    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:
-    """Runs every step, whatever becomes of the others unless --halt-on-error is given; 1 when one failed."""
+    """Run all steps, with --halt-on-error only up to the first failure. Raises JobError when a step failed."""
     emit, flag = invocation.emit(), StopFlag()
     with reported(emit):
         steps = _steps(invocation, emit)
@@ -54,7 +54,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _steps(invocation: Invocation, emit: Emit) -> list[FrozenStep]:
-    """The arguments of every step. Raises what ``expand`` raises, and OutputError output-name."""
+    """Return the arguments of every step. Raises the errors of ``expand``, and OutputError output-name."""
     patterns = invocation.settings[PatternOptions]
     items = expand(patterns.source_pattern, patterns.target_pattern, patterns.output_pattern)
     for item in items:
@@ -71,7 +71,7 @@ def _steps(invocation: Invocation, emit: Emit) -> list[FrozenStep]:
 
 
 def _print_plans(invocation: Invocation, steps: list[FrozenStep], emit: Emit) -> int:
-    """Prints the plan of each step as a line of JSON."""
+    """Print the plan of each step as a line of JSON."""
     tune_process()
     from facefusion.jobs.steps import new_step
     from facefusion.steps.step_run import plan_step
@@ -93,14 +93,14 @@ def _run(invocation: Invocation, steps: list[FrozenStep], emit: Emit, flag: Stop
         raise outcome.error
     if outcome.error is not None:
         command = invocation.on_this_store(f'job-retry {outcome.job_id}')
-        emit(Message('info', 'jobs', f'`{command}` does what is not done, and only that'))
-        # A batch has one exit code for all that can fail in it.
+        emit(Message('info', 'jobs', f'`{command}` runs only the remaining steps'))
+        # A batch has one exit code for all failures of its steps.
         raise as_job_failure(outcome.error) from outcome.error
     emit(Message('info', 'jobs', f'job {outcome.job_id}: all {len(steps)} steps completed'))
 
 
 def _report(invocation: Invocation, steps: list[FrozenStep], emit: Emit) -> BatchReport | None:
-    """The report that was asked for, which can be written. Raises what ``BatchReport.check`` raises."""
+    """Return the requested report, or None. Raises the errors of ``BatchReport.check`` for one that is not writable."""
     path = invocation.settings[ReportOptions].report_path
     if path is None:
         return None

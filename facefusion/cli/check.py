@@ -1,4 +1,4 @@
-"""``check``: whether pictures and clips pass the content gate."""
+"""``check``: whether images and videos pass the content gate."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from facefusion.pipeline.content_screening import ContentScreening
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
+UNREAD = frozenset({'execution_thread_count'})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the files and the output format."""
-    parser.add_argument('checked_files', nargs='+', metavar='FILE', type=path_argument, help='pictures and clips')
+    """Add the files and the output format."""
+    parser.add_argument('checked_files', nargs='+', metavar='FILE', type=path_argument, help='images and videos')
     parser.add_argument('--format', dest='check_format', choices=('table', 'json'), default='table')
 
 
 def run(invocation: Invocation) -> int:
-    """Prints the verdict of every file; 0 when all pass, 3 when one is refused, else the code of the first failure."""
+    """Print the verdict of every file; 0 when all pass, 3 when one is refused, else the code of the first failure."""
     tune_process()
     emit, flag = invocation.emit(), StopFlag()
     verdicts: list[ContentVerdict] = []
@@ -48,16 +49,16 @@ def run(invocation: Invocation) -> int:
             for name in invocation.arguments.checked_files:
                 verdict = check_content(Path(name), screening, emit, flag)
                 verdicts.append(verdict)
-                _tell(verdict, emit)
+                _report(verdict, emit)
         finally:
-            # Of a call that is interrupted, too.
+            # An interrupted command prints the verdicts so far.
             _print(invocation, verdicts)
     codes = [verdict.error.exit_code for verdict in verdicts if verdict.error is not None]
     return ContentRefused.exit_code if ContentRefused.exit_code in codes else next(iter(codes), 0)
 
 
 def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScreening:
-    """The guard of a run, with the models that it needs; it keeps what it has seen where runs keep it."""
+    """Return the content screening of a run with its models and the score cache that runs use."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
     from facefusion.safety.content_gate import GATE_MODELS
@@ -70,8 +71,8 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     return prepare_screening(sessions, store, kept, False, emit, flag)
 
 
-def _tell(verdict: ContentVerdict, emit: Emit) -> None:
-    """Emits the verdict, and for people why a file could not be looked at."""
+def _report(verdict: ContentVerdict, emit: Emit) -> None:
+    """Emit the verdict, and a message about a file that could not be checked."""
     emit(ContentChecked(**verdict.as_record()))
     error = verdict.error
     if error is not None and verdict.verdict == 'failed':
@@ -81,7 +82,7 @@ def _tell(verdict: ContentVerdict, emit: Emit) -> None:
 
 def _print(invocation: Invocation, verdicts: Sequence[ContentVerdict]) -> None:
     if invocation.settings[ConsoleOptions].progress == 'json':
-        return  # Each was an event.
+        return  # Each verdict was an event.
     if invocation.arguments.check_format == 'json':
         print(json.dumps([verdict.as_record() for verdict in verdicts], indent=1))
     elif verdicts:

@@ -1,8 +1,9 @@
-"""The commands, each with the module that holds it. A module is imported when its command is called, not before.
+"""Table of the commands. The module of a command is imported only when the command runs.
 
-A command module has ``GROUPS`` (the option groups it takes), ``configure(parser)`` for arguments of its own, and
-``run(invocation) -> int``, the exit code of success; failures are raised. A module of several commands has a ``Spec``
-with the same three for each of them, and its own ``GROUPS`` is all that any of them takes.
+A command module has ``GROUPS`` (its option groups), ``configure(parser)`` for arguments that are not options, and
+``run(invocation)``, which returns the exit code of success; failures are raised. ``UNREAD`` may name options that the
+command accepts for FaceFusion 3.8 or other scripts without reading them: its help does not list them. A module of
+several commands has a ``Spec`` with the same four for each, and its ``GROUPS`` are all groups of these commands.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ if TYPE_CHECKING:
 
 
 class Spec(NamedTuple):
-    """What a command is made of: its option groups, arguments of its own, and what it does (gives the exit code)."""
+    """The parts of a command: option groups, further arguments, its function, and the keys of unread options."""
 
     groups: tuple[type, ...]
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Invocation], int]
+    unread: frozenset[str] = frozenset()
 
 
 class Command(NamedTuple):
-    """Where a command lives, and what it does in a few words.
+    """The module of a command and its summary for the help.
 
-    ``reports`` says that its failures end stdout as an event wherever JSON lines were asked for. ``spec`` names the
-    Spec in a module of several commands, such as 'ADD_STEP'; empty when the module itself is the command.
+    ``reports`` says that a failure is the last event on stdout when JSON lines were requested. ``spec`` is the name of
+    the Spec in a module of several commands, such as 'ADD'; empty when the module is the command.
     """
 
     module: str
@@ -38,54 +40,46 @@ class Command(NamedTuple):
     spec: str = ''
 
     def load(self) -> Spec:
-        """Imports the module and gives the command."""
+        """Import the module and return the command."""
         module: Any = import_module(self.module)
         if not self.spec:
-            return Spec(module.GROUPS, module.configure, module.run)
+            return Spec(module.GROUPS, module.configure, module.run, getattr(module, 'UNREAD', frozenset()))
         spec: Spec = getattr(module, self.spec)
         return spec
 
 
-# Before the command; a mode that is one command, and that is its name.
+# ``--mode`` precedes the command; a mode may stand for one command.
 MODE_FLAG = '--mode'
 MODES = {'headless': '', 'gui': 'run', 'benchmark': 'benchmark'}
 
+_DRAFTING, _STEPS = 'facefusion.cli.job_drafting', 'facefusion.cli.job_steps'
+_LISTING, _RUNNING = 'facefusion.cli.job_listing', 'facefusion.cli.job_running'
 COMMANDS = {
-    'headless-run': Command('facefusion.cli.headless_run', 'work on one image or video now', reports=True),
-    'batch-run': Command('facefusion.cli.batch_run', 'work on many images or videos now', reports=True),
-    'job-list': Command('facefusion.cli.job_listing', 'list the jobs of the store', spec='LIST'),
-    'job-show': Command('facefusion.cli.job_listing', 'tell everything of one job', spec='SHOW'),
-    'job-create': Command('facefusion.cli.job_drafting', 'make a drafted job and print its id', spec='CREATE'),
-    'job-submit': Command('facefusion.cli.job_drafting', 'put a drafted job into the queue', spec='SUBMIT'),
-    'job-submit-all': Command('facefusion.cli.job_drafting', 'put all drafted jobs into the queue', spec='SUBMIT_ALL'),
-    'job-delete': Command('facefusion.cli.job_drafting', 'remove a job', spec='DELETE'),
-    'job-delete-all': Command('facefusion.cli.job_drafting', 'remove all jobs', spec='DELETE_ALL'),
-    'job-add-step': Command('facefusion.cli.job_steps', 'add a step to a drafted job', spec='ADD'),
-    'job-remix-step': Command('facefusion.cli.job_steps', 'add a step that works on the output of one', spec='REMIX'),
-    'job-insert-step': Command('facefusion.cli.job_steps', 'add a step before another', spec='INSERT'),
-    'job-remove-step': Command('facefusion.cli.job_steps', 'remove a step', spec='REMOVE'),
-    'job-run': Command(
-        'facefusion.cli.job_running', 'work on a queued job, or on the next one', reports=True, spec='RUN'
-    ),
-    'job-run-all': Command(
-        'facefusion.cli.job_running', 'work on all queued jobs; with --watch as a worker', reports=True, spec='RUN_ALL'
-    ),
-    'job-retry': Command('facefusion.cli.job_running', 'run the rest of a failed job', reports=True, spec='RETRY'),
-    'job-retry-all': Command(
-        'facefusion.cli.job_running', 'run the rest of all failed jobs', reports=True, spec='RETRY_ALL'
-    ),
-    'job-cancel': Command('facefusion.cli.job_running', 'end a queued or running job', spec='CANCEL'),
-    'force-download': Command('facefusion.cli.force_download', 'fetch the whole catalogue of models, needed or not'),
+    'headless-run': Command('facefusion.cli.headless_run', 'process one image or video now', reports=True),
+    'batch-run': Command('facefusion.cli.batch_run', 'process many images or videos now', reports=True),
+    'job-list': Command(_LISTING, 'list the jobs of the store', spec='LIST'),
+    'job-show': Command(_LISTING, 'show all details of a job', spec='SHOW'),
+    'job-create': Command(_DRAFTING, 'create a drafted job and print its id', spec='CREATE'),
+    'job-submit': Command(_DRAFTING, 'put a drafted job into the queue', spec='SUBMIT'),
+    'job-submit-all': Command(_DRAFTING, 'put all drafted jobs into the queue', spec='SUBMIT_ALL'),
+    'job-delete': Command(_DRAFTING, 'delete a job', spec='DELETE'),
+    'job-delete-all': Command(_DRAFTING, 'delete all jobs', spec='DELETE_ALL'),
+    'job-add-step': Command(_STEPS, 'add a step to a drafted job', spec='ADD'),
+    'job-remix-step': Command(_STEPS, 'add a step that processes the output of another step', spec='REMIX'),
+    'job-insert-step': Command(_STEPS, 'insert a step before another', spec='INSERT'),
+    'job-remove-step': Command(_STEPS, 'remove a step', spec='REMOVE'),
+    'job-run': Command(_RUNNING, 'process a queued job, by default the next one', reports=True, spec='RUN'),
+    'job-run-all': Command(_RUNNING, 'process all queued jobs; --watch waits for more', reports=True, spec='RUN_ALL'),
+    'job-retry': Command(_RUNNING, 'run the remaining steps of a failed job', reports=True, spec='RETRY'),
+    'job-retry-all': Command(_RUNNING, 'run the remaining steps of all failed jobs', reports=True, spec='RETRY_ALL'),
+    'job-cancel': Command(_RUNNING, 'cancel a queued or running job', spec='CANCEL'),
+    'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
-    'check': Command('facefusion.cli.check', 'say whether pictures and clips pass the content gate', reports=True),
+    'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
-    'doctor': Command('facefusion.cli.doctor', 'check this machine and say what to mend'),
+    'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),
 }
 
-# Modules that take all options together: an ini file may name those of any command. They are imported by every command
-# when there is such a file, so none of them that has only options of another one.
-OPTION_MODULES = (
-    'facefusion.cli.headless_run',
-    'facefusion.cli.batch_run',
-    'facefusion.cli.job_drafting',
-)
+# Modules that together have all options, because an ini file may set those of any command. Every command imports them
+# when there is such a file.
+OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.batch_run', 'facefusion.cli.job_drafting')

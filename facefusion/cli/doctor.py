@@ -1,4 +1,4 @@
-"""``doctor``: checks what a run needs of this machine, and says what to mend."""
+"""``doctor``: check this machine and suggest fixes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from facefusion.shortage import as_shortage
 from facefusion.version import VERSION
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
+UNREAD = frozenset({'cache_size', 'execution_thread_count', 'progress', 'system_memory_limit'})
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
 LIBRARIES = ('av', 'msgspec', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
@@ -36,7 +37,7 @@ LEAST_FREE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: ``state`` 'ok', 'warn' (works, with a limit) or 'fail'; ``advice`` is empty when all is well."""
+    """Result of one check: ``state`` is 'ok', 'warn' (works with limits) or 'fail'; ``advice`` may be empty."""
 
     check: str
     state: Literal['ok', 'warn', 'fail']
@@ -45,12 +46,12 @@ class Finding:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the output format."""
+    """Add the output format."""
     parser.add_argument('--format', dest='doctor_format', choices=('text', 'json'), default='text')
 
 
 def run(invocation: Invocation) -> int:
-    """Prints every finding; 0 when nothing failed, 1 otherwise."""
+    """Print every finding; 0 when no check failed, otherwise 1."""
     from facefusion.pipeline.resources import check_start
 
     check_start()
@@ -67,7 +68,7 @@ def run(invocation: Invocation) -> int:
 
 
 def examine(invocation: Invocation) -> Iterator[Finding]:
-    """Every check, one after the other; none of them raises a FaceFusionError."""
+    """Yield the finding of every check; none raises a FaceFusionError."""
     yield Finding('facefusion', 'ok', f'{VERSION} in {invocation.home}')
     yield _check_python()
     yield from _check_libraries()
@@ -158,7 +159,7 @@ def _check_models(invocation: Invocation) -> Iterator[Finding]:
     embedded = packaged_models(store.catalog)
     for entry in store.catalog:
         state = store.state(entry.id)
-        # What comes from elsewhere is fetched only when it is asked for.
+        # Models from other sources are fetched only on request.
         if entry.id in embedded or (state != 'missing' and not entry.is_example):
             states.setdefault(state, []).append(entry.id)
     yield Finding('models', 'ok', f'{len(states.get("present", []))} present in {store.weights}')

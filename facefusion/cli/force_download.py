@@ -1,4 +1,4 @@
-"""``force-download``: every model of the catalogue."""
+"""``force-download``: fetch every model of the catalogue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing of its own."""
+    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:
-    """Fetches what is missing or damaged; what cannot be had is said at the end, when everything else is there."""
+    """Fetch missing and damaged models. Raises the first failure after all other models were fetched."""
     flag, emit = StopFlag(), invocation.emit()
     store = invocation.model_store(emit, flag)
     failed: list[ModelError] = []

@@ -1,4 +1,4 @@
-"""``headless-run``: one step, now."""
+"""``headless-run``: run one step now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions, PageOptions
 from facefusion.services.process import tune_process
-from facefusion.settings import Settings
 from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.stopping import StopFlag
 
@@ -25,11 +24,11 @@ GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOp
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing of its own."""
+    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:
-    """Runs the step as a job of its own, or prints its plan; a failure is an event too."""
+    """Run the step as a new job, or print its plan; a failure is also an event."""
     emit = invocation.emit()
     with reported(emit):
         required_paths(invocation.settings[PathOptions])
@@ -50,24 +49,21 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
 
 
 def _print_plan(invocation: Invocation) -> int:
-    """Prints the plan as the only thing on stdout: a document, or one line where lines of JSON were asked for."""
+    """Print only the plan on stdout: one JSON document, or one line with ``--progress json``."""
     tune_process()
     from facefusion.events import EVENT_VERSION
     from facefusion.steps.step_run import memory_limit, plan_step
 
     console = invocation.settings[ConsoleOptions]
-    said = replace(invocation, settings=_quiet(invocation.settings)).emit()
-    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), said), said)
+    quiet = invocation.settings.replace(replace(console, progress='none'))
+    emit = replace(invocation, settings=quiet).emit()
+    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), emit)
     limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'
-        said(Message('warn', 'plan', f'the run would be refused: {text}'))
+        emit(Message('warn', 'plan', f'the run would be refused: {text}'))
     if console.progress == 'json':
         print(json.dumps({'version': EVENT_VERSION, 'event': 'plan', 'plan': record}))
     else:
         print(json.dumps(record, indent=2))
     return 0
-
-
-def _quiet(settings: Settings) -> Settings:
-    return settings.replace(replace(settings[ConsoleOptions], progress='none'))

@@ -1,4 +1,4 @@
-"""One call of a command: its parsed arguments, its settings, and where things lie."""
+"""The invocation of a command: its arguments, settings and folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facefusion.services.workplace import Workplace
 
 @dataclass(frozen=True, slots=True)
 class Invocation(Workplace):
-    """What a command gets; ``mode`` is what ``--mode`` named, or ''."""
+    """Input of a command; ``mode`` is the value of ``--mode``, or ''."""
 
     arguments: argparse.Namespace
     mode: str = ''

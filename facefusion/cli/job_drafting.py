@@ -1,4 +1,4 @@
-"""The commands that make, submit and delete jobs: ``job-create``, ``job-submit``, ``job-delete`` and their kin."""
+"""Commands that create, submit and delete jobs: ``job-create``, ``job-submit(-all)``, ``job-delete(-all)``."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
 
-# Files whose being there is looked at when a job is submitted, which should not take long.
-_MOST_LOOKED_FOR = 200
-KEPT_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *KEPT_GROUPS, HaltOptions, *STORE_GROUPS)
+# Limits the time that the check for missing files takes when a job is submitted.
+_MOST_CHECKED_FILES = 200
+STORED_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORED_GROUPS, HaltOptions, *STORE_GROUPS)
 
 
 def _configure_create(parser: argparse.ArgumentParser) -> None:
     add_job_id(parser, required=False)
-    parser.add_argument('--if-missing', action='store_true', help='do nothing when there is a job of that id already')
+    parser.add_argument('--if-missing', action='store_true', help='do nothing when the job exists')
 
 
 def _create(invocation: Invocation) -> int:
-    """Makes a drafted job, with a first step when target and output are given, and prints its id."""
+    """Create a drafted job, with a first step when the flags give target and output, and print its id."""
     settings, emit, store = invocation.settings, invocation.emit(), invocation.job_store()
     named = job_id_of(invocation.arguments)
     job_id = new_job_id('job') if named is None else check_job_id(named)
@@ -63,19 +63,19 @@ def _create(invocation: Invocation) -> int:
         if not {'target_path', 'output_path'} <= given.keys():
             raise UsageError(
                 'step-incomplete',
-                'a job can only be made with a first step when that has a target and an output',
-                hint='give -t/--target and -o/--output, or no option of a step at all and then job-add-step',
+                'a first step needs a target and an output',
+                hint='add -t/--target and -o/--output, or remove all step options and use job-add-step afterwards',
             )
         args = freeze(settings, invocation.local_models(), emit).args
         record = add_step(record, args, note_inputs(args))
     try:
-        if store.has_any(peer_job_id(job_id)):
+        if store.find(peer_job_id(job_id)) is not None:
             raise exists(job_id)
         store.create(record)
     except JobError as error:
         if not (error.reference == 'job-exists' and invocation.arguments.if_missing):
             raise
-        emit(Message('info', 'jobs', f'there is a job {job_id} already'))
+        emit(Message('info', 'jobs', f'the job {job_id} exists already'))
     else:
         emit(Message('info', 'jobs', f'job {job_id} drafted'))
     print(job_id)
@@ -83,15 +83,15 @@ def _create(invocation: Invocation) -> int:
 
 
 def _submit(invocation: Invocation) -> int:
-    """Puts a drafted job into the queue."""
+    """Put a drafted job into the queue."""
     store = invocation.job_store()
-    submit_job(invocation, store, store.known_id(job_id_of(invocation.arguments) or ''), invocation.emit())
+    submit_job(invocation, store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
     warn_without_worker(invocation, store, invocation.emit())
     return 0
 
 
 def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
-    """Moves one job to the queue.
+    """Move one job to the queue.
 
     Raises JobError job-empty, job-wrong-state, job-join, job-busy, OutputError output-name.
     """
@@ -100,39 +100,34 @@ def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit)
     checked = submitted(opened.record)
     for path in {*work_paths(checked).values(), *(group.output_path for group in groups_of(checked))}:
         check_names(Path(path))
-    # Before the job is held: whole clips are read for this, and a hold that lasts is ended by others.
-    if any(len(group.steps) > 1 and not _is_picture(group.output_path) for group in groups_of(checked)):
+    # Before the claim: this reads whole clips, and other processes take over a claim that lasts too long.
+    if any(len(group.steps) > 1 and not _is_image(group.output_path) for group in groups_of(checked)):
         _check_joins(checked)
-    with store.edit(job_id, 'submit') as (hold, record):
-        record = submitted(_with_flags(invocation, record))
+    with store.edit(job_id, 'submit') as (claim, record):
+        record = submitted(replace(record, **given_flags(invocation.arguments, STORED_GROUPS)))
         if record.steps != checked.steps:
             raise busy(job_id)
-        hold.finish('queued', record)
+        claim.finish('queued', record)
     emit(Message('info', 'jobs', f'job {job_id} queued'))
     for path in _missing_files(checked):
-        emit(Message('warn', 'jobs', f'job {job_id}: there is no file {path} yet'))
+        emit(Message('warn', 'jobs', f'job {job_id}: the file {path} does not exist yet'))
 
 
 def _missing_files(record: JobRecord) -> list[str]:
-    """The first few files that steps read and that are not there; outputs of steps before do not count."""
-    made = {step.output_path for step in record.steps}
-    read = [step.args.get('target_path') for step in record.steps if step.remix_of is None]
-    read += [path for step in record.steps for path in step.args.get('source_paths') or ()]
-    wanted = [path for path in dict.fromkeys(read) if isinstance(path, str) and path not in made]
-    return [path for path in wanted[:_MOST_LOOKED_FOR] if not is_there(path)][:5]
+    """Return up to 5 missing input files of the steps; outputs of other steps do not count."""
+    outputs = {step.output_path for step in record.steps}
+    inputs = [step.args.get('target_path') for step in record.steps if step.remix_of is None]
+    inputs += [path for step in record.steps for path in step.args.get('source_paths') or ()]
+    paths = [path for path in dict.fromkeys(inputs) if isinstance(path, str) and path not in outputs]
+    return [path for path in paths[:_MOST_CHECKED_FILES] if not is_there(path)][:5]
 
 
-def _with_flags(invocation: Invocation, record: JobRecord) -> JobRecord:
-    """The job with what was given now of the options that are kept with it."""
-    return replace(record, **given_flags(invocation.arguments, KEPT_GROUPS))
-
-
-def _is_picture(path: str) -> bool:
+def _is_image(path: str) -> bool:
     return Path(path).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def _check_joins(record: JobRecord) -> None:
-    """Probes the targets, which loads what a query does not need."""
+    """Raise JobError job-join; probes the targets, which loads libraries that other queries do not need."""
     from facefusion.inference.options import ExecutionOptions
     from facefusion.settings import resolve
     from facefusion.steps.step_work import check_joins
@@ -141,10 +136,10 @@ def _check_joins(record: JobRecord) -> None:
 
 
 def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
-    """Says what to do when nobody would take a queued job."""
+    """Warn that no worker of this store will process a queued job, and name the commands that do."""
     if not has_worker(store.root):
         command = invocation.on_this_store('job-run-all --watch')
-        text = 'no worker watches this store: run the job with job-run, or start one with'
+        text = 'no worker watches this store: run the job with job-run, or start a worker with'
         emit(Message('warn', 'jobs', f'{text} `{command}`'))
 
 
@@ -153,7 +148,7 @@ def _configure_nothing(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit_all(invocation: Invocation) -> int:
-    """Puts every drafted job into the queue."""
+    """Put every drafted job into the queue."""
     store, emit = invocation.job_store(), invocation.emit()
     code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(invocation, store, job_id, emit))
     warn_without_worker(invocation, store, emit)
@@ -161,9 +156,9 @@ def _submit_all(invocation: Invocation) -> int:
 
 
 def _delete(invocation: Invocation) -> int:
-    """Removes a job, whatever its state, unless a process works on it."""
+    """Delete a job in any state, unless a process has claimed it."""
     store = invocation.job_store()
-    _delete_one(store, store.known_id(job_id_of(invocation.arguments) or ''), invocation.emit())
+    _delete_one(store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
     return 0
 
 
@@ -178,7 +173,7 @@ def _delete_one(store: JobStore, job_id: str, emit: Emit) -> None:
 
 
 def _delete_all(invocation: Invocation) -> int:
-    """Removes every job on which no process works."""
+    """Delete every job that no process has claimed."""
     store, emit = invocation.job_store(), invocation.emit()
     states: tuple[State, ...] = ('drafted', 'queued', 'failed', 'completed', 'running')
     return for_all(invocation, store, states, lambda job_id: _delete_one(store, job_id, emit))
@@ -191,22 +186,22 @@ def for_all(
     action: Callable[[str], object],
     flag: StopFlag | None = None,
 ) -> int:
-    """Does something to every job in these states, the oldest first; a failure is said, and the others go on.
+    """Apply ``action`` to every job in these states, the oldest first; report failures and continue with the others.
 
-    Gives 1 when one failed. Raises JobError: jobs-none when there is no such job, and with --halt-on-error the first
-    failure. Raises Interrupted when ``flag`` is set.
+    Returns 1 when a job failed. Raises JobError jobs-none without such a job, with --halt-on-error the first failure,
+    and Interrupted when ``flag`` is set.
     """
     emit, wanted = invocation.emit(), tuple(states)
-    found = sorted(
+    jobs = sorted(
         (wanted.index(job_file.state), _age(job_file.path), job_id)
         for job_id, job_file in store.job_files().items()
         if job_file.state in wanted
     )
-    if not found:
+    if not jobs:
         kind = f'{wanted[0]} job' if len(wanted) == 1 else 'job in the store'
-        raise JobError('jobs-none', f'there is no {kind}', hint='facefusion job-list shows all jobs')
+        raise JobError('jobs-none', f'there is no {kind}', hint='run `facefusion job-list` to list all jobs')
     code = 0
-    for _, _, job_id in found:
+    for _, _, job_id in jobs:
         if flag is not None:
             flag.check()
         try:
@@ -229,8 +224,15 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-CREATE = Spec((*STEP_GROUPS, ModelOptions, PolicyOptions, *KEPT_GROUPS, *STORE_GROUPS), _configure_create, _create)
-SUBMIT = Spec((*KEPT_GROUPS, *STORE_GROUPS), add_job_id, _submit)
-SUBMIT_ALL = Spec((*KEPT_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
+# Options of downloads, which FaceFusion 3.8 accepts for commands that only draft steps.
+UNREAD_BY_DRAFTS = frozenset({'download_providers', 'offline'})
+CREATE = Spec(
+    (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORED_GROUPS, *STORE_GROUPS),
+    _configure_create,
+    _create,
+    UNREAD_BY_DRAFTS,
+)
+SUBMIT = Spec((*STORED_GROUPS, *STORE_GROUPS), add_job_id, _submit)
+SUBMIT_ALL = Spec((*STORED_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
 DELETE = Spec(STORE_GROUPS, add_job_id, _delete)
 DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), _configure_nothing, _delete_all)

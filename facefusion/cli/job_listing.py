@@ -1,4 +1,4 @@
-"""``job-list`` and ``job-show``: what is in the job store, without changing anything in it."""
+"""``job-list`` and ``job-show``: read the job store without changing it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUPS = STORE_GROUPS
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('job_status', nargs='?', choices=STATES, metavar='STATUS', help=', '.join(STATES))
-    parser.add_argument('--job-status', dest='job_status_flag', choices=STATES, metavar='STATUS', help='the same')
+    parser.add_argument('--job-status', dest='job_status_flag', choices=STATES, metavar='STATUS', help='same as STATUS')
     _add_format(parser)
 
 
@@ -34,24 +34,24 @@ def _configure_show(parser: argparse.ArgumentParser) -> None:
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--format', dest='output_format', choices=('table', 'json'), default='table', help='json tells everything'
+        '--format', dest='output_format', choices=('table', 'json'), default='table', help='json has all details'
     )
 
 
 def _list(invocation: Invocation) -> int:
-    """Prints the jobs. The table form with a status gives 1 when there is none, as FaceFusion 3.8 does."""
+    """Print the jobs. The table of a status without jobs returns 1, as FaceFusion 3.8 does."""
     wanted = invocation.arguments.job_status or invocation.arguments.job_status_flag
     found = summaries(invocation.job_store(), wanted)
     if invocation.arguments.output_format == 'json':
-        # A job a line: for people as readable, and much cheaper for a thousand jobs.
+        # One job per line: as readable, and much cheaper for a thousand jobs.
         print('[' + ',\n '.join(json.dumps(summary) for summary in found) + ']')
         return 0
     if found:
         titles = ('job id', 'steps', 'date created', 'date updated', 'job status')
         print_table([titles, *(_row(summary) for summary in found)])
     else:
-        what = f'{wanted} job' if wanted else 'job'
-        invocation.emit()(Message('info', 'jobs', f'there is no {what} in {invocation.jobs_path()}'))
+        noun = f'{wanted} job' if wanted else 'job'
+        invocation.emit()(Message('info', 'jobs', f'there is no {noun} in {invocation.jobs_path()}'))
     return 1 if wanted and not found else 0
 
 
@@ -61,8 +61,8 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     if progress and progress.get('total'):
         state += f' ({progress["stage"]} {100 * progress["done"] // progress["total"]} %)'
     if (summary.get('worker') or {}).get('dead'):
-        goes_on = 'the next worker takes it' if summary.get('origin') == 'job' else 'the same command goes on'
-        state = f'{summary["state"]} (its process is dead: {goes_on})'
+        remedy = 'the next worker resumes it' if summary.get('origin') == 'job' else 'run the same command again'
+        state = f'{summary["state"]} (its process is dead: {remedy})'
     if summary['state'] == 'broken':
         state += f' ({summary["folder"]})'
     steps = summary.get('steps')
@@ -71,14 +71,14 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _moment(date: object) -> str:
-    # Of a file that was only glanced at: whatever stands there.
+    # Listing does not check records, so the value may have any type.
     return date[:19].replace('T', ' ') if isinstance(date, str) and date else '-'
 
 
 def _show(invocation: Invocation) -> int:
-    """Prints one job: for people, or all of it as JSON."""
+    """Print one job as text, or with all details as JSON."""
     store = invocation.job_store()
-    view = job_view(store, store.known_id(job_id_of(invocation.arguments) or ''))
+    view = job_view(store, store.resolve_id(job_id_of(invocation.arguments) or ''))
     if invocation.arguments.output_format == 'json':
         print(json.dumps(view, indent=1))
         return 0
@@ -97,8 +97,8 @@ def _show(invocation: Invocation) -> int:
             print(f'{key.replace("_", " ") + ":":<16}{view[key]}')
     if view.get('not_before') and view['state'] == 'queued':
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(view['not_before']))
-        print(f'{"tried again:":<16}{when}')
-    _print_people(view)
+        print(f'{"next attempt:":<16}{when}')
+    _print_attempts(view)
     rows = [('step', 'status', 'seconds', 'output')]
     for index, step in enumerate(view['steps']):
         seconds = '-' if step['seconds'] is None else f'{step["seconds"]:.2f}'
@@ -108,16 +108,16 @@ def _show(invocation: Invocation) -> int:
     for output in view['outputs']:
         print(f'published: {output.get("path")}, sha256 {output.get("sha256")}')
         if is_there(f'{output.get("path")}.c2pa'):
-            print(f'  with its credentials beside it: {output.get("path")}.c2pa')
+            print(f'  with its Content Credentials in the sidecar {output.get("path")}.c2pa')
     for index, step in enumerate(view['steps']):
         signed = (step['report'] or {}).get('credentials')
         if isinstance(signed, Mapping):
             print(f'step {index}: signed by {signed.get("signer")}, credentials {signed.get("manifest")}')
         if step['args'].get('consent'):
-            # Further lines of it must not look like those of another step.
+            # Its further lines must not look like those of another step.
             print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))
         for change in (step['report'] or {}).get('inputs_changed') or ():
-            print(f'step {index}: changed since it was added: {change.get("path")} ({change.get("cause")})')
+            print(f'step {index}: changed since the step was added: {change.get("path")} ({change.get("cause")})')
         if step['error']:
             _print_error(f'step {index}', step['error'])
     if view['error'] and not any(step['error'] == view['error'] for step in view['steps']):
@@ -125,7 +125,7 @@ def _show(invocation: Invocation) -> int:
     return 0
 
 
-def _print_people(view: Mapping[str, Any]) -> None:
+def _print_attempts(view: Mapping[str, Any]) -> None:
     for number, attempt in enumerate(view['attempts'], 1):
         result = attempt['result'] or ('dead' if (view.get('worker') or {}).get('dead') else 'running')
         if attempt['error']:
@@ -136,12 +136,12 @@ def _print_people(view: Mapping[str, Any]) -> None:
         print(f'{"progress:":<16}{progress["stage"]} {progress["done"]} of {progress["total"]} frames')
 
 
-def _print_error(what: str, error: Mapping[str, Any]) -> None:
-    print(f'{what}: {error.get("message")} [{error.get("reference")}]')
+def _print_error(subject: str, error: Mapping[str, Any]) -> None:
+    print(f'{subject}: {error.get("message")} [{error.get("reference")}]')
     for key in ('cause', 'hint'):
         if error.get(key):
             print(f'  {key}: {error[key]}')
 
 
 LIST = Spec(GROUPS, _configure_list, _list)
-SHOW = Spec(GROUPS, _configure_show, _show)
+SHOW = Spec(GROUPS, _configure_show, _show, frozenset({'progress'}))

@@ -1,4 +1,4 @@
-"""The commands that work on jobs: ``job-run``, ``job-run-all``, ``job-retry``, ``job-retry-all``, ``job-cancel``."""
+"""Commands that run and cancel jobs: ``job-run(-all)``, ``job-retry(-all)``, ``job-cancel``."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(invocation: Invocation) -> int:
-    """Works on one queued job, or without an id on the next one; follows one that another process works on."""
+    """Process one queued job, without an id the next one; follow a job that another process is running."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
     with stop_on_signals(flag), reported(emit):
         named = job_id_of(invocation.arguments)
-        job_id = store.known_id(named) if named is not None else None
+        job_id = store.resolve_id(named) if named is not None else None
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'run') if job_id is not None else worker.run_next()
         return _conclude(invocation, outcome, emit)
@@ -48,16 +48,16 @@ def _configure_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_retry_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--queue', action='store_true', help='put it back into the queue, for a worker')
-    parser.add_argument('--from-scratch', action='store_true', help='do again what is done, too')
+    parser.add_argument('--queue', action='store_true', help='put failed jobs back into the queue for a worker')
+    parser.add_argument('--from-scratch', action='store_true', help='also rerun completed steps')
 
 
 def _retry(invocation: Invocation) -> int:
-    """Runs what has not completed of a failed job, or puts it back into the queue."""
+    """Run the remaining steps of a failed job, or put it back into the queue."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
     with stop_on_signals(flag), reported(emit):
-        job_id = store.known_id(job_id_of(invocation.arguments) or '')
+        job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
         if invocation.arguments.queue:
             _requeue(invocation, job_id, emit)
             warn_without_worker(invocation, store, emit)
@@ -69,14 +69,14 @@ def _retry(invocation: Invocation) -> int:
 
 def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
     store = invocation.job_store()
-    with store.edit(job_id, 'requeue') as (hold, record):
+    with store.edit(job_id, 'requeue') as (claim, record):
         again = requeued(record, from_scratch=invocation.arguments.from_scratch)
-        hold.finish('queued', replace(again, retries_used=0, not_before=None))
+        claim.finish('queued', replace(again, retries_used=0, not_before=None))
     emit(Message('info', 'jobs', f'job {job_id} queued'))
 
 
 def _retry_all(invocation: Invocation) -> int:
-    """Does what ``job-retry`` does to every failed job."""
+    """Apply ``job-retry`` to every failed job."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
     with stop_on_signals(flag), reported(emit):
@@ -93,23 +93,23 @@ def _retry_all(invocation: Invocation) -> int:
 
 
 def _configure_run_all(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--watch', action='store_true', help='wait for further jobs when none is left, as a worker')
-    parser.add_argument('--max-jobs', type=_count, metavar='N', help='end after so many jobs')
+    parser.add_argument('--watch', action='store_true', help='run as a worker: wait when the queue is empty')
+    parser.add_argument('--max-jobs', type=_count, metavar='N', help='exit after this number of jobs')
     parser.add_argument(
         '--stop-after-current',
         action='store_true',
-        help='let a first SIGINT or SIGTERM end the worker when its current job has ended; a second one stops that too',
+        help='on the first SIGINT or SIGTERM finish the current job and exit; on the second one stop the job too',
     )
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1')
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1 upwards')
     return int(text)
 
 
 def _run_all(invocation: Invocation) -> int:
-    """Works on queued jobs in their order. Gives 1 when one failed, and without --watch when there was none."""
+    """Process queued jobs in their order; 1 when one failed. Raises JobError when there is none, unless --watch."""
     from facefusion.jobs.worker import none_queued
 
     arguments, emit = invocation.arguments, invocation.emit()
@@ -117,7 +117,8 @@ def _run_all(invocation: Invocation) -> int:
     first = gentle if arguments.stop_after_current else flag
     with stop_on_signals(first, flag), reported(emit):
         if arguments.watch:
-            emit(Message('info', 'jobs', f'waits for jobs in {invocation.jobs_path().absolute()}; SIGTERM ends it'))
+            text = f'waiting for jobs in {invocation.jobs_path().absolute()}; SIGTERM ends this worker'
+            emit(Message('info', 'jobs', text))
         with invocation.worker(emit, flag) as worker:
             tally = worker.run_queue(
                 watch=arguments.watch,
@@ -128,18 +129,18 @@ def _run_all(invocation: Invocation) -> int:
         if not tally.ended and not arguments.watch and not flag.is_set() and not gentle.is_set():
             raise none_queued(tally.waiting)
         if flag.is_set() and not arguments.watch and not tally.failed:
-            raise Interrupted(cause=flag.reason, hint='what is left is in the queue: run the same command again')
+            raise Interrupted(cause=flag.reason, hint='the remaining jobs are in the queue: run the same command again')
         return 1 if tally.failed else 0
 
 
 def _conclude(invocation: Invocation, outcome: Outcome, emit: Emit) -> int:
-    """Gives 0 for a completed job. Raises the error that it failed with."""
+    """Return 0 for a completed job. Raises the error of a failed job."""
     error = outcome.error
     if error is not None and outcome.state == 'failed':
         command = invocation.on_this_store(f'job-retry {outcome.job_id}')
-        emit(Message('info', 'jobs', f'job {outcome.job_id} failed: `{command}` does the rest'))
+        emit(Message('info', 'jobs', f'job {outcome.job_id} failed: `{command}` runs the remaining steps'))
     if isinstance(error, UsageError):
-        # It is the step that was wrong, not this call of the program.
+        # The step was wrong, not this command line.
         raise as_job_failure(error) from error
     if error is not None:
         raise error
@@ -148,12 +149,12 @@ def _conclude(invocation: Invocation, outcome: Outcome, emit: Emit) -> int:
 
 
 def _cancel(invocation: Invocation) -> int:
-    """Ends a queued or running job; waits until the process that works on it has let it go."""
+    """Cancel a queued or running job; waits until the process that runs it has released its claim."""
     from facefusion.jobs.cancel import cancel
 
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
-    job_id = store.known_id(job_id_of(invocation.arguments) or '')
+    job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
     with stop_on_signals(flag):
         cancel(store, job_id, flag)
     emit(Message('info', 'jobs', f'job {job_id} cancelled'))

@@ -1,4 +1,4 @@
-"""The commands that change the steps of a drafted job: ``job-add-step``, ``job-insert-step`` and their kin."""
+"""Commands that change the steps of a drafted job: ``job-add-step``, ``-remix-``, ``-insert-``, ``-remove-``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from facefusion.cli.commands import Spec
 from facefusion.cli.invocation import Invocation
+from facefusion.cli.job_drafting import UNREAD_BY_DRAFTS
 from facefusion.cli.parser import add_job_id, job_id_of
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
@@ -27,7 +28,7 @@ def _configure_indexed(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(invocation: Invocation) -> int:
-    """Adds a step at the end."""
+    """Add a step at the end."""
     emit = invocation.emit()
     args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args)
@@ -35,7 +36,7 @@ def _add(invocation: Invocation) -> int:
 
 
 def _insert(invocation: Invocation) -> int:
-    """Adds a step before another."""
+    """Insert a step before another."""
     emit, index = invocation.emit(), invocation.arguments.step_index
     args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args)
@@ -43,14 +44,14 @@ def _insert(invocation: Invocation) -> int:
 
 
 def _remix(invocation: Invocation) -> int:
-    """Adds a step that works on the output of another."""
+    """Add a step that processes the output of another step."""
     emit, index = invocation.emit(), invocation.arguments.step_index
     if 'target_path' in vars(invocation.arguments):
         raise UsageError(
             'remix-target',
             'job-remix-step takes no target',
-            cause='its target is the output of the step that it names',
-            hint='leave -t/--target-path out, or use job-add-step',
+            cause='its target is the output of the step STEP_INDEX',
+            hint='remove -t/--target-path, or use job-add-step',
         )
     args = freeze(invocation.settings, invocation.local_models(), emit).args
     inputs = note_inputs(args, with_target=False)
@@ -58,7 +59,7 @@ def _remix(invocation: Invocation) -> int:
 
 
 def _remove(invocation: Invocation) -> int:
-    """Removes a step."""
+    """Remove a step."""
     index = invocation.arguments.step_index
     return _change(invocation, invocation.emit(), lambda record: remove_step(record, index), f'{_named(index)} removed')
 
@@ -67,17 +68,17 @@ def _named(index: int) -> str:
     return 'the last step' if index < 0 else f'step {index}'
 
 
-def _change(invocation: Invocation, emit: Emit, change: Callable[[JobRecord], JobRecord], what: str) -> int:
+def _change(invocation: Invocation, emit: Emit, change: Callable[[JobRecord], JobRecord], text: str) -> int:
     store = invocation.job_store()
-    job_id = store.known_id(job_id_of(invocation.arguments) or '')
-    with store.edit(job_id, 'edit') as (hold, record):
+    job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
+    with store.edit(job_id, 'edit') as (claim, record):
         changed = change(record)
-        hold.finish('drafted', changed)
-    emit(Message('info', 'jobs', f'job {job_id}: {what}; it has {len(changed.steps)} now'))
+        claim.finish('drafted', changed)
+    emit(Message('info', 'jobs', f'job {job_id}: {text}; it has {len(changed.steps)} now'))
     return 0
 
 
-ADD = Spec(GROUPS, add_job_id, _add)
-INSERT = Spec(GROUPS, _configure_indexed, _insert)
-REMIX = Spec(GROUPS, _configure_indexed, _remix)
+ADD = Spec(GROUPS, add_job_id, _add, UNREAD_BY_DRAFTS)
+INSERT = Spec(GROUPS, _configure_indexed, _insert, UNREAD_BY_DRAFTS)
+REMIX = Spec(GROUPS, _configure_indexed, _remix, UNREAD_BY_DRAFTS | {'target_path'})
 REMOVE = Spec(STORE_GROUPS, _configure_indexed, _remove)

@@ -1,6 +1,6 @@
-"""The way in: finds the command, merges its settings, runs it, and turns failures into exit codes.
+"""Entry point: find the command, merge its settings, run it, and turn failures into exit codes.
 
-This is the only place where an error becomes an exit code.
+Only this module turns an error into an exit code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROGRAM = 'facefusion'
 
 
 def run() -> None:
-    """Runs the process's own command line and ends the process."""
+    """Run the command line of this process and end the process."""
     open_missing_streams()
     use_utf8()
     leave_on_signals()
@@ -34,13 +34,13 @@ def run() -> None:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Runs one command line and gives its exit code; every failure is explained on stderr."""
+    """Run one command line and return its exit code; stderr explains every failure."""
     try:
         return _run_command(list(argv), environ)
     except (FaceFusionError, KeyboardInterrupt, MemoryError) as error:
         return _fail(as_failure(error))
     except BrokenPipeError:
-        # The reader of stdout is gone.
+        # The reader of stdout has ended.
         drop_unwritten(sys.stdout)
         return 1
     except OSError as error:
@@ -55,11 +55,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def _run_command(argv: list[str], environ: Mapping[str, str]) -> int:
     try:
         code = _dispatch(argv, environ)
-    except SystemExit as ending:
-        # argparse ends the process after it has shown a command's help.
-        code = ending.code if isinstance(ending.code, int) else 0
+    except SystemExit as exit_request:
+        # argparse exits after the help of a command.
+        code = exit_request.code if isinstance(exit_request.code, int) else 0
     if sys.stdout is not None:
-        # While a failure can still be explained: at the interpreter's own end it would be exit code 120.
+        # A failure to flush at the end of the interpreter would be exit code 120, without explanation.
         sys.stdout.flush()
     return code
 
@@ -79,7 +79,7 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
     try:
         invocation = _prepare(name, spec, argv[1:], environ, mode)
     except Exception as error:
-        # No settings say yet how the command reports. Once it runs, it does so itself.
+        # There are no settings yet; a running command reports its own failures.
         if COMMANDS[name].reports and _asks_for_json(argv[1:], environ):
             from facefusion.events import JsonSink, RunFailed
 
@@ -89,7 +89,7 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
-    """The mode that stands before the command, or '', and the command line without it. Raises UsageError."""
+    """Return the mode before the command, or '', and the command line without it. Raises UsageError."""
     flag, joined, mode = argv[0].partition('=') if argv else ('', '', '')
     if flag != MODE_FLAG:
         return '', argv
@@ -97,7 +97,7 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
     if not joined:
         mode, rest = (rest[0], rest[1:]) if rest else ('', [])
     if mode not in MODES:
-        message = f'{mode} is not a mode of this program' if mode else f'{MODE_FLAG} names no mode'
+        message = f'{mode} is not a mode of this program' if mode else f'{MODE_FLAG} needs a mode'
         raise UsageError('unknown-mode', message, hint=f'choose one of: {", ".join(MODES)}')
     if mode == 'headless':
         _check_headless(rest)
@@ -108,11 +108,11 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
         raise UsageError(
             'mode-command',
             f'{MODE_FLAG} {mode} does not run {named}',
-            cause=f'it is the command {command}, and no other',
-            hint=f'leave out {MODE_FLAG} {mode}, or write {MODE_FLAG} headless {named}',
+            cause=f'it always runs the command {command}',
+            hint=f'remove {MODE_FLAG} {mode}, or write {MODE_FLAG} headless {named}',
         )
     if command not in COMMANDS:
-        noun = 'page' if mode == 'gui' else 'benchmark'
+        noun = 'web page' if mode == 'gui' else 'benchmark'
         raise UsageError(
             'mode-not-there',
             f'this version has no {noun} yet',
@@ -123,24 +123,24 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
 
 
 def _check_headless(argv: list[str]) -> None:
-    """Raises UsageError where no command is named, or one that opens a page."""
+    """Raise UsageError without a command, and for the command that opens a web page."""
     if not argv or (argv[0].startswith('-') and argv[0] not in ('-h', '--help', '-v', '--version')):
         raise UsageError(
             'mode-command-missing',
             f'{MODE_FLAG} headless needs a command',
-            hint=f'write {MODE_FLAG} headless headless-run ..., or any other command of `{PROGRAM} --help`',
+            hint=f'write {MODE_FLAG} headless headless-run ..., or another command of `{PROGRAM} --help`',
         )
     if argv[0] == MODES['gui']:
         raise UsageError(
             'mode-command',
             f'{MODE_FLAG} headless does not run {argv[0]}',
-            cause=f'{argv[0]} opens a page',
-            hint=f'leave out {MODE_FLAG} headless, or use headless-run',
+            cause=f'{argv[0]} opens a web page',
+            hint=f'remove {MODE_FLAG} headless, or use headless-run',
         )
 
 
 def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str], mode: str) -> Invocation:
-    """What the command gets: its arguments parsed, its settings merged. Raises UsageError."""
+    """Parse the arguments and merge the settings of a command. Raises UsageError."""
     from facefusion.cli.invocation import Invocation
     from facefusion.cli.parser import Parser, add_config_path, add_options, given_flags
     from facefusion.cli.settings_check import check_settings
@@ -149,30 +149,30 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     parser = Parser(prog=f'{PROGRAM} {name}', description=COMMANDS[name].summary)
     add_config_path(parser)
     spec.configure(parser)
-    add_options(parser, spec.groups)
+    add_options(parser, spec.groups, spec.unread)
     arguments = parser.parse_args(argv)
     home = home_path(environ)
-    named = arguments.config_path
-    ini = read_ini(Path(named) if named else home / INI_NAME, required=bool(named))
+    config = arguments.config_path
+    ini = read_ini(Path(config) if config else home / INI_NAME, required=bool(config))
     flags = given_flags(arguments, spec.groups)
     remarks = check_settings(spec.groups, flags, ini, environ, COMMANDS[name].reports)
-    # What the operator demands beside the program, or in the home, holds whatever file a call names.
-    places = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
-    house = [found for place in sorted(places) if (found := read_ini(place, required=False)) is not None]
+    # The policy in the ini files of the home and of the program applies, whichever ini file a command line names.
+    paths = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
+    house = [found for path in sorted(paths) if (found := read_ini(path, required=False)) is not None]
     invocation = Invocation(resolve(spec.groups, flags, ini, environ, house), home, environ, arguments, mode)
     invocation.remark(remarks)
     return invocation
 
 
 def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether arguments that may be wrong, or else the environment, ask for JSON lines."""
-    asked = environ.get('FACEFUSION_PROGRESS')
+    """Whether the arguments, which may be invalid, or otherwise the environment request JSON lines."""
+    progress = environ.get('FACEFUSION_PROGRESS')
     for word, following in zip(argv, (*argv, '')[1:], strict=True):
         flag, joined, value = word.partition('=')
-        # '--prog' is the shortest beginning that no other option has.
+        # '--prog' is the shortest unambiguous abbreviation.
         if len(flag) >= len('--prog') and '--progress'.startswith(flag):
-            asked = value if joined else following
-    return asked == 'json'
+            progress = value if joined else following
+    return progress == 'json'
 
 
 def _overview() -> str:
@@ -187,8 +187,8 @@ def _overview() -> str:
             'commands:',
             *lines,
             '',
-            f'{MODE_FLAG} headless promises that the command opens no page and asks nothing.',
-            f'{PROGRAM} COMMAND --help shows the options of a command; -v, --version the version.',
+            f'{MODE_FLAG} headless: the command opens no web page and asks no questions.',
+            f'{PROGRAM} COMMAND --help shows the options of a command; -v, --version shows the version.',
         ]
     )
 
@@ -207,6 +207,6 @@ def _fail(error: FaceFusionError) -> int:
         lines.append(f'  cause: {error.cause}')
     if error.hint:
         lines.append(f'  hint: {error.hint}')
-    # Names that are not UTF-8 arrive with surrogates, which a terminal cannot print.
+    # File names that are not UTF-8 contain surrogates, which a terminal cannot print.
     write_line('\n'.join(lines).encode('utf-8', 'backslashreplace').decode('utf-8'), sys.stderr)
     return error.exit_code

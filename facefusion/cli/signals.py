@@ -1,6 +1,6 @@
-"""What SIGINT, SIGTERM and SIGHUP do: end a process that has begun nothing, or ask a run to stop at the next frame.
+"""Handlers of SIGINT, SIGTERM and SIGHUP: exit before a run has started, or ask a run to stop at the next frame.
 
-SIGHUP is what a terminal sends that is closed. Where it is ignored from the start, as nohup has it, it stays so.
+A terminal that closes sends SIGHUP. A process that ignores it from the start, as under nohup, continues to do so.
 """
 
 from __future__ import annotations
@@ -15,38 +15,36 @@ from types import FrameType
 from facefusion.errors import Interrupted
 from facefusion.stopping import StopFlag
 
-# Windows knows no SIGHUP.
+# Windows has no SIGHUP.
 _HANGUP = [signal.SIGHUP] if hasattr(signal, 'SIGHUP') else []
 _WATCHED = (signal.SIGINT, signal.SIGTERM, *_HANGUP)
 
 
 def leave_on_signals() -> None:
-    """Until ``stop_on_signals`` takes over, the signals end the process at once with the exit code of Interrupted.
+    """Let the signals end the process at once with the exit code of Interrupted, until ``stop_on_signals`` takes over.
 
-    There is nothing to clean up by then. The exception that Python raises for SIGINT would not do: while modules are
-    imported it may be raised where it is dropped, and the run would go on.
+    There is nothing to clean up yet. Python's own exception for SIGINT would not suffice: raised during an import, it
+    may be dropped, and the run would continue.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # Not print: the signal may have come in the midst of one.
+        # Not print: the signal may have interrupted a print.
         name = signal.Signals(number).name
         text = f'facefusion: the run was interrupted [interrupted]\n  cause: {name} was received\n'
         with suppress(OSError):
             os.write(2, f'{text}  hint: run the same command again\n'.encode())
         os._exit(Interrupted.exit_code)
 
-    for number in _heeded():
+    for number in _handled():
         signal.signal(number, leave)
 
 
 @contextmanager
 def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[None]:
-    """While the block runs, the signals set ``flag``; afterwards they do what they did before.
+    """Let the signals set ``flag`` inside the block, and from the second signal on ``then`` too.
 
-    From the second signal on they set ``then``, too.
-
-    However often they come, they never end the process at once: work files and a half-written output would stay.
-    Only the main thread of a process is told of signals: elsewhere this does nothing.
+    No number of signals ends the process at once, because work files and a partial output would remain. Python runs
+    signal handlers only in the main thread: in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,7 +56,7 @@ def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[No
             then.set(reason)
         flag.set(reason)
 
-    before = {number: signal.signal(number, stop) for number in _heeded()}
+    before = {number: signal.signal(number, stop) for number in _handled()}
     try:
         yield
     finally:
@@ -66,5 +64,5 @@ def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[No
             signal.signal(number, handler)
 
 
-def _heeded() -> list[signal.Signals]:
+def _handled() -> list[signal.Signals]:
     return [each for each in _WATCHED if each not in _HANGUP or signal.getsignal(each) != signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""Names of files are UTF-8 text on the way in and out, whatever the locale says."""
+"""Encoding of the standard streams: file names are UTF-8 in and out, in every locale."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import suppress
 
 
 def use_utf8() -> None:
-    """Lets the process read and print names as UTF-8, and print any name at all.
+    """Make the process read and print names as UTF-8, and print any name.
 
-    Where the locale knows nothing but ASCII, Python could not even open a file whose name a job record holds: the
-    interpreter is started anew in its UTF-8 mode, in the same process. What no text can hold is printed as escapes.
+    In an ASCII locale Python could not even open a file named in a job record: the process replaces itself by an
+    interpreter in UTF-8 mode. Characters that cannot be encoded are printed as escapes.
     """
     if sys.getfilesystemencoding() == 'ascii' and 'utf8' not in sys._xoptions and sys.executable:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""``verify``: whether a file is what its Content Credentials say, and whether it carries the invisible mark."""
+"""``verify``: check the Content Credentials and the invisible mark of a file."""
 
 from __future__ import annotations
 
@@ -23,33 +23,34 @@ if TYPE_CHECKING:
     from facefusion.provenance.verify import Verdict
 
 GROUPS: tuple[type, ...] = (ProvenanceOptions, StoreOptions, ConsoleOptions)
+UNREAD = frozenset({'certificate_path', 'private_key_path', 'progress', 'require_timestamp', 'timestamp_url'})
 
 _WORDS = {
-    'intact': 'it is as it was signed, and the signer is trusted',
-    'unknown-signer': 'it is as it was signed, but no trusted root vouches for the signer',
-    'expired': 'it is as it was signed, but the certificate has expired, and no time stamp shows when it was signed',
-    'tampered': 'it is not as it was signed',
-    'unreadable': 'its credentials cannot be read',
-    'mark-only': 'no credentials were found, but it carries the invisible mark of this program',
-    'nothing-found': 'neither credentials nor the invisible mark were found; that says nothing of how it was made',
+    'intact': 'the file is unchanged since it was signed, and the signer is trusted',
+    'unknown-signer': 'the file is unchanged since it was signed, but no trusted root certifies the signer',
+    'expired': 'the file is unchanged, but the certificate has expired, and no timestamp proves when it was signed',
+    'tampered': 'the file was changed after it was signed',
+    'unreadable': 'the Content Credentials cannot be read',
+    'mark-only': 'the file has no Content Credentials, but the invisible mark of this program',
+    'nothing-found': 'no Content Credentials and no invisible mark found: the origin of the file is unknown',
 }
-_DAMAGED = 'the file is damaged; whether it has credentials cannot be told'
+_DAMAGED = 'the file is damaged, so its Content Credentials cannot be found'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the file, its side-car and the output format."""
-    parser.add_argument('verified_file', metavar='FILE', type=path_argument, help='any picture or clip')
+    """Add the file, its sidecar and the output format."""
+    parser.add_argument('verified_file', metavar='FILE', type=path_argument, help='image or video')
     parser.add_argument(
         '--sidecar',
-        metavar='PATH',
+        metavar='FILE',
         type=path_argument,
-        help='file with its credentials; unset: FILE.c2pa, if it is there',
+        help='file with the Content Credentials; default: the checked file plus .c2pa, if it exists',
     )
     parser.add_argument('--format', dest='verify_format', choices=('text', 'json'), default='text')
 
 
 def run(invocation: Invocation) -> int:
-    """Prints what was found; 0 for what is intact and of a trusted signer, 1 for all else."""
+    """Print the verdict; 0 for an intact file of a trusted signer, otherwise 1."""
     tune_process()
     from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots
@@ -65,13 +66,13 @@ def run(invocation: Invocation) -> int:
         print(json.dumps(verdict.as_record(), indent=1))
     else:
         for line in verdict_lines(verdict):
-            # Names that are not UTF-8 arrive with surrogates, which a terminal cannot print.
+            # File names that are not UTF-8 contain surrogates, which a terminal cannot print.
             print(line.encode('utf-8', 'backslashreplace').decode('utf-8'))
     return 0 if verdict.is_good else 1
 
 
 def job_ids(folder: Path) -> Iterator[str]:
-    """The jobs of a store, which need not be there: a file is examined without them, too."""
+    """Yield the ids of the jobs of a store; none when the store is missing or unreadable."""
     from facefusion.errors import FaceFusionError
     from facefusion.jobs.store import JobStore
 
@@ -81,7 +82,7 @@ def job_ids(folder: Path) -> Iterator[str]:
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
-    """What was found, for people."""
+    """Yield the verdict as lines of text."""
     credentials = verdict.credentials
     is_damaged = verdict.word == 'unreadable' and credentials.place == 'none'
     yield _line('verdict', f'{verdict.word}: {_DAMAGED if is_damaged else _WORDS[verdict.word]}')
@@ -90,14 +91,14 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if credentials.detail:
         yield _line('', credentials.detail)
     if credentials.place != 'none':
-        yield _line('credentials', 'in the file' if credentials.place == 'embedded' else 'in a side-car')
+        yield _line('credentials', 'in the file' if credentials.place == 'embedded' else 'in a sidecar')
     if credentials.signer:
         yield _line('signed by', ', '.join(dict.fromkeys((credentials.signer, credentials.organisation))).strip(', '))
     if credentials.root:
         whose = 'this machine itself' if credentials.is_own_root else 'a root of [provenance] trusted_roots'
         yield _line('trusted by', f'{credentials.root} ({whose})')
     if credentials.chain:
-        stamp = {'none': 'no time stamp', 'trusted': 'time stamp', 'untrusted': 'time stamp of an unknown authority'}
+        stamp = {'none': 'no timestamp', 'trusted': 'timestamp', 'untrusted': 'timestamp of an unknown authority'}
         when = f'{credentials.signed_at}, ' if credentials.signed_at else ''
         yield _line('signed at', when + stamp[credentials.time_stamp])
     for claim in credentials.chain:
@@ -108,59 +109,59 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _claim_lines(claim: Claim) -> Iterator[str]:
-    part = {'parentOf': 'worked on', 'componentOf': 'a part', 'inputTo': 'an input'}.get(
+    part = {'parentOf': 'the processed file', 'componentOf': 'a part', 'inputTo': 'an input'}.get(
         claim.relationship, 'this file'
     )
-    yield _line('what was done', f'{claim.title or "(no name)"} ({part}), by {claim.generator or "unknown software"}')
+    yield _line('history', f'{claim.title or "(no name)"} ({part}), by {claim.generator or "unknown software"}')
     if claim.signer:
         yield _line('', f'  signed by {_signer(claim)}')
     for action in claim.actions:
-        said = ': '.join(text for text in (action.action, action.description) if text)
-        yield _line('', '  ' + ', '.join(text for text in (said, action.source_type, action.when) if text))
+        text = ': '.join(part for part in (action.action, action.description) if part)
+        yield _line('', '  ' + ', '.join(part for part in (text, action.source_type, action.when) if part))
     if claim.processing is not None:
         for name, text in _processing_lines(claim.processing):
             yield _line('', f'  {name}: {text}')
 
 
 def _signer(claim: Claim) -> str:
-    worth = {'trusted': 'trusted', 'expired': 'the certificate has expired', 'tampered': 'changed after it was signed'}
-    return f'{claim.signer} ({worth.get(claim.trust, "nobody who is trusted vouches for that")})'
+    trust = {'trusted': 'trusted', 'expired': 'the certificate has expired', 'tampered': 'changed after it was signed'}
+    return f'{claim.signer} ({trust.get(claim.trust, "no trusted root certifies this")})'
 
 
-def _processing_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What our own assertion says, as far as it has the shape that it should have."""
-    if told.get('job_id'):
-        yield 'job', str(told['job_id'])
+def _processing_lines(assertion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the content of our own assertion; values of an unexpected shape are skipped."""
+    if assertion.get('job_id'):
+        yield 'job', str(assertion['job_id'])
     for name, key in (('target', 'targets'), ('source', 'sources')):
-        for entry in _mappings(told.get(key)):
+        for entry in _mappings(assertion.get(key)):
             yield name, f'{entry.get("name")}, sha256 {entry.get("sha256")}'
-    for use in _mappings(told.get('processors')):
+    for use in _mappings(assertion.get('processors')):
         models = [f'{model.get("id")} {str(model.get("sha256"))[:12]}' for model in _mappings(use.get('models'))]
         yield (
             'processor',
             f'{use.get("name")} ({use.get("effect")})' + (f', models {", ".join(models)}' if models else ''),
         )
-    consent = told.get('consent')
+    consent = assertion.get('consent')
     for text in consent if isinstance(consent, list) else ():
         yield 'consent', ' '.join(str(text).split())
 
 
 def _mark_lines(verdict: Verdict) -> Iterator[str]:
     marks = verdict.marks
-    looked = f'{marks.frames} {"frame" if marks.frames == 1 else "frames"} looked at'
+    checked = f'{marks.frames} {"frame" if marks.frames == 1 else "frames"} checked'
     for entry in verdict.as_record()['mark']['found']:
         payload = f'payload {entry["payload"]}' if entry['payload'] else 'its payload cannot be read'
-        whose = f', of job {entry["job_id"]}' if entry['job_id'] else ''
+        job = f', of job {entry["job_id"]}' if entry['job_id'] else ''
         chance = f'chance of an error below 1 in 10^{int(entry["confidence"])}'
-        yield _line('mark', f'found: {payload}{whose}; {chance}, {looked}')
+        yield _line('mark', f'found: {payload}{job}; {chance}, {checked}')
     if not marks.findings:
-        yield _line('mark', _no_mark(marks.problem, marks.frames, looked))
+        yield _line('mark', _no_mark(marks.problem, marks.frames, checked))
 
 
-def _no_mark(problem: str, frames: int, looked: str) -> str:
+def _no_mark(problem: str, frames: int, checked: str) -> str:
     if not problem:
-        return f'none found, {looked}'
-    return f'none found, {looked}; then {problem}' if frames else f'not looked for: {problem}'
+        return f'none found, {checked}'
+    return f'none found, {checked}; then {problem}' if frames else f'not checked: {problem}'
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:

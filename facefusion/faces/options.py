@@ -1,4 +1,4 @@
-"""Options of how faces are found and chosen."""
+"""Options of face detection, landmarks and the face selector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from facefusion.options import option
 
-# The models that 'auto' takes, best first; the last one is embedded.
+# The models that 'auto' selects from, best first; the last one is embedded.
 PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
 ORDERS = (
     'left-right',
@@ -23,26 +23,26 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class FaceDetectorOptions:
-    """Which detector runs on what, and from which score on a face counts."""
+    """Model, input and lowest score of the face detector."""
 
     face_detector_model: str = option(
         'text',
         'auto',
-        'model that finds faces; auto takes the best one on this machine',
+        'model that detects faces; auto selects the best one on this machine',
         section='face_detector',
         choices=('auto', 'centerface'),
     )
     face_detector_size: str = option(
         'text',
         '640x640',
-        'the frame is shrunk to fit into this before faces are looked for; larger finds smaller faces',
+        'size to which the frame is shrunk for detection; larger sizes find smaller faces',
         section='face_detector',
         choices=('320x320', '480x480', '512x512', '640x640', '960x960', '1280x1280'),
     )
     face_detector_margin: tuple[int, ...] = option(
         'int',
         (0, 0, 0, 0),
-        'space added around the frame in half percent of its sides, top right bottom left: finds faces at the edge',
+        'space added around the frame to detect faces at its edge: top, right, bottom, left in half percent of a side',
         section='face_detector',
         is_list=True,
         most_items=4,
@@ -52,7 +52,7 @@ class FaceDetectorOptions:
     face_detector_angles: tuple[int, ...] = option(
         'int',
         (0,),
-        'angles by which the frame is turned to look for lying and upside-down faces',
+        'angles by which the frame is rotated to detect lying and upside-down faces',
         section='face_detector',
         is_list=True,
         choices=(0, 90, 180, 270),
@@ -60,7 +60,7 @@ class FaceDetectorOptions:
     face_detector_score: float = option(
         'float',
         0.5,
-        'lowest score of a face that counts',
+        'lowest score of a detected face',
         section='face_detector',
         minimum=0.0,
         maximum=1.0,
@@ -70,19 +70,19 @@ class FaceDetectorOptions:
 
 @dataclass(frozen=True, slots=True)
 class FaceLandmarkerOptions:
-    """Which model finds the landmarks of a face, and from which presence on it counts."""
+    """Model and lowest score of the face landmarker."""
 
     face_landmarker_model: str = option(
         'text',
         'auto',
-        'model that finds the landmarks of a face; auto takes the best one on this machine',
+        'model that finds the landmarks of a face; auto selects the best one on this machine',
         section='face_landmarker',
         choices=('auto', 'face_mesh'),
     )
     face_landmarker_score: float = option(
         'float',
         0.5,
-        'lowest presence of a face at its landmarks that counts',
+        'lowest score of a face at its landmarks',
         section='face_landmarker',
         minimum=0.0,
         maximum=1.0,
@@ -92,12 +92,12 @@ class FaceLandmarkerOptions:
 
 @dataclass(frozen=True, slots=True)
 class FaceSelectorOptions:
-    """Which of the faces in a frame are worked on."""
+    """Selection of the faces to process in a frame."""
 
     face_selector_mode: str = option(
         'text',
         'many',
-        'many works on all faces, one on the first in the chosen order, and on it for as long as it is seen',
+        'many: process all faces; one: follow a single face, the first in the selected order, as long as it is visible',
         section='face_selector',
         choices=('many', 'one'),
     )
@@ -107,7 +107,7 @@ class FaceSelectorOptions:
     max_faces: int = option(
         'int',
         64,
-        'most faces of a frame that are worked on, the largest; more are left alone, and the report says how many',
+        'maximum number of faces processed in a frame, the largest first; the report counts the skipped faces',
         section='face_selector',
         minimum=1,
         maximum=256,
@@ -115,7 +115,7 @@ class FaceSelectorOptions:
 
 
 def expand_sides(values: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Four sides, top right bottom left, from one to four values, as CSS counts them."""
+    """Return top, right, bottom and left from one to four values, in the order of CSS."""
     if len(values) >= 4:
         return values[0], values[1], values[2], values[3]
     top = values[0]

@@ -1,4 +1,4 @@
-"""Options of where and with how many threads models run."""
+"""Options of the devices and threads that run models."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """Execution providers in order of preference, the device, and how many frames are worked on at once."""
+    """Execution providers in order of preference, the device, and the number of worker threads."""
 
     execution_providers: tuple[str, ...] = option(
         'text',
         ('auto',),
-        'execution providers in order of preference; auto takes what works on this machine',
+        'execution providers in order of preference; auto selects those that work on this machine',
         section='execution',
         is_list=True,
         choices=('auto', 'cpu', 'cuda', 'tensorrt'),
@@ -23,7 +23,7 @@ class ExecutionOptions:
     execution_device_ids: tuple[int, ...] = option(
         'int',
         (0,),
-        'number of the device to run on',
+        'number of the device',
         section='execution',
         is_list=True,
         most_items=1,
@@ -33,7 +33,7 @@ class ExecutionOptions:
     execution_thread_count: int | None = option(
         'int',
         None,
-        'how many chunks or frames are worked on at once; unset: one a CPU core, at most 8',
+        'number of chunks or frames processed at the same time; default: one per CPU core, at most 8',
         section='execution',
         minimum=1,
         maximum=32,
@@ -42,9 +42,9 @@ class ExecutionOptions:
     video_memory_strategy: str = option(
         'text',
         'strict',
-        'how long models stay in the memory of the device',
+        'how long models remain in the memory of the device',
         section='memory',
         choices=('strict', 'moderate', 'tolerant'),
         stored='job',
-        no_effect='models are loaded once for each run and freed with it',
+        no_effect='each run loads its models once and frees them at its end',
     )

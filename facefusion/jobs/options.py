@@ -1,4 +1,4 @@
-"""Where the job store lies, how its jobs are queued, and how they are worked on."""
+"""Options of the job store, the queue, batches and workers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ class StoreOptions:
     jobs_path: str | None = option(
         'path',
         None,
-        'folder of the job store; unset: jobs in FACEFUSION_HOME or the program folder',
+        'folder of the job store; default: jobs in FACEFUSION_HOME or the program folder',
         section='paths',
+        metavar='FOLDER',
         stored='job',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PatternOptions:
-    """The files of a batch."""
+    """Files of a batch."""
 
     source_pattern: str | None = option(
         'path',
         None,
         'pattern of the source files, such as "faces/*.png" or "people/**/face.png"',
         section='patterns',
+        metavar='PATTERN',
         short='-s',
         stored='job',
     )
@@ -37,14 +39,16 @@ class PatternOptions:
         None,
         'pattern of the target files, such as "clips/*.mp4" or "clips/**/*.mp4"',
         section='patterns',
+        metavar='PATTERN',
         short='-t',
         stored='job',
     )
     output_pattern: str | None = option(
         'path',
         None,
-        'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (with its dot)',
+        'name of each output, with {index}, {source_name}, {target_name} and {target_extension} (includes the dot)',
         section='patterns',
+        metavar='PATTERN',
         short='-o',
         stored='job',
     )
@@ -52,12 +56,12 @@ class PatternOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """The report of a batch."""
+    """Report of a batch."""
 
     report_path: str | None = option(
         'path',
         None,
-        'file that gets a line of JSON for each step of the batch when it ends',
+        'append one line of JSON to this file for each step of the batch that ends',
         section='paths',
         aliases=('--report',),
         stored='job',
@@ -66,7 +70,7 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """What is kept with a queued job, beside its steps: when it runs, and how often."""
+    """Priority and retries of a queued job; stored in its record."""
 
     priority: int = option(
         'int', 0, 'jobs of a higher priority run first', section='jobs', minimum=-1000, maximum=1000, stored='job'
@@ -74,7 +78,7 @@ class QueueOptions:
     retries: int = option(
         'int',
         0,
-        'how often a failed job is tried again by itself',
+        'number of automatic retries of a failed job',
         section='jobs',
         minimum=0,
         maximum=100,
@@ -83,8 +87,9 @@ class QueueOptions:
     retry_delay: float = option(
         'float',
         10.0,
-        'seconds before the first of these tries; each further delay is twice as long, up to an hour',
+        'seconds before the first retry; each further delay is twice as long, up to an hour',
         section='jobs',
+        metavar='SECONDS',
         minimum=0.0,
         maximum=86400.0,
         stored='job',
@@ -93,35 +98,37 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class NotifyOptions:
-    """Who is told of the end of a job."""
+    """Notification at the end of a job; stored in its record."""
 
     notify: str | None = option(
         'text',
         None,
-        'command to run when the job has completed or failed, with its JSON on stdin',
+        'command to run when the job has completed or failed; it gets the job as JSON on stdin',
         section='jobs',
+        metavar='COMMAND',
         stored='job',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class HaltOptions:
-    """What a failure means for the rest."""
+    """Whether a failure stops the remaining work."""
 
     halt_on_error: bool = option(
-        'flag', False, 'stop at the first failure instead of going on with the rest', section='misc', stored='job'
+        'flag', False, 'stop at the first failure instead of continuing', section='misc', stored='job'
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimOptions:
-    """How long a process that works on a job may be silent."""
+    """Lifetime of the claim of a silent process."""
 
     claim_timeout: float = option(
         'float',
         60.0,
-        'seconds after which a silent worker of another machine counts as dead; the same for all of a store',
+        'seconds after which a silent worker of another machine counts as dead; use one value for the whole store',
         section='jobs',
+        metavar='SECONDS',
         minimum=1.0,
         maximum=86400.0,
         stored='job',

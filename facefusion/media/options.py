@@ -1,4 +1,4 @@
-"""How the output is made, and which part of the target: the options of images, video and audio."""
+"""Options of the encoders and the frame range of the output."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ VIDEO_PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Encoders, quality and size of what is written."""
+    """Encoders, quality, size and frame rate of the output."""
 
     output_image_quality: int = option(
         'int', 80, 'image quality, 100 is the best (webp: lossless)', section=_OUTPUT, minimum=0, maximum=100
@@ -56,7 +56,7 @@ class OutputOptions:
     output_audio_encoder: str = option(
         'text',
         'auto',
-        'audio encoder; auto copies the audio packets and encodes only where the container demands it',
+        'audio encoder; auto copies the audio packets and encodes only where the container requires it',
         section=_OUTPUT,
         choices=('auto', *AUDIO_ENCODERS),
     )
@@ -69,8 +69,8 @@ class OutputOptions:
     output_video_encoder: str = option(
         'text',
         'auto',
-        'video encoder; auto is libx264, or libx265 where libx264 cannot keep the bit depth; libvpx-vp9 for webm, '
-        'wmv2 for wmv, mpeg2video for mpg and mxf; with transparency libvpx-vp9 for webm and mkv, prores_ks for mov',
+        'video encoder; auto: libx264, or libx265 where libx264 lacks the bit depth; libvpx-vp9 for webm, wmv2 for '
+        'wmv, mpeg2video for mpg and mxf; with transparency libvpx-vp9 for webm and mkv, prores_ks for mov',
         section=_OUTPUT,
         choices=('auto', *VIDEO_ENCODERS),
     )
@@ -89,13 +89,13 @@ class OutputOptions:
         'float', 1.0, 'video size relative to the target', section=_OUTPUT, minimum=0.25, maximum=8.0, step=0.25
     )
     output_video_fps: float | None = option(
-        'float', None, 'frame rate, held within 1 to 60; unset keeps every frame at its own time', section=_OUTPUT
+        'float', None, 'frame rate, limited to 1 to 60; default: every frame keeps its time', section=_OUTPUT
     )
 
 
 @dataclass(frozen=True)
 class TrimOptions:
-    """The range of target frames that is worked on and written."""
+    """Range of target frames to process and write."""
 
-    trim_frame_start: int | None = option('int', None, 'first frame, counted from 0', section=_TRIM)
-    trim_frame_end: int | None = option('int', None, 'frame to stop before', section=_TRIM)
+    trim_frame_start: int | None = option('int', None, 'first frame, counted from 0', section=_TRIM, metavar='FRAME')
+    trim_frame_end: int | None = option('int', None, 'frame to stop before', section=_TRIM, metavar='FRAME')

@@ -1,4 +1,4 @@
-"""What a step works on, and how a run behaves."""
+"""Options of the files of a step, the kind of its target, and the resources of a run."""
 
 from __future__ import annotations
 
@@ -14,44 +14,42 @@ class PathOptions:
     source_paths: tuple[str, ...] = option(
         'path',
         (),
-        'source files, such as pictures of the face to take',
+        'source files, such as images of the face to insert',
         section='paths',
         is_list=True,
         short='-s',
         aliases=('--source',),
     )
     target_path: str | None = option(
-        'path', None, 'the image or video to work on', section='paths', short='-t', aliases=('--target',)
+        'path', None, 'image or video to process', section='paths', short='-t', aliases=('--target',)
     )
-    output_path: str | None = option(
-        'path', None, 'the file to write', section='paths', short='-o', aliases=('--output',)
-    )
+    output_path: str | None = option('path', None, 'file to write', section='paths', short='-o', aliases=('--output',))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOptions:
-    """What kind of work the target must turn out to be."""
+    """Required kind of the target."""
 
     workflow_mode: str = option(
         'text',
         'auto',
-        'refuse a target of another kind than this; auto takes both',
+        'refuse a target of another kind; auto accepts images and videos',
         section='workflow',
         choices=('auto', 'image-to-image', 'image-to-video'),
     )
 
 
-_IN_MEMORY = 'frames go from the decoder to the encoder in memory, without files between them'
+_IN_MEMORY = 'frames go from the decoder to the encoder in memory, without files'
 
 
 @dataclass(frozen=True, slots=True)
 class PeerWorkOptions:
-    """How FaceFusion 3.8 hands frames on and keeps them meanwhile, which has no meaning here."""
+    """Options of FaceFusion 3.8 for frames stored between decoder and encoder, without effect here."""
 
     workflow_strategy: str = option(
         'text',
         'memory',
-        'where frames are kept between decoder and encoder',
+        'where to store frames between decoder and encoder',
         section='workflow',
         choices=('disk', 'memory'),
         no_effect=_IN_MEMORY,
@@ -59,7 +57,7 @@ class PeerWorkOptions:
     temp_frame_format: str = option(
         'text',
         'png',
-        'kind of the files of frames',
+        'format of the frame files',
         section='frame_extraction',
         choices=('bmp', 'jpeg', 'png', 'tiff'),
         no_effect=_IN_MEMORY,
@@ -67,15 +65,15 @@ class PeerWorkOptions:
     temp_pixel_format: str = option(
         'text',
         'bgr24',
-        'pixel format of the files of frames',
+        'pixel format of the frame files',
         section='frame_extraction',
         choices=('bgr24', 'bgra'),
-        no_effect=f'{_IN_MEMORY}, and keep the format of the clip',
+        no_effect=f'{_IN_MEMORY}, and keep the pixel format of the target',
     )
     target_frame_amount: int = option(
         'int',
         2,
-        'how many frames around each one are looked at to steady it',
+        'number of neighbour frames used to steady each frame',
         section='frame_distribution',
         minimum=0,
         maximum=10,
@@ -85,16 +83,22 @@ class PeerWorkOptions:
 
 @dataclass(frozen=True, slots=True)
 class WorkOptions:
-    """Where work files lie, and what a run may take of the machine."""
+    """Folder of work files, and limits of disk space and memory."""
 
     temp_path: str | None = option(
-        'path', None, 'folder for work files; unset: beside the jobs', section='paths', stored='job'
+        'path',
+        None,
+        'folder for work files; default: the job store',
+        section='paths',
+        metavar='FOLDER',
+        stored='job',
     )
     cache_size: float = option(
         'float',
         2.0,
-        'gigabytes of analysis kept for other renders of the same clips; 0 keeps none',
+        'gigabytes of stored analysis for later renders of the same videos; 0 stores none',
         section='memory',
+        metavar='GIGABYTES',
         minimum=0.0,
         maximum=100000.0,
         stored='job',
@@ -102,8 +106,9 @@ class WorkOptions:
     system_memory_limit: float = option(
         'float',
         0.0,
-        'gigabytes of memory that a run may use: it takes fewer workers, or is refused; 0 is no limit',
+        'gigabytes of memory that a run may use: it starts fewer workers, or is refused; 0: no limit',
         section='memory',
+        metavar='GIGABYTES',
         minimum=0.0,
         maximum=100000.0,
         stored='job',
@@ -112,6 +117,6 @@ class WorkOptions:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """Whether anything is done at all."""
+    """Whether to print the plan instead of running it."""
 
     dry_run: bool = option('flag', False, 'print the plan as JSON and stop', section='misc', stored='job')

@@ -1,4 +1,4 @@
-"""Options of consent: what a user states, and what an operator demands."""
+"""Options of consent, and rules that the operator of this machine sets."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ConsentOptions:
-    """What says that the people shown agree."""
+    """Statement that the people shown agree."""
 
     consent: str | None = option(
         'text',
         None,
-        'who of the people shown agreed to what, or a text file that says so; kept with the step',
+        'statement of consent by the people shown, or a text file with it; stored with the step',
         section='policy',
+        metavar='TEXT',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyOptions:
-    """What the operator of this machine demands of every step."""
+    """Rules of the operator of this machine for every step; only ini files set them."""
 
     require_consent: bool = option(
         'flag',
         False,
-        'refuse every step that states no consent; only an ini file sets it',
+        'refuse every step without a statement of consent; only an ini file sets it',
         section='policy',
         stored='job',
         is_policy=True,
@@ -34,7 +35,7 @@ class PolicyOptions:
     licences: str = option(
         'text',
         'any',
-        'models that auto may choose: any, or only those whose licence allows commercial use; only an ini file sets it',
+        'models that auto may select: any, or only those with a licence for commercial use; only an ini file sets it',
         section='policy',
         stored='job',
         is_policy=True,
@@ -43,7 +44,7 @@ class PolicyOptions:
     require_unchanged: bool = option(
         'flag',
         False,
-        'refuse every step of which a file was changed since it was added to its job; only an ini file sets it',
+        'refuse every step with a file that changed since the step was added; only an ini file sets it',
         section='policy',
         stored='job',
         is_policy=True,

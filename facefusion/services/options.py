@@ -1,4 +1,4 @@
-"""Options of how a command shows what it does."""
+"""Options of progress, messages and the web page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ConsoleOptions:
     progress: str = option(
         'text',
         'bar',
-        'bar draws bars on stderr, json writes events as JSON lines on stdout, none draws nothing',
+        'bar: progress bars on stderr; json: events as JSON lines on stdout; none: no progress',
         section='misc',
         choices=('bar', 'json', 'none'),
         stored='job',
@@ -22,7 +22,7 @@ class ConsoleOptions:
     log_level: str = option(
         'text',
         'info',
-        'lowest level of the messages on stderr',
+        'lowest level of messages on stderr',
         section='misc',
         choices=('error', 'warn', 'info', 'debug'),
         stored='job',
@@ -34,7 +34,7 @@ _NO_PAGE = 'this version has no web page'
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """The web page of FaceFusion 3.8, which does not exist here."""
+    """Options of the web page of FaceFusion 3.8, which this version lacks."""
 
     open_browser: bool = option(
         'flag', False, 'open the page in a browser', section='uis', stored='job', no_effect=_NO_PAGE
@@ -42,7 +42,7 @@ class PageOptions:
     ui_layouts: tuple[str, ...] = option(
         'text',
         ('default',),
-        'which pages there are',
+        'pages to show',
         section='uis',
         is_list=True,
         choices=('benchmark', 'default', 'jobs'),

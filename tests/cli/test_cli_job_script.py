@@ -303,7 +303,7 @@ def test_headless_run_has_its_record_from_the_first_moment_and_goes_on_with_it(p
     process.kill()
     process.wait()
     result = program(*words)
-    assert result.code == 0 and f'goes on with the job {job["id"]}' in result.err
+    assert result.code == 0 and f'resumes the job {job["id"]}' in result.err
     ((job_id, again),) = jobs(program).items()
     view = show(program, job_id)
     assert (job_id, again['state'], results(view)) == (job['id'], 'completed', ['lost', 'completed'])

@@ -400,7 +400,7 @@ def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs
     reports = [step['report'] for step in jobs.show('j')['steps']]
     assert [change['path'] for change in reports[0]['inputs_changed']] == [str(tmp_path / 'a.png')]
     assert 'inputs_changed' not in reports[1]
-    assert f'step 0: changed since it was added: {tmp_path / "a.png"}' in jobs('job-show', 'j').out
+    assert f'step 0: changed since the step was added: {tmp_path / "a.png"}' in jobs('job-show', 'j').out
 
 
 @pytest.mark.parametrize('demand', ['consent', 'policy'])

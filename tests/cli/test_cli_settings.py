@@ -97,7 +97,7 @@ def test_an_invalid_ini_value_is_found_by_file_line_and_key(program, words, tmp_
     [
         ('[output_creation]\n\noutput_video_qualty = 20\n', 3, 'did you mean output_video_quality?'),
         ('[nothing]\nx = 1\n', 2, '[nothing] x'),
-        ('[face_selector]\noutput_video_quality = 20\n', 2, 'output_video_quality belongs into [output_creation]'),
+        ('[face_selector]\noutput_video_quality = 20\n', 2, 'output_video_quality belongs to [output_creation]'),
         ('[DEFAULT]\nx = 1\n[misc]\n', 2, '[DEFAULT] x'),
     ],
 )

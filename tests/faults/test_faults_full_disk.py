@@ -150,7 +150,7 @@ def test_a_segment_for_which_there_is_no_space_costs_no_other(program, words, wa
     sizes = [path.stat().st_size for path in (tmp_path / 'jobs').rglob('segment-*.nut')]
     script = SMALL_FILES.format(min(sizes) // 2)
     second = run(program, *words, script=script)
-    assert second.code == 5 and '[disk-full]' in second.said and 'goes on with the job' in second.said, second.said
+    assert second.code == 5 and '[disk-full]' in second.said and 'resumes the job' in second.said, second.said
     assert not (tmp_path / 'out.mp4').exists()
     last = run(program, *words)
     assert last.code == 0, last.said

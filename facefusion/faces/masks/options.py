@@ -1,4 +1,4 @@
-"""Options of which parts of a face are replaced."""
+"""Options of the face masks: the parts of a face that are replaced."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ REGIONS = (
 
 @dataclass(frozen=True, slots=True)
 class FaceMaskOptions:
-    """Which parts of a face are replaced, and how softly they end."""
+    """Parts of a face to replace, and the softness of their edges."""
 
     face_occluder_model: str = option(
         'text',
         'mesh',
-        'what sees things in front of a face for the mask type occlusion: mesh compares the skin with its surroundings',
+        'model that detects objects in front of a face for the mask type occlusion; mesh compares the skin with its '
+        'surroundings',
         section='face_masker',
         choices=('mesh',),
     )
     face_parser_model: str = option(
         'text',
         'mesh',
-        'what tells the parts of a face for the mask type region: mesh takes them from the landmarks',
+        'model that finds the parts of a face for the mask type region; mesh derives them from the landmarks',
         section='face_masker',
         choices=('mesh',),
     )
     face_mask_types: tuple[str, ...] = option(
         'text',
         ('box', 'occlusion'),
-        'masks that limit what is replaced, only what all of them leave: box (blur and padding), occlusion (keeps what'
-        ' covers the face), area and region (only those chosen)',
+        'masks that limit the replaced part of a face; all of them apply: box (blur and padding), occlusion (keeps '
+        'objects in front of the face), area and region (only the selected ones)',
         section='face_masker',
         is_list=True,
         choices=TYPES,
@@ -54,7 +55,7 @@ class FaceMaskOptions:
     face_mask_areas: tuple[str, ...] = option(
         'text',
         AREAS,
-        'areas that are replaced, with the mask type area; none of them has the forehead above the brows',
+        'areas to replace with the mask type area; none of them includes the forehead above the eyebrows',
         section='face_masker',
         is_list=True,
         choices=AREAS,
@@ -62,8 +63,8 @@ class FaceMaskOptions:
     face_mask_regions: tuple[str, ...] = option(
         'text',
         REGIONS,
-        'parts that are replaced, with the mask type region; left and right are those of the picture; the mesh cannot'
-        ' see glasses, so that one changes nothing',
+        'parts to replace with the mask type region; left and right as seen in the image; glasses has no effect, '
+        'because the mesh cannot see them',
         section='face_masker',
         is_list=True,
         choices=REGIONS,
@@ -71,7 +72,7 @@ class FaceMaskOptions:
     face_mask_blur: float = option(
         'float',
         0.3,
-        'how soft the edge of the replaced face is, with the mask type box; 0 is a sharp edge',
+        'softness of the edge of the replaced face with the mask type box; 0: a sharp edge',
         section='face_masker',
         minimum=0.0,
         maximum=1.0,
@@ -80,9 +81,10 @@ class FaceMaskOptions:
     face_mask_padding: tuple[int, ...] = option(
         'int',
         (0, 0, 0, 0),
-        'percent of the face that is left alone at its top right bottom left, with the mask type box; one value is for'
-        ' all sides, two for top and bottom, right and left',
+        'percent of the face to leave unchanged at its top, right, bottom and left with the mask type box; one value: '
+        'all sides; two values: top and bottom, right and left',
         section='face_masker',
+        metavar='PERCENT',
         is_list=True,
         most_items=4,
         minimum=0,
@@ -91,7 +93,7 @@ class FaceMaskOptions:
 
 
 def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
-    """What was chosen without the mask type that it belongs to, as sentences for the user."""
+    """Return sentences for the user about options that were set without their mask type."""
     belonging = {
         'face_mask_areas': 'area',
         'face_mask_regions': 'region',
@@ -106,12 +108,12 @@ def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
     )
 
 
-# The catalogue ids of the networks behind the choices of occluder and parser: the mesh needs none of its own.
+# Catalogue ids of the networks behind each choice of occluder and parser; the mesh needs none of its own.
 _NETWORKS: Mapping[str, tuple[str, ...]] = MappingProxyType({'mesh': ()})
 
 
 def mask_networks(options: FaceMaskOptions) -> tuple[str, ...]:
-    """The catalogue ids of the networks that the chosen mask types need."""
+    """Return the catalogue ids of the networks that the selected mask types need."""
     chosen = []
     if 'occlusion' in options.face_mask_types:
         chosen.append(options.face_occluder_model)

@@ -11,12 +11,12 @@ ITEMS = ('bounding-box', 'face-landmark-5', 'face-landmark-5/68', 'face-landmark
 
 @dataclass(frozen=True, slots=True)
 class FaceDebuggerOptions:
-    """What is drawn on each selected face."""
+    """Items drawn on each selected face."""
 
     face_debugger_items: tuple[str, ...] = option(
         'text',
         ('face-landmark-5/68', 'face-mask'),
-        'what to draw on each face',
+        'items to draw on each face',
         section='processors',
         is_list=True,
         choices=ITEMS,

@@ -9,12 +9,12 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class FaceSwapperOptions:
-    """Which swapper runs."""
+    """Model of the face swapper."""
 
     face_swapper_model: str = option(
         'text',
         'auto',
-        'model that swaps the face; auto takes the best one on this machine',
+        'model that swaps the face; auto selects the best one on this machine',
         section='processors',
         choices=('auto', 'mesh_warp'),
     )

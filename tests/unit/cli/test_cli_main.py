@@ -399,7 +399,7 @@ def test_the_mode_stands_before_the_command(command, before, mode):
         ('--mode quiet models list', 'unknown-mode', 'headless, gui, benchmark'),
         ('--mode headless', 'mode-command-missing', 'headless-run'),
         ('--mode headless -s a.png', 'mode-command-missing', 'headless-run'),
-        ('--mode headless run', 'mode-command', 'run opens a page'),
+        ('--mode headless run', 'mode-command', 'run opens a web page'),
         ('--mode headless headles-run', 'unknown-command', 'did you mean headless-run?'),
         ('--mode benchmark doctor', 'mode-command', '--mode headless doctor'),
         ('doctor --mode headless', 'unknown-option', 'before the command'),

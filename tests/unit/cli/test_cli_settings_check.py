@@ -76,14 +76,14 @@ def test_every_key_that_cannot_be_used_is_named_with_what_becomes_of_it(ini):
     lines = error.cause.split('\n    ')
     expected = [
         "line 2: [face_selector] face_selector_mode has an invalid value: 'all' is not one of: many, one",
-        'line 3: [face_selector] face_selector_race is refused: people are not sorted by race here',
-        'line 4: [face_selector] face_selector_gender is not an option of this version: it is one of FaceFusion 3.8',
-        'line 6: [face_detector] face_detectr_score is not an option of this version: no [face_detector]',
+        'line 3: [face_selector] face_selector_race is refused: this program does not sort people',
+        'line 4: [face_selector] face_selector_gender is not an option of this version: it is an option of FaceFusion 3.8',
+        'line 6: [face_detector] face_detectr_score is not an option of this version: there is no option [face_detector]',
         'line 7: [face_detector] face-detector-size is not an option of this version: it is called face_detector_size',
         'line 9: [frame_extraction] temp_frame_format has no effect here: frames go',
         'line 11: [processors] processors = deep_swapper is refused: these are models of named people',
         'line 12: [processors] lip_syncer_model is ignored: it belongs to the processor lip_syncer',
-        'line 14: [uis] ui_layouts = webcam is refused: a live picture',
+        'line 14: [uis] ui_layouts = webcam is refused: a live image',
         'line 16: [misc] output_video_quality is not an option of this version: output_video_quality belongs',
         'line 18: [execution] execution_device_id is not an option of this version: it is called execution_device_ids',
     ]
@@ -151,7 +151,7 @@ def test_only_commands_that_run_something_speak_of_what_lies_around(tmp_path, ca
 def test_a_live_picture_is_refused_with_the_reason(capsys):
     assert main(['headless-run', '--ui-layouts', 'default', 'webcam'], {}) == 2
     said = capsys.readouterr().err
-    assert '--ui-layouts webcam is refused [option-refused]' in said and 'a live picture' in said
+    assert '--ui-layouts webcam is refused [option-refused]' in said and 'a live image' in said
 
 
 def test_every_variable_with_a_wrong_value_is_named():
@@ -164,7 +164,7 @@ def test_every_variable_with_a_wrong_value_is_named():
     assert caught.value.reference == 'option-refused'
     first, second = caught.value.cause.split('\n    ')
     assert first.startswith("FACEFUSION_LOG_LEVEL has an invalid value: 'all' is not one of: error")
-    assert second.startswith('FACEFUSION_UI_LAYOUTS = webcam is refused: a live picture')
+    assert second.startswith('FACEFUSION_UI_LAYOUTS = webcam is refused: a live image')
 
 
 def test_variables_that_are_no_options_are_said():

@@ -34,7 +34,7 @@ def call(tmp_path):
 
 def test_names_are_printed_as_they_are_in_the_c_locale(call, tmp_path):
     call('job-create', 'j', '-t', UTF8, '-o', f'o-{UTF8}')
-    assert f'there is no file {tmp_path / UTF8} yet' in call('job-submit', 'j')[1]
+    assert f'the file {tmp_path / UTF8} does not exist yet' in call('job-submit', 'j')[1]
     assert str(tmp_path / f'o-{UTF8}') in call('job-show', 'j')[0]
     (step,) = json.loads(call('job-show', 'j', '--format', 'json')[0])['steps']
     assert step['args']['target_path'] == str(tmp_path / UTF8)
@@ -48,13 +48,13 @@ def test_a_job_of_a_utf8_locale_is_worked_on_in_the_c_locale(call, tmp_path):
     text = json.dumps(record | {'steps': [{'args': args, 'status': 'drafted'}]})
     (tmp_path / 'jobs' / 'drafted' / 'old.json').write_text(text)
     (tmp_path / UTF8).touch()
-    assert 'there is no file' not in call('job-submit', 'old')[1]
+    assert 'does not exist yet' not in call('job-submit', 'old')[1]
 
 
 def test_names_that_are_no_text_end_nothing(call):
     out, _ = call('job-create', 'j', '-t', BROKEN, '-o', f'o-{BROKEN}')
     assert out == 'j\n'
-    assert 'f\\udce4ce.png yet' in call('job-submit', 'j')[1]
+    assert 'f\\udce4ce.png does not exist yet' in call('job-submit', 'j')[1]
     assert 'f\\udce4ce.png' in call('job-show', 'j')[0]
     (step,) = json.loads(call('job-show', 'j', '--format', 'json')[0])['steps']
     assert step['args']['target_path'].endswith(BROKEN)

@@ -43,7 +43,7 @@ def test_a_damaged_file_is_not_said_to_have_no_credentials(signed, roots, name):
         path.write_bytes(whole[:share])
         assert verify(path, roots).word in ('unreadable', 'tampered'), share
     path.write_bytes(whole[:100])
-    assert 'whether it has credentials cannot be told' in next(verdict_lines(verify(path, roots)))
+    assert 'its Content Credentials cannot be found' in next(verdict_lines(verify(path, roots)))
 
 
 @pytest.mark.parametrize('name', ['notes.txt', 'notes.jpg', 'notes.mp4'])
