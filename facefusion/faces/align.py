@@ -1,4 +1,4 @@
-"""Turning a face into the fixed crop that a recogniser was trained on."""
+"""The fixed crop of a face that a recogniser was trained on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import sixty_eight_points
+from facefusion.faces.similarity import fit_similarity
 
 # Mean positions of points 17 to 67 of the 68 in dlib's face chips, as fractions of the chip without padding
 # (dlib, image_transforms/interpolation.h, get_face_chip_details).
@@ -28,24 +29,13 @@ _DLIB_Y = (
     *(0.864805, 0.902192, 0.909281, 0.902192, 0.864805),
     *(0.784792, 0.778746, 0.785343, 0.778746, 0.784792, 0.824182, 0.831803, 0.824182),
 )
-# dlib leaves out the brows and the lower lip, which move most.
+# dlib excludes the brows and the lower lip, which move most.
 _DLIB_USED = (*range(27, 55), *range(60, 65))
 _DLIB_PADDING = 0.25
 
 
-def fit_similarity(points: Floats, goal: Floats) -> npt.NDArray[np.float64]:
-    """The similarity [2,3] that moves points [n,2] closest to goal [n,2] (Umeyama 1991)."""
-    a, b = points.astype(np.float64), goal.astype(np.float64)
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    a, b = a - mean_a, b - mean_b
-    u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (s * flip).sum() / (a**2).sum() * (u @ np.diag(flip) @ vt)
-    return np.hstack([turn, (mean_b - turn @ mean_a)[:, None]])
-
-
 def dlib_chip_matrix(landmarks: Floats, size: int) -> npt.NDArray[np.float64]:
-    """Frame pixels to dlib's face chip of ``size``, from landmarks [468,3]: float64 [2,3]."""
+    """The transform float64 [2,3] from frame pixels to dlib's face chip of ``size``, from landmarks [468,3]."""
     mean = np.stack([_DLIB_X, _DLIB_Y], 1)[np.array(_DLIB_USED) - 17]
     goal = (mean + _DLIB_PADDING) / (1 + 2 * _DLIB_PADDING) * size
     return fit_similarity(sixty_eight_points(landmarks)[list(_DLIB_USED)], goal.astype(np.float32))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +32,11 @@ class ArrayRecord:
 
     __slots__ = ()
 
-    def save(self, path: Path) -> None:
-        """Write to a temporary file and rename it to ``path``. Raises ResourceError disk-full, OutputError."""
+    def save(self, path: Path) -> str:
+        """Write to a temporary file, rename it to ``path``, and return the SHA-256 of its bytes.
+
+        Raises ResourceError disk-full, OutputError.
+        """
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for entry in fields(cast('DataclassInstance', self)):
             value = getattr(self, entry.name)
@@ -41,18 +46,23 @@ class ArrayRecord:
                 arrays[entry.name] = np.asarray(value)
         part = path.with_name(f'{path.name}.{os.getpid()}.part')
         try:
-            with part.open('wb') as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
+            with part.open('wb') as file:
+                stream = _HashingWriter(file)
+                np.savez(cast('BinaryIO', stream), allow_pickle=False, **arrays)
             part.replace(path)
+            return stream.sha256.hexdigest()
         except OSError as error:
             raise write_failure(error, path) from error
         finally:
             part.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a saved record. Raises InternalError work-file-damaged, TypeError for a record of another class."""
-        arrays = _read_arrays(path)
+    def load(cls, path: Path, data: bytes | None = None) -> Self:
+        """Read a saved record; ``data`` are the bytes of the file where the caller has read them.
+
+        Raises InternalError work-file-damaged, TypeError for a record of another class.
+        """
+        arrays = _read_arrays(path, data)
         values: dict[str, Any] = {}
         for entry in fields(cast('type[DataclassInstance]', cls)):
             if str(entry.type).startswith('Mapping'):
@@ -67,10 +77,25 @@ class ArrayRecord:
         return cls(**values)
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
+class _HashingWriter(io.RawIOBase):
+    """Hashes the bytes written to a file. It cannot seek, so that each byte passes once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+
+def _read_arrays(path: Path, data: bytes | None) -> dict[str, Any]:
     try:
         # numpy does not close a damaged file that it opened itself.
-        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as archive:
+        with (
+            path.open('rb') if data is None else io.BytesIO(data) as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InternalError('work-file-damaged', f'the work file {path} cannot be read', cause=str(error)) from error

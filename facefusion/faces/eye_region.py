@@ -1,4 +1,4 @@
-"""What is to be seen between and around the lids of an unrolled face: open eyes, and the dark frame of glasses."""
+"""Measurements around the eyes of an unrolled face: open eyes, and the dark frame of glasses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from facefusion.faces.atlas import AtlasMasks, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopology
 
-# The 10th and 90th percentile of luma between the lids differ by 0.4 to 0.7 of the skin's on open eyes, by 0.15 to
-# 0.35 on closed and squinting ones.
+# The 10th and 90th percentile of luma between the lids differ by 0.4 to 0.7 of the skin's luma on open eyes, by 0.15 to
+# 0.35 on closed and squinting eyes.
 CLOSED_SPREAD, SPREAD_WIDTH = 0.25, 0.25
 # The darkest row of a strip of skin over its median row: across the nose 0.83 to 0.99 without glasses, 0.46 to 0.64
-# with dark frames; under the eyes 0.83 to 0.99 without and 0.20 to 0.28 with.
+# with dark frames; under the eyes 0.83 to 0.99 without and 0.20 to 0.28 with them.
 BRIDGE_LINE, RIM_LINE = (0.72, 0.10), (0.75, 0.20)
 
 
@@ -23,19 +23,18 @@ class EyeRegion:
 
     def __init__(self, topology: MeshTopology, masks: AtlasMasks, size: int) -> None:
         self._rings = tuple(masks.polygon(ring) > 0 for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
-        places = topology.atlas * size - 0.5
-        eyes = [places[[33, 133]].mean(0), places[[263, 362]].mean(0)]
+        eyes, between = topology.eyes(size)
         unit = float(eyes[1][0] - eyes[0][0])
         level = float(eyes[0][1] + eyes[1][1]) / 2
-        between = (round(float(places[133, 0])) + 1, round(float(places[362, 0])) - 1)
-        self._bridge = _strip(level - 0.2 * unit, level + 0.3 * unit, *between)
+        left, right = (round(float(x)) for x in between)
+        self._bridge = _strip(level - 0.2 * unit, level + 0.3 * unit, left + 1, right - 1)
         self._under = [
             _strip(y + 0.22 * unit, y + 0.65 * unit, x - 0.25 * unit, x + 0.25 * unit)
             for x, y in (eye.tolist() for eye in eyes)
         ]
 
     def open_eyes(self, luma: Floats, skin: float) -> tuple[float, float]:
-        """How far the eyes at image left and right show dark and white, 0 closed to 1 open; ``skin`` is its luma.
+        """How open the eyes at image left and right are, 0 to 1, by their contrast; ``skin`` is the skin's luma.
 
         The mesh hardly registers a blink (embedded-swap.md section 2).
         """
@@ -47,9 +46,9 @@ class EyeRegion:
         return left, right
 
     def dark_frame(self, luma: Floats) -> float:
-        """0..1: how sure it is that a dark line crosses the nose between the eyes and runs under one of them."""
+        """Confidence 0..1 that a dark line crosses the nose between the eyes and runs under one eye."""
         smooth = np.asarray(cv2.blur(luma, (3, 1)), np.float32)
-        # Nearly all of the way across, and half of the way under the eye.
+        # Nearly the entire way across the nose, and half of the way under the eye.
         bridge = float(np.percentile(_darkest(smooth[self._bridge]), 70))
         rim = min(float(np.median(_darkest(smooth[under]))) for under in self._under)
         signs = np.array([(BRIDGE_LINE[0] - bridge) / BRIDGE_LINE[1], (RIM_LINE[0] - rim) / RIM_LINE[1]], np.float32)
@@ -61,6 +60,6 @@ def _strip(top: float, bottom: float, left: float, right: float) -> tuple[slice,
 
 
 def _darkest(strip: Floats) -> npt.NDArray[np.float32]:
-    """The darkest over the median value of each column; what is all but black throughout has nothing darker in it."""
+    """The darkest over the median value of each column; near 1 for columns that are almost black throughout."""
     middle = np.median(strip, axis=0)
     return np.asarray(1 - (middle - strip.min(0)) / np.maximum(middle, 8), np.float32)

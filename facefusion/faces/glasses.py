@@ -1,7 +1,7 @@
-"""Finding glasses on a face in atlas layout, by the lines that a frame draws where skin has none.
+"""Find glasses on a face in atlas layout, by lines where skin has none.
 
-A frame runs under both eyes and, unlike any crease of the skin, across the bridge of the nose. Both lines are looked
-for as the strongest paths through the picture's ridges: narrow lines, darker or lighter than both of their sides.
+A frame runs under both eyes and, unlike any crease of the skin, across the bridge of the nose. Both lines are found as
+the strongest paths through the ridges of the image: narrow lines, darker or lighter than both of their sides.
 """
 
 from __future__ import annotations
@@ -12,68 +12,69 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import smooth_step
+from facefusion.faces.atlas import blur, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.skin import BGR_TO_YCC
 from facefusion.faces.topology import MeshTopology
 
 Bytes = npt.NDArray[np.uint8]
 
-# All lengths here are fractions of the distance of the eyes in the atlas.
-# Lines wider than this are no frame.
+# Lengths are fractions of the eye distance in the atlas. Wider lines are not part of a frame.
 WIDEST_LINE = 0.19
-# Between these distances from the eye's centre a frame runs.
+# A frame runs between these distances from the eye's centre.
 RIM_REACH = (0.18, 0.62)
 
-
-# Contrasts are those of ``line_contrast``. Along four fifths of its way the line across the nose and the weaker one
-# of those under the eyes must be this strong, and both together (geometric mean) this much.
+# Contrasts are those of ``line_contrast``. Along four fifths of their length, the line across the nose and the weaker
+# line under the eyes must each be this strong, and their geometric mean FRAME_STRENGTH.
 BRIDGE_CONTRAST = 0.06
 RIM_CONTRAST = 0.09
 FRAME_STRENGTH = 0.105
-# And the rims so many times as strong as the best path across a cheek: noise, age and stubble draw lines everywhere.
+# The rims must be this many times as strong as the best path across a cheek: noise, age and stubble form lines
+# anywhere.
 ABOVE_CHEEK = 1.7
-# What continues the frame (its arms, its upper edge) is at least this strong.
+# The minimum contrast of lines that continue the frame (its arms, its upper edge).
 FRAME_CONTRAST = 0.10
 STRONGEST = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glasses:
-    """mask: bool [n,n] of the atlas, the lenses and all of the frame with a margin. frame: bool, the frame alone."""
+    """mask: bool [n,n] of the atlas, the lenses and the entire frame with a margin. frame: bool, the frame alone."""
 
     mask: npt.NDArray[np.bool_]
     frame: npt.NDArray[np.bool_]
 
 
 class GlassesFinder:
-    """Looks for glasses in atlases of one size; holds the places where they sit."""
+    """Finds glasses in atlases of one size."""
 
     def __init__(self, topology: MeshTopology, size: int) -> None:
-        places = topology.atlas * size - 0.5
-        self._eyes = np.stack([places[[33, 133]].mean(0), places[[263, 362]].mean(0)])
-        self._inner = np.array([places[133, 0], places[362, 0]])
+        self._eyes, inner = topology.eyes(size)
         self._size = size
         self.unit = float(self._eyes[1, 0] - self._eyes[0, 0])
+        # The bridge of the nose, from eye corner to eye corner.
+        level, reach = float(self._eyes[:, 1].mean()), 0.35 * self.unit
+        self._left, self._right = round(float(inner[0])) + 2, round(float(inner[1])) - 2
+        self._top, self._bottom = round(level - reach), round(level + reach)
 
     def find(self, face: Floats, seen: Floats) -> Glasses | None:
-        """The glasses on a face float32 [n,n,3] BGR 0..255; ``seen`` float32 [n,n] tells where it is visible."""
+        """Return the glasses on a face float32 [n,n,3] BGR 0..255; ``seen`` float32 [n,n] is 1 where it is visible."""
         ridges = find_lines(face, round(WIDEST_LINE * self.unit))
         return self._outline(ridges) if self.strength(ridges, seen) >= 1 else None
 
     def strength(self, ridges: Floats, seen: Floats) -> float:
-        """How much a face looks like one with glasses; 1 and more is one.
+        """The evidence for glasses; from 1 on they are found.
 
-        Measured: faces without reach 0.75, with fringes, strands, noise, shadows and wrinkles, too; painted dark
-        frames are from 2 on, thin grey ones from 1.1 on.
+        Measured: at most 0.75 without glasses, including fringes, strands, noise, shadows and wrinkles; at least 2 for
+        painted dark frames, 1.1 for thin grey frames.
         """
-        bridge = _along(self._bridge_strip(ridges))
+        bridge = _line_strength(self._bridge_strip(ridges))
         rims = []
         for side in (0, 1):
-            map_x, map_y, _ = self._polar(side, 20, 160)
-            # An eye that is turned away tells nothing.
+            map_x, map_y = self._polar(side, 20, 160)
+            # An eye that is turned away is no evidence.
             if float(cv2.remap(seen, map_x, map_y, cv2.INTER_LINEAR).mean()) > 0.5:
-                rims.append(_along(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR)))
+                rims.append(_line_strength(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR)))
         if not rims:
             return 0.0
         rim, cheek = min(rims), self._cheek_lines(ridges, seen)
@@ -81,46 +82,40 @@ class GlassesFinder:
         return min(together, bridge / BRIDGE_CONTRAST, rim / RIM_CONTRAST, rim / (ABOVE_CHEEK * cheek + 1e-6))
 
     def _cheek_lines(self, ridges: Floats, seen: Floats) -> float:
-        """The strength of the best path across a cheek; both cheeks as far as they are seen."""
+        """The mean strength of the best paths across the cheeks, weighted by their visible share."""
         lines, weights = [], []
         for x, y in self._eyes:
             rows = slice(round(float(y + 0.7 * self.unit)), round(float(y + 1.3 * self.unit)))
             columns = slice(round(float(x - 0.26 * self.unit)), round(float(x + 0.26 * self.unit)))
-            lines.append(_along(np.ascontiguousarray(ridges[rows, columns].T)))
+            lines.append(_line_strength(np.ascontiguousarray(ridges[rows, columns].T)))
             weights.append(float(seen[rows, columns].mean()) + 1e-3)
         return float(np.average(lines, weights=weights))
 
     def _bridge_strip(self, ridges: Floats) -> Floats:
-        """The bridge of the nose, from eye corner to eye corner along the first axis."""
-        left, right = round(float(self._inner[0])) + 2, round(float(self._inner[1])) - 2
-        middle, reach = float(self._eyes[:, 1].mean()), 0.35 * self.unit
-        return np.ascontiguousarray(ridges[round(middle - reach) : round(middle + reach), left:right].T)
+        """The bridge of the nose; the first axis runs from eye corner to eye corner."""
+        return np.ascontiguousarray(ridges[self._top : self._bottom, self._left : self._right].T)
 
-    def _polar(self, side: int, start: int, stop: int) -> tuple[Floats, Floats, Floats]:
-        """Maps around an eye: angles in degrees clockwise from the image's right along the first axis, radii along
-        the second; and the radii."""
+    def _polar(self, side: int, start: int, stop: int) -> tuple[Floats, Floats]:
+        """Maps x and y around an eye: the first axis is the angle in degrees clockwise from the image's right, the
+        second the radius."""
         angles = np.radians(np.arange(start, stop + 1, 3, dtype=np.float32))[:, None]
         radii = np.arange(RIM_REACH[0] * self.unit, RIM_REACH[1] * self.unit, dtype=np.float32)
-        centre = self._eyes[side]
-        map_x = centre[0] + np.cos(angles) * radii
-        map_y = centre[1] + np.sin(angles) * radii
-        return map_x.astype(np.float32), map_y.astype(np.float32), radii
+        x, y = self._eyes[side]
+        return (x + np.cos(angles) * radii).astype(np.float32), (y + np.sin(angles) * radii).astype(np.float32)
 
     def _outline(self, ridges: Floats) -> Glasses:
-        """The lenses inside the strongest ring around each eye, and every line that is joined to the rings."""
+        """The lenses inside the strongest ring around each eye, and every line connected to the rings."""
         lenses = np.zeros((self._size, self._size), np.uint8)
         seeds = np.zeros_like(lenses)
         for side in (0, 1):
-            map_x, map_y, _ = self._polar(side, 0, 357)
+            map_x, map_y = self._polar(side, 0, 357)
             path = _best_path(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR), 2)
             rows = np.arange(len(path))
             ring = np.round(np.stack([map_x[rows, path], map_y[rows, path]], 1)).astype(np.int32)
             cv2.fillPoly(lenses, [cv2.convexHull(ring)], 1)
             cv2.polylines(seeds, [ring], True, 1, 3)
-        left = round(float(self._inner[0])) + 2
-        top = round(float(self._eyes[:, 1].mean()) - 0.35 * self.unit)
         bridge = _best_path(self._bridge_strip(ridges), 1)
-        seeds[top + bridge, left + np.arange(len(bridge))] = 1
+        seeds[self._top + bridge, self._left + np.arange(len(bridge))] = 1
         lines = ((ridges > FRAME_CONTRAST) & (self._zone() > 0)).astype(np.uint8)
         lines = np.asarray(cv2.dilate(lines, np.ones((3, 3), np.uint8)), np.uint8)
         _, labels = cv2.connectedComponents(lines, connectivity=8)
@@ -128,12 +123,12 @@ class GlassesFinder:
         frame = np.isin(labels, joined[joined > 0]) | (seeds > 0)
         margin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
         mask = cv2.dilate((frame | (lenses > 0)).astype(np.uint8), margin) > 0
-        # A shadow or reflex runs along a frame.
+        # Shadows and reflections run along a frame.
         wide = cv2.dilate(frame.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         return Glasses(mask, wide)
 
     def _zone(self) -> Floats:
-        """Where frames are: around the eyes, and the band to the temples for the arms."""
+        """Where frames can be: around the eyes, and the bands to the temples for the arms."""
         zone = np.zeros((self._size, self._size), np.float32)
         for side, outer in ((0, 0), (1, self._size - 1)):
             x, y = (round(float(value)) for value in self._eyes[side])
@@ -146,25 +141,25 @@ class GlassesFinder:
 def line_contrast(luma: Floats, width: int) -> tuple[Floats, Floats]:
     """How much darker, and how much lighter, narrow lines are than both of their sides, in logarithms of luma.
 
-    ``width``: the widest line in texels. By the morphological closing and opening (black and white top-hat). Values
-    are held to 0..0.5, so that one black spot does not outweigh a whole line.
+    ``width``: the widest line in texels. By morphological closing and opening (black and white top-hat). Clipped to
+    0..0.5, so that one black spot does not outweigh an entire line.
     """
-    tone = np.asarray(cv2.GaussianBlur(np.log(luma + 12), (0, 0), 0.8), np.float32)
+    tone = blur(np.log(luma + 12), 0.8)
     light = tone - np.asarray(cv2.morphologyEx(tone, cv2.MORPH_OPEN, _disc(width)), np.float32)
-    return _closing(tone, width), np.minimum(light, STRONGEST)
+    return _black_top_hat(tone, width), np.minimum(light, STRONGEST)
 
 
 def find_lines(face: Floats, width: int) -> Floats:
-    """How much narrow lines differ from both of their sides in luma or in colour: float32 [n,n].
+    """The contrast of narrow lines against both of their sides in luma or in colour: float32 [n,n].
 
     The colour is red minus blue over luma: thin metal is as light as skin, but grey where skin is red.
     """
     luma = np.asarray(cv2.transform(face, BGR_TO_YCC[:1]), np.float32)
-    red = np.asarray(cv2.GaussianBlur((face[..., 2] - face[..., 0]) / (luma + 12), (0, 0), 0.8), np.float32)
-    return np.asarray(np.hypot(np.maximum(*line_contrast(luma, width)), _closing(red, width)), np.float32)
+    red = blur((face[..., 2] - face[..., 0]) / (luma + 12), 0.8)
+    return np.asarray(np.hypot(np.maximum(*line_contrast(luma, width)), _black_top_hat(red, width)), np.float32)
 
 
-def _closing(values: Floats, width: int) -> Floats:
+def _black_top_hat(values: Floats, width: int) -> Floats:
     closed = np.asarray(cv2.morphologyEx(values, cv2.MORPH_CLOSE, _disc(width)), np.float32)
     return np.asarray(np.minimum(closed - values, STRONGEST), np.float32)
 
@@ -173,8 +168,8 @@ def _disc(width: int) -> Bytes:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width | 1, width | 1)), np.uint8)
 
 
-def _along(strip: npt.NDArray[np.generic]) -> float:
-    """How strong the best line along the first axis of a strip is: the contrast that four fifths of it exceed."""
+def _line_strength(strip: npt.NDArray[np.generic]) -> float:
+    """The strength of the best line along the first axis: the contrast that four fifths of it exceed."""
     values = np.asarray(strip, np.float32)
     path = _best_path(values, 2)
     return float(np.percentile(values[np.arange(len(path)), path], 20))
@@ -188,7 +183,7 @@ def _best_path(strip: npt.NDArray[np.generic], reach: int) -> npt.NDArray[np.int
     total, origins = values[0], []
     for row in values[1:]:
         padded = np.pad(total, reach, constant_values=-1e3)
-        # A little against wandering, or noise would be followed.
+        # A small penalty for moving keeps the path from following noise.
         offers = np.stack([padded[reach + s : reach + s + width] - 0.01 * abs(int(s)) for s in shifts])
         choice = offers.argmax(0)
         origins.append(shifts[choice])

@@ -1,4 +1,4 @@
-"""How a head is turned, from its mesh."""
+"""The direction of a head, from its mesh."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.face import Floats
+from facefusion.faces.similarity import scale_and_rotation
 from facefusion.faces.topology import MeshTopology
 
 
 def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.float64]:
-    """The rotation float64 [3,3] that turns the mean shape to the landmarks [468,3] (Umeyama 1991).
+    """The rotation float64 [3,3] that turns the mean shape to the landmarks [468,3].
 
-    Its last column points from the face into the head, against where it looks: (0, 0, 1), away from the camera, for a
-    frontal one; x to the image's right, y down.
+    Its last column points from the face into the head: (0, 0, 1), away from the camera, for a frontal face; x to the
+    image's right, y down.
     """
-    shape = topology.mean_shape[topology.rigid].astype(np.float64)
-    points = landmarks[topology.rigid].astype(np.float64)
-    u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (shape - shape.mean(0)))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation: npt.NDArray[np.float64] = u @ flip @ vt
-    return rotation
+    return scale_and_rotation(topology.mean_shape[topology.rigid], landmarks[topology.rigid])[1]
 
 
 def turned_away(topology: MeshTopology, landmarks: Floats) -> float:
-    """Degrees between where the face looks and the camera, by yaw and pitch together; 0 is frontal, 90 a profile.
+    """Degrees between the face's direction and the camera, yaw and pitch combined: 0 is frontal, 90 a profile.
 
-    The mean shape is only as level as the faces that it was made from: frontal faces measure 2 to 12 degrees.
+    The mean shape is only as level as the faces that it was computed from: frontal faces measure 2 to 12 degrees.
     """
     depth = float(np.clip(head_rotation(topology, landmarks)[2, 2], -1, 1))
     return float(np.degrees(np.arccos(depth)))

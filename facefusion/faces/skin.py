@@ -1,7 +1,6 @@
-"""What the skin of a face looks like in one frame: light, occlusion and contrast, as small arrays in atlas layout.
+"""The skin measurement of a face in one frame: light, visibility and traits, as small arrays in atlas layout.
 
-Method and constants: embedded-swap.md sections 5 and 6. Everything here is a measurement of a single frame; smoothing
-over time is the business of link.
+Method and constants: embedded-swap.md sections 5 and 6. Link smooths the values over time.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
-from facefusion.faces.coverage import CHROMA_FLOOR, FOREIGN, Coverage, CoverageFinder
+from facefusion.faces.coverage import CHROMA_FLOOR, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Floats
 from facefusion.faces.features import FeatureFinder
@@ -36,7 +35,7 @@ Bytes = npt.NDArray[np.uint8]
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
 OCCLUSION_SIZE = 64
-# Coverage and traits of a target are measured at this size: half the detail, a third of the time.
+# Atlas size at which coverage and traits of a target are measured: half the detail, a third of the time.
 TRAIT_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
 LIGHT_SIGMA = 2.0
@@ -46,15 +45,14 @@ YCC_TO_BGR: Floats = np.linalg.inv(BGR_TO_YCC).astype(np.float32)
 
 
 class SkinTraits(NamedTuple):
-    """Single numbers about the skin of a face; "around the light" means against the low-passed colour there.
+    """Scalars that describe the skin of a face. "The light" is the low-passed colour at the same texel.
 
-    forehead: the share of the forehead that looks like skin. contrast: the standard deviation of luma around the
-    light, relative to the mean. lip_contrast: the mean chroma ratio by which the lips differ from the light.
-    lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: how much the ratios of Cb and Cr
-    change with the logarithm of luma. lip_blue, lip_red: the mean ratios of Cb and Cr on the lips around the light. A
-    chroma ratio is chroma over luma + CHROMA_FLOOR.
-    glasses: how sure it is, 0 to 1, that a dark frame of glasses is before the eyes. eye_image_left, eye_image_right:
-    how far the eye shows iris and white, 0 closed to 1 open.
+    forehead: the share of the forehead that looks like skin. contrast: the standard deviation of luma minus the light,
+    relative to the mean. lip_contrast: the mean absolute difference of the lips' chroma ratios from the light.
+    lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: the slope of the ratios of Cb and Cr
+    over the logarithm of luma. lip_blue, lip_red: the mean differences of the lips' Cb and Cr ratios from the light.
+    glasses: confidence, 0 to 1, that a dark frame of glasses is in front of the eyes. eye_image_left, eye_image_right:
+    0 closed to 1 open, by the iris and white shown. A chroma ratio is chroma over luma + CHROMA_FLOOR.
     """
 
     forehead: float
@@ -71,7 +69,7 @@ class SkinTraits(NamedTuple):
 
 
 TRAIT_COUNT = len(SkinTraits._fields)
-# These change within a few frames: eyes blink.
+# Traits that change within a few frames: eyes blink.
 QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
 
 
@@ -79,7 +77,7 @@ QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
 class LinkedSkin:
     """The skin of a face as rendering reads it, smoothed over time.
 
-    light: float32 [32,32,4], pooled (Y*w, Cb*w, Cr*w, w). free: float32 [64,64], 1 where nothing covers the face.
+    light: float32 [32,32,4], pooled (Y*w, Cb*w, Cr*w, w). visibility: float32 [64,64], 1 where the face is uncovered.
     """
 
     light: Floats
@@ -88,7 +86,7 @@ class LinkedSkin:
 
 
 def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
-    """The skin among the values of a linked face; None when no processor asked for it."""
+    """Return the skin measurement of a linked face, None if no processor requires it."""
     if 'light' not in values:
         return None
     light, visibility = values['light'].astype(np.float32), values['free'].astype(np.float32) / np.float32(255)
@@ -96,7 +94,7 @@ def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
 
 
 class SkinMeter:
-    """Measures skin; holds the static tables that it needs, and no state."""
+    """The meter of the skin measurement: static tables, no state."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self.topology = topology
@@ -106,14 +104,14 @@ class SkinMeter:
         self._small_masks = AtlasMasks(topology, self._small_grid)
         self._features = FeatureFinder(self._small_masks, self._small_grid)
         self._eyes = EyeRegion(topology, self.masks, ATLAS_SIZE)
-        self._fine_coverage = CoverageFinder(topology, self.masks, self.grid)
-        self._coverage = CoverageFinder(topology, self._small_masks, self._small_grid)
+        self.coverage = CoverageFinder(topology, self.masks, self.grid)
+        self._small_coverage = CoverageFinder(topology, self._small_masks, self._small_grid)
 
     def measure(self, frame: Frame, landmarks: Floats) -> dict[str, Values]:
-        """The skin of the face with ``landmarks`` float32 [468,3] in ``frame``.
+        """Measure the skin of the face with ``landmarks`` float32 [468,3] in ``frame``.
 
-        light: uint8 [32,32,4] mean Y, Cb + 128, Cr + 128 of the visible skin in a cell and how much of it there is.
-        free: uint8 [64,64], 255 where nothing covers the face. traits: float32 [n], the values of ``SkinTraits``.
+        light: uint8 [32,32,4], mean Y, Cb + 128, Cr + 128 of the visible skin in a cell, and its share of the cell.
+        free: uint8 [64,64], 255 where the face is uncovered. traits: float32 [n], the fields of ``SkinTraits``.
         """
         map_x, map_y = self.grid.maps(landmarks)
         extent = float(np.ptp(landmarks[:, :2], axis=0).max())
@@ -122,7 +120,7 @@ class SkinMeter:
         normals = vertex_normals(self.topology, landmarks)
         seen = np.clip(self._small_grid.spread(smooth_step((-normals[:, 2] - 0.05) / 0.25)), 0, 1)
         skin = self._small_masks.skin * seen
-        coverage = self._coverage.find(small, skin, normals)
+        coverage = self._small_coverage.find(small, skin, normals)
         weight = skin * coverage.visibility
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
@@ -133,26 +131,19 @@ class SkinMeter:
             'traits': np.array(traits, np.float32),
         }
 
-    def find_coverage(
-        self, ycc: Floats, weight: Floats, normals: Floats, threshold: float = FOREIGN, grow: int = 3
-    ) -> Coverage:
-        """What covers a face, in full detail: of atlas ycc float32 [128,128,3]; see ``CoverageFinder.find``."""
-        return self._fine_coverage.find(ycc, weight, normals, threshold, grow)
-
     def visible_features(self, ycc: Floats, seen: Floats) -> tuple[Floats, float]:
-        """0 on eyes, nose and mouth that are hidden, else 1, float32 [64,64], and their hidden share.
+        """Return float32 [64,64], 0 on hidden eyes, nose and mouth, else 1, and the hidden share of these features.
 
-        Of atlas ycc float32 [128,128,3] and what is ``seen`` [128,128].
+        ``ycc``: float32 [128,128,3] in atlas layout. ``seen``: [128,128], 1 on the side facing the camera.
         """
         seen = shrink(seen, TRAIT_SIZE)
         visible = self._features.visible(shrink(ycc, TRAIT_SIZE)[..., 0], seen)
         return visible, self._features.hidden_share(visible, seen)
 
     def find_traits(self, ycc: Floats, weight: Floats, light: Floats, seen: Floats, forehead: float) -> SkinTraits:
-        """The traits of a face from its atlas ycc float32 [128,128,3], the weight of its skin and its pooled light.
+        """Return the traits of a face from its atlas ycc float32 [128,128,3], skin weight and pooled light.
 
-        What is around the eyes is measured in full detail, the rest at TRAIT_SIZE; weight and seen may have that size
-        already.
+        The eye region is measured in full detail, the rest at TRAIT_SIZE; weight and seen may already have that size.
         """
         skin = float(light[..., 0].sum() / max(float(light[..., 3].sum()), 1e-4))
         luma = ycc[..., 0]
@@ -188,12 +179,12 @@ class SkinMeter:
 
 
 def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:
-    """Y 0..255 and Cb, Cr around 0, float32, of BGR 0..255."""
+    """Convert BGR 0..255 to float32 Y 0..255 and Cb, Cr around 0."""
     return np.asarray(cv2.transform(np.asarray(bgr, np.float32), BGR_TO_YCC), np.float32)
 
 
 def chroma_ratio(ycc: Floats) -> Floats:
-    """Cb and Cr over luma + CHROMA_FLOOR of [...,3] values: float32 [...,2]."""
+    """Cb and Cr over luma + CHROMA_FLOOR, float32 [...,2], of ycc [...,3]."""
     return np.asarray(ycc[..., 1:] / (ycc[..., :1] + CHROMA_FLOOR), np.float32)
 
 
@@ -210,19 +201,19 @@ def pack_light(light: Floats) -> Bytes:
 
 
 def unpack_light(packed: npt.NDArray[np.uint8] | Floats) -> Floats:
-    """The pooled light float32 [...,32,32,4] of what ``pack_light`` made."""
+    """The inverse of ``pack_light``: pooled light float32 [...,32,32,4]."""
     values = np.asarray(packed, np.float32) - np.array([0, 128, 128, 0], np.float32)
     weight = values[..., 3:] / 255
     return np.concatenate([values[..., :3] * weight, weight], -1)
 
 
 def smooth_light(light: Floats) -> Floats:
-    """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light, with a wider blur where little skin is seen."""
+    """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light; the blur is wider where little skin is visible."""
     return smooth_lights(light)[0]
 
 
 def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
-    """``smooth_light``, and the same with half as wide a relief where enough skin is seen."""
+    """``smooth_light``, and the same with half the blur where enough skin is visible."""
     wide, support = _normalised_blur(light, LIGHT_SIGMA)
     narrow, near = _normalised_blur(light, LIGHT_SIGMA / 2)
     coarse, _ = _normalised_blur(light, 3 * LIGHT_SIGMA)
@@ -233,7 +224,7 @@ def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
 
 
 def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:
-    # A floor of weight keeps far cells finite where no skin at all is near.
+    # The floor keeps cells finite that are far from any skin.
     floor = light[..., :3].sum((0, 1)) / max(float(light[..., 3].sum()), 1e-4)
     spread = blur(light, sigma, cv2.BORDER_CONSTANT)
     support = spread[..., 3:]
@@ -241,10 +232,10 @@ def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:
 
 
 def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
-    """Change of the chroma ratios with log luma: shadows of skin are more saturated, highlights less.
+    """Slopes of the chroma ratios over log luma: shadows of skin are more saturated, highlights less.
 
-    Least squares through the origin around the light, with a ridge that keeps flat light from inventing a slope;
-    held to -0.35..0.35.
+    Least squares through the origin on differences from the light, with a ridge that keeps the slope of flat light
+    near 0; clipped to -0.35..0.35.
     """
     tone = np.log((ycc[:, 0] + CHROMA_FLOOR) / (low[:, 0] + CHROMA_FLOOR))
     around = chroma_ratio(ycc) - chroma_ratio(low)

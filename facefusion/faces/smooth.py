@@ -1,6 +1,6 @@
 """Smoothing of one track over time by finite symmetric windows.
 
-At the ends of a run the window shrinks on both sides, so it stays symmetric and never reaches beyond the run.
+At the ends of a run of frames the window shrinks on both sides, so it stays symmetric and inside the run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from facefusion.faces.face import Floats
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
 # Half widths in frames. Landmarks: Savitzky-Golay of order 2, 7 wide, 5 on the lips, which move fastest
-# (embedded-swap.md section 2). The others replace that prototype's moving averages of about the same memory.
+# (embedded-swap.md section 2). The others replace the prototype's moving averages and have about the same memory.
 LANDMARK_REACH = 3
 LIP_REACH = 2
 LIGHT_REACH = 3
@@ -21,7 +21,7 @@ FREE_REACH = 2
 TRAIT_REACH = 12
 QUICK_REACH = 3
 
-# The points on the lips by how many landmarks there are: of the mesh, and of landmarkers with 68.
+# The points on the lips by the number of landmarks: of the mesh, and of landmarkers with 68.
 LIPS = MappingProxyType({468: np.array([*OUTER_LIPS, *INNER_LIPS]), 68: np.arange(48, 68)})
 
 
@@ -32,7 +32,7 @@ def savitzky_golay_weights(reach: int) -> Floats:
 
 
 def smooth_landmarks(landmarks: Floats) -> Floats:
-    """Landmarks float32 [n,p,3] of consecutive frames, smoothed; p is 468 or 68."""
+    """Smooth landmarks float32 [n,p,3] of consecutive frames; p is 468 or 68."""
     smooth = _savitzky_golay(landmarks, LANDMARK_REACH)
     lips = LIPS[landmarks.shape[1]]
     smooth[:, lips] = _savitzky_golay(landmarks[:, lips], LIP_REACH)
@@ -40,13 +40,12 @@ def smooth_landmarks(landmarks: Floats) -> Floats:
 
 
 def smooth_mean(values: Floats, reach: int) -> Floats:
-    """Mean with triangular weights over ``reach`` frames on both sides, of values [n,...]."""
+    """Mean of values [n,...] with triangular weights over ``reach`` frames on both sides."""
     total = np.zeros_like(values, np.float32)
     weight = np.zeros(len(values), np.float32)
     for shift in range(-reach, reach + 1):
-        low, high = max(0, -shift), min(len(values), len(values) - shift)
-        # Symmetric: a frame takes part only when its mirror image about the centre exists as well.
-        low, high = max(low, abs(shift)), min(high, len(values) - abs(shift))
+        # Symmetric: a frame counts only if its mirror image about the centre exists.
+        low, high = abs(shift), len(values) - abs(shift)
         if low < high:
             share = np.float32(reach + 1 - abs(shift))
             total[low:high] += share * values[low + shift : high + shift]
@@ -55,10 +54,10 @@ def smooth_mean(values: Floats, reach: int) -> Floats:
 
 
 def smooth_lights_over_time(lights: Floats) -> Floats:
-    """Pooled lights float32 [n,32,32,4] of consecutive frames, smoothed but for their brightness.
+    """Smooth pooled lights float32 [n,32,32,4] of consecutive frames, except for their brightness.
 
-    That of each frame stays its own: a flash lasts one frame, and a face in the light of the frames beside it would
-    look like something in front of itself.
+    The brightness of each frame is unchanged: a flash lasts one frame, and a face in the light of its neighbour frames
+    would look like something in front of itself.
     """
     smooth = smooth_mean(lights, LIGHT_REACH)
     for own, mean in zip(lights, smooth, strict=True):
@@ -70,17 +69,10 @@ def smooth_lights_over_time(lights: Floats) -> Floats:
 
 
 def _savitzky_golay(values: Floats, reach: int) -> Floats:
-    count = len(values)
+    frames = np.arange(len(values))
+    widths = np.minimum(np.minimum(frames, frames[::-1]), reach)
     smooth = values.astype(np.float32, copy=True)
     for width in range(1, reach + 1):
-        weights = savitzky_golay_weights(width)
-        # Frames whose window is exactly ``width`` wide; the widest serves all of the middle.
-        if width < reach:
-            centres = sorted({width, count - 1 - width})
-            centres = [centre for centre in centres if min(centre, count - 1 - centre) == width]
-        else:
-            centres = list(range(reach, count - reach))
-        if centres:
-            first = np.array(centres) - width
-            smooth[centres] = sum(weights[k] * values[first + k] for k in range(2 * width + 1))
+        weights, centres = savitzky_golay_weights(width), np.flatnonzero(widths == width)
+        smooth[centres] = sum(weights[k] * values[centres - width + k] for k in range(2 * width + 1))
     return smooth

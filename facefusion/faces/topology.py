@@ -1,7 +1,7 @@
 """The 468-point face mesh as a surface: triangles, rings, mirror pairs, mean shape and atlas layout.
 
-Vertex numbers are those of the MediaPipe face mesh. "Image left" is the left side of the picture, that is the
-person's right. The tables in ``mesh_tables.json`` are made by ``scripts/make_face_tables.py``.
+Vertex numbers are those of the MediaPipe face mesh. "Image left" is the left side of the image, that is the
+person's right. ``scripts/make_face_tables.py`` generates the tables in ``mesh_tables.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from facefusion.faces.similarity import fit_similarity
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -30,7 +32,7 @@ EYE_IMAGE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 
 EYE_IMAGE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 BROW_IMAGE_LEFT = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 BROW_IMAGE_RIGHT = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
-# Around the nose: down one side from the root between the brows, along the wings, and up the other.
+# Around the nose: from the root between the brows down one side, along the wings, and up the other side.
 NOSE = (168, 122, 188, 174, 217, 126, 129, 98, 97, 2, 326, 327, 358, 355, 437, 399, 412, 351)
 NOSTRILS = (1, 2, 98, 97, 326, 327, 4, 48, 278, 64, 294)
 
@@ -39,11 +41,11 @@ NOSTRILS = (1, 2, 98, 97, 326, 327, 4, 48, 278, 64, 294)
 class MeshTopology:
     """The static tables of the mesh.
 
-    triangles: int32 [898,3], the mesh's 852 and the fill of both eyes and the mouth, all facing the camera.
+    triangles: int32 [898,3], the mesh's 852 and those that fill both eyes and the mouth, all facing the camera.
     surface: int32 [852,3], the mesh alone. mirror: int32 [468], the vertex on the other side.
     mean_shape: float32 [468,3], eye distance 1, x to the image's right, y down, z away from the camera.
-    atlas: float32 [468,2] in 0..1, where a vertex lies on the unrolled face. rigid: int32 [n], vertices that
-    expressions move least. fans: int32 [468,m], the surface triangles around a vertex, padded with 852.
+    atlas: float32 [468,2] in 0..1, positions on the unrolled face. rigid: int32 [n], vertices that expressions move
+    least. fans: int32 [468,m], the surface triangles around a vertex, padded with 852.
     """
 
     triangles: Ints
@@ -54,16 +56,25 @@ class MeshTopology:
     rigid: Ints
     fans: Ints
 
+    def texels(self, size: int) -> Floats:
+        """Pixel coordinates float32 [468,2] of the vertices in an atlas of ``size``."""
+        return self.atlas * size - 0.5
+
+    def eyes(self, size: int) -> tuple[Floats, Floats]:
+        """Eye centres [2,2] in an atlas of ``size``, and x of the inner eye corners [2]; image left first."""
+        texels = self.texels(size)
+        return np.stack([texels[[33, 133]].mean(0), texels[[263, 362]].mean(0)]), texels[[133, 362], 0]
+
 
 def load_topology() -> MeshTopology:
-    """Reads the tables that ship with the package."""
+    """Read the tables of the package."""
     tables = json.loads((Path(__file__).parent / 'mesh_tables.json').read_text(encoding='utf-8'))
     surface = np.array(tables['triangles'], np.int32)
     atlas = np.array(tables['atlas'], np.float32)
     holes = [(EYE_IMAGE_LEFT, 8), (EYE_IMAGE_RIGHT, 8), (INNER_LIPS, 10)]
     fill = np.array([triangle for ring, half in holes for triangle in _fill_ring(ring, half)], np.int32)
     return MeshTopology(
-        # The mesh's own triangles face the camera already; a few at the lip corners are folded in the atlas.
+        # The mesh's own triangles already face the camera; a few at the lip corners are folded in the atlas.
         triangles=np.vstack([surface, _face_front(fill, atlas)]),
         surface=surface,
         mirror=np.array(tables['mirror'], np.int32),
@@ -84,31 +95,33 @@ def vertex_normals(topology: MeshTopology, landmarks: Floats) -> Floats:
 
 
 def eye_distance(landmarks: Floats) -> float:
-    """Distance of the eye centres (means of the lid corners) in the picture, in pixels."""
+    """Distance of the eye centres (means of the lid corners) in the image, in pixels."""
     span = (landmarks[33, :2] + landmarks[133, :2] - landmarks[263, :2] - landmarks[362, :2]) / 2
     return float(np.hypot(span[0], span[1]))
 
 
-def shape_residual(topology: MeshTopology, landmarks: Floats) -> float:
-    """How far the rigid vertices are from the mean shape after the best similarity fit (Umeyama 1991).
+def signed_areas(corners: Floats) -> Floats:
+    """Twice the signed areas of triangles [n,3,2]; negative faces the camera (y down)."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
 
-    Mean 3-D distance in eye distances of the mean shape: about 0.05 on faces, above 0.12 hardly ever one.
+
+def shape_residual(topology: MeshTopology, landmarks: Floats) -> float:
+    """Mean 3-D distance of the rigid vertices to the mean shape after the best similarity fit.
+
+    In eye distances of the mean shape: about 0.05 for faces; above 0.12 hardly ever a face.
     """
     goal = topology.mean_shape[topology.rigid].astype(np.float64)
     points = landmarks[topology.rigid].astype(np.float64)
-    goal -= goal.mean(0)
-    points -= points.mean(0)
-    size = float((points**2).sum())
+    size = float(((points - points.mean(0)) ** 2).sum())
     if size < 1e-6 or not np.isfinite(size):
         return float('inf')
-    u, s, vt = np.linalg.svd(goal.T @ points)
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    moved = (s * flip).sum() / size * points @ (u @ np.diag(flip) @ vt).T
-    return float(np.linalg.norm(moved - goal, axis=1).mean())
+    matrix = fit_similarity(points, goal)
+    return float(np.linalg.norm(points @ matrix[:, :3].T + matrix[:, 3] - goal, axis=1).mean())
 
 
 def _fill_ring(ring: tuple[int, ...], half: int) -> list[tuple[int, int, int]]:
-    """Closes a hole by zipping its lower chain ``ring[:half+1]`` to its upper chain."""
+    """Triangles that close a hole between its lower chain ``ring[:half+1]`` and its upper chain."""
     lower = list(ring[: half + 1])
     upper = [ring[0], *reversed(ring[half + 1 :]), ring[half]]
     triangles = []
@@ -124,12 +137,9 @@ def _fill_ring(ring: tuple[int, ...], half: int) -> list[tuple[int, int, int]]:
 
 
 def _face_front(triangles: Ints, atlas: Floats) -> Ints:
-    """Turns triangles to negative area in the atlas (y down), the orientation of the mesh's own."""
-    a, b, c = (atlas[triangles[:, k]] for k in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
-    turned = triangles.copy()
-    turned[area > 0] = triangles[area > 0][:, [0, 2, 1]]
-    return turned
+    """Orient triangles like the mesh's own: to a negative area in the atlas (y down)."""
+    is_back = signed_areas(atlas[triangles]) > 0
+    return np.where(is_back[:, None], triangles[:, [0, 2, 1]], triangles)
 
 
 def _rigid_vertices(atlas: Floats) -> Ints:
@@ -137,8 +147,8 @@ def _rigid_vertices(atlas: Floats) -> Ints:
     moving = {*OUTER_LIPS, *INNER_LIPS, *EYE_IMAGE_LEFT, *EYE_IMAGE_RIGHT, *BROW_IMAGE_LEFT, *BROW_IMAGE_RIGHT}
     mouth = atlas[list(INNER_LIPS)].mean(0)
     reach = np.linalg.norm((atlas - mouth) / [1.4, 1.0], axis=1)
-    kept = [v for v in range(VERTEX_COUNT) if v not in moving and atlas[v, 1] < 0.62 and reach[v] > 0.11]
-    return np.array(kept, np.int32)
+    rigid = [v for v in range(VERTEX_COUNT) if v not in moving and atlas[v, 1] < 0.62 and reach[v] > 0.11]
+    return np.array(rigid, np.int32)
 
 
 def _fans(surface: Ints) -> Ints:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, smooth_step
-from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles, signed_areas, visible_triangles
-from facefusion.faces.topology import INNER_LIPS, load_topology
+from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles, visible_triangles
+from facefusion.faces.topology import INNER_LIPS, load_topology, signed_areas
 
 TOPOLOGY = load_topology()
 SIZE = 64

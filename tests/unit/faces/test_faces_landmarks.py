@@ -10,7 +10,7 @@ from fakes.model_sessions import TensorSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.faces.align import dlib_chip_matrix, fit_similarity
+from facefusion.faces.align import dlib_chip_matrix
 from facefusion.faces.embed import CHIP_SIZE, FaceEmbedder
 from facefusion.faces.face import Detection
 from facefusion.faces.landmarks.face_mesh import (
@@ -23,6 +23,7 @@ from facefusion.faces.landmarks.face_mesh import (
     region_from_landmarks,
 )
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.similarity import fit_similarity
 from facefusion.media.frame import PixelFrame
 
 regions = st.builds(

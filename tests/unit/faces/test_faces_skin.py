@@ -133,7 +133,7 @@ def test_a_fringe_lowers_the_share_of_the_forehead():
 
 
 def test_a_face_that_is_hardly_seen_counts_as_free():
-    sample = METER.find_coverage(np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.float32), FACE)
+    sample = METER.coverage.find(np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.float32), FACE)
     assert (sample.visibility == 1).all() and sample.forehead == 1
 
 

@@ -64,7 +64,7 @@ class Obstacles:
 
 def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
     """Looks for everything at the resolution at which it can be seen."""
-    coverage = meter.find_coverage(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
+    coverage = meter.coverage.find(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
     covered = _covered_share(view, coverage.visibility, meter)
     bare = _close_gaps(coverage.visibility) if covered > PIECES_SHARE else coverage.visibility
     visibility = enlarge(bare, CHART_SIZE, CHART_SIZE)
