@@ -21,7 +21,7 @@ from facefusion.services.option_groups import PROCESS_GROUPS, STORE_GROUPS
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
-    from facefusion.jobs.worker import Outcome
+    from facefusion.jobs.runner import Outcome
 
 GROUPS: tuple[type, ...] = (*PROCESS_GROUPS, HaltOptions)
 

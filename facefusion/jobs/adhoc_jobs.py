@@ -1,4 +1,4 @@
-"""Jobs that headless-run and batch-run make for themselves, and finding one of them that an equal call goes on with."""
+"""The jobs of headless-run and batch-run: create one, or find one that an equal command can resume."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.errors import ClaimLost, Interrupted, JobError
-from facefusion.jobs.claim import Hold
+from facefusion.jobs.claim import Claim
 from facefusion.jobs.identifier import new_job_id
 from facefusion.jobs.record import JobRecord, Origin, now_text
 from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
-# Failures after which the same call goes on where the job was left: as far as is known the call was not wrong.
-_PASSING = (
+# Errors after which an equal command resumes the job: they do not show that the command was wrong.
+_RESUMABLE = (
     'worker-lost',
     'work-file-damaged',
     'work-unwritable',
@@ -28,22 +28,54 @@ _PASSING = (
     'system-call',
     'unexpected',
 )
-# Stopped, memory or disk, models, providers: what an earlier run has finished must not be lost for the next one that
-# finds the disk still full, or the host of a model away.
-_PASSING_CODES = (4, 5, 6, 7)
-_FINGERPRINT_SIGNS = 10
+# Interrupted, memory or disk, models, providers: finished work must not be lost when the next command finds the disk
+# still full, or the host of a model unreachable.
+_RESUMABLE_CODES = (4, 5, 6, 7)
+_FINGERPRINT_LENGTH = 10
 
 
-class Claimed(NamedTuple):
-    """A claimed job; ``left`` says how it ended before, to stand behind its id, and is empty for a new one."""
+class ClaimedJob(NamedTuple):
+    """A claimed job; ``previous_end`` is a clause about the end of its last attempt, empty for a new job."""
 
-    hold: Hold
+    claim: Claim
     record: JobRecord
-    left: str
+    previous_end: str
 
 
-def fingerprint_of(steps: Sequence[Mapping[str, Any]]) -> str:
-    """What tells equal calls: the arguments of all steps, and size and time of change of their files."""
+def claim_adhoc(
+    store: JobStore,
+    origin: Origin,
+    steps: Sequence[Mapping[str, Any]],
+    asked: Sequence[Mapping[str, Any]],
+    template: JobRecord,
+) -> ClaimedJob:
+    """Claim the newest resumable job of an equal command, or a new job with these steps.
+
+    ``asked`` are the arguments as the user gave them, which identify equal commands. ``template`` contains all fields
+    of the job but its steps.
+    """
+    fingerprint = _fingerprint(asked)
+    for job_id in _candidates(store, origin, fingerprint):
+        try:
+            failed = store.open(job_id).record
+            if failed.fingerprint != fingerprint or not _is_resumable(failed):
+                continue
+            claim, record = store.claim(job_id, 'retry')
+        except (ClaimLost, JobError):
+            continue
+        record = replace(requeued(record, missing=True), retries_used=0)
+        return ClaimedJob(claim, record, _previous_end(failed.error or {}))
+    record = replace(
+        template, id=new_job_id(_KINDS[origin], fingerprint), origin=origin, fingerprint=fingerprint, steps=()
+    )
+    for args in steps:
+        record = add_step(record, args)
+    record = submitted(record)
+    return ClaimedJob(store.create_running(record), record, '')
+
+
+def _fingerprint(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Return a digest of the arguments of all steps, and the size and modification time of their files."""
     digest = hashlib.sha256()
     for args in steps:
         digest.update(json.dumps(args, sort_keys=True).encode())
@@ -53,54 +85,20 @@ def fingerprint_of(steps: Sequence[Mapping[str, Any]]) -> str:
                 digest.update(f'{status.st_size} {status.st_mtime_ns}'.encode())
             except (OSError, TypeError, ValueError):
                 digest.update(b'-')
-    return digest.hexdigest()[:_FINGERPRINT_SIGNS]
+    return digest.hexdigest()[:_FINGERPRINT_LENGTH]
 
 
-def claim_adhoc(
-    store: JobStore,
-    origin: Origin,
-    steps: Sequence[Mapping[str, Any]],
-    asked: Sequence[Mapping[str, Any]],
-    template: JobRecord,
-) -> Claimed:
-    """A job with these steps, claimed: the newest one of an equal call that can be gone on with, or a new one.
-
-    ``asked`` are the arguments as they were asked for, by which equal calls are told. ``template`` holds what is kept
-    with the job beside its steps.
-    """
-    fingerprint = fingerprint_of(asked)
-    for job_id in _candidates(store, origin, fingerprint):
-        try:
-            found = store.open(job_id).record
-            if found.fingerprint != fingerprint or not _may_pass(found):
-                continue
-            hold, record = store.claim(job_id, 'retry')
-        except (ClaimLost, JobError):
-            continue
-        return Claimed(hold, replace(requeued(record, missing=True), retries_used=0), _left(found.error or {}))
-    record = replace(
-        template, id=new_job_id(_KINDS[origin], fingerprint), origin=origin, fingerprint=fingerprint, steps=()
+def _is_resumable(record: JobRecord) -> bool:
+    """Whether the cause of the failure may have disappeared when the command runs again."""
+    errors = [record.error or {}]
+    if errors[0].get('reference') == 'steps-failed':
+        errors = [step.error or {} for step in record.steps if step.status == 'failed']
+    return bool(errors) and all(
+        error.get('exit_code') in _RESUMABLE_CODES or error.get('reference') in _RESUMABLE for error in errors
     )
-    for args in steps:
-        record = add_step(record, args)
-    record = submitted(record)
-    return Claimed(store.create_running(record), record, '')
 
 
-def _may_pass(record: JobRecord) -> bool:
-    """Whether the job ended for reasons that may be gone when the same call is made again."""
-    error = record.error or {}
-    if error.get('reference') == 'steps-failed':
-        failed = [step.error or {} for step in record.steps if step.status == 'failed']
-        return bool(failed) and all(map(_is_passing, failed))
-    return _is_passing(error)
-
-
-def _is_passing(error: Mapping[str, Any]) -> bool:
-    return error.get('exit_code') in _PASSING_CODES or error.get('reference') in _PASSING
-
-
-def _left(error: Mapping[str, Any]) -> str:
+def _previous_end(error: Mapping[str, Any]) -> str:
     if error.get('exit_code') == Interrupted.exit_code:
         return 'which was interrupted'
     if error.get('reference') == 'worker-lost':
@@ -109,7 +107,7 @@ def _left(error: Mapping[str, Any]) -> str:
 
 
 def empty_record() -> JobRecord:
-    """A job without an id and steps, made now."""
+    """Return a new job record without an id and steps."""
     return JobRecord('', now_text())
 
 

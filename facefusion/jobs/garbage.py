@@ -1,4 +1,4 @@
-"""What dead processes have left beside the jobs of a store, and the clock that stamps its files."""
+"""Removal of files that dead processes left beside the jobs of a store, and the clock of its file system."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.job_files import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
-from facefusion.jobs.work_files import work_names
+from facefusion.jobs.work_files import WORK_PREFIX
 from facefusion.ownership import new_owner, split_tag
 
-# Notes of a job that is not found are kept for so long: a shared folder may show a new claim to others a minute late,
-# and what waits there for the fence is all that there is of a job behind it.
+# How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and behind the
+# fence the notes contain the only record of a job.
 KEPT_SECONDS = 3600.0
 _HEX = '0123456789abcdef'
 
 
 def remove_garbage(store: JobStore) -> None:
-    """Removes what dead processes have left beside the jobs: nothing that a job still needs. Raises JobError."""
+    """Remove the files of dead processes beside the jobs, except those that a job still needs. Raises JobError."""
     work = store.root / WORK_FOLDER
     for name in names_in(work / NEW_FOLDER):
         tagged = split_tag(name)
@@ -31,7 +31,7 @@ def remove_garbage(store: JobStore) -> None:
 
 
 def file_clock(files: StoreFiles, root: Path) -> float:
-    """The time by the clock that stamps the files of the store, which may be another machine's."""
+    """Return the time of the clock that stamps the files of the store, which may be that of another machine."""
     folder = root / WORK_FOLDER / NEW_FOLDER
     files.make_folder(folder)
     path = folder / f'clock@{new_owner().tag}'
@@ -44,28 +44,27 @@ def file_clock(files: StoreFiles, root: Path) -> float:
 
 
 def _remove_notes(store: JobStore, job_id: str) -> None:
-    """Removes what attempts at a free or deleted job have noted, if it is in the record already."""
+    """Remove the notes of an unclaimed or deleted job that its record already includes."""
     folder = store.root / WORK_FOLDER / job_id
-    # Listed first: what a process adds that takes the job after the look is not among them.
+    # Listed before the job is read, so that files of a process that claims it afterwards are not included.
     names = names_in(folder)
-    paths = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
-    works = [folder / name for name in work_names(names)]
+    notes = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
+    work_folders = [folder / name for name in names if name.startswith(WORK_PREFIX)]
     job_file = store.find(job_id)
     needed: set[str] = set()
-    if works and (
-        job_file.is_unclaimed and job_file.state == 'completed' if job_file is not None else _are_old(store, works)
-    ):
+    is_completed = job_file is not None and job_file.is_unclaimed and job_file.state == 'completed'
+    if work_folders and (is_completed or (job_file is None and _are_old(store, work_folders))):
         store.remove_work_files(job_id)
     if job_file is not None:
-        found = store.look(job_file)
-        if found is None or not found.job_file.is_unclaimed or found.job_file.state == 'running' or found.data is None:
+        job = store.read(job_file)
+        if job is None or not job.job_file.is_unclaimed or job.job_file.state == 'running' or job.data is None:
             return
-        attempts = [entry for entry in found.data.get('attempts', ()) if isinstance(entry, dict)]
-        known = {entry.get('nonce') for entry in attempts if entry.get('result') is not None}
-        needed = {path.stem for path in paths if path.suffix == '.json'} - known
-    elif paths and not _are_old(store, paths):
+        attempts = [entry for entry in job.data.get('attempts', ()) if isinstance(entry, dict)]
+        merged = {entry.get('nonce') for entry in attempts if entry.get('result') is not None}
+        needed = {path.stem for path in notes if path.suffix == '.json'} - merged
+    elif notes and not _are_old(store, notes):
         return
-    for path in paths:
+    for path in notes:
         if path.name.partition('.')[0] not in needed or path.name.count('.') > 1:
             remove_quietly(store.files, path)
     store.files.remove_folder(folder)
@@ -75,6 +74,6 @@ def _are_old(store: JobStore, paths: list[Path]) -> bool:
     try:
         newest = max(path.stat().st_mtime for path in paths)
     except OSError:
-        # Somebody works there at this moment.
+        # Another process is using the folder.
         return False
     return file_clock(store.files, store.root) - newest > KEPT_SECONDS

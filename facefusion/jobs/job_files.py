@@ -1,4 +1,4 @@
-"""Looking through the folders of a job store, which other processes change meanwhile. Nothing is written here."""
+"""The job files of a store: parse their names, list them and read them while other processes change the folders."""
 
 from __future__ import annotations
 
@@ -7,60 +7,86 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from facefusion.errors import JobError
-from facefusion.jobs.claim import JobFile, parse_job_file
 from facefusion.jobs.record import RecordError
-from facefusion.jobs.states import STATES
+from facefusion.jobs.states import STATES, State
+from facefusion.ownership import Owner, parse_tag
 
-# A record of the most steps, with long arguments, has a tenth of that.
+# Ten times the size of a record with the maximum number of steps and long arguments.
 MOST_BYTES = 512 << 20
+Kind = Literal['plain', 'edit', 'claim', 'done']
 
 
-def all_job_files(
-    root: Path, *, backwards: bool = False, job_id: str = '', known: dict[tuple[str, str], JobFile | None] | None = None
+class JobFile(NamedTuple):
+    """A file of a job in the folder of a state; ``owner`` is None for an unclaimed one."""
+
+    job_id: str
+    state: State
+    path: Path
+    kind: Kind
+    owner: Owner | None
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """Whether no process has claimed it."""
+        return self.kind == 'plain'
+
+
+def parse_job_file(folder: Path, state: State, name: str) -> JobFile | None:
+    """Return the job file of that name in the folder of a state, and None for foreign files."""
+    stem, dot, ending = name.rpartition('.')
+    job_id, at_sign, tag = stem.partition('@')
+    if not dot or not job_id or job_id.startswith('.'):
+        return None
+    path = folder / name
+    if not at_sign:
+        return JobFile(job_id, state, path, 'plain', None) if ending == 'json' else None
+    kinds: dict[str, Kind] = {'edit': 'edit', 'done': 'done'}
+    if state == 'running':
+        kinds['json'] = 'claim'
+    owner, kind = parse_tag(tag), kinds.get(ending)
+    return None if owner is None or kind is None else JobFile(job_id, state, path, kind, owner)
+
+
+def list_job_files(
+    root: Path,
+    *,
+    backwards: bool = False,
+    job_id: str = '',
+    claimed: bool = False,
+    cache: dict[tuple[str, str], JobFile | None] | None = None,
 ) -> Iterator[JobFile]:
-    """Every file that stands for a job, or for the one of that id, folder by folder. Raises JobError store-unreadable.
+    """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
-    A job that moves may be met twice, then the later place is the right one; or not at all, when it moves against the
-    order of the look. ``known`` keeps what names mean, for the next look.
+    A job that moves meanwhile may be listed twice, and then the later file counts, or not at all when it moves against
+    the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running ones.
+    ``cache`` stores parsed names for further listings.
     """
+    cache = {} if cache is None else cache
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
         for name in names_in(folder):
-            # Most of a thousand names are of other jobs: those need not be understood.
-            if job_id and not name.startswith((f'{job_id}@', f'{job_id}.')):
+            # Parsing a name costs more than this check, and a store may have thousands of files.
+            is_other = job_id and not name.startswith((f'{job_id}@', f'{job_id}.'))
+            if is_other or (claimed and state != 'running' and '@' not in name):
                 continue
-            if known is None or (state, name) not in known:
-                job_file = parse_job_file(folder, state, name)
-                if known is not None:
-                    known[state, name] = job_file
-            else:
-                job_file = known[state, name]
+            if (state, name) not in cache:
+                cache[state, name] = parse_job_file(folder, state, name)
+            job_file = cache[state, name]
             if job_file is not None:
                 yield job_file
 
 
-def held_job_files(root: Path) -> Iterator[JobFile]:
-    """Every file that is held, and every one among the running. Raises JobError store-unreadable."""
-    for state in STATES:
-        folder = root / state
-        for name in names_in(folder):
-            # Looked at twice a second, however many jobs have ended: most names need not be understood.
-            if state == 'running' or '@' in name:
-                job_file = parse_job_file(folder, state, name)
-                if job_file is not None:
-                    yield job_file
-
-
-def better(known: JobFile | None, job_file: JobFile) -> JobFile:
-    """Which of two places of one job counts, the second one of which was met later."""
-    # What has passed the fence counts only while the change is not made; else the later look is right.
-    return job_file if known is None or job_file.kind != 'done' else known
+def preferred(first: JobFile | None, later: JobFile) -> JobFile:
+    """Return the file that counts of two files of one job, of which ``later`` was listed later."""
+    # A file past the fence counts only until its change is complete; otherwise the later listing is right.
+    return later if first is None or later.kind != 'done' else first
 
 
 def folder_stamps(root: Path) -> tuple[int, ...]:
-    """When each folder was last changed: equal ones before and after a look mean, mostly, that nothing has moved."""
+    """Return the modification times of all folders; equal ones mean that probably no file has moved."""
     stamps = []
     for state in STATES:
         stamps.append(0)
@@ -70,9 +96,9 @@ def folder_stamps(root: Path) -> tuple[int, ...]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names in a folder, none when there is no such folder. Raises JobError store-unreadable."""
+    """Return the names in a folder, none for a missing one. Raises JobError store-unreadable."""
     try:
-        return os.listdir(folder)  # noqa: PTH208 - a thousand names, and no need of a thousand paths
+        return os.listdir(folder)  # noqa: PTH208 - a Path for each of a thousand names is slow
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -80,22 +106,22 @@ def names_in(folder: Path) -> list[str]:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a job file. Raises OSError, and RecordError for what is no file or is too large to be one.
+    """Return the bytes of a job file. Raises OSError, and RecordError for a special file or one that is too large.
 
-    It does not wait for what is written into a pipe of that name.
+    Opening a pipe does not block.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
     except FileNotFoundError:
         if path.is_symlink():
-            raise RecordError('it is a link to a file that is not there') from None
+            raise RecordError('it is a link to a missing file') from None
         raise
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise RecordError('it is not a file')
+            raise RecordError('it is not a regular file')
         if status.st_size > MOST_BYTES:
-            raise RecordError(f'it has {status.st_size} bytes, which no record has')
+            raise RecordError(f'it has {status.st_size} bytes, more than any record')
         with open(handle, 'rb', buffering=0, closefd=False) as file:
             return file.read()
     finally:
@@ -103,7 +129,7 @@ def read_file(path: Path) -> bytes:
 
 
 def unreadable(error: OSError, path: Path) -> JobError:
-    """What a failing look at a file or folder of the store means."""
+    """Return the error for a file or folder of the store that cannot be read."""
     return JobError(
         'store-unreadable',
         'the job store cannot be read',

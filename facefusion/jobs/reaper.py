@@ -1,9 +1,9 @@
-"""Finds the jobs of processes that died, and gives them to others.
+"""The reaper: it releases the jobs of dead processes for others.
 
-A process that is dead on this machine is known at once. Of others only the time of change of their claims is seen, and
-clocks lie: so a claim counts as given up only when that time was not changed while this process watched, by its own
-monotonic clock, for as long as ``timeout``. Where the file system's own clock says that the claim is old already, half
-of that is enough: still twice as long as a living claim rests.
+The death of a process on this machine is known at once. Of other processes only the modification time of their claims
+is visible, and clocks are unreliable: so a claim expires only when that time has not changed for ``timeout`` while this
+process watched, by its own monotonic clock. Where the claim is already old by the clock of the file system, half of
+that is enough: still twice the longest pause of a live claim.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import JobFile
 from facefusion.jobs.garbage import file_clock, remove_garbage
-from facefusion.jobs.record import JobRecord, now_text
+from facefusion.jobs.job_files import JobFile
+from facefusion.jobs.record import now_text
 from facefusion.jobs.states import State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import EDIT_SECONDS, JobStore
 
-# A job that takes its process with it so many times in a row is not given to a further one.
+# A job whose process died so many times in a row fails instead of going back to the queue.
 MOST_LOST = 10
 BEATS_A_TIMEOUT = 4
 LONGEST_BEAT = 1.0
 
 
 def beat_seconds(timeout: float) -> float:
-    """How often a claim shows that it is alive."""
+    """Return the interval at which a claim is renewed."""
     return min(timeout / BEATS_A_TIMEOUT, LONGEST_BEAT)
 
 
-class _Sight(NamedTuple):
-    """What was seen of a held file: its times of change in nanoseconds, since when it is those, and if it is old."""
+class _Sighting(NamedTuple):
+    """The modification and change time of a claimed file in ns, the time of the first sighting, and if it is old."""
 
     changed: tuple[int, int]
     since: float
@@ -44,7 +45,7 @@ class _Sight(NamedTuple):
 
 
 class Reaper:
-    """Watches the held jobs of a store; ``on_end`` is told of jobs that it ends: id and state."""
+    """Watches the claimed jobs of a store; ``on_end`` gets the id and state of each job that it ends."""
 
     def __init__(
         self,
@@ -59,25 +60,25 @@ class Reaper:
         self._emit = emit
         self._on_end = on_end
         self._clock = clock
-        self._seen: dict[Path, _Sight] = {}
-        # Of held files that cannot be settled: the reference of what was said of that.
-        self._said: dict[Path, str] = {}
+        self._sightings: dict[Path, _Sighting] = {}
+        # The reference of the last warning about each file that cannot be settled.
+        self._warnings: dict[Path, str] = {}
         self._is_new = True
 
     def sweep(self) -> bool:
-        """Settles what dead processes have left. Says whether a holder is left that may be dead, too."""
-        held = self._store.held()
-        paths = {job_file.path for job_file in held}
-        self._seen = {path: sight for path, sight in self._seen.items() if path in paths}
-        self._said = {path: said for path, said in self._said.items() if path in paths}
-        waits, has_settled = False, self._is_new
-        for job_file in held:
+        """Settle the files of dead processes; return whether another holder may be dead, too."""
+        claimed = self._store.claimed_files()
+        paths = {job_file.path for job_file in claimed}
+        self._sightings = {path: sighting for path, sighting in self._sightings.items() if path in paths}
+        self._warnings = {path: reference for path, reference in self._warnings.items() if path in paths}
+        has_suspect, has_settled = False, self._is_new
+        for job_file in claimed:
             try:
-                if (job_file.owner is not None and job_file.owner.is_dead()) or self._has_rested(job_file):
+                if (job_file.owner is not None and job_file.owner.is_dead()) or self._is_expired(job_file):
                     self._settle(job_file)
                     has_settled = True
-                elif job_file.kind == 'claim' and job_file.path in self._seen:
-                    waits = waits or self._seen[job_file.path].is_suspect
+                elif job_file.kind == 'claim' and job_file.path in self._sightings:
+                    has_suspect = has_suspect or self._sightings[job_file.path].is_suspect
             except ClaimLost:
                 # Another reaper was faster, or the process is alive after all.
                 continue
@@ -87,12 +88,12 @@ class Reaper:
             self._is_new = False
             with suppress(JobError):
                 remove_garbage(self._store)
-        return waits
+        return has_suspect
 
     def _warn(self, path: Path, error: JobError) -> None:
-        """Says once what keeps a held file from being settled; that is tried again with every sweep."""
-        if self._said.get(path) != error.reference:
-            self._said[path] = error.reference
+        """Warn once of the reason why a file cannot be settled; every sweep tries again."""
+        if self._warnings.get(path) != error.reference:
+            self._warnings[path] = error.reference
             self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
 
     def _settle(self, job_file: JobFile) -> None:
@@ -101,58 +102,50 @@ class Reaper:
             if state in ('completed', 'failed'):
                 self._on_end(job_file.job_id, state)
             return
-        hold, record = self._store.take_over(job_file)
-        # Without an owner it is a file that somebody has put here.
-        who = f'the process {job_file.owner.pid} on {job_file.owner.host}' if job_file.owner else 'an unknown process'
-        nonces = [attempt.nonce for attempt in record.attempts] + ([job_file.owner.nonce] if job_file.owner else [])
-        lost_in_a_row = _lost_in_a_row(record)
+        claim, record = self._store.take_over(job_file)
+        owner = job_file.owner
+        # A running file without an owner was added by hand.
+        process = f'the process {owner.pid} on {owner.host}' if owner else 'an unknown process'
+        nonces = [attempt.nonce for attempt in record.attempts] + ([owner.nonce] if owner else [])
+        lost_in_a_row = len(list(takewhile(lambda attempt: attempt.result == 'lost', reversed(record.attempts))))
         if record.origin == 'job' and lost_in_a_row < MOST_LOST:
-            hold.finish('queued', requeued(record))
+            claim.finish('queued', requeued(record))
             self._store.clean_work(record.id, nonces)
-            self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} is back in the queue'))
+            self._emit(Message('warn', 'jobs', f'{process} is dead: its job {record.id} is back in the queue'))
             return
-        cause = f'{who} is dead' + (f', the {lost_in_a_row}th in a row' if lost_in_a_row > 1 else '')
         error = JobError(
             'worker-lost',
-            f'the process that worked on the job {record.id} has vanished',
-            cause=cause,
-            hint='what is done is kept: run the same command again, or job-retry',
+            f'the process of the job {record.id} has vanished',
+            cause=f'{process} is dead' + (f', the {lost_in_a_row}th in a row' if lost_in_a_row > 1 else ''),
+            hint='finished work is stored: run the same command again, or job-retry',
         )
-        hold.finish('failed', replace(record, error=error.as_record(), date_finished=now_text()))
+        claim.finish('failed', replace(record, error=error.as_record(), date_finished=now_text()))
         self._store.clean_work(record.id, nonces)
-        self._emit(Message('warn', 'jobs', f'{who} is dead: its job {record.id} has failed'))
+        self._emit(Message('warn', 'jobs', f'{process} is dead: its job {record.id} has failed'))
         self._on_end(record.id, 'failed')
 
-    def _has_rested(self, job_file: JobFile) -> bool:
+    def _is_expired(self, job_file: JobFile) -> bool:
+        """Whether the holder of a file has been silent for so long that it counts as dead."""
         try:
             status = job_file.path.stat()
         except FileNotFoundError:
             return False
-        # The second one changes whenever somebody sets the first, to whatever it is set.
+        # The change time changes whenever the modification time is set, also to the same value.
         now, changed = self._clock(), (status.st_mtime_ns, status.st_ctime_ns)
-        known = self._seen.get(job_file.path)
-        if known is None or known.changed != changed:
-            # One that has just shown that it lives needs no look at the clock of the file system.
-            is_suspect = known is None and job_file.kind == 'claim' and self._is_old(job_file.path)
-            self._seen[job_file.path] = _Sight(changed, now, is_suspect)
+        sighting = self._sightings.get(job_file.path)
+        if sighting is None or sighting.changed != changed:
+            # A claim that was just renewed is not old.
+            is_suspect = sighting is None and job_file.kind == 'claim' and self._is_old(job_file.path)
+            self._sightings[job_file.path] = _Sighting(changed, now, is_suspect)
             return False
-        rested = now - known.since
+        silent = now - sighting.since
         if job_file.kind != 'claim':
-            return rested >= EDIT_SECONDS
-        return rested >= self._timeout or (rested >= self._timeout / 2 and self._is_old(job_file.path))
+            return silent >= EDIT_SECONDS
+        return silent >= self._timeout or (silent >= self._timeout / 2 and self._is_old(job_file.path))
 
     def _is_old(self, path: Path) -> bool:
-        """Whether the clock of the file system says that a claim was not touched for the whole time."""
+        """Whether a claim is older than the timeout by the clock of the file system."""
         try:
             return file_clock(self._store.files, self._store.root) - path.stat().st_mtime > self._timeout
         except FileNotFoundError:
             return False
-
-
-def _lost_in_a_row(record: JobRecord) -> int:
-    count = 0
-    for attempt in reversed(record.attempts):
-        if attempt.result != 'lost':
-            break
-        count += 1
-    return count

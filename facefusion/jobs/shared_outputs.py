@@ -1,4 +1,4 @@
-"""Whether another job that is running writes an output of this one: the last to finish would win."""
+"""Warnings about running jobs that write the same output: the last one to finish would win."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ from contextlib import suppress
 
 from facefusion.errors import JobError
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import parse_job_file
-from facefusion.jobs.job_files import names_in, read_file
+from facefusion.jobs.job_files import names_in, parse_job_file, read_file
 from facefusion.jobs.naming import comparable
 from facefusion.jobs.record import JobRecord, RecordError, parse_record
 from facefusion.jobs.steps import groups_of
 from facefusion.jobs.store import JobStore
 
-# The look at the beginning of a job must not cost more than a second, however many jobs are running.
+# Limits so that the check takes less than a second for any number of running jobs.
 MOST_JOBS = 100
 MOST_BYTES = 64 << 20
 _SHOWN = 5
 
 
 def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> None:
-    """Warns of outputs that a running job of the store writes, too; raises nothing.
+    """Warn of outputs that another running job of the store writes, too; raise nothing.
 
-    Of two jobs that begin at the same time one at least is claimed when the other one looks. Jobs of processes that
-    are known to be dead do not count.
+    Of two jobs that start at the same time, at least one is claimed when the other one checks. Jobs of dead processes
+    do not count.
     """
     todo = [group for group in groups_of(record) if any(step.status != 'completed' for step in group.steps)]
-    mine = {comparable(group.output_path) for group in todo}
-    folder, left = store.root / 'running', MOST_BYTES
+    outputs = {comparable(group.output_path) for group in todo}
+    folder, bytes_left = store.root / 'running', MOST_BYTES
     names: list[str] = []
     with suppress(JobError):
         names = names_in(folder)[:MOST_JOBS]
@@ -36,16 +35,16 @@ def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> No
         if job_file is None or job_file.owner is None or job_file.job_id == record.id or job_file.owner.is_dead():
             continue
         try:
-            left -= job_file.path.stat().st_size
-            if left < 0:
+            bytes_left -= job_file.path.stat().st_size
+            if bytes_left < 0:
                 return
             other = parse_record(job_file.job_id, read_file(job_file.path))
         except (OSError, RecordError):
-            # It has ended meanwhile, or is none.
+            # It is broken, or has finished meanwhile.
             continue
-        both = [group.output_path for group in groups_of(other) if comparable(group.output_path) in mine]
-        if both:
-            more = f' and {len(both) - _SHOWN} more' if len(both) > _SHOWN else ''
-            who = f'the job {other.id}, on which the process {job_file.owner.pid} on {job_file.owner.host} works'
-            text = f'{who}, writes the same output: {", ".join(both[:_SHOWN])}{more}; the last to finish wins'
-            emit(Message('warn', 'jobs', text))
+        shared = [group.output_path for group in groups_of(other) if comparable(group.output_path) in outputs]
+        if shared:
+            more = f' and {len(shared) - _SHOWN} more' if len(shared) > _SHOWN else ''
+            process = f'the process {job_file.owner.pid} on {job_file.owner.host}'
+            text = f'the job {other.id}, run by {process}, writes the same output: {", ".join(shared[:_SHOWN])}{more}'
+            emit(Message('warn', 'jobs', f'{text}; the last to finish wins'))

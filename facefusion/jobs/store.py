@@ -1,7 +1,7 @@
-"""The job store: a folder for each state, a JSON file for each job, the same on one machine and on a shared folder.
+"""The job store: a folder for each state and a JSON file for each job, on one machine or a shared folder.
 
-Reading changes nothing. Every change goes through a ``Hold`` (see ``facefusion.jobs.claim``), so a process that dies
-anywhere leaves a store in which every job is in exactly one state.
+Reading changes nothing. Every change goes through a ``Claim`` (see ``facefusion.jobs.claim``), so a process that dies
+at any point leaves every job in exactly one state.
 """
 
 from __future__ import annotations
@@ -15,40 +15,32 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.attempt import merge_attempts, read_attempts
-from facefusion.jobs.claim import WORK_FOLDER, Hold, JobFile, lost, roll_forward
+from facefusion.jobs.claim import WORK_FOLDER, Claim, lost, roll_forward
 from facefusion.jobs.files import StoreFiles, remove_quietly
-from facefusion.jobs.identifier import check_job_id, is_job_id, peer_job_id
-from facefusion.jobs.job_files import (
-    all_job_files,
-    better,
-    folder_stamps,
-    held_job_files,
-    names_in,
-    read_file,
-    unreadable,
-)
+from facefusion.jobs.identifier import check_job_id, peer_job_id
+from facefusion.jobs.job_files import JobFile, folder_stamps, list_job_files, names_in, preferred, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
-from facefusion.jobs.work_files import remove_work_files, work_names
+from facefusion.jobs.work_files import WORK_PREFIX, remove_work_files
 from facefusion.ownership import Owner, new_owner
 
 NEW_FOLDER = '.new'
-# How long a command waits for another one that changes the same job: that takes milliseconds.
+# How long a command waits for another one that changes the same job; a change takes milliseconds.
 EDIT_SECONDS = 10.0
 _WAIT = 0.01
-_LOOKS = 20
+_SCANS = 20
 
 
-class Found(NamedTuple):
-    """A job as it lies in the store: what is in its file, or why that is no record."""
+class JobData(NamedTuple):
+    """The JSON object in a job file, or None and the reason why the file is broken."""
 
     job_file: JobFile
     data: dict[str, Any] | None
     broken: str
 
 
-class Opened(NamedTuple):
-    """The whole record of a job, with what its attempts have told so far."""
+class OpenedJob(NamedTuple):
+    """The record of a job, merged with the notes of its attempts."""
 
     state: State
     record: JobRecord
@@ -56,7 +48,7 @@ class Opened(NamedTuple):
 
 
 class JobStore:
-    """The jobs under ``root``. ``make_owner`` and ``files`` are replaced by tests only."""
+    """The jobs under ``root``. Only tests replace ``make_owner`` and ``files``."""
 
     def __init__(
         self, root: Path, make_owner: Callable[[], Owner] = new_owner, files: StoreFiles | None = None
@@ -68,184 +60,171 @@ class JobStore:
     # Reading
 
     def job_files(self) -> dict[str, JobFile]:
-        """Every job by its id, once. Raises JobError store-unreadable."""
-        # While the folders are listed one after the other a job may move from one that is still to come to one that
-        # was: the second look goes the other way, and more follow until one finds nothing gone and nothing moved.
-        found: dict[str, JobFile] = {}
-        known: dict[tuple[str, str], JobFile | None] = {}
-        for look in range(_LOOKS):
+        """Return the file of every job by its id. Raises JobError store-unreadable."""
+        # During a scan a job may move from a folder not scanned yet to a scanned one. So the second scan goes
+        # backwards, and more follow until one misses no job and no folder has changed.
+        job_files: dict[str, JobFile] = {}
+        cache: dict[tuple[str, str], JobFile | None] = {}
+        for number in range(_SCANS):
             before = folder_stamps(self.root)
-            again: dict[str, JobFile] = {}
-            for job_file in all_job_files(self.root, backwards=look % 2 == 1, known=known):
-                again[job_file.job_id] = better(again.get(job_file.job_id), job_file)
-            is_whole = again.keys() >= found.keys()
-            found |= again
-            if look and is_whole and folder_stamps(self.root) == before:
+            scan: dict[str, JobFile] = {}
+            for job_file in list_job_files(self.root, backwards=number % 2 == 1, cache=cache):
+                scan[job_file.job_id] = preferred(scan.get(job_file.job_id), job_file)
+            is_complete = scan.keys() >= job_files.keys()
+            job_files |= scan
+            if number and is_complete and folder_stamps(self.root) == before:
                 break
-        return found
+        return job_files
 
-    def held(self) -> list[JobFile]:
-        """Every file that somebody holds or held, one that is left of a change that was made included."""
-        return list(held_job_files(self.root))
+    def claimed_files(self) -> list[JobFile]:
+        """Return every claimed file, every running one, and those left over from completed changes."""
+        return list(list_job_files(self.root, claimed=True))
 
-    def look(self, job_file: JobFile) -> Found | None:
-        """What is in the file of a job; None when the job has gone meanwhile."""
-        for _ in range(_LOOKS):
+    def read(self, job_file: JobFile) -> JobData | None:
+        """Return the content of a job file; None when the job was deleted meanwhile."""
+        for _ in range(_SCANS):
             try:
-                return Found(job_file, parse_json(read_file(job_file.path)), '')
+                return JobData(job_file, parse_json(read_file(job_file.path)), '')
             except FileNotFoundError:
                 moved = self.find(job_file.job_id)
                 if moved is None:
                     return None
                 job_file = moved
             except (RecordError, OSError) as error:
-                return Found(job_file, None, str(error))
+                return JobData(job_file, None, str(error))
         return None
 
     def find(self, job_id: str) -> JobFile | None:
-        """Where a job lies; None when there is none of that id."""
-        for look in range(_LOOKS):
+        """Return the file of a job; None when no job has that id."""
+        for number in range(_SCANS):
             for state in STATES:
                 path = self.root / state / f'{job_id}.json'
                 if os.path.lexists(path):
                     return JobFile(job_id, state, path, 'plain', None)
             before = folder_stamps(self.root)
-            best: JobFile | None = None
-            for job_file in all_job_files(self.root, backwards=look % 2 == 1, job_id=job_id):
-                best = better(best, job_file) if job_file.job_id == job_id else best
-            if best is not None:
-                return best
-            # It may have moved while it was looked for; where nothing moves one more look, the other way, is enough.
-            if look and not self._work_of(job_id) and folder_stamps(self.root) == before:
+            found: JobFile | None = None
+            for job_file in list_job_files(self.root, backwards=number % 2 == 1, job_id=job_id):
+                found = preferred(found, job_file) if job_file.job_id == job_id else found
+            if found is not None:
+                return found
+            # It may have moved during the scan; where no folder has changed, one more scan, backwards, is enough.
+            if number and not self._notes_of(job_id) and folder_stamps(self.root) == before:
                 return None
         return None
 
-    def known_id(self, text: str) -> str:
-        """The id of an existing job that is called ``text``, here or in FaceFusion 3.8.
+    def resolve_id(self, text: str) -> str:
+        """Return the id of an existing job, given as its id here or its name in FaceFusion 3.8.
 
-        Raises UsageError for what is no id, JobError job-unknown when there is no such job.
+        Raises UsageError for an invalid id, JobError job-unknown when no job matches.
         """
-        # An id that nobody could choose may be that of a file which somebody has put here: it can be looked at.
-        is_name = not text.startswith('.') and not set(text) & {'@', '/', os.sep, '\0'}
-        if text and is_name and len(os.fsencode(text)) < 200 and self.find(text) is not None:
-            return text
-        peer = peer_job_id(text)
-        if peer != text or not is_job_id(text):
-            is_name = '/' not in peer and os.sep not in peer and len(os.fsencode(peer)) < 200
-            if is_name and self.find(peer) is not None:
-                return peer
+        # A file added by hand may have an id that no command would accept for a new job.
+        for job_id in dict.fromkeys((text, peer_job_id(text))):
+            is_name = job_id and not job_id.startswith('.') and not set(job_id) & {'@', '/', os.sep, '\0'}
+            if is_name and len(os.fsencode(job_id)) < 200 and self.find(job_id) is not None:
+                return job_id
         raise unknown(check_job_id(text))
 
-    def open(self, job_id: str) -> Opened:
-        """The whole record of a job. Raises JobError job-unknown, job-broken, store-unreadable."""
-        for _ in range(_LOOKS):
+    def open(self, job_id: str) -> OpenedJob:
+        """Return the record of a job. Raises JobError job-unknown, job-broken, store-unreadable."""
+        for _ in range(_SCANS):
             job_file = self.find(job_id)
             if job_file is None:
                 raise unknown(job_id)
             with suppress(FileNotFoundError):
-                return Opened(job_file.state, self._load(job_file), job_file)
+                return OpenedJob(job_file.state, self._load(job_file), job_file)
         raise busy(job_id)
-
-    def has_any(self, job_id: str) -> bool:
-        """Whether there is a job of that id."""
-        return self.find(job_id) is not None
 
     # Changing
 
     def create(self, record: JobRecord) -> None:
-        """Adds a drafted job. Raises JobError job-exists, store-full, store-unwritable."""
-        if self.has_any(record.id):
+        """Add a drafted job. Raises JobError job-exists, store-full, store-unwritable."""
+        if self.find(record.id) is not None:
             raise exists(record.id)
-        folder, part = self.root / 'drafted', self._new_part(record.id)
-        path = folder / f'{record.id}.json'
-        self.files.make_folder(folder)
-        self.files.write(part, record_bytes(record), sync=True)
+        path = self.root / 'drafted' / f'{record.id}.json'
+        part = self._write_new(record, path.parent)
         try:
             self.files.name_new(part, path)
         except FileExistsError:
             remove_quietly(self.files, part)
             raise exists(record.id) from None
-        if any(
-            job_file.job_id == record.id and job_file.path != path
-            for job_file in all_job_files(self.root, job_id=record.id)
-        ):
-            # Since the first look a job of this id was made, and has left this folder already.
+        others = list_job_files(self.root, job_id=record.id)
+        if any(job_file.job_id == record.id and job_file.path != path for job_file in others):
+            # Another process created a job of this id since the first check, and it has left this folder already.
             remove_quietly(self.files, path)
             raise exists(record.id)
-        self.files.sync_folder(folder)
-
-    def create_running(self, record: JobRecord) -> Hold:
-        """Adds a job that this process works on from its first moment; nobody sees it before."""
-        owner = self._make_owner()
-        part = self._new_part(record.id)
-        path = self.root / 'running' / f'{record.id}@{owner.tag}.json'
-        self.files.make_folder(path.parent)
-        self.files.write(part, record_bytes(record), sync=True)
-        self.files.rename(part, path)
         self.files.sync_folder(path.parent)
-        return self._hold(JobFile(record.id, 'running', path, 'claim', owner))
+
+    def create_running(self, record: JobRecord) -> Claim:
+        """Add a job that this process has claimed before any other process can see it."""
+        owner = self._make_owner()
+        path = self.root / 'running' / f'{record.id}@{owner.tag}.json'
+        self.files.rename(self._write_new(record, path.parent), path)
+        self.files.sync_folder(path.parent)
+        return Claim(self.files, self.root, JobFile(record.id, 'running', path, 'claim', owner))
 
     @contextmanager
-    def edit(self, job_id: str, action: Action) -> Iterator[tuple[Hold, JobRecord]]:
-        """Holds a job that nobody works on; the block calls ``Hold.finish``, or else it stays as it was.
+    def edit(self, job_id: str, action: Action) -> Iterator[tuple[Claim, JobRecord]]:
+        """Claim an unclaimed job; unless the block calls ``Claim.finish``, it stays unchanged.
 
         Raises JobError job-unknown, job-wrong-state (for the action), job-broken, job-busy.
         """
-        hold = self._take_for_edit(job_id, action)
+        claim = self._claim_for_edit(job_id, action)
         try:
-            yield hold, self._load_held(hold)
+            yield claim, self._load_claimed(claim)
         except BaseException:
-            # What went wrong first is what is told.
+            # The first error is the one to report.
             with suppress(JobError):
-                hold.release()
+                claim.release()
             raise
-        if hold.path.exists():
-            hold.release()
+        if claim.path.exists():
+            claim.release()
 
-    def claim(self, job_id: str, action: Action) -> tuple[Hold, JobRecord]:
-        """Takes a queued (``run``) or failed (``retry``) job to work on it, with what earlier attempts have told.
+    def claim(self, job_id: str, action: Action) -> tuple[Claim, JobRecord]:
+        """Claim a queued (``run``) or failed (``retry``) job to process it; the record includes earlier attempts.
 
-        Raises what ``edit`` raises, and ClaimLost when another process was faster.
+        Raises the same errors as ``edit``, and ClaimLost when another process was faster.
         """
-        job_file = self._wait_until_free(job_id, action)
+        job_file = self._wait_until_unclaimed(job_id, action)
         self.files.make_folder(self.root / 'running')
         try:
-            # A rename keeps the time of change: without this the claim would seem to be as old as the job's last one.
+            # A rename preserves the modification time, so the claim would seem as old as the last change of the job.
             self.files.touch(job_file.path)
         except FileNotFoundError:
             raise taken(job_id) from None
-        hold = self._take(job_file, self.root / 'running', 'json')
+        claim = self._claim_file(job_file, self.root / 'running', 'json')
         try:
-            return hold, self._load_held(hold, job_file.path)
+            return claim, self._load_claimed(claim, job_file.path)
         except JobError:
-            hold.release(job_file.state)
+            claim.release(job_file.state)
             raise
 
-    def take_over(self, job_file: JobFile) -> tuple[Hold, JobRecord]:
-        """Takes the claim of a process that is dead. Raises ClaimLost when another process was faster."""
-        hold = self._take(job_file, self.root / 'running', 'json')
+    def take_over(self, job_file: JobFile) -> tuple[Claim, JobRecord]:
+        """Take over the claim of a dead process. Raises ClaimLost when another process was faster."""
+        claim = self._claim_file(job_file, self.root / 'running', 'json')
         try:
-            return hold, self._load_held(hold)
+            return claim, self._load_claimed(claim)
         except JobError as error:
-            # Not a record any more: whoever looks for the job finds it as a broken one. One that only cannot be read at
-            # the moment stays claimed; it is looked at again when this claim has rested, too.
+            # A broken record becomes a broken failed job. A file that is only temporarily unreadable stays claimed,
+            # and is checked again when this claim expires.
             if error.reference == 'job-broken':
-                hold.release('failed')
+                claim.release('failed')
             raise
 
     def delete(self, job_id: str) -> None:
-        """Removes a job, broken ones and those of dead processes too. Raises JobError job-unknown, job-wrong-state,
-        job-busy."""
-        held = self.find(job_id)
-        if held is not None and held.kind == 'claim' and held.owner is not None and held.owner.is_dead():
-            # As a reaper would, where it is not faster. What is in it does not matter any more.
+        """Delete a job, also a broken one or the job of a dead process.
+
+        Raises JobError job-unknown, job-wrong-state, job-busy.
+        """
+        found = self.find(job_id)
+        if found is not None and found.kind == 'claim' and found.owner is not None and found.owner.is_dead():
+            # The record does not matter any more. A reaper may be faster.
             with suppress(ClaimLost):
-                self._take(held, self.root / 'running', 'json').release('failed')
-        job_file = self._wait_until_free(job_id, 'delete')
-        for left in all_job_files(self.root, job_id=job_id):
-            if left.job_id == job_id and left.kind == 'done':
-                # Of a change that was made: it would stand for the job when the job is gone.
-                self.settle(left)
+                self._claim_file(found, self.root / 'running', 'json').release('failed')
+        job_file = self._wait_until_unclaimed(job_id, 'delete')
+        for other in list_job_files(self.root, job_id=job_id):
+            if other.job_id == job_id and other.kind == 'done':
+                # The left-over of a completed change would count as the job after the deletion.
+                self.settle(other)
         try:
             self.files.unlink(job_file.path)
         except FileNotFoundError:
@@ -253,10 +232,9 @@ class JobStore:
         self.clean_work(job_id)
 
     def settle(self, job_file: JobFile) -> State | None:
-        """Ends what a dead holder began: makes its change if that was certain, else gives the file back.
+        """Complete the change of a dead process past the fence, or release its file unchanged before the fence.
 
-        Gives the new state of a change that this call made certain. Claims are left alone: the reaper
-        judges those.
+        Returns the new state of a change that this call completed. Ignores claims: the reaper handles those.
         """
         if job_file.kind == 'done':
             return roll_forward(self.files, self.root, job_file)
@@ -264,40 +242,38 @@ class JobStore:
             try:
                 self.files.rename(job_file.path, job_file.path.with_name(f'{job_file.job_id}.json'))
             except FileNotFoundError:
-                # Its holder may just have passed the fence: then what it has prepared is the job.
+                # The holder may just have passed the fence: then its prepared record is the job.
                 return None
             assert job_file.owner is not None
             self.clean_work(job_file.job_id, [job_file.owner.nonce])
         return None
 
     def clean_work(self, job_id: str, nonces: Sequence[str] | None = None) -> None:
-        """Removes what attempts have noted: those with these nonces, or all of them and all work files."""
+        """Delete the notes of the attempts with these nonces, by default all notes and all work files."""
         if nonces is None:
             self.remove_work_files(job_id)
-        for path in self._work_of(job_id):
+        for path in self._notes_of(job_id):
             if nonces is None or path.name.partition('.')[0] in nonces:
                 remove_quietly(self.files, path)
         self.files.remove_folder(self.root / WORK_FOLDER / job_id)
 
     def remove_work_files(self, job_id: str) -> None:
-        """Removes the finished chunks and segments of a job, wherever they lie."""
+        """Delete the finished chunks and segments of a job in all folders for work files."""
         remove_work_files(self.root / WORK_FOLDER / job_id)
 
-    # Within
-
-    def _take_for_edit(self, job_id: str, action: Action) -> Hold:
-        """The job for a change of a moment; several who want that have it one after the other."""
+    def _claim_for_edit(self, job_id: str, action: Action) -> Claim:
+        """Claim a job for a short change; commands that do so at the same time wait for each other."""
         end = time.monotonic() + 2 * EDIT_SECONDS
         while True:
-            job_file = self._wait_until_free(job_id, action)
+            job_file = self._wait_until_unclaimed(job_id, action)
             try:
-                return self._take(job_file, job_file.path.parent, 'edit')
+                return self._claim_file(job_file, job_file.path.parent, 'edit')
             except ClaimLost:
                 if time.monotonic() > end:
                     raise
 
-    def _wait_until_free(self, job_id: str, action: Action) -> JobFile:
-        """The place of a job that nobody holds, in a state that the action is for."""
+    def _wait_until_unclaimed(self, job_id: str, action: Action) -> JobFile:
+        """Return the unclaimed file of a job in a state that allows the action."""
         end = time.monotonic() + 2 * EDIT_SECONDS
         since: tuple[Path, float] | None = None
         while (now := time.monotonic()) < end:
@@ -305,7 +281,7 @@ class JobStore:
             if job_file is None:
                 raise unknown(job_id)
             if action == 'delete' and job_file.is_unclaimed:
-                # Whatever its state: a file that somebody has put among the running ones belongs to no process.
+                # In any state: a file that was put into running by hand belongs to no process.
                 return job_file
             if job_file.kind == 'claim' or job_file.is_unclaimed:
                 check_move(action, job_id, job_file.state)
@@ -315,41 +291,38 @@ class JobStore:
             assert job_file.owner is not None
             if since is None or since[0] != job_file.path:
                 since = (job_file.path, now)
-            # A change takes milliseconds: one that lasts so long is of a process that hangs, and the fence stops it.
+            # A change takes milliseconds: a process that needs longer hangs, and the fence will stop it.
             if job_file.owner.is_dead() or now - since[1] > EDIT_SECONDS:
                 self.settle(job_file)
             else:
                 time.sleep(_WAIT)
         raise busy(job_id)
 
-    def _take(self, job_file: JobFile, folder: Path, ending: str) -> Hold:
+    def _claim_file(self, job_file: JobFile, folder: Path, ending: str) -> Claim:
         owner = self._make_owner()
         path = folder / f'{job_file.job_id}@{owner.tag}.{ending}'
         try:
             self.files.rename(job_file.path, path)
         except FileNotFoundError:
-            # See Hold: over a network a rename that was done may be answered so.
+            # A network file system may report this for a rename that succeeded, see Claim.
             if not path.exists():
                 raise taken(job_file.job_id) from None
         state: State = 'running' if folder.name == 'running' else job_file.state
-        return self._hold(JobFile(job_file.job_id, state, path, 'claim', owner))
+        return Claim(self.files, self.root, JobFile(job_file.job_id, state, path, 'claim', owner))
 
-    def _hold(self, job_file: JobFile) -> Hold:
-        return Hold(self.files, self.root, job_file)
-
-    def _load_held(self, hold: Hold, lay_at: Path | None = None) -> JobRecord:
-        lay_at = lay_at or hold.path.with_name(f'{hold.job_id}.json')
+    def _load_claimed(self, claim: Claim, shown_path: Path | None = None) -> JobRecord:
+        shown_path = shown_path or claim.path.with_name(f'{claim.job_id}.json')
         try:
-            return self._load(JobFile(hold.job_id, hold.state, hold.path, 'claim', hold.owner), lay_at)
+            return self._load(JobFile(claim.job_id, claim.state, claim.path, 'claim', claim.owner), shown_path)
         except FileNotFoundError:
-            raise lost(hold.job_id) from None
+            raise lost(claim.job_id) from None
 
-    def _load(self, job_file: JobFile, lay_at: Path | None = None) -> JobRecord:
-        """The record in a file. ``lay_at`` is the name that errors tell: the one that it has when it is given back."""
+    def _load(self, job_file: JobFile, shown_path: Path | None = None) -> JobRecord:
+        """Return the record in a file. Errors name ``shown_path``: the path of the file after its release."""
         try:
             record = parse_record(job_file.job_id, read_file(job_file.path))
         except RecordError as error:
-            raise broken(job_file.job_id, lay_at or job_file.path, str(error)) from None
+            raise broken(job_file.job_id, shown_path or job_file.path, str(error)) from None
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -357,45 +330,47 @@ class JobStore:
         nonce = job_file.owner.nonce if job_file.kind == 'claim' and job_file.owner is not None else None
         return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / job_file.job_id), nonce)
 
-    def _new_part(self, job_id: str) -> Path:
-        folder = self.root / WORK_FOLDER / NEW_FOLDER
+    def _write_new(self, record: JobRecord, folder: Path) -> Path:
+        """Write a record under a temporary name, create the folder for its final name, and return the path."""
+        part = self.root / WORK_FOLDER / NEW_FOLDER / f'{record.id}@{self._make_owner().tag}'
+        self.files.make_folder(part.parent)
         self.files.make_folder(folder)
-        return folder / f'{job_id}@{self._make_owner().tag}'
+        self.files.write(part, record_bytes(record), sync=True)
+        return part
 
-    def _work_of(self, job_id: str) -> list[Path]:
+    def _notes_of(self, job_id: str) -> list[Path]:
         folder = self.root / WORK_FOLDER / job_id
-        names = names_in(folder)
-        works = set(work_names(names))
-        return [folder / name for name in names if name not in works]
+        return [folder / name for name in names_in(folder) if not name.startswith(WORK_PREFIX)]
 
 
 def unknown(job_id: str) -> JobError:
-    """The error for an id that no job has."""
-    return JobError(
-        'job-unknown', f'there is no job {job_id}', hint='facefusion job-list shows the jobs; --jobs-path names a store'
-    )
+    """Return the error for an id that no job has."""
+    hint = 'facefusion job-list shows the jobs; --jobs-path names a store'
+    return JobError('job-unknown', f'there is no job {job_id}', hint=hint)
 
 
 def exists(job_id: str) -> JobError:
-    """The error for an id that a job has already."""
-    return JobError('job-exists', f'there is a job {job_id} already', hint='choose another id, or leave the id out')
+    """Return the error for an id that another job already has."""
+    return JobError('job-exists', f'the job {job_id} already exists', hint='choose another id, or omit it')
 
 
 def busy(job_id: str) -> JobError:
-    """The error for a job that another process holds."""
+    """Return the error for a job that another process has claimed."""
     return JobError('job-busy', f'another process is changing the job {job_id}', hint='try again when it has finished')
 
 
 def taken(job_id: str) -> ClaimLost:
-    """The error of the slower one of two processes that want the same job."""
-    return ClaimLost('job-taken', f'another process has just taken the job {job_id}', hint='look at it with job-show')
+    """Return the error of a process that was slower than another one to claim a job."""
+    return ClaimLost(
+        'job-taken', f'another process has just claimed the job {job_id}', hint='see its state with job-show'
+    )
 
 
 def broken(job_id: str, path: Path, why: str) -> JobError:
-    """The error for a file that is no record of a job."""
+    """Return the error for a file that contains no valid record."""
     return JobError(
         'job-broken',
         f'the file of the job {job_id} cannot be read',
         cause=f'{path}: {why}',
-        hint='mend the file by hand, or remove the job with job-delete',
+        hint='fix the file by hand, or delete the job with job-delete',
     )

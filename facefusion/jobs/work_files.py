@@ -19,7 +19,7 @@ from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.media.files import write_failure
 from facefusion.work_lease import is_at_work
 
-PREFIX = 'work-'
+WORK_PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
 _TEMP_FOLDER = 'facefusion'
 _SIGNS = 8
@@ -114,7 +114,7 @@ class JobWork:
         _remove_empty(self.folder, 3)
 
     def _step_prefix(self, step_id: str) -> str:
-        return f'{PREFIX}{_signs(step_id)}-'
+        return f'{WORK_PREFIX}{_signs(step_id)}-'
 
     def _of_step(self, step_id: str) -> list[Path]:
         return [path for path in _work_folders(self.folder) if path.name.startswith(self._step_prefix(step_id))]
@@ -150,15 +150,10 @@ def _noted_elsewhere(noted: Path) -> Path | None:
     return None
 
 
-def work_names(names: list[str]) -> list[str]:
-    """Those of the names in a job's folder that are of work files."""
-    return [name for name in names if name.startswith(PREFIX)]
-
-
 def _work_folders(folder: Path) -> Iterator[Path]:
     with suppress(OSError):
         for path in list(folder.iterdir()):
-            if path.name.startswith(PREFIX) and path.is_dir() and not path.is_symlink():
+            if path.name.startswith(WORK_PREFIX) and path.is_dir() and not path.is_symlink():
                 yield path
 
 

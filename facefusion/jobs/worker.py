@@ -1,4 +1,4 @@
-"""Takes jobs from the store, one after the other, and works on them."""
+"""The worker: it claims jobs of a store one after the other and runs them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from facefusion.errors import ClaimLost, FaceFusionError, JobError, error_from_record
+from facefusion.errors import ClaimLost, JobError, error_from_record
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Hold, JobFile, is_claimable
-from facefusion.jobs.job_files import unreadable
+from facefusion.jobs.claim import Claim, is_claimable
+from facefusion.jobs.job_files import JobFile, unreadable
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
-from facefusion.jobs.runner import LONGEST_DELAY, Ended, JobRunner
+from facefusion.jobs.runner import LONGEST_DELAY, JobRunner, Outcome
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
@@ -27,7 +27,7 @@ IDLE_SECONDS = 0.5
 
 
 class Turn(NamedTuple):
-    """By what queued jobs are ordered: the smallest is next."""
+    """The sort key of a queued job: the smallest is next."""
 
     priority: int
     submitted: float
@@ -42,7 +42,7 @@ class _Entry:
 
 
 class Queue:
-    """The queued jobs in their order; files that have not changed are not read again."""
+    """The queued jobs in their order; unchanged files are not read again."""
 
     def __init__(self, store: JobStore, emit: Emit) -> None:
         self._store = store
@@ -50,57 +50,58 @@ class Queue:
         self._entries: dict[str, _Entry] = {}
 
     def ready(self) -> tuple[list[str], set[str]]:
-        """The ids of jobs that may run now, the next one first; and those of others, which wait for their time."""
-        folder = self._store.root / 'queued'
+        """Return the ids of the jobs that may run now, in their order, and of those that wait for their time."""
         entries: dict[str, _Entry] = {}
-        for job_file, stamp in _free_files(folder):
-            known: _Entry | None = self._entries.get(job_file.job_id)
-            if known is None or known.stamp != stamp:
-                known = self._read(job_file, stamp)
-            if known is not None:
-                entries[job_file.job_id] = known
+        for job_file, stamp in _unclaimed_files(self._store.root / 'queued'):
+            entry: _Entry | None = self._entries.get(job_file.job_id)
+            if entry is None or entry.stamp != stamp:
+                entry = self._read(job_file, stamp)
+            if entry is not None:
+                entries[job_file.job_id] = entry
         self._entries = entries
         now = time.time()
-        # Nothing waits longer: the clock was set back since that time was noted.
-        is_early = {entry: now < entry.not_before <= now + LONGEST_DELAY for entry in entries.values()}
-        ready = [entry.turn for entry in entries.values() if entry.turn is not None and not is_early[entry]]
-        waits = {entry.turn.job_id for entry in entries.values() if entry.turn is not None and is_early[entry]}
-        return [turn.job_id for turn in sorted(ready)], waits
+        ready, waiting = [], set()
+        for entry in entries.values():
+            # A longer delay is impossible: then the clock was set back since that time was noted.
+            if entry.turn is not None and now < entry.not_before <= now + LONGEST_DELAY:
+                waiting.add(entry.turn.job_id)
+            elif entry.turn is not None:
+                ready.append(entry.turn)
+        return [turn.job_id for turn in sorted(ready)], waiting
 
     def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
-        """What counts of a file; None when the job has just gone elsewhere: it may come back as it was."""
-        found = self._store.look(job_file)
-        if found is None or found.job_file.state != 'queued':
+        """Return the entry of a file; None when the job has just left the queue, to which it may return unchanged."""
+        job = self._store.read(job_file)
+        if job is None or job.job_file.state != 'queued':
             return None
-        # What cannot be claimed must not be offered again and again.
-        if found.data is None:
-            return self._left_out(job_file, stamp, f'cannot be read: {found.broken}')
-        if not is_claimable(job_file.job_id):
-            return self._left_out(job_file, stamp, 'has too long a name')
+        problem = ''
         try:
-            record = record_from_json(job_file.job_id, found.data)
+            if job.data is None:
+                raise RecordError(job.broken)
+            if is_claimable(job_file.job_id):
+                record = record_from_json(job_file.job_id, job.data)
+                turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), job_file.job_id)
+                return _Entry(stamp, turn, record.not_before or 0.0)
+            problem = 'has too long a name'
         except RecordError as error:
-            return self._left_out(job_file, stamp, f'cannot be read: {error}')
-        turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), job_file.job_id)
-        return _Entry(stamp, turn, record.not_before or 0.0)
-
-    def _left_out(self, job_file: JobFile, stamp: tuple[int, int], why: str) -> _Entry:
-        self._emit(Message('warn', 'jobs', f'the file of the job {job_file.job_id} {why}'))
+            problem = f'cannot be read: {error}'
+        # The entry without a turn stays, so that the warning is not repeated.
+        self._emit(Message('warn', 'jobs', f'the file of the job {job_file.job_id} {problem}'))
         return _Entry(stamp, None, 0.0)
 
 
-def _free_files(folder: Path) -> list[tuple[JobFile, tuple[int, int]]]:
+def _unclaimed_files(folder: Path) -> list[tuple[JobFile, tuple[int, int]]]:
     files = []
     try:
-        with os.scandir(folder) as found:
-            for entry in found:
+        with os.scandir(folder) as entries:
+            for entry in entries:
                 if entry.name.endswith('.json') and '@' not in entry.name and not entry.name.startswith('.'):
                     try:
                         status = entry.stat()
                     except FileNotFoundError:
                         continue
                     except OSError:
-                        # A link that leads nowhere but to itself, or a file that this process may not look at.
+                        # A link to itself, or a file without read permission.
                         status = entry.stat(follow_symlinks=False)
                     job_file = JobFile(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
                     files.append((job_file, (status.st_mtime_ns, status.st_ino)))
@@ -111,16 +112,8 @@ def _free_files(folder: Path) -> list[tuple[JobFile, tuple[int, int]]]:
     return files
 
 
-class Outcome(NamedTuple):
-    """How a job ended that this process has worked on, or has followed."""
-
-    job_id: str
-    state: State
-    error: FaceFusionError | None
-
-
 class Tally(NamedTuple):
-    """How many jobs a worker has seen to their end, how many of these failed; and how many it left waiting."""
+    """The number of jobs that a worker ended, how many of them failed, and how many still wait for a retry."""
 
     ended: int
     failed: int
@@ -128,7 +121,7 @@ class Tally(NamedTuple):
 
 
 class Worker:
-    """Works on jobs of a store until it is told to stop. ``claim_timeout`` in seconds, see ``Reaper``."""
+    """Runs jobs of a store until ``flag`` is set. ``claim_timeout`` in seconds, see ``Reaper``."""
 
     def __init__(
         self, store: JobStore, runner: JobRunner, notifier: Notifier, claim_timeout: float, emit: Emit, flag: StopFlag
@@ -140,14 +133,14 @@ class Worker:
         self._flag = flag
         self._reaper = Reaper(store, claim_timeout, emit, on_end=self._notify_of)
 
-    def run_hold(self, hold: Hold, record: JobRecord, stopped_state: State = 'failed') -> Outcome:
-        """Works on a job that was claimed, until it has completed or failed for good, or another process has it.
+    def run_claimed(self, claim: Claim, record: JobRecord, stopped_state: State = 'failed') -> Outcome:
+        """Run a claimed job until it has completed or failed for good, also when another process took it over.
 
-        Raises JobError job-gone when there is no such job any more.
+        Raises JobError job-gone when the job was deleted.
         """
-        ended = self._runner.run(hold, record, self._flag, stopped_state)
-        self._tell(ended)
-        if ended.is_lost or (ended.state == 'queued' and not self._flag.is_set()):
+        outcome = self._runner.run(claim, record, self._flag, stopped_state)
+        self._notify(outcome.record, outcome.state)
+        if outcome.is_lost or (outcome.state == 'queued' and not self._flag.is_set()):
             try:
                 return self.follow(record.id)
             except JobError as error:
@@ -155,131 +148,127 @@ class Worker:
                     raise
                 raise JobError(
                     'job-gone',
-                    f'the job {record.id} was removed while it was worked on',
-                    cause=f'there is no file of it any more in {self._store.root}',
-                    hint='run the same command again, and leave that folder alone',
+                    f'the job {record.id} was deleted while it was running',
+                    cause=f'its file no longer exists in {self._store.root}',
+                    hint='run the same command again, and do not change that folder',
                 ) from None
-        return Outcome(record.id, ended.state, ended.error)
+        return outcome
 
     def sweep(self) -> None:
-        """Settles what dead processes have left in the store."""
+        """Settle the files of dead processes in the store."""
         self._reaper.sweep()
 
     def run_next(self) -> Outcome:
-        """Works on the next queued job. Raises JobError jobs-none."""
+        """Run the next queued job. Raises JobError jobs-none."""
         self._reaper.sweep()
-        ready, waits = Queue(self._store, self._emit).ready()
+        ready, waiting = Queue(self._store, self._emit).ready()
         for job_id in ready:
-            taken = self._claim(job_id, 'run')
-            if taken is not None:
-                return self.run_hold(*taken)
-        raise none_queued(len(waits))
+            claimed = self._claim(job_id, 'run')
+            if claimed is not None:
+                return self.run_claimed(*claimed)
+        raise none_queued(len(waiting))
 
     def run_one(self, job_id: str, action: Action = 'run', from_scratch: bool = False) -> Outcome:
-        """Works on one job now; one that another process works on is followed to its end.
+        """Run one job now, or follow it to its end when another process runs it.
 
         Raises JobError job-unknown, job-wrong-state, job-broken, job-busy.
         """
         self._reaper.sweep()
         if from_scratch:
-            with self._store.edit(job_id, 'requeue') as (hold, record):
-                hold.finish('failed', requeued(record, from_scratch=True))
+            with self._store.edit(job_id, 'requeue') as (claim, record):
+                claim.finish('failed', requeued(record, from_scratch=True))
             self._store.remove_work_files(job_id)
-        taken = self._claim(job_id, action)
-        return self.follow(job_id) if taken is None else self.run_hold(*taken)
+        claimed = self._claim(job_id, action)
+        return self.follow(job_id) if claimed is None else self.run_claimed(*claimed)
 
     def follow(self, job_id: str) -> Outcome:
-        """Waits until a job has completed or failed; works on it itself when it comes back to the queue."""
+        """Wait until a job has completed or failed; run it here when it returns to the queue."""
         queue = Queue(self._store, self._emit)
-        is_said = False
+        is_announced = False
         while True:
             self._flag.check()
             opened = self._store.open(job_id)
             if opened.state in ('completed', 'failed'):
-                return Outcome(job_id, opened.state, _error_of(opened.record))
-            if opened.state == 'running' and not is_said:
-                is_said = True
-                self._emit(Message('info', 'jobs', f'another process works on the job {job_id}: waiting for its end'))
+                # The error has the exit code that it had where it was raised.
+                error = None if opened.record.error is None else error_from_record(opened.record.error)
+                return Outcome(opened.state, opened.record, error)
+            if opened.state == 'running' and not is_announced:
+                is_announced = True
+                self._emit(Message('info', 'jobs', f'another process is running the job {job_id}: waiting for its end'))
             self._reaper.sweep()
             if job_id in queue.ready()[0]:
-                taken = self._claim(job_id, 'run')
-                if taken is not None:
-                    return self.run_hold(*taken)
+                claimed = self._claim(job_id, 'run')
+                if claimed is not None:
+                    return self.run_claimed(*claimed)
             _nap(self._flag, IDLE_SECONDS)
 
     def run_queue(self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag) -> Tally:
-        """Works on queued jobs in their order: until none is left, or with ``watch`` until it is stopped.
+        """Run queued jobs in their order until none is left, or with ``watch`` until the worker is stopped.
 
-        Ends after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
+        Returns after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
         """
-        tally, waits = Tally(0, 0), set[str]()
+        tally, waiting = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
         with WorkerRegistration(self._store) if watch else nullcontext():
             while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
-                may_come = self._reaper.sweep()
-                ready, waits = queue.ready()
-                ended = self._run_first(ready)
-                if ended is not None:
-                    if ended.state in ('completed', 'failed'):
-                        tally = Tally(tally.ended + 1, tally.failed + (ended.state == 'failed'))
-                        if halt_on_error and ended.state == 'failed':
+                may_return = self._reaper.sweep()
+                ready, waiting = queue.ready()
+                outcome = self._run_first(ready)
+                if outcome is not None:
+                    if outcome.state in ('completed', 'failed'):
+                        tally = Tally(tally.ended + 1, tally.failed + (outcome.state == 'failed'))
+                        if halt_on_error and outcome.state == 'failed':
                             break
-                    tried.add(ended.record.id)
+                    tried.add(outcome.job_id)
                     continue
-                # What others try again later is theirs: calls from cron would pile up that wait for it.
-                if not ready and not (watch or waits & tried or may_come):
+                # Jobs that another worker will retry do not count: commands started by cron would pile up.
+                if not ready and not (watch or waiting & tried or may_return):
                     break
                 _nap(self._flag, IDLE_SECONDS, stop_after_current)
-        return tally._replace(waiting=len(waits))
+        return tally._replace(waiting=len(waiting))
 
-    def _run_first(self, ready: list[str]) -> Ended | None:
-        """Works on the first of the jobs that can be had."""
+    def _run_first(self, ready: list[str]) -> Outcome | None:
+        """Run the first of the jobs that can be claimed."""
         for job_id in ready:
             try:
-                taken = self._claim(job_id, 'run')
+                claimed = self._claim(job_id, 'run')
             except JobError as error:
                 if error.reference not in ('job-unknown', 'job-wrong-state', 'job-busy', 'job-broken'):
                     raise
                 continue
-            if taken is not None:
-                ended = self._runner.run(*taken, self._flag, 'queued')
-                self._say(ended)
-                self._tell(ended)
-                return ended
+            if claimed is not None:
+                outcome = self._runner.run(*claimed, self._flag, 'queued')
+                self._report(outcome)
+                self._notify(outcome.record, outcome.state)
+                return outcome
         return None
 
-    def _claim(self, job_id: str, action: Action) -> tuple[Hold, JobRecord] | None:
-        """The job, held by this process; None when another one has it."""
+    def _claim(self, job_id: str, action: Action) -> tuple[Claim, JobRecord] | None:
+        """Claim a job; return None when another process has claimed it."""
         try:
-            hold, record = self._store.claim(job_id, action)
+            claim, record = self._store.claim(job_id, action)
         except ClaimLost:
             return None
         except JobError as error:
             job_file = self._store.find(job_id)
-            is_elsewhere = (
-                job_file is not None and job_file.state in ('queued', 'running') and error.reference != 'job-broken'
-            )
-            if is_elsewhere and job_file is not None and (action == 'retry' or job_file.state == 'running'):
+            state = None if job_file is None or error.reference == 'job-broken' else job_file.state
+            if state == 'running' or (state == 'queued' and action == 'retry'):
                 return None
             raise
-        # In the queue, too, a step may be called done whose file is not known (by FaceFusion 3.8) or gone.
+        # A queued job, too, may have completed steps whose file is unknown (from FaceFusion 3.8) or missing.
         record = requeued(record)
-        return hold, replace(record, retries_used=0) if action == 'retry' else record
+        return claim, replace(record, retries_used=0) if action == 'retry' else record
 
-    def _say(self, ended: Ended) -> None:
-        job_id, error = ended.record.id, ended.error
-        if ended.state == 'completed':
+    def _report(self, outcome: Outcome) -> None:
+        job_id, error = outcome.job_id, outcome.error
+        if outcome.state == 'completed':
             self._emit(Message('info', 'jobs', f'job {job_id} completed'))
-        elif ended.state == 'failed' and error is not None:
+        elif outcome.state == 'failed' and error is not None:
             self._emit(Message('error', 'jobs', f'job {job_id} failed: {error.message} [{error.reference}]'))
-        elif ended.state == 'queued' and self._flag.is_set():
+        elif outcome.state == 'queued' and self._flag.is_set():
             self._emit(Message('info', 'jobs', f'job {job_id} is back in the queue'))
-
-    def _tell(self, ended: Ended) -> None:
-        if ended.state in ('completed', 'failed'):
-            self._notify(ended.record, ended.state)
 
     def _notify_of(self, job_id: str, state: State) -> None:
         try:
@@ -289,29 +278,24 @@ class Worker:
         self._notify(opened.record, state)
 
     def _notify(self, record: JobRecord, state: State) -> None:
-        if record.notify:
+        if record.notify and state in ('completed', 'failed'):
             self._notifier.send(record.notify, {**record_to_json(record), 'state': state})
 
 
 def none_queued(waiting: int) -> JobError:
-    """The error where a job of the queue is wanted, and there is none; ``waiting`` are tried again later."""
+    """Return the error for an empty queue; ``waiting`` is the number of jobs that are retried later."""
     if waiting:
         return JobError(
             'jobs-none',
             'there is no queued job that may run now',
-            cause=f'{waiting} of the queue failed and wait until they are tried again',
-            hint='call again later, or leave them to a worker: job-run-all --watch',
+            cause=f'failed jobs that wait for their next retry: {waiting}',
+            hint='run the command again later, or use a worker: job-run-all --watch',
         )
-    return JobError('jobs-none', 'there is no queued job', hint='put one into the queue, with job-submit')
-
-
-def _error_of(record: JobRecord) -> FaceFusionError | None:
-    """The error in a record, with the exit code that it had where it was raised."""
-    return None if record.error is None else error_from_record(record.error)
+    return JobError('jobs-none', 'there is no queued job', hint='add one to the queue with job-submit')
 
 
 def _nap(flag: StopFlag, seconds: float, other: StopFlag | None = None) -> None:
-    """Waits, but not on when a flag is set."""
+    """Wait until the time is over or a flag is set."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not flag.is_set() and not (other is not None and other.is_set()):
         time.sleep(min(0.1, seconds))

@@ -16,7 +16,7 @@ from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
     from facefusion.jobs.batch_report import BatchReport
-    from facefusion.jobs.worker import Outcome
+    from facefusion.jobs.runner import Outcome
 
 
 def run_adhoc(
@@ -33,11 +33,11 @@ def run_adhoc(
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with workplace.worker(emit, flag, report.add if report is not None else None) as worker:
         worker.sweep()
-        hold, record, left = claim_adhoc(
+        claim, record, left = claim_adhoc(
             workplace.job_store(), origin, [step.args for step in steps], [step.asked for step in steps], template
         )
         if left:
             emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
         if report is not None:
             report.begin(record)
-        return worker.run_hold(hold, record)
+        return worker.run_claimed(claim, record)

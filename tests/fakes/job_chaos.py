@@ -162,8 +162,8 @@ def make_jobs(store: JobStore, folder: Path, chaos: Chaos, chance: random.Random
             steps.append(StepRecord(f's{index}', args | {'fails_once': number % 7 == 0 and index == count - 1}))
         record = JobRecord(job_id, now_text(), retries=1, retry_delay=0.1, steps=tuple(steps))
         store.create(record)
-        with store.edit(job_id, 'submit') as (hold, drafted):
-            hold.finish('queued', submitted(drafted))
+        with store.edit(job_id, 'submit') as (claim, drafted):
+            claim.finish('queued', submitted(drafted))
         names.append(job_id)
     return names
 

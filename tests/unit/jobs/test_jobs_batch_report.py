@@ -26,10 +26,10 @@ def lines_of(path):
 
 
 def run(store, work, report, action='run'):
-    hold, record = store.claim('j', action)
+    claim, record = store.claim('j', action)
     record = requeued(record)
     report.begin(record)
-    return JobRunner(store, work, CLAIM_TIMEOUT, silent, report.add).run(hold, record, StopFlag())
+    return JobRunner(store, work, CLAIM_TIMEOUT, silent, report.add).run(claim, record, StopFlag())
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from facefusion.errors import ClaimLost, Interrupted, JobError
 from facefusion.events import silent
 from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.cancel import cancel
-from facefusion.jobs.claim import ClaimFlag, Heartbeat, cancel_path, parse_job_file
+from facefusion.jobs.claim import ClaimFlag, Heartbeat, cancel_path
 from facefusion.jobs.files import StoreFiles
+from facefusion.jobs.job_files import parse_job_file
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import AttemptRecord, now_text
 from facefusion.jobs.runner import JobRunner
@@ -90,7 +91,7 @@ def test_of_several_threads_one_has_the_job(store):
         won = sorted(turn for mine in pool.map(race, range(racers)) for turn in mine)
     assert won == list(range(rounds))
     assert [entry['state'] for entry in summaries(store)] == ['running'] * rounds
-    assert len(store.held()) == rounds
+    assert len(store.claimed_files()) == rounds
 
 
 def _race(root, begin, rounds, won):
@@ -146,23 +147,23 @@ def test_a_broken_job_is_given_back(store):
     with pytest.raises(JobError, match='cannot be read'):
         store.claim('x', 'run')
     assert path.read_bytes() == b'{'
-    assert store.held() == []
+    assert store.claimed_files() == []
 
 
 def test_who_has_lost_a_job_changes_nothing_of_it(store, tmp_path):
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
-    hold, record = store.claim('x', 'run')
-    log = AttemptLog(store.files, hold.folder, AttemptRecord('h', 1, hold.owner.nonce, now_text()))
+    claim, record = store.claim('x', 'run')
+    log = AttemptLog(store.files, claim.folder, AttemptRecord('h', 1, claim.owner.nonce, now_text()))
     log.begin()
     take_away(store)
     other, again = store.claim('x', 'run')
-    flag = ClaimFlag(hold, StopFlag())
-    for call in (hold.check, flag.confirm, hold.release, lambda: hold.release('failed')):
+    flag = ClaimFlag(claim, StopFlag())
+    for call in (claim.check, flag.confirm, claim.release, lambda: claim.release('failed')):
         with pytest.raises(ClaimLost):
             call()
     for end in ('completed', 'failed', 'queued'):
         with pytest.raises(ClaimLost):
-            hold.finish(end, record)
+            claim.finish(end, record)
     with pytest.raises(FileNotFoundError):
         log.step_ended(record.steps[0])
     flag.check()
@@ -232,26 +233,26 @@ def until(condition):
 
 def test_a_heartbeat_shows_life_and_tells_of_loss_and_of_requests(store):
     make_queued(store, make_record('x'), make_record('y'))
-    hold, _ = store.claim('x', 'run')
+    claim, _ = store.claim('x', 'run')
     flag = StopFlag()
-    before = hold.path.stat().st_mtime_ns
-    with Heartbeat(hold, 0.02, flag) as heart:
-        until(lambda: hold.path.stat().st_mtime_ns > before)
+    before = claim.path.stat().st_mtime_ns
+    with Heartbeat(claim, 0.02, flag) as heart:
+        until(lambda: claim.path.stat().st_mtime_ns > before)
         assert not flag.is_set()
-        store.files.write_in_folder(cancel_path(hold.folder, hold.owner), b'', sync=False)
+        store.files.write_in_folder(cancel_path(claim.folder, claim.owner), b'', sync=False)
         until(flag.is_set)
         assert heart.cancelled
-    hold, _ = store.claim('y', 'run')
+    claim, _ = store.claim('y', 'run')
     flag = StopFlag()
-    with Heartbeat(hold, 0.02, flag) as heart:
-        hold.path.rename(store.root / 'queued' / 'y.json')
+    with Heartbeat(claim, 0.02, flag) as heart:
+        claim.path.rename(store.root / 'queued' / 'y.json')
         until(flag.is_set)
         assert not heart.cancelled
 
 
 def test_a_heart_beats_on_when_the_store_is_away_for_a_while(store, monkeypatch):
     make_queued(store, make_record('x'))
-    hold, _ = store.claim('x', 'run')
+    claim, _ = store.claim('x', 'run')
     flag, tried, fails = StopFlag(), [], [True]
     real = StoreFiles.touch
 
@@ -262,12 +263,12 @@ def test_a_heart_beats_on_when_the_store_is_away_for_a_while(store, monkeypatch)
         real(self, path)
 
     monkeypatch.setattr(StoreFiles, 'touch', touch)
-    before = hold.path.stat().st_mtime_ns
-    with Heartbeat(hold, 0.02, flag):
+    before = claim.path.stat().st_mtime_ns
+    with Heartbeat(claim, 0.02, flag):
         until(lambda: len(tried) > 2)
-        assert hold.path.stat().st_mtime_ns == before
+        assert claim.path.stat().st_mtime_ns == before
         fails[0] = False
-        until(lambda: hold.path.stat().st_mtime_ns > before)
+        until(lambda: claim.path.stat().st_mtime_ns > before)
     assert not flag.is_set()
 
 
@@ -287,9 +288,9 @@ def test_a_store_that_takes_nothing_gives_the_job_back(store, tmp_path, monkeypa
     work = FakeWork()
     with monkeypatch.context() as patch:
         patch.setattr(store.files, 'sync_folder', lambda path: (_ for _ in ()).throw(JobError('store-full', 'full')))
-        hold, record = store.claim('x', 'run')
+        claim, record = store.claim('x', 'run')
         with pytest.raises(JobError, match='full'):
-            JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, record, StopFlag())
+            JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, record, StopFlag())
     assert state(store) == 'queued'
     Reaper(store, CLAIM_TIMEOUT, silent).sweep()
     assert drain(store, work)['x'].state == 'completed'

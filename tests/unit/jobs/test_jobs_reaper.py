@@ -42,7 +42,7 @@ class Watch:
         return self.reaper.sweep()
 
 
-def claim(store, owner, job_id='x'):
+def claimed_by(store, owner, job_id='x'):
     make_queued(store, make_record(job_id))
     return JobStore(store.root, make_owner=lambda: owner).claim(job_id, 'run')[0]
 
@@ -51,14 +51,14 @@ def state(store, job_id='x'):
     return store.find(job_id).state
 
 
-def age(hold, seconds):
+def age(claim, seconds):
     then = time.time() - seconds
-    os.utime(hold.path, (then, then))
+    os.utime(claim.path, (then, then))
 
 
 def test_a_dead_process_is_known_at_once(store):
-    hold = claim(store, dead_owner())
-    os.utime(hold.path, FAR)
+    claim = claimed_by(store, dead_owner())
+    os.utime(claim.path, FAR)
     watch = Watch(store)
     watch.sweep_at(0)
     assert state(store) == 'queued'
@@ -69,9 +69,9 @@ def test_a_dead_process_is_known_at_once(store):
 
 @pytest.mark.parametrize('times', [YEAR_1970, FAR, None], ids=['1970', 'future', 'as it is'])
 def test_a_silent_process_elsewhere_is_given_up_after_the_timeout(store, times):
-    hold = claim(store, foreign_owner())
+    claim = claimed_by(store, foreign_owner())
     if times is not None:
-        os.utime(hold.path, times)
+        os.utime(claim.path, times)
     watch = Watch(store)
     # An old claim is suspect: then half of the time is enough.
     limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
@@ -85,36 +85,36 @@ def test_a_silent_process_elsewhere_is_given_up_after_the_timeout(store, times):
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
 def test_a_living_process_elsewhere_keeps_its_job_whatever_the_times_say(store, lie):
     """Its heart beats every second, and something sets the time of change to what it likes after each beat."""
-    hold = claim(store, foreign_owner())
+    claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     now = time.time()
     for beat in range(0, 300, 15):
         # The clock of the file system has ticks of some milliseconds.
         time.sleep(0.005)
-        hold.check()
+        claim.check()
         if lie is not None:
             lies = {'same 1970': 0, 'future': now + 1e8 + beat, 'backwards': now - 1000 * beat, 'same now': now}
-            os.utime(hold.path, (lies[lie], lies[lie]))
+            os.utime(claim.path, (lies[lie], lies[lie]))
         watch.sweep_at(float(beat))
     assert state(store) == 'running'
-    hold.check()
+    claim.check()
 
 
 def test_a_clock_that_jumps_takes_no_job_from_a_living_process(store):
     """The machine of the reaper slept, or its clock leaps: one look without a beat before it proves nothing."""
-    hold = claim(store, foreign_owner())
+    claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
     for now in (1e6, 2e6, 2e6 - 5e5, 3e6):
         time.sleep(0.01)
-        hold.check()
+        claim.check()
         watch.sweep_at(now)
         assert state(store) == 'running'
-    hold.check()
+    claim.check()
 
 
 def test_the_wall_clock_of_the_reaper_does_not_count(store, monkeypatch):
-    claim(store, foreign_owner())
+    claimed_by(store, foreign_owner())
     watch = Watch(store)
     for jump in (0.0, 1e9, -1e9):
         real = time.time()
@@ -125,13 +125,13 @@ def test_the_wall_clock_of_the_reaper_does_not_count(store, monkeypatch):
 
 
 def test_one_beat_in_the_whole_time_is_enough(store):
-    hold = claim(store, foreign_owner())
+    claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     for now in range(0, 1000, int(CLAIM_TIMEOUT) - 1):
         watch.sweep_at(float(now))
         assert state(store) == 'running'
         time.sleep(0.005)
-        hold.check()
+        claim.check()
 
 
 def test_a_process_of_another_realm_is_not_taken_for_dead(store):
@@ -140,7 +140,7 @@ def test_a_process_of_another_realm_is_not_taken_for_dead(store):
     other = ended._replace(nonce='000000' + ended.nonce[6:])
     assert ended.is_dead()
     assert not other.is_dead()
-    claim(store, other)
+    claimed_by(store, other)
     watch = Watch(store)
     watch.sweep_at(0.0)
     assert state(store) == 'running'
@@ -149,7 +149,7 @@ def test_a_process_of_another_realm_is_not_taken_for_dead(store):
 
 
 def test_a_hung_process_of_this_machine_is_given_up_like_any(store):
-    hold = claim(store, new_owner())
+    claim = claimed_by(store, new_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
     watch.sweep_at(CLAIM_TIMEOUT - 1)
@@ -157,7 +157,7 @@ def test_a_hung_process_of_this_machine_is_given_up_like_any(store):
     watch.sweep_at(CLAIM_TIMEOUT)
     assert state(store) == 'queued'
     with pytest.raises(JobError):
-        hold.check()
+        claim.check()
 
 
 def test_changes_of_dead_and_hung_processes_are_settled(store):
@@ -174,11 +174,11 @@ def test_changes_of_dead_and_hung_processes_are_settled(store):
         prepared.write_bytes((folder / f'{job_id}@{owner.tag}.done').read_bytes())
     watch = Watch(store)
     watch.sweep_at(0.0)
-    assert {job_file.job_id for job_file in store.held()} == {'b', 'd'}
+    assert {job_file.job_id for job_file in store.claimed_files()} == {'b', 'd'}
     watch.sweep_at(9.0)
-    assert len(store.held()) == 2
+    assert len(store.claimed_files()) == 2
     watch.sweep_at(10.0)
-    assert store.held() == []
+    assert store.claimed_files() == []
     assert [state(store, job_id) for job_id in 'abcd'] == ['drafted', 'drafted', 'queued', 'queued']
     assert not list((store.root / '.work').glob('?'))
 
@@ -211,7 +211,7 @@ def test_a_headless_run_that_died_is_a_failed_job(store):
 
 
 def test_a_store_that_cannot_be_changed_is_said_once(store, monkeypatch):
-    claim(store, dead_owner())
+    claimed_by(store, dead_owner())
     watch = Watch(store)
     with monkeypatch.context() as patch:
         full = JobError('store-full', 'the job store has no space left', cause='no space')
@@ -224,8 +224,8 @@ def test_a_store_that_cannot_be_changed_is_said_once(store, monkeypatch):
 
 
 def test_a_claim_that_is_broken_fails_as_broken(store):
-    hold = claim(store, dead_owner())
-    hold.path.write_bytes(b'{')
+    claim = claimed_by(store, dead_owner())
+    claim.path.write_bytes(b'{')
     watch = Watch(store)
     for now in range(3):
         watch.sweep_at(float(now))
@@ -234,7 +234,7 @@ def test_a_claim_that_is_broken_fails_as_broken(store):
 
 
 def test_a_claim_that_cannot_be_read_for_a_moment_is_not_a_failed_job(store, monkeypatch):
-    claim(store, dead_owner())
+    claimed_by(store, dead_owner())
     watch = Watch(store)
 
     def read_file(path):

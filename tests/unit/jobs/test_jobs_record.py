@@ -183,18 +183,18 @@ def test_unknown_keys_survive_edit_submit_a_failing_run_retry_and_completion(tmp
     store = make_store(tmp_path)
     store.create(make_record('job', 2, tmp_path, extra={}))
     plant(store.root / 'drafted' / 'job.json')
-    with store.edit('job', 'edit') as (hold, record):
-        hold.finish('drafted', add_step(record, {'target_path': 't.png', 'output_path': str(tmp_path / 'added')}))
-    with store.edit('job', 'submit') as (hold, record):
-        hold.finish('queued', submitted(record))
+    with store.edit('job', 'edit') as (claim, record):
+        claim.finish('drafted', add_step(record, {'target_path': 't.png', 'output_path': str(tmp_path / 'added')}))
+    with store.edit('job', 'submit') as (claim, record):
+        claim.finish('queued', submitted(record))
     work = FakeWork(fails={1: JobError('it-failed', 'it failed')}, once=(1,))
     assert drain(store, work)['job'].state == 'failed'
     failed = store.root / 'failed' / 'job.json'
     data = json.loads(failed.read_bytes())
     assert has_extra(data) and [has_extra(step) for step in data['steps']] == [True, True, False]
     plant(failed)
-    with store.edit('job', 'requeue') as (hold, record):
-        hold.finish('queued', requeued(record))
+    with store.edit('job', 'requeue') as (claim, record):
+        claim.finish('queued', requeued(record))
     assert drain(store, work)['job'].state == 'completed'
     data = check_store(store.root, quiet=True)['job']
     assert has_extra(data) and all(has_extra(step) for step in data['steps'])
@@ -267,8 +267,8 @@ def test_a_job_of_facefusion_38_is_listed_edited_submitted_run_and_then_of_versi
     assert [step.remix_of for step in opened.record.steps] == [None, 'step-0']
     assert [step.args_version for step in opened.record.steps] == ['1', '1']
     assert opened.record.date_created == DATE
-    with store.edit('old', 'submit') as (hold, record):
-        hold.finish('queued', submitted(record))
+    with store.edit('old', 'submit') as (claim, record):
+        claim.finish('queued', submitted(record))
     check_store(store.root, quiet=True)
     assert drain(store, FakeWork())['old'].state == 'completed'
     data = check_store(store.root, quiet=True)['old']

@@ -47,15 +47,15 @@ def store(tmp_path):
 
 
 def run(store, work, action='run'):
-    hold, record = store.claim('x', action)
-    return JobRunner(store, work, CLAIM_TIMEOUT, silent).run(hold, requeued(record), StopFlag())
+    claim, record = store.claim('x', action)
+    return JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag())
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EACCES, errno.ENOENT], ids=os.strerror)
 def test_a_join_that_fails_fails_the_job_and_a_retry_only_joins(store, tmp_path, number):
     work = Joining(OSError(number, os.strerror(number)))
     ended = run(store, work)
-    assert (ended.state, store.open('x').state, store.held()) == ('failed', 'failed', [])
+    assert (ended.state, store.open('x').state, store.claimed_files()) == ('failed', 'failed', [])
     assert os.strerror(number) in ended.error.cause
     assert run(store, work, 'retry').state == 'completed'
     assert work.ran == ['s0', 's1']

@@ -41,9 +41,9 @@ def test_an_output_that_a_running_job_writes_too_is_told(store, tmp_path):
         store, job('other', tmp_path / 'x' / '..' / 'b.bin', tmp_path / 'c.bin'), job('third', tmp_path / 'c.bin')
     )
     store.claim('third', 'run')
-    hold, _ = store.claim('other', 'run')
+    claim, _ = store.claim('other', 'run')
     (said,) = warnings(store)
-    assert f'the job other, on which the process {hold.owner.pid} on {hold.owner.host} works' in said
+    assert f'the job other, run by the process {claim.owner.pid} on {claim.owner.host}, ' in said
     assert 'b.bin; the last to finish wins' in said and 'c.bin' not in said
 
 

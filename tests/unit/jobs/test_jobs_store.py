@@ -60,7 +60,7 @@ def test_an_empty_place_is_a_store_without_jobs(tmp_path):
     store = JobStore(tmp_path / 'nowhere')
     assert summaries(store) == []
     assert store.find('x') is None
-    assert store.held() == []
+    assert store.claimed_files() == []
     Reaper(store, CLAIM_TIMEOUT, silent).sweep()
     assert not store.root.exists()
 
@@ -113,7 +113,7 @@ def test_broken_files_are_listed_opened_and_deleted(store, state):
         assert caught.value.reference == 'job-broken'
         assert caught.value.cause
         if len(name) < 200:
-            assert store.known_id(name) == name
+            assert store.resolve_id(name) == name
         store.delete(name)
     assert states(store) == {}
 
@@ -206,8 +206,8 @@ def test_jobs_of_odd_names_are_run_or_said_and_left(store, tmp_path):
     assert tally[:2] == (4, 4)
     assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
     assert [event.text[-20:] for event in said if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
-    with store.edit('{x}', 'requeue') as (hold, record):
-        hold.finish('queued', record)
+    with store.edit('{x}', 'requeue') as (claim, record):
+        claim.finish('queued', record)
     reaper = Reaper(store, CLAIM_TIMEOUT, silent, clock=lambda: now[0])
     reaper.sweep()
     now[0] = 11.0
@@ -233,8 +233,8 @@ def test_names_that_are_no_ids(store):
     put(store, 'drafted', 'x.json', record_bytes(make_record('x')))
     for name in ('', '.', '..', '../drafted/x', 'drafted/x', 'x/', '.x', 'x\0', 'x@y.1.ab'):
         with pytest.raises((JobError, UsageError)):
-            store.known_id(name)
-    assert store.known_id('x') == 'x'
+            store.resolve_id(name)
+    assert store.resolve_id('x') == 'x'
 
 
 # What is left
@@ -266,7 +266,7 @@ def test_a_job_whose_process_is_dead_is_deleted_and_one_that_may_be_at_work_is_n
 
 def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
     make_queued(store, make_record('waits'), make_record('done', 1, tmp_path / 'out'), make_record('runs'))
-    hold, _ = store.claim('runs', 'run')
+    claim, _ = store.claim('runs', 'run')
     runner = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent)
     ended = runner.run(*store.claim('done', 'run'), StopFlag())
     known = ended.record.attempts[0].nonce
@@ -274,7 +274,7 @@ def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
     garbage = [f'done/{known}.json', f'done/{known}.results', 'done/ab.queued.json', 'gone/ab.json', 'gone/ab.results']
     garbage += ['waits/cd.results', 'waits/cd.cancel', f'.new/part@{dead_owner().tag}']
     foreign = foreign_owner().tag
-    needed = ['waits/ef.json', 'waits/ef.results', f'runs/{hold.owner.nonce}.json', 'runs/12.completed.json']
+    needed = ['waits/ef.json', 'waits/ef.results', f'runs/{claim.owner.nonce}.json', 'runs/12.completed.json']
     needed += ['gone/notes.txt', f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
     # A shared folder may hide a new claim for a while: the notes of a job that is not found are kept for that long.
     needed += ['hidden/ab.json', 'hidden/ab.results', 'hidden/ab.completed.json']
@@ -334,8 +334,8 @@ def test_several_editors_lose_no_change(store):
 
     def edit(number):
         for turn in range(8):
-            with JobStore(store.root).edit('x', 'edit') as (hold, record):
-                hold.finish('drafted', add_step(record, {'name': f'{number}.{turn}'}))
+            with JobStore(store.root).edit('x', 'edit') as (claim, record):
+                claim.finish('drafted', add_step(record, {'name': f'{number}.{turn}'}))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(edit, range(4)))
@@ -350,10 +350,10 @@ def test_several_editors_lose_no_change(store):
 def test_an_editor_that_hangs_is_passed_by_and_its_change_is_refused(store, monkeypatch):
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.2)
     store.create(make_record('x', 0))
-    with pytest.raises(ClaimLost), store.edit('x', 'edit') as (hold, record):
+    with pytest.raises(ClaimLost), store.edit('x', 'edit') as (claim, record):
         with store.edit('x', 'edit') as (second, other):
             second.finish('drafted', add_step(other, {'name': 'second'}))
-        hold.finish('drafted', add_step(record, {'name': 'first'}))
+        claim.finish('drafted', add_step(record, {'name': 'first'}))
     assert [step.args['name'] for step in store.open('x').record.steps] == ['second']
     assert [path for path in store.root.rglob('*') if path.is_file()] == [store.root / 'drafted' / 'x.json']
 
@@ -375,8 +375,8 @@ def test_an_editor_that_waits_long_steals_from_nobody(store, monkeypatch):
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)
     monkeypatch.setattr(store, 'find', find)
     monkeypatch.setattr(store, 'settle', settled.append)
-    with store.edit('x', 'edit') as (hold, record):
-        hold.finish('drafted', record)
+    with store.edit('x', 'edit') as (claim, record):
+        claim.finish('drafted', record)
     assert time.monotonic() - began > 0.35
     assert settled == []
 
@@ -403,12 +403,12 @@ def move_about(root, number, flag):
     while not flag.is_set():
         submit(store, job_id)
         store.claim(job_id, 'run')[0].release('queued')
-        hold, record = store.claim(job_id, 'run')
-        hold.finish('queued', record)
-        hold, record = store.claim(job_id, 'run')
-        hold.finish('failed', record)
-        with store.edit(job_id, 'requeue') as (hold, record):
-            hold.finish('queued', requeued(record))
+        claim, record = store.claim(job_id, 'run')
+        claim.finish('queued', record)
+        claim, record = store.claim(job_id, 'run')
+        claim.finish('failed', record)
+        with store.edit(job_id, 'requeue') as (claim, record):
+            claim.finish('queued', requeued(record))
         assert runner.run(*store.claim(job_id, 'run'), StopFlag()).state == 'completed'
         # No command does this; a listing has to bear it nevertheless.
         (root / 'completed' / f'{job_id}.json').replace(root / 'drafted' / f'{job_id}.json')
