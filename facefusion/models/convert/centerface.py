@@ -1,4 +1,4 @@
-"""CenterFace's published ONNX file, with free batch and image size."""
+"""Convert CenterFace's published ONNX file to one with free batch and image size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DECLARED = (10, 3, 32, 32)
 
 
 def convert_centerface(source: Path, target: Path) -> None:
-    """Frees batch, height and width, which the file declares as 10, 32 and 32 though the network is convolutional.
+    """Free batch, height and width, which the file declares as 10, 32 and 32 though the network is convolutional.
 
-    Weights also leave the list of inputs, where the exporter had put them: there the runtime must take them for
-    values that may change, and folds nothing. Raises ModelError when the file is not the one that is known.
+    Also remove the weights from the list of inputs: there the runtime treats them as values that may change, and folds
+    nothing. Raises ModelError for another file.
     """
     model = onnx.load_model_from_string(source.read_bytes())
     graph = model.graph
@@ -24,8 +24,8 @@ def convert_centerface(source: Path, target: Path) -> None:
         if graph.input[index].name in weights:
             del graph.input[index]
     if len(graph.input) != 1 or _shape(graph.input[0]) != _DECLARED or len(graph.output) != 4:
-        raise ModelError('convert-unsupported', 'the source is not the CenterFace file that is known')
-    # Shapes of the inner values are those of the declared size.
+        raise ModelError('convert-unsupported', 'the source is not the supported CenterFace file')
+    # The shapes of the inner values belong to the declared size.
     del graph.value_info[:]
     _free(graph.input[0], ('n', 'height', 'width'))
     for value in graph.output:

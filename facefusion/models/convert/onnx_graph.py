@@ -1,4 +1,4 @@
-"""Writing an ONNX graph node by node."""
+"""Write an ONNX graph node by node."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
-# The lowest file version for opset 18: older runtimes read the result too.
+# The lowest file version for opset 18, so that older runtimes can read the result.
 IR_VERSION = 8
 
 Shape = list[int | str]
 
 
 class OnnxGraph:
-    """Collects nodes and weights; every method that adds a node returns the name of its result."""
+    """A graph under construction; every method that adds a node returns the name of its result."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,23 +27,23 @@ class OnnxGraph:
         self._count = 0
 
     def input(self, name: str, shape: Shape) -> str:
-        """Declares a float32 input."""
+        """Declare a float32 input."""
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         return name
 
     def output(self, name: str, value: str, shape: Shape) -> None:
-        """Declares ``value`` to be the float32 output ``name``."""
+        """Declare ``value`` as the float32 output ``name``."""
         self._nodes.append(helper.make_node('Identity', [value], [name], name=f'output_{name}'))
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        """Adds an operator with one result."""
+        """Add an operator with one result."""
         result = self._new(operator)
         self._nodes.append(helper.make_node(operator, inputs, [result], name=f'node_{result}', **attributes))
         return result
 
     def weight(self, values: np.ndarray[Any, Any]) -> str:
-        """Adds a constant. Half precision is stored as such and widened in the graph.
+        """Add a constant. Half precision is stored as such and widened in the graph.
 
         The runtime folds the Cast when it loads the model, so the file stays small at no cost in speed.
         """
@@ -54,15 +54,15 @@ class OnnxGraph:
         return name
 
     def whole(self, *values: int) -> str:
-        """Adds an int64 vector."""
+        """Add an int64 vector."""
         return self.weight(np.array(values, np.int64))
 
     def scalar(self, value: float) -> str:
-        """Adds a float32 scalar."""
+        """Add a float32 scalar."""
         return self.weight(np.array(value, np.float32))
 
     def model(self) -> onnx.ModelProto:
-        """The finished model, checked; equal calls in the same order give equal bytes."""
+        """Return the checked model; equal calls in the same order produce equal bytes."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._weights)
         opset = helper.make_opsetid('', OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name='facefusion')

@@ -1,4 +1,4 @@
-"""The table of conversions: the name that a catalogue entry gives, and the code that does it."""
+"""The conversions by the recipe that a catalogue entry names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ RECIPES = ('centerface', 'dlib-resnet', 'tflite')
 
 
 def convert(recipe: str, source: Path, target: Path) -> None:
-    """Makes ``target`` from ``source`` and forces it to disk; raises ModelError for what cannot be converted.
+    """Convert ``source`` to ``target`` and flush it to disk; raises ModelError when that is impossible.
 
-    The converters load onnx, which takes half a second: they are imported here, when one is needed.
+    The converters are imported on demand because onnx takes half a second to load.
     """
     if recipe == 'centerface':
         from facefusion.models.convert.centerface import convert_centerface as run
@@ -22,7 +22,7 @@ def convert(recipe: str, source: Path, target: Path) -> None:
     elif recipe == 'tflite':
         from facefusion.models.convert.tflite import convert_tflite as run
     else:
-        raise ModelError('convert-unknown', f'there is no conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')
+        raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')
     run(source, target)
     with target.open('rb+') as stream:
         os.fsync(stream.fileno())

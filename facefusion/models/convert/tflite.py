@@ -1,8 +1,8 @@
 """TFLite to ONNX for the image networks of the embedded set, without TensorFlow.
 
-Four-dimensional activations are kept channels first (NCHW) inside the graph, as ONNX wants them; inputs and outputs
-keep the shape of the TFLite file (NHWC), except that the first dimension becomes the free batch ``n``. The results
-agree with LiteRT to some 1e-6 of the range (tests/unit/models).
+Inside the graph four-dimensional activations have their channels first (NCHW), as in ONNX; inputs and outputs have the
+shape of the TFLite file (NHWC), except that the first dimension becomes the free batch ``n``. The results agree with
+LiteRT to some 1e-6 of the range (tests/unit/models).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from facefusion.models.convert.tflite_operators import OPERATORS, Translation
 
 
 def convert_tflite(source: Path, target: Path) -> None:
-    """Reads a TFLite file and writes the same network as ONNX; raises ModelError for an unknown operator."""
+    """Read a TFLite file and write the same network as ONNX; raises ModelError for an unknown operator."""
     target.write_bytes(translate(source.read_bytes()))
 
 
 def translate(data: bytes) -> bytes:
-    """The ONNX file for a TFLite file, both as bytes; equal input gives equal output."""
+    """Return the ONNX file for a TFLite file, both as bytes; equal inputs have equal outputs."""
     source = TfliteGraph(data)
     graph = OnnxGraph('tflite')
     translation = Translation(source, graph)
     for index in source.inputs:
         name = graph.input(source.name(index), _free_batch(source, index))
-        translation.define(index, name, channels_last=True)
+        translation.define_tensor(index, name, channels_last=True)
     for operator in source.operators():
         rule = OPERATORS.get(operator.kind)
         if rule is None:
-            raise unsupported(f'the operator {operator.kind} is not known')
+            raise unsupported(f'the operator {operator.kind} is unknown')
         rule(translation, operator)
     for index in source.outputs:
         graph.output(source.name(index), translation.value(index, channels_last=True), _free_batch(source, index))

@@ -1,6 +1,6 @@
-"""Reading a TFLite flatbuffer: tensors, constants (sparse ones too) and operators.
+"""Read a TFLite flatbuffer: tensors, constants (also sparse ones) and operators.
 
-The layout of the file is the public schema of TensorFlow Lite, in the generated classes of the ``tflite`` package.
+The format is the public schema of TensorFlow Lite, in the generated classes of the ``tflite`` package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Options = TypeVar('Options')
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator: the name of its kind (custom ones by their own name), indices of its tensors (-1: left out)."""
+    """An operator: its kind (of a custom one its own name) and the indices of its tensors (-1: left out)."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -27,7 +27,7 @@ class Operator:
     record: Any
 
     def options(self, kind: type[Options]) -> Options:
-        """The built-in options, read as ``kind``."""
+        """Return the built-in options, read as ``kind``."""
         options: Any = kind()
         table = self.record.BuiltinOptions()
         if table is None:
@@ -36,12 +36,12 @@ class Operator:
         return options  # type: ignore[no-any-return]
 
     def custom_options(self) -> bytes:
-        """The options of a custom operator, as they stand in the file."""
+        """Return the options of a custom operator as bytes."""
         return bytes(self.record.CustomOptionsAsNumpy().tobytes())
 
 
 class TfliteGraph:
-    """The main graph of a TFLite file; tensors are known by their index. Raises ModelError for what is not TFLite."""
+    """The main graph of a TFLite file, with tensors by their index. Raises ModelError for another kind of file."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) < 8 or data[4:8] != b'TFL3':
@@ -53,13 +53,13 @@ class TfliteGraph:
         self.outputs = tuple(int(index) for index in self._graph.OutputsAsNumpy())
 
     def operators(self) -> list[Operator]:
-        """All operators in the order in which they run."""
+        """Return all operators in execution order."""
         names = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
         found = []
         for position in range(self._graph.OperatorsLength()):
             record = self._graph.Operators(position)
             code = self._model.OperatorCodes(record.OpcodeIndex())
-            # Files older than 2020 hold the code in the deprecated field only.
+            # Files older than 2020 have the code in the deprecated field only.
             kind = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
             if kind == 'CUSTOM':
                 kind = code.CustomCode().decode()
@@ -69,16 +69,16 @@ class TfliteGraph:
         return found
 
     def name(self, index: int) -> str:
-        """The name of a tensor."""
+        """Return the name of a tensor."""
         return str(self._graph.Tensors(index).Name().decode())
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """The shape of a tensor, channels last."""
+        """Return the shape of a tensor, channels last."""
         tensor = self._graph.Tensors(index)
         return tuple(int(size) for size in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
 
     def constant(self, index: int) -> Array | None:
-        """The value of a tensor that does not change, None for all others."""
+        """Return the value of a constant tensor, None for all others."""
         if index not in self._constants:
             tensor = self._graph.Tensors(index)
             if tensor.Sparsity() is not None or not self._model.Buffers(tensor.Buffer()).DataLength():
@@ -87,18 +87,18 @@ class TfliteGraph:
         return self._constants[index]
 
     def required_constant(self, index: int) -> Array:
-        """The value of a tensor that must not change for the conversion to be possible."""
+        """Return the value of a tensor that must be constant; raises ModelError otherwise."""
         value = self.constant(index)
         if value is None:
             raise unsupported(f'{self.name(index)} is not constant')
         return value
 
     def fold(self, index: int, value: Array) -> None:
-        """Makes the result of an operator on constants a constant."""
+        """Store the result of an operator on constants as a constant."""
         self._constants[index] = value
 
     def densify(self, index: int) -> Array:
-        """The dense value of a sparse constant, of the tensor's shape."""
+        """Return the dense value of a sparse constant, in the tensor's shape."""
         sparsity = self._graph.Tensors(index).Sparsity()
         if sparsity is None:
             return self.required_constant(index)
@@ -114,31 +114,31 @@ class TfliteGraph:
         }
         if tensor.Type() not in dtypes:
             raise unsupported(f'{self.name(index)} has the element type {tensor.Type()}')
-        # The buffer need not be aligned for its type, hence the copy.
+        # A copy, because the buffer may not be aligned for its type.
         data = self._model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
         return np.frombuffer(data, dtypes[tensor.Type()])
 
 
 def unsupported(cause: str) -> ModelError:
-    """The error for a graph that the converter does not know how to say in ONNX."""
+    """Return the error for a graph that the converter cannot express in ONNX."""
     return ModelError(
         'convert-unsupported',
         'the model cannot be converted to ONNX',
         cause=cause,
-        hint='docs/add-a-model.md names the operators that are known',
+        hint='docs/add-a-model.md explains how to add an operator',
     )
 
 
 def _densify(shape: tuple[int, ...], values: Array, sparsity: Any) -> Array:
-    """Expands TFLite's sparse format: levels in traversal order, dense or compressed rows, blocks last.
+    """Expand TFLite's sparse format: levels in traversal order, dense or compressed rows, blocks last.
 
-    A level of a compressed kind holds ``segments`` (where the children of each parent start) and ``indices`` (the
+    A compressed level consists of ``segments`` (where the children of each parent start) and ``indices`` (the
     coordinate of each child), as in a CSR matrix. Coordinates of block levels are added to those of their dimension.
     """
     rank = len(shape)
     order = [int(level) for level in sparsity.TraversalOrderAsNumpy()]
     blocks = [int(dimension) for dimension in sparsity.BlockMapAsNumpy()] if sparsity.BlockMapLength() else []
-    # A block level follows the plain levels in the list of dimensions, so its size says how far one step goes.
+    # Block levels follow the plain levels in the list of dimensions; the size of one is the step of its dimension.
     steps = [1] * rank
     for position, dimension in enumerate(blocks):
         steps[dimension] = sparsity.DimMetadata(order.index(rank + position)).DenseSize()
@@ -157,7 +157,7 @@ def _densify(shape: tuple[int, ...], values: Array, sparsity: Any) -> Array:
 
 
 def _expand(level: Any, positions: Array) -> tuple[Array, Array, Array]:
-    """The children of ``positions``: row of the parent, coordinate in this level, position in the next."""
+    """Return the children of ``positions``: row of the parent, coordinate in this level, position in the next."""
     if level.Format() == tflite.DimensionType.DENSE:
         size = level.DenseSize()
         parents = np.repeat(np.arange(len(positions)), size)

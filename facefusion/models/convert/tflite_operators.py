@@ -1,25 +1,28 @@
-"""What each TFLite operator is in ONNX.
+"""Rules that translate TFLite operators to ONNX.
 
 A rule reads its inputs from the translation, adds nodes and defines its outputs. The batch is free in the result, so
-no rule may write the first size of a shape into the graph.
+a rule must not write the first size of a shape into the graph.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tflite
 
 from facefusion.models.convert.onnx_graph import OnnxGraph
-from facefusion.models.convert.tflite_graph import Array, Operator, TfliteGraph, unsupported
+from facefusion.models.convert.tflite_graph import Operator, TfliteGraph, unsupported
 
-_VALID = tflite.Padding.VALID
 _TO_FIRST = (0, 3, 1, 2)
 _TO_LAST = (0, 2, 3, 1)
 _END = 2**31 - 1
+
+Plane = tuple[int, int]
 
 
 class Translation:
@@ -31,11 +34,16 @@ class Translation:
         self._names: dict[int, str] = {}
 
     def rank(self, index: int) -> int:
-        """The number of dimensions of a tensor."""
+        """Return the number of dimensions of a tensor."""
         return len(self.source.shape(index))
 
+    def plane(self, index: int) -> Plane:
+        """Return height and width of a tensor [n,h,w,c]."""
+        _, height, width, *_ = self.source.shape(index)
+        return height, width
+
     def value(self, index: int, *, channels_last: bool = False) -> str:
-        """The ONNX name of an activation; one of four dimensions is NCHW unless ``channels_last``."""
+        """Return the ONNX name of an activation; one of four dimensions is NCHW unless ``channels_last``."""
         if index not in self._names:
             raise unsupported(f'{self.source.name(index)} is used before it is computed')
         name = self._names[index]
@@ -43,38 +51,38 @@ class Translation:
             return self.graph.node('Transpose', [name], perm=_TO_LAST)
         return name
 
-    def operands(self, operator: Operator) -> list[str]:
-        """The inputs of an element-wise operator, so laid out that ONNX broadcasts them as TFLite does."""
-        rank = self.rank(operator.outputs[0])
-        first = rank == 4 and all(
-            self.source.constant(index) is not None or self.rank(index) == 4 for index in operator.inputs
-        )
-        names = []
-        for index in operator.inputs:
-            constant = self.source.constant(index)
-            if constant is None:
-                names.append(self.value(index, channels_last=not first))
-            elif first:
-                # TFLite aligns shapes at their end, which is where its channels are.
-                aligned = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
-                names.append(self.graph.weight(aligned.transpose(_TO_FIRST)))
-            else:
-                names.append(self.graph.weight(constant))
-        return names
+    def define(self, operator: Operator, name: str, *, channels_last: bool = False) -> None:
+        """Make ``name`` the output of an operator."""
+        self.define_tensor(operator.outputs[0], name, channels_last=channels_last)
 
-    def define(self, index: int, name: str, *, channels_last: bool = False) -> None:
-        """Makes ``name`` the value of a tensor."""
+    def define_tensor(self, index: int, name: str, *, channels_last: bool = False) -> None:
+        """Make ``name`` the value of a tensor."""
         if channels_last and self.rank(index) == 4:
             name = self.graph.node('Transpose', [name], perm=_TO_FIRST)
         self._names[index] = name
 
-    def define_elementwise(self, operator: Operator, name: str) -> None:
-        """Defines the output of an operator whose inputs came from ``operands``."""
-        first = all(self.source.constant(index) is not None or self.rank(index) == 4 for index in operator.inputs)
-        self.define(operator.outputs[0], name, channels_last=not first)
+    def add_elementwise(self, operator: Operator, kind: str, activation: int = 0) -> None:
+        """Add an element-wise operator, with its inputs laid out so that ONNX broadcasts them as TFLite does."""
+        constants = [self.source.constant(index) for index in operator.inputs]
+        is_first = self.rank(operator.outputs[0]) == 4 and all(
+            constant is not None or self.rank(index) == 4
+            for index, constant in zip(operator.inputs, constants, strict=True)
+        )
+        names = []
+        for index, constant in zip(operator.inputs, constants, strict=True):
+            if constant is None:
+                names.append(self.value(index, channels_last=not is_first))
+            elif is_first:
+                # TFLite aligns shapes at their end, where its channels are.
+                aligned = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
+                names.append(self.graph.weight(aligned.transpose(_TO_FIRST)))
+            else:
+                names.append(self.graph.weight(constant))
+        name = self.activated(self.graph.node(kind, names), activation)
+        self.define(operator, name, channels_last=not is_first)
 
     def activated(self, name: str, code: int) -> str:
-        """``name`` after the activation function that is fused into an operator."""
+        """Return ``name`` after the activation function that is fused into an operator."""
         kinds = tflite.ActivationFunctionType
         if code == kinds.NONE:
             return name
@@ -82,148 +90,113 @@ class Translation:
             return self.graph.node('Relu', [name])
         if code == kinds.RELU6:
             return self.graph.node('Clip', [name, self.graph.scalar(0), self.graph.scalar(6)])
-        raise unsupported(f'the fused activation {code} is not known')
+        raise unsupported(f'the fused activation {code} is unknown')
+
+    def bias(self, operator: Operator, position: int) -> list[str]:
+        """Return the bias at this position of the inputs, an empty list when it is left out."""
+        if len(operator.inputs) <= position or operator.inputs[position] < 0:
+            return []
+        return [self.graph.weight(self.source.required_constant(operator.inputs[position]))]
 
 
 Rule = Callable[[Translation, Operator], None]
 
 
-def same_pads(
-    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> list[int]:
-    """TFLite's SAME padding as ONNX pads (top, left, bottom, right): the odd row or column goes to the end."""
-    total = []
+def _pads(padding: int, size: Plane, kernel: Plane, stride: Plane, dilation: Plane = (1, 1)) -> list[int]:
+    """Return TFLite's padding as ONNX pads (top, left, bottom, right)."""
+    if padding == tflite.Padding.VALID:
+        return [0, 0, 0, 0]
+    totals = []
     for axis in range(2):
         reach = (kernel[axis] - 1) * dilation[axis] + 1
         steps = -(-size[axis] // stride[axis])
-        total.append(max((steps - 1) * stride[axis] + reach - size[axis], 0))
-    return [total[0] // 2, total[1] // 2, total[0] - total[0] // 2, total[1] - total[1] // 2]
+        totals.append(max((steps - 1) * stride[axis] + reach - size[axis], 0))
+    return _on_both_sides(totals)
 
 
-def _plane(shape: tuple[int, ...]) -> tuple[int, int]:
-    return shape[1], shape[2]
+def _on_both_sides(totals: list[int]) -> list[int]:
+    """Split the padding of both axes; the odd row or column goes to the end."""
+    starts = [total // 2 for total in totals]
+    return starts + [total - start for total, start in zip(totals, starts, strict=True)]
 
 
 def _convolution(translation: Translation, operator: Operator, *, depthwise: bool) -> None:
     source, graph = translation.source, translation.graph
     options = operator.options(tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions)
-    shape = source.shape(operator.inputs[0])
     filters = source.required_constant(operator.inputs[1])
-    kernel = _plane(filters.shape)
-    # Filters are [1, kh, kw, out] when depthwise and [out, kh, kw, in] otherwise; ONNX wants [out, in, kh, kw].
+    kernel = filters.shape[1:3]
+    # Filters are [1, kh, kw, out] when depthwise and [out, kh, kw, in] otherwise; ONNX expects [out, in, kh, kw].
     turned = filters.transpose(3, 0, 1, 2) if depthwise else filters.transpose(0, 3, 1, 2)
     stride = (options.StrideH(), options.StrideW())
     dilation = (options.DilationHFactor(), options.DilationWFactor())
-    valid = options.Padding() == _VALID
-    inputs = [translation.value(operator.inputs[0]), graph.weight(turned), *_bias(translation, operator, 2)]
+    inputs = [translation.value(operator.inputs[0]), graph.weight(turned), *translation.bias(operator, 2)]
     name = graph.node(
         'Conv',
         inputs,
         kernel_shape=kernel,
         strides=stride,
         dilations=dilation,
-        group=shape[3] if depthwise else 1,
-        pads=[0, 0, 0, 0] if valid else same_pads(_plane(shape), kernel, stride, dilation),
+        group=source.shape(operator.inputs[0])[3] if depthwise else 1,
+        pads=_pads(options.Padding(), translation.plane(operator.inputs[0]), kernel, stride, dilation),
     )
-    translation.define(operator.outputs[0], translation.activated(name, options.FusedActivationFunction()))
+    translation.define(operator, translation.activated(name, options.FusedActivationFunction()))
 
 
-def _bias(translation: Translation, operator: Operator, position: int) -> list[str]:
-    if len(operator.inputs) <= position or operator.inputs[position] < 0:
-        return []
-    return [translation.graph.weight(translation.source.required_constant(operator.inputs[position]))]
-
-
-def _conv_2d(translation: Translation, operator: Operator) -> None:
-    _convolution(translation, operator, depthwise=False)
-
-
-def _depthwise_conv_2d(translation: Translation, operator: Operator) -> None:
-    _convolution(translation, operator, depthwise=True)
-
-
-def _transposed(translation: Translation, operator: Operator, filters: Array, value: int, bias: list[str]) -> None:
-    source, graph = translation.source, translation.graph
-    options = operator.options(tflite.TransposeConvOptions) if operator.kind == 'TRANSPOSE_CONV' else None
-    if options is not None:
+def _transpose_conv(translation: Translation, operator: Operator) -> None:
+    """Inputs are output shape, filters, value and bias; those of MediaPipe's operator are value, filters and bias."""
+    graph = translation.graph
+    filters = translation.source.required_constant(operator.inputs[1])
+    if operator.kind == 'TRANSPOSE_CONV':
+        value, bias = operator.inputs[2], translation.bias(operator, 3)
+        options = operator.options(tflite.TransposeConvOptions)
         stride = (options.StrideH(), options.StrideW())
     else:
-        # TfLiteTransposeConvParams of the MediaPipe operator: padding, stride width, stride height.
+        value, bias = operator.inputs[0], translation.bias(operator, 2)
+        # TfLiteTransposeConvParams: padding, stride width, stride height.
         _, width, height = struct.unpack('<3i', operator.custom_options()[:12])
         stride = (height, width)
-    kernel = _plane(filters.shape)
-    given, wanted = _plane(source.shape(value)), _plane(source.shape(operator.outputs[0]))
-    surplus = [(given[axis] - 1) * stride[axis] + kernel[axis] - wanted[axis] for axis in range(2)]
-    pads = [max(total, 0) for total in surplus]
+    kernel = filters.shape[1:3]
+    size, result = translation.plane(value), translation.plane(operator.outputs[0])
+    surplus = [(size[axis] - 1) * stride[axis] + kernel[axis] - result[axis] for axis in range(2)]
     name = graph.node(
         'ConvTranspose',
         [translation.value(value), graph.weight(filters.transpose(3, 0, 1, 2)), *bias],
         kernel_shape=kernel,
         strides=stride,
-        pads=[pads[0] // 2, pads[1] // 2, pads[0] - pads[0] // 2, pads[1] - pads[1] // 2],
+        pads=_on_both_sides([max(total, 0) for total in surplus]),
         output_padding=[max(-total, 0) for total in surplus],
     )
-    translation.define(operator.outputs[0], name)
+    translation.define(operator, name)
 
 
-def _transpose_conv(translation: Translation, operator: Operator) -> None:
-    filters = translation.source.required_constant(operator.inputs[1])
-    _transposed(translation, operator, filters, operator.inputs[2], _bias(translation, operator, 3))
-
-
-def _transpose_conv_bias(translation: Translation, operator: Operator) -> None:
-    filters = translation.source.required_constant(operator.inputs[1])
-    _transposed(translation, operator, filters, operator.inputs[0], _bias(translation, operator, 2))
-
-
-def _pool(translation: Translation, operator: Operator, kind: str) -> None:
+def _pool(translation: Translation, operator: Operator, *, kind: str) -> None:
     options = operator.options(tflite.Pool2DOptions)
     kernel, stride = (options.FilterHeight(), options.FilterWidth()), (options.StrideH(), options.StrideW())
-    size = _plane(translation.source.shape(operator.inputs[0]))
     name = translation.graph.node(
         kind,
         [translation.value(operator.inputs[0])],
         kernel_shape=kernel,
         strides=stride,
-        pads=[0, 0, 0, 0] if options.Padding() == _VALID else same_pads(size, kernel, stride, (1, 1)),
+        pads=_pads(options.Padding(), translation.plane(operator.inputs[0]), kernel, stride),
     )
-    translation.define(operator.outputs[0], translation.activated(name, options.FusedActivationFunction()))
+    translation.define(operator, translation.activated(name, options.FusedActivationFunction()))
 
 
-def _max_pool(translation: Translation, operator: Operator) -> None:
-    _pool(translation, operator, 'MaxPool')
-
-
-def _average_pool(translation: Translation, operator: Operator) -> None:
-    _pool(translation, operator, 'AveragePool')
-
-
-def _simple(kind: str) -> Rule:
-    def rule(translation: Translation, operator: Operator) -> None:
-        translation.define(operator.outputs[0], translation.graph.node(kind, [translation.value(operator.inputs[0])]))
-
-    return rule
+def _unary(translation: Translation, operator: Operator, *, kind: str) -> None:
+    translation.define(operator, translation.graph.node(kind, [translation.value(operator.inputs[0])]))
 
 
 def _relu6(translation: Translation, operator: Operator) -> None:
     value = translation.value(operator.inputs[0])
-    translation.define(operator.outputs[0], translation.activated(value, tflite.ActivationFunctionType.RELU6))
+    translation.define(operator, translation.activated(value, tflite.ActivationFunctionType.RELU6))
 
 
 def _prelu(translation: Translation, operator: Operator) -> None:
-    translation.define_elementwise(operator, translation.graph.node('PRelu', translation.operands(operator)))
+    translation.add_elementwise(operator, 'PRelu')
 
 
-def _add(translation: Translation, operator: Operator) -> None:
-    code = operator.options(tflite.AddOptions).FusedActivationFunction()
-    name = translation.graph.node('Add', translation.operands(operator))
-    translation.define_elementwise(operator, translation.activated(name, code))
-
-
-def _mul(translation: Translation, operator: Operator) -> None:
-    code = operator.options(tflite.MulOptions).FusedActivationFunction()
-    name = translation.graph.node('Mul', translation.operands(operator))
-    translation.define_elementwise(operator, translation.activated(name, code))
+def _binary(translation: Translation, operator: Operator, *, kind: str, options: type[Any]) -> None:
+    translation.add_elementwise(operator, kind, operator.options(options).FusedActivationFunction())
 
 
 def _pad(translation: Translation, operator: Operator) -> None:
@@ -231,8 +204,7 @@ def _pad(translation: Translation, operator: Operator) -> None:
     if len(pads) == 4:
         pads = pads[list(_TO_FIRST)]
     amounts = translation.graph.whole(*pads[:, 0].tolist(), *pads[:, 1].tolist())
-    name = translation.graph.node('Pad', [translation.value(operator.inputs[0]), amounts])
-    translation.define(operator.outputs[0], name)
+    translation.define(operator, translation.graph.node('Pad', [translation.value(operator.inputs[0]), amounts]))
 
 
 def _mean(translation: Translation, operator: Operator) -> None:
@@ -240,12 +212,11 @@ def _mean(translation: Translation, operator: Operator) -> None:
     keep = int(bool(operator.options(tflite.ReducerOptions).KeepDims()))
     value = translation.value(operator.inputs[0], channels_last=True)
     name = translation.graph.node('ReduceMean', [value, translation.graph.whole(*axes)], keepdims=keep)
-    translation.define(operator.outputs[0], name, channels_last=True)
+    translation.define(operator, name, channels_last=True)
 
 
 def _reshape(translation: Translation, operator: Operator) -> None:
-    value = translation.value(operator.inputs[0], channels_last=True)
-    _define_reshaped(translation, operator, value)
+    _define_reshaped(translation, operator, translation.value(operator.inputs[0], channels_last=True))
 
 
 def _define_reshaped(translation: Translation, operator: Operator, value: str) -> None:
@@ -253,7 +224,7 @@ def _define_reshaped(translation: Translation, operator: Operator, value: str) -
     if not shape or shape[0] != 1:
         raise unsupported(f'{operator.kind} changes the batch')
     name = translation.graph.node('Reshape', [value, translation.graph.whole(-1, *shape[1:])])
-    translation.define(operator.outputs[0], name, channels_last=True)
+    translation.define(operator, name, channels_last=True)
 
 
 def _concatenation(translation: Translation, operator: Operator) -> None:
@@ -264,33 +235,32 @@ def _concatenation(translation: Translation, operator: Operator) -> None:
         [translation.value(index) for index in operator.inputs],
         axis=_TO_FIRST.index(axis) if rank == 4 else axis,
     )
-    translation.define(operator.outputs[0], name)
+    translation.define(operator, name)
 
 
 def _resize_bilinear(translation: Translation, operator: Operator) -> None:
     options = operator.options(tflite.ResizeBilinearOptions)
     mode = 'half_pixel' if options.HalfPixelCenters() else 'asymmetric'
-    given = _plane(translation.source.shape(operator.inputs[0]))
-    wanted = _plane(translation.source.shape(operator.outputs[0]))
-    # Scales and not sizes: sizes would hold the batch, and ONNX Runtime 1.32 fails on sizes of chosen axes when it
+    sizes = zip(translation.plane(operator.inputs[0]), translation.plane(operator.outputs[0]), strict=True)
+    # Scales and not sizes: sizes would contain the batch, and ONNX Runtime 1.32 fails on sizes of chosen axes when it
     # moves a Transpose over the node.
-    scales = np.array([1, 1, *(_scale(given[axis], wanted[axis]) for axis in range(2))], np.float32)
+    scales = np.array([1, 1, *(_scale(size, result) for size, result in sizes)], np.float32)
     name = translation.graph.node(
         'Resize',
         [translation.value(operator.inputs[0]), '', translation.graph.weight(scales)],
         mode='linear',
         coordinate_transformation_mode='align_corners' if options.AlignCorners() else mode,
     )
-    translation.define(operator.outputs[0], name)
+    translation.define(operator, name)
 
 
-def _scale(given: int, wanted: int) -> np.float32:
-    """The least float32 scale for which ``floor(given * scale)``, the size that ONNX computes, is ``wanted``.
+def _scale(size: int, result: int) -> np.float32:
+    """Return the smallest float32 scale for which ``floor(size * scale)``, the size in ONNX, is ``result``.
 
     The exact product counts: checker and runtime multiply in different precision.
     """
-    scale = np.float32(wanted / given)
-    while given * float(scale) < wanted:
+    scale = np.float32(result / size)
+    while size * float(scale) < result:
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
 
@@ -298,8 +268,7 @@ def _scale(given: int, wanted: int) -> np.float32:
 def _depth_to_space(translation: Translation, operator: Operator) -> None:
     size = operator.options(tflite.DepthToSpaceOptions).BlockSize()
     value = translation.value(operator.inputs[0])
-    name = translation.graph.node('DepthToSpace', [value], blocksize=size, mode='DCR')
-    translation.define(operator.outputs[0], name)
+    translation.define(operator, translation.graph.node('DepthToSpace', [value], blocksize=size, mode='DCR'))
 
 
 def _strided_slice(translation: Translation, operator: Operator) -> None:
@@ -317,10 +286,10 @@ def _strided_slice(translation: Translation, operator: Operator) -> None:
 
 
 def _dequantize(translation: Translation, operator: Operator) -> None:
-    # Only widens half-precision weights: they stay as they are and are widened in the ONNX graph.
+    # Half-precision weights stay as they are: the ONNX graph widens them.
     values = translation.source.required_constant(operator.inputs[0])
     if values.dtype not in (np.float16, np.float32):
-        raise unsupported('DEQUANTIZE of whole numbers')
+        raise unsupported('DEQUANTIZE of integers')
     translation.source.fold(operator.outputs[0], values)
 
 
@@ -330,23 +299,23 @@ def _densify(translation: Translation, operator: Operator) -> None:
 
 OPERATORS: Mapping[str, Rule] = MappingProxyType(
     {
-        'ADD': _add,
-        'AVERAGE_POOL_2D': _average_pool,
+        'ADD': partial(_binary, kind='Add', options=tflite.AddOptions),
+        'AVERAGE_POOL_2D': partial(_pool, kind='AveragePool'),
         'CONCATENATION': _concatenation,
-        'CONV_2D': _conv_2d,
-        'Convolution2DTransposeBias': _transpose_conv_bias,
+        'CONV_2D': partial(_convolution, depthwise=False),
+        'Convolution2DTransposeBias': _transpose_conv,
         'DENSIFY': _densify,
-        'DEPTHWISE_CONV_2D': _depthwise_conv_2d,
+        'DEPTHWISE_CONV_2D': partial(_convolution, depthwise=True),
         'DEPTH_TO_SPACE': _depth_to_space,
         'DEQUANTIZE': _dequantize,
-        'HARD_SWISH': _simple('HardSwish'),
-        'LOGISTIC': _simple('Sigmoid'),
-        'MAX_POOL_2D': _max_pool,
+        'HARD_SWISH': partial(_unary, kind='HardSwish'),
+        'LOGISTIC': partial(_unary, kind='Sigmoid'),
+        'MAX_POOL_2D': partial(_pool, kind='MaxPool'),
         'MEAN': _mean,
-        'MUL': _mul,
+        'MUL': partial(_binary, kind='Mul', options=tflite.MulOptions),
         'PAD': _pad,
         'PRELU': _prelu,
-        'RELU': _simple('Relu'),
+        'RELU': partial(_unary, kind='Relu'),
         'RELU6': _relu6,
         'RESHAPE': _reshape,
         'RESIZE_BILINEAR': _resize_bilinear,

@@ -28,8 +28,8 @@ def dlib_file(scale=0.05):
     random = np.random.default_rng(0)
     tensors = []
     for layer in convolutions():
-        tensors.append(random.normal(size=layer.given * layer.made * layer.kernel**2 + layer.made) * scale)
-        tensors.append(np.concatenate([random.uniform(0.5, 1, layer.made), random.normal(size=layer.made) * scale]))
+        tensors.append(random.normal(size=layer.inputs * layer.outputs * layer.kernel**2 + layer.outputs) * scale)
+        tensors.append(np.concatenate([random.uniform(0.5, 1, layer.outputs), random.normal(size=layer.outputs) * scale]))
     tensors.append(random.normal(size=256 * 128) * scale)
     noise = b'\x01\x04con_4\x01\x02\x02\x60\x03\x01\x02'
     return noise + noise.join(dlib_tensor(tensor) for tensor in tensors), tensors
@@ -95,7 +95,7 @@ def test_centerface_takes_any_size_and_batch(tmp_path):
 
 def test_another_file_than_centerface_is_refused(tmp_path):
     centerface_like(tmp_path / 'in.onnx', size=64)
-    with pytest.raises(ModelError, match='not the CenterFace file'):
+    with pytest.raises(ModelError, match='not the supported CenterFace file'):
         convert('centerface', tmp_path / 'in.onnx', tmp_path / 'out.onnx')
 
 
