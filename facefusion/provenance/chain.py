@@ -1,7 +1,7 @@
-"""What was done to a file, as its credentials and those of its ingredients tell it.
+"""The history of a file, from its credentials and those of its ingredients.
 
-Everything here comes from a file that anybody may have made: text is cleaned and cut, lists are bounded, and what has
-another shape than the standard demands is left out.
+The file is untrusted: text is cleaned and cut, lists are bounded, and values of a shape outside the standard are
+skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGEST_PROCESSING = 1_000_000
 _LONGEST_VALUE = 5000
 _DEEPEST = 8
 _MANIFESTS = 'self#jumbf=/c2pa/'
-# What shows that media was changed, and leaves the statements as they were signed.
+# Failures of changed media, which leave the statements as they were signed.
 _MEDIA_FAILURES = ('assertion.dataHash.mismatch', 'assertion.bmffHash.mismatch', 'assertion.boxesHash.mismatch')
 
 Trust = Literal['trusted', 'unknown-signer', 'expired', 'tampered']
@@ -29,7 +29,7 @@ Trust = Literal['trusted', 'unknown-signer', 'expired', 'tampered']
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that was done: its C2PA name, when ('' where nothing says), with which software, and in what words.
+    """An action: its C2PA name, time ('' if not stated), software and description.
 
     ``source_type`` is the last part of the digital source type, such as 'compositeWithTrainedAlgorithmicMedia'.
     """
@@ -43,16 +43,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One manifest of the chain.
+    """A manifest of the chain.
 
-    ``relationship`` says what its file was for the next one: 'parentOf', 'componentOf', 'inputTo', '' for the file
-    itself, and ``name`` what the next one calls it. ``problems`` are those that the next signer found in an ingredient,
-    in plain words. ``signed_at`` is the time of a time stamp, '' without one. ``processing`` is the data of our own
-    assertion, None where there is none; ``left_out`` says why it, or a part of it, is not shown.
+    ``relationship`` is that of its file to the next one: 'parentOf', 'componentOf', 'inputTo', '' for the file itself;
+    ``name`` is its name in the next one. ``problems`` are the failures that the next signer found in an ingredient, in
+    plain words. ``signed_at`` is the time of a timestamp, '' without one. ``processing`` is the data of this program's
+    assertion, None without one; ``left_out`` is the reason why it, or a part of it, is not shown.
 
-    ``trust`` is what its statements are worth: 'trusted' is signed by somebody for whom a root of the reader vouches,
-    or whose signature such a signer had found to be trusted; 'unknown-signer' anything that nobody trusted vouches
-    for; 'expired' and 'tampered' are what they are in ``CredentialFinding``.
+    ``trust`` rates its statements: 'trusted' has a signer certified by a root of the reader, or found trusted by such a
+    signer; 'unknown-signer' has no certified signer; 'expired' and 'tampered' are as in ``CredentialFinding``.
     """
 
     manifest: str
@@ -71,8 +70,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A manifest that is still to be gone into, and what the next signer says of it."""
+class _Visit:
+    """A manifest still to be visited, with the statements of the next signer about it."""
 
     label: str
     name: str = ''
@@ -81,18 +80,18 @@ class _Place:
 
 
 def read_chain(store: Mapping[str, Any], own: Trust = 'unknown-signer') -> tuple[Claim, ...]:
-    """The claims of a manifest store as the library tells it, oldest first, that of the file itself last.
+    """Return the claims of a manifest store (the library's JSON), oldest first, that of the file itself last.
 
-    ``own`` is what the claim of the file itself is worth.
+    ``own`` is the trust of the claim of the file itself.
     """
     manifests = _mapping(store.get('manifests'))
     order: list[Claim] = []
     seen: set[str] = set()
-    # What was found of ingredients: by the library now, as far as nobody had said so before, and by signers that are
-    # trusted, the last one first. What a stranger says that he found is no evidence.
+    # Validations of ingredients: new results of the library, and results recorded by trusted signers, the last signer
+    # first. Records of an untrusted signer are no evidence.
     records = [_mapping(store.get('validation_results'))]
-    # What is to do: a manifest to go into, or a claim all of whose ingredients are done.
-    stack: list[Claim | _Place] = [_Place(str(store.get('active_manifest', '')))]
+    # Manifests to visit, and claims to append after their ingredients.
+    stack: list[Claim | _Visit] = [_Visit(str(store.get('active_manifest', '')))]
     while stack:
         entry = stack.pop()
         if isinstance(entry, Claim):
@@ -105,14 +104,14 @@ def read_chain(store: Mapping[str, Any], own: Trust = 'unknown-signer') -> tuple
         seen.add(entry.label)
         stack.append(_claim(entry, found, trust))
         ingredients = list(_ingredients(found))
-        stack += [place for place, _ in reversed(ingredients)]
+        stack += [visit for visit, _ in reversed(ingredients)]
         if trust == 'trusted':
             records += [results for _, results in ingredients]
     return tuple(order)
 
 
 def _trust(label: str, records: Iterable[Mapping[str, Any]]) -> Trust:
-    """What the signature of an ingredient is worth; the first record that speaks of its signer counts."""
+    """Return the trust of an ingredient; the first record about its signer decides."""
     failures: set[str] = set()
     trust: Trust | None = None
     for results in records:
@@ -127,7 +126,7 @@ def _trust(label: str, records: Iterable[Mapping[str, Any]]) -> Trust:
 
 
 def _codes_of(label: str, results: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """The codes of success and of failure that a validation gives for one manifest."""
+    """Return the success codes and the failure codes of a validation for one manifest."""
     deltas = [_mapping(_mapping(delta).get('validationDeltas')) for delta in _list(results.get('ingredientDeltas'))]
     good: set[str] = set()
     bad: set[str] = set()
@@ -141,22 +140,22 @@ def _codes_of(label: str, results: Mapping[str, Any]) -> tuple[set[str], set[str
 
 
 def active_claim(store: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The manifest of the file itself; empty where the store names none."""
+    """Return the manifest of the file itself; empty if the store names none."""
     return _mapping(_mapping(store.get('manifests')).get(str(store.get('active_manifest', ''))))
 
 
-def _ingredients(manifest: Mapping[str, Any]) -> Iterator[tuple[_Place, Mapping[str, Any]]]:
-    """Those that have credentials, and what the signer of ``manifest`` found of them."""
+def _ingredients(manifest: Mapping[str, Any]) -> Iterator[tuple[_Visit, Mapping[str, Any]]]:
+    """Yield the ingredients with credentials, and their validations by the signer of ``manifest``."""
     for entry in _list(manifest.get('ingredients')):
         ingredient = _mapping(entry)
         label = ingredient.get('active_manifest')
         if isinstance(label, str):
             results = _mapping(ingredient.get('validation_results'))
             name, relationship = _text(ingredient.get('title')), _text(ingredient.get('relationship'))
-            yield _Place(label, name, relationship, failures_of(results)), results
+            yield _Visit(label, name, relationship, failures_of(results)), results
 
 
-def _claim(place: _Place, manifest: Mapping[str, Any], trust: Trust) -> Claim:
+def _claim(visit: _Visit, manifest: Mapping[str, Any], trust: Trust) -> Claim:
     signature = _mapping(manifest.get('signature_info'))
     assertions = [_mapping(entry) for entry in _list(manifest.get('assertions'))]
     actions = [
@@ -167,17 +166,18 @@ def _claim(place: _Place, manifest: Mapping[str, Any], trust: Trust) -> Claim:
     ]
     own = [assertion.get('data') for assertion in assertions if assertion.get('label') == PROCESSING_LABEL]
     processing, left_out = _processing(own[0]) if own else (None, '')
+    generators = _list(manifest.get('claim_generator_info')) or [manifest.get('claim_generator')]
     return Claim(
-        manifest=plain(place.label),
+        manifest=plain(visit.label),
         title=_text(manifest.get('title')),
-        name=place.name,
-        relationship=place.relationship,
-        generator=_generator(manifest),
+        name=visit.name,
+        relationship=visit.relationship,
+        generator=_software(generators[0]),
         signer=_text(signature.get('common_name')),
         organisation=_text(signature.get('issuer')),
         trust=trust,
         signed_at=_text(signature.get('time')),
-        problems=place.problems,
+        problems=visit.problems,
         actions=tuple(actions[:MOST_ACTIONS]),
         processing=processing,
         left_out=left_out,
@@ -194,11 +194,6 @@ def _action(entry: Mapping[str, Any]) -> Action:
     )
 
 
-def _generator(manifest: Mapping[str, Any]) -> str:
-    named = _list(manifest.get('claim_generator_info'))
-    return _software(named[0]) if named else _text(manifest.get('claim_generator'))
-
-
 def _software(value: Any) -> str:
     if isinstance(value, Mapping):
         return ' '.join(word for word in (_text(value.get('name')), _text(value.get('version'))) if word)
@@ -206,13 +201,13 @@ def _software(value: Any) -> str:
 
 
 def _processing(data: Any) -> tuple[dict[str, Any] | None, str]:
-    """The data of our own assertion, and why not all of it is shown."""
+    """Return the data of this program's assertion, and the reason why not all of it is shown."""
     cleaned = _cleaned(data, _DEEPEST)
     if not isinstance(cleaned, dict):
         return None, ''
     if len(json.dumps(cleaned)) > LARGEST_PROCESSING:
         return None, f'it is larger than {LARGEST_PROCESSING} bytes'
-    return cleaned, f'it lies deeper than {_DEEPEST} levels' if _is_deeper(data, _DEEPEST) else ''
+    return cleaned, f'it is nested deeper than {_DEEPEST} levels' if _is_deeper(data, _DEEPEST) else ''
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
@@ -221,9 +216,9 @@ def _is_deeper(value: Any, depth: int) -> bool:
 
 
 def _cleaned(value: Any, depth: int) -> Any:
-    """The same JSON with clean text; what lies too deep is left out."""
+    """Return the same JSON with clean text; values nested too deeply become None."""
     if isinstance(value, str):
-        # Texts of several lines, such as a consent, become one.
+        # Texts of several lines, such as a consent, become a single line.
         return plain(' '.join(value.split()) if len(value.splitlines()) > 1 else value, _LONGEST_VALUE)
     if depth and isinstance(value, Mapping):
         return {plain(str(key)): _cleaned(entry, depth - 1) for key, entry in value.items()}

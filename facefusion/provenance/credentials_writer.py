@@ -1,11 +1,11 @@
-"""Signing an output: its Content Credentials are written into it, or into a side-car where it cannot hold them."""
+"""Sign an output: write its Content Credentials into the file, or into a sidecar if it cannot contain them."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +16,18 @@ import c2pa
 from facefusion.errors import InternalError, ProvenanceError
 from facefusion.events import Emit, Message
 from facefusion.media.files import write_failure, write_synced
-from facefusion.provenance import media_types
 from facefusion.provenance.library import Discarded, WatchedStream, make_context, plain, words_of
+from facefusion.provenance.media_types import (
+    PLAIN,
+    file_type,
+    holds_credentials,
+    media_type,
+    reading_type,
+    signing_type,
+)
 from facefusion.provenance.sidecar import first_sidecar, sidecar_of, sidecars_of
 from facefusion.provenance.signer import Signing, make_signer
-from facefusion.provenance.statement import (
-    Statement,
-    TargetFacts,
-    TargetState,
-    as_text,
-    ingredient_id,
-    manifest,
-)
+from facefusion.provenance.statement import Statement, TargetFacts, TargetState, as_text, ingredient_id, manifest
 from facefusion.provenance.timestamp import Relay, RelayFailure
 from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
@@ -37,7 +37,7 @@ Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', '
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """Where a target of a statement lies, None when it is gone, and its side-car, if another than ``<path>.c2pa``."""
+    """The path of a target, None if it is missing, and of its sidecar, if it is not ``<path>.c2pa``."""
 
     path: Path | None
     sidecar: Path | None = None
@@ -45,12 +45,12 @@ class Ingredient:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What was made: ``media`` is the file to publish, ``sidecar`` what belongs beside it as ``<output>.c2pa``.
+    """A signed output: ``media`` is the file to publish, ``sidecar`` the one to publish as ``<output>.c2pa``.
 
-    ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` tells of each
-    target what its own credentials were ('unknown-signer': intact, but no trusted root vouches for who signed them;
-    'expired': intact, but their certificate is too old; 'elsewhere': not in it, but at an address).
-    ``credentials_size`` is in bytes.
+    ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` has the state of
+    each target's own credentials ('unknown-signer': intact, but no trusted root certifies the signer; 'expired':
+    intact, but their certificate has expired; 'elsewhere': not in the file, but at an address). ``credentials_size`` is
+    in bytes.
     """
 
     media: Path
@@ -63,7 +63,7 @@ class Signed:
     credentials_size: int
 
     def as_record(self) -> dict[str, Any]:
-        """Plain JSON for reports and job files; no paths."""
+        """Return plain JSON for reports and job files, without paths."""
         return {
             'manifest': self.manifest_id,
             'signer': self.signer,
@@ -84,42 +84,43 @@ def sign(
     emit: Emit,
     flag: StopFlag | None = None,
 ) -> Signed:
-    """Signs the finished file ``unsigned``; it is read, never changed.
+    """Sign the finished file ``unsigned``, which is only read.
 
-    Where the name of ``signed`` is that of a kind that holds credentials, the signed copy is written there; otherwise
-    the credentials are written to ``<signed>.c2pa``, and ``unsigned`` is what is published. ``ingredients`` are the
-    files of ``statement.targets``, in order: what credentials they have is kept, and said aloud when they are damaged.
+    If the extension of ``signed`` is one for embedded credentials, the signed copy is written there; otherwise the
+    credentials are written to ``<signed>.c2pa``, and ``unsigned`` is the file to publish. ``ingredients`` are the files
+    of ``statement.targets``, in order: their credentials are included, with a warning if they are damaged.
 
     Raises ProvenanceError signing-failed, timestamp-failed; ResourceError disk-full, OutputError output-unwritable;
-    Interrupted when ``flag`` is set, at the next piece of a file that is read or written, and while the time stamp
-    authority is waited for. Nothing is left at ``signed`` then.
+    Interrupted when ``flag`` is set, checked at each read and write and during the wait for the timestamp authority.
+    Any exception removes the files at ``signed``.
     """
     if len(ingredients) != len(statement.targets):
-        raise InternalError('provenance-targets', 'the files to sign for are not those that are stated')
+        raise InternalError('provenance-targets', 'the ingredients are not the targets of the statement')
     work = _Work(unsigned, signed, statement, tuple(ingredients), signing, emit, flag)
-    with _nothing_left(signed, sidecar_of(signed)):
-        store, states = work.sign(with_timestamp=signing.timestamp_url is not None)
-        if media_types.holds_credentials(signed):
-            media, sidecar = signed, None
-        else:
-            media, sidecar = unsigned, sidecar_of(signed)
-            _write_sidecar(sidecar, store)
-        facts = _facts(store, signing)
+    with _removed_on_failure(signed, sidecar_of(signed)):
+        store, states = work.sign()
+        is_embedded = holds_credentials(signed)
+        if not is_embedded:
+            try:
+                write_synced(sidecar_of(signed), store)
+            except OSError as error:
+                raise write_failure(error, sidecar_of(signed)) from None
+        report = _read_store(store, signing)
         return Signed(
-            media=media,
-            sidecar=sidecar,
-            manifest_id=facts['active_manifest'],
+            media=signed if is_embedded else unsigned,
+            sidecar=None if is_embedded else sidecar_of(signed),
+            manifest_id=report['active_manifest'],
             signer=signing.signer_name,
             is_local=signing.is_local,
-            time_stamp=_active(facts).get('signature_info', {}).get('time'),
-            inherited=_report_inherited(facts, statement, states, emit),
+            time_stamp=_active(report).get('signature_info', {}).get('time'),
+            inherited=_inherited(report, statement, states, emit),
             credentials_size=len(store),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One output while it is signed."""
+    """The signing of one output."""
 
     unsigned: Path
     signed: Path
@@ -129,69 +130,71 @@ class _Work:
     emit: Emit
     flag: StopFlag | None
 
-    def sign(self, with_timestamp: bool) -> tuple[bytes, tuple[TargetState, ...]]:
-        """The manifest store, and what became of the targets."""
-        url = self.signing.timestamp_url
-        relay = Relay(url, self.flag) if with_timestamp and url else None
+    def sign(self) -> tuple[bytes, tuple[TargetState, ...]]:
+        """Return the manifest store, and the states of the targets' credentials."""
+        if self.signing.timestamp_url is not None:
+            relay: Relay | None = None
+            try:
+                with Relay(self.signing.timestamp_url, self.flag) as relay:
+                    return self._attempt(relay.url)
+            except (c2pa.C2paError, RelayFailure) as error:
+                self._check_stop()
+                reason = _timestamp_failure(error, relay)
+                if self.signing.require_timestamp:
+                    raise ProvenanceError(
+                        'timestamp-failed',
+                        f'{self.statement.title} cannot be signed with a timestamp of {self.signing.timestamp_host}',
+                        cause=reason,
+                        hint='try again later, choose another authority, or leave --require-timestamp out',
+                    ) from None
         try:
-            with relay or nullcontext():
-                return self._attempt(relay.url if relay else None)
-        except (c2pa.C2paError, RelayFailure) as error:
-            if self.flag is not None:
-                self.flag.check()
-            if not with_timestamp:
-                raise ProvenanceError(
-                    'signing-failed',
-                    f'{self.statement.title} cannot be signed',
-                    cause=words_of(error),
-                    hint=self._hint(),
-                ) from None
-            if self.signing.require_timestamp:
-                raise ProvenanceError(
-                    'timestamp-failed',
-                    f'{self.statement.title} cannot be signed with a time stamp of {self.signing.timestamp_host}',
-                    cause=_reason(error, relay),
-                    hint='try again later, choose another authority, or leave --require-timestamp out',
-                ) from None
-            problem = _reason(error, relay)
-        signed = self.sign(with_timestamp=False)
-        text = f'no timestamp from {self.signing.timestamp_host} ({problem}); signed without one'
-        self.emit(Message('warn', 'provenance', text))
+            signed = self._attempt(None)
+        except c2pa.C2paError as error:
+            self._check_stop()
+            hint = 'nothing was published; if it happens again, please report it with this message'
+            if self.signing.credential.expires <= datetime.now(UTC):
+                hint = 'the certificate has expired: renew the certificate, then run the same command again'
+            raise ProvenanceError(
+                'signing-failed', f'{self.statement.title} cannot be signed', cause=words_of(error), hint=hint
+            ) from None
+        if self.signing.timestamp_url is not None:
+            text = f'no timestamp from {self.signing.timestamp_host} ({reason}); signed without one'
+            self.emit(Message('warn', 'provenance', text))
         return signed
 
-    def _hint(self) -> str:
-        if self.signing.credential.expires <= datetime.now(UTC):
-            return 'the certificate has expired: renew the certificate, then run the same command again'
-        return 'nothing was published; if it happens again, please report it with this message'
+    def _check_stop(self) -> None:
+        if self.flag is not None:
+            self.flag.check()
 
     def _attempt(self, relay_url: str | None) -> tuple[bytes, tuple[TargetState, ...]]:
         states: list[TargetState] = ['not read' if entry.path is None else 'read' for entry in self.ingredients]
         with make_context(self.signing.roots, relay_url, verify_signature=True) as context:
             while True:
-                definition = manifest(self.statement, media_types.media_type(self.signed), tuple(states))
+                definition = manifest(self.statement, media_type(self.signed), tuple(states))
                 with c2pa.Builder(definition, context) as builder:
-                    broken = self._add_ingredients(builder, context, states)
-                    if broken is None:
+                    failure = self._add_ingredients(builder, context, states)
+                    if failure is None:
                         return self._write(builder, relay_url), tuple(states)
-                    # What a target's state is stands in the manifest, which the builder has already taken.
-                    states[broken[0]] = broken[1]
+                    # The manifest contains the states, and the builder has already read it.
+                    number, state = failure
+                    states[number] = state
 
     def _add_ingredients(
         self, builder: c2pa.Builder, context: c2pa.Context, states: Sequence[TargetState]
     ) -> tuple[int, TargetState] | None:
-        """Adds the targets; the first one that cannot be added as its state says, and the state that it has."""
+        """Add the targets; return the number and the actual state of the first one that has not its stated state."""
         relationship = 'parentOf' if len(self.ingredients) == 1 else 'componentOf'
         for number, (target, entry, state) in enumerate(
             zip(self.statement.targets, self.ingredients, states, strict=True)
         ):
-            name = ingredient_id(number)
-            facts = _ingredient(target, entry.path, relationship, name)
+            facts = _ingredient_facts(target, entry.path, relationship, ingredient_id(number))
             if entry.path is None or state != 'read':
-                builder.add_ingredient(facts, media_types.PLAIN, io.BytesIO(b''))
+                builder.add_ingredient(facts, PLAIN, io.BytesIO(b''))
                 continue
             try:
                 with entry.path.open('rb') as file:
-                    self._add_file(builder, context, facts, entry, file)
+                    places = (entry.sidecar,) if entry.sidecar else sidecars_of(entry.path)
+                    self._add_file(builder, context, facts, reading_type(entry.path), first_sidecar(places), file)
             except OSError:
                 return number, 'not read'
             except c2pa.C2paError:
@@ -199,57 +202,59 @@ class _Work:
         return None
 
     def _add_file(
-        self, builder: c2pa.Builder, context: c2pa.Context, facts: dict[str, Any], entry: Ingredient, file: BinaryIO
+        self,
+        builder: c2pa.Builder,
+        context: c2pa.Context,
+        facts: dict[str, Any],
+        kind: str,
+        sidecar: bytes | None,
+        file: BinaryIO,
     ) -> None:
-        assert entry.path is not None
-        kind = media_types.reading_type(entry.path)
-        places = (entry.sidecar,) if entry.sidecar else sidecars_of(entry.path)
-        sidecar = first_sidecar(places)
         stream = WatchedStream(file, self.flag)
-        with _own_failures(stream):
-            if sidecar is not None and not _has_embedded(stream, kind, context):
-                file.seek(0)
-                with c2pa.Reader(kind, stream, sidecar, context=context) as reader:
-                    known = json.loads(reader.json())
-                facts |= {
-                    'active_manifest': known['active_manifest'],
-                    'validation_results': known['validation_results'],
-                    'manifest_data': {'format': 'application/c2pa', 'identifier': facts['label']},
-                }
-                builder.add_resource(facts['label'], io.BytesIO(sidecar))
-                builder.add_ingredient(facts, media_types.PLAIN, io.BytesIO(b''))
-            else:
+        with _stream_failures(stream):
+            if sidecar is None or _has_embedded(stream, kind, context):
                 file.seek(0)
                 builder.add_ingredient(facts, kind, stream)
+                return
+            file.seek(0)
+            with c2pa.Reader(kind, stream, sidecar, context=context) as reader:
+                known = json.loads(reader.json())
+            facts |= {
+                'active_manifest': known['active_manifest'],
+                'validation_results': known['validation_results'],
+                'manifest_data': {'format': 'application/c2pa', 'identifier': facts['label']},
+            }
+            builder.add_resource(facts['label'], io.BytesIO(sidecar))
+            builder.add_ingredient(facts, PLAIN, io.BytesIO(b''))
 
     def _write(self, builder: c2pa.Builder, relay_url: str | None) -> bytes:
-        kind = media_types.signing_type(self.signed)
+        kind = signing_type(self.signed)
         try:
             with self.unsigned.open('rb') as file, make_signer(self.signing, relay_url) as signer:
                 source = WatchedStream(file, self.flag)
-                if not media_types.holds_credentials(self.signed):
+                if not holds_credentials(self.signed):
                     builder.set_no_embed()
-                    with _own_failures(source):
+                    with _stream_failures(source):
                         return bytes(builder.sign(signer, kind, source, Discarded()))
                 with self.signed.open('w+b') as copy:
-                    made = WatchedStream(copy, self.flag)
-                    with _own_failures(source, made):
-                        return bytes(builder.sign(signer, kind, source, made))
+                    output = WatchedStream(copy, self.flag)
+                    with _stream_failures(source, output):
+                        return bytes(builder.sign(signer, kind, source, output))
         except OSError as error:
             raise write_failure(error, self.signed) from None
 
 
-def _reason(error: BaseException, relay: Relay | None) -> str:
-    """Why there is no time stamp: the library knows only that its client failed."""
+def _timestamp_failure(error: BaseException, relay: Relay | None) -> str:
+    """Return the reason for the missing timestamp; the library knows only that its request failed."""
     if relay is None or (relay.failure is None and not relay.was_answered):
         return words_of(error)
     return str(relay.failure) if relay.failure else f'its reply cannot be used: {words_of(error)}'
 
 
-def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:
+def _ingredient_facts(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:
     return {
         'title': as_text(target.name),
-        'format': media_types.file_type(path) if path is not None else media_types.media_type(Path(target.name)),
+        'format': file_type(path) if path is not None else media_type(Path(target.name)),
         'relationship': relationship,
         'instance_id': name,
         'label': name,
@@ -257,18 +262,15 @@ def _ingredient(target: TargetFacts, path: Path | None, relationship: str, name:
 
 
 def _has_embedded(stream: WatchedStream, kind: str, context: c2pa.Context) -> bool:
-    if kind == media_types.PLAIN:
-        return False
-    reader = c2pa.Reader.try_create(kind, stream, context=context)
-    if reader is None:
-        return False
-    reader.close()
-    return True
+    reader = c2pa.Reader.try_create(kind, stream, context=context) if kind != PLAIN else None
+    if reader is not None:
+        reader.close()
+    return reader is not None
 
 
 @contextmanager
-def _own_failures(*streams: WatchedStream) -> Iterator[None]:
-    """Raises what our own streams failed of; the library knows only that they did."""
+def _stream_failures(*streams: WatchedStream) -> Iterator[None]:
+    """Raise the failure of a stream instead of the library's error, which does not contain it."""
     try:
         yield
     except c2pa.C2paError:
@@ -279,7 +281,7 @@ def _own_failures(*streams: WatchedStream) -> Iterator[None]:
 
 
 @contextmanager
-def _nothing_left(*paths: Path) -> Iterator[None]:
+def _removed_on_failure(*paths: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -289,61 +291,54 @@ def _nothing_left(*paths: Path) -> Iterator[None]:
         raise
 
 
-def _write_sidecar(path: Path, store: bytes) -> None:
-    try:
-        write_synced(path, store)
-    except OSError as error:
-        raise write_failure(error, path) from None
-
-
-def _facts(store: bytes, signing: Signing) -> dict[str, Any]:
-    """What the library reads of the store alone; it misses the file, of which nothing is asked here."""
+def _read_store(store: bytes, signing: Signing) -> dict[str, Any]:
+    """Return the library's report on the store alone; its failure for the missing file does not matter here."""
     with (
         make_context(signing.roots) as context,
         c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader,
     ):
-        facts: dict[str, Any] = json.loads(reader.json())
-    return facts
+        report: dict[str, Any] = json.loads(reader.json())
+    return report
 
 
-def _active(facts: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = facts['manifests'][facts['active_manifest']]
-    return found
+def _active(report: dict[str, Any]) -> dict[str, Any]:
+    active: dict[str, Any] = report['manifests'][report['active_manifest']]
+    return active
 
 
-def _report_inherited(
-    facts: dict[str, Any], statement: Statement, states: Sequence[TargetState], emit: Emit
+def _inherited(
+    report: dict[str, Any], statement: Statement, states: Sequence[TargetState], emit: Emit
 ) -> tuple[Inherited, ...]:
-    """What the targets' credentials were; damaged ones are said aloud."""
-    by_name = {entry.get('instance_id'): entry for entry in _active(facts).get('ingredients', [])}
+    """Return the states of the targets' own credentials, with a warning about damaged ones."""
+    by_name = {entry.get('instance_id'): entry for entry in _active(report).get('ingredients', [])}
     inherited: list[Inherited] = []
     for number, (target, state) in enumerate(zip(statement.targets, states, strict=True)):
-        entry = by_name.get(ingredient_id(number), {})
-        results = entry.get('validation_results') or {}
-        found = failure_codes({'activeManifest': results.get('activeManifest')})
-        codes = [code for code in failure_codes(results) if code != UNTRUSTED]
-        if state != 'read':
-            inherited.append(state)
-            what = 'cannot be read' if state == 'unreadable' else 'could not be looked for: the file is gone'
-            text = f'the Content Credentials that {target.name} may have {what}; only its digest is stated'
-            emit(Message('warn', 'provenance', text))
-        elif 'manifest.inaccessible' in found:
-            inherited.append('elsewhere')
-            text = f'the credentials of {target.name} lie elsewhere, at an address that it names, and are not kept: '
-            emit(Message('warn', 'provenance', text + 'no network is used for them'))
-        elif UNTRUSTED in found and not codes:
-            inherited.append('unknown-signer')
-            known = facts['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}
-            signer = plain(str(known.get('common_name') or known.get('issuer') or 'somebody'))
-            text = f'the credentials of {target.name} were signed by {signer}, for whom no trusted root vouches: '
-            emit(Message('warn', 'provenance', text + 'what they state is kept, not confirmed'))
-        elif not codes:
-            inherited.append('intact' if entry.get('active_manifest') else 'none')
-        elif all(code in EXPIRED for code in codes):
-            inherited.append('expired')
-        else:
-            inherited.append('tampered')
-            text = f'the Content Credentials of {target.name} do not fit it any more: '
-            text += '; '.join(failures_of(results)) + '; they are kept as such'
-            emit(Message('warn', 'provenance', text))
+        found, warning = _state_of(target.name, state, by_name.get(ingredient_id(number), {}), report)
+        inherited.append(found)
+        if warning:
+            emit(Message('warn', 'provenance', warning))
     return tuple(inherited)
+
+
+def _state_of(name: str, state: TargetState, entry: dict[str, Any], report: dict[str, Any]) -> tuple[Inherited, str]:
+    """Return the state of the credentials of a target, and a warning about it, '' without one."""
+    if state != 'read':
+        problem = 'cannot be read' if state == 'unreadable' else 'were not read, because the file is missing'
+        return state, f'Content Credentials of {name}, if any, {problem}; only its digest is stated'
+    results = entry.get('validation_results') or {}
+    own_codes = failure_codes({'activeManifest': results.get('activeManifest')})
+    codes = [code for code in failure_codes(results) if code != UNTRUSTED]
+    if 'manifest.inaccessible' in own_codes:
+        text = f'the credentials of {name} are stored elsewhere, at an address in the file, and are not included: '
+        return 'elsewhere', text + 'the network is not used for them'
+    if UNTRUSTED in own_codes and not codes:
+        signature = report['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}
+        signer = plain(str(signature.get('common_name') or signature.get('issuer') or 'an unnamed signer'))
+        text = f'the credentials of {name} were signed by {signer}, whom no trusted root certifies: '
+        return 'unknown-signer', text + 'their statements are included, but not confirmed'
+    if not codes:
+        return ('intact' if entry.get('active_manifest') else 'none'), ''
+    if all(code in EXPIRED for code in codes):
+        return 'expired', ''
+    text = f'the Content Credentials of {name} do not match it: {"; ".join(failures_of(results))}; '
+    return 'tampered', text + 'they are included as they are'

@@ -1,4 +1,4 @@
-"""The label that people see: white letters on a dark plate, sized to the picture."""
+"""The visible label: white letters on a dark plate, sized to the image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from facefusion.errors import UsageError
 from facefusion.media.frame import Frame, Window
 from facefusion.provenance.label_options import LONGEST_TEXT, DisclosureOptions
 
-# Of the shorter side of the picture. Captions are read from 1/25 of the height up; a label may be a little smaller.
+# Of the shorter side of the image. Captions are readable from 1/25 of the height; a label may be a little smaller.
 LETTER_SHARE = 0.034
-# Capitals of fewer pixels cannot be told apart once the picture is encoded.
+# Smaller capitals, in pixels, are illegible once the image is encoded.
 SMALLEST_LETTERS = 8
-# The height of capitals in sizes of the font.
+# The height of capitals relative to the font size.
 _CAPITALS = 0.72
-# How much of the picture the plate hides: white letters keep a contrast of 4.5 : 1 (WCAG 2, AA) to it on pure white,
-# for 0.7 of black over white is a grey of code 76, which has a relative luminance of 0.07.
+# White letters have a contrast of 4.5 : 1 (WCAG 2, AA) to the plate even on pure white: 0.7 of black over white is a
+# grey of code 76, with a relative luminance of 0.07.
 PLATE_OPACITY = 0.7
-# In heights of a letter.
+# In font sizes.
 _PADDING, _MARGIN = 0.55, 0.8
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -32,7 +32,7 @@ Share = NDArray[np.float32]
 
 
 class _Layout(NamedTuple):
-    """Where the plate lies in the picture, the letters in it (0 to 1, the plate's size), and the size of the font."""
+    """The plate's window in the image, the letters in it (0 to 1, the plate's size), and the font size."""
 
     window: Window
     letters: Share
@@ -40,10 +40,7 @@ class _Layout(NamedTuple):
 
 
 class Label:
-    """A label for pictures of one size; may be used from several threads.
-
-    Raises UsageError label-text, label-font, label-size.
-    """
+    """A label for images of one size; thread-safe. Raises UsageError label-text, label-font, label-size."""
 
     def __init__(self, options: DisclosureOptions, width: int, height: int) -> None:
         text = check_label(options)
@@ -52,35 +49,35 @@ class Label:
         if round(size * _CAPITALS, 3) < SMALLEST_LETTERS:
             raise UsageError(
                 'label-size',
-                f'the label {text!r} cannot be read in a picture of {width}x{height}',
+                f'the label {text!r} is illegible in an image of {width}x{height}',
                 cause=f'its letters would be smaller than {SMALLEST_LETTERS} pixels',
-                hint='give a shorter --disclosure-text, or leave --disclosure-label out',
+                hint='set a shorter --disclosure-text, or leave --disclosure-label out',
             )
-        # What stays of the picture, and what is added to it.
-        self._stays = np.repeat(((1 - letters) * (1 - PLATE_OPACITY))[..., None], 3, axis=2)
+        # The factor of the image, and the addend.
+        self._factor = np.repeat(((1 - letters) * (1 - PLATE_OPACITY))[..., None], 3, axis=2)
         self._added = np.repeat((letters * 255)[..., None], 3, axis=2)
 
     @property
     def window(self) -> Window:
-        """Where the label lies."""
+        """The position of the label."""
         return self._window
 
     def draw(self, frame: Frame) -> None:
-        """Writes the label on a frame of the size that this label is for."""
+        """Draw the label on a frame of the size of this label."""
         before = frame.read(self._window)
-        changed = cv2.add(cv2.multiply(before, self._stays, dtype=cv2.CV_32F), self._added, dtype=cv2.CV_8U)
+        changed = cv2.add(cv2.multiply(before, self._factor, dtype=cv2.CV_32F), self._added, dtype=cv2.CV_8U)
         frame.write(self._window, cast('NDArray[np.uint8]', changed), before)
 
 
 def check_label(options: DisclosureOptions) -> str:
-    """The text of the label as it is drawn. Raises UsageError label-text, label-font."""
+    """Return the text of the label as drawn. Raises UsageError label-text, label-font."""
     text = ' '.join(unicodedata.normalize('NFC', options.disclosure_text).split())
     if not text or len(text) > LONGEST_TEXT or any(unicodedata.category(letter)[0] == 'C' for letter in text):
         raise UsageError(
             'label-text',
-            'the text of --disclosure-text cannot be written on a picture',
-            cause='it is empty, or has control characters' if len(text) <= LONGEST_TEXT else f'{len(text)} letters',
-            hint=f'give one line of up to {LONGEST_TEXT} letters',
+            'the text of --disclosure-text cannot be drawn',
+            cause='it is empty, or has control characters' if len(text) <= LONGEST_TEXT else f'{len(text)} characters',
+            hint=f'use one line of up to {LONGEST_TEXT} characters',
         )
     font = _font(options.disclosure_font, 32)
     missing = sorted({letter for letter in text if not letter.isspace() and not _has_glyph(font, letter)})
@@ -88,14 +85,14 @@ def check_label(options: DisclosureOptions) -> str:
         raise UsageError(
             'label-text',
             f'the font of the label has no {", ".join(missing)}',
-            cause='such letters would be drawn as empty boxes',
+            cause='they would be drawn as empty boxes',
             hint='name a font that has them with --disclosure-font',
         )
     return text
 
 
 def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> _Layout:
-    """The largest letters up to the wanted size with which the label fits into the picture."""
+    """Lay out the label with the largest letters, up to the standard size, that fit into the image."""
     wanted = max(LETTER_SHARE * min(width, height), SMALLEST_LETTERS) / _CAPITALS
     drawn = _draw(text, _font(font_path, wanted))
     room = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
@@ -105,7 +102,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
     padding, margin = round(_PADDING * wanted), round(_MARGIN * wanted)
     high = min(drawn.shape[0] + 2 * padding, height)
     wide = width if is_bar else min(drawn.shape[1] + 2 * padding, width)
-    # Even places and sizes, as far as they go: chroma samples are shared by two pixels.
+    # Even positions and sizes if possible, because two pixels share a chroma sample.
     left = 0 if is_bar else max(width - margin - wide, 0) // 2 * 2
     top = height - high if is_bar else max(height - margin - high, 0) // 2 * 2
     plate = np.zeros((high, wide), np.float32)
@@ -116,7 +113,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
 
 
 def _draw(text: str, font: Font) -> Share:
-    """The letters of a line as shares of 0 to 1, cut to their own size."""
+    """Return the letters of a line as shares of 0 to 1, cropped to them."""
     left, top, right, bottom = font.getbbox(text)
     canvas = Image.new('L', (max(int(right - left) + 2, 1), max(int(bottom - top) + 2, 1)))
     ImageDraw.Draw(canvas).text((1 - left, 1 - top), text, fill=255, font=font)
@@ -138,6 +135,6 @@ def _font(path: str | None, size: float) -> Font:
 
 
 def _has_glyph(font: Font, letter: str) -> bool:
-    """Whether the font draws something else for the letter than for one that no font has."""
+    """Whether the font draws the letter unlike a character that is in no font."""
     unknown = bytes(font.getmask('\U0010fffe'))
     return bytes(font.getmask(letter)) != unknown

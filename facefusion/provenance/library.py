@@ -1,4 +1,4 @@
-"""The C2PA library as this program uses it: little memory, no network but for time stamps, streams that stop."""
+"""The C2PA library as this program uses it: little memory, network only for timestamps, streams that can be stopped."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import c2pa
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
-# Without these two the library keeps a whole video in memory (254 MB took 543 MB, with them 48 MB).
+# Without these two the library reads a whole video into memory (254 MB took 543 MB, with them 48 MB).
 _CHUNK_KILOBYTES = 1024
 _MEMORY_MEGABYTES = 32
-# Manifests that are kept compressed: no more than this comes out of them.
+# The decompressed size of a compressed manifest.
 _LARGEST_MANIFEST_MEGABYTES = 32
 _LONGEST_TEXT = 300
 _Result = TypeVar('_Result')
@@ -25,10 +25,10 @@ _Result = TypeVar('_Result')
 def make_context(
     roots: Sequence[Root] = (), relay_url: str | None = None, verify_signature: bool = False
 ) -> c2pa.Context:
-    """A context with this program's settings.
+    """Return a context with the settings of this program.
 
-    ``roots`` are trusted, and known by their fingerprints. ``relay_url`` (timestamp.py) names the only host that is
-    ever asked. With ``verify_signature`` a signature is checked right after it was made.
+    It trusts ``roots``, and reports them by their fingerprints. ``relay_url`` (timestamp.py) is the only host that it
+    may connect to. With ``verify_signature`` each new signature is verified.
     """
     host = urlsplit(relay_url).hostname if relay_url else None
     settings = {
@@ -59,33 +59,29 @@ def make_context(
 
 
 def words_of(error: BaseException) -> str:
-    """What an error of the library says, in one line of bounded length."""
+    """Return the text of an error of the library in one line of limited length."""
     return plain(' '.join(str(error).split()), _LONGEST_TEXT) or type(error).__name__.lstrip('_')
 
 
 def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Text of a stranger's file without what could steer a terminal, cut to a length."""
+    """Return untrusted text without characters that control a terminal, cut to a length."""
     clean = ''.join(letter if letter.isprintable() else '?' for letter in text[: longest + 1])
     return clean if len(clean) <= longest else clean[: longest - 1] + '…'
 
 
 class WatchedStream:
-    """A file that the library reads or writes, which fails as soon as ``flag`` is set.
+    """A file for the library, whose operations fail once ``flag`` is set.
 
-    The library runs in one call from the first byte to the last, and its callbacks swallow errors: the reason is kept
-    in ``failure``. ``on_read`` is told how many bytes were read.
+    The library processes a file in a single call, and its callbacks swallow errors: ``failure`` is the first of them.
     """
 
-    def __init__(
-        self, file: BinaryIO, flag: StopFlag | None = None, on_read: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, file: BinaryIO, flag: StopFlag | None = None) -> None:
         self._file = file
         self._flag = flag
-        self._on_read = on_read
         self.failure: BaseException | None = None
 
     def readinto(self, buffer: Any) -> int:
-        return self._do(lambda: self._read(buffer))
+        return self._do(lambda: self._file.readinto(buffer))  # type: ignore[attr-defined, no-any-return]
 
     def read(self, length: int = -1) -> bytes:
         return self._do(lambda: self._file.read(length))
@@ -102,12 +98,6 @@ class WatchedStream:
     def flush(self) -> None:
         self._do(self._file.flush)
 
-    def _read(self, buffer: Any) -> int:
-        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
-        if self._on_read is not None:
-            self._on_read(count)
-        return count
-
     def _do(self, action: Callable[[], _Result]) -> _Result:
         try:
             if self._flag is not None:
@@ -119,24 +109,24 @@ class WatchedStream:
 
 
 class Discarded:
-    """Takes what is written and keeps nothing: a side-car needs no copy of its file."""
+    """A stream that discards all data, for the copy of a file whose credentials are in a sidecar."""
 
     def __init__(self) -> None:
-        self._at = 0
+        self._position = 0
 
     def read(self, length: int = -1) -> bytes:
         return b''
 
     def write(self, data: bytes) -> int:
-        self._at += len(data)
+        self._position += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset if whence == os.SEEK_SET else self._at + offset
-        return self._at
+        self._position = offset if whence == os.SEEK_SET else self._position + offset
+        return self._position
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no data is stored."""

@@ -92,11 +92,6 @@ def media_type(path: Path) -> str:
     return _BY_EXTENSION.get(path.suffix.lower(), PLAIN)
 
 
-def is_known(path: Path) -> bool:
-    """Whether a file has an extension of media."""
-    return media_type(path) != PLAIN
-
-
 def signing_type(path: Path) -> str:
     """Return the media type by which the C2PA library signs a file: its container, or plain bytes."""
     return EMBEDDED.get(path.suffix.lower(), PLAIN)

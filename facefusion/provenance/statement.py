@@ -1,4 +1,4 @@
-"""What the credentials of an output state, and the manifest that says it (C2PA specification 2.x, actions)."""
+"""The statements in the credentials of an output, and their manifest (C2PA specification 2.x, actions)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Literal
 from facefusion.version import VERSION
 
 SOFTWARE = 'FaceFusion'
-# An assertion of our own needs a label in reverse domain order; the version stands in its data.
+# A custom assertion needs a label in reverse domain order; its version is in its data.
 PROCESSING_LABEL = 'io.facefusion.processing'
 PROCESSING_VERSION = 1
 _SOURCE_TYPES = 'http://cv.iptc.org/newscodes/digitalsourcetype/'
 COMPOSITE = _SOURCE_TYPES + 'compositeWithTrainedAlgorithmicMedia'
 ENHANCED = _SOURCE_TYPES + 'algorithmicallyEnhanced'
 JOINED = _SOURCE_TYPES + 'composite'
+_EFFECT_TYPES = {'composite': COMPOSITE, 'enhancement': ENHANCED}
 
 Effect = Literal['composite', 'enhancement', 'annotation']
 TargetState = Literal['read', 'unreadable', 'not read']
@@ -34,8 +35,8 @@ class ModelUse:
 class ProcessorUse:
     """A processor of the chain.
 
-    ``effect`` is 'composite' where content of a person is made (face swap, lip sync), 'enhancement' where only the
-    look of what is there changes, 'annotation' where something is drawn over the picture.
+    ``effect`` is 'composite' for generated content of a person (face swap, lip sync), 'enhancement' for a changed look
+    of existing content, 'annotation' for drawings over the image.
     """
 
     name: str
@@ -45,7 +46,7 @@ class ProcessorUse:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file that was used: its name without folders, digest and size in bytes."""
+    """A used file: its name without folders, digest and size in bytes."""
 
     name: str
     sha256: str
@@ -54,7 +55,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """A target and the part of it that was taken: first and last frame (exclusive), None for all of it."""
+    """A target and its processed part: first frame and last frame (exclusive), None for all frames."""
 
     name: str
     sha256: str
@@ -73,11 +74,11 @@ class LabelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Everything that is stated of one published file.
+    """All statements about a published file.
 
-    ``changed`` tells whether anything of a face was changed at all. One of ``targets`` is the file that was worked on;
-    several are clips that were joined, in order. ``mark_payload`` is the invisible mark in hexadecimal digits, None
-    where there is none. ``consent`` is what ``safety.consent`` keeps of each ``--consent``.
+    ``changed`` is true if any face was changed. A single entry of ``targets`` is the processed file; several are joined
+    clips, in order. ``mark_payload`` is the invisible mark in hexadecimal digits, None without one. ``consent`` has the
+    text that ``safety.consent`` returns for each ``--consent``.
     """
 
     job_id: str
@@ -92,7 +93,7 @@ class Statement:
     label: LabelFacts | None = None
 
     def as_record(self) -> dict[str, Any]:
-        """The data of our own assertion, as plain JSON."""
+        """Return the data of this program's assertion, as plain JSON."""
         record = asdict(self)
         record.pop('title')
         software = {'name': SOFTWARE, 'version': VERSION}
@@ -100,17 +101,17 @@ class Statement:
 
 
 def ingredient_id(number: int) -> str:
-    """The name by which actions refer to the ``number``-th target."""
+    """Return the name by which actions refer to the ``number``-th target."""
     return f'target-{number}'
 
 
 def manifest(
     statement: Statement, media_type: str, states: tuple[TargetState, ...], now: datetime | None = None
 ) -> dict[str, Any]:
-    """The manifest without its ingredients.
+    """Return the manifest without its ingredients.
 
-    ``states`` tell of each target what became of credentials that it may have had: 'read' (kept in the ingredient),
-    'unreadable' (they, or the whole file, could not be read) or 'not read' (the file is gone).
+    ``states`` has the state of each target's own credentials: 'read' (included in the ingredient), 'unreadable' (they
+    or the whole file could not be read) or 'not read' (the file is missing).
     """
     record = statement.as_record()
     for target, state in zip(record['targets'], states, strict=True):
@@ -139,10 +140,11 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
             yield {'action': 'c2pa.placed', 'parameters': {'ingredientIds': [ingredient_id(number)]}, **agent}
     if any(target.trim_start is not None or target.trim_end is not None for target in statement.targets):
         yield {'action': 'c2pa.trimmed', **agent}
-    # What was done to clips that are joined stands in the credentials of each.
+    # The credentials of each joined clip state its edits.
     if statement.changed and len(statement.targets) == 1:
         for use in statement.processors:
-            yield {'action': 'c2pa.edited', 'description': use.name, **_source_type(use.effect), **agent}
+            kind = {'digitalSourceType': _EFFECT_TYPES[use.effect]} if use.effect in _EFFECT_TYPES else {}
+            yield {'action': 'c2pa.edited', 'description': use.name, **kind, **agent}
     if not effects:
         yield {'action': 'c2pa.transcoded', **agent}
     if statement.label is not None:
@@ -151,13 +153,8 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
         yield {'action': 'c2pa.watermarked.unbound', 'description': 'invisible mark in the luma plane', **agent}
 
 
-def _source_type(effect: Effect) -> dict[str, str]:
-    types = {'composite': COMPOSITE, 'enhancement': ENHANCED}
-    return {'digitalSourceType': types[effect]} if effect in types else {}
-
-
 def _as_json(value: Any) -> Any:
-    """Tuples become lists, text becomes UTF-8, and what is not there is left out."""
+    """Return ``value`` with lists instead of tuples, valid UTF-8 text, and no entries that are None."""
     if isinstance(value, dict):
         return {key: _as_json(entry) for key, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):
@@ -166,5 +163,5 @@ def _as_json(value: Any) -> Any:
 
 
 def as_text(value: str) -> str:
-    """The text without halves of characters, which names of files may have and UTF-8 has not."""
+    """Return the text without surrogates, which file names may contain and UTF-8 cannot encode."""
     return value.encode('utf-8', 'replace').decode('utf-8')

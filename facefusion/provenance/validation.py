@@ -1,4 +1,4 @@
-"""Manifest stores: side-car files, and what a validation says in plain words."""
+"""The results of a validation by the C2PA library: its failure codes, in plain words."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _WORDS = {
     'claim.multiple': 'there is more than one claim',
     'claim.malformed': 'the claim is malformed',
     'claim.hardBindings.missing': 'nothing binds the credentials to the file',
-    'claimSignature.mismatch': 'the signature does not fit what is signed',
+    'claimSignature.mismatch': 'the signature does not match the signed data',
     'claimSignature.missing': 'the signature is missing',
     'claimSignature.outsideValidity': 'the certificate was not valid at the time of signing',
-    'signingCredential.expired': 'the certificate has expired, and no time stamp shows that it was signed before',
+    'signingCredential.expired': 'the certificate has expired, and no timestamp proves that it signed before',
     'signingCredential.invalid': 'the certificate may not sign Content Credentials',
-    'signingCredential.untrusted': 'no trusted root vouches for the signer',
+    'signingCredential.untrusted': 'no trusted root certifies the signer',
     'signingCredential.ocsp.revoked': 'the certificate was revoked',
-    'manifest.inaccessible': 'its credentials lie elsewhere, and were not looked for',
+    'manifest.inaccessible': 'its credentials are stored at another address, which was not contacted',
     'ingredient.manifest.mismatch': 'the credentials of an ingredient were changed',
     'ingredient.manifest.missing': 'the credentials of an ingredient are missing',
-    'ingredient.claimSignature.mismatch': 'the signature of an ingredient does not fit',
-    'algorithm.unsupported': 'it is signed by a method that is not known',
-    'timeStamp.mismatch': 'the time stamp belongs to another signature',
-    'timeStamp.malformed': 'the time stamp is malformed',
-    'timeStamp.outsideValidity': 'the time stamp is of a time at which its certificate was not valid',
+    'ingredient.claimSignature.mismatch': 'the signature of an ingredient does not match',
+    'algorithm.unsupported': 'the signature algorithm is not supported',
+    'timeStamp.mismatch': 'the timestamp belongs to another signature',
+    'timeStamp.malformed': 'the timestamp is malformed',
+    'timeStamp.outsideValidity': 'the timestamp was created when its certificate was not valid',
 }
 
 
 def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """The codes by which a manifest fails, without repetition.
+    """Return the distinct failure codes of a manifest.
 
-    Of its ingredients those count that their own signer had not seen: what was changed in the store since.
+    For its ingredients the library reports only failures that their own signers had not recorded: later changes.
     """
     deltas = results.get('ingredientDeltas')
     parts = [delta.get('validationDeltas') for delta in deltas or () if isinstance(delta, Mapping)]
@@ -59,12 +59,7 @@ def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def failures_of(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """What shows that credentials do not fit, in plain words; an unknown signer alone is none of it."""
+    """Return the failures in plain words, each with its code; an unknown signer alone is no failure."""
     codes = [code for code in failure_codes(results) if code != UNTRUSTED]
-    return tuple(dict.fromkeys(words_for(code) for code in codes))[:_MOST_FAILURES]
-
-
-def words_for(code: str) -> str:
-    """A validation code in plain words, with the code itself behind them."""
-    known = _WORDS.get(code)
-    return f'{known} ({code})' if known else plain(code, 100)
+    words = (f'{_WORDS[code]} ({code})' if code in _WORDS else plain(code, 100) for code in codes)
+    return tuple(dict.fromkeys(words))[:_MOST_FAILURES]

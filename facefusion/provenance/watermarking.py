@@ -1,4 +1,4 @@
-"""What a picture itself carries of having been altered: a label for people, a mark for programs."""
+"""The watermarks of altered frames: a visible label for people, an invisible mark for programs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from facefusion.media.frame import Frame
 
 
 class PictureMark(Protocol):
-    """Changes a frame in place, and gives the share of it (0 to 1) that carries the mark.
+    """Marks a frame in place, and returns the share of it (0 to 1) that contains the mark.
 
-    A pure function of the frame and its number, from several threads at once.
+    A pure function of the frame and its number; thread-safe.
     """
 
     def mark(self, frame: Frame) -> float: ...
 
 
 class PictureLabel(Protocol):
-    """Writes on a frame in place; a pure function of the frame, from several threads at once."""
+    """Draws on a frame in place; a pure function of the frame; thread-safe."""
 
     def draw(self, frame: Frame) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """What is left on every picture of an output in which anything was altered."""
+    """The watermarks of every frame of an output with any alteration."""
 
     label: PictureLabel | None = None
     mark: PictureMark | None = None
 
     def apply(self, frame: Frame) -> bool:
-        """Writes the label, and the mark over all; tells whether the frame can carry the mark."""
+        """Draw the label, then add the mark; return whether the frame can contain the mark."""
         if self.label is not None:
             self.label.draw(frame)
         return self.mark is not None and self.mark.mark(frame) > 0

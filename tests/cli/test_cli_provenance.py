@@ -204,7 +204,7 @@ def test_a_home_that_cannot_be_written(program, example_portrait, example_group,
     settings = {'FACEFUSION_PROVENANCE_PATH': '', 'XDG_DATA_HOME': str(home), 'LOCALAPPDATA': str(home)}
     settings['HOME'] = str(home)
     result = program.run('-s', example_portrait, '-t', example_group, '-o', tmp_path / 'out.jpg', environ=settings)
-    assert 'certificate of this machine is kept in' in result.err
+    assert 'certificate of this machine is stored in' in result.err
     assert verified(program, tmp_path / 'out.jpg', environ=settings)['verdict'] == 'intact'
 
 

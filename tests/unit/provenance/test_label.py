@@ -80,20 +80,20 @@ def test_a_long_text_is_made_smaller_until_it_fits():
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'),
+    ('text', 'reason'),
     [
         ('', 'empty'),
         ('  \n ', 'empty'),
         ('a\x00b', 'control'),
-        ('x' * (LONGEST_TEXT + 1), '81 letters'),
+        ('x' * (LONGEST_TEXT + 1), '81 characters'),
         ('日本', '日'),
     ],
 )
-def test_a_text_that_cannot_be_drawn_is_refused(text, said):
+def test_a_text_that_cannot_be_drawn_is_refused(text, reason):
     with pytest.raises(UsageError) as caught:
         check_label(DisclosureOptions('corner', text))
     assert caught.value.reference == 'label-text'
-    assert said in f'{caught.value.message} {caught.value.cause}'
+    assert reason in f'{caught.value.message} {caught.value.cause}'
 
 
 def test_a_picture_that_is_too_small_for_any_letters_is_refused():

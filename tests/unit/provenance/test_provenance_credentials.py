@@ -150,7 +150,7 @@ def test_tampered_credentials_are_kept_as_such_and_reported(signed_as, roots, tm
     second = signed_as(extension, 'second', Ingredient(tampered, first.sidecar), emit=said.append)
     assert second.inherited == ('tampered',)
     (text,) = warnings_of(said)
-    assert 'tampered.' in text and 'was changed after it was signed' in text and 'kept as such' in text
+    assert 'tampered.' in text and 'was changed after it was signed' in text and 'included as they are' in text
     found = read_credentials(second.media, roots, second.sidecar)
     assert found.state == 'trusted' and found.chain[0].manifest == first.manifest_id
     assert 'was changed after it was signed' in found.chain[0].problems[0] and not found.chain[1].problems
@@ -181,7 +181,7 @@ def test_a_target_that_is_gone_is_stated_by_its_digest(signed_as, roots, target,
     for ingredient in (Ingredient(None), Ingredient(tmp_path / 'gone.png')):
         said = []
         signed = signed_as('jpg', ingredient=ingredient, statement=statement, emit=said.append)
-        assert signed.inherited == ('not read',) and 'is gone' in warnings_of(said)[0]
+        assert signed.inherited == ('not read',) and 'the file is missing' in warnings_of(said)[0]
         assert read_credentials(signed.media, roots).state == 'trusted'
 
 

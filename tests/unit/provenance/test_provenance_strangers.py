@@ -47,12 +47,12 @@ def test_claims_of_a_stranger_in_the_chain_are_his(tmp_path, signing, stranger, 
     made = make(signing, 'out.jpg', tmp_path / 'renamed.jpg', said)
     assert made.inherited == ('unknown-signer',)
     (warning,) = [event.text for event in said if isinstance(event, Message) and event.level == 'warn']
-    assert 'renamed.jpg were signed by FaceFusion local signer' in warning and 'kept, not confirmed' in warning
+    assert 'renamed.jpg were signed by FaceFusion local signer' in warning and 'included, but not confirmed' in warning
     verdict = verify(tmp_path / 'out.jpg', roots)
     assert verdict.word == 'intact'
     assert [claim.trust for claim in verdict.credentials.chain] == ['unknown-signer', 'trusted']
     assert verdict.jobs == ('job of out.jpg',)
-    assert 'what renamed.jpg states is vouched for by nobody who is trusted' in verdict.remarks()
+    assert 'the statements of renamed.jpg have no signer certified by a trusted root' in verdict.remarks()
     signers = [line.strip() for line in verdict_lines(verdict) if '  signed by ' in line]
     assert 'no trusted root certifies this' in signers[0] and signers[1].endswith('(trusted)')
     assert verdict.as_record()['credentials']['chain'][0]['trust'] == 'unknown-signer'
@@ -109,10 +109,10 @@ def test_credentials_that_lie_elsewhere_are_said_to(tmp_path, signing, roots, ma
         with target.open('rb') as source, remote.open('w+b') as copy:
             builder.sign(signer, 'image/jpeg', source, copy)
     verdict = verify(remote, roots)
-    assert verdict.word == 'nothing-found' and 'lie elsewhere' in verdict.credentials.detail
+    assert verdict.word == 'nothing-found' and 'stored elsewhere' in verdict.credentials.detail
     said = []
     assert make(signing, 'out.jpg', remote, said).inherited == ('elsewhere',)
-    assert 'lie elsewhere' in said[-1].text and 'do not fit' not in said[-1].text
+    assert 'stored elsewhere' in said[-1].text and 'do not match' not in said[-1].text
 
 
 def test_a_certificate_that_ends_soon_is_warned_about_and_renewed_by_the_user(tmp_path, signing, house, make):

@@ -58,15 +58,15 @@ def test_side_cars_that_are_missing_unused_or_of_others_are_told(signed, roots, 
         verify(clip, roots, tmp_path / 'none.c2pa')
     assert error.value.reference == 'media-missing'
     sidecar = sidecar_of(clip)
-    assert 'was not looked at' in ' '.join(verify(picture, roots, sidecar).remarks())
-    assert 'this is a side-car' in ' '.join(verify(sidecar, roots).remarks())
+    assert 'was not read' in ' '.join(verify(picture, roots, sidecar).remarks())
+    assert 'this is a sidecar' in ' '.join(verify(sidecar, roots).remarks())
     other = verify(make_file(tmp_path / 'other.webm'), roots, sidecar)
     assert other.word == 'tampered' and 'belongs to another file' in ' '.join(other.remarks())
     assert '--trusted-roots' in ' '.join(verify(picture, ()).remarks())
     sidecar.unlink()
     marked(monkeypatch, 'some-job')
     verdict = verify(clip, roots)
-    assert verdict.word == 'mark-only' and 'no side-car out.mkv.c2pa lies beside it' in ' '.join(verdict.remarks())
+    assert verdict.word == 'mark-only' and 'no sidecar out.mkv.c2pa next to it' in ' '.join(verdict.remarks())
 
 
 def test_a_link_brings_the_side_car_of_what_it_links_to(signed, signing, roots, tmp_path):
