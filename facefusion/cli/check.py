@@ -33,7 +33,9 @@ UNREAD = frozenset({'execution_thread_count'})
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the files and the output format."""
     parser.add_argument('checked_files', nargs='+', metavar='FILE', type=path_argument, help='images and videos')
-    parser.add_argument('--format', dest='check_format', choices=('table', 'json'), default='table')
+    parser.add_argument(
+        '--format', dest='check_format', choices=('table', 'json'), default='table', help='output format'
+    )
 
 
 def run(invocation: Invocation) -> int:

@@ -47,7 +47,9 @@ class Finding:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the output format."""
-    parser.add_argument('--format', dest='doctor_format', choices=('text', 'json'), default='text')
+    parser.add_argument(
+        '--format', dest='doctor_format', choices=('text', 'json'), default='text', help='output format'
+    )
 
 
 def run(invocation: Invocation) -> int:

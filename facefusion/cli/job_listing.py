@@ -34,7 +34,11 @@ def _configure_show(parser: argparse.ArgumentParser) -> None:
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--format', dest='output_format', choices=('table', 'json'), default='table', help='json has all details'
+        '--format',
+        dest='output_format',
+        choices=('table', 'json'),
+        default='table',
+        help='output format; json has all details',
     )
 
 

@@ -27,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands, which accept the options of the command too; ``models_command`` is the selected one."""
     commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,verify}')
     listing = commands.add_parser('list', help='list the models of the catalogue and their state on this machine')
-    listing.add_argument('--format', dest='list_format', choices=('table', 'json'), default='table')
+    listing.add_argument(
+        '--format', dest='list_format', choices=('table', 'json'), default='table', help='output format'
+    )
     listing.add_argument('--all', dest='list_all', action='store_true', help='include example material')
     fetch = commands.add_parser('fetch', help='fetch, verify and convert models')
     fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: the embedded set')

@@ -46,7 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=path_argument,
         help='file with the Content Credentials; default: the checked file plus .c2pa, if it exists',
     )
-    parser.add_argument('--format', dest='verify_format', choices=('text', 'json'), default='text')
+    parser.add_argument(
+        '--format', dest='verify_format', choices=('text', 'json'), default='text', help='output format'
+    )
 
 
 def run(invocation: Invocation) -> int:

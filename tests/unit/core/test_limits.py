@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facefusion import limits
-from facefusion.limits import available_memory, can_start, probe_available, memory_limits, thread_limits
+from facefusion.limits import available_memory, can_start, memory_limits, probe_available, thread_limits
 
 GB = 1 << 30
 

@@ -9,7 +9,7 @@ from facefusion import shortage
 from facefusion.errors import InternalError, JobError, MediaError, ModelError, ResourceError
 from facefusion.failures import as_failure
 from facefusion.limits import Limit
-from facefusion.shortage import as_shortage, require_available, raise_shortage
+from facefusion.shortage import as_shortage, raise_shortage, require_available
 
 TIGHT = Limit('address', 'ulimit -v', 850_000_000, 849_000_000, 'raise ulimit -v')
 WIDE = Limit('address', 'ulimit -v', 8_500_000_000, 849_000_000, 'raise ulimit -v')

@@ -1,0 +1,60 @@
+"""docs/errors.md lists every error reference in the code with its exit code, and no other."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from facefusion import errors
+
+ROOT = Path(__file__).resolve().parents[3]
+CODES = {
+    name: kind.exit_code
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.FaceFusionError)
+}
+# References that the code composes, or that stand for one that is missing.
+COMPOSED = {
+    'config-key': {2},
+    'interrupted': {4},
+    'job-failed': {1},
+    **{f'{side}-pattern-missing': {2} for side in ('source', 'target', 'output')},
+    **{
+        f'{file}-{problem}': {1}
+        for file in ('certificate', 'private-key', 'trusted-root')
+        for problem in ('missing', 'unreadable', 'not-pem')
+    },
+}
+
+
+def references_in_code() -> dict[str, set[int]]:
+    """The literal references of all errors that the package constructs, with their exit codes."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for path in sorted((ROOT / 'facefusion').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+                continue
+            first = node.args[0]
+            is_reference = isinstance(first, ast.Constant) and isinstance(first.value, str)
+            if node.func.id in CODES and node.func.id != 'Interrupted' and is_reference:
+                found[first.value].add(CODES[node.func.id])
+    return found
+
+
+def references_on_page() -> dict[str, set[int]]:
+    """The references of docs/errors.md; those of bugs, listed below the tables, with exit code 1."""
+    tables, bugs = (ROOT / 'docs' / 'errors.md').read_text(encoding='utf-8').split('## Errors of the program')
+    rows = re.findall(r'^\| `([a-z0-9-]+)` \| ([0-9, ]+) \|', tables, re.MULTILINE)
+    assert len(rows) == len(dict(rows)), 'a reference has two rows'
+    listed = re.findall(r'`([a-z0-9-]+)`', bugs.rpartition('\n\n')[2])
+    return {name: {int(code) for code in codes.split(',')} for name, codes in rows} | {name: {1} for name in listed}
+
+
+def test_the_page_lists_every_reference_with_its_exit_code():
+    code, page = references_in_code(), references_on_page()
+    for name, codes in COMPOSED.items():
+        code[name] |= codes
+    assert page.keys() == code.keys(), sorted(page.keys() ^ code.keys())
+    assert page == code
