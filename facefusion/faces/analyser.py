@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from facefusion.faces.face import Detection, Face, Floats, box_overlap, longer_side
+from facefusion.faces.face import Detection, Face, Floats, box_overlap, landmark_box, longer_side
 from facefusion.faces.landmarks.face_mesh import Region, region_from_detection, region_from_landmarks
 from facefusion.faces.networks import make_detector, make_landmarker
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-from facefusion.faces.topology import MeshTopology, load_topology, shape_residual
+from facefusion.faces.topology import load_topology, shape_residual
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 
@@ -81,14 +81,13 @@ class FaceAnalyser(FaceFinder):
         sessions: SessionPool,
         detector: FaceDetectorOptions | None = None,
         landmarker: FaceLandmarkerOptions | None = None,
-        topology: MeshTopology | None = None,
         selector: FaceSelectorOptions | None = None,
     ) -> None:
         landmarker = landmarker or FaceLandmarkerOptions()
         self._detector = make_detector(detector or FaceDetectorOptions(), sessions)
         self._mesh = make_landmarker(landmarker, sessions)
         self._minimum_presence = landmarker.face_landmarker_score
-        self.topology = topology or load_topology()
+        self.topology = load_topology()
         self.most = (selector or FaceSelectorOptions()).max_faces + SPARE_FACES
 
     def detect(self, frame: Frame) -> list[Detection]:
@@ -176,21 +175,14 @@ def _logit(probability: float) -> float:
 
 def _moved_region(region: Region, shift_x: float, shift_y: float, scale: float) -> Region:
     """A region shifted by fractions of its side and scaled."""
-    return Region(
-        region.centre_x + shift_x * region.side,
-        region.centre_y + shift_y * region.side,
-        region.side * scale,
-        region.angle,
-    )
+    x, y, side, angle = region
+    return Region(x + shift_x * side, y + shift_y * side, side * scale, angle)
 
 
 def _moved(before: Floats, after: Floats) -> float:
     """The largest move of an edge of the box around a face, as a fraction of its size."""
-    low, high = before[:, :2].min(0), before[:, :2].max(0)
-    low_after, high_after = after[:, :2].min(0), after[:, :2].max(0)
-    size = max(float((high - low).max()), 1.0)
-    edges = np.concatenate([low_after - low, high_after - high])
-    return float(np.abs(edges).max()) / size
+    box = landmark_box(before)
+    return float(np.abs(landmark_box(after) - box).max()) / max(longer_side(box), 1.0)
 
 
 def _is_near(region: Region, frame: Frame) -> bool:

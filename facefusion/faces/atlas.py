@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bytes, Floats, Ints
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
     BROW_IMAGE_RIGHT,
@@ -20,8 +20,6 @@ from facefusion.faces.topology import (
     MeshTopology,
 )
 
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int32]
 # Fixed-point bits of OpenCV's polygon coordinates.
 SHIFT = 4
 

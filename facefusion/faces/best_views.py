@@ -1,4 +1,4 @@
-"""The best views of each track in a chunk, held while it decodes: networks that look at persons need few of them."""
+"""The best views of each track in a chunk, for measurements of tracks."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from facefusion.faces.face import Face
 from facefusion.faces.measurement_types import FaceView
 from facefusion.media.frame import Frame, PixelFrame, Window
 
-# Views of a track; more add time and little knowledge.
+# Views per track; more cost time and add little.
 MOST_VIEWS = 3
-# Tracks that are held, the largest: 3 views of 384 pixels each are 1.3 MB.
+# The largest tracks are stored: 3 views of 384 pixels each are 1.3 MB.
 MOST_TRACKS = 64
-# How far around the landmarks a view reaches, as a fraction of the face: crops of faces show hair and chin.
+# Margin around the landmarks as a fraction of the face: crops of faces include hair and chin.
 MARGIN = 0.6
 LARGEST_SIDE = 384
 
 
 class BestViews:
-    """Up to three views of each track, the largest and surest; bounded in memory."""
+    """Up to three views of each track, the largest with the best detector scores; bounded in memory."""
 
     def __init__(self) -> None:
         self._views: dict[int, list[tuple[float, FaceView]]] = {}
 
     def offer(self, frame: Frame, track: int, face: Face) -> None:
-        """Keeps the face when it is among the best of its track; one that lies outside the frame shows nothing."""
+        """Store the face if it is among the best of its track; a face outside the frame is ignored."""
         if _window(frame, face, 0).is_empty:
             return
         quality = face.size * face.score
@@ -34,17 +34,17 @@ class BestViews:
             return
         if not known and len(self._views) == MOST_TRACKS and not self._drop_worse(quality):
             return
-        # The sort is stable: of equals the earlier one stays ahead.
-        known = sorted([*known, (quality, _cut_out(frame, face))], key=lambda view: -view[0])
+        # The sort is stable: the earlier of equal views comes first.
+        known = sorted([*known, (quality, _crop(frame, face))], key=lambda view: -view[0])
         self._views[track] = known[:MOST_VIEWS]
 
     def of(self, track: int) -> tuple[tuple[FaceView, ...], float]:
-        """The views of a track, the best one first, and what they weigh together; none of one that is not held."""
+        """Return the views of a track, best first, and their total weight; none if the track is not stored."""
         known = self._views.get(track, [])
         return tuple(view for _, view in known), float(sum(quality for quality, _ in known))
 
     def _drop_worse(self, quality: float) -> bool:
-        """Makes room for a face of this quality, if there is a worse one."""
+        """Drop the worst track if it is worse than ``quality``; return whether one was dropped."""
         worst = min(self._views, key=lambda track: self._views[track][0][0])
         if self._views[worst][0][0] >= quality:
             return False
@@ -53,14 +53,14 @@ class BestViews:
 
 
 def _window(frame: Frame, face: Face, margin: float) -> Window:
-    """What the frame shows of a face and of a margin around it, a fraction of the face; may be empty."""
+    """The part of the frame with the face and a margin around it, a fraction of the face; may be empty."""
     low, high = face.box[:2], face.box[2:]
     reach = margin * (high - low)
     (x0, y0), (x1, y1) = np.floor(low - reach).astype(int).tolist(), np.ceil(high + reach).astype(int).tolist()
     return Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
 
 
-def _cut_out(frame: Frame, face: Face) -> FaceView:
+def _crop(frame: Frame, face: Face) -> FaceView:
     window = _window(frame, face, MARGIN)
     landmarks = face.landmarks - np.array([window.x0, window.y0, 0], np.float32)
     pixels = frame.read(window)

@@ -1,4 +1,4 @@
-"""What covers the skin of a face: hair, hands and other things in front of it, found in its unrolled picture.
+"""Find hair, hands and other things that cover the skin of a face, in its unrolled image.
 
 Method and constants: embedded-swap.md section 5.
 """
@@ -9,35 +9,29 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bools, Bytes, Floats
 from facefusion.faces.topology import MeshTopology
 
-Bytes = npt.NDArray[np.uint8]
-
-# Chroma is compared as a ratio to luma plus this, so that dark texels do not explode.
+# Added to luma in ratios of chroma to luma, to bound the ratios of dark texels.
 CHROMA_FLOOR = 12.0
-# A texel is covered this many robust deviations away from skin.
+# A texel this many robust deviations away from skin is covered.
 FOREIGN = 1.25
-# Texels of 128 of the face's centre that must be seen; from twice as many on all of what is found counts.
+# The minimum number of visible texels of 128 in the face's centre; with twice as many the result has full weight.
 LEAST_CORE = 150
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coverage:
-    """Where nothing covers the skin: ``free`` float32 [n,n] in 0..1, and the forehead's share of skin."""
+    """``visibility``: float32 [n,n] in 0..1, 1 where the skin is uncovered; ``forehead``: its share of skin."""
 
     visibility: Floats
     forehead: float
 
 
 class CoverageFinder:
-    """Finds what covers faces, in atlases of one size; immutable.
-
-    Lengths in texels are given for 128 and scale with ``size``.
-    """
+    """Finds coverage in atlases of one size; immutable. Lengths in texels are for size 128 and scale with the size."""
 
     def __init__(self, topology: MeshTopology, masks: AtlasMasks, grid: AtlasGrid) -> None:
         self._masks, self._grid = masks, grid
@@ -46,15 +40,15 @@ class CoverageFinder:
         self._harmonics_grid = AtlasGrid(topology, grid.size // 2)
 
     def find(self, ycc: Floats, weight: Floats, normals: Floats, threshold: float = FOREIGN, grow: int = 3) -> Coverage:
-        """What covers the face with atlas ``ycc`` float32 [n,n,3], skin ``weight`` [n,n] and vertex normals [468,3].
+        """Find the coverage of a face with atlas ``ycc`` float32 [n,n,3], skin ``weight`` [n,n] and normals [468,3].
 
-        A texel is foreign when luma, relative to a spherical-harmonics fit of the light, and chroma, relative to the
+        A texel is foreign if luma, relative to a spherical-harmonics fit of the light, and chroma, relative to the
         centre of the face, are ``threshold`` robust deviations away, and its patch reaches the outline of the face.
-        What is found is grown by ``grow`` texels.
+        Foreign patches are dilated by ``grow`` texels.
         """
         masks, unit = self._masks, self._unit
         core = weight * masks.centre > 0.3
-        # Of a face that is hardly seen nothing is known; towards that its coverage fades, as it turns away.
+        # Coverage fades to none as the face turns away, because a hardly visible face cannot be measured.
         known = float(np.clip(core.sum() / (unit * unit) / LEAST_CORE - 1, 0, 1))
         if known == 0:
             return Coverage(np.ones((self._size, self._size), np.float32), 1.0)
@@ -63,25 +57,24 @@ class CoverageFinder:
         foreign = smooth_step((distance - threshold) / 0.9) * self._grid.inside * (1 - masks.protected)
         patches = (foreign > 0.5).astype(np.uint8)
         if unit >= 1:
-            patches = np.asarray(cv2.morphologyEx(patches, cv2.MORPH_OPEN, _square(3)), np.uint8)
-        covered = np.asarray(
-            cv2.dilate(self._from_outside(patches), _square(max(round(grow * unit) | 1, 3))), np.float32
-        )
+            patches = np.asarray(cv2.morphologyEx(patches, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+        side = max(round(grow * unit) | 1, 3)
+        covered = np.asarray(cv2.dilate(self._from_outside(patches), np.ones((side, side), np.uint8)), np.float32)
         forehead = float((distance[masks.forehead > 0] < FOREIGN).mean())
         return Coverage(1 - known * blur(covered, 1.5 * unit), 1 - known * (1 - forehead))
 
     def _from_outside(self, patches: Bytes) -> Floats:
-        """The patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
+        """Select the patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
         border = labels[(self._masks.rim < 0.035) & (self._grid.inside > 0)]
         touching = np.bincount(border, minlength=count)
         large = stats[:, cv2.CC_STAT_AREA] >= 20 * self._unit * self._unit
-        kept = (touching >= 3 * self._unit) & large
-        kept[0] = False
-        return np.asarray(kept[labels], np.float32)
+        selected = (touching >= 3 * self._unit) & large
+        selected[0] = False
+        return np.asarray(selected[labels], np.float32)
 
     def _fit_harmonics(self, luma: Floats, weight: Floats, normals: Floats) -> Floats:
-        """Robust fit of luma by nine spherical harmonics of the normals: float32 [n,n].
+        """Robustly fit luma by nine spherical harmonics of the normals: float32 [n,n].
 
         Weighted ridge regression (0.02), five rounds with Cauchy weights of scale 10 % of the median plus 3.
         """
@@ -104,11 +97,8 @@ class CoverageFinder:
         return enlarge(np.asarray(basis @ fit, np.float32), self._size, self._size)
 
 
-def _square(side: int) -> Bytes:
-    return np.ones((side, side), np.uint8)
-
-
-def _skin_distance(ycc: Floats, light: Floats, core: npt.NDArray[np.bool_]) -> Floats:
+def _skin_distance(ycc: Floats, light: Floats, core: Bools) -> Floats:
+    """Robust deviations [n,n] from the skin in ``core``."""
     ratio = ycc[..., 0] / light
     chroma = ycc[..., 1:] / np.maximum(ycc[..., :1], CHROMA_FLOOR)
     middle = np.median(chroma[core], axis=0)

@@ -1,4 +1,4 @@
-"""Which of the faces of a frame stands before which."""
+"""Order overlapping faces of a frame by depth."""
 
 from __future__ import annotations
 
@@ -7,44 +7,39 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from facefusion.faces.face import Floats, LinkedFace, box_overlap
+from facefusion.faces.face import LinkedFace, box_overlap
 from facefusion.faces.skin import linked_skin
 from facefusion.faces.topology import OVAL, MeshTopology
 
-# Free shares of two faces that differ by less tell nothing: then the larger one counts as nearer.
+# If the mean visibility of two faces differs by less, the larger face counts as nearer.
 TELLING = 0.05
 
 
 def find_nearer(topology: MeshTopology, faces: Sequence[LinkedFace]) -> list[tuple[LinkedFace, list[LinkedFace]]]:
-    """The faces from far to near, each with those that stand before it.
+    """Return the faces from far to near, each with the faces in front of it.
 
-    Where two overlap, the one behind is covered: its skin is not found there (``LinkedFace.free``). Faces of one
-    colour are told by their size.
+    Where two overlap, the farther one is covered (``LinkedSkin.visibility``). Faces of one colour are ordered by size.
     """
-    ordered = sorted(faces, key=_area)
+    ordered = sorted(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
     before: dict[int, list[int]] = {number: [] for number in range(len(ordered))}
-    for far in range(len(ordered)):
-        for near in range(far + 1, len(ordered)):
-            if box_overlap(ordered[far].box, ordered[near].box) > 0:
-                swapped = _is_before(topology, ordered[far], ordered[near])
-                before[near if swapped else far].append(far if swapped else near)
+    for small in range(len(ordered)):
+        for large in range(small + 1, len(ordered)):
+            if box_overlap(ordered[small].box, ordered[large].box) > 0:
+                swapped = _is_before(topology, ordered[small], ordered[large])
+                before[large if swapped else small].append(small if swapped else large)
     return [(ordered[k], [ordered[other] for other in before[k]]) for k in _far_to_near(before)]
-
-
-def _area(face: LinkedFace) -> float:
-    return float(np.prod(face.box[2:] - face.box[:2]))
 
 
 def _is_before(topology: MeshTopology, small: LinkedFace, large: LinkedFace) -> bool:
     """Whether the smaller of two overlapping faces is the nearer one."""
-    shares = [_free_share(topology, face, other) for face, other in ((small, large), (large, small))]
+    shares = [_shared_visibility(topology, face, other) for face, other in ((small, large), (large, small))]
     if shares[0] is None or shares[1] is None:
         return False
     return shares[0] - shares[1] > TELLING
 
 
-def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> float | None:
-    """How free the part of ``face`` is that lies within the outline of ``other``; None without such a part."""
+def _shared_visibility(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> float | None:
+    """The mean visibility of ``face`` inside the outline of ``other``; None if there is no such part."""
     skin = linked_skin(face.values)
     if skin is None:
         return None
@@ -55,16 +50,13 @@ def _free_share(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> 
     inside = [v for v in near.tolist() if cv2.pointPolygonTest(outline, points[v].tolist(), False) > 0]
     if len(inside) < 5:
         return None
-    return float(_at(skin.visibility, topology.atlas[inside]).mean())
-
-
-def _at(visibility: Floats, places: Floats) -> Floats:
-    texels = np.clip((places * len(visibility)).astype(int), 0, len(visibility) - 1)
-    return np.asarray(visibility[texels[:, 1], texels[:, 0]], np.float32)
+    size = len(skin.visibility)
+    texels = np.clip((topology.atlas[inside] * size).astype(int), 0, size - 1)
+    return float(skin.visibility[texels[:, 1], texels[:, 0]].mean())
 
 
 def _far_to_near(before: dict[int, list[int]]) -> list[int]:
-    """An order in which everyone comes ahead of those before him; circles are cut at the smallest."""
+    """Return an order in which each face precedes those in front of it; cycles are broken at the smallest face."""
     order: list[int] = []
     waiting = sorted(before)
     while waiting:

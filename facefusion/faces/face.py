@@ -10,6 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+Values = npt.NDArray[Any]
 
 MESH_POINTS = 468
 
@@ -64,7 +68,7 @@ class LinkedFace:
     landmarks: Floats
     score: float
     is_filled: bool = False
-    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    values: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def box(self) -> Floats:

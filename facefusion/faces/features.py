@@ -1,6 +1,6 @@
-"""Whether eyes, nose and mouth are where the mesh says: something of the skin's own colour may be in front of them.
+"""Detect hidden eyes, nose and mouth, also behind things of skin colour.
 
-The mesh lays itself on what it expects behind a hand, and a hand has the colour of the face; but it has no eyes.
+The mesh also fits a face behind a hand. A hand has the colour of the face, but no features.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink,
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, NOSE, OUTER_LIPS
 
-# Widths in texels of 64: of the band in which faces are compared, and of the neighbourhood that is compared.
+# Widths in texels of 64: of the compared frequency band, and of the compared neighbourhood.
 BAND = (0.7, 6.0)
 NEIGHBOURHOOD = 4.0
-# The mesh lags by a few hundredths of the face when it moves fast: the best of these moves (texels down, right) counts.
+# The mesh lags by a few hundredths of a fast-moving face: the best of these shifts (texels down, right) counts.
 SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
-# Correlation with the mean face below which a feature is hidden, and the width above it. Before the moves, with a mean
-# of the other six example faces, eyes and noses reach 0.3 to 0.9 in all lights, mouths, which move, 0.1 to 0.8; behind
-# a hand -0.3 to 0.15.
+# Correlation with the mean face below which a feature is hidden, and the width above it. Without shifts, with a mean of
+# the other six example faces, eyes and noses reach 0.3 to 0.9 in all lights, mouths, which move, 0.1 to 0.8; behind a
+# hand -0.3 to 0.15.
 HIDDEN_EYES, HIDDEN_MOUTH, HIDDEN_WIDTH = 0.05, -0.1, 0.25
-# The contrast of a neighbourhood, squared, over that of the mean face: 0.3 to 3 on faces, 4 with dark frames, 12 to 16
-# of sunglasses. Over that of the face's own features: 0.33 and more, also for the mouth; on a mask 0.07.
+# The squared contrast of a neighbourhood relative to the mean face: 0.3 to 3 on faces, 4 with dark frames, 12 to 16
+# with sunglasses. Relative to the face's own features: at least 0.33, also for the mouth; 0.07 on a mask.
 STRONG = 2.5
 FLAT, FLAT_WIDTH = 0.1, 0.15
 BLACK, BLACK_WIDTH = 5.5, 3.5
-# A feature is gone when so little of it is visible: 0.77 and more on the example faces in all lights, 0.04 behind a
-# mask, 0.5 half behind a hand. It is asked when so many of its texels are on the side to be seen.
+# A feature is hidden if its visible share is lower: at least 0.77 on the example faces in all lights, 0.04 behind a
+# mask, 0.5 half behind a hand. Features with at most LEAST_SEEN texels on the visible side are skipped.
 GONE, GONE_WIDTH = 0.3, 0.35
 LEAST_SEEN = 8
 
 
 class FeatureFinder:
-    """Compares unrolled faces of 64 texels with the mean face, by correlation in neighbourhoods; immutable."""
+    """Compares unrolled faces of 64 texels with the mean face by local correlation; immutable."""
 
     def __init__(self, masks: AtlasMasks, grid: AtlasGrid) -> None:
         self._size = grid.size
@@ -53,14 +53,14 @@ class FeatureFinder:
         self._hidden = HIDDEN_EYES + (HIDDEN_MOUTH - HIDDEN_EYES) * mouth
 
     def hidden_share(self, visible: Floats, seen: Floats) -> float:
-        """The share of the features that are on the side to be seen that ``visible`` says are hidden."""
+        """The hidden share, by ``visible``, of the features on the side facing the camera."""
         zones = self._zones * (seen > 0.5)
         return float(((1 - visible) * (seen > 0.5)).sum() / max(float(zones.sum()), 1e-3))
 
     def visible(self, luma: Floats, seen: Floats, glasses: float = 0.0) -> Floats:
-        """0..1, float32 [n,n]: 0 on features that are hidden, 1 elsewhere, of atlas ``luma`` and ``seen`` [n,n].
+        """0 on hidden features, 1 elsewhere, float32 [n,n] in 0..1, from atlas ``luma`` and ``seen`` [n,n].
 
-        ``glasses`` 0..1 is how sure a frame of glasses is: what is behind it is there, unless the lenses are black.
+        ``glasses``: confidence 0..1 of a frame of glasses, whose eyes count as visible unless the lenses are black.
         """
         band = look(luma) * self._inside * seen
         energy = self._enlarge(self._pool(band * band) / (self._energy + 1e-5))
@@ -72,7 +72,7 @@ class FeatureFinder:
         shown = np.maximum(shown, glasses * self._around_eyes)
         shown = shown * (1 - smooth_step((energy - BLACK) / BLACK_WIDTH))
         visible = np.asarray(1 - (1 - shown) * self._zones * (seen > 0.5), np.float32)
-        # What hides a whole feature hides the skin around it: a mask, the back of a hand.
+        # A mask or hand that hides an entire feature also hides the skin around it.
         for feature, around in self._surroundings:
             there = feature & (seen > 0.5)
             if there.sum() > LEAST_SEEN:
@@ -84,7 +84,7 @@ class FeatureFinder:
         return enlarge(np.asarray(values, np.float32), self._size, self._size)
 
     def _correlate(self, band: Floats, shift: tuple[int, int]) -> Floats:
-        """Correlation of each neighbourhood with that of the mean face, of a band that is moved by ``shift``."""
+        """Correlate each neighbourhood of the band, moved by ``shift``, with the mean face."""
         moved = np.roll(band, shift, (0, 1))
         norm = np.sqrt(self._pool(moved * moved) * self._energy) + 1e-3
         return np.asarray(self._pool(moved * self._mean) / norm, np.float32)
@@ -94,12 +94,12 @@ class FeatureFinder:
 
 
 def load_mean_look() -> Floats:
-    """The ``look`` of the mean face, float32 [64,64], symmetric; made by ``scripts/make_face_tables.py``."""
+    """The ``look`` of the mean face, float32 [64,64], symmetric; generated by ``scripts/make_face_tables.py``."""
     path = Path(__file__).parent / 'mean_look.json'
     return np.array(json.loads(path.read_text(encoding='utf-8')), np.float32) / np.float32(1000)
 
 
 def look(luma: Floats) -> Floats:
-    """The band of a luma atlas [64,64] in which faces are compared: differences of Gaussians of its logarithm."""
+    """The compared band of a luma atlas [64,64]: the difference of Gaussians of its logarithm."""
     tone = np.log(luma + 12)
     return np.asarray(blur(tone, BAND[0]) - blur(tone, BAND[1]), np.float32)

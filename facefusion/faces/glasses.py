@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.atlas import blur, smooth_step
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bools, Bytes, Floats
 from facefusion.faces.skin import BGR_TO_YCC
 from facefusion.faces.topology import MeshTopology
-
-Bytes = npt.NDArray[np.uint8]
 
 # Lengths are fractions of the eye distance in the atlas. Wider lines are not part of a frame.
 WIDEST_LINE = 0.19
@@ -41,8 +39,8 @@ STRONGEST = 0.5
 class Glasses:
     """mask: bool [n,n] of the atlas, the lenses and the entire frame with a margin. frame: bool, the frame alone."""
 
-    mask: npt.NDArray[np.bool_]
-    frame: npt.NDArray[np.bool_]
+    mask: Bools
+    frame: Bools
 
 
 class GlassesFinder:
@@ -194,7 +192,7 @@ def _best_path(strip: npt.NDArray[np.generic], reach: int) -> npt.NDArray[np.int
     return np.array(path[::-1], np.int64)
 
 
-def soften(mask: npt.NDArray[np.bool_], width: float) -> Floats:
+def soften(mask: Bools, width: float) -> Floats:
     """1 in ``mask``, falling to 0 over ``width`` texels outside of it."""
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
     return smooth_step(1 - np.asarray(distance, np.float32) / width)

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Floats, Values
 from facefusion.faces.topology import MeshTopology
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame
-
-Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from facefusion.faces.atlas import SHIFT, fixed_point
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Floats, Ints
 from facefusion.faces.topology import MeshTopology, eye_distance, signed_areas
-
-Ints = npt.NDArray[np.int32]
 
 # Triangles above this doubled signed area (square pixels) are back faces or slivers; the affine maps of slivers explode
 # into white specks.

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
 from facefusion.faces.coverage import CHROMA_FLOOR, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bytes, Floats, Values
 from facefusion.faces.features import FeatureFinder
-from facefusion.faces.measurement_types import FaceMeasurement, FaceValue, Values
+from facefusion.faces.measurement_types import FaceMeasurement, FaceValue
 from facefusion.faces.smooth import (
     FREE_REACH,
     LIGHT_REACH,
@@ -30,11 +29,8 @@ from facefusion.faces.smooth import (
 from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
 
-Bytes = npt.NDArray[np.uint8]
-
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
-OCCLUSION_SIZE = 64
 # Atlas size at which coverage and traits of a target are measured: half the detail, a third of the time.
 TRAIT_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
@@ -178,7 +174,7 @@ class SkinMeter:
         )
 
 
-def to_ycc(bgr: npt.NDArray[np.uint8] | Floats) -> Floats:
+def to_ycc(bgr: Bytes | Floats) -> Floats:
     """Convert BGR 0..255 to float32 Y 0..255 and Cb, Cr around 0."""
     return np.asarray(cv2.transform(np.asarray(bgr, np.float32), BGR_TO_YCC), np.float32)
 
@@ -200,7 +196,7 @@ def pack_light(light: Floats) -> Bytes:
     return np.clip(np.round(np.dstack([mean, light[..., 3:] * 255])), 0, 255).astype(np.uint8)
 
 
-def unpack_light(packed: npt.NDArray[np.uint8] | Floats) -> Floats:
+def unpack_light(packed: Bytes | Floats) -> Floats:
     """The inverse of ``pack_light``: pooled light float32 [...,32,32,4]."""
     values = np.asarray(packed, np.float32) - np.array([0, 128, 128, 0], np.float32)
     weight = values[..., 3:] / 255
@@ -261,7 +257,7 @@ SKIN = FaceMeasurement(
     'skin',
     (
         FaceValue('light', (LIGHT_SIZE, LIGHT_SIZE, 4), 'uint8', 'float16', LIGHT_REACH, _smooth_light),
-        FaceValue('free', (OCCLUSION_SIZE, OCCLUSION_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
+        FaceValue('free', (TRAIT_SIZE, TRAIT_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
         FaceValue('traits', (TRAIT_COUNT,), 'float32', 'float32', TRAIT_REACH, _smooth_traits),
     ),
     prepare=lambda tools: SkinMeter(tools.topology),

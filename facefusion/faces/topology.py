@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from facefusion.faces.face import Floats, Ints
 from facefusion.faces.similarity import fit_similarity
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int32]
 
 VERTEX_COUNT = 468
 

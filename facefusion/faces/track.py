@@ -16,8 +16,8 @@ import numpy as np
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceFinder, largest_detections
 from facefusion.faces.best_views import BestViews
 from facefusion.faces.chunk import FaceChunk
-from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, box_overlap, landmark_box, longer_side
-from facefusion.faces.measurement_types import FaceView, Meters, Values
+from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, Values, box_overlap, landmark_box, longer_side
+from facefusion.faces.measurement_types import FaceView, Meters
 from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.media.frame import Frame
@@ -66,10 +66,15 @@ class Observation:
 
 @dataclass(slots=True)
 class ChunkTracker:
-    """Takes the frames of a chunk in order, and one more, and returns the chunk's record."""
+    """Takes the frames of a chunk in order, and one more, and returns the chunk's record.
+
+    ``starts_shot``: the last frame is the first of a shot. ``appeared``: its faces that start a track.
+    """
 
     analyser: FaceFinder
     meters: Meters
+    starts_shot: bool = field(default=False, init=False)
+    appeared: list[Face] = field(default_factory=list, init=False)
     _views: BestViews = field(default_factory=BestViews)
     _active: list[Track] = field(default_factory=list)
     _seen: dict[int, list[Observation]] = field(default_factory=dict)
@@ -79,25 +84,13 @@ class ChunkTracker:
     _shifts: dict[int, Floats] = field(default_factory=dict)
     _first: int = -1
     _tracks: int = 0
-    _starts_shot: bool = False
-    _appeared: list[Face] = field(default_factory=list)
     _excess: int = 0
     _left_out: list[int] = field(default_factory=list)
-
-    @property
-    def starts_shot(self) -> bool:
-        """Whether the last frame is the first of a shot."""
-        return self._starts_shot
 
     @property
     def faces(self) -> tuple[Face, ...]:
         """The faces followed in the last frame."""
         return tuple(track.last for track in self._active)
-
-    @property
-    def appeared(self) -> tuple[Face, ...]:
-        """The faces of the last frame that start a track."""
-        return tuple(self._appeared)
 
     def add(self, frame: Frame) -> None:
         """Process the next frame of the chunk."""
@@ -106,7 +99,7 @@ class ChunkTracker:
             self._first = frame.number
         is_cut = self._note_cut(frame)
         self._cuts.append(is_cut)
-        self._appeared.clear()
+        self.appeared = []
         lost = self._follow(frame)
         if is_first or is_cut or lost or frame.number % INTERVAL == 0:
             self._detect(frame, lost)
@@ -137,7 +130,7 @@ class ChunkTracker:
             self._active.clear()
             self._recent.clear()
         self._thumbnails[1:] = [thumbnail]
-        self._starts_shot = change.is_cut
+        self.starts_shot = change.is_cut
         return change.is_cut
 
     def _follow(self, frame: Frame) -> list[tuple[Track, Floats]]:
@@ -202,7 +195,7 @@ class ChunkTracker:
         self._active.append(track)
         self._observe(frame, track.number, face)
         if is_new:
-            self._appeared.append(face)
+            self.appeared.append(face)
             self._follow_backwards(track)
         return True
 

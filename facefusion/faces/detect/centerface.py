@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.face import Detection, Floats, box_overlap
+from facefusion.faces.face import Bytes, Detection, Floats, box_overlap
 from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 
@@ -17,14 +17,12 @@ STRIDE = 4
 NMS_OVERLAP = 0.3
 CANDIDATES = 1000
 
-Pixels = npt.NDArray[np.uint8]
-
 
 class CenterFace:
-    """Detects faces in frames that are shrunk to the size of the options.
+    """Detects faces in frames resized to the size of the options.
 
-    The session takes ``[n,3,h,w]`` float32 RGB 0..255 with h and w multiples of 32 and gives, on a grid of a quarter
-    of that size, a face probability, log sizes, centre offsets and five points (embedded-models.md section 3).
+    The session maps ``[n,3,h,w]`` float32 RGB 0..255, with h and w multiples of 32, to a grid of a quarter of that size
+    with a face probability, log sizes, centre offsets and five points (embedded-models.md section 3).
     """
 
     def __init__(self, session: Any, options: FaceDetectorOptions) -> None:
@@ -36,8 +34,8 @@ class CenterFace:
         self._angles = tuple(dict.fromkeys(options.face_detector_angles))
 
     def detect(self, frame: Frame) -> list[Detection]:
-        """Faces above the least score, best first, overlapping ones suppressed; coordinates in frame pixels."""
-        # Half a percent a unit on each side, as the peer counts its margin.
+        """Return the faces above the minimum score, best first, without overlapping ones; in frame pixels."""
+        # The margin is in half percents per side, as in FaceFusion 3.8.
         top, right, bottom, left = (0.005 * percent for percent in self._margin)
         grown_width, grown_height = frame.width * (1 + left + right), frame.height * (1 + top + bottom)
         shrink = min(1.0, self._longest_side / max(grown_width, grown_height))
@@ -45,7 +43,7 @@ class CenterFace:
         above, below = round(top * height), round(bottom * height)
         before, beyond = round(left * width), round(right * width)
         if not any((above, below, before, beyond)):
-            # The network's grid is met by stretching a little: cheaper than padding, and the faces stay larger.
+            # Stretched to the network's grid: cheaper than padding, and the faces are larger.
             width, height = _multiple(width), _multiple(height)
         pixels = frame.resized(width, height)
         bordered = cv2.copyMakeBorder(pixels, above, below, before, beyond, cv2.BORDER_CONSTANT)
@@ -63,8 +61,8 @@ class CenterFace:
             for entry in kept
         ]
 
-    def _detect_turned(self, pixels: Pixels, angle: int) -> list[Detection]:
-        """Faces of ``pixels`` turned counter-clockwise by ``angle``, in coordinates before the turn."""
+    def _detect_turned(self, pixels: Bytes, angle: int) -> list[Detection]:
+        """Faces found in ``pixels`` rotated counter-clockwise by ``angle``, in coordinates before the rotation."""
         turned = np.rot90(pixels, angle // 90)
         height, width = turned.shape[:2]
         below, beside = _multiple(height) - height, _multiple(width) - width
@@ -77,7 +75,7 @@ class CenterFace:
 
 
 def decode(heat: Floats, size: Floats, offset: Floats, points: Floats, threshold: float) -> list[Detection]:
-    """Detections in input pixels, best first, at most CANDIDATES, not yet suppressed.
+    """Return up to CANDIDATES detections in input pixels, best first, before suppression.
 
     heat: [h,w]; size, offset: [2,h,w] (height or y first); points: [10,h,w] as y, x of five points.
     """
@@ -99,7 +97,7 @@ def decode(heat: Floats, size: Floats, offset: Floats, points: Floats, threshold
 
 
 def _turn_back(entry: Detection, angle: int, width: int, height: int) -> Detection:
-    """A detection in a picture of ``width`` x ``height`` before it was turned counter-clockwise by ``angle``."""
+    """Map a detection back to the image of ``width`` x ``height`` that was rotated by ``angle``."""
     if angle == 0:
         return entry
 

@@ -1,4 +1,4 @@
-"""The 468-point face mesh of MediaPipe (Kartynnik et al. 2019): points and presence from a turned square crop."""
+"""The 468-point face mesh of MediaPipe (Kartynnik et al. 2019), on a rotated square crop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from facefusion.faces.face import Detection, Floats
 from facefusion.media.frame import Frame
 
 CROP = 192
-# A crop is this much wider than the points it is made from (MediaPipe's own margin).
+# The width of a crop relative to the extent of its points (MediaPipe's margin).
 MARGIN = 1.5
 
 
 class Region(NamedTuple):
-    """A turned square in frame pixels: centre, side, and the angle of its upper edge in radians."""
+    """A rotated square in frame pixels: centre, side, and the angle of its upper edge in radians."""
 
     centre_x: float
     centre_y: float
@@ -27,8 +27,8 @@ class Region(NamedTuple):
 class FaceMesh:
     """Runs the mesh on regions of a frame.
 
-    The session takes ``[1,192,192,3]`` float32 RGB 0..1 and gives 1404 values (468 x, y, z in crop pixels) and a
-    presence logit.
+    The session maps ``[1,192,192,3]`` float32 RGB 0..1 to 1404 values (468 x, y, z in crop pixels) and a presence
+    logit.
     """
 
     def __init__(self, session: Any) -> None:
@@ -36,7 +36,7 @@ class FaceMesh:
         self._input = session.get_inputs()[0].name
 
     def run(self, frame: Frame, region: Region) -> tuple[Floats, float]:
-        """Landmarks float32 [468,3] in frame pixels and presence 0..1 of whatever is in ``region``."""
+        """Return landmarks float32 [468,3] in frame pixels, and the presence 0..1 of a face in ``region``."""
         forward, backward = _crop_matrices(region)
         crop = frame.warp(forward, CROP, CROP)
         tensor = crop[None, :, :, ::-1].astype(np.float32) / 255
@@ -59,7 +59,7 @@ def region_from_detection(detection: Detection) -> Region:
 
 
 def region_from_landmarks(landmarks: Floats) -> Region:
-    """The region for the next look at a face: level eyes, the points' extent times MARGIN."""
+    """The region for the next run on a known face: level eyes, the points' extent times MARGIN."""
     across = landmarks[263, :2] - landmarks[33, :2]
     angle = math.atan2(across[1], across[0])
     cos, sin = math.cos(angle), math.sin(angle)

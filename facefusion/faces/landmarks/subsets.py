@@ -1,4 +1,4 @@
-"""Smaller landmark sets out of the 468: five points for alignment, and the classic 68."""
+"""Subsets of the 468 landmarks: five points for alignment, and the classic 68."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from facefusion.faces.face import Floats
 
-# Eye centres are the mean of corners and lids; the nose tip lies between 1 and 4 (embedded-models.md section 3).
+# Eye centres are the mean of corners and lids; the nose tip is between 1 and 4 (embedded-models.md section 3).
 _EYE_IMAGE_LEFT = (33, 133, 159, 145, 158, 153, 160, 144)
 _EYE_IMAGE_RIGHT = (263, 362, 386, 374, 385, 380, 387, 373)
 _NOSE = (1, 4)

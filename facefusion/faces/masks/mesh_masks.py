@@ -1,9 +1,8 @@
-"""The masks that the mesh itself can tell, as one fixed picture in atlas layout.
+"""The face masks of the mesh, as one fixed image in atlas layout.
 
-Which types, areas and regions there are, and that the smallest value of all masks counts, is as in FaceFusion 3.8
-(peer-models.md section 8). There they are measured in the crop of each frame; here the atlas has every part of every
-face at the same place, so a mask is made once for a run. Left and right are those of the picture of an upright face,
-as the peer calls the points of its templates.
+Types, areas and regions are those of FaceFusion 3.8, and the smallest value of all masks applies (peer-models.md
+section 8). FaceFusion 3.8 measures masks in the crop of each frame; in the atlas every part of every face has the same
+position, so a mask is created once per run. Left and right are those of the image of an upright face.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import SHIFT, blur, smooth_step
+from facefusion.faces.atlas import SHIFT, blur, fixed_point, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import MESH_68
 from facefusion.faces.masks.options import FaceMaskOptions
@@ -30,15 +29,17 @@ from facefusion.faces.topology import (
     MeshTopology,
 )
 
-# The blur at which the swapper's own edges are as they were tuned.
+# The blur at which the swapper's own edges have their tuned width.
 TUNED_BLUR = 0.3
-# A blur of 0 leaves this much of the tuned widths: about two texels of the opacity, so that the edge has no stairs.
+# The share of the tuned widths at blur 0: about two texels of the opacity, which avoids jagged edges.
 LEAST_WIDTH = 0.1
-# Beyond its landmarks an area fades over this fraction of the atlas, about the peer's smoothing (sigma 5 in 256).
+# An area fades beyond its landmarks over this fraction of the atlas, about the smoothing of FaceFusion 3.8 (sigma 5 in
+# 256).
 AREA_EDGE = 0.04
-# Sigma by which regions run into each other, as a fraction of the atlas: the peer's would leave little of a thin lip.
+# Sigma of the borders between regions, as a fraction of the atlas; the sigma of FaceFusion 3.8 would nearly erase thin
+# lips.
 REGION_SIGMA = 0.008
-# Hair stands beyond the brows' rings.
+# Hair extends beyond the rings of the brows.
 BROW_GROWTH = 0.008
 
 # Numbers of the 68 points (peer-models.md section 8).
@@ -49,10 +50,10 @@ _AREA_POINTS = MappingProxyType(
         'mouth': tuple(range(48, 68)),
     }
 )
-# The outer edge of a lip and back along its inner one; the rings run from corner 0 to corner 10 along the lower lip.
+# The outer edge of a lip, and back along its inner edge; the rings run from corner 0 to corner 10 along the lower lip.
 _UPPER_LIP = (*OUTER_LIPS[10:], OUTER_LIPS[0], INNER_LIPS[0], *reversed(INNER_LIPS[10:]))
 _LOWER_LIP = (*OUTER_LIPS[:11], *reversed(INNER_LIPS[:11]))
-# What is none of these is skin.
+# The rest is skin.
 _REGION_RINGS = MappingProxyType(
     {
         'nose': NOSE,
@@ -68,14 +69,14 @@ _REGION_RINGS = MappingProxyType(
 
 
 def uses_occlusion(options: FaceMaskOptions) -> bool:
-    """Whether what covers the target's face stays in front of it."""
+    """Whether things that cover the target's face stay in front of it."""
     return 'occlusion' in options.face_mask_types
 
 
 def edge_width(options: FaceMaskOptions) -> float:
-    """By how much the swapper's own soft edges are wider than tuned: 1 at the default blur and without a box.
+    """The width of the swapper's soft edges relative to the tuned width: 1 at the default blur and without a box.
 
-    From 0.1 at a blur of 0 to 3.33 at 1, in proportion between.
+    Proportional to the blur, from 0.1 at 0 to 3.33 at 1.
     """
     if 'box' not in options.face_mask_types:
         return 1.0
@@ -83,10 +84,9 @@ def edge_width(options: FaceMaskOptions) -> float:
 
 
 def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
-    """By what the swapper's opacity is multiplied: float32 [size,size] in 0..1, all 1 at the default options.
+    """The factor of the swapper's opacity, float32 [size,size] in 0..1, all 1 at the default options.
 
-    It is the smallest value of box, area and region, as far as they are chosen. The face's edge itself is no part of
-    it: that is the swapper's, see ``edge_width``.
+    The minimum of box, area and region, where chosen. The swapper applies the edge of the face, see ``edge_width``.
     """
     mask = np.ones((size, size), np.float32)
     if 'box' in options.face_mask_types:
@@ -99,7 +99,7 @@ def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> F
 
 
 def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
-    """0 within the padding, whose sides are percent of the face's extent in the atlas; the edges are centred on it."""
+    """0 inside the padding, in percent of the face's extent in the atlas; soft edges are centred on the padding."""
     top, right, bottom, left = (side / 100 for side in expand_sides(options.face_mask_padding or (0,)))
     places = (np.arange(size, dtype=np.float32) + 0.5) / size
     low, high = topology.atlas.min(0), topology.atlas.max(0)
@@ -111,10 +111,10 @@ def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
 
 
 def _side(inwards: Floats, padding: float, softness: float) -> Floats:
-    """Opacity along an axis [n] on which one side of the face lies at 0 and the other at 1.
+    """Opacity along an axis [n] from one side of the face at 0 to the other at 1.
 
-    The peer's Gaussian has 4 sigma of half the blur. A padding narrower than half of that makes the edge narrower:
-    the swapper's own has its place at the rim, and no padding must change nothing.
+    The Gaussian of FaceFusion 3.8 has 4 sigma of half the blur. A padding narrower than half of that narrows the edge:
+    the swapper has its own edge at the rim, and a padding of 0 must have no effect.
     """
     if padding == 0:
         return np.ones_like(inwards)
@@ -123,7 +123,7 @@ def _side(inwards: Floats, padding: float, softness: float) -> Floats:
 
 
 def _areas(areas: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
-    """1 in the convex hull of the points of all areas together, falling to 0 outside of it; 0 without areas."""
+    """1 in the convex hull of the points of all areas, falling to 0 outside; 0 without areas."""
     vertices = [MESH_68[number] for area in areas for number in _AREA_POINTS[area]]
     if not vertices:
         return np.zeros((size, size), np.float32)
@@ -134,17 +134,17 @@ def _areas(areas: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
 
 
 def _regions(regions: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
-    """1 in the chosen regions, with soft borders to the others; skin reaches beyond the outline."""
+    """1 in the chosen regions, with soft borders to the others; skin extends beyond the outline."""
     mask = np.full((size, size), float('skin' in regions), np.float32)
     for region, ring in _REGION_RINGS.items():
         chosen, points = float(region in regions), _texels(ring, topology, size)
         cv2.fillPoly(mask, [points], chosen, shift=SHIFT)
         if ring in (BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT):
             cv2.polylines(mask, [points], True, chosen, round(2 * BROW_GROWTH * size) or 1, shift=SHIFT)
-    # Without the Gaussian's tails it is exactly 0 and 1 away from the borders.
+    # Cutting off the Gaussian's tails gives exactly 0 and 1 away from the borders.
     return np.asarray(np.clip((blur(mask, REGION_SIGMA * size) - 0.01) / 0.98, 0, 1), np.float32)
 
 
 def _texels(vertices: list[int] | tuple[int, ...], topology: MeshTopology, size: int) -> npt.NDArray[np.int32]:
-    """Places of vertices in an atlas of ``size``, int32 [n,2] with SHIFT fractional bits."""
-    return np.asarray(np.round((topology.atlas[list(vertices)] * size - 0.5) * (1 << SHIFT)), np.int32)
+    """Coordinates of vertices in an atlas of ``size``, int32 [n,2] with SHIFT fractional bits."""
+    return fixed_point(topology.texels(size)[list(vertices)])
