@@ -15,16 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.errors import InternalError
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bools, Bytes, Floats, Ints, Values
 from facefusion.media.files import write_failure
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
-Values = npt.NDArray[Any]
 
 
 class ArrayRecord:
@@ -132,7 +127,7 @@ class FaceChunk(Chunk):
     ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views.
     """
 
-    cut: Flags
+    cut: Bools
     thumbnails: Bytes
     left_out: Ints = field(default_factory=_no_rows)
     of_tracks: Mapping[str, Values] = field(default_factory=dict)
@@ -147,8 +142,8 @@ class LinkedChunk(Chunk):
     frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if there are none.
     """
 
-    filled: Flags
-    cut: Flags
+    filled: Bools
+    cut: Bools
     left_out: Ints = field(default_factory=_no_rows)
 
     def select(self, selection: Selection) -> LinkedChunk:
