@@ -1,21 +1,21 @@
-"""Asking a run to stop: a flag that signals and failing stages set, and loops read at frame boundaries."""
+"""The stop flag of a run: signals and failing stages set it, and loops check it at every frame."""
 
 from __future__ import annotations
 
 from facefusion.errors import Interrupted
 
-# The longest wait at a stretch, in seconds, for whatever a caller may want to stop. On Windows a wait for a lock that
-# has no time limit keeps Python from running signal handlers until it ends.
+# The maximum seconds of a single wait in code that can be stopped. On Windows a wait for a lock without a timeout
+# prevents Python from running signal handlers until it ends.
 POLL_SECONDS = 0.1
 
 
 class StopFlag:
-    """Set once, from any thread or a signal handler; never cleared.
+    """A flag that any thread or signal handler sets once; it is never cleared.
 
-    It holds no lock: a handler that interrupts another one, or this class, in the same thread would wait for it
-    forever. Reading and assigning one attribute are atomic.
+    It uses no lock: a signal handler that interrupts this class in the same thread would wait forever. Reading and
+    assigning one attribute are atomic.
 
-    A flag with a ``parent`` is also set when that one is: a stage can stop its own workers without stopping the run.
+    A flag is also set when its ``parent`` is: a stage can stop its own worker threads without stopping the run.
     """
 
     def __init__(self, parent: StopFlag | None = None) -> None:
@@ -23,26 +23,26 @@ class StopFlag:
         self._reason: str | None = None
 
     def set(self, reason: str) -> None:
-        """Asks to stop; the first reason stays."""
+        """Request a stop; only the first reason counts."""
         if self._reason is None:
             self._reason = reason
 
     def is_set(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._reason is not None or (self._parent is not None and self._parent.is_set())
 
     @property
     def reason(self) -> str:
-        """Why, in a few words; empty while the flag is not set."""
+        """The reason in a few words; empty while the flag is not set."""
         if self._reason is not None:
             return self._reason
         return self._parent.reason if self._parent is not None else ''
 
     def check(self) -> None:
-        """Raises Interrupted when a stop was asked for."""
+        """Raise Interrupted when a stop was requested."""
         if self.is_set():
             raise Interrupted(cause=self.reason, hint='run the same command again')
 
     def confirm(self) -> None:
-        """``check``, right before something that cannot be undone. Whoever works on a claim makes sure of it here."""
+        """``check`` right before a change that cannot be undone; the flag of a claimed job also checks the claim."""
         self.check()

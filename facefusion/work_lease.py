@@ -1,4 +1,4 @@
-"""Who works in a work folder."""
+"""Leases on work folders."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from pathlib import Path
 
 from facefusion.ownership import split_tag
 
-# Of a process of another machine, or from before this one was started anew, nothing is known. Nothing is written to a
-# file for so long that will be whole one day.
+# A folder whose owner belongs to another machine or an earlier boot is treated as abandoned when no file in it has
+# changed for so long.
 ABANDONED_SECONDS = 86400.0
-# Before the tag of each process that works in the folder.
+# Before the tag of each process that uses the folder.
 AT_WORK = 'at-work@'
 
 
 def is_at_work(folder: Path) -> bool:
-    """Whether a process that is not known to be dead works in ``folder``.
-
-    Of one of another machine, or from before this one was started anew, nothing is known: a folder in which nothing
-    was written for a day is nobody's.
-    """
+    """Whether a process that may be alive uses ``folder``; False for a folder untouched for a day."""
     with suppress(OSError):
         paths = list(folder.iterdir())
         latest = max((path.stat().st_mtime for path in paths), default=0.0)

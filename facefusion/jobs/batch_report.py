@@ -1,4 +1,4 @@
-"""The report of a batch: a file with a line of JSON for each step that has ended."""
+"""The report of a batch: a file with a line of JSON for each finished step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.jobs.record import JobRecord, StepRecord
 
 
 class BatchReport:
-    """Writes the lines to ``path`` while the steps end. A failure then is a warning: the steps are worth more."""
+    """The report in ``path``. A failure to write a line is only a warning, so that the batch continues."""
 
     def __init__(self, path: Path, emit: Emit) -> None:
         self._path = path
@@ -23,14 +23,13 @@ class BatchReport:
         self._is_broken = False
 
     def check(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Makes sure that the file can be written, for which it is made where it is missing.
+        """Check that the file is writable, and create it if missing; ``steps`` are the arguments of all steps.
 
-        ``steps`` are the arguments of all steps. Raises UsageError report-is-file-of-batch, OutputError
-        report-unwritable.
+        Raises UsageError report-is-file-of-batch, OutputError report-unwritable.
         """
         try:
             if self._path.exists() and not stat.S_ISREG(self._path.stat().st_mode):
-                raise self._unwritable('it is no regular file')
+                raise self._unwritable('it is not a regular file')
             self._check_files(steps)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open('ab').close()
@@ -38,28 +37,28 @@ class BatchReport:
             raise self._unwritable(error.strerror or str(error)) from None
 
     def begin(self, record: JobRecord) -> None:
-        """Writes the file anew, with a line for each step that an earlier run has completed."""
+        """Overwrite the file with a line for each step that an earlier batch has completed."""
         steps = enumerate(record.steps)
         self._write('wb', [_line(record.id, index, step) for index, step in steps if step.status == 'completed'])
 
     def add(self, job_id: str, index: int, step: StepRecord) -> None:
-        """Adds the line of a step that has ended."""
+        """Append the line of a finished step."""
         self._write('ab', [_line(job_id, index, step)])
 
     def _write(self, mode: str, lines: list[bytes]) -> None:
         if self._is_broken:
             return
         try:
-            # Opened for each line, so that others may read along, and a kill breaks no line but the last.
+            # Opened for each line, so that a kill damages at most the last one.
             with self._path.open(mode) as file:
                 file.write(b''.join(lines))
         except OSError as error:
             self._is_broken = True
-            text = f'the report {self._path} cannot be written any more: {error.strerror or error}; the batch goes on'
+            text = f'the report {self._path} is no longer writable: {error.strerror or error}; the batch continues'
             self._emit(Message('warn', 'jobs', text))
 
     def _check_files(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Raises UsageError when the report would be written over a file of the batch, or the other way round."""
+        """Raise UsageError when the report is also a source, target or output of the batch."""
         own = comparable(str(self._path))
         for args in steps:
             for name, path in _files(args):
@@ -67,8 +66,8 @@ class BatchReport:
                     raise UsageError(
                         'report-is-file-of-batch',
                         f'the report {self._path} is the {name} of a step',
-                        cause='both names lead to one file' if comparable(path) != own else 'both have the same name',
-                        hint='choose another name with --report-path',
+                        cause='both paths lead to one file' if comparable(path) != own else 'both have the same path',
+                        hint='choose another path with --report-path',
                     )
 
     def _is_same(self, path: str) -> bool:
@@ -82,7 +81,7 @@ class BatchReport:
             'report-unwritable',
             f'the report {self._path} cannot be written',
             cause=cause,
-            hint='choose another file with --report-path, or leave it out',
+            hint='choose another file with --report-path, or omit the option',
         )
 
 

@@ -1,6 +1,6 @@
-"""Every operation by which the job store changes files: a few, each of them atomic where the file system can.
+"""All file operations that change the job store, each of them atomic where the file system supports it.
 
-Tests put a class in place of ``StoreFiles`` that ends the process before or after any one of them.
+Tests replace ``StoreFiles`` to end the process before or after any operation.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from facefusion.errors import JobError
 from facefusion.failures import is_disk_full
 
-# What file systems without hard links answer (FAT, some network shares; the last one Windows of FAT).
+# Errors of file systems without hard links (FAT, some network shares; the last one from Windows on FAT).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
-# What file systems answer that flush files but no folders (some network shares, FUSE).
+# Errors of file systems that cannot flush folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _MOST_TRIES = 10
-# Windows neither renames nor removes a file while another process reads it, which takes a moment.
+# Windows neither renames nor removes a file while another process reads it; a read is short.
 _WAITS_FOR_READERS = os.name == 'nt'
 _READER_SECONDS = 0.05
 
@@ -28,16 +28,16 @@ _READER_SECONDS = 0.05
 class StoreFiles:
     """File operations that raise JobError store-full or store-unwritable.
 
-    FileNotFoundError and FileExistsError pass: by them the store learns that another process was faster.
+    FileNotFoundError and FileExistsError are raised unchanged: they mean that another process was faster.
     """
 
     def write(self, path: Path, data: bytes, *, sync: bool) -> None:
-        """Makes a new file; with ``sync`` its bytes are on the disk when this returns."""
+        """Create a file; with ``sync`` flush it to the disk before returning."""
         with _explained(path):
             self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sync)
 
     def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
-        """``write`` in a folder that is made where it is missing, or is just being taken away as an empty one."""
+        """``write`` in a folder that may be missing, or that another process may be removing as an empty one."""
         for attempt in range(1, _MOST_TRIES + 1):
             self.make_folder(path.parent)
             try:
@@ -49,17 +49,17 @@ class StoreFiles:
                 return
 
     def append(self, path: Path, data: bytes) -> None:
-        """Adds to a file that exists, and flushes it to the disk."""
+        """Append to an existing file, and flush it to the disk."""
         with _explained(path):
             self._write(path, data, os.O_WRONLY | os.O_APPEND, True)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Gives a file another name, in one step; what had that name is gone."""
+        """Rename a file in one step, and replace a file of the new name."""
         with _explained(new):
             _when_unread(lambda: old.replace(new))
 
     def name_new(self, old: Path, new: Path) -> None:
-        """Gives a file another name, in one step; raises FileExistsError when something has it."""
+        """Rename a file in one step. Raises FileExistsError when the new name exists."""
         with _explained(new):
             try:
                 os.link(old, new)
@@ -68,41 +68,40 @@ class StoreFiles:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                # Not in one step, but never over another file.
+                # Not in one step, but never replacing another file.
                 self._write(new, old.read_bytes(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, True)
             old.unlink(missing_ok=True)
 
     def unlink(self, path: Path) -> None:
-        """Removes a file."""
+        """Remove a file."""
         with _explained(path):
             _when_unread(path.unlink)
 
     def touch(self, path: Path) -> None:
-        """Sets the time of change of a file to now."""
+        """Set the modification time of a file to now."""
         with _explained(path):
             os.utime(path)
 
     def make_folder(self, path: Path) -> None:
-        """Makes a folder and those above it where they are missing."""
+        """Create a folder and its missing parents."""
         for attempt in range(1, _MOST_TRIES + 1):
             with _explained(path):
                 try:
                     path.mkdir(parents=True, exist_ok=True)
                 except (FileNotFoundError, FileExistsError) as error:
-                    # Another process takes an empty folder above it away at this moment, or this one between the
-                    # call that finds it there and the look whether it is a folder.
+                    # Another process may remove an empty parent, or this folder while pathlib checks its type.
                     if attempt == _MOST_TRIES:
                         raise store_failure(error, path) from None
                 else:
                     return
 
     def remove_folder(self, path: Path) -> None:
-        """Removes a folder that is empty; one that is not, or is gone, is left as it is."""
+        """Remove a folder if it is empty."""
         with suppress(OSError):
             path.rmdir()
 
     def sync_folder(self, path: Path) -> None:
-        """Flushes the names in a folder to the disk, where that can be asked for."""
+        """Flush the names in a folder to the disk, where the system supports it."""
         if os.name == 'nt':
             return
         with _explained(path):
@@ -125,7 +124,7 @@ class StoreFiles:
                 if sync:
                     os.fsync(handle)
             finally:
-                # Before the file is removed: Windows removes none that is open.
+                # Before the file is removed: Windows cannot remove an open one.
                 os.close(handle)
         except BaseException:
             if flags & os.O_EXCL:
@@ -135,7 +134,7 @@ class StoreFiles:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether something is seen under a path; a name that is too long is that of nothing."""
+    """Whether a path exists; False for one that is too long."""
     try:
         Path(path).stat()
     except (OSError, ValueError):
@@ -144,7 +143,7 @@ def is_there(path: str | Path) -> bool:
 
 
 def remove_quietly(files: StoreFiles, path: Path) -> None:
-    """Removes a file that is not needed, and that another process may remove, too. One that stays does no harm."""
+    """Remove a file that other processes may remove, too; ignore errors, since a left-over does no harm."""
     with suppress(FileNotFoundError, JobError):
         files.unlink(path)
 
@@ -171,7 +170,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def store_failure(error: OSError, path: Path) -> JobError:
-    """What a failing operation on a file or folder of the store means."""
+    """Return the error for a failed operation on a file or folder of the store."""
     cause = f'{error.strerror or error}: {path}'
     if is_disk_full(error):
         return JobError('store-full', 'the job store has no space left', cause=cause, hint='free space and try again')

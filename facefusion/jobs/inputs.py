@@ -1,4 +1,4 @@
-"""The files that a step reads, as they were when the step was added, and whether they are the same when it runs."""
+"""The input files of a step: describe them when the step is added, and detect changes when it runs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from facefusion.stopping import StopFlag
 
 
 class Extent(NamedTuple):
-    """How much of a file is read: all of one of at most ``most`` bytes, else as many in evenly spaced pieces."""
+    """The bytes of a file to read: all up to ``most``, else as many in evenly spaced pieces."""
 
     most: int
     piece: int
 
 
-# What takes a tenth of a second.
+# Reading this takes a tenth of a second.
 EXTENT = Extent(64 << 20, 1 << 20)
 
 
 def note_inputs(args: Mapping[str, Any], *, with_target: bool = True, extent: Extent = EXTENT) -> tuple[Json, ...]:
-    """Path, size in bytes, time of modification in ns and digest of each file that the arguments of a step name.
+    """Return path, size in bytes, modification time in ns and digest of each file in the arguments of a step.
 
-    ``sha256`` is that of all bytes, or where ``sampled`` of 64 pieces of 1 MiB, the first and the last included. A
-    file that is not there yet, or cannot be read, is left out: there is nothing to compare.
+    ``sha256`` covers all bytes, or where ``sampled`` 64 pieces of 1 MiB, including the first and the last. Missing and
+    unreadable files are skipped.
     """
     target = args.get('target_path') if with_target else None
     paths = dict.fromkeys((*(args.get('source_paths') or ()), *([target] if target else ())))
@@ -39,31 +39,31 @@ def note_inputs(args: Mapping[str, Any], *, with_target: bool = True, extent: Ex
 def check_inputs(
     step: StepRecord, is_required: bool, emit: Emit, flag: StopFlag, extent: Extent = EXTENT
 ) -> list[dict[str, str]]:
-    """The files that are others than when the step was added, each with ``path`` and ``cause``; a warning of each.
+    """Return the files that have changed since the step was added, with ``path`` and ``cause``, and warn of each.
 
-    Raises InputError input-changed for the first when ``is_required``, or when the step states a consent: that was
-    given for the files as they were. Raises Interrupted.
+    Raises InputError input-changed when ``is_required``, or when the step states a consent, which was given for the
+    original files. Raises Interrupted.
     """
-    found = [
-        {'path': str(known['path']), 'cause': cause}
-        for known in step.inputs
-        if (cause := _change(known, flag, extent)) != ''
+    changes = [
+        {'path': str(noted['path']), 'cause': cause}
+        for noted in step.inputs
+        if (cause := _change(noted, flag, extent)) != ''
     ]
-    if found and (is_required or step.args.get('consent')):
-        why = 'the step states a consent, which was given for the file as it was'
+    if changes and (is_required or step.args.get('consent')):
+        why = 'the step states a consent, which was given for the original file'
         if is_required:
-            why = '[policy] require_unchanged in the ini file of this installation refuses that'
+            why = '[policy] require_unchanged in the ini file of this installation refuses changed files'
         raise InputError(
             'input-changed',
-            f'{found[0]["path"]} was changed since the step was added',
-            cause=f'{found[0]["cause"]}; {why}',
-            hint='put the file back as it was, or make the job again if the file of now is meant',
-            facts={'inputs_changed': found},
+            f'{changes[0]["path"]} has changed since the step was added',
+            cause=f'{changes[0]["cause"]}; {why}',
+            hint='restore the original file, or create the job again to use the new one',
+            facts={'inputs_changed': changes},
         )
-    for change in found:
-        text = f'{change["path"]} was changed since the step was added: {change["cause"]}'
+    for change in changes:
+        text = f'{change["path"]} has changed since the step was added: {change["cause"]}'
         emit(Message('warn', 'jobs', text))
-    return found
+    return changes
 
 
 def _note(path: str, extent: Extent) -> Json | None:
@@ -74,25 +74,24 @@ def _note(path: str, extent: Extent) -> Json | None:
         sha256 = _digest(Path(path), status.st_size, None, extent)
     except (OSError, ValueError):
         return None
-    known = {'path': path, 'size': status.st_size, 'modified': status.st_mtime_ns}
-    return {**known, 'sha256': sha256, 'sampled': status.st_size > extent.most}
+    stamp = {'path': path, 'size': status.st_size, 'modified': status.st_mtime_ns}
+    return {**stamp, 'sha256': sha256, 'sampled': status.st_size > extent.most}
 
 
-def _change(known: Json, flag: StopFlag, extent: Extent) -> str:
-    """How a file differs from what was noted of it, in words; empty for the same one, and for one that is not there:
-    that is for the run to say."""
-    path = Path(known['path'])
+def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
+    """Return a clause about the change of a file; empty for an unchanged one, and for a missing one (see the run)."""
+    path = Path(noted['path'])
     try:
         status = path.stat()
-        if status.st_size != known['size']:
-            return f'it has {status.st_size} bytes, and had {known["size"]}'
-        if _digest(path, status.st_size, flag, extent) != known['sha256']:
-            return 'it has other bytes'
+        if status.st_size != noted['size']:
+            return f'it has {status.st_size} bytes, and had {noted["size"]}'
+        if _digest(path, status.st_size, flag, extent) != noted['sha256']:
+            return 'its content differs'
     except OSError:
         return ''
-    # Between the pieces that were read there may be other bytes, too.
-    if known['sampled'] and status.st_mtime_ns != known['modified']:
-        return 'its time of modification differs, and of so large a file only parts are compared'
+    # Bytes between the compared pieces may differ, too.
+    if noted['sampled'] and status.st_mtime_ns != noted['modified']:
+        return 'its modification time differs, and only parts of so large a file are compared'
     return ''
 
 

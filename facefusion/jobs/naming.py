@@ -1,4 +1,4 @@
-"""Names of the files that the steps of a job make on the way to the published one."""
+"""Names of the files that the steps of a job write before they are joined."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from facefusion.provenance.media_types import holds_credentials
 from facefusion.provenance.sidecar import SIDECAR_SUFFIX
 
-# What the common file systems allow, in bytes.
+# The limit of the common file systems, in bytes.
 LONGEST_NAME = 255
 
 
 def comparable(path: str) -> str:
-    """A path as it is compared: absolute, without dots for folders, in the letters by which the system tells names."""
+    """Return a path for comparisons: absolute, normalized, and in lower case where the system ignores case."""
     return os.path.normcase(os.path.normpath(Path(path).absolute()))
 
 
 def step_output_path(output_path: str, job_id: str, index: int) -> str:
-    """``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
+    """Return ``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
 
-    The extension is in lower case. A name that would be too long for a file system, be it with the ending of the
-    credentials that lie beside it, has its stem cut, and a digest.
+    The extension is in lower case. Where the name, or that of its sidecar, would be too long for a file system, the
+    stem is cut and gets a digest.
     """
     path = Path(output_path)
     if not path.name:
-        # A folder such as '/': no step can write there, and the run says so.
+        # A folder such as '/': the run reports that it cannot write there.
         path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem

@@ -1,4 +1,4 @@
-"""Runs the command of the user's ``--notify`` when a job has ended. It can never change what became of the job."""
+"""The command of ``--notify``, which runs after the end of a job and cannot change its result."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from facefusion.events import Emit, LogLevel, Message
 from facefusion.stopping import POLL_SECONDS
 
 KEPT_BYTES = 4096
-# What a killed process, and what is left of its output, may take to come; after that nobody waits for it.
+# How long to wait for the end of a killed process and for its remaining output.
 _GRACE_SECONDS = 1.0
 _PIECE = 65536
 
 
 class Notifier:
-    """Runs commands beside the work, at most ``most`` of them at once, each for at most ``seconds``.
+    """Runs commands in the background, at most ``most`` at once, each for at most ``seconds``.
 
-    One thread may use it. ``emit`` is called from other threads, one at a time.
+    Only one thread may use it. ``emit`` is called from other threads, one at a time.
     """
 
     def __init__(self, emit: Emit, seconds: float = 30.0, most: int = 8) -> None:
@@ -36,12 +36,12 @@ class Notifier:
         self._running: list[threading.Thread] = []
 
     def send(self, command: str, job: Mapping[str, Any]) -> None:
-        """Starts ``command`` in the system's shell and returns; while too many run it waits for the oldest.
+        """Start ``command`` in the system's shell and return; while too many commands run, wait for the oldest.
 
-        The command reads the job as one JSON document on stdin, and finds FACEFUSION_JOB_ID and FACEFUSION_JOB_STATE
-        (the job's 'id' and 'state') in its environment. What it prints is a debug message, cut to its last 4 KiB.
-        That it cannot be started, ends with another code than 0, or is ended after ``seconds`` with all that it
-        started, is a warning. A command need not read its stdin. Blank commands are none.
+        The command gets the job as one JSON document on stdin, which it need not read, and FACEFUSION_JOB_ID and
+        FACEFUSION_JOB_STATE in its environment. The last 4 KiB of its output become a debug message. A failed start,
+        an exit code other than 0, and an overrun of ``seconds``, which kills the command with its children, are
+        warnings. A blank command does nothing.
         """
         if not command.strip():
             return
@@ -62,7 +62,7 @@ class Notifier:
         self._running.append(thread)
 
     def close(self) -> None:
-        """Waits until every command has ended, or was ended."""
+        """Wait for the end of every command."""
         while self._running:
             _wait_for(self._running.pop(0))
 
@@ -76,42 +76,42 @@ class Notifier:
                 stderr=subprocess.STDOUT,
                 bufsize=0,
                 env=environment,
-                # Signals of the terminal are for the run; and all that the command starts can be ended with it.
+                # Keeps signals of the terminal away from the command, and allows to kill it with its children.
                 start_new_session=sys.platform != 'win32',
             )
         except (OSError, ValueError) as error:
             self._say('warn', f'the command could not be started for job {job_id}: {error}')
             return
-        kept = bytearray()
-        reader = threading.Thread(target=_read, args=(child.stdout, kept), name='notify-read', daemon=True)
+        output = bytearray()
+        reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
         writer = threading.Thread(target=_write, args=(child.stdin, document), name='notify-write', daemon=True)
         try:
             reader.start()
             writer.start()
         except RuntimeError as error:
-            _end_all(child)
-            self._say('warn', f'the command could not be served for job {job_id}: {error}')
+            _kill_all(child)
+            self._say('warn', f'the command for job {job_id} could not be given its input: {error}')
             return
         in_time = _ends_within(child, self._seconds)
         if not in_time:
-            _end_all(child)
-        # A process that the command left behind may hold its output for ever. What it still prints goes nowhere.
+            _kill_all(child)
+        # A background process of the command may keep its output open for ever; its further output is ignored.
         reader.join(_GRACE_SECONDS)
-        self._report(job_id, child, _as_text(bytes(kept)), in_time=in_time)
+        self._report(job_id, child, _as_text(bytes(output)), in_time=in_time)
 
     def _report(self, job_id: str, child: subprocess.Popen[bytes], output: str, *, in_time: bool) -> None:
-        said = f': {output}' if output else ''
+        text = f': {output}' if output else ''
         if not in_time:
-            self._say('warn', f'the command for job {job_id} ran longer than {self._seconds:g} seconds, ended{said}')
+            self._say('warn', f'the command for job {job_id} ran longer than {self._seconds:g} seconds, killed{text}')
         elif child.returncode < 0:
-            self._say('warn', f'the command for job {job_id} was killed by {_signal_name(-child.returncode)}{said}')
+            self._say('warn', f'the command for job {job_id} was killed by {_signal_name(-child.returncode)}{text}')
         elif child.returncode > 0:
-            self._say('warn', f'the command for job {job_id} failed with exit code {child.returncode}{said}')
+            self._say('warn', f'the command for job {job_id} failed with exit code {child.returncode}{text}')
         else:
-            self._say('debug', f'the command for job {job_id} is done{said}')
+            self._say('debug', f'the command for job {job_id} is done{text}')
 
     def _say(self, level: LogLevel, text: str) -> None:
-        # Whoever read the messages may be gone.
+        # The stream of the messages may be closed.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._emit(Message(level, 'notify', text))
 
@@ -130,18 +130,14 @@ def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
     return child.poll() is not None
 
 
-def _end_all(child: subprocess.Popen[bytes]) -> None:
-    """Ends the command and all that it started."""
+def _kill_all(child: subprocess.Popen[bytes]) -> None:
+    """Kill the command and its children."""
     if sys.platform == 'win32':
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                ['taskkill', '/F', '/T', '/PID', str(child.pid)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=_GRACE_SECONDS * 5,
-                check=False,
-            )
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(child.pid).children(recursive=True):
+                process.kill()
         child.kill()
     else:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -149,16 +145,16 @@ def _end_all(child: subprocess.Popen[bytes]) -> None:
     _ends_within(child, _GRACE_SECONDS)
 
 
-def _read(stream: IO[bytes], kept: bytearray) -> None:
-    """Takes all that comes, so that the command never waits, and keeps the end of it."""
+def _read(stream: IO[bytes], output: bytearray) -> None:
+    """Read the whole stream, so that the command never blocks, and store its end in ``output``."""
     with stream, contextlib.suppress(OSError):
         while piece := stream.read(_PIECE):
-            kept += piece
-            del kept[:-KEPT_BYTES]
+            output += piece
+            del output[:-KEPT_BYTES]
 
 
 def _write(stream: IO[bytes], document: bytes) -> None:
-    """Hands the document over; a command that does not read it needs none of it."""
+    """Write the document; ignore that the command does not read it."""
     with stream, contextlib.suppress(OSError):
         rest = memoryview(document)
         while rest:
@@ -166,9 +162,9 @@ def _write(stream: IO[bytes], document: bytes) -> None:
 
 
 def _as_text(output: bytes) -> str:
-    """One line of signs that a terminal may be shown."""
+    """Return the output as one line of printable characters."""
     words = output.decode('utf-8', 'replace').split()
-    return ''.join(sign if sign.isprintable() else '?' for sign in ' '.join(words))
+    return ''.join(letter if letter.isprintable() else '?' for letter in ' '.join(words))
 
 
 def _signal_name(number: int) -> str:

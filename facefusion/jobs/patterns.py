@@ -1,4 +1,4 @@
-"""The patterns of a batch: which files are its sources and targets, and how its outputs are called."""
+"""The patterns of a batch: they select its sources and targets and name its outputs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from facefusion.jobs.naming import comparable
 from facefusion.jobs.record import MOST_STEPS
 from facefusion.jobs.wildcards import find_files, fixed_folder
 
-MOST_ITEMS = MOST_STEPS
 SOURCE_FIELD = 'source_name'
 FIELDS = ('index', SOURCE_FIELD, 'target_name', 'target_extension')
-# No name of a file is longer, so no field needs to be wider.
+# The limit of file names, so no field needs to be wider.
 _WIDEST = 255
 _DIGITS = re.compile(r'\d+')
 _ALL_FIELDS = ', '.join(f'{{{name}}}' for name in FIELDS)
@@ -24,7 +23,7 @@ _ALL_FIELDS = ', '.join(f'{{{name}}}' for name in FIELDS)
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One step of a batch; ``index`` runs from 0 over all of them, ``source`` is None in a batch without sources."""
+    """One step of a batch; ``index`` counts from 0, ``source`` is None in a batch without sources."""
 
     source: str | None
     target: str
@@ -33,16 +32,14 @@ class BatchItem:
 
 
 def expand(source_pattern: str | None, target_pattern: str | None, output_pattern: str | None) -> tuple[BatchItem, ...]:
-    """Every source with every target, sources outside, both sorted by path; blank is the same as None.
+    """Return every source with every target, ordered by source, then by target; opens no file.
 
-    The patterns of the inputs mean files, as ``find_files`` does. The output is a format string with the fields
-    {index}, {source_name}, {target_name} (both without folder and extension) and {target_extension} (with its dot, in
-    lower case). Opens no file.
+    ``find_files`` expands the input patterns. The output is a format string with the fields {index}, {source_name},
+    {target_name} (both without folder and extension) and {target_extension} (with its dot, in lower case).
 
     Raises UsageError 'target-pattern-missing', 'output-pattern-missing', 'pattern-field', 'pattern-format',
     'pattern-output-twice', 'pattern-output-is-input' and 'pattern-too-many', and InputError 'pattern-no-match' when an
-    input pattern that was given matches no file: a batch without sources by a typing error is a batch that nobody
-    wants.
+    input pattern matches no file, so that a typing error does not start a batch without sources.
     """
     if not target_pattern:
         raise _missing('target', 'clips/*.mp4')
@@ -52,11 +49,11 @@ def expand(source_pattern: str | None, target_pattern: str | None, output_patter
     sources: tuple[str | None, ...] = _find('source', source_pattern) if source_pattern else (None,)
     targets = _find('target', target_pattern)
     count = len(sources) * len(targets)
-    if count > MOST_ITEMS:
+    if count > MOST_STEPS:
         raise UsageError(
             'pattern-too-many',
-            f'the patterns make a batch of {count} steps, {MOST_ITEMS} are the most',
-            cause=f'{len(sources)} sources and {len(targets)} targets match, and every source goes with every target',
+            f'the patterns select {count} steps, but a batch has at most {MOST_STEPS}',
+            cause=f'{len(sources)} sources and {len(targets)} targets match, and each source is used with each target',
             hint='narrow the patterns, and run several batches',
         )
     items = tuple(_items(sources, targets, output_pattern))
@@ -77,7 +74,7 @@ def _items(sources: Sequence[str | None], targets: Sequence[str], output_pattern
 
 
 def _find(side: str, pattern: str) -> tuple[str, ...]:
-    """The files that a pattern means, sorted by path."""
+    """Return the files that match a pattern, sorted by path."""
     path = Path(pattern)
     try:
         found = find_files(path)
@@ -85,11 +82,9 @@ def _find(side: str, pattern: str) -> tuple[str, ...]:
         is_there, is_folder = folder.is_dir(), path.is_dir()
     except (OSError, ValueError) as error:
         cause = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) else str(error)
-        raise _no_match(
-            side, pattern, cause, 'check the folders: each that the pattern means must be readable'
-        ) from None
+        raise _no_match(side, pattern, cause, 'check the permissions of the folders in the pattern') from None
     if is_folder:
-        raise _no_match(side, pattern, f'{path} is a folder', f'write {path / "*"} for all files in it')
+        raise _no_match(side, pattern, f'{path} is a folder', f'use {path / "*"} for all files in it')
     if not is_there:
         raise _no_match(side, pattern, f'there is no folder {folder.absolute()}', 'check the folder')
     if not found:
@@ -99,7 +94,7 @@ def _find(side: str, pattern: str) -> tuple[str, ...]:
 
 
 def _check_format(pattern: str, *, with_sources: bool) -> None:
-    """Raises UsageError unless every field is a known one, with at most a plain format behind a colon."""
+    """Raise UsageError for an unknown field, or one with more than a plain format behind a colon."""
     try:
         parts = list(Formatter().parse(pattern))
     except ValueError as error:
@@ -111,18 +106,18 @@ def _check_format(pattern: str, *, with_sources: bool) -> None:
             raise UsageError(
                 'pattern-field',
                 f'the output pattern {pattern} has {{{SOURCE_FIELD}}}, but the batch has no sources',
-                hint=f'add --source-pattern, or leave out {{{SOURCE_FIELD}}}',
+                hint=f'add --source-pattern, or remove {{{SOURCE_FIELD}}}',
             )
         if name not in FIELDS:
             raise UsageError(
                 'pattern-field',
                 f'the output pattern {pattern} has the unknown field {{{name}}}',
-                hint=f'the fields are {_ALL_FIELDS}; a brace that is meant as such is written twice',
+                hint=f'the fields are {_ALL_FIELDS}; write a literal brace twice',
             )
         if conversion or '{' in (form or ''):
-            raise _bad_format(pattern, f'{{{name}}} takes nothing but a plain format behind a colon')
+            raise _bad_format(pattern, f'{{{name}}} allows only a plain format behind a colon')
         if any(len(digits) > 9 or int(digits) > _WIDEST for digits in _DIGITS.findall(form or '')):
-            raise _bad_format(pattern, f'{{{name}:{form}}} is wider than {_WIDEST}, which no file name is')
+            raise _bad_format(pattern, f'{{{name}:{form}}} is wider than {_WIDEST}, the limit of file names')
 
 
 def _format(pattern: str, fields: Mapping[str, str | int]) -> str:
@@ -131,41 +126,41 @@ def _format(pattern: str, fields: Mapping[str, str | int]) -> str:
     except (ValueError, OverflowError) as error:
         raise _bad_format(pattern, str(error)) from None
     if '\0' in output:
-        raise _bad_format(pattern, 'it makes a name with a sign that no name may hold')
+        raise _bad_format(pattern, 'it results in a name with a null character')
     return output
 
 
 def _check_outputs(items: Sequence[BatchItem], pattern: str, *, several_sources: bool) -> None:
-    """Raises UsageError when two items have the same output."""
+    """Raise UsageError when two items have the same output."""
     seen: dict[str, BatchItem] = {}
     for item in items:
         first = seen.setdefault(comparable(item.output), item)
         if first is not item:
             fields = [f'{{{SOURCE_FIELD}}}', '{target_name}'] if several_sources else ['{target_name}']
             wanted = ' and '.join(field for field in fields if field not in pattern)
-            advice = '{index} tells all steps apart'
+            advice = '{index} makes every output unique'
             raise UsageError(
                 'pattern-output-twice',
                 f'the output pattern {pattern} names {item.output} for more than one step',
-                cause=f'{_said(first)} and {_said(item)} share it',
+                cause=f'{_inputs(first)} and {_inputs(item)} share it',
                 hint=f'add {wanted} to the pattern; {advice}' if wanted else f'add {{index}} to the pattern: {advice}',
             )
 
 
 def _check_inputs(items: Sequence[BatchItem], pattern: str, inputs: Iterable[str]) -> None:
-    """Raises UsageError when the output of an item is an input, be it of another one, which would find it replaced."""
-    known = {comparable(path) for path in inputs}
+    """Raise UsageError when the output of an item is an input of any item."""
+    compared = {comparable(path) for path in inputs}
     for item in items:
-        if comparable(item.output) in known:
+        if comparable(item.output) in compared:
             raise UsageError(
                 'pattern-output-is-input',
                 f'the output pattern {pattern} names {item.output}, which is an input of this batch',
                 cause='inputs are never overwritten',
-                hint='write the outputs to a folder of their own',
+                hint='write the outputs to a separate folder',
             )
 
 
-def _said(item: BatchItem) -> str:
+def _inputs(item: BatchItem) -> str:
     return item.target if item.source is None else f'{item.source} in {item.target}'
 
 
@@ -184,5 +179,5 @@ def _bad_format(pattern: str, cause: str) -> UsageError:
         'pattern-format',
         f'the output pattern {pattern} cannot be used',
         cause=cause,
-        hint=f'write fields as {{index}} or {{index:03d}}, from {_ALL_FIELDS}; a brace that is meant as such twice',
+        hint=f'write fields as {{index}} or {{index:03d}}, from {_ALL_FIELDS}; write a literal brace twice',
     )

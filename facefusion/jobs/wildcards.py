@@ -1,4 +1,4 @@
-"""The files that a pattern with wildcards means, in the names of files and of folders."""
+"""Expansion of patterns with wildcards in the names of files and folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANY_DEPTH = '**'
 _MAGIC = re.compile(r'[*?[]')
-# Files and folders that systems leave beside those of users, in lower case.
+# Files and folders that systems create among those of users, in lower case.
 _OF_SYSTEM = frozenset(
     (
         'thumbs.db',
@@ -27,19 +27,19 @@ _OF_SYSTEM = frozenset(
 
 
 def find_files(pattern: Path) -> list[Path]:
-    """The files that a pattern means, sorted by path.
+    """Return the files that match a pattern, sorted by path.
 
-    ``*``, ``?`` and ``[...]`` stand for signs of one name, ``**`` for any number of folders, and at the end for all
-    files below. A name that is there means that file or folder, whatever signs it holds. Wildcards match no hidden
-    name, unless the pattern of that name begins with a dot, and nothing that belongs to the system; ``**`` follows no
-    links. Raises OSError for a folder that cannot be read, ValueError for what is no path.
+    ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` any number of folders, and as the last name all
+    files below. An existing name matches itself, also with wildcard characters. Wildcards match no system files, and
+    hidden names only where the pattern of that name starts with a dot; ``**`` follows no links. Raises OSError for an
+    unreadable folder, ValueError for an invalid path.
     """
     start = Path(pattern.anchor)
     return sorted(set(_matches(start, pattern.parts[1:] if pattern.anchor else pattern.parts)))
 
 
 def fixed_folder(pattern: Path) -> Path:
-    """The folder that a pattern begins in: all before the first name with wildcards that is not there as it stands."""
+    """Return the part of a pattern before its first name with wildcards that is not an existing name."""
     folder = Path(pattern.anchor)
     for name in pattern.parent.parts[1 if pattern.anchor else 0 :]:
         if not _is_fixed(folder, name):
@@ -68,8 +68,8 @@ def _is_fixed(folder: Path, name: str) -> bool:
 
 
 def _like(folder: Path, pattern: str) -> list[Path]:
-    """What is in a folder under names that the pattern matches."""
-    names = os.listdir(folder)  # noqa: PTH208 - names are matched, and a Path for each costs
+    """Return the paths in a folder whose names match the pattern."""
+    names = os.listdir(folder)  # noqa: PTH208 - a Path for each name is slow
     hidden = pattern.startswith('.')
     return [
         folder / name
@@ -79,15 +79,15 @@ def _like(folder: Path, pattern: str) -> list[Path]:
 
 
 def _folders_from(folder: Path) -> Iterator[Path]:
-    """A folder and all below it."""
+    """Yield a folder and all folders below it."""
     yield folder
-    with os.scandir(folder) as found:
-        names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for name in names:
         if not name.startswith('.') and not _is_of_system(name):
             yield from _folders_from(folder / name)
 
 
 def _is_of_system(name: str) -> bool:
-    # macOS keeps the attributes of a file beside it, under its name with '._', where the file system cannot hold them.
+    # macOS stores the attributes of a file in a second one with '._' before its name, where the file system has none.
     return name.startswith('._') or name.lower() in _OF_SYSTEM

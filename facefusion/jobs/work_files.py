@@ -1,8 +1,8 @@
-"""Where the work files of steps lie, and their removal.
+"""The folders for work files of steps, and their removal.
 
-In the store that is ``.work/<job>/work-<step>-<plan>/``. With a folder for work files it is
+In the store a folder is ``.work/<job>/work-<step>-<plan>/``. With a folder for work files it is
 ``<temp>/facefusion/<store>/<job>/work-<step>-<plan>/``, and ``.work/<job>/work-elsewhere`` names the folder of the job
-there, for commands that do not know of it.
+there, for commands that run without this option.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from facefusion.work_lease import is_at_work
 WORK_PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
 _TEMP_FOLDER = 'facefusion'
-_SIGNS = 8
-_PLAN_SIGNS = 16
+_DIGEST_LENGTH = 8
+_PLAN_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class JobWork:
-    """The work files of one job of the store ``jobs``, in the folder ``temp`` instead when one is given."""
+    """The work files of one job: in the store ``jobs``, or in the folder ``temp`` if it is not None."""
 
     jobs: Path
     temp: Path | None
@@ -36,12 +36,12 @@ class JobWork:
 
     @property
     def root(self) -> Path:
-        """The folder that was named for work files: the one for them, or else the store."""
+        """The root folder of the work files."""
         return self.jobs if self.temp is None else self.temp
 
     @property
     def named_by(self) -> str:
-        """The option that names ``root``."""
+        """The option that sets ``root``."""
         return '--jobs-path' if self.temp is None else '--temp-path'
 
     @property
@@ -51,25 +51,25 @@ class JobWork:
 
     @property
     def folder(self) -> Path:
-        """The folder that holds one for each step."""
+        """The parent folder of the step folders."""
         if self.temp is None:
             return self.noted
-        return self.temp / _TEMP_FOLDER / _signs(str(self.jobs.resolve())) / self.job_id
+        return self.temp / _TEMP_FOLDER / _digest(str(self.jobs.resolve())) / self.job_id
 
     def step_folder(self, step_id: str, plan_digest: str) -> Path:
-        """The folder of a step that is done by this plan."""
-        return self.folder / f'{self._step_prefix(step_id)}{plan_digest[:_PLAN_SIGNS]}'
+        """Return the folder of a step for this plan."""
+        return self.folder / f'{self._step_prefix(step_id)}{plan_digest[:_PLAN_LENGTH]}'
 
     def begin(self, step_id: str, plan_digest: str) -> Path:
-        """The folder of a step; what other plans have made of the step is removed, where nobody works in it.
+        """Return the folder of a step, without creating it, and remove those of other plans that no process uses.
 
-        The folder itself is not made, but where it is to be found is noted. Raises OutputError, ResourceError.
+        Notes the location of a folder outside the store. Raises OutputError, ResourceError.
         """
-        wanted = self.step_folder(step_id, plan_digest)
-        # Those of a run with another folder for work files would never be found again.
+        step_folder = self.step_folder(step_id, plan_digest)
+        # Work files of a run with another --temp-path would never be found again.
         _remove_others(self.noted, self.folder.absolute())
-        for folder in self._of_step(step_id):
-            if folder != wanted and not is_at_work(folder):
+        for folder in self.folders_of(step_id):
+            if folder != step_folder and not is_at_work(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         if self.temp is not None:
             note = self.noted / _ELSEWHERE
@@ -78,34 +78,34 @@ class JobWork:
                 note.write_text(json.dumps(str(self.folder.absolute())), encoding='utf-8')
             except OSError as error:
                 raise write_failure(error, note) from None
-        return wanted
+        return step_folder
 
     def folders_of(self, step_id: str) -> list[Path]:
-        """The folders of a step that are there, one for each plan."""
-        return self._of_step(step_id)
+        """Return the existing folders of a step, one for each plan."""
+        return [path for path in _work_folders(self.folder) if path.name.startswith(self._step_prefix(step_id))]
 
     def kept_bytes(self, step_id: str) -> int:
-        """How much of the disk the work files of a step take already."""
+        """Return the disk space of the existing work files of a step."""
         total = 0
-        for folder in self._of_step(step_id):
+        for folder in self.folders_of(step_id):
             with suppress(OSError):
                 total += sum(path.stat().st_size for path in folder.iterdir())
         return total
 
     def discard(self, folder: Path) -> None:
-        """Removes one folder of a step, unless somebody works in it."""
+        """Remove one folder of a step, unless a process uses it."""
         if not is_at_work(folder):
             shutil.rmtree(folder, ignore_errors=True)
             self.tidy()
 
     def forget(self, step_id: str | None = None) -> None:
-        """Removes the work files of a step, or of all; folders that are empty then go, too."""
-        for folder in list(_work_folders(self.folder)) if step_id is None else self._of_step(step_id):
+        """Remove the work files of a step, by default of all steps, and the folders that are then empty."""
+        for folder in list(_work_folders(self.folder)) if step_id is None else self.folders_of(step_id):
             shutil.rmtree(folder, ignore_errors=True)
         self.tidy()
 
     def tidy(self) -> None:
-        """Removes the folders of the job that are empty."""
+        """Remove the empty folders of the job."""
         if self.temp is None or any(True for _ in _work_folders(self.folder)):
             return
         with suppress(OSError):
@@ -114,25 +114,22 @@ class JobWork:
         _remove_empty(self.folder, 3)
 
     def _step_prefix(self, step_id: str) -> str:
-        return f'{WORK_PREFIX}{_signs(step_id)}-'
-
-    def _of_step(self, step_id: str) -> list[Path]:
-        return [path for path in _work_folders(self.folder) if path.name.startswith(self._step_prefix(step_id))]
+        return f'{WORK_PREFIX}{_digest(step_id)}-'
 
 
 def remove_work_files(noted: Path) -> None:
-    """Removes all work files of the job whose folder in the store is ``noted``, wherever they lie."""
+    """Remove all work files of the job whose folder in the store is ``noted``, also those outside the store."""
     _remove_others(noted, None)
 
 
-def _remove_others(noted: Path, kept: Path | None) -> None:
-    """Removes the work files of a job in all places but the folder ``kept``."""
+def _remove_others(noted: Path, current: Path | None) -> None:
+    """Remove the work files of a job in all folders but ``current``."""
     elsewhere = _noted_elsewhere(noted)
-    for job_file in (noted.absolute(), elsewhere):
-        if job_file is not None and job_file != kept:
-            for folder in _work_folders(job_file):
+    for parent in (noted.absolute(), elsewhere):
+        if parent is not None and parent != current:
+            for folder in _work_folders(parent):
                 shutil.rmtree(folder, ignore_errors=True)
-    if elsewhere is not None and elsewhere != kept:
+    if elsewhere is not None and elsewhere != current:
         _remove_empty(elsewhere, 3)
         with suppress(OSError):
             (noted / _ELSEWHERE).unlink(missing_ok=True)
@@ -144,7 +141,7 @@ def _noted_elsewhere(noted: Path) -> Path | None:
         if not note.is_file():
             return None
         elsewhere = Path(str(json.loads(note.read_text(encoding='utf-8'))))
-        # Only what this module makes: a note that was changed must not remove anything else.
+        # A changed note must not remove folders that this module did not create.
         if elsewhere.name == noted.name and elsewhere.parent.parent.name == _TEMP_FOLDER:
             return elsewhere
     return None
@@ -158,12 +155,12 @@ def _work_folders(folder: Path) -> Iterator[Path]:
 
 
 def _remove_empty(folder: Path, levels: int) -> None:
-    """Removes a folder and those above it, as far as they are empty."""
+    """Remove a folder and its parents up to the number of ``levels``, as far as they are empty."""
     with suppress(OSError):
         for _ in range(levels):
             folder.rmdir()
             folder = folder.parent
 
 
-def _signs(text: str) -> str:
-    return hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:_SIGNS]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:_DIGEST_LENGTH]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError, error_from_record
 from facefusion.events import Emit, Message
 from facefusion.jobs.claim import Claim, is_claimable
-from facefusion.jobs.job_files import JobFile, unreadable
+from facefusion.jobs.job_files import JobFile, names_in, parse_job_file
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
@@ -26,18 +24,11 @@ from facefusion.stopping import StopFlag
 IDLE_SECONDS = 0.5
 
 
-class Turn(NamedTuple):
-    """The sort key of a queued job: the smallest is next."""
+class _Entry(NamedTuple):
+    """A file of the queue: ``turn`` (priority, submission, id) is its sort key, None for a broken file."""
 
-    priority: int
-    submitted: float
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
     stamp: tuple[int, int]
-    turn: Turn | None
+    turn: tuple[int, float, str] | None
     not_before: float
 
 
@@ -52,22 +43,30 @@ class Queue:
     def ready(self) -> tuple[list[str], set[str]]:
         """Return the ids of the jobs that may run now, in their order, and of those that wait for their time."""
         entries: dict[str, _Entry] = {}
-        for job_file, stamp in _unclaimed_files(self._store.root / 'queued'):
+        folder = self._store.root / 'queued'
+        for name in names_in(folder):
+            job_file = parse_job_file(folder, 'queued', name)
+            if job_file is None or not job_file.is_unclaimed:
+                continue
+            try:
+                status = job_file.path.stat()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                # A link to itself, or a file without read permission.
+                status = job_file.path.lstat()
             entry: _Entry | None = self._entries.get(job_file.job_id)
-            if entry is None or entry.stamp != stamp:
-                entry = self._read(job_file, stamp)
+            if entry is None or entry.stamp != (status.st_mtime_ns, status.st_ino):
+                entry = self._read(job_file, (status.st_mtime_ns, status.st_ino))
             if entry is not None:
                 entries[job_file.job_id] = entry
         self._entries = entries
         now = time.time()
-        ready, waiting = [], set()
-        for entry in entries.values():
-            # A longer delay is impossible: then the clock was set back since that time was noted.
-            if entry.turn is not None and now < entry.not_before <= now + LONGEST_DELAY:
-                waiting.add(entry.turn.job_id)
-            elif entry.turn is not None:
-                ready.append(entry.turn)
-        return [turn.job_id for turn in sorted(ready)], waiting
+        # A delay beyond the limit is impossible: then the clock was set back since that time was noted.
+        is_early = {job_id: now < entry.not_before <= now + LONGEST_DELAY for job_id, entry in entries.items()}
+        turns = sorted(entry.turn for entry in entries.values() if entry.turn is not None)
+        ready = [job_id for _, _, job_id in turns if not is_early[job_id]]
+        return ready, {job_id for _, _, job_id in turns if is_early[job_id]}
 
     def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
         """Return the entry of a file; None when the job has just left the queue, to which it may return unchanged."""
@@ -80,36 +79,14 @@ class Queue:
                 raise RecordError(job.broken)
             if is_claimable(job_file.job_id):
                 record = record_from_json(job_file.job_id, job.data)
-                turn = Turn(-record.priority, seconds_of(record.date_submitted or record.date_created), job_file.job_id)
-                return _Entry(stamp, turn, record.not_before or 0.0)
+                submitted = seconds_of(record.date_submitted or record.date_created)
+                return _Entry(stamp, (-record.priority, submitted, job_file.job_id), record.not_before or 0.0)
             problem = 'has too long a name'
         except RecordError as error:
             problem = f'cannot be read: {error}'
         # The entry without a turn stays, so that the warning is not repeated.
         self._emit(Message('warn', 'jobs', f'the file of the job {job_file.job_id} {problem}'))
         return _Entry(stamp, None, 0.0)
-
-
-def _unclaimed_files(folder: Path) -> list[tuple[JobFile, tuple[int, int]]]:
-    files = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith('.json') and '@' not in entry.name and not entry.name.startswith('.'):
-                    try:
-                        status = entry.stat()
-                    except FileNotFoundError:
-                        continue
-                    except OSError:
-                        # A link to itself, or a file without read permission.
-                        status = entry.stat(follow_symlinks=False)
-                    job_file = JobFile(entry.name[:-5], 'queued', Path(entry.path), 'plain', None)
-                    files.append((job_file, (status.st_mtime_ns, status.st_ino)))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unreadable(error, folder) from None
-    return files
 
 
 class Tally(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which workers watch a job store: each shows itself by a file."""
+"""The registration of workers that watch a job store, each by a file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from facefusion.ownership import new_owner, split_tag
 
 WORKERS_FOLDER = '.workers'
 REGISTRATION_SECONDS = 5.0
-# A worker of another machine that has not shown itself for so long counts as gone when jobs are submitted.
+# When the registration of a worker on another machine expires.
 REGISTRATION_TIMEOUT = 60.0
 
 
 class WorkerRegistration:
-    """A file that shows that a worker watches the store, as a context manager."""
+    """The file of a worker that watches the store, as a context manager."""
 
     def __init__(self, store: JobStore) -> None:
         self._files = store.files
         self._folder = store.root / WORK_FOLDER / WORKERS_FOLDER
         self._path = self._folder / f'worker@{new_owner().tag}'
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._show, name='presence', daemon=True)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name='presence', daemon=True)
 
     def __enter__(self) -> WorkerRegistration:
         self._files.make_folder(self._folder)
@@ -38,20 +38,20 @@ class WorkerRegistration:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._ended.set()
+        self._stop.set()
         self._thread.join(timeout=REGISTRATION_SECONDS)
         remove_quietly(self._files, self._path)
 
     def _remove_dead(self) -> None:
-        """Workers that were killed have left their files."""
+        """Remove the files of killed workers."""
         for path in self._folder.iterdir():
             tagged = split_tag(path.name)
             if tagged is not None and tagged[1].is_dead():
                 remove_quietly(self._files, path)
 
-    def _show(self) -> None:
-        while not self._ended.wait(REGISTRATION_SECONDS):
-            # Somebody may have removed the store under the worker; while it cannot be written to nothing can be shown.
+    def _renew(self) -> None:
+        while not self._stop.wait(REGISTRATION_SECONDS):
+            # The store may have been deleted, or may be unwritable for a while.
             with suppress(FileNotFoundError, FileExistsError, JobError):
                 if self._path.exists():
                     self._files.touch(self._path)
@@ -61,12 +61,12 @@ class WorkerRegistration:
 
 
 def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
-    """Whether a live worker watches the store, as far as can be told from here."""
+    """Whether a live worker watches the store, as far as this machine can tell."""
     try:
-        found = list((root / WORK_FOLDER / WORKERS_FOLDER).iterdir())
+        paths = list((root / WORK_FOLDER / WORKERS_FOLDER).iterdir())
     except OSError:
         return False
-    for path in found:
+    for path in paths:
         tagged = split_tag(path.name)
         if tagged is None or tagged[1].is_dead():
             continue
@@ -74,6 +74,6 @@ def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
             if abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
                 return True
         except OSError:
-            # It has just gone, or may not be looked at.
+            # It was just removed, or is not readable.
             continue
     return False

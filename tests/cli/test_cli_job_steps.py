@@ -395,7 +395,7 @@ def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs
     jobs('job-add-step', 'j', '-t', tmp_path / 'late.png', '-o', tmp_path / 'out' / 'late.png', *DRAW)
     (tmp_path / 'b.png').rename(tmp_path / 'a.png')
     (tmp_path / 'c.png').rename(tmp_path / 'late.png')
-    done = jobs.run('j', says=f'{tmp_path / "a.png"} was changed since the step was added')
+    done = jobs.run('j', says=f'{tmp_path / "a.png"} has changed since the step was added')
     assert 'late.png was changed' not in done.err
     reports = [step['report'] for step in jobs.show('j')['steps']]
     assert [change['path'] for change in reports[0]['inputs_changed']] == [str(tmp_path / 'a.png')]

@@ -61,7 +61,7 @@ def test_a_report_that_cannot_be_written_any_more_is_told_once_and_the_batch_goe
     said, path = [], tmp_path / 'gone' / 'report.jsonl'
     assert run(store, FakeWork(), BatchReport(path, said.append)).state == 'completed'
     (warning,) = said
-    assert warning.level == 'warn' and str(path) in warning.text and 'goes on' in warning.text
+    assert warning.level == 'warn' and str(path) in warning.text and 'the batch continues' in warning.text
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there are no pipes with names there')

@@ -139,7 +139,7 @@ def test_an_input_pattern_that_matches_nothing_is_refused(folder, given, words):
         (('faces/*', 'clips/*', '{index'), 'pattern-format', '{index:03d}'),
         (('faces/*', 'clips/*', 'a}b'), 'pattern-format', '{index:03d}'),
         (('faces/*', 'clips/*', '{target_name:d}'), 'pattern-format', "'d'"),
-        (('faces/*', 'clips/*', '{index:c}'), 'pattern-format', 'no name may hold'),
+        (('faces/*', 'clips/*', '{index:c}'), 'pattern-format', 'a null character'),
         ((None, 'clips/*', '{source_name}'), 'pattern-field', '--source-pattern'),
     ],
 )
@@ -174,7 +174,7 @@ def test_files_of_one_name_in_several_folders_are_told_apart_by_their_number(fol
         (folder / name / 'face.png').touch()
     with pytest.raises(UsageError) as caught:
         expand(None, '*/face.png', 'out/{target_name}.png')
-    assert caught.value.hint == 'add {index} to the pattern: {index} tells all steps apart'
+    assert caught.value.hint == 'add {index} to the pattern: {index} makes every output unique'
 
 
 def test_two_ways_to_write_an_output_are_the_same_output(folder):
@@ -183,7 +183,7 @@ def test_two_ways_to_write_an_output_are_the_same_output(folder):
 
 
 def test_a_batch_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(patterns, 'MOST_ITEMS', 5)
+    monkeypatch.setattr(patterns, 'MOST_STEPS', 5)
     with pytest.raises(UsageError, match='batch of 6 steps') as caught:
         expand('faces/*', 'clips/*', '{index}')
     assert caught.value.reference == 'pattern-too-many'
