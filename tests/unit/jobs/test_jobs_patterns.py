@@ -109,7 +109,7 @@ def test_folders_and_files_whose_names_look_like_patterns_are_found(folder):
         (('faces/*', 'clps/*/one.mp4', '{index}'), ['there is no folder', 'clps']),
         (('faces/*', '*/four.mp4', '{index}'), [str(Path('*/four.mp4'))]),
         (('faces/*', 'clips/**/four.mp4', '{index}'), ['clips has a name like', str(Path('**/four.mp4'))]),
-        (('faces/*', 'clips', '{index}'), ['clips is a folder', 'write clips']),
+        (('faces/*', 'clips', '{index}'), ['clips is a folder', 'use clips']),
         (('faces/*', 'clips/', '{index}'), ['clips is a folder']),
         (('faces/*', 'clips/a\0b', '{index}'), []),
     ],
@@ -184,7 +184,7 @@ def test_two_ways_to_write_an_output_are_the_same_output(folder):
 
 def test_a_batch_is_bounded(folder, monkeypatch):
     monkeypatch.setattr(patterns, 'MOST_STEPS', 5)
-    with pytest.raises(UsageError, match='batch of 6 steps') as caught:
+    with pytest.raises(UsageError, match='select 6 steps, but a batch has at most 5') as caught:
         expand('faces/*', 'clips/*', '{index}')
     assert caught.value.reference == 'pattern-too-many'
     assert len(expand('faces/a*', 'clips/*', '{index}')) == 3
