@@ -1,7 +1,7 @@
-"""What happens to a run, as records, and the sinks that show them.
+"""Events of a run, and the sinks that show them: bars and log lines on stderr, NDJSON on stdout.
 
-Producers call an ``Emit`` function with an event; they never print. People read stderr (bar and log sinks), programs
-read stdout (the NDJSON sink). A sink whose stream cannot be written to loses the event: that never ends a run.
+Producers call an ``Emit`` function with an event; they never print. A sink drops an event when its stream fails: that
+never ends a run. docs/progress-events.md describes the events for programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVENT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line for people. ``origin`` is the part of the program that speaks, in capitals when shown."""
+    """A line of text for users; ``origin`` is the part of the program that emits it."""
 
     level: LogLevel
     origin: str
@@ -36,8 +36,8 @@ class StageProgress:
     """``done`` of ``total`` units of a stage are finished; the first event of a stage has ``done`` 0.
 
     ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word. ``rate`` is in units
-    a second over the stage so far, without what an earlier run had done, and ``seconds_left`` follows from it; both
-    None while nothing says.
+    per second over the stage so far, without the work of earlier runs; ``seconds_left`` follows from it. Both are None
+    while they are unknown.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class StageFinished:
-    """A stage ended; ``seconds`` is its wall time."""
+    """A stage is finished; ``seconds`` is its wall time."""
 
     stage: str
     done: int
@@ -60,8 +60,8 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunPlanned:
-    """What a run will do: ``kind`` is 'image' or 'video'; estimates in bytes. ``digest`` names the plan of a video:
-    two runs with the same one make the same pixels."""
+    """The plan of a run: ``kind`` is 'image' or 'video'; estimates in bytes. ``digest`` identifies the plan of a video:
+    two runs with the same digest produce the same pixels."""
 
     kind: str
     digest: str
@@ -76,7 +76,7 @@ class RunPlanned:
 
 @dataclass(frozen=True, slots=True)
 class ChunkAnalysed:
-    """What is in the source frames ``start`` to ``stop`` (exclusive) is known and kept.
+    """The analysis of the source frames ``start`` to ``stop`` (exclusive) is stored.
 
     ``origin`` is 'analysed' (now), 'work' (by an earlier run of the step) or 'cache' (by another run of the clip).
     """
@@ -89,7 +89,7 @@ class ChunkAnalysed:
 
 @dataclass(frozen=True, slots=True)
 class FacesLinked:
-    """All chunks are linked, and the content gate has passed the target: rendering begins."""
+    """All chunks are linked, and the content gate has passed the target: rendering starts."""
 
     frames: int
     faces: int
@@ -99,7 +99,7 @@ class FacesLinked:
 
 @dataclass(frozen=True, slots=True)
 class FramesWithoutFaces:
-    """Where no face was found: ``ranges`` are first and last frame, ``more_ranges`` counts those left out."""
+    """Frames without a detected face: ``ranges`` are first and last frame, ``more_ranges`` counts the omitted ones."""
 
     frames: int
     ranges: list[list[int]]
@@ -108,7 +108,7 @@ class FramesWithoutFaces:
 
 @dataclass(frozen=True, slots=True)
 class FramesDamaged:
-    """Which frames of the target could not be read, or not all of them; ``ranges`` and ``more_ranges`` as above."""
+    """Frames of the target that did not decode completely; ``ranges`` and ``more_ranges`` as above."""
 
     frames: int
     ranges: list[list[int]]
@@ -117,7 +117,7 @@ class FramesDamaged:
 
 @dataclass(frozen=True, slots=True)
 class SegmentRendered:
-    """The ``number``-th of ``count`` segments, counted from 0, is whole: output frames ``start`` to ``stop``
+    """The ``number``-th of ``count`` segments, counted from 0, is complete: output frames ``start`` to ``stop``
     (exclusive). ``origin`` is 'rendered' (now) or 'work' (by an earlier run of the step)."""
 
     number: int
@@ -129,7 +129,7 @@ class SegmentRendered:
 
 @dataclass(frozen=True, slots=True)
 class OutputPublished:
-    """The output lies under its name; ``size`` in bytes."""
+    """The output is published under its name; ``size`` in bytes."""
 
     output_path: str
     size: int
@@ -137,7 +137,7 @@ class OutputPublished:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The end report of a run: the output's path and plain JSON facts about what was done."""
+    """The final report of a run: the path of the output, and plain JSON facts about the run."""
 
     output_path: str
     report: dict[str, Any] = field(default_factory=dict)
@@ -145,16 +145,16 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """The error record of a run that ended without an output."""
+    """The error record of a run without an output."""
 
     error: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ContentChecked:
-    """The content gate has looked at a file: ``verdict`` is 'passed', 'refused' or 'failed'.
+    """The content gate has checked a file: ``verdict`` is 'passed', 'refused' or 'failed'.
 
-    ``models`` have model_id, threshold and their highest score, ``worst`` the frame with it and its seconds.
+    ``models`` have model_id, threshold and their highest score; ``worst`` is the frame of that score and its time.
     """
 
     file: str
@@ -168,7 +168,7 @@ class ContentChecked:
 
 @dataclass(frozen=True, slots=True)
 class JobStarted:
-    """A process has begun to work on a job of so many steps."""
+    """A process has started a job with this number of steps."""
 
     job_id: str
     steps: int
@@ -176,7 +176,7 @@ class JobStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """The ``index``-th step of a job, counted from 0, has begun."""
+    """The ``index``-th step of a job, counted from 0, has started."""
 
     job_id: str
     index: int
@@ -185,7 +185,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """A step has 'completed', 'failed' or was 'skipped'; ``error`` is the record of why."""
+    """The ``status`` of a step is now 'completed', 'failed' or 'skipped'; ``error`` is the error record."""
 
     job_id: str
     index: int
@@ -195,7 +195,7 @@ class StepFinished:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """A process has ended its work on a job, which is now 'completed', 'failed' or 'queued' again."""
+    """A process has finished with a job, which is now 'completed', 'failed' or 'queued' again."""
 
     job_id: str
     state: str
@@ -229,7 +229,7 @@ def silent(event: Event) -> None:
 
 
 def tee(sinks: Iterable[Emit]) -> Emit:
-    """An ``Emit`` that hands every event to each of ``sinks`` in order."""
+    """Return an ``Emit`` that passes every event to each of ``sinks`` in order."""
     fixed = tuple(sinks)
 
     def emit(event: Event) -> None:
@@ -240,7 +240,7 @@ def tee(sinks: Iterable[Emit]) -> Emit:
 
 
 class LogSink:
-    """Writes messages at or above a level to a text stream, as ``[FACEFUSION.ORIGIN] text``."""
+    """Write messages at or above a level to a text stream, as ``[FACEFUSION.ORIGIN] text``."""
 
     def __init__(self, level: LogLevel, stream: TextIO | None = None) -> None:
         self._shown = LOG_LEVELS[: LOG_LEVELS.index(level) + 1]
@@ -254,7 +254,7 @@ class LogSink:
 
 
 class JsonSink:
-    """Writes every event but debug messages as one JSON object a line (NDJSON), progress at most ten times a second."""
+    """Write every event except debug messages as one JSON object per line, progress at most ten times per second."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -282,7 +282,7 @@ class JsonSink:
 
 
 class BarSink:
-    """Shows one tqdm bar on stderr for each stage that is running."""
+    """Show one tqdm bar on stderr for each running stage."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -300,7 +300,7 @@ class BarSink:
             if bar is None:
                 bar = self._bars[event.stage] = self._open(event)
             if event.unit == 'frame':
-                # What an earlier run had done says nothing about the speed: the rate is to be the event's.
+                # Makes tqdm show the rate of the event: work of an earlier run does not count.
                 bar.initial = event.done - (event.rate or 0) * bar.format_dict['elapsed']
             if event.detail:
                 bar.set_postfix_str(event.detail, refresh=False)
@@ -313,7 +313,7 @@ class BarSink:
             self.close()
 
     def close(self) -> None:
-        """Ends every bar, so that the next line starts on its own."""
+        """Close every bar, so that the next message starts on a new line."""
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()
@@ -322,7 +322,7 @@ class BarSink:
         from tqdm import tqdm
 
         stream = self._stream or sys.stderr
-        # A terminal that does not say how large it is has no row for a bar, as tqdm sees it.
+        # On a terminal that does not report its size tqdm would find no row for a bar.
         columns, rows = _size_of(stream)
         return tqdm(
             total=event.total,
@@ -332,7 +332,7 @@ class BarSink:
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
             smoothing=0 if event.unit == 'frame' else 0.3,
-            # Else it waits for as many frames as an earlier run had done at once.
+            # Otherwise tqdm waits until this run has processed as many frames as an earlier run reported at once.
             miniters=1,
             file=stream,
             ncols=columns,
@@ -341,7 +341,7 @@ class BarSink:
 
 
 def _size_of(stream: TextIO) -> tuple[int | None, int | None]:
-    """Columns and rows to take for a terminal that does not say how many it has; None where that can be asked."""
+    """Return columns and rows for a terminal that does not report them; None where tqdm can find out."""
     try:
         size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):

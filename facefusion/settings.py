@@ -1,7 +1,7 @@
-"""The merged values of a run: built-in defaults < ini file < environment < flags, frozen.
+"""Settings of a command, merged from defaults < ini file < environment < flags.
 
-A ``Settings`` holds one frozen instance of each option group that a command takes; code asks for the group it
-declared: ``settings[FaceSelectorOptions].face_selector_mode``.
+``Settings`` contains one frozen instance of each option group of the command:
+``settings[FaceSelectorOptions].face_selector_mode``.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class Settings:
         self._groups = {type(group): group for group in groups}
 
     def __getitem__(self, group: type[T]) -> T:
-        found = self._groups[group]
-        assert isinstance(found, group)
-        return found
+        instance = self._groups[group]
+        assert isinstance(instance, group)
+        return instance
 
     def __contains__(self, group: type) -> bool:
         return group in self._groups
 
     def replace(self, group: object) -> Settings:
-        """A copy in which ``group`` stands in for the one of its type."""
+        """Return a copy with ``group`` instead of the group of its type."""
         return Settings({**self._groups, type(group): group}.values())
 
     def as_record(self, stored: str = 'step') -> dict[str, Any]:
-        """Plain JSON of all values with an effect that are kept in a step (or, with 'job', those that are not)."""
+        """Return the options with an effect as plain JSON: those stored in a step, or with 'job' the others."""
         record: dict[str, Any] = {}
         for kind, group in self._groups.items():
             for info in describe(kind):
@@ -52,9 +52,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class IniFile:
-    """Non-blank values of an ini file by (section, key), with the line in which each key stands.
+    """Non-blank values of an ini file by (section, key), with the line of each key.
 
-    A value that begins below its key begins with a line break; everything else at its ends is stripped.
+    A value that starts on the line after its key starts with a line break; other white space around it is removed.
     """
 
     path: Path
@@ -62,31 +62,31 @@ class IniFile:
     lines: Mapping[tuple[str, str], int]
 
     def where(self, place: tuple[str, str]) -> str:
-        """A (section, key) as it is named in a message, with file and line."""
+        """Return file, line and name of a (section, key) for a message."""
         return f'{self.path}, line {self.lines[place]}: [{place[0]}] {place[1]}'
 
 
 def program_path() -> Path:
-    """The checkout, beside the package: it holds what is part of the program, such as the model catalogue."""
+    """Return the folder of the program, which contains the package, the model catalogue and the default ini file."""
     return Path(__file__).resolve().parent.parent
 
 
 def home_path(environ: Mapping[str, str]) -> Path:
-    """Where weights, jobs and the ini file live: FACEFUSION_HOME, which may be empty or new, else the checkout.
+    """Return the folder of weights, jobs and the ini file: FACEFUSION_HOME, or the folder of the program.
 
-    Raises UsageError environment-value.
+    The folder may be missing. Raises UsageError environment-value.
     """
-    named = environ.get(HOME_VARIABLE, '')
-    if not named.strip():
+    home = environ.get(HOME_VARIABLE, '')
+    if not home.strip():
         return program_path()
     try:
-        return Path(expand_home(unquoted(named)))
+        return Path(expand_home(unquoted(home)))
     except ValueError as error:
         raise _invalid_variable(HOME_VARIABLE, error) from None
 
 
 def read_ini(path: Path, *, required: bool) -> IniFile | None:
-    """Reads an ini file; None when it is absent and not required. Raises UsageError with file and line."""
+    """Read an ini file; None when it is missing and not required. Raises UsageError with file and line."""
     try:
         text = path.read_text(encoding='utf-8-sig')
     except FileNotFoundError:
@@ -94,9 +94,9 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
             return None
         raise UsageError(
             'config-missing',
-            f'no config file at {path}',
+            f'the config file {path} does not exist',
             cause='--config-path names it',
-            hint='check --config-path, or leave it out',
+            hint='check --config-path, or remove it',
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
@@ -114,28 +114,28 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
             hint='write lines of the form key = value below a [section]',
         ) from None
     values = {(section, key): value for section in parser.sections() for key, value in parser.items(section)}
-    kept = {place: value.strip(' \t\r') for place, value in values.items() if value.strip()}
-    return IniFile(path, kept, lines)
+    stripped = {place: value.strip(' \t\r') for place, value in values.items() if value.strip()}
+    return IniFile(path, stripped, lines)
 
 
 class _LineParser(configparser.ConfigParser):
-    """Tells in which line each key stands: only the parser itself knows what is a key and what continues a value."""
+    """A parser that reports the line of each key; only the parser can tell a key from a continued value."""
 
     def __init__(self) -> None:
         self._line = 0
         self._key_lines: list[int] = []
-        # No section may be named '', so none is the one whose values all others inherit.
+        # No section can be named '', so no section passes its values to the others.
         super().__init__(interpolation=None, default_section='')
 
     def read_located(self, text: str, source: str) -> dict[tuple[str, str], int]:
-        """Reads the text; gives the line of each (section, key). Raises configparser.Error."""
+        """Read the text and return the line of each (section, key). Raises configparser.Error."""
         self.read_file(self._counted(text), source)
-        # In the order of the file: neither a section nor a key in it may stand there twice.
+        # In the order of the file: neither a section nor a key in it can occur twice.
         places = [(section, key) for section in self.sections() for key in self.options(section)]
         return dict(zip(places, self._key_lines, strict=True))
 
     def optionxform(self, optionstr: str) -> str:
-        """Is called once for each key while its line is read."""
+        """Note the line; called once for each key while the parser reads its line."""
         self._key_lines.append(self._line)
         return super().optionxform(optionstr)
 
@@ -151,34 +151,34 @@ def resolve(
     environ: Mapping[str, str],
     house: Sequence[IniFile] = (),
 ) -> Settings:
-    """Merges the four layers for ``groups``; ``flags`` holds only what was given on the command line.
+    """Merge the four layers for ``groups``; ``flags`` contains only the options of the command line.
 
-    ``house`` are the operator's ini files where another one is named instead: what they demand as policy holds, too.
+    ``house`` are the operator's ini files when ``ini`` is another one: their policy applies too.
     """
-    built = []
+    merged = []
     for group in groups:
         values = {}
         for info in describe(group):
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
-                said = [parse_ini(file, info) for file in files]
-                # One file that says the other thing than the default is enough; the last choice is the strictest.
+                found = [parse_ini(file, info) for file in files]
+                # One file that differs from the default decides; the last choice is the strictest.
                 if info.choices:
-                    values[info.key] = max(said, key=info.choices.index, default=info.default)
+                    values[info.key] = max(found, key=info.choices.index, default=info.default)
                 else:
-                    values[info.key] = all(said) if info.default else any(said)
+                    values[info.key] = all(found) if info.default else any(found)
             elif info.key in flags:
                 values[info.key] = flags[info.key]
             elif environ.get(info.variable, '').strip():
                 values[info.key] = parse_variable(info, environ[info.variable])
             elif ini is not None and (info.section, info.key) in ini.values:
                 values[info.key] = parse_ini(ini, info)
-        built.append(group(**values))
-    return Settings(built)
+        merged.append(group(**values))
+    return Settings(merged)
 
 
 def parse_variable(info: OptionInfo, text: str) -> Any:
-    """The value of an option's environment variable. Raises UsageError environment-value."""
+    """Return the value of an option's environment variable. Raises UsageError environment-value."""
     try:
         if info.is_list and info.kind == 'path':
             parts = [part for part in text.split(os.pathsep) if part.strip()]
@@ -198,7 +198,7 @@ def _invalid_variable(name: str, error: ValueError) -> UsageError:
 
 
 def parse_ini(ini: IniFile, info: OptionInfo) -> Any:
-    """The value of an option in an ini file that has it. Raises UsageError config-value with file and line."""
+    """Return the value of an option from an ini file that sets it. Raises UsageError config-value with the line."""
     place = (info.section, info.key)
     try:
         text = ini.values[place]

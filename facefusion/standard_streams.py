@@ -1,6 +1,6 @@
-"""The standard streams of the process: a message that cannot be written is lost, and the work goes on.
+"""Standard streams of the process: a message that cannot be written is dropped, and the run continues.
 
-The reader of a pipe ends, a terminal is closed, the disk of a log fills up, or a caller closes a stream at the start.
+Writing fails when the reader of a pipe ends, a terminal closes, a disk is full, or the caller closed the stream.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _STREAMS = (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))
 
 
 def open_missing_streams() -> None:
-    """Opens the null device in the place of each standard stream that was closed before the process began.
+    """Open the null device for each standard stream that was closed before the process started.
 
-    Otherwise the next file that is opened takes its descriptor, and libraries write their messages into that file.
+    Otherwise the next opened file would get its descriptor, and libraries would write their messages into that file.
     """
     for descriptor, (name, mode) in enumerate(_STREAMS):
         try:
@@ -31,12 +31,12 @@ def open_missing_streams() -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person can see what is written to ``stream``; a missing or closed one is no terminal."""
+    """Whether ``stream`` is an open terminal."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def write_line(text: str, stream: TextIO | None) -> None:
-    """Writes a line in one piece; a stream that is missing, closed or does not take it loses it."""
+    """Write a line at once; drop it when the stream is missing, closed or fails."""
     if stream is None:
         return
     try:
@@ -47,20 +47,20 @@ def write_line(text: str, stream: TextIO | None) -> None:
 
 
 def drop_unwritten(stream: TextIO | None) -> None:
-    """Empties the buffer of a stream that cannot be written to, so that nothing fails of it later.
+    """Empty the buffer of a stream after a failed write.
 
-    What is left in a buffer is written again by the next flush, and when the interpreter ends, with exit code 120. The
-    stream itself stays: a disk that was full may have space again.
+    The next flush, and the end of the interpreter (exit code 120), would fail again on the buffered text. The stream
+    stays open: a full disk may have space again later.
     """
     if stream is None:
         return
     with suppress(OSError, ValueError):
         descriptor = stream.fileno()
-        kept, null = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+        saved, null = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(null, descriptor)
             stream.flush()
         finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)
+            os.dup2(saved, descriptor)
+            os.close(saved)
             os.close(null)

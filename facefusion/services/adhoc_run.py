@@ -1,4 +1,4 @@
-"""Running steps at once, as a job that is made for them."""
+"""Run steps now, as a new job."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def run_adhoc(
     flag: StopFlag,
     report: BatchReport | None = None,
 ) -> Outcome:
-    """Works on a job of these steps at once: a new one, or that of an equal call that can be gone on with."""
+    """Run a job of these steps: a new one, or the unfinished job of an identical command, which is resumed."""
     notify = workplace.settings[NotifyOptions].notify
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with workplace.worker(emit, flag, report.add if report is not None else None) as worker:
         worker.sweep()
-        claim, record, left = claim_adhoc(
+        claim, record, previous_end = claim_adhoc(
             workplace.job_store(), origin, [step.args for step in steps], [step.asked for step in steps], template
         )
-        if left:
-            emit(Message('info', 'jobs', f'goes on with the job {record.id}, {left}'))
+        if previous_end:
+            emit(Message('info', 'jobs', f'resumes the job {record.id}, {previous_end}'))
         if report is not None:
             report.begin(record)
         return worker.run_claimed(claim, record)

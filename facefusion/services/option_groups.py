@@ -1,4 +1,4 @@
-"""The option groups that several commands take."""
+"""Option groups that several commands share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from facefusion.provenance.options import ProvenanceOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
 
-# What every command that touches the job store takes.
+# The groups of every command that uses the job store.
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
-# What every command that runs steps takes, beside the steps' own options.
+# The groups of every command that runs steps, in addition to the options of steps.
 PROCESS_GROUPS: tuple[type, ...] = (
     ExecutionOptions,
     ModelOptions,

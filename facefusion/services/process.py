@@ -1,4 +1,4 @@
-"""Settings of the whole process, made once by the commands that run work: never by the library."""
+"""Settings of the whole process: commands that run steps apply them once, the library never does."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _TRIMMED_FROM_BYTES = 8 << 20
 
 
 def tune_process() -> None:
-    """Keeps array libraries at one thread each and quiet, and gives freed memory back to the system.
+    """Limit array libraries to one thread each, silence them, and return freed memory to the system.
 
-    Raises ResourceError memory-short where a limit of address space would not even let the libraries in.
+    Raises ResourceError memory-short when a limit of address space leaves too little for the libraries.
     """
-    # Queries import this module, too, and never come here.
+    # Queries import this module without calling this function.
     from facefusion.pipeline.resources import check_start
 
     check_start()
-    # Frames are worked on side by side instead; pools of threads that wait for each other only cost.
+    # Worker threads process frames in parallel instead; further thread pools would only wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    # OpenCV prints libtiff's warnings of tags beside the messages of this program.
+    # OpenCV would print libtiff's warnings about tags among the messages of this program.
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     import cv2
 
@@ -32,11 +32,11 @@ def tune_process() -> None:
 
 
 def tune_memory() -> None:
-    """Makes glibc map large blocks one by one, in two arenas.
+    """Make glibc map each large block separately, and use two arenas.
 
-    Left alone it raises its mapping threshold whenever a large block is freed, and keeps an arena a thread: blocks of
-    the size of frames then lie between small ones that live on, and the peak grows with the length of a clip. To
-    measure it: ``benchmarks/pipeline_cost.py --frames 300 1200``, with this function and without it.
+    By default glibc raises its mapping threshold whenever a large block is freed, and uses an arena per thread: blocks
+    of the size of frames then alternate with small blocks that live on, and the peak grows with the length of a clip.
+    To measure this run ``benchmarks/pipeline_cost.py --frames 300 1200`` with and without this function.
     """
     if not sys.platform.startswith('linux'):
         return

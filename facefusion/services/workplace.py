@@ -1,7 +1,4 @@
-"""What commands, the page and the benchmark work with: sinks, model files, the job store and a worker.
-
-All of it follows from the settings and the environment that the caller has; nothing is kept.
-"""
+"""Sinks, model files, job store and worker for commands, built from settings and environment on each call."""
 
 from __future__ import annotations
 
@@ -35,17 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where a call works; ``home`` holds weights, jobs and the ini file."""
+    """Settings, home and environment of a command; ``home`` is the folder of weights, jobs and the ini file."""
 
     settings: Settings
     home: Path
     environ: Mapping[str, str]
 
     def emit(self) -> Emit:
-        """The sinks that the console options ask for."""
+        """Return the sinks that the console options request."""
         console = self.settings[ConsoleOptions]
         sinks: list[Emit] = []
-        # Bars hide, as the peer's do, where only warnings and errors are wanted, and where nobody can see them move.
+        # As in FaceFusion 3.8, no bars with only warnings and errors; none without a terminal either.
         if console.progress == 'bar' and console.log_level in ('info', 'debug') and is_terminal(sys.stderr):
             sinks.append(BarSink())
         if console.progress == 'json':
@@ -53,7 +50,7 @@ class Workplace:
         return tee([*sinks, self._log()])
 
     def remark(self, messages: Iterable[Message]) -> None:
-        """Shows messages about the call itself, on stderr alone: what it prints on stdout may be one document."""
+        """Show messages about the settings on stderr only, because stdout may be one JSON document."""
         show = self._log()
         for message in messages:
             show(message)
@@ -63,18 +60,18 @@ class Workplace:
         return LogSink(next(known for known in LOG_LEVELS if known == level))
 
     def catalog(self) -> Catalog:
-        """The model catalogue: a part of the program, so it is never looked for in ``home``."""
+        """Return the model catalogue, which is part of the program and never read from ``home``."""
         from facefusion.models.catalog import load_catalog
 
         return load_catalog(program_path() / 'models' / 'catalog')
 
     def weights_path(self) -> Path:
-        """The folder of the model files."""
+        """Return the folder of the model files."""
         named = self.settings[ModelOptions].models_path
         return Path(named) if named else self.home / 'models' / 'weights'
 
     def model_store(self, emit: Emit, stop: StopFlag | None = None) -> ModelStore:
-        """The model files of this machine."""
+        """Return the model files of this machine."""
         from facefusion.models.store import ModelStore
 
         options = self.settings[ModelOptions]
@@ -82,37 +79,37 @@ class Workplace:
         return ModelStore(catalog, self.weights_path(), offline=options.offline, emit=emit, stop=stop)
 
     def local_models(self) -> LocalModels:
-        """The models among which ``auto`` chooses."""
+        """Return the models from which ``auto`` selects."""
         licences: Licences = 'commercial' if self.settings[PolicyOptions].licences == 'commercial' else 'any'
         return LocalModels(self.catalog, self.weights_path(), licences, physical_memory())
 
     def jobs_path(self) -> Path:
-        """The folder of the job store."""
+        """Return the folder of the job store."""
         named = self.settings[StoreOptions].jobs_path
         return Path(named) if named else self.home / 'jobs'
 
     def on_this_store(self, command: str) -> str:
-        """A command of this program as a user writes it for the store of this call."""
+        """Return a command line for this job store, for messages to the user."""
         named = self.settings[StoreOptions].jobs_path
         return f'facefusion {command}' + (f' --jobs-path {quoted(named)}' if named else '')
 
     def job_store(self) -> JobStore:
-        """The job store."""
+        """Return the job store. Raises UsageError jobs-path."""
         from facefusion.errors import UsageError
         from facefusion.jobs.store import JobStore
 
         path = self.jobs_path()
         if _is_no_folder(path):
             raise UsageError(
-                'jobs-path', f'{path} is no folder', hint='name the folder of a job store with --jobs-path'
+                'jobs-path', f'{path} is not a folder', hint='name the folder of a job store with --jobs-path'
             )
         return JobStore(path)
 
     @contextmanager
     def worker(self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None) -> Iterator[Worker]:
-        """A worker with the models, devices and folders of this process; at the end it waits for its notifications.
+        """Yield a worker with the models, devices and folders of this process; wait for its notifications afterwards.
 
-        ``on_step`` is called with each step that has ended.
+        The worker calls ``on_step`` after each step.
         """
         tune_process()
         from facefusion.jobs.notify import Notifier

@@ -1,4 +1,4 @@
-"""The arguments of a step: the settings of its run, frozen into plain JSON when it is added, and read to run it."""
+"""Arguments of a step: its settings, frozen as plain JSON when the step is added, and restored to run it."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ STEP_GROUPS: tuple[type, ...] = (
     DisclosureOptions,
     ConsentOptions,
 )
-# Those with models that 'auto' may stand for.
+# Groups with options for which 'auto' selects a model.
 _MODEL_GROUPS = (FaceDetectorOptions, FaceLandmarkerOptions, *(registration.options for registration in REGISTRATIONS))
 
 
 class FrozenStep(NamedTuple):
-    """The arguments of a step with frozen models, and those that were asked for, in which 'auto' stands.
+    """Arguments of a step: ``args`` with frozen models, ``asked`` with 'auto' as the user gave it.
 
-    By what was asked an interrupted call is found again: another model that is there by then does not lose its work.
+    ``asked`` identifies the job of an interrupted command, so a newly installed model does not discard its work.
     """
 
     args: dict[str, Any]
     asked: dict[str, Any]
 
     def with_paths(self, **paths: Any) -> FrozenStep:
-        """The same step with other files."""
+        """Return the step with other files."""
         return FrozenStep({**self.args, **paths}, {**self.asked, **paths})
 
 
 def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
-    """The arguments of a step: every 'auto' model has its name, every path is absolute, the consent its text.
+    """Return the arguments of a step, with model names instead of 'auto', absolute paths and the text of the consent.
 
-    Raises UsageError for a consent that is missing or cannot be used, OutputError output-name.
+    Raises UsageError for a missing or unusable consent, and OutputError output-name.
     """
     automatic = {info.key: 'auto' for _, info in _automatic(settings)}
     settings = freeze_models(settings, models, emit)
@@ -79,14 +79,14 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
                 continue
             value = getattr(settings[group], info.key)
             if info.kind == 'path' and value is not None:
-                # The job may be run from another folder.
+                # The job may run in another working folder.
                 value = [absolute(path) for path in value] if info.is_list else absolute(value)
             args[info.key] = list(value) if isinstance(value, tuple) else value
     return FrozenStep(args, {**args, **automatic})
 
 
 def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """The models that each option of the chain may stand for when it is 'auto', best first."""
+    """Return the models from which 'auto' selects for each option of the processor chain, best first."""
     preferences: dict[str, tuple[str, ...]] = dict(PREFERENCES)
     for registration in registrations(settings[ProcessorsOptions].processors):
         preferences |= registration.preferences
@@ -94,27 +94,27 @@ def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Settings:
-    """Replaces every 'auto' by the model that it stands for on this machine; says which, and how to get better ones."""
+    """Replace every 'auto' by the model that this machine selects; emits messages about these and better models."""
     chain = registrations(settings[ProcessorsOptions].processors)
     preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
-    # Models that do not run are frozen, too, and not told.
-    told = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
+    # Models that do not run are frozen without a message.
+    reported = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
     named, better = [], []
     for group, info in _automatic(settings):
         choice = models.choose(preferences[info.key])
         settings = settings.replace(replace(settings[group], **{info.key: choice.model}))
-        if info.key in told:
+        if info.key in reported:
             named.append(f'{info.key.replace("_", " ")} {choice.model}')
             better += [choice.better] if choice.better else []
     if named:
         emit(Message('info', 'plan', 'chosen automatically: ' + ', '.join(named)))
     if better:
-        emit(Message('info', 'plan', f'better models can be fetched: `facefusion models fetch {" ".join(better)}`'))
+        emit(Message('info', 'plan', f'better models are available: `facefusion models fetch {" ".join(better)}`'))
     return settings
 
 
 def _automatic(settings: Settings) -> list[tuple[type, OptionInfo]]:
-    """The options of the chain's models that are 'auto', with their groups."""
+    """Return the model options of the processor chain that are 'auto', with their groups."""
     preferences = preferences_of(settings)
     return [
         (group, info)
@@ -125,20 +125,20 @@ def _automatic(settings: Settings) -> list[tuple[type, OptionInfo]]:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same from every folder; an address, which the run refuses, stays as it is."""
+    """Return an absolute path; an address, which the run refuses, stays unchanged."""
     return path if is_address(path) else str(Path.cwd() / path)
 
 
-# What is done to whom: a default in the place of a value that is not known would do what nobody has asked for.
+# Options that decide which faces are changed and how: a default instead of an unknown value would change others.
 _NEVER_GUESSED = ('processors', 'face_selector_mode', 'face_selector_order')
 
 
 def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, ...]:
-    """The option groups of a step. Keys that are not known here are left out.
+    """Return the option groups of a step. Unknown keys are ignored.
 
-    A value that an option does not take is an error in a step of this program (``version`` 2). In one of FaceFusion
-    3.8 (version 1), which holds all its defaults, this version's default is taken, and that is said; but not where it
-    decides what is done to whom. What has no effect here is said where it is not the default. Raises UsageError
+    An invalid value is an error in a step of this program (``version`` 2). A step of FaceFusion 3.8 (version 1)
+    contains all defaults of that program: an invalid value becomes this version's default, with a warning, except for
+    the options of _NEVER_GUESSED. A value without effect here is reported unless it is the default. Raises UsageError
     step-argument, option-refused.
     """
     check_refused(args)
@@ -154,15 +154,15 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
                 if version != '1' or info.key in _NEVER_GUESSED or isinstance(error, UnknownHome):
                     raise UsageError(
                         'step-argument',
-                        f'the step has a value for {info.key} that this version does not take',
+                        f'the step has a value for {info.key} that this version does not accept',
                         cause=str(error),
-                        hint='make the job again with this version',
+                        hint='create the job again with this version',
                     ) from None
-                text = f'{info.key}: {error}; the default {_shown(info.default)} is taken'
+                text = f'{info.key}: {error}; the default {_shown(info.default)} is used instead'
                 emit(Message('warn', 'jobs', text))
         groups.append(group(**values))
         for info in describe(group):
-            # A step of FaceFusion 3.8 holds all keys, given or not.
+            # A step of FaceFusion 3.8 contains all keys, also those that the user did not set.
             if info.no_effect and values.get(info.key, info.default) != info.default:
                 emit(Message('info', 'jobs', f'{info.key} has no effect here: {info.no_effect}'))
     return tuple(groups)
@@ -173,10 +173,10 @@ def _shown(value: Any) -> str:
 
 
 def _checked(info: OptionInfo, value: Any) -> Any:
-    """A value from JSON as the option's own. Raises ValueError."""
+    """Return a value from JSON as the value of an option. Raises ValueError."""
     if info.is_list:
         if not isinstance(value, list | tuple):
-            raise ValueError(f'{value!r} is no list')
+            raise ValueError(f'{value!r} is not a list')
         return check_items(info, tuple(_checked_item(info, item) for item in value))
     return _checked_item(info, value)
 
@@ -185,5 +185,5 @@ def _checked_item(info: OptionInfo, value: Any) -> Any:
     kinds: dict[str, tuple[type, ...]] = {'int': (int,), 'float': (int, float), 'flag': (bool,)}
     wanted = kinds.get(info.kind, (str,))
     if not isinstance(value, wanted) or (isinstance(value, bool) and info.kind != 'flag'):
-        raise ValueError(f'{value!r} is no value of the kind {info.kind}')
+        raise ValueError(f'{value!r} is not a value of the kind {info.kind}')
     return value if info.kind == 'flag' else parse_item(info, str(value))

@@ -1,4 +1,4 @@
-"""Runs one step from its settings to its published output."""
+"""Run one step from its settings to its published output."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import (
     InputDigests,
     RunDigests,
-    Watched,
+    ScreeningKeys,
     check_sources_unchanged,
-    digest_inputs,
-    identify,
-    look_at,
+    fingerprint_run,
+    hash_inputs,
+    stamp_sources,
 )
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.partial_files import remove_abandoned
 from facefusion.pipeline.plan import Plan, make_plan
-from facefusion.pipeline.plan_checkpoint import load_plan, save_plan, why_anew
+from facefusion.pipeline.plan_checkpoint import describe_changes, load_plan, save_plan
 from facefusion.pipeline.prepare import prepare_run
 from facefusion.pipeline.resources import check_asked, check_threads
 from facefusion.pipeline.run import execute
@@ -57,7 +57,7 @@ from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
-# More workers than this cost memory and gain little: decoder and encoder have threads of their own.
+# More workers use more memory for little gain, because decoder and encoder have their own threads.
 MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
@@ -65,8 +65,8 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
 class StepEnvironment(NamedTuple):
-    """Where a process runs steps: its model files, its folders, its environment variables, and what chooses a model
-    where a step of an older record still says 'auto'."""
+    """Model files, folders and environment variables of a process that runs steps; ``models`` selects a model for
+    steps of older records that contain 'auto'."""
 
     store: ModelStore
     folders: RunFolders
@@ -74,42 +74,41 @@ class StepEnvironment(NamedTuple):
     models: ModelChooser = EmbeddedModels()
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
-        """Who signs outputs; proved to be able to. Raises ProvenanceError."""
+        """Return the checked signer of outputs. Raises ProvenanceError."""
         fallback = self.folders.jobs / CERTIFICATE_FOLDER
         return prepare_signing(settings[ProvenanceOptions], self.environ, fallback, emit, self.store.offline)
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolders:
-    """The job store, where work files go instead of into it when ``temp`` is given, and how many bytes of analysis
-    are kept for other runs."""
+    """Folder of the job store, ``temp`` for work files instead of it, and the size limit of the analysis cache."""
 
     jobs: Path
     temp: Path | None
     cache_bytes: int = DEFAULT_CACHE_BYTES
 
     def work_of(self, job_id: str) -> JobWork:
-        """The work files of a job."""
+        """Return the work files of a job."""
         return JobWork(self.jobs, self.temp, job_id)
 
     def kept_content(self) -> Path:
-        """The folder of what the content gate has seen."""
+        """Return the folder of the content gate's scores."""
         return self.jobs / WORK_FOLDER / CONTENT_FOLDER
 
     def cache(self, emit: Emit) -> AnalysisCache:
-        """The analysis that is kept for other runs of the same clips."""
+        """Return the cache of analysis for other runs of the same clips."""
         return AnalysisCache(self.jobs / CACHE_FOLDER, self.cache_bytes, emit)
 
 
 def worker_count(settings: Settings) -> int:
-    """How many chunks or frames are worked on at once: as asked, else one a core that this process may use."""
+    """Return the number of worker threads: as requested, otherwise one per core of this process, at most 8."""
     asked = settings[ExecutionOptions].execution_thread_count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return asked or min(cores, MOST_WORKERS)
 
 
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
-    """The plan of a step with frozen models; says what the encoders decided. Raises what ``make_plan`` raises."""
+    """Return the plan of a step with frozen models; emits remarks on it. Raises the errors of ``make_plan``."""
     plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
     for level, remark in _remarks(plan, settings):
         emit(Message(level, 'plan', remark))
@@ -117,7 +116,7 @@ def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> P
 
 
 def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
-    """What people should know of a plan before it runs."""
+    """Yield remarks on a plan for the user."""
     target, video, options = plan.target, plan.video, settings[OutputOptions]
     for path in dict.fromkeys((target.path, *plan.sources)):
         remark = find_kind(path, takes_audio=True).remark
@@ -127,29 +126,32 @@ def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
         for remark in target.remarks:
             yield 'warn', f'{target.path.name}: {remark}'
         if target.has_alpha and video is not None and not video.encoder.has_alpha:
-            yield 'warn', 'the transparency of the target is not kept: video is written without alpha'
+            yield 'warn', 'the output loses the transparency of the target: its encoder has no alpha'
     asked = options.output_video_fps
     if video is not None and asked is not None and not 1 <= asked <= 60:
-        yield 'warn', f'the frame rate {asked:g} is not within 1 to 60: {float(video.timeline.rate):g} is taken'
+        yield 'warn', f'the frame rate {asked:g} is not within 1 to 60: {float(video.timeline.rate):g} is used instead'
     if plan.processed_size[0] > plan.written_size[0]:
         option = '--output-image-scale' if video is None else '--output-video-scale'
-        made, written = ('x'.join(map(str, size)) for size in (plan.processed_size, plan.written_size))
+        processed, written = ('x'.join(map(str, size)) for size in (plan.processed_size, plan.written_size))
         scale = plan.processed_size[0] / target.width
-        yield 'info', f'pictures of {made} are made and written with {written}: {option} {scale:g} keeps all pixels'
+        yield (
+            'info',
+            f'frames are processed at {processed}, written at {written}: {option} {scale:g} keeps all pixels',
+        )
     if video is not None:
         for remark in (*video.encoder.remarks, *video.audio.remarks):
             yield 'info', remark
 
 
 class StepName(NamedTuple):
-    """Whose work files are whose."""
+    """The job and step that own work files."""
 
     job_id: str
     step_id: str
 
 
 def memory_limit(settings: Settings) -> int | None:
-    """How many bytes of memory a run may take; None where nothing was said, or nothing runs."""
+    """Return the memory limit of a run in bytes; None without one."""
     if WorkOptions not in settings:
         return None
     return int(settings[WorkOptions].system_memory_limit * 1e9) or None
@@ -158,13 +160,12 @@ def memory_limit(settings: Settings) -> int | None:
 def run_step(
     settings: Settings, environment: StepEnvironment, name: StepName, emit: Emit, flag: StopFlag
 ) -> dict[str, Any]:
-    """Plans, checks memory and disk, fetches what is missing, runs, signs, publishes; gives the report.
+    """Plan, check memory and disk, fetch missing models, run, sign and publish; return the report.
 
-    ``name`` is that of its work files. What earlier runs of the step have finished of the same plan is not done again.
-    Raises any FaceFusionError; then no output is left behind, and of the work files what is finished, which
-    ``JobWork.forget`` removes.
+    ``name`` identifies the work files. Work of earlier runs of the step with the same plan is reused. Raises any
+    FaceFusionError; then there is no output, and complete work files remain until ``JobWork.forget``.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     check_consent(settings)
     signing = environment.signing(settings, emit)
     settings, plan = _frozen_plan(settings, environment.models, emit, flag)
@@ -175,23 +176,24 @@ def run_step(
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
     watermarks = watermarks_of_run(plan, settings, mark, emit)
-    # What a killed run has left there may be as large as what is to come.
+    # Files of a killed run may occupy the space that this run needs.
     remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
     store.fetch(plan.models)
     flag.check()
     report = _run(plan, settings, environment, name, Publishing(signing, mark, watermarks), emit, flag)
-    seconds = time.monotonic() - began
-    beside = f' and {sidecar_of(plan.output).name}, its credentials, to be kept beside it,'
-    what = f'{plan.output}{beside if report["credentials"]["sidecar"] else ""}'
-    emit(Message('info', 'run', f'wrote {what} in {seconds:.2f} seconds'))
+    seconds = time.monotonic() - started
+    files = str(plan.output)
+    if report['credentials']['sidecar']:
+        files += f' and its sidecar {sidecar_of(plan.output).name} (keep both in one folder)'
+    emit(Message('info', 'run', f'wrote {files} in {seconds:.2f} seconds'))
     facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
     emit(RunFinished(str(plan.output), report | facts))
     return report | facts
 
 
 class Publishing(NamedTuple):
-    """How an output is published: by whom it is signed, what its invisible mark says, what is left on its pictures."""
+    """Signer, payload of the invisible mark, and watermarks of an output."""
 
     signing: Signing
     mark: bytes | None
@@ -207,19 +209,19 @@ def _run(
     emit: Emit,
     flag: StopFlag,
 ) -> dict[str, Any]:
-    """Runs a plan whose models are here; gives the report."""
+    """Run a plan whose models are present; return the report."""
     store, folders = environment.store, environment.folders
     sessions = open_sessions(store, settings[ExecutionOptions])
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
-    # Decided with the device: it may change the last bit of what a network gives, so the digest has it.
+    # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))
-    # The network of the gate has the cores that chunks leave idle, too.
+    # The network of the content gate also uses the cores that chunks leave idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     screening = prepare_screening(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
-    seen = look_at(plan.sources)
-    inputs = digest_inputs(plan, model_digests(store, plan.models), flag)
+    seen = stamp_sources(plan.sources)
+    inputs = hash_inputs(plan, model_digests(store, plan.models), flag)
     digests = _identify(plan, settings, inputs, _watched(plan, store, screening), sessions.providers, publishing.mark)
-    _tell_plan(plan, digests, emit)
+    _report_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
         if folder is not None and digests is not None:
@@ -236,7 +238,7 @@ def _run(
 
 
 def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
-    """The settings with frozen models, and their plan; what was decided is said when it stands, not before an error."""
+    """Return the settings with frozen models and their plan; emits its messages only when planning succeeds."""
     notes: list[Event] = []
     settings = freeze_models(settings, models, notes.append)
     plan = plan_step(settings, notes.append, flag)
@@ -246,9 +248,9 @@ def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: Sto
 
 
 def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
-    """Raises ResourceError disk-short, OutputError work-unwritable.
+    """Raise ResourceError disk-short or OutputError work-unwritable.
 
-    What earlier runs of the step have written needs no more space.
+    Work files of earlier runs of the step reduce the required space.
     """
     root, beside = work.root, plan.output.parent
     if plan.video is not None:
@@ -257,12 +259,12 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
     if shares_disk(root, beside):
         check_space(beside, needed + plan.output_space, 'work files and output')
     else:
-        # The joined clip lies there beside the segments, and is then copied to its place.
+        # The folder of work files contains the joined clip, too, before it is copied to the output folder.
         check_space(root, needed + plan.output_space, 'the work files')
         check_space(beside, plan.output_space, 'the output')
 
 
-def _watched(plan: Plan, store: ModelStore, screening: ContentScreening) -> Watched | None:
+def _watched(plan: Plan, store: ModelStore, screening: ContentScreening) -> ScreeningKeys | None:
     """What the guard keeps of the chunks of a video; None for a picture."""
     if plan.video is None:
         return None
@@ -270,20 +272,20 @@ def _watched(plan: Plan, store: ModelStore, screening: ContentScreening) -> Watc
     estimator = screening.estimator.model_id if screening.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
     if not isinstance(target, VideoInfo):
-        return Watched(screening.watched_picture(ages))
+        return ScreeningKeys(screening.image_findings_key(ages))
     # What a swap keeps of a clip holds all that any other processor needs.
     others: list[str | None] = [None]
     if AGE_MODEL in store.catalog:
         others.append(store.catalog.entry(AGE_MODEL).sha256)
-    fuller = tuple(screening.watched(target, timeline, other) for other in others) if ages is None else ()
-    return Watched(screening.watched(target, timeline, ages), fuller)
+    fuller = tuple(screening.findings_key(target, timeline, other) for other in others) if ages is None else ()
+    return ScreeningKeys(screening.findings_key(target, timeline, ages), fuller)
 
 
 def _identify(
     plan: Plan,
     settings: Settings,
     inputs: InputDigests,
-    watched: Watched | None,
+    watched: ScreeningKeys | None,
     providers: Sequence[str],
     mark: bytes | None,
 ) -> RunDigests | None:
@@ -291,10 +293,10 @@ def _identify(
     if plan.video is None or watched is None:
         return None
     said = mark.hex() if mark is not None else None
-    return identify(plan, plan.video, settings, inputs, watched, providers, said)
+    return fingerprint_run(plan, plan.video, settings, inputs, watched, providers, said)
 
 
-def _tell_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
+def _report_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
     video = plan.video
     emit(
         RunPlanned(
@@ -320,7 +322,7 @@ def open_work_folder(
         yield None
         return
     for former in work.folders_of(step_id):
-        reason = why_anew(former, digests)
+        reason = describe_changes(former, digests)
         if reason:
             emit(Message('info', 'plan', f'work files of an earlier run are not used: {reason}'))
     with naming_work_folder(work.root, work.named_by):
@@ -332,10 +334,10 @@ def open_work_folder(
     except BaseException as error:
         folder.close()
         if isinstance(error, ResourceError) and error.reference == 'disk-full':
-            folder.make_room()
+            folder.free_space()
         # Nothing that another file will become can be made of what the changed one has given.
         is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
-        if is_changed or isinstance(error, ContentRefused | UsageError) or folder.is_bare():
+        if is_changed or isinstance(error, ContentRefused | UsageError) or not folder.has_results():
             work.discard(folder.path)
         raise
     else:

@@ -1,4 +1,4 @@
-"""The work of steps on this machine: their arguments become settings, and finished clips become one."""
+"""Run the steps of jobs on this machine: turn arguments into settings, and join the outputs of steps."""
 
 from __future__ import annotations
 
@@ -34,41 +34,40 @@ class LocalStepWork:
 
     def __init__(self, settings: Settings, environment: StepEnvironment) -> None:
         self._settings = settings
-        self._place = environment
+        self._environment = environment
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
     ) -> Mapping[str, Any]:
-        """Makes ``output``; gives the report, with the inputs that were changed since the step was added, if any.
+        """Write ``output`` and return the report, with the inputs that changed since the step was added.
 
-        Raises any FaceFusionError; then only finished work files are kept.
+        Raises any FaceFusionError; then only complete work files remain.
         """
         settings = step_settings(self._settings, step, target, output, emit)
         if target is not None and step.output_path not in (None, output):
-            # The step writes a file of its own, but what is joined from that must not replace an input either, and
-            # must have a name that can be.
+            # The step writes a separate file, but the joined output must not replace an input or have an invalid name.
             published = Path(str(step.output_path))
             check_names(published)
             check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
         changed = check_inputs(step, settings[PolicyOptions].require_unchanged, emit, flag)
-        report = run_step(settings, self._place, StepName(job_id, step.id), emit, flag)
+        report = run_step(settings, self._environment, StepName(job_id, step.id), emit, flag)
         return {**report, 'inputs_changed': changed} if changed else report
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
-        """Writes the files of the steps one after the other, and signs; of pictures the last one."""
+        """Join the outputs of the steps in their order and sign the result; of images the last one counts."""
         clips = [_clip_of(step) for step in steps]
         _check_clips(clips, flag)
-        signing = self._place.signing(self._settings, emit)
+        signing = self._environment.signing(self._settings, emit)
         signer = signer_of_join(job_id, clips, output, signing, emit, flag)
         publish_joined([clip.path for clip in clips], output, signer, emit, flag)
 
     def forget(self, job_id: str, step: StepRecord) -> None:
-        """Removes the work files of a step."""
-        self._place.folders.work_of(job_id).forget(step.id)
+        """Remove the work files of a step."""
+        self._environment.folders.work_of(job_id).forget(step.id)
 
 
 def _check_clips(clips: Sequence[Clip], flag: StopFlag) -> None:
-    """Raises InputError clip-changed when the file of a step is not what the step has made. They may lie there long."""
+    """Raise InputError clip-changed when the output of a step has changed since; it may be days old."""
     for clip in clips:
         try:
             is_same = file_sha256(clip.path, flag) == clip.sha256
@@ -77,23 +76,23 @@ def _check_clips(clips: Sequence[Clip], flag: StopFlag) -> None:
         if not is_same:
             raise InputError(
                 'clip-changed',
-                f'{clip.path.name} was changed since a step of this job has made it',
+                f'{clip.path.name} was changed after a step of this job wrote it',
                 cause=f'its SHA-256 is not {clip.sha256}',
-                hint='job-retry --from-scratch makes all of it again',
+                hint='run job-retry --from-scratch to process all steps again',
             )
 
 
 def _clip_of(step: StepRecord) -> Clip:
-    """What a completed step has made. Raises InternalError step-without-file."""
-    made = step.output or {}
-    if not isinstance(made.get('path'), str):
-        raise InternalError('step-without-file', f'the step {step.id} is completed, and has made no file')
-    path, sha256, size = Path(made['path']), str(made.get('sha256', '')), int(made.get('size', 0))
+    """Return the output of a completed step. Raises InternalError step-without-file."""
+    output = step.output or {}
+    if not isinstance(output.get('path'), str):
+        raise InternalError('step-without-file', f'the step {step.id} is completed without an output')
+    path, sha256, size = Path(output['path']), str(output.get('sha256', '')), int(output.get('size', 0))
     return Clip(path, sha256, size, tuple(_uses(step.report or {})))
 
 
 def _uses(report: Mapping[str, Any]) -> Iterator[ProcessorUse]:
-    """The processors that have changed what a step has made, by its report."""
+    """Yield the processors that changed the output of a step, from its report."""
     effects = report.get('effects')
     if isinstance(effects, dict) and report.get('frames_changed'):
         for name, effect in effects.items():
@@ -101,7 +100,7 @@ def _uses(report: Mapping[str, Any]) -> Iterator[ProcessorUse]:
 
 
 def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:
-    """The settings of the process with those of a step. Raises UsageError step-argument."""
+    """Return the settings of the process with those of a step. Raises UsageError step-argument."""
     settings = base
     for group in restore(step.args, step.args_version, emit):
         settings = settings.replace(group)
@@ -109,9 +108,9 @@ def step_settings(base: Settings, step: StepRecord, target: str | None, output: 
 
 
 def check_joins(record: JobRecord, base: Settings) -> None:
-    """Raises JobError job-join when steps with one output path would make clips that cannot be joined.
+    """Raise JobError job-join when the videos of steps with one output path could not be joined.
 
-    What cannot be known yet (a target that an earlier step makes, or that is not there) is left to the run.
+    A target that is missing, or that an earlier step will write, is left to the run.
     """
     for group in groups_of(record):
         plans = [plan for plan in _plans(group, base) if plan is not None]
@@ -119,9 +118,9 @@ def check_joins(record: JobRecord, base: Settings) -> None:
         if len(shapes) > 1:
             raise JobError(
                 'job-join',
-                f'the steps of the job {record.id} that write {group.output_path} cannot become one clip',
-                cause=' and '.join(shapes) + ' do not fit together',
-                hint='give the steps the same encoder and size, or outputs of their own',
+                f'the steps of the job {record.id} that write {group.output_path} cannot become one video',
+                cause=' and '.join(shapes) + ' cannot be joined',
+                hint='use the same encoder and size for these steps, or different outputs',
             )
 
 
@@ -139,7 +138,7 @@ def _plan(step: StepRecord, base: Settings) -> Plan | None:
         settings = step_settings(base, step, target, step.output_path, silent)
         return plan_step(freeze_models(settings, EmbeddedModels(), silent), silent)
     except FaceFusionError:
-        # The run says so when it comes to it, with what lies there then.
+        # The run reports errors, for the files that exist then.
         return None
 
 

@@ -38,7 +38,7 @@ def test_names_are_printed_as_they_are_in_the_c_locale(call, tmp_path):
     assert str(tmp_path / f'o-{UTF8}') in call('job-show', 'j')[0]
     (step,) = json.loads(call('job-show', 'j', '--format', 'json')[0])['steps']
     assert step['args']['target_path'] == str(tmp_path / UTF8)
-    assert f'no config file at {UTF8} ' in call('doctor', '--config-path', UTF8, code=2)[1]
+    assert f'the config file {UTF8} does not exist' in call('doctor', '--config-path', UTF8, code=2)[1]
 
 
 def test_a_job_of_a_utf8_locale_is_worked_on_in_the_c_locale(call, tmp_path):

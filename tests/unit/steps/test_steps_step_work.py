@@ -36,5 +36,5 @@ def test_a_file_that_was_changed_since_its_step_is_not_joined(work, tmp_path):
 
 
 def test_a_step_without_a_file_is_not_joined(work, tmp_path):
-    with pytest.raises(InternalError, match='has made no file'):
+    with pytest.raises(InternalError, match='completed without an output'):
         work.join('job', [StepRecord('one', {}, 'completed')], tmp_path / 'out.mp4', silent, StopFlag())
