@@ -1,4 +1,4 @@
-"""Reads the mark from the luma of a picture or of a clip's frames."""
+"""Detect the mark in the luma of an image or of the frames of a clip."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.provenance.mark.evidence import BLOCK_FRAMES, Evidence, weigh
-from facefusion.provenance.mark.geometry import CropWindow, find_place, folded, placed
+from facefusion.provenance.mark.geometry import CropWindow, find_crop, folded, placed
 from facefusion.provenance.mark.pattern import Grid, cell_order, grid_for
 from facefusion.provenance.mark.residual import Map, residual
 
-# What a reader looks at before it takes no more: 600 frames, 14 MB.
+# The maximum of frames per reader: 14 MB.
 MOST_FRAMES = 600
-# The chance that a clip or picture without a mark is said to have one, all that is tried counted: log10.
+# The chance of a finding in a clip or image without a mark, all hypotheses included: log10.
 CHANCE = -6.0
-# Early looks at what was read so far, in frames; each is counted as one more try.
+# Frames after which the evidence is weighed early; each adds one hypothesis.
 _LOOKS = (1, 10, 20, 50, 100, 200, 400, MOST_FRAMES)
-# Evidence that makes further frames pointless.
+# Evidence after which further frames are not needed.
 _CERTAIN = -12.0
-# Places of a crop are looked for in this many blocks at once, half a period, and in so many of such groups.
+# Crops are searched in groups of this many blocks, half a period, and in so many groups.
 _GROUP_BLOCKS = 5
 _GROUPS = 2
 
 
 class MarkFinding(NamedTuple):
-    """A mark that was found.
+    """A detected mark.
 
-    ``payload`` (6 bytes) is None when the mark is there but cannot be read. ``confidence`` is -log10 of an upper bound
-    for the chance that a clip without a mark gives this finding; at least 6. ``frames`` were looked at; ``start`` is
-    where the first whole period of 100 source frames begins in them, to about ten; ``place`` tells which part of the
-    marked picture is there (left, top, width, height, 0 to 1).
+    ``payload`` (6 bytes) is None for an illegible mark. ``confidence`` is -log10 of an upper bound for the chance of
+    this finding in a clip without a mark; at least 6. ``frames`` were checked; the first complete period of 100 source
+    frames starts at ``start`` in them, to about ten; ``window`` is the present part of the marked image (left, top,
+    width, height, 0 to 1).
     """
 
     payload: bytes | None
@@ -42,10 +42,10 @@ class MarkFinding(NamedTuple):
 
 
 class MarkReader:
-    """Collects frames of one clip, or one picture, and says what mark they carry; memory stays below 20 MB.
+    """Collects frames of one clip, or one image, and finds their marks, in less than 20 MB of memory.
 
-    Frames must come in order without gaps, from anywhere in the clip. Frames of another shape than the first one's,
-    empty ones and those after ``MOST_FRAMES`` are left out.
+    Frames are consecutive, from any part of the clip. Empty frames, frames of another shape than the first one, and
+    those after ``MOST_FRAMES`` are skipped.
     """
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class MarkReader:
 
     @property
     def is_full(self) -> bool:
-        """Whether further frames would be left out."""
+        """Whether further frames would be skipped."""
         return self.frames >= MOST_FRAMES
 
     @property
     def is_certain(self) -> bool:
-        """Whether a payload was read beyond doubt, so that further frames would not change the finding."""
+        """Whether a payload is so certain that further frames would not change the finding."""
         return self._certain
 
     def add(self, luma: NDArray[np.uint8]) -> None:
-        """Takes the next frame's luma, uint8 HxW of any size and range."""
+        """Add the luma of the next frame, uint8 HxW of any size and range."""
         if luma.ndim != 2 or luma.size == 0 or self.is_full:
             return
         grid = grid_for(luma.shape[1], luma.shape[0])
@@ -85,52 +85,51 @@ class MarkReader:
             self._certain = best.payload is not None and best.log10 <= _CERTAIN
 
     def result(self) -> MarkFinding | None:
-        """The mark that is most certain, or None where there is none."""
-        findings = self.results()
-        return findings[0] if findings else None
+        """Return the most certain mark, or None."""
+        return next(iter(self.results()), None)
 
     def results(self) -> list[MarkFinding]:
-        """All marks, most certain first; those with a payload when there is one, one finding for each payload."""
+        """Return all marks, most certain first: one for each payload, or a single one without a payload."""
         if self._findings is None or self._findings[0] != self.frames:
             self._findings = self.frames, self._find()
         return list(self._findings[1])
 
     def strongest(self) -> float:
-        """The decimal logarithm of the chance of the strongest evidence, found or not, without looking for crops."""
+        """Return log10 of the chance of the strongest evidence, sufficient or not, without a search for crops."""
         return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
 
     def _find(self) -> list[MarkFinding]:
         grid = self._grid
         if grid is None:
             return []
-        found = self._convincing(self._weigh(grid, None, 1.0), None)
+        whole = CropWindow(0, 0, *grid)
+        found = _convincing(self._weigh(grid, None, 1.0), grid, whole, self.frames)
         if not found:
-            window, tried = self._place(grid)
-            found = self._convincing(self._weigh(grid, window, tried), window)
+            window, tried = self._find_crop(grid)
+            found = _convincing(self._weigh(grid, window, tried), grid, window, self.frames)
         return found
-
-    def _convincing(self, evidence: list[Evidence], window: CropWindow | None) -> list[MarkFinding]:
-        assert self._grid is not None
-        columns, rows = self._grid
-        left, top, width, height = window or CropWindow(0, 0, columns, rows)
-        share = (left / columns, top / rows, width / columns, height / rows)
-        sure = [one for one in evidence if one.log10 <= CHANCE]
-        readable = {one.payload: one for one in reversed(sure) if one.payload is not None}
-        chosen = sorted(readable.values(), key=lambda one: one.log10) or sure[:1]
-        return [MarkFinding(one.payload, -one.log10, self.frames, one.timing.start, share) for one in chosen]
 
     def _weigh(self, grid: Grid, window: CropWindow | None, tried: float) -> list[Evidence]:
         order = cell_order(grid)
         maps = self._blocks if window is None else [placed(block, grid, window) for block in self._blocks]
-        cells = np.stack([folded(one, grid).reshape(-1)[order] for one in maps])
+        cells = np.stack([folded(block, grid).reshape(-1)[order] for block in maps])
         return weigh(cells, grid, tried * (len(_LOOKS) + 1))
 
-    def _place(self, grid: Grid) -> tuple[CropWindow, float]:
-        """Where the picture most likely lay in a larger one, and how many places were tried."""
+    def _find_crop(self, grid: Grid) -> tuple[CropWindow, float]:
+        """Return the most likely window of the image in a larger one, and the number of windows tried."""
         groups = [
             np.asarray(np.sum(self._blocks[first : first + _GROUP_BLOCKS], axis=0), np.float32)
             for first in range(0, len(self._blocks), _GROUP_BLOCKS)
         ]
-        chosen = groups[:: max(1, len(groups) // _GROUPS)][:_GROUPS]
-        found = [find_place(group, grid) for group in chosen]
-        return max(found, key=lambda one: one.z).window, found[0].tried
+        found = [find_crop(group, grid) for group in groups[:: max(1, len(groups) // _GROUPS)][:_GROUPS]]
+        return max(found, key=lambda crop: crop.z).window, found[0].tried
+
+
+def _convincing(evidence: list[Evidence], grid: Grid, window: CropWindow, frames: int) -> list[MarkFinding]:
+    columns, rows = grid
+    left, top, width, height = window
+    share = (left / columns, top / rows, width / columns, height / rows)
+    sure = [entry for entry in evidence if entry.log10 <= CHANCE]
+    readable = {entry.payload: entry for entry in reversed(sure) if entry.payload is not None}
+    chosen = sorted(readable.values(), key=lambda entry: entry.log10) or sure[:1]
+    return [MarkFinding(entry.payload, -entry.log10, frames, entry.timing.start, share) for entry in chosen]

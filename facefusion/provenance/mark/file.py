@@ -1,4 +1,4 @@
-"""Looks for the invisible mark in any picture or clip, made by whatever program."""
+"""Detect the invisible mark in any image or video file, from any program."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from facefusion.provenance.mark.payload import mark_payload
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Larger frames are not looked at: a header may claim anything, and a frame takes its size several times.
-MOST_PIXELS = 100_000_000
-# Frames without one that can be looked at, before that is given up.
+# Larger frames are not decoded: a header may state any size, and decoding needs several times the size.
+_MOST_PIXELS = 100_000_000
+# Undecodable packets before reading stops.
 _MOST_FAILURES = 100
-# Where a clip is begun to be looked at, in shares of its length: a mark that is in a part of it only is found, too.
-_BEGINNINGS = (0.0, 0.5)
+# The starts of the checked parts of a clip, as shares of its length: the mark may be in a part of the clip only.
+_STARTS = (0.0, 0.5)
 _COVER = av.stream.Disposition.attached_pic
 
 
 class MarkReading(NamedTuple):
-    """What was found in a file: one finding for each payload, the most certain first; empty when there is none.
+    """The marks of a file: one finding per payload, the most certain first.
 
-    ``frames`` were looked at. ``problem`` says why that was not possible, or not to the end; '' when it was.
+    ``frames`` were checked. ``problem`` is the reason why not all frames could be checked, '' without one.
     """
 
     findings: tuple[MarkFinding, ...]
@@ -41,7 +41,7 @@ class MarkReading(NamedTuple):
     problem: str
 
     def as_record(self) -> dict[str, Any]:
-        """Plain JSON; ``confidence`` is -log10 of the chance that a file without a mark gives this finding."""
+        """Return plain JSON; ``confidence`` is -log10 of the chance of this finding in a file without a mark."""
         found = [
             {
                 'payload': finding.payload.hex() if finding.payload is not None else None,
@@ -54,15 +54,14 @@ class MarkReading(NamedTuple):
 
 
 def is_mark_of(finding: MarkFinding, job_id: str) -> bool:
-    """Whether the mark is the one of a job."""
+    """Whether the mark is that of a job."""
     return finding.payload == mark_payload(job_id)
 
 
 def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
-    """The marks in a picture, or in the first frames of a clip and some from its middle.
+    """Return the marks in an image, or in the first frames of a clip and some from its middle.
 
-    Whatever the file is, it gives an answer; raises only Interrupted, when ``flag`` is set, and ResourceError
-    memory-out, threads-out.
+    Accepts any file; raises only Interrupted, when ``flag`` is set, and ResourceError memory-out, threads-out.
     """
     content = content_of(path)
     if content in IMAGE_EXTENSIONS.values() or (not content and path.suffix.lower() in IMAGE_EXTENSIONS):
@@ -74,44 +73,44 @@ def read_marks(path: Path, flag: StopFlag | None = None) -> MarkReading:
             return MarkReading((), 0, error.message)
         return MarkReading(tuple(reader.results()), reader.frames, '')
     frames, problem = 0, ''
-    for beginning in _BEGINNINGS:
+    for start in _STARTS:
         reader = MarkReader()
-        problem = _read_clip(path, reader, beginning, flag) or problem
+        problem = _read_clip(path, reader, start, flag) or problem
         frames += reader.frames
         findings = tuple(reader.results())
         if findings or not reader.is_full:
-            # A clip that was read to its end has no middle that was not looked at.
+            # A clip that was read to its end was checked completely.
             return MarkReading(findings, frames, '' if findings else problem)
     return MarkReading((), frames, problem)
 
 
-def _read_clip(path: Path, reader: MarkReader, beginning: float, flag: StopFlag | None) -> str:
-    """Shows frames to the reader until it wants no more; says what came in between, '' if nothing."""
+def _read_clip(path: Path, reader: MarkReader, start: float, flag: StopFlag | None) -> str:
+    """Add frames to the reader until it is certain or full; return the problem, '' without one."""
     try:
-        with open_input(path) as container, closing(_lumas(container, beginning, flag)) as lumas:
+        with open_input(path) as container, closing(_lumas(container, start, flag)) as lumas:
             for luma in lumas:
                 reader.add(luma)
                 if reader.is_certain or reader.is_full:
                     break
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise_shortage(error)
-        return f'its pictures cannot be read: {error}'
-    return '' if reader.frames else 'it has no pictures that can be read'
+        return f'its frames cannot be read: {error}'
+    return '' if reader.frames else 'it has no readable frames'
 
 
 def _lumas(
-    container: av.container.InputContainer, beginning: float, flag: StopFlag | None
+    container: av.container.InputContainer, start: float, flag: StopFlag | None
 ) -> Generator[NDArray[np.uint8], None, None]:
-    """The luma of frames, upright, uint8 HxW."""
+    """Yield the luma of frames, upright, uint8 HxW."""
     videos = [stream for stream in container.streams.video if not stream.disposition & _COVER]
     if not videos:
         return
     stream = videos[0]
     _check_size(stream.width, stream.height)
     stream.thread_type = 'AUTO'
-    if beginning > 0 and container.duration:
+    if start > 0 and container.duration:
         with suppress(av.error.FFmpegError):
-            container.seek(int((container.start_time or 0) + container.duration * beginning))
+            container.seek(int((container.start_time or 0) + container.duration * start))
     failures = 0
     for packet in container.demux(stream):
         if flag is not None:
@@ -131,5 +130,5 @@ def _lumas(
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
+    if width * height > _MOST_PIXELS:
         raise ValueError(f'they have {width}x{height} pixels')

@@ -1,7 +1,8 @@
-"""Where a cropped picture lay in the whole one: a search with the known cells."""
+"""The window of a cropped image in the whole one, found by the known cells."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
@@ -12,18 +13,18 @@ from numpy.typing import NDArray
 from facefusion.provenance.mark.pattern import PERIODS, SAMPLES, Grid, cell_order, sync_signs
 from facefusion.provenance.mark.residual import Map
 
-# The least part of the width and of the height that is looked for.
-LEAST_PART = 0.75
-# Parts of a cell by which places are tried, first roughly, then near the best place.
+# The smallest crop, as a share of the width and of the height.
+_SMALLEST_PART = 0.75
+# Offsets, in cells, of the rough search, and steps of the search near its result.
 _PHASES = (0.0, 0.5)
 _STEPS = (0.5, 0.25)
 _MOVES = 4
-# Places that can be reached from a rough one: any of them may be the one that is looked at in the end.
+# Windows within reach of a rough one, any of which may be the final one.
 _REACHED = (2 * _MOVES * sum(_STEPS) / _STEPS[-1] + 1) ** 4
 
 
 class CropWindow(NamedTuple):
-    """The part of the whole picture that is there, in cells: its left and top edge, its width and height."""
+    """The present part of the whole image, in cells: its left and top edge, its width and height."""
 
     left: float
     top: float
@@ -31,8 +32,8 @@ class CropWindow(NamedTuple):
     height: float
 
 
-class Found(NamedTuple):
-    """The place where the known cells of a period agree best, and how many could have been found."""
+class FoundCrop(NamedTuple):
+    """The window with the best agreement of the known cells of a period, and the number of possible windows."""
 
     window: CropWindow
     z: float
@@ -40,10 +41,10 @@ class Found(NamedTuple):
 
 
 def placed(residuals: Map, grid: Grid, window: CropWindow) -> Map:
-    """Remainders of the part at ``place`` on the map of the whole picture; 0 where nothing is known."""
+    """Return residuals of the part at ``window`` on the map of the whole image, 0 outside."""
     wide, high = grid.map_size
     x, y = wide / SAMPLES / window.width, high / SAMPLES / window.height
-    # From the whole map's sample centres to those of the part.
+    # From the sample centres of the whole map to those of the part.
     matrix = np.array(
         [
             [x, 0, (0.5 - SAMPLES * window.left) * x - 0.5],
@@ -56,43 +57,38 @@ def placed(residuals: Map, grid: Grid, window: CropWindow) -> Map:
 
 
 def folded(residuals: Map, grid: Grid) -> NDArray[np.float32]:
-    """The sum of each cell's samples, float32 [rows,columns]."""
+    """Return the sum of the samples of each cell, float32 [rows,columns]."""
     return cast(Map, residuals.reshape(grid.rows, SAMPLES, grid.columns, SAMPLES).sum(axis=(1, 3)))
 
 
-def find_place(residuals: Map, grid: Grid) -> Found:
-    """The most likely place of a part, from remainders that were added up over frames of one period or two."""
+def find_crop(residuals: Map, grid: Grid) -> FoundCrop:
+    """Return the most likely window of a part, from residuals summed over frames of one or two periods."""
     search = _Search(grid)
-    best = max((search.roughly(residuals, width, height) for width, height in _sizes(grid)), key=lambda one: one.z)
-    z, window = best.z, best.window
+    rough = (search.roughly(residuals, width, height) for width, height in _sizes(grid))
+    z, window = max(rough, key=lambda scored: scored[0])
     for step in _STEPS:
         for _ in range(_MOVES):
-            near = [(search.exactly(residuals, one), one) for one in _neighbours(window, step)]
-            better, candidate = max(near)
+            offsets = itertools.product((-step, 0, step), repeat=4)
+            near = [CropWindow(*(edge + move for edge, move in zip(window, moves, strict=True))) for moves in offsets]
+            better, candidate = max((search.exactly(residuals, neighbour), neighbour) for neighbour in near)
             if better <= z:
                 break
             z, window = better, candidate
-    return Found(window, z, search.tried * _REACHED)
+    return FoundCrop(window, z, search.tried * _REACHED)
 
 
 def _sizes(grid: Grid) -> Iterator[tuple[int, int]]:
-    """Widths and heights in cells: the same part of both, or the whole of one of them."""
-    for width in range(grid.columns, int(LEAST_PART * grid.columns), -1):
+    """Yield widths and heights in cells: the same share of both, or the full extent of one."""
+    for width in range(grid.columns, int(_SMALLEST_PART * grid.columns), -1):
         yield width, round(width * grid.rows / grid.columns)
         if width < grid.columns:
             yield width, grid.rows
-    for height in range(grid.rows - 1, int(LEAST_PART * grid.rows), -1):
+    for height in range(grid.rows - 1, int(_SMALLEST_PART * grid.rows), -1):
         yield grid.columns, height
 
 
-def _neighbours(window: CropWindow, step: float) -> list[CropWindow]:
-    left, top, width, height = window
-    moves = [(x, y, w, h) for x in (-1, 0, 1) for y in (-1, 0, 1) for w in (-1, 0, 1) for h in (-1, 0, 1)]
-    return [CropWindow(left + x * step, top + y * step, width + w * step, height + h * step) for x, y, w, h in moves]
-
-
 class _Search:
-    """Correlation of a part with the known cells of all periods, at all whole places at once."""
+    """The correlation of a part with the known cells of all periods, in all windows at whole cells at once."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -105,11 +101,11 @@ class _Search:
         self._maps = maps.reshape(-1, grid.rows, grid.columns)
         self._spectra = np.fft.rfft2(self._maps)
 
-    def roughly(self, residuals: Map, width: int, height: int) -> Found:
-        """The best place of a part of this size, to half a cell; how many were tried is counted in ``tried``."""
+    def roughly(self, residuals: Map, width: int, height: int) -> tuple[float, CropWindow]:
+        """Return the score and the best window of this size, to half a cell; count the windows in ``tried``."""
         grid = self.grid
         high, wide = grid.rows - height + 1, grid.columns - width + 1
-        best = Found(CropWindow(0, 0, width, height), -1.0, 0)
+        best = -1.0, CropWindow(0, 0, width, height)
         for left in _PHASES if width < grid.columns else (0.0,):
             for top in _PHASES if height < grid.rows else (0.0,):
                 part = folded(placed(residuals, grid, CropWindow(left, top, width, height)), grid)
@@ -120,12 +116,12 @@ class _Search:
                 self.tried += scores.size
                 _, y, x = np.unravel_index(int(scores.argmax()), scores.shape)
                 z = float(scores.max())
-                if z > best.z:
-                    best = Found(CropWindow(left + float(x), top + float(y), width, height), z, 0)
+                if z > best[0]:
+                    best = z, CropWindow(left + float(x), top + float(y), width, height)
         return best
 
     def exactly(self, residuals: Map, window: CropWindow) -> float:
-        """How well the best period's known cells agree at a place."""
+        """Return the score of a window: the agreement of the known cells of the best period."""
         part = folded(placed(residuals, self.grid, window), self.grid)
         spread = float(np.sqrt((part * part * self._maps[PERIODS]).sum() + 1e-12))
         return float(np.tensordot(self._maps[:PERIODS], part, axes=2).max()) / spread

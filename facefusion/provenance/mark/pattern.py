@@ -1,6 +1,6 @@
-"""Which cell of a picture carries what: the grid, the order of its cells and their pseudo-random signs.
+"""The pattern of the invisible mark: the grid of an image, the order of its cells and their pseudo-random signs.
 
-All chance comes from SHAKE-256 over short names, so that it is the same for every version of every library.
+All randomness comes from SHAKE-256 of short names, so that it is the same for every version of every library.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 
 from facefusion.provenance.mark.payload import CODED_BITS
 
-# A public name: whoever knows it can find the mark, and that is what it is for.
-KEY = 'facefusion-mark-1'
-# Source frames that share a pattern, and patterns that take turns.
+# A public name, so that any program can find the mark.
+_KEY = 'facefusion-mark-1'
+# Source frames with the same pattern, and the number of alternating patterns.
 PERIOD_FRAMES = 100
 PERIODS = 8
-# Frames over which the cells go to the next pattern, some with each: a picture that stands still must not twitch.
+# Frames over which the cells change to the next pattern, some in each: a static image must not flicker.
 CHANGE_FRAMES = 10
-# Sets of signs for the coded bits; a payload says which one it uses.
+# Sets of signs for the coded bits; the payload selects one.
 FAMILIES = 16
-# One cell in this many is known beforehand, whatever the payload.
-SYNC_SHARE = 5
-# Where a picture counts as upright, square or wide: width by height.
+# One cell in this many is known to the reader, whatever the payload.
+_SYNC_SHARE = 5
+# The ratio of sides up to which an image counts as square.
 _SQUARE = 1.2
-# Samples of a cell in the map that is embedded from and read from, each way.
+# Samples of a cell, in each direction, in the map for embedding and reading.
 SAMPLES = 2
 
 
 class Grid(NamedTuple):
-    """Columns and rows of cells over the whole picture."""
+    """Columns and rows of cells over the whole image."""
 
     columns: int
     rows: int
@@ -43,17 +43,17 @@ class Grid(NamedTuple):
 
     @property
     def coded(self) -> int:
-        """Cells that carry the coded bits; the others are known beforehand."""
-        return self.cells - self.cells // SYNC_SHARE
+        """The number of cells with coded bits; the others are known."""
+        return self.cells - self.cells // _SYNC_SHARE
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """Width and height of the map that has ``SAMPLES`` x ``SAMPLES`` samples a cell."""
+        """Width and height of the map, which has ``SAMPLES`` x ``SAMPLES`` samples per cell."""
         return SAMPLES * self.columns, SAMPLES * self.rows
 
 
 def grid_for(width: int, height: int) -> Grid:
-    """The grid of pictures of this shape; 14,400 cells each. A picture that is resized keeps its grid."""
+    """Return the grid of images of this shape, with 14,400 cells. A resized image has the same grid."""
     shape = width / max(height, 1)
     if shape > _SQUARE:
         return Grid(160, 90)
@@ -63,47 +63,50 @@ def grid_for(width: int, height: int) -> Grid:
 
 
 def period_of(number: int) -> int:
-    """Which of the patterns a source frame carries."""
+    """Return the pattern of a source frame."""
     return number // PERIOD_FRAMES % PERIODS
 
 
 def change_delays(grid: Grid) -> NDArray[np.uint8]:
-    """Frames after a period began at which each cell (row by row) takes its sign, 0 to 9; not in the first period."""
+    """Return the frames after which each cell (row by row) changes in a new period, 0 to 9; unused in the first one."""
     return np.frombuffer(_stream(grid, 'change', grid.cells), np.uint8) % np.uint8(CHANGE_FRAMES)
 
 
 def family_of(payload: bytes) -> int:
-    """The set of signs that a payload uses: the high half of its first byte."""
+    """Return the set of signs of a payload: the high half of its first byte."""
     return payload[0] >> 4
 
 
 def cell_order(grid: Grid) -> NDArray[np.int64]:
-    """The cells (row by row) in pseudo-random order: first those of the coded bits, then the known ones.
+    """Return the cells (row by row) in pseudo-random order: first those of the coded bits, then the known ones.
 
-    The n-th cell of the order carries coded bit n mod 256.
+    The n-th cell of the order has coded bit n mod 256.
     """
     words = np.frombuffer(_stream(grid, 'order', 8 * grid.cells), '<u8')
     return np.argsort(words, kind='stable')
 
 
 def rounding_thresholds(grid: Grid) -> NDArray[np.float32]:
-    """Where each cell (row by row) is rounded up: float32 from 0 to below 1, even; only embedding needs them."""
+    """Return the addend before rounding down of each cell (row by row), float32, evenly spread in [0, 1).
+
+    Only embedding needs it.
+    """
     words = np.frombuffer(_stream(grid, 'rounding', 8 * grid.cells), '<u8')
     return (np.argsort(np.argsort(words, kind='stable')) / grid.cells).astype(np.float32)
 
 
 def coded_places(grid: Grid) -> NDArray[np.int64]:
-    """The coded bit that each of the cells in front of the order carries."""
+    """Return the number of the coded bit in each coded cell, in order."""
     return np.arange(grid.coded) % CODED_BITS
 
 
 def sync_signs(grid: Grid, period: int) -> NDArray[np.int8]:
-    """Signs of the known cells, in the order's order, int8 -1 or 1."""
+    """Return the signs of the known cells, in order, int8 -1 or 1."""
     return _signs(grid, f'sync-{period}', grid.cells - grid.coded)
 
 
 def coded_cell_signs(grid: Grid, period: int, family: int) -> NDArray[np.int8]:
-    """What the coded bits are multiplied with, in the order's order, int8 -1 or 1."""
+    """Return the factors of the coded bits, in order, int8 -1 or 1."""
     return _signs(grid, f'coded-{period}-{family}', grid.coded)
 
 
@@ -113,5 +116,5 @@ def _signs(grid: Grid, name: str, count: int) -> NDArray[np.int8]:
 
 
 def _stream(grid: Grid, name: str, size: int) -> bytes:
-    seed = f'{KEY}/{grid.columns}x{grid.rows}/{name}'
+    seed = f'{_KEY}/{grid.columns}x{grid.rows}/{name}'
     return hashlib.shake_256(seed.encode('ascii')).digest(size)

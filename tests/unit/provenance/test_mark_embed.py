@@ -126,31 +126,24 @@ def test_threads_may_share_a_marker() -> None:
 
 
 @pytest.mark.parametrize('level', [0, 16, 126, 235, 255])
-def test_flat_frames_are_left_alone_and_said_to_carry_nothing(level: int) -> None:
+def test_flat_frames_are_unchanged_and_have_no_mark(level: int) -> None:
     frame = plane_frame(np.full((720, 1280), level, np.float32))
-    marker = Marker(PAYLOAD, 1280, 720)
-    assert marker.capacity(frame) == 0
-    assert marker.mark(frame) == 0
+    assert Marker(PAYLOAD, 1280, 720).mark(frame) == 0
     assert not frame.is_touched
     assert payload_of(frame) is None
 
 
 @pytest.mark.parametrize('size', [(2, 2), (32, 32), (300, 168), (4096, 16)])
-def test_tiny_frames_carry_nothing(size: tuple[int, int]) -> None:
+def test_tiny_frames_have_no_mark(size: tuple[int, int]) -> None:
     frame = plane_frame(scene(*size))
     assert Marker(PAYLOAD, *size).mark(frame) == 0
     assert not frame.is_touched
 
 
-def test_capacity_is_what_mark_returns_and_leaves_the_frame_alone() -> None:
+def test_mark_returns_the_marked_share_of_a_frame() -> None:
     luma = scene(1280, 720)
     luma[:, :700] = 90
-    frame = plane_frame(luma)
-    marker = Marker(PAYLOAD, 1280, 720)
-    capacity = marker.capacity(frame)
-    assert not frame.is_touched
-    assert 0.3 < capacity < 0.6
-    assert marker.mark(frame) == capacity
+    assert 0.3 < Marker(PAYLOAD, 1280, 720).mark(plane_frame(luma)) < 0.6
 
 
 def test_a_frame_of_another_size_is_refused() -> None:
