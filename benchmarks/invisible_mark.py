@@ -1,12 +1,13 @@
-"""What the invisible mark survives, what it costs, and how often it is seen where it is not.
+"""Measure the invisible mark: robustness, cost and false positives.
 
     .venv/bin/python benchmarks/invisible_mark.py [--parts clips changes stills unmarked cost] [--clips NAME ...]
         [--aside FILE ...] [--workers 2] [--output benchmarks/results/invisible_mark.json]
 
-Needs scikit-image (for its pictures) and the example pictures of the model store. Each part replaces its own entry of
-the output file. "clips": one segment of 100 frames of each clip of mark_clips.py after compression. "changes": cuts,
-crops, sizes, frame rates and attacks on 250 frames of some. "stills": pictures after JPEG. "unmarked": frames without a
-mark. "cost": CPU time of marking and reading. --aside: one segment each of pictures that nothing was tuned on.
+Needs scikit-image (for its images) and the example images of the model store. Each part replaces its own entry of the
+output file. "clips": one segment of 100 frames of each clip of mark_clips.py after compression. "changes": cuts, crops,
+sizes, frame rates and attacks on 250 frames of some clips. "stills": images after JPEG. "unmarked": frames without a
+mark. "cost": CPU time of marking and reading. --aside: one segment of each of these images, which were not used for
+tuning.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Luma = np.ndarray
 
 
 def video(pixels: np.ndarray) -> av.VideoFrame:
-    """BGR pixels as a yuv420p frame."""
+    """Convert BGR pixels to a yuv420p frame."""
     frame = av.VideoFrame.from_ndarray(pixels, format='bgr24')
     return frame.reformat(format='yuv420p', src_colorspace='ITU709', dst_colorspace='ITU709')
 
@@ -54,7 +55,7 @@ def luma_of(frame: av.VideoFrame) -> Luma:
 
 
 def encoded(frames: list[av.VideoFrame], crf: int, preset: str = 'medium', scale: float = 1.0) -> bytes:
-    """The frames as H.264 in MP4."""
+    """Encode the frames as H.264 in MP4."""
     buffer = io.BytesIO()
     width, height = (round(side * scale / 2) * 2 for side in (frames[0].width, frames[0].height))
     with av.open(buffer, 'w', format='mp4') as container:
@@ -69,14 +70,14 @@ def encoded(frames: list[av.VideoFrame], crf: int, preset: str = 'medium', scale
 
 
 def decoded(data: bytes) -> Iterator[Luma]:
-    """The luma of each frame."""
+    """Yield the luma of each frame."""
     with av.open(io.BytesIO(data)) as container:
         for frame in container.decode(video=0):
             yield luma_of(frame)
 
 
 def verdict(lumas: Iterator[Luma]) -> dict:
-    """What a reader says of these frames."""
+    """Return the result of a reader of these frames."""
     reader = MarkReader()
     for luma in lumas:
         reader.add(luma)
@@ -94,7 +95,7 @@ def psnr(before: Luma, after: Luma) -> float:
 
 
 def marked(clip: Clip, count: int) -> tuple[list[av.VideoFrame], list[av.VideoFrame], dict]:
-    """The clip's frames before and after, and what marking did to them."""
+    """Return the clip's frames before and after marking, and the distortion."""
     marker = Marker(PAYLOAD, clip.width, clip.height)
     before, after, ratios, shares = [], [], [], []
     for number in range(count):
@@ -109,18 +110,18 @@ def marked(clip: Clip, count: int) -> tuple[list[av.VideoFrame], list[av.VideoFr
 
 
 def clip_row(name: str) -> dict:
-    """One clip after compression."""
+    """Measure one clip after compression."""
     clip = next(one for one in clips() if one.name == name)
     return segment_row(clip) | {'is_flat': name in {one.name for one in flat_clips()}}
 
 
 def aside_row(path: str) -> dict:
-    """One clip of a picture that nothing was tuned on, drifting through the frame."""
+    """Measure one clip of an image that was not used for tuning, drifting through the frame."""
     return segment_row(filmed(Path(path).name, path, 1280, 720, Camera(drift=(0.08, 0.05))))
 
 
 def segment_row(clip: Clip) -> dict:
-    """One segment of a clip after compression."""
+    """Measure one segment of a clip after compression."""
     before, after, facts = marked(clip, SEGMENT)
     row = {'clip': clip.name, 'size': f'{clip.width}x{clip.height}'} | facts
     row['growth'] = round(len(encoded(after, 18, 'veryfast')) / len(encoded(before, 18, 'veryfast')) - 1, 3)
@@ -130,7 +131,7 @@ def segment_row(clip: Clip) -> dict:
 
 
 def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]]]:
-    """Ways of changing 250 marked frames, each then compressed with crf 23 where it is a clip."""
+    """Return changes of 250 marked frames by name; clips are then compressed with crf 23."""
     high, wide = after[0].height, after[0].width
 
     def cropped() -> Iterator[Luma]:
@@ -141,7 +142,7 @@ def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]
         lumas = list(decoded(encoded(after, 23)))
         mean = np.mean(lumas, axis=0, dtype=np.float32)
         estimate = mean - cv2.GaussianBlur(mean, (0, 0), wide / 160)
-        # Only what is as small as a mark is taken away, as an attacker would who wants to keep the picture.
+        # Removes only differences as small as a mark, like an attacker who wants to preserve the image.
         estimate[np.abs(estimate) > 4] = 0
         return (np.clip(luma - estimate + 0.5, 0, 255).astype(np.uint8) for luma in lumas)
 
@@ -164,14 +165,14 @@ def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]
 
 
 def change_row(name: str) -> dict:
-    """One clip after each change."""
+    """Measure one clip after each change."""
     clip = next(one for one in clips() if one.name == name)
     _, after, _ = marked(clip, LONG)
     return {'clip': name} | {label: verdict(change()) for label, change in changes(after).items()}
 
 
 def still_row(name: str) -> list[dict]:
-    """A picture at several sizes after JPEG."""
+    """Measure an image at several sizes after JPEG."""
     rows = []
     source = picture(name)
     for side in SIDES:
@@ -187,7 +188,7 @@ def still_row(name: str) -> list[dict]:
 
 
 def unmarked_row(name: str) -> dict:
-    """How marked the frames of a clip look that were never marked: each one alone, and some with the crop search."""
+    """Read the unmarked frames of a clip one by one, some of them with the crop search."""
     clip = next(one for one in clips() if one.name == name)
     count, searched, found, strongest = 190, 0, 0, 0.0
     data = encoded([video(clip.frame(number)) for number in range(count)], 23, 'veryfast')
@@ -195,7 +196,7 @@ def unmarked_row(name: str) -> dict:
         reader = MarkReader()
         reader.add(luma)
         strongest = max(strongest, -reader.strongest())
-        # The search for crops takes most of the time: every tenth frame goes through it.
+        # Only every tenth frame, because the crop search needs most of the time.
         if number % 10 == 0:
             searched += 1
             found += reader.result() is not None
@@ -209,7 +210,7 @@ def unmarked_row(name: str) -> dict:
 
 
 def cost() -> dict:
-    """CPU milliseconds a frame, median, one thread."""
+    """Median CPU milliseconds per frame, one thread."""
     cv2.setNumThreads(1)
     result = {}
     for width, height in ((640, 360), (1280, 720), (1920, 1080), (3840, 2160)):
@@ -244,7 +245,7 @@ def cost() -> dict:
 
 
 def main() -> None:
-    """Measures and writes the JSON."""
+    """Measure and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['clips', 'changes', 'stills', 'unmarked', 'cost'])
     parser.add_argument('--clips', nargs='+', default=[clip.name for clip in clips()])

@@ -1,7 +1,7 @@
-"""The named clips and pictures that the invisible mark is measured on.
+"""The named clips and images on which the invisible mark is measured.
 
-Made from the example pictures of the model store, from pictures of scikit-image and from formulas. All chance has a
-fixed seed. A clip is a function from a frame's number to its BGR pixels.
+Generated from the example images of the model store, images of scikit-image, and formulas. All randomness has a fixed
+seed. A clip is a function from a frame's number to its BGR pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import skimage.data
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / 'models' / 'weights'
 Picture = np.ndarray
-# Pictures of scikit-image that come with the package.
+# Images that the scikit-image package contains.
 SKIMAGE = (
     'astronaut', 'brick', 'camera', 'cat', 'chelsea', 'coffee', 'coins', 'colorwheel', 'grass', 'gravel',
     'hubble_deep_field', 'immunohistochemistry', 'moon', 'page', 'retina', 'rocket', 'text',
@@ -25,7 +25,7 @@ SKIMAGE = (
 
 
 class Clip(NamedTuple):
-    """A clip's size and what its frames show."""
+    """A clip's size and frames."""
 
     name: str
     width: int
@@ -34,7 +34,7 @@ class Clip(NamedTuple):
 
 
 class Camera(NamedTuple):
-    """How a still picture is filmed: drift, zoom and turn within 100 frames, gain and grain."""
+    """The camera that films an image: drift, zoom and turn within 100 frames, gain and grain."""
 
     drift: tuple[float, float] = (0, 0)
     zoom: float = 0
@@ -45,7 +45,7 @@ class Camera(NamedTuple):
 
 
 def picture(name: str) -> Picture:
-    """A named still picture, or one in a file, BGR."""
+    """Return a named image, or the image in a file, BGR."""
     if name in ('portrait', 'group'):
         path = PICTURES / ('example_portrait.png' if name == 'portrait' else 'example_group.jpg')
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -58,7 +58,7 @@ def picture(name: str) -> Picture:
 
 
 def filmed(name: str, still: str, width: int, height: int, camera: Camera) -> Clip:
-    """A clip of a still picture that fills the frame, mirrored beyond its edges."""
+    """A clip of an image that fills the frame, mirrored beyond its edges."""
     source = picture(still)
     high, wide = source.shape[:2]
     fit = max(width / wide, height / high) * 1.02
@@ -82,7 +82,7 @@ def filmed(name: str, still: str, width: int, height: int, camera: Camera) -> Cl
 
 
 def developed(pixels: Picture, number: int, camera: Camera) -> Picture:
-    """The pixels with the camera's gain and grain (the same in all channels)."""
+    """Apply the camera's gain and grain (the same in all channels)."""
     if camera.gain == 1 and not camera.grain:
         return pixels
     grain = np.random.default_rng(1000 + number).standard_normal(pixels.shape[:2], np.float32)[..., None]
@@ -90,7 +90,7 @@ def developed(pixels: Picture, number: int, camera: Camera) -> Picture:
 
 
 def painted(name: str, width: int, height: int, paint: Callable[[int], Picture], grain: float = 0) -> Clip:
-    """A clip of a formula: ``paint`` gives float32 HxW of luma."""
+    """A clip of a formula: ``paint`` returns luma float32 HxW."""
 
     def frame(number: int) -> Picture:
         luma = np.broadcast_to(paint(number)[..., None], (height, width, 3))
@@ -163,7 +163,7 @@ def clips() -> list[Clip]:
 
 
 def flat_clips() -> list[Clip]:
-    """Clips that carry nothing, and must be said to."""
+    """Clips that cannot carry a mark, and in which none may be found."""
     return [
         painted('flat-grey', 1280, 720, lambda number: np.full((720, 1280), 126, np.float32)),
         painted('black', 1280, 720, lambda number: np.zeros((720, 1280), np.float32)),

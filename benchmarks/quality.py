@@ -1,27 +1,27 @@
-"""How good the swaps of a folder's pictures onto its pictures and clips are.
+"""Measure the quality of swaps of a folder's images onto its images and clips.
 
     .venv/bin/python benchmarks/quality.py MEDIA_FOLDER [--json FILE] [--sources A..] [--targets B..] [--people]
         [--clip-seconds 3] [--worst 12] [--all-rows] [--brief]
 
-Every source picture (all of the folder, or --sources) is swapped onto every other picture and clip by the real
-pipeline (quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as
-scripts/picture_variants.py writes them, and nobody is swapped onto himself. Measured (definitions and units in
+Every source image (all of the folder, or --sources) is swapped onto every other image and clip by the pipeline
+(quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as in the files of
+scripts/picture_variants.py, and swaps of a person onto the same person are skipped. Measured (definitions and units in
 quality_measures.py), for each face of a target at least 40 % inside the frame:
 
 - identity: cosine of the dlib embeddings of source and target, before and after, and the gain; clips: the mean of a
-  frame every half second; a face that is the source's person already (0.94 before) does not count in the summary
-- expression: how far the mesh, found anew in the result, lies from that of the target, in % of the eye distance: all,
-  lips, lids, and the change of the openings of mouth and eyes
-- rim: skin tone of the result just inside the blend border minus the target's there, in code values of Y, Cb, Cr: the
+  frame every half second; the summary excludes faces that already are the source's person (0.94 before)
+- expression: the distance between the meshes found in result and target, in % of the eye distance: all, lips, lids,
+  and the change of the openings of mouth and eyes
+- rim: skin tone of the result just inside the blend border minus that of the target, in code values of Y, Cb, Cr: the
   mean of twelve sectors' absolute differences, the signed mean, and the worst sector; "inner" is the ring further in
 - flicker (clips): frame-to-frame change of the unrolled face, result over target, and the worst jump
-- over: the share of what hides a face (hands, hair, frames of glasses) that the swap painted over; known for targets
-  with a mask in covers/, as scripts/picture_variants.py writes them
-- missed: faces that the detector finds and no linked face covers, linked faces that were left unswapped, frames inside
-  a track without a swap, and targets without any face
+- over: the share of covers (hands, hair, frames of glasses) that the swap painted over; for targets with a mask in
+  covers/, as scripts/picture_variants.py writes them
+- missed: detected faces that no linked face covers, linked faces without a swap, frames inside a track without a swap,
+  and targets without any face
 
-Prints markdown tables of the worst rows (--all-rows: of all; --brief: fewer columns), means by kind of target (by the
-part of a name behind its first hyphen) and a summary; --json writes everything.
+Prints markdown tables of the worst rows (--all-rows: of all; --brief: fewer columns), means by kind of target (the part
+of a name behind its first hyphen) and a summary; --json writes everything.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ from facefusion.faces.face import Floats, LinkedFace, box_overlap  # noqa: E402
 from facefusion.media.frame import Frame  # noqa: E402
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS  # noqa: E402
 
-# Identity and expression are measured in a frame of a clip every so many seconds; rim and flicker in each.
+# The interval at which identity and expression are measured in clips; rim and flicker are measured in every frame.
 LOOK_SECONDS = 0.5
-# Detections are compared with the linked faces in every so many-th frame.
+# The step in frames at which detections are compared with the linked faces.
 DETECTION_STEP = 5
 LEAST_INSIDE = 0.4
 COVERED = 0.25
@@ -73,7 +73,7 @@ Mask = npt.NDArray[np.uint8]
 
 
 class FaceLog:
-    """Collects what is measured of one track of a target over its frames."""
+    """The measurements of one track of a target over its frames."""
 
     def __init__(self) -> None:
         self.height: list[float] = []
@@ -112,14 +112,14 @@ class FaceLog:
 
 
 class Judge:
-    """Measures pairs; caches only what belongs to one target."""
+    """Measures pairs of source and target."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._ruler = FaceRuler(studio.analyser.topology)
 
     def judge(self, name: str, source: Floats, target: Target, shots: Iterable[Shot]) -> list[Row]:
-        """The rows of a source with embedding ``source`` on a target: one for each track, largest face first."""
+        """Return the rows of a source with embedding ``source`` on a target: one per track, largest face first."""
         logs: dict[int, FaceLog] = {}
         covers = Covers(target)
         look = max(round(LOOK_SECONDS * target.rate), 1)
@@ -157,7 +157,7 @@ class Judge:
                 log.expression.append(expression_kept(found[0].landmarks, found[1].landmarks))
 
     def missed(self, target: Target, shots: Iterable[Shot]) -> dict[str, int]:
-        """Faces of the detector that no linked face covers, over the frames looked at, and frames without faces."""
+        """Count detections that no linked face covers in the given frames, and frames without faces."""
         looked = found = uncovered = empty = 0
         for shot in shots:
             detections = self._studio.analyser.detect(shot.before)
@@ -171,7 +171,7 @@ class Judge:
 
 
 def inside_share(face: LinkedFace, frame: Frame) -> float:
-    """The share of the mesh's vertices that lie in the frame."""
+    """The share of the mesh's vertices inside the frame."""
     x, y = face.landmarks[:, 0], face.landmarks[:, 1]
     return float(((x >= 0) & (y >= 0) & (x < frame.width) & (y < frame.height)).mean())
 
@@ -188,7 +188,7 @@ def _mean_rim(rims: Sequence[Rim]) -> Rim:
 
 
 def media_of(folder: Path) -> list[Path]:
-    """The pictures and clips of a folder, by name."""
+    """The images and clips of a folder, sorted by name."""
     known = IMAGE_EXTENSIONS.keys() | VIDEO_EXTENSIONS.keys()
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
 
@@ -201,7 +201,7 @@ def person(path: Path) -> str:
 def measure(
     studio: Studio, sources: Sequence[Path], targets: Sequence[Path], by_person: bool, clip_seconds: float
 ) -> dict[str, Any]:
-    """All rows, what was missed for each target, and what could not be used."""
+    """Return all rows, the missed faces of each target, and the unusable files."""
     judge, rows, missed, unusable = Judge(studio), list[Row](), dict[str, dict[str, int]](), dict[str, str]()
     linked = []
     for path in targets:
@@ -225,7 +225,7 @@ def measure(
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--json', type=Path)

@@ -1,8 +1,8 @@
-"""What is measured of a swap, as functions of arrays. Used by ``benchmarks/quality.py``.
+"""Measures of a swap as functions of arrays. Used by ``benchmarks/quality.py``.
 
 Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout
-of ``faces/atlas.py``; the same landmarks, those of the target, unroll target and result, so that a texel is the same
-place of the picture in both.
+of ``faces/atlas.py``; the landmarks of the target unroll both target and result, so that a texel is the same position
+of the image in both.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ BAND = (0.06, 0.14)
 # The ring further in, over cheeks and temples.
 INNER_BAND = (0.14, 0.26)
 SECTORS = 12
-# A sector counts when this many texels of the target's own skin are seen in it.
+# A sector counts if at least this many texels of the target's own skin are visible in it.
 LEAST_TEXELS = 20
-# Fewer covered texels are no cover.
+# Fewer covered texels do not count as a cover.
 LEAST_COVERED = 30
-# Added to both sides of a flicker ratio, in code values: a clip without any change has ratio 1.
+# Added to both sides of a flicker ratio, in code values, so that a clip without any change has ratio 1.
 STILLNESS = 0.1
-# A face whose texels change by less than this on the mean, in code values of luma, was not swapped.
+# A face whose mean change, in code values of luma, is smaller was not swapped.
 LEAST_CHANGE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Rim:
-    """Skin tone at the rim: result minus target in code values (see ``rim_difference``); NaN when no skin is seen.
+    """Skin tone at the rim: result minus target in code values (see ``rim_difference``); NaN if no skin is visible.
 
     y, cb, cr: mean over the sectors of the absolute difference of a sector's means. signed_y, signed_cb, signed_cr:
-    mean of the signed ones. worst: the largest absolute difference of a sector in any of the three. sectors: how many
-    counted.
+    mean of the signed differences. worst: the largest absolute difference of a sector in any of the three. sectors: the
+    number of counted sectors.
     """
 
     y: float
@@ -70,12 +70,12 @@ class Rim:
 
     @property
     def largest(self) -> float:
-        """The largest of y, cb and cr: "under 3 code values" means this."""
+        """The largest of y, cb and cr, to which "under 3 code values" refers."""
         return max(self.y, self.cb, self.cr)
 
 
 class FaceRuler:
-    """Unrolls faces and measures them in the atlas; immutable tables."""
+    """Unrolls faces and provides masks of the atlas; immutable."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self._topology = topology
@@ -98,14 +98,14 @@ class FaceRuler:
         return np.asarray(cv2.transform(frame.sample(map_x, map_y, step).astype(np.float32), BGR_TO_YCC), np.float32)
 
     def seen(self, frame: Frame, landmarks: Floats) -> Flags:
-        """Texels [128,128] that face the camera (by more than 17 degrees) and lie in the frame."""
+        """Texels [128,128] that face the camera (by more than 17 degrees) and are in the frame."""
         map_x, map_y = self._grid.maps(landmarks)
         in_frame = (map_x >= 0) & (map_y >= 0) & (map_x <= frame.width - 1) & (map_y <= frame.height - 1)
         facing = self._grid.spread(-vertex_normals(self._topology, landmarks)[:, 2]) > 0.3
         return np.asarray(self.inside & in_frame & facing, np.bool_)
 
     def unroll_mask(self, mask: npt.NDArray[np.uint8], landmarks: Floats) -> Flags:
-        """Texels [128,128] whose place in a mask uint8 [h,w] of the frame's size is at least half of 255."""
+        """Texels [128,128] whose value in a mask uint8 [h,w] of the frame's size is at least half of 255."""
         map_x, map_y = self._grid.maps(landmarks)
         texels = cv2.remap(mask, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         return np.asarray((texels >= 128) & self.inside, np.bool_)
@@ -120,10 +120,11 @@ class FaceRuler:
 
 
 def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
-    """Where a target's atlas float32 [h,w,3] (Y, Cb, Cr) shows its skin, among ``candidates``.
+    """The texels among ``candidates`` where a target's atlas float32 [h,w,3] (Y, Cb, Cr) shows its skin.
 
-    Its chroma ratios (Cb and Cr over Y + 12) lie within three robust deviations (at least 0.06) of the median of the
-    ``centre``, its luma between 0.35 and 1.8 times. Hair, hands of another colour, glasses and background drop out.
+    Chroma ratios (Cb and Cr over Y + 12) are within three robust deviations (at least 0.06) of the median of the
+    ``centre``, luma is between 0.35 and 1.8 times its median. Excludes hair, hands of another colour, glasses and
+    background.
     """
     core = candidates & centre
     if not core.any():
@@ -137,13 +138,13 @@ def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
 
 
 def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDArray[np.int_]) -> Rim:
-    """The skin tone of the swapped face just inside its blend border against the target's own skin there.
+    """The skin tone of the swapped face just inside its blend border compared with the target's own skin there.
 
-    target, result: float32 [h,w,3] Y, Cb, Cr of the same texels. band: texels that count, the target's own visible skin
-    between 6 and 14 % of the atlas from the mesh's outline. They are split into twelve sectors by the angle around the
-    middle; in each the mean of the result minus that of the target is taken, so that pores and moles cancel but a
-    cheek that is too dark and one that is too bright do not. Since the picture outside the border is unchanged, this
-    is also the step that the swap adds across the border. Another ``band`` measures another ring in the same way.
+    target, result: float32 [h,w,3] Y, Cb, Cr of the same texels. band: the target's own visible skin between 6 and 14 %
+    of the atlas from the mesh's outline, or another ring. The band is split into twelve sectors by the angle around the
+    middle. Each sector's difference is the mean of the result minus that of the target, so that pores and moles cancel,
+    but a dark cheek and a bright cheek do not. Since the image outside the border is unchanged, this is also the step
+    that the swap adds across the border.
     """
     steps = []
     for number in range(SECTORS):
@@ -158,9 +159,9 @@ def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDAr
 
 
 def overpainted(target: Floats, result: Floats, covered: Flags) -> float:
-    """Share 0..1 of the texels where something hides the face that the swap changed; NaN under 30 such texels.
+    """Share 0..1 of the covered texels that the swap changed; NaN if fewer than 30 are covered.
 
-    Changed: by more than 8 code values of luma, or 6 of Cb or Cr. 0 is right: what is in front of a face stays.
+    Changed: by more than 8 code values of luma, or 6 of Cb or Cr. Ideal is 0: things in front of a face stay.
     """
     if int(covered.sum()) < LEAST_COVERED:
         return float('nan')
@@ -169,14 +170,14 @@ def overpainted(target: Floats, result: Floats, covered: Flags) -> float:
 
 
 def identity_gain(source: Floats, target: Floats, result: Floats) -> tuple[float, float, float]:
-    """Cosine of source and target, of source and result, and the gain; embeddings are of length 1."""
+    """Return the cosine of source and target, of source and result, and the gain; embeddings have length 1."""
     before, after = float(source @ target), float(source @ result)
     return before, after, after - before
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """How far the mesh found in the result lies from that found in the target, in % of the eye distance.
+    """The distance between the meshes found in result and target, in % of the eye distance.
 
     Means over all 468 vertices, over the lip rings, and over the lid rings. ``mouth`` and ``eyes``: the difference of
     the opening (result minus target), inner lips 13-14 and the mean of both eyes (159-145, 386-374).
@@ -190,7 +191,7 @@ class Expression:
 
 
 def expression_kept(target: Floats, result: Floats) -> Expression:
-    """Compares landmarks [468,3] of target and result, both found from the same start."""
+    """Compare landmarks [468,3] of target and result, both found from the same start."""
     size = eye_distance(target) / 100
     moved = np.linalg.norm(result[:, :2] - target[:, :2], axis=1) / size
 
@@ -209,17 +210,17 @@ def expression_kept(target: Floats, result: Floats) -> Expression:
 
 @dataclass(slots=True)
 class Flicker:
-    """Change of the texture from frame to frame, in luma code values; fed with atlas lumas of consecutive frames.
+    """Change of the texture from frame to frame, in luma code values, from atlas lumas of consecutive frames.
 
-    A step is the mean absolute difference of two frames' luma over the texels that are inside the mesh and seen in
-    both. Target and result are unrolled with the target's linked landmarks, so motion is taken out of both alike.
+    A step is the mean absolute difference of two frames' luma over the texels that are visible in both. Target and
+    result are unrolled with the target's linked landmarks, which removes motion from both.
     """
 
     _last: dict[int, tuple[int, Floats, Floats, Flags]] = field(default_factory=dict)
     _steps: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, track: int, number: int, target: Floats, result: Floats, seen: Flags) -> None:
-        """The lumas float32 [h,w] of a track's face in frame ``number``; steps are taken between neighbour frames."""
+        """Add the lumas float32 [h,w] of a track's face in frame ``number``; steps are between adjacent frames."""
         known = self._last.get(track)
         if known is not None and known[0] == number - 1:
             both = seen & known[3]
@@ -230,30 +231,30 @@ class Flicker:
 
     @property
     def target(self) -> float:
-        """Mean step of the target; NaN without two neighbour frames."""
+        """Mean step of the target; NaN without two adjacent frames."""
         return float(np.mean([own for own, _ in self._steps])) if self._steps else float('nan')
 
     @property
     def result(self) -> float:
-        """Mean step of the result; NaN without two neighbour frames."""
+        """Mean step of the result; NaN without two adjacent frames."""
         return float(np.mean([new for _, new in self._steps])) if self._steps else float('nan')
 
     @property
     def ratio(self) -> float:
-        """(result + 0.1) / (target + 0.1): above 1 the swap flickers more than the clip itself."""
+        """(result + 0.1) / (target + 0.1): above 1 the swap flickers more than the clip."""
         return (self.result + STILLNESS) / (self.target + STILLNESS)
 
     @property
     def worst_jump(self) -> float:
-        """The largest step of the result over the target's at the same place in time: a face that pops."""
+        """The largest step of the result minus the target's step at the same time: a popping face."""
         return max((new - own for own, new in self._steps), default=float('nan'))
 
 
 def is_swapped(target: Floats, result: Floats, seen: Flags) -> bool:
-    """Whether the face changed: mean absolute luma difference of the seen texels of at least 0.5 code values."""
+    """Whether the face changed: mean absolute luma difference of the visible texels of at least 0.5 code values."""
     return bool(seen.any()) and float(np.abs(result[..., 0] - target[..., 0])[seen].mean()) >= LEAST_CHANGE
 
 
 def count_holes(swapped: Sequence[int]) -> int:
-    """Frames without a swap between the first and the last frame in which a track's face was swapped."""
+    """Count frames without a swap between the first and the last swapped frame of a track."""
     return max(swapped) - min(swapped) + 1 - len(set(swapped)) if swapped else 0

@@ -1,8 +1,8 @@
-"""Runs the real pipeline on files in one process: analyse, link and processors as ``pipeline/run.py`` runs them.
+"""Run the pipeline on files in one process: analyse, link and processors as in ``pipeline/run.py``.
 
-Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once; of a target only its linked
-record is kept (small arrays), pictures and frames are read again when they are swapped. The content gate, the encoder
-and the metadata of a real run are left out: what is seen here is the frame right after the processors.
+Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once. Only the linked record of a
+target is stored (small arrays); frames are read again for each swap. There is no content gate, encoder or metadata: the
+results are the frames right after the processors.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """A picture or clip and its linked faces. ``info`` is None for a picture, which counts as a clip of one frame."""
+    """An image or clip and its linked faces. ``info`` is None for an image, which counts as a clip of one frame."""
 
     path: Path
     info: VideoInfo | None
@@ -63,13 +63,13 @@ class Target:
 
     @property
     def rate(self) -> float:
-        """Frames a second; 1 for a picture."""
+        """Frames a second; 1 for an image."""
         return float(self.info.average_rate) if self.info is not None else 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One frame of a target before and after the processors, with the linked faces that they were given."""
+    """One frame of a target before and after the processors, with its linked faces."""
 
     number: int
     before: Frame
@@ -81,7 +81,7 @@ class Studio:
     """Models and settings, loaded once. Settings are the program's defaults."""
 
     def __init__(self, models: Path = ROOT / 'models/weights') -> None:
-        """``models`` is the folder of the weights; what is missing is fetched."""
+        """``models``: the folder of the weights; missing weights are fetched."""
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
         self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
@@ -96,16 +96,16 @@ class Studio:
         self.embedder = FaceEmbedder(self._sessions.session(MODEL_ID))
 
     def prepare(self, sources: Sequence[Path]) -> Chain:
-        """The face swapper with these source pictures as one identity. Raises NoFaceError, MediaError."""
+        """Return the face swapper with these source images as one identity. Raises NoFaceError, MediaError."""
         tools = ProcessorTools(self._settings, tuple(sources), self._sessions, self.analyser, self._meter, silent)
         return Chain(((self._swapper.prepare(tools), self._requirements),))
 
     def largest_face(self, picture: Path) -> tuple[PixelFrame, Face]:
-        """A picture and its largest face. Raises NoFaceError, MediaError."""
+        """Return an image and its largest face. Raises NoFaceError, MediaError."""
         frame = read_image(picture)
         faces = self.analyser.find(frame)
         if not faces:
-            raise NoFaceError('source-no-face', f'no face was found in {picture.name}', hint='take another picture')
+            raise NoFaceError('source-no-face', f'no face was found in {picture.name}', hint='use another image')
         return frame, max(faces, key=lambda face: face.size)
 
     def embed(self, sources: Sequence[Path]) -> Floats:
@@ -115,7 +115,7 @@ class Studio:
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
     def link(self, path: Path, seconds: float = math.inf) -> Target:
-        """Finds, measures and links the faces of a picture, or of a clip's first ``seconds``. Raises MediaError."""
+        """Find, measure and link the faces of an image, or of a clip's first ``seconds``. Raises MediaError."""
         if is_picture(path):
             chunk = still_chunk(read_image(path), self.analyser, self.meters)
             return Target(path, None, self._linked([chunk]))
@@ -133,7 +133,7 @@ class Studio:
         return tuple(chunk.select(selector.select(chunk)) for chunk in tracked)
 
     def shots(self, target: Target, chain: Chain, step: int = 1) -> Iterator[Shot]:
-        """Every ``step``-th frame of a target, before and after."""
+        """Yield every ``step``-th frame of a target, before and after."""
         faces = LinkedFaces(lambda number: target.chunks[number])
         for frame in self._frames(target, step):
             task = FrameTask(frame.untouched(), faces.of(frame.number))
@@ -141,7 +141,7 @@ class Studio:
             yield Shot(frame.number, frame, task.frame, tuple(task.faces))
 
     def originals(self, target: Target, step: int = 1) -> Iterator[Shot]:
-        """Every ``step``-th frame of a target as it is: before and after are the same."""
+        """Yield every ``step``-th frame of a target unchanged: before and after are the same."""
         faces = LinkedFaces(lambda number: target.chunks[number])
         for frame in self._frames(target, step):
             yield Shot(frame.number, frame, frame, faces.of(frame.number))
@@ -157,7 +157,7 @@ class Studio:
 
 
 class Covers:
-    """Masks of what hides the faces of a target, if ``covers/`` beside it has them (scripts/picture_variants.py)."""
+    """Masks of the things in front of a target's faces, if its folder has ``covers/`` (scripts/picture_variants.py)."""
 
     def __init__(self, target: Target) -> None:
         folder, stem = target.path.parent / 'covers', target.path.stem
@@ -167,14 +167,14 @@ class Covers:
         self._packed = np.load(packed)['covers'] if self._width and packed.is_file() else None
 
     def of(self, number: int) -> npt.NDArray[np.uint8] | None:
-        """uint8 [h,w], 255 where something hides a face in a frame; None when it is not known."""
+        """Return uint8 [h,w], 255 where a face in the frame is covered; None if unknown."""
         if self._packed is not None:
             return np.unpackbits(self._packed[number], axis=1, count=self._width) * np.uint8(255)
         return np.asarray(self._picture, np.uint8) if self._picture is not None else None
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its content, not a clip. Raises MediaError for what is neither."""
+    """Whether a file is an image by its content, not a clip. Raises MediaError if it is neither."""
     return find_kind(path).family == 'image'
 
 

@@ -1,4 +1,4 @@
-"""Tables and summaries of the rows that ``benchmarks/quality.py`` measures."""
+"""Tables and summaries of the rows of ``benchmarks/quality.py``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facefusion.faces.embed import SAME_PERSON
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A source on one face of a target. Values that a target cannot have are NaN (None in JSON)."""
+    """A source on one face of a target. Values that do not apply to a target are NaN (None in JSON)."""
 
     source: str
     target: str
@@ -39,13 +39,13 @@ class Row:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean of the values that are not NaN; NaN when there is none."""
+    """The mean of the values that are not NaN; NaN if all are."""
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else float('nan')
 
 
 def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Means and worst values over all rows; identity over those whose face was another person before."""
+    """Means and worst values over all rows; identity over the rows whose target was another person."""
     others = [row for row in rows if row.before < SAME_PERSON]
     columns = {
         'identity_gain': ([row.gain for row in others], min),
@@ -74,8 +74,8 @@ def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[st
     summary['unswapped_faces'] = sum(row.unswapped for row in rows)
     summary['hole_frames'] = sum(row.holes for row in rows)
     summary['not_linked'] = sum(entry['not_linked'] for entry in missed.values())
-    none = [name for name, entry in missed.items() if entry['frames_without_face'] == entry['frames_looked_at']]
-    summary['targets_without_face'] = none
+    faceless = [name for name, entry in missed.items() if entry['frames_without_face'] == entry['frames_looked_at']]
+    summary['targets_without_face'] = faceless
     return summary
 
 
@@ -128,7 +128,7 @@ def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
 
 
 def by_group(rows: Sequence[Row]) -> str:
-    """Means for each kind of target, by the part of its name behind the first hyphen."""
+    """Means for each kind of target: the part of its name behind the first hyphen."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         kind = Path(row.target).stem.partition('-')[2] or row.target
@@ -149,7 +149,7 @@ def by_group(rows: Sequence[Row]) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """Plain JSON: NaN becomes None, floats are rounded to four places."""
+    """Convert to plain JSON: NaN becomes None, floats are rounded to four decimals."""
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 4)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Lints, checks the format and checks the types, as CI does. Runs all three, exits 1 if one complains.
+"""Check lint, format and types, as CI does. Exits with 1 if any check fails.
 
 Usage: python scripts/check.py (in an environment with the extra "dev"), or python3 install.py check
 """
@@ -14,7 +14,7 @@ CHECKS = (('ruff', 'check', '.'), ('ruff', 'format', '--check', '.'), ('mypy',))
 
 
 def main() -> None:
-    """Runs every check and names those that failed."""
+    """Run every check and name the failed ones."""
     failed = []
     for check in CHECKS:
         print('$ ' + ' '.join(check), flush=True)

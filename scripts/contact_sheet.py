@@ -1,12 +1,12 @@
-"""Swaps every source picture onto every target and lays the results on sheets, to be looked at.
+"""Swap every source image onto every target and write the results as contact sheets.
 
     .venv/bin/python scripts/contact_sheet.py --sources A.. --targets B.. --output sheet.png
         [--size 256] [--every SECONDS] [--rows 6] [--grid] [--together]
 
-A row shows the source's face, the target, the result, and the target's and the result's face enlarged. Clips give a
-row every SECONDS. With --grid a cell shows only the result's face: sources down, targets across. --together takes all
-sources as views of one person. Sheets are bounded: what does not fit goes to sheet-02.png and so on. Pictures without
-a face are named on stderr. The swap is that of a real run with default settings (see quality_studio.py).
+A row shows the source's face, the target, the result, and the enlarged faces of target and result. Clips have a row
+every SECONDS. With --grid a cell shows only the result's face: sources down, targets across. --together uses all
+sources as views of one person. Sheets are limited in size: further rows go to sheet-02.png and so on. Images without a
+face are listed on stderr. The swap equals that of a run with default settings (see quality_studio.py).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Picture = npt.NDArray[np.uint8]
 
 LABEL_HEIGHT = 18
 GAP = 4
-# An enlarged face is shown with this much around it, in faces.
+# The size of an enlarged view, in faces.
 FACE_VIEW, SOURCE_VIEW = 1.35, 1.7
 GRID_COLUMNS, GRID_ROWS = 10, 9
 
 
 def label(text: str, width: int) -> Picture:
-    """A strip of ``width`` pixels with the end of ``text`` that fits."""
+    """A strip of ``width`` pixels with as much of the end of ``text`` as fits."""
     strip = np.full((LABEL_HEIGHT, width, 3), 32, np.uint8)
     fitting = text[-max(width // 7, 1) :]
     cv2.putText(strip, fitting, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
@@ -48,7 +48,7 @@ def label(text: str, width: int) -> Picture:
 
 
 def whole(frame: Frame, size: int) -> Picture:
-    """The whole picture, fitted into a square of ``size``."""
+    """The entire image, fitted into a square of ``size``."""
     scale = min(size / frame.width, size / frame.height)
     width, height = max(round(frame.width * scale), 1), max(round(frame.height * scale), 1)
     tile = np.full((size, size, 3), 16, np.uint8)
@@ -58,7 +58,7 @@ def whole(frame: Frame, size: int) -> Picture:
 
 
 def close_up(frame: Frame, landmarks: Floats, size: int, view: float) -> Picture:
-    """The face of landmarks [468,3] with some surroundings, in a square of ``size``."""
+    """The face with landmarks [468,3] and its surroundings, in a square of ``size``."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     scale = size / (view * float((high - low).max()))
     shift = size / 2 - scale * (low + high) / 2
@@ -73,7 +73,7 @@ def labelled(tile: Picture, text: str) -> Picture:
 
 
 def main_face(shot: Shot) -> Floats | None:
-    """Landmarks of the largest face that was handed to the swapper."""
+    """Landmarks of the largest face of a shot."""
     if not shot.faces:
         return None
     return max(shot.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1]))).landmarks
@@ -88,12 +88,12 @@ def row(head: Picture, source: str, target: Target, shot: Shot, size: int) -> Pi
         close_up(frame, face, size, FACE_VIEW) if face is not None else blank for frame in (shot.before, shot.after)
     ]
     cells = [(head, source), (whole(shot.before, size), name), (whole(shot.after, size), 'result')]
-    cells += [(views[0], 'target face' if face is not None else 'no face was found'), (views[1], 'result face')]
+    cells += [(views[0], 'target face' if face is not None else 'no face found'), (views[1], 'result face')]
     return np.hstack([labelled(tile, text) for tile, text in cells])
 
 
 def write_pages(rows: Iterable[Picture], output: Path, most: int) -> list[Path]:
-    """Writes rows as sheets of at most ``most``: the file itself when one is enough, else <stem>-01 and so on."""
+    """Write rows as sheets of at most ``most``: to ``output`` if one is enough, else to <stem>-01 and so on."""
     pages: list[list[Picture]] = [[]]
     for picture in rows:
         if len(pages[-1]) == most:
@@ -113,7 +113,7 @@ def write_pages(rows: Iterable[Picture], output: Path, most: int) -> list[Path]:
 
 
 def source_heads(studio: Studio, sources: Sequence[tuple[Path, ...]], size: int) -> Iterator[tuple[Picture, str]]:
-    """The face of each source and its name."""
+    """Yield the face of each source and its name."""
     for group in sources:
         frame, face = studio.largest_face(group[0])
         more = f' +{len(group) - 1}' if len(group) > 1 else ''
@@ -123,7 +123,7 @@ def source_heads(studio: Studio, sources: Sequence[tuple[Path, ...]], size: int)
 def row_sheets(
     studio: Studio, sources: Sequence[tuple[Path, ...]], targets: Sequence[Target], size: int, every: float
 ) -> Iterator[Picture]:
-    """The rows of all pairs, source by source."""
+    """Yield the rows of all pairs, source by source."""
     for group, (head, name) in zip(sources, source_heads(studio, sources, size), strict=True):
         chain = studio.prepare(group)
         for target in targets:
@@ -136,7 +136,7 @@ def row_sheets(
 def grid_sheets(
     studio: Studio, sources: Sequence[tuple[Path, ...]], targets: Sequence[Target], size: int
 ) -> Iterator[tuple[str, list[Picture]]]:
-    """Blocks of at most GRID_COLUMNS targets: a name and its rows, the first row showing the targets."""
+    """Yield blocks of at most GRID_COLUMNS targets: a name and its rows; the first row shows the targets."""
     heads = list(source_heads(studio, sources, size))
     blank = np.full((size, size, 3), 16, np.uint8)
     for start in range(0, len(targets), GRID_COLUMNS):
@@ -147,7 +147,7 @@ def grid_sheets(
             chain = studio.prepare(group)
             cells = [labelled(head, name)]
             for target in block:
-                # Of a clip the frame in the middle.
+                # The middle frame of a clip.
                 shot = _middle(studio, target, chain)
                 face = main_face(shot)
                 seen = shot.after if target.path not in group else shot.before
@@ -177,7 +177,7 @@ def make_sheets(
     rows: int = 6,
     is_grid: bool = False,
 ) -> list[Path]:
-    """Swaps all pairs and writes the sheets; ``sources`` are groups of views of one person. Gives their paths."""
+    """Swap all pairs, write the sheets and return their paths; ``sources`` are groups of views of one person."""
     if not is_grid:
         return write_pages(row_sheets(studio, sources, targets, size, every), output, rows)
     paths = []
@@ -189,19 +189,19 @@ def make_sheets(
 
 
 def usable_sources(studio: Studio, paths: Sequence[Path]) -> list[Path]:
-    """Those that show a face; the others are named on stderr."""
-    kept = []
+    """Return the sources that show a face; list the others on stderr."""
+    usable = []
     for path in paths:
         try:
             studio.prepare((path,))
-            kept.append(path)
+            usable.append(path)
         except FaceFusionError as error:
             print(f'{path.name}: {error}', file=sys.stderr)
-    return kept
+    return usable
 
 
 def main() -> None:
-    """Makes the sheets and prints their paths."""
+    """Write the sheets and print their paths."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sources', type=Path, nargs='+', required=True)
     parser.add_argument('--targets', type=Path, nargs='+', required=True)

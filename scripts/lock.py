@@ -1,8 +1,8 @@
-"""Writes locks/*.txt anew from pyproject.toml: exact versions with hashes for every system and Python 3.11 to 3.13.
+"""Regenerate locks/*.txt from pyproject.toml: exact versions with hashes for every system and Python 3.11 to 3.13.
 
-Needs ``uv`` (on the PATH, or installed for the Python that runs this). ``cpu.txt`` and ``gpu.txt`` hold everything
-that the program needs with one ONNX Runtime build; any other extra's file holds what is installed on top of either,
-held to the same versions. Index addresses come from the machine's settings and are never written.
+Needs ``uv`` on the PATH, or installed for the Python that runs this script. ``cpu.txt`` and ``gpu.txt`` list all
+requirements of the program with one ONNX Runtime build; the file of any other extra lists its packages on top of
+either, at the same versions. Index addresses come from the machine's settings and are never written.
 
 Usage: python scripts/lock.py [--upgrade]
 """
@@ -24,22 +24,22 @@ RUNTIMES = ('cpu', 'gpu')
 # Builds for Macs with Intel processors ended with these versions.
 _ON_INTEL_MAC = 'sys_platform == "darwin" and platform_machine == "x86_64"'
 INTEL_MAC = (f'onnxruntime<1.24 ; {_ON_INTEL_MAC}', f'cryptography<49 ; {_ON_INTEL_MAC}')
-# The newest version that has a wheel for every system: later ones lack those for Windows, or for Linux.
+# The newest version with a wheel for every system; later versions lack those for Windows or for Linux.
 CREDENTIALS = 'c2pa-python<0.38.1'
 
 
 def uv_command() -> list[str]:
-    """The command that starts uv; ends the program with an advice when there is none."""
+    """Return the command that starts uv; exit with a hint if uv is missing."""
     if importlib.util.find_spec('uv'):
         return [sys.executable, '-m', 'uv']
     found = shutil.which('uv')
     if found is None:
-        sys.exit('lock.py needs uv: install it with "python -m pip install uv" into any environment of yours.')
+        sys.exit('lock.py needs uv: install it with "python -m pip install uv" in any environment')
     return [found]
 
 
 def compile_lock(name: str, requirements: list[str], constraints: list[str], upgrade: bool) -> None:
-    """Resolves ``requirements`` into locks/NAME.txt, within the versions of the locks named in ``constraints``."""
+    """Resolve ``requirements`` into locks/NAME.txt, at the versions of the locks named in ``constraints``."""
     command = [*uv_command(), 'pip', 'compile', '-', '--output-file', str(LOCKS / f'{name}.txt')]
     command += ['--universal', '--python-version', LOWEST_PYTHON, '--generate-hashes', '--quiet']
     command += ['--no-header', '--no-annotate', '--no-emit-index-url', '--no-emit-find-links']
@@ -51,9 +51,9 @@ def compile_lock(name: str, requirements: list[str], constraints: list[str], upg
 
 
 def main() -> None:
-    """Locks the two runtimes first, then every other extra against both."""
-    parser = argparse.ArgumentParser(description='Writes locks/*.txt anew from pyproject.toml.')
-    parser.add_argument('--upgrade', action='store_true', help='take the newest versions, not the locked ones')
+    """Lock the two runtimes, then every other extra against both."""
+    parser = argparse.ArgumentParser(description='Regenerate locks/*.txt from pyproject.toml.')
+    parser.add_argument('--upgrade', action='store_true', help='use the newest versions instead of the locked ones')
     upgrade = parser.parse_args().upgrade
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
     extras: dict[str, list[str]] = project['optional-dependencies']

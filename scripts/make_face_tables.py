@@ -1,11 +1,11 @@
-"""Makes mesh_tables.json in facefusion/faces: topology, mirror pairs, mean shape and atlas layout of the 468-point
-mesh; and mean_look.json, the mean of what faces look like there.
+"""Generate facefusion/faces/mesh_tables.json and mean_look.json: topology, mirror pairs, mean shape and atlas layout of
+the 468-point mesh, and the mean look of faces in the atlas.
 
     python scripts/make_face_tables.py
 
-The triangles are facts of the MediaPipe face mesh (Apache-2.0): its wheel lists their edges in order. Mean shape and
-atlas are our own, and so is the look: the symmetrised mean of the seven faces in the two example pictures, unrolled
-about a vertical axis behind the head. Written once and committed; run again only when the mesh model changes.
+The triangles are facts of the MediaPipe face mesh (Apache-2.0): its wheel lists their edges in order. Mean shape, atlas
+and look are the project's own: the symmetrised mean of the seven faces in the two example images, unrolled about a
+vertical axis behind the head. The files are committed; regenerate them only when the mesh model changes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def read_triangles() -> Ints:
-    """The 852 triangles [852,3]: each three consecutive directed edges of the wheel's tesselation list close one."""
+    """The 852 triangles [852,3]: every three consecutive directed edges of the wheel's tesselation list form one."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = ['mediapipe==0.10.21', '--python-version', '3.11', '--platform', 'manylinux_2_28_x86_64']
         command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '-d', folder, *pinned]
@@ -51,10 +51,10 @@ def read_triangles() -> Ints:
 
 
 def find_mirror_pairs(triangles: Ints) -> Ints:
-    """Mirror partner of each vertex [468], by walking outwards from the midline edge 10-151 on both sides at once.
+    """The mirror vertex of each vertex [468], found breadth first from the midline edge 10-151 on both sides.
 
-    Seven triangles beside the eyes and nostrils are cut along the other diagonal on one side, so the lid rings are
-    given and, walking breadth first, the first answer for any other vertex comes from an intact neighbourhood.
+    Seven triangles next to the eyes and nostrils are cut along the other diagonal on one side. So the lid rings are
+    predefined, and breadth-first order finds every other vertex through an intact neighbourhood first.
     """
     opposite: dict[frozenset[int], dict[int, int]] = {}
     for number, (a, b, c) in enumerate(triangles.tolist()):
@@ -125,7 +125,7 @@ def unroll(shape: Floats) -> Floats:
 
 
 def mean_look(faces: list[tuple[Frame, Floats]]) -> Floats:
-    """The symmetric mean of the bands of the unrolled faces [64,64], each as far as it is seen."""
+    """The symmetric mean of the bands of the unrolled faces [64,64], weighted by visibility."""
     from facefusion.faces.atlas import AtlasGrid, shrink, smooth_step
     from facefusion.faces.features import look
     from facefusion.faces.skin import ATLAS_SIZE, TRAIT_SIZE, to_ycc
@@ -146,14 +146,14 @@ def mean_look(faces: list[tuple[Frame, Floats]]) -> Floats:
 
 
 def write_look(faces: list[tuple[Frame, Floats]]) -> None:
-    """Writes the mean look, in thousandths; the tables must be there."""
+    """Write the mean look, in thousandths; needs the tables."""
     rows = np.round(1000 * mean_look(faces)).astype(int).tolist()
     path = ROOT / 'facefusion/faces/mean_look.json'
     path.write_text(json.dumps(rows, separators=(',', ':')) + '\n', encoding='utf-8')
 
 
 def main() -> None:
-    """Fetches the pictures and the wheel, measures the faces, writes the tables."""
+    """Fetch the images and the wheel, measure the faces, and write the tables."""
     from facefusion.events import silent
     from facefusion.faces.analyser import FaceAnalyser
     from facefusion.inference.pool import SessionPool

@@ -1,10 +1,10 @@
-"""Measures which faces count: how many of the faces in pictures are found in harder variants, and what else is taken.
+"""Measure which faces count: the share of faces found in harder variants of images, and the false positives.
 
 Usage: PYTHONPATH=. python scripts/measure_faces.py FACES [OTHERS]
 
-FACES is a folder of pictures of people: the faces found in a picture as it is are looked for in its variants. OTHERS is
-one of pictures without a face (animals, drawings, patterns): whatever counts there is wrong. For each variant: faces,
-those that the detector reports, those whose mesh passes the first look, and those that pass the second.
+FACES is a folder of images of people: the faces found in an image are searched in its variants. OTHERS is a folder of
+images without faces (animals, drawings, patterns): every face found there is a false positive. For each variant: the
+number of faces, reported by the detector, passing the first check, and passing the second check.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ ENDINGS = ('.jpg', '.jpeg', '.png', '.webp')
 
 
 def shrunk(pixels: Pixels) -> Pixels:
-    """The picture, no larger than what the measured numbers were taken from."""
+    """Shrink an image to the size at which the documented numbers were measured."""
     scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
     return np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def coloured(pixels: Pixels, *factors: float) -> Pixels:
-    """Blue, green and red times a factor each."""
+    """Multiply blue, green and red by a factor each."""
     return np.asarray(np.clip(pixels * np.array(factors), 0, 255), np.uint8)
 
 
 def glasses(pixels: Pixels, faces: list[Face], thickness: int) -> Pixels:
-    """Rings around the eyes, or black glasses where ``thickness`` is -1."""
+    """Paint rings around the eyes, or black glasses if ``thickness`` is -1."""
     painted = pixels.copy()
     for face in faces:
         radius = max(2, int(0.38 * eye_distance(face.landmarks)))
@@ -55,7 +55,7 @@ def glasses(pixels: Pixels, faces: list[Face], thickness: int) -> Pixels:
 
 
 def variants(pixels: Pixels, faces: list[Face]) -> Iterator[tuple[str, Pixels, Floats]]:
-    """Name, picture, and the float32 [2,3] matrix that maps the plain picture to it."""
+    """Yield name, image, and the float32 [2,3] matrix that maps the plain image to it."""
     same = np.eye(2, 3, dtype=np.float32)
     height, width = pixels.shape[:2]
     random = np.random.default_rng(1)
@@ -82,7 +82,7 @@ def variants(pixels: Pixels, faces: list[Face]) -> Iterator[tuple[str, Pixels, F
 
 
 def count(analyser: FaceAnalyser, frame: PixelFrame, boxes: list[Floats] | None) -> list[int]:
-    """How many are reported, pass the first look and the second; only those at ``boxes``, if given, each once."""
+    """Count detections, and those that pass the first and the second check; if ``boxes``, one for each box."""
     reported = first = second = 0
     left = list(boxes or ())
     for detection in analyser.detect(frame):
@@ -99,7 +99,7 @@ def count(analyser: FaceAnalyser, frame: PixelFrame, boxes: list[Floats] | None)
 
 
 def measure(analyser: FaceAnalyser, folder: Path, has_faces: bool) -> None:
-    """Prints the table of a folder."""
+    """Print the table of a folder."""
     table: dict[str, Floats] = {}
     for path in sorted(path for path in folder.rglob('*') if path.suffix.lower() in ENDINGS):
         picture_frame = read_image(path)
@@ -123,7 +123,7 @@ def _is_inside(box: Floats, picture: Pixels) -> bool:
 
 
 def main() -> None:
-    """Measures the folders named on the command line."""
+    """Measure the folders named on the command line."""
     store = ModelStore(
         load_catalog(ROOT / 'models' / 'catalog'), ROOT / 'models' / 'weights', offline=True, emit=silent
     )

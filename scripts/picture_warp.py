@@ -1,6 +1,6 @@
-"""Moves parts of a face in a picture by its mesh: lids together, lips apart. Used by ``picture_variants.py``.
+"""Move parts of a face in an image by its mesh: lids together, lips apart. Used by ``picture_variants.py``.
 
-Pictures are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels.
+Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from facefusion.faces.topology import (
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# The picture is enlarged until the face is about this high: lids of small faces are a few pixels.
+# The image is enlarged until the face is about this high, because lids of small faces are a few pixels.
 WORKING_FACE = 420.0
 SHIFT = 4
 
 
 def close_eyes(picture: Picture, landmarks: Floats, topology: MeshTopology, share: float) -> Picture:
-    """Both upper lids moved down to the lower ones by ``share`` (1: closed)."""
+    """Move both upper lids down to the lower lids by ``share`` (1: closed)."""
     moved = landmarks.copy()
     for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
         lower, upper = list(ring[1:8]), list(reversed(ring[9:]))
-        # Down to just above the lower lid: the lashes stay between.
+        # Down to just above the lower lid, which leaves the lashes.
         step = (landmarks[lower, :2] - landmarks[upper, :2]) * share
         moved[upper, :2] += step
         reach = 0.16 * eye_distance(landmarks)
@@ -41,7 +41,7 @@ def close_eyes(picture: Picture, landmarks: Floats, topology: MeshTopology, shar
             if vertex in ring:
                 continue
             gap = np.linalg.norm(landmarks[upper, :2] - landmarks[vertex, :2], axis=1)
-            # The skin above the lid stretches; what is below the eye stays.
+            # The skin above the lid stretches; the skin below the eye does not move.
             if float((landmarks[vertex, :2] - middle) @ down) < 0 and float(gap.min()) < reach:
                 near = int(gap.argmin())
                 moved[vertex, :2] += step[near] * (1 - float(gap[near]) / reach) ** 1.5
@@ -49,7 +49,7 @@ def close_eyes(picture: Picture, landmarks: Floats, topology: MeshTopology, shar
 
 
 def open_mouth(picture: Picture, landmarks: Floats, topology: MeshTopology, gap: float = 0.30) -> Picture:
-    """The jaw dropped so that the lips are ``gap`` eye distances farther apart; teeth and a dark mouth between."""
+    """Drop the jaw so that the lips are ``gap`` eye distances farther apart; paint teeth and a dark mouth between."""
     size = eye_distance(landmarks)
     down = _down(landmarks)
     moved = landmarks.copy()
@@ -99,7 +99,7 @@ def _paint_mouth(picture: Picture, landmarks: Floats, down: Floats, size: float)
 
 
 def _moved(picture: Picture, landmarks: Floats, moved: Floats, topology: MeshTopology) -> Picture:
-    """The picture in which every vertex lies at ``moved``; beside the face the motion fades out."""
+    """Warp the image so that every vertex is at ``moved``; around the face the motion fades out."""
     factor = max(1.0, round(WORKING_FACE / max(float(np.ptp(landmarks[:, 1])), 1.0)))
     high, wide = int(picture.shape[0] * factor), int(picture.shape[1] * factor)
     large = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_CUBIC)
@@ -116,7 +116,7 @@ def _moved(picture: Picture, landmarks: Floats, moved: Floats, topology: MeshTop
 
 
 def _beside(shift: Floats, inside: Floats, face: float) -> Floats:
-    """The motion continued beyond the face, fading out over 0.35 faces; worked out at a quarter of the size."""
+    """The motion continued beyond the face, fading out over 0.35 faces; computed at a quarter of the size."""
     high, wide = inside.shape
     small = (max(wide // 4, 1), max(high // 4, 1))
     support = cv2.resize(inside, small, interpolation=cv2.INTER_AREA)
@@ -134,7 +134,7 @@ def _beside(shift: Floats, inside: Floats, face: float) -> Floats:
 def _shift(
     before: Floats, after: Floats, triangles: npt.NDArray[np.int32], wide: int, high: int
 ) -> tuple[Floats, Floats]:
-    """From each pixel to where it came from, float32 [h,w,2], and 1 where the mesh covers it."""
+    """The offset from each pixel to its source, float32 [h,w,2], and 1 where the mesh covers it."""
     index = np.full((high, wide), -1, np.int32)
     for number, corners in enumerate(np.round(after[triangles] * (1 << SHIFT)).astype(np.int32)):
         cv2.fillConvexPoly(index, corners, number, lineType=8, shift=SHIFT)

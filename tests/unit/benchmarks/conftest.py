@@ -1,4 +1,4 @@
-"""The scripts and benchmarks are programs, not packages: their folders go to the path."""
+"""Add the folders of scripts and benchmarks to the path: they are programs, not packages."""
 
 from __future__ import annotations
 

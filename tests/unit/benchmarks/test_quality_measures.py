@@ -36,14 +36,14 @@ def ruler(topology):
 
 @pytest.fixture(scope='module')
 def landmarks(topology):
-    """A frontal face of eye distance 80 in a picture of 320x320."""
+    """A frontal face with eye distance 80 in an image of 320x320."""
     points = topology.mean_shape * 80
     points[:, :2] += 160 - (points[:, :2].min(0) + points[:, :2].max(0)) / 2
     return points.astype(np.float32)
 
 
 def picture(offset=(0, 0, 0)):
-    """Skin with a slow shade and fine texture, and ``offset`` added to B, G, R."""
+    """Skin with a gradient and fine texture, and ``offset`` added to B, G, R."""
     random = np.random.default_rng(0)
     shade = np.linspace(0.8, 1.1, 320)[None, :, None]
     pixels = np.array(SKIN) * shade + random.normal(0, 2, (320, 320, 1)) + np.array(offset)
@@ -56,14 +56,14 @@ def rim_of(ruler, landmarks, before, after):
     return rim_difference(target, result, ruler.band & skin, ruler.sector)
 
 
-def test_the_rim_of_an_unchanged_picture_is_zero(ruler, landmarks):
+def test_rim_of_unchanged_image_is_zero(ruler, landmarks):
     rim = rim_of(ruler, landmarks, picture(), picture())
     assert (rim.y, rim.cb, rim.cr, rim.worst) == (0, 0, 0, 0)
     assert rim.sectors >= 10
 
 
-def test_a_known_offset_is_the_rim_difference(ruler, landmarks):
-    # Grey added changes luma alone; blue added changes Y by 0.114, Cb by 0.5 and Cr by -0.081 of it (BT.601).
+def test_rim_difference_is_the_added_offset(ruler, landmarks):
+    # Added grey changes only luma; added blue changes Y by 0.114, Cb by 0.5 and Cr by -0.081 of it (BT.601).
     grey = rim_of(ruler, landmarks, picture(), picture((10, 10, 10)))
     assert grey.signed_y == pytest.approx(10, abs=0.05)
     assert abs(grey.signed_cb) < 0.05 and abs(grey.signed_cr) < 0.05
@@ -72,7 +72,7 @@ def test_a_known_offset_is_the_rim_difference(ruler, landmarks):
     assert blue.cr == pytest.approx(1.62, abs=0.05)
 
 
-def test_opposite_errors_on_both_cheeks_do_not_cancel(ruler):
+def test_opposite_errors_on_cheeks_do_not_cancel(ruler):
     target = np.zeros((ATLAS, ATLAS, 3), np.float32)
     target[...] = (150, -10, 15)
     result = target.copy()
@@ -83,7 +83,7 @@ def test_opposite_errors_on_both_cheeks_do_not_cancel(ruler):
     assert rim.y > 5
 
 
-def test_the_middle_of_the_face_does_not_count_for_the_rim(ruler):
+def test_rim_excludes_the_middle_of_the_face(ruler):
     target = np.full((ATLAS, ATLAS, 3), 100, np.float32)
     result = target.copy()
     result[ruler.centre] += 50
@@ -91,7 +91,7 @@ def test_the_middle_of_the_face_does_not_count_for_the_rim(ruler):
     assert BAND[1] <= 0.2
 
 
-def test_what_is_not_skin_does_not_count_for_the_rim(ruler, landmarks):
+def test_rim_excludes_texels_that_are_not_skin(ruler, landmarks):
     covered = picture()
     covered.pixels[:, 200:] = (60, 30, 20)
     target = ruler.unroll(covered, landmarks)
@@ -101,7 +101,7 @@ def test_what_is_not_skin_does_not_count_for_the_rim(ruler, landmarks):
     assert skin[:, : ATLAS // 2].sum() > 1000
 
 
-def test_no_visible_skin_gives_no_number(ruler):
+def test_rim_is_nan_without_visible_skin(ruler):
     empty = np.zeros((ATLAS, ATLAS), np.bool_)
     values = np.zeros((ATLAS, ATLAS, 3), np.float32)
     rim = rim_difference(values, values, empty, ruler.sector)
@@ -111,11 +111,11 @@ def test_no_visible_skin_gives_no_number(ruler):
 def test_texels_outside_the_frame_are_not_seen(ruler, landmarks):
     frame = picture()
     inside = ruler.seen(frame, landmarks).sum()
-    beside = landmarks + np.array([-landmarks[:, 0].mean(), 0, 0], np.float32)
-    assert 0.3 * inside < ruler.seen(frame, beside).sum() < 0.7 * inside
+    half_outside = landmarks + np.array([-landmarks[:, 0].mean(), 0, 0], np.float32)
+    assert 0.3 * inside < ruler.seen(frame, half_outside).sum() < 0.7 * inside
 
 
-def test_overpainted_is_the_share_of_the_cover_that_changed(ruler, landmarks):
+def test_overpainted_is_the_changed_share_of_the_cover(ruler, landmarks):
     before, after = picture(), picture()
     cover = np.zeros((320, 320), np.uint8)
     cover[:, 160:] = 255
@@ -131,7 +131,7 @@ def test_overpainted_is_the_share_of_the_cover_that_changed(ruler, landmarks):
     assert math.isnan(overpainted(target, target, np.zeros_like(covered)))
 
 
-def test_identity_gain_has_the_sign_of_the_way_to_the_source():
+def test_identity_gain_is_positive_towards_the_source():
     source, target = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     halfway = np.array([0.6, 0.8], np.float32)
     assert identity_gain(source, target, halfway) == pytest.approx((0, 0.6, 0.6))
@@ -165,25 +165,25 @@ def test_a_constant_clip_has_flicker_ratio_one():
     assert flicker.ratio == 1 and flicker.target == 0
 
 
-def test_flicker_is_the_change_of_the_result_over_that_of_the_target():
+def test_flicker_compares_changes_of_result_and_target():
     flicker = frames([(0, 100, 100), (1, 101, 98), (2, 100, 100)])
     assert (flicker.target, flicker.result) == (1, 2)
     assert flicker.ratio == pytest.approx(2.1 / 1.1)
     assert flicker.worst_jump == 1
 
 
-def test_flicker_takes_no_step_over_a_missing_frame():
+def test_flicker_has_no_step_across_a_missing_frame():
     flicker = frames([(0, 100, 100), (2, 180, 180), (3, 180, 181)])
     assert (flicker.target, flicker.result) == (0, 1)
     assert math.isnan(frames([(0, 1, 1)]).ratio)
 
 
-def test_flicker_ignores_what_is_not_seen():
+def test_flicker_ignores_hidden_texels():
     seen = np.zeros((4, 4), np.bool_)
     assert math.isnan(frames([(0, 1, 1), (1, 9, 9)], seen).target)
 
 
-def test_an_unchanged_face_was_not_swapped():
+def test_unchanged_face_is_not_swapped():
     target = np.full((8, 8, 3), 100, np.float32)
     seen = np.ones((8, 8), np.bool_)
     assert not is_swapped(target, target + 0.3, seen)
@@ -191,7 +191,7 @@ def test_an_unchanged_face_was_not_swapped():
     assert not is_swapped(target, target + 3, ~seen)
 
 
-def test_holes_are_frames_between_swaps():
+def test_holes_are_frames_without_swap_between_swaps():
     assert count_holes([]) == 0
     assert count_holes([3, 4, 5]) == 0
     assert count_holes([3, 5, 8]) == 3

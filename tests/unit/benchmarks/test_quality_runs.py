@@ -1,4 +1,4 @@
-"""The tools that judge swaps, on small pictures and through the real pipeline."""
+"""The tools that measure swaps, on small images and through the pipeline."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from facefusion.faces.topology import INNER_LIPS, load_topology
 
 
 def drawn_face():
-    """Landmarks of a frontal mean face of eye distance 60 on plain skin of 260x260."""
+    """Plain skin of 260x260, and landmarks of a frontal mean face with eye distance 60."""
     landmarks = load_topology().mean_shape * 60
     landmarks[:, :2] += 130 - (landmarks[:, :2].min(0) + landmarks[:, :2].max(0)) / 2
     return np.full((260, 260, 3), (140, 165, 205), np.uint8), landmarks.astype(np.float32)
 
 
-def test_painted_things_lie_on_the_face_and_are_the_same_every_time():
+def test_painted_covers_are_on_the_face_and_deterministic():
     from picture_paint import fringe, glasses, hand, strands
 
     picture, landmarks = drawn_face()
@@ -37,14 +37,14 @@ def test_painted_things_lie_on_the_face_and_are_the_same_every_time():
     assert abs(rows['glasses'].mean() - eyes) < 15
     assert rows['fringe'].mean() < eyes < rows['hand'].mean()
     assert (hand(picture, landmarks, (140, 165, 205)).picture == painted['hand'].picture).all()
-    # Lenses are seen through, a hand is not.
+    # Lenses are transparent, a hand is not.
     middle = tuple(np.round(landmarks[[33, 133], :2].mean(0)).astype(int)[::-1])
     assert painted['glasses'].cover[middle] == 0 and painted['glasses'].cover.any()
     x, y = np.round(landmarks[291, :2]).astype(int)
     assert painted['hand'].cover[y, x] == 255
 
 
-def test_closed_eyes_move_the_lids_and_nothing_else():
+def test_closing_eyes_moves_only_the_lids():
     from picture_warp import close_eyes
 
     picture, landmarks = drawn_face()
@@ -57,7 +57,7 @@ def test_closed_eyes_move_the_lids_and_nothing_else():
     assert changed[0].max() < landmarks[4, 1]
 
 
-def test_an_open_mouth_is_dark_inside():
+def test_open_mouth_is_dark_inside():
     from picture_warp import open_mouth
 
     picture, landmarks = drawn_face()
@@ -79,7 +79,7 @@ def test_sheets_are_split_into_pages(tmp_path):
 
 @pytest.fixture(scope='module')
 def pair(example_portrait, example_group, tmp_path_factory) -> Path:
-    """Two pictures with one face each, and one without."""
+    """Two images with one face each, and one image without a face."""
     folder = tmp_path_factory.mktemp('pair')
     cv2.imwrite(str(folder / 'anna-1.png'), cv2.imread(str(example_portrait))[20:240, 110:350])
     cv2.imwrite(str(folder / 'bert-1.png'), cv2.imread(str(example_group))[320:520, 700:900])
@@ -95,9 +95,9 @@ def test_a_contact_sheet_of_a_pair(store, pair, tmp_path, monkeypatch, capsys):
     command = ['contact_sheet', '--sources', *sources, '--targets', str(pair / 'bert-1.png'), '--size', '96']
     monkeypatch.setattr(sys, 'argv', [*command, '--output', str(tmp_path / 'sheet.png')])
     contact_sheet.main()
-    said = capsys.readouterr()
-    assert said.out.split() == [str(tmp_path / 'sheet.png')]
-    assert 'wall-1.png' in said.err
+    printed = capsys.readouterr()
+    assert printed.out.split() == [str(tmp_path / 'sheet.png')]
+    assert 'wall-1.png' in printed.err
     sheet = cv2.imread(str(tmp_path / 'sheet.png')).astype(int)
     step = 96 + contact_sheet.GAP
     target, result = (sheet[:96, k * step : k * step + 96] for k in (3, 4))
@@ -139,5 +139,5 @@ def test_quality_of_a_clip(store, pair, face_clip):
     still = judge.judge('anna', studio.embed(source), clip, studio.originals(clip))
     assert still[0].flicker_ratio == pytest.approx(1) and still[0].gain == pytest.approx(0, abs=1e-5)
     assert still[0].rim.y == 0 and still[0].expression.all == 0
-    # Nothing was swapped, and that is seen.
+    # The originals are reported as unswapped.
     assert still[0].unswapped == 10
