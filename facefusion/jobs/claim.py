@@ -55,7 +55,7 @@ class Claim:
 
     def finish(self, state: State, record: JobRecord) -> None:
         """Move the job to ``state`` with a new record."""
-        prepared = prepared_path(self.folder, self.owner, state)
+        prepared = _prepared_path(self.folder, self.owner, state)
         self._files.write_in_folder(prepared, record_bytes(record), sync=True)
         done = self.path.with_suffix('.done')
         try:
@@ -106,7 +106,7 @@ def lost(job_id: str) -> ClaimLost:
     )
 
 
-def prepared_path(folder: Path, owner: Owner, state: State) -> Path:
+def _prepared_path(folder: Path, owner: Owner, state: State) -> Path:
     """Return the path of a new record that waits for the fence."""
     return folder / f'{owner.nonce}.{state}.json'
 
@@ -120,7 +120,7 @@ def roll_forward(files: StoreFiles, root: Path, job_file: JobFile) -> State | No
     folder = root / WORK_FOLDER / job_file.job_id
     new_state: State | None = None
     for state in STATES:
-        prepared = prepared_path(folder, job_file.owner, state)
+        prepared = _prepared_path(folder, job_file.owner, state)
         if not prepared.exists():
             continue
         files.make_folder(root / state)

@@ -21,13 +21,18 @@ _HEX = '0123456789abcdef'
 def remove_garbage(store: JobStore) -> None:
     """Remove the files of dead processes beside the jobs, except those that a job still needs. Raises JobError."""
     work = store.root / WORK_FOLDER
-    for name in names_in(work / NEW_FOLDER):
-        tagged = split_tag(name)
-        if tagged is not None and tagged[1].is_dead():
-            remove_quietly(store.files, work / NEW_FOLDER / name)
+    remove_dead(store.files, work / NEW_FOLDER)
     for job_id in names_in(work):
         if '@' not in job_id and not job_id.startswith('.'):
             _remove_notes(store, job_id)
+
+
+def remove_dead(files: StoreFiles, folder: Path) -> None:
+    """Remove the files in a folder whose tag names a dead process. Raises JobError."""
+    for name in names_in(folder):
+        tagged = split_tag(name)
+        if tagged is not None and tagged[1].is_dead():
+            remove_quietly(files, folder / name)
 
 
 def file_clock(files: StoreFiles, root: Path) -> float:

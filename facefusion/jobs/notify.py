@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -92,7 +91,7 @@ class Notifier:
             _kill_all(child)
             self._say('warn', f'the command for job {job_id} could not be given its input: {error}')
             return
-        in_time = _ends_within(child, self._seconds)
+        in_time = _has_ended(child, self._seconds)
         if not in_time:
             _kill_all(child)
         # A background process of the command may keep its output open for ever; its further output is ignored.
@@ -121,13 +120,11 @@ def _wait_for(thread: threading.Thread) -> None:
         thread.join(POLL_SECONDS)
 
 
-def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(POLL_SECONDS)
-            return True
-    return child.poll() is not None
+def _has_ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a command; return whether it has ended within ``seconds``."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
+    return child.returncode is not None
 
 
 def _kill_all(child: subprocess.Popen[bytes]) -> None:
@@ -142,7 +139,7 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
     else:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
-    _ends_within(child, _GRACE_SECONDS)
+    _has_ended(child, _GRACE_SECONDS)
 
 
 def _read(stream: IO[bytes], output: bytearray) -> None:

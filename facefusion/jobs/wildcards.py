@@ -11,19 +11,8 @@ from pathlib import Path
 ANY_DEPTH = '**'
 _MAGIC = re.compile(r'[*?[]')
 # Files and folders that systems create among those of users, in lower case.
-_OF_SYSTEM = frozenset(
-    (
-        'thumbs.db',
-        'ehthumbs.db',
-        'desktop.ini',
-        '.ds_store',
-        '__macosx',
-        '@eadir',
-        '$recycle.bin',
-        'system volume information',
-        'lost+found',
-    )
-)
+_OF_WINDOWS = ('thumbs.db', 'ehthumbs.db', 'desktop.ini', '$recycle.bin', 'system volume information')
+_OF_OTHERS = ('.ds_store', '__macosx', '@eadir', 'lost+found')
 
 
 def find_files(pattern: Path) -> list[Path]:
@@ -90,4 +79,4 @@ def _folders_from(folder: Path) -> Iterator[Path]:
 
 def _is_of_system(name: str) -> bool:
     # macOS stores the attributes of a file in a second one with '._' before its name, where the file system has none.
-    return name.startswith('._') or name.lower() in _OF_SYSTEM
+    return name.startswith('._') or name.lower() in (*_OF_WINDOWS, *_OF_OTHERS)

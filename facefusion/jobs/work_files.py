@@ -58,7 +58,7 @@ class JobWork:
 
     def step_folder(self, step_id: str, plan_digest: str) -> Path:
         """Return the folder of a step for this plan."""
-        return self.folder / f'{self._step_prefix(step_id)}{plan_digest[:_PLAN_LENGTH]}'
+        return self.folder / f'{_step_prefix(step_id)}{plan_digest[:_PLAN_LENGTH]}'
 
     def begin(self, step_id: str, plan_digest: str) -> Path:
         """Return the folder of a step, without creating it, and remove those of other plans that no process uses.
@@ -82,7 +82,7 @@ class JobWork:
 
     def folders_of(self, step_id: str) -> list[Path]:
         """Return the existing folders of a step, one for each plan."""
-        return [path for path in _work_folders(self.folder) if path.name.startswith(self._step_prefix(step_id))]
+        return [path for path in _work_folders(self.folder) if path.name.startswith(_step_prefix(step_id))]
 
     def kept_bytes(self, step_id: str) -> int:
         """Return the disk space of the existing work files of a step."""
@@ -96,25 +96,21 @@ class JobWork:
         """Remove one folder of a step, unless a process uses it."""
         if not is_at_work(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            self.tidy()
+            self._remove_empty_folders()
 
-    def forget(self, step_id: str | None = None) -> None:
-        """Remove the work files of a step, by default of all steps, and the folders that are then empty."""
-        for folder in list(_work_folders(self.folder)) if step_id is None else self.folders_of(step_id):
+    def forget(self, step_id: str) -> None:
+        """Remove the work files of a step, and the folders that are then empty."""
+        for folder in self.folders_of(step_id):
             shutil.rmtree(folder, ignore_errors=True)
-        self.tidy()
+        self._remove_empty_folders()
 
-    def tidy(self) -> None:
-        """Remove the empty folders of the job."""
+    def _remove_empty_folders(self) -> None:
         if self.temp is None or any(True for _ in _work_folders(self.folder)):
             return
         with suppress(OSError):
             (self.noted / _ELSEWHERE).unlink(missing_ok=True)
             self.noted.rmdir()
-        _remove_empty(self.folder, 3)
-
-    def _step_prefix(self, step_id: str) -> str:
-        return f'{WORK_PREFIX}{_digest(step_id)}-'
+        _remove_empty(self.folder)
 
 
 def remove_work_files(noted: Path) -> None:
@@ -130,7 +126,7 @@ def _remove_others(noted: Path, current: Path | None) -> None:
             for folder in _work_folders(parent):
                 shutil.rmtree(folder, ignore_errors=True)
     if elsewhere is not None and elsewhere != current:
-        _remove_empty(elsewhere, 3)
+        _remove_empty(elsewhere)
         with suppress(OSError):
             (noted / _ELSEWHERE).unlink(missing_ok=True)
 
@@ -154,12 +150,15 @@ def _work_folders(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _remove_empty(folder: Path, levels: int) -> None:
-    """Remove a folder and its parents up to the number of ``levels``, as far as they are empty."""
+def _remove_empty(folder: Path) -> None:
+    """Remove ``<temp>/facefusion/<store>/<job>`` and its parents below ``<temp>``, as far as they are empty."""
     with suppress(OSError):
-        for _ in range(levels):
-            folder.rmdir()
-            folder = folder.parent
+        for empty in (folder, *folder.parents[:2]):
+            empty.rmdir()
+
+
+def _step_prefix(step_id: str) -> str:
+    return f'{WORK_PREFIX}{_digest(step_id)}-'
 
 
 def _digest(text: str) -> str:

@@ -18,7 +18,7 @@ from facefusion.jobs.runner import LONGEST_DELAY, JobRunner, Outcome
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
-from facefusion.jobs.worker_registry import WorkerRegistration
+from facefusion.jobs.worker_registry import registered_worker
 from facefusion.stopping import StopFlag
 
 IDLE_SECONDS = 0.5
@@ -188,7 +188,7 @@ class Worker:
         tally, waiting = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
-        with WorkerRegistration(self._store) if watch else nullcontext():
+        with registered_worker(self._store) if watch else nullcontext():
             while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
                 may_return = self._reaper.sweep()
                 ready, waiting = queue.ready()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facefusion.errors import JobError
 from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.jobs.files import remove_quietly
+from facefusion.jobs.garbage import remove_dead
 from facefusion.jobs.store import JobStore
 from facefusion.ownership import new_owner, split_tag
 
@@ -20,44 +21,34 @@ REGISTRATION_SECONDS = 5.0
 REGISTRATION_TIMEOUT = 60.0
 
 
-class WorkerRegistration:
-    """The file of a worker that watches the store, as a context manager."""
+@contextmanager
+def registered_worker(store: JobStore) -> Iterator[None]:
+    """Register this process as a worker that watches the store, for the duration of the block."""
+    files, folder = store.files, store.root / WORK_FOLDER / WORKERS_FOLDER
+    path = folder / f'worker@{new_owner().tag}'
+    stop = threading.Event()
 
-    def __init__(self, store: JobStore) -> None:
-        self._files = store.files
-        self._folder = store.root / WORK_FOLDER / WORKERS_FOLDER
-        self._path = self._folder / f'worker@{new_owner().tag}'
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name='presence', daemon=True)
-
-    def __enter__(self) -> WorkerRegistration:
-        self._files.make_folder(self._folder)
-        self._remove_dead()
-        self._files.write(self._path, b'', sync=False)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=REGISTRATION_SECONDS)
-        remove_quietly(self._files, self._path)
-
-    def _remove_dead(self) -> None:
-        """Remove the files of killed workers."""
-        for path in self._folder.iterdir():
-            tagged = split_tag(path.name)
-            if tagged is not None and tagged[1].is_dead():
-                remove_quietly(self._files, path)
-
-    def _renew(self) -> None:
-        while not self._stop.wait(REGISTRATION_SECONDS):
+    def renew() -> None:
+        while not stop.wait(REGISTRATION_SECONDS):
             # The store may have been deleted, or may be unwritable for a while.
             with suppress(FileNotFoundError, FileExistsError, JobError):
-                if self._path.exists():
-                    self._files.touch(self._path)
+                if path.exists():
+                    files.touch(path)
                 else:
-                    self._files.make_folder(self._folder)
-                    self._files.write(self._path, b'', sync=False)
+                    files.make_folder(folder)
+                    files.write(path, b'', sync=False)
+
+    files.make_folder(folder)
+    remove_dead(files, folder)
+    files.write(path, b'', sync=False)
+    thread = threading.Thread(target=renew, name='presence', daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=REGISTRATION_SECONDS)
+        remove_quietly(files, path)
 
 
 def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
@@ -68,12 +59,9 @@ def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
         return False
     for path in paths:
         tagged = split_tag(path.name)
-        if tagged is None or tagged[1].is_dead():
-            continue
-        try:
-            if abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
+        # It may just have been removed.
+        with suppress(OSError):
+            is_live = tagged is not None and not tagged[1].is_dead()
+            if is_live and abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
                 return True
-        except OSError:
-            # It was just removed, or is not readable.
-            continue
     return False

@@ -40,7 +40,7 @@ def test_a_step_finds_its_own_files_and_those_of_other_plans_go(tmp_path, temp):
     assert not first.exists() and second.exists() and beside.exists()
     work.forget('s0')
     assert not second.exists() and beside.exists() and work.kept_bytes('s0') == 0
-    work.forget()
+    work.forget('s1')
     assert all_work(tmp_path) == [] and (temp is None or not list(temp.rglob('*')))
 
 
@@ -74,7 +74,7 @@ def test_a_note_that_was_changed_removes_nothing_else(tmp_path):
 def test_two_stores_share_a_folder_for_work_files(tmp_path):
     works = [JobWork(tmp_path / name, tmp_path / 'temp', 'job') for name in ('jobs', 'more')]
     first, second = (begin(work) for work in works)
-    works[0].forget()
+    works[0].forget('s0')
     assert not first.exists() and second.exists()
 
 
