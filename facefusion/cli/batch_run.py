@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -35,10 +34,6 @@ GROUPS: tuple[type, ...] = (
     PlanOptions,
     PageOptions,
 )
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:

@@ -1,8 +1,8 @@
 """Table of the commands. The module of a command is imported only when the command runs.
 
-A command module has ``GROUPS`` (its option groups), ``configure(parser)`` for arguments that are not options, and
-``run(invocation)``, which returns the exit code of success; failures are raised. ``UNREAD`` may name options that the
-command accepts for FaceFusion 3.8 or other scripts without reading them: its help does not list them. A module of
+A command module has ``GROUPS`` (its option groups) and ``run(invocation)``, which returns the exit code of success;
+failures are raised. It may have ``configure(parser)`` for arguments that are not options, and ``UNREAD`` with the keys
+of options that the command accepts from existing scripts without reading them: its help does not list them. A module of
 several commands has a ``Spec`` with the same four for each, and its ``GROUPS`` are all groups of these commands.
 """
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import argparse
 
     from facefusion.cli.invocation import Invocation
+
+
+def no_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add no arguments: the command has only options."""
 
 
 class Spec(NamedTuple):
@@ -43,7 +47,8 @@ class Command(NamedTuple):
         """Import the module and return the command."""
         module: Any = import_module(self.module)
         if not self.spec:
-            return Spec(module.GROUPS, module.configure, module.run, getattr(module, 'UNREAD', frozenset()))
+            configure = getattr(module, 'configure', no_arguments)
+            return Spec(module.GROUPS, configure, module.run, getattr(module, 'UNREAD', frozenset()))
         spec: Spec = getattr(module, self.spec)
         return spec
 

@@ -32,7 +32,7 @@ UNREAD = frozenset({'cache_size', 'execution_thread_count', 'progress', 'system_
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
 LIBRARIES = ('av', 'msgspec', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
-LEAST_FREE_BYTES = 2_000_000_000
+SMALLEST_FREE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,41 +101,37 @@ def _check_python() -> Finding:
 
 
 def _check_libraries() -> Iterator[Finding]:
-    missing, found = [], []
-    for name in LIBRARIES:
-        try:
-            found.append(f'{name} {metadata.version(name)}')
-        except metadata.PackageNotFoundError:
-            missing.append(name)
+    versions = {name: _version(name) for name in LIBRARIES}
+    missing = [name for name, version in versions.items() if not version]
     if missing:
         yield Finding('libraries', 'fail', f'missing: {", ".join(missing)}', 'run `python install.py`')
-    yield Finding('libraries', 'ok', ', '.join(found))
-    if any(_is_installed(name) for name in ('opencv-python', 'opencv-contrib-python')):
+    yield Finding('libraries', 'ok', ', '.join(f'{name} {version}' for name, version in versions.items() if version))
+    if _version('opencv-python') or _version('opencv-contrib-python'):
         advice = 'uninstall all opencv packages and run `python install.py`'
         yield Finding('opencv', 'warn', 'more than one OpenCV package is installed; they overwrite each other', advice)
 
 
 def _check_runtime() -> Finding:
-    installed = [f'{name} {metadata.version(name)}' for name in RUNTIMES if _is_installed(name)]
+    installed = [f'{name} {version}' for name in RUNTIMES if (version := _version(name))]
     if len(installed) == 1:
         return Finding('onnxruntime', 'ok', installed[0])
     fact = f'{len(installed)} builds are installed' + (f': {", ".join(installed)}' if installed else '')
     return Finding('onnxruntime', 'fail', fact, 'run `python install.py`, which installs exactly one')
 
 
-def _is_installed(name: str) -> bool:
+def _version(name: str) -> str:
+    """Return the version of an installed package, '' when it is missing."""
     try:
-        metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return ''
 
 
 def _wanted_providers(invocation: Invocation) -> tuple[str, ...]:
     named = invocation.settings[ExecutionOptions].execution_providers
     wanted = [name for name in named if name != 'auto']
     if 'auto' in named:
-        wanted += [name for name in ('cuda', 'cpu') if name == 'cpu' or _is_installed('onnxruntime-gpu')]
+        wanted += [name for name in ('cuda', 'cpu') if name == 'cpu' or _version('onnxruntime-gpu')]
     return tuple(dict.fromkeys(wanted))
 
 
@@ -194,7 +190,7 @@ def _check_folders(invocation: Invocation) -> Iterator[Finding]:
             yield Finding(
                 check, 'fail', f'{folder} is not writable', f'change its permissions, or use --{check[:4]}-path'
             )
-        elif free < LEAST_FREE_BYTES:
+        elif free < SMALLEST_FREE_BYTES:
             yield Finding(check, 'warn', fact, 'long videos need more: free space, or use --temp-path')
         else:
             yield Finding(check, 'ok', fact)

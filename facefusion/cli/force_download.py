@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.models import all_models, packaged_models
 from facefusion.cli.signals import stop_on_signals
@@ -14,10 +12,6 @@ from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:

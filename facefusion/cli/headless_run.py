@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 
@@ -21,10 +20,6 @@ from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models
 from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
 
 
 def run(invocation: Invocation) -> int:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from facefusion.cli.commands import Spec
+from facefusion.cli.commands import Spec, no_arguments
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
@@ -143,10 +143,6 @@ def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> 
         emit(Message('warn', 'jobs', f'{text} `{command}`'))
 
 
-def _configure_nothing(parser: argparse.ArgumentParser) -> None:
-    return
-
-
 def _submit_all(invocation: Invocation) -> int:
     """Put every drafted job into the queue."""
     store, emit = invocation.job_store(), invocation.emit()
@@ -233,6 +229,6 @@ CREATE = Spec(
     UNREAD_BY_DRAFTS,
 )
 SUBMIT = Spec((*STORED_GROUPS, *STORE_GROUPS), add_job_id, _submit)
-SUBMIT_ALL = Spec((*STORED_GROUPS, HaltOptions, *STORE_GROUPS), _configure_nothing, _submit_all)
+SUBMIT_ALL = Spec((*STORED_GROUPS, HaltOptions, *STORE_GROUPS), no_arguments, _submit_all)
 DELETE = Spec(STORE_GROUPS, add_job_id, _delete)
-DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), _configure_nothing, _delete_all)
+DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), no_arguments, _delete_all)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+_PROCESSORS = """
+age_modifier background_remover expression_restorer face_editor face_enhancer frame_colorizer frame_enhancer lip_syncer
+"""
 # Prefixes of options that belong to parts missing from this version: without these parts the options change nothing.
 MISSING_PARTS = MappingProxyType(
-    {
-        'age_modifier_': 'the processor age_modifier',
-        'background_remover_': 'the processor background_remover',
-        'benchmark_': 'the command benchmark',
-        'expression_restorer_': 'the processor expression_restorer',
-        'face_editor_': 'the processor face_editor',
-        'face_enhancer_': 'the processor face_enhancer',
-        'frame_colorizer_': 'the processor frame_colorizer',
-        'frame_enhancer_': 'the processor frame_enhancer',
-        'lip_syncer_': 'the processor lip_syncer',
-        'voice_extractor_': 'the processor lip_syncer',
-    }
+    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()}
+    | {'benchmark_': 'the command benchmark', 'voice_extractor_': 'the processor lip_syncer'}
 )
 # Option names before FaceFusion 3.8.
 OLDER_NAMES = MappingProxyType(

@@ -70,8 +70,13 @@ def check_settings(
         remarks += [Message('info', _ORIGIN, text) for text in (check_ini(ini, known) if ini is not None else ())]
         remarks += [Message('warn', _ORIGIN, text) for text in unknown_variables(environ, known)]
     check_variables(environ, groups)
-    remarks += [Message('info', _ORIGIN, text) for text in idle_variables(environ, groups)]
-    return [*(remarks if is_run else ()), *(Message('warn', _ORIGIN, text) for text in idle_flags(flags, groups))]
+    idle = [info for group in groups for info in describe(group) if info.no_effect]
+    for info in idle:
+        if environ.get(info.variable, '').strip():
+            text = f'the environment variable {info.variable} has no effect here: {info.no_effect}'
+            remarks.append(Message('info', _ORIGIN, text))
+    texts = (f'{info.flag} has no effect here: {info.no_effect}' for info in idle if info.key in flags)
+    return [*(remarks if is_run else ()), *(Message('warn', _ORIGIN, text) for text in texts)]
 
 
 def check_ini(ini: IniFile, known: Iterable[type]) -> list[str]:
@@ -112,20 +117,6 @@ def unknown_variables(environ: Mapping[str, str], known: Iterable[type]) -> Iter
             yield f'the environment variable {name} is not an option of this version and is ignored{advice}'
         elif infos[name].is_policy:
             yield f'the environment variable {name} is ignored: only an ini file sets this option'
-
-
-def idle_variables(environ: Mapping[str, str], groups: Iterable[type]) -> Iterator[str]:
-    """Yield sentences about variables of options without an effect."""
-    for info in (info for group in groups for info in describe(group)):
-        if info.no_effect and environ.get(info.variable, '').strip():
-            yield f'the environment variable {info.variable} has no effect here: {info.no_effect}'
-
-
-def idle_flags(flags: Mapping[str, Any], groups: Iterable[type]) -> Iterator[str]:
-    """Yield sentences about flags without an effect."""
-    for info in (info for group in groups for info in describe(group)):
-        if info.no_effect and info.key in flags:
-            yield f'{info.flag} has no effect here: {info.no_effect}'
 
 
 def _raise_or_remark(findings: Sequence[Finding], message: str, hint: str, common: str = '') -> list[str]:

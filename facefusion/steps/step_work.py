@@ -12,13 +12,12 @@ from facefusion.events import Emit, silent
 from facefusion.failures import as_failure
 from facefusion.jobs.inputs import check_inputs
 from facefusion.jobs.record import JobRecord, StepRecord
-from facefusion.jobs.steps import Group, groups_of
+from facefusion.jobs.steps import groups_of
 from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
-from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.pipeline.signing import Clip, signer_of_join
 from facefusion.provenance.statement import ProcessorUse
@@ -113,8 +112,8 @@ def check_joins(record: JobRecord, base: Settings) -> None:
     A target that is missing, or that an earlier step will write, is left to the run.
     """
     for group in groups_of(record):
-        plans = [plan for plan in _plans(group, base) if plan is not None]
-        shapes = {shape: None for plan in plans if (shape := _shape(plan)) is not None}
+        steps = group.steps if len(group.steps) > 1 else ()
+        shapes = dict.fromkeys(shape for step in steps if (shape := _shape(step, base)))
         if len(shapes) > 1:
             raise JobError(
                 'job-join',
@@ -124,26 +123,17 @@ def check_joins(record: JobRecord, base: Settings) -> None:
             )
 
 
-def _plans(group: Group, base: Settings) -> list[Plan | None]:
-    if len(group.steps) < 2:
-        return []
-    return [_plan(step, base) for step in group.steps]
-
-
-def _plan(step: StepRecord, base: Settings) -> Plan | None:
+def _shape(step: StepRecord, base: Settings) -> str:
+    """Return codec, size and pixel format of the video that a step will write; '' when unknown, or for an image."""
     target = step.args.get('target_path')
     if step.remix_of is not None or not isinstance(target, str):
-        return None
+        return ''
     try:
         settings = step_settings(base, step, target, step.output_path, silent)
-        return plan_step(freeze_models(settings, EmbeddedModels(), silent), silent)
+        video = plan_step(freeze_models(settings, EmbeddedModels(), silent), silent).video
     except FaceFusionError:
         # The run reports errors, for the files that exist then.
-        return None
-
-
-def _shape(plan: Plan) -> str | None:
-    if plan.video is None:
-        return None
-    encoder = plan.video.encoder
-    return f'{encoder.codec} {encoder.width}x{encoder.height} {encoder.pix_fmt}'
+        return ''
+    if video is None:
+        return ''
+    return f'{video.encoder.codec} {video.encoder.width}x{video.encoder.height} {video.encoder.pix_fmt}'

@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_fails_and_says_what_to_use(diagnose, mo
 
 
 def test_a_disk_that_is_nearly_full_is_a_warning(diagnose, monkeypatch, tmp_path):
-    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=doctor.LEAST_FREE_BYTES - 1))
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=doctor.SMALLEST_FREE_BYTES - 1))
     code, found = diagnose('--temp-path', str(tmp_path))
     assert code == 0 and states(found['temp folder']) == states(found['jobs folder']) == ['warn']
     assert '2.0 GB free' in found['temp folder'][0]['fact']

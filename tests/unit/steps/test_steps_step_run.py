@@ -117,12 +117,13 @@ def test_workers_are_as_asked_or_one_a_core():
     assert worker_count(DEFAULTS.replace(ExecutionOptions(execution_thread_count=23))) == 23
 
 
-def test_work_folders_lie_in_the_job_store_or_where_temp_says():
-    here = RunFolders(Path('jobs'), None).work_of('id').step_folder('s', 'ab' * 32)
-    assert here.parent == Path('jobs/.work/id') and here.name.startswith('work-')
-    there = RunFolders(Path('jobs'), Path('temp')).work_of('id').step_folder('s', 'ab' * 32)
-    assert there.parent.name == 'id' and there.parent.parent.parent == Path('temp/facefusion')
-    assert there.name == here.name
+def test_work_folders_are_in_the_job_store_or_in_the_temp_folder(tmp_path):
+    jobs, temp = tmp_path / 'jobs', tmp_path / 'temp'
+    in_store = RunFolders(jobs, None).work_of('id').begin('s', 'ab' * 32)
+    assert in_store.parent == jobs / '.work' / 'id' and in_store.name.startswith('work-')
+    in_temp = RunFolders(jobs, temp).work_of('id').begin('s', 'ab' * 32)
+    assert in_temp.parent.name == 'id' and in_temp.parent.parent.parent == temp / 'facefusion'
+    assert in_temp.name == in_store.name
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
@@ -214,4 +215,4 @@ def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_pa
 def test_a_file_system_that_holds_no_files_is_told_as_such():
     with pytest.raises(ResourceError) as caught:
         check_space(Path('/proc/x'), 1, 'the work files')
-    assert 'holds no files' in caught.value.cause and '--temp-path' in caught.value.hint
+    assert 'does not store files' in caught.value.cause and '--temp-path' in caught.value.hint
