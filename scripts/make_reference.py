@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from facefusion.cli.commands import COMMANDS, OPTION_MODULES
+from facefusion.jobs.record import AttemptRecord, JobRecord, StepRecord
 from facefusion.models.catalog import CatalogFile
 from facefusion.options import OptionInfo, describe, range_text
 
@@ -92,6 +94,26 @@ def catalog_schema() -> str:
     return json.dumps(header | msgspec.json.schema(CatalogFile), indent=2) + '\n'
 
 
+def job_record_schema() -> str:
+    """Return docs/job-record.schema.json with the keys and types of the record classes; other rules in it stay."""
+    schema = json.loads((ROOT / 'docs' / 'job-record.schema.json').read_text(encoding='utf-8'))
+    parts = {JobRecord: schema, StepRecord: schema['$defs']['step'], AttemptRecord: schema['$defs']['attempt']}
+    for record, part in parts.items():
+        types = msgspec.json.schema(record)['$defs'][record.__name__]['properties']
+        part['required'] = [name for name in types if name != 'extra']
+        part['properties'] = {name: part['properties'].get(name, {}) | _type(types[name]) for name in part['required']}
+    return json.dumps(schema, indent=2) + '\n'
+
+
+def _type(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return only the JSON types or the choices of a schema."""
+    options = schema.get('anyOf', [schema])
+    if 'enum' in options[0]:
+        return {'enum': options[0]['enum'] + [None] * (len(options) - 1)}
+    types = [option['type'] for option in options]
+    return {'type': types if len(types) > 1 else types[0]}
+
+
 def _values(info: OptionInfo) -> str:
     plain = {'flag': 'flag', 'path': 'path', 'int': 'number', 'float': 'number', 'text': 'text'}[info.kind]
     text = ', '.join(str(choice) for choice in info.choices) or range_text(info) or plain
@@ -109,3 +131,4 @@ if __name__ == '__main__':
     (ROOT / 'facefusion.ini').write_text(ini_text(), encoding='utf-8')
     (ROOT / 'docs' / 'options.md').write_text(options_page(), encoding='utf-8')
     (ROOT / 'docs' / 'model-catalog.schema.json').write_text(catalog_schema(), encoding='utf-8')
+    (ROOT / 'docs' / 'job-record.schema.json').write_text(job_record_schema(), encoding='utf-8')

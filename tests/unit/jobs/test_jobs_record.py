@@ -3,11 +3,12 @@ from __future__ import annotations
 import copy
 import json
 import random
+import runpy
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from fakes.job_schema import SCHEMA, check_store, schema_errors
+from fakes.job_schema import SCHEMA, SCHEMA_PATH, check_store, schema_errors
 from fakes.job_stores import FakeWork, drain, make_record, make_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,11 +126,13 @@ def test_a_record_is_the_same_after_writing_and_reading_and_as_the_schema_says(r
     assert schema_errors(json.loads(text)) == []
 
 
-def test_the_schema_names_every_key_that_is_written_and_no_other():
+def test_the_schema_has_the_keys_and_types_of_the_record_classes():
     for kind, part in ((JobRecord, SCHEMA), (StepRecord, SCHEMA['$defs']['step']), (AttemptRecord, None)):
         part = part or SCHEMA['$defs']['attempt']
         names = {entry.name for entry in fields(kind)} - {'extra'}
         assert names == set(part['properties']) == set(part['required'])
+    generated = runpy.run_path(str(SCHEMA_PATH.parents[1] / 'scripts' / 'make_reference.py'))['job_record_schema']()
+    assert SCHEMA_PATH.read_text(encoding='utf-8') == generated, 'run scripts/make_reference.py'
 
 
 @pytest.mark.parametrize(
