@@ -1,4 +1,4 @@
-"""The engine of one process: chunks side by side in threads, and frames side by side within each segment."""
+"""The engine of one process: parallel chunks in threads, and parallel frames within each segment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.stopping import StopFlag
 
 
 class ThreadEngine:
-    """Works on ``workers`` chunks or frames at once."""
+    """Processes ``workers`` chunks or frames at once."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -26,40 +26,40 @@ class ThreadEngine:
     def analyse(
         self, units: AnalysisUnits, spans: Sequence[Span], progress: Progress, flag: StopFlag
     ) -> Generator[tuple[Span, Manifest], None, None]:
-        """Each chunk with its manifest, in order.
+        """Yield each chunk with its manifest, in order.
 
-        When one fails, or the chunks are not wanted any more, the others stop at their next frame.
+        When a chunk fails, or the generator is closed, the others stop at their next frame.
         """
-        ended, failures = StopFlag(flag), list[BaseException]()
-        with closing(ReaderPool(units.target, self._workers, stop=ended)) as readers:
+        stopped, failures = StopFlag(flag), list[BaseException]()
+        with closing(ReaderPool(units.target, self._workers, stop=stopped)) as readers:
             shared = replace(units, analysis=replace(units.analysis, readers=readers))
 
-            def work(span: Span) -> tuple[Span, Manifest]:
+            def analyse(span: Span) -> tuple[Span, Manifest]:
                 try:
-                    return span, shared.work(span, ended, progress.advance)
+                    return span, shared.run(span, stopped, progress.advance)
                 except BaseException as error:
                     failures.append(error)
-                    ended.set('another chunk failed')
+                    stopped.set('another chunk failed')
                     raise
 
-            with closing(ordered_map(work, spans, self._workers, ahead=self._workers)) as chunks:
+            with closing(ordered_map(analyse, spans, self._workers, ahead=self._workers)) as chunks:
                 try:
-                    # Not `yield from`: leaving must set the flag before it waits for the workers.
+                    # Not `yield from`: closing must set the flag before it waits for the workers.
                     for chunk in chunks:  # noqa: UP028
                         yield chunk
                 except Interrupted:
-                    # The first failure in time is the reason, whichever chunk comes first in order.
+                    # The failure that came first in time is the reason.
                     raise failures[0] from None
                 finally:
-                    ended.set('the chunks are not wanted any more')
+                    stopped.set('the chunks are no longer needed')
 
     def render(
         self, units: RenderUnits, numbers: Sequence[int], progress: Progress, flag: StopFlag
     ) -> Generator[tuple[int, Manifest], None, None]:
-        """Each segment with its manifest, in order, one after the other."""
+        """Yield each segment with its manifest, one after the other."""
         rendering = replace(units.rendering, workers=self._workers)
         with closing(open_frames(units.target, 1, flag)) as readers:
             shared = replace(units, rendering=replace(rendering, readers=readers))
             for number in numbers:
                 progress.at(f'segment {number + 1} of {len(rendering.video.segments)}')
-                yield number, shared.work(number, flag, progress.advance)
+                yield number, shared.run(number, flag, progress.advance)

@@ -1,7 +1,7 @@
-"""Analysed chunks by what decides their content, kept for other renders of the same clip, up to a size.
+"""A cache of analysed chunks for other renders of the same clip, limited in size.
 
-Two files an entry: the chunk and its manifest. Several processes may use the folder at once: an entry that another one
-drops is absent, one that is damaged is dropped. Nothing ever depends on what is kept here, so nothing here fails a run.
+Two files per entry: the chunk and its manifest. Several processes may use the folder at once: an entry removed by
+another process is missing, a damaged one is removed. No failure of the cache fails a run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from facefusion.errors import InternalError
 from facefusion.events import Emit, Message, silent
-from facefusion.faces.chunk import FaceChunk
 from facefusion.media.files import second_name
 from facefusion.ownership import new_owner
 from facefusion.pipeline.manifest import Manifest, manifest_bytes, read_manifest
@@ -25,9 +23,9 @@ _ABANDONED_SECONDS = 3600.0
 
 
 class AnalysisCache:
-    """Chunks in ``folder``, which is made when it is needed; the least recently used go beyond ``limit`` bytes.
+    """Chunks in ``folder``, which is created when needed; the least recently used are removed beyond ``limit`` bytes.
 
-    With a limit of 0 nothing is kept and nothing is found; what lies there already goes with ``trim``.
+    With a limit of 0 nothing is stored or found, and ``trim`` removes existing entries.
     """
 
     def __init__(self, folder: Path, limit: int, emit: Emit = silent) -> None:
@@ -35,70 +33,70 @@ class AnalysisCache:
         self._limit = limit
         self._emit = emit
 
-    def get(self, key: str, flag: StopFlag) -> tuple[FaceChunk, Manifest] | None:
-        """The chunk under ``key`` (64 hexadecimal digits), verified; None when there is none. Raises Interrupted."""
+    def find(self, key: str, flag: StopFlag) -> tuple[Path, Manifest] | None:
+        """Return the verified chunk file under ``key`` (64 hexadecimal digits), None without one. Raises
+        Interrupted."""
         if not self._limit:
             return None
-        path, beside = self._paths(key)
-        manifest = read_manifest(beside)
+        path, entry = self._paths(key)
+        manifest = read_manifest(entry)
         if manifest is None:
             return None
-        if manifest.kind == 'chunk' and manifest.fits(path, flag):
-            with suppress(InternalError, OSError, TypeError, KeyError):
-                chunk = FaceChunk.load(path)
-                for used in (path, beside):
+        if manifest.kind == 'chunk' and manifest.matches(path, flag):
+            with suppress(OSError):
+                for used in (path, entry):
                     os.utime(used)
-                return chunk, manifest
-        self._drop(key)
+                return path, manifest
+        self._remove(key)
         return None
 
     def put(self, key: str, path: Path, manifest: Manifest) -> None:
-        """Keeps the chunk that lies at ``path``."""
+        """Store the chunk file ``path``."""
         if not self._limit:
             return
-        kept, beside = self._paths(key)
+        cached, entry = self._paths(key)
         part = self._folder / f'{key}.{new_owner().tag}.part'
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 second_name(path, part)
-                # A link keeps the time of change of the file, which may be that of another use.
+                # A hard link has the modification time of the file, which may be that of another use.
                 os.utime(part)
-                part.replace(kept)
+                part.replace(cached)
                 part.write_bytes(manifest_bytes(manifest))
-                part.replace(beside)
+                part.replace(entry)
             finally:
                 part.unlink(missing_ok=True)
-            self._drop_oldest()
+            self._remove_oldest()
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the analysis is not kept for other runs: {error}'))
+            self._emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
 
     def trim(self) -> None:
-        """Holds the folder to the limit: with 0 nothing stays in it."""
+        """Limit the size of the folder; a limit of 0 empties it."""
         try:
-            self._drop_oldest()
+            self._remove_oldest()
         except FileNotFoundError:
             return
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the kept analysis cannot be removed: {error}'))
+            self._emit(Message('debug', 'cache', f'the cached analysis cannot be removed: {error}'))
 
     def _paths(self, key: str) -> tuple[Path, Path]:
         return self._folder / f'{key}.npz', self._folder / f'{key}.json'
 
-    def _drop(self, key: str) -> None:
-        # The manifest first: without it nothing is an entry.
+    def _remove(self, key: str) -> None:
+        # The manifest first: no file counts as an entry without it.
         for path in reversed(self._paths(key)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _drop_oldest(self) -> None:
+    def _remove_oldest(self) -> None:
         sizes: dict[str, int] = {}
         used: dict[str, float] = {}
         with os.scandir(self._folder) as found:
             for item in found:
                 try:
                     status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:  # another process dropped it
+                except FileNotFoundError:  # another process removed it
                     continue
                 match = _NAME.match(item.name)
                 if match:
@@ -111,5 +109,5 @@ class AnalysisCache:
         for key in sorted(sizes, key=lambda key: used[key]):
             if total <= self._limit:
                 return
-            self._drop(key)
+            self._remove(key)
             total -= sizes[key]

@@ -1,87 +1,82 @@
-"""Analysed chunks that need not be analysed again: of this step's own earlier runs, or of other runs of the clip."""
+"""Checkpoints of analysed chunks: from earlier runs of this step, or from the cache of other runs of the clip."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from facefusion.errors import InternalError
 from facefusion.faces.chunk import FaceChunk
+from facefusion.media.files import second_name
 from facefusion.media.info import VideoInfo
-from facefusion.pipeline.content_screening import ChunkLooks, TargetWatch
+from facefusion.pipeline.content_screening import ChunkFindings, ClipScreening
 from facefusion.pipeline.manifest import Manifest, WorkKey, canonical_digest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Origin = Literal['analysed', 'work', 'cache']
-# The fact of a chunk: how many faces are in its frames.
+# The fact of a chunk: the number of faces in its frames.
 FACES = 'faces'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkCheckpoints:
-    """The chunks of one run in its work folder and in the cache; ``stop`` is the end of the range that is looked at."""
+    """The chunks of one run in its work folder and in the cache; ``stop`` is the end of the analysed range."""
 
     target: VideoInfo
     stop: int
     folder: WorkFolder
-    watch: TargetWatch
+    screening: ClipScreening
 
     def find(self, span: Span, flag: StopFlag) -> tuple[Manifest, Origin] | None:
-        """The manifest of the chunk of ``span`` and where it was, None when it must be analysed.
+        """Return the manifest and the origin of the chunk of ``span``, None when it must be analysed.
 
-        A chunk without everything that the content gate must see counts as absent. One of the cache is put into the
-        work folder. Raises ResourceError, OutputError, Interrupted.
+        A chunk without complete screening findings counts as missing. A cached chunk is put into the work folder.
+        Raises ResourceError, OutputError, Interrupted.
         """
-        manifest = self.folder.kept(self._key(span), self.folder.chunk_path(span.start), flag)
-        if manifest is not None:
-            with suppress(InternalError, TypeError, KeyError):
-                if self._is_whole(FaceChunk.load(self.folder.chunk_path(span.start)), manifest, span):
-                    return manifest, 'work'
+        path = self.folder.chunk_path(span.start)
+        manifest = self.folder.find_intact(self._key(span), path, flag)
+        if manifest is not None and self._is_complete(manifest, span):
+            return manifest, 'work'
         for analysis in (self.folder.digests.analysis, *self.folder.digests.fuller):
-            known = self.folder.cache.get(self._digest(span, analysis), flag)
-            if known is not None and self._is_whole(*known, span):
-                return self._publish(span, known[0], known[1].facts, flag), 'cache'
+            found = self.folder.cache.find(self._digest(span, analysis), flag)
+            if found is None or not self._is_complete(found[1], span):
+                continue
+            cached, manifest = found
+            # Another process may remove an entry of the cache at any time.
+            with self.folder.writing(path) as part, suppress(FileNotFoundError):
+                second_name(cached, part, flag)
+                return self.folder.publish(self._key(span), path, flag, manifest.facts, manifest.sha256), 'cache'
         return None
 
-    def keep(self, span: Span, chunk: FaceChunk, looks: ChunkLooks, flag: StopFlag) -> Manifest:
-        """Keeps a chunk that was just analysed, with what the watch has seen of it. Raises ResourceError, OutputError,
+    def save(self, span: Span, chunk: FaceChunk, findings: ChunkFindings, flag: StopFlag) -> Manifest:
+        """Save a chunk with its screening findings, also to the cache. Raises ResourceError, OutputError,
         Interrupted."""
-        manifest = self._publish(span, chunk, looks.as_record() | {FACES: len(chunk.frame)}, flag)
-        self.folder.cache.put(manifest.digest, self.folder.chunk_path(span.start), manifest)
+        path = self.folder.chunk_path(span.start)
+        facts = findings.as_record() | {FACES: len(chunk.frame)}
+        manifest = self.folder.save(self._key(span), path, chunk, flag, facts)
+        self.folder.cache.put(manifest.digest, path, manifest)
         return manifest
 
-    def load(self, span: Span, flag: StopFlag) -> tuple[FaceChunk, ChunkLooks]:
-        """The chunk of ``span``, which was found or kept before, and what was seen of it.
+    def load(self, span: Span, flag: StopFlag) -> tuple[FaceChunk, ChunkFindings]:
+        """Return the chunk of ``span``, which was found or saved before, and its findings.
 
         Raises ResourceError work-file-damaged, Interrupted.
         """
-        path = self.folder.chunk_path(span.start)
-        manifest = self.folder.check_kept(self._key(span), path, flag)
-        return FaceChunk.load(path), ChunkLooks.from_record(manifest.facts)
+        chunk, manifest = self.folder.load(FaceChunk, self._key(span), self.folder.chunk_path(span.start), flag)
+        return chunk, ChunkFindings.from_record(manifest.facts)
 
-    def _publish(self, span: Span, chunk: FaceChunk, facts: Mapping[str, Any], flag: StopFlag) -> Manifest:
-        path = self.folder.chunk_path(span.start)
-        with self.folder.writing(path) as part:
-            chunk.save(part)
-        return self.folder.publish(self._key(span), path, flag, facts)
-
-    def _is_whole(self, chunk: FaceChunk, manifest: Manifest, span: Span) -> bool:
-        if (chunk.first, chunk.count) != (span.start, span.stop - span.start):
-            return False
+    def _is_complete(self, manifest: Manifest, span: Span) -> bool:
         with suppress(KeyError, TypeError, ValueError):
-            return self.watch.is_whole(ChunkLooks.from_record(manifest.facts), *span)
+            findings = ChunkFindings.from_record(manifest.facts)
+            return (manifest.start, manifest.stop) == span and self.screening.is_complete(findings, *span)
         return False
 
     def _key(self, span: Span) -> WorkKey:
-        return WorkKey('chunk', self._digest(span, self.folder.digests.analysis), *span, self._pts(span))
+        pts = tuple(self.target.pts[span.start : span.stop])
+        return WorkKey('chunk', self._digest(span, self.folder.digests.analysis), *span, pts)
 
     def _digest(self, span: Span, analysis: str) -> str:
-        """Of what decides the chunk: its frames, whether one is looked at behind them, and how."""
+        """Return the digest of everything that decides the chunk: its frames, whether one follows, and the analysis."""
         return canonical_digest({'analysis': analysis, 'span': [*span], 'is_last': span.stop >= self.stop})
-
-    def _pts(self, span: Span) -> tuple[int, ...]:
-        return tuple(self.target.pts[span.start : span.stop])

@@ -1,4 +1,4 @@
-"""What the stages of one run share."""
+"""The context that the stages of one run share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunContext:
-    """A run: its plan and settings, the sessions of its networks, where its events go, and how it is stopped.
+    """A run: its plan and settings, model sessions, event sink and stop flag.
 
-    ``digests`` are those of its work files, None for a picture. Processors and media never get this, only what they
-    need of it.
+    ``digests`` are None for an image whose output is an image. Processors and media functions never get the context,
+    only the parts that they need.
     """
 
     plan: Plan

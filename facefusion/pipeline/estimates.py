@@ -1,4 +1,4 @@
-"""What a run will take of memory and disk, estimated before it begins."""
+"""Estimates of the memory and disk space of a run, made before it starts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
 
-# Rough size on disk of a face in a frame, analysed and linked, and of an encoded pixel.
+# Size on disk of a face in a frame, analysed and linked.
 FACE_BYTES = 36_000
-# Bytes a pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
+# Bytes per pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
 ENCODED_BYTES = 0.06
 CRF_A_QUALITY = 0.51
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaSize:
-    """How large the pictures of a run are: the target, what its processors make of it (width and height), and what
-    ``options`` say of the output, whose extension is ``extension``."""
+    """The frame sizes of a run: of the target, ``processed`` (width and height), and of the output by ``options``.
+
+    ``extension`` is that of the output.
+    """
 
     target: MediaInfo
     options: OutputOptions
@@ -34,12 +36,12 @@ class MediaSize:
 
     @property
     def is_video(self) -> bool:
-        """Whether a clip is written; a picture becomes one with a sound."""
+        """Whether the output is a video; an image with audio becomes one."""
         return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
 
 
 def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
-    """As many workers as ``limit`` and those of the system allow, one at least, and the bytes of memory by part."""
+    """Return the workers that ``limit`` and the system limits allow, at least one, and the bytes of memory by part."""
     parts = _memory(size, workers)
     while workers > 1 and size.is_video and not _fits(sum(parts.values()), workers, limit):
         workers -= 1
@@ -61,7 +63,7 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
         bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
         codec = meant_encoder(target, options, size.extension, size.has_alpha)
         held = frames_held(codec, options.output_video_preset)
-        # What it is given has full chroma.
+        # Its input has full chroma.
         held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
         return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
@@ -69,21 +71,20 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
 
 
 def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
-    """What so many frames take when they are encoded at ``--output-video-quality``."""
+    """Return the size of so many frames encoded at ``--output-video-quality``."""
     finer = (quality - 80) * CRF_A_QUALITY / 6
     return int(encoder.width * encoder.height * frames * ENCODED_BYTES * 2**finer)
 
 
 def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
-    """What the work files of a clip take on the disk; ``encoded`` is what its frames take."""
-    heard = voice_size(sound) if sound is not None else 0
-    return frames * FACE_BYTES + encoded + heard
+    """Return the size of the work files of a clip; ``encoded`` is that of its frames."""
+    return frames * FACE_BYTES + encoded + (voice_size(sound) if sound is not None else 0)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:
-    """What the output takes on the disk; ``encoded`` is what the frames of a clip take."""
+    """Return the size of the output; ``encoded`` is that of the frames of a clip."""
     if not size.is_video:
         scale = size.options.output_image_scale
         return int(size.target.width * size.target.height * scale * scale)
-    # The target's own size stands for the audio that is copied.
+    # The size of the target is an estimate of the copied audio.
     return encoded + size.target.size

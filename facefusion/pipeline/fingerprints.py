@@ -1,6 +1,6 @@
-"""What decides the content of work files, as digests: files of different digests are never mixed.
+"""Fingerprints of a run: the digests that decide its work files. Files of different digests are never mixed.
 
-Whatever changes a pixel is in them, nothing that is tuned to a machine (workers, folders) is.
+They cover everything that changes a pixel, and nothing that is tuned to a machine (workers, folders).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 from facefusion.version import VERSION
 
-# Raised whenever analyse finds something else in the same frames, or keeps it in another form.
+# Incremented when analyse finds something else in the same frames, or stores it in another form.
 ANALYSIS_VERSION = 1
-# Raised whenever link or render makes other pixels of the same analysis.
+# Incremented when link or render produces other pixels from the same analysis.
 RENDER_VERSION = 1
-# The parts of the package whose code and tables decide what analyse finds, and what else decides the pixels.
+# The parts of the package whose code and tables decide the analysis, and those that further decide the pixels.
 _ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/content_screening.py')
 _RENDERING = (
     'processors',
@@ -50,7 +50,7 @@ _RENDERING = (
     'engines',
 )
 _PACKAGE = Path(__file__).resolve().parent.parent
-# Where a step lies and who agreed to it changes no pixel.
+# Paths and consent of a step change no pixel.
 _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
 
 
@@ -64,19 +64,19 @@ class InputDigests:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What the guard keeps of each chunk, as plain JSON: now, and that of guards which keep more."""
+class ScreeningKeys:
+    """What decides the screening findings of each chunk, as plain JSON, and the keys of more complete findings."""
 
-    now: Mapping[str, Any]
+    current: Mapping[str, Any]
     fuller: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunDigests:
-    """The digests of a run: of the target's bytes, of what analyse finds, and of what segments show.
+    """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
-    ``fuller`` are those of analyses that hold all that this one would, and more: they will do as well. ``parts`` is
-    plain JSON of what the plan's digest is of, by names that people know, to tell what differs from another run.
+    ``fuller`` are those of analyses that contain this one and more, and can replace it. ``parts`` is plain JSON of
+    the plan's parts by names for users, to report how two runs differ.
     """
 
     target: str
@@ -86,8 +86,8 @@ class RunDigests:
     parts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def digest_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> InputDigests:
-    """Reads target and sources to their ends; ``models`` are the SHA-256 of the weights by model id.
+def hash_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> InputDigests:
+    """Read target and sources completely and return their digests; ``models`` are the digests of the weights.
 
     Raises MediaError media-missing, media-changed, InputError source-unreadable, Interrupted.
     """
@@ -95,22 +95,24 @@ def digest_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> Inpu
     return InputDigests(target, tuple(_source_sha256(path, flag) for path in plan.sources), models)
 
 
-def identify(
+def fingerprint_run(
     plan: Plan,
     video: VideoPlan,
     settings: Settings,
     inputs: InputDigests,
-    watched: Watched,
+    screening: ScreeningKeys,
     providers: Sequence[str],
     mark: str | None = None,
 ) -> RunDigests:
-    """The digests of a video run; ``mark`` is what the invisible mark says, None without one."""
+    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one."""
     models = inputs.models
     common = _analysis(plan, settings, inputs, providers)
-    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(watched.now)})
-    more = [
+    analysis = canonical_digest(
+        {**common, 'measured': list(plan.measurements.names), 'watched': dict(screening.current)}
+    )
+    fuller = [
         canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
-        for each in watched.fuller
+        for each in screening.fuller
     ]
     rendered = {
         'version': RENDER_VERSION,
@@ -138,34 +140,42 @@ def identify(
         'the invisible mark': mark,
         'the encoder or the frames': [rendered['timeline'], rendered['encoder'], rendered['segments']],
     }
-    fuller = tuple(key for key in more if key != analysis)
-    return RunDigests(inputs.target, analysis, canonical_digest(rendered), fuller, parts)
+    others = tuple(digest for digest in fuller if digest != analysis)
+    return RunDigests(inputs.target, analysis, canonical_digest(rendered), others, parts)
 
 
 def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:
-    """All that decides the analysis of a video, but for what is measured and watched."""
-    named = settings[FaceDetectorOptions].face_detector_model, settings[FaceLandmarkerOptions].face_landmarker_model
+    """Return everything that decides the analysis of a video, except measurements and screening."""
+    detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
+    models = (detector.face_detector_model, landmarker.face_landmarker_model, *plan.measurements.models)
+    libraries = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime, 'pillow': PIL}
     return {
         'version': ANALYSIS_VERSION,
         'program': [VERSION, code_sha256(_ANALYSING)],
-        'libraries': _libraries(),
+        # Another version of a library may decode or compute other samples.
+        'libraries': {name: str(module.__version__) for name, module in libraries.items()},
         'providers': list(providers),
         'target': inputs.target,
-        'settings': _values(settings, (FaceDetectorOptions, FaceLandmarkerOptions)),
+        'settings': {
+            info.key: getattr(group, info.key) for group in (detector, landmarker) for info in describe(type(group))
+        },
         'most_faces': settings[FaceSelectorOptions].max_faces,
         'finds_faces': plan.finds_faces,
-        'models': {name: inputs.models.get(name) for name in (*named, *plan.measurements.models)},
+        'models': {name: inputs.models.get(name) for name in models},
     }
 
 
 def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:
-    """The digest of what decides the joined clip: that of the plan, and what is in the clip beside the frames."""
-    beside = {'audio': video.audio.as_record(), 'extras': video.extras.as_record()}
-    return canonical_digest({'plan': plan, 'extension': extension, **beside, 'program': code_sha256(('media',))})
+    """Return the digest of the joined clip: of the plan, and of everything in the clip besides the frames."""
+    others = {'audio': video.audio.as_record(), 'extras': video.extras.as_record()}
+    return canonical_digest({'plan': plan, 'extension': extension, **others, 'program': code_sha256(('media',))})
 
 
 def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
-    """The SHA-256 of the file that was probed. Raises MediaError media-missing, media-changed, Interrupted."""
+    """Return the SHA-256 of the file that was probed.
+
+    Raises MediaError media-missing, media-changed, media-unreadable, Interrupted.
+    """
     check_unchanged(target, flag)
     try:
         digest = file_sha256(target.path, flag)
@@ -179,59 +189,49 @@ def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
 
 
 def code_sha256(parts: Iterable[str]) -> str:
-    """The SHA-256 of files of this program, and of all in folders of it.
+    """Return the SHA-256 of files and folders of this program.
 
-    A change of the code counts as another version, whether somebody has raised a number or not.
+    Any change of the code counts as another version, even without an incremented version number.
     """
     digest = hashlib.sha256()
     for part in parts:
-        place = _PACKAGE / part
-        found = [place] if place.is_file() else sorted(place.rglob('*'))
+        root = _PACKAGE / part
+        found = [root] if root.is_file() else sorted(root.rglob('*'))
         files = [path for path in found if path.is_file() and path.suffix in ('.py', '.json')]
         if not files:
-            raise InternalError('code-part-unknown', f'there is no part {part} of this program any more')
+            raise InternalError('code-part-unknown', f'this program has no part {part}')
         for path in files:
             digest.update(f'{path.relative_to(_PACKAGE).as_posix()} {path.stat().st_size}\n'.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def look_at(paths: Iterable[Path]) -> list[FileStamp]:
-    """Sources as they are now, by which a change is seen. Raises InputError source-unreadable."""
-    seen = []
+def stamp_sources(paths: Iterable[Path]) -> list[FileStamp]:
+    """Return the stamps of the sources, to detect a change. Raises InputError source-unreadable."""
+    stamps = []
     for path in paths:
         try:
-            seen.append(FileStamp(path.stat()))
+            stamps.append(FileStamp(path.stat()))
         except OSError as error:
             raise _unreadable(path, error) from None
-    return seen
+    return stamps
 
 
 def check_sources_unchanged(
-    paths: Sequence[Path], before: Sequence[FileStamp], digests: Sequence[str], flag: StopFlag
+    paths: Sequence[Path], stamps: Sequence[FileStamp], digests: Sequence[str], flag: StopFlag
 ) -> None:
-    """Raises InputError source-changed when a source is not the file that was seen, of which the SHA-256 is given;
-    source-unreadable, Interrupted."""
-    for path, seen, digest in zip(paths, before, digests, strict=True):
-        seen.note_digest(digest)
+    """Raise InputError source-changed when a source differs from its stamp or SHA-256; source-unreadable,
+    Interrupted."""
+    for path, stamp, digest in zip(paths, stamps, digests, strict=True):
+        stamp.note_digest(digest)
         try:
-            what = seen.difference(path, flag)
+            difference = stamp.difference(path, flag)
         except OSError as error:
             raise _unreadable(path, error) from None
-        if what:
+        if difference:
             raise InputError(
-                'source-changed', f'{path.name} was changed while it was read', cause=what, hint=LEAVE_ALONE
+                'source-changed', f'{path.name} was changed while it was read', cause=difference, hint=LEAVE_ALONE
             )
-
-
-def _values(settings: Settings, groups: Iterable[type]) -> dict[str, Any]:
-    return {info.key: getattr(settings[group], info.key) for group in groups for info in describe(group)}
-
-
-def _libraries() -> dict[str, str]:
-    """The libraries that decode, compute and encode: another version may give other samples."""
-    named = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime, 'pillow': PIL}
-    return {name: str(module.__version__) for name, module in named.items()}
 
 
 def _sha256(array: Any) -> str:
@@ -239,7 +239,7 @@ def _sha256(array: Any) -> str:
 
 
 def _font_sha256(options: DisclosureOptions) -> str | None:
-    """Of the font of the label, None for the built-in one."""
+    """Return the SHA-256 of the label's font file, None for the built-in font or without a label."""
     if options.disclosure_label == 'none' or options.disclosure_font is None:
         return None
     return _source_sha256(Path(options.disclosure_font))

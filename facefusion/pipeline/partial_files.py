@@ -1,4 +1,4 @@
-"""Files beside outputs that are not whole yet: their names tell whose they are, so that those of the dead can go."""
+"""Partial files next to outputs; the tag of the process in their names tells which ones are abandoned."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from facefusion.work_lease import ABANDONED_SECONDS
 _SIGN = '.part'
 
 
-def part_beside(output: Path) -> Path:
-    """A new name beside an output, so that the rename stays on one file system."""
-    # Not the output's own name: with anything added it may be too long for the file system.
+def partial_path(output: Path) -> Path:
+    """Return a new name in the folder of an output, so that the rename stays on one file system."""
+    # The output's own name plus a suffix might be too long for the file system.
     return output.with_name(f'.{new_owner().tag}{_SIGN}{output.suffix}')
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes the parts in ``folder`` whose processes are dead, and those that were left alone for a day."""
+    """Remove the partial files in ``folder`` of dead processes, and those unchanged for a day."""
     with suppress(OSError), os.scandir(folder) as found:
         for item in found:
             if not item.name.startswith('.') or _SIGN not in item.name:
@@ -33,5 +33,5 @@ def remove_abandoned(folder: Path) -> None:
 
 def _is_old(item: os.DirEntry[str]) -> bool:
     status = item.stat(follow_symlinks=False)
-    # A part may be a second name of an older file: making that changes the inode only.
+    # A partial file may be a hard link to an older file: creating the link changes only the inode's time.
     return time.time() - max(status.st_mtime, status.st_ctime) > ABANDONED_SECONDS

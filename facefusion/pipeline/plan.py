@@ -1,7 +1,4 @@
-"""Plan: what a run will do, decided before it begins, from a step's settings and the probe of its target.
-
-Nothing here changes pixels any more once it is made; what is tuned to a machine (threads) is not part of it.
-"""
+"""Plan: all decisions of a run, made before it starts from the settings of a step and the probe of its target."""
 
 from __future__ import annotations
 
@@ -38,11 +35,11 @@ from facefusion.safety.content_gate import GATE_MODELS
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
-# Analysis chunks are always this long, on an absolute grid of source frames, whatever the segments are: what is
-# found in a clip must not depend on how its rendering is cut up.
+# Analysis chunks always have this length, on an absolute grid of source frames: the faces found in a clip must not
+# depend on its segments.
 CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
-# Frames that are decoded ahead of whoever takes them, for each reader.
+# Frames that each reader decodes ahead.
 DECODED_AHEAD = 4
 
 
@@ -55,7 +52,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoPlan:
-    """The parts of a plan that only a video has; chunks count source frames, segments output frames."""
+    """The video part of a plan; chunks count source frames, segments output frames."""
 
     timeline: Timeline
     chunks: tuple[Span, ...]
@@ -67,7 +64,7 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlannedProcessor:
-    """A processor of the chain, as its registration describes it with the settings of the step."""
+    """A processor of the chain, as its registration describes it for the settings of the step."""
 
     name: str
     effect: Effect
@@ -78,13 +75,13 @@ class PlannedProcessor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run will do, as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
+    """A run as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
-    ``memory_parts`` add up to ``memory``; ``workers`` is how many chunks or frames are worked on at once. Both are
-    tuned to the machine, and change no pixel. ``processed_size`` is what the processors make of the target's size,
-    ``written_size`` what is written, width and height. ``batch`` is how many frames a processor gets at once, and how
-    many crops a network. ``models`` are the catalogue ids of all networks of the run. ``sound`` is the source that
-    processors hear, which becomes the sound of the output; a picture is shown for as long as it lasts.
+    ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both are
+    tuned to the machine, and change no pixel. ``processed_size`` is the size after the processors, ``written_size``
+    that of the output, width and height. ``batch`` is the number of frames per call of a processor, and of crops per
+    call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio processors
+    use and the output gets; an image is shown for its duration.
     """
 
     target: MediaInfo
@@ -105,7 +102,7 @@ class Plan:
 
     @property
     def written_size(self) -> tuple[int, int]:
-        """Width and height of the pictures that are written, before what an encoder adds to odd sides."""
+        """Width and height of the written frames, before an encoder pads odd sides."""
         if self.video is not None:
             return self.video.encoder.picture_size
         scale = float(self.settings['output_image_scale'])
@@ -113,27 +110,27 @@ class Plan:
 
     @property
     def requirements(self) -> Requirements:
-        """What the chain needs."""
+        """The requirements of the chain."""
         return joined(processor.requirements for processor in self.processors)
 
     @property
     def finds_faces(self) -> bool:
-        """Whether faces are looked for at all."""
+        """Whether the run detects faces."""
         return self.requirements.faces or self.requirements.source_faces
 
     @property
     def measurements(self) -> Measurements:
-        """What is measured of the faces, beside their landmarks."""
+        """The measurements of the faces, in addition to their landmarks."""
         return measurements_named(self.requirements.measurements)
 
     @property
     def network_threads(self) -> int:
-        """How many threads a network uses while faces are looked for: those that chunks leave idle."""
-        side_by_side = min(len(self.video.chunks), self.workers) if self.video is not None else 1
-        return max(self.workers // side_by_side, 1)
+        """How many threads a network uses in analyse: those that chunks leave idle."""
+        parallel = min(len(self.video.chunks), self.workers) if self.video is not None else 1
+        return max(self.workers // parallel, 1)
 
     def summary(self) -> dict[str, Any]:
-        """What is told of the plan, as plain JSON, as ``--dry-run`` prints it; ``plan_record`` has all of it."""
+        """Return the plan as plain JSON for ``--dry-run``; ``plan_record`` has all of it."""
         record: dict[str, Any] = {
             'version': 1,
             'kind': 'image' if self.video is None else 'video',
@@ -165,7 +162,7 @@ class Plan:
 
 
 def queue_limits(workers: int) -> dict[str, int]:
-    """What the queues between the stages hold at most, as ``--dry-run`` shows it."""
+    """Return the limits of the queues between the stages for ``--dry-run``."""
     return {
         'decoded ahead, for each worker': DECODED_AHEAD,
         'chunks analysed ahead': workers,
@@ -182,12 +179,11 @@ def make_plan(
     memory_limit: int | None = None,
     batch: int = 1,
 ) -> Plan:
-    """Probes target and output and decides everything; writes nothing.
+    """Probe target and output and return the plan; write nothing.
 
-    ``settings`` has frozen models: no 'auto' any more. There are fewer ``workers`` where as many would need more
-    bytes than ``memory_limit`` or the system's limits; it may be that one still needs more than ``memory_limit``.
-    Raises UsageError for what is missing, MediaError for target and sources, OutputError for the output,
-    ResourceError memory-short.
+    ``settings`` has frozen models, without 'auto'. ``workers`` is reduced to fit ``memory_limit`` and the limits of
+    the system; a single worker may still exceed ``memory_limit``. Raises UsageError for missing settings, MediaError
+    for target and sources, OutputError for the output, ResourceError memory-short.
     """
     paths = settings[PathOptions]
     target_path, output_path = required_paths(paths)
@@ -195,7 +191,7 @@ def make_plan(
     sources = tuple(Path(path) for path in paths.source_paths)
     chain = _planned(settings)
     if not chain:
-        raise UsageError('processors-missing', 'no processor was given', hint='give one with --processors')
+        raise UsageError('processors-missing', 'the processor is missing', hint='add --processors NAME')
     needed = joined(processor.requirements for processor in chain)
     sound = _find_sound(sources, chain, flag) if needed.source_audio else None
     family = _family(settings, target, sound)
@@ -207,9 +203,9 @@ def make_plan(
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, settings[OutputOptions], output.suffix.lower(), processed, has_alpha)
     workers, memory_parts = fitted_memory(size, workers, memory_limit)
-    # Before an encoder is tried: it would be the first to get none.
+    # Before an encoder is tried, which would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
-    picture = Picture(*_written_size(settings, target), has_alpha)
+    picture = Picture(*scaled_size(target.width, target.height, settings[OutputOptions].output_video_scale), has_alpha)
     video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
@@ -237,13 +233,13 @@ def make_plan(
 
 
 def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> str:
-    """The kind of the output, 'image' or 'video'. Raises UsageError workflow-mode."""
+    """Return the kind of the output, 'image' or 'video'. Raises UsageError workflow-mode."""
     family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
             'workflow-mode',
-            f'--workflow-mode is {mode}, and {target.path} is of the kind {family}',
+            f'--workflow-mode {mode} does not match {target.path}, which gives a result of the kind {family}',
             hint='leave the option out',
         )
     return family
@@ -277,7 +273,7 @@ def _models(
         models.append(settings[FaceDetectorOptions].face_detector_model)
         models.append(settings[FaceLandmarkerOptions].face_landmarker_model)
     models += GATE_MODELS
-    # Of several sources it is asked whether they show one person.
+    # To check that several sources show one person.
     if len(sources) > 1 and needed.source_faces:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models
@@ -286,48 +282,42 @@ def _models(
 
 
 def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:
-    hearers = any(processor.requirements.source_audio for processor in chain)
-    kinds = [find_kind(source, takes_audio=hearers) for source in sources]
-    takers = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
-    if not takers:
+    uses_audio = any(processor.requirements.source_audio for processor in chain)
+    kinds = [find_kind(source, takes_audio=uses_audio) for source in sources]
+    users = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
+    if not users:
         return
-    if not sources:
-        raise UsageError('source-missing', f'{takers} needs a source', hint='give one with -s/--source-paths')
     for source, kind in zip(sources, kinds, strict=True):
-        if kind.family != 'image' and not hearers:
+        if kind.family != 'image' and not uses_audio:
             raise UsageError(
                 'source-kind',
-                f'{takers} takes pictures as sources, {source} is none',
-                cause=f'its content is a {kind.family} ({kind.name})',
-                hint='give a jpg, png, webp, bmp or tiff',
+                f'{users} needs images as sources, and {source} is not an image',
+                cause=f'its content is {kind.family} ({kind.name})',
+                hint='use a jpg, png, webp, bmp or tiff',
             )
     if not any(kind.family == 'image' for kind in kinds):
         raise UsageError(
-            'source-missing', f'{takers} needs a picture of a face as a source', hint='give one with -s/--source-paths'
+            'source-missing', f'{users} needs an image of a face as a source', hint='add -s/--source-paths PATH'
         )
 
 
 def _find_sound(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], flag: StopFlag | None) -> SoundInfo:
-    """The first source that is no picture, of which the sound is taken."""
+    """Return the first source that is not an image, for its audio. Raises UsageError source-audio-missing."""
     for source in sources:
         if find_kind(source, takes_audio=True).family != 'image':
             return probe_sound(source, flag)
-    hearers = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
+    users = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
     raise UsageError(
         'source-audio-missing',
-        f'{hearers} needs a source with sound',
-        hint='give a wav, mp3, m4a, flac, ogg or a video with -s/--source-paths',
+        f'{users} needs a source with audio',
+        hint='add a wav, mp3, m4a, flac, ogg or a video with -s/--source-paths',
     )
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
-    """Spans that cover start .. stop, cut at the multiples of ``length``."""
+    """Return spans that cover start .. stop, cut at the multiples of ``length``."""
     cuts = [start, *range((start // length + 1) * length, stop, length), stop]
     return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
-
-
-def _written_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
-    return scaled_size(target.width, target.height, settings[OutputOptions].output_video_scale)
 
 
 def _plan_video(
@@ -344,7 +334,7 @@ def _plan_video(
     elif sound is not None:
         timeline = still_timeline(sound.duration, options.output_video_fps)
     else:
-        raise InternalError('plan-inconsistent', 'a picture without a sound lasts for no time')
+        raise InternalError('plan-inconsistent', 'an image without audio has no duration')
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),

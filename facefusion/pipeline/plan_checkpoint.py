@@ -1,4 +1,4 @@
-"""The plan in the work folder of a step: a later run goes on with it, or says why it plans anew."""
+"""The stored plan of a step: a later run resumes with it, or reports why it cannot."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
 
 FILE_NAME = 'plan.json'
-_LARGEST = 64 << 20
-OTHER_VERSION = 'they are of another version of the program'
+_MAXIMUM_BYTES = 64 << 20
+OTHER_VERSION = 'another version of the program created them'
 
 
 def save_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
-    """Writes the plan into the work folder. Raises ResourceError disk-full, OutputError."""
+    """Write the plan into the work folder. Raises ResourceError disk-full, OutputError."""
     record = {'digest': digests.plan, 'parts': dict(digests.parts), 'plan': plan_as_record(plan)}
     path = folder / FILE_NAME
     part = path.with_name(f'plan@{new_owner().tag}#.json')
@@ -36,23 +36,20 @@ def save_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
 
 
 def load_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
-    """The plan that an earlier run has kept under the same digest, with files and tuning of ``plan``; else that.
-
-    Its files are those that were looked at now.
-    """
+    """Return the stored plan of the same digest, with the files and the tuning of ``plan``; else ``plan``."""
     record = _read(folder)
     if record is None or record.get('digest') != digests.plan:
         return plan
     with suppress(InternalError, OSError, AttributeError, KeyError):
-        kept = plan_from_record(record['plan'])
-        # Files may lie elsewhere: where they are is no part of the digest.
-        places = {name: getattr(plan, name) for name in ('target', 'sources', 'output', 'settings', 'sound')}
-        return replace(kept, **places, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts)
+        stored = plan_from_record(record['plan'])
+        # Files may have moved: paths are not part of the digest.
+        files = {name: getattr(plan, name) for name in ('target', 'sources', 'output', 'settings', 'sound')}
+        return replace(stored, **files, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts)
     return plan
 
 
-def why_anew(folder: Path, digests: RunDigests) -> str:
-    """What differs from the plan of an earlier run in ``folder``, in words; empty where nothing differs."""
+def describe_changes(folder: Path, digests: RunDigests) -> str:
+    """Return how the plan of an earlier run in ``folder`` differs, in words; empty for the same plan."""
     record = _read(folder)
     if record is None:
         # Another process may be removing the folder.
@@ -64,16 +61,16 @@ def why_anew(folder: Path, digests: RunDigests) -> str:
     plan, parts = record.get('plan'), record.get('parts')
     if not isinstance(plan, dict) or not isinstance(parts, dict) or plan.get('version') != PLAN_VERSION:
         return OTHER_VERSION
-    # As JSON has them: tuples are lists there.
-    now: dict[str, Any] = json.loads(json.dumps(dict(digests.parts)))
-    changed = [name for name, value in now.items() if parts.get(name) != value]
+    # As in JSON, where tuples are lists.
+    current: dict[str, Any] = json.loads(json.dumps(dict(digests.parts)))
+    changed = [name for name, value in current.items() if parts.get(name) != value]
     return f'{" and ".join(changed)} changed' if changed else ''
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE_NAME
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
+        if not path.is_file() or path.stat().st_size > _MAXIMUM_BYTES:
             return None
         record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

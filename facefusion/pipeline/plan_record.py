@@ -1,6 +1,6 @@
-"""A plan as plain JSON and back: work files keep it, and other processes are given it.
+"""A plan as plain JSON and back, for the work folder and for other processes.
 
-The stamp of the target (size, times, inode) is no part of it: a file is looked at anew where the plan is read.
+It does not contain the stamp of the target (size, times, inode), which is taken again when the plan is read.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from facefusion.media.file_stamp import FileStamp
 from facefusion.media.info import ImageInfo, VideoInfo
 from facefusion.pipeline.plan import Plan
 
-# Raised whenever a field of a plan changes its meaning: plans of other versions are not read.
+# Incremented when a field of a plan changes its meaning: plans of other versions are not read.
 PLAN_VERSION = 1
 
 
 def plan_as_record(plan: Plan) -> dict[str, Any]:
-    """All of a plan as plain JSON."""
+    """Return a complete plan as plain JSON."""
     record: dict[str, Any] = msgspec.to_builtins(plan, enc_hook=_as_plain)
     kind = 'image' if isinstance(plan.target, ImageInfo) else 'video'
     return {'version': PLAN_VERSION, 'kind': kind, **record}
 
 
 def plan_from_record(record: Mapping[str, Any]) -> Plan:
-    """The plan that ``plan_as_record`` has written.
+    """Return the plan that ``plan_as_record`` wrote.
 
-    Raises InternalError plan-unreadable, FileNotFoundError or another OSError when its target cannot be looked at.
+    Raises InternalError plan-unreadable, OSError when its target cannot be accessed.
     """
     if record.get('version') != PLAN_VERSION:
-        raise _unreadable(f'it is of version {record.get("version")}, and this program reads {PLAN_VERSION}')
+        raise _unreadable(f'it has version {record.get("version")}, and this program reads version {PLAN_VERSION}')
     hints = get_type_hints(Plan) | {'target': ImageInfo if record.get('kind') == 'image' else VideoInfo}
     try:
         values = {
@@ -59,7 +59,7 @@ def _as_plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, FileStamp):
         return None
-    raise TypeError(f'a {type(value).__name__} is no plain data')
+    raise TypeError(f'a {type(value).__name__} is not plain data')
 
 
 def _from_plain(kind: Any, value: Any) -> Any:
@@ -68,10 +68,10 @@ def _from_plain(kind: Any, value: Any) -> Any:
     if kind is np.ndarray or getattr(kind, '__origin__', None) is np.ndarray:
         return np.array(value, np.int64)
     if kind is FileStamp:
-        # It is replaced when the path is known; the type alone is checked until then.
+        # A placeholder of the right type: the caller replaces it.
         return FileStamp.__new__(FileStamp)
     return kind(value)
 
 
 def _unreadable(cause: str) -> InternalError:
-    return InternalError('plan-unreadable', 'a plan that was kept cannot be read', cause=cause)
+    return InternalError('plan-unreadable', 'a stored plan cannot be read', cause=cause)

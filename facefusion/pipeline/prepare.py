@@ -1,4 +1,4 @@
-"""What the stages of a run work with, made ready before the first one begins."""
+"""The tools of a run, prepared before its first stage."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ VOICE_FILE = 'voice.npy'
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRun:
-    """What the stages of one run work with; nothing of it outlives the run.
-
-    What lies in ``work`` is not done again; a picture has none.
-    """
+    """The tools of one run. ``work`` is None for an image whose output is an image."""
 
     context: RunContext
     work: WorkFolder | None
@@ -47,7 +44,7 @@ class PreparedRun:
 
     @property
     def selector(self) -> FaceSelectorOptions:
-        """How faces are selected."""
+        """The options of face selection."""
         return self.context.settings[FaceSelectorOptions]
 
     def changes(self, faces: Sequence[LinkedFace]) -> bool:
@@ -56,14 +53,14 @@ class PreparedRun:
         return any(registration.changes(self.context.settings, faces) for registration in named)
 
     def watermarks_if(self, will_change: bool) -> Watermarks:
-        """What is left on the pictures: all or none, and nothing where nothing is altered."""
+        """Return the watermarks of all frames: none where nothing is altered."""
         return self.watermarks if will_change else NO_WATERMARKS
 
 
 def prepare_run(
     context: RunContext, work: WorkFolder | None, screening: ContentScreening, watermarks: Watermarks, signer: Signer
 ) -> PreparedRun:
-    """Loads the models, lets the guard look at the sources, and prepares the processors.
+    """Load the models, screen the sources, and prepare the processors.
 
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
@@ -87,7 +84,7 @@ def prepare_run(
 
 
 def _open_voice(sound: SoundInfo, work: WorkFolder, flag: StopFlag) -> Voice:
-    """The sound that processors hear, as samples in the work folder; written when no earlier run has."""
+    """Return the audio samples for processors from the work folder; write them unless an earlier run did."""
     path = work.path / VOICE_FILE
     with suppress(ResourceError):
         if path.exists():

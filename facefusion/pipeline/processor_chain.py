@@ -1,4 +1,4 @@
-"""The processors of a run, one after the other; frames are handed on in memory."""
+"""The chain of processors of a run: each one processes the frames that it needs, in memory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from facefusion.processors.registry import registrations
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """Processors in their order, each with what it needs; any number of threads may share it."""
+    """Processors in order, each with its requirements; any number of threads may share a chain."""
 
     processors: tuple[tuple[Processor, Requirements], ...]
 
     def apply(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Lets every processor work on the frames that it wants, in place; tells which frames were changed."""
+        """Process a batch of frames in place; return for each frame whether it was changed."""
         changed = [False] * len(batch)
         for processor, requirements in self.processors:
-            wanted = [k for k, task in enumerate(batch) if task.faces or requirements.every_frame]
-            if wanted:
-                said = processor.process([batch[k] for k in wanted])
-                for k, has_changed in zip(wanted, said, strict=True):
-                    changed[k] = changed[k] or has_changed
+            chosen = [k for k, task in enumerate(batch) if needs_processing(task, requirements)]
+            if chosen:
+                results = processor.process([batch[k] for k in chosen])
+                for k, is_changed in zip(chosen, results, strict=True):
+                    changed[k] = changed[k] or is_changed
         return changed
 
 
+def needs_processing(task: FrameTask, requirements: Requirements) -> bool:
+    """Whether a processor gets a frame: one without faces is skipped unless the processor requires every frame."""
+    return bool(task.faces) or requirements.every_frame
+
+
 def prepare_chain(plan: Plan, tools: ProcessorTools) -> Chain:
-    """The chain of a plan, ready to work. Raises what processors raise when they are prepared, such as NoFaceError."""
+    """Return the chain of a plan, ready to process. Raises as the processors' ``prepare``, such as NoFaceError."""
     found = registrations(tuple(processor.name for processor in plan.processors))
     planned = zip(found, plan.processors, strict=True)
     return Chain(tuple((registration.prepare(tools), each.requirements) for registration, each in planned))

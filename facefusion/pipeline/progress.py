@@ -1,4 +1,4 @@
-"""Counting the units of a stage from any number of threads."""
+"""Progress of a stage, counted from any number of threads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Self
 
 from facefusion.events import Emit, StageFinished, StageProgress
 
-# Before this many seconds a rate says nothing.
-_SOONEST_RATE = 0.5
+# A rate measured over fewer seconds is meaningless.
+_MINIMUM_SECONDS = 0.5
 
 
 class Progress:
-    """A stage of a run as a context manager: emits progress, and its end with the time that it took."""
+    """A stage of a run as a context manager: emits its progress, and its end with the elapsed time."""
 
     def __init__(self, emit: Emit, stage: str, total: int, unit: str = 'frame') -> None:
         self._emit = emit
@@ -25,39 +25,37 @@ class Progress:
         self._skipped = 0
         self._detail = ''
         self._lock = threading.Lock()
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._emit(StageProgress(self._stage, 0, self._total, self._unit))
         return self
 
     def advance(self, units: int = 1) -> None:
-        """Counts ``units`` more as done."""
-        with self._lock:
-            self._done += units
-            self._tell()
+        """Count ``units`` more as done."""
+        self._count(units, 0)
 
     def skip(self, units: int) -> None:
-        """Counts ``units`` more that were done before: they say nothing about the speed."""
-        with self._lock:
-            self._done += units
-            self._skipped += units
-            self._tell()
+        """Count ``units`` that an earlier run has done, without effect on the rate."""
+        self._count(units, units)
 
     def at(self, detail: str) -> None:
-        """Says what is worked on, with the next progress."""
+        """Add this detail to the next progress."""
         with self._lock:
             self._detail = detail
 
-    def _tell(self) -> None:
-        seconds, worked = time.monotonic() - self._began, self._done - self._skipped
-        rate = left = None
-        if worked and seconds > _SOONEST_RATE:
-            rate = round(worked / seconds, 2)
-            left = round((self._total - self._done) * seconds / worked, 1)
-        self._emit(StageProgress(self._stage, self._done, self._total, self._unit, self._detail, rate, left))
+    def _count(self, units: int, skipped: int) -> None:
+        with self._lock:
+            self._done += units
+            self._skipped += skipped
+            seconds, processed = time.monotonic() - self._started, self._done - self._skipped
+            rate = left = None
+            if processed and seconds > _MINIMUM_SECONDS:
+                rate = round(processed / seconds, 2)
+                left = round((self._total - self._done) * seconds / processed, 1)
+            self._emit(StageProgress(self._stage, self._done, self._total, self._unit, self._detail, rate, left))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._emit(StageFinished(self._stage, self._done, time.monotonic() - self._began))
+        self._emit(StageFinished(self._stage, self._done, time.monotonic() - self._started))

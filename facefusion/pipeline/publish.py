@@ -1,4 +1,4 @@
-"""Publish: the finished output appears under its name by a rename, and never half written."""
+"""Publish: the complete output gets its name by a rename, never a partial file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.media.join import Joining, join_segments
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline.output import existing_folder, make_folder
-from facefusion.pipeline.partial_files import part_beside, remove_abandoned
+from facefusion.pipeline.partial_files import partial_path, remove_abandoned
 from facefusion.pipeline.plan import Plan, VideoPlan
 from facefusion.pipeline.signing import Signer, WorkDone
 from facefusion.provenance.credentials_writer import Signed
@@ -28,26 +28,25 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Publication:
-    """A finished output on its way to its name: ``check`` is called when all of it is signed, and raises when that was
-    not what it should be."""
+    """The publication of a finished output: ``check`` is called after signing, and raises when an input changed."""
 
     output: Path
     signer: Signer
-    worked: WorkDone
+    done: WorkDone
     flag: StopFlag
     check: Callable[[], None] = lambda: None
 
 
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
-    """Encodes a picture of the size that is written, signs it and gives it its name.
+    """Encode an image of the output's size, sign it and rename it to the output.
 
-    Raises what ``write_image``, the seal and the check raise.
+    Raises what ``write_image``, the signer and the check raise.
     """
     output, flag = publication.output, publication.flag
-    with _part_beside(output) as part, _part_beside(output) as signed_part:
+    with _partial_file(output) as part, _partial_file(output) as signed_part:
         image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
         write_image(frame, part, image_format, options.output_image_quality, emit, flag)
-        signed = publication.signer.sign(part, signed_part, publication.worked)
+        signed = publication.signer.sign(part, signed_part, publication.done)
         if signed.media == part:
             part.replace(signed_part)
         publication.check()
@@ -57,29 +56,29 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
 
 
 def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, emit: Emit, flag: StopFlag) -> None:
-    """Joins the segments with the source's times, audio and whatever else it has, to the file ``part``.
+    """Join the segments with the source's times, audio, subtitles and metadata to the file ``part``.
 
-    ``emit`` is told what the plan could not know to be lost. Raises what ``join_segments`` raises, and MediaError
-    media-changed when the file of which the audio is is not the one that was probed any more.
+    Emits what is lost and the plan could not know. Raises what ``join_segments`` raises, and MediaError media-changed
+    when the file of the audio is no longer the one that was probed.
     """
-    heard = plan.sound or plan.target
-    check_unchanged(heard, flag)
+    audio_file = plan.sound or plan.target
+    check_unchanged(audio_file, flag)
     with called(plan.output.name, part):
         joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
         lost = join_segments(joining, part, flag)
-    check_unchanged(heard, flag)
+    check_unchanged(audio_file, flag)
     for text in lost:
-        emit(Message('warn', 'publish', f'{heard.path.name}: {text}'))
+        emit(Message('warn', 'publish', f'{audio_file.path.name}: {text}'))
 
 
 def publish_clip(clip: Path, publication: Publication) -> Signed:
-    """Signs a finished clip, which stays where it is, and gives what is signed its name.
+    """Sign a finished clip, which stays in its place, and rename the signed file to the output.
 
-    Raises what the seal and the check raise, ResourceError, OutputError, Interrupted.
+    Raises what the signer and the check raise, ResourceError, OutputError, Interrupted.
     """
     output, flag = publication.output, publication.flag
-    with _part_beside(output) as part:
-        signed = publication.signer.sign(clip, part, publication.worked)
+    with _partial_file(output) as part:
+        signed = publication.signer.sign(clip, part, publication.done)
         if signed.media == clip:
             try:
                 second_name(clip, part, flag)
@@ -91,21 +90,21 @@ def publish_clip(clip: Path, publication: Publication) -> Signed:
 
 
 def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Emit, flag: StopFlag) -> Signed | None:
-    """Joins finished clips, one after the other, signs the result and gives it its name.
+    """Join finished clips one after the other, sign the result and rename it to the output.
 
-    Of several pictures the last one is taken as it is, with the credentials that it has; None then. Raises what
-    ``concat_clips`` and ``seal`` raise.
+    Of several images the last one is copied with its own credentials; returns None then. Raises what
+    ``concat_clips`` and the signer raise.
     """
     remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
-        with _part_beside(output) as part:
+        with _partial_file(output) as part:
             shutil.copyfile(clips[-1], part)
-            beside = sidecar_of(clips[-1]) if sidecar_of(clips[-1]).exists() else None
-            if beside is not None:
-                shutil.copyfile(beside, sidecar_of(part))
-            _publish_signed(part, sidecar_of(part) if beside is not None else None, output, flag)
+            sidecar = sidecar_of(part) if sidecar_of(clips[-1]).exists() else None
+            if sidecar is not None:
+                shutil.copyfile(sidecar_of(clips[-1]), sidecar)
+            _publish_signed(part, sidecar, output, flag)
         return None
-    with _part_beside(output) as clip, _part_beside(output) as part:
+    with _partial_file(output) as clip, _partial_file(output) as part:
         concat_clips(clips, clip, output.suffix.lower(), flag, emit)
         signed = signer.sign(clip, part, WorkDone(changed_frames=1, is_labelled=True))
         if signed.media == clip:
@@ -116,56 +115,51 @@ def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Em
 
 
 def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFlag | None) -> None:
-    """Names a signed file, its side-car first: the file never stands there without."""
-    beside = sidecar_of(output)
+    """Rename a signed file to the output, after its sidecar: the file never exists without it."""
+    output_sidecar = sidecar_of(output)
     if sidecar is None:
         publish(part, output, flag)
-        # That of a file of this name that was replaced: it fits no file any more.
+        # The sidecar of a replaced file of this name matches no file any more.
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            output_sidecar.unlink(missing_ok=True)
         return
-    before = part_beside(beside)
+    backup = partial_path(output_sidecar)
     try:
         with suppress(OSError):
-            second_name(beside, before)
-        publish(sidecar, beside, flag)
+            second_name(output_sidecar, backup)
+        publish(sidecar, output_sidecar, flag)
         try:
-            # Nobody can stop any more: the side-car is that of this file.
+            # No stop from here on: the sidecar belongs to this file.
             publish(part, output)
         except BaseException:
-            # What lies there is the file of before.
+            # The output is still the previous file.
             with suppress(OSError):
-                before.replace(beside) if before.exists() else beside.unlink()
+                backup.replace(output_sidecar) if backup.exists() else output_sidecar.unlink()
             raise
     finally:
-        before.unlink(missing_ok=True)
+        backup.unlink(missing_ok=True)
 
 
 @contextmanager
-def _part_beside(output: Path) -> Iterator[Path]:
-    """A name beside the output; leaves nothing behind on failure."""
-    made = _missing_folders(output.parent)
+def _partial_file(output: Path) -> Iterator[Path]:
+    """Yield a new path next to the output; remove the file and new folders on failure."""
+    created = _missing_folders(output.parent)
     make_folder(output.parent)
-    part = part_beside(output)
+    part = partial_path(output)
     try:
         with called(output.name, part):
             yield part
     except BaseException:
-        # The failure is what the user must see, not one of tidying up.
+        # The user must see this failure, not a failure of the removal.
         with suppress(OSError):
             part.unlink(missing_ok=True)
             sidecar_of(part).unlink(missing_ok=True)
-            for folder in made:
+            for folder in created:
                 folder.rmdir()
         raise
 
 
 def _missing_folders(folder: Path) -> list[Path]:
-    """The folders that making ``folder`` will add, deepest first."""
-    first = existing_folder(folder)
-    folder = folder.absolute()
-    missing = []
-    while folder != first:
-        missing.append(folder)
-        folder = folder.parent
-    return missing
+    """Return the folders that creating ``folder`` will add, deepest first."""
+    existing, folder = existing_folder(folder), folder.absolute()
+    return [path for path in (folder, *folder.parents) if existing in path.parents]

@@ -1,7 +1,7 @@
 """Render: a segment of output frames through the chain of processors into an encoded file.
 
-What a frame becomes is a function of the source frame and those around it, its linked record, its time, the sources and
-the job (its mark); nothing is kept between frames.
+A rendered frame is a function of the source frame and its neighbours, its linked record, its time, the sources and the
+job (its mark); no state is carried from frame to frame.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from facefusion.stopping import StopFlag
 
 
 class LinkedFaces:
-    """The faces of a frame, from linked chunks that are loaded when they are first needed; one is held at a time."""
+    """The faces of each frame, from linked chunks that are loaded on demand; one chunk is in memory at a time."""
 
     def __init__(self, load: Callable[[int], LinkedChunk], chunk_frames: int = CHUNK_FRAMES) -> None:
         self._load = load
@@ -40,7 +41,7 @@ class LinkedFaces:
         self._chunk: LinkedChunk | None = None
 
     def of(self, frame: int) -> tuple[LinkedFace, ...]:
-        """The selected faces of a source frame in the selector's order; frames should be asked for in order."""
+        """Return the selected faces of a source frame in the selector's order; efficient for ascending frames."""
         number = frame // self._chunk_frames
         if self._chunk is None or number != self._number:
             self._chunk, self._number = self._load(number), number
@@ -48,7 +49,7 @@ class LinkedFaces:
 
 
 def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
-    """The faces of one frame of a linked chunk."""
+    """Return the faces of one frame of a linked chunk."""
     low, high = np.searchsorted(chunk.frame, [frame, frame + 1])
     return tuple(
         LinkedFace(
@@ -71,7 +72,7 @@ class Shown(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """A frame after the chain, where it is shown, whether it was changed, and whether it carries the invisible mark."""
+    """A frame after the chain, its output frames, whether it was changed, and whether it carries the invisible mark."""
 
     frame: Frame
     shown: Shown
@@ -90,8 +91,8 @@ class SegmentFacts(NamedTuple):
 class SegmentRendering:
     """Renders the segments of a clip, in any order.
 
-    ``faces`` gives the linked faces to one segment; ``workers`` frames are worked on side by side, in batches of
-    ``batch``. ``readers`` are decoders to go on with.
+    ``faces`` returns the linked faces for one segment; ``workers`` threads process batches of ``batch`` frames.
+    ``readers`` are open decoders to reuse.
     """
 
     target: MediaInfo
@@ -107,12 +108,12 @@ class SegmentRendering:
     def write(
         self, segment: Span, path: Path, flag: StopFlag, advance: Callable[[], None] = lambda: None
     ) -> SegmentFacts:
-        """Writes the output frames of ``segment`` to ``path``, which appears when it is whole.
+        """Write the output frames of ``segment`` to ``path``, which exists only when it is complete.
 
         Raises MediaError, OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
         """
         changed = marked = 0
-        # Closed here: the traceback of a failing writer would keep the decoder and the workers alive.
+        # Closed here, because the traceback of a failing writer would keep the decoder and the workers alive.
         with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
             for frame, shown, is_changed, is_marked in rendered:
                 for number in range(shown.start, shown.stop):
@@ -124,28 +125,26 @@ class SegmentRendering:
         return SegmentFacts(changed, marked)
 
     def frames(self, segment: Span, flag: StopFlag) -> Generator[Rendered, None, None]:
-        """The frames of ``segment`` after the chain, in order; one that is repeated is rendered once, unless its time
-        matters to a processor."""
+        """Yield the frames of ``segment`` after the chain, in order.
+
+        A repeated source frame is rendered once, unless a processor depends on its time.
+        """
         groups = _grouped(self._tasks(segment, flag), self.batch)
-        with closing(ordered_map(self._work, groups, self.workers)) as worked:
-            for group in worked:
+        with closing(ordered_map(self._render, groups, self.workers)) as rendered:
+            for group in rendered:
                 yield from group
 
-    def _work(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
+    def _render(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
         changed = self.chain.apply([task for _, task in group])
-        return [
-            self._finished(task.frame, shown, is_changed)
-            for (shown, task), is_changed in zip(group, changed, strict=True)
-        ]
-
-    def _finished(self, frame: Frame, shown: Shown, is_changed: bool) -> Rendered:
-        """A frame as it goes to the encoder: label and mark are put on at the size that is written."""
-        encoder = self.video.encoder
-        planes = frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
-        return Rendered(planes, shown, is_changed, self.watermarks.apply(planes))
+        encoder, rendered = self.video.encoder, []
+        for (shown, task), is_changed in zip(group, changed, strict=True):
+            # Label and mark are applied at the size of the output.
+            planes = task.frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
+            rendered.append(Rendered(planes, shown, is_changed, self.watermarks.apply(planes)))
+        return rendered
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
-        """What is to be rendered, from the frames that it needs, each decoded once."""
+        """Yield the tasks of a segment with the frames that they need, each decoded once."""
         faces, timeline = self.faces(), self.video.timeline
         waiting = deque(shown_frames(timeline.sources[segment.start : segment.stop].tolist(), segment.start))
         if self.requirements.source_audio:
@@ -154,21 +153,21 @@ class SegmentRendering:
         low = max(waiting[0].source - reach, timeline.start)
         high = min(waiting[-1].source + reach + 1, timeline.stop)
         reader = self.readers or open_frames(self.target, 1, flag)
-        held: dict[int, Frame] = {}
+        decoded: dict[int, Frame] = {}
         with closing(prefetch(reader.frames(low, high), DECODED_AHEAD)) as frames:
             for frame in frames:
                 flag.check()
-                held[frame.number] = frame
+                decoded[frame.number] = frame
                 while waiting and frame.number >= min(waiting[0].source + reach, high - 1):
                     shown = waiting.popleft()
-                    yield shown, self._task(shown, held, faces)
+                    yield shown, self._task(shown, decoded, faces)
                 first = waiting[0].source - reach if waiting else high
-                held = {number: kept for number, kept in held.items() if number >= first}
+                decoded = {number: each for number, each in decoded.items() if number >= first}
 
-    def _task(self, shown: Shown, held: dict[int, Frame], faces: LinkedFaces) -> FrameTask:
+    def _task(self, shown: Shown, decoded: dict[int, Frame], faces: LinkedFaces) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
-        own = held[shown.source]
-        # Others are shown it untouched, or it is rendered once more.
+        own = decoded[shown.source]
+        # Another task uses the untouched frame, or the frame is rendered once more.
         is_shared = reach > 0 or self.requirements.original or self.requirements.source_audio
         around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
         return FrameTask(
@@ -177,13 +176,13 @@ class SegmentRendering:
             seconds=timeline.time_of(shown.start),
             original=own.untouched() if self.requirements.original else None,
             neighbours=tuple(
-                held[min(max(number, timeline.start), timeline.stop - 1)].untouched() for number in around
+                decoded[min(max(number, timeline.start), timeline.stop - 1)].untouched() for number in around
             ),
         )
 
 
 def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
-    """Runs of output frames that show one source frame; ``sources`` are those of the frames from ``first`` on."""
+    """Return the runs of output frames that show one source frame; ``sources`` start at output frame ``first``."""
     runs: list[Shown] = []
     for number, source in enumerate(sources, first):
         if runs and runs[-1].source == source:
@@ -197,11 +196,5 @@ def _grouped(
     tasks: Iterator[tuple[Shown, FrameTask]], size: int
 ) -> Generator[list[tuple[Shown, FrameTask]], None, None]:
     with closing(tasks) as items:  # type: ignore[type-var]
-        group: list[tuple[Shown, FrameTask]] = []
-        for item in items:
-            group.append(item)
-            if len(group) == size:
-                yield group
-                group = []
-        if group:
+        while group := list(islice(items, size)):
             yield group

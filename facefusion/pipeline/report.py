@@ -1,4 +1,4 @@
-"""The end report of a run: what was done, where no face was, and what of the clip could not be read."""
+"""The report of a finished run: processed faces, frames without a face, and damaged frames."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from facefusion.processors.registration import SMALLEST_FACE
 
 @dataclass(slots=True)
 class FaceReport:
-    """Counts faces while linked chunks pass by.
+    """Counts the faces of linked chunks.
 
-    ``without`` are the frames without a face, ``damaged`` those that the clip does not show whole. ``gaps`` are where
-    it lacks frames, as far as it was worked on. Unless it ``finds_faces``, none were looked for.
+    ``without`` are the frames without a face, ``damaged`` those that could not be decoded completely. ``gaps`` are the
+    gaps of the processed range. Without ``finds_faces`` the run detects no faces.
     """
 
     finds_faces: bool = True
@@ -37,7 +37,7 @@ class FaceReport:
     tracks: set[int] = field(default_factory=set)
 
     def add(self, chunk: LinkedChunk) -> None:
-        """Counts the frames and faces of the next chunk."""
+        """Count the frames and faces of the next chunk."""
         self.frames += chunk.count
         self.faces += len(chunk.frame)
         self.filled += int(chunk.filled.sum())
@@ -52,12 +52,12 @@ class FaceReport:
             self.without.add(number)
 
     @property
-    def worked_on(self) -> int:
-        """Faces that are not too small."""
+    def processed(self) -> int:
+        """The number of faces that are not too small."""
         return self.faces - self.small
 
     def as_record(self) -> dict[str, Any]:
-        """The counts as plain JSON; ranges are first and last frame."""
+        """Return the counts as plain JSON; ranges are first and last frame."""
         return {
             'frames': self.frames,
             'faces': self.faces,
@@ -78,43 +78,43 @@ class FaceReport:
         }
 
     def message(self, changed_frames: int) -> Message:
-        """The counts as one line for people; ``changed_frames`` is how many frames the processors have changed."""
-        text = '; '.join([self._done_as_text(changed_frames), *self._left_alone_as_text()])
-        if not self.finds_faces or self.worked_on or (changed_frames and not self.faces):
+        """Return the counts as one line of text; ``changed_frames`` is how many frames the processors changed."""
+        text = '; '.join([self._processed_as_text(changed_frames), *self._skipped_as_text()])
+        if not self.finds_faces or self.processed or (changed_frames and not self.faces):
             return Message('info', 'run', text)
         if self.faces:
             return Message('warn', 'run', text)
         advice = (
-            'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or less --face-detector-score'
+            'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or a lower --face-detector-score'
         )
         return Message('warn', 'run', f'{text} ({advice})')
 
-    def _left_alone_as_text(self) -> Iterator[str]:
+    def _skipped_as_text(self) -> Iterator[str]:
         if self.small:
             verb = 'was' if self.small == 1 else 'were'
-            yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {verb} left alone'
+            yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {verb} skipped'
         if self.frames_crowded:
             frames = _count(self.frames_crowded, 'frame')
-            yield f'--max-faces left up to {_count(self.most_left_out, "more face")} alone in {frames}'
+            yield f'--max-faces skipped up to {_count(self.most_left_out, "more face")} in {frames}'
         if self.damaged.count:
             verb = 'is' if self.damaged.count == 1 else 'are'
             yield f'{_count(self.damaged.count, "frame")} of the target {verb} damaged: {self.damaged.as_text()}'
 
-    def _done_as_text(self, changed_frames: int) -> str:
+    def _processed_as_text(self, changed_frames: int) -> str:
         if not self.finds_faces or (changed_frames and not self.faces):
             verb = 'was' if changed_frames == 1 else 'were'
-            return f'{_count(changed_frames, "frame")} {verb} worked on'
+            return f'{_count(changed_frames, "frame")} {verb} processed'
         if not self.faces:
-            return f'no face was found in {_count(self.frames, "frame")}: nothing was worked on'
+            return f'no face was found in {_count(self.frames, "frame")}: nothing was processed'
         with_face = self.frames - self.without.count
         frames = f'{with_face} of {_count(self.frames, "frame")}'
-        if not self.worked_on:
-            return f'no face was worked on in {frames}'
-        verb = 'was' if self.worked_on == 1 else 'were'
-        people = f'{_count(self.worked_on, "face")} in {frames} {verb} worked on'
+        if not self.processed:
+            return f'no face was processed in {frames}'
+        verb = 'was' if self.processed == 1 else 'were'
+        text = f'{_count(self.processed, "face")} in {frames} {verb} processed'
         if not self.without.count:
-            return people
-        return f'{people}; no face in {_count(self.without.count, "frame")}: {self.without.as_text()}'
+            return text
+        return f'{text}; no face in {_count(self.without.count, "frame")}: {self.without.as_text()}'
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What a step must name before anything can be planned."""
+"""The paths without which a step cannot be planned."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from facefusion.pipeline.options import PathOptions
 
 
 def required_paths(paths: PathOptions) -> tuple[str, str]:
-    """Target and output. Raises UsageError target-missing, output-missing."""
+    """Return target and output. Raises UsageError target-missing, output-missing."""
     if not paths.target_path:
-        raise UsageError('target-missing', 'no target was given', hint='give one with -t/--target-path')
+        raise UsageError('target-missing', 'the target is missing', hint='add -t/--target-path PATH')
     if not paths.output_path:
-        raise UsageError('output-missing', 'no output was given', hint='give one with -o/--output-path')
+        raise UsageError('output-missing', 'the output is missing', hint='add -o/--output-path PATH')
     return paths.target_path, paths.output_path

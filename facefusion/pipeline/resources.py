@@ -1,4 +1,4 @@
-"""How much memory a run may need, and how much there is."""
+"""Memory and threads: the needs of a run, checked against the limits of the system."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from facefusion.limits import Limit, can_start, memory_limits, nearest, thread_l
 
 # Interpreter, libraries, the embedded networks and the source texture, measured: 300 MB.
 BASE_BYTES = 330 << 20
-# Frames that a decoder with its reference frames and the stages between hold at once.
+# Frames in memory for a decoder, its reference frames and the stages.
 DECODER_FRAMES = 35
-# Frames that a worker adds: its decoder's, those read ahead, and those since the last detection.
+# Frames per worker: of its decoder, decoded ahead, and since the last detection.
 WORKER_FRAMES = 22
-# What a process has mapped at its peak beside the memory that it uses: code of libraries, heaps of the C library, and
-# stacks of threads that are not a worker's. Measured on Linux with all encoders, 320x180 to 3840x2160, one worker to
-# eight: the peak of address space (VmPeak) lies up to 520 MB above the estimate of memory, that of data (VmData) 60.
+# Address space mapped at the peak in addition to the used memory: code of libraries, heaps of the C library, and stacks
+# of threads other than workers. Measured on Linux with all encoders, 320x180 to 3840x2160, one to eight workers: the
+# peak of address space (VmPeak) is up to 520 MB above the estimate of memory, that of data (VmData) 60 MB.
 ADDRESS_BYTES = 500 << 20
 DATA_BYTES = 64 << 20
-# A worker's stack, 8 MB unless ulimit -s says otherwise, and what the C library keeps for its thread.
+# The stack of a worker, 8 MB by the default of ulimit -s, and the C library's data of its thread.
 STACK_BYTES = 9 << 20
-# Threads of a run beside its workers: decoder, encoder, conversion, stages, heartbeat; measured up to 16.
+# Threads of a run in addition to its workers: decoder, encoder, conversion, stages, heartbeat; measured up to 16.
 THREADS = 20
 
 
 def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_frames: int = 55) -> dict[str, int]:
-    """Bytes at the peak of a video run by part, estimated from above.
+    """Return an upper estimate of the peak bytes of a video run by part.
 
-    ``pixels`` are those of a frame as read or written, if that is more; the encoder holds ``encoder_frames`` of them.
+    ``pixels`` are those of a frame as read or written, whichever is more; the encoder stores ``encoder_frames`` frames.
 
-    Crowds are not in it, since nobody is counted before the clip is analysed: a face that is seen in every frame adds
-    about 23 MB while chunks are linked, so 64 of them 1.5 GB.
+    Crowds are not included, because faces are counted during the run: a face in every frame adds about 23 MB while
+    chunks are linked, 64 faces 1.5 GB.
     """
     frame = int(pixels * bytes_a_pixel)
     return {'program and models': BASE_BYTES, 'decoder and encoder': frame * (DECODER_FRAMES + encoder_frames)} | {
@@ -41,18 +41,18 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
 
 
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
-    """Bytes at the peak of an image run by part: the picture, its decoded and encoded copies, and one to change.
+    """Return the peak bytes of an image run by part: the decoded and encoded copies, and one to process.
 
-    When it is written with another size, the copies for the encoder have that size.
+    The copies for the encoder have the size of the output.
     """
     copies = pixels * 3 * 6 if pixels == written_pixels else pixels * 3 * 3 + written_pixels * 4 * 4
     return {'program and models': BASE_BYTES, 'copies of the picture': copies}
 
 
 def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[int, Limit] | None:
-    """How many bytes of memory a run of so many workers may use under the tightest limit, and that limit.
+    """Return how many bytes of memory a run with so many workers may use under the lowest limit, and that limit.
 
-    Of a limit of address space, what is mapped without being used is taken off. None where there is no limit.
+    A limit of address space is reduced by the mapped but unused bytes. None without a limit.
     """
     rooms = []
     for limit in memory_limits() if limits is None else limits:
@@ -61,8 +61,8 @@ def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[in
     return min(rooms, key=lambda each: each[0], default=None)
 
 
-def check_memory(needed: int, what: str, workers: int = 1) -> None:
-    """Raises ResourceError memory-short when ``needed`` bytes are more than the system's limits leave."""
+def check_memory(needed: int, subject: str, workers: int = 1) -> None:
+    """Raise ResourceError memory-short when ``needed`` bytes are more than the system's limits leave."""
     found = lowest_room(workers)
     if found is None or found[0] >= needed:
         return
@@ -74,41 +74,39 @@ def check_memory(needed: int, what: str, workers: int = 1) -> None:
         mapped = _mapped(limit, workers)
         noun = 'address space' if limit.kind == 'address' else 'data'
         counted = f'{(needed + mapped) / 1e6:.0f} MB of {noun}, and {limit.name} allows {limit.allowed / 1e6:.0f} MB'
-        cause = (
-            f'{mapped / 1e6:.0f} MB of these are for libraries and stacks of threads, which are mapped beside the rest'
-        )
+        cause = f'{mapped / 1e6:.0f} MB of these are mapped for libraries and stacks of threads'
     raise ResourceError(
         'memory-short',
-        f'{what} would need about {counted}',
+        f'{subject} would need about {counted}',
         cause=cause,
         hint=f'{limit.advice}, lower --execution-thread-count, or use a smaller target or output',
     )
 
 
 def check_start() -> None:
-    """Raises ResourceError memory-short when the limits of address space leave too little for any work at all.
+    """Raise ResourceError memory-short when the limits of address space are too low for any run.
 
-    To be called before libraries are loaded: what they do then is not to be foreseen.
+    Call this before libraries are loaded, because their behaviour without memory is unpredictable.
     """
     found = lowest_room(1, [limit for limit in memory_limits() if limit.kind != 'memory'])
     if found is not None and found[0] < BASE_BYTES:
         check_memory(BASE_BYTES, 'the program')
 
 
-def check_asked(needed: int, what: str, limit: int | None) -> None:
-    """Raises ResourceError memory-limit when ``needed`` bytes are more than the user's own ``limit``."""
+def check_asked(needed: int, subject: str, limit: int | None) -> None:
+    """Raise ResourceError memory-limit when ``needed`` bytes exceed the user's own ``limit``."""
     if limit is not None and limit < needed:
         raise ResourceError(
             'memory-limit',
-            f'{what} would need about {needed / 1e6:.0f} MB of memory, and --system-memory-limit allows '
+            f'{subject} would need about {needed / 1e6:.0f} MB of memory, and --system-memory-limit allows '
             f'{limit / 1e6:.0f} MB',
-            cause='no number of workers needs less than this',
+            cause='this is the minimum, with one worker',
             hint='raise --system-memory-limit, or use a smaller target or output',
         )
 
 
-def check_threads(workers: int, what: str) -> None:
-    """Raises ResourceError threads-short when a run of so many workers could not start its threads."""
+def check_threads(workers: int, subject: str) -> None:
+    """Raise ResourceError threads-short when a run of so many workers could not start its threads."""
     needed = THREADS + workers
     started = can_start(needed)
     if started == needed:
@@ -117,7 +115,7 @@ def check_threads(workers: int, what: str) -> None:
     advice = f'{limit.advice}, or ' if limit else ''
     raise ResourceError(
         'threads-short',
-        f'{what} would need about {needed} threads, and {started} can be started',
+        f'{subject} would need about {needed} threads, and {started} can be started',
         cause=str(limit) if limit else '',
         hint=f'{advice}lower --execution-thread-count',
     )
@@ -128,7 +126,7 @@ def _mapped(limit: Limit, workers: int) -> int:
 
 
 def return_freed_memory() -> None:
-    """Gives what a finished stage has freed back to the system, where the C library keeps it otherwise (glibc)."""
+    """Return the freed memory of a finished stage to the system, where the C library (glibc) would keep it."""
     if sys.platform.startswith('linux'):
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim is not None:

@@ -1,12 +1,13 @@
-"""A run from its plan to its published output: what every engine does, and in which order.
+"""A run from its plan to its published output, in the order that is the same for every engine.
 
-An engine answers two calls, ``analyse`` and ``render``; it decides who works on the units of a clip.
+An engine implements two calls, ``analyse`` and ``render``; it decides where the units of a clip run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +27,8 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
 from facefusion.pipeline.fingerprints import clip_digest
+from facefusion.pipeline.image_run import execute_image, link_image
 from facefusion.pipeline.manifest import Manifest, WorkKey
-from facefusion.pipeline.picture import execute_picture, link_picture
 from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
@@ -46,9 +47,9 @@ from facefusion.stopping import StopFlag
 
 
 class Engine(Protocol):
-    """Works on the units of a clip, in any order; both calls give each unit with the manifest of its work file.
+    """Runs the units of a clip, in any order; both calls yield each unit with the manifest of its work file.
 
-    Closing what they return ends all that is still worked on.
+    Closing the generators stops the units that still run.
     """
 
     def analyse(
@@ -61,33 +62,33 @@ class Engine(Protocol):
 
 
 def execute(run: PreparedRun, engine: Engine) -> dict[str, Any]:
-    """Does what the plan says and gives the report; the output exists when this returns."""
+    """Execute the plan and return the report; the output exists when this returns."""
     plan, emit = run.context.plan, run.context.emit
     report = FaceReport(finds_faces=plan.finds_faces)
     try:
         with blaming_change(plan.target, run.context.flag):
             if plan.video is None:
-                worked, signed = execute_picture(run, report)
+                done, signed = execute_image(run, report)
             else:
-                worked, signed = _execute_clip(run, plan.video, engine, report)
+                done, signed = _execute_clip(run, plan.video, engine, report)
     finally:
         if run.voice is not None:
             run.voice.close()
-    _report_watermarks(run, worked)
+    _report_watermarks(run, done)
     emit(OutputPublished(str(plan.output), plan.output.stat().st_size))
-    emit(report.message(worked.changed_frames))
-    done = {'frames_changed': worked.changed_frames, 'effects': {each.name: each.effect for each in plan.processors}}
-    credentials = signed.as_record() | {'marked_frames': worked.marked_frames}
-    return report.as_record() | done | {'credentials': credentials}
+    emit(report.message(done.changed_frames))
+    changes = {'frames_changed': done.changed_frames, 'effects': {each.name: each.effect for each in plan.processors}}
+    credentials = signed.as_record() | {'marked_frames': done.marked_frames}
+    return report.as_record() | changes | {'credentials': credentials}
 
 
-def _report_watermarks(run: PreparedRun, worked: WorkDone) -> None:
-    """Says which of the traces that were meant for the output it does not have."""
+def _report_watermarks(run: PreparedRun, done: WorkDone) -> None:
+    """Report the planned watermarks that the output does not have."""
     emit = run.context.emit
-    if run.watermarks.label is not None and not worked.is_labelled:
-        emit(Message('warn', 'provenance', 'no label was drawn: no face was worked on, so nothing is altered'))
-    if run.watermarks.mark is not None and worked.changed_frames and not worked.marked_frames:
-        text = 'the pictures are too flat or too small for the invisible mark: the output carries none'
+    if run.watermarks.label is not None and not done.is_labelled:
+        emit(Message('warn', 'provenance', 'no label was drawn: no face was processed, so nothing was altered'))
+    if run.watermarks.mark is not None and done.changed_frames and not done.marked_frames:
+        text = 'the output has no invisible mark: its frames are too flat or too small'
         emit(Message('warn', 'provenance', text))
 
 
@@ -96,108 +97,106 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
     target = plan.target
     if work is None:
         raise InternalError('plan-inconsistent', 'a clip has no work folder')
-    with work.explained():
+    with work.explaining_removal():
         if isinstance(target, VideoInfo):
             will_change = _find_faces(run, video, target, work, engine, report)
         else:
-            will_change = link_picture(run, work, report)
+            will_change = link_image(run, work, report)
         watermarks = run.watermarks_if(will_change)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
-        worked = WorkDone(
+        done = WorkDone(
             int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), watermarks.label is not None
         )
 
         def check() -> None:
-            work.check([(clip, manifest)], flag)
-            # Signing has looked at it, too.
+            work.check_intact([(clip, manifest)], flag)
+            # Signing reads the target too.
             check_unchanged(target, flag)
 
-        return worked, publish_clip(clip, Publication(plan.output, run.signer, worked, flag, check))
+        return done, publish_clip(clip, Publication(plan.output, run.signer, done, flag, check))
 
 
 def _find_faces(
     run: PreparedRun, video: VideoPlan, target: VideoInfo, work: WorkFolder, engine: Engine, report: FaceReport
 ) -> bool:
-    """Analyses and links a clip; tells whether anything will be altered."""
+    """Analyse and link a clip; return whether anything will be altered."""
     report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
-    watch = run.screening.watch(target, video.timeline, work.digests.target)
-    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, watch)
-    units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, watch))
+    screening = run.screening.screen_clip(target, video.timeline, work.digests.target)
+    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, screening)
+    units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, screening))
     _analyse(run, video, engine, units)
-    return _link(run, video, units, report)
+    return _link(run, video, units.checkpoints, report)
 
 
 def _analyse(run: PreparedRun, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
-    """Analyses every chunk that is not kept."""
+    """Analyse every chunk without a checkpoint."""
     flag, emit, missing = run.context.flag, run.context.emit, list[Span]()
     with Progress(emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
 
-        def tell(span: Span, manifest: Manifest, origin: Origin) -> None:
+        def report(span: Span, manifest: Manifest, origin: Origin) -> None:
             emit(ChunkAnalysed(*span, int(manifest.facts.get(FACES, 0)), origin))
 
         for span in video.chunks:
             flag.check()
-            found = units.kept.find(span, flag)
+            found = units.checkpoints.find(span, flag)
             if found is None:
                 missing.append(span)
             else:
                 progress.skip(span.stop - span.start)
-                tell(span, *found)
+                report(span, *found)
         with closing(engine.analyse(units, missing, progress, flag)) as analysed:
             for span, manifest in analysed:
-                tell(span, manifest, 'analysed')
+                report(span, manifest, 'analysed')
 
 
-def _link(run: PreparedRun, video: VideoPlan, units: AnalysisUnits, report: FaceReport) -> bool:
-    """Tracks and selects the faces of every chunk, and lets the guard decide; tells whether anything will be altered.
+def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, report: FaceReport) -> bool:
+    """Track and select the faces of every chunk, and refuse an unsafe clip; return whether anything will be altered.
 
-    What the guard has seen of chunks that are kept counts as if it saw it now.
+    Screening findings of earlier runs count like those of this run.
     """
-    flag, emit, kept = run.context.flag, run.context.emit, units.kept
-    work, watch = kept.folder, kept.watch
+    flag, emit, work, screening = run.context.flag, run.context.emit, checkpoints.folder, checkpoints.screening
     tracker = Tracker(run.context.plan.measurements)
 
     def chunks() -> Iterator[FaceChunk]:
         for span in video.chunks:
-            flag.check()
-            chunk, looks = kept.load(span, flag)
-            watch.take(looks)
+            chunk, findings = checkpoints.load(span, flag)
+            screening.add_findings(findings)
             yield chunk
 
-    for every in tracker.track(chunks()):
-        work.save_linked(every, flag)
+    for linked in tracker.track(chunks()):
+        work.save_linked(linked, flag)
     selector, will_change = Selector(run.selector, tracker.tracks()), False
     for span in video.chunks:
-        flag.check()
-        every = work.load_linked(span, flag)
-        selection = selector.select(every)
+        linked = work.load_linked(span, flag)
+        selection = selector.select(linked)
         work.save_selection(span, selection, flag)
-        linked = every.select(selection)
-        report.add(linked)
-        watch.note(linked)
-        will_change = will_change or _will_change(run, linked)
-    report.damaged = watch.damaged
-    _tell_damage(run, report)
-    # Nothing is rendered before this, whatever earlier runs have rendered.
-    watch.decide()
-    emit(FacesLinked(report.frames, report.faces, len(report.tracks), report.without.count))
+        selected = linked.select(selection)
+        report.add(selected)
+        screening.add_linked(selected)
+        will_change = will_change or _will_change(run, selected)
+    report.damaged = screening.damaged
+    _report_damage(run, report)
+    # Nothing is rendered before this, whatever earlier runs rendered.
+    screening.refuse_if_unsafe()
     without = report.without
+    emit(FacesLinked(report.frames, report.faces, len(report.tracks), without.count))
     if run.context.plan.finds_faces and without.count:
         emit(FramesWithoutFaces(without.count, without.as_lists(), without.more_ranges))
     return will_change
 
 
-def _will_change(run: PreparedRun, linked: LinkedChunk) -> bool:
-    return any(run.changes(faces_of(linked, number)) for number in range(linked.first, linked.first + linked.count))
+def _will_change(run: PreparedRun, selected: LinkedChunk) -> bool:
+    numbers = range(selected.first, selected.first + selected.count)
+    return any(run.changes(faces_of(selected, number)) for number in numbers)
 
 
-def _tell_damage(run: PreparedRun, report: FaceReport) -> None:
-    """Says which frames are damaged: before the content gate decides, for a refused clip has them, too."""
+def _report_damage(run: PreparedRun, report: FaceReport) -> None:
+    """Report the damaged frames, before the content gate decides: a refused clip has them too."""
     damaged, emit = report.damaged, run.context.emit
     if damaged.count:
         frames = 'frame is' if damaged.count == 1 else 'frames are'
-        advice = 'each shows what could be read of it, or the picture before; what follows may show traces of that'
+        advice = 'each shows its readable part, or the frame before it; later frames may show traces of the damage'
         text = f'{run.context.plan.target.path.name}: {damaged.count} {frames} damaged: {damaged.as_text()}; {advice}'
         emit(Message('warn', 'analyse', text))
         emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
@@ -208,55 +207,60 @@ def _rendering(
 ) -> RenderUnits:
     plan, flag = run.context.plan, run.context.flag
 
-    def faces() -> LinkedFaces:
-        return LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
+    # A chunk is read once, also where several segments show its frames.
+    @lru_cache(maxsize=1)
+    def load(number: int) -> LinkedChunk:
+        return work.load_selected(chunk_span(video, number), flag)
 
     rendering = SegmentRendering(
-        target, video, run.chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks
+        target,
+        video,
+        run.chain,
+        plan.requirements,
+        lambda: LinkedFaces(load),
+        batch=plan.batch,
+        watermarks=watermarks,
     )
     return RenderUnits(rendering, work)
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
-    """The joined clip, that of an earlier run if it is whole.
-
-    There are no segments any more when this returns.
-    """
+    """Return the joined clip, that of an earlier run if it is intact; remove the segments."""
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
     clip = work.clip_path(extension)
     key = WorkKey('clip', clip_digest(work.digests.plan, video, extension), 0, video.timeline.frame_count)
-    manifest = work.kept(key, clip, flag)
+    manifest = work.find_intact(key, clip, flag)
     if manifest is None:
         segments = _rendered(run, engine, units)
         facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
-        with work.unaltered(segments, flag):
+        with work.verifying(segments, flag):
             join_clip([path for path, _ in segments], plan, video, work.part(clip), emit, flag)
         manifest = work.publish(key, clip, flag, facts)
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))
-    # A third copy of all frames would be needed beside them while the output is written.
-    work.forget_segments()
+    # While the output is written they would be a third copy of all frames.
+    work.remove_segments()
     return clip, manifest
 
 
 def _rendered(run: PreparedRun, engine: Engine, units: RenderUnits) -> list[tuple[Path, Manifest]]:
-    """The segments in order: those of earlier runs that are whole, and what is missing."""
+    """Return the segments in order: the intact ones of earlier runs, and the missing ones, rendered now."""
     flag, emit, work, video = run.context.flag, run.context.emit, units.folder, units.rendering.video
-    known: dict[int, Manifest] = {}
+    found: dict[int, Manifest] = {}
     with Progress(emit, 'processing', video.timeline.frame_count) as progress:
         for number, span in enumerate(video.segments):
             flag.check()
-            manifest = work.kept(units.key(number), units.path(number), flag)
+            manifest = work.find_intact(units.key(number), units.path(number), flag)
             if manifest is not None:
-                known[number] = manifest
+                found[number] = manifest
                 progress.skip(span.stop - span.start)
                 emit(SegmentRendered(number, len(video.segments), *span, 'work'))
-        missing = [number for number in range(len(video.segments)) if number not in known]
+        missing = [number for number in range(len(video.segments)) if number not in found]
         with closing(engine.render(units, missing, progress, flag)) as rendered:
             for number, manifest in rendered:
-                known[number] = manifest
+                found[number] = manifest
                 emit(SegmentRendered(number, len(video.segments), *video.segments[number], 'rendered'))
-    return [(units.path(number), known[number]) for number in sorted(known)]
+    return [(units.path(number), found[number]) for number in sorted(found)]

@@ -1,4 +1,4 @@
-"""Link, second step: who is worked on, frame by frame in order, when the tracks of the whole clip are known."""
+"""Link, second step: selects faces frame by frame, in order, when the tracks of the whole clip are known."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from facefusion.pipeline.tracking import ClipTracks
 
 @dataclass(slots=True)
 class Selector:
-    """Selects among the faces of a clip's chunks, which are given to ``select`` in order."""
+    """Selects among the faces of a clip's chunks, in order."""
 
     options: FaceSelectorOptions
     tracks: ClipTracks
-    _chosen: int | None = None
-    _kept: set[int] = field(default_factory=set)
-    _kept_at: int = -2
+    _followed: int | None = None
+    _limited: set[int] = field(default_factory=set)
+    _last_frame: int = -2
 
     def select(self, chunk: LinkedChunk) -> Selection:
-        """The rows of ``chunk``, which holds all faces, that are worked on."""
+        """Return the selected rows of ``chunk``, which contains all faces."""
         is_one = self.options.face_selector_mode == 'one'
         left_out = np.zeros(chunk.count, np.int32)
         if not is_one:
@@ -35,29 +35,29 @@ class Selector:
         stops = [*starts.tolist(), len(chunk.frame)][1:]
         boxes = landmark_box(chunk.landmarks)
         for frame, start, stop in zip(frames.tolist(), starts.tolist(), stops, strict=True):
-            if chunk.cut[frame - chunk.first] or frame != self._kept_at + 1:
-                self._kept.clear()
-            self._kept_at = frame
+            if chunk.cut[frame - chunk.first] or frame != self._last_frame + 1:
+                self._limited.clear()
+            self._last_frame = frame
             tracks = chunk.track[start:stop].tolist()
-            # Mode ``one`` chooses among all, so that its person is not lost to size.
+            # Mode ``one`` selects among all faces, so that its person is not lost for being small.
             limited = list(range(len(tracks))) if is_one else self._limit(boxes[start:stop], tracks)
             left_out[frame - chunk.first] += len(tracks) - len(limited)
             order = select_faces(boxes[start:stop][limited], chunk.score[start:stop][limited], self.options)
-            chosen = [limited[index] for index in order]
-            rows += [start + index for index in (self._stay(chosen, tracks) if is_one else chosen)]
-        chosen_rows = np.array(rows, np.int32)
-        tracks = np.unique(chunk.track[chosen_rows])
-        return Selection(chosen_rows, left_out if left_out.any() else left_out[:0], tracks, self.tracks.of(tracks))
+            selected = [limited[index] for index in order]
+            rows += [start + index for index in (self._follow(selected, tracks) if is_one else selected)]
+        selected_rows = np.array(rows, np.int32)
+        tracks = np.unique(chunk.track[selected_rows])
+        return Selection(selected_rows, left_out if left_out.any() else left_out[:0], tracks, self.tracks.of(tracks))
 
     def _limit(self, boxes: np.ndarray, tracks: list[int]) -> list[int]:
-        """The largest faces of a frame."""
-        limited = limit_faces(boxes, tracks, self._kept, self.options.max_faces)
-        self._kept = {tracks[index] for index in limited}
+        """Return the largest faces of a frame."""
+        limited = limit_faces(boxes, tracks, self._limited, self.options.max_faces)
+        self._limited = {tracks[index] for index in limited}
         return limited
 
-    def _stay(self, chosen: list[int], tracks: list[int]) -> list[int]:
-        """The face that was chosen before, while it is there: an order may change with every frame, a person not."""
-        if self._chosen in tracks:
-            return [tracks.index(self._chosen)]
-        self._chosen = tracks[chosen[0]] if chosen else None
-        return chosen
+    def _follow(self, selected: list[int], tracks: list[int]) -> list[int]:
+        """Return the followed face while it is present: the order may change with every frame, the person does not."""
+        if self._followed in tracks:
+            return [tracks.index(self._followed)]
+        self._followed = tracks[selected[0]] if selected else None
+        return selected

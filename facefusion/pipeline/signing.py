@@ -1,4 +1,4 @@
-"""The seal of an output: what is stated of it, and the signature over it, which comes last."""
+"""Sign an output: state the work that was done, and sign it, as the last change of the file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:
-    """What became of a target: how many frames the processors have changed, how many carry the invisible mark, and
-    whether the label was drawn."""
+    """The work on a target: the numbers of changed and of marked frames, and whether the label was drawn."""
 
     changed_frames: int
     marked_frames: int = 0
@@ -30,14 +29,14 @@ class WorkDone:
 
 
 class Signer(Protocol):
-    """Signs a finished file. Raises ProvenanceError, ResourceError, OutputError, Interrupted; leaves nothing then."""
+    """Signs a finished file. Raises ProvenanceError, ResourceError, OutputError, Interrupted, and leaves no file."""
 
-    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed: ...
+    def sign(self, unsigned: Path, signed: Path, done: WorkDone) -> Signed: ...
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSigner:
-    """Signs the output of one run; ``statement`` is for one in which all was done that was asked for."""
+    """Signs the output of one run; ``statement`` assumes that everything planned was done."""
 
     statement: Statement
     ingredients: tuple[Ingredient, ...]
@@ -45,34 +44,36 @@ class OutputSigner:
     emit: Emit
     flag: StopFlag
 
-    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed:
-        """States what was done and no more, and signs it."""
-        statement = replace(self.statement, changed=self.statement.changed and worked.changed_frames > 0)
-        if not worked.is_labelled:
-            statement = replace(statement, label=None)
-        if not worked.marked_frames:
-            statement = replace(statement, mark_payload=None)
+    def sign(self, unsigned: Path, signed: Path, done: WorkDone) -> Signed:
+        """State the work that was done, and sign it."""
+        statement = replace(
+            self.statement,
+            changed=self.statement.changed and done.changed_frames > 0,
+            label=self.statement.label if done.is_labelled else None,
+            mark_payload=self.statement.mark_payload if done.marked_frames else None,
+        )
         return sign(unsigned, signed, statement, self.ingredients, self.signing, self.emit, self.flag)
 
 
 def signer_of_run(
     context: RunContext, inputs: InputDigests, job_id: str, mark: bytes | None, signing: Signing
 ) -> OutputSigner:
-    """The seal of a planned output; ``mark`` is the payload of the invisible mark."""
+    """Return the signer of a planned output; ``mark`` is the payload of the invisible mark."""
     plan, settings = context.plan, context.settings
-    takes_sources = plan.requirements.source_faces or plan.requirements.source_audio
-    used = tuple(ModelUse(name, inputs.models[name]) for name in plan.models if name not in GATE_MODELS)
+    uses_sources = plan.requirements.source_faces or plan.requirements.source_audio
+    models = tuple(ModelUse(name, inputs.models[name]) for name in plan.models if name not in GATE_MODELS)
     label, consent = settings[DisclosureOptions], settings[ConsentOptions].consent
     timeline = plan.video.timeline if plan.video is not None else None
-    taken = (timeline.start, timeline.stop) if timeline is not None and timeline.is_trimmed else (None, None)
-    target = TargetFacts(plan.target.path.name, inputs.target, plan.target.size, *taken)
+    trim = (timeline.start, timeline.stop) if timeline is not None and timeline.is_trimmed else (None, None)
+    target = TargetFacts(plan.target.path.name, inputs.target, plan.target.size, *trim)
+    sources = zip(plan.sources, inputs.sources, strict=True) if uses_sources else ()
     statement = Statement(
         job_id=job_id,
         kind='image' if plan.video is None else 'video',
         title=plan.output.name,
         targets=(target,),
-        processors=tuple(ProcessorUse(each.name, each.effect, used) for each in plan.processors),
-        sources=_source_facts(plan.sources, inputs.sources) if takes_sources else (),
+        processors=tuple(ProcessorUse(each.name, each.effect, models) for each in plan.processors),
+        sources=tuple(FileFacts(path.name, digest, path.stat().st_size) for path, digest in sources),
         consent=(consent,) if consent else (),
         mark_payload=mark.hex() if mark is not None else None,
         label=None if label.disclosure_label == 'none' else LabelFacts(label.disclosure_label, label.disclosure_text),
@@ -81,7 +82,7 @@ def signer_of_run(
 
 
 class Clip(NamedTuple):
-    """A finished clip to be joined to others: its digest, size in bytes, and the processors that have changed it."""
+    """A finished clip to be joined to others: its digest, size in bytes, and the processors that changed it."""
 
     path: Path
     sha256: str
@@ -92,7 +93,7 @@ class Clip(NamedTuple):
 def signer_of_join(
     job_id: str, clips: Sequence[Clip], output: Path, signing: Signing, emit: Emit, flag: StopFlag
 ) -> OutputSigner:
-    """The seal of an output that is several finished clips, one after the other; what was done to each, each says."""
+    """Return the signer of an output that joins finished clips, whose own credentials state the work on each."""
     processors = dict.fromkeys(processor for clip in clips for processor in clip.processors)
     statement = Statement(
         job_id=job_id,
@@ -103,7 +104,3 @@ def signer_of_join(
         changed=bool(processors),
     )
     return OutputSigner(statement, tuple(Ingredient(clip.path) for clip in clips), signing, emit, flag)
-
-
-def _source_facts(paths: Sequence[Path], digests: Sequence[str]) -> tuple[FileFacts, ...]:
-    return tuple(FileFacts(path.name, digest, path.stat().st_size) for path, digest in zip(paths, digests, strict=True))

@@ -1,8 +1,7 @@
-"""Bounded stages: work ahead in threads, give results in order, and stop cleanly when any side fails.
+"""Bounded stages: threads that work ahead, return results in order, and stop cleanly when any side fails.
 
-Every queue has a limit. Every wait is made of slices of at most POLL_SECONDS, so that signal handlers run meanwhile on
-every system. Leaving a generator, by its end, by an exception or by ``close()``, ends its threads before control
-returns.
+Every queue has a limit. Every wait consists of slices of at most POLL_SECONDS, so that signal handlers run on every
+system. Leaving a generator, by its end, an exception or ``close()``, stops its threads before control returns.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ R = TypeVar('R')
 
 
 def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
-    """The same items, produced by a thread that holds ``capacity`` items and works on one more.
+    """Yield the same items, produced by a thread that stores up to ``capacity`` items and produces one more.
 
-    An exception of the producer is raised here, after the items that came before it.
+    An exception of the producer is raised here, after the items before it.
     """
     ahead: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(maxsize=capacity)
-    ended = threading.Event()
+    stopped = threading.Event()
 
     def put(entry: tuple[bool, T | BaseException | None]) -> bool:
-        while not ended.is_set():
+        while not stopped.is_set():
             try:
                 ahead.put(entry, timeout=POLL_SECONDS)
                 return True
@@ -37,7 +36,7 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
                 continue
         return False
 
-    # Not in the thread: were it to raise there, nothing would ever be put.
+    # Not in the thread, where an exception would leave the queue empty forever.
     iterator = iter(items)
 
     def produce() -> None:
@@ -47,7 +46,7 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
                     break
             else:
                 put((False, None))
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             put((False, error))
         finally:
             _close(iterator)
@@ -66,7 +65,7 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
                 return
             yield value  # type: ignore[misc]
     finally:
-        ended.set()
+        stopped.set()
         while thread.is_alive():
             thread.join(POLL_SECONDS)
 
@@ -74,10 +73,9 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
 def ordered_map(
     function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int | None = None
 ) -> Generator[R, None, None]:
-    """``function`` of each item, in order, computed by ``workers`` threads at most ``ahead`` items ahead.
+    """Yield ``function`` of each item, in order, computed by ``workers`` threads up to ``ahead`` items ahead.
 
-    The first exception, of an item or of the iterable, ends everything: what has not begun is dropped, what runs is
-    waited for.
+    The first exception, of an item or of the iterable, stops the map: waiting items are dropped, running ones finish.
     """
     limit = ahead or workers + 1
     iterator = iter(items)
@@ -92,13 +90,13 @@ def ordered_map(
             yield _first_result(pending)
     finally:
         _wait([future for future in pending if not future.cancel()])
-        # Its threads have nothing left to do: this wait is for their last steps only.
+        # The threads are idle: this waits only for their exit.
         pool.shutdown(wait=True, cancel_futures=True)
         _close(iterator)
 
 
 def _first_result(pending: deque[Future[R]]) -> R:
-    # It stays among the pending ones while it is waited for: they are what the end has to wait for.
+    # It stays in ``pending`` during the wait: leaving the generator waits for all pending items.
     _wait([pending[0]])
     return pending.popleft().result()
 

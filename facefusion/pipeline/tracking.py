@@ -1,7 +1,7 @@
 """Link, first step: joins the tracks of a clip's chunks, fills short gaps, and smooths over time.
 
-It streams: besides the chunk that it gives out it holds the end of the one before and the one after, never the clip.
-Faces are selected in a second step (``selection``), when the tracks of the whole clip are known.
+Chunks are streamed: memory contains the end of the previous chunk, the current one and the next one, never the clip.
+A second step (``selection``) selects faces when the tracks of the whole clip are known.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
-from facefusion.faces.face import MESH_POINTS, Floats, box_overlap, landmark_box
-from facefusion.faces.measurement_types import Measurements, TrackMeasurement, Values, interpolated
+from facefusion.faces.face import MESH_POINTS, Floats, Values, box_overlap, landmark_box
+from facefusion.faces.measurement_types import Measurements, TrackMeasurement, interpolated
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 
-# A track that ends and one that starts in its place at most this many frames later are one face.
+# A track and a later one at the same position at most this many frames apart are one face.
 LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipTracks:
-    """What is known of each track of a clip when all of it was tracked.
+    """The tracks of a completely tracked clip.
 
     ``values`` are the merged ``measurements`` by track and name; tracks that were not measured are missing.
     """
@@ -36,18 +36,18 @@ class ClipTracks:
     values: Mapping[int, Mapping[str, Values]] = field(default_factory=dict)
 
     def of(self, tracks: npt.NDArray[np.int32]) -> dict[str, Values]:
-        """What was measured of ``tracks``, [t,...] by name; zeros of one that was not measured."""
+        """Return the measurements of ``tracks``, [t,...] by name; zeros for a track that was not measured."""
         found: dict[str, Values] = {}
         for each in self.measurements:
-            nothing = np.zeros(each.shape, each.dtype)
-            rows = [self.values[track][each.name] if track in self.values else nothing for track in tracks.tolist()]
+            zeros = np.zeros(each.shape, each.dtype)
+            rows = [self.values[track][each.name] if track in self.values else zeros for track in tracks.tolist()]
             found[each.name] = np.array(rows, each.dtype).reshape(-1, *each.shape)
         return found
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A face of a frame on its way through; ``values`` are as in ``FaceChunk`` (packed, to hold many)."""
+    """A face of a frame; ``values`` are packed as in ``FaceChunk``, to save memory."""
 
     frame: int
     track: int
@@ -56,15 +56,15 @@ class Row:
     filled: bool
     values: Mapping[str, Values]
 
-    def apart(self) -> Row:
-        """The row with arrays of its own: those of a chunk would keep all of it in memory."""
+    def copy(self) -> Row:
+        """Return the row with copied arrays: views of a chunk would keep all of it in memory."""
         values = {name: value.copy() for name, value in self.values.items()}
         return Row(self.frame, self.track, self.landmarks.copy(), self.score, self.filled, values)
 
 
 @dataclass(slots=True)
 class Tracker:
-    """Tracks the faces of a clip through its chunks, in order; see ``track``."""
+    """Tracks the faces of a clip through its chunks, in order."""
 
     measurements: Measurements
     _rows: dict[int, list[Row]] = field(default_factory=dict)
@@ -75,18 +75,18 @@ class Tracker:
     _measured: dict[int, list[tuple[float, Mapping[str, Values]]]] = field(default_factory=dict)
 
     def track(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
-        """All faces of each chunk, given out when the one after it has been read."""
+        """Yield all faces of each chunk, after the next chunk has been read."""
         waiting: FaceChunk | None = None
         for chunk in chunks:
-            self._take(chunk)
+            self._add(chunk)
             if waiting is not None:
-                yield self._give(waiting)
+                yield self._link(waiting)
             waiting = chunk
         if waiting is not None:
-            yield self._give(waiting)
+            yield self._link(waiting)
 
     def tracks(self) -> ClipTracks:
-        """The tracks of all chunks that were given out, with what was measured of each."""
+        """Return the tracks of all linked chunks, with their measurements."""
         merged: dict[int, Mapping[str, Values]] = {}
         for track, parts in self._measured.items():
             weights = np.array([weight for weight, _ in parts], np.float32)
@@ -98,11 +98,11 @@ class Tracker:
 
     @property
     def _reach(self) -> int:
-        """The widest window: how much of the neighbouring chunks is needed."""
+        """The widest window: the number of frames needed from the neighbouring chunks."""
         return max(LANDMARK_REACH, *(value.reach for value in self.measurements.values), 0)
 
-    def _take(self, chunk: FaceChunk) -> None:
-        """Adds a chunk's rows under clip-wide track numbers, joining and filling where faces go on."""
+    def _add(self, chunk: FaceChunk) -> None:
+        """Add a chunk's rows under clip-wide track numbers, joining and filling tracks that continue."""
         self._cuts.update((np.flatnonzero(chunk.cut) + chunk.first).tolist())
         before = self._last_thumbnail
         if before is not None and compare_frames(before, chunk.thumbnails[0]).is_cut:
@@ -116,7 +116,7 @@ class Tracker:
             number = rows[0].track
             for run in _split_runs(rows):
                 self._append(run)
-            self._note_measured(chunk, number, rows[-1].track)
+            self._add_measured(chunk, number, rows[-1].track)
 
     def _append(self, run: list[Row]) -> None:
         track = self._find_earlier(run[0])
@@ -124,21 +124,21 @@ class Tracker:
             track = self._count
             self._count += 1
             self._rows[track] = []
-        known = self._rows[track]
-        if known:
-            known.extend(self._fill(known[-1], run[0]))
+        rows = self._rows[track]
+        if rows:
+            rows.extend(self._fill(rows[-1], run[0]))
         for row in run:
             row.track = track
-        known.extend(run)
+        rows.extend(run)
 
-    def _note_measured(self, chunk: FaceChunk, number: int, track: int) -> None:
-        """Keeps what was measured of a chunk's track ``number``, which is ``track`` in the clip."""
+    def _add_measured(self, chunk: FaceChunk, number: int, track: int) -> None:
+        """Add the measurements of a chunk's track ``number``, which is ``track`` in the clip."""
         if self.measurements.of_tracks and chunk.track_weights[number] > 0:
             values = {name: value[number].copy() for name, value in chunk.of_tracks.items()}
             self._measured.setdefault(track, []).append((float(chunk.track_weights[number]), values))
 
     def _find_earlier(self, start: Row) -> int | None:
-        """The track that ends right before ``start`` at its place, in the same shot."""
+        """Return the track that ends shortly before ``start`` at its position, in the same shot."""
         best, best_overlap = None, JOIN_OVERLAP
         for track, rows in self._rows.items():
             last = rows[-1]
@@ -151,7 +151,7 @@ class Tracker:
         return best
 
     def _fill(self, before: Row, after: Row) -> list[Row]:
-        """Rows for the frames between two."""
+        """Return interpolated rows for the frames between two."""
         filled = []
         for frame in range(before.frame + 1, after.frame):
             share = (frame - before.frame) / (after.frame - before.frame)
@@ -163,23 +163,23 @@ class Tracker:
             filled.append(Row(frame, before.track, landmarks, before.score, True, values))
         return filled
 
-    def _give(self, chunk: FaceChunk) -> LinkedChunk:
-        """Smooths the faces of a chunk; forgets what is not needed any more."""
+    def _link(self, chunk: FaceChunk) -> LinkedChunk:
+        """Return the smoothed faces of a chunk; remove rows that are no longer needed."""
         first, stop = chunk.first, chunk.first + chunk.count
         frames: dict[int, list[Row]] = {}
         for rows in self._rows.values():
             for run in _split_runs(rows):
-                # Wider than any window by as much as it needs: cutting the run here changes nothing inside the chunk.
+                # The run extends beyond the chunk by the widest window, so this cut changes nothing inside the chunk.
                 near = [row for row in run if first - self._reach <= row.frame < stop + self._reach]
                 for row in self._smooth(near) if near else ():
                     if first <= row.frame < stop:
                         frames.setdefault(row.frame, []).append(row)
-        kept = [row for frame in sorted(frames) for row in sorted(frames[frame], key=lambda row: row.track)]
+        linked = [row for frame in sorted(frames) for row in sorted(frames[frame], key=lambda row: row.track)]
         cut = np.zeros(chunk.count, np.bool_)
         cut[[number - first for number in self._cuts if first <= number < stop]] = True
         self._cuts = {number for number in self._cuts if number >= stop}
         self._forget(stop - self._reach)
-        return self._as_linked(chunk, kept, cut, self._left_out.pop(first))
+        return self._as_chunk(chunk, linked, cut, self._left_out.pop(first))
 
     def _smooth(self, run: list[Row]) -> list[Row]:
         landmarks = smooth_landmarks(np.stack([row.landmarks for row in run]))
@@ -193,14 +193,14 @@ class Tracker:
         ]
 
     def _forget(self, before: int) -> None:
-        # One gap more than the window needs, so that a run's end is still known when the next one may join it.
+        # One gap more than the window needs, so that the end of a run is available when the next run may join it.
         limit = before - LARGEST_GAP
         for track in list(self._rows):
-            self._rows[track] = [row.apart() for row in self._rows[track] if row.frame >= limit]
+            self._rows[track] = [row.copy() for row in self._rows[track] if row.frame >= limit]
             if not self._rows[track]:
                 del self._rows[track]
 
-    def _as_linked(
+    def _as_chunk(
         self, chunk: FaceChunk, rows: list[Row], cut: npt.NDArray[np.bool_], left_out: npt.NDArray[np.int32]
     ) -> LinkedChunk:
         points = rows[0].landmarks.shape[0] if rows else MESH_POINTS
@@ -228,7 +228,7 @@ def _rows_of(chunk: FaceChunk) -> Iterator[Row]:
 
 
 def _split_runs(rows: list[Row]) -> Iterator[list[Row]]:
-    """Parts of a track's rows whose frames follow each other without a hole."""
+    """Yield the parts of a track's rows whose frames are consecutive."""
     start = 0
     for k in range(1, len(rows) + 1):
         if k == len(rows) or rows[k].frame != rows[k - 1].frame + 1:

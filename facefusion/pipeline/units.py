@@ -1,7 +1,7 @@
-"""The units of work of a clip: a chunk to analyse, a segment to render. Engines decide who works on which, and when.
+"""The units of work of a clip: a chunk to analyse, a segment to render. An engine decides how and when they run.
 
-A unit reads the plan, the sources and work files, writes one work file, and returns its manifest: small data, which may
-come from another process.
+A unit reads the plan, the sources and work files, writes one work file, and returns its manifest: a small record, which
+may come from another process.
 """
 
 from __future__ import annotations
@@ -22,69 +22,67 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Advance = Callable[[], None]
-# The facts of a segment and of the joined clip: how many of its frames were changed, and carry the invisible mark.
+# The facts of a segment and of the joined clip: how many frames were changed, and how many carry the invisible mark.
 CHANGED = 'changed_frames'
 MARKED = 'marked_frames'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysisUnits:
-    """The chunks of one clip; any number of threads may work on them."""
+    """The chunks of one clip; any number of threads may analyse them."""
 
     analysis: ChunkAnalysis
-    kept: ChunkCheckpoints
+    checkpoints: ChunkCheckpoints
 
     @property
     def target(self) -> VideoInfo:
         """The clip."""
         return self.analysis.target
 
-    def work(self, span: Span, flag: StopFlag, advance: Advance) -> Manifest:
-        """Analyses a chunk and keeps it. Raises as ``ChunkAnalysis.analyse`` and ``KeptChunks.keep`` do, MediaError
-        media-changed."""
+    def run(self, span: Span, flag: StopFlag, advance: Advance) -> Manifest:
+        """Analyse a chunk and save it. Raises as ``ChunkAnalysis.analyse`` and ``ChunkCheckpoints.save``, and
+        MediaError media-changed."""
         flag.check()
-        chunk, looks = self.analysis.analyse(span, flag, advance)
+        chunk, findings = self.analysis.analyse(span, flag, advance)
         check_unchanged(self.target, flag)
-        return self.kept.keep(span, chunk, looks, flag)
+        return self.checkpoints.save(span, chunk, findings, flag)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderUnits:
-    """The segments of one clip; any number of threads may work on them."""
+    """The segments of one clip; any number of threads may render them."""
 
     rendering: SegmentRendering
     folder: WorkFolder
 
     @property
     def target(self) -> MediaInfo:
-        """The clip, or the picture that is shown as one."""
+        """The clip, or the image that is shown as a clip."""
         return self.rendering.target
 
     def path(self, number: int) -> Path:
-        """The work file of the segment."""
+        """Return the work file of the segment."""
         return self.folder.segment_path(number, self.rendering.video.encoder.segment_suffix)
 
     def key(self, number: int) -> WorkKey:
-        """Which work file the segment is."""
+        """Return the key of the segment's work file."""
         video = self.rendering.video
         span = video.segments[number]
         pts = tuple(video.timeline.pts[span.start : span.stop].tolist())
         return WorkKey('segment', self.folder.digests.plan, *span, pts)
 
-    def work(self, number: int, flag: StopFlag, advance: Advance) -> Manifest:
-        """Renders a segment and keeps it. Raises as ``SegmentRendering.write`` does, MediaError media-changed."""
+    def run(self, number: int, flag: StopFlag, advance: Advance) -> Manifest:
+        """Render a segment and save it. Raises as ``SegmentRendering.write``, and MediaError media-changed."""
         flag.check()
         check_unchanged(self.target, flag)
         path = self.path(number)
-        part = self.folder.part(path)
-        with called(path.name, part):
-            facts = self.rendering.write(self.rendering.video.segments[number], part, flag, advance)
+        with called(path.name, self.folder.part(path)):
+            facts = self.rendering.write(self.rendering.video.segments[number], self.folder.part(path), flag, advance)
         check_unchanged(self.target, flag)
-        return self.folder.publish(
-            self.key(number), path, flag, {CHANGED: facts.changed_frames, MARKED: facts.marked_frames}
-        )
+        counts = {CHANGED: facts.changed_frames, MARKED: facts.marked_frames}
+        return self.folder.publish(self.key(number), path, flag, counts)
 
 
 def chunk_span(video: VideoPlan, number: int) -> Span:
-    """The chunk with this number on the absolute grid."""
+    """Return the chunk with this number on the absolute grid."""
     return video.chunks[number - video.timeline.start // CHUNK_FRAMES]

@@ -1,4 +1,4 @@
-"""The age rule: whom an estimate takes for under 18, with margin, is swapped neither from nor onto."""
+"""The age rule: no swap from or onto a face whose age estimate is under 18, with a margin."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from facefusion.errors import ContentRefused
 from facefusion.faces.face import Floats
 from facefusion.media.frame import Frame
 
-_FRAMES_IN_WORDS = 3
-_FRAMES_IN_FACTS = 100
+_FACES_IN_WORDS = 3
+_LISTED_FACTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class AgeEstimate:
-    """Whether a face is taken for under 18 with the estimator's margin, and what it saw, in words."""
+    """Whether a face counts as under 18 with the estimator's margin, and the estimate in words."""
 
     under_18: bool
     words: str
 
 
 class AgeEstimator(Protocol):
-    """Judges the age of one face in one picture, and nothing else of it."""
+    """Estimates the age of one face in one frame, and nothing else about it."""
 
     @property
     def model_id(self) -> str:
         """The model's id in the catalogue."""
 
     def under_18(self, frame: Frame, landmarks: Floats) -> AgeEstimate:
-        """The estimate for the face with these landmarks, float32 [468,3] in frame pixels."""
+        """Return the estimate for the face with these landmarks, float32 [468,3] in frame pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class AgeLook:
-    """One look at a face: its track in a clip (any number of its own in a picture), where it was seen, the estimate."""
+class AgeObservation:
+    """One estimate of a face: its track in a clip (an arbitrary number in an image), its frame and time."""
 
     track: int
     frame: int
@@ -45,50 +45,51 @@ class AgeLook:
 
 
 class AgeRule:
-    """Decides about sources and targets by the looks of one estimator."""
+    """Decides about sources and targets by the observations of one estimator."""
 
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id
 
-    def decide(self, path: Path, looks: Sequence[AgeLook]) -> None:
-        """Raises ContentRefused 'age-refused' when a face that would be used is under 18.
+    def refuse_if_minor(self, path: Path, observations: Sequence[AgeObservation]) -> None:
+        """Raise ContentRefused 'age-refused' when a face to be swapped, or the source face, is under 18.
 
-        ``looks`` are those at the faces that are swapped or taken as the source. A track is under 18 when more than
-        half of its looks say so; a face in a picture is a track with one look.
+        A track is under 18 when more than half of its observations are; a face in an image is a track with one
+        observation.
         """
-        tracks: dict[int, list[AgeLook]] = {}
-        for look in sorted(looks, key=lambda each: (each.track, each.frame)):
-            tracks.setdefault(look.track, []).append(look)
+        tracks: dict[int, list[AgeObservation]] = {}
+        for observation in sorted(observations, key=lambda each: (each.track, each.frame)):
+            tracks.setdefault(observation.track, []).append(observation)
         refused = {}
         for track, seen in tracks.items():
-            young = [look for look in seen if look.estimate.under_18]
+            young = [observation for observation in seen if observation.estimate.under_18]
             if 2 * len(young) > len(seen):
                 refused[track] = (seen, young)
         if refused:
             raise self._refusal(path, refused)
 
-    def _refusal(self, path: Path, refused: dict[int, tuple[list[AgeLook], list[AgeLook]]]) -> ContentRefused:
+    def _refusal(
+        self, path: Path, refused: dict[int, tuple[list[AgeObservation], list[AgeObservation]]]
+    ) -> ContentRefused:
         faces: list[dict[str, Any]] = []
-        told: list[str] = []
+        causes: list[str] = []
         for track, (seen, young) in refused.items():
             frames = [
-                {'frame': look.frame, 'seconds': look.seconds, 'estimate': look.estimate.words}
-                for look in young[:_FRAMES_IN_FACTS]
+                {'frame': each.frame, 'seconds': each.seconds, 'estimate': each.estimate.words}
+                for each in young[:_LISTED_FACTS]
             ]
             faces.append({'track': track, 'looks': len(seen), 'under_18': len(young), 'frames': frames})
-            if len(told) < _FRAMES_IN_WORDS:
-                first = young[0]
-                told.append(
-                    f'face {track}: {len(young)} of {len(seen)} looks, such as {first.estimate.words} '
-                    f'in frame {first.frame} at {first.seconds:.2f} s'
-                )
-        more = len(refused) - len(told)
-        who = 'a face' if len(refused) == 1 else f'{len(refused)} faces'
+            first = young[0]
+            causes.append(
+                f'face {track}: {len(young)} of {len(seen)} estimates, such as {first.estimate.words} '
+                f'in frame {first.frame} at {first.seconds:.2f} s'
+            )
+        more = len(refused) - _FACES_IN_WORDS
+        subject = 'a face that would be swapped' if len(refused) == 1 else f'{len(refused)} faces that would be swapped'
         return ContentRefused(
             'age-refused',
-            f'{path.name} is refused: {self.model_id} takes {who} that would be swapped for under 18',
-            cause='; '.join(told) + (f'; and {more} more' if more else ''),
-            hint='faces of minors are not swapped, whoever consents. Select other faces, or use other material; '
-            'docs/content-gate.md tells where the estimate errs',
-            facts={'file': str(path), 'models': [{'model_id': self.model_id}], 'faces': faces[:_FRAMES_IN_FACTS]},
+            f'{path.name} is refused: {self.model_id} estimates {subject} as under 18',
+            cause='; '.join(causes[:_FACES_IN_WORDS]) + (f'; and {more} more' if more > 0 else ''),
+            hint='select other faces, or use other material: faces of minors are never swapped, with or without '
+            'consent. docs/content-gate.md describes the errors of the estimate',
+            facts={'file': str(path), 'models': [{'model_id': self.model_id}], 'faces': faces[:_LISTED_FACTS]},
         )

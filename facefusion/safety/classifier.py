@@ -1,4 +1,4 @@
-"""What the content gate asks of a classifier."""
+"""The interface of a content gate classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Scores = NDArray[np.float32]
 
 
 class Classifier(Protocol):
-    """Scores whole pictures; a picture whose score is at or over ``threshold`` is positive."""
+    """Scores whole images; a score of at least ``threshold`` is positive."""
 
     @property
     def model_id(self) -> str:
@@ -24,7 +24,7 @@ class Classifier(Protocol):
         """0 to 1."""
 
     def scores(self, images: Images) -> Scores:
-        """float32 [n], 0 to 1, for ``n`` pictures uint8 HxWx3 BGR of any sizes.
+        """Return float32 [n], 0 to 1, for ``n`` images uint8 HxWx3 BGR of any sizes.
 
-        The score of a picture does not depend on the others.
+        The score of an image does not depend on the others.
         """

@@ -1,6 +1,6 @@
-"""Age by the published classifier ``fairface`` (dchen236, 2021), used as soon as its weights are on this machine.
+"""Age estimation by the published classifier ``fairface`` (dchen236, 2021), where its weights are on this machine.
 
-The network also answers for race and gender. Only its age output is asked for: faces are not classified by race.
+The network also outputs race and gender. Only its age output is computed: faces are not classified by race.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import ModelError
-from facefusion.faces.align import fit_similarity
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import five_points
+from facefusion.faces.similarity import fit_similarity
 from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 from facefusion.models.store import ModelStore
@@ -38,18 +38,18 @@ _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 _AGE_OUTPUT = 2
 AGE_CLASSES = ('0 to 2', '3 to 9', '10 to 19', '20 to 29', '30 to 39', '40 to 49', '50 to 59', '60 to 69', 'over 69')
-# The last class that is wholly or mostly under 18.
+# The last class that is entirely or mostly under 18.
 _LAST_YOUNG_CLASS = 2
 # The sides of the three views, as multiples of the template's.
 _VIEWS = ((1.0, False), (1.0, True), (1.15, False))
 
 
 class FairFaceAge:
-    """Takes a face for under 18 when three views of it all fall into the classes up to 19 years.
+    """Estimates a face as under 18 when three views of it all fall into the classes up to 19 years.
 
-    The views are the aligned crop, its mirror image and a wider one. The network gives a class and no probability,
-    so its agreement with itself is the margin: a face near the border to the class of 20 to 29 years changes its
-    class with the view. The session takes ``[1,3,224,224]`` float32 RGB; its third output is the age class.
+    The views are the aligned crop, its mirror image and a wider crop. The network outputs a class and no probability,
+    so agreement between the views is the margin: a face near the border to the class of 20 to 29 years changes its
+    class with the view. The session input is ``[1,3,224,224]`` float32 RGB; its third output is the age class.
     """
 
     model_id = MODEL_ID
@@ -60,9 +60,9 @@ class FairFaceAge:
         self._output = session.get_outputs()[_AGE_OUTPUT].name
 
     def under_18(self, frame: Frame, landmarks: Floats) -> AgeEstimate:
-        """Stops at the first view that says 20 or more, which is the first one of most adults.
+        """Return the estimate, from the views up to the first of 20 years or more, which is the first for most adults.
 
-        Raises ModelError 'age-class' when the network gives none of its classes.
+        Raises ModelError 'age-class' when the network returns an unknown class.
         """
         found = []
         for scale, is_mirrored in _VIEWS:
@@ -81,29 +81,29 @@ class FairFaceAge:
         if values.size != 1 or values[0] not in range(len(AGE_CLASSES)):
             raise ModelError(
                 'age-class',
-                f'the classifier {MODEL_ID} gives no usable age',
-                cause=f'one of the classes 0 to {len(AGE_CLASSES) - 1} is expected, it gave {values[:4].tolist()}',
+                f'the classifier {MODEL_ID} returned no usable age',
+                cause=f'expected a class from 0 to {len(AGE_CLASSES) - 1}, got {values[:4].tolist()}',
                 hint=f'run: facefusion models verify {MODEL_ID}',
             )
         return int(values[0])
 
 
 def aligned_crop(frame: Frame, landmarks: Floats, scale: float = 1.0) -> Pixels:
-    """uint8 [224,224,3] BGR: the face upright in the place of the template arcface_112_v2, ``scale`` times as wide."""
+    """Return uint8 [224,224,3] BGR: the face aligned to the template arcface_112_v2, ``scale`` times as wide."""
     goal = ((_TEMPLATE - 0.5) / scale + 0.5) * CROP_SIZE
     return frame.warp(fit_similarity(five_points(landmarks), goal.astype(np.float32)), CROP_SIZE, CROP_SIZE)
 
 
 def find_age_estimator(sessions: Sessions, store: ModelStore) -> AgeEstimator | None:
-    """The estimator whose weights are on this machine, None when there are none: they are never fetched unasked.
+    """Return the estimator if its weights are on this machine, else None: they are never downloaded unasked.
 
-    Raises ModelError 'model-damaged' when the weights are there and not what the catalogue says, and what
-    ``SessionPool.session`` raises.
+    Raises ModelError 'model-damaged' when the weights differ from the catalogue, and what ``SessionPool.session``
+    raises.
     """
     if MODEL_ID not in store.catalog:
         return None
     state = store.state(MODEL_ID)
     if state == 'damaged':
         store.verify((MODEL_ID,))
-    # What another process removed or repaired meanwhile is fetched or used: it was wanted here.
+    # Weights removed or repaired by another process in the meantime are fetched or used.
     return None if state == 'missing' else FairFaceAge(sessions.session(MODEL_ID))

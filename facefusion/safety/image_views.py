@@ -1,4 +1,4 @@
-"""What of a picture is judged at once: as it is shown on any ground, and never pressed out of its shape."""
+"""The parts of a still image that the content gate scores: composited on any background, without distortion."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-# 16:9 stays whole. A harmless picture of 1:2 scored 0.996 when it was pressed, its square parts 0.61 at most.
+# 16:9 stays undivided. A harmless image of 1:2 scored 0.996 when it was squeezed, its square parts 0.61 at most.
 LONGEST_SHAPE = 1.9
-MOST_PARTS = 32
+MAXIMUM_PARTS = 32
 
 
-def still_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
-    """The picture itself, uint8 HxWx3; where its alpha, uint8 HxW, hides anything, also laid on white and on black.
+def composited_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
+    """Yield the image, uint8 HxWx3; where its alpha, uint8 HxW, hides anything, also on white and on black.
 
-    Alpha alone can draw a picture on plain colour, which is seen as soon as it lies on anything.
+    Alpha alone can draw an image on a plain colour, which becomes visible on any background.
     """
     yield image
     if alpha is None or bool((alpha == 255).all()):
@@ -30,16 +30,16 @@ def still_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
     yield np.asarray(black, np.uint8)
 
 
-def still_parts(image: Pixels) -> list[Pixels]:
-    """The picture itself, uint8 HxWx3; of a long one the fewest squares that cover it, evenly apart.
+def square_parts(image: Pixels) -> list[Pixels]:
+    """Return the image, uint8 HxWx3, or for a long one the minimum number of evenly spaced squares that cover it.
 
-    There are at most 32; of an extremely long one they are no squares, but cover it, too.
+    The maximum is 32 parts; those of an extremely long image are not square, but cover it too.
     """
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
     if long <= LONGEST_SHAPE * short:
         return [image]
-    count = min(math.ceil(long / short), MOST_PARTS)
+    count = min(math.ceil(long / short), MAXIMUM_PARTS)
     side = max(short, math.ceil(long / count))
     starts = [round(number * (long - side) / (count - 1)) for number in range(count)]
     along_x = width >= height

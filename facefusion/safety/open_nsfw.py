@@ -13,17 +13,17 @@ from facefusion.media.planes import Pixels
 from facefusion.safety.classifier import Images, Scores
 
 MODEL_ID = 'open_nsfw'
-# Of 208 harmless pictures none was at or over this, the highest had 0.646 (embedded-models.md section 5).
+# Of 208 harmless images none reached this; the highest score was 0.646 (embedded-models.md section 5).
 THRESHOLD = 0.8
 _RESIZED = 256
 _CROP = 224
 _MEAN_BGR = np.array((104, 117, 123), np.float32)
-# A picture takes 600 kB on its way through the network, and more of them at once save no time.
+# An image needs 600 kB in the network, and larger batches save no time.
 _BATCH = 4
 
 
 class OpenNsfw:
-    """Scores pictures; the session takes ``[n,224,224,3]`` float32 and gives ``[n,2]``, the second value unsafe."""
+    """Scores images; the session maps ``[n,224,224,3]`` float32 to ``[n,2]``, the second value unsafe."""
 
     model_id = MODEL_ID
     threshold = THRESHOLD
@@ -33,7 +33,7 @@ class OpenNsfw:
         self._input = session.get_inputs()[0].name
 
     def scores(self, images: Images) -> Scores:
-        """float32 [n], 0 to 1, for pictures uint8 HxWx3 BGR of any sizes."""
+        """Return float32 [n], 0 to 1, for images uint8 HxWx3 BGR of any sizes."""
         found = [np.empty(0, np.float32)]
         for at in range(0, len(images), _BATCH):
             batch = np.stack([network_input(image) for image in images[at : at + _BATCH]])
@@ -43,19 +43,19 @@ class OpenNsfw:
 
 
 def network_input(image: Pixels) -> NDArray[np.float32]:
-    """float32 [224,224,3] BGR less the mean, from a picture uint8 HxWx3 BGR.
+    """Return float32 [224,224,3] BGR minus the mean, from an image uint8 HxWx3 BGR.
 
-    The way on which the network was trained and the threshold was measured: Pillow's bilinear filter to 256x256
-    whatever the shape, the middle 224x224, once through JPEG. Another filter moves the score by up to 0.45
+    These are the steps of the network's training and of the threshold's measurement: Pillow's bilinear filter to
+    256x256 for any shape, the central 224x224, one JPEG round trip. Another filter moves the score by up to 0.45
     (embedded-models.md section 5).
     """
-    # The filter treats each channel for itself, so the order is turned where the picture is small.
+    # The filter processes each channel separately, so the channel order is reversed where the image is small.
     small = Image.fromarray(image).resize((_RESIZED, _RESIZED), Image.Resampling.BILINEAR)
     edge = (_RESIZED - _CROP) // 2
     middle = np.asarray(small)[edge : edge + _CROP, edge : edge + _CROP, ::-1]
     with io.BytesIO() as file:
         Image.fromarray(np.ascontiguousarray(middle)).save(file, 'JPEG')
         file.seek(0)
-        # The plugin itself: Image.open would look for the formats of all others.
+        # The plugin itself: Image.open would load the plugins of all formats.
         rgb = np.asarray(JpegImagePlugin.JpegImageFile(file), np.float32)
     return np.asarray(rgb[:, :, ::-1] - _MEAN_BGR, np.float32)

@@ -1,4 +1,4 @@
-"""Options of FaceFusion 3.8, and values of them, that this program refuses for good, and why."""
+"""Options and option values of FaceFusion 3.8 that this program always refuses, with the reasons."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from facefusion.errors import UsageError
 
-_RACE = 'people are not sorted by race here: it says nothing that a selection needs, and it does harm'
-_NAMED = 'these are models of named people, who were not asked'
-_LIVE = 'a live picture is shown to others before it could be checked, marked and signed'
+_RACE = 'this program does not sort people by race: no selection needs it, and it does harm'
+_NAMED = 'these are models of named people without their consent'
+_LIVE = 'a live image reaches others before it can be checked, marked and signed'
 REFUSED_OPTIONS: Mapping[str, str] = MappingProxyType(
     {'face_selector_race': _RACE, 'deep_swapper_model': _NAMED, 'deep_swapper_morph': _NAMED}
 )
@@ -19,30 +19,30 @@ _REFUSED_VALUES = MappingProxyType({'processors': REFUSED_PROCESSORS, 'ui_layout
 _INSTEAD = MappingProxyType(
     {
         _RACE: 'choose faces with --face-selector-order, or by a reference face',
-        _NAMED: 'use face_swapper with a source picture of somebody who agreed',
-        _LIVE: 'record the clip first, and work on it with headless-run',
+        _NAMED: 'use face_swapper with a source image of a person who agreed',
+        _LIVE: 'record the video first, and process it with headless-run',
     }
 )
 
 
 def refusal(name: str, reason: str) -> UsageError:
-    """The error for a refused option or processor."""
+    """Return the error for a refused option or processor."""
     return UsageError('option-refused', f'{name} is refused', cause=reason, hint=_INSTEAD[reason])
 
 
 def value_refusal(name: str, key: str, words: Iterable[str]) -> UsageError | None:
-    """The error for the first refused value among the words that are given for an option, None when there is none.
+    """Return the error for the first refused value among the words of an option, None without one.
 
-    ``name`` says where they stand, such as ``--processors``.
+    ``name`` is the option as the user wrote it, such as ``--processors``.
     """
     reasons = _REFUSED_VALUES.get(key, {})
     return next((refusal(f'{name} {word}', reasons[word]) for word in words if word in reasons), None)
 
 
 def check_refused(args: Mapping[str, Any]) -> None:
-    """Raises UsageError option-refused when the arguments of a step use what is refused.
+    """Raise UsageError option-refused when the arguments of a step use a refused option or processor.
 
-    Steps of FaceFusion 3.8 hold all keys, used or not: what counts is a race, or the processor that needs the models.
+    Steps of FaceFusion 3.8 contain all keys, used or not: only a race, or the processor of the refused models, counts.
     """
     if args.get('face_selector_race') is not None:
         raise refusal('face_selector_race', _RACE)

@@ -1,7 +1,7 @@
-"""Samples of what was looked at before, by the digest of its content.
+"""A cache of content samples by the digest of the scored content.
 
-One small JSON file an entry. What is damaged, or does not fit what is asked for, counts as absent: the file is then
-looked at again. Whoever may write here may also change the program, so entries are not signed.
+One small JSON file per entry. A damaged or unsuitable entry counts as absent: the file is then scored again. A process
+that may write here may also change the program, so entries are not signed.
 """
 
 from __future__ import annotations
@@ -21,38 +21,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.errors import MediaError
 from facefusion.events import Emit, Message, silent
-from facefusion.models.digests import file_sha256
 from facefusion.models.store import ModelStore
 from facefusion.safety.content_gate import Sample
 from facefusion.safety.sampling import Sampling
 from facefusion.stopping import StopFlag
 
 CACHE_VERSION = 1
-MOST_ENTRIES = 10_000
-_PIECE = 1 << 20
+MAXIMUM_ENTRIES = 10_000
 _ROWS = 256
-_LARGEST_ENTRY = 16 << 20
+_MAXIMUM_ENTRY_BYTES = 16 << 20
 _NAME = re.compile(r'^[0-9a-f]{64}\.json$')
-# What a process that died while writing has left behind goes after this time.
+# Partial files of dead processes are removed after this time.
 _ABANDONED_SECONDS = 3600.0
 
 
-def content_sha256(path: Path, stop: StopFlag) -> str:
-    """The SHA-256 of a clip; raises MediaError media-unreadable, and Interrupted when ``stop`` is set."""
-    try:
-        return file_sha256(path, stop)
-    except OSError as error:
-        raise MediaError(
-            'media-unreadable', f'{path.name} cannot be read', cause=error.strerror or str(error), hint='check the path'
-        ) from None
+def pixels_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, stop: StopFlag) -> str:
+    """Return the SHA-256 of an image's pixels, uint8 HxWx3, and alpha, uint8 HxW. Raises Interrupted.
 
-
-def picture_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, stop: StopFlag) -> str:
-    """The SHA-256 of a picture's pixels, uint8 HxWx3, and alpha, uint8 HxW; raises Interrupted when ``stop`` is set.
-
-    Of what is judged, not of the file: that may be another one by the time that it is read again.
+    The pixels are hashed, not the file, because the file may be replaced before it is read again.
     """
     digest = hashlib.sha256(f'{image.shape} {alpha is not None}'.encode())
     for plane in (image,) if alpha is None else (image, alpha):
@@ -63,7 +50,7 @@ def picture_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, st
 
 
 def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 of the weights that a run uses; raises ModelError as ``ModelStore.path``."""
+    """Return the SHA-256 of the weights by model id. Raises ModelError as ``ModelStore.path``."""
     digests = {}
     for model_id in model_ids:
         store.path(model_id)
@@ -72,11 +59,11 @@ def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]
 
 
 def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule: Mapping[str, Any]) -> str:
-    """Under what the samples of a file are kept: 64 hexadecimal digits.
+    """Return the cache key of the samples of a file: 64 hexadecimal digits.
 
-    ``content`` is the digest of its bytes or pixels, ``models`` those of the weights by model id, in the order of the
-    scores; ``rule`` is plain JSON that tells whatever else decides which frames are looked at and how, such as how
-    shots are found.
+    ``content`` is the digest of its bytes or pixels; ``models`` are the digests of the weights by model id, in the
+    order of the scores; ``rule`` is plain JSON of everything else that decides which frames are scored and how, such as
+    the shot detection.
     """
     parts = {
         'version': CACHE_VERSION,
@@ -89,23 +76,25 @@ def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule
 
 
 class SampleCache:
-    """Samples by key in a folder, which is made when it is needed. Several processes may use it at once.
+    """Samples by key in a folder, which is created when needed. Several processes may use it at once.
 
-    Never fails: what cannot be read is absent, what cannot be written is looked at again next time.
+    Never fails: an unreadable entry is absent, and an entry that cannot be written is scored again next time.
     """
 
-    def __init__(self, folder: Path, emit: Emit = silent, most_entries: int = MOST_ENTRIES) -> None:
+    def __init__(self, folder: Path, emit: Emit = silent, maximum_entries: int = MAXIMUM_ENTRIES) -> None:
         self._folder = folder
         self._emit = emit
-        self._most = most_entries
+        self._maximum = maximum_entries
 
     def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
-        """The samples kept under ``key``, in the order of their frames; None unless every frame is among them at
-        which ``sampling`` looks, with ``score_count`` scores from 0 to 1 each."""
+        """Return the samples under ``key`` in frame order.
+
+        None unless they include every regular frame of ``sampling``, with ``score_count`` scores from 0 to 1 each.
+        """
         path = self._path(key)
         try:
             status = path.stat()
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_ENTRY:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAXIMUM_ENTRY_BYTES:
                 return None
             entry = json.loads(path.read_text(encoding='utf-8'))
         except (OSError, ValueError, RecursionError):
@@ -119,7 +108,7 @@ class SampleCache:
         return samples if all(number in numbers for number in sampling.regular) else None
 
     def put(self, key: str, samples: Sequence[Sample]) -> None:
-        """Keeps the samples of a file that was looked at to its end; the oldest entries go when there are too many."""
+        """Store the samples of a completely scored file; remove the oldest entries beyond the maximum."""
         ordered = sorted(samples, key=lambda sample: sample.frame)
         rows = [[sample.frame, float(sample.seconds), list(sample.scores)] for sample in ordered]
         entry = {'version': CACHE_VERSION, 'key': key, 'samples': rows}
@@ -132,27 +121,27 @@ class SampleCache:
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
-            self._drop_oldest()
+            self._remove_oldest()
         except OSError as error:
-            self._emit(Message('debug', 'safety', f'the result of the content check is not kept: {error}'))
+            self._emit(Message('debug', 'safety', f'the result of the content check is not cached: {error}'))
 
     def _path(self, key: str) -> Path:
         return self._folder / f'{key}.json'
 
-    def _drop_oldest(self) -> None:
+    def _remove_oldest(self) -> None:
         entries, abandoned = [], []
         with os.scandir(self._folder) as found:
             for item in found:
                 try:
-                    age = item.stat(follow_symlinks=False).st_mtime
-                except FileNotFoundError:  # another process dropped it
+                    modified = item.stat(follow_symlinks=False).st_mtime
+                except FileNotFoundError:  # another process removed it
                     continue
                 if _NAME.match(item.name):
-                    entries.append((age, item.path))
-                elif item.name.endswith('.part') and age < time.time() - _ABANDONED_SECONDS:
+                    entries.append((modified, item.path))
+                elif item.name.endswith('.part') and modified < time.time() - _ABANDONED_SECONDS:
                     abandoned.append(item.path)
-        dropped = [name for _, name in sorted(entries)[: max(0, len(entries) - self._most)]]
-        for name in (*dropped, *abandoned):
+        oldest = [name for _, name in sorted(entries)[: max(0, len(entries) - self._maximum)]]
+        for name in (*oldest, *abandoned):
             Path(name).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a clip the content gate looks at: about one a second, at least eight, by absolute frame number."""
+"""The frames of a clip that the content gate scores: about one a second, at least eight, by absolute frame number."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-FEWEST_SAMPLES = 8
+MINIMUM_SAMPLES = 8
 
 
 def sample_step(frame_count: int, rate: Fraction) -> int:
-    """How many frames lie from one sample to the next, for ``frame_count`` frames at ``rate`` frames a second.
+    """Return the distance between two samples in frames, for ``frame_count`` frames at ``rate`` frames a second.
 
-    A second at most, so that two seconds hold two samples; and never so many that fewer than eight frames would be
-    sampled; 1 where there are no more than fifteen frames, and where a frame lasts longer. ``rate`` is the average
-    one where frames last differently.
+    It is at most a second, so that two seconds contain two samples, and small enough for at least eight samples; 1 for
+    up to fifteen frames, and where a frame lasts over a second. ``rate`` is the average of frames of unequal duration.
     """
-    return max(1, min(math.floor(rate), frame_count // FEWEST_SAMPLES))
+    return max(1, min(math.floor(rate), frame_count // MINIMUM_SAMPLES))
 
 
 def is_sampled(number: int, start: int, step: int) -> bool:
-    """Whether frame ``number`` is looked at in a clip whose first frame is ``start``; the first one always is.
+    """Whether frame ``number`` is a regular sample of a clip whose first frame is ``start``; the first one always is.
 
-    It depends on no chunk or segment. Starts of shots are sampled besides, and frames that ``ends_gap`` names.
+    It depends on no chunk or segment. Starts of shots and the frames named by ``ends_gap`` are sampled as well.
     """
     return number >= start and (number - start) % step == 0
 
 
 def ends_gap(number: int, start: int, step: int, seconds: Callable[[int], float]) -> bool:
-    """Whether another whole second has gone by with frame ``number`` since the regular sample before it.
+    """Whether another full second has passed at frame ``number`` since the regular sample before it.
 
-    That never happens where frames last equally long. ``seconds`` gives the time of a frame.
+    This never happens where all frames last equally long. ``seconds`` returns the time of a frame.
     """
     since = (number - start) % step
     if since == 0:
@@ -42,9 +41,9 @@ def ends_gap(number: int, start: int, step: int, seconds: Callable[[int], float]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """The frames ``start`` to ``start + count`` (exclusive) of a clip, one of ``step`` sampled; a picture is (0, 1, 1).
+    """The frames ``start`` to ``start + count`` (exclusive) of a clip, one in ``step`` sampled; (0, 1, 1) for an image.
 
-    Starts of shots and ends of gaps are sampled besides.
+    Starts of shots and ends of gaps are sampled as well.
     """
 
     start: int
@@ -61,8 +60,8 @@ class Sampling:
 
 
 def plan_sampling(start: int, count: int, rate: Fraction) -> Sampling:
-    """The sampling of ``count`` frames from ``start`` on."""
+    """Return the sampling of ``count`` frames from ``start`` on."""
     return Sampling(start, count, sample_step(count, rate))
 
 
-PICTURE = Sampling(0, 1, 1)
+IMAGE_SAMPLING = Sampling(0, 1, 1)

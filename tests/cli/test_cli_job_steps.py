@@ -353,7 +353,7 @@ def test_a_name_that_is_too_long_is_refused_before_a_job_has_it(jobs, tmp_path):
     jobs('job-create', 'j')
     for command in ('job-add-step', 'job-create', 'headless-run'):
         named = ('j',) if command == 'job-add-step' else ()
-        jobs(command, *named, *words, code=1, says='has 257 bytes, and the file system takes names of up to 255')
+        jobs(command, *named, *words, code=1, says='has 257 bytes, and the file system supports names of up to 255')
     patterns = (
         '-t',
         tmp_path / '[ab].png',

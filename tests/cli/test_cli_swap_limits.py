@@ -1,4 +1,4 @@
-"""What the face swapper promises at its limits, as a user of ``headless-run`` sees it."""
+"""The limits of the face swapper in ``headless-run``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def portrait(example_portrait):
 
 @pytest.fixture
 def put(tmp_path):
-    """Writes pixels as a png into the test's folder and gives the path."""
+    """Write pixels as a png into the test's folder and return the path."""
 
     def write(name, pixels):
         path = tmp_path / name
@@ -41,12 +41,12 @@ def crowd(put, portrait):
 
 
 def changed(path, other):
-    """Where two pictures differ visibly: bool [height,width]."""
+    """Return where two images differ visibly: bool [height,width]."""
     return cv2.absdiff(cv2.imread(str(path)), cv2.imread(str(other))).max(axis=2) > 3
 
 
 @pytest.mark.parametrize(('pixels', 'worked_on'), [(20, 0), (29, 0), (48, 1)])
-def test_faces_under_32_pixels_are_left_alone_and_told(
+def test_faces_under_32_pixels_are_unchanged_and_reported(
     program, put, portrait, portrait_source, tmp_path, pixels, worked_on
 ):
     target = put(
@@ -54,19 +54,19 @@ def test_faces_under_32_pixels_are_left_alone_and_told(
     )
     done = program.run(*UNMARKED, '-s', portrait_source, '-t', target, '-o', tmp_path / 'out.png')
     assert done.report['faces_too_small'] == 1 - worked_on
-    told = '1 face under 32 pixels was left alone' in done.err
+    told = '1 face under 32 pixels was skipped' in done.err
     assert told == (not worked_on)
     if not worked_on:
         assert not changed(tmp_path / 'out.png', target).any()
 
 
 @pytest.mark.parametrize('most', [1, 3, 64])
-def test_the_largest_faces_are_worked_on_and_the_rest_is_told(program, crowd, portrait_source, tmp_path, most):
+def test_the_largest_faces_are_processed_and_the_others_reported(program, crowd, portrait_source, tmp_path, most):
     words = ('-s', portrait_source, '-t', crowd, '-o', tmp_path / 'out.png')
     done = program.run(*UNMARKED, *words, '--max-faces', most, '--face-mask-types', 'box')
     assert done.report['faces'] == min(most, 12)
     tiles = changed(tmp_path / 'out.png', crowd).reshape(3, 110, 4, 110).sum(axis=(1, 3))
-    # The edge of a face may reach a little into the next tile.
+    # The edge of a face may extend a little into the next tile.
     assert (tiles > 300).sum() == min(most, 12)
     left = 12 - min(most, 12)
     assert (f'--max-faces left up to {left} more faces alone in 1 frame' in done.err) == (left > 0)
@@ -88,30 +88,30 @@ def test_the_largest_faces_are_worked_on_and_the_rest_is_told(program, crowd, po
         ('--face-selector-mode', 'two'),
     ],
 )
-def test_values_that_make_no_sense_are_refused_before_anything_is_read(program, words):
+def test_invalid_values_are_refused_before_files_are_read(program, words):
     said = program.fails(2, 'usage', 'headless-run', '-s', 'a.png', '-t', 'b.png', '-o', 'c.png', *words)
     assert words[0] in said and words[-1 if len(words) == 2 else 0] in said
 
 
-def test_a_source_with_several_faces_says_that_the_largest_is_taken(program, example_group, example_portrait, tmp_path):
+def test_the_largest_face_of_a_source_is_used_with_a_remark(program, example_group, example_portrait, tmp_path):
     done = program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert f'{example_group} shows 6 faces: the largest is taken' in done.err
     done = program.run(*UNMARKED, '-s', example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert 'faces: the largest' not in done.err
 
 
-def test_a_source_is_remarked_on_once(program, put, portrait, example_portrait, tmp_path):
+def test_a_remark_on_a_source_appears_once(program, put, portrait, example_portrait, tmp_path):
     grey = put('grey.png', cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY))
     done = program.run(*UNMARKED, '-s', grey, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert done.err.count('grey is expanded to colours') == 1
-    assert '1 face in 1 of 1 frame was worked on' in done.err
+    assert '1 face in 1 of 1 frame was processed' in done.err
 
 
 @pytest.mark.parametrize('kind', ['rotated.jpg', 'cmyk.jpg', 'deep.png', 'alpha.webp'])
-def test_a_source_of_any_kind_gives_the_same_swap(
+def test_sources_of_all_formats_give_the_same_swap(
     program, put, example_group, example_portrait, portrait, tmp_path, kind
 ):
-    """Kinds that hold the same picture: the results differ by no more than rounding and compression."""
+    """Formats of the same image: the results differ at most by rounding and compression."""
     target = put('target.png', cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA))
     program.run(*UNMARKED, '-s', example_portrait, '-t', target, '-o', tmp_path / 'plain.png')
     path = tmp_path / kind
@@ -135,7 +135,7 @@ def test_a_source_of_any_kind_gives_the_same_swap(
     assert cv2.absdiff(plain, other)[swapped].mean() < 0.25 * cv2.absdiff(plain, before)[swapped].mean()
 
 
-def test_half_a_face_at_each_edge_is_worked_on_inside_the_frame(program, put, portrait, example_group, tmp_path):
+def test_half_a_face_at_each_edge_is_processed_inside_the_frame(program, put, portrait, example_group, tmp_path):
     for name, part in (('left', portrait[:300, 225:]), ('right', portrait[:300, :225]), ('top', portrait[115:400])):
         target = put(f'{name}.png', np.ascontiguousarray(part))
         done = program.run(*UNMARKED, '-s', example_group, '-t', target, '-o', tmp_path / f'{name}-out.png')
@@ -143,7 +143,7 @@ def test_half_a_face_at_each_edge_is_worked_on_inside_the_frame(program, put, po
         assert changed(tmp_path / f'{name}-out.png', target).mean() > 0.01, name
 
 
-def test_an_upside_down_face_is_swapped_as_if_it_stood_upright(program, put, portrait, example_group, tmp_path):
+def test_an_upside_down_face_is_swapped_like_an_upright_one(program, put, portrait, example_group, tmp_path):
     upright, turned = put('upright.png', portrait), put('turned.png', cv2.rotate(portrait, cv2.ROTATE_180))
     program.run(*UNMARKED, '-s', example_group, '-t', upright, '-o', tmp_path / 'a.png')
     program.run(
@@ -154,7 +154,7 @@ def test_an_upside_down_face_is_swapped_as_if_it_stood_upright(program, put, por
     assert cv2.absdiff(one, other)[swapped].mean() < 0.35 * cv2.absdiff(one, portrait)[swapped].mean()
 
 
-def test_what_the_masks_leave_alone_keeps_its_pixels(program, portrait, example_portrait, example_group, tmp_path):
+def test_pixels_outside_the_masks_are_unchanged(program, portrait, example_portrait, example_group, tmp_path):
     middles = {}
     for area in ('upper-face', 'lower-face', 'mouth'):
         words = ('--face-mask-types', 'area', '--face-mask-areas', area)
@@ -176,8 +176,8 @@ def test_a_harder_edge_changes_more(program, example_portrait, example_group, tm
     assert counts[0] < counts[1] < counts[2]
 
 
-def test_a_store_that_may_not_be_looked_into_is_told_as_such(program, example_portrait, monkeypatch):
-    """As root nothing is forbidden, so the looks are refused by hand."""
+def test_an_unreadable_store_is_reported(program, example_portrait, monkeypatch):
+    """Root may read everything, so a fake refuses the access."""
     store, stat, scan = program.folder / 'jobs', Path.stat, os.scandir
 
     def refuse(path):

@@ -1,4 +1,4 @@
-"""A seal that signs nothing: the file as it is, for tests of what comes before."""
+"""A signer that copies the file unsigned, for tests of the stages before signing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from facefusion.provenance.credentials_writer import Signed
 
 
 class PlainSigner:
-    """Copies the file; ``sealed`` notes what it was told of each."""
+    """Copies the file; ``signed_work`` lists the work of each."""
 
     def __init__(self) -> None:
-        self.signed_part: list[WorkDone] = []
+        self.signed_work: list[WorkDone] = []
 
-    def sign(self, unsigned: Path, signed: Path, worked: WorkDone) -> Signed:
-        self.signed_part.append(worked)
+    def sign(self, unsigned: Path, signed: Path, done: WorkDone) -> Signed:
+        self.signed_work.append(done)
         shutil.copyfile(unsigned, signed)
         return Signed(
             media=signed,

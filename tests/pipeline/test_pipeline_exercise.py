@@ -73,7 +73,7 @@ def test_whole_frames_without_a_face_are_signed_as_altered_and_marked(program, r
     report = run(['inverter'], clip, tmp_path / 'out.mp4')
     assert (report['frames_changed'], report['credentials']['marked_frames']) == (FRAMES, FRAMES)
     assert 'models' in report and 'centerface' not in report['models']
-    assert f'{FRAMES} frames were worked on' in run.messages and 'no face' not in run.messages
+    assert f'{FRAMES} frames were processed' in run.messages and 'no face' not in run.messages
     for before, after in zip(frames_of(clip), frames_of(tmp_path / 'out.mp4'), strict=True):
         assert abs((255 - before.mean()) - after.mean()) < 3
     said = json.loads(program('verify', tmp_path / 'out.mp4', '--format', 'json').out)

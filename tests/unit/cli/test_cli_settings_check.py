@@ -1,4 +1,4 @@
-"""All that is wrong with ini file and variables is named at once, and what has no effect is said."""
+"""Errors in ini file and variables are reported at once, and settings without an effect have a remark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.settings import read_ini
 
 KNOWN = tuple(dict.fromkeys(group for name in OPTION_MODULES for group in import_module(name).GROUPS))
 INFOS = {info.key: info for group in KNOWN for info in describe(group)}
-# Keys of FaceFusion 3.8 that change what is worked on, and are not there yet.
+# Keys of FaceFusion 3.8 that change the result, and that this version lacks.
 NOT_YET = {
     'face_selector_age_start',
     'face_selector_age_end',
@@ -30,7 +30,7 @@ NOT_YET = {
     'reference_face_distance',
     'reference_frame_number',
 }
-# The options of FaceFusion 3.8 that have no meaning here, with its choices.
+# Options of FaceFusion 3.8 without an effect here, with their section and choices.
 IDLE = {
     'workflow_strategy': ('workflow', ('disk', 'memory')),
     'temp_frame_format': ('frame_extraction', ('bmp', 'jpeg', 'png', 'tiff')),
@@ -54,13 +54,13 @@ def ini(tmp_path):
     return write
 
 
-def test_one_wrong_key_beside_an_idle_one_is_one(ini):
+def test_keys_without_effect_do_not_count_as_invalid(ini):
     loaded = ini('[face_detector]\nface_detector_foo = 1\n[uis]\nui_layouts = default\n')
     with pytest.raises(UsageError, match='has 1 key that cannot be used'):
         check_ini(loaded, KNOWN)
 
 
-def test_every_key_that_cannot_be_used_is_named_with_what_becomes_of_it(ini):
+def test_every_unusable_key_is_reported_with_its_verdict(ini):
     loaded = ini(
         '[face_selector]\nface_selector_mode = all\nface_selector_race = asian\nface_selector_gender = female\n'
         '[face_detector]\nface_detectr_score = 0.5\nface-detector-size = 320x320\n'
@@ -93,7 +93,7 @@ def test_every_key_that_cannot_be_used_is_named_with_what_becomes_of_it(ini):
     assert fates == ['refused'] * 5 + ['ignored', 'refused', 'ignored'] + ['refused'] * 3
 
 
-def test_an_ini_file_with_nothing_but_what_has_no_effect_is_taken_and_says_so(ini):
+def test_an_ini_file_with_only_ignored_keys_is_accepted_with_remarks(ini):
     loaded = ini('[processors]\nlip_syncer_model = wav2lip_96\n[benchmark]\nbenchmark_mode = cold\n')
     first, second = check_ini(loaded, KNOWN)
     assert first.startswith(f'{loaded.path}, line 2: [processors] lip_syncer_model is ignored')
@@ -101,7 +101,7 @@ def test_an_ini_file_with_nothing_but_what_has_no_effect_is_taken_and_says_so(in
 
 
 @pytest.mark.parametrize('key', sorted(PEER_KEYS - {'config_path'}))
-def test_every_option_of_the_peer_is_ours_or_has_a_fate(ini, key):
+def test_every_option_of_facefusion_38_is_known_or_has_a_verdict(ini, key):
     if key in INFOS:
         assert key not in NOT_YET and not (set(OLDER_NAMES) & {key})
         return
@@ -115,12 +115,12 @@ def test_every_option_of_the_peer_is_ours_or_has_a_fate(ini, key):
         assert 'is ignored' in said and key.startswith(tuple(MISSING_PARTS))
 
 
-def test_older_names_lead_to_options():
+def test_older_names_map_to_options():
     assert {*OLDER_NAMES.values()} <= INFOS.keys() and not OLDER_NAMES.keys() & INFOS.keys()
 
 
 @pytest.mark.parametrize('key', IDLE)
-def test_options_without_a_meaning_here_are_taken_from_every_layer_and_said_once(key, ini, tmp_path, capsys):
+def test_options_without_effect_are_accepted_in_every_layer_with_one_remark(key, ini, tmp_path, capsys):
     info, (section, choices) = INFOS[key], IDLE[key]
     assert info.no_effect and info.section == section and set(info.choices) == set(choices)
     value = str(choices[-1]) if choices else 'yes' if info.kind == 'flag' else '3'
@@ -132,14 +132,14 @@ def test_options_without_a_meaning_here_are_taken_from_every_layer_and_said_once
         ([], {info.variable: value}, f'the environment variable {info.variable}'),
         (['--config-path', str(config)], {}, f'{config}, line 2: [{section}] {key}'),
     ):
-        # A run without a target ends before it begins.
+        # A run without a target fails at once.
         assert main(['headless-run', *words], home | environ) == 2
         said = capsys.readouterr().err
         assert '[target-missing]' in said and said.count('has no effect here') == 1
         assert f'[FACEFUSION.SETTINGS] {where} has no effect here: {info.no_effect}' in said
 
 
-def test_only_commands_that_run_something_speak_of_what_lies_around(tmp_path, capsys):
+def test_only_commands_that_run_steps_report_settings_without_effect(tmp_path, capsys):
     (tmp_path / 'facefusion.ini').write_text('[frame_extraction]\ntemp_frame_format = jpeg\n')
     environ = {'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OUTPUT_PAHT': 'x', 'FACEFUSION_WORKFLOW_STRATEGY': 'disk'}
     assert main(['job-list', '--format', 'json'], environ) == 0
@@ -148,13 +148,13 @@ def test_only_commands_that_run_something_speak_of_what_lies_around(tmp_path, ca
     assert 'SETTINGS' not in capsys.readouterr().err
 
 
-def test_a_live_picture_is_refused_with_the_reason(capsys):
+def test_a_live_image_is_refused_with_the_reason(capsys):
     assert main(['headless-run', '--ui-layouts', 'default', 'webcam'], {}) == 2
     said = capsys.readouterr().err
     assert '--ui-layouts webcam is refused [option-refused]' in said and 'a live image' in said
 
 
-def test_every_variable_with_a_wrong_value_is_named():
+def test_every_variable_with_an_invalid_value_is_reported():
     check_variables({'FACEFUSION_LOG_LEVEL': ' ', 'FACEFUSION_PRIORITY': 'x'}, GROUPS)
     with pytest.raises(UsageError, match='FACEFUSION_LOG_LEVEL has an invalid value') as caught:
         check_variables({'FACEFUSION_LOG_LEVEL': 'all'}, GROUPS)
@@ -167,7 +167,7 @@ def test_every_variable_with_a_wrong_value_is_named():
     assert second.startswith('FACEFUSION_UI_LAYOUTS = webcam is refused: a live image')
 
 
-def test_variables_that_are_no_options_are_said():
+def test_variables_that_are_not_options_are_reported():
     environ = {'FACEFUSION_OUTPUT_PAHT': 'x', 'FACEFUSION_REQUIRE_CONSENT': 'no', 'FACEFUSION_DEBUG': '1', 'PATH': '/'}
     mistyped, policy = unknown_variables(environ | {'FACEFUSION_JOB_ID': 'j'}, KNOWN)
     assert 'FACEFUSION_OUTPUT_PAHT' in mistyped and 'did you mean FACEFUSION_OUTPUT_PATH?' in mistyped

@@ -85,7 +85,7 @@ def test_what_is_found_in_a_frame_is_drawn_in_it(begin, segment_frames, workers)
     assert report['frames'] == FRAMES and report['faces'] == len(SEEN) and report['tracks'] == 2
     assert report['ranges_without_face'] == [[0, 29], [120, 244], [262, 269]]
     assert report['frames_changed'] == len(SEEN) and report['effects'] == {'face_debugger': 'annotation'}
-    assert [worked.changed_frames for worked in run.signer.signed_part] == [len(SEEN)]
+    assert [done.changed_frames for done in run.signer.signed_work] == [len(SEEN)]
 
 
 def test_a_trimmed_run_finds_the_same_faces_in_the_same_source_frames(begin):
@@ -142,7 +142,7 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
 
 
 def check_fails_without_threads(run: PreparedRun) -> None:
-    """A run that fails for want of a resource; its threads have ended when the error is raised."""
+    """A run that fails for want of a resource; its threads have stopped when the error is raised."""
     before = set(threading.enumerate())
     try:
         execute_run(run)
@@ -175,76 +175,76 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Units:
-    """Chunks on which ``work`` works."""
+    """Chunks that ``run`` analyses."""
 
     target: VideoInfo
-    work: Callable[..., object]
+    run: Callable[..., object]
     analysis: Analysis = Analysis()
 
 
 SPANS = [Span(k, k + 1) for k in range(6)]
 
 
-def until_it_is_stopped(flag):
+def wait_until_stopped(flag):
     for _ in range(1000):
         flag.check()
         time.sleep(0.01)
     pytest.fail('it was not stopped')
 
 
-def test_a_chunk_that_fails_stops_those_beside_it_and_is_the_reason(clip):
-    begun, ended = threading.Event(), []
+def test_a_failed_chunk_stops_the_others_and_is_the_reason(clip):
+    started, stopped = threading.Event(), []
 
-    def work(span, flag, advance):
+    def run(span, flag, advance):
         if span == SPANS[1]:
-            begun.wait(5)
+            started.wait(5)
             raise MediaError('broken-frame', 'frame 1 is broken')
-        begun.set()
+        started.set()
         with pytest.raises(Interrupted) as caught:
-            until_it_is_stopped(flag)
-        ended.append(span)
+            wait_until_stopped(flag)
+        stopped.append(span)
         raise caught.value
 
     flag = StopFlag()
     with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
-        list(ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, flag))
-    assert SPANS[0] in ended and not flag.is_set()
+        list(ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, flag))
+    assert SPANS[0] in stopped and not flag.is_set()
 
 
-def test_chunks_that_are_not_wanted_any_more_are_stopped(clip):
-    begun, ended = threading.Event(), []
+def test_closing_the_generator_stops_the_chunks(clip):
+    started, stopped = threading.Event(), []
 
-    def work(span, flag, advance):
+    def run(span, flag, advance):
         if span == SPANS[0]:
-            begun.wait(5)
+            started.wait(5)
             return 'manifest'
-        begun.set()
+        started.set()
         with pytest.raises(Interrupted) as caught:
-            until_it_is_stopped(flag)
-        ended.append(span)
+            wait_until_stopped(flag)
+        stopped.append(span)
         raise caught.value
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(2).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
         assert next(analysed) == (SPANS[0], 'manifest')
         analysed.close()
-    assert SPANS[1] in ended and SPANS[5] not in ended
+    assert SPANS[1] in stopped and SPANS[5] not in stopped
 
 
-def test_chunks_come_in_order_and_as_many_at_once_as_there_are_workers(clip):
+def test_chunks_come_in_order_with_one_per_worker_at_once(clip):
     inside, most, lock = [0], [0], threading.Lock()
 
-    def work(span, flag, advance):
+    def run(span, flag, advance):
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        # The earlier the longer.
+        # Earlier chunks take longer.
         time.sleep(0.03 * (6 - span.start))
         with lock:
             inside[0] -= 1
         return span.stop
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(3).analyse(Units(probe(clip), work), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(3).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
         assert list(analysed) == [(span, span.stop) for span in SPANS]
     assert most == [3]

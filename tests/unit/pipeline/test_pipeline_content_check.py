@@ -16,6 +16,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.probe import probe
 from facefusion.media.timeline import build_timeline
+from facefusion.models.digests import file_sha256
 from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
 from facefusion.pipeline.content_check import check_content
 from facefusion.pipeline.plan import Span
@@ -57,14 +58,16 @@ def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
     verdict = check(clip, make_screening(tmp_path / 'kept', checking))
     assert verdict.verdict == 'passed' and checking.seen == verdict.frames
     target = probe(clip)
-    watch = make_screening(tmp_path / 'other', running).watch(target, build_timeline(target))
-    analysis = ChunkAnalysis(target, FRAMES, FaceTools(ScriptedAnalyser(), Meters()), watch)
+    clip_screening = make_screening(tmp_path / 'other', running).screen_clip(
+        target, build_timeline(target), file_sha256(clip)
+    )
+    analysis = ChunkAnalysis(target, FRAMES, FaceTools(ScriptedAnalyser(), Meters()), clip_screening)
     for span in (Span(0, 57), Span(57, FRAMES)):
-        _, looks = analysis.analyse(span, StopFlag())
-        watch.take(looks)
-    numbers = [sample.frame for sample in watch.samples]
+        _, findings = analysis.analyse(span, StopFlag())
+        clip_screening.add_findings(findings)
+    numbers = [sample.frame for sample in clip_screening.samples]
     assert len(numbers) == verdict.frames and {50, 57} <= {*numbers}
-    assert verdict.worst in watch.samples and verdict.worst.frame == 50
+    assert verdict.worst in clip_screening.samples and verdict.worst.frame == 50
 
 
 def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, clip):
@@ -75,7 +78,7 @@ def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, cli
     seen, told = classifier.seen, []
     second = check_content(clip, screening, told.append, StopFlag())
     assert second.as_record() == first.as_record() and classifier.seen == seen and not told
-    assert screening.watch(probe(clip), build_timeline(probe(clip))).is_known
+    assert screening.screen_clip(probe(clip), build_timeline(probe(clip)), file_sha256(clip)).is_cached
 
 
 @pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\n' + b'junk' * 9, b'folder'])

@@ -19,7 +19,8 @@ from facefusion.media.image import write_image
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
-from facefusion.pipeline.content_screening import ChunkLooks
+from facefusion.models.digests import file_sha256
+from facefusion.pipeline.content_screening import ChunkFindings
 from facefusion.safety.content_gate import Sample
 from facefusion.stopping import StopFlag
 
@@ -32,16 +33,21 @@ def picture(tmp_path, value, size=(40, 60), name='picture.png'):
     return path
 
 
-def show(watch, target, numbers, starts=()):
-    """Shows frames to a watch as analyse does: two chunks, each from a thread of its own."""
+def screen(screening, target, timeline):
+    """The screening of a clip by the digest of its bytes."""
+    return screening.screen_clip(target, timeline, file_sha256(target.path))
+
+
+def show(clip_screening, target, numbers, starts=()):
+    """Screen frames as analyse does: two chunks, each in its own thread."""
     frames = [frame for frame in VideoReader(target).frames(0, target.frame_count) if frame.number in numbers]
     middle = target.frame_count // 2
-    seen = [watch.frames(0, middle), watch.frames(middle, target.frame_count)]
+    seen = [clip_screening.chunk(0, middle), clip_screening.chunk(middle, target.frame_count)]
 
     def part(at):
         for frame in frames:
             if (frame.number >= middle) == at:
-                seen[at].look(frame, frame.number in starts, ())
+                seen[at].screen(frame, frame.number in starts, ())
 
     threads = [threading.Thread(target=part, args=(at,)) for at in (0, 1)]
     for thread in threads:
@@ -49,7 +55,7 @@ def show(watch, target, numbers, starts=()):
     for thread in threads:
         thread.join()
     for each in seen:
-        watch.take(each.looks())
+        clip_screening.add_findings(each.findings())
 
 
 @pytest.fixture
@@ -103,7 +109,7 @@ def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
     path = tmp_path / 'long.png'
     write_image(PixelFrame(pixels), path, 'png', 100, silent)
     with pytest.raises(ContentRefused):
-        make_screening(tmp_path / 'kept', classifier).check_picture(path, PixelFrame(pixels))
+        make_screening(tmp_path / 'kept', classifier).check_image(path, PixelFrame(pixels))
     assert classifier.seen == 4
 
 
@@ -113,20 +119,20 @@ def test_a_picture_that_only_its_alpha_draws_is_seen(tmp_path, ground):
     threshold = 0.9 if ground == 0 else 0.97
     path = tmp_path / 'alpha.png'
     with pytest.raises(ContentRefused):
-        make_screening(tmp_path / 'kept', BrightIsBad(threshold)).check_picture(path, PixelFrame(pixels, alpha))
+        make_screening(tmp_path / 'kept', BrightIsBad(threshold)).check_image(path, PixelFrame(pixels, alpha))
     opaque = PixelFrame(pixels, np.full_like(alpha, 255))
     classifier = BrightIsBad(threshold=2.0)
-    make_screening(tmp_path / 'kept', classifier).check_picture(path, opaque)
+    make_screening(tmp_path / 'kept', classifier).check_image(path, opaque)
     assert classifier.seen == 1, 'what hides nothing is not judged three times'
 
 
 def test_what_is_judged_is_kept_under_its_own_digest_whatever_the_file_is_by_then(tmp_path):
     path = picture(tmp_path, 100)
     screening = make_screening(tmp_path / 'kept', BrightIsBad())
-    screening.check_picture(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
+    screening.check_image(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
     with pytest.raises(ContentRefused):
         # Read before the harmless one took its place.
-        screening.check_picture(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
+        screening.check_image(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
     screening.check_sources([path], None, silent)
 
 
@@ -160,19 +166,19 @@ def test_the_face_of_a_source_that_is_judged_is_the_one_that_the_swapper_takes(t
 
 def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_path, clip):
     classifier = BrightIsBad(threshold=2.0)
-    watch = make_screening(tmp_path / 'kept', classifier).watch(*clip)
-    show(watch, clip[0], range(FRAMES), starts=(50,))
+    clip_screening = screen(make_screening(tmp_path / 'kept', classifier), *clip)
+    show(clip_screening, clip[0], range(FRAMES), starts=(50,))
     # At least eight: every 12th frame, and the start of the second shot.
     assert classifier.seen == len(range(0, FRAMES, 12)) + 1
-    watch.decide()
+    clip_screening.refuse_if_unsafe()
 
 
 def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
     screening = make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7))
-    watch = screening.watch(*clip)
-    show(watch, clip[0], range(FRAMES), starts=(50,))
+    clip_screening = screen(screening, *clip)
+    show(clip_screening, clip[0], range(FRAMES), starts=(50,))
     with pytest.raises(ContentRefused) as refused:
-        watch.decide()
+        clip_screening.refuse_if_unsafe()
     frames = [entry['frame'] for entry in refused.value.as_record()['facts']['frames']]
     assert frames and min(frames) >= 50 and refused.value.as_record()['facts']['samples'] == 10
     seconds = refused.value.as_record()['facts']['frames'][0]['seconds']
@@ -182,10 +188,10 @@ def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
 def test_a_clip_that_was_looked_at_is_refused_without_a_second_look(tmp_path, clip):
     classifier = BrightIsBad(threshold=0.7)
     for _ in range(2):
-        watch = make_screening(tmp_path / 'kept', classifier).watch(*clip)
-        show(watch, clip[0], range(FRAMES), starts=(50,))
+        clip_screening = screen(make_screening(tmp_path / 'kept', classifier), *clip)
+        show(clip_screening, clip[0], range(FRAMES), starts=(50,))
         with pytest.raises(ContentRefused):
-            watch.decide()
+            clip_screening.refuse_if_unsafe()
     assert classifier.seen == 10
 
 
@@ -193,27 +199,27 @@ def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
     target, _ = clip
     classifier = BrightIsBad(threshold=0.7)
     part = build_timeline(target, 0, 40, None)
-    watch = make_screening(tmp_path / 'kept', classifier).watch(target, part)
-    show(watch, target, range(40))
-    watch.decide()
+    clip_screening = screen(make_screening(tmp_path / 'kept', classifier), target, part)
+    show(clip_screening, target, range(40))
+    clip_screening.refuse_if_unsafe()
     seen = classifier.seen
-    whole = make_screening(tmp_path / 'kept', classifier).watch(*clip)
+    whole = screen(make_screening(tmp_path / 'kept', classifier), *clip)
     show(whole, target, range(FRAMES), starts=(50,))
     with pytest.raises(ContentRefused):
-        whole.decide()
+        whole.refuse_if_unsafe()
     assert classifier.seen > seen
 
 
 def test_a_clip_that_was_not_shown_is_not_passed(tmp_path, clip):
-    with pytest.raises(Exception, match='was not looked at'):
-        make_screening(tmp_path / 'kept', BrightIsBad()).watch(*clip).decide()
+    with pytest.raises(Exception, match='not every sampled frame'):
+        screen(make_screening(tmp_path / 'kept', BrightIsBad()), *clip).refuse_if_unsafe()
 
 
 def test_a_clip_of_which_a_sampled_frame_was_not_shown_is_not_passed(tmp_path, clip):
-    watch = make_screening(tmp_path / 'kept', BrightIsBad()).watch(*clip)
-    show(watch, clip[0], set(range(FRAMES)) - {96})
-    with pytest.raises(InternalError, match='not looked at in every frame'):
-        watch.decide()
+    clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad()), *clip)
+    show(clip_screening, clip[0], set(range(FRAMES)) - {96})
+    with pytest.raises(InternalError, match='not every sampled frame'):
+        clip_screening.refuse_if_unsafe()
 
 
 def timed_clip(tmp_path, times, bad):
@@ -234,10 +240,10 @@ def timed_clip(tmp_path, times, bad):
 )
 def test_it_is_the_time_that_counts_where_frames_last_longer(tmp_path, times, bad):
     target, timeline = timed_clip(tmp_path, times, bad)
-    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7)).watch(target, timeline)
-    show(watch, target, range(len(times)))
+    clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7)), target, timeline)
+    show(clip_screening, target, range(len(times)))
     with pytest.raises(ContentRefused):
-        watch.decide()
+        clip_screening.refuse_if_unsafe()
 
 
 def linked_with(faces):
@@ -270,17 +276,17 @@ class At:
 @pytest.mark.parametrize(('selected', 'refused'), [((7, 40), True), ((8, 120), False)], ids=['left', 'right'])
 def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selected, refused):
     target, timeline = clip
-    watch = make_screening(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
-    seen = watch.frames(0, FRAMES)
+    clip_screening = screen(make_screening(tmp_path / 'kept', estimator=LeftIsYoung()), target, timeline)
+    seen = clip_screening.chunk(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
-        seen.look(frame, False, [At(40), At(120)])
-    watch.take(seen.looks())
-    watch.note(linked_with([selected]))
+        seen.screen(frame, False, [At(40), At(120)])
+    clip_screening.add_findings(seen.findings())
+    clip_screening.add_linked(linked_with([selected]))
     if not refused:
-        watch.decide()
+        clip_screening.refuse_if_unsafe()
         return
     with pytest.raises(ContentRefused) as error:
-        watch.decide()
+        clip_screening.refuse_if_unsafe()
     assert error.value.reference == 'age-refused' and error.value.exit_code == 3
     (face,) = error.value.as_record()['facts']['faces']
     assert (face['track'], face['looks'], face['under_18']) == (7, 9, 9)
@@ -288,71 +294,75 @@ def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selecte
 
 def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     target, timeline = clip
-    watch = make_screening(tmp_path / 'kept', estimator=LeftIsYoung()).watch(target, timeline)
-    seen = watch.frames(0, FRAMES)
+    clip_screening = screen(make_screening(tmp_path / 'kept', estimator=LeftIsYoung()), target, timeline)
+    seen = clip_screening.chunk(0, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
-        seen.look(frame, False, (), [At(40)] if frame.number == 5 else ())
-    watch.take(seen.looks())
-    watch.note(linked_with([(7, 40)]))
+        seen.screen(frame, False, (), [At(40)] if frame.number == 5 else ())
+    clip_screening.add_findings(seen.findings())
+    clip_screening.add_linked(linked_with([(7, 40)]))
     with pytest.raises(ContentRefused) as error:
-        watch.decide()
+        clip_screening.refuse_if_unsafe()
     assert error.value.as_record()['facts']['faces'][0]['frames'][0]['frame'] == 5
 
 
 def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_kept(tmp_path, clip):
     target, timeline = clip
-    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
-    chunks = [watch.frames(0, 50), watch.frames(50, 100)]
+    clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)), target, timeline)
+    chunks = [clip_screening.chunk(0, 50), clip_screening.chunk(50, 100)]
     for frame in VideoReader(target).frames(0, FRAMES):
         frame.is_damaged = frame.number in (3, 4, 5, 49, 50, 99)
-        chunks[frame.number >= 50].look(frame, False)
-    looks = [each.looks() for each in chunks]
-    for each in looks:
-        watch.take(each)
-    records = [json.loads(json.dumps(each.as_record())) for each in looks]
+        chunks[frame.number >= 50].screen(frame, False)
+    findings = [each.findings() for each in chunks]
+    for each in findings:
+        clip_screening.add_findings(each)
+    records = [json.loads(json.dumps(each.as_record())) for each in findings]
     assert [record['damaged'] for record in records] == [[[3, 5], [49, 49]], [[50, 50], [99, 99]]]
-    watch.note(linked_with([]))
-    other = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(target, timeline)
+    clip_screening.add_linked(linked_with([]))
+    other = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)), target, timeline)
     for record, span in zip(records, ((0, 50), (50, 100)), strict=True):
-        kept = ChunkLooks.from_record(record)
-        assert other.is_whole(kept, *span)
-        other.take(kept)
-    other.note(linked_with([]))
-    for each in (watch, other):
+        kept = ChunkFindings.from_record(record)
+        assert other.is_complete(kept, *span)
+        other.add_findings(kept)
+    other.add_linked(linked_with([]))
+    for each in (clip_screening, other):
         assert each.damaged.as_lists() == [[3, 5], [49, 50], [99, 99]] and each.damaged.count == 6
 
 
 def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
     target, timeline = clip
     classifier = BrightIsBad(threshold=2.0)
-    watch = make_screening(tmp_path / 'kept', classifier).watch(target, timeline)
-    first, second = watch.frames(0, 50), watch.frames(50, FRAMES)
+    clip_screening = screen(make_screening(tmp_path / 'kept', classifier), target, timeline)
+    first, second = clip_screening.chunk(0, 50), clip_screening.chunk(50, FRAMES)
     for frame in VideoReader(target).frames(0, FRAMES):
-        (first if frame.number < 50 else second).look(frame, False)
+        (first if frame.number < 50 else second).screen(frame, False)
         if frame.number == 50:
             # The chunk before knows that it begins a shot; the one that holds it does not.
-            first.look_behind(frame)
-    assert [each.frame for each in first.looks().samples] == [*range(0, 50, 12), 50]
+            first.screen_next(frame)
+    assert [each.frame for each in first.findings().samples] == [*range(0, 50, 12), 50]
     for each in (first, second):
-        watch.take(each.looks())
-        watch.take(each.looks())
-    numbers = [each.frame for each in watch.samples]
+        clip_screening.add_findings(each.findings())
+        clip_screening.add_findings(each.findings())
+    numbers = [each.frame for each in clip_screening.samples]
     assert numbers == sorted([*range(0, FRAMES, 12), 50]) and classifier.seen == len(numbers)
-    watch.decide()
+    clip_screening.refuse_if_unsafe()
 
 
 def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
-    watch = make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)).watch(*clip)
-    seen = watch.frames(0, 50)
+    clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)), *clip)
+    seen = clip_screening.chunk(0, 50)
     for frame in VideoReader(clip[0]).frames(0, 50):
-        seen.look(frame, False)
-    looks = seen.looks()
-    assert watch.is_whole(looks, 0, 50) and watch.is_whole(looks, 12, 40) and not watch.is_whole(looks, 0, 70)
-    for number, sample in enumerate(looks.samples):
-        less = (*looks.samples[:number], *looks.samples[number + 1 :])
-        assert not watch.is_whole(replace(looks, samples=less), 0, 50)
+        seen.screen(frame, False)
+    findings = seen.findings()
+    assert (
+        clip_screening.is_complete(findings, 0, 50)
+        and clip_screening.is_complete(findings, 12, 40)
+        and not clip_screening.is_complete(findings, 0, 70)
+    )
+    for number, sample in enumerate(findings.samples):
+        less = (*findings.samples[:number], *findings.samples[number + 1 :])
+        assert not clip_screening.is_complete(replace(findings, samples=less), 0, 50)
         unscored = (*less, Sample(sample.frame, sample.seconds, ()))
-        assert not watch.is_whole(replace(looks, samples=unscored), 0, 50)
+        assert not clip_screening.is_complete(replace(findings, samples=unscored), 0, 50)
 
 
 def test_the_guard_stops_when_it_is_asked_to(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from facefusion.errors import OutputError
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from facefusion.pipeline.file_names import check_names
-from facefusion.pipeline.partial_files import part_beside
+from facefusion.pipeline.partial_files import partial_path
 from facefusion.provenance.media_types import holds_credentials
 from facefusion.provenance.sidecar import sidecar_of
 
@@ -51,7 +51,7 @@ def test_what_is_refused_is_what_the_file_system_does_not_take(tmp_path, extensi
 @pytest.mark.skipif(os.name == 'nt', reason='lengths are counted in other units there')
 def test_the_refusal_says_length_limit_and_advice(tmp_path):
     said = refusal(tmp_path / ('名' * 83 + '.mkv'))
-    assert '.mkv.c2pa, the file of its credentials' in said and 'has 258 bytes' in said and 'up to 255' in said
+    assert '.mkv.c2pa, the sidecar with its credentials' in said and 'has 258 bytes' in said and 'up to 255' in said
     assert 'shorten the name by 3 bytes' in said and 'such as mp4' in said
     said = refusal(tmp_path / ('n' * 252 + '.mp4'))
     assert 'its name has 256 bytes' in said and 'shorten the name by 1 byte;' in said
@@ -71,7 +71,7 @@ def test_the_length_of_the_whole_path_counts(tmp_path):
     # The output itself would just do, the file that is written first would not.
     said = refusal(deep / 'out.mp4')
     assert f'up to {most}' in said and 'choose a folder whose path is shorter' in said
-    assert part_beside(deep / 'out.mp4').name.rpartition('.part')[2] in said
+    assert partial_path(deep / 'out.mp4').name.rpartition('.part')[2] in said
 
 
 def test_the_file_system_tells_its_limit_and_else_the_usual_one_counts(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
@@ -19,12 +20,12 @@ from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import fingerprints
 from facefusion.pipeline.fingerprints import (
-    Watched,
+    ScreeningKeys,
     check_sources_unchanged,
     code_sha256,
-    digest_inputs,
-    identify,
-    look_at,
+    fingerprint_run,
+    hash_inputs,
+    stamp_sources,
     target_sha256,
 )
 from facefusion.pipeline.options import PathOptions, WorkOptions
@@ -52,7 +53,7 @@ def digests(clip, tmp_path):
     def of(
         *groups,
         models=MODELS,
-        watched=None,
+        current=None,
         providers=('cpu',),
         workers=1,
         segment_frames=10,
@@ -65,8 +66,9 @@ def digests(clip, tmp_path):
         for group in groups:
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames, batch=batch)
-        inputs = digest_inputs(plan, models, StopFlag())
-        return identify(plan, plan.video, settings, inputs, Watched(watched or {}, ({'ages': 'dd'},)), providers, mark)
+        inputs = hash_inputs(plan, models, StopFlag())
+        screening = ScreeningKeys(current or {}, ({'ages': 'dd'},))
+        return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
 
     return of
 
@@ -101,7 +103,7 @@ def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip
     analysing = [
         digests(detector),
         digests(models=MODELS | {'face_mesh': 'ee'}),
-        digests(watched={'ages': 'ff'}),
+        digests(current={'ages': 'ff'}),
         digests(providers=('cuda', 'cpu')),
     ]
     assert all(each.analysis == first.analysis for each in rendering)
@@ -136,7 +138,7 @@ def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
     path = tmp_path / 'clip.mp4'
     path.write_bytes(clip.read_bytes())
     target, time = probe(path), path.stat().st_mtime_ns
-    assert target_sha256(target, StopFlag())
+    assert target_sha256(target, StopFlag()) == hashlib.sha256(path.read_bytes()).hexdigest()
     if change == 'gone':
         path.unlink()
     elif change == 'longer':
@@ -169,7 +171,7 @@ def write_behind_the_clock(path, data):
 def test_a_source_that_is_written_to_and_its_time_set_back(tmp_path):
     path = tmp_path / 'face.png'
     path.write_bytes(b'x')
-    seen, digests = look_at([path]), [file_sha256(path)]
+    seen, digests = stamp_sources([path]), [file_sha256(path)]
     path.chmod(0o600)
     check_sources_unchanged([path], seen, digests, StopFlag())
     write_behind_the_clock(path, b'y')
@@ -205,14 +207,14 @@ def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(c
 def test_a_source_that_changes_while_it_is_read(tmp_path):
     path = tmp_path / 'face.png'
     path.write_bytes(b'x')
-    seen, digests, flag = look_at([path]), [file_sha256(path)], StopFlag()
+    seen, digests, flag = stamp_sources([path]), [file_sha256(path)], StopFlag()
     check_sources_unchanged([path], seen, digests, flag)
     path.write_bytes(b'xy')
     with pytest.raises(InputError, match=r'face\.png was changed'):
         check_sources_unchanged([path], seen, digests, flag)
     path.unlink()
     with pytest.raises(InputError, match='cannot be read'):
-        look_at([path])
+        stamp_sources([path])
 
 
 def test_the_digest_of_a_target_can_be_stopped(clip):

@@ -10,7 +10,7 @@ from facefusion.cli.headless_run import GROUPS
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
-from facefusion.pipeline.plan_checkpoint import FILE_NAME, OTHER_VERSION, load_plan, save_plan, why_anew
+from facefusion.pipeline.plan_checkpoint import FILE_NAME, OTHER_VERSION, describe_changes, load_plan, save_plan
 from facefusion.settings import resolve
 
 DIGESTS = RunDigests('t', 'a', 'p', (), {'the target': 't', 'the settings': {'quality': 80}})
@@ -29,7 +29,7 @@ def test_a_kept_plan_is_gone_on_with_at_the_places_of_now(plan, tmp_path):
     taken = load_plan(tmp_path, now, DIGESTS)
     assert taken.batch == 8
     assert (taken.output, taken.workers, taken.target) == (now.output, 1, now.target)
-    assert why_anew(tmp_path, DIGESTS) == ''
+    assert describe_changes(tmp_path, DIGESTS) == ''
     assert [path.name for path in tmp_path.glob('plan*')] == [FILE_NAME]
 
 
@@ -37,7 +37,7 @@ def test_one_of_another_digest_is_not_taken_and_what_differs_is_said(plan, tmp_p
     save_plan(tmp_path, replace(plan, batch=8), DIGESTS)
     other = replace(DIGESTS, plan='q', parts={**DIGESTS.parts, 'the settings': {'quality': 60}})
     assert load_plan(tmp_path, plan, other) is plan
-    assert why_anew(tmp_path, other) == 'the settings changed'
+    assert describe_changes(tmp_path, other) == 'the settings changed'
 
 
 @pytest.mark.parametrize('damage', ['{', '[]', '{"digest": "p", "plan": {"version": 99}}', '{"digest": "p"}'])
@@ -47,11 +47,11 @@ def test_a_damaged_one_or_one_of_another_version_is_not_taken(plan, tmp_path, da
 
 
 def test_work_of_another_version_is_named(plan, tmp_path):
-    assert why_anew(tmp_path, DIGESTS) == ''
+    assert describe_changes(tmp_path, DIGESTS) == ''
     (tmp_path / 'chunk-000000000.npz').touch()
-    assert why_anew(tmp_path, DIGESTS) == OTHER_VERSION
+    assert describe_changes(tmp_path, DIGESTS) == OTHER_VERSION
     save_plan(tmp_path, plan, DIGESTS)
     record = json.loads((tmp_path / FILE_NAME).read_text(encoding='ascii'))
     (tmp_path / FILE_NAME).write_text(json.dumps(record | {'digest': 'x', 'plan': {'version': 99}}), encoding='ascii')
-    assert why_anew(tmp_path, DIGESTS) == OTHER_VERSION
-    assert why_anew(tmp_path / 'none', DIGESTS) == ''
+    assert describe_changes(tmp_path, DIGESTS) == OTHER_VERSION
+    assert describe_changes(tmp_path / 'none', DIGESTS) == ''

@@ -171,5 +171,5 @@ def test_a_damaged_record_is_refused(planned, flags):
 
 def test_what_is_no_plain_data_is_a_bug(planned):
     plan = planned()
-    with pytest.raises(TypeError, match='object is no plain data'):
+    with pytest.raises(TypeError, match='object is not plain data'):
         plan_as_record(replace(plan, settings={'key': object()}))

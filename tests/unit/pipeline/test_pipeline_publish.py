@@ -15,7 +15,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline import publish as publishing
-from facefusion.pipeline.publish import Publication, _part_beside, publish_clip, publish_image
+from facefusion.pipeline.publish import Publication, _partial_file, publish_clip, publish_image
 from facefusion.pipeline.signing import WorkDone
 from facefusion.stopping import StopFlag
 
@@ -123,7 +123,7 @@ def test_a_picture_appears_whole_under_its_name(tmp_path):
 def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path):
     output = tmp_path / 'out.mp4'
     output.write_bytes(b'before')
-    with pytest.raises(ValueError, match='failed'), _part_beside(output) as part:
+    with pytest.raises(ValueError, match='failed'), _partial_file(output) as part:
         part.write_bytes(b'half')
         raise ValueError('failed')
     assert [path.name for path in tmp_path.iterdir()] == ['out.mp4'] and output.read_bytes() == b'before'
@@ -131,22 +131,22 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path):
 
 def test_a_failure_takes_its_own_empty_folders_away_and_no_others(tmp_path):
     (tmp_path / 'there').mkdir()
-    with pytest.raises(KeyboardInterrupt), _part_beside(tmp_path / 'there' / 'new' / 'deep' / 'out.mp4') as part:
+    with pytest.raises(KeyboardInterrupt), _partial_file(tmp_path / 'there' / 'new' / 'deep' / 'out.mp4') as part:
         part.write_bytes(b'half')
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.rglob('*')] == ['there']
-    with pytest.raises(ValueError, match='failed'), _part_beside(tmp_path / 'a' / 'b' / 'out.mp4') as part:
+    with pytest.raises(ValueError, match='failed'), _partial_file(tmp_path / 'a' / 'b' / 'out.mp4') as part:
         (part.parent / 'of somebody else').write_bytes(b'')
         raise ValueError('failed')
     assert (tmp_path / 'a' / 'b' / 'of somebody else').exists()
 
 
 def test_an_error_names_the_output_and_not_the_part(tmp_path):
-    with pytest.raises(OutputError) as caught, _part_beside(tmp_path / 'out.mp4') as part:
+    with pytest.raises(OutputError) as caught, _partial_file(tmp_path / 'out.mp4') as part:
         raise OutputError('output-unwritable', f'cannot write {part}')
     assert caught.value.message == f'cannot write {tmp_path / "out.mp4"}'
 
 
 def test_parts_of_two_runs_never_meet(tmp_path):
-    with _part_beside(tmp_path / 'out.mp4') as one, _part_beside(tmp_path / 'out.mp4') as other:
+    with _partial_file(tmp_path / 'out.mp4') as one, _partial_file(tmp_path / 'out.mp4') as other:
         assert one != other and one.suffix == '.mp4' and one.parent == tmp_path

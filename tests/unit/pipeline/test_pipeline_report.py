@@ -62,17 +62,17 @@ def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
         'seconds_missing': [],
         'more_seconds_missing': 0,
     }
-    assert text_of(report) == ('90 faces in 80 of 120 frames were worked on; no face in 40 frames: 0-19, 100-119')
+    assert text_of(report) == ('90 faces in 80 of 120 frames were processed; no face in 40 frames: 0-19, 100-119')
 
 
 def test_a_report_says_how_many_faces_were_too_small():
     small, large = Person(100, 100, 28 / BOX), Person(200, 100, 34 / BOX)
     report = report_of(linked([0, 10], [(small, set(range(10))), (large, set(range(4)))]))
     assert report.as_record()['faces_too_small'] == 10 and report.faces == 14
-    assert text_of(report) == '4 faces in 10 of 10 frames were worked on; 10 faces under 32 pixels were left alone'
+    assert text_of(report) == '4 faces in 10 of 10 frames were processed; 10 faces under 32 pixels were skipped'
     report = report_of(linked([0, 10], [(small, {3})]))
-    text = 'no face was worked on in 1 of 10 frames; 1 face under 32 pixels was left alone'
-    assert text_of(report) == text and report.worked_on == 0
+    text = 'no face was processed in 1 of 10 frames; 1 face under 32 pixels was skipped'
+    assert text_of(report) == text and report.processed == 0
 
 
 def test_a_report_says_that_there_were_too_many_faces():
@@ -80,7 +80,7 @@ def test_a_report_says_that_there_were_too_many_faces():
     chunk = replace(chunk, left_out=np.array([0, 5, 5], np.int32))
     report = report_of(link([chunk], max_faces=1))
     assert report.as_record()['frames_with_too_many_faces'] == 3 and report.as_record()['most_faces_left_out'] == 6
-    text = '3 faces in 3 of 3 frames were worked on; --max-faces left up to 6 more faces alone in 3 frames'
+    text = '3 faces in 3 of 3 frames were processed; --max-faces skipped up to 6 more faces in 3 frames'
     assert text_of(report) == text and report.faces == 3
 
 
@@ -91,7 +91,7 @@ def test_a_range_goes_on_across_chunks():
 
 def test_a_report_of_a_full_clip_has_no_gaps():
     report = report_of(linked([0, 10], [(ONE, set(range(10)))]))
-    assert text_of(report) == '10 faces in 10 of 10 frames were worked on'
+    assert text_of(report) == '10 faces in 10 of 10 frames were processed'
 
 
 def test_a_flickering_clip_stays_a_short_report():
@@ -105,7 +105,7 @@ def test_a_report_names_the_frames_that_are_damaged():
     report = report_of(linked([0, 10], [(ONE, set(range(10)))]))
     for number in (2, 3, 4, 8):
         report.damaged.add(number)
-    assert text_of(report) == '10 faces in 10 of 10 frames were worked on; 4 frames of the target are damaged: 2-4, 8'
+    assert text_of(report) == '10 faces in 10 of 10 frames were processed; 4 frames of the target are damaged: 2-4, 8'
     assert report.as_record()['frames_damaged'] == 4 and report.as_record()['ranges_damaged'] == [[2, 4], [8, 8]]
 
 
@@ -155,19 +155,19 @@ def test_a_report_without_faces_warns_with_advice_or_says_what_was_done_all_the_
     report = report_of(linked([0, 10], []))
     nothing = report.message(0)
     assert nothing.level == 'warn' and nothing.text.startswith(
-        'no face was found in 10 frames: nothing was worked on ('
+        'no face was found in 10 frames: nothing was processed ('
     )
     assert '--face-detector-score' in nothing.text
     # By a processor that works on frames without faces too.
     done = report.message(10)
-    assert (done.level, done.text) == ('info', '10 frames were worked on')
+    assert (done.level, done.text) == ('info', '10 frames were processed')
 
 
 def test_a_report_of_a_run_that_looks_for_no_faces_misses_none():
     report = FaceReport(finds_faces=False)
     for chunk in linked([0, 3], []):
         report.add(chunk)
-    assert (report.message(1).level, report.message(1).text) == ('info', '1 frame was worked on')
+    assert (report.message(1).level, report.message(1).text) == ('info', '1 frame was processed')
     assert report.message(0).level == 'info' and '--face-detector' not in report.message(0).text
 
 

@@ -88,7 +88,7 @@ def test_too_little_address_space_is_said_with_numbers(limits):
     error = caught.value
     assert error.reference == 'memory-short' and error.hint.startswith('raise ulimit -v, ')
     assert error.message == 'this video would need about 1443 MB of address space, and ulimit -v allows 1000 MB'
-    assert error.cause.startswith('543 MB of these are for libraries')
+    assert error.cause.startswith('543 MB of these are mapped for libraries')
 
 
 def test_libraries_are_not_loaded_where_they_do_not_fit(limits):

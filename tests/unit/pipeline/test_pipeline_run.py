@@ -49,7 +49,7 @@ def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
     report = execute_run(run)
     assert (read_image(run.context.plan.output).pixels == luma).all()
     assert report['faces'] == seen and report['frames'] == 1 and report['frames_changed'] == seen
-    assert [worked.changed_frames for worked in run.signer.signed_part] == [seen]
+    assert [done.changed_frames for done in run.signer.signed_work] == [seen]
     assert [event.done for event in events if isinstance(event, StageProgress)] == [0, 1]
     (published,) = [event for event in events if isinstance(event, OutputPublished)]
     assert published.output_path == str(run.context.plan.output)
@@ -139,5 +139,5 @@ def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, ki
     assert (report['frames'], report['frames_changed'], report['faces']) == (frames, frames * changes, 0)
     assert not [event for event in events if isinstance(event, FramesWithoutFaces)]
     (told,) = [event for event in events if isinstance(event, Message)]
-    assert told.level == 'info' and told.text.endswith('worked on') and 'face' not in told.text
-    assert [worked.changed_frames for worked in run.signer.signed_part] == [frames * changes]
+    assert told.level == 'info' and told.text.endswith('processed') and 'face' not in told.text
+    assert [done.changed_frames for done in run.signer.signed_work] == [frames * changes]

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from facefusion.pipeline import partial_files
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.manifest import WorkKey, canonical_digest, manifest_bytes, read_manifest
-from facefusion.pipeline.partial_files import part_beside, remove_abandoned
+from facefusion.pipeline.partial_files import partial_path, remove_abandoned
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder, manifest_path
@@ -50,7 +51,7 @@ def published(folder, number=1, data=b'a whole segment'):
 def test_what_was_published_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
-    assert folder.kept(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
+    assert folder.find_intact(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
     assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
     record = json.loads(manifest_path(path).read_bytes())
     assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
@@ -68,7 +69,7 @@ def test_what_was_published_is_found_again(folder):
 )
 def test_what_another_plan_has_made_is_never_taken(folder, other):
     path, _ = published(folder)
-    assert folder.kept(other, path, FLAG) is None
+    assert folder.find_intact(other, path, FLAG) is None
     assert names(folder) == []
 
 
@@ -90,10 +91,10 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
         other, _ = published(folder, 2, b'another segment')
         manifest_path(other).replace(manifest_path(path))
         other.unlink()
-    assert folder.kept(WANTED, path, FLAG) is None
+    assert folder.find_intact(WANTED, path, FLAG) is None
     assert names(folder) == []
     published(folder)
-    assert folder.kept(WANTED, path, FLAG) == manifest
+    assert folder.find_intact(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
@@ -107,10 +108,10 @@ def test_what_is_no_file_makes_way(folder, other):
             os.mkfifo(each)
         elif other == 'links to nothing':
             each.symlink_to('nowhere')
-    assert read_manifest(manifest_path(path)) is None and not manifest.fits(path, FLAG)
-    assert folder.kept(WANTED, path, FLAG) is None and names(folder) == []
+    assert read_manifest(manifest_path(path)) is None and not manifest.matches(path, FLAG)
+    assert folder.find_intact(WANTED, path, FLAG) is None and names(folder) == []
     published(folder)
-    assert folder.kept(WANTED, path, FLAG) == manifest
+    assert folder.find_intact(WANTED, path, FLAG) == manifest
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
@@ -147,14 +148,14 @@ def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
 
 def test_a_folder_that_vanishes_is_named(folder):
     published(folder)
-    with pytest.raises(ResourceError) as caught, folder.explained():
+    with pytest.raises(ResourceError) as caught, folder.explaining_removal():
         for path in folder.path.iterdir():
             path.unlink()
         folder.path.rmdir()
         raise OutputError('output-unwritable', 'it cannot be written')
     assert caught.value.reference == 'work-folder-gone' and str(folder.path) in caught.value.message
     folder.open()
-    with pytest.raises(OutputError), folder.explained():
+    with pytest.raises(OutputError), folder.explaining_removal():
         raise OutputError('output-unwritable', 'it cannot be written')
 
 
@@ -169,23 +170,23 @@ def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
 
 def test_what_a_block_has_read_must_be_as_it_was_written(folder):
     path, manifest = published(folder)
-    with folder.unaltered([(path, manifest)], FLAG):
+    with folder.verifying([(path, manifest)], FLAG):
         pass
-    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+    with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
         path.write_bytes(b'a whole segmenT')
         raise ValueError('what cannot be joined')
     path.write_bytes(b'short')
-    with pytest.raises(ResourceError, match='not what was written'), folder.unaltered([(path, manifest)], FLAG):
+    with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
         pytest.fail('it is known before')
     path.unlink()
-    with pytest.raises(ResourceError, match='is gone'):
-        folder.check([(path, manifest)], FLAG)
+    with pytest.raises(ResourceError, match='is missing'):
+        folder.check_intact([(path, manifest)], FLAG)
 
 
 def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
     output = tmp_path / 'out.mp4'
     names = [f'.{owner.tag}.part{end}' for owner in (dead_owner(), foreign_owner()) for end in ('.mp4', '.mp4.c2pa')]
-    own, named = part_beside(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
+    own, named = partial_path(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
     for name in (*names, *named, own.name, output.name):
         (tmp_path / name).write_bytes(b'half')
     remove_abandoned(tmp_path)
@@ -235,14 +236,26 @@ def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
     wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
     assert names(folder) == sorted(f'{name}.{end}' for name in wanted for end in ('npz', 'json'))
-    # They are no work to go on with: every run links anew. Another process at this step may be reading them.
-    assert folder.is_bare()
-    before = {path: path.stat() for path in folder.path.iterdir()}
-    for first in (0, 4):
-        linked_into(folder, first)
-    assert {path: path.stat() for path in folder.path.iterdir()} == before
+    # They are not results to resume from, because every run links again.
+    assert not folder.has_results()
+
+
+def test_linking_again_keeps_the_files_valid_for_another_process_that_reads_them(folder, monkeypatch):
+    linked_into(folder)
+    before, replace_file = {path: path.read_bytes() for path in folder.path.iterdir()}, Path.replace
+    manifests = {path: path.stat() for path in folder.path.glob('*.json')}
+
+    def check_and_replace(part, path):
+        other = WorkFolder(folder.path, folder.digests, folder.cache)
+        assert other.load_selected(Span(0, 4), FLAG).frame.tolist() == [0, 2]
+        return replace_file(part, path)
+
+    monkeypatch.setattr(Path, 'replace', check_and_replace)
+    linked_into(folder)
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert {path: path.stat() for path in folder.path.glob('*.json')} == manifests
     folder.close()
-    assert len(names(folder)) == 8
+    assert len(names(folder)) == 4
 
 
 @pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
@@ -285,13 +298,13 @@ def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_pat
     key = cached(cache, folder, 7)
     for path in list(folder.path.glob('[!a]*')):
         path.unlink()
-    chunk, manifest = cache.get(key, FLAG)
+    data, manifest = cache.find(key, FLAG)
+    chunk = FaceChunk.load(data)
     assert chunk.first == 7 and manifest.start == 7 and (chunk.landmarks == 7).all()
-    (data,) = (tmp_path / 'cache').glob('*.npz')
     changed = bytearray(data.read_bytes())
     changed[len(changed) // 2] ^= 1
     data.write_bytes(changed)
-    assert cache.get(key, FLAG) is None
+    assert cache.find(key, FLAG) is None
     assert list((tmp_path / 'cache').iterdir()) == []
 
 
@@ -303,10 +316,10 @@ def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
             os.utime(path, (1000 + age, 1000 + age))
     size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 3
     # The oldest is used, so that the second one is the oldest.
-    assert cache.get(keys[0], FLAG) is not None
+    assert cache.find(keys[0], FLAG) is not None
     small = AnalysisCache(tmp_path / 'cache', int(3.5 * size))
     last = cached(small, folder, 12)
-    assert [small.get(key, FLAG) is not None for key in (*keys, last)] == [True, False, True, True]
+    assert [small.find(key, FLAG) is not None for key in (*keys, last)] == [True, False, True, True]
     assert sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) <= 3.5 * size
 
 
@@ -314,7 +327,7 @@ def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
     key = cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, 0)
     none = AnalysisCache(tmp_path / 'none', 0)
     assert cached(none, folder, 0) == key and not (tmp_path / 'none').exists()
-    assert AnalysisCache(tmp_path / 'cache', 0).get(key, FLAG) is None
+    assert AnalysisCache(tmp_path / 'cache', 0).find(key, FLAG) is None
 
 
 def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path):

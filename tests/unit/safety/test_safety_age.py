@@ -17,7 +17,7 @@ from facefusion.inference.providers import create_session
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
-from facefusion.safety.age import AgeEstimate, AgeLook, AgeRule
+from facefusion.safety.age import AgeEstimate, AgeObservation, AgeRule
 from facefusion.safety.fairface import AGE_CLASSES, FairFaceAge, aligned_crop, find_age_estimator
 
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
@@ -128,33 +128,34 @@ def test_the_crop_has_the_five_points_where_the_template_wants_them():
         assert np.abs(eyes - expected_eyes).max() < 8 and np.abs(mouth - expected_mouth).max() < 8
 
 
-def looks(track, *estimates):
-    return [AgeLook(track, 25 * n, float(n), estimate) for n, estimate in enumerate(estimates)]
+def observed(track, *estimates):
+    return [AgeObservation(track, 25 * n, float(n), estimate) for n, estimate in enumerate(estimates)]
 
 
 def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
-    AgeRule('stand_in').decide(CLIP, looks(0, ADULT))
-    AgeRule('stand_in').decide(CLIP, [])
+    AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT))
+    AgeRule('stand_in').refuse_if_minor(CLIP, [])
     with pytest.raises(ContentRefused) as error:
-        AgeRule('stand_in').decide(CLIP, looks(0, ADULT) + looks(1, YOUNG))
+        AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT) + observed(1, YOUNG))
     assert (error.value.reference, error.value.exit_code) == ('age-refused', 3)
 
 
 def test_a_track_is_judged_by_the_majority_of_its_looks():
     rule = AgeRule('stand_in')
-    rule.decide(CLIP, looks(0, YOUNG, ADULT) + looks(1, ADULT, ADULT, YOUNG) + looks(2, YOUNG, ADULT, ADULT, YOUNG))
+    tracks = ((YOUNG, ADULT), (ADULT, ADULT, YOUNG), (YOUNG, ADULT, ADULT, YOUNG))
+    rule.refuse_if_minor(CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)])
     with pytest.raises(ContentRefused):
-        rule.decide(CLIP, looks(0, YOUNG, ADULT, YOUNG))
+        rule.refuse_if_minor(CLIP, observed(0, YOUNG, ADULT, YOUNG))
     with pytest.raises(ContentRefused):
-        rule.decide(CLIP, [*looks(0, *[ADULT] * 50), *looks(1, YOUNG, YOUNG, ADULT)])
+        rule.refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)])
 
 
 def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
     with pytest.raises(ContentRefused) as caught:
-        AgeRule('stand_in').decide(CLIP, looks(4, YOUNG, ADULT, YOUNG)[::-1] + looks(5, ADULT))
+        AgeRule('stand_in').refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT))
     error = caught.value
     assert 'scene.mp4' in error.message and 'stand_in' in error.message and error.hint
-    assert error.cause == 'face 4: 2 of 3 looks, such as 3 to 9 years in frame 0 at 0.00 s'
+    assert error.cause == 'face 4: 2 of 3 estimates, such as 3 to 9 years in frame 0 at 0.00 s'
     facts = json.loads(json.dumps(error.as_record()))['facts']
     frames = [{'frame': n * 25, 'seconds': float(n), 'estimate': '3 to 9 years'} for n in (0, 2)]
     assert facts == {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facefusion.errors import UsageError
-from facefusion.safety.consent import LARGEST_FILE, LONGEST_TEXT, check_consent, resolve_consent
+from facefusion.safety.consent import MAXIMUM_FILE, MAXIMUM_TEXT, check_consent, resolve_consent
 from facefusion.safety.options import ConsentOptions, PolicyOptions
 from facefusion.settings import Settings
 
@@ -37,7 +37,7 @@ def refusal(text):
         'https://example.org/consents/7',
         'Ja, am 3.5. für den Film „Über“ 日本',
         'two lines\n\tof text',
-        'x' * LONGEST_TEXT,
+        'x' * MAXIMUM_TEXT,
     ],
 )
 def test_a_text_is_kept_as_it_is(text):
@@ -49,8 +49,8 @@ def test_a_short_file_gives_its_text(tmp_path):
     for name in ('consent.txt', 'my consent.txt', 'consent', 'yes'):
         (tmp_path / name).write_bytes('\ufeffÄ agreed\r\n'.encode())
         assert resolve_consent(name) == resolve_consent(str(tmp_path / name)) == 'Ä agreed'
-    (tmp_path / 'edge.txt').write_text('x' * LONGEST_TEXT)
-    assert resolve_consent('edge.txt') == 'x' * LONGEST_TEXT
+    (tmp_path / 'edge.txt').write_text('x' * MAXIMUM_TEXT)
+    assert resolve_consent('edge.txt') == 'x' * MAXIMUM_TEXT
 
 
 def test_a_file_in_the_home_folder_is_read(tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_file_in_the_home_folder_is_read(tmp_path, monkeypatch):
 
 
 def test_a_long_file_gives_its_digest_name_and_size(tmp_path):
-    for size in (LONGEST_TEXT + 1, LARGEST_FILE):
+    for size in (MAXIMUM_TEXT + 1, MAXIMUM_FILE):
         (tmp_path / 'long.txt').write_bytes(b'x' * size)
         digest = hashlib.sha256(b'x' * size).hexdigest()
         assert resolve_consent(str(tmp_path / 'long.txt')) == f'sha256:{digest} long.txt {size} bytes'
@@ -106,11 +106,11 @@ def test_a_huge_file_is_refused_and_not_read_whole(tmp_path):
     with (tmp_path / 'huge.txt').open('wb') as file:
         file.truncate(1 << 40)
     assert refusal('huge.txt').reference == 'consent-too-large'
-    (tmp_path / 'over.txt').write_bytes(b'x' * (LARGEST_FILE + 1))
+    (tmp_path / 'over.txt').write_bytes(b'x' * (MAXIMUM_FILE + 1))
     assert refusal('over.txt').reference == 'consent-too-large'
 
 
-@pytest.mark.parametrize('text', ['x' * (LONGEST_TEXT + 1), 'Ä' * (LONGEST_TEXT // 2 + 1), 'so be it ' * 100_000])
+@pytest.mark.parametrize('text', ['x' * (MAXIMUM_TEXT + 1), 'Ä' * (MAXIMUM_TEXT // 2 + 1), 'so be it ' * 100_000])
 def test_a_text_too_long_for_the_command_line_belongs_into_a_file(text):
     error = refusal(text)
     assert error.reference == 'consent-too-long' and 'file' in error.hint

@@ -44,7 +44,7 @@ def clip(positive, count=7200, step=STEP, extra=()):
 
 
 def decide(samples, step=STEP):
-    ContentGate([StandIn()], 1).decide(CLIP, samples, step)
+    ContentGate([StandIn()], 1).refuse_if_unsafe(CLIP, samples, step)
 
 
 def refuses(samples, step=STEP):
@@ -149,10 +149,10 @@ def test_neighbours_in_a_clip_whose_every_frame_is_sampled_count_as_two():
 
 def test_a_frame_that_is_shown_for_two_seconds_is_judged_like_a_picture():
     samples, gate = clip({100 * STEP}), ContentGate([StandIn()], 1)
-    gate.decide(CLIP, samples, STEP, lambda frame: 1.9)
-    gate.decide(CLIP, samples, STEP, lambda frame: 0.04 if frame == 100 * STEP else 9.0)
+    gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 1.9)
+    gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 0.04 if frame == 100 * STEP else 9.0)
     with pytest.raises(ContentRefused):
-        gate.decide(CLIP, samples, STEP, lambda frame: 2.0)
+        gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 2.0)
 
 
 def test_samples_half_a_second_apart_count_as_two_however_few_frames_lie_between():
@@ -175,7 +175,7 @@ def test_a_refusal_names_frames_times_scores_thresholds_and_models_for_people_an
     gate = ContentGate([StandIn('first', 0.8), StandIn('second', 0.6)], 2)
     samples = [Sample(n * STEP, n * 1.0, (0.9, 0.7) if 3 <= n < 9 else (0.9, 0.1)) for n in range(20)]
     with pytest.raises(ContentRefused) as caught:
-        gate.decide(CLIP, samples, STEP)
+        gate.refuse_if_unsafe(CLIP, samples, STEP)
     error = caught.value
     assert 'scene.mp4' in error.message and '6 of the 20 frames' in error.message
     assert 'frame 75 at 3.00 s: first 0.900 (threshold 0.8), second 0.700 (threshold 0.6)' in error.cause

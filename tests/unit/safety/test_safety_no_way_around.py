@@ -1,6 +1,6 @@
-"""That no option reaches the content gate, and that every run goes through it, by how the code is written.
+"""No option reaches the content gate, and every run uses it, as an analysis of the code shows.
 
-tests/cli/test_cli_gate.py has whole runs with all options at once.
+tests/cli/test_cli_gate.py has complete runs with all options at once.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[3] / 'facefusion'
-# What consent is and what is refused for good are options; neither decides about content.
+# Consent and the refused options are options; neither decides about content.
 OF_OPTIONS = ('consent.py', 'options.py', 'refused.py')
 GATE = [path for path in sorted((PACKAGE / 'safety').rglob('*.py')) if path.name not in OF_OPTIONS]
 GATE += [PACKAGE / 'pipeline' / name for name in ('content_screening.py', 'content_check.py')]
-# What these functions do in every run, whatever its settings are, in this order.
+# The calls that these functions make in every run, with any settings, in this order.
 ALWAYS = {
     ('steps/step_run.py', 'run_step'): ('check_consent', '_run'),
     ('steps/step_run.py', '_run'): ('prepare_screening', 'prepare_run', 'execute'),
     ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_chain'),
-    ('pipeline/picture.py', 'execute_picture'): ('_linked', 'apply'),
-    ('pipeline/picture.py', 'link_picture'): ('_linked',),
-    ('pipeline/picture.py', '_linked'): ('check_picture', 'check_ages'),
-    ('pipeline/run.py', '_execute_clip'): ('look', '_finished_clip'),
-    ('pipeline/run.py', '_find_faces'): ('watch', '_analyse', '_link'),
-    ('pipeline/run.py', '_link'): ('note', 'decide'),
+    ('pipeline/image_run.py', 'execute_image'): ('screen', 'apply'),
+    ('pipeline/image_run.py', 'link_image'): ('screen',),
+    ('pipeline/image_run.py', '_find_faces'): ('check_image', 'check_ages'),
+    ('pipeline/run.py', '_execute_clip'): ('screen', '_finished_clip'),
+    ('pipeline/run.py', '_find_faces'): ('screen_clip', '_analyse', '_link'),
+    ('pipeline/run.py', '_link'): ('add_linked', 'refuse_if_unsafe'),
 }
-# A clip is looked at in one of two ways, by what it is made of.
-WAYS = {'_find_faces': 'look', 'link_picture': 'look'}
+# The functions that screen a target, by its kind.
+SCREENING = {'_find_faces': 'screen', 'link_image': 'screen'}
 
 
 def tree_of(name: str | Path) -> ast.Module:
@@ -42,7 +42,7 @@ def function(name: str, called: str) -> ast.FunctionDef:
 
 
 def certain_calls(body: list[ast.stmt]) -> Iterator[str]:
-    """What these statements call for certain, by the last part of its name, in order: in no branch, or in both."""
+    """Yield the certain calls of statements by the last part of their names, in order: outside branches, or in both."""
     for statement in body:
         if isinstance(statement, ast.With | ast.For):
             yield from certain_calls(statement.body)
@@ -59,11 +59,11 @@ def calls_of(statement: ast.stmt) -> Iterator[str]:
     for node in ast.walk(statement):
         if isinstance(node, ast.Call) and id(node) not in skipped and isinstance(node.func, ast.Attribute | ast.Name):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
-            yield WAYS.get(name, name)
+            yield SCREENING.get(name, name)
 
 
 @pytest.mark.parametrize('path', GATE, ids=lambda path: f'{path.parent.name}/{path.name}')
-def test_nothing_of_the_gate_reads_an_option(path):
+def test_the_gate_reads_no_option(path):
     for node in ast.walk(tree_of(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
@@ -77,22 +77,22 @@ def test_nothing_of_the_gate_reads_an_option(path):
 
 
 @pytest.mark.parametrize(('name', 'called'), ALWAYS, ids=str)
-def test_every_run_asks_the_guard_and_nothing_is_rendered_before(name, called):
+def test_every_run_is_screened_before_it_renders(name, called):
     wanted = ALWAYS[name, called]
     found = [each for each in certain_calls(function(name, called).body) if each in wanted]
     assert tuple(dict.fromkeys(found)) == wanted
 
 
-def test_every_frame_of_a_run_is_analysed_under_a_watch():
+def test_every_analysis_of_a_run_has_a_screening():
     (made,) = [
         node
         for node in ast.walk(function('pipeline/run.py', '_find_faces'))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ChunkAnalysis'
     ]
-    assert [argument.id for argument in made.args if isinstance(argument, ast.Name)][-1] == 'watch'
+    assert [argument.id for argument in made.args if isinstance(argument, ast.Name)][-1] == 'screening'
 
 
-def test_one_place_decides_which_classifiers_there_are():
+def test_one_module_creates_the_content_gate():
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob('*.py')

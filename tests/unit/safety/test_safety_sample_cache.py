@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,11 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from facefusion.errors import Interrupted, MediaError
 from facefusion.safety.content_gate import Sample
-from facefusion.safety.sample_cache import SampleCache, content_sha256, model_digests, sample_key
+from facefusion.safety.sample_cache import SampleCache, model_digests, sample_key
 from facefusion.safety.sampling import Sampling
-from facefusion.stopping import StopFlag
 
 SAMPLING = Sampling(10, 30, 10)
 SAMPLES = (
@@ -123,7 +120,7 @@ def test_the_oldest_entries_go_and_nothing_else(tmp_path):
         part.write_text('')
         if age is not None:
             os.utime(part, (age, age))
-    cache = SampleCache(tmp_path, most_entries=3)
+    cache = SampleCache(tmp_path, maximum_entries=3)
     keys = [f'{number:064x}' for number in range(6)]
     for number, key in enumerate(keys):
         cache.put(key, SAMPLES)
@@ -139,24 +136,6 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
     cache = SampleCache(tmp_path / 'file' / 'cache', said.append)
     cache.put(KEY, SAMPLES)
     assert cache.get(KEY, SAMPLING, 2) is None and len(said) == 1
-
-
-def test_the_digest_of_a_file_is_that_of_all_of_its_bytes(tmp_path):
-    data = os.urandom(3_000_001)
-    (tmp_path / 'clip').write_bytes(data)
-    assert content_sha256(tmp_path / 'clip', StopFlag()) == hashlib.sha256(data).hexdigest()
-    with pytest.raises(MediaError) as error:
-        content_sha256(tmp_path / 'none', StopFlag())
-    assert error.value.reference == 'media-unreadable'
-
-
-def test_the_digest_of_a_large_file_is_given_up_when_the_run_is_to_stop(tmp_path):
-    with (tmp_path / 'clip').open('wb') as file:
-        file.truncate(1 << 40)
-    stop = StopFlag()
-    stop.set('a signal')
-    with pytest.raises(Interrupted):
-        content_sha256(tmp_path / 'clip', stop)
 
 
 def test_the_digest_of_a_model_is_the_published_one_or_that_of_the_file_that_was_made():

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facefusion.safety.sampling import PICTURE, Sampling, ends_gap, is_sampled, plan_sampling, sample_step
+from facefusion.safety.sampling import IMAGE_SAMPLING, Sampling, ends_gap, is_sampled, plan_sampling, sample_step
 
 RATES = st.fractions(min_value=Fraction(1, 10), max_value=1000)
 
@@ -64,4 +64,4 @@ def test_known_clips():
     assert sample_step(10_000, Fraction(30000, 1001)) == 29
     assert sample_step(100, Fraction(1, 5)) == 1
     assert not is_sampled(24, 25, 25)
-    assert Sampling(0, 1, 1) == PICTURE and list(PICTURE.regular) == [0]
+    assert Sampling(0, 1, 1) == IMAGE_SAMPLING and list(IMAGE_SAMPLING.regular) == [0]

@@ -1,4 +1,4 @@
-"""A run on a picture: a clip of one frame, analysed in memory, that stays a picture or is shown with a sound."""
+"""A run on an image: a clip of one frame, analysed in memory; the output is an image, or a video with audio."""
 
 from __future__ import annotations
 
@@ -24,64 +24,60 @@ from facefusion.processors.processor import FrameTask
 from facefusion.provenance.credentials_writer import Signed
 
 
-def execute_picture(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signed]:
-    """Works on a picture that stays one, analysed in memory."""
+def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signed]:
+    """Process an image whose output is an image."""
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     frame = read_image(plan.target.path, emit)
-    _, linked, _ = _linked(run, frame, frame, report)
-    faces = faces_of(linked, 0)
+    _, selected, _ = _find_faces(run, frame, frame, report)
+    faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
     with Progress(emit, 'processing', 1) as progress:
         task = FrameTask(frame.untouched(), faces, original=original, neighbours=_neighbours(plan, frame))
         (is_changed,) = run.chain.apply([task])
-        # Label and mark are put on at the size that is written.
+        # Label and mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]
         assert isinstance(task.frame, PixelFrame)
         written = task.frame.sized(*scaled_size(plan.target.width, plan.target.height, options.output_image_scale))
         is_marked = watermarks.apply(written)
         progress.advance()
     flag.check()
-    worked = WorkDone(int(is_changed), int(is_marked), watermarks.label is not None)
-
-    def check() -> None:
-        check_unchanged(plan.target, flag)
-
-    publication = Publication(plan.output, run.signer, worked, flag, check)
-    return worked, publish_image(written, options, publication, emit)
+    done = WorkDone(int(is_changed), int(is_marked), watermarks.label is not None)
+    publication = Publication(plan.output, run.signer, done, flag, lambda: check_unchanged(plan.target, flag))
+    return done, publish_image(written, options, publication, emit)
 
 
 def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
-    """A picture is a clip of one frame, which is repeated at its ends."""
+    """An image is a clip of one frame, which is repeated at its ends."""
     reach = plan.requirements.neighbours
     return tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
 
 
-def link_picture(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:
-    """Looks at a picture that is shown as a clip and links its faces; tells whether anything will be altered."""
+def link_image(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:
+    """Screen an image that is shown as a clip and link its faces; return whether anything will be altered."""
     path, flag = run.context.plan.target.path, run.context.flag
-    every, linked, selection = _linked(run, read_image(path), read_still(path, run.context.emit), report)
-    work.save_linked(every, flag)
+    linked, selected, selection = _find_faces(run, read_image(path), read_still(path, run.context.emit), report)
+    work.save_linked(linked, flag)
     work.save_selection(Span(0, 1), selection, flag)
-    return run.changes(faces_of(linked, 0))
+    return run.changes(faces_of(selected, 0))
 
 
-def _linked(
-    run: PreparedRun, judged: PixelFrame, frame: PixelFrame, report: FaceReport
+def _find_faces(
+    run: PreparedRun, image: PixelFrame, frame: PixelFrame, report: FaceReport
 ) -> tuple[LinkedChunk, LinkedChunk, Selection]:
-    """All faces of ``frame``, those that are worked on, and which these are; the guard looks at ``judged``.
+    """Return all faces of ``frame``, the selected ones, and the selection; the content gate checks ``image``.
 
     Raises ContentRefused, MediaError media-changed, Interrupted.
     """
     plan, flag = run.context.plan, run.context.flag
     check_unchanged(plan.target, flag)
-    run.screening.check_picture(plan.target.path, judged)
+    run.screening.check_image(plan.target.path, image)
     flag.check()
     tracker = Tracker(plan.measurements)
-    (every,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    selection = Selector(run.selector, tracker.tracks()).select(every)
-    linked = every.select(selection)
-    report.add(linked)
-    run.screening.check_ages(plan.target.path, frame, linked)
+    (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
+    selection = Selector(run.selector, tracker.tracks()).select(linked)
+    selected = linked.select(selection)
+    report.add(selected)
+    run.screening.check_ages(plan.target.path, frame, selected)
     flag.check()
-    return every, linked, selection
+    return linked, selected, selection
