@@ -1,4 +1,4 @@
-"""``batch-run``: what its patterns mean, and what becomes of the others when one item cannot be worked on."""
+"""``batch-run``: patterns, and the other steps when one fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from fakes.job_schema import check_store, schema_errors
 
 DRAW = ('--processors', 'face_debugger')
-# Each step waits while this file is there, and ends when it is told to.
+# Each step waits while this file exists, and ends as the file says.
 GATE = """
 import pathlib, time
 import facefusion.steps.step_work as work
@@ -59,7 +59,7 @@ def out(folder):
 
 
 @pytest.mark.network
-def test_every_target_is_worked_on_in_one_job(program, folder, words):
+def test_every_target_is_a_step_of_one_job(program, folder, words):
     result = program(*words)
     assert result.code == 0 and 'all 3 steps completed' in result.err
     assert out(folder) == ['a.png', 'b.png', 'c.png']
@@ -72,7 +72,7 @@ def test_every_target_is_worked_on_in_one_job(program, folder, words):
 
 
 @pytest.mark.network
-def test_every_source_goes_with_every_target(program, folder, portrait_source):
+def test_every_source_is_combined_with_every_target(program, folder, portrait_source):
     (folder / 'faces').mkdir()
     for name in ('one', 'two'):
         (folder / 'faces' / f'{name}.png').symlink_to(portrait_source)
@@ -85,7 +85,7 @@ def test_every_source_goes_with_every_target(program, folder, portrait_source):
 
 
 @pytest.mark.network
-def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(program, folder, words):
+def test_other_steps_complete_when_one_fails_and_a_retry_runs_that_one(program, folder, words):
     good = (folder / 'in' / 'b.png').read_bytes()
     (folder / 'in' / 'b.png').write_text('no picture')
     report = folder / 'new' / 'report.jsonl'
@@ -123,7 +123,7 @@ def test_the_others_are_done_when_one_cannot_be_and_a_retry_does_that_one(progra
 
 
 @pytest.mark.network
-def test_everything_that_failed_is_listed_with_its_reason(program, folder, words):
+def test_every_failed_step_is_listed_with_its_reason(program, folder, words):
     for index in range(8):
         (folder / 'in' / f'bad{index}.png').write_bytes(b'bad' * (index > 3))
     result = program(*words, '--progress', 'json')
@@ -137,7 +137,7 @@ def test_everything_that_failed_is_listed_with_its_reason(program, folder, words
 
 
 @pytest.mark.network
-def test_the_first_failure_ends_it_where_that_is_asked_for(program, folder, words):
+def test_halt_on_error_stops_at_the_first_failure(program, folder, words):
     (folder / 'in' / 'b.png').write_bytes(b'')
     result = program(*words, '--halt-on-error')
     assert result.code == 1 and out(folder) == ['a.png']
@@ -146,7 +146,7 @@ def test_the_first_failure_ends_it_where_that_is_asked_for(program, folder, word
 
 
 @pytest.mark.network
-def test_plans_are_printed_and_nothing_is_done(program, folder, words):
+def test_a_dry_run_prints_plans_only(program, folder, words):
     result = program(*words, '--dry-run')
     assert result.code == 0
     plans = [json.loads(line) for line in result.out.splitlines()]
@@ -171,7 +171,7 @@ def test_plans_are_printed_and_nothing_is_done(program, folder, words):
         ({'-o': 'out/../in/{index}.png', '-t': 'in/[0-9].png'}, 2, 'pattern-output-is-input'),
     ],
 )
-def test_patterns_that_make_no_batch_are_refused_before_anything_is_done(
+def test_invalid_patterns_are_refused_first(
     program, folder, monkeypatch, change, code, reference
 ):
     monkeypatch.chdir(folder)
@@ -186,14 +186,14 @@ def test_patterns_that_make_no_batch_are_refused_before_anything_is_done(
 @pytest.mark.network
 @pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be ended like this')
 @pytest.mark.parametrize('number', ['SIGKILL', 'SIGINT'])
-def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, number):
+def test_the_same_command_resumes_an_ended_batch(program, folder, words, number):
     report = folder / 'report.jsonl'
     words = (*words, '--report', report)
     gate = folder / 'gate'
     gate.write_bytes(b'')
     process = program.start(*words, script=GATE.format(name='b.png', gate=str(gate)))
     end = time.monotonic() + 20
-    # Only what its record and then the report say is done: between the file and that it may be killed, too.
+    # Record and report are written after the output, and the process may be killed between them.
     while not (report.exists() and report.read_text().endswith('\n')) and time.monotonic() < end:
         time.sleep(0.02)
     assert any(job['steps_completed'] for job in jobs(program))
@@ -215,7 +215,7 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
     assert [attempt['result'] for attempt in view['attempts']] == [lost, 'completed']
     assert report.read_text().startswith(first) and [line['index'] for line in lines_of(report)] == [0, 1, 2]
     assert {line['job'] for line in lines_of(report)} == {job['id']}
-    # Another call is another job; so is the same one when the first has completed.
+    # Another command creates another job, and so does the same one after the first has completed.
     assert program(*words).code == 0 and len(jobs(program)) == 2
 
 
@@ -230,7 +230,7 @@ def test_the_same_call_goes_on_where_a_batch_was_ended(program, folder, words, n
         ('out/b.png', 2, 'report-is-file-of-batch'),
     ],
 )
-def test_a_report_that_cannot_be_is_refused_before_anything_is_done(program, folder, words, name, code, reference):
+def test_an_unusable_report_is_refused_first(program, folder, words, name, code, reference):
     (folder / 'in' / 'hard.jsonl').hardlink_to(folder / 'in' / 'a.png')
     said = program.fails(code, reference, *words, '--report', folder / name)
     assert 'the report' in said and jobs(program) == []

@@ -1,4 +1,4 @@
-"""Whole runs from every kind of media into every kind, through the command line."""
+"""Complete runs from every media format into every other, through the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODECS = {'.webm': 'vp9', '.wmv': 'wmv2', '.mpg': 'mpeg2video', '.mpeg': 'mpeg2v
 
 @pytest.fixture(scope='module')
 def clip(example_group, tmp_path_factory):
-    """Two faces, half a second, with sound."""
+    """Half a second of two faces, with audio."""
     photo = cv2.imread(str(example_group))
     folder = tmp_path_factory.mktemp('formats')
     silent = write_views(folder / 'silent.mp4', lambda k: photo_view(photo, 330 + 2 * k, 285, 533), FRAMES)
@@ -58,7 +58,7 @@ def check(path, extension):
     assert abs(samples / info.audio[0].rate - FRAMES / 25) < 0.15
 
 
-def test_runs_out_of_every_container_into_the_next(program, clip, tmp_path):
+def test_runs_from_every_container_into_the_next(program, clip, tmp_path):
     target = clip
     for extension in ('.m4v', '.webm', '.avi', '.wmv', '.mpg', '.ts', '.mxf', '.mp4'):
         out = tmp_path / f'out{extension}'
@@ -85,7 +85,7 @@ def test_two_steps_into_one_file_of_every_container(program, clip, tmp_path):
         assert len(info.audio) == 1
 
 
-def test_what_a_container_cannot_hold_is_refused_before_any_work(program, clip, example_group, tmp_path):
+def test_unsupported_streams_of_a_container_are_refused_first(program, clip, example_group, tmp_path):
     def refused(reference, target, name, *words):
         return program.fails(2, reference, 'headless-run', *DRAW, '-t', target, '-o', tmp_path / name, *words)
 
@@ -101,7 +101,7 @@ def test_what_a_container_cannot_hold_is_refused_before_any_work(program, clip, 
 
 
 @pytest.mark.parametrize('name', ['in.tif', 'in.tiff'])
-def test_pictures_are_read_and_written_as_tiff(program, example_group, tmp_path, name):
+def test_images_are_read_and_written_as_tiff(program, example_group, tmp_path, name):
     photo = cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA)
     deep = name == 'in.tiff'
     cv2.imwrite(str(tmp_path / name), photo.astype(np.uint16) * 257 if deep else photo)

@@ -1,4 +1,4 @@
-"""What the content gate and the consent rule do to the commands. The refusing classifier is a stand-in."""
+"""The content gate and the consent rule in all commands. The refusing classifier is a fake."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from facefusion.safety.content_gate import ContentGate
 pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')
 OPTIONS = [info for group in GROUPS for info in describe(group) if not info.no_effect]
-# Options of which another value makes no run at all, or that are given here already.
+# Options that the tests set already, or for which another value prevents the run.
 NO_RUN = ('dry_run', 'execution_providers', 'processors', 'require_timestamp', 'timestamp_url', 'workflow_mode')
 
 
 @pytest.fixture
 def refusing(monkeypatch):
-    """The stand-in that refuses everything; it counts what it was shown."""
+    """A fake classifier that refuses everything and counts its images."""
     classifier = BrightIsBad(threshold=0.0)
     monkeypatch.setattr(
         'facefusion.pipeline.content_screening.prepare_gate', lambda sessions: ContentGate([classifier], 1)
@@ -49,7 +49,7 @@ def job_of(program, state):
     return json.loads(path.read_text())
 
 
-def test_a_refused_target_ends_the_run_with_three_and_the_reason(program, refusing, target, tmp_path):
+def test_a_refused_target_is_exit_code_3_with_the_reason(program, refusing, target, tmp_path):
     said = program.fails(3, 'content-refused', 'headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png')
     assert 'target.png is refused' in said and 'bright_is_bad 0.353 (threshold 0)' in said
     record = job_of(program, 'failed')
@@ -65,14 +65,14 @@ def test_a_refused_source_is_refused_before_the_target_is_opened(program, refusi
     assert f'{example_portrait.name} is refused' in said and refusing.seen == 1
 
 
-def test_a_refused_clip_is_analysed_and_not_rendered(program, refusing, face_clip, tmp_path):
+def test_a_refused_video_is_analysed_but_not_rendered(program, refusing, face_clip, tmp_path):
     words = ('headless-run', *DRAW, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--progress', 'json')
     result = program(*words)
     assert result.code == 3 and not (tmp_path / 'out.mp4').exists()
     stages = {event.get('stage') for event in result.events}
     assert 'analysing' in stages and 'processing' not in stages
     (facts,) = [event['error']['facts'] for event in result.events if event['event'] == 'run_failed']
-    # 60 frames at 25 a second, every seventh of them.
+    # 60 frames at 25 per second; the gate checks every seventh.
     assert facts['samples'] == 9 and facts['frames'][1]['frame'] == 7
     assert facts['frames'][1]['seconds'] == pytest.approx(7 / 25)
     seen = refusing.seen
@@ -92,7 +92,7 @@ def test_jobs_and_batches_are_refused_in_the_same_way(program, refusing, target,
 
 @pytest.fixture
 def files(target, tmp_path):
-    """A dark picture, a bright one, one that is none, and one that is not there."""
+    """A dark image, a bright one, a file that is no image, and a missing file."""
     cv2.imwrite(str(tmp_path / 'bright.png'), np.full((48, 64, 3), 250, np.uint8))
     (tmp_path / 'broken.png').write_bytes(b'no picture')
     return {'dark': target, 'bright': tmp_path / 'bright.png', 'broken': tmp_path / 'broken.png'}
@@ -100,12 +100,12 @@ def files(target, tmp_path):
 
 @pytest.fixture
 def judging(refusing):
-    """The stand-in refuses only what is bright."""
+    """A fake classifier that refuses only bright images."""
     refusing.threshold = 0.8
     return refusing
 
 
-def test_check_says_of_every_file_whether_it_passes(program, judging, files):
+def test_check_reports_the_verdict_of_every_file(program, judging, files):
     passed = program('check', files['dark'])
     assert passed.code == 0 and passed.out.splitlines()[1].split()[:4] == ['passed', '0.353', '0.8', '1']
     result = program('check', *files.values(), '--format', 'json')
@@ -120,25 +120,25 @@ def test_check_says_of_every_file_whether_it_passes(program, judging, files):
     assert program('check', files['broken'], files['dark']).code == 1
 
 
-def test_check_among_json_lines_is_one_event_a_file(program, judging, files):
+def test_check_emits_one_event_per_file(program, judging, files):
     result = program('check', files['dark'], files['bright'], '--progress', 'json')
     found = [event for event in result.events if event['event'] == 'content_checked']
     assert result.code == 3 and [event['verdict'] for event in found] == ['passed', 'refused']
 
 
-def test_what_check_has_looked_at_a_run_does_not_look_at_again(program, judging, files, tmp_path):
+def test_a_run_reuses_the_scores_of_check(program, judging, files, tmp_path):
     assert program('check', files['dark']).code == 0
     assert program('headless-run', *DRAW, '-t', files['dark'], '-o', tmp_path / 'out.png').code == 0
     assert judging.seen == 1
 
 
-def test_check_needs_the_gate_and_a_file(program, files, tmp_path):
+def test_check_needs_the_gate_model_and_a_file(program, files, tmp_path):
     said = program('check', files['dark'], '--models-path', tmp_path / 'none')
     assert said.code == 6 and said.out == '' and 'open_nsfw' in said.err
     assert 'FILE' in program.fails(2, 'usage', 'check')
 
 
-def test_a_check_that_is_interrupted_tells_what_it_knows(program, judging, files, monkeypatch):
+def test_an_interrupted_check_prints_the_verdicts_so_far(program, judging, files, monkeypatch):
     def interrupt(images, classify=judging.scores):
         signal.raise_signal(signal.SIGTERM)
         return classify(images)
@@ -149,7 +149,7 @@ def test_a_check_that_is_interrupted_tells_what_it_knows(program, judging, files
 
 
 def some_value(info) -> str:
-    """A value that the option takes and that is not its default."""
+    """Return a valid value other than the default."""
     if info.choices:
         return str(next((choice for choice in reversed(info.choices) if choice != info.default), info.choices[0]))
     if info.kind in ('int', 'float'):
@@ -159,7 +159,7 @@ def some_value(info) -> str:
 
 
 def as_flags(values) -> list[str]:
-    """The options as words of a command line, which the operator's are not."""
+    """Return the options as words of a command line; policies have no flags."""
     words = []
     for info, value in values.items():
         if info.is_policy:
@@ -173,7 +173,7 @@ def as_flags(values) -> list[str]:
 
 @pytest.fixture
 def every_option(tmp_path):
-    """All options with which a run can begin, each with another value than its default."""
+    """Return all options that allow a run, each with a value other than its default."""
     (tmp_path / 'work').mkdir()
     given = {'temp_path': str(tmp_path / 'work'), 'trim_frame_start': '5', 'trim_frame_end': '40'}
     given |= {'output_video_encoder': 'libx265', 'output_audio_encoder': 'libmp3lame', 'notify': 'exit'}
@@ -186,7 +186,7 @@ def every_option(tmp_path):
 
 
 @pytest.mark.parametrize('way', ['flags', 'environment', 'ini'])
-def test_no_option_takes_the_gate_away(program, refusing, target, tmp_path, every_option, way):
+def test_no_option_disables_the_gate(program, refusing, target, tmp_path, every_option, way):
     words, environ = ['headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png'], {}
     if way == 'flags':
         words += as_flags(every_option)
@@ -203,18 +203,18 @@ def test_no_option_takes_the_gate_away(program, refusing, target, tmp_path, ever
     assert refusing.seen > 0 and list(tmp_path.rglob('*.png')) == [target]
 
 
-def test_no_option_takes_the_gate_of_a_clip_away(program, refusing, face_clip, tmp_path, every_option):
+def test_no_option_disables_the_gate_of_a_video(program, refusing, face_clip, tmp_path, every_option):
     words = ('headless-run', *DRAW, '-t', face_clip, '-o', tmp_path / 'out.mp4', *as_flags(every_option))
     program.fails(3, 'content-refused', *words)
     assert refusing.seen > 0 and not list(tmp_path.rglob('*.mp4'))
 
 
-def test_a_plan_is_no_way_past_the_gate(program, refusing, target, tmp_path):
+def test_a_dry_run_does_not_bypass_the_gate(program, refusing, target, tmp_path):
     result = program('headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png', '--dry-run')
     assert result.code == 0 and refusing.seen == 0 and list(tmp_path.rglob('*.png')) == [target]
 
 
-def test_a_missing_gate_model_ends_the_run_before_it_begins(program, target, tmp_path, store):
+def test_a_missing_gate_model_fails_before_the_run(program, target, tmp_path, store):
     weights = tmp_path / 'weights'
     weights.mkdir()
     for model_id in ('centerface', 'face_mesh'):
@@ -232,13 +232,13 @@ def test_a_missing_gate_model_ends_the_run_before_it_begins(program, target, tmp
 
 @pytest.fixture
 def strict(tmp_path):
-    """An ini file in which an operator demands consent."""
+    """An ini file of an operator who requires consent."""
     path = tmp_path / 'strict.ini'
     path.write_text('[policy]\nrequire_consent = yes\n')
     return path
 
 
-def test_consent_is_kept_with_the_step_and_shown(program, target, tmp_path):
+def test_consent_is_stored_with_the_step_and_shown(program, target, tmp_path):
     words = ('headless-run', *DRAW, '-t', target, '-o', tmp_path / 'out.png')
     assert program(*words, '--consent', 'the person in it, 2026-11-01').code == 0
     record = job_of(program, 'completed')
@@ -279,17 +279,17 @@ def test_a_consent_file_that_cannot_be_used(program, target, tmp_path, content, 
     program.fails(2, reference, 'job-create', 'j', *words)
 
 
-def test_an_operator_can_demand_consent(program, target, strict, tmp_path):
+def test_an_operator_can_require_consent(program, target, strict, tmp_path):
     words = (*DRAW, '-t', target, '-o', tmp_path / 'out.png', '--config-path', strict)
     assert '--consent' in program.fails(2, 'consent-required', 'headless-run', *words)
     program.fails(2, 'consent-required', 'job-create', 'j', *words)
-    # Neither the environment nor a flag takes that back.
+    # Neither environment nor flags override this.
     program.fails(2, 'consent-required', 'headless-run', *words, environ={'FACEFUSION_REQUIRE_CONSENT': 'no'})
     program.fails(2, 'unknown-option', 'headless-run', *words, '--no-require-consent')
     assert program('headless-run', *words, '--consent', 'all agreed').code == 0
 
 
-def test_another_ini_file_does_not_lift_the_demand(program, target, tmp_path):
+def test_another_ini_file_does_not_lift_the_requirement(program, target, tmp_path):
     home = tmp_path / 'home'
     home.mkdir()
     (home / 'facefusion.ini').write_text('[policy]\nrequire_consent = yes\n')
@@ -298,7 +298,7 @@ def test_another_ini_file_does_not_lift_the_demand(program, target, tmp_path):
     program.fails(2, 'consent-required', *words, environ={'FACEFUSION_HOME': str(home)})
 
 
-def test_a_job_without_consent_is_not_run_where_it_is_demanded(program, target, strict, tmp_path):
+def test_a_job_without_a_required_consent_is_refused(program, target, strict, tmp_path):
     assert program('job-create', 'j', *DRAW, '-t', target, '-o', tmp_path / 'out.png').code == 0
     assert program('job-submit', 'j').code == 0
     result = program('job-run', 'j', '--config-path', strict)
@@ -331,7 +331,7 @@ def test_jobs_of_facefusion_38_that_use_them_are_refused(program, target, tmp_pa
     assert result.code != 0 and '[option-refused]' in result.err and not (tmp_path / 'out.png').exists()
 
 
-def test_the_ini_file_may_not_sort_by_race_either(program, target, tmp_path):
+def test_the_ini_file_cannot_sort_by_race(program, target, tmp_path):
     (tmp_path / 'race.ini').write_text('[face_selector]\nface_selector_race = asian\n')
     words = ('headless-run', '-t', target, '-o', tmp_path / 'out.png', '--config-path', tmp_path / 'race.ini')
     program.fails(2, 'option-refused', *words)

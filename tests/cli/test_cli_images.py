@@ -14,7 +14,7 @@ DRAW = ('--processors', 'face_debugger')
 
 @pytest.fixture
 def photo(example_group, tmp_path):
-    """The group of six at half its size, without loss."""
+    """The group of six at half its size, lossless."""
     path = tmp_path / 'photo.png'
     cv2.imwrite(str(path), cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA))
     return path
@@ -27,7 +27,7 @@ def opened(path):
 
 
 def changed(path, other):
-    """Where two pictures differ: bool [height, width]."""
+    """Return where two images differ: bool [height, width]."""
     return (cv2.imread(str(path)) != cv2.imread(str(other))).any(axis=2)
 
 
@@ -52,7 +52,7 @@ def test_only_the_faces_change(program, photo, portrait_source, tmp_path):
     assert not changed(tmp_path / 'again.png', tmp_path / 'out.png').any()
 
 
-def test_alpha_stays(program, photo, tmp_path):
+def test_alpha_is_unchanged(program, photo, tmp_path):
     colours = np.asarray(opened(photo))
     alpha = np.tile(np.linspace(0, 255, 640).astype(np.uint8), (443, 1))
     Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / 'alpha.png')
@@ -66,7 +66,7 @@ def read_bmp(path):
     return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
 
 
-def test_a_turned_photo_is_worked_on_upright(program, photo, tmp_path):
+def test_a_rotated_photo_is_processed_upright(program, photo, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010E] = 'a group'
@@ -81,7 +81,7 @@ def test_a_turned_photo_is_worked_on_upright(program, photo, tmp_path):
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', 'P', 'CMYK', 'I;16', '16-bit colour'])
-def test_other_kinds_of_pixels_are_converted_and_that_is_said(program, photo, tmp_path, mode):
+def test_other_pixel_formats_are_converted_with_a_remark(program, photo, tmp_path, mode):
     path = tmp_path / ('in.jpg' if mode == 'CMYK' else 'in.png')
     image = opened(photo)
     if mode == '16-bit colour':
@@ -98,7 +98,7 @@ def test_other_kinds_of_pixels_are_converted_and_that_is_said(program, photo, tm
     assert np.abs(close - np.asarray(image.convert('L').resize((40, 28)), np.int16)).max() < 60
 
 
-def test_a_picture_of_one_pixel(program, portrait_source, tmp_path):
+def test_an_image_of_one_pixel(program, portrait_source, tmp_path):
     for name in ('one.png', 'one.jpg'):
         cv2.imwrite(str(tmp_path / name), np.full((1, 1, 3), 77, np.uint8))
         done = program.run('-s', portrait_source, '-t', tmp_path / name, '-o', tmp_path / f'out-{name}')
@@ -106,7 +106,7 @@ def test_a_picture_of_one_pixel(program, portrait_source, tmp_path):
         assert (cv2.imread(str(tmp_path / f'out-{name}')) == 77).all()
 
 
-def test_the_selector_takes_one_or_many_in_order(program, photo, tmp_path):
+def test_the_selector_processes_one_or_many_in_order(program, photo, tmp_path):
     middles = {}
     for order in ('left-right', 'right-left'):
         words = ('-t', photo, '-o', tmp_path / 'one.png', '--face-selector-mode', 'one', '--face-selector-order', order)
@@ -122,7 +122,7 @@ def test_the_selector_takes_one_or_many_in_order(program, photo, tmp_path):
     assert heights[0] > heights[1]
 
 
-def test_the_debugger_draws_what_is_asked_for(program, photo, tmp_path):
+def test_the_debugger_draws_the_requested_items(program, photo, tmp_path):
     counts = []
     for items in (['bounding-box'], ['face-landmark-5'], ['bounding-box', 'face-landmark-5', 'face-landmark-68']):
         program.run(*DRAW, '-t', photo, '-o', tmp_path / 'out.png', '--face-debugger-items', *items)
@@ -130,7 +130,7 @@ def test_the_debugger_draws_what_is_asked_for(program, photo, tmp_path):
     assert 0 < counts[1] < counts[0] < counts[2]
 
 
-def test_a_chain_is_one_after_the_other(program, photo, portrait_source, tmp_path):
+def test_a_chain_runs_processors_in_order(program, photo, portrait_source, tmp_path):
     swap = program.run('-s', portrait_source, '-t', photo, '-o', tmp_path / 'swap.png', *UNMARKED)
     assert swap.report['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     both = ('--processors', 'face_swapper', 'face_debugger')
@@ -151,17 +151,17 @@ def test_scale_and_quality(program, photo, tmp_path):
     assert opened(tmp_path / 'out.jpg').size == (320, 220)
 
 
-def test_the_source_may_be_the_target_and_there_may_be_several(program, example_portrait, example_group, tmp_path):
+def test_the_source_may_be_the_target_and_several_are_allowed(program, example_portrait, example_group, tmp_path):
     brighter = tmp_path / 'brighter.png'
     cv2.imwrite(str(brighter), cv2.convertScaleAbs(cv2.imread(str(example_portrait)), alpha=1.1, beta=5))
     several = ('-s', example_group, example_portrait, brighter)
     done = program.run(*several, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert done.report['faces'] == 1 and 'dlib_face_resnet' in done.report['models']
-    assert 'the source face is put together from 2 pictures, which show one person' in done.err
-    assert f'{example_group} is left out: it shows somebody else' in done.err
+    assert 'the source face is combined from 2 images of one person' in done.err
+    assert f'{example_group} is skipped: it shows another person than' in done.err
 
 
-def test_a_folder_is_made_and_a_file_replaced(program, photo, tmp_path):
+def test_the_output_folder_is_created_and_the_file_replaced(program, photo, tmp_path):
     out = tmp_path / 'new' / 'deep' / 'out.png'
     program.run(*DRAW, '-t', photo, '-o', out)
     first = shutil.copy(out, tmp_path / 'first.png')
@@ -171,7 +171,7 @@ def test_a_folder_is_made_and_a_file_replaced(program, photo, tmp_path):
     assert [entry.name for entry in out.parent.iterdir()] == ['out.png']
 
 
-def test_a_wide_picture_of_sixteen_thousand_pixels(program, tmp_path):
+def test_an_image_of_sixteen_thousand_pixels_width(program, tmp_path):
     from fakes.media_files import plain_png
 
     plain_png(tmp_path / 'wide.png', 16384, 256)

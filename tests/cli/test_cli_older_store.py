@@ -1,4 +1,4 @@
-"""What the version of commit ca202fa has written is read, or refused with the reason; never misread.
+"""Files of the version of commit ca202fa are read, or refused with a reason; never misread.
 
 The archive holds its job store with a completed job of two joined steps, a drafted and a queued one, one whose process
 was killed after its first segment (with work files), the cache, an ini file, and the clips that they work on.
@@ -17,19 +17,19 @@ import pytest
 
 pytestmark = pytest.mark.network
 ARCHIVE = Path(__file__).resolve().parents[1] / 'fixtures' / 'store_of_ca202fa.tar.gz'
-# The folder in which it was made.
+# The folder in which the archive was created.
 MADE_IN = '/tmp/old'
 KILLED = 'headless-2026-11-29-16-40-18-74dd6fa208-59125bfa2a'
 
 
 @pytest.fixture
 def older(tmp_path):
-    """The unpacked archive in the folder of the program's job store; its records name files of this folder."""
+    """Unpack the archive as the job store of the program; its records name files of this folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter='data')
     for path in (tmp_path / 'jobs').rglob('*.json'):
         path.write_text(path.read_text(encoding='ascii').replace(MADE_IN, str(tmp_path)), encoding='ascii')
-    # Its process was one of another machine, of which nothing was heard for a day.
+    # Its process ran on another machine and was silent for a day.
     for path in (tmp_path / 'jobs').rglob('*'):
         os.utime(path, (time.time() - 2 * 86400,) * 2)
     return tmp_path
@@ -55,8 +55,8 @@ def test_its_jobs_run(program, older):
         assert frames_in(older / f'{name}.mp4') == 12
 
 
-def test_work_of_a_killed_run_is_not_taken_and_that_is_said(program, older):
-    # A worker finds that its process is gone.
+def test_work_of_a_killed_run_is_not_reused_with_a_message(program, older):
+    # A worker finds that its process is dead.
     assert program('job-run-all').code == 0
     result = program('job-retry', KILLED)
     assert result.code == 0, result.err
@@ -65,7 +65,7 @@ def test_work_of_a_killed_run_is_not_taken_and_that_is_said(program, older):
     assert not list((older / 'jobs' / '.work').glob('*/work-*'))
 
 
-def test_a_cache_of_it_is_never_hit(program, older):
+def test_its_cache_is_never_used(program, older):
     words = ('headless-run', '--processors', 'face_debugger', '-t', older / 'clip.mp4', '-o', older / 'again.mp4')
     result = program(*words, '--progress', 'json')
     assert result.code == 0, result.err

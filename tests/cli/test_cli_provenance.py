@@ -1,4 +1,4 @@
-"""What an output tells of itself, as ``verify`` reads it: credentials, side-car, mark, chain and label."""
+"""The provenance of outputs as ``verify`` reads it: credentials, sidecar, mark, chain and label."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def verified(program, path, *words, code=None, **settings):
 
 @pytest.fixture
 def swapped(program, example_portrait, example_group, tmp_path):
-    """A picture of a swap, and the events of its run."""
+    """The image of a swap, and the events of its run."""
     target = shutil.copy(example_group, tmp_path / 'group.jpg')
     words = ('-s', example_portrait, '-t', target, '-o', tmp_path / 'out.jpg', '--consent', 'all six agreed')
     return program.run(*words)
 
 
-def test_a_picture_says_who_made_it_of_what(program, swapped, tmp_path, example_portrait):
+def test_an_image_states_signer_target_and_source(program, swapped, tmp_path, example_portrait):
     found = verified(program, tmp_path / 'out.jpg')
     credentials = found['credentials']
     assert (found['verdict'], credentials['state'], credentials['place']) == ('intact', 'trusted', 'embedded')
@@ -52,7 +52,7 @@ def test_a_picture_says_who_made_it_of_what(program, swapped, tmp_path, example_
     assert mark['job_id'] == told['job_id'] and mark['payload'] == told['mark_payload'] and mark['confidence'] > 6
 
 
-def test_the_job_knows_what_was_published(program, swapped, tmp_path):
+def test_the_job_records_the_published_file(program, swapped, tmp_path):
     (record,) = (tmp_path / 'jobs' / 'completed').glob('*.json')
     shown = program('job-show', record.stem)
     assert sha256(tmp_path / 'out.jpg') in shown.out and 'signed by' in shown.out
@@ -61,7 +61,7 @@ def test_the_job_knows_what_was_published(program, swapped, tmp_path):
     assert credentials['manifest'] == chain[-1]['manifest'] and credentials['marked_frames'] == 1
 
 
-def test_one_bit_is_seen(program, swapped, tmp_path):
+def test_one_changed_bit_is_detected(program, swapped, tmp_path):
     path = tmp_path / 'out.jpg'
     data = bytearray(path.read_bytes())
     data[-2000] ^= 4
@@ -72,7 +72,7 @@ def test_one_bit_is_seen(program, swapped, tmp_path):
     assert said.startswith('verdict:       tampered')
 
 
-def test_a_stranger_trusts_only_a_root_that_is_named(program, swapped, tmp_path, certificate_folder):
+def test_another_machine_trusts_only_configured_roots(program, swapped, tmp_path, certificate_folder):
     elsewhere = {'FACEFUSION_PROVENANCE_PATH': str(tmp_path / 'elsewhere')}
     assert verified(program, tmp_path / 'out.jpg', environ=elsewhere)['verdict'] == 'unknown-signer'
     root = certificate_folder / 'root-certificate.pem'
@@ -80,7 +80,7 @@ def test_a_stranger_trusts_only_a_root_that_is_named(program, swapped, tmp_path,
     assert found['verdict'] == 'intact' and not found['credentials']['is_own_root'] and found['credentials']['root']
 
 
-def test_what_was_lost_on_the_way_leaves_the_mark(program, swapped, tmp_path):
+def test_the_mark_remains_without_credentials(program, swapped, tmp_path):
     pixels = cv2.imread(str(tmp_path / 'out.jpg'))
     cv2.imwrite(str(tmp_path / 'stripped.jpg'), pixels, [cv2.IMWRITE_JPEG_QUALITY, 75])
     found = verified(program, tmp_path / 'stripped.jpg')
@@ -89,7 +89,7 @@ def test_what_was_lost_on_the_way_leaves_the_mark(program, swapped, tmp_path):
     assert 'mark-only' in said and 'found: payload' in said
 
 
-def test_files_of_others(program, example_group, face_clip, tmp_path):
+def test_files_of_other_programs(program, example_group, face_clip, tmp_path):
     for path in (example_group, face_clip):
         assert verified(program, path)['verdict'] == 'nothing-found'
     text = tmp_path / 'notes.txt'
@@ -100,7 +100,7 @@ def test_files_of_others(program, example_group, face_clip, tmp_path):
 
 
 @pytest.mark.parametrize('extension', ['mkv', 'webm', 'mp4'])
-def test_clips_and_side_cars(program, face_clip, example_portrait, tmp_path, extension):
+def test_videos_and_sidecars(program, face_clip, example_portrait, tmp_path, extension):
     out = tmp_path / f'out.{extension}'
     program.run('-s', example_portrait, '-t', face_clip, '-o', out, '--trim-frame-end', 30)
     sidecar = tmp_path / f'out.{extension}.c2pa'
@@ -116,7 +116,7 @@ def test_clips_and_side_cars(program, face_clip, example_portrait, tmp_path, ext
         assert verified(program, out, '--sidecar', moved)['verdict'] == 'intact'
 
 
-def test_an_output_that_is_worked_on_again_keeps_its_history(program, face_clip, example_portrait, tmp_path):
+def test_a_reprocessed_output_keeps_its_history(program, face_clip, example_portrait, tmp_path):
     job = program('job-create').out.strip()
     one, two = tmp_path / 'one.mkv', tmp_path / 'two.mp4'
     words = ('-s', example_portrait, '--trim-frame-end', 20)
@@ -132,7 +132,7 @@ def test_an_output_that_is_worked_on_again_keeps_its_history(program, face_clip,
     assert types == [{'compositeWithTrainedAlgorithmicMedia'}, set()]
 
 
-def test_a_clip_of_several_steps_has_all_of_them(program, face_clip, example_portrait, tmp_path):
+def test_a_video_of_several_steps_states_all_of_them(program, face_clip, example_portrait, tmp_path):
     job = program('job-create').out.strip()
     out = tmp_path / 'out.mp4'
     for start in (0, 20):
@@ -150,7 +150,7 @@ def test_a_clip_of_several_steps_has_all_of_them(program, face_clip, example_por
     assert sorted(path.name for path in tmp_path.iterdir()) == ['jobs', 'out.mp4']
 
 
-def test_where_nothing_was_altered_nothing_says_so(program, example_portrait, tmp_path):
+def test_an_unaltered_output_states_no_alteration(program, example_portrait, tmp_path):
     target = tmp_path / 'flowers.png'
     cv2.imwrite(str(target), np.random.default_rng(4).integers(0, 255, (400, 600, 3), np.uint8))
     out = tmp_path / 'out.png'
@@ -173,7 +173,7 @@ def test_the_label_is_drawn_and_stated(program, face_clip, example_portrait, tmp
     assert claim['processing']['label'] == {'kind': 'bar', 'text': 'Not real'}
 
 
-def test_an_operator_may_do_without_the_mark(program, example_portrait, example_group, tmp_path):
+def test_an_operator_may_switch_off_the_mark(program, example_portrait, example_group, tmp_path):
     ini = tmp_path / 'own.ini'
     ini.write_text('[provenance]\ninvisible_mark = no\n')
     words = ('-s', example_portrait, '-t', example_group, '-o', tmp_path / 'out.png', '--config-path', ini)
@@ -190,7 +190,7 @@ def test_an_operator_may_do_without_the_mark(program, example_portrait, example_
         ('certificate-missing', {'FACEFUSION_CERTIFICATE_PATH': 'no.pem', 'FACEFUSION_PRIVATE_KEY_PATH': 'no.key'}),
     ],
 )
-def test_a_signer_that_cannot_sign_ends_the_run_before_it_begins(
+def test_an_unusable_signer_fails_before_the_run(
     program, example_portrait, face_clip, tmp_path, reference, settings
 ):
     words = ('headless-run', '-s', example_portrait, '-t', face_clip, '-o', tmp_path / 'out.mp4')
@@ -198,7 +198,7 @@ def test_a_signer_that_cannot_sign_ends_the_run_before_it_begins(
     assert not (tmp_path / 'out.mp4').exists()
 
 
-def test_a_home_that_cannot_be_written(program, example_portrait, example_group, tmp_path):
+def test_an_unwritable_home(program, example_portrait, example_group, tmp_path):
     home = tmp_path / 'home'
     home.write_text('no folder')
     settings = {'FACEFUSION_PROVENANCE_PATH': '', 'XDG_DATA_HOME': str(home), 'LOCALAPPDATA': str(home)}
@@ -208,7 +208,7 @@ def test_a_home_that_cannot_be_written(program, example_portrait, example_group,
     assert verified(program, tmp_path / 'out.jpg', environ=settings)['verdict'] == 'intact'
 
 
-def test_only_a_trim_that_was_made_is_stated(program, example_portrait, example_group, face_clip, tmp_path):
+def test_only_an_applied_trim_is_stated(program, example_portrait, example_group, face_clip, tmp_path):
     picture, clip = tmp_path / 'out.jpg', tmp_path / 'out.mp4'
     program.run('-s', example_portrait, '-t', example_group, '-o', picture, '--trim-frame-start', 5)
     program.run('-s', example_portrait, '-t', face_clip, '-o', clip, '--trim-frame-start', 0, '--trim-frame-end', 9000)

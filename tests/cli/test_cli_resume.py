@@ -1,4 +1,4 @@
-"""What an interrupted run has finished: found by the same call, by job-retry and by workers, and gone with its job."""
+"""Work of an interrupted run is resumed by the same command, job-retry and workers, and deleted with its job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def words(clip, tmp_path):
 
 
 def run(program, *words, until=None, number=signal.SIGTERM):
-    """A process with short chunks and segments, which is sent a signal when so many segments are rendered."""
+    """A process with short chunks and segments that gets a signal after a number of rendered segments."""
     process = program.start(*words, '--progress', 'json', script=SHORT_UNITS)
     events, seen = [], 0
     for line in process.stdout:
@@ -54,7 +54,7 @@ def kept_work(tmp_path):
 
 @pytest.mark.parametrize('temp', [False, True])
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL], ids=['SIGTERM', 'SIGKILL'])
-def test_the_same_call_of_headless_run_goes_on(program, words, tmp_path, number, temp):
+def test_the_same_headless_run_resumes(program, words, tmp_path, number, temp):
     if temp:
         words = (*words, '--temp-path', tmp_path / 'temp')
     code, _, said = run(program, 'headless-run', *words, until=3, number=number)
@@ -69,7 +69,7 @@ def test_the_same_call_of_headless_run_goes_on(program, words, tmp_path, number,
     assert kept_work(tmp_path) == [] and not (temp and list((tmp_path / 'temp').iterdir()))
 
 
-def test_other_settings_begin_anew(program, words, tmp_path):
+def test_other_settings_start_again(program, words, tmp_path):
     run(program, 'headless-run', *words, until=3)
     (folder,) = kept_work(tmp_path)
     code, events, _ = run(program, 'headless-run', *words, '--output-video-quality', 60)
@@ -77,14 +77,14 @@ def test_other_settings_begin_anew(program, words, tmp_path):
     assert kept_work(tmp_path) == [folder]
 
 
-def test_another_target_of_the_same_name_begins_anew(program, words, clip, tmp_path):
+def test_another_target_of_the_same_name_starts_again(program, words, clip, tmp_path):
     program('job-create', 'j', *words[:-2])
     program('job-submit', 'j')
     run(program, 'job-run', 'j', '--cache-size', 0, until=3)
     (before,) = kept_work(tmp_path)
     data = clip.read_bytes()
     clip.unlink()
-    # A longer file of the same frames.
+    # A longer file with the same frames.
     clip.write_bytes(data + b'\0\0\0\x08free')
     code, events, said = run(program, 'job-retry', 'j', '--cache-size', 0)
     assert code == 0, said
@@ -95,7 +95,7 @@ def test_another_target_of_the_same_name_begins_anew(program, words, clip, tmp_p
 
 
 @pytest.mark.parametrize('way', ['job-retry', 'from-scratch', 'worker', 'job-delete'])
-def test_jobs_go_on_or_go(program, words, tmp_path, way):
+def test_jobs_resume_or_are_deleted(program, words, tmp_path, way):
     program('job-create', 'j', *words[:-2])
     program('job-submit', 'j')
     first = ('job-run-all',) if way == 'worker' else ('job-run', 'j')
@@ -116,7 +116,7 @@ def test_jobs_go_on_or_go(program, words, tmp_path, way):
     assert kept_work(tmp_path) == []
 
 
-def test_another_render_of_the_clip_does_not_analyse_it_again(program, clip, portrait_source, tmp_path):
+def test_another_render_of_the_video_reuses_its_analysis(program, clip, portrait_source, tmp_path):
     def chunks(*words):
         return origins(program.run('-t', clip, '-o', tmp_path / 'out.mp4', *words).events, 'chunk_analysed')
 
@@ -128,14 +128,14 @@ def test_another_render_of_the_clip_does_not_analyse_it_again(program, clip, por
     assert chunks(*DRAW, '--cache-size', 0) == ['analysed']
 
 
-def test_the_size_of_the_cache_holds_though_all_was_found_in_it(program, clip, tmp_path):
+def test_the_cache_is_trimmed_after_a_run_that_only_read_it(program, clip, tmp_path):
     words = ('headless-run', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 12)
     assert program(*words).code == 0 and len(list((tmp_path / 'jobs' / '.cache').iterdir())) == 2
     assert program(*words, '--cache-size', '0').code == 0
     assert list((tmp_path / 'jobs' / '.cache').iterdir()) == []
 
 
-def test_memory_that_is_limited_costs_workers_first(program, words, tmp_path):
+def test_a_memory_limit_reduces_the_number_of_workers_first(program, words, tmp_path):
     def plan(*more):
         return json.loads(program('headless-run', *words, '--dry-run', *more).out)
 
@@ -149,14 +149,14 @@ def test_memory_that_is_limited_costs_workers_first(program, words, tmp_path):
 
 
 @pytest.mark.parametrize('what', ['step', 'job', 'all'])
-def test_a_work_folder_that_is_removed_during_the_run_is_named(program, words, tmp_path, what):
+def test_a_work_folder_removed_during_the_run_is_reported(program, words, tmp_path, what):
     process = program.start('headless-run', *words, '--progress', 'json', script=SHORT_UNITS)
     for line in process.stdout:
         if json.loads(line)['event'] == 'faces_linked':
             (step,) = kept_work(tmp_path)
             folder = {'step': step, 'job': step.parent, 'all': step.parent.parent}[what]
-            # A rename takes all of it at once. A removal file by file could go on while the process ends its job, and
-            # take the record that it writes into this folder.
+            # A rename removes the folder at once. Removal file by file could continue while the process ends its job,
+            # and delete the record that it writes into this folder.
             folder.rename(tmp_path / 'removed')
             shutil.rmtree(tmp_path / 'removed')
             break

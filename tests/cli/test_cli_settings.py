@@ -1,4 +1,4 @@
-"""Values that an option does not take are refused with what it takes, wherever they stand."""
+"""Invalid values of options are refused with the valid ones, in every layer of settings."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def words(tmp_path):
         (('-t',), 'expected one argument'),
     ],
 )
-def test_unknown_values_are_answered_with_the_choices(program, words, flags, said):
+def test_invalid_values_are_refused_with_the_choices(program, words, flags, said):
     text = program.fails(2, 'usage', *words, *flags)
     assert said in text and flags[0].lstrip('-') in text
 
 
-def test_unknown_options_and_commands_get_a_near_one(program, words):
+def test_unknown_options_and_commands_get_a_suggestion(program, words):
     assert 'did you mean --output-path?' in program.fails(2, 'unknown-option', *words, '--outputpath', 'x')
     assert 'did you mean --output-path?' in program.fails(2, 'unknown-option', *words, '--output-paht', 'x')
     program.fails(2, 'usage', *words, 'stray')
@@ -56,14 +56,14 @@ def test_unknown_options_and_commands_get_a_near_one(program, words):
     assert 'headless-run' in program.fails(2, 'unknown-command', 'zzz')
 
 
-def test_what_a_run_cannot_do_without(program, words):
+def test_required_options_of_a_run(program, words):
     program.fails(2, 'target-missing', 'headless-run', '-o', 'out.png')
     program.fails(2, 'output-missing', *words[:5])
     program.fails(2, 'source-missing', 'headless-run', *words[3:])
 
 
 @pytest.mark.parametrize('flags', [(), ('-h',), ('--help',), ('headless-run', '--help'), ('models', 'list', '-h')])
-def test_help_is_a_result(program, flags):
+def test_help_is_a_success_on_stdout(program, flags):
     result = program(*flags)
     assert result.code == 0 and result.err == '' and 'usage: facefusion' in result.out
 
@@ -86,7 +86,7 @@ def ini(tmp_path, text):
         ('[output_creation]\noutput_image_scale = %(x)s\n', 2, 'output_image_scale', 'is not a number'),
     ],
 )
-def test_an_invalid_ini_value_is_found_by_file_line_and_key(program, words, tmp_path, text, line, key, said):
+def test_an_invalid_ini_value_is_reported_with_file_line_and_key(program, words, tmp_path, text, line, key, said):
     config = ini(tmp_path, text)
     found = program.fails(2, 'config-value', *words, *config)
     assert f'{config[1]}, line {line}: ' in found and key in found and said in found
@@ -117,17 +117,17 @@ def test_an_unknown_ini_key_is_an_error_in_every_command(program, words, tmp_pat
         ('[output_creation]\noutput_video_quality = 1\noutput_video_quality = 2\n', '[line 3]'),
     ],
 )
-def test_what_is_no_ini_file_is_shown_by_its_line(program, words, tmp_path, text, said):
+def test_an_invalid_ini_file_is_reported_with_the_line(program, words, tmp_path, text, said):
     assert said in program.fails(2, 'config-invalid', *words, *ini(tmp_path, text))
 
 
-def test_config_files_that_cannot_be_read(program, words, tmp_path):
+def test_unreadable_config_files(program, words, tmp_path):
     program.fails(2, 'config-missing', *words, '--config-path', tmp_path / 'no.ini')
     program.fails(2, 'config-unreadable', *words, '--config-path', tmp_path)
     program.fails(2, 'config-unreadable', *words, *ini(tmp_path, b'\xff\xfe\0[misc]'))
 
 
-def test_an_invalid_variable_is_named(program, words):
+def test_an_invalid_variable_is_reported(program, words):
     variable = 'FACEFUSION_FACE_SELECTOR_MODE'
     said = program.fails(2, 'environment-value', *words, environ={variable: 'all'})
     assert variable in said and 'many, one' in said
@@ -174,7 +174,7 @@ JSON = ('--progress', 'json')
         (('-t', 'none.png'), {'FACEFUSION_PROGRESS': 'json'}, 'media-missing'),
     ],
 )
-def test_every_failure_ends_the_lines_of_json(program, words, flags, environ, reference):
+def test_every_failure_is_the_last_json_line(program, words, flags, environ, reference):
     result = program(*words, *flags, environ=environ)
     assert result.code in (1, 2) and f'[{reference}]' in result.err
     failed = [event for event in result.events if event['event'] == 'run_failed']
@@ -182,7 +182,7 @@ def test_every_failure_ends_the_lines_of_json(program, words, flags, environ, re
     assert (failed[0]['error']['reference'], failed[0]['error']['exit_code']) == (reference, result.code)
 
 
-def test_an_ini_that_is_wrong_ends_the_lines_of_json(program, words, tmp_path):
+def test_an_invalid_ini_is_the_last_json_line(program, words, tmp_path):
     result = program(*words, *JSON, *ini(tmp_path, '[misc]\nlog_level = all\n'))
     assert [event['error']['reference'] for event in result.events] == ['config-value']
 
@@ -196,12 +196,12 @@ def test_an_ini_that_is_wrong_ends_the_lines_of_json(program, words, tmp_path):
         (('models', 'list', '--nope', '--progress', 'json'), {}),
     ],
 )
-def test_stdout_is_silent_where_no_json_lines_are_asked_for(program, words, environ):
+def test_stdout_is_empty_without_json_lines(program, words, environ):
     result = program(*words, environ=environ)
     assert (result.code, result.out) == (2, '') and '  hint: ' in result.err
 
 
-def test_flags_win_over_variables_and_these_over_the_ini_file(program, words, tmp_path):
+def test_flags_override_variables_which_override_the_ini_file(program, words, tmp_path):
     config = ini(tmp_path, '[processors]\nprocessors = face_debugger face_debugger\n[paths]\ntarget_path =\n')
     rest = (*words[3:], '--dry-run')
 
@@ -216,7 +216,7 @@ def test_flags_win_over_variables_and_these_over_the_ini_file(program, words, tm
     assert processors(*three, FACEFUSION_PROCESSORS='face_debugger') == 3
 
 
-def test_the_ini_file_of_the_home_counts(program, words, tmp_path):
+def test_the_ini_file_of_the_home_is_read(program, words, tmp_path):
     home = tmp_path / 'home'
     home.mkdir()
     (home / 'facefusion.ini').write_text('[face_selector]\nface_selector_mode = some\n')

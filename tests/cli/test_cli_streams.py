@@ -1,4 +1,4 @@
-"""People read stderr, programs read stdout; a dry run does nothing."""
+"""Messages for users are on stderr, output for programs on stdout; a dry run changes nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_line_on_stdout_is_an_event(program, words, tmp_path):
     assert report['size'] == (tmp_path / 'out.mp4').stat().st_size
 
 
-def test_a_failure_is_an_event_too(program, words):
+def test_a_failure_is_also_an_event(program, words):
     result = program(*words[:3], '-t', 'nothing.mp4', *words[5:], '--progress', 'json')
     assert result.code == 1
     assert result.events[-1]['event'] == 'run_failed'
@@ -72,20 +72,20 @@ def test_a_failure_is_an_event_too(program, words):
 
 
 @pytest.mark.parametrize('progress', ['none', 'bar'])
-def test_stdout_is_silent_without_json(program, words, progress):
+def test_stdout_is_empty_with_other_progress(program, words, progress):
     result = program(*words, '--progress', progress)
     assert (result.code, result.out) == (0, '')
     assert all(line.startswith('[FACEFUSION.') for line in result.err.splitlines())
 
 
-def test_the_log_level_counts(program, words):
+def test_the_log_level_limits_messages(program, words):
     assert program(*words, '--log-level', 'error').err == ''
     assert program(*words, '--log-level', 'warn').err == ''
     assert 'execution providers' in program(*words, '--log-level', 'debug').err
     assert 'wrote' in program(*words).err
 
 
-def test_a_dry_run_prints_the_plan_and_does_nothing(program, words, tmp_path, no_network):
+def test_a_dry_run_only_prints_the_plan(program, words, tmp_path, no_network):
     before = snapshot(tmp_path)
     result = program(*words, '--dry-run', '--models-path', tmp_path / 'models', online=True)
     assert result.code == 0, result.err
@@ -100,13 +100,13 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(program, words, tmp_path, no
     assert snapshot(tmp_path) == before and not (tmp_path / 'jobs').exists()
 
 
-def test_a_dry_run_among_json_lines_is_one_of_them(program, words):
+def test_the_plan_of_a_dry_run_may_be_a_json_line(program, words):
     result = program(*words, '--dry-run', '--progress', 'json')
     (event,) = result.events
     assert event['version'] == 1 and event['event'] == 'plan' and event['plan']['kind'] == 'video'
 
 
-def test_a_dry_run_refuses_what_the_run_would(program, words, tmp_path):
+def test_a_dry_run_refuses_the_same_errors_as_the_run(program, words, tmp_path):
     program.fails(1, 'media-missing', 'headless-run', '-s', tmp_path / 'no.png', *words[3:], '--dry-run')
     program.fails(1, 'output-extension', *words[:6], tmp_path / 'out.flv', '--dry-run')
 
@@ -115,7 +115,7 @@ def test_a_run_from_local_models_opens_no_connection(program, words, no_network)
     assert program(*words, online=True).code == 0
 
 
-def test_what_the_program_folder_gets_is_the_record_of_a_job(program, words, tmp_path):
+def test_a_run_writes_only_job_records_into_the_program_folder(program, words, tmp_path):
     assert program(*words).code == 0
     files = [path for path in tmp_path.rglob('*') if path.is_file()]
     (record,) = (tmp_path / 'jobs' / 'completed').iterdir()
@@ -130,7 +130,7 @@ def test_what_the_program_folder_gets_is_the_record_of_a_job(program, words, tmp
 @pytest.mark.parametrize(
     'way', [(str(ROOT / 'facefusion.py'),), ('-c', 'from facefusion.cli.main import run; run()')], ids=['file', 'entry']
 )
-def test_both_ways_in_are_the_same(program, words, way):
+def test_both_entry_points_are_equal(program, words, way):
     done = subprocess.run(
         [sys.executable, *way, *map(str, words), '--progress', 'none'],
         capture_output=True,

@@ -16,7 +16,7 @@ SHORT = ('--trim-frame-end', 6)
 
 
 @pytest.mark.parametrize('name', ['out.mp4', 'out.mov', 'out.mkv'])
-def test_times_and_audio_are_the_sources(program, face_clip, tmp_path, name):
+def test_times_and_audio_are_those_of_the_target(program, face_clip, tmp_path, name):
     target = face_clip if name == 'out.mp4' else rewrap(face_clip, tmp_path / f'in{name[3:]}')
     done = program.run(*DRAW, '-t', target, '-o', tmp_path / name)
     assert done.report['frames'] == 60 and done.report['faces'] > 100
@@ -26,7 +26,7 @@ def test_times_and_audio_are_the_sources(program, face_clip, tmp_path, name):
     assert max(abs(a - b) for (a, _), (b, _) in zip(found, expected, strict=True)) <= Fraction(1, 1000)
 
 
-def test_a_clip_with_a_variable_rate_keeps_every_time(program, example_group, tmp_path):
+def test_a_variable_rate_keeps_every_frame_time(program, example_group, tmp_path):
     photo = cv2.imread(str(example_group))
     times = np.cumsum([40, 20, 100, 33, 7, 250, 40, 41, 39, 500] * 2).tolist()
     write_views(tmp_path / 'in.mp4', lambda k: photo_view(photo, 330 + k, 285, 533), 20, pts=lambda k: times[k])
@@ -47,7 +47,7 @@ def test_a_swap_changes_faces_and_little_else(program, face_clip, portrait_sourc
     assert content_of(tmp_path / 'again.mp4') == content_of(out)
 
 
-def test_a_trim_takes_the_frames_from_start_up_to_end(program, face_clip, tmp_path):
+def test_a_trim_includes_its_start_and_excludes_its_end(program, face_clip, tmp_path):
     words = ('-t', face_clip, '-o', tmp_path / 'out.mp4', '--trim-frame-start', 10, '--trim-frame-end', 25)
     done = program.run(*DRAW, *words, '--output-video-quality', 100, '--face-debugger-items', 'bounding-box')
     assert done.report['frames'] == 15
@@ -60,7 +60,7 @@ def test_a_trim_takes_the_frames_from_start_up_to_end(program, face_clip, tmp_pa
     assert {data for _, data in sound} <= {data for _, data in audio_packets(face_clip)}
 
 
-def test_size_rate_and_encoder_are_as_asked(program, face_clip, tmp_path):
+def test_size_rate_and_encoder_are_as_requested(program, face_clip, tmp_path):
     out = tmp_path / 'out.mp4'
     program.run(*DRAW, '-t', face_clip, '-o', out, '--output-video-fps', 10, '--output-video-scale', 0.5)
     assert frame_times(out) == [Fraction(k, 10) for k in range(24)]
@@ -83,7 +83,7 @@ def test_quality_and_preset_reach_the_encoder(program, face_clip, tmp_path):
     assert len(set(sizes)) == 3
 
 
-def test_audio_is_left_out_or_made_anew_where_asked(program, face_clip, tmp_path):
+def test_audio_is_removed_or_encoded_on_request(program, face_clip, tmp_path):
     out = tmp_path / 'out.mp4'
     program.run(*DRAW, '-t', face_clip, '-o', out, *SHORT, '--output-audio-volume', 0)
     with av.open(str(out)) as container:
@@ -95,12 +95,12 @@ def test_audio_is_left_out_or_made_anew_where_asked(program, face_clip, tmp_path
     assert samples == 48000 * 6 // 25
 
 
-def test_one_face_in_one_frame_is_a_clip_too(program, face_clip, tmp_path):
+def test_a_video_of_one_frame(program, face_clip, tmp_path):
     done = program.run(*DRAW, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 1)
     assert done.report['frames'] == 1 and len(frame_times(tmp_path / 'out.mp4')) == 1
 
 
-def test_the_selector_takes_one_face_of_every_frame(program, face_clip, tmp_path):
+def test_the_selector_follows_one_face_in_every_frame(program, face_clip, tmp_path):
     words = ('-t', face_clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 20)
     one = program.run(*DRAW, *words, '--face-selector-mode', 'one', '--face-selector-order', 'right-left').report
     many = program.run(*DRAW, *words).report
@@ -108,7 +108,7 @@ def test_the_selector_takes_one_face_of_every_frame(program, face_clip, tmp_path
     assert many['faces'] >= 40 and many['tracks'] >= 2
 
 
-def test_the_report_names_the_frames_without_a_face(program, example_group, tmp_path):
+def test_the_report_lists_frames_without_a_face(program, example_group, tmp_path):
     photo = cv2.imread(str(example_group))
 
     def view(number):
@@ -123,11 +123,11 @@ def test_the_report_names_the_frames_without_a_face(program, example_group, tmp_
     assert '0-19, 40-59' in done.err
 
 
-def test_a_source_given_for_nothing_is_no_harm(program, face_clip, portrait_source, tmp_path):
+def test_a_superfluous_source_is_ignored(program, face_clip, portrait_source, tmp_path):
     program.run(*DRAW, '-s', portrait_source, '-t', face_clip, '-o', tmp_path / 'out.mp4', *SHORT)
 
 
-def test_names_that_ffmpeg_would_take_for_addresses(program, face_clip, tmp_path, monkeypatch):
+def test_file_names_that_ffmpeg_would_parse_as_addresses(program, face_clip, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('http:clip.mp4', 'concat:clip.mp4', 'pipe:1.mp4'):
         (tmp_path / name).write_bytes(face_clip.read_bytes())

@@ -16,7 +16,7 @@ from facefusion.settings import program_path
 
 @pytest.fixture
 def diagnose(tmp_path, capsys):
-    """Runs doctor in an empty home; gives its code and its findings by check."""
+    """Run doctor in an empty home; return its exit code and its findings by check."""
 
     def call(*arguments: str, **environ: str):
         home = {'FACEFUSION_HOME': str(tmp_path / 'home')}
@@ -38,7 +38,7 @@ def states(findings) -> list[str]:
     return [finding['state'] for finding in findings]
 
 
-def test_a_machine_on_which_all_is_well(diagnose, tmp_path):
+def test_a_machine_without_problems(diagnose, tmp_path):
     code, found = diagnose()
     assert code == 0
     assert list(found)[:4] == ['facefusion', 'python', 'libraries', 'onnxruntime']
@@ -49,7 +49,7 @@ def test_a_machine_on_which_all_is_well(diagnose, tmp_path):
     assert not (tmp_path / 'home').exists()
 
 
-def test_the_text_says_the_same(diagnose, tmp_path, capsys, monkeypatch):
+def test_the_text_output(diagnose, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS))
     assert main(['doctor'], {'FACEFUSION_HOME': str(tmp_path)}) == 1
     assert capsys.readouterr().out.splitlines() == [
@@ -69,13 +69,13 @@ FINDINGS = (
 
 
 @pytest.mark.parametrize(('count', 'code'), [(1, 0), (2, 0), (3, 1)])
-def test_only_a_failure_is_an_exit_code(monkeypatch, tmp_path, capsys, count, code):
+def test_only_failures_change_the_exit_code(monkeypatch, tmp_path, capsys, count, code):
     monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS[:count]))
     for form in ('text', 'json'):
         assert main(['doctor', '--format', form], {'FACEFUSION_HOME': str(tmp_path)}) == code
 
 
-def test_a_provider_that_does_not_work_fails_and_the_rest_is_checked(diagnose, monkeypatch):
+def test_a_failing_provider_does_not_stop_the_other_checks(diagnose, monkeypatch):
     asked = []
 
     def probe(name, device_id):
@@ -92,7 +92,7 @@ def test_a_provider_that_does_not_work_fails_and_the_rest_is_checked(diagnose, m
     assert states(found['provider cpu']) == ['ok'] and 'jobs folder' in found
 
 
-def test_a_damaged_model_fails_and_is_named(diagnose, tmp_path):
+def test_a_damaged_model_is_a_failure(diagnose, tmp_path):
     entry = load_catalog(program_path() / 'models' / 'catalog').entry('face_mesh')
     (tmp_path / 'weights').mkdir()
     (tmp_path / 'weights' / entry.file).write_bytes(b'half a model')
@@ -103,7 +103,7 @@ def test_a_damaged_model_fails_and_is_named(diagnose, tmp_path):
     assert '0 present in' in found['models'][0]['fact']
 
 
-def test_missing_models_are_a_limit_only_offline(diagnose):
+def test_missing_models_are_a_warning_only_offline(diagnose):
     code, found = diagnose()
     assert code == 0 and states(found['models']) == ['ok', 'ok'] and 'face_mesh' in found['models'][1]['fact']
     code, found = diagnose('--offline')
@@ -111,10 +111,10 @@ def test_missing_models_are_a_limit_only_offline(diagnose):
 
 
 @pytest.mark.parametrize(('option', 'check'), [('jobs-path', 'jobs folder'), ('temp-path', 'temp folder')])
-def test_a_folder_that_cannot_be_written_fails_and_says_what_to_use(diagnose, monkeypatch, tmp_path, option, check):
+def test_an_unwritable_folder_fails_with_the_option_to_use(diagnose, monkeypatch, tmp_path, option, check):
     closed = tmp_path / 'closed'
     closed.mkdir()
-    # Not by its permissions: the user of a test may be allowed everything.
+    # Permissions would not suffice: the tests may run as root.
     real = os.access
     monkeypatch.setattr(os, 'access', lambda path, mode: str(path) != str(closed) and real(path, mode))
     code, found = diagnose(f'--{option}', str(closed / 'new'))
@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written_fails_and_says_what_to_use(diagnose, mo
     assert str(closed / 'new') in found[check][0]['fact'] and f'--{option}' in found[check][0]['advice']
 
 
-def test_a_disk_that_is_nearly_full_is_a_warning(diagnose, monkeypatch, tmp_path):
+def test_a_nearly_full_disk_is_a_warning(diagnose, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=doctor.SMALLEST_FREE_BYTES - 1))
     code, found = diagnose('--temp-path', str(tmp_path))
     assert code == 0 and states(found['temp folder']) == states(found['jobs folder']) == ['warn']
@@ -130,7 +130,7 @@ def test_a_disk_that_is_nearly_full_is_a_warning(diagnose, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(('builds', 'state'), [((), 'fail'), (('onnxruntime',), 'ok'), (doctor.RUNTIMES[:2], 'fail')])
-def test_exactly_one_build_of_the_runtime_is_wanted(diagnose, monkeypatch, builds, state):
+def test_exactly_one_build_of_the_runtime_is_required(diagnose, monkeypatch, builds, state):
     real = doctor.metadata.version
 
     def version(name):
@@ -144,7 +144,7 @@ def test_exactly_one_build_of_the_runtime_is_wanted(diagnose, monkeypatch, build
     assert all(name in found['onnxruntime'][0]['fact'] for name in builds)
 
 
-def test_a_library_that_is_missing_is_named(diagnose, monkeypatch):
+def test_a_missing_library_is_a_failure(diagnose, monkeypatch):
     monkeypatch.setattr(doctor, 'LIBRARIES', ('av', 'no-such-library'))
     code, found = diagnose()
     assert code == 1 and found['libraries'][0]['fact'] == 'missing: no-such-library'
@@ -152,13 +152,13 @@ def test_a_library_that_is_missing_is_named(diagnose, monkeypatch):
 
 
 @pytest.mark.parametrize(('version', 'code'), [((3, 10), 1), ((3, 11), 0), ((3, 13), 0), ((3, 14), 1)])
-def test_pythons_that_are_not_supported_fail(diagnose, monkeypatch, version, code):
+def test_unsupported_versions_of_python_fail(diagnose, monkeypatch, version, code):
     monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=(*version, 0)))
     found_code, found = diagnose()
     assert found_code == code and states(found['python']) == ['fail' if code else 'ok']
 
 
-def test_auto_looks_at_cuda_only_where_its_runtime_is_installed(diagnose, monkeypatch):
+def test_auto_checks_cuda_only_if_its_runtime_is_installed(diagnose, monkeypatch):
     installed = {*doctor.LIBRARIES, 'onnxruntime-gpu'}
 
     def version(name):

@@ -32,7 +32,7 @@ INFOS = [info for group in GROUPS for info in describe(group)]
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """Runs ``action(invocation)`` as the command ``try-it`` with the given arguments, in an empty home."""
+    """Run ``action(invocation)`` as the command ``try-it`` with these arguments, in an empty home."""
 
     def call(action, *arguments: str, before: tuple[str, ...] = (), environ: dict[str, str] | None = None) -> int:
         module = ModuleType('facefusion_test_command')
@@ -55,7 +55,7 @@ def failing(error: BaseException):
 
 @pytest.fixture
 def settings_of(command):
-    """The settings that arguments, environment and ini file (in the fixture's tmp_path) lead to."""
+    """Return the settings merged from arguments, environment and the ini file in tmp_path."""
 
     def collect(*arguments: str, environ: dict[str, str] | None = None):
         seen = []
@@ -86,7 +86,7 @@ def settings_of(command):
         ('FaceFusionError', 1),
     ],
 )
-def test_each_error_ends_with_its_code_and_says_everything(command, capsys, name, code):
+def test_each_error_has_its_exit_code_message_cause_and_hint(command, capsys, name, code):
     error = getattr(errors, name)('it-broke', 'the thing broke', cause='it was old', hint='take a new one')
     assert command(failing(error)) == code
     out, err = capsys.readouterr()
@@ -94,7 +94,7 @@ def test_each_error_ends_with_its_code_and_says_everything(command, capsys, name
     assert err == 'facefusion: the thing broke [it-broke]\n  cause: it was old\n  hint: take a new one\n'
 
 
-def test_what_an_error_does_not_say_is_left_out(command, capsys):
+def test_empty_cause_and_hint_are_omitted(command, capsys):
     command(failing(FaceFusionError('it-broke', 'the thing broke')))
     assert capsys.readouterr().err == 'facefusion: the thing broke [it-broke]\n'
 
@@ -113,7 +113,7 @@ def test_what_an_error_does_not_say_is_left_out(command, capsys):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-def test_every_other_failure_has_a_code_too(command, capsys, error, code, reference):
+def test_every_other_failure_has_an_exit_code(command, capsys, error, code, reference):
     assert command(failing(error)) == code
     err = capsys.readouterr().err
     assert f'[{reference}]' in err.splitlines()[0] and 'Traceback' not in err
@@ -123,7 +123,7 @@ def test_every_other_failure_has_a_code_too(command, capsys, error, code, refere
         assert type(error).__name__ in err and 'FACEFUSION_DEBUG=1' in err
 
 
-def test_a_bug_keeps_its_traceback_when_asked_for(command):
+def test_debug_mode_shows_the_traceback_of_a_bug(command):
     with pytest.raises(ZeroDivisionError):
         command(failing(ZeroDivisionError()), environ={'FACEFUSION_DEBUG': '1'})
 
@@ -134,12 +134,12 @@ def test_names_that_are_not_utf8_can_be_reported(command, capsys):
     assert 'no file at f\\udce4ce.png' in capsys.readouterr().err
 
 
-def test_a_command_gives_its_own_code(command):
+def test_a_command_returns_its_exit_code(command):
     assert command(lambda invocation: 0) == 0
     assert command(lambda invocation: 1) == 1
 
 
-def test_a_module_can_hold_several_commands(monkeypatch, tmp_path):
+def test_a_module_can_contain_several_commands(monkeypatch, tmp_path):
     seen = []
     module = ModuleType('facefusion_test_commands')
     module.GROUPS = (PathOptions, ConsoleOptions)
@@ -193,7 +193,7 @@ def test_an_unknown_command_is_refused_with_a_suggestion(capsys):
     assert 'headles-run is not a command' in err and 'did you mean headless-run?' in err
 
 
-def test_an_unknown_command_like_no_other_lists_all(capsys):
+def test_an_unknown_command_without_a_similar_one_lists_all(capsys):
     assert main(['xyzzy'], {}) == 2
     err = capsys.readouterr().err
     assert all(name in err for name in COMMANDS)
@@ -205,7 +205,7 @@ def test_an_unknown_option_is_refused_with_a_suggestion(capsys):
     assert '[unknown-option]' in err and '--face-detectr-score ' in err and 'did you mean --face-detector-score?' in err
 
 
-def test_a_bad_choice_shows_the_choices(capsys):
+def test_an_invalid_choice_shows_the_choices(capsys):
     assert main(['headless-run', '--face-selector-mode', 'all'], {}) == 2
     err = capsys.readouterr().err
     assert "--face-selector-mode: 'all' is not one of: many, one [usage]" in err
@@ -215,13 +215,13 @@ def test_a_bad_choice_shows_the_choices(capsys):
     'arguments',
     [['--face-detector-score'], ['--face-detector-score', '2'], ['--processors', 'face_swapper', 'x'], ['more']],
 )
-def test_wrong_usage_is_2_and_says_where_help_is(arguments, capsys):
+def test_wrong_usage_is_2_and_names_the_help(arguments, capsys):
     assert main(['headless-run', *arguments], {}) == 2
     out, err = capsys.readouterr()
     assert out == '' and '--help' in err and 'usage:' not in err
 
 
-def test_flags_beat_the_environment_which_beats_the_ini(settings_of, tmp_path):
+def test_flags_override_the_environment_which_overrides_the_ini(settings_of, tmp_path):
     order = FaceSelectorOptions().face_selector_order
     assert settings_of()[FaceSelectorOptions].face_selector_order == order
     (tmp_path / 'facefusion.ini').write_text('[face_selector]\nface_selector_order = left-right\n')
@@ -232,7 +232,7 @@ def test_flags_beat_the_environment_which_beats_the_ini(settings_of, tmp_path):
     assert settings_of(*flag, environ=environ)[FaceSelectorOptions].face_selector_order == 'top-bottom'
 
 
-def test_a_flag_that_is_on_elsewhere_is_switched_off_on_the_command_line(tmp_path, monkeypatch):
+def test_the_command_line_switches_off_a_flag_of_ini_or_environment(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr('facefusion.cli.doctor.run', lambda invocation: seen.append(invocation.settings) or 0)
     (tmp_path / 'facefusion.ini').write_text('[download]\noffline = yes\n')
@@ -250,12 +250,12 @@ def test_a_config_path_replaces_the_ini_of_the_home(settings_of, tmp_path):
     assert (chosen.face_selector_mode, chosen.face_selector_order) == ('one', 'large-small')
 
 
-def test_a_config_path_that_is_not_there_is_wrong_usage(command, capsys):
+def test_a_missing_config_path_is_wrong_usage(command, capsys):
     assert command(lambda invocation: 0, '--config-path', 'none.ini') == 2
     assert '[config-missing]' in capsys.readouterr().err
 
 
-def test_an_ini_may_hold_options_of_other_commands_but_no_unknown_ones(command, capsys, tmp_path):
+def test_an_ini_may_set_options_of_other_commands_but_no_unknown_ones(command, capsys, tmp_path):
     ini = tmp_path / 'facefusion.ini'
     ini.write_text('[output_creation]\noutput_video_quality = 70\n')
     assert command(lambda invocation: 0) == 0
@@ -273,7 +273,7 @@ def test_short_flags_and_aliases_are_the_same_option(settings_of, flags):
     assert settings_of(*flags)[PathOptions].source_paths == ('a', 'b')
 
 
-def test_values_may_begin_with_what_looks_like_a_flag_when_joined(settings_of):
+def test_joined_values_may_start_with_a_dash(settings_of):
     assert settings_of('--target-path=-clip.mp4')[PathOptions].target_path == '-clip.mp4'
 
 
@@ -284,7 +284,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_paths_on_the_command_line_begin_with_the_home_folder(settings_of, home):
+def test_paths_on_the_command_line_may_start_with_the_home_folder(settings_of, home):
     (home / 'my.ini').write_text('[face_selector]\nface_selector_mode = one\n')
     settings = settings_of('--target-path=~/x', '-s', '~/a', 'b', '--config-path=~/my.ini')
     assert settings[PathOptions] == PathOptions((str(home / 'a'), 'b'), str(home / 'x'))
@@ -307,23 +307,23 @@ def test_the_home_folder_of_an_unknown_user_is_wrong_usage(words, capsys):
     assert 'this machine has no user no-such-user' in capsys.readouterr().err
 
 
-def test_a_unique_beginning_of_an_option_is_that_option(settings_of):
+def test_a_unique_abbreviation_is_accepted(settings_of):
     assert settings_of('--target-pa', 'x')[PathOptions].target_path == 'x'
     assert settings_of('--targ', 'x')[PathOptions].target_path == 'x'
     assert settings_of('--face-selector-m=one')[FaceSelectorOptions].face_selector_mode == 'one'
 
 
-def test_a_beginning_of_several_options_is_refused_with_their_names(command, capsys):
+def test_an_ambiguous_abbreviation_is_refused_with_the_options(command, capsys):
     assert command(lambda invocation: 0, '--face-selector', 'one') == 2
     err = capsys.readouterr().err
     assert '[usage]' in err and 'ambiguous option: --face-selector' in err
     assert '--face-selector-mode, --face-selector-order' in err
 
 
-def test_every_option_is_declared_once_and_well():
+def test_every_option_is_declared_once_and_valid():
     assert len({info.key for info in INFOS}) == len(INFOS)
     for module in OPTION_MODULES:
-        # Two commands may give the same short flag to different options: -t is a target, or the pattern of targets.
+        # Two commands may use a short flag for different options: -t is a target or a pattern of targets.
         mine = [info for group in import_module(module).GROUPS for info in describe(group)]
         names = [name for info in mine for name in (info.flag, info.short, *info.aliases) if name]
         assert len(set(names)) == len(names) and '--config-path' not in names and '-h' not in names
@@ -333,11 +333,11 @@ def test_every_option_is_declared_once_and_well():
         values = info.default if info.is_list else (info.default,)
         assert isinstance(values, tuple), info.key
         for value in values:
-            # A default is what one could give: it passes its own checks.
+            # A default passes the checks of its option.
             assert value is None or info.kind == 'flag' or parse_item(info, str(value)) == value, info.key
 
 
-def test_the_shipped_ini_names_every_option_and_sets_none():
+def test_the_shipped_ini_lists_every_option_without_values():
     ini = read_ini(ROOT / 'facefusion.ini', required=True)
     assert ini.values == {}
     check_ini(ini, GROUPS)
@@ -353,7 +353,7 @@ def run_with_stdout(stdout, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environ, check=False)
 
 
-def test_a_reader_that_went_away_ends_quietly():
+def test_a_reader_that_has_ended_is_no_error_message():
     reader, writer = os.pipe()
     os.close(reader)
     done = run_with_stdout(writer, '--help')
@@ -362,20 +362,20 @@ def test_a_reader_that_went_away_ends_quietly():
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
-def test_output_that_cannot_be_written_is_explained():
+def test_unwritable_output_is_explained():
     with open('/dev/full', 'w') as full:
         done = run_with_stdout(full, '--help')
     assert done.returncode == 5
     assert done.stderr.startswith('facefusion: the disk is full [disk-full]') and 'Traceback' not in done.stderr
 
 
-def test_an_option_of_the_peer_is_no_typing_error(capsys):
+def test_an_option_of_facefusion_38_is_recognised(capsys):
     assert main(['headless-run', '--lip-syncer-model', 'wav2lip_96'], {}) == 2
     said = capsys.readouterr().err
     assert '--lip-syncer-model is an option of FaceFusion 3.8' in said and 'did you mean' not in said
 
 
-def test_a_missing_package_says_how_to_run(monkeypatch, capsys):
+def test_a_missing_package_is_explained(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'cv2', None)
     assert main(['headless-run', '-s', 'a.png', '-t', 'b.png', '-o', 'c.png'], {}) == 1
     said = capsys.readouterr().err
@@ -385,7 +385,7 @@ def test_a_missing_package_says_how_to_run(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ('before', 'mode'), [((), ''), (('--mode', 'headless'), 'headless'), (('--mode=headless',), 'headless')]
 )
-def test_the_mode_stands_before_the_command(command, before, mode):
+def test_the_mode_precedes_the_command(command, before, mode):
     seen = []
     assert command(lambda invocation: seen.append(invocation.mode) or 0, '--progress', 'none', before=before) == 0
     assert seen == [mode]
@@ -412,7 +412,7 @@ def test_a_wrong_use_of_the_mode_is_refused(line, reference, words, capsys):
 
 
 @pytest.mark.parametrize(('mode', 'name'), [('gui', 'run'), ('benchmark', 'benchmark')])
-def test_a_mode_that_is_a_command_runs_it_or_says_that_it_is_not_there_yet(mode, name, monkeypatch, tmp_path, capsys):
+def test_a_mode_runs_its_command_or_reports_that_it_is_missing(mode, name, monkeypatch, tmp_path, capsys):
     monkeypatch.delitem(COMMANDS, name, raising=False)
     assert main(['--mode', mode], {}) == 2
     assert '[mode-not-there]' in (said := capsys.readouterr().err) and f'the command {name}' in said
@@ -426,7 +426,7 @@ def test_a_mode_that_is_a_command_runs_it_or_says_that_it_is_not_there_yet(mode,
     assert [invocation.mode for invocation in seen] == [mode] * 4
 
 
-def test_headless_shows_help_and_version_too(capsys):
+def test_headless_shows_help_and_version(capsys):
     assert main(['--mode', 'headless', '--version'], {}) == main(['--mode=headless', '--help'], {}) == 0
     assert VERSION in capsys.readouterr().out
 
@@ -446,7 +446,7 @@ def test_a_headless_command_reads_nothing(words, code, tmp_path):
     environ = {**os.environ, 'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OFFLINE': 'yes'}
     whole = [sys.executable, str(ROOT / 'facefusion.py'), '--mode', 'headless', *words]
     try:
-        # A session of its own has no terminal to ask at, and this stdin never ends: who reads it twice, hangs.
+        # A new session has no terminal, and this stdin never ends: reading it would hang.
         done = subprocess.run(
             whole, cwd=tmp_path, stdin=reader, capture_output=True, env=environ, start_new_session=True, timeout=60
         )
@@ -475,7 +475,7 @@ def test_a_headless_command_needs_no_stdin(words, code, tmp_path):
     assert 'unexpected' not in done.stderr
 
 
-def test_nothing_in_the_package_asks_at_a_terminal():
+def test_the_package_never_reads_from_a_terminal():
     for path in (ROOT / 'facefusion').rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -25,7 +25,7 @@ def parse(*arguments: str):
     return given_flags(parser.parse_args(arguments), [Sample])
 
 
-def test_only_what_is_given_counts():
+def test_only_given_flags_are_returned():
     assert parse() == {}
     assert parse('--quick') == {'quick': True}
 
@@ -39,7 +39,7 @@ def test_a_flag_can_be_switched_off(capsys):
 
 
 @pytest.mark.parametrize('flag', ['-n', '--name', '--title'])
-def test_all_names_of_an_option_fill_its_key(flag):
+def test_all_names_of_an_option_set_its_key(flag):
     assert parse(flag, 'x') == {'name': 'x'}
 
 
@@ -58,7 +58,7 @@ def test_values_have_their_types():
         (['--share', 'much'], "--share: 'much' is not a number from 0 to 1"),
     ],
 )
-def test_complaints_are_errors_that_name_flag_and_range(arguments, words):
+def test_errors_name_flag_and_range(arguments, words):
     with pytest.raises(UsageError) as caught:
         parse(*arguments)
     assert words in caught.value.message
@@ -68,7 +68,7 @@ def test_complaints_are_errors_that_name_flag_and_range(arguments, words):
 @pytest.mark.parametrize(
     ('argument', 'hint'), [('--sharp', 'did you mean --share?'), ('--share-=1', '--share?'), ('--zzz', '--help')]
 )
-def test_unknown_options_are_named_alone(argument, hint):
+def test_an_unknown_option_is_reported_without_its_value(argument, hint):
     with pytest.raises(UsageError) as caught:
         parse(argument, 'value')
     assert caught.value.message == f'{argument} is not an option of this command' and hint in caught.value.hint
@@ -86,7 +86,7 @@ def test_help_shows_sections_ranges_choices_and_defaults(capsys):
 
 
 def parse_job(line: str, *, required: bool = True, index: bool = True):
-    """Job id, step index and flags of a command like job-remix-step, or (without the index) like job-submit."""
+    """Return job id, step index and flags of a command like job-remix-step, or, without index, like job-submit."""
     parser = Parser(prog='facefusion job-try')
     add_job_id(parser, required=required)
     if index:
@@ -146,7 +146,7 @@ def test_a_job_id_can_be_optional():
     assert parse_job('--job-id mine', required=False, index=False)[0] == 'mine'
 
 
-def test_what_looks_like_a_flag_is_a_job_id_behind_dashes():
+def test_a_job_id_after_two_dashes_may_look_like_a_flag():
     assert parse_job('--quick -- --mine 2') == ('--mine', 2, {'quick': True})
 
 
@@ -169,7 +169,7 @@ def test_sub_commands_take_flags_anywhere_too():
             parser.parse_args(line.split())
 
 
-def test_flags_that_must_be_given_must_be_given():
+def test_required_flags_are_required():
     parser = Parser(prog='facefusion try')
     parser.add_argument('word')
     parser.add_argument('--must', required=True)
@@ -179,7 +179,7 @@ def test_flags_that_must_be_given_must_be_given():
 
 
 @pytest.mark.parametrize('words', [['--mode', 'headless'], ['--mode=headless']])
-def test_the_mode_is_no_beginning_of_an_option(words):
+def test_the_mode_is_no_abbreviation_of_an_option(words):
     parser = Parser(prog='facefusion try')
     parser.add_argument('--models-path')
     with pytest.raises(UsageError) as caught:
@@ -189,7 +189,7 @@ def test_the_mode_is_no_beginning_of_an_option(words):
 
 
 @pytest.mark.parametrize('flag', ['--name', '--sizes'])
-def test_a_value_that_begins_with_a_dash_gets_advice(flag):
+def test_a_value_that_starts_with_a_dash_gets_a_hint(flag):
     with pytest.raises(UsageError) as caught:
         parse(flag, '-name.mp4')
     assert '--option=-value' in caught.value.hint

@@ -17,8 +17,8 @@ ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.fixture(autouse=True)
-def heeded_hangup():
-    """SIGHUP does what it does by default, also where the tests run under nohup."""
+def default_hangup():
+    """Reset SIGHUP to its default, also when the tests run under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -35,14 +35,14 @@ def test_a_signal_sets_the_flag_and_nothing_else(number):
     assert [signal.getsignal(each) for each in ALL] == before
 
 
-def test_handlers_come_back_after_a_failure():
+def test_handlers_are_restored_after_a_failure():
     before = [signal.getsignal(each) for each in ALL]
     with pytest.raises(ValueError, match='failed'), stop_on_signals(StopFlag()):
         raise ValueError('failed')
     assert [signal.getsignal(each) for each in ALL] == before
 
 
-def test_in_other_threads_nothing_is_done():
+def test_other_threads_change_no_handler():
     before, problems = [signal.getsignal(each) for each in ALL], []
 
     def work():
@@ -59,7 +59,7 @@ def test_in_other_threads_nothing_is_done():
 
 
 @pytest.mark.parametrize('number', ALL)
-def test_a_process_that_has_begun_nothing_ends_at_once_and_says_why(number):
+def test_a_signal_before_a_run_ends_the_process_with_the_reason(number):
     code = (
         f'from facefusion.cli.signals import leave_on_signals as f; f(); import os; os.kill(os.getpid(), {int(number)})'
     )
@@ -68,7 +68,7 @@ def test_a_process_that_has_begun_nothing_ends_at_once_and_says_why(number):
     assert '[interrupted]' in done.stderr and number.name in done.stderr and 'Traceback' not in done.stderr
 
 
-def test_a_hangup_that_nohup_ignores_stays_ignored():
+def test_an_ignored_hangup_stays_ignored():
     code = (
         'import os, signal; from facefusion.cli.signals import *; from facefusion.stopping import StopFlag\n'
         'signal.signal(signal.SIGHUP, signal.SIG_IGN); leave_on_signals(); os.kill(os.getpid(), signal.SIGHUP)\n'

@@ -15,7 +15,7 @@ CODES = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.FaceFusionError)
 }
-# References that the code composes, or that stand for one that is missing.
+# References that the code composes, and the default for records without a valid one.
 COMPOSED = {
     'config-key': {2},
     'interrupted': {4},
@@ -30,7 +30,7 @@ COMPOSED = {
 
 
 def references_in_code() -> dict[str, set[int]]:
-    """The literal references of all errors that the package constructs, with their exit codes."""
+    """Return the literal references of all errors in the package, with their exit codes."""
     found: dict[str, set[int]] = defaultdict(set)
     for path in sorted((ROOT / 'facefusion').rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
@@ -44,7 +44,7 @@ def references_in_code() -> dict[str, set[int]]:
 
 
 def references_on_page() -> dict[str, set[int]]:
-    """The references of docs/errors.md; those of bugs, listed below the tables, with exit code 1."""
+    """Return the references of docs/errors.md; bugs, listed below the tables, have exit code 1."""
     tables, bugs = (ROOT / 'docs' / 'errors.md').read_text(encoding='utf-8').split('## Errors of the program')
     rows = re.findall(r'^\| `([a-z0-9-]+)` \| ([0-9, ]+) \|', tables, re.MULTILINE)
     assert len(rows) == len(dict(rows)), 'a reference has two rows'

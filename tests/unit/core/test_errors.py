@@ -34,16 +34,16 @@ def types_of(parent: type) -> dict[str, type]:
     return found
 
 
-def test_each_type_has_the_exit_code_of_the_design():
+def test_each_error_class_has_its_exit_code():
     assert {name: kind.exit_code for name, kind in types_of(FaceFusionError).items()} == CODES
 
 
-def test_the_tree_drawn_at_the_top_is_the_tree():
+def test_the_tree_in_the_docstring_matches_the_classes():
     drawn = dict(re.findall(r'[├└]── (\w+) +(\d)', errors.__doc__))
     assert {name: int(code) for name, code in drawn.items()} == CODES
 
 
-def test_an_error_comes_back_out_of_its_record_with_its_exit_code():
+def test_an_error_is_restored_from_its_record_with_its_exit_code():
     for name, kind in types_of(FaceFusionError).items():
         raised = (
             kind('why', cause='c', hint='h') if name == 'Interrupted' else kind('some-ref', 'why', cause='c', hint='h')
@@ -54,7 +54,7 @@ def test_an_error_comes_back_out_of_its_record_with_its_exit_code():
     assert (odd.exit_code, odd.reference, odd.message, odd.facts) == (1, 'job-failed', 'it failed', None)
 
 
-def test_facts_stand_in_the_record_only_when_there_are_any_and_come_back():
+def test_a_record_has_facts_only_if_the_error_has_and_restores_them():
     facts = {'scores': [0.5], 'frames': [7]}
     for name, kind in types_of(FaceFusionError).items():
         words = ('why',) if name == 'Interrupted' else ('some-ref', 'why')
@@ -65,7 +65,7 @@ def test_facts_stand_in_the_record_only_when_there_are_any_and_come_back():
         assert again.facts == facts and again.as_record() == raised.as_record()
 
 
-def test_a_record_holds_everything_a_job_file_needs():
+def test_a_record_contains_all_fields_of_a_job_file():
     error = UsageError('no-such-thing', 'it is not there', cause='it was moved', hint='look elsewhere')
     assert error.as_record() == {
         'reference': 'no-such-thing',

@@ -28,7 +28,7 @@ from facefusion.events import (
 @pytest.mark.parametrize(
     ('level', 'shown'), [('error', 'E'), ('warn', 'EW'), ('info', 'EWI'), ('debug', 'EWID')], ids=lambda value: value
 )
-def test_log_shows_a_level_and_what_is_graver(level, shown):
+def test_the_log_shows_messages_at_or_above_its_level(level, shown):
     stream = io.StringIO()
     sink = LogSink(level, stream)
     for name in ('error', 'warn', 'info', 'debug'):
@@ -37,7 +37,7 @@ def test_log_shows_a_level_and_what_is_graver(level, shown):
     assert stream.getvalue() == ''.join(f'[FACEFUSION.MEDIA] {text}\n' for text in shown)
 
 
-def test_sinks_write_to_the_streams_of_the_moment(capsys):
+def test_sinks_write_to_the_current_streams(capsys):
     LogSink('info')(Message('info', 'run', 'for people'))
     JsonSink()(Message('info', 'run', 'for programs'))
     out, err = capsys.readouterr()
@@ -72,13 +72,13 @@ def test_json_survives_names_that_are_not_utf8():
     assert json.loads(stream.read())['output_path'] == 'bad\udce4name.mp4'
 
 
-def test_json_leaves_out_debug_messages():
+def test_json_omits_debug_messages():
     stream = io.StringIO()
     JsonSink(stream)(Message('debug', 'run', 'noise'))
     assert stream.getvalue() == ''
 
 
-def test_json_progress_is_thinned_but_keeps_both_ends():
+def test_json_progress_is_limited_but_includes_first_and_last():
     stream, now = io.StringIO(), [0.0]
     sink = JsonSink(stream, clock=lambda: now[0])
     for done in range(101):
@@ -90,7 +90,7 @@ def test_json_progress_is_thinned_but_keeps_both_ends():
     assert all(b - a >= 10 for a, b in pairwise(shown[:-1]))
 
 
-def test_json_progress_of_two_stages_does_not_hide_each_other():
+def test_json_progress_is_limited_for_each_stage():
     stream = io.StringIO()
     sink = JsonSink(stream, clock=lambda: 5.0)
     sink(StageProgress('a', 3, 10))
@@ -98,7 +98,7 @@ def test_json_progress_of_two_stages_does_not_hide_each_other():
     assert len(stream.getvalue().splitlines()) == 2
 
 
-def test_a_bar_takes_nothing_of_an_earlier_run_for_speed():
+def test_the_speed_of_a_bar_ignores_earlier_runs():
     now = [100.0]
     stream = io.StringIO()
     sink = BarSink(stream)
@@ -116,7 +116,7 @@ def test_a_bar_takes_nothing_of_an_earlier_run_for_speed():
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs a pseudo terminal')
-def test_a_terminal_that_does_not_say_how_large_it_is_shows_bars():
+def test_a_terminal_without_a_reported_size_shows_bars():
     import pty
 
     master, slave = pty.openpty()
@@ -128,7 +128,7 @@ def test_a_terminal_that_does_not_say_how_large_it_is_shows_bars():
     assert 'analysing' in shown and '0/4' in shown
 
 
-def test_bars_open_once_a_stage_and_end_with_it():
+def test_a_stage_has_one_bar_that_closes_with_it():
     stream = io.StringIO()
     sink = BarSink(stream)
     sink(StageProgress('analysing', 0, 4))
@@ -142,7 +142,7 @@ def test_bars_open_once_a_stage_and_end_with_it():
     assert stream.getvalue().endswith('\n')
 
 
-def test_tee_hands_on_in_order_and_silent_drops():
+def test_tee_calls_sinks_in_order_and_silent_drops_events():
     seen = []
     emit = tee([lambda event: seen.append(('a', event)), silent, lambda event: seen.append(('b', event))])
     event = StageProgress('x', 0, None)

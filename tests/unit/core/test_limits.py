@@ -63,18 +63,18 @@ def test_control_groups_of_version_1_count_with_their_parents(system):
     write_old_group(root / 'a', 3 * GB, 2 * GB, GB // 2)
     write_old_group(root / 'a/b', 9223372036854771712, 0)
     assert available_memory(system) == 3 * GB // 2
-    # As a container sees it: its name is the one outside, its own group the root.
+    # In a container the group has its outside name, but is the root folder.
     (system / 'proc/self/cgroup').write_text('4:memory:/docker/0123\n')
     write_old_group(root, 2 * GB, GB)
     assert available_memory(system) == GB
 
 
-def test_without_groups_the_kernel_says(system, tmp_path):
+def test_without_groups_the_memory_of_the_machine_counts(system, tmp_path):
     assert available_memory(system) == 60 * GB
     assert available_memory(tmp_path / 'nothing') is None
 
 
-def test_limits_of_the_process_count_what_it_has_mapped(system):
+def test_limits_of_the_process_count_mapped_memory(system):
     sizes = 'Name:\tpython\nVmPeak:\t 500 kB\nVmSize:\t 400 kB\nVmData:\t 100 kB\n'
     (system / 'proc/self/status').write_text(sizes)
     found = {limit.kind: limit for limit in memory_limits(system, {'RLIMIT_AS': 10**9, 'RLIMIT_DATA': 10**8}.get)}
@@ -82,7 +82,7 @@ def test_limits_of_the_process_count_what_it_has_mapped(system):
     assert (found['data'].allowed, found['data'].used) == (10**8, 102400)
     assert found['address'].name == 'ulimit -v' and found['data'].name == 'ulimit -d'
     assert '1000 MB of address space' in str(found['address'])
-    # Where the system does not tell what is mapped it does not hold processes to it.
+    # A system that does not report mapped memory does not enforce the limit.
     (system / 'proc/self/status').unlink()
     assert {limit.kind for limit in memory_limits(system, lambda name: 10**9)} == {'memory'}
 
@@ -100,7 +100,7 @@ def test_threads_are_limited_by_groups_of_both_versions(system, lines, folder):
     assert (limit.free, str(limit)) == (5, 'the control group /a allows 20 threads and processes, 15 are used')
 
 
-def test_a_limit_of_processes_holds_users_and_not_the_administrator(system, monkeypatch):
+def test_a_limit_of_processes_applies_to_users_but_not_to_root(system, monkeypatch):
     monkeypatch.setattr(limits.os, 'geteuid', lambda: 1000, raising=False)
     (limit,) = thread_limits(system, {'RLIMIT_NPROC': 30}.get)
     assert str(limit) == 'ulimit -u allows 30 threads and processes'
@@ -108,7 +108,7 @@ def test_a_limit_of_processes_holds_users_and_not_the_administrator(system, monk
     assert thread_limits(system, {'RLIMIT_NPROC': 30}.get) == ()
 
 
-def test_room_is_found_and_given_back():
+def test_probed_memory_and_threads_are_released():
     before = threading.active_count()
     assert probe_available(1 << 20, 3) == (True, 3)
     assert probe_available(1 << 60, 3) == (False, 0)
@@ -130,6 +130,6 @@ def test_threads_that_cannot_be_started_are_counted(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='the numbers are those of Linux')
-def test_this_machine_tells_its_memory():
+def test_this_machine_reports_its_memory():
     free = available_memory()
     assert free is not None and free > 1 << 20

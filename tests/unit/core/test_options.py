@@ -23,7 +23,7 @@ class Group:
     levels: tuple[int, ...] = option('int', (1, 2), 'some', section='misc', is_list=True, minimum=0, stored='job')
 
 
-def test_describe_gives_what_was_declared():
+def test_describe_returns_the_declaration():
     first, second = describe(Group)
     assert (first.key, first.flag, first.variable) == ('output_path', '--output-path', 'FACEFUSION_OUTPUT_PATH')
     assert (first.short, first.aliases, first.stored, first.section) == ('-o', ('--output',), 'step', 'paths')
@@ -32,51 +32,51 @@ def test_describe_gives_what_was_declared():
 
 
 @given(st.text())
-def test_text_and_paths_are_taken_as_they_are(text):
+def test_text_and_paths_are_unchanged(text):
     assert parse_item(info('text'), text) == text
     assert text.startswith('~') or parse_item(info('path'), text) == text
 
 
 @given(st.integers())
-def test_whole_numbers_come_back(value):
+def test_whole_numbers_are_parsed(value):
     assert parse_item(info('int'), str(value)) == value
 
 
 @given(st.floats(allow_nan=False))
-def test_numbers_come_back(value):
+def test_numbers_are_parsed(value):
     assert parse_item(info('float'), repr(value)) == value
 
 
 @pytest.mark.parametrize('text', ['', 'x', '1.5', '1e3', '0x10', '--'])
-def test_a_whole_number_is_one(text):
+def test_other_text_is_not_a_whole_number(text):
     with pytest.raises(ValueError, match='is not a whole number'):
         parse_item(info('int'), text)
 
 
 @pytest.mark.parametrize('text', ['', 'x', 'nan', '1,5'])
-def test_a_number_is_one(text):
+def test_other_text_is_not_a_number(text):
     with pytest.raises(ValueError, match='is not a number'):
         parse_item(info('float'), text)
 
 
 @pytest.mark.parametrize('word', ['1', 'yes', 'true', 'on', 'YES', 'True'])
-def test_flags_that_are_set(word):
+def test_words_for_true(word):
     assert parse_item(info('flag'), word) is True
 
 
 @pytest.mark.parametrize('word', ['0', 'no', 'false', 'off', 'Off'])
-def test_flags_that_are_not_set(word):
+def test_words_for_false(word):
     assert parse_item(info('flag'), word) is False
 
 
 @pytest.mark.parametrize('word', ['', '2', 'ja', 'tru'])
-def test_a_flag_takes_nothing_else(word):
+def test_other_words_are_not_a_flag(word):
     with pytest.raises(ValueError, match='is not one of: yes, no'):
         parse_item(info('flag'), word)
 
 
 @given(st.integers(-1000, 1000), st.integers(-50, 50), st.integers(-50, 50))
-def test_ranges_include_their_ends_and_nothing_outside(value, low, high):
+def test_ranges_include_both_ends(value, low, high):
     low, high = min(low, high), max(low, high)
     ranged = info('int', minimum=low, maximum=high)
     if low <= value <= high:
@@ -86,14 +86,14 @@ def test_ranges_include_their_ends_and_nothing_outside(value, low, high):
             parse_item(ranged, str(value))
 
 
-def test_half_open_ranges_say_so():
+def test_half_open_ranges_are_named():
     with pytest.raises(ValueError, match='from 1 upwards'):
         parse_item(info('int', minimum=1), '0')
     with pytest.raises(ValueError, match='up to 9'):
         parse_item(info('int', maximum=9), '10')
 
 
-def test_every_grid_point_of_a_float_is_taken():
+def test_every_grid_point_of_a_float_is_accepted():
     stepped = info('float', minimum=0.0, maximum=1.0, step=0.05)
     for k in range(21):
         assert parse_item(stepped, f'{k * 0.05:.2f}') == pytest.approx(k * 0.05)
@@ -101,7 +101,7 @@ def test_every_grid_point_of_a_float_is_taken():
         parse_item(stepped, '0.52')
 
 
-def test_the_grid_counts_from_the_minimum():
+def test_the_grid_starts_at_the_minimum():
     stepped = info('float', minimum=0.25, maximum=8.0, step=0.5)
     assert parse_item(stepped, '0.75') == 0.75
     with pytest.raises(ValueError, match='steps'):
@@ -111,7 +111,7 @@ def test_the_grid_counts_from_the_minimum():
 @pytest.mark.parametrize(
     ('kind', 'choices', 'good', 'value'), [('text', ('a', 'b'), 'b', 'b'), ('int', (1, 2), '2', 2)]
 )
-def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, value):
+def test_an_error_lists_the_choices(kind, choices, good, value):
     chosen = info(kind, choices=choices)
     assert parse_item(chosen, good) == value
     with pytest.raises(ValueError, match=f"'3' is not one of: {choices[0]}, {choices[1]}"):
@@ -133,7 +133,7 @@ def test_choices_are_named_when_a_value_is_none_of_them(kind, choices, good, val
         ('  ', ()),
     ],
 )
-def test_paths_of_a_list_may_hold_spaces(text, paths):
+def test_paths_of_a_list_may_contain_spaces(text, paths):
     assert parse_value(info('path', is_list=True), text) == paths
 
 
@@ -149,12 +149,12 @@ def test_paths_of_a_list_may_hold_spaces(text, paths):
         ('a "b" c', 'a "b" c'),
     ],
 )
-def test_quotes_around_one_path_are_taken_off(text, path):
+def test_quotes_around_one_path_are_removed(text, path):
     assert parse_value(info('path'), text) == path
 
 
 @pytest.mark.parametrize('text', ['"a b.png', 'a.png"', '"a" "b"', '""', "' '"])
-def test_quotes_around_one_path_have_a_partner_and_hold_something(text):
+def test_unpaired_and_empty_quotes_are_refused(text):
     with pytest.raises(ValueError, match='quote'):
         parse_value(info('path'), text)
 
@@ -166,7 +166,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_path_may_begin_with_the_home_folder(home):
+def test_a_path_may_start_with_the_home_folder(home):
     path = info('path')
     assert parse_item(path, '~/clips/*.mp4') == str(home / 'clips' / '*.mp4') and parse_item(path, '~') == str(home)
     assert parse_value(path, '"~/my clips/out.mp4"') == str(home / 'my clips' / 'out.mp4')
@@ -188,19 +188,19 @@ def test_the_home_folder_of_another_user():
         parse_item(info('path'), '~no-such-user/x')
 
 
-def test_without_a_home_folder_there_is_a_reason(monkeypatch):
+def test_a_missing_home_folder_is_explained(monkeypatch):
     monkeypatch.setenv('HOME', '')
     with pytest.raises(UnknownHome, match='HOME is not set'):
         parse_item(info('path'), '~/x')
 
 
 @pytest.mark.parametrize('text', ['"a b.png', 'a.png "', '"a b"c'])
-def test_quotes_without_a_partner_are_refused(text):
+def test_unpaired_quotes_in_a_list_are_refused(text):
     with pytest.raises(ValueError, match='double quote'):
         parse_value(info('path', is_list=True), text)
 
 
-def test_a_list_takes_no_more_items_than_it_may():
+def test_a_list_has_a_maximum_length():
     pair = info('int', is_list=True, most_items=2)
     assert parse_value(pair, '1 2') == (1, 2)
     with pytest.raises(ValueError, match='3 values, but at most 2 values'):

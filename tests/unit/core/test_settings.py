@@ -89,7 +89,7 @@ def test_blank_values_are_absent(ini):
     assert ini('[nothing]\nof_this =\n').values == {}
 
 
-def test_blank_unknown_keys_are_let_pass(ini):
+def test_blank_unknown_keys_are_ignored(ini):
     check_ini(ini('[somewhere]\nolder_key =\n'), GROUPS)
 
 
@@ -124,13 +124,13 @@ def test_paths_with_spaces_in_an_ini(ini, value):
     assert resolve(GROUPS, {}, loaded, {})[Files].source_paths == ('my pictures/a face.png', 'b.png')
 
 
-def test_a_quote_without_a_partner_is_named_with_its_line(ini):
+def test_an_unpaired_quote_is_reported_with_its_line(ini):
     with pytest.raises(UsageError, match=r'line 3: .paths. source_paths') as caught:
         check_ini(ini('[paths]\n\nsource_paths = "a b.png\n'), GROUPS)
     assert caught.value.reference == 'config-value' and 'double quote' in caught.value.cause
 
 
-def test_a_value_may_begin_below_its_key(ini):
+def test_a_value_may_start_on_the_next_line(ini):
     loaded = ini('[colours]\ntint =\n  blue\nshade =\n  0.25\n[execution]\ndevice_ids =\n  1\n  2\n')
     check_ini(loaded, GROUPS)
     settings = resolve(GROUPS, {}, loaded, {})
@@ -152,14 +152,14 @@ def test_a_value_may_begin_below_its_key(ini):
         ('[paths]\n[colours]\ntint = pink\n', 3, '[colours] tint'),
     ],
 )
-def test_the_line_of_a_key_is_right_wherever_it_stands(ini, text, line, place):
+def test_the_reported_line_of_a_key_is_right(ini, text, line, place):
     loaded = ini(text)
     with pytest.raises(UsageError) as caught:
         check_ini(loaded, GROUPS)
     assert caught.value.message.startswith(f'{loaded.path}, line {line}: {place} ')
 
 
-def test_an_ini_file_that_is_not_there(tmp_path):
+def test_a_missing_ini_file(tmp_path):
     assert read_ini(tmp_path / 'none.ini', required=False) is None
     with pytest.raises(UsageError, match=r'none.ini') as caught:
         read_ini(tmp_path / 'none.ini', required=True)
@@ -167,7 +167,7 @@ def test_an_ini_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize('damage', [b'tint = blue\n', b'[colours\ntint = blue', b'[a]\nx=1\nx=2\n', b'[a]\nword\n'])
-def test_an_ini_file_that_is_none_is_named_with_its_line(ini, damage):
+def test_an_invalid_ini_file_is_reported_with_the_line(ini, damage):
     with pytest.raises(UsageError, match=r'facefusion.ini') as caught:
         ini(damage)
     assert caught.value.reference == 'config-invalid'
@@ -175,7 +175,7 @@ def test_an_ini_file_that_is_none_is_named_with_its_line(ini, damage):
 
 
 @pytest.mark.parametrize('damage', [b'[a]\nx = \xff\xfe\n', None])
-def test_an_ini_file_that_cannot_be_read(tmp_path, damage):
+def test_an_unreadable_ini_file(tmp_path, damage):
     path = tmp_path / 'facefusion.ini'
     path.mkdir() if damage is None else path.write_bytes(damage)
     with pytest.raises(UsageError) as caught:
@@ -183,7 +183,7 @@ def test_an_ini_file_that_cannot_be_read(tmp_path, damage):
     assert caught.value.reference == 'config-unreadable' and caught.value.cause
 
 
-def test_an_unknown_key_is_named_with_file_line_and_the_nearest_one(ini):
+def test_an_unknown_key_is_reported_with_file_line_and_a_suggestion(ini):
     loaded = ini('# first\n[colours]\ntint = red\n\n  \nshde = 0.5\n')
     with pytest.raises(UsageError) as caught:
         check_ini(loaded, GROUPS)
@@ -205,7 +205,7 @@ def test_a_known_key_in_the_wrong_section_is_unknown(ini):
         ('[execution]\ndevice_ids = 0 x', "'x' is not a whole number"),
     ],
 )
-def test_a_bad_ini_value_is_named_with_file_line_key_and_cause(ini, text, cause):
+def test_an_invalid_ini_value_is_reported_with_file_line_key_and_cause(ini, text, cause):
     loaded = ini(text)
     for use in (lambda: check_ini(loaded, GROUPS), lambda: resolve(GROUPS, {}, loaded, {})):
         with pytest.raises(UsageError) as caught:
@@ -227,13 +227,13 @@ def test_too_many_items_are_refused_in_ini_and_environment(ini, key, variable):
         assert '3 values, but at most 2' in caught.value.cause
 
 
-def test_a_bad_variable_is_named(ini):
+def test_an_invalid_variable_is_reported(ini):
     with pytest.raises(UsageError, match='FACEFUSION_SHADE') as caught:
         resolve(GROUPS, {}, None, {'FACEFUSION_SHADE': '2'})
     assert caught.value.reference == 'environment-value' and 'from 0 to 1' in caught.value.cause
 
 
-def test_a_replaced_group_leaves_the_first_settings_alone():
+def test_replacing_a_group_does_not_change_the_original_settings():
     first = resolve(GROUPS, {}, None, {})
     second = first.replace(Colours('blue'))
     assert (first[Colours].tint, second[Colours].tint) == ('red', 'blue')
@@ -243,7 +243,7 @@ def test_a_replaced_group_leaves_the_first_settings_alone():
         first[str]
 
 
-def test_a_record_holds_what_a_step_keeps_and_what_the_process_keeps():
+def test_records_of_step_options_and_of_process_options():
     settings = Settings([Colours(), Files(('a',), None, (0, 1))])
     assert settings.as_record() == {
         'tint': 'red',
@@ -255,14 +255,14 @@ def test_a_record_holds_what_a_step_keeps_and_what_the_process_keeps():
     assert settings.as_record('job') == {'bright': False}
 
 
-def test_home_is_the_checkout_unless_it_is_named(tmp_path):
+def test_home_is_the_program_folder_by_default(tmp_path):
     assert (program_path() / 'facefusion' / 'settings.py').is_file()
     assert home_path({}) == program_path()
     assert home_path({'FACEFUSION_HOME': ''}) == home_path({})
     assert home_path({'FACEFUSION_HOME': str(tmp_path)}) == tmp_path
 
 
-def test_home_may_begin_with_a_tilde_and_stand_in_quotes(tmp_path, monkeypatch):
+def test_home_may_start_with_a_tilde_and_have_quotes(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setenv('USERPROFILE', str(tmp_path))
     assert home_path({'FACEFUSION_HOME': '~/my program'}) == tmp_path / 'my program'
@@ -273,7 +273,7 @@ def test_home_may_begin_with_a_tilde_and_stand_in_quotes(tmp_path, monkeypatch):
     assert caught.value.reference == 'environment-value'
 
 
-def test_paths_of_ini_and_environment_begin_with_a_tilde_and_stand_in_quotes(ini, tmp_path, monkeypatch):
+def test_paths_of_ini_and_environment_may_start_with_a_tilde_and_have_quotes(ini, tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setenv('USERPROFILE', str(tmp_path))
     loaded = ini('[paths]\nsource_paths = ~/a.png "~/b c.png"\ntarget_path = "~/my clip.mp4"\n')

@@ -41,7 +41,7 @@ def limits(monkeypatch):
     ],
     ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
 )
-def test_each_librarys_words_for_memory_are_known(error):
+def test_memory_errors_of_each_library_are_recognised(error):
     found = as_failure(error)
     assert (type(found), found.reference, found.exit_code) == (ResourceError, 'memory-out', 5)
     assert found.cause and found.hint
@@ -57,7 +57,7 @@ def test_each_librarys_words_for_memory_are_known(error):
     ],
     ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
 )
-def test_each_librarys_words_for_threads_are_known(error):
+def test_thread_errors_of_each_library_are_recognised(error):
     found = as_failure(error)
     assert (type(found), found.reference, found.exit_code) == (ResourceError, 'threads-out', 5)
 
@@ -78,7 +78,7 @@ def full_pipe() -> BlockingIOError:
     ],
     ids=lambda error: f'{type(error).__name__}: {str(error)[:30]}',
 )
-def test_other_faults_are_no_shortage(error):
+def test_other_errors_are_not_a_shortage(error):
     assert as_shortage(error) is None
     raise_shortage(error)
 
@@ -94,7 +94,7 @@ def raised_for(reason: BaseException, error: Exception) -> Exception:
 
 
 @pytest.mark.parametrize('kind', [MediaError, ModelError, InternalError])
-def test_what_a_shortage_was_taken_for_is_told_as_the_shortage(kind):
+def test_an_error_that_hides_a_shortage_becomes_that_shortage(kind):
     inner = raised_for(OSError(errno.ENOMEM, 'Cannot allocate memory'), kind('it-broke', 'check that the file plays'))
     assert as_failure(inner).reference == 'memory-out'
     assert as_failure(raised_for(inner, MediaError('again', 'of the file'))).reference == 'memory-out'
@@ -102,12 +102,12 @@ def test_what_a_shortage_was_taken_for_is_told_as_the_shortage(kind):
     assert as_failure(other) is other
 
 
-def test_errors_that_are_no_fault_of_a_file_stay_what_they_are():
+def test_a_job_error_stays_a_job_error():
     error = raised_for(BlockingIOError(errno.EAGAIN, 'is locked'), JobError('job-claimed', 'another process has it'))
     assert as_failure(error) is error
 
 
-def test_the_nearest_limit_is_named_with_its_numbers(limits):
+def test_the_nearest_limit_is_reported_with_its_numbers(limits):
     limits([GROUP, TIGHT], [PIDS])
     found = as_failure(MemoryError('no'))
     assert found.cause == 'no; ulimit -v allows 850 MB of address space, 849 MB are used'
@@ -125,7 +125,7 @@ def test_a_thread_may_lack_a_process_or_the_space_for_its_stack(limits):
 
 
 @pytest.mark.parametrize(('room', 'reference'), [((False, 0), 'memory-out'), ((True, 3), 'threads-out')])
-def test_room_that_is_not_there_is_told_with_numbers(monkeypatch, room, reference):
+def test_missing_memory_or_threads_are_reported_with_numbers(monkeypatch, room, reference):
     monkeypatch.setattr(shortage, 'probe_available', lambda size, threads: room)
     with pytest.raises(ResourceError) as caught:
         require_available('libx265', 300_000_000, 8)

@@ -17,7 +17,7 @@ POSIX = pytest.mark.skipif(sys.platform == 'win32', reason='needs descriptors th
 
 @pytest.fixture
 def reader_gone():
-    """A text stream into a pipe that has no reader any more."""
+    """A text stream into a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     stream = os.fdopen(writing, 'w')
@@ -32,12 +32,12 @@ def closed_stream() -> io.StringIO:
 
 
 @pytest.mark.parametrize('stream', [None, closed_stream()], ids=['missing', 'closed'])
-def test_a_stream_that_is_not_there_is_no_terminal_and_loses_lines(stream):
+def test_a_missing_stream_is_no_terminal_and_drops_lines(stream):
     assert not is_terminal(stream)
     write_line('lost', stream)
 
 
-def test_no_sink_fails_of_a_reader_that_left(reader_gone, monkeypatch):
+def test_no_sink_fails_when_the_reader_has_ended(reader_gone, monkeypatch):
     monkeypatch.setattr(sys, 'stderr', reader_gone)
     monkeypatch.setattr(sys, 'stdout', reader_gone)
     for sink in (LogSink('info'), JsonSink(), BarSink()):
@@ -46,19 +46,19 @@ def test_no_sink_fails_of_a_reader_that_left(reader_gone, monkeypatch):
     sink.close()
 
 
-def test_nothing_is_left_over_that_a_later_flush_fails_of(reader_gone):
+def test_a_later_flush_does_not_fail_on_dropped_lines(reader_gone):
     write_line('lost', reader_gone)
     reader_gone.flush()
 
 
 @POSIX
-def test_lines_are_written_again_when_the_stream_takes_them_again():
+def test_lines_are_written_again_when_the_stream_recovers():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with os.fdopen(writing, 'w') as stream, os.fdopen(reading, 'rb') as reader:
         block = 'x' * 4095
         for _ in range(40):
-            # More than a pipe holds: the last ones are lost.
+            # More than the pipe buffers: the last lines are dropped.
             write_line(block, stream)
         reader.read1(1 << 20)
         write_line('here again', stream)

@@ -9,7 +9,7 @@ from facefusion.errors import Interrupted
 from facefusion.stopping import StopFlag
 
 
-def test_a_new_flag_lets_everything_pass():
+def test_a_new_flag_does_not_interrupt():
     flag = StopFlag()
     flag.check()
     assert not flag.is_set() and flag.reason == ''
@@ -44,8 +44,8 @@ def test_a_flag_is_also_set_with_its_parent_but_not_the_other_way():
     assert other.is_set() and other.reason == 'SIGINT was received' and child.reason == 'a stage failed'
 
 
-def test_a_signal_may_come_at_every_step_of_setting_the_flag():
-    """As when two signals come in quick succession: the second handler runs in the midst of the first."""
+def test_a_signal_may_arrive_at_every_step_of_setting_the_flag():
+    """Two signals in quick succession: the second handler runs during the first."""
 
     def interrupted(flag, position, steps):
         def trace(frame, event, argument):

@@ -24,7 +24,7 @@ if sys.argv[1] == 'tuned':
     from facefusion.services.process import tune_process
     tune_process()
 block = 6 << 20
-# The first freed one is what glibc learns from.
+# glibc adapts its threshold to the first freed block.
 first = np.ones(block, np.uint8)
 del first
 before = resident()
@@ -38,7 +38,7 @@ print((resident() - before) // block)
 
 
 def python(code: str, *arguments: str, **environ: str) -> str:
-    """What a Python of its own prints: settings of a process must not stay in that of the tests."""
+    """Return the output of a new Python process, so that process settings do not affect the tests."""
     clean = {key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}
     command = [sys.executable, '-c', code, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=clean | environ, capture_output=True, text=True, check=False)
@@ -56,17 +56,17 @@ def test_array_libraries_get_one_thread_each():
     assert python(SHOW) == '1 1'
 
 
-def test_what_the_user_set_stays():
+def test_a_setting_of_the_user_is_unchanged():
     assert python(SHOW, OMP_NUM_THREADS='3') == '1 3'
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux') or not hasattr(ctypes.CDLL(None), 'mallopt'), reason='glibc')
-def test_freed_frames_go_back_to_the_system():
+def test_freed_frames_are_returned_to_the_system():
     assert int(python(MEMORY, 'tuned')) <= 1
-    assert int(python(MEMORY, 'plain')) >= 10, 'glibc gives them back by itself: the tuning can go'
+    assert int(python(MEMORY, 'plain')) >= 10, 'glibc returns freed memory by itself: remove the tuning'
 
 
-def test_other_systems_and_c_libraries_are_left_alone(monkeypatch):
+def test_other_systems_and_c_libraries_are_unchanged(monkeypatch):
     loaded = []
     monkeypatch.setattr(ctypes, 'CDLL', lambda name: loaded.append(name) or object())
     monkeypatch.setattr(sys, 'platform', 'linux')
@@ -89,6 +89,6 @@ print(code, sum(name in sys.modules for name in ('numpy', 'cv2', 'av', 'onnxrunt
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='other systems hold no process to such a limit')
 @pytest.mark.parametrize('command', ['headless-run -s a.png -t b.mp4 -o c.mp4', 'verify b.mp4', 'doctor'])
-def test_too_little_address_space_is_told_before_libraries_are_loaded(command, tmp_path):
+def test_too_little_address_space_is_reported_before_libraries_are_loaded(command, tmp_path):
     told = python(LIMITED, str(600 << 20), *command.split(), FACEFUSION_JOBS_PATH=str(tmp_path / 'jobs'))
     assert told == '5 0'

@@ -35,7 +35,7 @@ def test_messages_of_the_chosen_level_are_on_stderr(capsys, level, count):
     assert out == '' and len(err.splitlines()) == count
 
 
-def test_json_lines_are_all_that_stdout_carries(capsys):
+def test_stdout_contains_only_json_lines(capsys):
     say(workplace(progress='json', log_level='error').emit())
     out, err = capsys.readouterr()
     assert [json.loads(line)['event'] for line in out.splitlines()].count('stage_progress') == 1
@@ -46,7 +46,7 @@ def test_json_lines_are_all_that_stdout_carries(capsys):
     ('is_terminal', 'level', 'has_bar'),
     [(True, 'info', True), (True, 'debug', True), (True, 'warn', False), (False, 'info', False)],
 )
-def test_bars_show_where_somebody_can_see_them(capsys, monkeypatch, is_terminal, level, has_bar):
+def test_bars_are_shown_on_a_terminal(capsys, monkeypatch, is_terminal, level, has_bar):
     monkeypatch.setattr('sys.stderr.isatty', lambda: is_terminal)
     emit = workplace(progress='bar', log_level=level).emit()
     emit(StageProgress('processing', 0, 4))
@@ -55,7 +55,7 @@ def test_bars_show_where_somebody_can_see_them(capsys, monkeypatch, is_terminal,
     assert out == '' and ('processing' in err) == has_bar
 
 
-def test_models_lie_in_the_home_unless_a_folder_is_named(tmp_path):
+def test_models_are_in_the_home_by_default(tmp_path):
     assert workplace().model_store(silent).weights == ROOT / 'models' / 'weights'
     named = ModelOptions(models_path=str(tmp_path), offline=True)
     store = workplace(models=named).model_store(silent)
@@ -64,20 +64,20 @@ def test_models_lie_in_the_home_unless_a_folder_is_named(tmp_path):
         store.path('centerface')
 
 
-def test_the_catalogue_is_that_of_the_program_in_every_home(tmp_path):
+def test_the_catalogue_is_always_that_of_the_program(tmp_path):
     store = workplace(home=tmp_path / 'new').model_store(silent)
     assert store.weights == tmp_path / 'new' / 'models' / 'weights'
     assert store.catalog.entry('centerface').id == 'centerface'
 
 
-def test_a_program_without_a_catalogue_says_so(tmp_path, monkeypatch):
+def test_a_missing_catalogue_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr('facefusion.services.workplace.program_path', lambda: tmp_path)
     with pytest.raises(ModelError) as caught:
         workplace().catalog()
     assert caught.value.reference == 'catalog-missing' and str(tmp_path) in caught.value.message
 
 
-def test_advice_names_the_store_of_the_call():
+def test_hints_name_the_store_of_the_command():
     call = Workplace(Settings([StoreOptions(jobs_path='/a b')]), ROOT, {})
     assert call.on_this_store('job-retry x') == "facefusion job-retry x --jobs-path '/a b'"
     call = Workplace(Settings([StoreOptions()]), ROOT, {})

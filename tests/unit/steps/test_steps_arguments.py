@@ -24,7 +24,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 
 
 class Choosing:
-    """Takes the first model of each preference, or the last one and names the first as better."""
+    """Selects the first model of each preference, or the last one with the first as the better model."""
 
     def __init__(self, is_here):
         self._is_here = is_here
@@ -41,18 +41,18 @@ def restored(args, version='2', emit=silent):
     return Settings(restore(args, version, emit))
 
 
-def test_every_option_of_a_step_is_frozen_and_none_of_the_process():
+def test_every_option_of_a_step_is_frozen_but_none_of_the_process():
     args = frozen(DEFAULTS)
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
     others = (*PROCESS_GROUPS, QueueOptions, NotifyOptions, HaltOptions, PatternOptions)
     mine = {info.key for group in others for info in describe(group)}
     assert mine >= {'execution_providers', 'log_level', 'temp_path', 'jobs_path', 'halt_on_error', 'offline'}
     assert not mine & set(args)
-    # What FaceFusion 3.8 calls job arguments, and never stores.
+    # The job arguments of FaceFusion 3.8, which it never stores.
     assert not {'config_path', 'execution_device_ids', 'video_memory_strategy', 'download_scope'} & set(args)
 
 
-def test_frozen_arguments_are_json_and_come_back_as_they_were():
+def test_frozen_arguments_are_json_and_can_be_restored():
     chosen = DEFAULTS.replace(PathOptions(('a.png', 'b.png'), 't.mp4', 'o.mp4'))
     chosen = chosen.replace(replace(DEFAULTS[TrimOptions], trim_frame_start=3, trim_frame_end=9))
     chosen = chosen.replace(replace(DEFAULTS[OutputOptions], output_video_fps=29.97, output_video_scale=0.5))
@@ -66,7 +66,7 @@ def test_frozen_arguments_are_json_and_come_back_as_they_were():
     assert again[TrimOptions] == chosen[TrimOptions] and again[OutputOptions] == chosen[OutputOptions]
 
 
-def test_models_have_names_and_paths_mean_the_same_from_everywhere(tmp_path, monkeypatch):
+def test_frozen_models_have_names_and_paths_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = frozen(DEFAULTS.replace(PathOptions(('faces/a.png',), 't.mp4', '/far/o.mp4')))
     assert 'auto' not in (args['face_detector_model'], args['face_landmarker_model'], args['face_swapper_model'])
@@ -76,7 +76,7 @@ def test_models_have_names_and_paths_mean_the_same_from_everywhere(tmp_path, mon
     assert (nothing['source_paths'], nothing['target_path'], nothing['output_path']) == ([], None, None)
 
 
-def test_what_was_asked_stays_known_beside_the_model_that_it_stands_for():
+def test_asked_arguments_still_contain_auto():
     models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model')
     chosen = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
     step = freeze(chosen, Choosing(is_here=True), silent)
@@ -90,7 +90,7 @@ def test_what_was_asked_stays_known_beside_the_model_that_it_stands_for():
     assert moved.asked['face_swapper_model'] == 'auto'
 
 
-def test_what_is_not_known_or_not_set_is_left_out():
+def test_unknown_and_unset_keys_are_ignored():
     again = restored({'from_the_future': 1, 'face_selector_mode': None, 'trim_frame_end': 7})
     assert again[FaceSelectorOptions] == FaceSelectorOptions() and again[TrimOptions].trim_frame_end == 7
 
@@ -112,13 +112,13 @@ def test_what_is_not_known_or_not_set_is_left_out():
         ('source_paths', {'a': 1}),
     ],
 )
-def test_a_value_that_no_option_takes_is_refused_or_in_old_files_said(key, value):
+def test_an_invalid_value_is_refused_or_reported_for_version_1(key, value):
     with pytest.raises(UsageError) as caught:
         restored({key: value})
     assert caught.value.reference == 'step-argument' and key in caught.value.message
     messages = []
     if key in ('processors', 'face_selector_mode'):
-        # Another one in its place would do what nobody has asked for.
+        # A default would do something that the user did not request.
         with pytest.raises(UsageError):
             restored({key: value}, '1')
         return
@@ -140,7 +140,7 @@ def test_the_home_folder_of_an_unknown_user_is_never_guessed(version, tmp_path, 
     assert caught.value.reference == 'step-argument' and 'no-such-user' in caught.value.cause
 
 
-def test_a_step_of_the_peer_keeps_what_is_known_here():
+def test_a_step_of_facefusion_38_keeps_known_values():
     args = {
         'source_paths': None,
         'target_path': 't.png',
@@ -161,7 +161,7 @@ def test_a_step_of_the_peer_keeps_what_is_known_here():
     assert [message.text.split(':')[0] for message in messages] == ['face_detector_model']
 
 
-def test_a_step_of_the_peer_says_what_has_no_effect_where_it_is_not_the_default():
+def test_a_step_of_facefusion_38_reports_values_without_effect():
     messages = []
     args = {'temp_frame_format': 'jpeg', 'workflow_strategy': 'memory', 'target_frame_amount': 2}
     restored(args | {'temp_pixel_format': 'bgra'}, '1', messages.append)

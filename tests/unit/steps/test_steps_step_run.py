@@ -41,7 +41,7 @@ DIGESTS, NO_CACHE = RunDigests('t', 'a', 'p'), AnalysisCache(Path('none'), 0)
 
 
 class NoModels:
-    """A store that notes what it is asked for and has nothing."""
+    """A store without models that records the requested ids."""
 
     offline = True
 
@@ -55,14 +55,14 @@ class NoModels:
 
 @pytest.fixture
 def picture_step(tmp_path):
-    """The settings of a step that draws on a small picture."""
+    """Settings of a step that draws on a small image."""
     target = tmp_path / 'target.png'
     write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, silent)
     chosen = DEFAULTS.replace(PathOptions((), str(target), str(tmp_path / 'out' / 'result.png')))
     return chosen.replace(ProcessorsOptions(('face_debugger',)))
 
 
-def test_every_auto_model_becomes_a_name_and_is_said():
+def test_every_auto_model_gets_a_name_and_is_reported():
     messages = []
     frozen = freeze_models(DEFAULTS, EMBEDDED, messages.append)
     assert frozen[FaceDetectorOptions].face_detector_model == 'centerface'
@@ -86,21 +86,21 @@ def test_freezing_changes_nothing_else_and_happens_once():
     assert 'auto' in DEFAULTS.as_record().values()
 
 
-def test_models_of_processors_that_do_not_run_are_not_named():
+def test_models_of_other_processors_are_not_reported():
     messages = []
     settings = DEFAULTS.replace(ProcessorsOptions(('face_debugger',)))
     frozen = freeze_models(settings, EMBEDDED, messages.append)
     assert frozen[FaceSwapperOptions].face_swapper_model == 'auto' and 'swapper' not in messages[0].text
 
 
-def test_a_model_that_was_chosen_stays():
+def test_a_selected_model_is_unchanged():
     messages = []
     settings = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
     freeze_models(settings, EMBEDDED, messages.append)
     assert 'detector' not in messages[0].text
 
 
-def test_better_models_that_are_not_here_are_named():
+def test_better_models_are_reported():
     class Poor:
         def choose(self, preferred):
             return Choice(preferred[-1], f'large_{preferred[-1]}')
@@ -111,7 +111,7 @@ def test_better_models_that_are_not_here_are_named():
     assert '`facefusion models fetch large_centerface large_face_mesh`' in messages[1].text
 
 
-def test_workers_are_as_asked_or_one_a_core():
+def test_workers_are_as_requested_or_one_per_core():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     assert worker_count(DEFAULTS) == min(cores, MOST_WORKERS)
     assert worker_count(DEFAULTS.replace(ExecutionOptions(execution_thread_count=23))) == 23
@@ -140,7 +140,7 @@ def leftovers(tmp_path) -> list[str]:
     )
 
 
-def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_path):
+def test_missing_models_fail_before_any_file_is_written(picture_step, tmp_path):
     store = NoModels()
     environment = StepEnvironment(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
     with pytest.raises(ModelError):
@@ -149,7 +149,7 @@ def test_missing_models_end_a_run_before_anything_is_written(picture_step, tmp_p
     assert leftovers(tmp_path) == ['target.png'] and not (tmp_path / 'out').exists()
 
 
-def test_what_a_killed_run_has_left_beside_the_output_goes_first(picture_step, tmp_path):
+def test_partial_files_of_a_killed_run_are_removed_first(picture_step, tmp_path):
     part = tmp_path / 'out' / f'.{dead_owner().tag}.part.png'
     part.parent.mkdir()
     part.write_bytes(b'half')
@@ -183,7 +183,7 @@ def test_memory_and_disk_are_checked_before_models_are_fetched(picture_step, tmp
         (ResourceError('disk-full', 'no space is left'), True),
     ],
 )
-def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, error, is_kept):
+def test_reusable_work_files_remain_after_a_failure(tmp_path, error, is_kept):
     work = RunFolders(tmp_path, None).work_of('job')
     with pytest.raises(type(error)), step_run.open_work_folder(work, 'step', DIGESTS, NO_CACHE, silent) as folder:
         for name in ('segment-00000.nut', 'linked-000000000.npz', 'selected-000000000.npz'):
@@ -191,13 +191,13 @@ def test_work_files_stay_after_a_failure_if_they_can_be_gone_on_with(tmp_path, e
         raise error
     assert folder.path.exists() == is_kept
     if is_kept:
-        # Room for the job store to note that there is none.
+        # A full disk leaves space for the job store to record the failure.
         is_full = error.reference == 'disk-full'
         assert len(list(folder.path.iterdir())) == (1 if is_full else 3)
         assert (folder.path / 'segment-00000.nut').exists()
 
 
-def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_path):
+def test_an_unwritable_work_folder_is_reported_with_its_option(tmp_path):
     (tmp_path / 'file').write_bytes(b'')
     for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
         work = RunFolders(tmp_path / 'file', temp).work_of('job')
@@ -212,7 +212,7 @@ def test_a_folder_for_work_files_that_takes_none_is_named_with_its_option(tmp_pa
 
 
 @pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a file system without files of users')
-def test_a_file_system_that_holds_no_files_is_told_as_such():
+def test_a_file_system_without_files_is_reported():
     with pytest.raises(ResourceError) as caught:
         check_space(Path('/proc/x'), 1, 'the work files')
     assert 'does not store files' in caught.value.cause and '--temp-path' in caught.value.hint

@@ -1,4 +1,4 @@
-"""Files of steps, before they become one."""
+"""Checks of the outputs of steps before they are joined."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def step(path: Path, name: str) -> StepRecord:
     return StepRecord(name, {}, 'completed', output={'path': str(path), 'size': len(name), 'sha256': digest})
 
 
-def test_a_file_that_was_changed_since_its_step_is_not_joined(work, tmp_path):
+def test_a_changed_file_is_not_joined(work, tmp_path):
     steps = [step(tmp_path / f'{name}.mp4', name) for name in ('one', 'two')]
     (tmp_path / 'two.mp4').write_bytes(b'six')
     with pytest.raises(InputError, match=r'two\.mp4 was changed') as caught:
