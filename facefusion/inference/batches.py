@@ -1,4 +1,4 @@
-"""Running many crops through a network in calls of one fixed shape."""
+"""Run many crops through a network in calls of one fixed shape."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# On an accelerator, where one call costs more than one crop; on a CPU batches save nothing (design.md section 2).
+# For accelerators, where a call costs more than a crop; on a CPU batches save nothing (design.md section 2).
 ACCELERATOR_BATCH = 8
 
 
 def batch_size(providers: Sequence[str]) -> int:
-    """How many crops go through a network in one call on these execution providers."""
+    """Return the number of crops in one call of a network on these execution providers."""
     return 1 if providers[0] == 'cpu' else ACCELERATOR_BATCH
 
 
 def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
-    """The outputs of a network for ``inputs`` [n, ...], each of the same n of at least 1, in calls of ``size`` crops.
+    """Return the outputs of a network for ``inputs`` [n, ...], all of the same n >= 1, in calls of ``size`` crops.
 
-    The last call is filled up with copies of its first crop: every call has one shape, so which crops share one
-    changes nothing.
+    The last call is filled with copies of its first crop: all calls have one shape, so the grouping of the crops does
+    not change the results.
     """
     count = len(next(iter(inputs.values())))
     parts: list[list[NDArray[Any]]] = []
     for start in range(0, count, size):
-        given = {name: values[start : start + size] for name, values in inputs.items()}
-        known = min(size, count - start)
-        if known < size:
-            given = {name: np.concatenate([v, np.repeat(v[:1], size - known, axis=0)]) for name, v in given.items()}
-        parts.append([output[:known] for output in session.run(None, given)])
+        batch = {name: values[start : start + size] for name, values in inputs.items()}
+        filled = min(size, count - start)
+        if filled < size:
+            batch = {name: np.concatenate([v, np.repeat(v[:1], size - filled, axis=0)]) for name, v in batch.items()}
+        parts.append([output[:filled] for output in session.run(None, batch)])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -1,4 +1,4 @@
-"""Sessions of a run: each model is loaded once, when it is first needed, and shared by all threads."""
+"""Sessions of a run: each model is loaded once, at its first use, and shared by all threads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from facefusion.inference.providers import create_session, resolve_providers
 
 
 class ModelFiles(Protocol):
-    """Where the weights of a model lie; fetches or fails with a ModelError."""
+    """The paths of model files; a missing file is fetched, or a ModelError is raised."""
 
     def path(self, model_id: str) -> Path: ...
 
 
 class SessionPool:
-    """Creates sessions on demand from a store of model files.
+    """Sessions, created on demand from a store of model files.
 
-    onnxruntime sessions may be run from several threads at once. They are held by model, device and number of threads
-    within the network; the pool ends with the run. ``providers`` are the execution providers that all of them use.
+    Several threads may run an onnxruntime session at once. Sessions are cached by model, device and number of threads
+    within the network, for one run. All use the execution providers ``providers``.
     """
 
     def __init__(self, files: ModelFiles, providers: tuple[str, ...], device_id: int, threads: int = 1) -> None:
@@ -33,36 +33,35 @@ class SessionPool:
         self._lock = threading.Lock()
 
     def at(self, threads: int) -> SessionPool:
-        """The same pool for callers that leave cores idle: its networks use ``threads`` threads each."""
+        """Return the same pool with ``threads`` threads for each network, for callers that leave cores idle."""
         pool = SessionPool(self._files, self.providers, self._device_id, threads)
         pool._sessions, pool._lock = self._sessions, self._lock
         return pool
 
     def session(self, model_id: str) -> Any:
-        """The session of a model; raises ModelError or ProviderError."""
+        """Return the session of a model; raises ModelError or ProviderError."""
         key = model_id, self._device_id, self._threads
         with self._lock:
             if key not in self._sessions:
                 path = self._files.path(model_id)
-                self._prove_readable(model_id, path)
+                _check_readable(model_id, path)
                 self._sessions[key] = create_session(path, self.providers, self._device_id, self._threads)
             return self._sessions[key]
 
-    @staticmethod
-    def _prove_readable(model_id: str, path: Path) -> None:
-        try:
-            with path.open('rb'):
-                pass
-        except OSError as error:
-            raise ModelError(
-                'model-unreadable',
-                f'the weights of {model_id} cannot be read from {path}',
-                cause=str(error),
-                hint=f'run `facefusion models verify {model_id}`',
-            ) from error
-
 
 def open_sessions(files: ModelFiles, options: ExecutionOptions) -> SessionPool:
-    """The pool of the device and the execution providers that the options name. Raises ProviderError."""
+    """Return the pool for the device and the execution providers of the options. Raises ProviderError."""
     device_id = options.execution_device_ids[0]
     return SessionPool(files, resolve_providers(options.execution_providers, device_id), device_id)
+
+
+def _check_readable(model_id: str, path: Path) -> None:
+    try:
+        path.open('rb').close()
+    except OSError as error:
+        raise ModelError(
+            'model-unreadable',
+            f'the weights of {model_id} cannot be read from {path}',
+            cause=str(error),
+            hint=f'run `facefusion models verify {model_id}`',
+        ) from error

@@ -1,7 +1,7 @@
-"""Execution providers: their names, what a session needs to use them, and whether they truly work here.
+"""Execution providers: their names, sessions on them, and whether they work on this machine.
 
-onnxruntime lists providers whose libraries are missing and then runs on the CPU with a log line only, so what it lists
-is never trusted: a provider counts as working when a session that was created with it reports it.
+onnxruntime also lists providers whose libraries are missing, and then runs on the CPU with only a log line. So its list
+is never trusted: a provider works when a session that was created with it reports it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import ModelError, ProviderError
-from facefusion.shortage import require_available, raise_shortage
+from facefusion.shortage import raise_shortage, require_available
 
 RUNTIME_NAMES = {
     'cpu': 'CPUExecutionProvider',
@@ -19,22 +19,18 @@ RUNTIME_NAMES = {
 }
 
 _ONE_NODE_OPSET = 17
-# How much a model takes while it is loaded, in the size of its file: read, parsed, and laid out anew.
+# Memory for loading a model, as a multiple of its file: it is read, parsed and copied into a new layout.
 _LOADING_FACTOR = 4
 
 
 def resolve_providers(names: tuple[str, ...], device_id: int = 0) -> tuple[str, ...]:
-    """Replaces 'auto' by cuda where a probe session runs on that device, and by cpu elsewhere."""
-    resolved: list[str] = []
-    for name in names:
-        for found in _auto_providers(device_id) if name == 'auto' else (name,):
-            if found not in resolved:
-                resolved.append(found)
-    return tuple(resolved)
+    """Replace 'auto' with cuda (and cpu) where a probe session runs on that device, and with cpu elsewhere."""
+    resolved = [found for name in names for found in (_auto_providers(device_id) if name == 'auto' else (name,))]
+    return tuple(dict.fromkeys(resolved))
 
 
 def probe_provider(name: str, device_id: int = 0) -> None:
-    """Creates and runs a one-node session on a provider; raises ProviderError when it does not get it."""
+    """Create and run a one-node session on a provider; raises ProviderError when the provider does not work."""
     import numpy as np
 
     session = create_session(one_node_model(), (name,), device_id)
@@ -42,13 +38,13 @@ def probe_provider(name: str, device_id: int = 0) -> None:
 
 
 def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, threads: int = 1) -> Any:
-    """An onnxruntime session on the first of ``names``; raises ProviderError when it runs on another one.
+    """Return an onnxruntime session on the first of ``names``; raises ProviderError when it runs on another provider.
 
-    Raises ResourceError memory-out, threads-out where it lacks only these.
+    Raises ResourceError memory-out or threads-out when memory or threads run short.
     """
     from facefusion.inference.runtime import onnxruntime
 
-    # A provider that is not even listed would only give a warning; one that is listed may still not work.
+    # For a provider that is not listed, onnxruntime only warns; a listed one may still not work.
     for name in names:
         if RUNTIME_NAMES[name] not in onnxruntime.get_available_providers():
             raise _provider_error(name, 'the installed onnxruntime was built without it')
@@ -56,24 +52,26 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # One thread a session where frames are worked on side by side. Spinning pool threads cost half of all CPU time in
-    # small models (peer-performance.md).
+    # One thread per session where frames are processed in parallel. Spinning pool threads cost half of all CPU time
+    # in small models (peer-performance.md).
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    wanted = [_runtime_provider(name, device_id) for name in names]
+    wanted: list[Any] = [
+        RUNTIME_NAMES[name] if name == 'cpu' else (RUNTIME_NAMES[name], {'device_id': device_id}) for name in names
+    ]
     try:
         session = onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=wanted
         )
-    except Exception as error:  # onnxruntime raises its own unrelated types, and ValueError for unknown providers
+    except Exception as error:  # onnxruntime raises unrelated types of its own, and ValueError for unknown providers
         raise_shortage(error)
         if isinstance(model, Path):
-            # Its reader takes a file for damaged that it got no memory for.
+            # Its reader reports a file as damaged when it runs out of memory.
             require_available(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
         cause = str(error).splitlines()[0]
         if names[0] == 'cpu' and isinstance(model, Path):
-            # The CPU provider works wherever onnxruntime does: it is the file that does not load.
+            # The CPU provider always works, so the file is at fault.
             hint = f'remove {model} and run the same command again'
             message = f'the model file {model.name} cannot be loaded'
             raise ModelError('model-unusable', message, cause=cause, hint=hint) from error
@@ -95,12 +93,6 @@ def _auto_providers(device_id: int) -> tuple[str, ...]:
     return ('cuda', 'cpu')
 
 
-def _runtime_provider(name: str, device_id: int) -> Any:
-    if name == 'cpu':
-        return RUNTIME_NAMES[name]
-    return RUNTIME_NAMES[name], {'device_id': device_id}
-
-
 def _provider_error(name: str, cause: str) -> ProviderError:
     return ProviderError(
         'provider-unavailable',
@@ -113,7 +105,7 @@ def _provider_error(name: str, cause: str) -> ProviderError:
 
 
 def one_node_model() -> bytes:
-    """The smallest model: it gives the input ``x``, float32 [1], with the other sign."""
+    """Return a minimal model that negates its input ``x``, float32 [1]."""
     from onnx import TensorProto, helper
 
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ('x', 'y')]

@@ -1,7 +1,7 @@
-"""onnxruntime with its telemetry switched off: every other module imports it from here.
+"""onnxruntime without telemetry: every other module imports it from here.
 
-Since version 1.29 onnxruntime writes a device id and usage events (model names, path of the interpreter) into the cache
-folder of the user and sends them to its publisher. It reads ORT_DISABLE_TELEMETRY once, while it is imported, so the
+Since version 1.29 onnxruntime writes a device id and usage events (model names, path of the interpreter) into the
+user's cache folder and sends them to its publisher. It reads ORT_DISABLE_TELEMETRY once, during its import, so the
 variable is set before. Child processes inherit it.
 """
 

@@ -1,4 +1,4 @@
-"""The array work of a processor: frames with their faces go in, and are changed in place."""
+"""The interface of processors: they receive frames with faces and change them in place."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from facefusion.settings import Settings
 
 @dataclass(slots=True, eq=False)
 class FrameTask:
-    """One output frame on its way through the chain.
+    """One output frame in the chain.
 
-    ``frame`` is changed in place, or replaced by one that was written as a whole. ``faces`` are the selected ones in
-    the selector's order, in pixels of the target. ``seconds`` is the time of the frame in the output, from its first
-    frame on. ``original`` is the untouched frame of the target, ``neighbours`` are the untouched frames around it, in
-    order, itself in the middle (at the ends of the clip the first or last one is repeated): both only where a processor
-    of the chain requires them.
+    ``frame`` is changed in place or replaced as a whole. ``faces`` are the selected faces in the selector's order, in
+    pixels of the target. ``seconds`` is the time of the frame since the first output frame. ``original`` is the
+    unprocessed target frame; ``neighbours`` are the unprocessed frames around it, in order, with itself in the middle
+    (the first or last frame of the clip is repeated beyond its ends). Both exist only if a processor requires them.
     """
 
     frame: Frame
@@ -37,10 +36,10 @@ class FrameTask:
 
 
 class Processor(Protocol):
-    """Changes frames; a pure function of the task and of what it was prepared with.
+    """A pure function of a task and of the prepared state that changes frames.
 
-    ``name`` is the one that ``--processors`` takes. ``process`` says for each frame whether it changed it. It may be
-    called from several threads at once and keeps no state between frames; which frames share a call changes nothing.
+    ``name`` is its name in ``--processors``. ``process`` returns for each frame whether it changed it. Several threads
+    may call it at once. It stores no state between frames; the grouping of frames into calls changes no result.
     """
 
     name: str
@@ -50,10 +49,10 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessorTools:
-    """What a processor may use to prepare itself, once a run.
+    """The arguments of ``prepare``, once per run.
 
-    ``batch`` is how many crops go through a network in one call (see ``inference.batches``). ``voice`` is the sound of
-    a source where a processor requires it; ``FrameTask.seconds`` is the time in it.
+    ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
+    source if a processor requires it; ``FrameTask.seconds`` is a time in it.
     """
 
     settings: Settings

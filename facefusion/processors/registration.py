@@ -1,4 +1,4 @@
-"""What a processor says of itself before it runs; nothing here loads an array library."""
+"""Registrations: the facts about a processor before it runs; nothing here loads an array library."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from facefusion.settings import Settings
 if TYPE_CHECKING:
     from facefusion.processors.processor import Processor, ProcessorTools
 
-# What a picture is once a model has worked on it: partly made by it, improved by it, or written on.
+# The kind of an output: partly generated, enhanced, or annotated.
 Effect = Literal['composite', 'enhancement', 'annotation']
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a processor needs of a run.
+    """The requirements of a processor.
 
-    ``faces`` of the target. ``measurements`` of them, by the names of ``faces.measurement_table``. ``source_faces``:
-    pictures of faces among the sources. ``source_audio``: a source with sound; then every output frame is rendered.
-    ``neighbours``: how many untouched frames of the target on each side of a frame. ``original``: the untouched frame
-    itself. ``every_frame``: it works on frames without faces too.
+    ``faces`` of the target. ``measurements`` of them, by name (``faces.measurement_table``). ``source_faces``: images
+    of faces among the sources. ``source_audio``: a source with audio; then every output frame is rendered.
+    ``neighbours``: number of unprocessed target frames on each side of a frame. ``original``: the unprocessed frame
+    itself. ``every_frame``: it also processes frames without faces.
     """
 
     faces: bool = True
@@ -37,38 +37,38 @@ class Requirements:
 
 
 def joined(all_requirements: Iterable[Requirements]) -> Requirements:
-    """What a chain of processors needs."""
-    found = list(all_requirements)
+    """Return the requirements of a chain of processors."""
+    chain = list(all_requirements)
     return Requirements(
-        faces=any(each.faces for each in found),
-        measurements=frozenset(name for each in found for name in each.measurements),
-        source_faces=any(each.source_faces for each in found),
-        source_audio=any(each.source_audio for each in found),
-        neighbours=max((each.neighbours for each in found), default=0),
-        original=any(each.original for each in found),
-        every_frame=any(each.every_frame for each in found),
+        faces=any(each.faces for each in chain),
+        measurements=frozenset(name for each in chain for name in each.measurements),
+        source_faces=any(each.source_faces for each in chain),
+        source_audio=any(each.source_audio for each in chain),
+        neighbours=max((each.neighbours for each in chain), default=0),
+        original=any(each.original for each in chain),
+        every_frame=any(each.every_frame for each in chain),
     )
 
 
 class SizedFace(Protocol):
-    """A face of a frame as link knows it; ``box`` is float32 [4] x0, y0, x1, y1 in pixels of the target."""
+    """A linked face; ``box`` is float32 [4] x0, y0, x1, y1 in pixels of the target."""
 
     @property
     def box(self) -> Any: ...
 
 
-# Below this larger side of the box around its landmarks, in pixels, a face is left alone: it shows too little.
+# Pixels of the larger side of the box around its landmarks. Smaller faces show too little and stay unchanged.
 SMALLEST_FACE = 32
 
 
 def is_large_enough(face: SizedFace) -> bool:
-    """Whether processors work on a face of this size."""
+    """Whether a face is large enough to be processed."""
     x0, y0, x1, y1 = face.box
     return bool(max(x1 - x0, y1 - y0) >= SMALLEST_FACE)
 
 
 def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:
-    """Frames are changed that show a face that is large enough: of most processors of faces."""
+    """Whether a frame has a large enough face: the ``changes`` of most face processors."""
     return any(is_large_enough(face) for face in faces)
 
 
@@ -82,13 +82,13 @@ def _never(settings: Settings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A processor by name: its options, and what it will do with given settings.
+    """A processor by name: its options and its behaviour under given settings.
 
-    ``package`` is its folder, whose module ``process`` has ``prepare(tools)``. ``models`` gives the catalogue ids that
-    a run needs, ``effect`` what they make of a picture. ``output_size`` gives width and height after it from those
-    before it. ``changes`` tells whether it will alter a frame with these selected faces: it is asked before anything is
-    rendered, and decides about label and mark. ``preferences`` name, for each option that may be 'auto', the models
-    that are taken, best first; the last one is embedded.
+    ``package`` is its folder, whose module ``process`` has ``prepare(tools)``. ``models`` returns the catalogue ids
+    that a run needs, ``effect`` the kind of the output, ``output_size`` width and height of the output for those of
+    the input. ``changes`` returns whether it will change a frame with these selected faces: it is called before
+    rendering and decides about visible label and invisible mark. ``preferences`` lists, for each option that may be
+    'auto', the models in order of preference; the last one is embedded.
     """
 
     name: str
@@ -103,6 +103,6 @@ class Registration:
     preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:
-        """Builds the processor for one run; raises what its ``prepare`` raises, such as NoFaceError."""
+        """Build the processor for a run; raises the errors of its ``prepare``, such as NoFaceError."""
         module = import_module(f'{self.package}.process')
         return cast('Callable[[ProcessorTools], Processor]', module.prepare)(tools)

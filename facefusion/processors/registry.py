@@ -1,4 +1,4 @@
-"""The processors that exist, one line each. Nothing of a processor but its options is imported before it runs."""
+"""The table of processors. Before a run only the options and registrations of a processor are imported."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ class ProcessorsOptions:
 
 
 def registrations(names: tuple[str, ...]) -> tuple[Registration, ...]:
-    """The registrations of ``names``, in that order; a name may stand more than once."""
+    """Return the registrations of ``names``, in that order; a name may be repeated."""
     known = {registration.name: registration for registration in REGISTRATIONS}
     return tuple(known[name] for name in names)

@@ -1,7 +1,7 @@
-"""Draws what is known of each selected face: its box, landmarks and outline.
+"""Draw box, landmarks and outline of each selected face.
 
-Items, colours and sizes are the peer's (peer-models.md section 12.10). All point sets come from the one mesh of this
-program: 5 and 5/68 are its five points, 68 and 68/5 its 68-point subset, and the mask is its outline.
+Items, colours and sizes are those of FaceFusion 3.8 (peer-models.md section 12.10). All point sets come from one mesh:
+5 and 5/68 are its five points, 68 and 68/5 its 68-point subset, and the mask is its outline.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ORANGE: Colour = (0, 165, 255)
 
 
 class FaceDebugger:
-    """Draws the chosen items; orange where the face was filled in between two others."""
+    """Draws the chosen items; in orange on faces that are interpolated between two detections."""
 
     name = 'face_debugger'
 
@@ -38,7 +38,7 @@ class FaceDebugger:
         self._items = options.face_debugger_items
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Draws on every face of every frame of the batch."""
+        """Draw on every face of every frame of the batch."""
         return [sum(self._draw(task.frame, face) for face in task.faces) > 0 for task in batch]
 
     def _draw(self, frame: Frame, face: LinkedFace) -> bool:
@@ -70,7 +70,7 @@ class FaceDebugger:
 
 
 def prepare(tools: ProcessorTools) -> FaceDebugger:
-    """The debugger of a run."""
+    """Return the debugger of a run."""
     return FaceDebugger(tools.settings[FaceDebuggerOptions])
 
 

@@ -1,4 +1,4 @@
-"""The face debugger as the registry knows it."""
+"""Registration of the face debugger."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ FACE_DEBUGGER = Registration(
     requirements=lambda settings: Requirements(),
     models=lambda settings: (),
     effect=lambda settings: 'annotation',
-    # It draws on the smallest faces, too: they are what a user looks for.
+    # It also draws on the smallest faces, because users look for them.
     changes=lambda settings, faces: bool(faces),
 )

@@ -1,4 +1,4 @@
-"""Whether several source pictures show one person."""
+"""Find the source images that show the same person."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from facefusion.faces.face import Floats
 
 
 def same_person(embeddings: Sequence[Floats]) -> list[bool]:
-    """For each face whether it belongs to the person who is shown most often, of two equals to the first one.
+    """Return for each face whether it shows the most frequent person; in a tie, the person of the earlier face.
 
-    embeddings: float32 [128] of length 1, the best face first. Faces belong together when they are close, or joined
-    by others that are: pictures of one person from several sides are alike in steps.
+    embeddings: float32 [128] of length 1, the best face first. Faces belong together when they are similar or connected
+    by a chain of similar faces: images of one person from several sides are similar in steps.
     """
     table = np.stack(embeddings)
-    alike = table @ table.T >= SAME_PERSON
+    similar = table @ table.T >= SAME_PERSON
     groups: list[npt.NDArray[np.bool_]] = []
     for face in range(len(table)):
         if any(group[face] for group in groups):
             continue
         group = np.arange(len(table)) == face
         for _ in range(len(table)):
-            group = group | alike[group].any(0)
+            group = group | similar[group].any(0)
         groups.append(group)
-    # The first of the largest: max keeps the earlier one of equals.
-    return [bool(one) for one in max(groups, key=lambda group: int(group.sum()))]
+    # max returns the first of the largest groups.
+    return [bool(belongs) for belongs in max(groups, key=lambda group: int(group.sum()))]

@@ -1,4 +1,4 @@
-"""The face swapper as the registry knows it."""
+"""Registration of the face swapper."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.skin import SkinMeter, SkinTraits
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, NOSE, OUTER_LIPS, OVAL
 from facefusion.media.frame import PixelFrame
-from facefusion.processors.face_swapper.mesh_warp.opacity import CLOSED_EYE, LEAST_TURNED, LEVELS, Opacity
+from facefusion.processors.face_swapper.mesh_warp.opacity import CLOSED_EYE, LEVELS, MIN_TURNED, Opacity
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
@@ -226,7 +226,7 @@ def test_opacity_is_a_share_even_under_the_nose(source, degrees):
 
 
 def test_a_face_turned_as_far_as_counts_is_a_quarter_the_targets(source):
-    np.testing.assert_allclose(moving(source, turned=1.0), LEAST_TURNED * moving(source), atol=1e-6)
+    np.testing.assert_allclose(moving(source, turned=1.0), MIN_TURNED * moving(source), atol=1e-6)
 
 
 def test_what_covers_the_target_is_left_to_it(source):

@@ -134,29 +134,29 @@ def test_the_swapper_refuses_a_source_face_that_is_too_small(picture):
     assert caught.value.reference == 'source-face-small' and '48' in caught.value.cause
 
 
-def test_the_swapper_joins_the_pictures_and_says_so(picture):
+def test_the_swapper_combines_the_images_and_reports_it(picture):
     small, large = face_at(200, 200, 60), face_at(200, 200, 70)
     first, second = picture(400, small), picture(420, large)
     messages = []
     REGISTRATIONS[1].prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
-    (told,) = [message for message in messages if message.level == 'info']
-    assert '2 pictures' in told.text and 'one person' in told.text
+    (combined,) = [message for message in messages if message.level == 'info']
+    assert '2 images of one person' in combined.text
 
 
-def test_pictures_of_somebody_else_are_left_out_when_that_can_be_told(picture):
-    """The largest face is the person; who is like somebody who is like it counts, too."""
+def test_images_of_another_person_are_skipped_with_a_warning(picture):
+    """The largest face decides; faces that are similar through a third one belong to the same person."""
     sizes = {400: 60, 420: 80, 440: 70, 460: 50}
     faces = {f'w{width}': [face_at(200, 200, size)] for width, size in sizes.items()}
     paths = [picture(width, face_at(200, 200, size)) for width, size in sizes.items()]
     messages = []
     # Of the faces of 80, 70, 60 and 50 pixels.
     prepare(tools(*paths, messages=messages, directions=(0, 18, 36, 120), **faces))
-    (left,) = [message.text for message in messages if 'left out' in message.text]
-    assert str(paths[3]) in left and str(paths[1]) in left
-    assert any('3 pictures, which show one person' in message.text for message in messages)
+    (skipped,) = [message.text for message in messages if 'is skipped' in message.text]
+    assert str(paths[3]) in skipped and str(paths[1]) in skipped
+    assert any('3 images of one person' in message.text for message in messages)
 
 
-def test_a_picture_without_a_usable_face_is_left_out_with_a_warning(picture):
+def test_an_image_without_a_usable_face_is_skipped_with_a_warning(picture):
     face, tiny = face_at(200, 200, 70), face_at(200, 200, 15)
     good, small, empty = picture(400, face), picture(420, tiny), picture(440, face)
     messages = []

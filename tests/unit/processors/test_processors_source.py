@@ -23,7 +23,7 @@ SKIN = (120, 150, 200)
 # Words that each warning and no other has.
 WORDS = {
     'glasses': 'shows glasses',
-    'hair': 'hair lies over',
+    'hair': 'hair covers the forehead',
     'mouth': 'mouth is open',
     'side-light': 'lit from one side',
     'turned': 'is turned by',
@@ -31,7 +31,7 @@ WORDS = {
     'blurred': 'is blurred',
     'dark': 'too dark',
     'burnt': 'overexposed',
-    'covered': 'something covers',
+    'covered': 'an object covers',
 }
 
 

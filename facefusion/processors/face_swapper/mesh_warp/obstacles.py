@@ -1,4 +1,4 @@
-"""What lies over the face of a source picture and must not become part of its texture: hair, hands, glasses."""
+"""Find the obstacles over the face of a source image (hair, hands, glasses) that must not enter its texture."""
 
 from __future__ import annotations
 
@@ -18,39 +18,41 @@ from facefusion.processors.face_swapper.mesh_warp.views import CHART_SIZE, TEXTU
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-# Strands are looked for at this size: they are lost at the 128 texels of the skin measurements.
+# Strands are searched at this size: the 128 texels of the skin measurements lose them.
 STRAND_SIZE = 512
-# In texels of that size, the widest strand and its shortest length. Contrasts are logarithms of luma: foreheads
-# without strands have lines of 0.14, wrinkled ones too; dark hair on skin reaches 0.5.
+# Maximum width and minimum length of a strand, in texels of that size. Contrasts are logarithms of luma: lines on
+# foreheads without strands, also on wrinkled ones, have 0.14; dark hair on skin reaches 0.5.
 STRAND_WIDTH = 13
 STRAND_LENGTH = 24
 STRAND_CORE = 0.25
 STRAND_EDGE = 0.10
-# Longer than this, lines beside strands are strands, too.
+# Beside strands, lines longer than this are strands too.
 CHEEK_STRAND_LENGTH = 60
 # Sigma, in texels of CHART_SIZE, within which strands count as dense.
 STRAND_REACH = 6
-# When so much of the inner face is covered, it is by a hand or the like: fingers are found in pieces, whose gaps of
-# up to so many texels of ATLAS_SIZE are filled.
+# If this share of the inner face is covered, a hand or a similar object covers it: fingers are found in pieces, and
+# gaps between them of up to this many texels of ATLAS_SIZE are filled.
 PIECES_SHARE = 0.04
 WIDEST_GAP = 25
-# Share of eyes, nose and mouth that do not look like any: up to 0.11 on the example faces in all lights, with their
-# surroundings behind painted hands 0.12 to 1.03, but for one of 0.04.
-LARGEST_HIDDEN = 0.12
-# A fringe that leaves so little of the forehead bare lies over the brows as well, which hair cannot be told from: 0 to
-# 0.28 under painted ones, 0.55 under that of the example portrait, which ends above them.
+# Share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in all lights; behind
+# painted hands 0.12 to 1.03 with their surroundings, except for one of 0.04.
+MAX_HIDDEN = 0.12
+# A fringe that leaves at most this share of the forehead bare also covers the brows, which look like hair: 0 to 0.28
+# under painted fringes, 0.55 under that of the example portrait, which ends above the brows.
 HIDDEN_BROWS = 0.3
-# Share of the forehead under strands from which on they are a fringe of the skin's colour: 0.24 and 0.36 under painted
-# ones, single strands up to 0.15.
+# Minimum share of the forehead under strands for a fringe in the colour of the skin: 0.24 and 0.36 under painted
+# fringes, up to 0.15 under single strands.
 FRINGE_STRANDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Obstacles:
-    """free: float32 [256,256], 1 where the view shows bare skin. painted: bool [512,512] of thin things that are
-    painted over from their sides. forehead: the share of the forehead that looks like skin. strands, glasses: whether
-    there are any. covered: the share of the seen face below the brows, away from the rim, that something covers.
-    hidden: the share of eyes, nose and mouth that do not look like any.
+    """The obstacles in one view.
+
+    visibility: float32 [256,256], 1 where the view shows bare skin. painted: bool [512,512], thin obstacles that are
+    inpainted from their sides. forehead: share of the forehead that looks like skin. strands, glasses: whether there
+    are any. covered: share of the visible face below the brows, away from the rim, that is covered. hidden: share of
+    eyes, nose and mouth that do not look like features.
     """
 
     visibility: Floats
@@ -63,19 +65,19 @@ class Obstacles:
 
 
 def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
-    """Looks for everything at the resolution at which it can be seen."""
+    """Find each kind of obstacle at the resolution that shows it."""
     coverage = meter.coverage.find(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
     covered = _covered_share(view, coverage.visibility, meter)
     bare = _close_gaps(coverage.visibility) if covered > PIECES_SHARE else coverage.visibility
     visibility = enlarge(bare, CHART_SIZE, CHART_SIZE)
     painted = strands = _find_strands(view, bare, meter)
     if strands.any():
-        # Between dense strands little skin is left to paint over them from.
+        # Between dense strands there is too little skin for inpainting.
         dense = blur(shrink(strands.astype(np.float32), CHART_SIZE), STRAND_REACH)
         visibility = visibility * (1 - smooth_step((dense - 0.10) / 0.15))
     visible, hidden = meter.visible_features(view.ycc, shrink(view.seen, ATLAS_SIZE))
-    if hidden > LARGEST_HIDDEN:
-        # What hides a feature lies on the skin around it, too.
+    if hidden > MAX_HIDDEN:
+        # An obstacle over a feature also covers the skin around it.
         around = np.asarray(cv2.erode(visible, np.ones((7, 7), np.uint8)), np.float32)
         visibility = visibility * enlarge(blur(around, 1.0), CHART_SIZE, CHART_SIZE)
     forehead = enlarge(meter.masks.forehead.astype(np.float32), STRAND_SIZE, STRAND_SIZE) > 0.5
@@ -91,9 +93,9 @@ def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> 
 
 
 def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
-    """The texture uint8 [1024,1024,3] with what ``mask`` marks ([n,n]) replaced by what lies beside it (Telea 2004).
+    """Return the texture uint8 [1024,1024,3] with the pixels under ``mask`` [n,n] inpainted (Telea 2004).
 
-    What is filled in is computed at the size of the mask.
+    The inpainting runs at the size of the mask.
     """
     marked = np.asarray(mask, np.uint8)
     if not marked.any():
@@ -103,15 +105,15 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
     grown = cv2.dilate(marked, np.ones((3, 3), np.uint8))
     filled = cv2.resize(cv2.inpaint(small, grown, 4, cv2.INPAINT_TELEA), size, interpolation=cv2.INTER_CUBIC)
     share = enlarge(blur(grown.astype(np.float32), 1), *size)
-    # The blurred edge must not bring back half of a line's own edge.
+    # Without the factor the blurred edge of the mask would show half of a line's edge.
     share = np.minimum(share * 1.6, 1)[..., None]
     return np.asarray(np.clip(texture * (1 - share) + filled * share + 0.5, 0, 255), np.uint8)
 
 
 def _find_strands(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> Bools:
-    """Thin dark or light lines on the forehead: bool [512,512].
+    """Return thin dark or light lines that touch the forehead: bool [512,512].
 
-    Lines that stay further down are the skin's own: those of a smile are as dark as a strand.
+    Lines that stay below it belong to the skin: the lines of a smile are as dark as a strand.
     """
     size = (STRAND_SIZE, STRAND_SIZE)
     half = cv2.resize(view.texture, size, interpolation=cv2.INTER_AREA)
@@ -126,14 +128,14 @@ def _find_strands(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> B
         _, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
         core = np.bincount(labels[(lines > STRAND_CORE) & forehead], minlength=len(stats))
         reach = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-        kept = (core >= STRAND_LENGTH) & (reach >= STRAND_LENGTH)
-        kept[0] = False
-        if kept.any():
-            # Whoever has strands on the forehead has them on the cheeks.
+        is_strand = (core >= STRAND_LENGTH) & (reach >= STRAND_LENGTH)
+        is_strand[0] = False
+        if is_strand.any():
+            # Strands on the forehead imply strands on the cheeks.
             strong = np.bincount(labels[lines > STRAND_CORE], minlength=len(stats))
-            kept |= (strong >= CHEEK_STRAND_LENGTH) & (reach >= CHEEK_STRAND_LENGTH)
-            kept[0] = False
-        found |= kept[labels]
+            is_strand |= (strong >= CHEEK_STRAND_LENGTH) & (reach >= CHEEK_STRAND_LENGTH)
+            is_strand[0] = False
+        found |= is_strand[labels]
     return found
 
 

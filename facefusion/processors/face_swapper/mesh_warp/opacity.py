@@ -1,6 +1,6 @@
-"""How opaque the source is, per texel of the atlas: what of it is fixed for a run, and what a frame adds.
+"""Opacity of the source per texel of the atlas: a fixed part per run and a moving part per frame.
 
-Eyes and the open mouth stay the target's own pixels, so gaze, blinks and teeth survive.
+Eyes and the open mouth show the target's own pixels, so gaze, blinks and teeth survive.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 FIXED_SIZE = 512
 LEVELS = 4
 VISIBLE_SIZE = 32
-# Opacity of a face that is turned away as far as counts: its features still change, but nothing looks glued on.
-LEAST_TURNED = 0.75
-# How much of a closed eye's lids is the target's.
+# Opacity of a face that is turned away fully: its features still change, but the texture does not look glued on.
+MIN_TURNED = 0.75
+# Share of the target in the lids of a closed eye.
 CLOSED_EYE = 0.6
-# Skin whose normal points less than this towards the camera is left alone, and from this plus the width on it counts:
-# a source texel is stretched over many pixels there.
+# Skin whose normal points less than this towards the camera stays unchanged, and from this plus the width on it is
+# swapped: at the edge a source texel is stretched over many pixels.
 EDGE_ON = 0.1
 EDGE_ON_WIDTH = 0.4
 
@@ -38,38 +38,40 @@ class Opacity:
         self._grid = AtlasGrid(meter.topology, VISIBLE_SIZE)
         self.edge = edge_width(options)
         fixed = _fixed_opacity(meter, self.edge) * mask_atlas(options, meter.topology, FIXED_SIZE)
-        # One picture for each halving of the face's size: eyes of a few pixels would alias.
+        # One level for each halving of the face's size: eyes of a few pixels would alias.
         self.fixed = pyramid(np.round(255 * fixed).astype(np.uint8), LEVELS)
 
     def moving(self, landmarks: Floats, visibility: Floats, traits: SkinTraits, turned: float) -> Floats:
-        """What one frame adds: float32 [128,128]; ``free`` [64,64], ``turned`` 0..1 as in ``Relighter.relight``."""
+        """Return the moving part for a frame: float32 [128,128].
+
+        visibility: float32 [64,64]. turned: 0..1 as in ``Relighter.relight``.
+        """
         opacity = self._source.opacity
         clear = self._source.traits.forehead
         if self.sees_occlusion:
             opacity = opacity * enlarge(visibility, ATLAS_SIZE, ATLAS_SIZE)
             clear = min(clear, traits.forehead)
-        # With a fringe on either side, only what lies below the brows' upper edge is swapped.
+        # With a fringe on source or target, only the face below the upper edge of the brows is swapped.
         bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
         if bare < 0.99:
             opacity = opacity * (bare + (1 - bare) * self._meter.masks.below_forehead)
         masks = self._meter.masks
-        # Around a closed eye the source's open lids would be painted beside the target's: the eye is left whole.
-        closed = (1 - traits.eye_image_left) * masks.lids_image_left + (
-            1 - traits.eye_image_right
-        ) * masks.lids_image_right
+        # Around a closed eye the source's open lids would appear next to those of the target.
+        left = (1 - traits.eye_image_left) * masks.lids_image_left
+        closed = left + (1 - traits.eye_image_right) * masks.lids_image_right
         opacity = opacity * (1 - np.float32(CLOSED_EYE) * closed)
-        return opacity * self._facing(landmarks) * np.float32(1 - (1 - LEAST_TURNED) * turned)
+        return opacity * self._facing(landmarks) * np.float32(1 - (1 - MIN_TURNED) * turned)
 
     def _facing(self, landmarks: Floats) -> Floats:
-        """Fades the skin that is seen edge-on: float32 [128,128]."""
+        """Return opacity that fades skin seen edge-on: float32 [128,128]."""
         normals = vertex_normals(self._meter.topology, landmarks)
-        # Slivers under the nose, narrower than a texel of this size, are continued far beyond their corners' values.
+        # Slivers under the nose, narrower than a texel, extrapolate far beyond the values of their corners.
         facing = np.clip(self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH)), 0, 1)
         return enlarge(blur(facing, 1.0), ATLAS_SIZE, ATLAS_SIZE)
 
 
 def _fixed_opacity(meter: SkinMeter, edge: float) -> Floats:
-    """float32 [512,512]: 1 on skin, falling to 0 at the outline, in the eyes and in the open mouth."""
+    """Return float32 [512,512]: 1 on skin, falling to 0 at the outline, in the eyes and in the open mouth."""
     grid = AtlasGrid(meter.topology, FIXED_SIZE)
     masks = AtlasMasks(meter.topology, grid)
     v = np.linspace(0, 1, FIXED_SIZE, dtype=np.float32)[:, None]

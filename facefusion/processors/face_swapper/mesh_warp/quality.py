@@ -1,4 +1,4 @@
-"""How good a picture of the source is, part by part, and which picture each part is taken from."""
+"""Rate the images of the source per texel, and choose the image for each part."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from facefusion.faces.topology import (
 from facefusion.processors.face_swapper.mesh_warp.obstacles import Obstacles
 from facefusion.processors.face_swapper.mesh_warp.views import CHART_SIZE, UnrolledView
 
-# Parts that are taken whole from one view: halves of two smiles make none.
+# Parts that come from one view each: halves of two smiles do not fit together.
 PARTS = ((*BROW_IMAGE_LEFT, *EYE_IMAGE_LEFT), (*BROW_IMAGE_RIGHT, *EYE_IMAGE_RIGHT), (*NOSTRILS, *OUTER_LIPS))
-# From this many pixels on, more of them no longer decide.
+# Beyond this number of pixels, more of them do not count.
 ENOUGH_PIXELS = 512
-# The best view keeps a part unless another one shows it better by this factor.
-LOYALTY = 1.25
-# How decidedly the better view wins; the transition is where both are about as good.
-DECISION = 8
+# Another view replaces the best one in a part that it shows better by this factor.
+BEST_VIEW_BONUS = 1.25
+# Exponent of the merits; a larger one narrows the transition between views.
+SHARPNESS_OF_CHOICE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Appraisal:
-    """merit: float32 [256,256] in 0..1, how well a view shows each texel. score: its mean over the face."""
+    """Merit of a view per texel, float32 [256,256] in 0..1, and its mean over the face as ``score``."""
 
     merit: Floats
     score: float
 
 
 def appraise(view: UnrolledView, obstacles: Obstacles, meter: SkinMeter) -> Appraisal:
-    """Judges a view by how openly, sharply and well lit it shows the face, and what covers it."""
+    """Rate a view by visibility, sharpness, light and obstacles."""
     luma = view.ycc[..., 0]
     seen = shrink(view.seen, ATLAS_SIZE)
     skin = meter.masks.skin * seen * shrink(obstacles.visibility, ATLAS_SIZE) > 0.3
-    # Light is judged against the face's own lit side, so that dark skin is as good as light skin.
+    # Light is relative to the lit side of the face, so that dark skin rates like light skin.
     lit = float(np.percentile(luma[skin], 80)) if skin.any() else 128.0
     near = blur(luma, 3)
     relative = np.asarray((near / max(lit, 1.0) - 0.15) / 0.5, np.float32)
@@ -58,24 +58,24 @@ def appraise(view: UnrolledView, obstacles: Obstacles, meter: SkinMeter) -> Appr
 
 
 def choose(appraisals: Sequence[Appraisal], meter: SkinMeter) -> list[Floats]:
-    """The share float32 [256,256] of each view in each texel; they sum to 1 everywhere."""
+    """Return the share float32 [256,256] of each view in each texel; the shares sum to 1."""
     merits = np.stack([appraisal.merit for appraisal in appraisals])
     best = int(np.argmax([appraisal.score for appraisal in appraisals]))
-    merits[best] *= LOYALTY
+    merits[best] *= BEST_VIEW_BONUS
     for part in PARTS:
         hull = enlarge(_part_mask(part, meter), CHART_SIZE, CHART_SIZE)
         mean = (merits * hull).sum((1, 2)) / hull.sum()
         merits += (mean[:, None, None] - merits) * hull
-    # What no view shows is left to the best one.
+    # Texels that no view shows come from the best one.
     merits[best] += 1e-3
-    strength = (merits / merits.max(0)) ** DECISION
+    strength = (merits / merits.max(0)) ** SHARPNESS_OF_CHOICE
     shares = np.stack([blur(layer, 3) for layer in strength / strength.sum(0)])
     shares /= shares.sum(0)
     return list(shares.astype(np.float32))
 
 
 def _part_mask(part: tuple[int, ...], meter: SkinMeter) -> Floats:
-    """Soft float32 [128,128] around the hull of a part."""
+    """Return a soft mask float32 [128,128] around the hull of a part."""
     points = (meter.topology.atlas[list(part)] * ATLAS_SIZE).astype(np.int32)
     mask = np.zeros((ATLAS_SIZE, ATLAS_SIZE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(points), 1.0)

@@ -1,7 +1,7 @@
 """Light and colour of the target for the texels of a source.
 
-Constants: embedded-swap.md section 6. What differs from it: how much of the target's own relief is kept depends on
-the part of the face and on how far it is turned (docs/embedded-swap.md).
+Constants: embedded-swap.md section 6. The difference: the share of the target's own relief depends on the part of the
+face and on its turn (docs/embedded-swap.md).
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from facefusion.faces.topology import NOSE
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 
 FIELD_SIZE = 64
-# How many of the target's own luma deviations the source may rise above or fall below the target's light.
+# Maximum distance of the source from the target's light, in luma deviations of the target.
 HEADROOM = 2.5
-# Changes of luma against the light within which skin changes its colour; brows and glints lie outside.
+# Range of luma against the light in which skin changes its colour; brows and glints are outside.
 TONE_RANGE = (-0.3, 0.127)
-# How much of the skin's relief between the two light widths is the target's: on plain skin of a frontal and of a
-# turned face, and on the features of a turned one. Folds and highlights of a smiling source are no likeness.
+# Share of the target in the skin's relief between the two light widths, for a frontal and a turned face: on plain skin
+# and on features. Folds and highlights of a smiling source do not contribute to likeness.
 PLAIN_RELIEF = (0.85, 1.0)
 FEATURE_RELIEF = (0.0, 0.6)
-# How much of its own colour contrast the source's skin keeps, frontal and turned: the rim of a face is greyer.
+# Share of the source's own colour contrast in its skin, frontal and turned: the rim of a face is greyer.
 SKIN_CHROMA = (0.4, 0.1)
-# Where the lips' mean luma and colour against the skin lie between the source's (0) and the target's (1), and the
-# bounds of colour: no bluer and no less red than the skin.
+# Position of the lips' mean luma and colour against the skin between the source's (0) and the target's (1), and the
+# limit of colour: not bluer and not less red than the skin.
 LIP_SHARE = 0.4
 LIP_TINT = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relight:
-    """How a source texel becomes the target's colour.
+    """The transform from a source texel to the target's colour.
 
-    field: float32 [64,64,4]: what is added to luma, to the Cb ratio and to the Cr ratio, and the gain of luma.
-    kept: float32 [64,64,4]: how much of the source's own chroma contrast stays, the target's luma, where the slopes
-    hold (not on the lips), and where shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,2]:
-    the target's light without its relief, and where skin should look like that. slopes: how the target's chroma ratios
-    change with luma. headroom: how far luma may leave the target's, as a fraction of it.
+    field: float32 [64,64,4]: offsets of luma, Cb ratio and Cr ratio, and the gain of luma. kept: float32 [64,64,4]:
+    share of the source's own chroma contrast, the target's luma, where the slopes apply (not on the lips), and where
+    shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,2]: the target's light without its
+    relief, and where skin should have that light. slopes: change of the target's chroma ratios with luma. headroom:
+    maximum distance of luma from the target's, as a fraction of it.
     """
 
     field: Floats
@@ -77,9 +77,9 @@ class Relighter:
         self._around_eyes = shrink(masks.around_eyes, FIELD_SIZE)
 
     def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
-        """For a target's pooled light float32 [32,32,4] and traits; ``turned`` 0..1, how far it is turned away."""
+        """Return the transform for a target's pooled light float32 [32,32,4], its traits and its turn 0..1."""
         both = light * self._skin
-        # The source's light is taken up to its rim, or its own shadows there would stay as a grey edge.
+        # The source's light includes its rim: else its own shadows there would stay as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
         (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
         relief = self._relief(turned)
@@ -96,10 +96,10 @@ class Relighter:
         chroma = skin_chroma + (lip_chroma - skin_chroma) * self._lips
         added = chroma_ratio(target) - chroma[..., None] * chroma_ratio(own)
         added += colourful * self._lips[..., None] * self._lip_shift(lip_chroma, traits)
-        raised = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
-        field = np.dstack([raised - own[..., 0] * gain, added, gain]).astype(np.float32)
+        lifted = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
+        field = np.dstack([lifted - own[..., 0] * gain, added, gain]).astype(np.float32)
         kept = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
-        # Behind glasses even brows and lids should look like skin: what does not may be the frame.
+        # Behind glasses even brows and lids should look like skin: other pixels may be the frame.
         varied = self._deep * (1 - traits.glasses * self._around_eyes)
         bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
         slopes = (traits.shadow_blue, traits.shadow_red)
@@ -116,41 +116,41 @@ class Relighter:
         return wide + (fine - wide) * relief
 
     def _lip_lift(self, contrast: float, traits: SkinTraits) -> float:
-        """By what fraction of the light the lips are raised, so that their mean luma suits the target's."""
+        """Return the fraction of the light by which to lift the lips, so that their mean luma fits the target's."""
         own = 1 + contrast * (self._traits.lip_luma - 1)
         return LIP_SHARE * (traits.lip_luma - own)
 
-    def _lip_shift(self, kept: float, traits: SkinTraits) -> Floats:
-        """What to add to the chroma ratios of the lips, Cb and Cr, so that their mean suits the target's skin.
+    def _lip_shift(self, lip_chroma: float, traits: SkinTraits) -> Floats:
+        """Return the offsets of the lips' chroma ratios, Cb and Cr, so that their mean fits the target's skin.
 
-        Lips of a warm, orange face are less red than its skin; beside paler skin that difference would turn them lilac.
+        Lips of a warm, orange face are less red than its skin; in paler skin that difference would turn them lilac.
         """
-        blue, red = kept * self._traits.lip_blue, kept * self._traits.lip_red
+        blue, red = lip_chroma * self._traits.lip_blue, lip_chroma * self._traits.lip_red
         goal_blue = min(blue + LIP_SHARE * (traits.lip_blue - blue), max(LIP_TINT, traits.lip_blue))
         goal_red = max(red + LIP_SHARE * (traits.lip_red - red), min(LIP_TINT, traits.lip_red))
         return np.array([goal_blue - blue, goal_red - red], np.float32)
 
 
 def paint(texture: Floats, field: Floats, kept: Floats, relight: Relight) -> Floats:
-    """Source pixels in the target's light: float32 [h,w,3] BGR of BGR texture, and field and kept at these pixels."""
+    """Return source pixels in the target's light: float32 [h,w,3] BGR, of BGR texture, field and kept per pixel."""
     ycc = cv2.transform(texture, BGR_TO_YCC)
     base = kept[..., 1]
-    luma = _hold_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, kept[..., 3], relight.headroom)
+    luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, kept[..., 3], relight.headroom)
     factor = kept[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
-    raised = luma + CHROMA_FLOOR
-    # The logarithm's tangent: skin in its shadows is more saturated.
-    tone = np.clip(raised / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * kept[..., 2]
+    denominator = luma + CHROMA_FLOOR
+    # The tangent of the logarithm: skin in shadow is more saturated.
+    tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * kept[..., 2]
     for channel, slope in zip((1, 2), relight.slopes, strict=True):
-        ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * raised
+        ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * denominator
     ycc[..., 0] = luma
     return np.asarray(cv2.transform(ycc, YCC_TO_BGR), np.float32)
 
 
-def _hold_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -> Floats:
-    """Luma that leaves the target's light only as far as the target's own does, by soft knees; never below 0.
+def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -> Floats:
+    """Return luma with its distance from the target's light limited by soft knees; never below 0.
 
-    Highlights are held everywhere, shadows on the skin but not on ``features`` (brows, eyes, nostrils, lips): what is
-    darker there is no shadow, but on the skin it is the edge of hair, or the light of another room.
+    Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
+    by themselves. Darker skin is the edge of hair, or light of the source's scene.
     """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
@@ -160,11 +160,11 @@ def _hold_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -
 
 
 def _saturation(light: Floats, weight: Floats) -> float:
-    """Mean absolute chroma of the light where skin is seen."""
+    """Return the mean absolute chroma of the light on visible skin."""
     solid = weight > 0.3
     return float(np.abs(light[solid][:, 1:]).mean()) if solid.any() else 10.0
 
 
 def turning(degrees: float) -> float:
-    """0..1: how far a face counts as turned away; texture of a frontal source stretches beyond."""
+    """Return how far a face is turned away, 0..1; beyond 1 the texture of a frontal source is stretched."""
     return float(smooth_step(np.array([(degrees - 20) / 30], np.float32))[0])

@@ -1,7 +1,6 @@
-"""Painting a source texture onto a target face: geometry and blend.
+"""Paint a source texture onto a target face: geometry and blend.
 
-Method and constants: embedded-swap.md section 4. Everything is a function of one frame, one linked face and the
-source.
+Method and constants: embedded-swap.md section 4. The result depends only on one frame, one linked face and the source.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ from facefusion.processors.registration import SMALLEST_FACE
 
 Pixels = npt.NDArray[np.uint8]
 
-# The mesh is painted at this size at most and its coordinates enlarged: larger pictures cost more and look the same.
+# Maximum size at which the mesh is rasterised; larger rasters cost more and look the same.
 RASTER_SIZE = 192
-# A face is fully swapped from this many times the smallest size on, so that one that grows does not jump.
+# Multiple of the minimum size at which a face is fully swapped, so that a growing face does not jump.
 FULL_SIZE = 1.25
 # Sigma of the edge along which a nearer face is cut out, as a fraction of its outline's size.
 OUTLINE_BLUR = 0.01
 # Detail finer than this is grain, in pixels.
 GRAIN_SIGMA = 1.0
-# Skin differs from its light by folds and gloss, a fifth at most; by this fraction and more it is something else.
-STRANGE, STRANGE_WIDTH = 0.3, 0.2
-DARKEST_LIGHT = 24
+# Folds and gloss change skin by at most a fifth of its light; from this fraction on, pixels are not skin.
+FOREIGN, FOREIGN_WIDTH = 0.3, 0.2
+MIN_LIGHT = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """Where the face lies in a window: atlas coordinates in texture pixels, and the outline's opacity, [h,w]."""
+    """The face in a window: atlas coordinates in texture pixels, and the opacity of the outline, [h,w]."""
 
     u: Floats
     v: Floats
@@ -53,7 +52,7 @@ class Surface:
 
 
 class MeshWarp:
-    """Renders one source onto faces; immutable, so any number of threads may share it."""
+    """Renders one source onto faces; immutable, so threads may share it."""
 
     def __init__(self, source: SourceTexture, meter: SkinMeter, options: FaceMaskOptions | None = None) -> None:
         self._source = source
@@ -62,13 +61,13 @@ class MeshWarp:
         self._opacity = Opacity(source, meter, options or FaceMaskOptions())
 
     def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> bool:
-        """Swaps ``face`` in ``frame``, except where ``nearer`` faces stand before it; tells whether anything changed.
+        """Swap ``face`` in ``frame``, except where ``nearer`` faces cover it; return whether anything changed.
 
-        Faces under SMALLEST_FACE pixels or outside the frame are left alone.
+        Faces under SMALLEST_FACE pixels or outside the frame stay unchanged.
         """
         skin = linked_skin(face.values)
         if skin is None:
-            raise InternalError('skin-not-measured', 'mesh_warp was given a face without skin measurements')
+            raise InternalError('skin-not-measured', 'mesh_warp received a face without skin measurements')
         window = _face_window(frame, face.landmarks)
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
         if size < SMALLEST_FACE or window.is_empty:
@@ -107,35 +106,35 @@ class MeshWarp:
         return Surface(u, v, outline, extent)
 
     def _paint(self, surface: Surface, relight: Relight, before: Pixels) -> Floats:
-        """The relit source in the window with the grain of what it replaces, float32 [h,w,3] BGR."""
-        chosen = _at_size(self._source.mips, surface.extent, 0.35)
-        cubic = surface.extent > 0.8 * TEXTURE_SIZE
-        texture = _look_up(chosen, surface, cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
+        """Return the relit source in the window with the grain of the target, float32 [h,w,3] BGR."""
+        mip = _at_size(self._source.mips, surface.extent, 0.35)
+        is_cubic = surface.extent > 0.8 * TEXTURE_SIZE
+        texture = _look_up(mip, surface, cv2.INTER_CUBIC if is_cubic else cv2.INTER_LINEAR)
         field, kept = _look_up(relight.field, surface), _look_up(relight.kept, surface)
         return paint(texture.astype(np.float32), field, kept, relight) + _grain(before) * (1 - kept[..., 3:])
 
     def _blend_opacity(self, surface: Surface, moving: Floats) -> Floats:
-        """Opacity of the source in the window, float32 [h,w] in 0..1."""
+        """Return the opacity of the source in the window, float32 [h,w] in 0..1."""
         fixed = _look_up(_at_size(self._opacity.fixed, surface.extent, -0.5), surface, border=cv2.BORDER_CONSTANT)
         return np.asarray(fixed * _look_up(moving, surface) * surface.outline * np.float32(1 / 255), np.float32)
 
 
 def _behind(pixels: Pixels, bare: Floats, size: float) -> Floats:
-    """How far each pixel [h,w,3] is skin, 0..1: what is much darker or lighter than ``bare`` lies in front of it.
+    """Return how far each pixel [h,w,3] is skin, 0..1; pixels much darker or lighter than ``bare`` are in front of it.
 
-    Strands, the frames of glasses, the gaps between fingers. ``bare`` [h,w,2] is as in ``Relight``.
+    Such pixels show strands, the frames of glasses, the gaps between fingers. ``bare`` [h,w,2] is that of ``Relight``.
     """
     luma = cv2.transform(cv2.blur(pixels, (3, 3)), BGR_TO_YCC[:1])[..., None][..., 0]
-    differs = np.abs(luma - bare[..., 0]) / np.maximum(bare[..., 0], DARKEST_LIGHT)
-    foreign = smooth_step((differs - STRANGE) / STRANGE_WIDTH) * bare[..., 1]
+    differs = np.abs(luma - bare[..., 0]) / np.maximum(bare[..., 0], MIN_LIGHT)
+    foreign = smooth_step((differs - FOREIGN) / FOREIGN_WIDTH) * bare[..., 1]
     grown = cv2.GaussianBlur(cv2.dilate(foreign, np.ones((3, 3), np.uint8)), (0, 0), max(0.006 * size, 0.6))
     return 1 - np.asarray(grown, np.float32)
 
 
 def _grain(pixels: Pixels) -> Floats:
-    """The noise of uint8 BGR pixels, float32 of the same shape: the finest detail, without the edges in it.
+    """Return the noise of uint8 BGR pixels, float32 of the same shape: the finest detail, without the edges in it.
 
-    Three times the robust deviation (1.48 median absolute deviations) bounds it, beyond which it is no noise.
+    It is limited to three times the robust deviation (1.48 median absolute deviations); larger values are edges.
     """
     fine = np.asarray(cv2.subtract(pixels, cv2.GaussianBlur(pixels, (0, 0), GRAIN_SIGMA), dtype=cv2.CV_32F), np.float32)
     bound = 3 * 1.48 * float(np.median(np.abs(fine[::4, ::4])))
@@ -145,20 +144,20 @@ def _grain(pixels: Pixels) -> Floats:
 def _look_up(
     atlas: Floats | Pixels, surface: Surface, interpolation: int = cv2.INTER_LINEAR, border: int = cv2.BORDER_REPLICATE
 ) -> Floats:
-    """The values of a square atlas of any size at the pixels of a surface."""
+    """Return the values of a square atlas of any size at the pixels of a surface."""
     factor = len(atlas) / TEXTURE_SIZE
     u, v = surface.u, surface.v
     if factor != 1:
-        # Pixel centres stand at whole numbers in both.
+        # Pixel centres have integer coordinates in both.
         shift = np.float32((factor - 1) / 2)
         u, v = u * np.float32(factor) + shift, v * np.float32(factor) + shift
     return np.asarray(cv2.remap(atlas, u, v, interpolation, borderMode=border))
 
 
 def _at_size(pyramid: Sequence[Pixels], extent: float, softer: float) -> Pixels:
-    """The level of an atlas's pyramid whose texels are about as large as the pixels of a face of ``extent``.
+    """Return the level of an atlas's pyramid whose texels are about as large as the pixels of a face of ``extent``.
 
-    ``softer`` is by how many levels it may be smaller or has to be larger.
+    A positive ``softer`` shifts towards smaller levels, a negative one towards larger levels.
     """
     ideal = np.floor(np.log2(len(pyramid[0]) / max(extent, 1.0)) + softer)
     return pyramid[int(np.clip(ideal, 0, len(pyramid) - 1))]
@@ -173,12 +172,12 @@ def _face_window(frame: Frame, landmarks: Floats) -> Window:
 
 
 def _grown_share(size: float) -> np.float32:
-    """0 at the smallest size of a face that is swapped, 1 from FULL_SIZE times it on."""
+    """Return 0 at the minimum size of a swapped face, 1 from FULL_SIZE times that size on."""
     return np.float32(smooth_step(np.array([(size / SMALLEST_FACE - 1) / (FULL_SIZE - 1)], np.float32))[0])
 
 
 def _cut_out(opacity: Floats, window: Window, nearer: Floats) -> None:
-    """Takes the outline of a nearer face out of ``opacity`` [h,w], softly."""
+    """Remove the outline of a nearer face from ``opacity`` [h,w], with a soft edge."""
     outline = nearer[list(OVAL), :2] - [window.x0, window.y0]
     mask = np.zeros(opacity.shape, np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
@@ -188,16 +187,16 @@ def _cut_out(opacity: Floats, window: Window, nearer: Floats) -> None:
 
 
 def _feather(covered: Pixels, extent: float, edge: float) -> Floats:
-    """Opacity that falls to 0 towards the silhouette over 8.5 % of the face, so that a far cheek has no hard edge."""
+    """Return opacity that falls to 0 at the silhouette over 8.5 % of the face, so that a far cheek has no hard edge."""
     framed = cv2.copyMakeBorder(covered, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
     extent = max(extent, 1.0)
-    # However narrow it was asked for, an edge needs its pixel.
+    # An edge is at least 1.5 pixels wide, whatever the option says.
     return smooth_step((distance / extent - 0.012) / max(0.085 * edge, 1.5 / extent))
 
 
 def _extend_outwards(coordinate: Floats, covered: Pixels) -> Floats:
-    """Continues atlas coordinates two pixels beyond the silhouette, so that enlarging does not smear them."""
+    """Continue atlas coordinates two pixels beyond the silhouette, so that enlarging does not smear them."""
     filled = np.where(covered > 0, coordinate, OUTSIDE).astype(np.float32)
     grown = filled
     for _ in range(2):

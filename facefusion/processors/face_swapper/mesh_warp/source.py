@@ -1,7 +1,7 @@
-"""The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more pictures.
+"""The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more images.
 
-Method and constants: embedded-swap.md section 3, but for what is said here. A beard, a moustache and make-up are part
-of the face and stay in the texture.
+Method and constants: embedded-swap.md section 3, with the differences stated here. A beard, a moustache and make-up
+are part of the face and stay in the texture.
 """
 
 from __future__ import annotations
@@ -34,19 +34,18 @@ Bytes = npt.NDArray[np.uint8]
 __all__ = ['MIP_LEVELS', 'TEXTURE_SIZE', 'SourceTexture', 'SourceView', 'build_source']
 
 MIP_LEVELS = 5
-# What is seen less than this and lies this close to the middle of the face is closed from its sides.
-LEAST_SEEN = 0.15
+# Texels that are visible less than this, at this distance or less from the middle of the face, are inpainted.
+MIN_SEEN = 0.15
 RIDGE_REACH = 0.14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceTexture:
-    """What rendering needs of the source.
+    """The source data for rendering.
 
     mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
     [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
-    where the texture may be shown. traits: of its skin. flaws: why the result may disappoint, each a plain sentence
-    with advice; what one picture lacks and another shows is none.
+    of the texture. traits: of its skin. flaws: those of all images, each a sentence with advice.
     """
 
     mips: tuple[Bytes, ...]
@@ -60,8 +59,7 @@ class SourceTexture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Joined:
-    """The views as one: texture uint8 [1024,1024,3], what is seen of the face and what of that is bare skin, both
-    float32 [256,256] in 0..1."""
+    """The views as one: texture uint8 [1024,1024,3]; seen and visibility, as in UnrolledView and Obstacles."""
 
     texture: Bytes
     seen: Floats
@@ -69,19 +67,18 @@ class _Joined:
 
 
 def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture:
-    """Unrolls the face of one person in its pictures into one texture; every part from where it is seen best.
+    """Unroll the images of one person's face into one texture, each part from the image that shows it best.
 
-    What covers the face (hair, hands, glasses) is taken from another picture, from the other half of the face or
-    painted over; where none of them can help, ``opacity`` falls, and the target shows through.
+    Parts under hair, hands or glasses come from another image, from the other half of the face or from inpainting;
+    where that is impossible, ``opacity`` falls, and the target shows through.
     """
     if not views:
-        raise InternalError('source-no-views', 'mesh_warp was given no picture of the source')
+        raise InternalError('source-no-views', 'mesh_warp received no image of the source')
     chart = SourceChart(meter.topology)
     unrolled = [unroll(view, chart) for view in views]
     obstacles = [find_obstacles(view, chart, meter) for view in unrolled]
     appraisals = [appraise(view, found, meter) for view, found in zip(unrolled, obstacles, strict=True)]
-    joined = _join(unrolled, obstacles, appraisals, meter)
-    joined = _fill_from_mirror(joined, meter)
+    joined = _fill_from_mirror(_join(unrolled, obstacles, appraisals, meter), meter)
     texture = _fill_ridge(joined, meter)
     ycc = to_ycc(np.asarray(cv2.resize(texture, (ATLAS_SIZE, ATLAS_SIZE), interpolation=cv2.INTER_AREA), np.float32))
     seen, visibility = shrink(joined.seen, ATLAS_SIZE), shrink(joined.visibility, ATLAS_SIZE)
@@ -93,7 +90,7 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
         ycc=ycc,
         weight=weight,
         light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * visibility,
-        # The centre is never faded: without it the target's nostrils shine through.
+        # The centre is never faded: else the target's nostrils would show through.
         opacity=visibility * np.maximum(faded, meter.masks.central_disc()),
         traits=meter.find_traits(ycc, weight, pool_light(ycc, weight), np.ones_like(seen), forehead),
         flaws=find_flaws(views, unrolled, obstacles, meter),
@@ -103,13 +100,13 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
 def _join(
     views: Sequence[UnrolledView], obstacles: Sequence[Obstacles], appraisals: Sequence[Appraisal], meter: SkinMeter
 ) -> _Joined:
-    """Every part from the view that shows it best, all in the light of the best view."""
+    """Join each part from the view that shows it best, all in the light of the best view."""
     textures = [paint_out(view.texture, found.painted) for view, found in zip(views, obstacles, strict=True)]
     if len(views) == 1:
         return _Joined(textures[0], views[0].seen, obstacles[0].visibility)
     shares = choose(appraisals, meter)
     best = max(range(len(views)), key=lambda number: appraisals[number].score)
-    # Where the best view is dark or covered, its light is continued from where it is not.
+    # Where the best view is dark or covered, its light is extrapolated from the other parts.
     goal = smooth_light(
         pool_light(shrink(views[best].chart, ATLAS_SIZE), shrink(appraisals[best].merit, ATLAS_SIZE) * meter.masks.skin)
     )
@@ -118,20 +115,19 @@ def _join(
         bare = shrink(view.seen * found.visibility, ATLAS_SIZE) * meter.masks.skin
         own = smooth_light(pool_light(shrink(view.chart, ATLAS_SIZE), np.maximum(bare, 1e-3 * meter.grid.inside)))
         total += texture * _gain(own, goal) * enlarge(share, TEXTURE_SIZE, TEXTURE_SIZE)[..., None]
-    seen = sum((share * view.seen for share, view in zip(shares, views, strict=True)), np.zeros_like(shares[0]))
-    visibility = sum(
-        (share * found.visibility for share, found in zip(shares, obstacles, strict=True)), np.zeros_like(shares[0])
-    )
+    nothing = np.zeros_like(shares[0])
+    seen = sum((share * view.seen for share, view in zip(shares, views, strict=True)), nothing)
+    visibility = sum((share * found.visibility for share, found in zip(shares, obstacles, strict=True)), nothing)
     return _Joined(np.clip(total + 0.5, 0, 255).astype(np.uint8), seen, visibility)
 
 
 def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
-    """Takes what is turned away or covered from the other half of the face, in the light of this half."""
+    """Fill parts that are turned away or covered from the other half of the face, in the light of this half."""
     texture = joined.texture
-    # A little away from what hides it, so that the switch lies where both halves are good.
+    # Eroded, so that the transition is where both halves are good.
     own = np.asarray(cv2.erode(joined.seen * joined.visibility, np.ones((7, 7), np.uint8)), np.float32)
     other = own[:, ::-1]
-    # The own half wins unless the other one is seen decidedly better: halves laid over each other are never sharp.
+    # The own half wins unless the other one is far more visible: blended halves are never sharp.
     part = np.asarray(own / (own + other + 1e-3), np.float32)
     share = np.maximum(smooth_step((part - 0.2) / 0.3), smooth_step(own / 0.6))
     share = blur(np.where(other < 0.05, 1, share).astype(np.float32), 1.5)
@@ -140,33 +136,33 @@ def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
     light = smooth_light(pool_light(small, weight))
     missing = enlarge(1 - share, TEXTURE_SIZE, TEXTURE_SIZE)
     rows, columns = (slice(*_span(missing, axis)) for axis in (1, 0))
-    taken = missing[rows, columns, None]
+    blend = missing[rows, columns, None]
     mirrored = texture[:, ::-1][rows, columns] * _gain(light[:, ::-1], light)[rows, columns]
     filled = texture.copy()
-    filled[rows, columns] = np.clip(texture[rows, columns] * (1 - taken) + mirrored * taken + 0.5, 0, 255)
+    filled[rows, columns] = np.clip(texture[rows, columns] * (1 - blend) + mirrored * blend + 0.5, 0, 255)
     seen = joined.seen * share + joined.seen[:, ::-1] * (1 - share)
     visibility = joined.visibility * share + joined.visibility[:, ::-1] * (1 - share)
     return _Joined(filled, seen, visibility)
 
 
 def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:
-    """Closes what neither half shows in the middle of the face: the outline of a face that is turned far.
+    """Inpaint texels in the middle of the face that neither half shows: the outline of a face that is turned far.
 
-    There the mirror image is as bad as the texel itself, and the picture shows the background.
+    There the image shows the background, and the mirrored texel is no better.
     """
     column = np.abs(np.linspace(-0.5, 0.5, CHART_SIZE, dtype=np.float32))[None]
     rim = enlarge(meter.masks.rim, CHART_SIZE, CHART_SIZE)
-    hidden = ((joined.seen < LEAST_SEEN) & (column < RIDGE_REACH) & (rim > 0.02)).astype(np.uint8)
+    hidden = ((joined.seen < MIN_SEEN) & (column < RIDGE_REACH) & (rim > 0.02)).astype(np.uint8)
     return paint_out(joined.texture, hidden) if hidden.any() else joined.texture
 
 
 def _span(missing: Floats, axis: int) -> tuple[int, int]:
-    """The rows or columns in which anything is missing; at least one."""
+    """Return the range of rows or columns with missing texels; at least one."""
     used = np.flatnonzero((missing > 1 / 512).any(axis))
     return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
 
 
 def _gain(own: Floats, goal: Floats) -> Floats:
-    """float32 [1024,1024,3]: what takes a texture of light ``own`` float32 [32,32,3] BGR to the light ``goal``."""
+    """Return the factor float32 [1024,1024,3] from the light ``own`` float32 [32,32,3] BGR to the light ``goal``."""
     ratio = np.clip((goal + 8) / (own + 8), 0.5, 2)
     return enlarge(ratio, TEXTURE_SIZE, TEXTURE_SIZE)

@@ -1,6 +1,6 @@
-"""One picture of the source as the swapper uses it: unrolled, with how well each part of the face is seen in it.
+"""Unroll an image of the source into atlas layout, with the visibility of each part of the face.
 
-Method and constants: embedded-swap.md section 3, but for what is said here.
+Method and constants: embedded-swap.md section 3, with the differences stated here.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from facefusion.media.frame import Frame, Window
 Bytes = npt.NDArray[np.uint8]
 
 TEXTURE_SIZE = 1024
-# Geometry and choices between views are made at this size; only colours are looked up at that of the texture.
+# Size for geometry and for the choice between views; only colours are looked up at the size of the texture.
 CHART_SIZE = 256
-# The mesh lies on the face to within about this fraction of its size: so close to the outline of a turned head, what
-# the picture shows may be the background.
-OUTLINE_DOUBT = (0.012, 0.045)
+# Start and width of the band along the outline of a turned head whose texels may show the background, as fractions of
+# the face's size: the accuracy of the mesh.
+UNSURE_OUTLINE = (0.012, 0.045)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceView:
-    """A picture and the landmarks float32 [468,3] of the face in it that is the source."""
+    """An image and the landmarks float32 [468,3] of the source face in it."""
 
     frame: Frame
     landmarks: Floats
 
 
 class SourceChart:
-    """The static tables of unrolling a source: the atlas at the size at which geometry is computed."""
+    """The static tables for unrolling a source: the atlas at the size of the geometry."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self.topology = topology
@@ -45,14 +45,14 @@ class SourceChart:
         outside = (self.grid.inside == 0).astype(np.uint8)
         _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
         within = np.flatnonzero(outside.ravel() == 0)
-        places = np.zeros(int(labels.max()) + 1, np.int64)
-        places[labels.ravel()[within]] = within
-        self._nearest = places[labels]
+        texel_of_label = np.zeros(int(labels.max()) + 1, np.int64)
+        texel_of_label[labels.ravel()[within]] = within
+        self._nearest = texel_of_label[labels]
         framed = cv2.copyMakeBorder(1 - outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         self.rim = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1] / CHART_SIZE, np.float32)
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
-        """Where each texel lies in the frame, two float32 [256,256]; beyond the outline, where its nearest one does."""
+        """Return each texel's position in the frame, two float32 [256,256]; outside the face that of the nearest."""
         both = self.grid.spread(landmarks[:, :2]).reshape(-1, 2)[self._nearest]
         return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
 
@@ -61,9 +61,9 @@ class SourceChart:
 class UnrolledView:
     """A view in atlas layout.
 
-    texture: uint8 [1024,1024,3] BGR. chart: float32 [256,256,3] of the same, BGR. ycc: float32 [128,128,3]. seen:
-    float32 [256,256] in 0..1, how openly a texel lies to the camera. normals: float32 [468,3]. extent: of the face
-    in the picture, in pixels. sharpness: 0..1, see ``measure_sharpness``.
+    texture: uint8 [1024,1024,3] BGR. chart: the same as float32 [256,256,3]. ycc: float32 [128,128,3]. seen: float32
+    [256,256] in 0..1, how much a texel faces the camera, unhidden. normals: float32 [468,3]. extent: size of the face
+    in the image, in pixels. sharpness: 0..1, see ``measure_sharpness``.
     """
 
     texture: Bytes
@@ -76,7 +76,7 @@ class UnrolledView:
 
 
 def unroll(view: SourceView, chart: SourceChart) -> UnrolledView:
-    """Looks up every texel of the face in its picture."""
+    """Look up every texel of the face in its image."""
     landmarks = view.landmarks
     map_x, map_y = chart.maps(landmarks)
     extent = float(np.ptp(landmarks[:, :2], axis=0).max())
@@ -89,10 +89,10 @@ def unroll(view: SourceView, chart: SourceChart) -> UnrolledView:
 
 
 def measure_sharpness(view: SourceView) -> float:
-    """0..1, how much of the detail that its pixels could hold a face has; sharp pictures have 0.5 to 0.65.
+    """Return the share 0..1 of the possible detail that a face has; sharp images have 0.5 to 0.65.
 
-    Detail is what a box blur of 9 pixels takes away (Crete et al. 2007); a face of more than 256 pixels is shrunk to
-    that first.
+    Detail is the difference to a box blur of 9 pixels (Crete et al. 2007); a face of more than 256 pixels is first
+    reduced to 256.
     """
     low, high = view.landmarks[:, :2].min(0), view.landmarks[:, :2].max(0)
     window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(view.frame.width, view.frame.height)
@@ -103,12 +103,12 @@ def measure_sharpness(view: SourceView) -> float:
     if scale < 1:
         luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     values = luma.astype(np.float32)
-    kept = []
+    blurred = []
     for axis, kernel in ((1, (9, 1)), (0, (1, 9))):
         before = np.abs(np.diff(values, axis=axis))
         after = np.abs(np.diff(cv2.blur(values, kernel), axis=axis))
-        kept.append(1 - float(np.maximum(before - after, 0).sum()) / max(float(before.sum()), 1e-3))
-    return 1 - max(kept)
+        blurred.append(1 - float(np.maximum(before - after, 0).sum()) / max(float(before.sum()), 1e-3))
+    return 1 - max(blurred)
 
 
 def _look_up(frame: Frame, map_x: Floats, map_y: Floats, landmarks: Floats, extent: float) -> Bytes:
@@ -124,13 +124,13 @@ def _look_up(frame: Frame, map_x: Floats, map_y: Floats, landmarks: Floats, exte
 
 
 def _within(frame: Frame, map_x: Floats, map_y: Floats) -> Floats:
-    """1 where the face lies in the picture and not beside it."""
+    """Return 1 for texels inside the image."""
     inside = (map_x > 0) & (map_x < frame.width - 1) & (map_y > 0) & (map_y < frame.height - 1)
     return np.asarray(cv2.erode(inside.astype(np.float32), np.ones((5, 5), np.uint8)), np.float32)
 
 
 def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: Floats, map_y: Floats) -> Floats:
-    """0..1 at each texel: faces the camera, nothing of the face is in front, and the background is not near."""
+    """Return 0..1 per texel: it faces the camera, the face does not hide it, and the background is not close."""
     grid, topology = chart.grid, chart.topology
     facing = np.clip(grid.spread(smooth_step((-normals[:, 2] - 0.20) / 0.35)), 0, 1)
     unhidden = np.append(visible_triangles(topology, landmarks), 0).astype(np.float32)[grid.triangle]
@@ -141,7 +141,7 @@ def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: F
     distance = np.asarray(cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 3), np.float32) / 256
     local_x, local_y = ((part - start) * np.float32(scale) + 4 for part, start in ((map_x, low[0]), (map_y, low[1])))
     depth = cv2.remap(distance, local_x.astype(np.float32), local_y.astype(np.float32), cv2.INTER_LINEAR)
-    start, width = OUTLINE_DOUBT
-    # The rim of the atlas is the outline of a frontal face, and there the face goes on.
+    start, width = UNSURE_OUTLINE
+    # Where the outline is the rim of the atlas, as in a frontal face, the head continues behind it.
     sure = np.maximum(smooth_step((depth - start) / width), 1 - smooth_step((chart.rim - 0.03) / 0.06))
     return np.asarray(facing * blur(unhidden, 1) * sure, np.float32)
