@@ -1,13 +1,13 @@
-"""Sets FaceFusion up on this machine: makes .venv beside this file, chooses the ONNX Runtime build and proves it.
+"""Set up FaceFusion on this machine: create .venv next to this file, select the ONNX Runtime build and test it.
 
-    python3 install.py                       set up; a second run finds that nothing is to do
+    python3 install.py                       set up; a second run changes nothing
     python3 install.py --device cuda         the NVIDIA build, or exit 7 with the reason
-    python3 install.py demo                  set up, then make and swap example media in demo/
+    python3 install.py demo                  set up, then create and swap example media in demo/
     python3 install.py test [pytest args]    set up with the development tools, then run the tests
-    python3 install.py check                 the same tools: ruff, ruff format, mypy
+    python3 install.py check                 the same tools: run ruff, ruff format and mypy
 
-Only the standard library is used, and nothing of the package is imported. An interrupted run is repaired by the next:
-.venv carries a marker until everything in it is proved, then a stamp that says what it was made from.
+This file uses only the standard library and imports nothing of the package. The next run repairs an interrupted one:
+.venv contains a marker until it is tested, then a stamp with a digest of its inputs.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ EXIT_PROVIDER = 7
 UNREACHABLE = """The package index could not be reached. Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL
 (and PIP_CERT for its certificate). Then run the same command again: pip keeps what it has downloaded."""
 
-# Runs in the environment. The provider is read from the session: the GPU build lists CUDA on every machine and then
-# runs on the CPU without an error.
+# Runs in the environment. The session reports its provider: the GPU build lists CUDA on every machine and may still
+# run on the CPU without an error.
 PROOF = """
 import importlib.metadata, json, re, sys
 import numpy, onnx, onnxruntime
@@ -62,7 +62,7 @@ print(json.dumps({'builds': builds, 'version': onnxruntime.__version__, 'provide
 
 
 class Failure(Exception):
-    """Set-up cannot go on: ``str()`` says what failed and why, ``hint`` what to do, ``code`` is the exit code."""
+    """Set-up failed: ``str()`` is the failure and its reason, ``hint`` the remedy, ``code`` the exit code."""
 
     def __init__(self, message: str, hint: str = '', code: int = 1) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class Failure(Exception):
 
 
 class Plan(NamedTuple):
-    """What the environment is to be: device asked for ('auto', 'cpu', 'cuda'), device chosen, and extra locks."""
+    """The environment to create: requested device ('auto', 'cpu', 'cuda'), selected device, and extra locks."""
 
     asked: str
     device: str
@@ -79,7 +79,7 @@ class Plan(NamedTuple):
 
 
 def check_python(version: tuple[int, int], alternatives: list[str]) -> None:
-    """Raises Failure for a Python that is not 3.11 to 3.13; ``alternatives`` are commands of good ones found here."""
+    """Raise Failure unless Python is 3.11 to 3.13; ``alternatives`` are commands of suitable versions."""
     if LOWEST <= version <= HIGHEST:
         return
     hint = f'Run it with another one: {alternatives[0]} install.py' if alternatives else 'Install one of them first.'
@@ -87,7 +87,7 @@ def check_python(version: tuple[int, int], alternatives: list[str]) -> None:
 
 
 def nvidia_gpu_present() -> bool:
-    """True when the NVIDIA driver shows a GPU: nvidia-smi lists one, or the CUDA driver library counts one."""
+    """Whether the NVIDIA driver reports a GPU, through nvidia-smi or the CUDA driver library."""
     tool = shutil.which('nvidia-smi') or 'nvidia-smi'
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         if 'GPU 0:' in subprocess.run([tool, '-L'], capture_output=True, text=True, timeout=20, check=False).stdout:
@@ -102,7 +102,7 @@ def nvidia_gpu_present() -> bool:
 
 
 def choose_device(asked: str, system: str, gpu_present: bool) -> str:
-    """The device to install for, 'cpu' or 'cuda'. Raises Failure (exit 7) when cuda was asked for and cannot be."""
+    """Return the device to install for, 'cpu' or 'cuda'. Raises Failure (exit 7) when cuda is requested but missing."""
     if asked == 'cuda' and system == 'Darwin':
         raise Failure('There is no CUDA build for macOS.', 'Use: install.py --device cpu', EXIT_PROVIDER)
     if asked == 'cuda' and not gpu_present:
@@ -114,7 +114,7 @@ def choose_device(asked: str, system: str, gpu_present: bool) -> str:
 
 
 def lock_files(device: str, extras: tuple[str, ...], folder: Path) -> list[Path]:
-    """The lock files of a device and its extras. Raises Failure (exit 2) for an extra without a lock."""
+    """Return the lock files of a device and its extras. Raises Failure (exit 2) for an extra without a lock."""
     paths = [folder / f'{name}.txt' for name in (RUNTIME_LOCKS[device], *extras)]
     for path in paths:
         if not path.is_file() or path.stem in set(RUNTIME_LOCKS.values()) & set(extras):
@@ -124,7 +124,7 @@ def lock_files(device: str, extras: tuple[str, ...], folder: Path) -> list[Path]
 
 
 def stamp_of(plan: Plan) -> dict[str, Any]:
-    """What an environment made for ``plan`` was made from, as it is written into its stamp."""
+    """Return the stamp of an environment for ``plan``, with a digest of its inputs."""
     digest = hashlib.sha256()
     for path in (*lock_files(plan.device, plan.extras, ROOT / 'locks'), ROOT / 'pyproject.toml', Path(__file__)):
         digest.update(path.read_bytes() + b'\0')
@@ -139,7 +139,7 @@ def stamp_of(plan: Plan) -> dict[str, Any]:
 
 
 def read_stamp(venv: Path) -> dict[str, Any] | None:
-    """The stamp of an environment; None when it is missing or damaged."""
+    """Return the stamp of an environment; None when it is missing or damaged."""
     try:
         stamp = json.loads((venv / STAMP).read_text(encoding='utf-8'))
     except (OSError, ValueError):
@@ -148,9 +148,9 @@ def read_stamp(venv: Path) -> dict[str, Any] | None:
 
 
 def make_plan(asked: str | None, extras: tuple[str, ...], stamp: dict[str, Any] | None) -> Plan:
-    """What to set up. Without ``asked`` an earlier choice holds, else 'auto'; extras that are there stay.
+    """Return the plan. Without ``asked`` the earlier device applies, otherwise 'auto'; installed extras remain.
 
-    Raises Failure for a device that cannot be had (exit 7) and for an unknown extra (exit 2).
+    Raises Failure for an unavailable device (exit 7) and for an unknown extra (exit 2).
     """
     earlier = stamp or {}
     asked = asked or str(earlier.get('asked', 'auto'))
@@ -163,26 +163,26 @@ def make_plan(asked: str | None, extras: tuple[str, ...], stamp: dict[str, Any] 
 
 
 def scripts_folder(venv: Path) -> Path:
-    """Where an environment keeps its commands on this system."""
+    """Return the folder of the commands of an environment on this system."""
     return venv / ('Scripts' if os.name == 'nt' else 'bin')
 
 
 def venv_python(venv: Path) -> Path:
-    """The environment's interpreter."""
+    """Return the interpreter of an environment."""
     return scripts_folder(venv) / ('python.exe' if os.name == 'nt' else 'python')
 
 
 def environment() -> dict[str, str]:
-    """The variables for commands in .venv: without those that would lead Python or pip out of it."""
+    """Return the variables for commands in .venv, without those that direct Python or pip elsewhere."""
     dropped = {'PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT', '__PYVENV_LAUNCHER__'}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    # The last one: onnxruntime collects usage data unless it is told not to before it is imported.
+    # onnxruntime collects usage data unless ORT_DISABLE_TELEMETRY is set before it is imported.
     quiet = {'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PIP_NO_INPUT': '1', 'ORT_DISABLE_TELEMETRY': '1'}
     return {**kept, 'PIP_USER': '0', **quiet}
 
 
 def python_works(venv: Path, *modules: str) -> bool:
-    """True when the environment's interpreter starts, is of this very version, and has ``modules``."""
+    """Whether the interpreter of the environment starts, has the version of this one, and has ``modules``."""
     code = (
         'import importlib.util as u, platform as p, sys; print(p.python_version(), all(map(u.find_spec, sys.argv[1:])))'
     )
@@ -195,7 +195,7 @@ def python_works(venv: Path, *modules: str) -> bool:
 
 
 def is_current(plan: Plan, venv: Path) -> bool:
-    """True when nothing is to do: the stamp fits the plan, and what it vouches for is still there and starts."""
+    """Whether the environment is complete: its stamp matches the plan, and its packages are present and load."""
     stamp = read_stamp(venv)
     if stamp is None or {**stamp_of(plan), 'fallback': stamp.get('fallback', '')} != stamp:
         return False
@@ -205,8 +205,8 @@ def is_current(plan: Plan, venv: Path) -> bool:
     return python_works(venv, 'facefusion', 'onnxruntime', 'numpy', 'cv2', 'av')
 
 
-def run(arguments: list[str], what: str) -> None:
-    """Runs the environment's Python, showing pip's package names as they pass; raises Failure with its last lines."""
+def run(arguments: list[str], action: str) -> None:
+    """Run the environment's Python and show the package names of pip. Raises Failure with its last lines."""
     last: collections.deque[str] = collections.deque(maxlen=12)
     command = [str(venv_python(VENV)), *arguments]
     pipes: dict[str, Any] = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True, 'errors': 'replace'}
@@ -221,11 +221,11 @@ def run(arguments: list[str], what: str) -> None:
         print('\r' + ' ' * 76 + '\r', end='', flush=True)
     if process.returncode != 0:
         tail = '\n  '.join(last)
-        raise Failure(f'{what} failed (exit {process.returncode}):\n  {tail}', failure_hint(tail))
+        raise Failure(f'{action} failed (exit {process.returncode}):\n  {tail}', failure_hint(tail))
 
 
 def failure_hint(output: str) -> str:
-    """What to do about the last lines of a failed pip."""
+    """Return a hint for the last lines of a failed pip."""
     text = output.lower()
     if any(
         sign in text
@@ -242,9 +242,9 @@ def failure_hint(output: str) -> str:
 
 
 def make_venv() -> None:
-    """Makes .venv anew, marked as unfinished from its first moment."""
+    """Create a new .venv, marked as unfinished from the start."""
     if Path(sys.prefix).resolve() == VENV.resolve():
-        raise Failure('.venv must be made anew, but this is its Python.', 'Run install.py with a Python outside it.')
+        raise Failure('.venv must be replaced, but this is its Python.', 'Run install.py with a Python outside it.')
     try:
         if VENV.is_dir():
             print('Removing the broken or outdated .venv')
@@ -253,17 +253,17 @@ def make_venv() -> None:
         (VENV / UNFINISHED).touch()
     except OSError as error:
         raise Failure(f'.venv cannot be replaced: {error}', 'Close programs that use it, or remove it.') from error
-    print(f'Making .venv with Python {platform.python_version()}')
+    print(f'Creating .venv with Python {platform.python_version()}')
     command = [sys.executable, '-m', 'venv', str(VENV)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()[-6:]
         hint = 'On Debian and Ubuntu install python3-venv; a full disk or a read-only folder is another cause.'
-        raise Failure('Python could not make a virtual environment:\n  ' + '\n  '.join(lines), hint)
+        raise Failure('Python could not create a virtual environment:\n  ' + '\n  '.join(lines), hint)
 
 
 def runtime_builds(venv: Path) -> list[str]:
-    """The ONNX Runtime builds whose records are in ``venv``; 'damaged' stands for a record without its files."""
+    """Return the ONNX Runtime builds recorded in ``venv``; 'damaged' stands for a record without its files."""
     lib = venv / ('Lib' if os.name == 'nt' else 'lib/python{}.{}'.format(*sys.version_info)) / 'site-packages'
     names = {path.name.split('-')[0].lower().replace('_', '-') for path in lib.glob('onnxruntime*.dist-info')}
     builds = sorted(names & set(RUNTIME_PACKAGES))
@@ -271,10 +271,10 @@ def runtime_builds(venv: Path) -> list[str]:
 
 
 def install_packages(plan: Plan) -> None:
-    """Installs the locked set for ``plan`` and the program itself into .venv."""
+    """Install the locked packages of ``plan`` and the program itself into .venv."""
     found = runtime_builds(VENV)
     if found and found != [RUNTIMES[plan.device]]:
-        # Two builds share one folder: removing one of them alone would leave the other without its files.
+        # Two builds share one folder: removing only one of them would delete files of the other.
         print(f'Removing ONNX Runtime: {", ".join(found)}')
         run(['-m', 'pip', 'uninstall', '--yes', *RUNTIME_PACKAGES], 'Removing the other ONNX Runtime build')
     locks = lock_files(plan.device, plan.extras, ROOT / 'locks')
@@ -286,7 +286,7 @@ def install_packages(plan: Plan) -> None:
 
 
 def prove(device: str) -> str:
-    """Runs a one-node model in .venv on the device's provider; returns a line about it, raises Failure (exit 7)."""
+    """Run a one-node model in .venv on the device's provider and return a summary line. Raises Failure (exit 7)."""
     command = [str(venv_python(VENV)), '-c', PROOF, PROVIDERS[device], ','.join(RUNTIME_PACKAGES)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment())
@@ -302,20 +302,20 @@ def prove(device: str) -> str:
         reason = f'The test model ran on {", ".join(proof["providers"])}, not on {PROVIDERS[device]}:\n  {tail}'
         raise Failure(reason, device_hint(device), EXIT_PROVIDER)
     if len(proof['builds']) != 1:
-        reason = f'.venv holds {len(proof["builds"])} ONNX Runtime builds: {", ".join(proof["builds"])}.'
+        reason = f'.venv contains {len(proof["builds"])} ONNX Runtime builds: {", ".join(proof["builds"])}.'
         raise Failure(reason, 'Remove the folder .venv and run install.py again.', EXIT_PROVIDER)
     return f'{proof["builds"][0]} {proof["version"]} ran a test model on {PROVIDERS[device]}'
 
 
 def device_hint(device: str) -> str:
-    """What to do when the proof of a device fails."""
+    """Return a hint for a failed test of a device."""
     if device == 'cuda':
         return 'CUDA 13 needs an NVIDIA driver of version 580 or newer. Update it, or use: install.py --device cpu'
-    return 'On Windows install the Microsoft Visual C++ runtime; else remove the folder .venv and run it again.'
+    return 'On Windows install the Microsoft Visual C++ runtime; otherwise remove the folder .venv and run it again.'
 
 
 def install(plan: Plan) -> Plan:
-    """Brings .venv to ``plan``, proves it and stamps it; returns the plan as carried out (auto may fall back)."""
+    """Install ``plan`` into .venv, test it and write the stamp; return the final plan (auto may fall back)."""
     earlier = read_stamp(VENV)
     same = earlier is None or (earlier.get('root'), earlier.get('python')) == (str(ROOT), platform.python_version())
     if (VENV / UNFINISHED).exists() or not same or not python_works(VENV, 'pip'):
@@ -341,7 +341,7 @@ def install(plan: Plan) -> Plan:
 
 
 def set_up(asked: str | None, extras: tuple[str, ...]) -> None:
-    """Checks the Python, then makes or completes .venv unless it is current, and says what was done."""
+    """Check the Python, then create or complete .venv unless it is current, and print a summary."""
     names = ('python3.13', 'python3.12', 'python3.11')
     check_python((sys.version_info[0], sys.version_info[1]), [name for name in names if shutil.which(name)])
     started = time.monotonic()
@@ -358,36 +358,36 @@ def set_up(asked: str | None, extras: tuple[str, ...]) -> None:
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what stands behind ``test`` for pytest, untouched."""
+    """Return the options, and the words after ``test`` unchanged for pytest."""
     cut = arguments.index('test') + 1 if 'test' in arguments else len(arguments)
-    about = 'Sets FaceFusion up in .venv beside this file.'
+    about = 'Set up FaceFusion in .venv next to this file.'
     parser = argparse.ArgumentParser(prog='install.py', description=about, allow_abbrev=False)
-    parser.add_argument('command', nargs='?', choices=('demo', 'test', 'check'), help='what to do after setting up')
-    parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), help='default: as before, else auto')
+    parser.add_argument('command', nargs='?', choices=('demo', 'test', 'check'), help='command to run after the set-up')
+    parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), help='default: the earlier choice, otherwise auto')
     parser.add_argument('--extra', action='append', default=[], metavar='NAME', help='install a locked extra, e.g. dev')
     return parser.parse_args(arguments[:cut]), arguments[cut:]
 
 
-def hand_over(command: str, pytest_arguments: list[str]) -> int:
-    """Runs the demo, the tests or the checks in .venv; returns their exit code, 1 for one that is no plain number."""
-    handed = {
+def run_command(command: str, pytest_arguments: list[str]) -> int:
+    """Run the demo, the tests or the checks in .venv; return their exit code, or 1 when a signal ended them."""
+    commands = {
         'demo': [str(ROOT / 'scripts' / 'demo.py')],
         'test': ['-m', 'pytest', *pytest_arguments],
         'check': [str(ROOT / 'scripts' / 'check.py')],
     }
-    arguments = [str(venv_python(VENV)), *handed[command]]
+    arguments = [str(venv_python(VENV)), *commands[command]]
     code = subprocess.run(arguments, cwd=ROOT, env=environment(), check=False).returncode
     return code if 0 <= code <= 255 else 1
 
 
 def main() -> int:
-    """Reads the command line, sets up and hands over; returns the exit code."""
+    """Read the command line, set up, run the command and return the exit code."""
     options, pytest_arguments = parse(sys.argv[1:])
     development = ('dev',) if options.command in ('test', 'check') else ()
     try:
         set_up(options.device, (*options.extra, *development))
         sys.stdout.flush()
-        return hand_over(options.command, pytest_arguments) if options.command else 0
+        return run_command(options.command, pytest_arguments) if options.command else 0
     except Failure as failure:
         print(f'\ninstall.py: {failure}\n{failure.hint}'.rstrip(), file=sys.stderr)
         return failure.code

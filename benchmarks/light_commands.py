@@ -1,10 +1,10 @@
-"""What commands cost that scripts and cron call every few seconds, in CPU time of the whole process.
+"""CPU time of the commands that scripts and cron run every few seconds.
 
     .venv/bin/python benchmarks/light_commands.py [--rounds 8] [--jobs 1000]
 
-``--version`` and ``--help``, and queries and changes of a store that holds a thousand jobs. The least of the rounds
-counts: what else is at work on the machine only adds to it. Prints JSON with the bounds; ends with 1 where one is not
-kept.
+Measures ``--version``, ``--help``, and queries and changes of a store with a thousand jobs. The minimum of the rounds
+counts, because other processes of the machine only add time. Prints JSON with the limits; exits with 1 when one is
+exceeded.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# Seconds of a core that a command may take.
+# Limits in seconds of one core.
 SHORTEST, QUERY = 0.12, 0.15
-# {n} is another number in each round.
+# {n} is the number of the round.
 COMMANDS = (
     (('--version',), SHORTEST),
     (('--help',), SHORTEST),
@@ -36,13 +36,13 @@ STATES = ('drafted', 'queued', 'completed', 'failed')
 
 
 def call(words: list[str], environ: dict[str, str]) -> None:
-    """Runs the program in a process of its own. Raises CalledProcessError."""
+    """Run the program in a new process. Raises CalledProcessError."""
     command = [sys.executable, str(ROOT / 'facefusion.py'), *words]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | environ)
 
 
 def seconds_of(words: list[str], environ: dict[str, str]) -> float:
-    """The CPU time of a call: user and system, of all its processes."""
+    """Return the CPU time of a command: user and system time of all its processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     call(words, environ)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -50,7 +50,7 @@ def seconds_of(words: list[str], environ: dict[str, str]) -> float:
 
 
 def fill(root: Path, jobs: int) -> dict[str, str]:
-    """Makes a store with as many jobs of the usual size, of all states; gives the environment that names it."""
+    """Create a store with this number of jobs of typical size in all states; return the environment that names it."""
     environ = {'FACEFUSION_JOBS_PATH': str(root)}
     call(['job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', '--notify', 'x' * 1200], environ)
     seed = json.loads((root / 'drafted' / 'seed.json').read_text(encoding='ascii'))
@@ -62,7 +62,7 @@ def fill(root: Path, jobs: int) -> dict[str, str]:
 
 
 def measure(words: tuple[str, ...], bound: float, rounds: int, environ: dict[str, str]) -> dict[str, Any]:
-    """The least CPU time of a command over the rounds."""
+    """Return the minimum CPU time of a command over the rounds."""
     times = [seconds_of([word.format(n=number) for word in words], environ) for number in range(rounds)]
     return {
         'command': ' '.join(words),
@@ -73,7 +73,7 @@ def measure(words: tuple[str, ...], bound: float, rounds: int, environ: dict[str
 
 
 def main() -> int:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=8)
     parser.add_argument('--jobs', type=int, default=1000)

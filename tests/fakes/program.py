@@ -1,4 +1,4 @@
-"""The program as a user calls it, in this process or in one of its own, and what it leaves in a folder."""
+"""The program as a user runs it, in this process or a new one, and the files that it leaves in a folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import pytest
 _STORE_FOLDER = re.compile(
     r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.certificate|/\.work(/\.new|/\.content)?)?'
 )
-# What a run that failed has finished, for the next one to go on with.
-_KEPT_WORK = re.compile(
+# Work files of a failed run, which the next run resumes.
+_WORK_FILES = re.compile(
     r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
 )
 _ENDED_JOB = re.compile(
     r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.pem)'
 )
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Every job has an invisible mark of its own: two runs of one call make the same pictures only without.
+# Every job has a different invisible mark: two equal commands write the same pixels only without it.
 UNMARKED = ('--config-path', Path(__file__).with_name('unmarked.ini'))
 
 
@@ -46,14 +46,14 @@ class Result(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file with its digest, and every folder, but the job store's own folders, its records of ended jobs,
-    what the content gate has seen, what is analysed, and what an interrupted run goes on with."""
+    """Return every file with its digest, and every folder; without the folders of the job store, records of finished
+    jobs, scores of the content gate, cached analysis, and work files of interrupted runs."""
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = f'link to {path.readlink()}'
-        elif _ENDED_JOB.fullmatch(name) or _KEPT_WORK.fullmatch(name):
+        elif _ENDED_JOB.fullmatch(name) or _WORK_FILES.fullmatch(name):
             continue
         elif path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -63,7 +63,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """Calls with a job store in ``folder``, without network unless ``online``."""
+    """Runs commands with a job store in ``folder``, without network unless ``online``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,7 +82,7 @@ class Program:
         return Result(code, out.getvalue(), err.getvalue())
 
     def start(self, *words: object, script: str = '') -> subprocess.Popen[str]:
-        """A process of its own; ``script`` runs before the program, in the same interpreter."""
+        """Start a new process; ``script`` runs before the program, in the same interpreter."""
         code = f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}\nfrom facefusion.cli.main import run\nrun()'
         return subprocess.Popen(
             [sys.executable, '-c', code, *map(str, words)],
@@ -93,13 +93,13 @@ class Program:
         )
 
     def run(self, *words: object, **settings: Any) -> Result:
-        """``headless-run``, which must succeed; events are on stdout."""
+        """Run ``headless-run``, which must succeed, with events on stdout."""
         result = self('headless-run', *words, '--progress', 'json', **settings)
         assert result.code == 0, result.err
         return result
 
     def fails(self, code: int, reference: str, *words: object, **settings: Any) -> str:
-        """A call that must be refused as asked, explained, and leave nothing; gives what it said."""
+        """Run a command that must fail with this code and reference and leave no files; return its stderr."""
         before = snapshot(self.folder)
         result = self(*words, **settings)
         assert f'[{reference}]' in result.err, result.err
@@ -112,7 +112,7 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
-    """The program with its job store in the test's folder; with the models of a swap in tests that may fetch them."""
+    """The program with its job store in tmp_path; with the models of a swap in tests that may fetch them."""
     if request.node.get_closest_marker('network'):
         request.getfixturevalue('store')
     return Program(tmp_path)
