@@ -139,11 +139,6 @@ def _codes_of(label: str, results: Mapping[str, Any]) -> tuple[set[str], set[str
     return good, bad
 
 
-def active_claim(store: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the manifest of the file itself; empty if the store names none."""
-    return _mapping(_mapping(store.get('manifests')).get(str(store.get('active_manifest', ''))))
-
-
 def _ingredients(manifest: Mapping[str, Any]) -> Iterator[tuple[_Visit, Mapping[str, Any]]]:
     """Yield the ingredients with credentials, and their validations by the signer of ``manifest``."""
     for entry in _list(manifest.get('ingredients')):

@@ -12,10 +12,10 @@ import c2pa
 
 from facefusion.errors import MediaError
 from facefusion.media.kinds import find_kind
-from facefusion.provenance.chain import Claim, Trust, active_claim, read_chain
+from facefusion.provenance.chain import Claim, Trust, read_chain
 from facefusion.provenance.library import WatchedStream, make_context, plain, words_of
 from facefusion.provenance.media_types import reading_type
-from facefusion.provenance.sidecar import first_sidecar, read_sidecar, sidecars_of
+from facefusion.provenance.sidecar import read_sidecar
 from facefusion.provenance.trust import Root
 from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
@@ -91,7 +91,7 @@ def read_credentials(
                 found = _examine(file, kind, None, context, roots, flag)
                 if found.place == 'embedded':
                     return found
-                data = read_sidecar(sidecar) if sidecar is not None else first_sidecar(sidecars_of(path))
+                data = read_sidecar(path, sidecar)
                 if data is not None:
                     file.seek(0)
                     found = _examine(file, kind, data, context, roots, flag)
@@ -154,7 +154,6 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
     root = next((root for root in roots if root.fingerprint == results.get('trustListUri')), None)
     chain = read_chain(store, state)
     own = chain[-1] if chain else None
-    signature = active_claim(store).get('signature_info') or {}
     return CredentialFinding(
         state=state,
         place=place,
@@ -164,7 +163,7 @@ def _finding(store: Mapping[str, Any], validation: str, place: Place, roots: Seq
         root_fingerprint=root.fingerprint if root else '',
         is_own_root=bool(root and root.is_own),
         signed_at=own.signed_at if own else '',
-        time_stamp=_time_stamp(results) if signature.get('time') else 'none',
+        time_stamp=_time_stamp(results) if own and own.signed_at else 'none',
         generator=own.generator if own else '',
         problems=failures_of(results),
         codes=codes,

@@ -25,9 +25,9 @@ from facefusion.provenance.media_types import (
     reading_type,
     signing_type,
 )
-from facefusion.provenance.sidecar import first_sidecar, sidecar_of, sidecars_of
+from facefusion.provenance.sidecar import read_sidecar, sidecar_of
 from facefusion.provenance.signer import Signing, make_signer
-from facefusion.provenance.statement import Statement, TargetFacts, TargetState, as_text, ingredient_id, manifest
+from facefusion.provenance.statement import Statement, TargetState, as_text, ingredient_id, manifest
 from facefusion.provenance.timestamp import Relay, RelayFailure
 from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
@@ -110,7 +110,7 @@ def sign(
             media=signed if is_embedded else unsigned,
             sidecar=None if is_embedded else sidecar_of(signed),
             manifest_id=report['active_manifest'],
-            signer=signing.signer_name,
+            signer=signing.credential.signer_name,
             is_local=signing.is_local,
             time_stamp=_active(report).get('signature_info', {}).get('time'),
             inherited=_inherited(report, statement, states, emit),
@@ -187,14 +187,20 @@ class _Work:
         for number, (target, entry, state) in enumerate(
             zip(self.statement.targets, self.ingredients, states, strict=True)
         ):
-            facts = _ingredient_facts(target, entry.path, relationship, ingredient_id(number))
+            facts = {
+                'title': as_text(target.name),
+                'format': file_type(entry.path) if entry.path is not None else media_type(Path(target.name)),
+                'relationship': relationship,
+                'instance_id': ingredient_id(number),
+                'label': ingredient_id(number),
+            }
             if entry.path is None or state != 'read':
                 builder.add_ingredient(facts, PLAIN, io.BytesIO(b''))
                 continue
             try:
                 with entry.path.open('rb') as file:
-                    places = (entry.sidecar,) if entry.sidecar else sidecars_of(entry.path)
-                    self._add_file(builder, context, facts, reading_type(entry.path), first_sidecar(places), file)
+                    sidecar = read_sidecar(entry.path, entry.sidecar)
+                    self._add_file(builder, context, facts, reading_type(entry.path), sidecar, file)
             except OSError:
                 return number, 'not read'
             except c2pa.C2paError:
@@ -249,16 +255,6 @@ def _timestamp_failure(error: BaseException, relay: Relay | None) -> str:
     if relay is None or (relay.failure is None and not relay.was_answered):
         return words_of(error)
     return str(relay.failure) if relay.failure else f'its reply cannot be used: {words_of(error)}'
-
-
-def _ingredient_facts(target: TargetFacts, path: Path | None, relationship: str, name: str) -> dict[str, Any]:
-    return {
-        'title': as_text(target.name),
-        'format': file_type(path) if path is not None else media_type(Path(target.name)),
-        'relationship': relationship,
-        'instance_id': name,
-        'label': name,
-    }
 
 
 def _has_embedded(stream: WatchedStream, kind: str, context: c2pa.Context) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -31,21 +31,13 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Share = NDArray[np.float32]
 
 
-class _Layout(NamedTuple):
-    """The plate's window in the image, the letters in it (0 to 1, the plate's size), and the font size."""
-
-    window: Window
-    letters: Share
-    font_size: float
-
-
 class Label:
     """A label for images of one size; thread-safe. Raises UsageError label-text, label-font, label-size."""
 
     def __init__(self, options: DisclosureOptions, width: int, height: int) -> None:
         text = check_label(options)
         is_bar = options.disclosure_label == 'bar'
-        self._window, letters, size = _fit(text, options.disclosure_font, width, height, is_bar)
+        self.window, letters, size = _fit(text, options.disclosure_font, width, height, is_bar)
         if round(size * _CAPITALS, 3) < SMALLEST_LETTERS:
             raise UsageError(
                 'label-size',
@@ -57,16 +49,11 @@ class Label:
         self._factor = np.repeat(((1 - letters) * (1 - PLATE_OPACITY))[..., None], 3, axis=2)
         self._added = np.repeat((letters * 255)[..., None], 3, axis=2)
 
-    @property
-    def window(self) -> Window:
-        """The position of the label."""
-        return self._window
-
     def draw(self, frame: Frame) -> None:
         """Draw the label on a frame of the size of this label."""
-        before = frame.read(self._window)
+        before = frame.read(self.window)
         changed = cv2.add(cv2.multiply(before, self._factor, dtype=cv2.CV_32F), self._added, dtype=cv2.CV_8U)
-        frame.write(self._window, cast('NDArray[np.uint8]', changed), before)
+        frame.write(self.window, cast('NDArray[np.uint8]', changed), before)
 
 
 def check_label(options: DisclosureOptions) -> str:
@@ -91,8 +78,11 @@ def check_label(options: DisclosureOptions) -> str:
     return text
 
 
-def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> _Layout:
-    """Lay out the label with the largest letters, up to the standard size, that fit into the image."""
+def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> tuple[Window, Share, float]:
+    """Return the plate's window in the image, the letters in it (0 to 1, the plate's size), and the font size.
+
+    The letters are the largest ones, up to the standard size, with which the label fits into the image.
+    """
     wanted = max(LETTER_SHARE * min(width, height), SMALLEST_LETTERS) / _CAPITALS
     drawn = _draw(text, _font(font_path, wanted))
     room = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
@@ -109,7 +99,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
     part = drawn[:high, :wide]
     y, x = (high - part.shape[0]) // 2, (wide - part.shape[1]) // 2
     plate[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return _Layout(Window(left, top, left + wide, top + high), plate, wanted)
+    return Window(left, top, left + wide, top + high), plate, wanted
 
 
 def _draw(text: str, font: Font) -> Share:

@@ -37,11 +37,6 @@ _ORGANISATION = 'Self-made by FaceFusion, proves no identity'
 _SIGNER_NAME = 'FaceFusion local signer on this machine'
 _ROOT, _SIGNER, _PUBLIC = 'root.pem', 'signer.pem', 'root-certificate.pem'
 _MOST_ROOTS = 50
-# Key usages of neither certificate.
-_UNUSED = (
-    *('content_commitment', 'key_encipherment', 'data_encipherment'),
-    *('key_agreement', 'encipher_only', 'decipher_only'),
-)
 
 
 class _Pair(NamedTuple):
@@ -56,10 +51,9 @@ class _Pair(NamedTuple):
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
-    """Return the platform's folder for this user's data; it may be missing.
+    """Return the platform's folder for this user's data.
 
-    Not by platformdirs, which reads the environment of the process, not ``environ``, and accepts a relative
-    XDG_DATA_HOME, which the XDG specification tells to ignore.
+    Without platformdirs, which ignores ``environ`` and accepts a relative XDG_DATA_HOME, against the specification.
     """
     if sys.platform == 'win32':
         base = environ.get('LOCALAPPDATA')
@@ -156,12 +150,8 @@ def _make_pair(name: str, now: datetime, life: timedelta, issuer: _Pair | None =
     """Return a new key with a signing certificate of ``issuer``, or with a root certificate without ``issuer``."""
     key = ec.generate_private_key(ec.SECP256R1())
     is_root = issuer is None
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, _ORGANISATION),
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-        ]
-    )
+    names = {NameOID.ORGANIZATION_NAME: _ORGANISATION, NameOID.COMMON_NAME: name}
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in names.items()])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -172,11 +162,9 @@ def _make_pair(name: str, now: datetime, life: timedelta, issuer: _Pair | None =
         .not_valid_after(now + life)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), critical=True)
+        # digitalSignature for the signer; keyCertSign and cRLSign for the root.
         .add_extension(
-            x509.KeyUsage(
-                digital_signature=not is_root, key_cert_sign=is_root, crl_sign=is_root, **dict.fromkeys(_UNUSED, False)
-            ),
-            critical=True,
+            x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False), critical=True
         )
     )
     if issuer is None:

@@ -6,53 +6,51 @@ from pathlib import Path
 
 from facefusion.media.kinds import content_of, is_named_for
 
-# Media type by extension, as the C2PA library names it. All other files are signed as plain bytes, with a sidecar.
-EMBEDDED = {
-    '.jpg': 'image/jpeg',
-    '.jpeg': 'image/jpeg',
-    '.jpe': 'image/jpeg',
-    '.jfif': 'image/jpeg',
-    '.png': 'image/png',
-    '.webp': 'image/webp',
-    '.tif': 'image/tiff',
-    '.tiff': 'image/tiff',
-    '.gif': 'image/gif',
-    '.mp4': 'video/mp4',
-    '.m4v': 'video/mp4',
-    '.mov': 'video/quicktime',
-    '.avi': 'video/avi',
+# Extensions by media type, as the C2PA library names it. All other files are signed as plain bytes, with a sidecar.
+_EMBEDDED_TYPES = {
+    'image/jpeg': ('.jpg', '.jpeg', '.jpe', '.jfif'),
+    'image/png': ('.png',),
+    'image/webp': ('.webp',),
+    'image/tiff': ('.tif', '.tiff'),
+    'image/gif': ('.gif',),
+    'video/mp4': ('.mp4', '.m4v'),
+    'video/quicktime': ('.mov',),
+    'video/avi': ('.avi',),
 }
 # Containers of other programs, which this program only reads.
-_READABLE = EMBEDDED | {
-    '.avif': 'image/avif',
-    '.heic': 'image/heic',
-    '.heif': 'image/heif',
-    '.dng': 'image/dng',
-    '.3gp': 'video/mp4',
-    '.3g2': 'video/mp4',
-    '.m4a': 'audio/mp4',
-    '.mp3': 'audio/mpeg',
-    '.wav': 'audio/wav',
-    '.flac': 'audio/flac',
-    '.jxl': 'image/jxl',
-    '.svg': 'image/svg+xml',
-    '.pdf': 'application/pdf',
+_READABLE_TYPES = {
+    'image/avif': ('.avif',),
+    'image/heic': ('.heic',),
+    'image/heif': ('.heif',),
+    'image/dng': ('.dng',),
+    'video/mp4': ('.3gp', '.3g2'),
+    'audio/mp4': ('.m4a',),
+    'audio/mpeg': ('.mp3',),
+    'audio/wav': ('.wav',),
+    'audio/flac': ('.flac',),
+    'image/jxl': ('.jxl',),
+    'image/svg+xml': ('.svg',),
+    'application/pdf': ('.pdf',),
 }
-_BY_EXTENSION = _READABLE | {
-    '.bmp': 'image/bmp',
-    '.mkv': 'video/x-matroska',
-    '.webm': 'video/webm',
-    '.wmv': 'video/x-ms-wmv',
-    '.mpg': 'video/mpeg',
-    '.mpeg': 'video/mpeg',
-    '.vob': 'video/mpeg',
-    '.ts': 'video/mp2t',
-    '.mts': 'video/mp2t',
-    '.m2ts': 'video/mp2t',
-    '.mxf': 'application/mxf',
-    '.asf': 'video/x-ms-wmv',
-    '.flv': 'video/x-flv',
+_SIDECAR_TYPES = {
+    'image/bmp': ('.bmp',),
+    'video/x-matroska': ('.mkv',),
+    'video/webm': ('.webm',),
+    'video/x-ms-wmv': ('.wmv', '.asf'),
+    'video/mpeg': ('.mpg', '.mpeg', '.vob'),
+    'video/mp2t': ('.ts', '.mts', '.m2ts'),
+    'application/mxf': ('.mxf',),
+    'video/x-flv': ('.flv',),
 }
+
+
+def _by_extension(types: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    return {extension: media_type for media_type, extensions in types.items() for extension in extensions}
+
+
+EMBEDDED = _by_extension(_EMBEDDED_TYPES)
+_READABLE = EMBEDDED | _by_extension(_READABLE_TYPES)
+_BY_EXTENSION = _READABLE | _by_extension(_SIDECAR_TYPES)
 # Extension by the content that ``kinds.sniff`` names, for files whose names do not fit their content.
 _NAMED_CONTENTS = (
     'jpeg',

@@ -14,6 +14,17 @@ from facefusion.errors import ProvenanceError
 _LARGEST_FILE = 4_000_000
 
 
+# Message and hint by the end of the error reference.
+_PROBLEMS = {
+    'missing': ('does not exist', 'check the path in the option or in [provenance] of the ini file'),
+    'unreadable': ('cannot be read', 'check path and permissions'),
+    'not-pem': (
+        'is not a PEM file',
+        'convert it: "openssl pkcs12 -in A.p12 -out A.pem", or "openssl x509 -inform DER -in A.cer -out A.pem"',
+    ),
+}
+
+
 def read_pem(path: Path, kind: str) -> bytes:
     """Return the bytes of the PEM file at ``path``; errors name it by ``kind``: 'certificate', 'private key', ...
 
@@ -22,21 +33,17 @@ def read_pem(path: Path, kind: str) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             # Opening a pipe would wait for a writer.
-            raise _unreadable(kind, path, 'it is a folder, a pipe, a socket or a device')
+            raise _error('unreadable', kind, path, 'it is a folder, a pipe, a socket or a device')
         with path.open('rb') as file:
             data = file.read(_LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise ProvenanceError(
-            f'{_reference(kind)}-missing',
-            f'no {kind} file at {path}',
-            hint='check the path in the option or in [provenance] of the ini file',
-        ) from None
+        raise _error('missing', kind, path) from None
     except (OSError, ValueError) as error:
-        raise _unreadable(kind, path, str(getattr(error, 'strerror', None) or error)) from None
+        raise _error('unreadable', kind, path, str(getattr(error, 'strerror', None) or error)) from None
     if len(data) > _LARGEST_FILE:
-        raise _unreadable(kind, path, f'it is larger than {_LARGEST_FILE // 1_000_000} MB')
+        raise _error('unreadable', kind, path, f'it is larger than {_LARGEST_FILE // 1_000_000} MB')
     if b'-----BEGIN ' not in data:
-        raise _not_pem(kind, path, 'it contains no line that starts with -----BEGIN')
+        raise _error('not-pem', kind, path, 'it contains no line that starts with -----BEGIN')
     return data
 
 
@@ -45,7 +52,8 @@ def read_certificates(path: Path, kind: str = 'certificate') -> tuple[x509.Certi
     try:
         return tuple(x509.load_pem_x509_certificates(read_pem(path, kind)))
     except ValueError as error:
-        raise _not_pem(kind, path, f'no certificate in it can be read: {" ".join(str(error).split())[:200]}') from None
+        cause = f'no certificate in it can be read: {" ".join(str(error).split())[:200]}'
+        raise _error('not-pem', kind, path, cause) from None
 
 
 def name_of(name: x509.Name) -> str:
@@ -60,23 +68,7 @@ def name_of(name: x509.Name) -> str:
     return ''.join(names[:1]) or name.rfc4514_string() or 'without a name'
 
 
-def _reference(kind: str) -> str:
-    return kind.replace(' ', '-')
-
-
-def _unreadable(kind: str, path: Path, cause: str) -> ProvenanceError:
-    return ProvenanceError(
-        f'{_reference(kind)}-unreadable',
-        f'the {kind} file {path} cannot be read',
-        cause=cause,
-        hint='check path and permissions',
-    )
-
-
-def _not_pem(kind: str, path: Path, cause: str) -> ProvenanceError:
-    return ProvenanceError(
-        f'{_reference(kind)}-not-pem',
-        f'the {kind} file {path} is not a PEM file',
-        cause=cause,
-        hint='convert it: "openssl pkcs12 -in A.p12 -out A.pem", or "openssl x509 -inform DER -in A.cer -out A.pem"',
-    )
+def _error(problem: str, kind: str, path: Path, cause: str = '') -> ProvenanceError:
+    message, hint = _PROBLEMS[problem]
+    reference = f'{kind.replace(" ", "-")}-{problem}'
+    return ProvenanceError(reference, f'the {kind} file {path} {message}', cause=cause, hint=hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 SIDECAR_SUFFIX = '.c2pa'
@@ -16,18 +16,20 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + SIDECAR_SUFFIX)
 
 
-def sidecars_of(path: Path) -> tuple[Path, ...]:
-    """Return the possible sidecars of a file: next to it, and next to the file that it links to."""
-    try:
-        real = path.resolve()
-    except (OSError, RuntimeError):
-        # A loop of links: opening the file reports it.
-        return (sidecar_of(path),)
-    return tuple(dict.fromkeys((sidecar_of(path), sidecar_of(real))))
+def read_sidecar(path: Path, named: Path | None = None) -> bytes | None:
+    """Return the bytes of the sidecar of a file: of ``named``, or else next to the file or the file that it links to.
+
+    None for a missing, empty, unreadable or too large one.
+    """
+    paths = [named or sidecar_of(path)]
+    if named is None:
+        # A loop of links (RuntimeError) is reported when the file is opened.
+        with suppress(OSError, RuntimeError):
+            paths.append(sidecar_of(path.resolve()))
+    return next((data for data in map(_read, paths) if data), None)
 
 
-def read_sidecar(path: Path) -> bytes | None:
-    """Return the bytes of a sidecar; None for a missing, empty, unreadable or too large one."""
+def _read(path: Path) -> bytes | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None
@@ -35,9 +37,4 @@ def read_sidecar(path: Path) -> bytes | None:
             data = file.read(LARGEST_SIDECAR + 1)
     except (OSError, ValueError):
         return None
-    return data if 0 < len(data) <= LARGEST_SIDECAR else None
-
-
-def first_sidecar(paths: Iterable[Path]) -> bytes | None:
-    """Return the bytes of the first readable sidecar of several."""
-    return next((data for data in map(read_sidecar, paths) if data is not None), None)
+    return data if len(data) <= LARGEST_SIDECAR else None

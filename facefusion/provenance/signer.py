@@ -47,11 +47,6 @@ class Signing:
     roots: tuple[Root, ...] = ()
 
     @property
-    def signer_name(self) -> str:
-        """The readable name of the signer."""
-        return self.credential.signer_name
-
-    @property
     def timestamp_host(self) -> str:
         """The host of the timestamp authority, whose whole address may contain a password."""
         return urlsplit(self.timestamp_url or '').hostname or ''

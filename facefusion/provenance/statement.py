@@ -105,9 +105,7 @@ def ingredient_id(number: int) -> str:
     return f'target-{number}'
 
 
-def manifest(
-    statement: Statement, media_type: str, states: tuple[TargetState, ...], now: datetime | None = None
-) -> dict[str, Any]:
+def manifest(statement: Statement, media_type: str, states: tuple[TargetState, ...]) -> dict[str, Any]:
     """Return the manifest without its ingredients.
 
     ``states`` has the state of each target's own credentials: 'read' (included in the ingredient), 'unreadable' (they
@@ -116,7 +114,7 @@ def manifest(
     record = statement.as_record()
     for target, state in zip(record['targets'], states, strict=True):
         target['credentials'] = state
-    actions = list(_actions(statement, (now or datetime.now(UTC)).strftime('%Y-%m-%dT%H:%M:%SZ')))
+    actions = list(_actions(statement, datetime.now(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')))
     return {
         'claim_generator_info': [{'name': SOFTWARE, 'version': VERSION}],
         'title': as_text(statement.title),

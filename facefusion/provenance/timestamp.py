@@ -71,15 +71,11 @@ class Relay(ThreadingMixIn, TCPServer):
             super().__init__((_HOST, 0), _Handler)
         except OSError as error:
             raise RelayFailure(f'no local port can be opened ({error.strerror or error})') from None
-
-    @property
-    def url(self) -> str:
-        """The address for the library."""
-        return f'http://{_HOST}:{self.server_address[1]}{self.path}'
+        # The address for the library.
+        self.url = f'http://{_HOST}:{self.server_address[1]}{self.path}'
 
     def __enter__(self) -> Self:
-        options = {'poll_interval': 0.02}
-        threading.Thread(target=self.serve_forever, kwargs=options, name='timestamp relay', daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), name='timestamp relay', daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -258,6 +254,6 @@ def _exempt_from_proxies() -> None:
         return
     known = os.environ.get('no_proxy') or os.environ.get('NO_PROXY') or ''
     for name in ('no_proxy', 'NO_PROXY'):
-        hosts = os.environ.get(name) or known
-        if hosts.strip() != '*' and _HOST not in [host.strip() for host in hosts.split(',')]:
-            os.environ[name] = f'{hosts},{_HOST}' if hosts else _HOST
+        hosts = [host.strip() for host in (os.environ.get(name) or known).split(',') if host.strip()]
+        if hosts != ['*'] and _HOST not in hosts:
+            os.environ[name] = ','.join((*hosts, _HOST))

@@ -14,6 +14,7 @@ from facefusion.provenance.chain import Claim
 from facefusion.provenance.credentials_reader import CredentialFinding, read_credentials
 from facefusion.provenance.mark.detect import MarkFinding
 from facefusion.provenance.mark.file import MarkReading, is_mark_of, read_marks
+from facefusion.provenance.mark.payload import mark_payload
 from facefusion.provenance.sidecar import SIDECAR_SUFFIX, sidecar_of
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
@@ -71,12 +72,11 @@ class Verdict:
         for claim in self.credentials.chain:
             if claim.left_out:
                 yield f'the processing record of {_name_of(claim)} is omitted, at least in part: {claim.left_out}'
-        known = [job for finding in self.marks.findings for job in self.jobs if is_mark_of(finding, job)]
-        unknown = len({finding.payload for finding in self.marks.findings if finding.payload is not None}) - len(known)
-        if unknown > 0 and self.jobs:
+        unknown = {finding.payload for finding in self.marks.findings} - {None, *map(mark_payload, self.jobs)}
+        if unknown and self.jobs:
             yield 'it contains the mark of a job that its credentials do not name'
-        stated = [claim for claim in self.credentials.chain[-1:] if (claim.processing or {}).get('mark_payload')]
-        if stated and not self.marks.findings and not self.marks.problem:
+        is_stated = any((claim.processing or {}).get('mark_payload') for claim in self.credentials.chain[-1:])
+        if is_stated and not self.marks.findings and not self.marks.problem:
             yield 'its credentials state an invisible mark, which was not found'
 
     def job_of(self, finding: MarkFinding) -> str | None:

@@ -53,17 +53,13 @@ class MarkReader:
         self._grid: Grid | None = None
         self._blocks: list[Map] = []
         self._findings: tuple[int, list[MarkFinding]] | None = None
-        self._certain = False
+        # Whether a payload is so certain that further frames would not change the finding.
+        self.is_certain = False
 
     @property
     def is_full(self) -> bool:
         """Whether further frames would be skipped."""
         return self.frames >= MOST_FRAMES
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether a payload is so certain that further frames would not change the finding."""
-        return self._certain
 
     def add(self, luma: NDArray[np.uint8]) -> None:
         """Add the luma of the next frame, uint8 HxW of any size and range."""
@@ -80,9 +76,9 @@ class MarkReader:
         else:
             self._blocks[-1] += values
         self.frames += 1
-        if self.frames in _LOOKS and not self._certain:
+        if self.frames in _LOOKS and not self.is_certain:
             best = self._weigh(grid, None, 1.0)[0]
-            self._certain = best.payload is not None and best.log10 <= _CERTAIN
+            self.is_certain = best.payload is not None and best.log10 <= _CERTAIN
 
     def result(self) -> MarkFinding | None:
         """Return the most certain mark, or None."""

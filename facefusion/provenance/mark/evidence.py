@@ -42,7 +42,6 @@ class Timing(NamedTuple):
 
     periods: NDArray[np.int64]
     start: int
-    rate: float
     z: float
 
 
@@ -82,7 +81,7 @@ def _timings(known: Cells, grid: Grid) -> list[Timing]:
     sums = (known @ signs.T).astype(np.float64)
     squares = (known @ known.T).astype(np.float64)
     timings = []
-    for layout, (start, rate) in _layouts(len(known)).items():
+    for layout, start in _layouts(len(known)).items():
         steps = np.array(layout)
         # The same image in two blocks counts once: squares of sums, not sums of squares.
         same = steps[:, None] % PERIODS == steps[None] % PERIODS
@@ -90,19 +89,19 @@ def _timings(known: Cells, grid: Grid) -> list[Timing]:
         for period in range(PERIODS):
             periods = (steps + period) % PERIODS
             z = float(sums[np.arange(len(steps)), periods].sum()) / spread
-            timings.append(Timing(periods, start, rate, z))
+            timings.append(Timing(periods, start, z))
     return sorted(timings, key=lambda timing: -timing.z)
 
 
-def _layouts(blocks: int) -> dict[tuple[int, ...], tuple[int, float]]:
-    """Return the distinct layouts of periods over the blocks, with their starts and frame rates."""
-    layouts: dict[tuple[int, ...], tuple[int, float]] = {}
+def _layouts(blocks: int) -> dict[tuple[int, ...], int]:
+    """Return the distinct layouts of periods over the blocks, with the starts of their first complete periods."""
+    layouts: dict[tuple[int, ...], int] = {}
     middles = np.arange(blocks) * BLOCK_FRAMES + BLOCK_FRAMES // 2
     for rate in _RATES:
         length = PERIOD_FRAMES * rate
         for start in range(0, math.ceil(length), BLOCK_FRAMES):
             steps = np.floor((middles - start) / length).astype(int)
-            layouts.setdefault(tuple((steps - steps[0]).tolist()), (start, rate))
+            layouts.setdefault(tuple((steps - steps[0]).tolist()), start)
     return layouts
 
 

@@ -65,7 +65,7 @@ KEYS = {
 def test_every_kind_of_key_signs(given, prepared, algorithm):
     signing = prepared(given(key=KEYS[algorithm]))
     assert (signing.credential.algorithm, signing.is_local) == (algorithm, False)
-    assert signing.signer_name == 'test signer (Test house)'
+    assert signing.credential.signer_name == 'test signer (Test house)'
 
 
 def test_a_chain_may_have_a_link_between(given, prepared, house, tmp_path):
