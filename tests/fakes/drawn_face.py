@@ -1,4 +1,4 @@
-"""A face that is drawn, so that tests know every pixel of it and need no photo."""
+"""A drawn face, for tests that need to know every pixel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_face(x: float, y: float, size: float) -> np.ndarray:
     corners = face[[61, 291], :2]
     middle, half = corners.mean(0), float(np.ptp(corners[:, 0])) / 2
     opened = np.clip(1 - ((face[:, 0] - middle[0]) / half) ** 2, 0, 1)
-    # The rings' halves lie so close that only their order tells the lower from the upper one.
+    # The halves of the rings are so close that only their order separates lower and upper lip.
     lower, upper = [*OUTER_LIPS[1:10], *INNER_LIPS[1:10]], [*OUTER_LIPS[10:], *INNER_LIPS[10:]]
     below = (face[:, 1] > middle[1]).astype(np.float32)
     below[lower], below[upper] = 1, 0
@@ -56,7 +56,7 @@ def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def draw_face(landmarks: np.ndarray, texture: np.ndarray, width: int = 400, height: int = 400) -> PixelFrame:
-    """A picture of a face under light from the camera, before a plain background."""
+    """An image of a face lit from the camera, on a plain background."""
     index = paint_triangles(TOPOLOGY, landmarks[:, :2], landmarks[:, 2], width, height)
     u, v = atlas_coordinates(TOPOLOGY, index, landmarks[:, :2], ATLAS)
     colours = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)

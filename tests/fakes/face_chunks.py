@@ -1,4 +1,4 @@
-"""Made-up faces that move, and the chunks in which analyse would hand them on."""
+"""Generated moving faces, and the chunks that analyse would return for them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def face_at(x: float, y: float, size: float) -> np.ndarray:
 
 
 def reduced(mesh: np.ndarray, points: int) -> np.ndarray:
-    """The landmarks [468,3] of a face, or the 68 among them that a landmarker gives, which are flat."""
+    """The landmarks [468,3] of a face, or 68 of them with z 0, as of a landmarker."""
     return mesh if points == MESH_POINTS else np.pad(sixty_eight_points(mesh), ((0, 0), (0, 1)))
 
 
 @dataclass(frozen=True)
 class Person:
-    """A face that jitters around a place; every frame's arrays follow from its number alone."""
+    """A face that jitters around a position; the arrays of a frame depend only on its number."""
 
     x: float
     y: float
@@ -74,8 +74,8 @@ def make_chunk(
         count=count,
         frame=np.array([frame for frame, _, _ in rows], np.int32),
         track=np.array([track for _, track, _ in rows], np.int32),
-        landmarks=np.array([who.landmarks(frame) for frame, _, who in rows], np.float32).reshape(-1, points, 3),
-        score=np.array([who.score for _, _, who in rows], np.float32),
+        landmarks=np.array([person.landmarks(frame) for frame, _, person in rows], np.float32).reshape(-1, points, 3),
+        score=np.array([person.score for _, _, person in rows], np.float32),
         values=_skin_of(rows) if skin else {},
         cut=cut,
         thumbnails=np.stack([scene(value, 96, 54) for value in thumbnails]),
@@ -84,14 +84,14 @@ def make_chunk(
 
 def _skin_of(rows: list[tuple[int, int, Person]]) -> dict[str, np.ndarray]:
     return {
-        'light': np.array([who.light(frame) for frame, _, who in rows], np.uint8).reshape(-1, 32, 32, 4),
-        'free': np.array([who.free(frame) for frame, _, who in rows], np.uint8).reshape(-1, 64, 64),
-        'traits': np.array([who.traits(frame) for frame, _, who in rows], np.float32).reshape(-1, TRAIT_COUNT),
+        'light': np.array([person.light(frame) for frame, _, person in rows], np.uint8).reshape(-1, 32, 32, 4),
+        'free': np.array([person.free(frame) for frame, _, person in rows], np.uint8).reshape(-1, 64, 64),
+        'traits': np.array([person.traits(frame) for frame, _, person in rows], np.float32).reshape(-1, TRAIT_COUNT),
     }
 
 
 def runs_of(frames: Iterable[int], breaks: Iterable[int] = ()) -> Iterator[list[int]]:
-    """Parts without a hole; a frame in ``breaks`` begins a new part."""
+    """Yield runs of consecutive frames; a frame in ``breaks`` starts a new run."""
     run: list[int] = []
     for frame in sorted(frames):
         if run and (frame != run[-1] + 1 or frame in breaks):
@@ -105,7 +105,7 @@ def runs_of(frames: Iterable[int], breaks: Iterable[int] = ()) -> Iterator[list[
 def cut_up(
     borders: list[int], present: list[tuple[Person, set[int]]], cuts: Iterable[int] = (), skin: bool = True
 ) -> Iterator[FaceChunk]:
-    """What analyse makes of people who are present in some frames: a new local track after every hole and cut."""
+    """Yield the chunks of people present in some frames: a new local track after every gap and cut."""
     cuts = set(cuts)
     for first, stop in itertools.pairwise(borders):
         seen, number = [], 0

@@ -1,4 +1,4 @@
-"""What makes a source picture unfit: things painted in front of a face by its landmarks, and light from one side."""
+"""Defects of source images: things painted in front of a face by its landmarks, and light from one side."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ AROUND_EYES = (
 FOREHEAD_TOP, FOREHEAD_MIDDLE = 10, 9
 TEMPLES = (127, 356)
 DARK, METAL = (25, 22, 20), (150, 150, 145)
-# Drawn so many times larger and shrunk, so that thin lines are thin.
+# The factor of supersampling, for thin lines.
 FINE = 4
 
 
 class Canvas:
-    """A picture that is drawn on in frame pixels."""
+    """An image to draw on in frame pixels."""
 
     def __init__(self, frame: PixelFrame) -> None:
         self._before = frame.read(frame.window)
@@ -35,7 +35,7 @@ class Canvas:
         cv2.polylines(self._fine, [fixed], closed, colour, max(round(width * FINE), 1), cv2.LINE_AA, 4)
 
     def frame(self) -> PixelFrame:
-        """The picture; where nothing was drawn its pixels are what they were."""
+        """Return the image; pixels without drawing are unchanged."""
         size = self._before.shape[1::-1]
         drawn = cv2.resize(self._fine, size, interpolation=cv2.INTER_AREA)
         touched = (self._fine != self._plain).any(2).astype(np.float32)
@@ -46,7 +46,7 @@ class Canvas:
 def with_glasses(
     frame: PixelFrame, landmarks: np.ndarray, colour: tuple[int, int, int] = DARK, thick: float = 0.07
 ) -> PixelFrame:
-    """A frame around both eyes, over the nose and to the temples; ``thick`` in eye distances."""
+    """Draw glasses around both eyes, over the nose and to the temples; ``thick`` in eye distances."""
     canvas, unit = Canvas(frame), eye_distance(landmarks)
     rings = []
     for ids, temple, outer in zip(AROUND_EYES, TEMPLES, (np.argmin, np.argmax), strict=True):
@@ -61,7 +61,7 @@ def with_glasses(
 
 
 def with_strands(frame: PixelFrame, landmarks: np.ndarray, colour: tuple[int, int, int] = (30, 40, 60)) -> PixelFrame:
-    """Four thin strands of hair from above the forehead down to the brows."""
+    """Draw four thin strands of hair from above the forehead down to the brows."""
     canvas, unit = Canvas(frame), eye_distance(landmarks)
     for aside, drift in ((-0.35, 0.1), (-0.1, -0.1), (0.15, 0.12), (0.38, -0.05)):
         top = landmarks[FOREHEAD_TOP, :2] + [aside * unit, -0.1 * unit]
@@ -71,7 +71,7 @@ def with_strands(frame: PixelFrame, landmarks: np.ndarray, colour: tuple[int, in
 
 
 def lit_from_the_right(frame: PixelFrame, landmarks: np.ndarray, dark: float = 0.25) -> PixelFrame:
-    """``dark`` of the light at the face's left edge in the picture, all of it at its right edge."""
+    """Light the face from the right: ``dark`` of the light at its left edge in the image, all at its right edge."""
     low, high = float(landmarks[:, 0].min()), float(landmarks[:, 0].max())
     share = np.clip((np.arange(frame.width) - low) / (high - low), 0, 1)
     light = dark + (1 - dark) * share * share * (3 - 2 * share)
@@ -79,5 +79,5 @@ def lit_from_the_right(frame: PixelFrame, landmarks: np.ndarray, dark: float = 0
 
 
 def scaled(frame: PixelFrame, factor: float | np.ndarray) -> PixelFrame:
-    """The picture with its codes multiplied."""
+    """Multiply the code values of an image."""
     return PixelFrame(np.clip(frame.read(frame.window) * factor, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""An analyser that sees what a script says, for tests of how faces are followed."""
+"""An analyser that finds scripted faces, for tests of tracking."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.skin import SKIN, TRAIT_COUNT
 from facefusion.media.frame import PixelFrame
 
-# The mesh finds a face again when it moved no farther than this overlap allows.
+# The minimum overlap between the frames at which the mesh follows a face.
 FOLLOWED_OVERLAP = 0.5
 
 
 def frame_at(number: int, shot: int = 90) -> PixelFrame:
-    """A picture of 320x180 of the scene with the number ``shot``."""
+    """A frame of 320x180 of the scene ``shot``."""
     return PixelFrame(np.dstack([scene(shot, 320, 180)] * 3), number=number)
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A face that the mesh sees in the frames ``seen`` and the detector in ``detected`` (the same when None)."""
+    """A face that the mesh finds in the frames ``seen`` and the detector in ``detected`` (None: the same)."""
 
     seen: frozenset[int]
     detected: frozenset[int] | None = None
@@ -43,7 +43,7 @@ class Actor:
 
 
 class ScriptedAnalyser:
-    """Notes in ``detections`` the frames that the detector was run on, and in ``looks`` those of the mesh."""
+    """Records the frames of the detector in ``detections``, and those of the mesh in ``looks``."""
 
     def __init__(self, *actors: Actor, most: int = 72, is_sure: Callable[[Face], bool] = lambda face: True) -> None:
         self.actors = actors
@@ -51,9 +51,9 @@ class ScriptedAnalyser:
         self._is_sure = is_sure
         self.detections: list[int] = []
         self.looks: list[int] = []
-        # Frames of second looks.
+        # Frames of verifications.
         self.second_looks: list[int] = []
-        # Boxes that the detector reports in addition, by frame.
+        # Additional boxes of the detector, by frame.
         self.ghosts: dict[int, np.ndarray] = {}
 
     def detect(self, frame) -> list[Detection]:
@@ -93,7 +93,7 @@ class ScriptedAnalyser:
 
 
 class NumberingMeter:
-    """Measures as skin the frame's number and the face's place, so that rows can be told apart."""
+    """Stores the frame number and the face's position as traits, to distinguish rows."""
 
     def measure(self, frame, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         traits = np.zeros(TRAIT_COUNT, np.float32)

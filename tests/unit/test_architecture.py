@@ -1,4 +1,4 @@
-"""The way of one run in docs/architecture.md: short, and every file and function is there."""
+"""The steps of a run in docs/architecture.md: few, and every file and function exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def functions_of(path: Path) -> set[str]:
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
-def test_a_run_is_told_in_at_most_20_steps_that_exist():
+def test_page_describes_a_run_in_at_most_20_existing_steps():
     section = PAGE[PAGE.index('## One run, step by step') :].split('\n## ')[0]
     steps = re.findall(r'^(\d+)\. `([\w/]+\.py)` `(\w+)`', section, flags=re.MULTILINE)
     assert [int(number) for number, _, _ in steps] == list(range(1, len(steps) + 1))
@@ -24,7 +24,7 @@ def test_a_run_is_told_in_at_most_20_steps_that_exist():
         assert function in functions_of(ROOT / path), f'{path} has no {function}'
 
 
-def test_every_file_that_the_page_names_is_there():
+def test_files_that_the_page_names_exist():
     package = ROOT / 'facefusion'
     for name in set(re.findall(r'`((?:[a-z_]+/)+[a-z_]+\.py)`', PAGE)):
         assert any((base / name).is_file() for base in (ROOT, package)), f'the page names {name}'

@@ -1,4 +1,4 @@
-"""The shape of the package: imports point one way, light commands stay light, no module keeps state."""
+"""The structure of the package: imports point one way, light commands load little, modules are stateless."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
-# design.md section 3, from below: a part may import itself and what stands in a lower row, nothing else.
+# design.md section 3, from the bottom: a part may import only itself and parts of lower rows.
 ROWS = (
     ('version', 'errors', 'limits', 'standard_streams'),
     ('shortage',),
@@ -54,7 +54,7 @@ def is_module(name: str) -> bool:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Modules of the package that a file names in imports, wherever they stand: lazy and type-checking ones count."""
+    """Yield the modules of the package that a file imports, including lazy and type-checking imports."""
     for node in ast.walk(tree_of(path)):
         names = []
         if isinstance(node, ast.Import):
@@ -78,14 +78,14 @@ def test_imports_point_one_way(path):
     if name == 'facefusion':
         return
     own = part_of(name)
-    assert own in RANK, f'{own} has no place in the order of design.md section 3'
+    assert own in RANK, f'{own} is missing in ROWS (design.md section 3)'
     for module in imports_of(path):
         part = part_of(module)
         assert part == own or RANK[part] < RANK[own], f'{name} imports {module}'
 
 
-def test_no_modules_import_each_other():
-    """A circle is one also where an import of it stands in a function: none of its modules can be read alone."""
+def test_imports_have_no_cycle():
+    """Including imports inside functions: a cycle prevents reading any of its modules alone."""
     order = TopologicalSorter({name_of(path): set(imports_of(path)) for path in MODULES})
     try:
         order.prepare()
@@ -94,13 +94,13 @@ def test_no_modules_import_each_other():
 
 
 @pytest.mark.parametrize('path', sorted((PACKAGE / 'jobs').glob('*.py')), ids=name_of)
-def test_the_queue_knows_nothing_of_the_pipeline(path):
+def test_queue_does_not_import_the_pipeline(path):
     parts = {part_of(module) for module in imports_of(path)}
     assert parts.isdisjoint({'pipeline', 'engines', 'processors', 'faces', 'inference', 'safety', 'steps'})
 
 
 @pytest.mark.parametrize('path', [path for path in MODULES if path.name == 'options.py'], ids=name_of)
-def test_options_files_import_only_the_declarations(path):
+def test_option_modules_import_only_the_declarations(path):
     assert set(imports_of(path)) <= {'facefusion.options'}
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -118,7 +118,7 @@ def test_every_folder_with_modules_is_a_package():
     assert all((path.parent / '__init__.py').is_file() for path in MODULES)
 
 
-def test_a_processor_imports_no_other_processor():
+def test_processors_do_not_import_each_other():
     home = PACKAGE / 'processors'
     for path in home.rglob('*.py'):
         own = path.relative_to(home).parts[0]
@@ -131,17 +131,17 @@ def test_a_processor_imports_no_other_processor():
 
 
 @pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_no_function_takes_more_than_7_parameters(path):
+def test_functions_have_at_most_7_parameters(path):
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             given = node.args
             names = [entry.arg for entry in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-            # ``option`` declares an option: each of its parameters is a fact of one.
+            # ``option`` declares an option; each parameter is one of its attributes.
             allowed = 99 if name_of(path) == 'facefusion.options' and node.name == 'option' else 7
             assert len(names) - (names[:1] in (['self'], ['cls'])) <= allowed, f'{path}:{node.lineno} {node.name}'
 
 
-def test_only_the_cli_and_the_page_print_or_end_the_process():
+def test_only_cli_and_page_print_or_exit():
     for path in MODULES:
         part = part_of(name_of(path)) if path.parent != PACKAGE else ''
         if part in ('cli', 'gui', 'benchmark'):
@@ -154,14 +154,14 @@ def test_only_the_cli_and_the_page_print_or_end_the_process():
                 assert node.func.id != 'print' or path.name == 'events.py', path
 
 
-def test_no_module_keeps_state():
+def test_modules_are_stateless():
     for path in MODULES:
         for node in ast.walk(tree_of(path)):
             assert not isinstance(node, ast.Global), f'{path}:{node.lineno} has a global statement'
             if isinstance(node, ast.Name | ast.Attribute):
                 name = node.id if isinstance(node, ast.Name) else node.attr
                 assert name not in ('lru_cache', 'cache', 'cached_property') or not _is_decorator(path, node), (
-                    f'{path}:{node.lineno} keeps results between runs'
+                    f'{path}:{node.lineno} caches results between runs'
                 )
 
 
@@ -176,8 +176,8 @@ def _is_decorator(path: Path, node: ast.AST) -> bool:
     return node in found
 
 
-def test_no_function_changes_a_container_of_its_module():
-    """Lists, dicts and sets at module level are tables: nothing in the same module writes to them."""
+def test_functions_do_not_modify_module_containers():
+    """Lists, dicts and sets at module level are tables; functions of the module do not write to them."""
     changing = {
         'append',
         'add',
@@ -211,14 +211,14 @@ def test_no_function_changes_a_container_of_its_module():
 
 
 class Traced(NamedTuple):
-    """What a command line has loaded, top-level modules, and the files that it has opened."""
+    """The top-level modules that a command loaded, and the files that it opened."""
 
     modules: set[str]
     files: list[str]
 
 
 def trace(*arguments: str, environ: dict[str, str] | None = None) -> Traced:
-    """Runs a command line in a process of its own."""
+    """Run a command in a separate process."""
     code = (
         'import sys, json, contextlib, io\n'
         'opened = []\n'
@@ -237,13 +237,13 @@ def trace(*arguments: str, environ: dict[str, str] | None = None) -> Traced:
     return Traced(set(modules), files)
 
 
-# What these cost is measured by benchmarks/light_commands.py.
+# benchmarks/light_commands.py measures their cost.
 @pytest.mark.parametrize('arguments', [('--version',), ('--help',), ('headless-run', '--help')], ids=' '.join)
-def test_light_commands_load_nothing_heavy(arguments):
+def test_light_commands_load_no_heavy_module(arguments):
     assert trace(*arguments).modules.isdisjoint(HEAVY)
 
 
-# Commands that scripts and cron call every few seconds.
+# Commands that scripts and cron run every few seconds.
 QUERIES = (
     ('job-create', 'new', '-t', 'target.mp4', '-o', 'output.mp4'),
     ('job-submit', 'drafted-3'),
@@ -255,7 +255,7 @@ JOBS = 40
 
 @pytest.fixture(scope='module')
 def full_store(tmp_path_factory) -> dict[str, str]:
-    """The environment of a store with jobs of all states."""
+    """The environment variables of a store with jobs in all states."""
     root = tmp_path_factory.mktemp('full') / 'jobs'
     environ = {'FACEFUSION_JOBS_PATH': str(root)}
     trace('job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', environ=environ)
@@ -269,7 +269,7 @@ def full_store(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize('words', QUERIES, ids=lambda words: words[0])
-def test_queries_of_the_store_load_nothing_heavy_and_read_only_what_they_name(full_store, words):
+def test_store_queries_load_no_heavy_module_and_read_only_named_jobs(full_store, words):
     known = {path.stem for path in Path(full_store['FACEFUSION_JOBS_PATH']).glob('[a-z]*/*.json')}
     traced = trace(*words, environ=full_store)
     assert traced.modules.isdisjoint(HEAVY)
@@ -278,7 +278,7 @@ def test_queries_of_the_store_load_nothing_heavy_and_read_only_what_they_name(fu
     assert words[0] != 'job-list' or len(read) == len(known), 'each once'
 
 
-def test_an_ini_file_may_name_the_options_of_every_command():
+def test_ini_file_knows_the_options_of_every_command():
     from facefusion.cli.commands import COMMANDS, OPTION_MODULES
 
     known = {group for module in OPTION_MODULES for group in import_module(module).GROUPS}
@@ -286,7 +286,7 @@ def test_an_ini_file_may_name_the_options_of_every_command():
         assert set(command.load().groups) <= known, name
 
 
-def test_the_settings_of_every_command_load_nothing_heavy():
+def test_settings_of_commands_load_no_heavy_module():
     code = (
         'import sys\n'
         'from importlib import import_module\n'

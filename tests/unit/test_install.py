@@ -29,7 +29,7 @@ def load_installer() -> ModuleType:
 
 @pytest.fixture
 def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """install.py with a checkout of its own: locks, project file and no environment."""
+    """install.py with a separate checkout: locks, project file and no environment."""
     module = load_installer()
     (tmp_path / 'locks').mkdir()
     for name in ('cpu', 'gpu', 'dev'):
@@ -62,7 +62,9 @@ def test_supported_pythons_pass(installer: ModuleType, version: tuple[int, int])
 
 
 @pytest.mark.parametrize('version', [(2, 7), (3, 10), (3, 14), (4, 0)])
-def test_other_pythons_are_refused_and_a_good_one_is_named(installer: ModuleType, version: tuple[int, int]) -> None:
+def test_unsupported_python_is_refused_and_a_supported_one_suggested(
+    installer: ModuleType, version: tuple[int, int]
+) -> None:
     with pytest.raises(installer.Failure, match=rf'3\.11, 3\.12 or 3\.13; this is Python {version[0]}\.') as caught:
         installer.check_python(version, ['python3.12'])
     assert caught.value.code == 1
@@ -85,9 +87,7 @@ def test_device_choice(installer: ModuleType, asked: str, system: str, gpu: bool
 
 
 @pytest.mark.parametrize(('system', 'gpu'), [('Darwin', True), ('Linux', False)])
-def test_cuda_that_cannot_be_is_refused_before_anything_is_fetched(
-    installer: ModuleType, system: str, gpu: bool
-) -> None:
+def test_impossible_cuda_is_refused_before_any_download(installer: ModuleType, system: str, gpu: bool) -> None:
     with pytest.raises(installer.Failure) as caught:
         installer.choose_device('cuda', system, gpu)
     assert caught.value.code == 7
@@ -138,14 +138,14 @@ def test_lock_files_follow_device_and_extras(installer: ModuleType) -> None:
 
 
 @pytest.mark.parametrize('extra', ['nonsense', 'gpu', 'cpu'])
-def test_unknown_extras_and_a_second_runtime_are_wrong_usage(installer: ModuleType, extra: str) -> None:
+def test_unknown_extra_and_second_runtime_are_wrong_usage(installer: ModuleType, extra: str) -> None:
     with pytest.raises(installer.Failure, match=extra) as caught:
         installer.lock_files('cpu', (extra,), installer.ROOT / 'locks')
     assert caught.value.code == 2
     assert caught.value.hint == 'Extras: dev'
 
 
-def test_stamp_changes_with_everything_the_environment_is_made_from(installer: ModuleType) -> None:
+def test_stamp_changes_with_every_input_of_the_environment(installer: ModuleType) -> None:
     plan = installer.Plan('auto', 'cpu')
     first = installer.stamp_of(plan)
     assert installer.stamp_of(plan) == first
@@ -156,7 +156,7 @@ def test_stamp_changes_with_everything_the_environment_is_made_from(installer: M
 
 
 @pytest.mark.parametrize('content', ['', '{"asked": ', '[]'])
-def test_damaged_stamp_is_no_stamp(installer: ModuleType, content: str) -> None:
+def test_damaged_stamp_is_ignored(installer: ModuleType, content: str) -> None:
     installer.VENV.mkdir()
     (installer.VENV / installer.STAMP).write_text(content)
     assert installer.read_stamp(installer.VENV) is None
@@ -173,7 +173,7 @@ def test_plan_keeps_the_earlier_choice_and_extras(installer: ModuleType, monkeyp
     assert installer.make_plan('cuda', (), {'asked': 'auto', 'fallback': 'no driver'}) == ('cuda', 'cuda', ())
 
 
-def test_runtime_builds_sees_two_builds_and_a_build_without_files(installer: ModuleType) -> None:
+def test_runtime_builds_lists_two_builds_and_damaged_builds(installer: ModuleType) -> None:
     assert installer.runtime_builds(installer.VENV) == []
     add_build(installer, 'onnxruntime')
     assert installer.runtime_builds(installer.VENV) == ['onnxruntime']
@@ -193,7 +193,7 @@ def make_current(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, plan: A
     monkeypatch.setattr(installer, 'python_works', lambda venv, *modules: True)
 
 
-def test_a_finished_environment_is_current_until_something_of_it_changes(
+def test_finished_environment_is_current_until_it_changes(
     installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = installer.Plan('auto', 'cpu')
@@ -205,7 +205,7 @@ def test_a_finished_environment_is_current_until_something_of_it_changes(
     assert not installer.is_current(plan, installer.VENV)
 
 
-def test_an_interpreter_that_does_not_start_makes_it_outdated(
+def test_environment_is_outdated_if_its_interpreter_fails(
     installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = installer.Plan('auto', 'cpu')
@@ -234,7 +234,7 @@ def fake_steps(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, failing: 
     return steps
 
 
-def test_auto_falls_back_to_the_cpu_loudly_and_remembers_it(
+def test_auto_falls_back_to_the_cpu_with_a_warning_and_stores_it(
     installer: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = fake_steps(installer, monkeypatch, failing='cuda')
@@ -246,7 +246,7 @@ def test_auto_falls_back_to_the_cpu_loudly_and_remembers_it(
     assert not (installer.VENV / installer.UNFINISHED).exists()
 
 
-def test_cuda_that_was_asked_for_fails_and_the_next_run_starts_over(
+def test_requested_cuda_fails_and_the_next_run_starts_over(
     installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = fake_steps(installer, monkeypatch, failing='cuda')
@@ -258,9 +258,7 @@ def test_cuda_that_was_asked_for_fails_and_the_next_run_starts_over(
     assert steps == ['make', 'cuda', 'make', 'cpu']
 
 
-def test_an_environment_of_a_moved_checkout_is_made_anew(
-    installer: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_of_a_moved_checkout_is_recreated(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = fake_steps(installer, monkeypatch, failing='')
     plan = installer.Plan('auto', 'cpu')
     installer.install(plan)
@@ -271,9 +269,7 @@ def test_an_environment_of_a_moved_checkout_is_made_anew(
     assert steps == ['make', 'cpu', 'cpu', 'make', 'cpu']
 
 
-def test_proof_runs_a_model_and_never_takes_the_cpu_for_cuda(
-    installer: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proof_runs_a_model_and_requires_cuda_for_cuda(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
     if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
@@ -292,7 +288,7 @@ def test_no_library_collects_usage_data(installer: ModuleType, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ('output', 'advice'),
+    ('output', 'hint'),
     [
         ('NewConnectionError: Failed to establish a new connection', 'PIP_INDEX_URL'),
         ('OSError: [Errno 28] No space left on device', 'disk is full'),
@@ -301,11 +297,11 @@ def test_no_library_collects_usage_data(installer: ModuleType, monkeypatch: pyte
         ('something else', 'remove the folder .venv'),
     ],
 )
-def test_advice_fits_what_pip_said(installer: ModuleType, output: str, advice: str) -> None:
-    assert advice in installer.failure_hint(output)
+def test_hint_matches_the_output_of_pip(installer: ModuleType, output: str, hint: str) -> None:
+    assert hint in installer.failure_hint(output)
 
 
-def test_a_failing_command_shows_its_last_lines(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_command_shows_its_last_lines(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installer, 'venv_python', lambda venv: Path(sys.executable))
     code = 'print("Ignoring x"); print("getaddrinfo failed"); raise SystemExit(3)'
     with pytest.raises(installer.Failure, match=r'Trying failed \(exit 3\):\n  getaddrinfo failed$') as caught:
@@ -313,7 +309,7 @@ def test_a_failing_command_shows_its_last_lines(installer: ModuleType, monkeypat
     assert 'PIP_INDEX_URL' in caught.value.hint
 
 
-def test_what_stands_behind_test_goes_to_pytest_untouched(installer: ModuleType) -> None:
+def test_arguments_after_test_are_passed_to_pytest(installer: ModuleType) -> None:
     options, rest = installer.parse(['--device', 'cpu', 'test', '-k', 'demo', '--device', 'x'])
     assert (options.command, options.device, rest) == ('test', 'cpu', ['-k', 'demo', '--device', 'x'])
     options, rest = installer.parse(['demo', '--device', 'cpu'])
@@ -327,7 +323,7 @@ def test_wrong_usage_exits_2(installer: ModuleType, arguments: list[str]) -> Non
     assert caught.value.code == 2
 
 
-def test_main_says_what_failed_and_what_to_do(
+def test_main_prints_failure_and_hint(
     installer: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, 'argv', ['install.py', '--device', 'cuda'])
@@ -345,7 +341,7 @@ def requirements_of(path: Path) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize('path', LOCKS, ids=lambda path: path.stem)
-def test_lock_pins_and_hashes_every_requirement_and_names_no_host(path: Path) -> None:
+def test_lock_pins_and_hashes_every_requirement_without_hosts(path: Path) -> None:
     text = path.read_text(encoding='utf-8')
     assert '://' not in text
     assert not re.search(r'^\s*(--index|--extra-index|--find-links|-i|-f|-e|-r)\b', text, re.MULTILINE)
@@ -358,7 +354,7 @@ def test_lock_pins_and_hashes_every_requirement_and_names_no_host(path: Path) ->
         assert all(re.match(r'^    --hash=sha256:[0-9a-f]{64}( \\)?$', line) for line in rest), first
 
 
-def test_locks_agree_with_the_project_and_with_each_other() -> None:
+def test_locks_agree_with_the_project_and_each_other() -> None:
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
     locked = {path.stem: requirements_of(path) for path in LOCKS}
     assert set(locked) == set(project['optional-dependencies'])

@@ -21,7 +21,7 @@ DETECTION = Detection(np.array([140, 90, 260, 220], np.float32), five_points(PLA
 
 
 def centred_mesh(logit: float, shape: np.ndarray | None = None) -> TensorSession:
-    """A mesh network that sees a face in the middle of every crop."""
+    """A mesh network that finds a face in the middle of every crop."""
     points = face_at(CROP / 2, CROP / 2, CROP / 4) if shape is None else shape
     return TensorSession(points.reshape(1, 1, 1, 1404), np.array([[logit]], np.float32))
 
@@ -32,23 +32,23 @@ def analyser(mesh: TensorSession, **options) -> FaceAnalyser:
     return FaceAnalyser(sessions, FaceDetectorOptions(), FaceLandmarkerOptions(**options))
 
 
-def test_a_face_of_a_detection_is_looked_at_twice():
+def test_mesh_runs_twice_on_a_detection():
     mesh = centred_mesh(4.0)
     face = analyser(mesh).from_detection(FRAME, DETECTION)
     assert len(mesh.fed) == 2
     assert face is not None and face.score == 0.8 and face.presence > 0.98 and face.residual < 0.01
-    # The second look is at the points that the first one gave.
+    # The second run uses the points of the first.
     assert abs(face.landmarks[:, :2].mean(0) - PLACE[:, :2].mean(0)).max() < 20
 
 
 @pytest.mark.parametrize(('logit', 'least', 'is_found'), [(1.0, 0.7, True), (1.0, 0.75, False), (-1.0, 0.25, True)])
-def test_presence_decides(logit, least, is_found):
+def test_minimum_presence_decides(logit, least, is_found):
     probe = analyser(centred_mesh(logit), face_landmarker_score=least)
     assert (probe.from_detection(FRAME, DETECTION) is not None) == is_found
     assert (probe.follow(FRAME, PLACE, 0.8) is not None) == is_found
 
 
-def test_points_that_form_no_face_are_none():
+def test_points_without_face_shape_are_rejected():
     noise = np.random.default_rng(1).uniform(0, CROP, (468, 3)).astype(np.float32)
     assert analyser(centred_mesh(9.0, noise)).from_detection(FRAME, DETECTION) is None
     assert analyser(centred_mesh(9.0, noise)).follow(FRAME, PLACE, 0.8) is None
@@ -65,19 +65,19 @@ def test_points_that_form_no_face_are_none():
         ((200, 150, 4000), False),
     ],
 )
-def test_a_face_far_outside_the_frame_is_not_looked_at(place, is_near):
+def test_mesh_skips_a_face_far_outside_the_frame(place, is_near):
     mesh = centred_mesh(9.0)
     found = analyser(mesh).follow(FRAME, face_at(*place), 0.8)
     assert (found is not None) == is_near == bool(mesh.fed)
 
 
-def test_a_picture_without_detections_has_no_faces():
+def test_image_without_detections_has_no_faces():
     mesh = centred_mesh(9.0)
     assert analyser(mesh).find(FRAME) == [] and not mesh.fed
 
 
 @pytest.mark.network
-def test_a_portrait_has_one_face_where_it_is(example_portrait, sessions):
+def test_portrait_has_one_face_at_its_position(example_portrait, sessions):
     (face,) = FaceAnalyser(sessions).find(read_image(example_portrait))
     assert face.presence > 0.9 and face.residual < LARGEST_RESIDUAL and face.score > 0.8
     x0, y0, x1, y1 = face.box
@@ -85,14 +85,14 @@ def test_a_portrait_has_one_face_where_it_is(example_portrait, sessions):
 
 
 @pytest.mark.network
-def test_a_group_has_six_faces_best_first(example_group, sessions):
+def test_group_has_six_faces_best_first(example_group, sessions):
     faces = FaceAnalyser(sessions).find(read_image(example_group))
     assert len(faces) == 6
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
 
 
 @pytest.mark.network
-def test_landmarks_move_with_the_picture(example_portrait, sessions):
+def test_landmarks_move_with_the_image(example_portrait, sessions):
     frame = read_image(example_portrait)
     (face,) = FaceAnalyser(sessions).find(frame)
     matrix = cv2.getRotationMatrix2D((256, 256), 20, 0.8)
@@ -103,7 +103,7 @@ def test_landmarks_move_with_the_picture(example_portrait, sessions):
 
 
 @pytest.mark.network
-def test_a_face_is_not_followed_onto_plain_ground(example_portrait, sessions):
+def test_face_is_not_followed_onto_plain_background(example_portrait, sessions):
     probe = FaceAnalyser(sessions)
     frame = read_image(example_portrait)
     (face,) = probe.find(frame)
@@ -113,7 +113,7 @@ def test_a_face_is_not_followed_onto_plain_ground(example_portrait, sessions):
 
 
 @pytest.mark.network
-def test_lying_and_upside_down_faces_are_found_when_asked_for(example_portrait, sessions):
+def test_lying_and_upside_down_faces_are_found_with_angles(example_portrait, sessions):
     upright = read_image(example_portrait).pixels
     for turns in (1, 2, 3):
         frame = PixelFrame(np.ascontiguousarray(np.rot90(upright, turns)))
@@ -122,7 +122,7 @@ def test_lying_and_upside_down_faces_are_found_when_asked_for(example_portrait, 
 
 
 @pytest.mark.network
-def test_one_person_embeds_alike_and_others_do_not(example_portrait, example_group, sessions):
+def test_embeddings_separate_persons(example_portrait, example_group, sessions):
     probe, embedder = FaceAnalyser(sessions), FaceEmbedder(sessions.session('dlib_face_resnet'))
     frame = read_image(example_portrait)
     mirrored = PixelFrame(np.ascontiguousarray(frame.pixels[:, ::-1]))

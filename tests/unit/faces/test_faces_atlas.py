@@ -20,7 +20,7 @@ affine = st.tuples(*[st.floats(-200, 200)] * 6)
 
 
 def turned(degrees: float, size: float = 60) -> np.ndarray:
-    """The mean shape after a turn of the head to the side, float32 [468,3]."""
+    """The mean shape with the head turned to the side, float32 [468,3]."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return ((MEAN_SHAPE - MEAN_SHAPE.mean(0)) @ matrix.T * size + [150, 150, 0]).astype(np.float32)
@@ -28,7 +28,7 @@ def turned(degrees: float, size: float = 60) -> np.ndarray:
 
 @given(affine)
 @settings(max_examples=25, deadline=None)
-def test_maps_give_an_affine_function_back(coefficients):
+def test_maps_reproduce_an_affine_function(coefficients):
     matrix = np.array(coefficients, np.float64).reshape(2, 3)
     landmarks = np.zeros((468, 3), np.float32)
     landmarks[:, :2] = TOPOLOGY.atlas @ matrix[:, :2].T + matrix[:, 2]
@@ -40,8 +40,8 @@ def test_maps_give_an_affine_function_back(coefficients):
     assert map_x.dtype == map_y.dtype == np.float32
 
 
-def test_outside_of_the_mesh_maps_stay_in_the_face():
-    """Or sampling would touch the frame from its corner to the face."""
+def test_maps_outside_the_mesh_stay_in_the_face():
+    """So that sampling reads only the face's part of the frame."""
     face = face_at(200, 200, 50)
     map_x, map_y = GRID.maps(face)
     outside = GRID.inside == 0
@@ -51,20 +51,20 @@ def test_outside_of_the_mesh_maps_stay_in_the_face():
         assert len(np.unique(part[outside])) == 1
 
 
-def test_values_spread_with_their_own_shape():
+def test_spread_values_have_their_shape():
     assert GRID.spread(np.ones(468, np.float32)).shape == (SIZE, SIZE)
     assert GRID.spread(np.ones((468, 4), np.float32)).shape == (SIZE, SIZE, 4)
     assert not GRID.spread(np.ones(468, np.float32))[GRID.inside == 0].any()
     np.testing.assert_allclose(GRID.spread(np.ones(468, np.float32))[GRID.inside > 0], 1, atol=1e-5)
 
 
-def test_masks_are_shares_and_lie_inside():
+def test_masks_are_shares_inside_the_mesh():
     for name in ('skin', 'skin_to_rim', 'centre', 'protected', 'lips', 'lips_soft', 'below_forehead', 'forehead'):
         mask = np.asarray(getattr(MASKS, name), np.float32)
         assert mask.shape == (128, 128) and mask.min() >= 0 and mask.max() <= 1 + 1e-5 and mask.max() > 0.9, name
     inside = AtlasGrid(TOPOLOGY, 128).inside > 0
     assert not MASKS.skin[~inside].any() and not MASKS.lips[~inside].any()
-    # Skin has no lips, eyes or brows; the rim grows from the outline inwards.
+    # Skin excludes lips, eyes and brows; the rim distance grows from the outline inwards.
     assert not MASKS.skin[MASKS.lips > 0].any()
     assert not MASKS.skin[MASKS.polygon(INNER_LIPS) > 0].any()
     assert MASKS.rim[64, 64] > 0.2 and MASKS.rim[~inside].max() == 0
@@ -78,13 +78,13 @@ def test_masks_are_symmetric():
 
 
 @given(st.floats(-3, 4, width=32))
-def test_the_smooth_step_is_monotonous_from_0_to_1(x):
+def test_smooth_step_is_monotonic_from_0_to_1(x):
     values = smooth_step(np.array([x, x + 0.1], np.float32))
     assert 0 <= values[0] <= values[1] <= 1
     assert smooth_step(np.array([-1, 0, 0.5, 1, 2], np.float32)).tolist() == [0, 0, 0.5, 1, 1]
 
 
-def test_the_nearer_triangle_is_seen():
+def test_nearer_triangle_is_visible():
     far_and_near = replace(TOPOLOGY, triangles=np.array([[0, 1, 2], [3, 4, 5]], np.int32))
     points = np.array([[0, 0], [0, 40], [40, 0], [5, 5], [5, 25], [25, 5]], np.float32)
     assert (signed_areas(points[far_and_near.triangles]) < 0).all()
@@ -111,8 +111,8 @@ def test_atlas_coordinates_invert_the_atlas():
     assert (u[index < 0] == OUTSIDE).all() and (v[index < 0] == OUTSIDE).all()
 
 
-def test_atlas_coordinates_of_a_face_lead_back_to_its_pixels():
-    """Frame pixel to texel by the raster, texel to frame pixel by the grid: the same pixel."""
+def test_atlas_coordinates_map_back_to_pixels():
+    """The raster maps a pixel to a texel, and the grid maps that texel to the same pixel."""
     face = face_at(150, 150, 60)
     index = paint_triangles(TOPOLOGY, face[:, :2], face[:, 2], 300, 300)
     u, v = atlas_coordinates(TOPOLOGY, index, face[:, :2], 256)
@@ -123,7 +123,7 @@ def test_atlas_coordinates_of_a_face_lead_back_to_its_pixels():
     assert np.median(away) < 0.8 and np.quantile(away, 0.99) < 2
 
 
-def test_the_size_of_the_picture_does_not_move_coordinates():
+def test_coordinates_scale_with_the_size_of_the_atlas():
     face = face_at(150, 150, 60)
     index = paint_triangles(TOPOLOGY, face[:, :2], face[:, 2], 300, 300)
     small, large = (atlas_coordinates(TOPOLOGY, index, face[:, :2], size)[0] for size in (128, 512))
@@ -131,7 +131,7 @@ def test_the_size_of_the_picture_does_not_move_coordinates():
     np.testing.assert_allclose((large[covered] + 0.5) / 4, small[covered] + 0.5, atol=0.01)
 
 
-def test_a_frontal_face_is_seen_whole_and_a_turned_one_on_one_side():
+def test_frontal_face_is_fully_visible_and_turned_face_on_one_side():
     assert visible_triangles(TOPOLOGY, turned(0)).mean() > 0.9
     centre = TOPOLOGY.atlas[TOPOLOGY.triangles].mean(1)[:, 0]
     for degrees in (55, -55):
@@ -143,7 +143,7 @@ def test_a_frontal_face_is_seen_whole_and_a_turned_one_on_one_side():
 
 
 @pytest.mark.parametrize('scale', [0.1, 1, 20])
-def test_visibility_does_not_depend_on_size_and_place(scale):
+def test_visibility_does_not_depend_on_size_and_position(scale):
     face = turned(35)
     moved = (face * scale + [700, -300, 90]).astype(np.float32)
     assert np.mean(visible_triangles(TOPOLOGY, face) != visible_triangles(TOPOLOGY, moved)) < 0.02

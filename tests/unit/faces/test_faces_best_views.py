@@ -10,7 +10,7 @@ from facefusion.faces.best_views import LARGEST_SIDE, MARGIN, MOST_TRACKS, MOST_
 from facefusion.faces.face import Face
 from facefusion.media.frame import PixelFrame
 
-# The height of a made-up face whose eyes are one pixel apart.
+# The height of a generated face whose eyes are one pixel apart.
 HEIGHT = float(np.ptp(face_at(0, 0, 1)[:, 1]))
 
 
@@ -19,7 +19,7 @@ def face(x: float, y: float, height: float, score: float = 1.0) -> Face:
 
 
 def picture(width: int, height: int, number: int = 0) -> PixelFrame:
-    """Pixels that tell where they lie, in blue and green, and in which frame, in red."""
+    """An image that encodes the position in blue and green, and the frame number in red."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(width) % 256, (np.arange(height) % 256)[:, None]
     pixels[..., 2] = number
@@ -27,7 +27,7 @@ def picture(width: int, height: int, number: int = 0) -> PixelFrame:
 
 
 def numbers(views) -> list[int]:
-    """The frames that views were cut out of."""
+    """The frame numbers of views."""
     return [int(view.frame.pixels[0, 0, 2]) for view in views]
 
 
@@ -36,8 +36,8 @@ offers = st.lists(st.tuples(st.integers(0, 2), st.integers(20, 40), st.sampled_f
 
 @given(offers)
 @settings(max_examples=40, deadline=None)
-def test_the_three_best_of_a_track_are_kept_best_first(given_faces):
-    """The largest and surest; of equals the earlier ones."""
+def test_three_best_views_of_a_track_are_stored_best_first(given_faces):
+    """By size and score; earlier views first among equals."""
     views = BestViews()
     for number, (track, height, score) in enumerate(given_faces):
         views.offer(picture(80, 80, number), track, face(40, 40, height, score))
@@ -53,11 +53,11 @@ def test_the_three_best_of_a_track_are_kept_best_first(given_faces):
         assert weight == pytest.approx(sum(quality for quality, _ in best))
 
 
-def test_a_track_that_was_never_offered_has_no_views_and_no_weight():
+def test_unknown_track_has_no_views_and_no_weight():
     assert BestViews().of(3) == ((), 0.0)
 
 
-def test_the_number_of_tracks_is_bounded_and_the_largest_are_held():
+def test_largest_tracks_are_stored_up_to_the_limit():
     views = BestViews()
     heights = np.random.default_rng(1).permutation(np.arange(20, 20 + 2 * MOST_TRACKS)).tolist()
     for track, height in enumerate(heights):
@@ -65,7 +65,7 @@ def test_the_number_of_tracks_is_bounded_and_the_largest_are_held():
         assert sum(bool(views.of(other)[0]) for other in range(track + 1)) == min(track + 1, MOST_TRACKS)
     held = [height for track, height in enumerate(heights) if views.of(track)[0]]
     assert sorted(held) == sorted(heights)[-MOST_TRACKS:]
-    # One that is held takes no place from others, and one that is no larger than the smallest gets none.
+    # A stored track replaces no other, and a track not larger than the smallest is not stored.
     largest = heights.index(max(heights))
     views.offer(picture(300, 300), largest, face(150, 150, 30))
     views.offer(picture(300, 300), 999, face(150, 150, min(held)))
@@ -73,7 +73,7 @@ def test_the_number_of_tracks_is_bounded_and_the_largest_are_held():
     assert sum(bool(views.of(track)[0]) for track in range(len(heights))) == MOST_TRACKS
 
 
-def test_a_view_is_the_face_with_a_margin_and_its_landmarks_in_it():
+def test_view_contains_the_face_with_margin_and_landmarks():
     seen, views = face(160, 130, 100), BestViews()
     views.offer(picture(320, 260), 0, seen)
     ((view,), _) = views.of(0)
@@ -86,7 +86,7 @@ def test_a_view_is_the_face_with_a_margin_and_its_landmarks_in_it():
     assert view.landmarks.dtype == np.float32 and view.frame.pixels.dtype == np.uint8
 
 
-def test_a_view_is_its_own_whatever_becomes_of_the_frame():
+def test_view_does_not_change_with_the_frame():
     frame, views = picture(60, 60), BestViews()
     views.offer(frame, 0, face(30, 30, 60))
     ((view,), _) = views.of(0)
@@ -97,13 +97,13 @@ def test_a_view_is_its_own_whatever_becomes_of_the_frame():
 
 
 @pytest.mark.parametrize(('width', 'height'), [(1200, 900), (900, 1200), (1500, 420)])
-def test_a_large_view_is_shrunk_and_its_landmarks_with_it(width, height):
+def test_large_view_is_shrunk_with_its_landmarks(width, height):
     seen, views = face(width / 2, height / 2, 380), BestViews()
     views.offer(picture(width, height), 0, seen)
     ((view,), _) = views.of(0)
     high, wide = view.frame.pixels.shape[:2]
     assert max(high, wide) == LARGEST_SIDE and view.frame.pixels.nbytes <= 3 * LARGEST_SIDE**2
-    # The same place of the face is under the same landmark: both scales are those of the landmarks, to a pixel.
+    # Landmarks and pixels are scaled alike, within a pixel.
     low, reach = seen.box[:2], MARGIN * (seen.box[2:] - seen.box[:2])
     corner = np.maximum(np.floor(low - reach), 0)
     far = np.minimum(np.ceil(seen.box[2:] + reach), [width, height])
@@ -114,7 +114,7 @@ def test_a_large_view_is_shrunk_and_its_landmarks_with_it(width, height):
 
 
 @pytest.mark.parametrize('place', [(0, 60), (160, 60), (80, 0), (80, 120), (0, 0), (-20, 60), (160, 145)], ids=str)
-def test_a_face_at_the_edge_shows_what_there_is_of_it(place):
+def test_view_at_the_edge_contains_the_visible_part(place):
     seen, views = face(*place, 60), BestViews()
     views.offer(picture(160, 120), 0, seen)
     ((view,), weight) = views.of(0)
@@ -127,8 +127,8 @@ def test_a_face_at_the_edge_shows_what_there_is_of_it(place):
 
 
 @pytest.mark.parametrize('place', [(-300, 60), (500, 60), (80, -40), (80, 160)], ids=str)
-def test_a_face_wholly_outside_has_no_view(place):
-    """Nor has one of which the margin alone reaches in."""
+def test_face_outside_the_frame_has_no_view(place):
+    """Also if its margin reaches into the frame."""
     views = BestViews()
     views.offer(picture(160, 120), 0, face(*place, 60))
     assert views.of(0) == ((), 0.0)
@@ -136,7 +136,7 @@ def test_a_face_wholly_outside_has_no_view(place):
     assert numbers(views.of(0)[0]) == [1]
 
 
-def test_a_face_wholly_outside_takes_no_place():
+def test_face_outside_the_frame_uses_no_capacity():
     views = BestViews()
     for track in range(MOST_TRACKS):
         views.offer(picture(80, 80), track, face(40, 40, 30))

@@ -31,7 +31,7 @@ def same(a, b):
 @pytest.mark.parametrize('points', [468, 68])
 @pytest.mark.parametrize('skin', [True, False])
 @pytest.mark.parametrize('count', [0, 30])
-def test_chunks_come_back_from_their_file(tmp_path, skin, count, points):
+def test_saved_chunks_load_unchanged(tmp_path, skin, count, points):
     person = Person(100, 100, 30, points=points)
     chunk = make_chunk(0, 40, [(k, 0, person) for k in range(count)], cuts=[5], skin=skin)
     chunk.save(tmp_path / 'chunk.npz')
@@ -42,8 +42,8 @@ def test_chunks_come_back_from_their_file(tmp_path, skin, count, points):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['chunk.npz', 'linked.npz']
 
 
-def test_what_is_measured_of_tracks_comes_back_by_its_name(tmp_path):
-    """Names that begin alike, and one that a field has, stay apart."""
+def test_measurements_load_by_their_names(tmp_path):
+    """Including names with a common prefix, and the name of a field."""
     of_tracks = {'frame': np.zeros((2, 3), np.float16), 'values': np.ones(2, np.int64), 'a.b': np.ones((2, 0))}
     values = {name: np.full((30, 2), k, np.uint16) for k, name in enumerate(('frame', 'frames', 'of_tracks.frame'))}
     weights = np.array([0.5, 0], np.float32)
@@ -55,7 +55,7 @@ def test_what_is_measured_of_tracks_comes_back_by_its_name(tmp_path):
 
 @pytest.mark.parametrize('left_out', [[], [0, 3, 0]])
 @pytest.mark.parametrize('rows', [[], [4, 2, 7]])
-def test_a_selection_comes_back_from_its_file(tmp_path, rows, left_out):
+def test_saved_selection_loads_unchanged(tmp_path, rows, left_out):
     selection = Selection(np.array(rows, np.int32), np.array(left_out, np.int32))
     selection.save(tmp_path / 'selected.npz')
     same(selection, Selection.load(tmp_path / 'selected.npz'))
@@ -63,7 +63,7 @@ def test_a_selection_comes_back_from_its_file(tmp_path, rows, left_out):
 
 
 @pytest.mark.parametrize('kind', [FaceChunk, LinkedChunk, Selection])
-def test_a_file_of_another_kind_is_not_taken(tmp_path, kind):
+def test_loading_rejects_a_record_of_another_class(tmp_path, kind):
     path = tmp_path / 'file.npz'
     (linked,) = Tracker(SKIN_ALONE).track([CHUNK])
     for record in (CHUNK, linked, Selection(np.arange(3, dtype=np.int32))):
@@ -73,7 +73,7 @@ def test_a_file_of_another_kind_is_not_taken(tmp_path, kind):
                 kind.load(path)
 
 
-def test_saving_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'chunk.npz'
     CHUNK.save(path)
     before = path.read_bytes()
@@ -89,7 +89,7 @@ def test_saving_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize('damage', ['cut short', 'nonsense', 'empty', 'missing'])
-def test_a_damaged_file_is_named(tmp_path, damage):
+def test_damaged_file_is_named(tmp_path, damage):
     path = tmp_path / 'chunk.npz'
     CHUNK.save(path)
     content = path.read_bytes()
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     assert caught.value.reference == 'work-file-damaged' and str(path) in caught.value.message
 
 
-def test_a_face_takes_the_room_that_the_plan_reckons_with(tmp_path):
+def test_size_of_a_face_matches_the_estimate(tmp_path):
     from facefusion.pipeline.estimates import FACE_BYTES
 
     CHUNK.save(tmp_path / 'chunk.npz')

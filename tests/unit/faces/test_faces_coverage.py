@@ -22,7 +22,7 @@ sizes = pytest.mark.parametrize('size', [64, 128])
 
 
 def unrolled(light: float = 1.0) -> np.ndarray:
-    """A drawn face with all its features under light from the camera as atlas, BGR float32 [128,128,3]."""
+    """A drawn face with all features, lit from the camera, in atlas layout: BGR float32 [128,128,3]."""
     facing = GRIDS[128].spread(np.clip(-NORMALS[:, 2], 0, 1))
     return shrink(face_texture(SKIN).astype(np.float32), 128) * (0.5 + 0.5 * facing[..., None]) * np.float32(light)
 
@@ -47,14 +47,14 @@ def inside(visibility: np.ndarray, rows: tuple[int, int], columns: tuple[int, in
     return visibility[part][GRIDS[len(visibility)].inside[part] > 0]
 
 
-# A hand over the cheek at image left, from outside; a patch on the same cheek; a strand from the top.
+# A hand over the cheek at image left, from outside; a patch on that cheek; a strand from the top.
 HAND = partial(covered, (60, 95), (0, 32))
 STRAND = partial(covered, (0, 34), (58, 66))
 
 
 @sizes
 @pytest.mark.parametrize('light', [1.0, 0.3])
-def test_nothing_covers_a_bare_face(size, light):
+def test_bare_face_is_uncovered(size, light):
     found = find(unrolled(light), size)
     assert found.visibility.shape == (size, size) and found.visibility.dtype == np.float32
     assert found.visibility.min() > 0.9 and found.forehead > 0.95
@@ -63,7 +63,7 @@ def test_nothing_covers_a_bare_face(size, light):
 @sizes
 @pytest.mark.parametrize('colour', [HAIR, (60, 160, 60), (240, 240, 240), (40, 40, 200)], ids=str)
 @pytest.mark.parametrize('light', [1.0, 0.3])
-def test_what_comes_from_outside_covers_and_the_rest_stays_free(size, colour, light):
+def test_patch_from_outside_covers_and_the_rest_is_visible(size, colour, light):
     visibility = find(HAND(colour, light), size).visibility
     assert inside(visibility, (64, 91), (0, 28)).max() < 0.2
     assert inside(visibility, (60, 95), (45, 128)).min() > 0.95
@@ -72,29 +72,29 @@ def test_what_comes_from_outside_covers_and_the_rest_stays_free(size, colour, li
 
 @sizes
 @pytest.mark.parametrize('columns', [(22, 34), (58, 70)], ids=['cheek', 'nose'])
-def test_a_patch_in_the_middle_is_the_faces_own(size, columns):
+def test_patch_in_the_middle_belongs_to_the_face(size, columns):
     """A mole, a scar, a shadow: coverage reaches the outline."""
     patch = covered((74, 84), columns)
     assert find(patch, size).visibility.min() > 0.9
 
 
 @sizes
-def test_specks_at_the_outline_are_none(size):
-    """Whatever has less than 20 texels of 128."""
+def test_specks_at_the_outline_are_ignored(size):
+    """Patches of fewer than 20 texels of 128."""
     assert find(covered((70, 73), (0, 7), (5, 5, 5)), size).visibility.min() > 0.9
     assert find(covered((70, 75), (0, 8), (5, 5, 5)), size).visibility.min() < 0.1
 
 
 @sizes
 def test_eyes_brows_and_lips_are_not_foreign(size):
-    """They differ from skin on every face, so a dark bar over the eyes is seen beside and between them only."""
+    """A dark bar over the eyes is found only around and between them, because eyes differ from skin on every face."""
     visibility = find(covered((36, 56), (0, 128), (10, 12, 15)), size).visibility
     assert inside(visibility, (40, 52), (0, 16)).max() < 0.2 and inside(visibility, (46, 52), (61, 67)).max() < 0.2
     eyes = MASKS[size].lids_image_left + MASKS[size].lids_image_right > 0.99
     assert visibility[eyes].mean() > 0.6
 
 
-def test_both_sizes_find_the_same():
+def test_both_sizes_give_the_same_coverage():
     """Targets are measured at 64, sources at 128."""
     for atlas in (unrolled(), HAND(), covered((0, 30), (0, 128)), covered((85, 128), (60, 128))):
         fine, coarse = find(atlas, 128), find(atlas, 64)
@@ -104,27 +104,27 @@ def test_both_sizes_find_the_same():
 
 
 @sizes
-def test_grow_is_how_far_coverage_reaches_beyond_what_is_seen(size):
+def test_grow_extends_coverage(size):
     edges = []
     for grow in (3, 9, 15):
         row = find(HAND(), size, grow=grow).visibility[round(76 * size / 128), : size // 2]
         edges.append(float(np.flatnonzero(row < 0.5)[-1]) * 128 / size)
-    # A square of 15 texels reaches 6 further than one of 3.
+    # A square of 15 texels extends 6 texels farther than a square of 3.
     assert edges[0] == pytest.approx(32, abs=3)
     assert edges[1] - edges[0] == pytest.approx(3, abs=1.1)
     assert edges[2] - edges[0] == pytest.approx(6, abs=2.1)
 
 
 @sizes
-def test_a_lower_threshold_finds_more(size):
-    """Something of nearly the colour of the skin."""
+def test_lower_threshold_finds_more(size):
+    """For a patch of nearly the colour of the skin."""
     pale = HAND((1.2 * SKIN[0], SKIN[1], SKIN[2] / 1.2))
     shares = [float(inside(find(pale, size, threshold=t).visibility, (64, 91), (0, 28)).mean()) for t in (0.4, 3.0)]
     assert shares[0] < 0.2 and shares[1] > 0.9
 
 
 @sizes
-def test_a_strand_is_found_and_a_fringe_lowers_the_share_of_the_forehead(size):
+def test_strand_is_found_and_fringe_lowers_the_share_of_the_forehead(size):
     strand = find(STRAND(), size)
     assert inside(strand.visibility, (14, 28), (60, 64)).max() < 0.2
     assert inside(strand.visibility, (14, 34), (80, 128)).min() > 0.9
@@ -134,15 +134,15 @@ def test_a_strand_is_found_and_a_fringe_lowers_the_share_of_the_forehead(size):
 
 @sizes
 @pytest.mark.parametrize('side', [-1, 1])
-def test_light_from_one_side_covers_nothing(size, side):
-    """What follows from how the skin is turned is light, however dark."""
+def test_light_from_one_side_is_no_coverage(size, side):
+    """Shading that follows the normals is light, however dark."""
     lit = 0.6 - 0.3 * side * GRIDS[128].spread(NORMALS[:, 0])
     found = find(unrolled() * lit[..., None], size)
     assert found.visibility.min() > 0.9
 
 
 @sizes
-def test_a_face_that_is_hardly_seen_counts_as_free(size):
+def test_hardly_visible_face_counts_as_uncovered(size):
     nothing = np.zeros((size, size), np.float32)
     found = FINDERS[size].find(shrink(to_ycc(HAND()), size), nothing, NORMALS)
     assert (found.visibility == 1).all() and found.forehead == 1
@@ -150,13 +150,13 @@ def test_a_face_that_is_hardly_seen_counts_as_free(size):
 
 @sizes
 @pytest.mark.parametrize('code', [8, 128, 255])
-def test_a_plain_picture_is_free(size, code):
-    """No noise, no colour, no light at all."""
+def test_plain_image_is_uncovered(size, code):
+    """Without noise, colour or light."""
     found = find(np.full((128, 128, 3), code, np.float32), size)
     assert found.visibility.min() > 0.99 and found.forehead == 1
 
 
-def test_finding_keeps_nothing_of_other_faces():
+def test_coverage_does_not_depend_on_other_faces():
     before = find(HAND())
     find(unrolled(), normals=vertex_normals(TOPOLOGY, MEAN_SHAPE * np.float32(3)))
     again = find(HAND())

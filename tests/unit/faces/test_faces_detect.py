@@ -14,7 +14,7 @@ GRID = (48, 80)
 
 
 def tensors(grid=GRID):
-    """Heat, log size (height, width), offset (y, x) and points (y, x, ...) of an empty picture."""
+    """Heat, log size (height, width), offset (y, x) and points (y, x, ...) of an empty image."""
     return [np.zeros((1, channels, *grid), np.float32) for channels in (1, 2, 2, 10)]
 
 
@@ -34,7 +34,7 @@ def picture(width, height, colour=(10, 20, 30)):
     return PixelFrame(np.full((height, width, 3), colour, np.uint8))
 
 
-def test_a_cell_becomes_a_box_points_and_a_score():
+def test_cell_decodes_to_box_points_and_score():
     outputs = tensors()
     # y, x of each point as shares of the box.
     places = [0.3, 0.25, 0.3, 0.75, 0.6, 0.5, 0.8, 0.35, 0.8, 0.65]
@@ -49,7 +49,7 @@ def test_a_cell_becomes_a_box_points_and_a_score():
     assert found.box.dtype == found.points.dtype == np.float32
 
 
-def test_the_network_is_fed_rgb_of_the_whole_picture():
+def test_network_input_is_rgb_of_the_entire_image():
     session = TensorSession(*tensors())
     detect(session, picture(320, 192))
     (fed,) = session.fed
@@ -61,7 +61,7 @@ def test_the_network_is_fed_rgb_of_the_whole_picture():
     ('size', 'fed'),
     [((1300, 700), (352, 640)), ((700, 1300), (640, 352)), ((330, 200), (224, 352)), ((20, 9), (32, 32))],
 )
-def test_large_pictures_shrink_and_boxes_come_back_in_frame_pixels(size, fed):
+def test_boxes_of_large_images_are_in_frame_pixels(size, fed):
     outputs = tensors((fed[0] // 4, fed[1] // 4))
     put(outputs, 4, 4, 0.8, width=8, height=12)
     session = TensorSession(*outputs)
@@ -71,7 +71,7 @@ def test_large_pictures_shrink_and_boxes_come_back_in_frame_pixels(size, fed):
     np.testing.assert_allclose(found.box, [14 * scale_x, 12 * scale_y, 22 * scale_x, 24 * scale_y], rtol=1e-5)
 
 
-def test_only_scores_above_the_threshold_count_best_first():
+def test_scores_above_the_threshold_count_best_first():
     outputs = tensors()
     for column, score in ((5, 0.5), (25, 0.51), (45, 0.9), (65, 0.2)):
         put(outputs, 20, column, score, width=30, height=30)
@@ -79,7 +79,7 @@ def test_only_scores_above_the_threshold_count_best_first():
     assert [round(detection.score, 2) for detection in found] == [0.9, 0.51]
 
 
-def test_of_overlapping_boxes_the_best_stays():
+def test_best_of_overlapping_boxes_is_returned():
     outputs = tensors()
     put(outputs, 20, 20, 0.7, width=40, height=40)
     put(outputs, 21, 21, 0.9, width=40, height=40)  # overlaps by 0.68
@@ -88,25 +88,25 @@ def test_of_overlapping_boxes_the_best_stays():
     assert [round(detection.score, 1) for detection in found] == [0.9, 0.6]
 
 
-def test_boxes_start_inside_the_picture():
+def test_boxes_start_inside_the_image():
     outputs = tensors()
     put(outputs, 0, 0, 0.9, width=40, height=40)
     (found,) = detect(TensorSession(*outputs), picture(320, 192))
     assert found.box[:2].tolist() == [0, 0]
 
 
-def test_a_noisy_picture_is_bounded():
+def test_number_of_detections_is_limited():
     outputs = tensors()
     outputs[0][...] = np.random.default_rng(1).random(outputs[0].shape) * 0.5 + 0.5
     outputs[1][...] = math.log(0.25)
     assert len(detect(TensorSession(*outputs), picture(320, 192))) == CANDIDATES
 
 
-def test_no_face_is_an_empty_list():
+def test_no_face_gives_an_empty_list():
     assert detect(TensorSession(*tensors()), picture(320, 192)) == []
 
 
-def test_the_detector_size_bounds_what_the_network_is_fed():
+def test_detector_size_limits_the_network_input():
     for size, fed in (('320x320', (1, 3, 192, 320)), ('960x960', (1, 3, 544, 960)), ('1280x1280', (1, 3, 576, 1024))):
         height, width = fed[2:]
         session = TensorSession(*tensors((height // 4, width // 4)))
@@ -114,7 +114,7 @@ def test_the_detector_size_bounds_what_the_network_is_fed():
         assert session.fed[0].shape == fed
 
 
-def test_a_margin_is_put_around_and_taken_away_again():
+def test_margin_is_added_and_subtracted():
     outputs = tensors((64, 96))
     put(outputs, 30, 40, 0.9, width=40, height=40, points=[0.5] * 10)
     session = TensorSession(*outputs)
@@ -131,7 +131,7 @@ def test_a_margin_is_put_around_and_taken_away_again():
 
 
 class BrightSpots:
-    """A network that takes bright pixels for faces: a box of 12x8 around the spot, its first point above it."""
+    """A network that detects bright pixels as faces: a box of 12x8 around the spot, with its first point above."""
 
     def __init__(self):
         self.looks = 0
@@ -150,18 +150,18 @@ class BrightSpots:
 
 
 @pytest.mark.parametrize('angle', [0, 90, 180, 270])
-def test_a_turned_look_is_turned_back(angle):
+def test_detections_of_rotated_images_are_rotated_back(angle):
     pixels = np.zeros((192, 320, 3), np.uint8)
     pixels[40:44, 80:84] = 255
     (found,) = detect(BrightSpots(), PixelFrame(pixels), face_detector_angles=(angle,))
     width, height = (12, 8) if angle in (0, 180) else (8, 12)
     np.testing.assert_allclose(found.box, [82 - width / 2, 42 - height / 2, 82 + width / 2, 42 + height / 2], atol=0.51)
-    # "Above" in the picture that was turned counter-clockwise.
+    # "Above" in the image rotated counter-clockwise.
     above = {0: (0, -4), 90: (4, 0), 180: (0, 4), 270: (-4, 0)}[angle]
     np.testing.assert_allclose(found.points[0] - found.points[1], above, atol=1e-4)
 
 
-def test_several_angles_are_looked_at_once_each_and_share_suppression():
+def test_each_angle_runs_once_and_suppression_is_shared():
     pixels = np.zeros((192, 320, 3), np.uint8)
     pixels[40:44, 80:84] = 255
     session = BrightSpots()
@@ -180,5 +180,5 @@ def test_several_angles_are_looked_at_once_each_and_share_suppression():
         ((1, 2, 3, 4, 5), (1, 2, 3, 4)),
     ],
 )
-def test_sides_are_counted_as_css_does(values, sides):
+def test_sides_expand_as_in_css(values, sides):
     assert expand_sides(values) == sides

@@ -25,7 +25,7 @@ def skin(size: int = ATLAS_SIZE) -> np.ndarray:
 
 
 def with_eye(luma: np.ndarray, ring: tuple[int, ...], spread: float) -> np.ndarray:
-    """Fills the lids with two tones, half and half, that differ by ``spread`` of the skin's luma."""
+    """Fill the eyes with two tones that differ by ``spread`` of the skin's luma."""
     inside = MASKS[len(luma)].polygon(ring) > 0
     filled = luma.copy()
     tones = SKIN * (1 - spread * (np.arange(inside.sum()) % 2))
@@ -38,7 +38,7 @@ def with_eye(luma: np.ndarray, ring: tuple[int, ...], spread: float) -> np.ndarr
 
 @sizes
 @pytest.mark.parametrize(('spread', 'least', 'most'), [(0, 0, 0), (0.2, 0, 0), (0.375, 0.45, 0.55), (0.55, 1, 1)])
-def test_an_eye_is_as_open_as_dark_and_white_differ(size, spread, least, most):
+def test_contrast_between_the_lids_measures_open_eyes(size, spread, least, most):
     luma = with_eye(with_eye(skin(size), EYE_IMAGE_LEFT, spread), EYE_IMAGE_RIGHT, spread)
     for eye in REGIONS[size].open_eyes(luma, SKIN):
         assert least <= eye <= most
@@ -46,30 +46,30 @@ def test_an_eye_is_as_open_as_dark_and_white_differ(size, spread, least, most):
 
 @given(st.floats(0, 0.9), st.floats(0, 0.9))
 @settings(max_examples=20, deadline=None)
-def test_more_contrast_is_never_less_open(one, other):
+def test_openness_is_monotonic_in_contrast(one, other):
     spreads = sorted((one, other))
     values = [REGION.open_eyes(with_eye(skin(), EYE_IMAGE_LEFT, spread), SKIN)[0] for spread in spreads]
     assert 0 <= values[0] <= values[1] <= 1
 
 
-def test_each_eye_is_measured_for_itself_image_left_first():
+def test_eyes_are_measured_separately_image_left_first():
     assert REGION.open_eyes(with_eye(skin(), EYE_IMAGE_LEFT, 0.6), SKIN) == (1, 0)
     assert REGION.open_eyes(with_eye(skin(), EYE_IMAGE_RIGHT, 0.6), SKIN) == (0, 1)
 
 
-def test_the_light_does_not_open_or_close_an_eye():
+def test_openness_does_not_depend_on_light():
     luma = with_eye(skin(), EYE_IMAGE_LEFT, 0.375)
     dim = REGION.open_eyes(luma * np.float32(0.2), SKIN * 0.2)
     np.testing.assert_allclose(dim, REGION.open_eyes(luma, SKIN), atol=1e-4)
 
 
 def test_noise_in_the_dark_opens_no_eye():
-    """Where the skin is all but black, its luma is no measure."""
+    """The luma of almost black skin is unreliable."""
     noise = np.random.default_rng(0).integers(0, 2, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
     assert REGION.open_eyes(noise, 0.5) == (0, 0)
 
 
-def test_a_few_dark_texels_are_lashes():
+def test_few_dark_texels_are_lashes():
     luma = skin()
     rows, columns = np.nonzero(MASKS[ATLAS_SIZE].polygon(EYE_IMAGE_LEFT) > 0)
     luma[rows[::20], columns[::20]] = 0
@@ -80,7 +80,7 @@ def test_a_few_dark_texels_are_lashes():
 
 
 def eye_line(size: int, factor: float, left: float = 0.0, right: float = 1.0) -> np.ndarray:
-    """A dark line through both eyes and over the nose, between two places in 0..1 across the atlas."""
+    """A dark line through both eyes and over the nose, between two positions in 0..1 across the atlas."""
     luma = skin(size)
     row = round(float(TOPOLOGY.atlas[[33, 133, 263, 362], 1].mean()) * size)
     luma[row : row + size // 64, round(left * size) : round(right * size)] *= np.float32(factor)
@@ -88,7 +88,7 @@ def eye_line(size: int, factor: float, left: float = 0.0, right: float = 1.0) ->
 
 
 def with_rim(luma: np.ndarray, factor: float, *eyes: tuple[int, int]) -> np.ndarray:
-    """A dark line below eyes that are given by their corners."""
+    """A dark line below the eyes with these corners."""
     size, luma = len(luma), luma.copy()
     unit = float(np.ptp(TOPOLOGY.atlas[[159, 386], 0]))
     for corners in eyes:
@@ -110,29 +110,29 @@ def test_bare_skin_has_no_frame(size):
 
 @sizes
 @pytest.mark.parametrize('eyes', [(LEFT, RIGHT), (LEFT,), (RIGHT,)], ids=['both', 'left', 'right'])
-def test_a_line_over_the_nose_and_under_an_eye_is_a_frame(size, eyes):
-    """The far rim of a turned head may be lost."""
+def test_line_over_the_nose_and_under_an_eye_is_a_frame(size, eyes):
+    """On a turned head the far rim may be hidden."""
     assert REGIONS[size].dark_frame(with_rim(eye_line(size, 0.3), 0.3, *eyes)) == 1
 
 
 @sizes
-def test_either_line_alone_is_none(size):
+def test_single_line_is_no_frame(size):
     """A wrinkle or a shadow across the nose; rings under the eyes."""
     assert REGIONS[size].dark_frame(eye_line(size, 0.3)) == 0
     assert REGIONS[size].dark_frame(with_rim(skin(size), 0.3, LEFT, RIGHT)) == 0
 
 
 @pytest.mark.parametrize('reach', [(0.0, 0.5), (0.5, 1.0)])
-def test_a_line_over_half_of_the_nose_is_its_shadow(reach):
+def test_line_over_half_of_the_nose_is_no_frame(reach):
     assert REGION.dark_frame(with_rim(eye_line(ATLAS_SIZE, 0.3, *reach), 0.3, LEFT, RIGHT)) == 0
 
 
-def test_a_darker_frame_is_surer_and_a_pale_line_is_none():
+def test_darker_frame_has_more_confidence_and_pale_line_none():
     values = [REGION.dark_frame(with_rim(eye_line(ATLAS_SIZE, f), f, LEFT, RIGHT)) for f in (0.85, 0.7, 0.66, 0.5)]
     assert values == sorted(values) and values[0] == 0 and 0 < values[2] < 1 and values[3] == 1
 
 
-def test_the_light_does_not_put_glasses_on():
+def test_uneven_light_is_no_frame():
     framed = with_rim(eye_line(ATLAS_SIZE, 0.3), 0.3, LEFT, RIGHT)
     # From one side, and in a tenth of the light.
     side = np.linspace(0.4, 1, ATLAS_SIZE, dtype=np.float32)[None]
@@ -142,8 +142,8 @@ def test_the_light_does_not_put_glasses_on():
 
 
 @pytest.mark.parametrize('code', [0, 2, 5, 20])
-def test_the_dark_is_no_frame(code):
-    """Skin that is all but black, and its noise."""
+def test_darkness_is_no_frame(code):
+    """Almost black skin with noise."""
     noise = np.random.default_rng(1).integers(0, 2, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
     assert REGION.dark_frame(np.full_like(noise, code)) == 0
     assert REGION.dark_frame(noise + code) == 0
@@ -151,7 +151,7 @@ def test_the_dark_is_no_frame(code):
 
 @pytest.mark.parametrize('tone', [(120, 150, 200), (60, 80, 120)], ids=['light', 'dark'])
 @pytest.mark.parametrize('light', [1.0, 0.4])
-def test_glasses_on_a_drawn_face_become_a_trait(tone, light):
+def test_glasses_on_a_drawn_face_are_a_trait(tone, light):
     meter = SkinMeter(TOPOLOGY)
     landmarks = face_at(200, 190, 90)
     bare = scaled(draw_face(landmarks, face_texture(tone)), light)
@@ -162,5 +162,5 @@ def test_glasses_on_a_drawn_face_become_a_trait(tone, light):
     dark = tuple(round(0.15 * light * part) for part in tone)
     assert glasses(bare) == 0
     assert glasses(with_glasses(bare, landmarks, dark)) > 0.9
-    # The rule is for dark frames.
+    # Only dark frames are measured.
     assert glasses(with_glasses(bare, landmarks, METAL)) == 0

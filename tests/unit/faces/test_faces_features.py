@@ -16,19 +16,19 @@ SKIN = (110, 140, 190)
 
 
 def eye_free(sample, ring) -> float:
-    """How free the middle of an eye is, 0..255."""
+    """Visibility of the middle of an eye, 0..255."""
     x, y = (TOPOLOGY.atlas[list(ring)].mean(0) * 64).astype(int)
     return float(sample['free'][y - 2 : y + 3, x - 2 : x + 3].mean())
 
 
 def cover(frame, ring):
-    """Skin of the face's own colour over an eye and its brow, as a hand would lie there."""
+    """Skin of the face's colour over an eye and its brow, like a hand."""
     low, high = FACE[list(ring), :2].min(0) - 45, FACE[list(ring), :2].max(0) + 45
     x0, y0, x1, y1 = (int(v) for v in (*low, *high))
     frame.pixels[y0:y1, x0:x1] = np.array(SKIN, np.float32) * 0.93
 
 
-def test_the_mean_look_is_symmetric_and_dark_at_eyes_and_mouth():
+def test_mean_look_is_symmetric_and_dark_at_eyes_and_mouth():
     mean = load_mean_look()
     assert mean.shape == (64, 64)
     np.testing.assert_allclose(mean, mean[:, ::-1], atol=0.002)
@@ -38,14 +38,14 @@ def test_the_mean_look_is_symmetric_and_dark_at_eyes_and_mouth():
 
 
 @pytest.mark.parametrize('light', [0.25, 1.0, 1.25])
-def test_features_are_seen_in_any_light(light):
+def test_features_are_visible_in_any_light(light):
     texture = np.clip(face_texture(SKIN) * light, 0, 255).astype(np.uint8)
     sample = METER.measure(draw_face(FACE, texture), FACE)
     assert min(eye_free(sample, ring) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT)) > 200
 
 
 @pytest.mark.parametrize('hidden', [0, 1])
-def test_an_eye_behind_skin_is_hidden_and_the_other_is_not(hidden):
+def test_eye_behind_skin_is_hidden_and_the_other_is_not(hidden):
     rings = (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT)
     frame = draw_face(FACE, face_texture(SKIN))
     cover(frame, rings[hidden])
@@ -53,11 +53,11 @@ def test_an_eye_behind_skin_is_hidden_and_the_other_is_not(hidden):
     assert eye_free(sample, rings[hidden]) < 60 and eye_free(sample, rings[1 - hidden]) > 200
 
 
-def test_the_look_leaves_out_what_is_even():
+def test_look_of_an_even_image_is_zero():
     assert np.abs(look(np.full((64, 64), 90, np.float32))).max() < 1e-5
 
 
-def test_a_mask_hides_the_mouth_and_what_is_around_it():
+def test_mask_hides_the_mouth_and_its_surroundings():
     frame = draw_face(FACE, face_texture(SKIN))
     low = int(FACE[[61, 291], 1].mean())
     frame.pixels[low - 35 : low + 60, 120:280] = (225, 210, 175)

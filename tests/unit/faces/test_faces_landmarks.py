@@ -44,7 +44,7 @@ def turned_face(x, y, size, degrees):
 
 
 @given(regions)
-def test_crop_matrices_are_inverse_to_each_other(region):
+def test_crop_matrices_are_inverse(region):
     forward, backward = _crop_matrices(region)
     points = np.array([[0, 0], [CROP, 0], [CROP / 2, CROP / 2], [17, 150]])
     there = points @ backward[:, :2].T + backward[:, 2]
@@ -53,7 +53,7 @@ def test_crop_matrices_are_inverse_to_each_other(region):
 
 
 @given(regions)
-def test_a_crop_shows_its_region(region):
+def test_crop_contains_its_region(region):
     forward, _ = _crop_matrices(region)
     centre = forward[:, :2] @ [region.centre_x, region.centre_y] + forward[:, 2]
     np.testing.assert_allclose(centre, CROP / 2, atol=1e-6)
@@ -63,7 +63,7 @@ def test_a_crop_shows_its_region(region):
     np.testing.assert_allclose(upper_right[0] @ forward[:, :2].T + forward[:, 2], [CROP, 0], atol=1e-2 * CROP)
 
 
-def test_the_network_sees_the_turned_square_in_rgb():
+def test_network_input_is_the_rotated_square_in_rgb():
     pixels = np.zeros((400, 400, 3), np.uint8)
     cv2.rectangle(pixels, (150, 150), (250, 250), (255, 0, 0), -1)  # blue
     session = TensorSession(np.zeros((1, 1, 1, 1404), np.float32), np.zeros((1, 1, 1, 1), np.float32))
@@ -72,12 +72,12 @@ def test_the_network_sees_the_turned_square_in_rgb():
     assert fed.shape == (1, CROP, CROP, 3) and fed.dtype == np.float32
     assert fed.max() == 1.0 and fed[0, :, :, :2].max() == 0.0
     blue = fed[0, :, :, 2] > 0.5
-    # A square turned by 45 degrees is a rhombus: its corners are on the axes, the crop's corners are black.
+    # A square rotated by 45 degrees has its corners on the axes, and the corners of the crop are black.
     assert blue[CROP // 2, CROP // 2] and not blue[50, 50] and blue[30 + CROP // 6, CROP // 2]
 
 
 @pytest.mark.parametrize('logit', [-70.0, -2.0, 0.0, 3.0, 900.0])
-def test_the_networks_points_come_back_in_frame_pixels(logit):
+def test_landmarks_are_in_frame_pixels(logit):
     expected = turned_face(310, 190, 40, 25)
     region = region_from_landmarks(expected)
     forward, _ = _crop_matrices(region)
@@ -94,7 +94,7 @@ def test_the_networks_points_come_back_in_frame_pixels(logit):
 
 @pytest.mark.parametrize('degrees', [0, 25, -90, 170])
 @pytest.mark.parametrize('size', [20, 200])
-def test_the_next_region_follows_place_size_and_turn(degrees, size):
+def test_next_region_follows_position_size_and_angle(degrees, size):
     face = turned_face(500, 300, size, degrees)
     region = region_from_landmarks(face)
     upright = face_at(0, 0, size)[:, :2]
@@ -104,7 +104,7 @@ def test_the_next_region_follows_place_size_and_turn(degrees, size):
     np.testing.assert_allclose([region.centre_x, region.centre_y], middle, atol=0.02 * size)
 
 
-def test_the_first_region_holds_the_face_of_a_detection():
+def test_first_region_contains_the_detected_face():
     face = turned_face(400, 300, 60, 15)
     points = five_points(face)
     region = region_from_detection(Detection(np.zeros(4, np.float32), points, 0.9))
@@ -115,20 +115,20 @@ def test_the_first_region_holds_the_face_of_a_detection():
     assert np.ptp(inside, axis=0).max() > CROP / 2
 
 
-def test_regions_never_shrink_to_nothing():
+def test_regions_have_a_minimum_size():
     point = np.zeros((468, 3), np.float32)
     assert region_from_landmarks(point).side == 8
     assert region_from_detection(Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)).side == 8
 
 
-def test_smaller_sets_name_the_same_places():
+def test_subsets_have_the_same_positions():
     face = face_at(300, 200, 100)
     five, many = five_points(face), sixty_eight_points(face)
     assert five.shape == (5, 2) and many.shape == (68, 2) and five.dtype == many.dtype == np.float32
     left_eye, right_eye, nose, left_mouth, right_mouth = five
     assert left_eye[0] < nose[0] < right_eye[0] and left_mouth[0] < nose[0] < right_mouth[0]
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
-    # Eyes of the 68 are 36 to 41 and 42 to 47, the mouth's corners 48 and 54, the chin 8, the nose tip 30.
+    # In the 68, eyes are 36 to 41 and 42 to 47, mouth corners 48 and 54, the chin 8, the nose tip 30.
     np.testing.assert_allclose(many[36:42].mean(0), left_eye, atol=4)
     np.testing.assert_allclose(many[42:48].mean(0), right_eye, atol=4)
     np.testing.assert_allclose(many[[48, 54]], [left_mouth, right_mouth], atol=1)
@@ -138,7 +138,7 @@ def test_smaller_sets_name_the_same_places():
 
 
 @given(st.floats(0.05, 20), st.floats(-180, 180), st.floats(-500, 500), st.floats(-500, 500))
-def test_a_similarity_is_found_again(scale, degrees, x, y):
+def test_similarity_is_recovered(scale, degrees, x, y):
     points = MEAN_SHAPE[::7, :2] * 40
     goal = turn(points, degrees) * np.float32(scale) + np.array([x, y], np.float32)
     matrix = fit_similarity(points, goal)
@@ -146,13 +146,13 @@ def test_a_similarity_is_found_again(scale, degrees, x, y):
     assert np.linalg.det(matrix[:, :2]) > 0
 
 
-def test_a_similarity_does_not_mirror():
+def test_similarity_does_not_mirror():
     points = MEAN_SHAPE[:, :2] * 40
     assert np.linalg.det(fit_similarity(points, points * np.array([-1, 1], np.float32))[:, :2]) > 0
 
 
 @pytest.mark.parametrize('degrees', [0, 40])
-def test_a_chip_shows_the_face_upright_wherever_it_was(degrees):
+def test_chip_shows_the_face_upright(degrees):
     face = turned_face(400, 300, 80, degrees)
     matrix = dlib_chip_matrix(face, CHIP_SIZE)
     five = five_points(face) @ matrix[:, :2].T + matrix[:, 2]
@@ -161,7 +161,7 @@ def test_a_chip_shows_the_face_upright_wherever_it_was(degrees):
     assert five[:2, 1].mean() < CHIP_SIZE / 2 < five[3:, 1].mean()
 
 
-def test_an_embedding_is_the_unit_mean_of_face_and_mirror_image():
+def test_embedding_is_the_unit_mean_of_face_and_mirror_image():
     pixels = np.random.default_rng(2).integers(0, 256, (400, 600, 3), np.uint8)
     outputs = np.zeros((2, 128), np.float32)
     outputs[0, 0], outputs[1, 1] = 3, 4

@@ -61,7 +61,7 @@ def parts(mask: np.ndarray) -> dict[str, float]:
     }
 
 
-def test_the_default_changes_nothing():
+def test_defaults_have_no_effect():
     options = FaceMaskOptions()
     mask = mask_atlas(options, TOPOLOGY, SIZE)
     assert mask.shape == (SIZE, SIZE) and mask.dtype == np.float32 and (mask == 1).all()
@@ -77,7 +77,7 @@ def test_the_default_changes_nothing():
     st.sampled_from([16, 61, 128]),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_mask_is_between_0_and_1_and_the_smallest_of_its_types(types, areas, regions, blur, padding, size):
+def test_mask_is_the_minimum_of_its_types_in_0_to_1(types, areas, regions, blur, padding, size):
     chosen = {
         'face_mask_areas': tuple(areas),
         'face_mask_regions': tuple(regions),
@@ -106,17 +106,17 @@ def test_every_mask_is_between_0_and_1_and_the_smallest_of_its_types(types, area
     ],
     ids=str,
 )
-def test_padding_leaves_that_side_of_the_face_alone(padding, gone, kept):
+def test_padding_excludes_its_side_of_the_face(padding, gone, kept):
     mask = mask_of('box', face_mask_padding=padding)
     assert at(mask, *gone).max() < 0.01 and at(mask, *kept).min() > 0.99
 
 
-def test_padding_of_the_whole_face_leaves_nothing():
+def test_padding_of_the_entire_face_excludes_everything():
     assert not mask_of('box', face_mask_padding=(100,)).any()
     assert mask_of('box', face_mask_padding=(60,)).max() < 0.1
 
 
-def test_padding_counts_percent_of_the_face_and_its_edge_is_as_soft_as_the_blur():
+def test_padding_is_percent_of_the_face_with_an_edge_of_the_blur():
     low, high = TOPOLOGY.atlas[:, 1].min(), TOPOLOGY.atlas[:, 1].max()
     rows = (np.arange(512) + 0.5) / 512
     widths = []
@@ -128,7 +128,7 @@ def test_padding_counts_percent_of_the_face_and_its_edge_is_as_soft_as_the_blur(
     assert widths == sorted(widths) and 1 <= widths[0] <= 3 and widths[2] == pytest.approx(0.15 * 0.96 * 512, abs=3)
 
 
-def test_a_little_padding_changes_little():
+def test_small_padding_has_a_small_effect():
     mask = mask_of('box', size=512, face_mask_padding=(1,))
     inside = at(mask, *[vertex for vertex in range(468) if vertex not in OVAL])
     assert inside.min() > 0.99
@@ -142,13 +142,13 @@ def test_blur_scales_the_edges(blur, width):
     assert (mask_of('box', face_mask_blur=blur) == 1).all()
 
 
-def test_without_a_box_there_is_no_padding_and_no_blur():
+def test_padding_and_blur_need_the_box():
     options = {'face_mask_padding': (50,), 'face_mask_blur': 1.0}
     assert (mask_of('occlusion', **options) == 1).all() and (mask_of(**options) == 1).all()
     assert edge_width(FaceMaskOptions(face_mask_types=('occlusion',), face_mask_blur=1.0)) == 1
 
 
-def test_occlusion_is_used_when_it_is_chosen():
+def test_occlusion_is_used_if_chosen():
     assert uses_occlusion(FaceMaskOptions(face_mask_types=('occlusion',)))
     assert not uses_occlusion(FaceMaskOptions(face_mask_types=('box', 'area', 'region')))
 
@@ -166,13 +166,13 @@ def test_occlusion_is_used_when_it_is_chosen():
     ],
     ids=str,
 )
-def test_an_area_covers_what_it_names(areas, inside, outside):
+def test_area_covers_its_part(areas, inside, outside):
     mask = mask_of('area', size=512, face_mask_areas=areas)
     assert at(mask, *inside).min() > 0.9 and at(mask, *outside).max() < 0.02
 
 
-def test_areas_together_have_no_seam():
-    """They are the hull of all their points, as in FaceFusion 3.8."""
+def test_combined_areas_have_no_seam():
+    """The mask is the hull of all their points, as in FaceFusion 3.8."""
     both = mask_of('area', size=512, face_mask_areas=('upper-face', 'lower-face'))
     assert (both >= mask_of('area', size=512, face_mask_areas=('upper-face',)) - 1e-5).all()
     assert at(both, 177, 401, 205, 425, 116, 345).min() > 0.98
@@ -183,35 +183,35 @@ def test_areas_together_have_no_seam():
 
 
 @pytest.mark.parametrize('region', [region for region in REGIONS if region != 'glasses'])
-def test_a_region_is_where_it_says(region):
+def test_region_covers_its_part(region):
     alone = parts(mask_of('region', size=512, face_mask_regions=(region,)))
     without = parts(mask_of('region', size=512, face_mask_regions=tuple(name for name in REGIONS if name != region)))
     assert alone.pop(region) > 0.9 and max(alone.values()) < 0.1
     assert without.pop(region) < 0.1 and min(without.values()) > 0.9
 
 
-def test_all_regions_are_the_whole_face_and_glasses_are_none():
+def test_all_regions_cover_the_face_and_glasses_cover_nothing():
     assert (mask_of('region') == 1).all()
     named = tuple(region for region in REGIONS if region != 'glasses')
     assert (mask_of('region', face_mask_regions=named) == 1).all()
     assert not mask_of('region', face_mask_regions=('glasses',)).any()
 
 
-def test_left_and_right_are_those_of_the_picture():
+def test_left_and_right_are_those_of_the_image():
     for part in ('eyebrow', 'eye'):
         left, right = (mask_of('region', face_mask_regions=(f'{side}-{part}',)) for side in ('left', 'right'))
         assert left[:, : SIZE // 2].sum() > 0 and not left[:, SIZE // 2 :].any()
         assert np.abs(left[:, ::-1] - right).mean() < 0.002 < 0.005 < right.mean()
 
 
-def test_skin_keeps_the_outline():
+def test_skin_includes_the_outline():
     assert at(mask_of('region', face_mask_regions=('skin',)), *OVAL).min() > 0.99
 
 
-# Several types, and what is given
+# Several types, and option values
 
 
-def test_only_what_all_types_leave_is_replaced():
+def test_mask_combines_all_types():
     options = {'face_mask_areas': ('mouth',), 'face_mask_regions': ('skin', 'nose')}
     mask = mask_of('area', 'region', size=512, **options)
     assert at(mask, UPPER_LIP, LOWER_LIP, NOSE_TIP, CHEEK_LEFT).max() < 0.05
@@ -233,7 +233,7 @@ def test_only_what_all_types_leave_is_replaced():
         ('face_parser_model', 'bisenet_resnet_34'),
     ],
 )
-def test_what_no_mask_knows_is_refused(key, text):
+def test_unknown_values_are_rejected(key, text):
     with pytest.raises(ValueError):
         parse_value(INFOS[key], text)
     value = [float(part) if 'blur' in key else int(part) if 'padding' in key else part for part in text.split()]
@@ -241,7 +241,7 @@ def test_what_no_mask_knows_is_refused(key, text):
         restore({key: value if INFOS[key].is_list else value[0]}, '2', silent)
 
 
-def test_a_step_of_facefusion_38_keeps_its_masks_and_its_models_are_said():
+def test_step_of_facefusion_38_keeps_its_masks_and_reports_its_models():
     args = {
         'face_occluder_model': 'xseg_1',
         'face_parser_model': 'bisenet_resnet_34',
@@ -257,7 +257,7 @@ def test_a_step_of_facefusion_38_keeps_its_masks_and_its_models_are_said():
     assert [message.text.split(':')[0] for message in said] == ['face_occluder_model', 'face_parser_model']
 
 
-def test_what_has_no_effect_is_named():
+def test_options_without_effect_are_named():
     assert idle_options(FaceMaskOptions()) == ()
     (said,) = idle_options(FaceMaskOptions(face_mask_areas=('mouth',)))
     assert '--face-mask-areas' in said and '--face-mask-types area' in said
@@ -265,9 +265,9 @@ def test_what_has_no_effect_is_named():
     assert len(idle_options(FaceMaskOptions(face_mask_types=('occlusion',), face_mask_blur=0.1))) == 1
 
 
-def test_the_mesh_needs_no_network_and_what_is_not_known_is_a_bug():
+def test_mesh_needs_no_network_and_unknown_model_raises():
     assert mask_networks(FaceMaskOptions()) == ()
     with pytest.raises(KeyError):
         mask_networks(FaceMaskOptions(face_occluder_model='unknown'))
-    # Its mask type is not chosen.
+    # Its mask type is not selected.
     assert mask_networks(FaceMaskOptions(face_occluder_model='unknown', face_mask_types=('box',))) == ()

@@ -33,19 +33,19 @@ def of_track(name: str, models=(), prepare=lambda tools: None) -> TrackMeasureme
     return TrackMeasurement(name, (), 'float32', prepare, weighted_mean, models=models)
 
 
-def test_what_is_measured_is_told_in_the_order_of_the_table():
+def test_measurements_list_values_names_and_models_in_order():
     measured = Measurements(
         (of_face('a', 'x', 'y', models=('m', 'n')), of_face('b', 'z')), (of_track('c', models=('n', 'o')),)
     )
     assert measured.names == ('a', 'b', 'c') and [each.name for each in measured.values] == ['x', 'y', 'z']
-    # A network that two of them use is one network.
+    # A shared network is listed once.
     assert measured.models == ('m', 'n', 'o') and [each.name for each in measured.all] == ['a', 'b', 'c']
     nothing = Measurements()
     assert nothing.names == nothing.values == nothing.models == nothing.all == ()
 
 
-def test_the_table_has_each_name_once():
-    """Arrays of chunks are known by these names alone."""
+def test_table_has_unique_names():
+    """Chunks store arrays by these names alone."""
     arrays = [each.name for each in ALL.values] + [each.name for each in ALL.of_tracks]
     assert len(set(arrays)) == len(arrays) and len(set(ALL.names)) == len(ALL.names) and 'skin' in ALL.names
 
@@ -59,7 +59,7 @@ def test_measurements_are_found_by_name_in_the_order_of_the_table(monkeypatch):
         measurements_named({'a', 'z', 'skin'})
 
 
-def test_meters_are_made_in_order_from_the_tools_of_the_run():
+def test_meters_are_created_in_order_with_the_tools():
     made = []
 
     class Meter:
@@ -83,14 +83,14 @@ def test_meters_are_made_in_order_from_the_tools_of_the_run():
     assert meters.measure(3, 4) == {'a': 7, 'b': 7} and Meters().measure(3, 4) == {}
 
 
-def test_skin_is_measured_by_the_meter_that_sources_are_measured_with():
+def test_skin_measurement_uses_the_skin_meter():
     meters = Measurements((SKIN,)).prepare(MeterTools(load_topology(), None))
     (meter,) = meters.of_faces
     assert isinstance(meter, SkinMeter) and meters.of_tracks == () and SKIN.needs_mesh
 
 
 @pytest.mark.parametrize(('share', 'linear', 'nearest'), [(0.25, 2, 1), (0.49, 3, 1), (0.5, 3, 5), (0.75, 4, 5)])
-def test_a_gap_is_filled_as_the_value_says(share, linear, nearest):
+def test_gap_is_filled_by_the_mode_of_the_value(share, linear, nearest):
     before, after = np.array([1, 1], np.uint8), np.array([5, 5], np.uint8)
     for filled, expected in (('linear', linear), ('nearest', nearest)):
         found = value('x', filled).between(before, after, share)
@@ -98,14 +98,14 @@ def test_a_gap_is_filled_as_the_value_says(share, linear, nearest):
 
 
 @pytest.mark.parametrize('kind', ['uint8', 'int16', 'float16', 'float32', 'float64'])
-def test_between_two_arrays_lie_those_of_their_kind(kind):
+def test_interpolated_array_has_the_dtype_of_both(kind):
     before, after = np.array([200, 10], kind), np.array([10, 11], kind)
     found = interpolated(before, after, 0.75)
     whole = np.dtype(kind).kind in 'iu'
     assert found.dtype == kind and found.tolist() == ([58, 11] if whole else [57.5, 10.75])
 
 
-def test_the_weighted_mean_keeps_shape_and_dtype_and_rounds_whole_numbers():
+def test_weighted_mean_preserves_shape_and_dtype_and_rounds_integers():
     values, weights = np.array([[[1, 9]], [[4, 9]]], np.float32), np.array([1, 3], np.float32)
     found = weighted_mean(values, weights)
     assert found.dtype == np.float32 and found.tolist() == [[3.25, 9.0]]
@@ -113,7 +113,7 @@ def test_the_weighted_mean_keeps_shape_and_dtype_and_rounds_whole_numbers():
     assert found.dtype == np.uint8 and found.shape == () and found == 31
 
 
-def test_the_faces_of_a_picture_are_measured_as_tracks_of_one_frame():
+def test_faces_of_an_image_are_measured_as_tracks_of_one_frame():
     class Count:
         def measure(self, views):
             return np.array([len(views), np.ptp(views[0].landmarks[:, 1])], np.float32)

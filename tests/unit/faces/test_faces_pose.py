@@ -15,7 +15,7 @@ turns = st.floats(-75, 75)
 
 
 def rotation(yaw_degrees: float = 0, pitch_degrees: float = 0, roll_degrees: float = 0) -> np.ndarray:
-    """Turns to the image's right by yaw and down by pitch, then rolls clockwise in the picture (y down)."""
+    """Turn to the image's right by yaw and down by pitch, then roll clockwise in the image (y down)."""
     a, b, c = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
     about_y = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
     about_x = [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
@@ -29,11 +29,11 @@ def turned(matrix: np.ndarray, size: float = 70, place: tuple[float, float] = (2
 
 @given(turns, turns, st.floats(-180, 180), st.floats(5, 900), st.tuples(st.floats(-500, 4000), st.floats(-500, 4000)))
 @settings(max_examples=30, deadline=None)
-def test_the_rotation_that_was_made_comes_back_whatever_size_and_place(yaw_degrees, pitch, roll, size, place):
+def test_rotation_is_recovered_at_any_size_and_position(yaw_degrees, pitch, roll, size, place):
     made = rotation(yaw_degrees, pitch, roll)
     found = head_rotation(TOPOLOGY, turned(made, size, place))
     assert found.shape == (3, 3) and found.dtype == np.float64
-    # Coordinates of thousands of pixels leave a small face four digits.
+    # At coordinates of thousands of pixels float32 leaves a small face four digits.
     np.testing.assert_allclose(found, made, atol=2e-3)
 
 
@@ -45,7 +45,7 @@ def test_yaw_is_the_angle_of_the_turn_to_the_side(degrees, size):
     assert turned_away(TOPOLOGY, landmarks) == pytest.approx(abs(degrees), abs=0.1)
 
 
-def test_yaw_is_positive_when_the_nose_points_to_the_images_right():
+def test_yaw_is_positive_towards_the_images_right():
     landmarks = turned(rotation(30))
     assert landmarks[NOSE_TIP, 0] > landmarks[SIDES, 0].mean() + 10
     assert yaw(TOPOLOGY, landmarks) == pytest.approx(30, abs=0.1)
@@ -53,13 +53,13 @@ def test_yaw_is_positive_when_the_nose_points_to_the_images_right():
 
 
 @pytest.mark.parametrize('degrees', [-40, 25, 60])
-def test_a_nod_is_turned_away_and_no_yaw(degrees):
+def test_pitch_turns_away_without_yaw(degrees):
     landmarks = turned(rotation(0, degrees))
     assert turned_away(TOPOLOGY, landmarks) == pytest.approx(abs(degrees), abs=0.1)
     assert yaw(TOPOLOGY, landmarks) == pytest.approx(0, abs=0.1)
 
 
-def test_yaw_and_pitch_count_together():
+def test_yaw_and_pitch_combine():
     both = np.degrees(np.arccos(np.cos(np.radians(30)) * np.cos(np.radians(40))))
     assert turned_away(TOPOLOGY, turned(rotation(30, 40))) == pytest.approx(both, abs=0.1)
     assert yaw(TOPOLOGY, turned(rotation(30, 40))) == pytest.approx(30, abs=0.1)
@@ -73,13 +73,13 @@ def test_roll_does_not_turn_a_face_away(roll):
     assert turned_away(TOPOLOGY, turned(rotation(0, 0, roll))) == pytest.approx(0, abs=0.1)
 
 
-def test_a_profile_is_90_degrees_and_further_is_more():
+def test_profile_is_90_degrees_and_larger_turns_are_more():
     assert turned_away(TOPOLOGY, turned(rotation(90))) == pytest.approx(90, abs=0.1)
     assert yaw(TOPOLOGY, turned(rotation(120))) == pytest.approx(120, abs=0.1)
 
 
-def test_an_open_mouth_turns_nothing():
-    """The vertices that expressions move are not asked."""
+def test_open_mouth_does_not_turn_the_head():
+    """Vertices moved by expressions are not used."""
     landmarks = turned(rotation(20, 15))
     before = head_rotation(TOPOLOGY, landmarks)
     landmarks[list(INNER_LIPS), 1] += 40
@@ -87,8 +87,8 @@ def test_an_open_mouth_turns_nothing():
     np.testing.assert_array_equal(head_rotation(TOPOLOGY, landmarks), before)
 
 
-def test_it_is_a_rotation_even_of_points_that_are_no_face():
-    """Never a mirror image, never a stretch: of noise, of a flat face and of a mirrored one."""
+def test_any_points_give_a_rotation():
+    """Without mirroring or stretching: for noise, a flat face and a mirrored face."""
     flat = face_at(200, 200, 70)
     flat[:, 2] = 0
     noise = np.random.default_rng(0).normal(0, 50, (468, 3)).astype(np.float32)

@@ -31,7 +31,7 @@ def select(found, **options):
     return select_faces(boxes, scores, FaceSelectorOptions(**options))
 
 
-def test_every_order_is_tested():
+def test_all_orders_are_tested():
     assert set(KEYS) == set(ORDERS)
 
 
@@ -49,7 +49,7 @@ def test_one_is_the_first_of_many(order, found):
     assert select(found, face_selector_order=order, face_selector_mode='one') == many[:1]
 
 
-def test_the_default_takes_all_faces_largest_first():
+def test_default_selects_all_faces_largest_first():
     assert select([([0, 0, 5, 5], 90), ([9, 9, 30, 30], 50)]) == [1, 0]
 
 
@@ -68,7 +68,7 @@ def test_overlap_is_intersection_over_union(other, overlap):
     assert box_overlap(np.array([0, 0, 10, 10], np.float32), np.array(other, np.float32)) == pytest.approx(overlap)
 
 
-def test_a_box_is_around_the_landmarks():
+def test_box_encloses_the_landmarks():
     landmarks = np.random.default_rng(1).random((3, 468, 3)).astype(np.float32)
     boxes = landmark_box(landmarks)
     assert boxes.shape == (3, 4) and boxes.dtype == np.float32
@@ -80,16 +80,16 @@ def squares(*sides: float) -> np.ndarray:
     return np.array([[10, 20, 10 + side / 2, 20 + side] for side in sides], np.float32)
 
 
-def test_the_largest_faces_are_the_ones_that_count():
+def test_largest_faces_are_selected():
     assert limit_faces(squares(40, 90, 20, 60), [0, 1, 2, 3], (), 2) == [1, 3]
     assert limit_faces(squares(40, 90), [0, 1], (), 2) == [0, 1]
     assert limit_faces(squares(50, 50, 50), [4, 5, 6], (), 2) == [0, 1]
 
 
-def test_who_was_there_before_keeps_its_place_against_equals():
+def test_previous_face_is_preferred_to_equals():
     assert limit_faces(squares(50, 52), [0, 1], {0}, 1) == [0]
     assert limit_faces(squares(50, 50 * KEEP_PLACE + 1), [0, 1], {0}, 1) == [1]
-    # Both swaying in size around each other never take turns.
+    # Two faces whose sizes oscillate do not alternate.
     kept: set[int] = set()
     for frame in range(60):
         sides = squares(50 + 5 * np.sin(frame), 50 + 5 * np.cos(frame))

@@ -37,31 +37,31 @@ def plain(colour):
 
 @given(colours)
 @settings(max_examples=15, deadline=None)
-def test_a_face_of_one_colour_has_that_colour_as_light(colour):
+def test_face_of_one_colour_has_that_colour_as_light(colour):
     sample = METER.measure(plain(colour), FACE)
     seen = sample['light'][..., 3] > 40
     assert 0.2 < seen.mean() < 0.9
     y, cb, cr = BGR_TO_YCC @ np.array(colour, np.float32)
     mean = sample['light'][seen][:, :3].astype(float) - [0, 128, 128]
     np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
-    # Nothing covers its skin, but it has no features; it has no contrast, and its lips differ by nothing.
+    # Its skin is uncovered, but it has no features, no contrast, and lips of the skin's colour.
     assert sample['free'][6:9, 26:38].min() > 230 and sample['free'][19:22, 19:22].max() < 140
     flat = dict.fromkeys(SkinTraits._fields, 0.0) | {'forehead': 1.0, 'lip_luma': 1.0}
     np.testing.assert_allclose(sample['traits'], list(flat.values()), atol=0.005)
 
 
-def test_a_sample_has_the_promised_shapes():
+def test_values_have_the_documented_shapes():
     sample = METER.measure(draw_face(FACE, face_texture(TONE)), FACE)
     assert sample['light'].shape == (32, 32, 4) and sample['light'].dtype == np.uint8
     assert sample['free'].shape == (64, 64) and sample['free'].dtype == np.uint8
     assert sample['traits'].shape == (TRAIT_COUNT,) and sample['traits'].dtype == np.float32
-    # Mottled by six percent; red lips.
+    # Six percent mottle; red lips.
     assert 0.02 < sample['traits'][1] < 0.15 and sample['traits'][2] > 0.02
 
 
 @pytest.mark.parametrize('value', SKIN.values, ids=lambda value: value.name)
-def test_a_window_over_time_is_as_wide_as_it_says(value):
-    """Link hands over that much of the chunks beside."""
+def test_smoothing_depends_on_reach_frames(value):
+    """Link adds that many frames of the adjacent chunks."""
     frames, at = 101, 50
     still = np.full((frames, *value.shape), 100, value.dtype)
     moved = still.copy()
@@ -71,7 +71,7 @@ def test_a_window_over_time_is_as_wide_as_it_says(value):
     assert np.flatnonzero(changed).tolist() == list(range(at - value.reach, at + value.reach + 1))
 
 
-def test_rendering_reads_skin_as_shares_and_named_traits():
+def test_linked_skin_has_shares_and_named_traits():
     light, visibility = np.full((32, 32, 4), 0.5, np.float16), np.full((64, 64), 255, np.uint8)
     visibility[0, 0] = 51
     traits = np.arange(TRAIT_COUNT, dtype=np.float32)
@@ -83,13 +83,13 @@ def test_rendering_reads_skin_as_shares_and_named_traits():
 
 
 def covered_share(sample, box) -> float:
-    """How much of the atlas within ``box`` (x0, y0, x1, y1 shares) is covered."""
+    """The covered share of the atlas within ``box`` (x0, y0, x1, y1 in 0..1)."""
     x0, y0, x1, y1 = (round(64 * share) for share in box)
     inside = METER.grid.inside[::2, ::2][y0:y1, x0:x1] > 0
     return float((sample['free'][y0:y1, x0:x1][inside] < 128).mean())
 
 
-def test_something_dark_from_outside_is_coverage():
+def test_dark_patch_from_outside_is_coverage():
     """A hand over a cheek, up to the outline and beyond."""
     frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
@@ -99,13 +99,13 @@ def test_something_dark_from_outside_is_coverage():
     assert covered_share(clean, (x_left[0], 0.45, x_left[1], 0.6)) < 0.1
     assert covered_share(sample, (x_left[0], 0.45, x_left[1], 0.6)) > 0.8
     assert covered_share(sample, (x_right[0], 0.45, x_right[1], 0.6)) < 0.1
-    # What is covered gives no light.
+    # Covered skin has no light.
     seen = sample['light'][..., 3] > 100
     assert seen.sum() < (clean['light'][..., 3] > 100).sum()
     assert (sample['light'][seen][:, 0] < 60).mean() < 0.01
 
 
-def test_something_dark_in_the_middle_is_part_of_the_face():
+def test_dark_patch_in_the_middle_is_part_of_the_face():
     frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     frame.pixels[205:225, 140:160] = (20, 25, 30)
@@ -113,7 +113,7 @@ def test_something_dark_in_the_middle_is_part_of_the_face():
     assert (sample['free'][clean['free'] > 250] > 200).all()
 
 
-def test_a_strand_of_hair_is_coverage():
+def test_strand_of_hair_is_coverage():
     """Narrow, but it reaches the outline."""
     frame = draw_face(FACE, face_texture(TONE))
     frame.pixels[80:150, 180:192] = (20, 25, 30)
@@ -123,7 +123,7 @@ def test_a_strand_of_hair_is_coverage():
     assert (sample['free'][5:18, 40:60] > 200).all()
 
 
-def test_a_fringe_lowers_the_share_of_the_forehead():
+def test_fringe_lowers_the_share_of_the_forehead():
     frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     top = int(FACE[:, 1].min())
@@ -132,17 +132,17 @@ def test_a_fringe_lowers_the_share_of_the_forehead():
     assert clean['traits'][0] > 0.9 and fringe['traits'][0] < 0.4
 
 
-def test_a_face_that_is_hardly_seen_counts_as_free():
+def test_hardly_visible_face_counts_as_uncovered():
     sample = METER.coverage.find(np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.float32), FACE)
     assert (sample.visibility == 1).all() and sample.forehead == 1
 
 
-def test_a_face_partly_outside_the_picture_is_measured():
+def test_face_partly_outside_the_image_is_measured():
     sample = METER.measure(draw_face(FACE, face_texture(TONE)), face_at(-20, 390, 70))
     assert np.isfinite(sample['traits']).all()
 
 
-def test_measuring_the_same_twice_gives_the_same_bits():
+def test_measurement_is_deterministic():
     frame = draw_face(FACE, face_texture(TONE))
     first, second = METER.measure(frame, FACE), METER.measure(frame, FACE)
     for name in ('light', 'free', 'traits'):
@@ -150,7 +150,7 @@ def test_measuring_the_same_twice_gives_the_same_bits():
 
 
 @given(arrays(np.float32, (2, 2, 3), elements=st.floats(0, 255, width=32)))
-def test_the_colour_matrices_are_inverse_to_each_other(bgr):
+def test_colour_matrices_are_inverse(bgr):
     ycc = to_ycc(bgr)
     np.testing.assert_allclose(ycc @ YCC_TO_BGR.T, bgr, atol=0.01)
 
@@ -161,12 +161,12 @@ def test_grey_has_no_chroma():
 
 @given(arrays(np.uint8, (32, 32, 4)))
 @settings(max_examples=20, deadline=None)
-def test_packed_light_survives_unpacking(packed):
+def test_packed_light_unpacks(packed):
     packed[..., 3] = np.maximum(packed[..., 3], 8)
     np.testing.assert_array_equal(pack_light(unpack_light(packed)), packed)
 
 
-def test_light_is_unpacked_frame_by_frame():
+def test_light_unpacks_frame_by_frame():
     packed = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 4), np.uint8)
     np.testing.assert_array_equal(unpack_light(packed)[3], unpack_light(packed[3]))
     assert unpack_light(packed).dtype == np.float32
@@ -184,7 +184,7 @@ def test_pooled_light_is_weighted():
 
 
 @pytest.mark.parametrize('patchy', [False, True])
-def test_smooth_light_keeps_a_constant_even_where_little_is_seen(patchy):
+def test_smooth_light_preserves_a_constant_with_little_visible_skin(patchy):
     weight = np.ones((32, 32, 1), np.float32)
     if patchy:
         weight[:, 6:] = 0

@@ -16,7 +16,7 @@ from facefusion.faces.smooth import (
 )
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
-# A point of the skin and one of the lips, by how many landmarks there are.
+# A point of the skin and a point of the lips, by the number of landmarks.
 POINTS = {468: (10, 61), 68: (8, 48)}
 
 
@@ -41,21 +41,21 @@ def test_weights_are_those_of_savitzky_and_golay(reach, coefficients):
 
 @pytest.mark.parametrize('points', POINTS)
 @pytest.mark.parametrize('count', [1, 2, 3, 6, 7, 40])
-def test_a_parabola_stays_what_it_is(count, points):
+def test_parabola_is_unchanged(count, points):
     np.testing.assert_allclose(smooth_landmarks(parabola(count, points)), parabola(count, points), atol=2e-3)
 
 
-def test_the_lips_are_those_of_the_mesh_and_of_the_classic_points():
+def test_lips_are_those_of_the_mesh_and_of_the_68_points():
     assert LIPS[468].tolist() == [*OUTER_LIPS, *INNER_LIPS] and LIPS[68].tolist() == list(range(48, 68))
 
 
 @pytest.mark.parametrize('points', POINTS)
-def test_noise_shrinks_and_the_input_is_left_alone(points):
+def test_noise_shrinks_and_the_input_is_not_modified(points):
     noise = np.random.default_rng(1).normal(0, 1, (200, points, 3)).astype(np.float32)
     before = noise.copy()
     smooth = smooth_landmarks(noise)
     np.testing.assert_array_equal(noise, before)
-    # The variance that remains is the sum of the squared weights: 1/3 for seven, 17/35 for five.
+    # The remaining variance is the sum of the squared weights: 1/3 for seven, 17/35 for five.
     inner = smooth[10:-10]
     lips = LIPS[points]
     others = np.delete(np.arange(points), lips)
@@ -64,7 +64,7 @@ def test_noise_shrinks_and_the_input_is_left_alone(points):
 
 
 def reached(smooth, count: int, at: int, **shape) -> np.ndarray:
-    """Which outputs change when the input at ``at`` does."""
+    """The outputs that change with the input at ``at``."""
     values = np.zeros((count, *shape.get('tail', ())), np.float32)
     moved = values.copy()
     moved[at] += 1
@@ -80,7 +80,7 @@ def test_windows_are_symmetric_and_shrink_at_both_ends(count, points, data):
     distance = np.abs(np.arange(count) - at)
     for vertex, reach in zip(POINTS[points], (LANDMARK_REACH, LIP_REACH), strict=True):
         found = reached(lambda values, v=vertex: smooth_landmarks(values)[:, v], count, at, tail=(points, 3))
-        # Three points determine their parabola: a window that narrow changes nothing.
+        # Three points determine a parabola, so that window has no effect.
         window = np.where(np.minimum(room, reach) == 1, 0, np.minimum(room, reach))
         np.testing.assert_array_equal(found, distance <= window)
     found = reached(lambda values: smooth_mean(values, 4), count, at)
@@ -89,14 +89,14 @@ def test_windows_are_symmetric_and_shrink_at_both_ends(count, points, data):
 
 @given(st.integers(1, 30), st.integers(0, 6))
 @settings(max_examples=30, deadline=None)
-def test_the_mean_keeps_constants_and_straight_lines(count, reach):
+def test_mean_preserves_constants_and_straight_lines(count, reach):
     constant = np.full((count, 2, 2), 7.25, np.float32)
     np.testing.assert_allclose(smooth_mean(constant, reach), constant, rtol=1e-6)
     line = np.arange(count, dtype=np.float32)
     np.testing.assert_allclose(smooth_mean(line, reach), line, atol=1e-4)
 
 
-def test_the_mean_has_triangular_weights():
+def test_mean_has_triangular_weights():
     values = np.zeros(11, np.float32)
     values[5] = 9
     np.testing.assert_allclose(smooth_mean(values, 2), [0, 0, 0, 1, 2, 3, 2, 1, 0, 0, 0], atol=1e-6)
@@ -106,7 +106,7 @@ def test_bytes_are_averaged_without_overflow():
     assert smooth_mean(np.full((9, 4, 4), 250, np.uint8), 2).max() == pytest.approx(250)
 
 
-def test_a_flash_keeps_its_brightness_and_the_frames_beside_it_theirs():
+def test_flash_does_not_spread_to_adjacent_frames():
     rng = np.random.default_rng(1)
     still = np.concatenate([rng.uniform(60, 140, (32, 32, 3)), np.ones((32, 32, 1))], -1).astype(np.float32)
     lights = np.repeat(still[None], 9, 0)

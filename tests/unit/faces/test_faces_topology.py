@@ -28,7 +28,7 @@ def edges(triangles: np.ndarray) -> list[frozenset[int]]:
     return [frozenset((t[a], t[b])) for t in triangles.tolist() for a, b in ((0, 1), (1, 2), (2, 0))]
 
 
-def test_the_tables_have_the_promised_shapes():
+def test_tables_have_the_documented_shapes():
     assert TOPOLOGY.triangles.shape == (898, 3) and TOPOLOGY.surface.shape == (852, 3)
     assert (
         TOPOLOGY.mirror.shape == (468,) and TOPOLOGY.mean_shape.shape == (468, 3) and TOPOLOGY.atlas.shape == (468, 2)
@@ -42,8 +42,8 @@ def test_the_tables_have_the_promised_shapes():
         assert table.dtype == kind
 
 
-def test_triangles_face_the_front_but_for_the_folded_lip_corners():
-    """The mesh's own keep the orientation that they have on faces; the filled holes get theirs from the atlas."""
+def test_triangles_face_the_front_except_for_folded_lip_corners():
+    """The mesh's triangles have their orientation on faces; those of the filled holes are oriented in the atlas."""
     a, b, c = (TOPOLOGY.atlas[TOPOLOGY.triangles[:, k]] for k in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
     assert (area[852:] < 0).all()
@@ -51,8 +51,8 @@ def test_triangles_face_the_front_but_for_the_folded_lip_corners():
     np.testing.assert_array_equal(TOPOLOGY.triangles[:852], TOPOLOGY.surface)
 
 
-def test_the_filled_surface_is_whole():
-    """Every edge inside belongs to two triangles; the edges of one are the outline of the face."""
+def test_filled_surface_has_no_holes():
+    """Inner edges belong to two triangles; edges of one triangle form the outline of the face."""
     counts: dict[frozenset[int], int] = {}
     for edge in edges(TOPOLOGY.triangles):
         counts[edge] = counts.get(edge, 0) + 1
@@ -63,8 +63,8 @@ def test_the_filled_surface_is_whole():
     assert set(TOPOLOGY.triangles.ravel().tolist()) == set(range(VERTEX_COUNT))
 
 
-def test_the_atlas_is_not_folded():
-    """Together the triangles cover as much as the outline encloses, but for a few slivers at the mouth's corners."""
+def test_atlas_is_not_folded():
+    """The triangles cover the area of the outline, except for a few slivers at the mouth corners."""
     a, b, c = (TOPOLOGY.atlas[TOPOLOGY.triangles[:, k]].astype(float) for k in range(3))
     total = np.abs((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])).sum() / 2
     x, y = TOPOLOGY.atlas[list(shape.OVAL)].astype(float).T
@@ -73,7 +73,7 @@ def test_the_atlas_is_not_folded():
     assert TOPOLOGY.atlas.min() > 0 and TOPOLOGY.atlas.max() < 1
 
 
-def test_the_mirror_is_its_own_inverse_and_mirrors_the_shapes():
+def test_mirror_is_its_own_inverse_and_mirrors_the_shapes():
     mirror = TOPOLOGY.mirror
     np.testing.assert_array_equal(mirror[mirror], np.arange(468))
     np.testing.assert_allclose(TOPOLOGY.atlas[mirror], TOPOLOGY.atlas * [-1, 1] + [1, 0], atol=2e-3)
@@ -92,13 +92,13 @@ def test_rings_are_closed_chains_of_different_vertices(name):
     assert all(frozenset(pair) in known for pair in zip(ring, (*ring[1:], ring[0]), strict=True))
 
 
-def test_rings_lie_where_their_names_say():
+def test_rings_are_at_the_named_positions():
     centre = {name: TOPOLOGY.atlas[list(ring)].mean(0) for name, ring in RINGS.items()}
     assert centre['EYE_IMAGE_LEFT'][0] < 0.5 < centre['EYE_IMAGE_RIGHT'][0]
     assert centre['BROW_IMAGE_LEFT'][1] < centre['EYE_IMAGE_LEFT'][1] < centre['OUTER_LIPS'][1]
 
 
-def test_the_mean_shape_has_eye_distance_one_and_looks_at_the_camera():
+def test_mean_shape_has_eye_distance_one_and_faces_the_camera():
     assert eye_distance(TOPOLOGY.mean_shape) == pytest.approx(1, abs=0.01)
     assert TOPOLOGY.mean_shape[1, 2] < TOPOLOGY.mean_shape[[234, 454], 2].min()
     assert TOPOLOGY.mean_shape[10, 1] < TOPOLOGY.mean_shape[152, 1]
@@ -116,12 +116,12 @@ def test_normals_are_unit_and_turn_with_the_face():
 
 @given(st.floats(5, 900), st.tuples(*[st.floats(-1.2, 1.2)] * 3), st.tuples(st.floats(0, 4000), st.floats(0, 4000)))
 @settings(max_examples=50)
-def test_the_mean_shape_fits_itself_wherever_it_is(size, turns, place):
+def test_mean_shape_fits_itself_at_any_position(size, turns, place):
     moved = (TOPOLOGY.mean_shape @ rotation(*turns).T * size + [*place, 0]).astype(np.float32)
     assert shape_residual(TOPOLOGY, moved) < 1e-3
 
 
-def test_expressions_hardly_count_noise_and_mirrors_do():
+def test_residual_is_low_for_expressions_and_high_for_noise_and_mirrors():
     open_mouth = TOPOLOGY.mean_shape.copy()
     open_mouth[[14, 17, 87, 317, 84, 314, 152], 1] += 0.3
     assert shape_residual(TOPOLOGY, open_mouth) < 0.01
@@ -135,6 +135,6 @@ def test_expressions_hardly_count_noise_and_mirrors_do():
 
 
 @pytest.mark.parametrize('landmarks', [np.zeros((468, 3)), np.full((468, 3), np.inf), np.full((468, 3), np.nan)])
-def test_points_that_are_no_shape_at_all_never_fit(landmarks):
+def test_degenerate_points_do_not_fit(landmarks):
     with np.errstate(invalid='ignore'):
         assert shape_residual(TOPOLOGY, landmarks.astype(np.float32)) == float('inf')

@@ -38,19 +38,19 @@ def test_detection_runs_on_the_absolute_grid_and_at_both_ends():
     assert (chunk.first, chunk.count) == (23, 42)
 
 
-def test_at_the_end_of_the_clip_nothing_follows():
+def test_no_detection_after_the_end_of_the_clip():
     analyser = ScriptedAnalyser()
     assert len(analyse(analyser, 0, 25, after=False).frame) == 0
     assert analyser.detections == [0, 10, 20]
 
 
-def test_the_mesh_alone_looks_at_the_frames_in_between():
+def test_only_the_mesh_runs_between_detections():
     analyser = ScriptedAnalyser(Actor(frames(0, 100)))
     analyse(analyser, 0, 40, after=False)
     assert analyser.looks == list(range(1, 40))
 
 
-def test_a_cut_is_detected_at_and_begins_new_tracks():
+def test_cut_runs_the_detector_and_starts_new_tracks():
     analyser = ScriptedAnalyser(Actor(frames(0, 100)))
     chunk = analyse(analyser, 0, 40, after=False, shot=lambda number: 60 if number < 17 else 120)
     assert analyser.detections == [0, 10, 17, 20, 30]
@@ -58,73 +58,73 @@ def test_a_cut_is_detected_at_and_begins_new_tracks():
     assert tracks_of(chunk) == {0: list(range(17)), 1: list(range(17, 40))}
 
 
-def test_a_face_is_not_followed_back_across_a_cut():
+def test_face_is_not_followed_back_across_a_cut():
     for detected_from in (17, 20):
         analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(detected_from, 100)))
         chunk = analyse(analyser, 0, 40, after=False, shot=lambda number: 60 if number < 17 else 120)
         assert tracks_of(chunk) == {0: list(range(17, 40))}
 
 
-def test_following_backwards_ends_where_another_track_is():
+def test_following_backwards_ends_at_another_track():
     still = Actor(frames(0, 60), score=0.9)
-    # Steps out from behind the other one, and is detected only then.
+    # Steps out from behind the other face, and is detected only then.
     leaving = Actor(frames(0, 60), detected=frames(20, 60), place=lambda frame: (100.0 + 4 * max(0, frame - 9), 90.0))
     found = tracks_of(analyse(ScriptedAnalyser(still, leaving), 0, 60, after=False))
     assert found[0] == list(range(60)) and len(found) == 2
-    # At frame 14 they are twenty pixels apart: nearer than that they count as one face.
+    # At frame 14 they are twenty pixels apart: nearer faces count as one.
     assert 12 <= found[1][0] <= 15 and found[1][-1] == 59
 
 
-def test_a_loss_is_detected_at_and_ends_the_track():
+def test_loss_runs_the_detector_and_ends_the_track():
     analyser = ScriptedAnalyser(Actor(frames(0, 25) | frames(27, 50)))
     chunk = analyse(analyser, 0, 50, after=False)
     assert analyser.detections == [0, 10, 20, 25, 30, 40]
     assert tracks_of(chunk) == {0: list(range(25)), 1: list(range(27, 50))}
 
 
-def test_a_face_that_jumps_and_is_detected_at_once_keeps_its_track():
+def test_jumping_face_that_is_detected_keeps_its_track():
     analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 120.0, 90.0)))
     chunk = analyse(analyser, 0, 50, after=False)
     assert 25 in analyser.detections
     assert tracks_of(chunk) == {0: list(range(50))}
 
 
-def test_a_face_that_jumps_far_is_another_one():
+def test_face_that_jumps_far_starts_a_track():
     analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 200.0, 90.0)))
     assert tracks_of(analyse(analyser, 0, 50, after=False)) == {0: list(range(25)), 1: list(range(25, 50))}
 
 
 @pytest.mark.parametrize('appears', range(11, 21))
-def test_a_new_face_is_followed_back_to_the_frame_in_which_it_appeared(appears):
+def test_new_face_is_followed_back_to_its_first_frame(appears):
     analyser = ScriptedAnalyser(Actor(frames(appears, 100)))
     assert tracks_of(analyse(analyser, 0, 40, after=False)) == {0: list(range(appears, 40))}
 
 
-def test_a_new_face_is_followed_back_no_farther_than_the_detection_before():
+def test_new_face_is_followed_back_to_the_previous_detection():
     analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(20, 100)))
     assert tracks_of(analyse(analyser, 0, 40, after=False)) == {0: list(range(10, 40))}
 
 
-def test_a_face_that_appears_right_after_the_chunk_is_followed_back_into_it():
+def test_face_that_appears_after_the_chunk_is_followed_back_into_it():
     analyser = ScriptedAnalyser(Actor(frames(32, 100), detected=frames(37, 100)))
     chunk = analyse(analyser, 0, 37)
     assert analyser.detections[-1] == 37
     assert tracks_of(chunk) == {0: list(range(32, 37))}
 
 
-def test_a_face_known_at_the_chunks_end_is_not_begun_again():
+def test_face_known_at_the_end_of_the_chunk_starts_no_track():
     chunk = analyse(ScriptedAnalyser(Actor(frames(0, 100))), 0, 37)
     assert tracks_of(chunk) == {0: list(range(37))}
 
 
-def test_nothing_is_looked_at_beyond_a_cut_at_the_chunks_end():
+def test_no_detection_after_a_cut_at_the_end_of_the_chunk():
     analyser = ScriptedAnalyser(Actor(frames(32, 100), detected=frames(37, 100)))
     chunk = analyse(analyser, 0, 37, shot=lambda number: 60 if number < 37 else 120)
     assert 37 not in analyser.detections and len(chunk.frame) == 0
     assert (chunk.thumbnails == chunk.thumbnails[0]).all()
 
 
-def test_several_faces_have_tracks_of_their_own():
+def test_several_faces_have_separate_tracks():
     left = Actor(frames(0, 60), place=lambda frame: (70.0, 90.0))
     right = Actor(frames(15, 45), place=lambda frame: (230.0, 90.0), score=0.8)
     chunk = analyse(ScriptedAnalyser(left, right), 0, 60, after=False, meters=NUMBERING)
@@ -136,7 +136,7 @@ def test_several_faces_have_tracks_of_their_own():
     np.testing.assert_allclose(chunk.values['traits'][:, 1], chunk.landmarks[:, :, 0].mean(1), rtol=1e-5)
 
 
-def test_two_tracks_that_come_to_lie_on_one_face_become_one():
+def test_tracks_on_the_same_face_merge():
     still = Actor(frames(0, 60))
     coming = Actor(frames(0, 60), place=lambda frame: (max(100.0, 190.0 - 4 * frame), 90.0), score=0.8)
     found = tracks_of(analyse(ScriptedAnalyser(still, coming), 0, 60, after=False))
@@ -144,28 +144,28 @@ def test_two_tracks_that_come_to_lie_on_one_face_become_one():
     assert found[1][0] == 0 and 10 < found[1][-1] < 30 and len(found) == 2
 
 
-def test_a_second_detection_of_a_known_face_begins_no_track():
+def test_second_detection_of_a_known_face_starts_no_track():
     analyser = ScriptedAnalyser(Actor(frames(0, 60)))
-    # Beside the face, so that the boxes hardly match, but the mesh slides onto the face.
+    # Next to the face: the boxes hardly match, but the mesh slides onto the face.
     box = analyser.actors[0].box(0)
     analyser.ghosts = {number: box + np.array([35, 0, 35, 0], np.float32) for number in range(60)}
     assert tracks_of(analyse(analyser, 0, 60)) == {0: list(range(60))}
 
 
-def test_a_mesh_that_the_detector_keeps_missing_ends():
+def test_track_without_detections_ends():
     analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frames(0, 5)))
     chunk = analyse(analyser, 0, 60, after=False)
     assert tracks_of(chunk) == {0: list(range(31))}
 
 
-def test_a_detection_in_time_renews_patience():
+def test_detection_resets_the_missed_count():
     analyser = ScriptedAnalyser(Actor(frames(0, 100), detected=frozenset({0, 30})))
     assert tracks_of(analyse(analyser, 0, 56, after=False)) == {0: list(range(56))}
 
 
 @given(st.sets(st.integers(0, 59)), st.integers(0, 25), st.integers(26, 59))
 @settings(max_examples=40, deadline=None)
-def test_no_face_is_invented_or_shown_twice(seen, first, stop):
+def test_faces_are_neither_invented_nor_duplicated(seen, first, stop):
     analyser = ScriptedAnalyser(Actor(frozenset(seen)), Actor(frozenset(range(60)), place=lambda frame: (250.0, 90.0)))
     chunk = analyse(analyser, first, stop)
     shown = [(frame, round(x)) for frame, x in zip(chunk.frame.tolist(), chunk.landmarks[:, :, 0].mean(1), strict=True)]
@@ -173,13 +173,13 @@ def test_no_face_is_invented_or_shown_twice(seen, first, stop):
     near = {frame for frame, x in shown if x < 200}
     assert near <= seen
     assert {frame for frame, x in shown if x > 200} == set(range(first, stop))
-    # Whoever is there at a frame that is detected at is found.
+    # A face that is present in a frame with a detection is found.
     assert {frame for frame in analyser.detections if frame in seen and frame < stop} <= near
     grid = {frame for frame in range(first, stop) if frame % INTERVAL == 0}
     assert grid | {first} <= set(analyser.detections)
 
 
-def test_a_chunk_does_not_remember_the_one_before():
+def test_chunk_does_not_depend_on_the_previous_chunk():
     actor = Actor(frames(0, 200))
     late = analyse(ScriptedAnalyser(actor), 50, 100)
     again = analyse(ScriptedAnalyser(actor), 50, 100)
@@ -187,12 +187,12 @@ def test_a_chunk_does_not_remember_the_one_before():
     assert late.track.min() == 0
 
 
-def test_without_meters_nothing_is_measured():
+def test_no_values_without_meters():
     chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
     assert len(chunk.frame) == 5 and chunk.values == chunk.of_tracks == {} and len(chunk.track_weights) == 0
 
 
-def test_a_still_is_a_chunk_of_one_frame():
+def test_image_is_a_chunk_of_one_frame():
     left, right = Actor(frames(0, 1)), Actor(frames(0, 1), place=lambda frame: (250.0, 90.0), score=0.7)
     chunk = still_chunk(frame_at(0), ScriptedAnalyser(left, right), NUMBERING)
     assert (chunk.first, chunk.count, chunk.frame.tolist(), chunk.track.tolist()) == (0, 1, [0, 0], [0, 1])
@@ -203,8 +203,8 @@ def test_a_still_is_a_chunk_of_one_frame():
     )
 
 
-def test_a_face_that_speeds_up_is_followed_by_its_motion():
-    """By up to 0.3 of its size a frame: farther than it overlaps with where it was, but changing pace slowly."""
+def test_accelerating_face_is_followed_by_its_motion():
+    """Up to 0.3 of its size per frame, which exceeds the overlap, but with a slowly changing speed."""
     actor = Actor(frames(0, 39), place=lambda frame: (40.0 + 0.65 * frame * frame / 4, 90.0))
     analyser = ScriptedAnalyser(actor)
     chunk = analyse(analyser, 0, 30, after=False)
@@ -212,7 +212,7 @@ def test_a_face_that_speeds_up_is_followed_by_its_motion():
     assert analyser.detections == [0, 10, 20]
 
 
-def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
+def test_mesh_that_touches_a_detected_face_ends_at_once():
     real = Actor(frames(0, 40), place=lambda frame: (100.0, 90.0))
     slid = Actor(frames(0, 40), frames(0, 1), place=lambda frame: (170.0 - 4 * min(frame, 10), 90.0))
     chunk = analyse(ScriptedAnalyser(real, slid), 0, 40, after=False)
@@ -222,32 +222,32 @@ def test_a_mesh_that_hangs_beside_a_detected_face_ends_at_once():
     assert chunk.frame[chunk.track == 1].max() == 30
 
 
-def test_it_tells_in_which_frames_faces_appear():
+def test_tracker_reports_appearing_faces():
     tracker = ChunkTracker(
         ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(17, 60), place=lambda number: (220.0, 90.0))), NO_METERS
     )
-    told = {}
+    appeared = {}
     for number in range(10, 30):
         tracker.add(frame_at(number))
         if tracker.appeared:
-            told[number] = len(tracker.appeared)
-    assert told == {10: 1, 20: 1}
+            appeared[number] = len(tracker.appeared)
+    assert appeared == {10: 1, 20: 1}
 
 
 def crowd(count: int, seen=range(60), **options) -> ScriptedAnalyser:
-    """A row of faces of one size that do not touch."""
+    """A row of separate faces of one size."""
     places = [lambda frame, k=k: (30.0 + 65 * (k % 5), 40.0 + 70 * (k // 5)) for k in range(count)]
     return ScriptedAnalyser(*(Actor(frozenset(seen), place=place) for place in places), **options)
 
 
-def test_no_more_faces_than_the_most_are_followed_and_the_rest_is_counted():
+def test_faces_beyond_the_limit_are_counted():
     chunk = analyse(crowd(10, most=4), 0, 30, after=False)
     assert tracks_of(chunk) == {track: list(range(30)) for track in range(4)}
     assert chunk.left_out.tolist() == [6] * 30
     assert len(analyse(crowd(10), 0, 30, after=False).left_out) == 0
 
 
-def test_a_newcomer_of_the_same_size_takes_no_place():
+def test_new_face_of_the_same_size_replaces_none():
     analyser = crowd(4, most=4)
     analyser.actors += (Actor(frames(15, 60), place=lambda frame: (160.0, 120.0), score=0.99),)
     chunk = analyse(analyser, 0, 40, after=False)
@@ -255,17 +255,17 @@ def test_a_newcomer_of_the_same_size_takes_no_place():
     assert chunk.left_out.tolist() == [0] * 20 + [1] * 20
 
 
-def test_a_much_larger_newcomer_takes_the_place_of_the_smallest():
+def test_much_larger_new_face_replaces_the_smallest():
     analyser = crowd(4, most=4)
     analyser.actors += (Actor(frames(15, 60), place=lambda frame: (160.0, 125.0), size=40.0),)
     chunk = analyse(analyser, 0, 40, after=False)
     found = tracks_of(chunk)
     assert sorted(map(len, found.values())) == [20, 20, 40, 40, 40] and len(found) == 5
-    # Never more than the most in a frame: it is not followed back to where there was no place yet.
+    # It is not followed back into frames at the limit.
     assert np.bincount(chunk.frame).max() == 4 and found[4] == list(range(20, 40))
 
 
-def test_the_mesh_is_not_run_on_every_detection_of_a_crowd():
+def test_mesh_runs_only_on_detections_within_the_limit():
     analyser = crowd(10, most=3)
     looked = []
     inner = analyser.from_detection
@@ -274,17 +274,17 @@ def test_the_mesh_is_not_run_on_every_detection_of_a_crowd():
     assert looked == [0, 0, 0]
 
 
-def test_a_second_look_is_taken_when_a_track_opens_and_only_then():
+def test_only_new_tracks_are_verified():
     analyser = ScriptedAnalyser(Actor(frames(0, 60)), Actor(frames(33, 60), place=lambda frame: (250.0, 90.0)))
     analyse(analyser, 0, 60)
     assert analyser.second_looks == [0, 40]
-    # A face that jumps and is found again at once is the same one.
+    # A face that jumps and is detected in the same frame keeps its track.
     analyser = ScriptedAnalyser(Actor(frames(0, 50), place=lambda frame: (100.0 if frame < 25 else 120.0, 90.0)))
     analyse(analyser, 0, 50)
     assert analyser.second_looks == [0]
 
 
-def test_what_the_second_look_rejects_is_not_followed():
+def test_rejected_faces_are_not_followed():
     unsure = ScriptedAnalyser(Actor(frames(0, 60)), is_sure=lambda face: False)
     chunk = analyse(unsure, 0, 45)
     assert len(chunk.frame) == 0 and unsure.second_looks == [0, 10, 20, 30, 40, 45]
@@ -297,7 +297,7 @@ def test_mirrored_neighbours_are_two_faces():
     assert tracks_of(analyse(ScriptedAnalyser(left, right), 0, 60)) == {0: list(range(60)), 1: list(range(60))}
 
 
-def test_people_who_cross_are_never_two_tracks_on_one_face():
+def test_crossing_people_never_share_a_face():
     one = Actor(frames(0, 60), place=lambda frame: (60.0 + 3 * frame, 90.0))
     other = Actor(frames(0, 60), place=lambda frame: (240.0 - 3 * frame, 95.0), score=0.8)
     chunk = analyse(ScriptedAnalyser(one, other), 0, 60)
@@ -305,5 +305,5 @@ def test_people_who_cross_are_never_two_tracks_on_one_face():
         rows = chunk.landmarks[chunk.frame == frame]
         middles = rows[:, :, 0].mean(1)
         assert len(rows) <= 2 and (len(rows) < 2 or abs(middles[0] - middles[1]) > 10)
-    # Apart again, both are followed.
+    # Once separate, both are followed.
     assert np.bincount(chunk.frame, minlength=60)[[0, 10, 50, 59]].tolist() == [2, 2, 2, 2]

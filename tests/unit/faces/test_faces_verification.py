@@ -1,4 +1,4 @@
-"""Which faces count, with the real models: kept in hard pictures, left alone where there is none or it lies wrong."""
+"""Which faces count, with the real models: found in hard images; wrong meshes and other things are rejected."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize('name', VARIANTS)
-def test_faces_are_found_in_hard_pictures(name, analyser, portrait, group):
+def test_faces_are_found_in_hard_images(name, analyser, portrait, group):
     assert len(found(analyser, VARIANTS[name](portrait))) == 1
     assert len(found(analyser, VARIANTS[name](group))) == 6
 
@@ -92,12 +92,12 @@ def test_small_faces_are_found(pixels, analyser, portrait):
 
 
 @pytest.mark.parametrize('thickness', [4, -1])
-def test_glasses_hide_no_face(thickness, analyser, group):
+def test_faces_with_glasses_are_found(thickness, analyser, group):
     faces = found(analyser, group)
     assert len(found(analyser, with_glasses(group, faces, thickness))) == 6
 
 
-def test_a_face_half_outside_is_found_or_not_and_its_mesh_may_reach_out(analyser, portrait):
+def test_mesh_of_a_face_half_outside_may_leave_the_frame(analyser, portrait):
     (face,) = found(analyser, portrait)
     x, y = face.landmarks[:, :2].mean(0).astype(int)
     for half in (portrait[:, x:], portrait[:, :x], portrait[y:], portrait[:y]):
@@ -107,7 +107,7 @@ def test_a_face_half_outside_is_found_or_not_and_its_mesh_may_reach_out(analyser
     assert right.box[0] < -20 and np.abs(right.box - face.box + (x, 0, x, 0)).max() < 20
 
 
-def test_a_picture_and_its_mirror_image_are_two_faces(analyser, portrait):
+def test_image_and_mirror_image_are_two_faces(analyser, portrait):
     left, right = sorted(found(analyser, np.hstack([portrait, portrait[:, ::-1]])), key=lambda face: face.box[0])
     assert left.box[2] < 512 < right.box[0]
     frame = PixelFrame(np.hstack([portrait, portrait[:, ::-1]]))
@@ -115,7 +115,7 @@ def test_a_picture_and_its_mirror_image_are_two_faces(analyser, portrait):
 
 
 @pytest.mark.parametrize('turns', [1, 2, 3])
-def test_no_mesh_lies_upside_down_on_a_turned_face(turns, sessions, analyser, group):
+def test_turned_faces_have_no_upside_down_mesh(turns, sessions, analyser, group):
     picture = np.rot90(group, turns)
     for face in found(analyser, picture):
         roll = math.degrees(region_from_landmarks(face.landmarks).angle)
@@ -124,10 +124,10 @@ def test_no_mesh_lies_upside_down_on_a_turned_face(turns, sessions, analyser, gr
     assert len(found(asked, picture)) == 6
 
 
-def test_a_mesh_that_was_laid_upside_down_is_seen(analyser, portrait):
+def test_upside_down_mesh_is_rejected(analyser, portrait):
     frame = PixelFrame(portrait)
     (face,) = analyser.find(frame)
-    # As a detector that takes the chin for the forehead would report it.
+    # A detection that confuses chin and forehead.
     middle = face.landmarks[:, :2].mean(0)
     points = 2 * middle - five_points(face.landmarks)
     wrong = analyser.from_detection(frame, Detection(face.box, points.astype(np.float32), 0.9))
@@ -137,7 +137,7 @@ def test_a_mesh_that_was_laid_upside_down_is_seen(analyser, portrait):
 
 
 def drawn_animal() -> np.ndarray:
-    """Two round eyes, a muzzle and ears: what makes a bear of a drawing."""
+    """A drawn bear: two round eyes, a muzzle and ears."""
     picture = np.full((400, 400, 3), 210, np.uint8)
     for centre, radius in (((120, 110), 45), ((280, 110), 45), ((200, 210), 120)):
         cv2.circle(picture, centre, radius, (60, 110, 170), -1, cv2.LINE_AA)
@@ -148,7 +148,7 @@ def drawn_animal() -> np.ndarray:
     return picture
 
 
-def test_a_drawn_animal_is_no_face_even_where_a_detector_reports_one(analyser, sessions):
+def test_drawn_animal_is_rejected_even_if_detected(analyser, sessions):
     picture = PixelFrame(drawn_animal())
     points = np.array([[155, 185], [245, 185], [200, 235], [180, 270], [220, 270]], np.float32)
     detection = Detection(np.array([100, 110, 300, 320], np.float32), points, 0.9)
@@ -172,7 +172,7 @@ def test_patterns_are_no_faces(analyser):
 
 
 def cut_out(pixels, face, height: float):
-    """A face ``height`` pixels high in the middle of 200x220, and how much of a pixel it covers."""
+    """A face ``height`` pixels high in the middle of 200x220, and its matte."""
     x0, y0, x1, y1 = face.box
     scale = height / (y1 - y0)
     matrix = np.array([[scale, 0, 100 - scale * (x0 + x1) / 2], [0, scale, 110 - scale * (y0 + y1) / 2]])
@@ -189,7 +189,7 @@ def paste(picture, cut, x: float, y: float):
     return (picture * (1 - cover) + cv2.warpAffine(cut[0], matrix, size) * cover).astype(np.uint8)
 
 
-def test_of_people_who_cross_each_keeps_its_place_and_none_has_two_meshes(analyser, portrait, group):
+def test_crossing_people_have_one_mesh_each(analyser, portrait, group):
     in_front = cut_out(portrait, found(analyser, portrait)[0], 130)
     behind = cut_out(group, max(found(analyser, group), key=lambda face: face.score), 130)
     back = np.dstack([scene(k, 640, 360) for k in range(3)])
@@ -204,14 +204,14 @@ def test_of_people_who_cross_each_keeps_its_place_and_none_has_two_meshes(analys
         offsets = np.abs(middles[:, None] - [100 + 8 * number, 540 - 8 * number])
         owners = offsets.argmin(1).tolist()
         assert offsets.min(1).max() < 30 and len(owners) == len(set(owners))
-        # Only while one hides the other is there one mesh.
+        # While one face hides the other, there is one mesh.
         assert len(owners) == 2 or 21 <= number <= 34
     (front,) = {int(track) for track in chunk.track[chunk.frame == 27]}
     assert chunk.frame[chunk.track == front].tolist() == list(range(55))
 
 
 class CountingSessions:
-    """Hands out the sessions of another pool and counts their runs by model."""
+    """Counts the runs of another pool's sessions by model."""
 
     def __init__(self, sessions) -> None:
         self.sessions = sessions
@@ -233,11 +233,11 @@ class CountingSessions:
 
 @pytest.fixture(scope='module')
 def crowd(group):
-    """216 faces in one picture."""
+    """216 faces in one image."""
     return np.tile(cv2.resize(group, (400, 277), interpolation=cv2.INTER_AREA), (6, 6, 1))
 
 
-def test_a_crowd_costs_no_more_than_the_faces_that_are_worked_on(sessions, crowd):
+def test_cost_of_a_crowd_is_limited_by_the_processed_faces(sessions, crowd):
     counting = CountingSessions(sessions)
     options = FaceDetectorOptions(face_detector_size='1280x1280')
     few = FaceAnalyser(counting, options, selector=FaceSelectorOptions(max_faces=4))
@@ -247,9 +247,9 @@ def test_a_crowd_costs_no_more_than_the_faces_that_are_worked_on(sessions, crowd
     chunk = still_chunk(frame, few, Meters())
     most = 4 + SPARE_FACES
     assert len(chunk.frame) == most and chunk.left_out.tolist() == [detections - most]
-    # Two looks at the detection, eight to be sure, four to be exact.
+    # Two runs for the detection, eight to verify, four to average.
     assert counting.runs['face_mesh'] <= 14 * most
-    # A clip: the faces that are followed, and nothing for the others, not even where the detector runs.
+    # In a clip the mesh runs only for followed faces, also in frames with a detection.
     tracker = ChunkTracker(few, Meters())
     tracker.add(PixelFrame(crowd, number=9))
     before = counting.runs['face_mesh']
