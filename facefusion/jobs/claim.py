@@ -24,6 +24,8 @@ from facefusion.ownership import Owner, new_owner
 from facefusion.stopping import StopFlag
 
 WORK_FOLDER = '.work'
+# The names of folders with work files start with this.
+WORK_PREFIX = 'work-'
 # The default folder for the certificate of this machine where its usual folder is not writable.
 CERTIFICATE_FOLDER = '.certificate'
 

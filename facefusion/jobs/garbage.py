@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.job_files import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
-from facefusion.jobs.work_files import WORK_PREFIX
 from facefusion.ownership import new_owner, split_tag
 
 # How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and behind the

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.attempt import merge_attempts, read_attempts
-from facefusion.jobs.claim import WORK_FOLDER, Claim, lost, roll_forward
+from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX, Claim, lost, roll_forward
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.identifier import check_job_id, peer_job_id
 from facefusion.jobs.job_files import JobFile, folder_stamps, list_job_files, names_in, preferred, read_file, unreadable
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
-from facefusion.jobs.work_files import WORK_PREFIX, remove_work_files
 from facefusion.ownership import Owner, new_owner
 
 NEW_FOLDER = '.new'
@@ -259,6 +258,9 @@ class JobStore:
 
     def remove_work_files(self, job_id: str) -> None:
         """Delete the finished chunks and segments of a job in all folders for work files."""
+        # Loading it takes 3 ms, and queries do not need it.
+        from facefusion.jobs.work_files import remove_work_files
+
         remove_work_files(self.root / WORK_FOLDER / job_id)
 
     def _claim_for_edit(self, job_id: str, action: Action) -> Claim:

@@ -15,11 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from facefusion.jobs.claim import WORK_FOLDER
+from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX
 from facefusion.media.files import write_failure
 from facefusion.work_lease import is_at_work
 
-WORK_PREFIX = 'work-'
 _ELSEWHERE = 'work-elsewhere'
 _TEMP_FOLDER = 'facefusion'
 _DIGEST_LENGTH = 8

@@ -175,7 +175,7 @@ def test_job_run_follows_a_job_that_another_process_works_on(program, folder, st
     worker = started('job-run-all', '--watch', gate=True)
     wait_for_work(program, 'j')
     follower = started('job-run', 'j')
-    assert 'another process works on the job j' in follower.stderr.readline()
+    assert 'another process is running the job j' in follower.stderr.readline()
     (folder / 'gate').unlink()
     code, said = ended(follower)
     assert (code, 'job j completed' in said, 'step 1' in said) == (0, True, False)

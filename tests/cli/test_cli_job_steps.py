@@ -292,7 +292,7 @@ def test_a_failed_job_is_tried_again_by_itself_and_its_end_is_told_once(jobs, tm
     jobs.make('j', ('late.png', 'p.png'))
     jobs('job-submit', 'j', '--retries', '2', '--retry-delay', '0.1', '--notify', f'cat >> {told}')
     said = jobs('job-run', 'j', code=1).err
-    assert 'tried again in 0.1 seconds' in said and 'tried again in 0.2 seconds' in said
+    assert 'retried in 0.1 seconds' in said and 'retried in 0.2 seconds' in said
     view = jobs.show('j')
     assert [attempt['result'] for attempt in view['attempts']] == ['failed'] * 3 and view['retries_used'] == 2
     (line,) = told.read_text().splitlines()
