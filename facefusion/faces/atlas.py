@@ -82,9 +82,8 @@ class AtlasGrid:
 
     def spread(self, values: Floats) -> Floats:
         """Interpolate vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k], else 0."""
-        table = values.reshape(len(values), -1).astype(np.float32)
-        atlas = np.zeros((self.size * self.size, table.shape[1]), np.float32)
-        atlas[self._flat] = self._interpolate(table)
+        atlas = np.zeros((self.size * self.size, *values.shape[1:]), np.float32)
+        atlas[self._flat] = self._interpolate(values.astype(np.float32))
         return atlas.reshape((self.size, self.size, *values.shape[1:]))
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:

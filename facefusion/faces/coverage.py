@@ -82,18 +82,18 @@ class CoverageFinder:
         x, y, z = np.moveaxis(self._harmonics_grid.spread(normals), -1, 0)
         basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
         values = shrink(luma, size).ravel()
-        given = shrink(weight, size).ravel()
-        used = np.flatnonzero(given > 0.05)
-        rows, values, given = basis.reshape(-1, 9)[used], values[used], given[used]
+        base = shrink(weight, size).ravel()
+        used = np.flatnonzero(base > 0.05)
+        rows, values, base = basis.reshape(-1, 9)[used], values[used], base[used]
         scale = 0.10 * float(np.median(values)) + 3
-        ridge = np.diag([0.0, *[0.02 * float(given.sum())] * 8])
-        weights: Floats = given
+        ridge = np.diag([0.0, *[0.02 * float(base.sum())] * 8])
+        weights: Floats = base
         fit: Floats = np.zeros(9, np.float32)
         for _ in range(5):
             weighted = rows * weights[:, None]
             normal = rows.T @ weighted + ridge + 1e-6 * np.eye(9)
             fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
-            weights = np.asarray(given / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
+            weights = np.asarray(base / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
         return enlarge(np.asarray(basis @ fit, np.float32), self._size, self._size)
 
 

@@ -32,10 +32,8 @@ def find_nearer(topology: MeshTopology, faces: Sequence[LinkedFace]) -> list[tup
 
 def _is_before(topology: MeshTopology, small: LinkedFace, large: LinkedFace) -> bool:
     """Whether the smaller of two overlapping faces is the nearer one."""
-    shares = [_shared_visibility(topology, face, other) for face, other in ((small, large), (large, small))]
-    if shares[0] is None or shares[1] is None:
-        return False
-    return shares[0] - shares[1] > TELLING
+    own, other = _shared_visibility(topology, small, large), _shared_visibility(topology, large, small)
+    return own is not None and other is not None and own - other > TELLING
 
 
 def _shared_visibility(topology: MeshTopology, face: LinkedFace, other: LinkedFace) -> float | None:

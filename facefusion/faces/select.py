@@ -34,12 +34,12 @@ def select_faces(boxes: Floats, scores: Floats, options: FaceSelectorOptions) ->
     return order[:1] if options.face_selector_mode == 'one' else order
 
 
-def limit_faces(boxes: Floats, tracks: list[int], kept: Collection[int], most: int) -> list[int]:
+def limit_faces(boxes: Floats, tracks: list[int], previous: Collection[int], most: int) -> list[int]:
     """Return the indexes, ascending, of the ``most`` largest faces by the longer side of their box.
 
-    boxes: float32 [n,4]; tracks: their tracks; kept: the tracks selected in the previous frame, which are replaced only
-    by faces KEEP_PLACE times larger. Ties keep their order.
+    boxes: float32 [n,4]; tracks: their tracks; previous: the tracks selected in the previous frame, which are replaced
+    only by faces KEEP_PLACE times larger. Ties keep their order.
     """
     sizes = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    weighed = sizes * np.array([KEEP_PLACE if track in kept else 1.0 for track in tracks])
+    weighed = sizes * np.array([KEEP_PLACE if track in previous else 1.0 for track in tracks])
     return sorted(np.argsort(-weighed, kind='stable')[:most].tolist())

@@ -116,8 +116,8 @@ class ChunkTracker:
             for detection in largest_detections(new, self.analyser.most):
                 self._start_backwards(after, detection)
         self._recent.clear()
-        seen = [entry for entries in self._seen.values() for entry in entries]
-        rows = sorted(seen, key=lambda seen: (seen.frame, seen.track))
+        seen = (entry for entries in self._seen.values() for entry in entries)
+        rows = sorted(seen, key=lambda entry: (entry.frame, entry.track))
         views = [self._views.of(track) for track in range(self._tracks)]
         return _make_chunk(self._first, rows, self.meters, views, self._cuts, ends, self._left_out)
 
@@ -201,15 +201,14 @@ class ChunkTracker:
 
     def _has_place(self, box: Floats) -> bool:
         """Whether the limit is not reached, or the smallest followed face is much smaller than ``box``."""
-        if len(self._active) < self.analyser.most:
-            return True
-        return longer_side(box) > KEEP_PLACE * min(longer_side(face.box) for face in self.faces)
+        is_full = len(self._active) >= self.analyser.most
+        return not is_full or longer_side(box) > KEEP_PLACE * min(longer_side(face.box) for face in self.faces)
 
     def _drop_smallest(self, frame: Frame) -> None:
         smallest = min(self._active, key=lambda track: longer_side(track.last.box))
         self._active = [track for track in self._active if track is not smallest]
-        entries = self._seen.get(frame.number, [])
-        self._seen[frame.number] = [seen for seen in entries if seen.track != smallest.number]
+        seen = self._seen.get(frame.number, [])
+        self._seen[frame.number] = [entry for entry in seen if entry.track != smallest.number]
         self._excess += 1
 
     def _start_backwards(self, after: Frame, detection: Detection) -> None:
@@ -275,10 +274,8 @@ def _overlaps(box: Floats, others: list[Floats], limit: float) -> bool:
 
 def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
     """Return the lost track that was expected where ``face`` is."""
-    for track, expected in lost:
-        if box_overlap(landmark_box(expected), face.box) > MATCH_OVERLAP:
-            return track
-    return None
+    near = (track for track, expected in lost if box_overlap(landmark_box(expected), face.box) > MATCH_OVERLAP)
+    return next(near, None)
 
 
 def _make_chunk(
