@@ -19,7 +19,7 @@ _PRIVATE: dict[str, int] = {'flags': mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if h
 class Limit(NamedTuple):
     """A limit by the name that users know, with the allowed and the used amount, in bytes or threads.
 
-    ``kind`` says what is counted: 'memory' pages in use, 'address' all mapped memory, 'data' writable mappings,
+    ``kind`` is the counted quantity: 'memory' pages in use, 'address' all mapped memory, 'data' writable mappings,
     'threads' threads and processes. ``used`` of an address limit is the peak of this process; 0 where the system does
     not count it. ``advice`` says how to raise the limit.
     """

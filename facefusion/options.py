@@ -1,4 +1,4 @@
-"""Options, declared once: a dataclass field beside the code that uses it.
+"""Options, declared once: a dataclass field next to the code that uses it.
 
 The command line flag, the ``facefusion.ini`` key, the environment variable and the key in a job's JSON all come from
 that field. This module imports nothing else of the package and no array library, so ``--help`` is fast.

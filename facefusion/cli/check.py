@@ -69,8 +69,8 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     store = invocation.model_store(emit, flag)
     store.fetch(GATE_MODELS)
     sessions = open_sessions(store, invocation.settings[ExecutionOptions])
-    kept = RunFolders(invocation.jobs_path(), None).kept_content()
-    return prepare_screening(sessions, store, kept, False, emit, flag)
+    scores = RunFolders(invocation.jobs_path(), None).content_scores()
+    return prepare_screening(sessions, store, scores, False, emit, flag)
 
 
 def _report(verdict: ContentVerdict, emit: Emit) -> None:

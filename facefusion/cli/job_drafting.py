@@ -100,7 +100,7 @@ def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit)
     checked = submitted(opened.record)
     for path in {*work_paths(checked).values(), *(group.output_path for group in groups_of(checked))}:
         check_names(Path(path))
-    # Before the claim: this reads whole clips, and other processes take over a claim that lasts too long.
+    # Before the claim: this reads complete videos, and other processes take over a claim that lasts too long.
     if any(len(group.steps) > 1 and not _is_image(group.output_path) for group in groups_of(checked)):
         _check_joins(checked)
     with store.edit(job_id, 'submit') as (claim, record):

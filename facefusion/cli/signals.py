@@ -43,8 +43,8 @@ def leave_on_signals() -> None:
 def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[None]:
     """Let the signals set ``flag`` inside the block, and from the second signal on ``then`` too.
 
-    No number of signals ends the process at once, because work files and a partial output would remain. Python runs
-    signal handlers only in the main thread: in other threads this does nothing.
+    Even repeated signals do not end the process at once, because work files and a partial output would remain. Python
+    runs signal handlers only in the main thread: in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

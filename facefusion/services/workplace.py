@@ -132,7 +132,7 @@ class Workplace:
 
 
 def _is_no_folder(path: Path) -> bool:
-    """Whether something else than a folder is seen at ``path``; what may not be looked at is the store's to report."""
+    """Whether ``path`` exists and is no folder; the store reports a path without read permission."""
     try:
         return path.exists() and not path.is_dir()
     except PermissionError:

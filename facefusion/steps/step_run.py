@@ -91,7 +91,7 @@ class RunFolders:
         """Return the work files of a job."""
         return JobWork(self.jobs, self.temp, job_id)
 
-    def kept_content(self) -> Path:
+    def content_scores(self) -> Path:
         """Return the folder of the content gate's scores."""
         return self.jobs / WORK_FOLDER / CONTENT_FOLDER
 
@@ -217,10 +217,10 @@ def _run(
     plan = replace(plan, batch=batch_size(sessions.providers))
     # The network of the content gate also uses the cores that chunks leave idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
-    screening = prepare_screening(gate_sessions, store, folders.kept_content(), swaps, emit, flag)
-    seen = stamp_sources(plan.sources)
+    screening = prepare_screening(gate_sessions, store, folders.content_scores(), swaps, emit, flag)
+    stamps = stamp_sources(plan.sources)
     inputs = hash_inputs(plan, model_digests(store, plan.models), flag)
-    digests = _identify(plan, settings, inputs, _watched(plan, store, screening), sessions.providers, publishing.mark)
+    digests = _fingerprint(plan, settings, inputs, store, screening, sessions.providers, publishing.mark)
     _report_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
@@ -230,7 +230,7 @@ def _run(
         context = RunContext(plan, settings, sessions, digests, emit, flag)
         signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
         run = prepare_run(context, folder, screening, publishing.watermarks, signer)
-        check_sources_unchanged(plan.sources, seen, inputs.sources, flag)
+        check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
         flag.check()
         report = execute(run, ThreadEngine(plan.workers))
     cache.trim()
@@ -252,48 +252,41 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
 
     Work files of earlier runs of the step reduce the required space.
     """
-    root, beside = work.root, plan.output.parent
+    root, output_folder = work.root, plan.output.parent
     if plan.video is not None:
         check_work_folder(root, work.named_by)
     needed = max(plan.work_space - work.kept_bytes(step_id), 0)
-    if shares_disk(root, beside):
-        check_space(beside, needed + plan.output_space, 'work files and output')
+    if shares_disk(root, output_folder):
+        check_space(output_folder, needed + plan.output_space, 'work files and output')
     else:
         # The folder of work files contains the joined clip, too, before it is copied to the output folder.
         check_space(root, needed + plan.output_space, 'the work files')
-        check_space(beside, plan.output_space, 'the output')
+        check_space(output_folder, plan.output_space, 'the output')
 
 
-def _watched(plan: Plan, store: ModelStore, screening: ContentScreening) -> ScreeningKeys | None:
-    """What the guard keeps of the chunks of a video; None for a picture."""
-    if plan.video is None:
-        return None
-    target, timeline = plan.target, plan.video.timeline
-    estimator = screening.estimator.model_id if screening.estimator is not None else None
-    ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
-    if not isinstance(target, VideoInfo):
-        return ScreeningKeys(screening.image_findings_key(ages))
-    # What a swap keeps of a clip holds all that any other processor needs.
-    others: list[str | None] = [None]
-    if AGE_MODEL in store.catalog:
-        others.append(store.catalog.entry(AGE_MODEL).sha256)
-    fuller = tuple(screening.findings_key(target, timeline, other) for other in others) if ages is None else ()
-    return ScreeningKeys(screening.findings_key(target, timeline, ages), fuller)
-
-
-def _identify(
+def _fingerprint(
     plan: Plan,
     settings: Settings,
     inputs: InputDigests,
-    watched: ScreeningKeys | None,
+    store: ModelStore,
+    screening: ContentScreening,
     providers: Sequence[str],
     mark: bytes | None,
 ) -> RunDigests | None:
-    """The digests of a video; None for a picture, of which nothing is kept."""
-    if plan.video is None or watched is None:
+    """Return the digests of a video; None for an image, which has no work files."""
+    video, target = plan.video, plan.target
+    if video is None:
         return None
-    said = mark.hex() if mark is not None else None
-    return fingerprint_run(plan, plan.video, settings, inputs, watched, providers, said)
+    estimator = screening.estimator.model_id if screening.estimator is not None else None
+    ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
+    if isinstance(target, VideoInfo):
+        # Findings of a swap, with ages, contain all findings that other processors need.
+        others = [None, store.catalog.entry(AGE_MODEL).sha256] if AGE_MODEL in store.catalog else [None]
+        fuller = [screening.findings_key(target, video.timeline, other) for other in others] if ages is None else []
+        keys = ScreeningKeys(screening.findings_key(target, video.timeline, ages), tuple(fuller))
+    else:
+        keys = ScreeningKeys(screening.image_findings_key(ages))
+    return fingerprint_run(plan, video, settings, inputs, keys, providers, mark.hex() if mark is not None else None)
 
 
 def _report_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
@@ -317,7 +310,7 @@ def _report_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 def open_work_folder(
     work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache, emit: Emit
 ) -> Iterator[WorkFolder | None]:
-    """The folder of the step for this plan, None for a picture; after a failure it keeps what is finished."""
+    """Yield the work folder of the step for this plan, None for an image; complete files remain after a failure."""
     if digests is None:
         yield None
         return
@@ -335,7 +328,7 @@ def open_work_folder(
         folder.close()
         if isinstance(error, ResourceError) and error.reference == 'disk-full':
             folder.free_space()
-        # Nothing that another file will become can be made of what the changed one has given.
+        # Work files of a target that has changed cannot be reused.
         is_changed = isinstance(error, MediaError) and error.reference == 'media-changed'
         if is_changed or isinstance(error, ContentRefused | UsageError) or not folder.has_results():
             work.discard(folder.path)
