@@ -23,7 +23,7 @@ SECONDS = 20.0
 
 
 @pytest.mark.parametrize('seed', [1])
-def test_forty_jobs_four_workers_kills_and_freezes(tmp_path, seed):
+def test_forty_jobs_with_killed_and_frozen_workers(tmp_path, seed):
     chaos = Chaos(jobs=40, workers=4, kills=8, freezes=3, seed=seed, step_seconds=0.08, limit_seconds=60)
     told = Storm(tmp_path, chaos).run()
     assert told['kills'] == 8 and told['freezes'] == 3
@@ -80,7 +80,7 @@ def freeze(worker) -> None:
     wait_until_stopped(worker.pid)
 
 
-def test_a_worker_that_wakes_when_its_job_is_done_changes_nothing_and_goes_on(tmp_path):
+def test_a_worker_that_wakes_after_the_end_of_its_job_changes_nothing_and_continues(tmp_path):
     store, log, outputs = queue_one(tmp_path, 1, 0.5)
     record = store.root / 'completed' / 'job-one.json'
     with workers(store.root, tmp_path / 'log') as start:
@@ -109,7 +109,7 @@ def test_a_worker_that_wakes_when_its_job_is_done_changes_nothing_and_goes_on(tm
     ]
 
 
-def test_a_worker_that_wakes_while_another_has_its_job_stops_and_does_not_disturb(tmp_path):
+def test_a_worker_that_wakes_after_a_takeover_stops_without_harm(tmp_path):
     store, log, outputs = queue_one(tmp_path, 2, 1.2)
     with workers(store.root, tmp_path / 'log') as start:
         sleeper = start()
@@ -135,7 +135,7 @@ def test_a_worker_that_wakes_while_another_has_its_job_stops_and_does_not_distur
     assert [line['step'] for line in events(log, other.pid, 'start')] == ['s1']
 
 
-def test_a_killed_worker_s_job_is_taken_at_once(tmp_path):
+def test_the_job_of_a_killed_worker_is_taken_over_at_once(tmp_path):
     store, log, _ = queue_one(tmp_path, 1, 0.3)
     with workers(store.root, tmp_path / 'log') as start:
         victim, other = start(), start()
@@ -152,7 +152,7 @@ def test_a_killed_worker_s_job_is_taken_at_once(tmp_path):
     assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
 
 
-def test_the_check_finds_what_it_is_there_for(tmp_path):
+def test_the_check_detects_violations(tmp_path):
     store, log = JobStore(tmp_path / 'jobs'), Log(tmp_path / 'log')
     (tmp_path / 'outputs').mkdir()
     jobs = make_jobs(store, tmp_path / 'outputs', Chaos(2, 1, 0, 0, 0, 0.02), random.Random(0))

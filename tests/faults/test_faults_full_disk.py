@@ -107,7 +107,7 @@ def fill(folder):
         ('--jobs-path', 'segment_rendered'),
     ],
 )
-def test_a_disk_that_becomes_full_under_a_run_that_goes_on(program, words, wanted, disk, tmp_path, place, moment):
+def test_a_disk_that_becomes_full_during_a_resumed_run(program, words, wanted, disk, tmp_path, place, moment):
     words = (*words, '-o', tmp_path / 'out.mp4', place, disk / 'deep')
     # The first run leaves something to do of what the moment needs.
     before = 'chunk_analysed' if moment == 'chunk_analysed' else 'segment_rendered'
@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_when_the_output_is_joined(program, words, wanted, d
     assert [path.name for path in disk.iterdir()] == ['out.mp4']
 
 
-def test_a_segment_for_which_there_is_no_space_costs_no_other(program, words, wanted, tmp_path):
+def test_a_segment_without_disk_space_does_not_affect_others(program, words, wanted, tmp_path):
     words = (*words, '-o', tmp_path / 'out.mp4')
     first = run(program, *words, at='segment_rendered', count=3, number=signal.SIGKILL)
     sizes = [path.stat().st_size for path in (tmp_path / 'jobs').rglob('segment-*.nut')]

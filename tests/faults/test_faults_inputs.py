@@ -69,7 +69,7 @@ def refuses_source(program, clip, tmp_path):
     return check
 
 
-def test_what_is_not_there_or_no_file(refuses, refuses_source, tmp_path):
+def test_missing_and_special_files(refuses, refuses_source, tmp_path):
     assert str(tmp_path / 'no.mp4') in refuses('media-missing', tmp_path / 'no.mp4')
     assert 'there is no folder' in refuses('media-missing', tmp_path / 'no' / 'no.mp4')
     refuses_source('media-missing', tmp_path / 'no.png')
@@ -85,7 +85,7 @@ def test_what_is_not_there_or_no_file(refuses, refuses_source, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes')
-def test_a_pipe_or_a_device_is_not_waited_for(refuses, refuses_source, tmp_path):
+def test_pipes_and_devices_do_not_block(refuses, refuses_source, tmp_path):
     os.mkfifo(tmp_path / 'pipe.mp4')
     refuses('media-not-a-file', tmp_path / 'pipe.mp4')
     os.mkfifo(tmp_path / 'pipe.png')
@@ -107,7 +107,7 @@ def test_empty_files_and_text(refuses, refuses_source, tmp_path):
     refuses('media-content-unknown', tmp_path / 'noise.mp4')
 
 
-def test_names_that_tell_nothing_or_the_wrong_thing(program, refuses, clip, example_group, tmp_path):
+def test_files_without_or_with_a_wrong_extension(program, refuses, clip, example_group, tmp_path):
     (tmp_path / 'notes.txt').write_text('The free word stands in a text.\n')
     assert 'this version reads images: jpg' in refuses('media-content-unknown', tmp_path / 'notes.txt')
     shutil.copy(clip, tmp_path / 'film.jpg')
@@ -120,14 +120,14 @@ def test_names_that_tell_nothing_or_the_wrong_thing(program, refuses, clip, exam
 
 
 @pytest.mark.parametrize('share', [0.02, 0.5, 0.97])
-def test_a_truncated_mp4_is_no_shorter_clip(refuses, clip, tmp_path, share):
+def test_a_truncated_mp4_is_refused(refuses, clip, tmp_path, share):
     front = rewrap(clip, tmp_path / 'front.mp4', {'movflags': '+faststart'})
     for path in (clip, front):
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
         assert 'is incomplete' in refuses('media-truncated', path)
 
 
-def test_a_clip_damaged_in_its_middle_is_finished_and_the_frames_are_named(program, clip, tmp_path):
+def test_a_clip_with_damaged_frames_completes_and_names_them(program, clip, tmp_path):
     with av.open(str(clip)) as container:
         job_files = [(p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size]
     with clip.open('r+b') as file:
@@ -149,7 +149,7 @@ def test_a_clip_damaged_in_its_middle_is_finished_and_the_frames_are_named(progr
         assert record['steps'][0]['report']['frames_damaged'] == first.report['frames_damaged'] > 0
 
 
-def test_clips_without_pictures(refuses, clip, tmp_path):
+def test_clips_without_video(refuses, clip, tmp_path):
     sound = rewrap(clip, tmp_path / 'sound.mp4', kinds='audio')
     assert 'only audio' in refuses('media-no-video', sound)
     with av.open(str(clip)) as source, av.open(str(tmp_path / 'none.mkv'), 'w') as output:
@@ -162,7 +162,7 @@ def test_clips_without_pictures(refuses, clip, tmp_path):
     refuses('media-no-frames', tmp_path / 'none.mkv')
 
 
-def test_damaged_and_animated_pictures(refuses, refuses_source, example_group, tmp_path):
+def test_damaged_and_animated_images(refuses, refuses_source, example_group, tmp_path):
     for name in ('cut.jpg', 'cut.png', 'cut.webp'):
         with Image.open(example_group) as image:
             image.resize((320, 222)).save(tmp_path / name)
@@ -176,7 +176,7 @@ def test_damaged_and_animated_pictures(refuses, refuses_source, example_group, t
     assert 'animation of 2 pictures' in said
 
 
-def test_pictures_too_large_are_refused_with_numbers(program, refuses, tmp_path, monkeypatch):
+def test_too_large_images_are_refused_with_numbers(program, refuses, tmp_path, monkeypatch):
     plain_png(tmp_path / 'huge.png', 20000, 20000, whole=False)
     said = refuses('image-too-large', tmp_path / 'huge.png')
     assert '20000x20000' in said and '16384' in said
@@ -190,7 +190,7 @@ def test_pictures_too_large_are_refused_with_numbers(program, refuses, tmp_path,
     assert re.search(r'about 5\d{3} MB of memory, and 2147 MB are free', program.fails(5, 'memory-short', *words))
 
 
-def test_a_large_scale_is_counted_before_it_is_tried(program, clip, wide_memory, tmp_path):
+def test_the_memory_for_a_large_scale_is_checked_first(program, clip, wide_memory, tmp_path):
     words = (*DRAW, '-t', clip, '-o', tmp_path / 'o.mp4', '--output-video-scale', 8)
     program.fails(5, 'memory-short', *words)
 
@@ -215,7 +215,7 @@ def test_sources_without_a_usable_face(refuses_source, example_portrait, clip, t
 
 
 @pytest.mark.parametrize('name', NAMES, ids=range(len(NAMES)))
-def test_names_of_every_kind(program, clip, example_portrait, tmp_path, name):
+def test_file_names_of_every_kind(program, clip, example_portrait, tmp_path, name):
     target, out = tmp_path / 'in' / name, tmp_path / 'out' / name
     target.parent.mkdir()
     try:
@@ -232,7 +232,7 @@ def test_names_of_every_kind(program, clip, example_portrait, tmp_path, name):
     said.encode('utf-8')
 
 
-def test_a_picture_whose_name_is_not_text(program, example_group, tmp_path):
+def test_an_image_whose_name_is_not_utf8(program, example_group, tmp_path):
     target, out = tmp_path / os.fsdecode(b'\xe9.jpg'), tmp_path / os.fsdecode(b'\xff.jpg')
     try:
         shutil.copy(example_group, target)
@@ -276,7 +276,7 @@ def give_store(folder: Path) -> None:
 
 
 @as_root
-def test_files_that_may_not_be_read(face_clip, example_portrait, open_folder):
+def test_unreadable_files(face_clip, example_portrait, open_folder):
     program = Program(open_folder)
     clip, source, out = (open_folder / name for name in ('clip.mp4', 'source.png', 'out.mp4'))
     shutil.copy(face_clip, clip)
@@ -294,7 +294,7 @@ def test_files_that_may_not_be_read(face_clip, example_portrait, open_folder):
 
 
 @as_root
-def test_a_folder_that_may_not_be_written(face_clip, open_folder):
+def test_an_unwritable_folder(face_clip, open_folder):
     program = Program(open_folder)
     give_store(open_folder)
     program(*DRAW, '-t', face_clip, '-o', open_folder / 'out.mp4', '--dry-run')
@@ -306,7 +306,7 @@ def test_a_folder_that_may_not_be_written(face_clip, open_folder):
         assert 'is not writable' in said
 
 
-def test_tiny_and_odd_clips_are_clips(program, tmp_path):
+def test_tiny_and_odd_clips_are_processed(program, tmp_path):
     for width, height in ((2, 2), (36, 18), (640, 2)):
         grey = np.full((height, width, 3), 90, np.uint8)
         write_views(tmp_path / 'in.mp4', lambda k, grey=grey: grey, 3, size=(width, height))

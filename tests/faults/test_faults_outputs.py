@@ -60,17 +60,17 @@ def test_an_output_that_is_an_input(program, clip, example_group, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['out', 'out.', 'out.gif', 'out.png', '.mp4', 'out.mp4.bak'])
-def test_an_extension_that_is_not_written(program, clip, tmp_path, name):
+def test_an_unsupported_output_extension(program, clip, tmp_path, name):
     said = program.fails(1, 'output-extension', *DRAW, '-t', clip, '-o', tmp_path / name)
     assert 'use one of: .mp4, .m4v, .mov, .mkv' in said
 
 
-def test_a_picture_is_written_as_a_picture(program, example_group, tmp_path):
+def test_an_image_output_must_be_an_image_format(program, example_group, tmp_path):
     said = program.fails(1, 'output-extension', *DRAW, '-t', example_group, '-o', tmp_path / 'out.mp4')
     assert 'use one of: .jpg, .jpeg, .png, .webp, .bmp' in said
 
 
-def test_outputs_that_are_no_files(program, clip, tmp_path):
+def test_outputs_that_are_not_regular_files(program, clip, tmp_path):
     (tmp_path / 'folder.mp4').mkdir()
     for out in (tmp_path, tmp_path / 'folder.mp4'):
         program.fails(1, 'output-is-directory', *DRAW, '-t', clip, '-o', out)
@@ -105,7 +105,7 @@ def test_an_output_on_another_file_system(program, clip, mount):
 
 
 @can_mount
-def test_folders_that_are_read_only(program, clip, mount, tmp_path):
+def test_read_only_folders(program, clip, mount, tmp_path):
     disk = mount(8192, ',ro')
     for out in (disk / 'out.mp4', disk / 'new' / 'out.mp4'):
         program.fails(1, 'output-unwritable', *DRAW, '-t', clip, '-o', out)
@@ -137,7 +137,7 @@ def test_a_disk_too_small_for_the_work(program, clip, mount, tmp_path):
 
 @can_mount
 @pytest.mark.parametrize('kilobytes', [8, 200, 420])
-def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes):
+def test_a_disk_that_becomes_full_during_the_run(program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes):
     monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     (tmp_path / 'out.mp4').write_bytes(b'what was here before')
     words = ('headless-run', '-s', portrait_source, '-t', clip, '-o', tmp_path / 'out.mp4')
@@ -147,7 +147,7 @@ def test_a_disk_that_becomes_full_at_work(program, clip, portrait_source, mount,
     assert last['event'] == 'run_failed' and last['error']['reference'] == 'disk-full'
 
 
-def test_a_target_that_changes_under_the_run(program, clip, monkeypatch, tmp_path):
+def test_a_target_that_changes_during_the_run(program, clip, monkeypatch, tmp_path):
     from facefusion.steps import step_run
 
     prepare = step_run.prepare_run
@@ -161,7 +161,7 @@ def test_a_target_that_changes_under_the_run(program, clip, monkeypatch, tmp_pat
     program.fails(1, 'media-changed', *DRAW, '-t', clip, '-o', tmp_path / 'out.mp4')
 
 
-def test_a_stage_that_breaks_leaves_nothing(program, clip, monkeypatch, tmp_path):
+def test_a_failing_stage_leaves_no_files(program, clip, monkeypatch, tmp_path):
     from facefusion.processors.face_debugger.process import FaceDebugger
 
     def fail(*_):

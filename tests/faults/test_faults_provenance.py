@@ -58,7 +58,7 @@ def closed_port():
         return listener.getsockname()[1]
 
 
-def test_a_time_stamp_is_asked_for_and_kept(sign_with, own_roots):
+def test_a_timestamp_is_requested_and_stored(sign_with, own_roots):
     asked = []
     authority = Authority()
 
@@ -90,7 +90,7 @@ def stale(authority):
     [lambda query: b'garbage' * 20, lambda query: b'', lambda query: b'\x30\x80' * 5000, stale(Authority())],
     ids=['garbage', 'nothing', 'hostile', 'stale'],
 )
-def test_an_answer_that_is_no_time_stamp_is_left_out_and_said(sign_with, own_roots, tmp_path, answer):
+def test_an_invalid_timestamp_is_omitted_with_a_warning(sign_with, own_roots, tmp_path, answer):
     said = []
     with serving(answer) as url:
         signed = sign_with(f'{url}?user=secret', emit=said.append)
@@ -104,7 +104,7 @@ def test_an_answer_that_is_no_time_stamp_is_left_out_and_said(sign_with, own_roo
     assert not (tmp_path / 'required.jpg').exists()
 
 
-def test_an_authority_that_is_down_does_not_keep_a_side_car_from_being_written(sign_with, own_roots, tmp_path):
+def test_a_sidecar_is_written_without_a_timestamp_authority(sign_with, own_roots, tmp_path):
     clip = make_noise_clip(tmp_path / 'clip.mkv')
     url = f'http://127.0.0.1:{closed_port()}'
     said = []
@@ -118,7 +118,7 @@ def test_an_authority_that_is_down_does_not_keep_a_side_car_from_being_written(s
 
 
 @pytest.mark.parametrize('name', ['out.jpg', 'out.mkv'])
-def test_a_folder_that_is_gone_is_told(sign_with, tmp_path, name):
+def test_a_missing_folder_is_an_error(sign_with, tmp_path, name):
     with pytest.raises(OutputError) as error:
         sign_with(None, name=f'gone/{name}')
     assert error.value.reference == 'output-unwritable' and error.value.hint
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_parsed_is_not_signed(sign_with, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='this system does not bound the size of files')
-def test_a_full_disk_leaves_nothing(own, picture, tmp_path):
+def test_a_full_disk_leaves_no_files(own, picture, tmp_path):
     clip = make_noise_clip(tmp_path / 'clip.mp4', frames=30)
     assert clip.stat().st_size > 60_000
     code = f"""

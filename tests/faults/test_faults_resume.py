@@ -17,7 +17,7 @@ SEED = 6
 KILLS = (4, 10)
 
 
-def test_kills_cost_no_finished_chunk_and_no_finished_segment(face_clip, portrait_source, tmp_path, request):
+def test_killed_runs_lose_no_finished_chunk_or_segment(face_clip, portrait_source, tmp_path, request):
     kills = KILLS[request.config.getoption('--exhaustive')]
     chaos = ResumeChaos(tmp_path, face_clip, portrait_source)
     chance = random.Random(SEED)

@@ -80,14 +80,14 @@ def failed(store, folder):
 
 
 def killed(store, folder):
-    """The job runs and its process has ended after the first step."""
+    """The job runs and its process has outcome after the first step."""
     queued(store, folder)
     with pytest.raises(Crash):
         run(store, folder, FakeWork({1: Crash()}))
 
 
 def killed_at_the_fence(store, folder):
-    """A submit whose process has ended when the change was certain and not made."""
+    """A submit whose process has outcome when the change was certain and not made."""
     drafted(store, folder)
     with StoreFaults(store.root, 1) as faults, pytest.raises(Crash):
         real = store.files.rename
@@ -196,21 +196,21 @@ def tree(root):
 
 
 def look_without_writing(root) -> str:
-    """The state in which the job is told to be right after a crash; all ways of asking agree."""
+    """The state in which the job is shown to be right after a crash; all ways of asking agree."""
     before = tree(root)
     store = JobStore(root)
-    told = summaries(store)
-    assert len(told) <= 1
-    state = told[0]['state'] if told else 'gone'
-    if told:
-        assert state in STATES, told
+    shown = summaries(store)
+    assert len(shown) <= 1
+    state = shown[0]['state'] if shown else 'gone'
+    if shown:
+        assert state in STATES, shown
         assert store.open(ID).state == job_view(store, ID)['state'] == store.find(ID).state == state
     else:
         assert store.find(ID) is None
         assert store.find(ID) is None
         with pytest.raises(JobError, match='there is no job'):
             store.open(ID)
-    assert list(store.job_files()) == [entry['id'] for entry in told]
+    assert list(store.job_files()) == [entry['id'] for entry in shown]
     assert tree(root) == before
     return state
 
@@ -290,8 +290,8 @@ def test_a_crash_anywhere(each_fault, name, how):
     scenario = SCENARIOS[name]
     for root, faults, raised, before in each_fault(name, how=how):
         assert isinstance(raised, Crash) if faults.has_struck else raised is None
-        told = look_without_writing(root)
-        assert told in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
+        shown = look_without_writing(root)
+        assert shown in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
         with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
         state = check_swept(root)
@@ -324,10 +324,10 @@ def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
             assert raised.reference == reference
             assert raised.cause
             assert raised.hint
-        told = look_without_writing(root)
+        shown = look_without_writing(root)
         may_be = {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
         # Work that cannot be noted ends the job with that reason.
-        assert told in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
+        assert shown in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
         with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
             state = check_swept(root, may_have_notes=raised is not None)
@@ -406,28 +406,28 @@ def test_a_full_disk(disk, tmp_path):
     Reaper(store, CLAIM_TIMEOUT, silent).sweep()
     claim, record = store.claim(ID, 'retry' if store.find(ID).state == 'failed' else 'run')
     work = FakeWork()
-    ended = JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag())
-    assert ended.state == 'completed'
+    outcome = JobRunner(store, work, CLAIM_TIMEOUT, silent).run(claim, requeued(record), StopFlag())
+    assert outcome.state == 'completed'
     for job_id in made:
         store.delete(job_id)
     assert check_swept(store.root) == 'completed'
 
 
 @can_mount
-def test_a_store_that_cannot_be_changed(disk, tmp_path):
+def test_an_unwritable_store(disk, tmp_path):
     store = JobStore(disk / 'jobs')
     killed(JobStore(store.root, make_owner=dead_owner), tmp_path)
     store.create(make_record('other'))
     subprocess.run(['mount', '-o', 'remount,ro', str(disk)], check=True)
     before = tree(store.root)
-    told = {entry['id']: entry['state'] for entry in summaries(store)}
-    assert told == {ID: 'running', 'other': 'drafted'}
+    shown = {entry['id']: entry['state'] for entry in summaries(store)}
+    assert shown == {ID: 'running', 'other': 'drafted'}
     assert job_view(store, ID)['worker']['dead'] is True
-    said = []
-    reaper = Reaper(store, CLAIM_TIMEOUT, said.append)
+    messages = []
+    reaper = Reaper(store, CLAIM_TIMEOUT, messages.append)
     for _ in range(3):
         reaper.sweep()
-    assert len(said) == 1
+    assert len(messages) == 1
     calls = [
         lambda: store.create(make_record('more')),
         lambda: store.delete('other'),

@@ -24,7 +24,7 @@ def call(program, *words: object, redirect: str, stdout: int = subprocess.DEVNUL
     return subprocess.run(command, stdout=stdout, env={**os.environ, **program.environment()}, check=False).returncode
 
 
-def test_events_without_a_reader_and_a_closed_stderr_stop_no_run(program, example_portrait, tmp_path):
+def test_closed_streams_do_not_stop_a_run(program, example_portrait, tmp_path):
     reading, writing = os.pipe()
     os.close(reading)
     words = ('headless-run', *STEP, '-t', example_portrait, '-o', tmp_path / 'out.jpg', '--progress', 'json')
@@ -34,7 +34,7 @@ def test_events_without_a_reader_and_a_closed_stderr_stop_no_run(program, exampl
     assert len(list((tmp_path / 'jobs' / 'completed').iterdir())) == 1
 
 
-def test_a_full_log_ends_no_worker(program, example_portrait, tmp_path):
+def test_a_full_log_does_not_stop_a_worker(program, example_portrait, tmp_path):
     for name in ('first', 'second'):
         output = tmp_path / f'{name}.jpg'
         assert program('job-create', name, *STEP, '-t', example_portrait, '-o', output).code == 0
@@ -43,5 +43,5 @@ def test_a_full_log_ends_no_worker(program, example_portrait, tmp_path):
     assert all((tmp_path / f'{name}.jpg').is_file() for name in ('first', 'second'))
 
 
-def test_a_result_that_cannot_be_written_is_a_failure(program):
+def test_an_unwritable_result_is_a_failure(program):
     assert call(program, 'job-list', '--format', 'json', redirect='2>&- >/dev/full') == 5

@@ -77,7 +77,7 @@ def results_of(record):
 # Every file that real flows write is as the schema says
 
 
-def test_the_schema_is_sound():
+def test_the_schema_is_valid():
     validator().check_schema(json.loads(SCHEMA_PATH.read_text()))
 
 
@@ -145,7 +145,7 @@ def test_automatic_retries(tmp_path):
     assert data['retries_used'] == 2 and data['not_before'] is None
 
 
-def test_a_waiting_retry_says_when(tmp_path):
+def test_a_waiting_retry_has_its_time(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path, retries=1, retry_delay=50.0))
     run(store, FakeWork(fails={0: FAILED}), *store.claim('job', 'run'))
@@ -153,7 +153,7 @@ def test_a_waiting_retry_says_when(tmp_path):
     assert store.find('job').state == 'queued' and 40 < data['not_before'] - time.time() <= 50
 
 
-def test_a_batch_with_bad_items_and_what_depends_on_them(tmp_path):
+def test_a_batch_with_failed_and_dependent_steps(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
@@ -166,7 +166,7 @@ def test_a_batch_with_bad_items_and_what_depends_on_them(tmp_path):
     assert data['error']['reference'] == 'steps-failed' and data['origin'] == 'batch-run'
 
 
-def test_stopped_and_given_back(tmp_path):
+def test_stopped_and_requeued(tmp_path):
     store, flag = make_store(tmp_path), StopFlag()
     queue(store, make_record('job', 2, tmp_path))
     stop = iter((lambda: None, lambda: flag.set('SIGTERM was received')))
@@ -204,7 +204,7 @@ def test_cancelled(tmp_path, state):
 # Lost attempts
 
 
-def test_what_a_lost_attempt_has_done_is_kept_and_not_done_again(tmp_path):
+def test_completed_steps_of_a_lost_attempt_are_not_repeated(tmp_path):
     store, work = make_store(tmp_path), FakeWork()
     queue(store, make_record('job', 3, tmp_path))
     die_after(store, 'job', steps=2)
@@ -219,7 +219,7 @@ def test_what_a_lost_attempt_has_done_is_kept_and_not_done_again(tmp_path):
     assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
 
 
-def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path):
+def test_a_job_whose_processes_die_fails_and_can_be_retried(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path))
     for _ in range(MOST_LOST):
@@ -246,7 +246,7 @@ def test_a_job_that_takes_its_processes_along_fails_and_can_be_retried(tmp_path)
     ],
     ids=lambda value: getattr(value, 'reference', None),
 )
-def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tmp_path, error, is_found):
+def test_a_headless_run_is_resumed_after_external_failures(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
@@ -258,7 +258,7 @@ def test_what_a_headless_run_found_in_its_way_costs_nothing_that_was_finished(tm
     check_store(store.root, quiet=True)
 
 
-def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
+def test_a_lost_headless_run_is_resumed(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     claim_adhoc(JobStore(store.root, make_owner=dead_owner), 'headless-run', steps, steps, empty_record())
@@ -281,7 +281,7 @@ def test_an_interrupted_headless_run_is_lost_and_found(tmp_path):
         (MediaError('media-changed', 'it failed'), False),
     ],
 )
-def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_path, error, is_found):
+def test_a_headless_run_is_resumed_unless_the_command_was_wrong(tmp_path, error, is_found):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
@@ -290,7 +290,7 @@ def test_a_headless_run_goes_on_with_what_failed_for_no_fault_of_the_call(tmp_pa
     assert (bool(left), again.id == record.id) == (is_found, is_found)
 
 
-def test_only_what_was_interrupted_is_called_so(tmp_path):
+def test_only_an_interrupted_job_is_described_as_interrupted(tmp_path):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / 'a')}]
     claim, record, _ = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
@@ -298,7 +298,7 @@ def test_only_what_was_interrupted_is_called_so(tmp_path):
     assert claim_adhoc(store, 'headless-run', steps, steps, empty_record()).previous_end == 'which was interrupted'
 
 
-def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models(tmp_path):
+def test_an_equal_command_resumes_the_job_with_its_original_models(tmp_path):
     store = make_store(tmp_path)
     asked = [{'target_path': '/t', 'output_path': '/o', 'face_swapper_model': 'auto'}]
     first = [{**asked[0], 'face_swapper_model': 'embedded'}]
@@ -312,7 +312,7 @@ def test_a_call_is_found_again_by_what_was_asked_and_goes_on_with_its_own_models
 
 
 @pytest.mark.parametrize('second', [MediaError('media-missing', 'gone'), MediaError('media-damaged', 'it is damaged')])
-def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
+def test_a_batch_is_resumed_if_every_failure_may_be_temporary(tmp_path, second):
     store = make_store(tmp_path)
     steps = [{'target_path': '/t', 'output_path': str(tmp_path / name)} for name in 'abc']
     template = replace(empty_record(), on_step_error='continue')
@@ -329,7 +329,7 @@ def test_a_batch_is_gone_on_with_when_every_failure_may_pass(tmp_path, second):
 # Notes that are damaged, and the merge
 
 
-def test_a_line_that_was_not_written_to_its_end_counts_for_nothing(tmp_path):
+def test_an_incomplete_line_is_ignored(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 3, tmp_path))
     die_after(store, 'job', steps=2)
@@ -343,7 +343,7 @@ def test_a_line_that_was_not_written_to_its_end_counts_for_nothing(tmp_path):
 
 
 @pytest.mark.parametrize('text', [b'', b'{', b'[]', b'null', b'{"attempt": 1}', b'{"attempt": {"pid": 1}}', b'\xff'])
-def test_a_damaged_note_is_left_out(tmp_path, text):
+def test_a_damaged_note_is_ignored(tmp_path, text):
     store, work = make_store(tmp_path), FakeWork()
     queue(store, make_record('job', 2, tmp_path))
     die_after(store, 'job', steps=1)
@@ -368,7 +368,7 @@ junk = st.recursive(
 
 
 @given(st.lists(junk, max_size=3), st.sampled_from(('s0', 's1', 'other')), junk)
-def test_damaged_results_never_make_a_record_that_cannot_be_read(tmp_path_factory, lines, step_id, output):
+def test_damaged_results_never_produce_an_unreadable_record(tmp_path_factory, lines, step_id, output):
     from facefusion.jobs.record import parse_record, record_bytes
 
     folder = tmp_path_factory.mktemp('work')
@@ -390,7 +390,7 @@ def test_merging_twice_changes_nothing(tmp_path):
     assert results_of(once) == ['lost'] and merge_attempts(once, notes, None) == once
 
 
-def test_attempts_are_merged_in_their_order_and_the_last_word_counts(tmp_path):
+def test_attempts_are_merged_in_order_and_the_last_result_counts(tmp_path):
     folder = tmp_path / 'work'
     record = submitted(make_record('job', 1, tmp_path))
     for number, nonce in enumerate(('bb', 'aa')):
@@ -404,7 +404,7 @@ def test_attempts_are_merged_in_their_order_and_the_last_word_counts(tmp_path):
 # Progress
 
 
-def test_progress_is_written_at_most_once_a_second_and_whole_at_any_time(tmp_path):
+def test_progress_is_written_completely_and_at_most_once_a_second(tmp_path):
     class Counting(StoreFiles):
         written = 0
 
@@ -414,7 +414,7 @@ def test_progress_is_written_at_most_once_a_second_and_whole_at_any_time(tmp_pat
 
     log = AttemptLog(Counting(), tmp_path / 'work', AttemptRecord('host', 1, 'ab', now_text()))
     log.begin()
-    path, began = tmp_path / 'work' / 'ab.json', time.monotonic()
+    path, start = tmp_path / 'work' / 'ab.json', time.monotonic()
 
     def work():
         for done in range(3000):
@@ -425,11 +425,11 @@ def test_progress_is_written_at_most_once_a_second_and_whole_at_any_time(tmp_pat
         thread.start()
     while any(thread.is_alive() for thread in threads):
         assert schema_errors(json.loads(path.read_bytes()), 'attempt_note') == []
-    assert Counting.written <= 2 + (time.monotonic() - began) / PROGRESS_SECONDS
+    assert Counting.written <= 2 + (time.monotonic() - start) / PROGRESS_SECONDS
     assert list(path.parent.glob('*.part')) == []
 
 
-def test_progress_reaches_whoever_asks(tmp_path, monkeypatch):
+def test_job_view_shows_progress(tmp_path, monkeypatch):
     monkeypatch.setattr('facefusion.jobs.attempt.PROGRESS_SECONDS', 0.0)
     store, seen = make_store(tmp_path), []
     queue(store, make_record('job', 1, tmp_path))
@@ -446,11 +446,11 @@ def test_progress_reaches_whoever_asks(tmp_path, monkeypatch):
             return super().run(job_id, step, target, output, emit, flag)
 
     drain(store, Work())
-    told = [(found['id'], found['stage'], found['done'], found['total']) for found in seen]
-    assert told == [('s0', 'analyse', 7, None), ('s0', 'render', 3, 9), ('s0', 'render', 3, 9)]
+    shown = [(found['id'], found['stage'], found['done'], found['total']) for found in seen]
+    assert shown == [('s0', 'analyse', 7, None), ('s0', 'render', 3, 9), ('s0', 'render', 3, 9)]
 
 
-def test_an_attempt_begins_while_the_folder_is_being_taken_away(tmp_path):
+def test_an_attempt_starts_while_another_process_removes_its_folder(tmp_path):
     class Slow(StoreFiles):
         taken = 0
 
@@ -465,7 +465,7 @@ def test_an_attempt_begins_while_the_folder_is_being_taken_away(tmp_path):
     assert sorted(path.name for path in (tmp_path / 'work').iterdir()) == ['ab.json', 'ab.results']
 
 
-def test_a_process_whose_notes_are_gone_does_not_finish(tmp_path):
+def test_a_process_with_deleted_notes_does_not_finish(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 2, tmp_path))
 
@@ -474,13 +474,13 @@ def test_a_process_whose_notes_are_gone_does_not_finish(tmp_path):
         store.clean_work('job')
 
     work = FakeWork(before=take)
-    ended = run(store, work, *store.claim('job', 'run'))
-    assert ended.is_lost and work.made == []
+    outcome = run(store, work, *store.claim('job', 'run'))
+    assert outcome.is_lost and work.made == []
     assert store.find('job').kind == 'claim' and list(tmp_path.glob('*.bin')) == []
     assert new_owner().pid == store.find('job').owner.pid
 
 
-def test_a_reaper_that_was_frozen_before_the_fence_learns_that_the_job_is_gone(tmp_path):
+def test_a_reaper_frozen_before_the_fence_loses_its_claim(tmp_path):
     class Frozen(StoreFiles):
         def sync_folder(self, path):
             if path.name == 'job':
@@ -490,14 +490,14 @@ def test_a_reaper_that_was_frozen_before_the_fence_learns_that_the_job_is_gone(t
     other, store = make_store(tmp_path), make_store(tmp_path, files=Frozen())
     queue(other, make_record('job', 1, tmp_path))
     die_after(other, 'job')
-    said = []
-    Reaper(store, 60.0, said.append).sweep()
-    assert said == []
+    messages = []
+    Reaper(store, 60.0, messages.append).sweep()
+    assert messages == []
     assert other.find('job').state == 'queued' and results_of(other.open('job').record) == ['lost']
     check_store(store.root, quiet=True)
 
 
-def test_a_worker_that_was_frozen_before_it_began_leaves_no_notes(tmp_path):
+def test_a_worker_frozen_before_its_start_leaves_no_notes(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path))
     claim, record = store.claim('job', 'run')
@@ -505,7 +505,7 @@ def test_a_worker_that_was_frozen_before_it_began_leaves_no_notes(tmp_path):
     taken.finish('queued', requeued(whole))
     assert drain(store, FakeWork())['job'].state == 'completed'
     before = sorted(store.root.rglob('*'))
-    ended = run(store, FakeWork(), claim, record)
-    assert ended.is_lost and sorted(store.root.rglob('*')) == before
+    outcome = run(store, FakeWork(), claim, record)
+    assert outcome.is_lost and sorted(store.root.rglob('*')) == before
     assert results_of(store.open('job').record) == ['completed']
     check_store(store.root, quiet=True)

@@ -41,7 +41,7 @@ def store(tmp_path):
     return store
 
 
-def test_each_step_has_a_line_when_it_has_ended_and_one_in_the_end(store, tmp_path):
+def test_each_finished_step_has_one_line(store, tmp_path):
     path = tmp_path / 'report.jsonl'
     path.write_text('of another batch\n')
     seen = []
@@ -57,15 +57,15 @@ def test_each_step_has_a_line_when_it_has_ended_and_one_in_the_end(store, tmp_pa
     assert lines_of(path)[0] == lines[0]
 
 
-def test_a_report_that_cannot_be_written_any_more_is_told_once_and_the_batch_goes_on(store, tmp_path):
-    said, path = [], tmp_path / 'gone' / 'report.jsonl'
-    assert run(store, FakeWork(), BatchReport(path, said.append)).state == 'completed'
-    (warning,) = said
+def test_a_report_that_becomes_unwritable_is_one_warning_and_the_batch_continues(store, tmp_path):
+    messages, path = [], tmp_path / 'gone' / 'report.jsonl'
+    assert run(store, FakeWork(), BatchReport(path, messages.append)).state == 'completed'
+    (warning,) = messages
     assert warning.level == 'warn' and str(path) in warning.text and 'the batch continues' in warning.text
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there are no pipes with names there')
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     with pytest.raises(OutputError, match='cannot be written') as caught:
         BatchReport(tmp_path / 'pipe', silent).check([])

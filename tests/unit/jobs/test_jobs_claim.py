@@ -65,30 +65,30 @@ def take_away(store, job_id='x'):
         ('queued', '', None),
     ],
 )
-def test_names(tmp_path, folder, name, kind):
+def test_job_file_names(tmp_path, folder, name, kind):
     job_file = parse_job_file(tmp_path, folder, name)
     assert (job_file.kind if job_file else None) == kind
     assert job_file is None or job_file.job_id in ('x', 'x.y')
 
 
-def test_of_several_threads_one_has_the_job(store):
+def test_one_of_several_threads_gets_the_claim(store):
     rounds, racers = 40, 4
     make_queued(store, *(make_record(f'j{number}') for number in range(rounds)))
     barrier = threading.Barrier(racers)
 
     def race(number):
-        mine = []
+        own = []
         for turn in range(rounds):
             barrier.wait()
             try:
                 JobStore(store.root).claim(f'j{turn}', 'run')
-                mine.append(turn)
+                own.append(turn)
             except JobError as error:
                 assert error.reference in ('job-taken', 'job-wrong-state')
-        return mine
+        return own
 
     with ThreadPoolExecutor(racers) as pool:
-        won = sorted(turn for mine in pool.map(race, range(racers)) for turn in mine)
+        won = sorted(turn for own in pool.map(race, range(racers)) for turn in own)
     assert won == list(range(rounds))
     assert [entry['state'] for entry in summaries(store)] == ['running'] * rounds
     assert len(store.claimed_files()) == rounds
@@ -106,7 +106,7 @@ def _race(root, begin, rounds, won):
     won.put(None)
 
 
-def test_of_several_processes_one_has_the_job(store):
+def test_one_of_several_processes_gets_the_claim(store):
     rounds, racers = 30, 2
     make_queued(store, *(make_record(f'j{number}') for number in range(rounds)))
     context = multiprocessing.get_context('spawn')
@@ -116,17 +116,17 @@ def test_of_several_processes_one_has_the_job(store):
     for process in processes:
         process.start()
     turns = []
-    ended = 0
-    while ended < racers:
+    outcome = 0
+    while outcome < racers:
         turn = won.get(timeout=30)
-        ended += turn is None
+        outcome += turn is None
         turns += [] if turn is None else [turn]
     for process in processes:
         process.join(10)
     assert sorted(turns) == list(range(rounds))
 
 
-def test_a_claim_says_what_is_wrong(store):
+def test_a_refused_claim_names_the_reason(store):
     store.create(make_record('x'))
     for job_id, reference in (('x', 'job-wrong-state'), ('y', 'job-unknown')):
         with pytest.raises(JobError) as caught:
@@ -140,7 +140,7 @@ def test_a_claim_says_what_is_wrong(store):
         assert caught.value.reference == 'job-wrong-state'
 
 
-def test_a_broken_job_is_given_back(store):
+def test_the_claim_of_a_broken_job_is_released(store):
     make_queued(store, make_record('x'))
     path = store.root / 'queued' / 'x.json'
     path.write_bytes(b'{')
@@ -150,7 +150,7 @@ def test_a_broken_job_is_given_back(store):
     assert store.claimed_files() == []
 
 
-def test_who_has_lost_a_job_changes_nothing_of_it(store, tmp_path):
+def test_a_process_without_its_claim_cannot_change_the_job(store, tmp_path):
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
     claim, record = store.claim('x', 'run')
     log = AttemptLog(store.files, claim.folder, AttemptRecord('h', 1, claim.owner.nonce, now_text()))
@@ -186,8 +186,8 @@ def test_a_frozen_worker_publishes_nothing(store, tmp_path):
 
     frozen = FakeWork(before=freeze)
     events = []
-    ended = JobRunner(store, frozen, CLAIM_TIMEOUT, events.append).run(*store.claim('x', 'run'), StopFlag())
-    assert ended.is_lost
+    outcome = JobRunner(store, frozen, CLAIM_TIMEOUT, events.append).run(*store.claim('x', 'run'), StopFlag())
+    assert outcome.is_lost
     # What the first one had finished was not done again, and of its second step nothing came.
     assert (frozen.made, other.made) == (['s0'], ['s1'])
     record = store.open('x').record
@@ -196,7 +196,7 @@ def test_a_frozen_worker_publishes_nothing(store, tmp_path):
 
 
 @pytest.mark.parametrize('woken', ['before the fence', 'after the fence'])
-def test_a_worker_that_freezes_at_its_end(store, tmp_path, monkeypatch, woken):
+def test_a_worker_that_freezes_near_the_fence(store, tmp_path, monkeypatch, woken):
     """Frozen before the fence its end does not count; after it the end is made by whoever comes."""
     make_queued(store, make_record('x', 1, tmp_path / 'out'))
     real, others = store.files.rename, []
@@ -217,8 +217,8 @@ def test_a_worker_that_freezes_at_its_end(store, tmp_path, monkeypatch, woken):
         real(old, new)
 
     monkeypatch.setattr(store.files, 'rename', rename)
-    ended = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(*store.claim('x', 'run'), StopFlag())
-    assert ended.is_lost == (woken == 'before the fence')
+    outcome = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent).run(*store.claim('x', 'run'), StopFlag())
+    assert outcome.is_lost == (woken == 'before the fence')
     assert others == ['completed']
     assert state(store) == 'completed'
     assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
@@ -231,7 +231,7 @@ def until(condition):
         time.sleep(0.005)
 
 
-def test_a_heartbeat_shows_life_and_tells_of_loss_and_of_requests(store):
+def test_a_heartbeat_renews_the_claim_and_detects_loss_and_cancel_requests(store):
     make_queued(store, make_record('x'), make_record('y'))
     claim, _ = store.claim('x', 'run')
     flag = StopFlag()
@@ -250,7 +250,7 @@ def test_a_heartbeat_shows_life_and_tells_of_loss_and_of_requests(store):
         assert not heart.cancelled
 
 
-def test_a_heart_beats_on_when_the_store_is_away_for_a_while(store, monkeypatch):
+def test_a_heartbeat_continues_after_the_store_was_unreachable(store, monkeypatch):
     make_queued(store, make_record('x'))
     claim, _ = store.claim('x', 'run')
     flag, tried, fails = StopFlag(), [], [True]
@@ -272,7 +272,7 @@ def test_a_heart_beats_on_when_the_store_is_away_for_a_while(store, monkeypatch)
     assert not flag.is_set()
 
 
-def test_a_note_that_could_not_be_named_keeps_no_later_one_from_it(store, monkeypatch, tmp_path):
+def test_a_failed_note_does_not_block_later_ones(store, monkeypatch, tmp_path):
     log = AttemptLog(store.files, tmp_path / 'work', AttemptRecord('h', 1, 'ab', now_text()))
     log.begin()
     with monkeypatch.context() as patch:
@@ -282,7 +282,7 @@ def test_a_note_that_could_not_be_named_keeps_no_later_one_from_it(store, monkey
     log.step_started(make_record('x').steps[0], 0, 1)
 
 
-def test_a_store_that_takes_nothing_gives_the_job_back(store, tmp_path, monkeypatch):
+def test_the_claim_is_released_when_the_store_is_full(store, tmp_path, monkeypatch):
     """The process lives on: nobody would look for its claim."""
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
     work = FakeWork()
@@ -309,15 +309,15 @@ def test_cancelling_a_running_job(store, tmp_path):
         # Asked before the attempt has a folder, too.
         asked = pool.submit(cancel, JobStore(store.root), 'x', StopFlag())
         time.sleep(0.15)
-        ended = runner.run(*taken, StopFlag())
+        outcome = runner.run(*taken, StopFlag())
         asked.result()
-    assert (ended.state, ended.error.reference) == ('failed', 'cancelled')
+    assert (outcome.state, outcome.error.reference) == ('failed', 'cancelled')
     assert store.open('x').record.error['reference'] == 'cancelled'
     assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
 
 
 @pytest.mark.parametrize('owner', ['dead', 'foreign'])
-def test_cancelling_the_job_of_a_process_that_is_away(store, owner, monkeypatch):
+def test_cancelling_the_job_of_a_dead_or_silent_process(store, owner, monkeypatch):
     make_owner = dead_owner if owner == 'dead' else foreign_owner
     make_queued(store, make_record('x'))
     JobStore(store.root, make_owner=make_owner).claim('x', 'run')
@@ -335,7 +335,7 @@ def test_cancelling_the_job_of_a_process_that_is_away(store, owner, monkeypatch)
             cancel(store, 'x', flag)
 
 
-def test_a_cancel_that_a_reaper_forestalls_cancels_what_the_reaper_has_queued(store, monkeypatch):
+def test_a_cancel_slower_than_a_reaper_cancels_the_requeued_job(store, monkeypatch):
     make_queued(store, make_record('x'))
     JobStore(store.root, make_owner=dead_owner).claim('x', 'run')
     real = store.take_over
@@ -350,8 +350,8 @@ def test_a_cancel_that_a_reaper_forestalls_cancels_what_the_reaper_has_queued(st
     assert state(store) == 'failed'
 
 
-def test_a_finished_step_is_content_of_its_own(store, tmp_path):
+def test_each_finished_step_writes_its_own_content(store, tmp_path):
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
-    ended = drain(store, FakeWork())['x']
+    outcome = drain(store, FakeWork())['x']
     assert [(tmp_path / 'out' / f'x-{index}.bin').read_bytes() for index in range(2)] == [content('s0'), content('s1')]
-    assert [output['steps'] for output in ended.record.outputs] == [['s0'], ['s1']]
+    assert [output['steps'] for output in outcome.record.outputs] == [['s0'], ['s1']]

@@ -32,14 +32,14 @@ def os_call(monkeypatch):
 
 
 @pytest.mark.parametrize('number', [errno.EEXIST, errno.ENOENT])
-def test_a_folder_that_another_process_takes_away_is_made_nevertheless(tmp_path, os_call, number):
+def test_a_folder_is_created_although_another_process_removes_it(tmp_path, os_call, number):
     # It was there when it was to be made, and gone when it was looked at.
     os_call('mkdir', number, times=3)
     files.make_folder(tmp_path / 'store' / 'work')
     assert (tmp_path / 'store' / 'work').is_dir()
 
 
-def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
     (tmp_path / 'drafted').write_bytes(b'')
     with pytest.raises(JobError) as caught:
         files.make_folder(tmp_path / 'drafted')
@@ -47,7 +47,7 @@ def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='folders are not flushed there')
-def test_a_file_system_that_flushes_no_folders_is_borne_and_a_broken_one_is_not(tmp_path, os_call):
+def test_missing_support_for_flushing_folders_is_tolerated_but_other_errors_are_not(tmp_path, os_call):
     os_call('fsync', errno.EINVAL)
     files.sync_folder(tmp_path)
     os_call('fsync', errno.EIO)
@@ -56,7 +56,7 @@ def test_a_file_system_that_flushes_no_folders_is_borne_and_a_broken_one_is_not(
 
 
 @pytest.mark.parametrize('call', ['write', 'fsync', 'close'])
-def test_of_a_write_that_failed_nothing_is_left(tmp_path, os_call, call):
+def test_a_failed_write_leaves_no_file(tmp_path, os_call, call):
     os_call(call, errno.ENOSPC)
     with pytest.raises(JobError) as caught:
         files.write(tmp_path / 'new', b'data', sync=True)
@@ -65,7 +65,7 @@ def test_of_a_write_that_failed_nothing_is_left(tmp_path, os_call, call):
 
 
 @pytest.mark.parametrize('times', [3, 100])
-def test_on_windows_a_file_that_is_read_is_waited_for_a_moment(tmp_path, os_call, monkeypatch, times):
+def test_on_windows_a_change_waits_for_readers_of_the_file(tmp_path, os_call, monkeypatch, times):
     monkeypatch.setattr('facefusion.jobs.files._WAITS_FOR_READERS', True)
     monkeypatch.setattr('facefusion.jobs.files._READER_SECONDS', 0.001)
     (tmp_path / 'old').write_bytes(b'')

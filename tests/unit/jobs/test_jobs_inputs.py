@@ -42,7 +42,7 @@ def write_back(path, data: bytes) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_what_is_there_is_noted_and_what_is_not_is_left_out(tmp_path, target):
+def test_existing_files_are_described_and_missing_ones_skipped(tmp_path, target):
     (tmp_path / 'folder').mkdir()
     os.mkfifo(tmp_path / 'pipe')
     step = step_of(tmp_path / 'gone.png', target, tmp_path / 'folder', tmp_path / 'pipe', target)
@@ -54,7 +54,7 @@ def test_what_is_there_is_noted_and_what_is_not_is_left_out(tmp_path, target):
     assert note_inputs({'target_path': str(target), 'source_paths': None}, with_target=False) == ()
 
 
-def test_a_file_is_told_by_its_bytes(target):
+def test_a_file_is_compared_by_its_content(target):
     step = step_of(target)
     target.touch()
     os.utime(target, (1, 1))
@@ -67,7 +67,7 @@ def test_a_file_is_told_by_its_bytes(target):
     assert changes(step) == []
 
 
-def test_of_a_large_file_pieces_are_compared_and_its_time(target):
+def test_a_large_file_is_compared_by_pieces_and_modification_time(target):
     for size in (17, 18, 31, 1000):
         data = bytes(index % 251 for index in range(size))
         target.write_bytes(data)
@@ -80,19 +80,19 @@ def test_of_a_large_file_pieces_are_compared_and_its_time(target):
         assert changes(step, extent=SMALL) == []
         os.utime(target, (1, 1))
         assert 'only parts of so large a file are compared' in changes(step, extent=SMALL)[0]
-    # Bytes that are not read can only be told by the time.
+    # Bytes that are not read can only be shown by the time.
     write_back(target, data)
     step = step_of(target, extent=SMALL)
     write_back(target, data[:100] + b'\xff' + data[101:])
     assert changes(step, extent=SMALL) == []
 
 
-def test_it_is_told_and_refused_where_consent_or_the_operator_ask_for_that(target):
-    step, said = step_of(target, consent=None), []
+def test_a_change_is_a_warning_and_refused_with_a_consent_or_a_policy(target):
+    step, messages = step_of(target, consent=None), []
     target.write_bytes(b'other')
-    found = check_inputs(step, False, said.append, StopFlag())
+    found = check_inputs(step, False, messages.append, StopFlag())
     assert found == [{'path': str(target), 'cause': 'it has 5 bytes, and had 10'}]
-    assert [event.level for event in said] == ['warn'] and str(target) in said[0].text
+    assert [event.level for event in messages] == ['warn'] and str(target) in messages[0].text
     agreed = replace(step, args=dict(step.args) | {'consent': 'she agreed'})
     for refused, is_required, word in ((agreed, False, 'consent'), (step, True, 'require_unchanged')):
         with pytest.raises(InputError) as caught:
@@ -110,7 +110,7 @@ def test_the_comparison_can_be_stopped(target):
         check_inputs(step, False, silent, flag)
 
 
-def test_what_a_step_of_the_job_writes_is_not_compared(tmp_path, target):
+def test_files_that_the_job_itself_writes_are_not_compared(tmp_path, target):
     from fakes.job_stores import make_record
 
     made = tmp_path / 'made.png'

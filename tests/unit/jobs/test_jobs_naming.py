@@ -20,18 +20,18 @@ from facefusion.provenance.sidecar import sidecar_of
         ('two.dots.mov', 'two.dots-test-job-0.mov'),
     ],
 )
-def test_a_step_has_the_name_that_the_peer_gives_it(output, expected):
+def test_the_output_of_a_step_is_named_as_in_facefusion_38(output, expected):
     assert step_output_path(output, 'test-job', 0) == os.path.normpath(expected)
 
 
-def test_steps_and_jobs_have_names_of_their_own():
+def test_names_of_steps_and_jobs_are_distinct():
     names = {step_output_path('out.mp4', job_id, index) for job_id in ('a', 'a-1', 'b') for index in (0, 1, 11)}
     assert len(names) == 9
 
 
 @pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
 @pytest.mark.parametrize('stem', ['x' * 250, 'é' * 125])
-def test_a_name_that_would_be_too_long_is_cut_and_still_its_own(stem, extension, tmp_path):
+def test_a_long_name_is_cut_and_stays_distinct(stem, extension, tmp_path):
     job_id = 'j' * 128
     first, second = (step_output_path(str(tmp_path / f'{stem}{end}{extension}'), job_id, 9999) for end in 'ab')
     assert first != second

@@ -15,7 +15,7 @@ from fakes.waits import unlimited_waits
 
 from facefusion.jobs.notify import KEPT_BYTES, Notifier
 
-JOB = {'id': 'mine', 'state': 'failed', 'error': {'message': 'caf\udce9 ü'}, 'steps': [1, 2]}
+JOB = {'id': 'own', 'state': 'failed', 'error': {'message': 'caf\udce9 ü'}, 'steps': [1, 2]}
 only_posix = pytest.mark.skipif(sys.platform == 'win32', reason='needs signals and a POSIX shell')
 
 
@@ -26,7 +26,7 @@ def python(code: str) -> str:
 
 
 class Call:
-    """A notifier with what it said."""
+    """A notifier with what it messages."""
 
     def __init__(self, **settings) -> None:
         self.messages = []
@@ -63,23 +63,23 @@ def test_the_command_gets_the_job(tmp_path, capfd):
         f'open({str(there)!r}, "w").write(json.dumps(record))\n'
         'print("heard"); print("well", file=sys.stderr)'
     )
-    assert Call()(python(code)) == [('debug', 'the command for job mine is done: heard well')]
-    assert json.loads(there.read_text()) == [JOB, 'mine', 'failed']
+    assert Call()(python(code)) == [('debug', 'the command for job own is done: heard well')]
+    assert json.loads(there.read_text()) == [JOB, 'own', 'failed']
     assert capfd.readouterr() == ('', '')
 
 
 @only_posix
-def test_the_command_is_one_of_the_shell(tmp_path):
+def test_the_command_runs_in_the_shell(tmp_path):
     assert Call()(f'tr -d "\\n" | wc -l && printenv FACEFUSION_JOB_ID > {tmp_path}/id')[0][0] == 'debug'
-    assert (tmp_path / 'id').read_text() == 'mine\n'
+    assert (tmp_path / 'id').read_text() == 'own\n'
 
 
 def test_send_returns_at_once_and_close_waits(tmp_path):
     call, there = Call(), tmp_path / 'there'
-    began = time.monotonic()
+    start = time.monotonic()
     code = f'import time; time.sleep(0.4); open({str(there)!r}, "w")'
     call.notifier.send(python(code), JOB)
-    assert time.monotonic() - began < 0.3 and not there.exists()
+    assert time.monotonic() - start < 0.3 and not there.exists()
     with unlimited_waits() as unlimited:
         call.notifier.close()
     assert there.exists() and unlimited == []
@@ -92,18 +92,18 @@ def test_send_returns_at_once_and_close_waits(tmp_path):
         ('facefusion-no-such-command', 'failed with exit code'),
     ],
 )
-def test_a_failure_is_a_warning_and_nothing_else(command, words):
+def test_a_failure_is_only_a_warning(command, words):
     ((level, text),) = Call()(command)
-    assert level == 'warn' and words in text and 'job mine' in text
+    assert level == 'warn' and words in text and 'job own' in text
 
 
 @only_posix
 def test_a_command_that_is_killed_is_a_warning():
-    (said,) = Call()('kill -KILL $$')
-    assert said == ('warn', 'the command for job mine was killed by SIGKILL')
+    (messages,) = Call()('kill -KILL $$')
+    assert messages == ('warn', 'the command for job own was killed by SIGKILL')
 
 
-def test_what_cannot_be_started_is_a_warning(monkeypatch):
+def test_a_command_that_does_not_start_is_a_warning(monkeypatch):
     ((level, text),) = Call()('any', {'id': 'a\0b', 'state': ''})
     assert level == 'warn' and 'could not be started' in text
 
@@ -115,57 +115,57 @@ def test_what_cannot_be_started_is_a_warning(monkeypatch):
     assert level == 'warn' and 'Cannot allocate memory' in text
 
 
-def test_a_job_that_nobody_reads_is_no_failure():
-    large = {'id': 'mine', 'state': 'completed', 'text': 'x' * 1_000_000}
+def test_a_command_need_not_read_the_job():
+    large = {'id': 'own', 'state': 'completed', 'text': 'x' * 1_000_000}
     assert Call()(python('import os; os.close(0)'), large)[0][0] == 'debug'
     assert Call()(python('pass'), large)[0][0] == 'debug'
 
 
-def test_a_large_job_arrives_whole():
-    large = {'id': 'mine', 'state': 'completed', 'text': 'x' * 1_000_000}
+def test_a_large_job_arrives_completely():
+    large = {'id': 'own', 'state': 'completed', 'text': 'x' * 1_000_000}
     code = 'import sys, json, time; time.sleep(0.2); print(len(json.load(sys.stdin)["text"]))'
-    assert Call()(python(code), large) == [('debug', 'the command for job mine is done: 1000000')]
+    assert Call()(python(code), large) == [('debug', 'the command for job own is done: 1000000')]
 
 
-def test_endless_output_is_cut_and_holds_nothing_up():
+def test_endless_output_is_cut_and_blocks_nothing():
     ((_, text),) = Call()(python('print("x" * 3_000_000 + "end")'))
     assert text.endswith('xend') and KEPT_BYTES - 10 < len(text) < KEPT_BYTES + 100
 
 
 @only_posix
-def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
+def test_a_hanging_command_is_killed_with_its_children(tmp_path):
     pids = tmp_path / 'pids'
-    began = time.monotonic()
+    start = time.monotonic()
     ((level, text),) = Call(seconds=0.5)(f'sleep 60 & echo $! > {pids}; echo waiting; sleep 60 | cat')
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
     assert level == 'warn' and 'longer than 0.5 seconds' in text and 'waiting' in text
     wait_until(lambda: not is_alive(int(pids.read_text())))
 
 
 @only_posix
-def test_a_command_that_ignores_what_it_is_told_is_ended_too():
-    began = time.monotonic()
+def test_a_command_that_ignores_signals_is_killed():
+    start = time.monotonic()
     Call(seconds=0.3)('trap "" TERM INT HUP; while :; do sleep 1; done')
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
 
 
 @only_posix
-def test_a_process_that_is_left_behind_holds_nothing_up(tmp_path):
+def test_a_background_process_of_a_command_blocks_nothing(tmp_path):
     pids = tmp_path / 'pids'
-    began = time.monotonic()
+    start = time.monotonic()
     # It holds stdin and stdout of the command, which itself is done.
-    said = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
+    messages = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
     pid = int(pids.read_text())
     try:
-        assert time.monotonic() - began < 5
-        assert said == [('debug', 'the command for job mine is done: done')]
+        assert time.monotonic() - start < 5
+        assert messages == [('debug', 'the command for job own is done: done')]
         assert is_alive(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(thread.name.startswith('notify') for thread in threading.enumerate()))
 
 
-def test_at_most_so_many_run_at_once(tmp_path):
+def test_the_number_of_commands_at_once_is_limited(tmp_path):
     code = (
         'import os, sys, time\n'
         f'folder = {str(tmp_path)!r}\n'
@@ -186,7 +186,7 @@ def test_close_with_nothing_sent_and_blank_commands_do_nothing():
     Call().notifier.close()
 
 
-def test_messages_that_nobody_takes_stop_nothing():
+def test_a_closed_message_stream_stops_nothing():
     def broken(event):
         raise BrokenPipeError
 
@@ -198,6 +198,6 @@ def test_messages_that_nobody_takes_stop_nothing():
 
 
 @only_posix
-def test_the_terminals_signals_are_not_for_the_command():
+def test_signals_of_the_terminal_do_not_reach_the_command():
     ((_, text),) = Call()(python('import os; print(os.getsid(0))'))
     assert int(text.rpartition(' ')[2]) != os.getsid(0)

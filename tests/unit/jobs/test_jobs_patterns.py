@@ -32,7 +32,7 @@ def near(path: str) -> str:
     return str(Path(path))
 
 
-def test_every_source_goes_with_every_target_sources_outside(folder):
+def test_every_source_is_used_with_every_target_ordered_by_source(folder):
     assert expand('faces/*', 'clips/*.m*', 'out/{index}.mp4')[:4] == (
         BatchItem(near('faces/a.jpg'), near('clips/one.mp4'), 'out/0.mp4', 0),
         BatchItem(near('faces/a.jpg'), near('clips/three.mov'), 'out/1.mp4', 1),
@@ -41,7 +41,7 @@ def test_every_source_goes_with_every_target_sources_outside(folder):
     )
 
 
-def test_without_sources_there_is_one_item_a_target(folder):
+def test_without_sources_each_target_is_one_item(folder):
     items = expand(None, 'clips/t*', '{target_name}{target_extension}')
     assert [(item.source, item.output, item.index) for item in items] == [
         (None, 'three.mov', 0),
@@ -114,7 +114,7 @@ def test_folders_and_files_whose_names_look_like_patterns_are_found(folder):
         (('faces/*', 'clips/a\0b', '{index}'), []),
     ],
 )
-def test_an_input_pattern_that_matches_nothing_is_refused(folder, given, words):
+def test_an_input_pattern_without_a_match_is_refused(folder, given, words):
     with pytest.raises(InputError) as caught:
         expand(*given)
     error = caught.value
@@ -168,7 +168,7 @@ def test_outputs_must_differ(folder, given, advice):
     assert 'clips' in error.cause
 
 
-def test_files_of_one_name_in_several_folders_are_told_apart_by_their_number(folder):
+def test_index_makes_outputs_of_equally_named_files_unique(folder):
     for name in ('anna', 'bert'):
         (folder / name).mkdir()
         (folder / name / 'face.png').touch()
@@ -177,12 +177,12 @@ def test_files_of_one_name_in_several_folders_are_told_apart_by_their_number(fol
     assert caught.value.hint == 'add {index} to the pattern: {index} makes every output unique'
 
 
-def test_two_ways_to_write_an_output_are_the_same_output(folder):
+def test_two_spellings_of_a_path_are_the_same_output(folder):
     with pytest.raises(UsageError, match='more than one step'):
         expand(None, 'clips/*', 'out/{target_name}/../a.mp4')
 
 
-def test_a_batch_is_bounded(folder, monkeypatch):
+def test_a_batch_has_a_maximum_of_steps(folder, monkeypatch):
     monkeypatch.setattr(patterns, 'MOST_STEPS', 5)
     with pytest.raises(UsageError, match='select 6 steps, but a batch has at most 5') as caught:
         expand('faces/*', 'clips/*', '{index}')
@@ -191,7 +191,7 @@ def test_a_batch_is_bounded(folder, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux takes any name')
-def test_names_that_are_not_utf8_are_names(folder):
+def test_names_that_are_not_utf8_are_accepted(folder):
     name = os.fsdecode(b'f\xe4ce.png')
     (folder / 'faces' / name).touch()
     (item,) = expand('faces/f*', 'clips/one*', '{source_name}.mp4')
@@ -201,7 +201,7 @@ def test_names_that_are_not_utf8_are_names(folder):
 
 
 @pytest.mark.skipif(sys.platform == 'win32' or os.geteuid() == 0, reason='everybody may read everything')
-def test_a_folder_that_cannot_be_read_is_explained(folder):
+def test_an_unreadable_folder_is_explained(folder):
     (folder / 'clips').chmod(0)
     try:
         with pytest.raises(InputError) as caught:
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_read_is_explained(folder):
     assert 'Permission denied' in caught.value.cause
 
 
-def test_the_module_is_light():
+def test_the_module_loads_no_array_library():
     code = "import sys, facefusion.jobs.patterns; print(sorted({'numpy', 'av', 'cv2', 'onnxruntime'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout == '[]\n'

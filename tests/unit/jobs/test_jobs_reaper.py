@@ -31,10 +31,10 @@ class Watch:
 
     def __init__(self, store, timeout=CLAIM_TIMEOUT):
         self.now = 0.0
-        self.said, self.ends = [], []
+        self.messages, self.ends = [], []
         self.store = JobStore(store.root)
         self.reaper = Reaper(
-            self.store, timeout, self.said.append, lambda *end: self.ends.append(end), clock=lambda: self.now
+            self.store, timeout, self.messages.append, lambda *end: self.ends.append(end), clock=lambda: self.now
         )
 
     def sweep_at(self, now):
@@ -56,19 +56,19 @@ def age(claim, seconds):
     os.utime(claim.path, (then, then))
 
 
-def test_a_dead_process_is_known_at_once(store):
+def test_a_dead_process_is_detected_at_once(store):
     claim = claimed_by(store, dead_owner())
     os.utime(claim.path, FAR)
     watch = Watch(store)
     watch.sweep_at(0)
     assert state(store) == 'queued'
-    assert 'is back in the queue' in watch.said[0].text
+    assert 'is back in the queue' in watch.messages[0].text
     watch.sweep_at(0)
-    assert len(watch.said) == 1
+    assert len(watch.messages) == 1
 
 
 @pytest.mark.parametrize('times', [YEAR_1970, FAR, None], ids=['1970', 'future', 'as it is'])
-def test_a_silent_process_elsewhere_is_given_up_after_the_timeout(store, times):
+def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, times):
     claim = claimed_by(store, foreign_owner())
     if times is not None:
         os.utime(claim.path, times)
@@ -83,7 +83,7 @@ def test_a_silent_process_elsewhere_is_given_up_after_the_timeout(store, times):
 
 
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
-def test_a_living_process_elsewhere_keeps_its_job_whatever_the_times_say(store, lie):
+def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie):
     """Its heart beats every second, and something sets the time of change to what it likes after each beat."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
@@ -100,7 +100,7 @@ def test_a_living_process_elsewhere_keeps_its_job_whatever_the_times_say(store, 
     claim.check()
 
 
-def test_a_clock_that_jumps_takes_no_job_from_a_living_process(store):
+def test_a_clock_jump_takes_no_claim_from_a_live_process(store):
     """The machine of the reaper slept, or its clock leaps: one look without a beat before it proves nothing."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
@@ -124,7 +124,7 @@ def test_the_wall_clock_of_the_reaper_does_not_count(store, monkeypatch):
     assert state(store) == 'running'
 
 
-def test_one_beat_in_the_whole_time_is_enough(store):
+def test_one_renewal_within_the_timeout_is_enough(store):
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     for now in range(0, 1000, int(CLAIM_TIMEOUT) - 1):
@@ -134,11 +134,11 @@ def test_one_beat_in_the_whole_time_is_enough(store):
         claim.check()
 
 
-def test_a_process_of_another_realm_is_not_taken_for_dead(store):
+def test_a_process_of_another_realm_does_not_count_as_dead(store):
     """A container with our host name: its process numbers are not ours."""
-    ended = dead_owner()
-    other = ended._replace(nonce='000000' + ended.nonce[6:])
-    assert ended.is_dead()
+    outcome = dead_owner()
+    other = outcome._replace(nonce='000000' + outcome.nonce[6:])
+    assert outcome.is_dead()
     assert not other.is_dead()
     claimed_by(store, other)
     watch = Watch(store)
@@ -148,7 +148,7 @@ def test_a_process_of_another_realm_is_not_taken_for_dead(store):
     assert state(store) == 'queued'
 
 
-def test_a_hung_process_of_this_machine_is_given_up_like_any(store):
+def test_a_hung_process_of_this_machine_loses_its_claim_after_the_timeout(store):
     claim = claimed_by(store, new_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
@@ -183,7 +183,7 @@ def test_changes_of_dead_and_hung_processes_are_settled(store):
     assert not list((store.root / '.work').glob('?'))
 
 
-def test_a_job_that_kills_its_processes_is_not_given_to_ever_more(store, tmp_path):
+def test_a_job_whose_processes_die_repeatedly_fails(store, tmp_path):
     class Killed(BaseException):
         pass
 
@@ -202,7 +202,7 @@ def test_a_job_that_kills_its_processes_is_not_given_to_ever_more(store, tmp_pat
     assert watch.ends == [('x', 'failed')]
 
 
-def test_a_headless_run_that_died_is_a_failed_job(store):
+def test_a_dead_headless_run_is_a_failed_job(store):
     owner = dead_owner()
     JobStore(store.root, make_owner=lambda: owner).create_running(submitted(make_record('x', origin='headless-run')))
     watch = Watch(store)
@@ -210,7 +210,7 @@ def test_a_headless_run_that_died_is_a_failed_job(store):
     assert (state(store), watch.ends) == ('failed', [('x', 'failed')])
 
 
-def test_a_store_that_cannot_be_changed_is_said_once(store, monkeypatch):
+def test_an_unwritable_store_is_reported_once(store, monkeypatch):
     claimed_by(store, dead_owner())
     watch = Watch(store)
     with monkeypatch.context() as patch:
@@ -218,22 +218,22 @@ def test_a_store_that_cannot_be_changed_is_said_once(store, monkeypatch):
         patch.setattr(watch.store.files, 'rename', lambda old, new: (_ for _ in ()).throw(full))
         for now in range(5):
             watch.sweep_at(float(now))
-    assert [event.text for event in watch.said] == ['the job store has no space left: no space']
+    assert [event.text for event in watch.messages] == ['the job store has no space left: no space']
     watch.sweep_at(9.0)
     assert state(store) == 'queued'
 
 
-def test_a_claim_that_is_broken_fails_as_broken(store):
+def test_a_broken_claimed_job_fails_as_broken(store):
     claim = claimed_by(store, dead_owner())
     claim.path.write_bytes(b'{')
     watch = Watch(store)
     for now in range(3):
         watch.sweep_at(float(now))
-    assert len(watch.said) == 1
+    assert len(watch.messages) == 1
     assert store.find('x').path == store.root / 'failed' / 'x.json'
 
 
-def test_a_claim_that_cannot_be_read_for_a_moment_is_not_a_failed_job(store, monkeypatch):
+def test_a_temporarily_unreadable_claim_is_not_a_failed_job(store, monkeypatch):
     claimed_by(store, dead_owner())
     watch = Watch(store)
 
@@ -244,13 +244,13 @@ def test_a_claim_that_cannot_be_read_for_a_moment_is_not_a_failed_job(store, mon
         patch.setattr('facefusion.jobs.store.read_file', read_file)
         watch.sweep_at(0.0)
     assert state(store) == 'running'
-    assert [event.text.partition(':')[0] for event in watch.said] == ['the job store cannot be read']
+    assert [event.text.partition(':')[0] for event in watch.messages] == ['the job store cannot be read']
     for now in (0.0, CLAIM_TIMEOUT + 1):
         watch.sweep_at(now)
     assert state(store) == 'queued'
 
 
-def test_a_heart_beats_often_enough():
+def test_the_interval_of_renewals():
     assert beat_seconds(60.0) == 1.0
     assert beat_seconds(2.0) == 0.5
 

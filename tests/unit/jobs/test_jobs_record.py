@@ -68,10 +68,10 @@ def files(draw, published=False):
 @st.composite
 def steps(draw, step_id):
     status = draw(st.sampled_from(('drafted', 'queued', 'completed', 'failed', 'skipped')))
-    ended = {'date_started': DATE, 'date_finished': DATE, 'seconds': draw(st.floats(0, 1e6))}
+    outcome = {'date_started': DATE, 'date_finished': DATE, 'seconds': draw(st.floats(0, 1e6))}
     more = {
-        'completed': ended | {'output': draw(st.none() | files()), 'report': {'frames': draw(st.integers(0, 99))}},
-        'failed': ended | {'error': ERROR},
+        'completed': outcome | {'output': draw(st.none() | files()), 'report': {'frames': draw(st.integers(0, 99))}},
+        'failed': outcome | {'error': ERROR},
     }.get(status, {})
     args = draw(st.dictionaries(texts.filter(lambda key: not key.endswith('_path')), plain_json, max_size=3))
     args.pop('source_paths', None)
@@ -119,7 +119,7 @@ def records(draw, origin='job'):
 
 
 @given(records())
-def test_a_record_is_the_same_after_writing_and_reading_and_as_the_schema_says(record):
+def test_records_survive_writing_and_reading_and_match_the_schema(record):
     text = record_bytes(record)
     assert parse_record(record.id, text) == record
     assert record_bytes(parse_record(record.id, text)) == text
@@ -154,7 +154,7 @@ def test_the_schema_has_the_keys_and_types_of_the_record_classes():
         (('attempts', 0, 'result'), 'failed'),
     ],
 )
-def test_the_schema_refuses_what_is_wrong(place, value):
+def test_the_schema_refuses_wrong_values(place, value):
     attempt = AttemptRecord('host', 1, 'ab', DATE, DATE, 'completed')
     data = record_to_json(replace(make_record('job'), attempts=(attempt,)))
     assert schema_errors(data) == []
@@ -258,7 +258,7 @@ def write_peer_job(store: JobStore, state: str, job_id: str, steps: list[tuple[d
     return path
 
 
-def test_a_job_of_facefusion_38_is_listed_edited_submitted_run_and_then_of_version_2(tmp_path):
+def test_a_job_of_facefusion_38_runs_and_becomes_version_2(tmp_path):
     store = make_store(tmp_path)
     first, last = str(tmp_path / 'a.MP4'), str(tmp_path / 'b.mp4')
     remix = step_output_path(first, 'old', 0)
@@ -280,7 +280,7 @@ def test_a_job_of_facefusion_38_is_listed_edited_submitted_run_and_then_of_versi
     assert [output['path'] for output in data['outputs']] == [first, last]
 
 
-def test_steps_that_facefusion_38_left_started_and_completed_are_done_again(tmp_path):
+def test_started_and_completed_steps_of_facefusion_38_are_repeated(tmp_path):
     from facefusion.events import silent
     from facefusion.jobs.notify import Notifier
     from facefusion.jobs.runner import JobRunner
@@ -298,19 +298,19 @@ def test_steps_that_facefusion_38_left_started_and_completed_are_done_again(tmp_
     check_store(store.root, quiet=True)
 
 
-def test_arguments_of_facefusion_38_are_read_and_what_is_not_known_here_is_a_default():
-    said = []
-    groups = restore(peer_args('clip.mp4', 'out.mp4') | {'output_video_preset': 'fast'}, '1', said.append)
+def test_unknown_argument_values_of_facefusion_38_become_defaults():
+    messages = []
+    groups = restore(peer_args('clip.mp4', 'out.mp4') | {'output_video_preset': 'fast'}, '1', messages.append)
     kept = {info.key: getattr(group, info.key) for group in groups for info in describe(type(group))}
     assert kept['target_path'] == 'clip.mp4' and kept['output_video_preset'] == 'fast'
     assert kept['face_detector_model'] == 'auto'
-    assert any('face_detector_model' in event.text for event in said)
+    assert any('face_detector_model' in event.text for event in messages)
     with pytest.raises(UsageError, match='face_selector_mode'):
         restore(peer_args('clip.mp4', 'out.mp4') | {'face_selector_mode': 'reference'}, '1', silent)
 
 
 @pytest.mark.parametrize('version', ['1', '2'])
-def test_paths_of_a_step_may_begin_with_the_home_folder(version, tmp_path, monkeypatch):
+def test_paths_of_a_step_may_start_with_the_home_folder(version, tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setenv('USERPROFILE', str(tmp_path))
     args = {'source_paths': ['~/a.png', 'b'], 'target_path': '~/t.mp4', 'output_path': '~no-such-user/o.mp4', 'x': '~'}
@@ -324,7 +324,7 @@ def test_paths_of_a_step_may_begin_with_the_home_folder(version, tmp_path, monke
     }
 
 
-def test_frozen_arguments_are_of_the_kind_of_their_option():
+def test_frozen_arguments_have_the_type_of_their_option():
     args = freeze(DEFAULTS, EmbeddedModels(), silent).args
     kinds = {'int': int, 'float': int | float, 'flag': bool}
     for info in (info for group in STEP_GROUPS for info in describe(group) if not info.no_effect):
@@ -363,7 +363,7 @@ JUNK = (None, True, 0, -1, 1e999, 10**400, 0.5, '', 'x', '/', '.', '\0', '\ud800
 
 
 @pytest.mark.parametrize(
-    ('change', 'said'),
+    ('change', 'messages'),
     [
         (b'', 'empty'),
         (b' \n', 'empty'),
@@ -385,15 +385,15 @@ JUNK = (None, True, 0, -1, 1e999, 10**400, 0.5, '', 'x', '/', '.', '\0', '\ud800
         ({'steps': [{'args': {'output_path': 5}, 'status': 'queued'}]}, 'output_path'),
     ],
 )
-def test_what_is_no_record_is_named(change, said):
+def test_an_invalid_record_names_the_problem(change, messages):
     text = change if isinstance(change, bytes) else json.dumps(SOUND | change).encode()
-    with pytest.raises(RecordError, match=said):
+    with pytest.raises(RecordError, match=messages):
         parse_record('job', text)
 
 
 @settings(max_examples=400)
 @given(st.sampled_from((SOUND, PEER)), st.integers(0, 2**32), st.integers(1, 3))
-def test_junk_anywhere_is_a_record_error_or_a_record_that_can_be_used(data, seed, changes):
+def test_junk_results_in_a_record_error_or_a_usable_record(data, seed, changes):
     data, chance = json.loads(json.dumps(data)), random.Random(seed)
     for _ in range(changes):
         mutate(data, chance)
@@ -407,7 +407,7 @@ def test_junk_anywhere_is_a_record_error_or_a_record_that_can_be_used(data, seed
 
 @settings(max_examples=200)
 @given(st.integers(0, 2**32))
-def test_damaged_bytes_are_a_record_error_or_a_record_that_can_be_used(seed):
+def test_damaged_bytes_result_in_a_record_error_or_a_usable_record(seed):
     chance = random.Random(seed)
     text = bytearray(json.dumps(chance.choice((SOUND, PEER))).encode())
     for _ in range(chance.randint(1, 4)):
@@ -452,14 +452,14 @@ def use(record: JobRecord) -> None:
         pass
 
 
-def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_path):
+def test_broken_files_are_listed_skipped_by_workers_and_can_be_deleted(tmp_path):
     from facefusion.jobs.notify import Notifier
     from facefusion.jobs.runner import JobRunner
     from facefusion.jobs.summary import summaries
     from facefusion.jobs.worker import Worker
     from facefusion.stopping import StopFlag
 
-    store, said = make_store(tmp_path), []
+    store, messages = make_store(tmp_path), []
     for name, text in {
         'cut': b'{"version"',
         'waits': json.dumps(SOUND | {'not_before': 'never'}).encode(),
@@ -468,9 +468,11 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
         path = store.root / 'queued' / f'{name}.json'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
-    worker = Worker(store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, said.append, StopFlag())
+    worker = Worker(
+        store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, messages.append, StopFlag()
+    )
     assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (0, 0)
-    assert sorted(event.text.split()[5] for event in said) == ['cut', 'waits', 'weird']
+    assert sorted(event.text.split()[5] for event in messages) == ['cut', 'waits', 'weird']
     assert {summary['id']: summary['state'] for summary in summaries(store)}['cut'] == 'broken'
     for name in ('cut', 'waits', 'weird'):
         with pytest.raises(JobError) as caught:
@@ -480,7 +482,7 @@ def test_broken_files_are_listed_shown_as_such_left_by_workers_and_deleted(tmp_p
     assert store.job_files() == {} and all(not any((store.root / state).glob('*')) for state in STATES)
 
 
-def test_a_record_of_a_version_that_noted_no_inputs_is_read():
+def test_a_record_without_inputs_is_read():
     data = record_to_json(make_record('j', 2))
     for step in data['steps']:
         del step['inputs']

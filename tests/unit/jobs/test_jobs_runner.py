@@ -52,17 +52,17 @@ def run(store, work, action='run'):
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EACCES, errno.ENOENT], ids=os.strerror)
-def test_a_join_that_fails_fails_the_job_and_a_retry_only_joins(store, tmp_path, number):
+def test_a_failed_join_fails_the_job_and_a_retry_only_joins(store, tmp_path, number):
     work = Joining(OSError(number, os.strerror(number)))
-    ended = run(store, work)
-    assert (ended.state, store.open('x').state, store.claimed_files()) == ('failed', 'failed', [])
-    assert os.strerror(number) in ended.error.cause
+    outcome = run(store, work)
+    assert (outcome.state, store.open('x').state, store.claimed_files()) == ('failed', 'failed', [])
+    assert os.strerror(number) in outcome.error.cause
     assert run(store, work, 'retry').state == 'completed'
     assert work.ran == ['s0', 's1']
     assert (tmp_path / 'out.bin').read_bytes() == content('s0') + content('s1')
 
 
-def test_a_clip_that_is_gone_before_it_was_joined_is_made_again(store, tmp_path):
+def test_a_clip_deleted_before_the_join_is_created_again(store, tmp_path):
     work = Joining(removes=0)
     assert run(store, work).state == 'failed'
     assert run(store, work, 'retry').state == 'completed'

@@ -23,44 +23,44 @@ def job(job_id, *paths):
     return replace(make_record(job_id), steps=tuple(steps))
 
 
-def warnings(store, job_id='mine') -> list[str]:
-    said = []
-    JobRunner(store, FakeWork(), CLAIM_TIMEOUT, said.append).run(*store.claim(job_id, 'run'), StopFlag())
-    return [event.text for event in said if isinstance(event, Message) and event.level == 'warn']
+def warnings(store, job_id='own') -> list[str]:
+    messages = []
+    JobRunner(store, FakeWork(), CLAIM_TIMEOUT, messages.append).run(*store.claim(job_id, 'run'), StopFlag())
+    return [event.text for event in messages if isinstance(event, Message) and event.level == 'warn']
 
 
 @pytest.fixture
 def store(tmp_path):
     store = make_store(tmp_path)
-    make_queued(store, job('mine', tmp_path / 'a.bin', tmp_path / 'b.bin'))
+    make_queued(store, job('own', tmp_path / 'a.bin', tmp_path / 'b.bin'))
     return store
 
 
-def test_an_output_that_a_running_job_writes_too_is_told(store, tmp_path):
+def test_an_output_shared_with_a_running_job_is_a_warning(store, tmp_path):
     make_queued(
         store, job('other', tmp_path / 'x' / '..' / 'b.bin', tmp_path / 'c.bin'), job('third', tmp_path / 'c.bin')
     )
     store.claim('third', 'run')
     claim, _ = store.claim('other', 'run')
-    (said,) = warnings(store)
-    assert f'the job other, run by the process {claim.owner.pid} on {claim.owner.host}, ' in said
-    assert 'b.bin; the last to finish wins' in said and 'c.bin' not in said
+    (messages,) = warnings(store)
+    assert f'the job other, run by the process {claim.owner.pid} on {claim.owner.host}, ' in messages
+    assert 'b.bin; the last to finish wins' in messages and 'c.bin' not in messages
 
 
-def test_jobs_that_do_not_run_are_none(store, tmp_path):
+def test_jobs_that_are_not_running_do_not_count(store, tmp_path):
     make_queued(store, job('waits', tmp_path / 'a.bin'), job('dead', tmp_path / 'a.bin'))
     JobStore(store.root, make_owner=dead_owner).claim('dead', 'run')
     store.create(job('drafted', tmp_path / 'a.bin'))
     assert warnings(store) == []
 
 
-def test_the_look_is_bounded_and_nothing_in_its_way_ends_the_job(store, tmp_path, monkeypatch):
+def test_the_check_is_limited_and_its_errors_do_not_end_the_job(store, tmp_path, monkeypatch):
     make_queued(store, *(job(f'other-{index}', tmp_path / 'a.bin') for index in range(3)))
     holds = [store.claim(f'other-{index}', 'run')[0] for index in range(3)]
     holds[0].path.write_bytes(b'no record')
     assert len(warnings(store)) == 2
     for name, most in (('MOST_JOBS', 0), ('MOST_BYTES', 10)):
-        make_queued(store, job(f'mine-{most}', tmp_path / 'a.bin'))
+        make_queued(store, job(f'own-{most}', tmp_path / 'a.bin'))
         with monkeypatch.context() as patch:
             patch.setattr(shared_outputs, name, most)
-            assert warnings(store, f'mine-{most}') == []
+            assert warnings(store, f'own-{most}') == []

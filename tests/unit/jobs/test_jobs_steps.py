@@ -44,7 +44,7 @@ def refused(call, reference):
 
 
 @pytest.mark.parametrize(('index', 'expected'), [(0, 'Xabc'), (1, 'aXbc'), (2, 'abXc'), (-1, 'abXc'), (-5, 'abXc')])
-def test_an_inserted_step_takes_the_index_and_a_negative_one_lands_before_the_last(index, expected):
+def test_an_inserted_step_gets_the_index_and_a_negative_index_means_before_the_last(index, expected):
     record = insert_step(job('abc'), index, args('X'))
     assert names(record) == expected
     assert {step.status for step in record.steps} == {'drafted'} and record.date_updated
@@ -66,18 +66,18 @@ def test_a_remix_is_appended_and_its_target_is_the_output_of_its_source(index, s
 
 @pytest.mark.parametrize('change', [insert_step, remix_step, lambda record, index, _: remove_step(record, index)])
 @pytest.mark.parametrize(('have', 'index'), [('abc', 3), ('abc', 99), ('', 0), ('', -1), ('', 5)])
-def test_an_index_that_no_step_has_is_refused(change, have, index):
+def test_an_unknown_index_is_refused(change, have, index):
     error = refused(lambda: change(job(have), index, args('X')), 'step-unknown')
     assert str(index) in error.message and ('3 steps' if have else 'no steps') in error.cause
 
 
-def test_a_step_without_output_has_nothing_to_remix():
+def test_a_step_without_output_cannot_be_remixed():
     record = add_step(job(), {'name': 'a', 'target_path': 'in.png', 'output_path': None})
     refused(lambda: remix_step(record, 0, args('X')), 'step-without-output')
     assert groups_of(record) == () and work_paths(record) == {}
 
 
-def test_a_remix_stays_with_its_source_when_steps_come_and_go_before_it():
+def test_a_remix_follows_its_source_when_other_steps_are_inserted_or_removed():
     """In FaceFusion 3.8 the target is a name with an index, and the chain breaks."""
     record = remix_step(job('ab'), 1, args('X'))
     source = record.steps[1].id
@@ -86,21 +86,21 @@ def test_a_remix_stays_with_its_source_when_steps_come_and_go_before_it():
         assert remix.remix_of == source and source in {step.id for step in changed.steps}
 
 
-def test_a_step_that_a_remix_works_on_cannot_be_removed():
+def test_the_source_of_a_remix_cannot_be_removed():
     record = remix_step(remix_step(job('ab'), 0, args('X')), 0, args('Y'))
     error = refused(lambda: remove_step(record, 0), 'step-in-use')
     assert '2, 3' in error.cause
     assert names(remove_step(remove_step(remove_step(record, 3), 2), 0)) == 'b'
 
 
-def test_a_job_holds_so_many_steps_and_no_more(monkeypatch):
+def test_a_job_has_a_maximum_of_steps(monkeypatch):
     monkeypatch.setattr(module, 'MOST_STEPS', 3)
     refused(lambda: add_step(job('abc'), args('X')), 'job-too-long')
     refused(lambda: insert_step(job('abc'), 0, args('X')), 'job-too-long')
     assert names(remove_step(job('abc'), 0)) == 'bc'
 
 
-def test_steps_have_ids_of_their_own():
+def test_steps_have_unique_ids():
     assert len({step.id for step in job('a' * 50).steps}) == 50
 
 
@@ -110,7 +110,7 @@ def test_submitting_queues_every_step_and_an_empty_job_is_refused():
     refused(lambda: submitted(job()), 'job-empty')
 
 
-def test_steps_with_one_output_are_a_group_and_write_files_of_their_own():
+def test_steps_with_one_output_are_a_group_and_write_separate_files():
     record = job()
     for name, output in (('a', 'one.mp4'), ('b', 'two.mp4'), ('c', 'one.mp4')):
         record = add_step(record, args(name, output))
@@ -151,26 +151,26 @@ def statuses(record):
     return {step.args['name']: step.status for step in record.steps}
 
 
-def test_what_is_done_is_not_done_again(begun):
+def test_completed_steps_are_not_repeated(begun):
     again = requeued(begun)
     assert statuses(again) == {'a': 'completed', 'b': 'queued', 'c': 'completed', 'd': 'queued'}
     assert again.error is None and again.steps[1].error is None and again.steps[1].seconds is None
     assert again.steps[0].output == begun.steps[0].output
 
 
-def test_from_scratch_does_all_of_it(begun):
+def test_from_scratch_repeats_all_steps(begun):
     again = requeued(replace(begun, outputs=({'path': 'x'},)), from_scratch=True)
     assert set(statuses(again).values()) == {'queued'} and again.outputs == ()
 
 
-def test_a_step_whose_file_is_gone_and_needed_is_done_again(begun, tmp_path):
+def test_a_step_whose_needed_file_is_missing_is_repeated(begun, tmp_path):
     (tmp_path / 'one-job-0.mp4').unlink()
     assert statuses(requeued(begun))['a'] == 'queued'
     (tmp_path / 'two.mp4').write_bytes(b'of another size')
     assert statuses(requeued(begun))['c'] == 'queued'
 
 
-def test_a_published_file_that_nobody_needs_may_be_moved_away(begun, tmp_path):
+def test_a_published_file_that_no_step_needs_may_be_moved(begun, tmp_path):
     whole = replace(begun, steps=tuple(replace(step, status='completed') for step in begun.steps[:3]))
     (tmp_path / 'two.mp4').unlink()
     assert statuses(requeued(whole))['c'] == 'completed'
@@ -178,7 +178,7 @@ def test_a_published_file_that_nobody_needs_may_be_moved_away(begun, tmp_path):
     assert statuses(requeued(whole, missing=True))['c'] == 'queued'
 
 
-def test_a_chain_of_missing_files_is_followed_to_its_begin(tmp_path):
+def test_a_chain_of_missing_files_is_followed_to_its_start(tmp_path):
     record = job('a')
     for index, name in enumerate('bcd'):
         record = remix_step(record, index, args(name))

@@ -56,7 +56,7 @@ def worker_of(store, work, emit=silent, flag=None):
 # What does not belong to it
 
 
-def test_an_empty_place_is_a_store_without_jobs(tmp_path):
+def test_a_missing_folder_is_a_store_without_jobs(tmp_path):
     store = JobStore(tmp_path / 'nowhere')
     assert summaries(store) == []
     assert store.find('x') is None
@@ -101,12 +101,12 @@ BROKEN = {
 def test_broken_files_are_listed_opened_and_deleted(store, state):
     for name, data in BROKEN.items():
         put(store, state, f'{name}.json', data)
-    told = {entry['id']: entry for entry in summaries(store)}
-    assert told.keys() == BROKEN.keys()
-    for entry in told.values():
+    shown = {entry['id']: entry for entry in summaries(store)}
+    assert shown.keys() == BROKEN.keys()
+    for entry in shown.values():
         assert (entry['state'], entry['folder']) == ('broken', state)
         assert entry['error']['message']
-    json.dumps(list(told.values()))
+    json.dumps(list(shown.values()))
     for name in BROKEN:
         with pytest.raises(JobError) as caught:
             store.open(name)
@@ -119,7 +119,7 @@ def test_broken_files_are_listed_opened_and_deleted(store, state):
 
 
 @needs_posix
-def test_what_is_named_like_a_job_and_is_no_file(store, tmp_path):
+def test_special_files_with_names_of_jobs(store, tmp_path):
     folder = put(store, 'queued', 'good.json', record_bytes(make_record('good'))).parent
     (folder / 'folder.json').mkdir()
     os.mkfifo(folder / 'pipe.json')
@@ -133,11 +133,11 @@ def test_what_is_named_like_a_job_and_is_no_file(store, tmp_path):
     target = tmp_path / 'elsewhere.json'
     target.write_bytes(record_bytes(make_record('linked')))
     (folder / 'linked.json').symlink_to(target)
-    began = time.monotonic()
-    told = states(store)
-    assert time.monotonic() - began < 5
+    start = time.monotonic()
+    shown = states(store)
+    assert time.monotonic() - start < 5
     broken = {'folder', 'pipe', 'dangling', 'loop', 'huge'}
-    assert told == {**dict.fromkeys(broken, 'broken'), 'good': 'queued', 'linked': 'queued', '\udcff\udcfe': 'queued'}
+    assert shown == {**dict.fromkeys(broken, 'broken'), 'good': 'queued', 'linked': 'queued', '\udcff\udcfe': 'queued'}
     json.dumps(summaries(store))
     for name in broken - {'loop'}:
         with pytest.raises(JobError) as caught:
@@ -150,7 +150,7 @@ def test_what_is_named_like_a_job_and_is_no_file(store, tmp_path):
         store.delete('folder')
 
 
-def test_jobs_of_machines_in_other_time_zones_come_in_their_turn(store):
+def test_the_queue_order_respects_time_zones(store):
     dates = {
         'second': '2026-01-01T12:00:00+00:00',
         'first': '2026-01-01T12:30:00+01:00',
@@ -164,7 +164,7 @@ def test_jobs_of_machines_in_other_time_zones_come_in_their_turn(store):
     assert [entry['id'] for entry in summaries(store)] == turns
 
 
-def test_a_file_of_the_peer_is_a_job(store, tmp_path):
+def test_a_file_of_facefusion_38_is_a_job(store, tmp_path):
     args = {'target_path': 't.bin', 'output_path': str(tmp_path / 'o.bin')}
     step = {'args': args, 'status': 'queued'}
     peer = {'version': '1', 'date_created': '2024-01-01T00:00:00+00:00', 'date_updated': None, 'steps': [step]}
@@ -174,19 +174,19 @@ def test_a_file_of_the_peer_is_a_job(store, tmp_path):
     assert json.loads((store.root / 'completed' / 'peer.json').read_bytes())['version'] == '2'
 
 
-def test_broken_jobs_in_the_queue_keep_nobody_from_the_others_and_are_said_once(store, tmp_path):
+def test_broken_jobs_in_the_queue_are_reported_once_and_block_no_others(store, tmp_path):
     for name, data in BROKEN.items():
         put(store, 'queued', f'{name}.json', data)
     late = record_bytes(make_record('wrong-step')).replace(b'"drafted"', b'"nonsense"')
     put(store, 'queued', 'wrong-step.json', late)
     make_queued(store, make_record('good', 1, tmp_path / 'out'), make_record('second', 1, tmp_path / 'out'))
-    said, flag, work = [], StopFlag(), FakeWork()
-    worker = worker_of(store, work, said.append, flag)
+    messages, flag, work = [], StopFlag(), FakeWork()
+    worker = worker_of(store, work, messages.append, flag)
     stop = threading.Timer(2.0, flag.set, ('enough',))
     stop.start()
     worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
     assert states(store)['good'] == states(store)['second'] == 'completed'
-    texts = [event.text for event in said if getattr(event, 'level', '') == 'warn']
+    texts = [event.text for event in messages if getattr(event, 'level', '') == 'warn']
     for name in [*BROKEN, 'wrong-step']:
         assert sum(f'the job {name} ' in text for text in texts) == 1, name
         assert states(store)[name] in ('broken', 'queued')
@@ -194,18 +194,18 @@ def test_broken_jobs_in_the_queue_keep_nobody_from_the_others_and_are_said_once(
         worker_of(store, work).run_next()
 
 
-def test_jobs_of_odd_names_are_run_or_said_and_left(store, tmp_path):
+def test_jobs_with_odd_names_run_or_are_reported(store, tmp_path):
     names = ['{x}', '{0}', '{}', 'a b', 'x' * 250]
     for name in names:
         put(store, 'queued', f'{name}.json', record_bytes(make_record('x', 0)))
     put(store, 'running', '{y}.json', record_bytes(make_record('x', 0)))
-    said, now = [], [0.0]
-    worker = worker_of(store, FakeWork(), said.append)
+    messages, now = [], [0.0]
+    worker = worker_of(store, FakeWork(), messages.append)
     tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
     # They have no steps.
     assert tally[:2] == (4, 4)
     assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
-    assert [event.text[-20:] for event in said if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
+    assert [event.text[-20:] for event in messages if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
     with store.edit('{x}', 'requeue') as (claim, record):
         claim.finish('queued', record)
     reaper = Reaper(store, CLAIM_TIMEOUT, silent, clock=lambda: now[0])
@@ -215,7 +215,7 @@ def test_jobs_of_odd_names_are_run_or_said_and_left(store, tmp_path):
     assert states(store)['{y}'] == 'queued'
 
 
-def test_a_running_file_without_a_holder_comes_back(store, tmp_path):
+def test_a_running_file_without_an_owner_returns_to_the_queue(store, tmp_path):
     data = record_bytes(make_record('stray', 1, tmp_path / 'out'))
     put(store, 'running', 'stray.json', data)
     assert states(store) == {'stray': 'running'}
@@ -229,7 +229,7 @@ def test_a_running_file_without_a_holder_comes_back(store, tmp_path):
     assert drain(store, FakeWork())['stray'].state == 'completed'
 
 
-def test_names_that_are_no_ids(store):
+def test_invalid_ids(store):
     put(store, 'drafted', 'x.json', record_bytes(make_record('x')))
     for name in ('', '.', '..', '../drafted/x', 'drafted/x', 'x/', '.x', 'x\0', 'x@y.1.ab'):
         with pytest.raises((JobError, UsageError)):
@@ -240,7 +240,7 @@ def test_names_that_are_no_ids(store):
 # What is left
 
 
-def test_what_is_left_of_a_change_is_no_job_when_the_job_is_deleted(store):
+def test_a_leftover_of_a_change_does_not_restore_a_deleted_job(store):
     store.create(make_record('x'))
     submit(store, 'x')
     left = put(store, 'drafted', f'x@{dead_owner().tag}.done')
@@ -251,7 +251,7 @@ def test_what_is_left_of_a_change_is_no_job_when_the_job_is_deleted(store):
     store.create(make_record('x'))
 
 
-def test_a_job_whose_process_is_dead_is_deleted_and_one_that_may_be_at_work_is_not(store):
+def test_the_job_of_a_dead_process_can_be_deleted_but_not_that_of_a_silent_one(store):
     for name, owner in (('dead', dead_owner), ('broken', dead_owner), ('far', foreign_owner)):
         make_queued(store, make_record(name))
         JobStore(store.root, make_owner=owner).claim(name, 'run')
@@ -264,12 +264,12 @@ def test_a_job_whose_process_is_dead_is_deleted_and_one_that_may_be_at_work_is_n
     assert not (store.root / '.work' / 'dead').exists()
 
 
-def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
+def test_garbage_is_removed_and_needed_files_stay(store, tmp_path):
     make_queued(store, make_record('waits'), make_record('done', 1, tmp_path / 'out'), make_record('runs'))
     claim, _ = store.claim('runs', 'run')
     runner = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent)
-    ended = runner.run(*store.claim('done', 'run'), StopFlag())
-    known = ended.record.attempts[0].nonce
+    outcome = runner.run(*store.claim('done', 'run'), StopFlag())
+    known = outcome.record.attempts[0].nonce
     work = store.root / '.work'
     garbage = [f'done/{known}.json', f'done/{known}.results', 'done/ab.queued.json', 'gone/ab.json', 'gone/ab.results']
     garbage += ['waits/cd.results', 'waits/cd.cancel', f'.new/part@{dead_owner().tag}']
@@ -290,7 +290,7 @@ def test_garbage_goes_and_what_is_needed_stays(store, tmp_path):
 # Several at once
 
 
-def test_of_several_that_create_a_job_one_does(store):
+def test_one_of_several_creators_of_a_job_succeeds(store):
     for round_number in range(30):
         job_id = f'j{round_number}'
         barrier = threading.Barrier(4)
@@ -314,7 +314,7 @@ def test_of_several_that_create_a_job_one_does(store):
         assert [path.parent.name for path in store.root.rglob(f'{job_id}.json')] == ['queued']
 
 
-def test_a_job_that_leaves_between_look_and_name_is_not_made_twice(store, monkeypatch):
+def test_a_job_that_moves_during_a_creation_is_not_created_twice(store, monkeypatch):
     other = JobStore(store.root)
     real = store.files.name_new
 
@@ -342,12 +342,12 @@ def test_several_editors_lose_no_change(store):
     names = [step.args['name'] for step in store.open('x').record.steps]
     assert sorted(names) == sorted(f'{number}.{turn}' for number in range(4) for turn in range(8))
     for number in range(4):
-        mine = [name for name in names if name.startswith(f'{number}.')]
-        assert mine == sorted(mine)
+        own = [name for name in names if name.startswith(f'{number}.')]
+        assert own == sorted(own)
     assert not list((store.root / '.work').glob('x*'))
 
 
-def test_an_editor_that_hangs_is_passed_by_and_its_change_is_refused(store, monkeypatch):
+def test_the_change_of_a_hanging_editor_is_refused(store, monkeypatch):
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.2)
     store.create(make_record('x', 0))
     with pytest.raises(ClaimLost), store.edit('x', 'edit') as (claim, record):
@@ -358,26 +358,26 @@ def test_an_editor_that_hangs_is_passed_by_and_its_change_is_refused(store, monk
     assert [path for path in store.root.rglob('*') if path.is_file()] == [store.root / 'drafted' / 'x.json']
 
 
-def test_an_editor_that_waits_long_steals_from_nobody(store, monkeypatch):
+def test_a_long_wait_for_several_editors_settles_none_of_them(store, monkeypatch):
     """Others that change the job in turn, each for a moment, are not one that hangs."""
     store.create(make_record('x', 0))
-    real, began, settled = store.find, time.monotonic(), []
+    real, start, settled = store.find, time.monotonic(), []
     owners = [foreign_owner(number) for number in range(6)]
 
     def find(job_id):
-        job_file, turn = real(job_id), int((time.monotonic() - began) / 0.1)
+        job_file, turn = real(job_id), int((time.monotonic() - start) / 0.1)
         if turn >= len(owners):
             return job_file
         path = job_file.path.with_name(f'x@{owners[turn].tag}.edit')
         return job_file._replace(path=path, kind='edit', owner=owners[turn])
 
-    # Within twice the time all of them have ended.
+    # Within twice the time all of them have outcome.
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)
     monkeypatch.setattr(store, 'find', find)
     monkeypatch.setattr(store, 'settle', settled.append)
     with store.edit('x', 'edit') as (claim, record):
         claim.finish('drafted', record)
-    assert time.monotonic() - began > 0.35
+    assert time.monotonic() - start > 0.35
     assert settled == []
 
 
@@ -414,7 +414,7 @@ def move_about(root, number, flag):
         (root / 'completed' / f'{job_id}.json').replace(root / 'drafted' / f'{job_id}.json')
 
 
-def test_no_look_misses_a_job_that_moves(store, tmp_path):
+def test_readers_find_every_moving_job(store, tmp_path):
     ids = {f'j{number}' for number in range(JOBS)}
     for number in range(JOBS):
         store.create(make_record(f'j{number}', 1, tmp_path / 'out'))
@@ -425,9 +425,9 @@ def test_no_look_misses_a_job_that_moves(store, tmp_path):
         while not flag.is_set():
             looks[kind] += 1
             if kind == 0:
-                told = [entry['id'] for entry in summaries(reader)]
-                if sorted(told) != sorted(ids):
-                    missed.append(told)
+                shown = [entry['id'] for entry in summaries(reader)]
+                if sorted(shown) != sorted(ids):
+                    missed.append(shown)
             else:
                 for job_id in ids:
                     if kind == 1 and reader.find(job_id) is None:
@@ -446,7 +446,7 @@ def test_no_look_misses_a_job_that_moves(store, tmp_path):
     assert min(looks) > 0
 
 
-def test_a_store_that_cannot_be_read_says_so(store, monkeypatch):
+def test_an_unreadable_store_is_an_error(store, monkeypatch):
     store.create(make_record('x'))
     path = store.root / 'drafted' / 'x.json'
     real = os.listdir
@@ -467,7 +467,7 @@ def test_a_store_that_cannot_be_read_says_so(store, monkeypatch):
         assert states(store) == {'x': 'broken'}
 
 
-def test_a_store_that_is_removed_during_the_work_is_told_as_that(store):
+def test_a_store_deleted_during_a_run_is_an_error(store):
     class Work(FakeWork):
         def run(self, *args):
             shutil.rmtree(store.root)

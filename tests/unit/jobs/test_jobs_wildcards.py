@@ -67,18 +67,18 @@ def found(pattern: str) -> list[str]:
         ('nowhere/*', []),
     ],
 )
-def test_a_pattern_means_these_files(pattern, names):
+def test_a_pattern_matches_these_files(pattern, names):
     assert found(pattern) == names
 
 
-def test_an_absolute_pattern_and_one_through_the_folder_above(folder, monkeypatch):
+def test_absolute_patterns_and_patterns_through_the_parent_folder(folder, monkeypatch):
     assert find_files(folder / 'people' / 'b*' / 'face.png') == [folder / 'people' / 'bob' / 'face.png']
     monkeypatch.chdir(folder / 'people' / 'ann')
     assert found('../*/face.png') == ['../ann/face.png', '../bob/face.png', '../link/face.png']
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='no name there holds a star')
-def test_a_name_that_is_there_means_itself_whatever_signs_it_holds(folder):
+def test_an_existing_name_with_wildcard_characters_matches_itself(folder):
     for name in ('take [1]/a*.png', 'take [1]/ab.png', 'take 1/a.png', '**/x.png'):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
@@ -87,13 +87,13 @@ def test_a_name_that_is_there_means_itself_whatever_signs_it_holds(folder):
     assert found('take ?/*') == ['take 1/a.png']
 
 
-def test_the_folder_that_a_pattern_begins_in():
+def test_the_fixed_folder_of_a_pattern():
     pairs = {'*': '.', 'people/*': 'people', 'people/a*/x/y': 'people', '/a/b/c*/*': '/a/b', 'nowhere/x': 'nowhere'}
     assert {pattern: fixed_folder(Path(pattern)).as_posix() for pattern in pairs} == pairs
 
 
 @pytest.mark.skipif(os.name == 'nt' or os.geteuid() == 0, reason='everybody may read everything')
-def test_a_folder_that_cannot_be_read_is_no_empty_one(folder):
+def test_an_unreadable_folder_is_not_an_empty_one(folder):
     (folder / 'people' / 'bob').chmod(0)
     try:
         for pattern in ('people/**/face.png', 'people/*/*'):

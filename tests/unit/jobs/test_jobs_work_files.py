@@ -32,7 +32,7 @@ def all_work(tmp_path) -> list[Path]:
     return [path for path in tmp_path.rglob('work-*') if path.is_dir()]
 
 
-def test_a_step_finds_its_own_files_and_those_of_other_plans_go(tmp_path, temp):
+def test_a_step_keeps_its_work_files_and_removes_those_of_other_plans(tmp_path, temp):
     work = JobWork(tmp_path / 'jobs', temp, 'job')
     first, beside = begin(work), begin(work, 's1')
     assert begin(work) == first and work.kept_bytes('s0') == 3
@@ -44,7 +44,7 @@ def test_a_step_finds_its_own_files_and_those_of_other_plans_go(tmp_path, temp):
     assert all_work(tmp_path) == [] and (temp is None or not list(temp.rglob('*')))
 
 
-def test_work_files_go_with_their_job(tmp_path, temp):
+def test_work_files_are_deleted_with_their_job(tmp_path, temp):
     store = make_store(tmp_path)
     make_queued(store, make_record('job', folder=tmp_path / 'out'))
     begin(JobWork(store.root, temp, 'job'))
@@ -53,7 +53,7 @@ def test_work_files_go_with_their_job(tmp_path, temp):
     assert all_work(tmp_path) == [other] and not (store.root / '.work' / 'job').exists()
 
 
-def test_another_folder_for_work_files_leaves_none_in_the_first(tmp_path):
+def test_a_changed_folder_for_work_files_leaves_none_in_the_first(tmp_path):
     begin(JobWork(tmp_path / 'jobs', None, 'job'))
     begin(JobWork(tmp_path / 'jobs', tmp_path / 'a', 'job'))
     last = begin(JobWork(tmp_path / 'jobs', tmp_path / 'b', 'job'))
@@ -62,7 +62,7 @@ def test_another_folder_for_work_files_leaves_none_in_the_first(tmp_path):
     assert all_work(tmp_path) == [last]
 
 
-def test_a_note_that_was_changed_removes_nothing_else(tmp_path):
+def test_a_changed_note_removes_no_other_folder(tmp_path):
     noted, precious = tmp_path / 'jobs' / '.work' / 'job', tmp_path / 'precious' / 'work-1'
     noted.mkdir(parents=True)
     precious.mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_two_stores_share_a_folder_for_work_files(tmp_path):
     assert not first.exists() and second.exists()
 
 
-def test_completed_jobs_and_jobs_that_are_gone_leave_none_for_long(tmp_path, temp):
+def test_work_files_of_completed_and_deleted_jobs_are_garbage(tmp_path, temp):
     store = make_store(tmp_path)
     for name in ('done', 'waiting'):
         make_queued(store, make_record(name, folder=tmp_path / 'out'))
@@ -92,7 +92,7 @@ def test_completed_jobs_and_jobs_that_are_gone_leave_none_for_long(tmp_path, tem
     assert {name for name, folder in folders.items() if folder.exists()} == {'waiting', 'just-gone'}
 
 
-def test_a_step_s_files_are_forgotten_only_when_it_is_noted_as_done(tmp_path):
+def test_work_files_of_a_step_are_removed_after_its_result_is_noted(tmp_path):
     store = make_store(tmp_path)
     noted = []
 
