@@ -1,4 +1,4 @@
-"""Roots and certificates for tests, good ones and such as C2PA does not take."""
+"""Roots and certificates for tests, valid ones and ones that C2PA does not accept."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def issue(
     is_authority: bool = False,
     critical: bool = False,
 ) -> Pair:
-    """A certificate of ``root``; ``begin`` and ``end`` count from now."""
+    """Issue a certificate of ``root``; ``begin`` and ``end`` are relative to now."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     builder = _builder(name, root.certificate.subject, key, now + begin, now + end)

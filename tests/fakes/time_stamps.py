@@ -1,4 +1,4 @@
-"""A time stamp authority (RFC 3161) for tests: its answers are real, written down in DER by hand."""
+"""A timestamp authority (RFC 3161) for tests, whose replies are valid, hand-written DER."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _DER = serialization.Encoding.DER
 
 
 class Authority:
-    """An authority with a root of its own."""
+    """An authority with its own root."""
 
     def __init__(self) -> None:
-        self.root = make_root('time stamp root')
-        self.signer = issue(self.root, 'time stamps', extended=(ExtendedKeyUsageOID.TIME_STAMPING,), critical=True)
+        self.root = make_root('timestamp root')
+        self.signer = issue(self.root, 'timestamps', extended=(ExtendedKeyUsageOID.TIME_STAMPING,), critical=True)
 
     @property
     def root_pem(self) -> bytes:
         return self.root.certificate.public_bytes(serialization.Encoding.PEM)
 
     def answer(self, query: bytes) -> bytes:
-        """TimeStampResp for a TimeStampReq."""
+        """Return the TimeStampResp for a TimeStampReq."""
         fields = _children(_value(query))
         imprint = next(raw for tag, raw in fields if tag == _SEQUENCE)
         nonce = b''.join(raw for tag, raw in fields[1:] if tag == _INTEGER)
@@ -84,7 +84,7 @@ class Authority:
 
 @contextmanager
 def serving(answer: Callable[[bytes], bytes]) -> Iterator[str]:
-    """The address of a server that gives what ``answer`` makes of each request."""
+    """The address of a server that replies with ``answer(request)``."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -138,17 +138,17 @@ def _oid(text: str) -> bytes:
 
 
 def _split(data: bytes, at: int = 0) -> tuple[int, int, int]:
-    """Tag, begin of the value and end of the element at ``at``."""
-    size, begin = data[at + 1], at + 2
+    """Return the tag of the element at ``at``, and the start and end of its value."""
+    size, start = data[at + 1], at + 2
     if size & 128:
-        begin += size & 127
-        size = int.from_bytes(data[at + 2 : begin], 'big')
-    return data[at], begin, begin + size
+        start += size & 127
+        size = int.from_bytes(data[at + 2 : start], 'big')
+    return data[at], start, start + size
 
 
 def _value(data: bytes) -> bytes:
-    _, begin, end = _split(data)
-    return data[begin:end]
+    _, start, end = _split(data)
+    return data[start:end]
 
 
 def _children(data: bytes) -> list[tuple[int, bytes]]:

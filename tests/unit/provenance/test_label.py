@@ -1,4 +1,4 @@
-"""The label that people see: readable on anything, sized to the picture, and only where it says."""
+"""The visible label: legible on any image, sized to the image, and only inside its window."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def luminance(code: float) -> float:
 
 @pytest.mark.parametrize('code', [0, 128, 255])
 @pytest.mark.parametrize('kind', ['corner', 'bar'])
-def test_letters_stand_out_on_any_ground(kind, code):
+def test_letters_are_legible_on_any_background(kind, code):
     after, label = drawn(kind, np.full((360, 640, 3), code, np.uint8))
     x0, y0, x1, y1 = label.window
     plate = after[y0:y1, x0:x1]
@@ -42,7 +42,7 @@ def test_letters_stand_out_on_any_ground(kind, code):
 
 @pytest.mark.parametrize(('width', 'height'), [(1920, 1080), (1080, 1920), (640, 360), (321, 243)])
 @pytest.mark.parametrize('kind', ['corner', 'bar'])
-def test_the_label_is_sized_to_the_picture_and_nothing_else_changes(kind, width, height):
+def test_the_label_is_sized_to_the_image_and_nothing_else_changes(kind, width, height):
     before = np.random.default_rng(1).integers(0, 120, (height, width, 3), np.uint8)
     after, label = drawn(kind, before.copy())
     x0, y0, x1, y1 = label.window
@@ -59,7 +59,7 @@ def test_the_label_is_sized_to_the_picture_and_nothing_else_changes(kind, width,
         assert x0 > width * 0.3 and y0 > height * 0.5 and x1 < width and y1 < height
 
 
-def test_a_label_on_the_planes_of_a_clip_touches_only_its_window():
+def test_a_label_on_the_planes_of_a_clip_changes_only_its_window():
     picture = np.random.default_rng(2).integers(16, 236, (360, 640), np.uint8)
     video = av.VideoFrame.from_ndarray(np.vstack([picture, np.full((180, 640), 128, np.uint8)]), format='yuv420p')
     frame = PlaneFrame(video, 0, 0, ColorSpec('bt709', False, 1, 1))
@@ -73,7 +73,7 @@ def test_a_label_on_the_planes_of_a_clip_touches_only_its_window():
     assert luma[y0:y1, x0:x1].max() > 225
 
 
-def test_a_long_text_is_made_smaller_until_it_fits():
+def test_a_long_text_is_drawn_smaller_to_fit():
     after, label = drawn('corner', np.zeros((360, 640, 3), np.uint8), 'This clip was altered by means of AI, 2026')
     assert label.window.x0 >= 0 and label.window.x1 <= 640
     assert (after > 200).any(axis=(0, 2))[: label.window.x0].sum() == 0
@@ -96,17 +96,17 @@ def test_a_text_that_cannot_be_drawn_is_refused(text, reason):
     assert reason in f'{caught.value.message} {caught.value.cause}'
 
 
-def test_a_picture_that_is_too_small_for_any_letters_is_refused():
+def test_an_image_too_small_for_any_letters_is_refused():
     with pytest.raises(UsageError, match='64x64') as caught:
         Label(DisclosureOptions('corner'), 64, 64)
     assert caught.value.reference == 'label-size'
-    # At the size that is written its letters are as large as they must be.
+    # At the written size its letters have the smallest allowed size.
     Label(DisclosureOptions('corner'), 160, 90)
     with pytest.raises(UsageError, match='160x90'):
         Label(DisclosureOptions('corner', 'long ' * 12), 160, 90)
 
 
-def test_a_font_that_is_none(tmp_path):
+def test_a_file_that_is_not_a_font_is_refused(tmp_path):
     path = tmp_path / 'no.ttf'
     for make in (lambda: None, lambda: path.write_text('none')):
         make()
@@ -115,12 +115,12 @@ def test_a_font_that_is_none(tmp_path):
         assert caught.value.reference == 'label-font' and 'no.ttf' in caught.value.message
 
 
-def test_a_font_of_ones_own(tmp_path):
+def test_a_font_of_the_user(tmp_path):
     path = tmp_path / 'own.ttf'
     path.write_bytes(ImageFont.load_default(20).font_bytes)
     assert check_label(DisclosureOptions('bar', ' Two   words ', str(path))) == 'Two words'
 
 
-def test_the_same_picture_gets_the_same_label():
+def test_the_label_is_deterministic():
     picture = cv2.resize(np.random.default_rng(3).integers(0, 255, (36, 64, 3), np.uint8), (640, 360))
     assert (drawn('bar', picture.copy())[0] == drawn('bar', picture.copy())[0]).all()

@@ -13,7 +13,7 @@ from facefusion.provenance.mark.payload import mark_payload
 
 
 def marked_lumas(numbers: range, payload: bytes = PAYLOAD, size: tuple[int, int] = (640, 360)) -> list[np.ndarray]:
-    """A drifting scene, marked."""
+    """The luma of a marked, drifting scene."""
     whole = scene(2 * size[0], size[1])
     marker = Marker(payload, *size)
     lumas = []
@@ -31,7 +31,7 @@ def read(lumas: list[np.ndarray]) -> MarkReader:
     return reader
 
 
-def test_a_trimmed_clip_is_read_and_the_beginning_of_a_period_found() -> None:
+def test_a_trimmed_clip_is_read_and_the_start_of_a_period_found() -> None:
     found = read(marked_lumas(range(260, 350))).result()
     assert found is not None
     assert found.payload == PAYLOAD
@@ -81,14 +81,14 @@ def test_a_reader_is_certain_early_and_stays_bounded() -> None:
     assert reader.frames == MOST_FRAMES
 
 
-def test_a_finding_says_how_unlikely_chance_is() -> None:
+def test_more_frames_raise_the_confidence() -> None:
     few, many = (read(marked_lumas(range(count))).result() for count in (1, 20))
     assert few is not None
     assert many is not None
     assert -CHANCE <= few.confidence < many.confidence
 
 
-def test_unmarked_and_odd_frames_are_never_taken_for_marked(request: pytest.FixtureRequest) -> None:
+def test_unmarked_and_odd_frames_have_no_finding(request: pytest.FixtureRequest) -> None:
     random = np.random.default_rng(5)
     lumas = [scene(640, 360, seed).clip(0, 255).astype(np.uint8) for seed in range(2)]
     lumas += [random.integers(0, 256, shape, np.uint8) for shape in ((1, 1), (900, 1), (7, 5), (1080, 1920))]
@@ -101,7 +101,7 @@ def test_unmarked_and_odd_frames_are_never_taken_for_marked(request: pytest.Fixt
         assert payload_of() is None
 
 
-def test_a_reader_takes_frames_of_any_kind() -> None:
+def test_a_reader_accepts_any_frame() -> None:
     reader = MarkReader()
     assert reader.result() is None
     assert not reader.is_certain
@@ -129,5 +129,5 @@ def test_the_statistic_of_unmarked_frames_stays_below_its_bound(request: pytest.
         reader = MarkReader()
         reader.add(scene(320, 180, 100 + seed).clip(0, 255).astype(np.uint8))
         chances.append(reader.strongest())
-    # A bound: at most one in ten looks like one in ten or rarer; hypotheses included, it is far fewer.
+    # At most one in ten has a chance of one in ten or less; with all hypotheses counted, far fewer.
     assert np.mean(np.array(chances) <= -1) <= 0.1

@@ -49,7 +49,7 @@ def payload_of(*frames: PlaneFrame | PixelFrame) -> bytes | None:
 
 @pytest.mark.parametrize('pix_fmt', ['yuv420p', 'yuvj420p', 'yuv420p10le', 'yuv422p10le', 'yuv444p12le'])
 @pytest.mark.parametrize('size', [(960, 540), (541, 961), (607, 603)])
-def test_every_format_and_shape_carries_the_payload(pix_fmt: str, size: tuple[int, int]) -> None:
+def test_the_payload_is_read_from_every_format_and_shape(pix_fmt: str, size: tuple[int, int]) -> None:
     frame = plane_frame(scene(*size), 730, pix_fmt, full_range=pix_fmt == 'yuvj420p')
     chroma = [plane.copy() for plane in frame.planes[1:]]
     assert Marker(PAYLOAD, *size).mark(frame) > 0.5
@@ -57,7 +57,7 @@ def test_every_format_and_shape_carries_the_payload(pix_fmt: str, size: tuple[in
     assert all(np.array_equal(a, b) for a, b in zip(chroma, frame.planes[1:], strict=True))
 
 
-def test_a_still_picture_is_changed_alike_in_all_channels_and_keeps_its_source() -> None:
+def test_an_image_changes_equally_in_all_channels_and_its_source_stays() -> None:
     pixels = np.repeat(scene(800, 600)[..., None], 3, axis=2).astype(np.uint8) + np.array([0, 10, 20], np.uint8)
     kept = pixels.copy()
     frame = PixelFrame(pixels)
@@ -78,7 +78,7 @@ def test_the_change_is_small() -> None:
     assert 10 * np.log10(255**2 / np.mean(change**2)) > 42
 
 
-def test_what_a_frame_becomes_depends_on_its_number_by_periods_alone() -> None:
+def test_a_marked_frame_depends_on_its_number_only_by_the_period() -> None:
     def marked(marker: Marker, number: int) -> np.ndarray:
         frame = plane_frame(scene(640, 360), number)
         marker.mark(frame)
@@ -97,7 +97,7 @@ def test_what_a_frame_becomes_depends_on_its_number_by_periods_alone() -> None:
     assert not np.array_equal(other.luma(), first[0])
 
 
-def test_a_pattern_goes_over_to_the_next_one_bit_by_bit() -> None:
+def test_a_pattern_changes_gradually() -> None:
     marker = Marker(PAYLOAD, 640, 360)
     lumas = []
     for number in (99, *range(100, 112)):
@@ -151,7 +151,7 @@ def test_a_frame_of_another_size_is_refused() -> None:
         Marker(PAYLOAD, 640, 360).mark(plane_frame(scene(640, 362)))
 
 
-def test_the_dark_and_the_bright_end_do_not_wrap_around() -> None:
+def test_black_and_white_do_not_wrap_around() -> None:
     luma = np.random.default_rng(4).choice(np.array([0, 255], np.float32), (720, 1280))
     luma = cv2.blur(luma, (3, 3))
     for pix_fmt in ('yuv420p', 'yuv420p10le'):

@@ -13,13 +13,13 @@ def test_the_payload_of_a_job_never_changes() -> None:
     assert mark_payload('job-1').hex() == hashlib.sha256(b'job-1').hexdigest()[:12]
 
 
-def test_the_checksum_is_the_published_one() -> None:
-    # The check value of CRC-16/CCITT-FALSE over the digits 1 to 9.
+def test_the_checksum_has_its_published_check_value() -> None:
+    # Of CRC-16/CCITT-FALSE, for the digits 1 to 9.
     assert checksum(b'123456789') == bytes.fromhex('29b1')
 
 
-def test_the_code_is_the_documented_one() -> None:
-    # By hand: a register of the newest bit and the eight before it, round the ring; parities of four masks.
+def test_the_code_matches_its_documentation() -> None:
+    # A register of the newest bit and the eight before it, around the ring; parities of four masks.
     payload = mark_payload('by hand')
     data = payload + checksum(payload)
     bits = [byte >> window & 1 for byte in data for window in range(7, -1, -1)]
@@ -41,7 +41,7 @@ def test_one_in_seven_wrong_signs_is_corrected(job: str) -> None:
     assert decoded.payload == mark_payload(job)
 
 
-def test_soft_values_count_by_their_size() -> None:
+def test_soft_values_are_weights() -> None:
     signs = coded_signs(mark_payload('soft')).astype(np.float32)
     turned = np.random.default_rng(2).permutation(CODED_BITS)[:110]
     signs[turned] *= -0.2
@@ -50,10 +50,10 @@ def test_soft_values_count_by_their_size() -> None:
     assert decoded.payload == mark_payload('soft')
 
 
-def test_noise_is_hardly_ever_taken_for_a_payload() -> None:
+def test_noise_almost_never_decodes_to_a_payload() -> None:
     noise = np.random.default_rng(3).standard_normal((2000, CODED_BITS), np.float32)
-    # By the checksum alone one in 65,536 passes.
-    assert sum(one is not None for one in decode_signs(noise)) <= 2
+    # The checksum alone accepts one in 65,536.
+    assert sum(decoded is not None for decoded in decode_signs(noise)) <= 2
 
 
 def test_a_payload_of_another_length_is_refused() -> None:

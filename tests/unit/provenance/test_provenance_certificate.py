@@ -21,8 +21,8 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def given(tmp_path, house):
-    """A good certificate and key as options; what a test changes makes them bad."""
+def with_certificate(tmp_path, house):
+    """Options with a valid certificate and key, unless ``changes`` break them."""
 
     def make(password=None, chain=None, **changes):
         leaf = issue(house, **changes)
@@ -62,13 +62,13 @@ KEYS = {
 
 
 @pytest.mark.parametrize('algorithm', KEYS)
-def test_every_kind_of_key_signs(given, prepared, algorithm):
-    signing = prepared(given(key=KEYS[algorithm]))
+def test_every_kind_of_key_signs(with_certificate, prepared, algorithm):
+    signing = prepared(with_certificate(key=KEYS[algorithm]))
     assert (signing.credential.algorithm, signing.is_local) == (algorithm, False)
     assert signing.credential.signer_name == 'test signer (Test house)'
 
 
-def test_a_chain_may_have_a_link_between(given, prepared, house, tmp_path):
+def test_a_chain_may_have_an_intermediate_certificate(with_certificate, prepared, house, tmp_path):
     middle = issue(house, 'middle', is_authority=True, extended=())
     leaf = issue(middle)
     write_chain(tmp_path / 'long.pem', leaf, middle, house)
@@ -79,19 +79,19 @@ def test_a_chain_may_have_a_link_between(given, prepared, house, tmp_path):
     assert prepared(options).credential.chain.count(b'BEGIN CERTIFICATE') == 3
 
 
-def test_the_password_comes_from_the_environment(given, prepared, refusal):
-    options = given(password='secret word')
+def test_the_password_comes_from_the_environment(with_certificate, prepared, refusal):
+    options = with_certificate(password='secret word')
     assert prepared(options, {PASSWORD_VARIABLE: 'secret word'})
     assert refusal(options).reference == 'private-key-password-missing'
     wrong = refusal(options, {PASSWORD_VARIABLE: 'another word'})
     assert wrong.reference == 'private-key-password-wrong'
     assert 'another word' not in str(wrong.as_record())
-    # It may be set for other keys.
-    assert prepared(given(), {PASSWORD_VARIABLE: 'not needed'})
+    # The variable may be set for another key.
+    assert prepared(with_certificate(), {PASSWORD_VARIABLE: 'not needed'})
 
 
-def test_no_representation_shows_the_key(given, prepared):
-    signing = prepared(given())
+def test_no_representation_shows_the_key(with_certificate, prepared):
+    signing = prepared(with_certificate())
     body = signing.credential.key.split(b'\n')[1].decode()
     assert body not in repr(signing) and body not in str(signing)
 
@@ -109,27 +109,27 @@ def test_no_representation_shows_the_key(given, prepared):
     ],
     ids=str,
 )
-def test_a_certificate_that_cannot_sign_is_refused(given, refusal, changes, reference):
-    assert refusal(given(**changes)).reference == reference
+def test_a_certificate_that_cannot_sign_is_refused(with_certificate, refusal, changes, reference):
+    assert refusal(with_certificate(**changes)).reference == reference
 
 
-def test_a_key_of_another_certificate_is_refused(given, refusal, tmp_path):
-    options = given()
+def test_a_key_of_another_certificate_is_refused(with_certificate, refusal, tmp_path):
+    options = with_certificate()
     write_key(tmp_path / 'key.pem', ec.generate_private_key(ec.SECP256R1()))
     assert refusal(options).reference == 'private-key-mismatch'
 
 
-def test_the_root_in_front_of_the_signer_is_refused(given, refusal, house, tmp_path):
-    options = given()
+def test_the_root_in_front_of_the_signer_is_refused(with_certificate, refusal, house, tmp_path):
+    options = with_certificate()
     leaf = x509.load_pem_x509_certificates((tmp_path / 'chain.pem').read_bytes())[0]
     text = house.certificate.public_bytes(serialization.Encoding.PEM) + leaf.public_bytes(serialization.Encoding.PEM)
     (tmp_path / 'chain.pem').write_bytes(text)
     assert refusal(options).reference == 'private-key-mismatch'
 
 
-def test_a_chain_of_strangers_is_refused(given, refusal, house, tmp_path):
+def test_an_unrelated_issuer_is_refused(with_certificate, refusal, house, tmp_path):
     leaf = issue(house)
-    options = given(chain=(leaf, make_root('another root')))
+    options = with_certificate(chain=(leaf, make_root('another root')))
     write_key(tmp_path / 'key.pem', leaf.key)
     assert refusal(options).reference == 'certificate-chain-broken'
 
@@ -154,15 +154,15 @@ def test_a_lone_self_signed_certificate_is_refused(refusal, tmp_path):
     ],
     ids=['secp256k1', 'rsa1024', 'dsa'],
 )
-def test_keys_that_c2pa_does_not_know_are_refused(given, refusal, tmp_path, key):
-    options = given()
+def test_unsupported_keys_are_refused(with_certificate, refusal, tmp_path, key):
+    options = with_certificate()
     write_key(tmp_path / 'key.pem', key)
     assert refusal(options).reference == 'private-key-unsupported'
 
 
 @pytest.mark.parametrize('kind', ['certificate', 'private-key'])
-def test_files_that_are_none_are_refused(given, refusal, tmp_path, kind):
-    options = given()
+def test_files_that_are_not_pem_are_refused(with_certificate, refusal, tmp_path, kind):
+    options = with_certificate()
     name = 'certificate_path' if kind == 'certificate' else 'private_key_path'
     path = tmp_path / 'file'
     changed = replace(options, **{name: str(path)})
@@ -175,40 +175,40 @@ def test_files_that_are_none_are_refused(given, refusal, tmp_path, kind):
     assert refusal(replace(options, **{name: str(tmp_path)})).reference == f'{kind}-unreadable'
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no pipes with a name')
-def test_a_pipe_is_refused_and_not_waited_for(given, refusal, tmp_path):
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes')
+def test_a_pipe_is_refused_at_once(with_certificate, refusal, tmp_path):
     os.mkfifo(tmp_path / 'pipe')
-    options = replace(given(), private_key_path=str(tmp_path / 'pipe'))
+    options = replace(with_certificate(), private_key_path=str(tmp_path / 'pipe'))
     assert refusal(options).reference == 'private-key-unreadable'
 
 
 @pytest.mark.parametrize('name', ['certificate_path', 'private_key_path'])
-def test_one_without_the_other_is_refused(given, refusal, name):
-    error = refusal(replace(given(), **{name: None}))
+def test_a_certificate_without_its_key_is_refused(with_certificate, refusal, name):
+    error = refusal(replace(with_certificate(), **{name: None}))
     assert error.reference == 'certificate-without-key' and name in error.message
 
 
-def test_a_truncated_key_is_refused(given, refusal, tmp_path):
-    options = given()
+def test_a_truncated_key_is_refused(with_certificate, refusal, tmp_path):
+    options = with_certificate()
     text = (tmp_path / 'key.pem').read_bytes()
     (tmp_path / 'key.pem').write_bytes(text[:60] + text[-30:])
     assert refusal(options).reference == 'private-key-not-pem'
 
 
 @pytest.mark.parametrize('url', ['ftp://host/x', 'host', 'http://', 'http://h:99999/', 'http://a b/', 'http://[/'])
-def test_an_address_that_is_none_is_refused(given, refusal, url):
-    error = refusal(replace(given(), timestamp_url=url))
+def test_an_invalid_address_is_refused(with_certificate, refusal, url):
+    error = refusal(replace(with_certificate(), timestamp_url=url))
     assert error.reference == 'timestamp-url-invalid'
 
 
-def test_a_required_time_stamp_needs_an_authority_and_the_network(given, prepared, refusal):
-    assert refusal(replace(given(), require_timestamp=True)).reference == 'timestamp-url-missing'
-    named = replace(given(), timestamp_url='http://user:word@host.invalid/x')
+def test_a_required_timestamp_needs_an_authority_and_the_network(with_certificate, prepared, refusal):
+    assert refusal(replace(with_certificate(), require_timestamp=True)).reference == 'timestamp-url-missing'
+    named = replace(with_certificate(), timestamp_url='http://user:word@host.invalid/x')
     assert refusal(replace(named, require_timestamp=True), offline=True).reference == 'timestamp-offline'
     assert prepared(named, offline=True).timestamp_url is None
     assert prepared(named).timestamp_host == 'host.invalid'
 
 
-def test_a_missing_file_of_trusted_roots_is_found_before_work_starts(given, refusal, tmp_path):
-    options = replace(given(), trusted_roots=(str(tmp_path / 'nowhere.pem'),))
+def test_a_missing_file_of_trusted_roots_is_found_before_a_run(with_certificate, refusal, tmp_path):
+    options = replace(with_certificate(), trusted_roots=(str(tmp_path / 'nowhere.pem'),))
     assert refusal(options).reference == 'trusted-root-missing'

@@ -35,13 +35,13 @@ def target(tmp_path):
 
 @pytest.fixture
 def signed_as(tmp_path, signing, target):
-    """Signs a fresh file of a kind; what it is made of can be changed."""
+    """Sign a new file of a kind."""
 
     def make(extension, name='out', ingredient=None, statement=None, emit=silent, flag=None, signing=signing):
         unsigned = make_file(tmp_path / f'{name}-unsigned.{extension}')
-        what = ingredient or Ingredient(target)
-        facts = statement or swap_of(what.path or target, title=f'{name}.{extension}')
-        return sign(unsigned, tmp_path / f'{name}.{extension}', facts, [what], signing, emit, flag)
+        ingredient = ingredient or Ingredient(target)
+        statement = statement or swap_of(ingredient.path or target, title=f'{name}.{extension}')
+        return sign(unsigned, tmp_path / f'{name}.{extension}', statement, [ingredient], signing, emit, flag)
 
     return make
 
@@ -77,10 +77,10 @@ def test_each_kind_is_signed_and_read_back_and_keeps_its_pixels(signed_as, roots
         assert signed.sidecar.stat().st_size == signed.credentials_size < 10_000
     made, before = pixels_of(signed.media), pixels_of(unsigned)
     assert len(made) == len(before)
-    assert all(np.array_equal(one, other) for one, other in zip(made, before, strict=True))
+    assert all(np.array_equal(frame, other) for frame, other in zip(made, before, strict=True))
 
 
-def test_the_library_itself_reads_what_the_standard_wants(signed_as, tmp_path, target):
+def test_the_library_reads_the_required_assertions(signed_as, tmp_path, target):
     signed = signed_as('mp4')
     with c2pa.Reader(str(signed.media)) as reader:
         store = json.loads(reader.json())
@@ -102,11 +102,11 @@ def test_the_library_itself_reads_what_the_standard_wants(signed_as, tmp_path, t
 
 
 @pytest.mark.parametrize('extension', ['jpg', 'mp4', 'mkv'])
-def test_what_was_signed_before_stays_in_the_chain(signed_as, roots, extension):
+def test_earlier_credentials_stay_in_the_chain(signed_as, roots, extension):
     first = signed_as(extension, 'first')
-    said = []
-    second = signed_as(extension, 'second', Ingredient(first.media, first.sidecar), emit=said.append)
-    assert second.inherited == ('intact',) and not warnings_of(said)
+    events = []
+    second = signed_as(extension, 'second', Ingredient(first.media, first.sidecar), emit=events.append)
+    assert second.inherited == ('intact',) and not warnings_of(events)
     found = read_credentials(second.media, roots, second.sidecar)
     assert found.state == 'trusted'
     assert [claim.manifest for claim in found.chain] == [first.manifest_id, second.manifest_id]
@@ -115,7 +115,7 @@ def test_what_was_signed_before_stays_in_the_chain(signed_as, roots, extension):
 
 
 @pytest.mark.parametrize('extension', ['jpg', 'mp4'])
-def test_a_change_in_what_was_signed_before_is_seen(signed_as, roots, tmp_path, extension):
+def test_a_change_in_earlier_credentials_is_detected(signed_as, roots, tmp_path, extension):
     first = signed_as(extension, 'first')
     second = signed_as(extension, 'second', Ingredient(first.media))
     data = second.media.read_bytes()
@@ -128,7 +128,7 @@ def test_a_change_in_what_was_signed_before_is_seen(signed_as, roots, tmp_path, 
         assert found.state == 'tampered' and found.problems and found.codes
 
 
-def test_a_side_car_beside_the_target_is_found_and_carried_into_any_kind(signed_as, tmp_path, roots):
+def test_the_sidecar_of_a_target_is_included_in_any_kind(signed_as, tmp_path, roots):
     first = signed_as('mkv', 'first')
     clip = tmp_path / 'clip.mkv'
     shutil.copy(first.media, clip)
@@ -139,22 +139,22 @@ def test_a_side_car_beside_the_target_is_found_and_carried_into_any_kind(signed_
 
 
 @pytest.mark.parametrize('extension', ['jpg', 'mp4', 'mkv'])
-def test_tampered_credentials_are_kept_as_such_and_reported(signed_as, roots, tmp_path, extension):
+def test_tampered_credentials_are_included_and_reported(signed_as, roots, tmp_path, extension):
     first = signed_as(extension, 'first')
     data = bytearray(first.media.read_bytes())
-    # In the pictures' data, which is all that stands behind the credentials.
+    # In the image data, which follows the credentials.
     data[-40] ^= 1
     tampered = tmp_path / f'tampered.{extension}'
     tampered.write_bytes(data)
-    said = []
-    second = signed_as(extension, 'second', Ingredient(tampered, first.sidecar), emit=said.append)
+    events = []
+    second = signed_as(extension, 'second', Ingredient(tampered, first.sidecar), emit=events.append)
     assert second.inherited == ('tampered',)
-    (text,) = warnings_of(said)
+    (text,) = warnings_of(events)
     assert 'tampered.' in text and 'was changed after it was signed' in text and 'included as they are' in text
     found = read_credentials(second.media, roots, second.sidecar)
     assert found.state == 'trusted' and found.chain[0].manifest == first.manifest_id
     assert 'was changed after it was signed' in found.chain[0].problems[0] and not found.chain[1].problems
-    # Nor does a third signature make it forgotten.
+    # A third signature does not hide it.
     third = signed_as(extension, 'third', Ingredient(second.media, second.sidecar))
     found = read_credentials(third.media, roots, third.sidecar)
     assert [bool(claim.problems) for claim in found.chain] == [True, False, False]
@@ -166,22 +166,22 @@ def test_credentials_that_cannot_be_read_are_reported_and_the_output_is_signed(s
     at = data.find(b'jumd')
     broken = tmp_path / 'broken.jpg'
     broken.write_bytes(data[: at - 4] + b'\xff\xff\xff\xff' + data[at:])
-    said = []
-    second = signed_as('jpg', 'second', Ingredient(broken), emit=said.append)
+    events = []
+    second = signed_as('jpg', 'second', Ingredient(broken), emit=events.append)
     assert second.inherited == ('unreadable',)
-    (text,) = warnings_of(said)
+    (text,) = warnings_of(events)
     assert 'broken.jpg' in text and 'cannot be read' in text
     own = read_credentials(second.media, roots).chain[-1].processing
     assert own['targets'][0]['credentials'] == 'unreadable'
     assert own['targets'][0]['sha256'] == target_facts(broken).sha256
 
 
-def test_a_target_that_is_gone_is_stated_by_its_digest(signed_as, roots, target, tmp_path):
+def test_a_missing_target_is_stated_by_its_digest(signed_as, roots, target, tmp_path):
     statement = swap_of(target)
     for ingredient in (Ingredient(None), Ingredient(tmp_path / 'gone.png')):
-        said = []
-        signed = signed_as('jpg', ingredient=ingredient, statement=statement, emit=said.append)
-        assert signed.inherited == ('not read',) and 'the file is missing' in warnings_of(said)[0]
+        events = []
+        signed = signed_as('jpg', ingredient=ingredient, statement=statement, emit=events.append)
+        assert signed.inherited == ('not read',) and 'the file is missing' in warnings_of(events)[0]
         assert read_credentials(signed.media, roots).state == 'trusted'
 
 
@@ -198,7 +198,7 @@ def test_joined_clips_are_components(signed_as, signing, roots, tmp_path):
     assert done[:3] == ['c2pa.created', 'c2pa.placed', 'c2pa.placed']
 
 
-def test_a_certificate_of_a_house_is_named(signed_as, house, own_options, tmp_path):
+def test_a_certificate_of_an_organisation_is_named(signed_as, house, own_options, tmp_path):
     leaf = issue(house, 'Studio')
     options = ProvenanceOptions(
         certificate_path=str(write_chain(tmp_path / 'chain.pem', leaf)),
@@ -211,14 +211,14 @@ def test_a_certificate_of_a_house_is_named(signed_as, house, own_options, tmp_pa
     assert (signed.is_local, signed.signer) == (False, 'Studio (Test house)')
     found = read_credentials(signed.media, trusted_roots(options, {}, tmp_path))
     assert (found.state, found.root, found.is_own_root) == ('trusted', 'test root (Test house)', False)
-    # Without the root it is intact, and nobody known.
+    # Without the root it is intact, but its signer is unknown.
     found = read_credentials(signed.media, trusted_roots(own_options, {}, tmp_path))
     assert (found.state, found.signer, found.root, found.problems) == ('unknown-signer', 'Studio', '', ())
 
 
-def test_a_stop_ends_signing_and_leaves_nothing(signed_as, tmp_path):
+def test_a_stop_ends_signing_and_leaves_no_file(signed_as, tmp_path):
     flag = StopFlag()
-    flag.set('asked to')
+    flag.set('requested')
     for extension in ('mp4', 'mkv', 'jpg'):
         with pytest.raises(Interrupted):
             signed_as(extension, flag=flag)
@@ -226,7 +226,7 @@ def test_a_stop_ends_signing_and_leaves_nothing(signed_as, tmp_path):
         assert not (tmp_path / f'out.{extension}.c2pa').exists()
 
 
-def test_a_stop_in_the_middle_of_a_file_is_seen(signing, target, tmp_path, monkeypatch):
+def test_a_stop_is_obeyed_in_the_middle_of_a_file(signing, target, tmp_path, monkeypatch):
     clip = make_noise_clip(tmp_path / 'clip.mp4', frames=12)
     pieces = []
 
@@ -234,7 +234,7 @@ def test_a_stop_in_the_middle_of_a_file_is_seen(signing, target, tmp_path, monke
         def check(self):
             pieces.append(1)
             if len(pieces) > 30:
-                raise Interrupted(cause='asked to')
+                raise Interrupted(cause='requested')
 
     with pytest.raises(Interrupted):
         sign(clip, tmp_path / 'out.mp4', swap_of(target), [Ingredient(target)], signing, silent, After())
@@ -246,7 +246,7 @@ def test_the_record_of_a_signature_is_plain(signed_as):
     assert record['is_local'] and record['sidecar'] and record['time_stamp'] is None
 
 
-def test_nothing_is_signed_for_files_that_are_not_stated(signing, target, tmp_path):
+def test_ingredients_must_be_those_of_the_statement(signing, target, tmp_path):
     from facefusion.errors import InternalError
 
     with pytest.raises(InternalError):

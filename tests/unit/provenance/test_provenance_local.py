@@ -28,10 +28,10 @@ def leaf_of(credential):
 
 
 def test_it_is_created_once(tmp_path):
-    said = []
-    first = local_credential(tmp_path / 'a' / 'b', said.append)
-    assert local_credential(tmp_path / 'a' / 'b', said.append) == first
-    assert [event.level for event in said] == ['info'] and 'does not prove who you are' in said[0].text
+    events = []
+    first = local_credential(tmp_path / 'a' / 'b', events.append)
+    assert local_credential(tmp_path / 'a' / 'b', events.append) == first
+    assert [event.level for event in events] == ['info'] and 'does not prove who you are' in events[0].text
 
 
 @posix
@@ -106,13 +106,13 @@ def test_an_old_root_stays_known_when_its_key_is_damaged(tmp_path, damage):
     path = tmp_path / 'root.pem'
     data = path.read_bytes()
     path.unlink() if damage == 'gone' else path.write_bytes(b'x' if damage == 'garbage' else data[: len(data) // 2])
-    said = []
-    local_credential(tmp_path, said.append)
+    events = []
+    local_credential(tmp_path, events.append)
     assert old in own_roots(tmp_path) and len(own_roots(tmp_path)) == 2
-    (warning,) = [event.text for event in said if event.level == 'warn']
+    (warning,) = [event.text for event in events if event.level == 'warn']
     assert 'damaged or missing: a new root was created' in warning
-    local_credential(tmp_path, said.append)
-    assert len(said) == 1 and old in own_roots(tmp_path)
+    local_credential(tmp_path, events.append)
+    assert len(events) == 1 and old in own_roots(tmp_path)
 
 
 def test_processes_at_once_agree_on_one_root(tmp_path):
@@ -139,11 +139,11 @@ def test_processes_at_once_agree_on_one_root(tmp_path):
 
 def test_the_fallback_replaces_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / 'file').write_text('no folder')
-    said = []
+    events = []
     environ = {name: str(tmp_path / 'file') for name in ('HOME', 'XDG_DATA_HOME', 'LOCALAPPDATA', 'USERPROFILE')}
-    signing = prepare_signing(ProvenanceOptions(), environ, tmp_path / 'fallback', said.append)
+    signing = prepare_signing(ProvenanceOptions(), environ, tmp_path / 'fallback', events.append)
     assert signing.is_local and (tmp_path / 'fallback' / 'root.pem').is_file()
-    warned = [event.text for event in said if isinstance(event, Message) and event.level == 'warn']
+    warned = [event.text for event in events if isinstance(event, Message) and event.level == 'warn']
     assert len(warned) == 1 and 'fallback' in warned[0] and '--provenance-path' in warned[0]
 
 

@@ -55,7 +55,7 @@ def test_files_without_credentials_have_none(tmp_path, roots, extension):
 
 
 @pytest.mark.parametrize('name', ['text.txt', 'music.mp3', 'paper.pdf', 'noise.jpg', 'noise.mp4', 'noise.mkv', 'none'])
-def test_garbage_is_told_and_never_raised(tmp_path, roots, name):
+def test_garbage_is_reported_and_never_raised(tmp_path, roots, name):
     path = tmp_path / name
     for data in (b'hello\n', b'\0' * 5000, os.urandom(3000), b'\xff\xd8\xff\xe0' + b'\0' * 100):
         path.write_bytes(data)
@@ -73,12 +73,12 @@ def test_garbage_is_told_and_never_raised(tmp_path, roots, name):
         pytest.param(
             lambda path: os.mkfifo(path),
             'media-not-a-file',
-            marks=pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no pipes with a name'),
+            marks=pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes'),
         ),
     ],
     ids=['missing', 'folder', 'empty', 'pipe'],
 )
-def test_what_is_no_file_is_refused(tmp_path, roots, make, reference):
+def test_paths_that_are_not_files_are_refused(tmp_path, roots, make, reference):
     make(tmp_path / 'x.jpg')
     with pytest.raises(MediaError) as error:
         read_credentials(tmp_path / 'x.jpg', roots)
@@ -94,7 +94,7 @@ def test_truncated_files_are_not_intact(signed, roots, name):
         assert read_credentials(path, roots).state in ('tampered', 'unreadable', 'none')
 
 
-def test_a_side_car_is_found_by_its_name_or_given(signed, roots, tmp_path):
+def test_a_sidecar_is_found_by_its_name_or_named(signed, roots, tmp_path):
     path = signed('out.mkv')
     assert read_credentials(path, roots).place == 'sidecar'
     elsewhere = sidecar_of(path).rename(tmp_path / 'elsewhere.bin')
@@ -102,7 +102,7 @@ def test_a_side_car_is_found_by_its_name_or_given(signed, roots, tmp_path):
     assert read_credentials(path, roots, elsewhere).state == 'trusted'
 
 
-def test_what_is_embedded_comes_before_a_side_car(signed, roots):
+def test_embedded_credentials_come_before_a_sidecar(signed, roots):
     path = signed('out.jpg')
     other = sidecar_of(signed('out.mkv'))
     other.rename(sidecar_of(path))
@@ -111,21 +111,21 @@ def test_what_is_embedded_comes_before_a_side_car(signed, roots):
 
 
 @pytest.mark.parametrize('data', [b'', b'garbage', b'\0\0\0\x20jumb' + b'\xff' * 60], ids=['empty', 'text', 'box'])
-def test_side_cars_that_are_none_do_not_matter_or_are_told(tmp_path, roots, data):
+def test_invalid_sidecars_are_ignored_or_reported(tmp_path, roots, data):
     path = make_file(tmp_path / 'x.mkv')
     sidecar_of(path).write_bytes(data)
     found = read_credentials(path, roots)
     assert found.state in ('none', 'unreadable') and (data or found.state == 'none')
 
 
-def test_a_side_car_of_any_size_is_bounded(tmp_path, roots):
+def test_the_size_of_a_sidecar_is_limited(tmp_path, roots):
     path = make_file(tmp_path / 'x.mkv')
     with sidecar_of(path).open('wb') as file:
         file.truncate(LARGEST_SIDECAR + 1)
     assert read_credentials(path, roots).state == 'none'
 
 
-def test_a_side_car_of_another_file_does_not_fit(signed, roots, tmp_path):
+def test_the_sidecar_of_another_file_does_not_match(signed, roots, tmp_path):
     path = signed('out.mkv')
     other = make_file(tmp_path / 'other.webm')
     found = read_credentials(other, roots, sidecar_of(path))
@@ -133,14 +133,14 @@ def test_a_side_car_of_another_file_does_not_fit(signed, roots, tmp_path):
     assert found.codes == ('assertion.dataHash.mismatch',)
 
 
-def test_reading_stops_when_asked_to(signed, roots):
+def test_reading_can_be_stopped(signed, roots):
     flag = StopFlag()
-    flag.set('asked to')
+    flag.set('requested')
     with pytest.raises(Interrupted):
         read_credentials(signed(), roots, flag=flag)
 
 
-def test_the_record_is_plain_json_and_says_everything(signed, roots):
+def test_the_record_is_complete_plain_json(signed, roots):
     record = read_credentials(signed(), roots).as_record()
     assert json.loads(json.dumps(record)) == record
     (claim,) = record['chain']
@@ -150,7 +150,7 @@ def test_the_record_is_plain_json_and_says_everything(signed, roots):
     assert claim['processing']['consent'] == ['The person agreed.']
 
 
-def test_an_expired_signer_is_told_apart_and_a_trusted_time_stamp_helps(signed, signing, house, tmp_path):
+def test_an_expired_signer_is_reported_unless_a_trusted_timestamp_helps(signed, signing, house, tmp_path):
     authority = Authority()
     leaf = issue(house, end=timedelta(seconds=3))
     credential = make_credential((leaf.certificate,), leaf.key)
@@ -166,17 +166,17 @@ def test_an_expired_signer_is_told_apart_and_a_trusted_time_stamp_helps(signed, 
     time.sleep(4.2)
     found = read_credentials(plain, trusting(root))
     assert found.state == 'expired' and 'has expired' in found.problems[0]
-    # Whoever got hold of the old key could have made this one with a clock of his own.
+    # Without a trusted timestamp a thief of the old key could have created it later.
     assert read_credentials(stamped, trusting(root)).state == 'expired'
     assert read_credentials(stamped, trusting(root, stamps)).state == 'trusted'
-    # As a target it is what it is, and no cause for alarm.
-    said = []
-    again = sign(plain, tmp_path / 'again.jpg', swap_of(plain), [Ingredient(plain)], signing, said.append)
-    assert (again.inherited, said) == (('expired',), [])
+    # As a target it causes no warning.
+    events = []
+    again = sign(plain, tmp_path / 'again.jpg', swap_of(plain), [Ingredient(plain)], signing, events.append)
+    assert (again.inherited, events) == (('expired',), [])
 
 
 def foreign(path, assertions, **more):
-    """Signs like another program would."""
+    """Sign like another program."""
     definition = {'claim_generator_info': [{'name': 'Other'}], 'assertions': assertions, **more}
 
     def write(signing):
@@ -195,7 +195,7 @@ def created(**more):
     }
 
 
-def test_text_of_strangers_cannot_steer_a_terminal(signing, roots, tmp_path):
+def test_untrusted_text_cannot_control_a_terminal(signing, roots, tmp_path):
     path = make_file(tmp_path / 'x.mkv')
     evil = '\x1b[2J\r\nfake: trusted\x9b0m\u202e'
     foreign(path, [created(description=evil), {'label': PROCESSING_LABEL, 'data': {'consent': [evil]}}], title=evil)(
@@ -207,8 +207,8 @@ def test_text_of_strangers_cannot_steer_a_terminal(signing, roots, tmp_path):
     assert not set(text) & set('\x1b\r\x9b\u202e') and '\\n' not in text and '\\u' not in text
 
 
-def test_an_assertion_that_only_looks_like_ours_is_bounded(signing, roots, tmp_path, monkeypatch):
-    # The library itself takes no more than about 1 MB of them.
+def test_the_size_of_a_forged_assertion_is_limited(signing, roots, tmp_path, monkeypatch):
+    # The library itself accepts about 1 MB.
     monkeypatch.setattr(chain, 'LARGEST_PROCESSING', 64_000)
     path = make_file(tmp_path / 'x.mkv')
     deep = []
@@ -231,7 +231,7 @@ def test_long_statements_are_shown_and_lines_become_spaces(signing, roots, tmp_p
     assert claim.processing['consent'] == ['One agreed. Two agreed.']
 
 
-def test_a_chain_that_bites_its_tail_ends():
+def test_a_cyclic_or_endless_chain_ends():
     def manifest(*labels):
         return {'ingredients': [{'active_manifest': label, 'relationship': 'parentOf'} for label in labels]}
 

@@ -66,11 +66,11 @@ def actions_of(statement):
     ],
     ids=str,
 )
-def test_the_actions_say_what_was_done(changes, actions):
+def test_the_actions_match_the_changes(changes, actions):
     assert actions_of(replace(SWAP, **changes)) == actions
 
 
-def test_our_assertion_holds_everything_that_is_stated_and_no_path():
+def test_our_assertion_contains_all_statements_and_no_path():
     names = ('targets', 'processors', 'sources', 'changed', 'consent', 'mark_payload', 'label', 'job_id', 'kind')
     statement = replace(SWAP, consent=('a',), mark_payload='00', label=LabelFacts('bar', 'AI'))
     (record,) = (
@@ -83,7 +83,7 @@ def test_our_assertion_holds_everything_that_is_stated_and_no_path():
     assert record['processors'][0]['models'] == [{'id': 'face_mesh', 'sha256': 'ab' * 32}]
 
 
-def test_names_that_are_no_text_become_text():
+def test_names_that_are_not_utf8_become_text():
     name = os.fsdecode(b'no\xff\xfeutf.mp4') if os.name == 'posix' else 'no\udcff\udcfeutf.mp4'
     statement = replace(SWAP, title=name, targets=(replace(CLIP, name=name),), label=LabelFacts('bar', '\ud800'))
     text = json.dumps(manifest(statement, 'video/mp4', ('read',)), ensure_ascii=False)

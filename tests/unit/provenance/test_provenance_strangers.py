@@ -1,4 +1,4 @@
-"""What a stranger states is never shown as if this machine vouched for it."""
+"""Statements of unknown signers are never shown as confirmed by this machine."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def stranger(signing, house):
 
 @pytest.fixture
 def make(tmp_path):
-    def sign_as(signing, name, target, said=None):
+    def sign_as(signing, name, target, events=None):
         unsigned = make_picture(tmp_path / f'unsigned-{name}')
         statement = replace(swap_of(target, title=name), job_id=f'job of {name}')
-        emit = said.append if said is not None else lambda event: None
+        emit = events.append if events is not None else lambda event: None
         return sign(unsigned, tmp_path / name, statement, [Ingredient(target)], signing, emit)
 
     return sign_as
 
 
-def test_claims_of_a_stranger_in_the_chain_are_his(tmp_path, signing, stranger, roots, house, make):
+def test_claims_of_an_unknown_signer_stay_unconfirmed(tmp_path, signing, stranger, roots, house, make):
     target = make_picture(tmp_path / 'target.png')
     make(stranger, 'forged.jpg', target)
     (tmp_path / 'forged.jpg').rename(tmp_path / 'renamed.jpg')
-    said = []
-    made = make(signing, 'out.jpg', tmp_path / 'renamed.jpg', said)
+    events = []
+    made = make(signing, 'out.jpg', tmp_path / 'renamed.jpg', events)
     assert made.inherited == ('unknown-signer',)
-    (warning,) = [event.text for event in said if isinstance(event, Message) and event.level == 'warn']
+    (warning,) = [event.text for event in events if isinstance(event, Message) and event.level == 'warn']
     assert 'renamed.jpg were signed by FaceFusion local signer' in warning and 'included, but not confirmed' in warning
     verdict = verify(tmp_path / 'out.jpg', roots)
     assert verdict.word == 'intact'
@@ -56,14 +56,14 @@ def test_claims_of_a_stranger_in_the_chain_are_his(tmp_path, signing, stranger, 
     signers = [line.strip() for line in verdict_lines(verdict) if '  signed by ' in line]
     assert 'no trusted root certifies this' in signers[0] and signers[1].endswith('(trusted)')
     assert verdict.as_record()['credentials']['chain'][0]['trust'] == 'unknown-signer'
-    # Who knows the root sees that the signer is known now, whatever was recorded.
+    # A reader who trusts the root sees a trusted signer, whatever was recorded.
     root = write_chain(tmp_path / 'root.pem', house)
     knowing = trusted_roots(ProvenanceOptions(trusted_roots=(str(root),)), {}, tmp_path)
     found = verify(tmp_path / 'out.jpg', (*roots, *knowing)).credentials
     assert [claim.trust for claim in found.chain] == ['trusted', 'trusted']
 
 
-def test_what_this_machine_signed_stays_trusted_through_a_stranger(tmp_path, signing, stranger, roots, make):
+def test_claims_of_this_machine_stay_trusted_below_an_unknown_signer(tmp_path, signing, stranger, roots, make):
     target = make_picture(tmp_path / 'target.png')
     make(signing, 'first.jpg', target)
     make(stranger, 'between.jpg', tmp_path / 'first.jpg')
@@ -77,7 +77,7 @@ def test_what_this_machine_signed_stays_trusted_through_a_stranger(tmp_path, sig
 
 
 @pytest.mark.parametrize('own', ['trusted', 'unknown-signer'])
-def test_what_a_stranger_says_that_he_found_is_no_evidence(own):
+def test_the_findings_of_an_unknown_signer_are_no_evidence(own):
     def found(code, label):
         entry = {'code': f'signingCredential.{code}', 'url': f'self#jumbf=/c2pa/{label}/c2pa.signature'}
         return {'activeManifest': {'success' if code == 'trusted' else 'failure': [entry]}}
@@ -98,7 +98,7 @@ def test_what_a_stranger_says_that_he_found_is_no_evidence(own):
     assert {claim.trust for claim in read_chain(store, own)} == {own}
 
 
-def test_credentials_that_lie_elsewhere_are_said_to(tmp_path, signing, roots, make):
+def test_remote_credentials_are_reported(tmp_path, signing, roots, make):
     target, remote = make_picture(tmp_path / 'target.jpg'), tmp_path / 'remote.jpg'
     action = {'action': 'c2pa.created', 'digitalSourceType': 'http://x/y/digitalCapture'}
     assertion = {'label': 'c2pa.actions.v2', 'data': {'actions': [action]}}
@@ -110,23 +110,23 @@ def test_credentials_that_lie_elsewhere_are_said_to(tmp_path, signing, roots, ma
             builder.sign(signer, 'image/jpeg', source, copy)
     verdict = verify(remote, roots)
     assert verdict.word == 'nothing-found' and 'stored elsewhere' in verdict.credentials.detail
-    said = []
-    assert make(signing, 'out.jpg', remote, said).inherited == ('elsewhere',)
-    assert 'stored elsewhere' in said[-1].text and 'do not match' not in said[-1].text
+    events = []
+    assert make(signing, 'out.jpg', remote, events).inherited == ('elsewhere',)
+    assert 'stored elsewhere' in events[-1].text and 'do not match' not in events[-1].text
 
 
-def test_a_certificate_that_ends_soon_is_warned_about_and_renewed_by_the_user(tmp_path, signing, house, make):
-    def prepared(end, said):
+def test_an_expiring_certificate_causes_a_warning_and_a_hint(tmp_path, signing, house, make):
+    def prepared(end, events):
         leaf = issue(house, end=end)
         paths = write_chain(tmp_path / 'leaf.pem', leaf, house), write_key(tmp_path / 'leaf.key', leaf.key)
         options = ProvenanceOptions(certificate_path=str(paths[0]), private_key_path=str(paths[1]))
-        return prepare_signing(options, {'HOME': str(tmp_path)}, tmp_path, said.append)
+        return prepare_signing(options, {'HOME': str(tmp_path)}, tmp_path, events.append)
 
-    said = []
-    prepared(timedelta(days=2), said)
-    assert said == []
-    prepared(timedelta(hours=3), said)
-    assert said[0].level == 'warn' and 'expires at' in said[0].text
+    events = []
+    prepared(timedelta(days=2), events)
+    assert events == []
+    prepared(timedelta(hours=3), events)
+    assert events[0].level == 'warn' and 'expires at' in events[0].text
     leaf = issue(house, begin=timedelta(days=-3), end=timedelta(days=-1))
     ended = replace(signing, credential=make_credential((leaf.certificate,), leaf.key))
     with pytest.raises(ProvenanceError) as error:

@@ -1,4 +1,4 @@
-"""Any flip of a bit in the media or in what is signed is seen; the bytes that the standard leaves out are named."""
+"""Any flipped bit in the media or the signed data is detected, except in the listed unprotected bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = [kind for kind in (*PICTURES, *CLIPS) if kind != 'm4v']
 
 
 class Made(NamedTuple):
-    """A signed file, its side-car if it has one, and where its manifest store lies in the one that holds it."""
+    """A signed file, its sidecar if any, and the position of its manifest store."""
 
     path: Path
     sidecar: Path | None
@@ -67,9 +67,9 @@ def flipped(data, position, generator):
 
 
 def around(extension, store):
-    """Bytes beside a store that are no media and that the standard leaves out: named in docs/provenance.md."""
+    """The unprotected bytes outside a store that are not media: listed in docs/provenance.md."""
     if extension in ('mp4', 'mov'):
-        # The ftyp box, and the head of the C2PA box up to the store in it.
+        # The ftyp box, and the header of the C2PA box.
         return range(store.start)
     if extension == 'jpg':
         # Box instance and packet number of the APP11 segment.
@@ -79,7 +79,7 @@ def around(extension, store):
 
 
 @pytest.mark.parametrize('extension', KINDS)
-def test_a_flip_in_the_media_is_seen(made, state_of, extension):
+def test_a_flip_in_the_media_is_detected(made, state_of, extension):
     file = made(extension)
     data = file.path.read_bytes()
     left_out = set(file.store) | set(around(extension, file.store)) if file.sidecar is None else set()
@@ -91,7 +91,7 @@ def test_a_flip_in_the_media_is_seen(made, state_of, extension):
 
 
 def content_of(data, label):
-    """Where the content of an assertion lies: the box behind the one with its label (ISO/IEC 19566-5)."""
+    """The position of an assertion's content: the box after its label box (ISO/IEC 19566-5)."""
     at = data.index(label.encode() + b'\0') + len(label) + 1
     while data[at + 4 : at + 8] != b'cbor':
         at += 1
@@ -99,7 +99,7 @@ def content_of(data, label):
 
 
 @pytest.mark.parametrize('extension', KINDS)
-def test_a_flip_in_what_is_signed_is_seen(made, state_of, extension):
+def test_a_flip_in_the_signed_data_is_detected(made, state_of, extension):
     file = made(extension)
     data = (file.sidecar or file.path).read_bytes()
     labels = (PROCESSING_LABEL, 'c2pa.actions.v2', 'c2pa.ingredient.v3', 'c2pa.claim.v2')
@@ -111,7 +111,7 @@ def test_a_flip_in_what_is_signed_is_seen(made, state_of, extension):
 
 
 def region_of(data, position, extension, store):
-    """What a byte that may change unseen belongs to, '' for one that must not."""
+    """The owner of an unprotected byte, '' for a protected one."""
     if position in around(extension, store):
         return 'frame of the store'
     if position not in store:
@@ -128,7 +128,7 @@ def region_of(data, position, extension, store):
 
 
 @pytest.mark.parametrize('extension', ['png', 'mp4'])
-def test_the_bytes_that_are_left_out_are_those_that_the_docs_name(made, state_of, extension):
+def test_the_unprotected_bytes_are_those_in_the_docs(made, state_of, extension):
     file = made(extension)
     data = file.path.read_bytes()
     generator = random.Random(9)
@@ -146,7 +146,7 @@ def box(name, content=b''):
     return (8 + len(content)).to_bytes(4, 'big') + name + content
 
 
-# The identifier of C2PA boxes, version and flags, and a purpose that the standard does not know.
+# The identifier of C2PA boxes, version and flags, and a purpose outside the standard.
 UNKNOWN_PURPOSE = bytes.fromhex('d8fec3d61b0e483c92975828877ec481') + bytes(4) + b'stranger\0' + b'words'
 LEFT_OUT = {
     'free': box(b'free', b'words'),
@@ -164,7 +164,7 @@ SEEN = {
 
 
 @pytest.mark.parametrize('extension', ['mp4', 'm4v', 'mov'])
-def test_boxes_that_the_standard_leaves_out_may_be_appended_and_no_others(made, state_of, extension):
+def test_only_unprotected_boxes_may_be_appended(made, state_of, extension):
     file = made(extension)
     data = file.path.read_bytes()
     assert {name: state_of(file, data + more) for name, more in LEFT_OUT.items()} == dict.fromkeys(LEFT_OUT, 'trusted')
@@ -173,7 +173,7 @@ def test_boxes_that_the_standard_leaves_out_may_be_appended_and_no_others(made, 
 
 
 @pytest.mark.parametrize('extension', ['mp4', 'm4v', 'mov'])
-def test_boxes_that_the_standard_leaves_out_may_take_each_others_names(made, state_of, extension):
+def test_unprotected_boxes_may_be_renamed(made, state_of, extension):
     file = made(extension)
     data = file.path.read_bytes()
     padded = data + LEFT_OUT['free']
@@ -182,6 +182,6 @@ def test_boxes_that_the_standard_leaves_out_may_take_each_others_names(made, sta
     assert state_of(file, padded[:at] + b'frei' + padded[at + 4 :]) == 'tampered'
 
 
-def test_what_is_appended_to_a_side_car_is_not_seen_and_says_nothing(made, state_of):
+def test_data_appended_to_a_sidecar_is_ignored(made, state_of):
     file = made('mkv')
     assert state_of(file, file.sidecar.read_bytes() + b'words', in_sidecar=True) == 'trusted'

@@ -23,7 +23,7 @@ from facefusion.stopping import StopFlag
 
 SHORT = RelayLimits(connect_seconds=0.5, total_seconds=0.6)
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Type: application/timestamp-reply\r\n'
-# The last bytes of a request: the query of ``request``, and the last field of the library's (certReq TRUE).
+# The last bytes of a request: the query of ``asked``, and the last field of the library's (certReq TRUE).
 ENDS = (b'query', b'\xff')
 ANSWER = b'\x30\x03abc'
 
@@ -52,7 +52,7 @@ def talking(talk):
     assert not thread.is_alive()
 
 
-def saying(data):
+def sending(data):
     return lambda connection: connection.sendall(data)
 
 
@@ -79,7 +79,7 @@ def settle():
     assert not queries()
 
 
-def test_query_and_reply_are_passed_on():
+def test_query_and_reply_are_forwarded():
     got = []
     with serving(lambda query: got.append(query) or ANSWER) as url:
         response, failure = asked(url)
@@ -104,7 +104,7 @@ def test_a_flood_is_cut_off():
 
 @pytest.mark.parametrize(('size', 'reason'), [(65536, ''), (65537, 'its reply is longer than 65536 bytes')])
 def test_the_bound_of_a_reply_is_64_kilobytes(size, reason):
-    with talking(saying(reply_of(size))) as url:
+    with talking(sending(reply_of(size))) as url:
         response, failure = asked(url, RelayLimits())
     assert str(failure) == reason if reason else (len(response.content), failure) == (size, None)
 
@@ -128,7 +128,7 @@ def drip_heads(connection):
 
 
 @pytest.mark.parametrize('talk', [hang, drip, drip_heads])
-def test_the_wait_ends_and_nothing_goes_on_waiting(talk):
+def test_the_wait_ends_with_its_threads(talk):
     begin = time.monotonic()
     with talking(talk) as url:
         response, failure = asked(url)
@@ -139,7 +139,7 @@ def test_the_wait_ends_and_nothing_goes_on_waiting(talk):
 
 
 @pytest.mark.parametrize(
-    ('said', 'reason'),
+    ('reply', 'reason'),
     [
         (b'HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n', 'it answered with status 500'),
         (b'HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n', 'it answered with status 401'),
@@ -151,8 +151,8 @@ def test_the_wait_ends_and_nothing_goes_on_waiting(talk):
         (b'', 'the connection to it failed'),
     ],
 )
-def test_each_failure_states_its_reason(said, reason):
-    with talking(saying(said)) as url:
+def test_each_failure_states_its_reason(reply, reason):
+    with talking(sending(reply)) as url:
         response, failure = asked(url.replace('//', '//user:secret@'))
     assert response.status_code == 502
     assert reason in str(failure)
@@ -163,7 +163,7 @@ def test_a_redirect_is_not_followed():
     got = []
     with serving(lambda query: got.append(query) or ANSWER) as other:
         head = f'HTTP/1.1 307 There\r\nLocation: {other}\r\nContent-Length: 0\r\n\r\n'
-        with talking(saying(head.encode())) as url:
+        with talking(sending(head.encode())) as url:
             _, failure = asked(url)
     assert not got and str(failure) == 'it answered with status 307, a redirect, which is not followed'
 
@@ -196,7 +196,7 @@ def test_the_certificate_of_an_authority_is_verified(tmp_path):
     assert 'its TLS certificate cannot be verified' in str(failure) and got in ([], [b''])
 
 
-def test_a_name_and_a_password_of_the_address_are_sent():
+def test_the_credentials_in_the_address_are_sent():
     heads = []
 
     def talk(connection):
@@ -258,7 +258,7 @@ def sign_at(signing, picture, tmp_path):
 def test_a_stop_ends_the_wait_for_an_authority(sign_at, tmp_path):
     flag = StopFlag()
     begin = time.monotonic()
-    with talking(lambda connection: (flag.set('asked to'), hang(connection))) as url:
+    with talking(lambda connection: (flag.set('requested'), hang(connection))) as url:
         with pytest.raises(Interrupted):
             sign_at(url, flag, require=False)
         assert time.monotonic() - begin < 5
@@ -267,13 +267,13 @@ def test_a_stop_ends_the_wait_for_an_authority(sign_at, tmp_path):
 
 
 def test_the_error_and_the_warning_state_the_failure(sign_at):
-    said = []
-    with talking(saying(b'HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n')) as url:
+    events = []
+    with talking(sending(b'HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n')) as url:
         with pytest.raises(ProvenanceError) as error:
             sign_at(url)
-        assert sign_at(url, emit=said.append, require=False).time_stamp is None
+        assert sign_at(url, emit=events.append, require=False).time_stamp is None
     assert error.value.reference == 'timestamp-failed' and error.value.cause == 'it answered with status 503'
-    assert said[-1].text == 'no timestamp from 127.0.0.1 (it answered with status 503); signed without one'
+    assert events[-1].text == 'no timestamp from 127.0.0.1 (it answered with status 503); signed without one'
     with serving(lambda query: ANSWER) as url, pytest.raises(ProvenanceError) as error:
         sign_at(url)
     assert error.value.cause.startswith('its reply cannot be used: ')

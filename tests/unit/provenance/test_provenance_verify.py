@@ -1,4 +1,4 @@
-"""The verdict and its hints: a file is never said to have no credentials when nobody can tell."""
+"""The verdict and its hints: a damaged file is never reported as one without credentials."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def marked(monkeypatch, job_id):
 
 
 @pytest.mark.parametrize('name', ['out.jpg', 'out.png', 'out.mp4', 'out.mov', 'out.webp'])
-def test_a_damaged_file_is_not_said_to_have_no_credentials(signed, roots, name):
+def test_a_damaged_file_is_reported_as_unreadable(signed, roots, name):
     path = signed(name)
     whole = path.read_bytes()
     for share in (20, 100, 1000, len(whole) // 2, len(whole) * 9 // 10):
@@ -47,12 +47,12 @@ def test_a_damaged_file_is_not_said_to_have_no_credentials(signed, roots, name):
 
 
 @pytest.mark.parametrize('name', ['notes.txt', 'notes.jpg', 'notes.mp4'])
-def test_text_has_none_whatever_its_name(tmp_path, roots, name):
+def test_text_has_no_credentials_whatever_its_name(tmp_path, roots, name):
     (tmp_path / name).write_text('nothing to see here, nothing at all\n' * 9)
     assert verify(tmp_path / name, roots).word == 'nothing-found'
 
 
-def test_side_cars_that_are_missing_unused_or_of_others_are_told(signed, roots, tmp_path, monkeypatch):
+def test_missing_unused_and_foreign_sidecars_are_reported(signed, roots, tmp_path, monkeypatch):
     clip, picture = signed('out.mkv'), signed('out.jpg')
     with pytest.raises(MediaError) as error:
         verify(clip, roots, tmp_path / 'none.c2pa')
@@ -69,7 +69,7 @@ def test_side_cars_that_are_missing_unused_or_of_others_are_told(signed, roots, 
     assert verdict.word == 'mark-only' and 'no sidecar out.mkv.c2pa next to it' in ' '.join(verdict.remarks())
 
 
-def test_a_link_brings_the_side_car_of_what_it_links_to(signed, signing, roots, tmp_path):
+def test_the_sidecar_of_a_link_is_that_of_its_destination(signed, signing, roots, tmp_path):
     clip = signed('out.mkv')
     (tmp_path / 'elsewhere').mkdir()
     link = tmp_path / 'elsewhere' / 'link.mkv'
@@ -82,7 +82,7 @@ def test_a_link_brings_the_side_car_of_what_it_links_to(signed, signing, roots, 
     assert made.inherited == ('intact',)
 
 
-def test_a_mark_alone_is_looked_up_among_the_jobs(tmp_path, roots, monkeypatch):
+def test_a_mark_alone_is_matched_with_the_known_jobs(tmp_path, roots, monkeypatch):
     path = make_file(tmp_path / 'x.jpg')
     asked = iter(['one-job', 'other-job'])
     assert verify(path, roots, job_ids=asked).known_jobs == () and next(asked) == 'one-job'
