@@ -186,9 +186,6 @@ class Catalog:
     def __iter__(self) -> Iterator[ModelEntry]:
         return iter(self._entries.values())
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def __contains__(self, model_id: object) -> bool:
         return model_id in self._entries
 

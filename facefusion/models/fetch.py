@@ -130,7 +130,6 @@ class Fetcher:
         if source.sha256 is None and entry.convert is None and pinned is not None and pinned.how == 'first-use':
             source = structs.replace(source, sha256=pinned.sha256)
         path, sha256 = HttpsDownload(source, space.path, watcher).run()
-        _force_to_disk(path)
         if source.sha256 is None:
             text = f'{entry.id}: the publisher states no sha256; the first download is trusted and pinned: {sha256}'
             self._emit(Message('warn', 'models', text))
@@ -138,20 +137,20 @@ class Fetcher:
 
     def _publish(self, entry: ModelEntry, source: Source, path: Path, sha256: str) -> None:
         """Convert a verified file if its entry says so, record its digest and rename it to its name."""
-        target = self._weights / entry.file
+        result, record = path, Record(sha256, 'first-use')
         if entry.convert is not None:
             from facefusion.models.convert.recipes import convert
 
-            converted = path.with_name(f'{entry.id}.converted')
+            result = path.with_name(f'{entry.id}.converted')
             self._emit(Message('info', 'models', f'converting {entry.id} to ONNX'))
-            convert(entry.convert.recipe, path, converted)
+            convert(entry.convert.recipe, path, result)
             origin = origin_of(entry, source) or ''
-            record = Record(file_sha256(converted), 'converted' if origin else 'first-use', origin)
-            self._lock.put(entry.id, record, lambda: _rename(converted, target))
-        elif entry.sha256 is None:
-            self._lock.put(entry.id, Record(sha256, 'first-use'), lambda: _rename(path, target))
+            record = Record(file_sha256(result), 'converted' if origin else 'first-use', origin)
+        _force_to_disk(result)
+        if entry.sha256 is None:
+            self._lock.put(entry.id, record, lambda: _rename(result, self._weights / entry.file))
         else:
-            _rename(path, target)
+            _rename(result, self._weights / entry.file)
 
 
 def _rename(path: Path, target: Path) -> None:

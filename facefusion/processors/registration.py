@@ -72,14 +72,6 @@ def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:
     return any(is_large_enough(face) for face in faces)
 
 
-def _same_size(settings: Settings, size: Size) -> Size:
-    return size
-
-
-def _never(settings: Settings) -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A processor by name: its options and its behaviour under given settings.
@@ -98,8 +90,8 @@ class Registration:
     models: Callable[[Settings], tuple[str, ...]]
     effect: Callable[[Settings], Effect]
     changes: Callable[[Settings, Sequence[SizedFace]], bool] = with_large_faces
-    output_size: Callable[[Settings, Size], Size] = _same_size
-    writes_alpha: Callable[[Settings], bool] = _never
+    output_size: Callable[[Settings, Size], Size] = lambda settings, size: size
+    writes_alpha: Callable[[Settings], bool] = lambda settings: False
     preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:

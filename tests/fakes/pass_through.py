@@ -43,7 +43,7 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
     segments = []
     with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
         rendering = SegmentRendering(
-            plan.target, video, Chain(()), Requirements(), lambda: LinkedFaces(_nobody), readers=readers
+            plan.target, video, Chain(()), Requirements(), LinkedFaces(_nobody), readers=readers
         )
         for number, segment in enumerate(video.segments):
             path = work / f'segment-{number:05d}.nut'

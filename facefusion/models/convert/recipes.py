@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from facefusion.errors import ModelError
@@ -11,7 +10,7 @@ RECIPES = ('centerface', 'dlib-resnet', 'tflite')
 
 
 def convert(recipe: str, source: Path, target: Path) -> None:
-    """Convert ``source`` to ``target`` and flush it to disk; raises ModelError when that is impossible.
+    """Convert ``source`` to ``target``; raises ModelError when that is impossible.
 
     The converters are imported on demand because onnx takes half a second to load.
     """
@@ -24,5 +23,3 @@ def convert(recipe: str, source: Path, target: Path) -> None:
     else:
         raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')
     run(source, target)
-    with target.open('rb+') as stream:
-        os.fsync(stream.fileno())

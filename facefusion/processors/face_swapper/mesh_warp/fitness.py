@@ -39,15 +39,26 @@ MIN_FOREHEAD = 0.7
 MAX_COVERED = 0.08
 
 
+_ADVICE = {
+    'glasses': 'the source shows glasses: the area around the eyes is not transferred; use an image without glasses',
+    'hair': 'hair covers the forehead of the source: the hair is not transferred; use an image with a bare forehead',
+    'covered': 'an object covers part of the source face: that part is not transferred; use an uncovered face',
+    'mouth': "the source's mouth is open: the result has its stretched cheeks and chin; use one with a closed mouth",
+    'side-light': 'the source is lit from one side: half of the face lacks detail; use an image in even light',
+    'turned': 'the source face is turned by {turn:.0f} degrees: its far side is guessed; use or add a frontal image',
+    'small': 'the source face is only {height:.0f} pixels high: the result will be soft; use a larger image',
+    'blurred': 'the source is blurred: the result will be soft; use a sharp image',
+    'dark': 'the source is too dark: the result will be grainy; use an image in more light',
+    'burnt': 'the source is overexposed: parts of the skin are plain white; use an image in softer light',
+}
+
+
 def find_flaws(
     views: Sequence[SourceView], unrolled: Sequence[UnrolledView], obstacles: Sequence[Obstacles], meter: SkinMeter
 ) -> tuple[str, ...]:
     """Return the flaws that all images of the source share, each as a sentence with advice."""
-    found = [
-        _flaws_of(view, picture, covering, meter)
-        for view, picture, covering in zip(views, unrolled, obstacles, strict=True)
-    ]
-    return tuple(text for kind, text in found[0].items() if all(kind in flaws for flaws in found))
+    flaws = [_flaws_of(*each, meter) for each in zip(views, unrolled, obstacles, strict=True)]
+    return tuple(text for kind, text in flaws[0].items() if all(kind in each for each in flaws))
 
 
 def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, meter: SkinMeter) -> dict[str, str]:
@@ -56,51 +67,20 @@ def _flaws_of(view: SourceView, picture: UnrolledView, covering: Obstacles, mete
     turn = abs(yaw(meter.topology, view.landmarks))
     luma, weight = picture.ycc[..., 0], meter.masks.skin * shrink(picture.seen, ATLAS_SIZE)
     skin = luma[weight > 0.3] if (weight > 0.3).any() else luma.ravel()
+    is_covered = covering.covered > MAX_COVERED or covering.hidden > MAX_HIDDEN
     tests = {
-        'glasses': (
-            covering.glasses,
-            'the source shows glasses: the area around the eyes is not transferred; use an image without glasses',
-        ),
-        'hair': (
-            covering.strands or covering.forehead < MIN_FOREHEAD,
-            'hair covers the forehead of the source: the hair is not transferred; use an image with a bare forehead',
-        ),
-        'covered': (
-            (covering.covered > MAX_COVERED or covering.hidden > MAX_HIDDEN) and not covering.glasses,
-            'an object covers part of the source face: that part is not transferred; use an uncovered face',
-        ),
-        'mouth': (
-            _mouth_gap(view.landmarks) > MAX_GAP,
-            "the source's mouth is open: the result has its stretched cheeks and chin; "
-            'use an image with the mouth closed',
-        ),
-        'side-light': (
-            turn < MAX_LEVEL_TURN and _side_light(luma, weight) > MAX_SIDE_LIGHT,
-            'the source is lit from one side: half of the face lacks detail; use an image in even light',
-        ),
-        'turned': (
-            turn > MAX_TURN,
-            f'the source face is turned by {turn:.0f} degrees: its far side is guessed from the near one; '
-            'use or add an image from the front',
-        ),
-        'small': (
-            height < SMALL_FACE,
-            f'the source face is only {height:.0f} pixels high: the result will be soft; use a larger image',
-        ),
-        'blurred': (
-            picture.sharpness < MIN_SHARPNESS,
-            'the source is blurred: the result will be soft; use a sharp image',
-        ),
-        'dark': (
-            float(np.median(skin)) < DARK_SKIN_LUMA,
-            'the source is too dark: the result will be grainy; use an image in more light',
-        ),
-        'burnt': (
-            float((skin >= 245).mean()) > MAX_BURNT_SHARE,
-            'the source is overexposed: parts of the skin are plain white; use an image in softer light',
-        ),
+        'glasses': covering.glasses,
+        'hair': covering.strands or covering.forehead < MIN_FOREHEAD,
+        'covered': is_covered and not covering.glasses,
+        'mouth': _mouth_gap(view.landmarks) > MAX_GAP,
+        'side-light': turn < MAX_LEVEL_TURN and _side_light(luma, weight) > MAX_SIDE_LIGHT,
+        'turned': turn > MAX_TURN,
+        'small': height < SMALL_FACE,
+        'blurred': picture.sharpness < MIN_SHARPNESS,
+        'dark': float(np.median(skin)) < DARK_SKIN_LUMA,
+        'burnt': float((skin >= 245).mean()) > MAX_BURNT_SHARE,
     }
-    return {kind: text for kind, (found, text) in tests.items() if found}
+    return {kind: _ADVICE[kind].format(turn=turn, height=height) for kind, is_flaw in tests.items() if is_flaw}
 
 
 def _mouth_gap(landmarks: Floats) -> float:
