@@ -7,7 +7,7 @@ has passed, and a run without its classifiers does not start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from facefusion.faces.track import INTERVAL
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
-from facefusion.media.info import VideoInfo
+from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
@@ -98,20 +98,20 @@ class ContentScreening:
         """Return the screening of a clip, with the cached scores of an earlier run; ``content`` is its digest."""
         sampling = _sampling(target, timeline)
         key = sample_key(content, self.digests, sampling, _RULE)
-        return ClipScreening(self, target, sampling, key, self.cache.get(key, sampling, len(self.gate.model_ids)))
+        cached = self.cache.get(key, sampling, len(self.gate.model_ids))
+        return ClipScreening(self, SampledClip(target, sampling), key, cached)
 
-    def image_findings_key(self, ages: str | None) -> dict[str, Any]:
-        """Return ``findings_key`` of an image that is shown as a clip."""
-        models = [[name, self.digests[name]] for name in self.gate.model_ids]
-        return {'gate': models, 'rule': dict(_RULE), 'ages': ages}
-
-    def findings_key(self, target: VideoInfo, timeline: Timeline, ages: str | None) -> dict[str, Any]:
+    def findings_key(self, target: MediaInfo, timeline: Timeline, ages: str | None) -> dict[str, Any]:
         """Return everything that decides the findings stored with a chunk, as plain JSON.
 
         ``ages`` is the digest of the estimator's weights, None without an estimator.
         """
-        sampling = _sampling(target, timeline)
-        return {**self.image_findings_key(ages), 'sampling': [sampling.start, sampling.step]}
+        models = [[name, self.digests[name]] for name in self.gate.model_ids]
+        key: dict[str, Any] = {'gate': models, 'rule': dict(_RULE), 'ages': ages}
+        if isinstance(target, VideoInfo):
+            sampling = _sampling(target, timeline)
+            key['sampling'] = [sampling.start, sampling.step]
+        return key
 
 
 class FaceAge(NamedTuple):
@@ -182,19 +182,19 @@ class SampledClip:
         return is_sampled(number, start, step) or ends_gap(number, start, step, self.seconds)
 
 
+@dataclass(slots=True, eq=False)
 class ChunkScreening:
     """Screens the frames of one chunk while they are decoded; created by ``ClipScreening.chunk``.
 
-    ``cached`` are the samples of an earlier run that scored the whole clip, None without such a run.
+    ``samples`` are those of an earlier run that scored the whole clip, where ``is_cached``.
     """
 
-    def __init__(self, screening: ContentScreening, clip: SampledClip, cached: Sequence[Sample] | None) -> None:
-        self._screening = screening
-        self._clip = clip
-        self._is_cached = cached is not None
-        self._samples = {sample.frame: sample for sample in cached or ()}
-        self._ages: list[FaceAge] = []
-        self._damaged = set[int]()
+    screening: ContentScreening
+    clip: SampledClip
+    is_cached: bool
+    samples: dict[int, Sample]
+    ages: list[FaceAge] = field(default_factory=list)
+    damaged: set[int] = field(default_factory=set)
 
     def screen(
         self, frame: Frame, starts_shot: bool, faces: Sequence[Face] = (), appeared: Sequence[Face] = ()
@@ -205,84 +205,76 @@ class ChunkScreening:
         next sample.
         """
         if isinstance(frame, PlaneFrame) and frame.is_damaged:
-            self._damaged.add(frame.number)
-        is_scored = starts_shot or self._clip.is_sampled(frame.number)
-        if is_scored and not self._is_cached:
-            scores = self._screening.gate.classify([frame.read(frame.window)])[0]
-            self._samples[frame.number] = Sample(frame.number, self._clip.seconds(frame.number), scores)
-        if self._screening.estimator is not None:
+            self.damaged.add(frame.number)
+        is_scored = starts_shot or self.clip.is_sampled(frame.number)
+        if is_scored and not self.is_cached:
+            scores = self.screening.gate.classify([frame.read(frame.window)])[0]
+            self.samples[frame.number] = Sample(frame.number, self.clip.seconds(frame.number), scores)
+        if self.screening.estimator is not None:
             for face in faces if is_scored else appeared:
-                estimate = self._screening.estimator.under_18(frame, face.landmarks)
+                estimate = self.screening.estimator.under_18(frame, face.landmarks)
                 points = face.landmarks[:, :2]
                 x, y = points.mean(axis=0).tolist()
-                self._ages.append(FaceAge(frame.number, (x, y), float(np.ptp(points[:, 0])), estimate))
+                self.ages.append(FaceAge(frame.number, (x, y), float(np.ptp(points[:, 0])), estimate))
 
     def screen_next(self, frame: Frame) -> None:
         """Score the frame after the chunk, which starts a shot: the next chunk does not know that."""
-        if not self._clip.is_sampled(frame.number):
+        if not self.clip.is_sampled(frame.number):
             self.screen(frame, True)
 
     def findings(self) -> ChunkFindings:
         """Return the findings so far."""
-        samples = tuple(self._samples[number] for number in sorted(self._samples))
-        return ChunkFindings(samples, tuple(self._ages), frozenset(self._damaged))
+        samples = tuple(self.samples[number] for number in sorted(self.samples))
+        return ChunkFindings(samples, tuple(self.ages), frozenset(self.damaged))
 
 
+@dataclass(slots=True, eq=False)
 class ClipScreening:
-    """Collects the findings of one clip, and decides when all of it has been analysed and linked."""
+    """Collects the findings of one clip, and decides when all of it has been analysed and linked.
 
-    def __init__(
-        self,
-        screening: ContentScreening,
-        target: VideoInfo,
-        sampling: Sampling,
-        key: str,
-        cached: Sequence[Sample] | None,
-    ) -> None:
-        self._screening = screening
-        self._clip = SampledClip(target, sampling)
-        self._key = key
-        self._cached = cached
-        self._samples: list[Sample] = list(cached or ())
-        self._ages: list[FaceAge] = []
-        self._observations: list[AgeObservation] = []
-        self._damaged = set[int]()
-        # The damaged frames of linked chunks: those that could not be decoded completely.
-        self.damaged = FrameRanges()
+    ``cached`` are the samples of an earlier run under ``key``, None without such a run. ``damaged`` are the frames of
+    linked chunks that could not be decoded completely.
+    """
+
+    screening: ContentScreening
+    clip: SampledClip
+    key: str
+    cached: Sequence[Sample] | None
+    damaged: FrameRanges = field(default_factory=FrameRanges)
+    _samples: dict[int, Sample] = field(default_factory=dict)
+    _ages: list[FaceAge] = field(default_factory=list)
+    _observations: list[AgeObservation] = field(default_factory=list)
+    _damaged: set[int] = field(default_factory=set)
 
     def chunk(self, start: int, stop: int) -> ChunkScreening:
         """Return the screening of the frames ``start`` to ``stop`` (exclusive) and of the next one."""
-        cached = None
-        if self._cached is not None:
-            cached = [each for each in self._cached if start <= each.frame <= stop]
-        return ChunkScreening(self._screening, self._clip, cached)
+        cached = {each.frame: each for each in self.cached or () if start <= each.frame <= stop}
+        return ChunkScreening(self.screening, self.clip, self.is_cached, cached)
 
     @property
     def is_cached(self) -> bool:
         """Whether an earlier run scored every sampled frame."""
-        return self._cached is not None
+        return self.cached is not None
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The samples so far in frame order."""
-        # A frame between two chunks may be in the findings of both.
-        frames = {sample.frame: sample for sample in self._samples}
-        return tuple(frames[number] for number in sorted(frames))
+        return tuple(self.cached or (self._samples[number] for number in sorted(self._samples)))
 
     def is_complete(self, findings: ChunkFindings, start: int, stop: int) -> bool:
         """Whether the findings contain every sampled frame of a chunk, with a score of each classifier."""
         numbers = {each.frame for each in findings.samples}
-        count = len(self._screening.gate.model_ids)
+        count = len(self.screening.gate.model_ids)
         if any(len(each.scores) != count for each in findings.samples):
             return False
-        return all(number in numbers for number in range(start, stop) if self._clip.is_sampled(number))
+        return all(number in numbers for number in range(start, stop) if self.clip.is_sampled(number))
 
     def add_findings(self, findings: ChunkFindings) -> None:
         """Add the findings of the next chunk, from this run or an earlier one."""
         self._damaged |= findings.damaged
-        if not self.is_cached:
-            self._samples += [each for each in findings.samples if each.frame in self._clip.sampling]
-        if self._screening.estimator is not None:
+        # A frame between two chunks may be in the findings of both.
+        self._samples |= {each.frame: each for each in findings.samples if each.frame in self.clip.sampling}
+        if self.screening.estimator is not None:
             self._ages += findings.ages
 
     def add_linked(self, linked: LinkedChunk) -> None:
@@ -301,19 +293,19 @@ class ClipScreening:
             distances = np.linalg.norm(centers - np.array(age.center), axis=1)
             nearest = int(distances.argmin())
             if distances[nearest] <= age.width / 2:
-                track, seconds = int(linked.track[rows[nearest]]), self._clip.seconds(age.frame)
+                track, seconds = int(linked.track[rows[nearest]]), self.clip.seconds(age.frame)
                 self._observations.append(AgeObservation(track, age.frame, seconds, age.estimate))
 
     def refuse_if_unsafe(self) -> None:
         """Raise ContentRefused when the clip is refused; cache its samples for the next run."""
-        path, samples, sampling = self._clip.target.path, self.samples, self._clip.sampling
+        path, samples, sampling = self.clip.target.path, self.samples, self.clip.sampling
         seen = {sample.frame for sample in samples}
         if not all(number in seen for number in sampling.regular):
             raise InternalError('gate-samples', f'not every sampled frame of {path.name} was scored')
         if not self.is_cached:
-            self._screening.cache.put(self._key, samples)
-        self._screening.gate.refuse_if_unsafe(path, samples, sampling.step, self._clip.duration)
-        self._screening.check_estimates(path, self._observations)
+            self.screening.cache.put(self.key, samples)
+        self.screening.gate.refuse_if_unsafe(path, samples, sampling.step, self.clip.duration)
+        self.screening.check_estimates(path, self._observations)
 
 
 def prepare_screening(

@@ -53,12 +53,11 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             cause=f'the output is of the kind {family}, and {subject} is not one of its formats',
             hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
-    folder = existing_folder(output.parent)
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if problem := _folder_problem(output.parent):
         raise OutputError(
             'output-unwritable',
             f'the output folder {output.parent} cannot be written',
-            cause=f'{folder} is {"not writable" if folder.is_dir() else "a file"}',
+            cause=problem,
             hint='choose another folder, or change its permissions',
         )
 
@@ -74,27 +73,19 @@ def _check_name(output: Path) -> None:
             cause=error.strerror or str(error),
             hint='choose another name',
         ) from None
-    if mode is not None and stat.S_ISDIR(mode):
-        raise OutputError(
-            'output-is-directory',
-            f'the output {output} is a directory',
-            cause='the output must be a file',
-            hint='add a file name, such as output.mp4',
-        )
-    if mode is not None and not stat.S_ISREG(mode):
-        raise OutputError(
-            'output-not-a-file',
-            f'the output {output} is not a regular file',
-            cause='it is a pipe, a socket or a device, and the finished file would replace it',
-            hint='choose another name',
-        )
-    if output.is_symlink() and mode is None:
-        raise OutputError(
-            'output-broken-link',
-            f'the output {output} is a broken link',
-            cause=f'it points to {output.readlink()}',
-            hint='remove the link',
-        )
+    if mode is None and output.is_symlink():
+        reference, problem = 'output-broken-link', 'a broken link'
+        cause, hint = f'it points to {output.readlink()}', 'remove the link'
+    elif mode is not None and stat.S_ISDIR(mode):
+        reference, problem = 'output-is-directory', 'a directory'
+        cause, hint = 'the output must be a file', 'add a file name, such as output.mp4'
+    elif mode is not None and not stat.S_ISREG(mode):
+        reference, problem = 'output-not-a-file', 'not a regular file'
+        cause = 'it is a pipe, a socket or a device, and the finished file would replace it'
+        hint = 'choose another name'
+    else:
+        return
+    raise OutputError(reference, f'the output {output} is {problem}', cause=cause, hint=hint)
 
 
 def check_not_input(output: Path, target: Path, sources: Iterable[Path]) -> None:
@@ -137,10 +128,8 @@ def make_folder(folder: Path) -> None:
 
 def check_work_folder(folder: Path, named_by: str) -> None:
     """Raise OutputError work-unwritable when ``folder`` is not writable; ``named_by`` is its option."""
-    existing = existing_folder(folder)
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        cause = f'{existing} is {"not writable" if existing.is_dir() else "a file"}'
-        raise _no_work_files(folder, cause, named_by)
+    if problem := _folder_problem(folder):
+        raise _no_work_files(folder, problem, named_by)
 
 
 @contextmanager
@@ -159,6 +148,14 @@ def _no_work_files(folder: Path, cause: str, named_by: str) -> OutputError:
         cause=cause,
         hint=f'choose another folder with {named_by}, or change its permissions',
     )
+
+
+def _folder_problem(folder: Path) -> str:
+    """Return why no files can be created in a folder, '' if they can."""
+    existing = existing_folder(folder)
+    if not existing.is_dir():
+        return f'{existing} is a file'
+    return '' if os.access(existing, os.W_OK | os.X_OK) else f'{existing} is not writable'
 
 
 def check_space(folder: Path, needed: int, subject: str) -> None:

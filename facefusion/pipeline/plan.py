@@ -156,19 +156,14 @@ class Plan:
                 'encoder': self.video.encoder.as_record(),
                 'audio': self.video.audio.as_record(),
                 'extras': self.video.extras.as_record(),
-                'queues': queue_limits(self.workers),
+                'queues': {
+                    'decoded ahead, for each worker': DECODED_AHEAD,
+                    'chunks analysed ahead': self.workers,
+                    'frames rendered ahead': self.workers + 1,
+                    'linked chunks held': 1,
+                },
             }
         return record
-
-
-def queue_limits(workers: int) -> dict[str, int]:
-    """Return the limits of the queues between the stages for ``--dry-run``."""
-    return {
-        'decoded ahead, for each worker': DECODED_AHEAD,
-        'chunks analysed ahead': workers,
-        'frames rendered ahead': workers + 1,
-        'linked chunks held': 1,
-    }
 
 
 def make_plan(
@@ -185,7 +180,7 @@ def make_plan(
     the system; a single worker may still exceed ``memory_limit``. Raises UsageError for missing settings, MediaError
     for target and sources, OutputError for the output, ResourceError memory-short.
     """
-    paths = settings[PathOptions]
+    paths, options = settings[PathOptions], settings[OutputOptions]
     target_path, output_path = required_paths(paths)
     target, output = probe(Path(target_path), flag), Path(output_path)
     sources = tuple(Path(path) for path in paths.source_paths)
@@ -198,21 +193,18 @@ def make_plan(
     _check_sources(sources, chain)
     check_output(output, target.path, sources, family)
     if family == 'image':
-        scale = settings[OutputOptions].output_image_scale
-        check_picture_size(output, *scaled_size(target.width, target.height, scale))
+        check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
-    size = MediaSize(target, settings[OutputOptions], output.suffix.lower(), processed, has_alpha)
+    size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
     workers, memory_parts = fitted_memory(size, workers, memory_limit)
     # Before an encoder is tried, which would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
-    picture = Picture(*scaled_size(target.width, target.height, settings[OutputOptions].output_video_scale), has_alpha)
+    picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
     video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
-    frames, encoded = 0, 0
-    if video is not None:
-        frames = video.timeline.frame_count
-        encoded = encoded_bytes(video.encoder, frames, settings[OutputOptions].output_video_quality)
+    frames = video.timeline.frame_count if video is not None else 0
+    encoded = encoded_bytes(video.encoder, frames, options.output_video_quality) if video is not None else 0
     return Plan(
         target=target,
         sources=sources,
@@ -222,7 +214,7 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=work_bytes(frames, encoded, sound) if video is not None else 0,
+        work_space=work_bytes(frames, encoded, sound),
         output_space=output_bytes(size, encoded),
         memory_parts=memory_parts,
         workers=workers,

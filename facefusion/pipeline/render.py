@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -32,20 +33,18 @@ from facefusion.stopping import StopFlag
 
 
 class LinkedFaces:
-    """The faces of each frame, from linked chunks that are loaded on demand; one chunk is in memory at a time."""
+    """The faces of each frame, from linked chunks that are loaded by number; the last one stays in memory.
+
+    Any number of threads may share it. For ascending frames each chunk is loaded once.
+    """
 
     def __init__(self, load: Callable[[int], LinkedChunk], chunk_frames: int = CHUNK_FRAMES) -> None:
-        self._load = load
+        self._load = lru_cache(maxsize=1)(load)
         self._chunk_frames = chunk_frames
-        self._number = -1
-        self._chunk: LinkedChunk | None = None
 
     def of(self, frame: int) -> tuple[LinkedFace, ...]:
-        """Return the selected faces of a source frame in the selector's order; efficient for ascending frames."""
-        number = frame // self._chunk_frames
-        if self._chunk is None or number != self._number:
-            self._chunk, self._number = self._load(number), number
-        return faces_of(self._chunk, frame)
+        """Return the selected faces of a source frame in the selector's order."""
+        return faces_of(self._load(frame // self._chunk_frames), frame)
 
 
 def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
@@ -91,15 +90,14 @@ class SegmentFacts(NamedTuple):
 class SegmentRendering:
     """Renders the segments of a clip, in any order.
 
-    ``faces`` returns the linked faces for one segment; ``workers`` threads process batches of ``batch`` frames.
-    ``readers`` are open decoders to reuse.
+    ``workers`` threads process batches of ``batch`` frames. ``readers`` are open decoders to reuse.
     """
 
     target: MediaInfo
     video: VideoPlan
     chain: Chain
     requirements: Requirements
-    faces: Callable[[], LinkedFaces]
+    faces: LinkedFaces
     workers: int = 1
     batch: int = 1
     watermarks: Watermarks = NO_WATERMARKS
@@ -145,7 +143,7 @@ class SegmentRendering:
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
         """Yield the tasks of a segment with the frames that they need, each decoded once."""
-        faces, timeline = self.faces(), self.video.timeline
+        timeline = self.video.timeline
         waiting = deque(shown_frames(timeline.sources[segment.start : segment.stop].tolist(), segment.start))
         if self.requirements.source_audio:
             waiting = deque(Shown(source, k, k + 1) for source, start, stop in waiting for k in range(start, stop))
@@ -160,11 +158,11 @@ class SegmentRendering:
                 decoded[frame.number] = frame
                 while waiting and frame.number >= min(waiting[0].source + reach, high - 1):
                     shown = waiting.popleft()
-                    yield shown, self._task(shown, decoded, faces)
+                    yield shown, self._task(shown, decoded)
                 first = waiting[0].source - reach if waiting else high
                 decoded = {number: each for number, each in decoded.items() if number >= first}
 
-    def _task(self, shown: Shown, decoded: dict[int, Frame], faces: LinkedFaces) -> FrameTask:
+    def _task(self, shown: Shown, decoded: dict[int, Frame]) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
         own = decoded[shown.source]
         # Another task uses the untouched frame, or the frame is rendered once more.
@@ -172,7 +170,7 @@ class SegmentRendering:
         around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
         return FrameTask(
             frame=own.untouched() if is_shared else own,
-            faces=faces.of(shown.source),
+            faces=self.faces.of(shown.source),
             seconds=timeline.time_of(shown.start),
             original=own.untouched() if self.requirements.original else None,
             neighbours=tuple(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -206,20 +205,9 @@ def _rendering(
     run: PreparedRun, video: VideoPlan, target: MediaInfo, work: WorkFolder, watermarks: Watermarks
 ) -> RenderUnits:
     plan, flag = run.context.plan, run.context.flag
-
-    # A chunk is read once, also where several segments show its frames.
-    @lru_cache(maxsize=1)
-    def load(number: int) -> LinkedChunk:
-        return work.load_selected(chunk_span(video, number), flag)
-
+    faces = LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
     rendering = SegmentRendering(
-        target,
-        video,
-        run.chain,
-        plan.requirements,
-        lambda: LinkedFaces(load),
-        batch=plan.batch,
-        watermarks=watermarks,
+        target, video, run.chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks
     )
     return RenderUnits(rendering, work)
 

@@ -6,12 +6,10 @@ system. Leaving a generator, by its end, an exception or ``close()``, stops its 
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from facefusion.stopping import POLL_SECONDS
 
@@ -24,50 +22,23 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
 
     An exception of the producer is raised here, after the items before it.
     """
-    ahead: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(maxsize=capacity)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, T | BaseException | None]) -> bool:
-        while not stopped.is_set():
-            try:
-                ahead.put(entry, timeout=POLL_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    # Not in the thread, where an exception would leave the queue empty forever.
-    iterator = iter(items)
-
-    def produce() -> None:
-        try:
-            for item in iterator:
-                if not put((True, item)):
-                    break
-            else:
-                put((False, None))
-        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
-            put((False, error))
-        finally:
-            _close(iterator)
-
-    thread = threading.Thread(target=produce, name='prefetch', daemon=True)
-    thread.start()
+    iterator, end = iter(items), object()
+    pending: deque[Future[object]] = deque()
+    pool = ThreadPoolExecutor(1, thread_name_prefix='prefetch')
     try:
         while True:
-            try:
-                is_item, value = ahead.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if not is_item:
-                if isinstance(value, BaseException):
-                    raise value
+            while len(pending) < capacity + 2:
+                pending.append(pool.submit(next, iterator, end))
+            item = _first_result(pending)
+            if item is end:
                 return
-            yield value  # type: ignore[misc]
+            yield cast('T', item)
     finally:
-        stopped.set()
-        while thread.is_alive():
-            thread.join(POLL_SECONDS)
+        for future in pending:
+            future.cancel()
+        # In its thread, after the item that it produces now.
+        _wait([pool.submit(_close, iterator)])
+        pool.shutdown()
 
 
 def ordered_map(

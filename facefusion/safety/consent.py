@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import unicodedata
 from pathlib import Path
 
 from facefusion.errors import UsageError
@@ -15,7 +16,6 @@ MAXIMUM_TEXT = 4096
 MAXIMUM_FILE = 10_000_000
 # Suffixes of documents: a name with one of these is a file even when it contains spaces.
 _DOCUMENTS = frozenset(('.txt', '.text', '.md', '.rst', '.html', '.json', '.rtf', '.pdf', '.doc', '.docx', '.odt'))
-_ALLOWED_CONTROLS = '\t\n\r\f'
 
 
 def resolve_consent(text_or_path: str) -> str:
@@ -34,7 +34,12 @@ def resolve_consent(text_or_path: str) -> str:
             mode = path.stat().st_mode
         except FileNotFoundError:
             if _looks_like_path(text_or_path):
-                raise _missing(path) from None
+                raise UsageError(
+                    'consent-missing',
+                    f'no consent file at {path}',
+                    cause='--consent looks like the name of a file',
+                    hint='check the path, or write the consent as a sentence',
+                ) from None
         except OSError as error:
             # A sentence may be an impossible file name: too long, or with a file as a folder.
             if _looks_like_path(text_or_path):
@@ -74,11 +79,9 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _from_argument(text: str) -> str:
-    try:
-        size = len(text.encode('utf-8'))
-    except UnicodeEncodeError:
-        raise _binary('the text of --consent') from None
-    if _has_control_characters(text):
+    # Surrogates stand for bytes that are not UTF-8.
+    size = len(text.encode('utf-8', 'surrogatepass'))
+    if _is_binary(text):
         raise _binary('the text of --consent')
     if size > MAXIMUM_TEXT:
         raise UsageError(
@@ -99,11 +102,8 @@ def _from_file(path: Path, mode: int) -> str:
     data = _read(path)
     if not data:
         raise _empty(f'the consent file {path} is empty (0 bytes)')
-    try:
-        text = data.decode('utf-8-sig')
-    except UnicodeDecodeError:
-        raise _binary(f'the consent file {path}') from None
-    if _has_control_characters(text):
+    text = data.decode('utf-8-sig', 'surrogateescape')
+    if _is_binary(text):
         raise _binary(f'the consent file {path}')
     if not text.strip():
         raise _empty(f'the consent file {path} contains only white space')
@@ -129,18 +129,9 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _has_control_characters(text: str) -> bool:
-    # Terminals may obey the second set (C1) like the first.
-    return any((letter < ' ' and letter not in _ALLOWED_CONTROLS) or '\x7f' <= letter < '\xa0' for letter in text)
-
-
-def _missing(path: Path) -> UsageError:
-    return UsageError(
-        'consent-missing',
-        f'no consent file at {path}',
-        cause='--consent looks like the name of a file',
-        hint='check the path, or write the consent as a sentence',
-    )
+def _is_binary(text: str) -> bool:
+    """Whether a text contains control characters, of which terminals may obey both sets (C0, C1), or surrogates."""
+    return any(unicodedata.category(letter) in ('Cc', 'Cs') and letter not in '\t\n\r\f' for letter in text)
 
 
 def _empty(message: str) -> UsageError:

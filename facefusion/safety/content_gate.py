@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import ContentRefused, InternalError, ModelError
-from facefusion.safety.classifier import Classifier, Images
 from facefusion.safety.image_views import composited_views, square_parts
-from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw
+from facefusion.safety.open_nsfw import MODEL_ID, Images, OpenNsfw, Scores
 from facefusion.safety.sampling import MINIMUM_SAMPLES
 
 # No run starts without these models.
@@ -38,6 +37,24 @@ class Sessions(Protocol):
     """A source of model sessions, such as ``SessionPool``."""
 
     def session(self, model_id: str) -> Any: ...
+
+
+class Classifier(Protocol):
+    """A classifier of whole images; a score of at least ``threshold`` is positive."""
+
+    @property
+    def model_id(self) -> str:
+        """The model's id in the catalogue."""
+
+    @property
+    def threshold(self) -> float:
+        """0 to 1."""
+
+    def scores(self, images: Images) -> Scores:
+        """Return float32 [n], 0 to 1, for ``n`` images uint8 HxWx3 BGR of any sizes.
+
+        The score of an image does not depend on the others.
+        """
 
 
 @dataclass(frozen=True, slots=True)

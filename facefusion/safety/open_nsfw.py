@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from facefusion.media.planes import Pixels
-from facefusion.safety.classifier import Images, Scores
+
+Images = Sequence[NDArray[np.uint8]]
+Scores = NDArray[np.float32]
 
 MODEL_ID = 'open_nsfw'
 # Of 208 harmless images none reached this; the highest score was 0.646 (embedded-models.md section 5).

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import stat
@@ -16,8 +15,9 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +75,14 @@ def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+class _Entry(msgspec.Struct):
+    """The content of an entry; ``samples`` are frame number, time in seconds and scores of each sample."""
+
+    version: int
+    key: str
+    samples: list[tuple[int, float, tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...]]]
+
+
 class SampleCache:
     """Samples by key in a folder, which is created when needed. Several processes may use it at once.
 
@@ -96,28 +104,29 @@ class SampleCache:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > _MAXIMUM_ENTRY_BYTES:
                 return None
-            entry = json.loads(path.read_text(encoding='utf-8'))
+            entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
         except (OSError, ValueError, RecursionError):
             return None
-        if not isinstance(entry, dict) or (entry.get('version'), entry.get('key')) != (CACHE_VERSION, key):
-            return None
-        samples = _read_samples(entry.get('samples'), score_count)
-        if samples is None or not all(sample.frame in sampling for sample in samples):
-            return None
-        numbers = {sample.frame for sample in samples}
-        return samples if all(number in numbers for number in sampling.regular) else None
+        samples = tuple(Sample(*row) for row in entry.samples)
+        numbers = [sample.frame for sample in samples]
+        is_suitable = (
+            (entry.version, entry.key) == (CACHE_VERSION, key)
+            and all(len(sample.scores) == score_count for sample in samples)
+            and all(number in sampling for number in numbers)
+            and numbers == sorted({*numbers, *sampling.regular})
+        )
+        return samples if is_suitable else None
 
     def put(self, key: str, samples: Sequence[Sample]) -> None:
         """Store the samples of a completely scored file; remove the oldest entries beyond the maximum."""
         ordered = sorted(samples, key=lambda sample: sample.frame)
-        rows = [[sample.frame, float(sample.seconds), list(sample.scores)] for sample in ordered]
-        entry = {'version': CACHE_VERSION, 'key': key, 'samples': rows}
+        entry = _Entry(CACHE_VERSION, key, [(each.frame, float(each.seconds), each.scores) for each in ordered])
         path = self._path(key)
         part = path.with_name(f'{key}.{uuid.uuid4().hex}.part')
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
-                part.write_text(json.dumps(entry), encoding='utf-8')
+                part.write_bytes(msgspec.json.encode(entry))
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
@@ -143,19 +152,3 @@ class SampleCache:
         oldest = [name for _, name in sorted(entries)[: max(0, len(entries) - self._maximum)]]
         for name in (*oldest, *abandoned):
             Path(name).unlink(missing_ok=True)
-
-
-def _read_samples(rows: object, score_count: int) -> tuple[Sample, ...] | None:
-    if not isinstance(rows, list) or not rows:
-        return None
-    samples = []
-    for row in rows:
-        if not isinstance(row, list) or len(row) != 3 or not isinstance(row[2], list) or len(row[2]) != score_count:
-            return None
-        frame, seconds, scores = row
-        is_number = type(frame) is int and type(seconds) is float and math.isfinite(seconds)
-        if not is_number or not all(type(score) in (int, float) and 0 <= score <= 1 for score in scores):
-            return None
-        samples.append(Sample(frame, float(seconds), tuple(float(score) for score in scores)))
-    numbers = [sample.frame for sample in samples]
-    return tuple(samples) if numbers == sorted(set(numbers)) else None

@@ -285,7 +285,7 @@ def _fingerprint(
         fuller = [screening.findings_key(target, video.timeline, other) for other in others] if ages is None else []
         keys = ScreeningKeys(screening.findings_key(target, video.timeline, ages), tuple(fuller))
     else:
-        keys = ScreeningKeys(screening.image_findings_key(ages))
+        keys = ScreeningKeys(screening.findings_key(target, video.timeline, ages))
     return fingerprint_run(plan, video, settings, inputs, keys, providers, mark.hex() if mark is not None else None)
 
 

@@ -101,7 +101,7 @@ def render(
         plan.video,
         run.chain,
         plan.requirements,
-        lambda: LinkedFaces(lambda number: linked[number]),
+        LinkedFaces(lambda number: linked[number]),
         plan.workers,
         plan.batch,
         run.watermarks,

@@ -66,7 +66,7 @@ def rendering(plan, *chain, **more) -> SegmentRendering:
     """Of a clip that shows a face in the frames WITH_FACE; ``chain`` are processors with what they require."""
     (chunk,) = linked_bare([plan.video.timeline.start, FRAMES], [(ONE, set(WITH_FACE))])
     needed = joined(requirements for _, requirements in chain)
-    return SegmentRendering(plan.target, plan.video, Chain(chain), needed, lambda: LinkedFaces(lambda _: chunk), **more)
+    return SegmentRendering(plan.target, plan.video, Chain(chain), needed, LinkedFaces(lambda _: chunk), **more)
 
 
 def rendered(made: SegmentRendering, segment: Span) -> list:

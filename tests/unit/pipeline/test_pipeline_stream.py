@@ -189,8 +189,8 @@ def test_leaving_prefetch_early_ends_its_thread_and_closes_the_source(stopped):
             break
         items.close()
     assert time.monotonic() - began < 1
-    assert source.closed and source.thread == 'prefetch'
-    assert not [thread for thread in threading.enumerate() if thread.name == 'prefetch']
+    assert source.closed and source.thread.startswith('prefetch')
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith('prefetch')]
 
 
 def test_leaving_ordered_map_early_drops_what_has_not_begun_and_waits_for_the_rest():
