@@ -1,9 +1,9 @@
-"""The audio of an output, the target's or another file's: copied where nothing changes it, else encoded again."""
+"""Plan the audio of an output, from the target or another file: copy unchanged streams, encode the others again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,7 +24,7 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioTrack, Kept, why_not_copied
 
-# The encoder that writes a codec again in its own kind.
+# The encoder that writes a codec again in its own format.
 _AGAIN = {
     'mp3': 'libmp3lame',
     'mp3float': 'libmp3lame',
@@ -42,10 +42,9 @@ _REPLACED_IN_MOV = ('flac', 'libopus')
 
 @dataclass(frozen=True, slots=True)
 class AudioPlan:
-    """The tracks of the output and what is kept of them; ``volume`` is a factor.
+    """The tracks of the output and their range ``kept``; ``volume`` is a factor.
 
-    ``remarks`` say what was decided and why, and what is left out. The tracks are those of the file ``path`` (None:
-    the target).
+    ``remarks`` state decisions with reasons, and losses. The tracks are from the file ``path`` (None: the target).
     """
 
     tracks: tuple[AudioTrack, ...]
@@ -62,27 +61,14 @@ class AudioPlan:
         return 'encode' if any(track.encoder for track in self.tracks) else 'copy'
 
     def as_record(self) -> dict[str, Any]:
-        """The plan as plain JSON."""
+        """Return the plan as plain JSON."""
+        kept = self.kept
+        times = {'origin': kept.origin, 'begin': kept.begin, 'end': kept.end, 'until': kept.until}
         return {
             'mode': self.mode,
-            'tracks': [
-                {
-                    'index': track.index,
-                    'codec': track.codec,
-                    'encoder': track.encoder,
-                    'rate': track.rate,
-                    'layout': track.layout,
-                    'options': dict(track.options),
-                    'bit_rate': track.bit_rate,
-                    'format': track.format,
-                }
-                for track in self.tracks
-            ],
-            'origin': str(self.kept.origin),
-            'begin': None if self.kept.begin is None else str(self.kept.begin),
-            'end': None if self.kept.end is None else str(self.kept.end),
-            'until': None if self.kept.until is None else str(self.kept.until),
-            'has_times': self.kept.has_times,
+            'tracks': [asdict(track) | {'options': dict(track.options)} for track in self.tracks],
+            **{name: None if time is None else str(time) for name, time in times.items()},
+            'has_times': kept.has_times,
             'volume': self.volume,
             'remarks': list(self.remarks),
             'path': None if self.path is None else str(self.path),
@@ -90,7 +76,7 @@ class AudioPlan:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> AudioPlan:
-        """Undoes ``as_record``."""
+        """Return the plan of a record made by ``as_record``."""
         tracks = [AudioTrack(**{**track, 'options': tuple(track['options'].items())}) for track in record['tracks']]
         begin, end, until = (
             None if record.get(name) is None else Fraction(record[name]) for name in ('begin', 'end', 'until')
@@ -105,33 +91,37 @@ class AudioPlan:
 def plan_audio(
     info: MediaInfo, timeline: Timeline, options: OutputOptions, extension: str, sound: SoundInfo | None = None
 ) -> AudioPlan:
-    """Decides for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
+    """Decide for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
 
-    With ``sound`` that takes its place: it begins with the first output frame, and what is longer is cut off. Raises
-    UsageError audio-encoder-unusable, encoder-container.
+    ``sound`` replaces the clip's audio: it begins with the first output frame and is cut at the end of the last one.
+    Raises UsageError audio-encoder-unusable, encoder-container.
     """
     extension = extension.lower()
     volume = options.output_audio_volume / 100
     if sound is not None:
-        heard = _Heard(sound.path, sound.content, (sound.audio,), _kept_of_sound(sound, timeline, extension), True)
+        source_audio = _InputAudio(
+            sound.path, sound.content, (sound.audio,), _kept_of_sound(sound, timeline, extension), True
+        )
     elif isinstance(info, VideoInfo):
-        heard = _Heard(info.path, info.content, info.audio, _kept(info, timeline, container_of(extension)))
+        kept = _kept(info, timeline, container_of(extension))
+        source_audio = _InputAudio(info.path, info.content, info.audio, kept)
     else:
-        heard = _Heard(info.path, '', (), Kept(timeline.origin, None, None))
+        source_audio = _InputAudio(info.path, '', (), Kept(timeline.origin, None, None))
     remarks: list[str] = []
-    tracks = _plan_tracks(heard, options, extension, remarks) if volume > 0 and heard.streams else ()
+    has_audio = volume > 0 and source_audio.streams
+    tracks = _plan_tracks(source_audio, options, extension, remarks) if has_audio else ()
     if tracks and sound is not None:
-        remarks += _said_of_sound(info, sound, timeline)
+        remarks += _remarks_on_sound(info, sound, timeline)
     elif tracks and isinstance(info, VideoInfo) and not timeline.is_trimmed:
-        remarks += _left_out(info, heard.kept, extension)
+        remarks += _losses_at_ends(info, source_audio.kept, extension)
     path = None if sound is None else sound.path
-    return AudioPlan(tracks, heard.kept, volume, tuple(dict.fromkeys(remarks)), path)
+    return AudioPlan(tracks, source_audio.kept, volume, tuple(dict.fromkeys(remarks)), path)
 
 
-class _Heard(NamedTuple):
-    """The file of which the sound is, what ``kinds.sniff`` names it, and what is kept of its streams.
+class _InputAudio(NamedTuple):
+    """The file with the audio, its kind as ``kinds.sniff`` names it, its streams and their range ``kept``.
 
-    ``is_other`` tells that it is not the target.
+    ``is_other``: it is not the target.
     """
 
     path: Path
@@ -141,16 +131,18 @@ class _Heard(NamedTuple):
     is_other: bool = False
 
 
-def _plan_tracks(heard: _Heard, options: OutputOptions, extension: str, remarks: list[str]) -> tuple[AudioTrack, ...]:
+def _plan_tracks(
+    source_audio: _InputAudio, options: OutputOptions, extension: str, remarks: list[str]
+) -> tuple[AudioTrack, ...]:
     tracks = []
-    found = {audio.index: audio for audio in heard.streams}
-    with open_audio(heard.path) as source:
+    found = {audio.index: audio for audio in source_audio.streams}
+    with open_audio(source_audio.path) as source:
         for number, stream in enumerate(source.streams.audio, 1):
             audio = found.get(stream.index)
             if audio is None:
                 continue
-            name = f'the audio of {heard.path.name}' if heard.is_other else f'audio stream {number}'
-            encoder = _encoder_for(audio, heard, stream, options, extension, remarks)
+            name = f'the audio of {source_audio.path.name}' if source_audio.is_other else f'audio stream {number}'
+            encoder = _encoder_for(audio, source_audio, stream, options, extension, remarks)
             track = _track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
             if encoder:
                 track = settle_track(track, extension)
@@ -177,7 +169,7 @@ def _kept(info: VideoInfo, timeline: Timeline, container: Container) -> Kept:
 
 
 def _kept_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Kept:
-    """All of it up to the end of the last frame, time 0 of it when the first frame is shown."""
+    """Return the range from time 0 of the sound, at the first frame, up to the end of the last frame."""
     container = container_of(extension)
     places = timeline
     if not container.has_times:
@@ -185,39 +177,39 @@ def _kept_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Kept
         places = timeline.counted(rate, container.has_gaps) if rate else timeline
     late, length = places.begin - places.origin, places.end - places.begin
     end = sound.origin + length if container.ends_together or sound.duration > length else None
-    # Only where what a decoder is given before the beginning is hidden nothing is lost by cutting there.
+    # Cutting at the beginning loses no audio only where the container hides the decoder's lead-in.
     is_cut = not container.has_times or (end is not None and extension in BOXED)
     begin = sound.origin if is_cut else None
     until = late + length if container.ends_together else None
     return Kept(sound.origin - late, begin, end, container.has_times, until)
 
 
-def _said_of_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
+def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
     yield from sound.remarks
     if isinstance(info, VideoInfo) and info.audio:
-        yield f'the audio of {info.path.name} is replaced by that of {sound.path.name}'
+        yield f'the audio of {info.path.name} is replaced by the audio of {sound.path.name}'
     longer = float(sound.duration - (timeline.end - timeline.begin))
     if longer > UNHEARD:
         yield f'{sound.path.name} is longer than the output: its last {longer:.2f} seconds are left out'
     elif longer < -UNHEARD:
-        yield f'{sound.path.name} is shorter than the output, of which the last {-longer:.2f} seconds are silent'
+        yield f'{sound.path.name} is shorter than the output: the last {-longer:.2f} seconds are silent'
 
 
-def _left_out(info: VideoInfo, kept: Kept, extension: str) -> Iterator[str]:
-    """Says which sound of an untrimmed clip the output will not have."""
+def _losses_at_ends(info: VideoInfo, kept: Kept, extension: str) -> Iterator[str]:
+    """Yield a sentence for audio of an untrimmed clip that the output lacks at either end."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
     if kept.begin is not None and starts and kept.begin - min(starts) > UNHEARD:
         lost = float(kept.begin - min(starts))
-        yield f'{name} has no place for sound before the first frame: {lost:.2f} seconds of audio are left out'
+        yield f'{name} cannot store audio before the first frame: {lost:.2f} seconds of audio are left out'
     if container_of(extension).ends_together and kept.end is not None:
-        lost = float(_end_of_sound(info) - kept.end)
+        lost = float(_end_of_audio(info) - kept.end)
         if lost > UNHEARD:
-            yield f'{name} ends with the last frame: {lost:.2f} seconds of audio behind it are left out'
+            yield f'{name} ends with the last frame: {lost:.2f} seconds of audio after it are left out'
 
 
-def _end_of_sound(info: VideoInfo) -> Fraction:
-    """When, in seconds, the last packet of any audio stream ends; containers need not tell the truth about it."""
+def _end_of_audio(info: VideoInfo) -> Fraction:
+    """Return the end of the last audio packet in seconds, read from all packets: headers may be wrong."""
     end = Fraction(0)
     with open_audio(info.path) as source:
         try:
@@ -231,7 +223,7 @@ def _end_of_sound(info: VideoInfo) -> Fraction:
 
 def _encoder_for(
     audio: AudioInfo,
-    heard: _Heard,
+    source_audio: _InputAudio,
     stream: av.AudioStream,
     options: OutputOptions,
     extension: str,
@@ -240,65 +232,65 @@ def _encoder_for(
     asked, name, container = options.output_audio_encoder, extension[1:], container_of(extension)
     if asked == 'auto':
         fits = (container.copied is None or audio.codec in container.copied) and not why_not_copied(stream, extension)
-        fits = fits and _keeps_places(audio, extension)
-        is_steady = not fits or _is_steady(audio, heard, extension)
+        fits = fits and _keeps_layout(audio, extension)
+        is_steady = not fits or _is_steady(audio, source_audio, extension)
         fits = fits and is_steady
-        # Of a clip PCM is kept as it is, but a recording is no reason to write mp4 files that most players are mute on.
-        plays = heard.content != 'wav' or container.muxer != 'mp4'
-        stands = container.has_times or _stands(audio, heard)
-        if fits and plays and stands and options.output_audio_volume == 100:
+        # PCM is copied from clips, but not from a wav file into mp4, where most players are mute on PCM.
+        plays = source_audio.content != 'wav' or container.muxer != 'mp4'
+        starts_right = container.has_times or _starts_right(audio, source_audio)
+        if fits and plays and starts_right and options.output_audio_volume == 100:
             return ''
         encoder = _AGAIN.get(audio.codec, container.automatic_audio)
         if encoder == 'pcm_s16le' and is_deep(stream) and 'pcm_s32le' in container.audio_encoders:
             encoder = 'pcm_s32le'
-        # Only mkv is sure to play what its muxer takes.
+        # Only mkv players support every codec that the muxer accepts.
         if encoder not in container.audio_encoders or not (fits or extension == '.mkv') or not plays:
             encoder = container.automatic_audio
         if not is_steady:
-            text = f'{audio.codec} audio changes its rate or channels, which {name} cannot tell: it is encoded again'
+            text = f'{audio.codec} audio changes its rate or channels, which {name} cannot store: it is encoded again'
             remarks.append(text)
         elif not fits and encoder != audio.codec:
-            remarks.append(f'{name} does not hold {audio.codec} audio: it is encoded as {encoder}')
+            remarks.append(f'{name} does not support {audio.codec} audio: it is encoded as {encoder}')
         elif not plays:
-            remarks.append(f'few players know {audio.codec} audio in {name}: it is encoded as {encoder}')
-        elif not stands:
-            how = 'gaps filled' if heard.kept.begin is None else 'so that it begins with the pictures'
-            remarks.append(f'{name} has no times of sounds: {audio.codec} audio is encoded as {encoder}, {how}')
+            remarks.append(f'few players support {audio.codec} audio in {name}: it is encoded as {encoder}')
+        elif not starts_right:
+            how = 'gaps filled' if source_audio.kept.begin is None else 'so that it begins with the video'
+            remarks.append(f'{name} stores no audio times: {audio.codec} audio is encoded as {encoder}, {how}')
         return encoder
     if extension == '.mov' and asked in _REPLACED_IN_MOV:
-        remarks.append(f'mov does not hold {asked} audio: aac is used')
+        remarks.append(f'mov does not support {asked} audio: aac is used')
         return 'aac'
     check_held('audio', asked, extension)
     return asked
 
 
-def _keeps_places(audio: AudioInfo, extension: str) -> bool:
-    """Whether copied packets that do not say themselves where their channels belong are read as they are meant."""
+def _keeps_layout(audio: AudioInfo, extension: str) -> bool:
+    """Whether copied packets without a channel layout of their own are read with the right one."""
     if audio.codec not in (*PCM, 'flac'):
         return True
     layout = usual_layout(audio.layout, audio.channels)
     return comes_back(AudioTrack(audio.index, audio.codec, audio.codec, audio.rate, layout, (), 0), extension)
 
 
-def _is_steady(audio: AudioInfo, heard: _Heard, extension: str) -> bool:
-    """Whether copied packets of AAC all are what a container says of the first one; ts says it of each."""
-    if audio.codec != 'aac' or heard.content != 'mpegts' or extension == '.ts':
+def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> bool:
+    """Whether all copied packets of AAC match the container's description of the first; ts describes each packet."""
+    if audio.codec != 'aac' or source_audio.content != 'mpegts' or extension == '.ts':
         return True
     try:
-        with open_audio(heard.path) as source:
+        with open_audio(source_audio.path) as source:
             return not changes_form(source, audio.index)
     except av.error.FFmpegError as error:
-        raise damaged_audio(heard.path, error) from None
+        raise damaged_audio(source_audio.path, error) from None
 
 
-def _stands(audio: AudioInfo, heard: _Heard) -> bool:
-    """Whether copied packets sound when they should in a container without times.
+def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
+    """Whether copied packets are source_audio at their times in a container without times.
 
-    Only of one that has none either it is sure that no gap lies between them; and only PCM can be cut anywhere.
+    Only a source that has no times either surely has no gaps; and only PCM can be cut anywhere.
     """
-    if heard.content not in ('avi', 'mxf', 'wav'):
+    if source_audio.content not in ('avi', 'mxf', 'wav'):
         return False
-    kept = heard.kept
+    kept = source_audio.kept
     start = (audio.start or 0) * audio.time_base
     if kept.begin is not None and audio.codec.startswith('pcm_'):
         return start <= kept.begin == kept.origin
@@ -308,7 +300,7 @@ def _stands(audio: AudioInfo, heard: _Heard) -> bool:
 def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep: bool) -> AudioTrack:
     rate, bit_rate = audio.rate, 0
     options: dict[str, str] = {}
-    # Encoders want positions.
+    # Encoders require channel positions.
     layout = usual_layout(audio.layout, audio.channels)
     sample_format = 's32' if encoder == 'flac' and is_deep else ''
     if encoder == 'aac':
@@ -317,10 +309,10 @@ def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep
         options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
         rate = rate if rate in (32000, 44100, 48000) else 44100 if rate < 48000 else 48000
         if extension == '.avi':
-            # The first frame is left out (``EncodedTrack``): no other may have a part in it.
+            # ``EncodedTrack`` drops the first frame: no other frame may depend on it.
             options['reservoir'] = '0'
     elif encoder in ('mp2', 'wmav2'):
-        bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda kept: abs(kept - (128 + 1.92 * quality))) * 1000
+        bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda rate: abs(rate - (128 + 1.92 * quality))) * 1000
         bit_rate = bit_rate if audio.channels > 1 else min(bit_rate // 2, 160000)
         rate = rate if rate in (32000, 44100, 48000) else 48000
     elif encoder == 'libopus':
@@ -330,5 +322,5 @@ def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep
 
 
 def _lambda(quality: float) -> int:
-    """FFmpeg's scale of a quality number (FF_QP2LAMBDA)."""
+    """Return a quality number on FFmpeg's scale (FF_QP2LAMBDA)."""
     return round(quality * 118)

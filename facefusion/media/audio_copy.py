@@ -1,4 +1,4 @@
-"""Copying the packets of an audio stream into another file, whole or a part of them."""
+"""Copy the packets of an audio stream, all or a range, into another file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import av
 from facefusion.media.extras import describe_stream
 from facefusion.media.tracks import AudioTrack, Kept, add_template
 
-# What a decoder is given before the first sound that must be right: RFC 7845 4.6 asks for 80 ms of Opus, an MP3 frame
-# may reach back over the ones before it by 511 bytes. Packets of the others build on nothing.
+# Lead-in of a decoder: RFC 7845 4.6 requires 80 ms of Opus, an MP3 frame may refer back to earlier ones by 511 bytes.
+# Packets of other codecs are independent.
 _LEAD = Fraction(1, 10)
-# Seconds of sound that may be lost at an end untold: encoders put as much there, or fill their last packet with it.
+# Seconds of audio at an end whose loss is not reported: encoders add as much there, or fill their last packet with it.
 UNHEARD = Fraction(1, 20)
 _WHOLE = ('flac', 'alac')
 
 
 class CopiedTrack:
-    """Hands packets on as they are.
+    """Copies packets unchanged.
 
-    Where the container can hide what lies before 0 (edit lists), a trim begins with the packets that a decoder needs
-    to be right from the first sample on, and ends with it. Where it has no times, PCM is cut at the sample.
+    Where the container can hide audio before 0 (edit lists), a trim begins with the packets that a decoder needs for a
+    correct first sample, and ends at the exact time. In containers without times, PCM is cut at the sample.
 
-    Recordings that were put behind one another may overlap. No container takes a packet that is not later than the one
-    before it: such ones are left out, and ``remarks`` say it where that can be heard.
+    Concatenated recordings may overlap. Containers accept only ascending times: packets that do not ascend are left
+    out, and ``remarks`` report it where that is audible.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class CopiedTrack:
         describe_stream(stream, self._output)
 
     def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """What becomes of a packet of the source."""
+        """Yield the output packets of a packet of the source."""
         if packet.size == 0:
             return
         pts = packet.dts if packet.pts is None else packet.pts
         if pts is None or not self._is_kept(pts, packet.duration or 0):
             return
         if self._cuts_begin and self._begin is not None:
-            packet, pts = self._begun(packet, pts)
+            packet, pts = self._cut_begin(packet, pts)
         if self._is_exact and self._end is not None:
-            packet = self._ended(packet, floor(self._end / self._base) - pts)
+            packet = self._cut_end(packet, floor(self._end / self._base) - pts)
         packet.pts = pts - self._shift
         packet.dts = (pts if packet.dts is None else packet.dts) - self._shift
         if self._last is not None and packet.dts <= self._last:
@@ -75,41 +75,40 @@ class CopiedTrack:
 
     @property
     def remarks(self) -> list[str]:
-        """What was left out, without its subject."""
+        """The losses as predicates without a subject."""
         lost = float(self._overlap * self._base)
         if lost <= UNHEARD:
             return []
-        return [f'has packets that are not later than those before them: {lost:.2f} seconds of audio are left out']
+        return [f'has packets with times that do not ascend: {lost:.2f} seconds of audio are left out']
 
-    def _begun(self, packet: av.Packet[Any], pts: int) -> tuple[av.Packet[Any], int]:
-        """What a packet of PCM has from the beginning on, and the time of that."""
+    def _cut_begin(self, packet: av.Packet[Any], pts: int) -> tuple[av.Packet[Any], int]:
+        """Return a packet of PCM from the beginning of the range on, and its time."""
         early = ceil((self._begin or 0) / self._base) - pts
         if early <= 0 or not packet.duration:
             return packet, pts
-        made = self._part(packet, bytes(packet)[self._bytes(packet, early) :])
-        made.dts, made.duration = pts + early, packet.duration - early
-        return made, pts + early
+        part = self._part(packet, bytes(packet)[self._bytes(packet, early) :])
+        part.dts, part.duration = pts + early, packet.duration - early
+        return part, pts + early
 
     def _bytes(self, packet: av.Packet[Any], ticks: int) -> int:
-        """How many bytes of a packet of PCM are a number of ticks."""
+        """Return the number of bytes of ``ticks`` in a packet of PCM."""
         frame_size = packet.size // max(round((packet.duration or 0) * self._base * self._rate), 1)
         return round(ticks * self._base * self._rate) * frame_size
 
     def _part(self, packet: av.Packet[Any], data: bytes) -> av.Packet[Any]:
-        made: av.Packet[Any] = av.Packet(data)
-        made.time_base, made.dts, made.is_keyframe = packet.time_base, packet.dts, True
-        return made
+        part: av.Packet[Any] = av.Packet(data)
+        part.time_base, part.dts, part.is_keyframe = packet.time_base, packet.dts, True
+        return part
 
-    def _ended(self, packet: av.Packet[Any], left: int) -> av.Packet[Any]:
-        """The packet, or the part of it that lies in the ticks that are ``left``."""
+    def _cut_end(self, packet: av.Packet[Any], left: int) -> av.Packet[Any]:
+        """Return the packet, or its first ``left`` ticks."""
         if not packet.duration or packet.duration <= left:
             return packet
-        made = packet
         if self._is_pcm:
-            # Of these a container counts the samples, whatever their duration is said to be.
-            made = self._part(packet, bytes(packet)[: self._bytes(packet, left)])
-        made.duration = left
-        return made
+            # Containers count samples of PCM and ignore the duration.
+            packet = self._part(packet, bytes(packet)[: self._bytes(packet, left)])
+        packet.duration = left
+        return packet
 
     def _is_kept(self, pts: int, duration: int) -> bool:
         begin, end = self._begin, self._end
@@ -118,7 +117,7 @@ class CopiedTrack:
         return (begin is None or pts * self._base >= begin) and (end is None or pts * self._base < end)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
-        """What is left when the source has ended: silence behind PCM that must not end yet."""
+        """Yield silence behind PCM that must last until the end of the video."""
         if self._until is None or not self._is_pcm:
             return
         frame_size = self._output.codec_context.channels * _bytes_of_sample(self._output.codec_context.name)
@@ -134,5 +133,5 @@ class CopiedTrack:
 
 
 def _bytes_of_sample(codec: str) -> int:
-    """Of 'pcm_s24le' and its kin: 3."""
+    """Return the bytes of a sample of a PCM codec, such as 3 of 'pcm_s24le'."""
     return int(''.join(filter(str.isdigit, codec)) or 8) // 8

@@ -1,4 +1,4 @@
-"""Encoding an audio stream again: cut, its volume changed, gaps filled with silence, changes of form joined."""
+"""Encode an audio stream again: cut, change its volume, fill gaps with silence, join changes of form."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MP3_FRAME = 1152
 class EncodedTrack:
     """Decodes, cuts, scales the volume by ``volume`` and encodes again; gaps in the source become silence.
 
-    Avi has no times, so all that an MP3 decoder gives is heard from 0 on, the encoder's delay too. There the packets
-    that are decoded to what lies before 0 are left out, and the sound is placed so that one begins with 0.
+    Avi has no times: players play all output of an MP3 decoder from 0 on, including the encoder's delay. The packets
+    of the delay are left out there, and the audio is aligned so that a packet begins at time 0.
 
-    Broadcasts go over from stereo to 5.1 in mid-clip. A filter graph takes sound of one form only, so each form has its
-    own, which begins where the one before has ended. ``remarks`` say what that costs.
+    Broadcasts change from stereo to 5.1 within a clip. A filter graph accepts one form of audio only, so each form has
+    a graph of its own, which begins at the end of the previous one. ``remarks`` report the losses.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class EncodedTrack:
         self._reached: int | None = None
         self.remarks: list[str] = []
         has_delay = output.format.name == 'avi' and track.encoder == 'libmp3lame'
-        # Samples before 0 that are encoded; a millisecond at least, since aresample lets less pass.
+        # Encoded samples before 0; at least a millisecond, because aresample passes on less.
         self._lead = 2 * _MP3_FRAME - _MP3_DELAY if has_delay else 0
 
     def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """What becomes of a packet of the source."""
+        """Yield the encoded packets of a packet of the source."""
         if self._is_past_end:
             return
         for frame in cast('list[av.AudioFrame]', packet.decode()):
@@ -64,13 +64,13 @@ class EncodedTrack:
             form = frame.sample_rate, frame.format.name, layout
             if self._graph is None or form != self._form:
                 yield from self._end_graph()
-                self._note(layout)
+                self._warn_of_mixing(layout)
                 self._graph, self._form = self._build(frame, layout), form
             self._push(self._graph, frame)
             yield from self._drain(self._graph)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
-        """What is left when the source has ended."""
+        """Yield the remaining packets at the end of the source."""
         yield from self._end_graph()
         if self._kept.until is not None:
             yield from self._silence(round(self._kept.until * self._track.rate))
@@ -82,19 +82,19 @@ class EncodedTrack:
             self._push(self._graph, None)
             yield from self._drain(self._graph)
 
-    def _note(self, layout: str) -> None:
-        """Says it where a layout that the plan does not know of is mixed."""
+    def _warn_of_mixing(self, layout: str) -> None:
+        """Add a remark when a layout unknown to the plan is mixed down."""
         target = self._track.layout
-        is_news = layout not in (self._planned, 'mono') and keeps_all(self._planned, target)
+        is_unplanned = layout not in (self._planned, 'mono') and keeps_all(self._planned, target)
         text = f'changes to {layout} in the clip, which is mixed into {target}'
-        if is_news and not keeps_all(layout, target) and text not in self.remarks:
+        if is_unplanned and not keeps_all(layout, target) and text not in self.remarks:
             self.remarks.append(text)
 
     def _push(self, graph: av.filter.Graph, frame: av.AudioFrame | None) -> None:
         try:
             graph.push(frame)
         except av.error.EOFError:
-            # The trim has its end behind it and takes no more.
+            # The trim filter is past its end and accepts no more.
             self._is_past_end = True
 
     def _build(self, frame: av.AudioFrame, layout: str) -> av.filter.Graph:
@@ -117,17 +117,17 @@ class EncodedTrack:
             chain.append(graph.add('asetpts', f'PTS-{float(kept.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
-        # Where sounds have no times the first one stands at 0, whenever it is heard.
+        # Without times, the first sound is written at 0, whenever it is heard.
         first = self._reached if kept.has_times or self._reached is not None else -self._lead
         begins = '' if first is None else f':first_pts={first}'
         if begins and frame.sample_rate != rate:
-            # FFmpeg counts first_pts in samples of what aresample is given.
+            # FFmpeg counts first_pts in input samples of aresample.
             chain.append(graph.add('aresample', str(rate)))
         chain += placing(graph, layout, self._track.layout)
         mixed = mixing(self._track.layout)
         chain.append(graph.add('aresample', f'{rate}:async=1000:min_hard_comp=0.1:{mixed}{begins}'))
-        taken = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'
-        chain.append(graph.add('aformat', taken))
+        form = f'sample_fmts={self._output.format.name}:sample_rates={rate}:channel_layouts={self._track.layout}'
+        chain.append(graph.add('aformat', form))
         chain.append(graph.add('abuffersink'))
         link(chain)
         graph.configure()
@@ -156,7 +156,7 @@ class EncodedTrack:
             yield from self._encode(frame)
 
     def _silence(self, end: int) -> Iterator[av.Packet[Any]]:
-        """Silence from where the sound ends up to the sample ``end``."""
+        """Yield silence from the end of the audio up to the sample ``end``."""
         rate, reached = self._track.rate, self._reached or 0
         while reached < end:
             count = min(rate, end - reached)
@@ -169,7 +169,8 @@ class EncodedTrack:
 
 
 def _count_samples(frame: av.AudioFrame) -> None:
-    """Has a frame's time in samples: in avi a tick is a whole packet, and what is cut from one begins in between."""
+    """Convert a frame's time to samples: in avi a tick is a packet, but a cut packet begins in between."""
+
     base = Fraction(1, frame.sample_rate)
     if frame.pts is not None and frame.time_base is not None:
         frame.pts = round(frame.pts * frame.time_base / base)

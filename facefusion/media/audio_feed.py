@@ -1,4 +1,4 @@
-"""The packets of an output's audio, as its plan says."""
+"""The audio packets of an output, as its plan decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AudioFeed:
     """Adds the tracks of a plan to an output and yields their packets in the order of their times.
 
     Raises MediaError audio-damaged when the source's audio cannot be read to its end, audio-lost when a stream of
-    an untrimmed clip yields nothing; OutputError audio-encoder-failed.
+    an untrimmed clip yields no packet; OutputError audio-encoder-failed.
     """
 
     def __init__(
@@ -38,17 +38,16 @@ class AudioFeed:
         self._inputs: list[av.AudioStream] = []
         self._tracks: dict[int, CopiedTrack | EncodedTrack] = {}
         with ExitStack() as stack:
-            # Closed here again when a track cannot be set up.
+            # Closes the source when a track cannot be set up.
             self._source = stack.enter_context(open_audio(self._path))
-            kept = plan.kept
             for track in plan.tracks:
                 stream = self._source.streams[track.index]
                 assert isinstance(stream, av.AudioStream)
                 self._inputs.append(stream)
                 self._tracks[track.index] = (
-                    EncodedTrack(stream, track, kept, plan.volume, output)
+                    EncodedTrack(stream, track, plan.kept, plan.volume, output)
                     if track.encoder
-                    else CopiedTrack(stream, track, kept, output)
+                    else CopiedTrack(stream, track, plan.kept, output)
                 )
             self._open = stack.pop_all()
 
@@ -57,31 +56,31 @@ class AudioFeed:
         try:
             for packet in self._source.demux(self._inputs):
                 self._stop.check()
-                # Of the stream: a packet that flushes carries no index, and one that is handed on the output's.
+                # Read first: a copied packet has the output's index afterwards, a flushing packet has none.
                 index = packet.stream.index
-                for made in self._tracks[index].take(packet):
+                for written in self._tracks[index].take(packet):
                     counts[index] += 1
-                    yield made
+                    yield written
             for index, track in self._tracks.items():
-                for made in track.finish():
+                for written in track.finish():
                     counts[index] += 1
-                    yield made
+                    yield written
         except av.error.FFmpegError as error:
             raise damaged_audio(self._path, error) from None
         if self._plan.kept.begin is None and not all(counts.values()):
             raise MediaError(
                 'audio-lost',
-                f'{self._path.name} names an audio stream that has no sound in it',
+                f'{self._path.name} has an audio stream without audio',
                 hint='leave the audio out with --output-audio-volume 0',
             )
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What of the sound was lost, as far as only reading it could show; complete when all packets were yielded."""
+        """Losses of audio that only reading it shows; complete once all packets were yielded."""
         numbers = {stream.index: number for number, stream in enumerate(self._source.streams.audio, 1)}
         found = ((numbers[index], text) for index, track in self._tracks.items() for text in track.remarks)
         return tuple(f'audio stream {number} {text}' for number, text in found)
 
     def close(self) -> None:
-        """Closes the source."""
+        """Close the source."""
         self._open.close()

@@ -1,4 +1,4 @@
-"""A track that encoder and container take, as near to the source's as can be, and what it loses, in sentences."""
+"""Choose the rate and layout of an encoded track nearest to the source, and describe its losses."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from facefusion.media.options import AUDIO_ENCODERS
 from facefusion.media.tracks import AudioTrack, why_not_encoded
 
 _LOSSLESS = ('flac', 'alac')
-_OF_TWO = ('libmp3lame', 'mp2', 'wmav2')
+_STEREO_ONLY = ('libmp3lame', 'mp2', 'wmav2')
 _LOW = {'LFE', 'LFE2'}
 
 
 def is_deep(stream: av.AudioStream) -> bool:
-    """Whether the samples of a stream are exact to more than 16 bits."""
+    """Whether the samples of a stream have more than 16 exact bits."""
     return _depth(stream) > 16
 
 
 def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
-    """The track with the nearest rate and layout that encoder and container take, found by opening both.
+    """Return the track with the nearest rate and layout that encoder and container support, found by opening both.
 
-    A layout that keeps every channel comes before any downmix. Raises UsageError audio-encoder-unusable.
+    A layout that keeps every channel is preferred to any downmix. Raises UsageError audio-encoder-unusable.
     """
     _check_encoder(track.encoder)
     rates = sorted(av.Codec(track.encoder, 'w').audio_rates or ())
@@ -35,7 +35,7 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
     if rates and track.rate not in rates:
         first = next((rate for rate in rates if rate >= track.rate), rates[-1])
     reasons = []
-    # AAC writes others in a way that few players know (program_config_element).
+    # AAC writes unusual layouts in a way that few players know (program_config_element).
     for layout in nearest_layouts(track.layout, prefers_common=track.encoder == 'aac'):
         for rate in dict.fromkeys((first, 48000)):
             tried = replace(track, rate=rate, layout=layout)
@@ -44,7 +44,7 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
                 reason = why_not_mixed(track.layout, layout)
             if not reason and comes_back(tried, extension):
                 return tried
-            reasons.append(reason or f'{extension[1:]} does not hold the layout {layout}')
+            reasons.append(reason or f'{extension[1:]} does not support the layout {layout}')
     raise UsageError(
         'audio-encoder-unusable',
         f'the audio encoder {track.encoder} does not work for {extension[1:]} here',
@@ -55,30 +55,30 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
 
 
 def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
-    """Says which channels, rate and depth of an audio stream a track does not keep, and how they are kept.
+    """Yield a sentence for each loss of channels, rate or depth of an audio stream, and how to avoid it.
 
-    ``name`` is what the stream is called, ``asked`` the value of --output-audio-encoder.
+    ``name`` is the stream in the sentence, ``asked`` the value of --output-audio-encoder.
     """
     context = stream.codec_context
     layout = usual_layout(context.layout.name, context.channels)
     before, after = channels_of(layout), channels_of(track.layout)
     if not keeps_all(layout, track.layout):
         low = ', the LFE channel is left out' if _LOW & {*before} and not _LOW & {*after} else ''
-        most = 'at most 2 channels' if track.encoder in _OF_TWO else f'no {layout} in {extension[1:]}'
+        limit = 'at most 2 channels' if track.encoder in _STEREO_ONLY else f'no {layout} in {extension[1:]}'
         yield (
             f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
-            f'{track.encoder} takes {most}{_keeping(layout, track, extension, asked)}'
+            f'{track.encoder} supports {limit}{_keeping(layout, track, extension, asked)}'
         )
     elif len(after) != len(before):
         yield (
-            f'{name} is written with {len(after)} channels ({track.layout}), those that {layout} has not are silent: '
-            f'{track.encoder} takes no {layout} in {extension[1:]}'
+            f'{name} is written with {len(after)} channels ({track.layout}), those missing in {layout} are silent: '
+            f'{track.encoder} does not support {layout} in {extension[1:]}'
         )
     if track.rate < context.sample_rate:
-        yield f'{name} is written with {track.rate} Hz: {track.encoder} takes no {context.sample_rate} Hz'
+        yield f'{name} is written with {track.rate} Hz: {track.encoder} does not support {context.sample_rate} Hz'
     depth, written = _depth(stream), _written_depth(track)
     if 0 < written < depth:
-        yield f'{name} is written with {written} bits a sample, it has {depth}: {track.encoder} holds no more'
+        yield f'{name} is written with {written} of its {depth} bits a sample: {track.encoder} supports no more'
 
 
 def _named(channels: tuple[str, ...], layout: str) -> str:
@@ -86,11 +86,11 @@ def _named(channels: tuple[str, ...], layout: str) -> str:
 
 
 def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
-    """How all channels are kept, as far as a way is known."""
+    """Return advice that keeps all channels, as far as a way is known."""
     container, option = CONTAINERS[extension], '--output-audio-encoder'
     if asked != 'auto' and is_common(layout) and container.automatic_audio == 'aac':
         return f'; without {option} all are kept'
-    # Mkv does not tell the places of PCM.
+    # Mkv does not store the channel layout of PCM.
     names = '.mp4, .mov or .mkv' if is_common(layout) else '.mov' if track.codec in PCM else '.mkv'
     if extension in names:
         return ''
@@ -100,7 +100,7 @@ def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
 
 
 def _depth(stream: av.AudioStream) -> int:
-    """The bits of a sample as far as it is exact; 0 where the codec is lossy."""
+    """Return the exact bits of a sample; 0 where the codec is lossy."""
     codec, held = stream.codec_context.name, stream.format.bits
     if codec.startswith('pcm_'):
         return int(''.join(filter(str.isdigit, codec)) or 8)
@@ -125,5 +125,5 @@ def _check_encoder(name: str) -> None:
         raise UsageError(
             'audio-encoder-unusable',
             f'the audio encoder {name} is not in this build of FFmpeg',
-            hint='encoders that are: ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
+            hint='choose one of ' + ', '.join(filter(exists, AUDIO_ENCODERS)),
         )

@@ -1,6 +1,6 @@
-"""What each video encoder takes, and how quality and speed are told to it.
+"""Pixel formats, sizes, tags and options of each video encoder.
 
-The quality and preset tables are those of FaceFusion 3.8.1, so that its users get what they know.
+The quality and preset tables are those of FaceFusion 3.8.1, so that options mean the same.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import av.error
 from facefusion.media.color import ColorSpec
 from facefusion.media.planes import INTERLEAVED, PLANE_FORMATS, format_of_planes, has_alpha, planar_format
 
-# Fixed, because the number of threads changes the bytes that x264 and x265 write: never the machine's cores.
+# Fixed, not the number of cores: it changes the bytes that x264 and x265 write.
 _THREADS = 2
 # FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
 _LAMBDA = 118
 _QUANTISED = ('mpeg2video', 'mpeg4', 'wmv2')
 _FAST = ('ultrafast', 'superfast', 'veryfast')
 _SLOW = ('slow', 'slower', 'veryslow')
-# Chroma and depth of a plane format as the hardware encoders name it.
+# The hardware encoders' names for plane formats.
 _HARDWARE_NAMES = {planar: name for name, planar in INTERLEAVED.items()}
 _RGB = {'libx264rgb': 'bgr24', 'qtrle': 'rgb24'}
 _WITH_ALPHA = {'libvpx-vp9': 'yuva420p', 'prores_ks': 'yuva444p10le', 'qtrle': 'argb'}
 
 
 def pixel_formats(codec: str, wanted: str, with_alpha: bool = False) -> list[str]:
-    """Pixel formats that ``codec`` takes, the one that keeps most of ``wanted`` first."""
+    """Return the pixel formats that ``codec`` supports, closest to ``wanted`` first."""
     try:
         offered = {entry.name for entry in av.Codec(codec, 'w').video_formats or ()}
     except (ValueError, av.error.FFmpegError):
@@ -35,7 +35,7 @@ def pixel_formats(codec: str, wanted: str, with_alpha: bool = False) -> list[str
     if with_alpha or codec in _RGB:
         return [(_WITH_ALPHA if with_alpha else _RGB)[codec]]
     bits, sub_x, sub_y = PLANE_FORMATS[wanted]
-    # The same, then the same without the range in its name, then more chroma, less depth, less chroma.
+    # The same; the same without the range in its name; then more chroma, less depth, less chroma.
     chroma = {(2, 2): ('420', '422', '444'), (2, 1): ('422', '444', '420'), (1, 1): ('444', '420')}[sub_x, sub_y]
     depths = {8: ('', '10le'), 10: ('10le', '12le', ''), 12: ('12le', '10le', '')}[bits]
     names = [wanted, *(f'yuv{layout}p{depth}' for depth in depths for layout in chroma)]
@@ -44,20 +44,20 @@ def pixel_formats(codec: str, wanted: str, with_alpha: bool = False) -> list[str
 
 
 def depth_of(pix_fmt: str) -> int:
-    """Bits of the deepest component of a pixel format."""
+    """Return the bits of the deepest component of a pixel format."""
     return max(component.bits for component in av.VideoFormat(pix_fmt, 16, 16).components)
 
 
 def loses_chroma(wanted: str, pix_fmt: str) -> bool:
-    """Whether ``pix_fmt`` holds fewer chroma samples than the plane format ``wanted``."""
+    """Whether ``pix_fmt`` has fewer chroma samples than the plane format ``wanted``."""
     found, before = format_of_planes(planar_format(pix_fmt)), PLANE_FORMATS[wanted]
     return found.sub_x > before.sub_x or found.sub_y > before.sub_y
 
 
 def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
-    """What samples mean in the streams of a codec that cannot say so: what readers take them for, limited range.
+    """Return the colours that readers assume in streams of a codec without tags for them, limited range.
 
-    MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) have their matrix, and no range.
+    MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) have a matrix, but no range.
     """
     if codec in _RGB:
         return replace(color, matrix='rgb', full_range=True)
@@ -69,9 +69,9 @@ def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
 
 
 def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
-    """Even where chroma is subsampled, but for VP9, which counts odd sides itself.
+    """Return a size that is even where chroma is subsampled, except for VP9, which handles odd sides.
 
-    H.264 and H.265 could crop by metadata only in whole chroma samples, so two luma samples: never an odd side.
+    H.264 and H.265 crop by metadata in whole chroma samples, so two luma samples: never to an odd side.
     """
     width, height = picture
     if codec == 'libvpx-vp9':
@@ -81,14 +81,14 @@ def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[in
 
 
 def codec_tag(codec: str, pix_fmt: str) -> str:
-    """The name of a stream in mp4 and mov where the muxer's own choice is wrong or not what players take; else ''."""
+    """Return a stream's tag in mp4 and mov where the muxer's choice is wrong or unsupported by players; else ''."""
     if codec == 'prores_ks':
         return 'ap4h' if '444' in pix_fmt else 'apch'
     return 'hvc1' if codec == 'libx265' or codec.startswith('hevc_') else ''
 
 
 def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[str, str]:
-    """The encoder's own options for a quality of 0 to 100 and a preset of ``VIDEO_PRESETS``."""
+    """Return the encoder's own options for a quality of 0 to 100 and a preset of ``VIDEO_PRESETS``."""
     level = str(round(51 * (100 - quality) / 100))
     if codec in ('libx264', 'libx264rgb'):
         return {'crf': level, 'preset': preset, 'threads': str(_THREADS)}
@@ -97,7 +97,7 @@ def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[s
         return {'crf': level, 'preset': preset, 'x265-params': fixed}
     if codec == 'libvpx-vp9':
         best = str(round(63 * (100 - quality) / 100))
-        # Frames that are never shown would have no alpha.
+        # Hidden frames (alternate references) would have no alpha.
         shown = {'auto-alt-ref': '0'} if has_alpha(pix_fmt) else {}
         return {'crf': best, 'b': '0', 'deadline': 'good', 'cpu-used': '4', 'threads': str(_THREADS)} | shown
     if codec == 'prores_ks':
@@ -118,6 +118,6 @@ def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[s
 
 
 def _quantiser(quality: int) -> dict[str, str]:
-    """1 to 31; squared, since the first steps are the largest ones to the eye."""
+    """Return 1 to 31; squared, because the first steps are the most visible."""
     step = 1 + round(30 * ((100 - quality) / 100) ** 2)
     return {'flags': '+qscale', 'global_quality': str(step * _LAMBDA)}

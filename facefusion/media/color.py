@@ -1,4 +1,4 @@
-"""What the numbers of a video plane mean, and the matrices that carry them to BGR and back.
+"""The colour meaning of video samples, and the matrices that convert them to BGR and back.
 
 The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bitstreams use).
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import av
 
-# 'rgb' is no matrix: the planes are green, blue and red.
+# 'rgb' has no matrix: the planes are green, blue and red.
 Matrix = Literal['bt601', 'bt709', 'bt2020', 'rgb']
 
 # Luma weights of red and blue: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4.
@@ -54,9 +54,9 @@ class ColorSpec:
     def from_codes(
         cls, *, matrix: int, color_range: int, primaries: int, transfer: int, height: int, pix_fmt: str
     ) -> ColorSpec:
-        """The meaning of FFmpeg's tags; what is untagged is BT.709 from 720 lines upwards and BT.601 below.
+        """Return the meaning of FFmpeg's tags. Default: BT.709 from 720 lines upwards, BT.601 below.
 
-        RGB, grey and palette formats are what the reader makes of them: BT.709, limited.
+        RGB, grey and palette formats: BT.709, limited, to which the reader converts them.
         """
         if not pix_fmt.startswith(('yuv', 'nv', 'p0', 'p2', 'uyvy', 'yvyu')):
             return cls('bt709', False, 1, _known(transfer, 1))
@@ -69,7 +69,7 @@ class ColorSpec:
 
     @classmethod
     def from_frame(cls, frame: av.VideoFrame) -> ColorSpec:
-        """The colours of one decoded frame."""
+        """Return the colours of one decoded frame."""
         return cls.from_codes(
             matrix=int(frame.colorspace),
             color_range=int(frame.color_range),
@@ -81,11 +81,11 @@ class ColorSpec:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> ColorSpec:
-        """Undoes ``as_record``."""
+        """Return the colours of a record made by ``as_record``."""
         return cls(record['matrix'], record['full_range'], record['primaries'], record['transfer'])
 
     def as_record(self) -> dict[str, object]:
-        """The colours as plain JSON."""
+        """Return the colours as plain JSON."""
         return {
             'matrix': self.matrix,
             'full_range': self.full_range,
@@ -100,7 +100,7 @@ class ColorSpec:
 
     @property
     def matrix_code(self) -> int:
-        """The H.273 code of the matrix, as it is tagged on writing."""
+        """The H.273 code of the matrix, for the tag in the output."""
         if self.matrix == 'rgb':
             return 0
         if self.matrix == 'bt601':
@@ -113,10 +113,10 @@ class ColorSpec:
         return _FULL if self.full_range else 1
 
     def to_bgr(self, bits: int) -> NDArray[np.float32]:
-        """The 3x4 matrix from [Y, Cb, Cr, 1] (of 'rgb': [G, B, R, 1]) in ``bits``-bit codes to BGR 0..255.
+        """Return the 3x4 matrix from [Y, Cb, Cr, 1] ('rgb': [G, B, R, 1]) in ``bits``-bit codes to BGR 0..255.
 
-        Above 8 bits its numbers are multiples of 2^-14, so that float32 sums are exact whatever order a CPU adds
-        them in: the same sample gives the same pixel wherever it stands in a window.
+        Above 8 bits its numbers are multiples of 2^-14. float32 sums are then exact in whatever order a CPU adds them,
+        and a sample gives the same pixel at every position in a window.
         """
         matrix = np.linalg.inv(self._to_codes(bits))[:3]
         if bits > 8:
@@ -124,15 +124,16 @@ class ColorSpec:
         return matrix.astype(np.float32)
 
     def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
-        """The 3x4 matrix of ``to_bgr`` to BGR 0..65535, with nothing rounded but to float32."""
+        """Return the 3x4 matrix of ``to_bgr`` to BGR 0..65535, rounded to float32 only."""
         return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
 
     def from_bgr(self, bits: int) -> NDArray[np.float32]:
-        """The 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr (of 'rgb': G, B, R) in ``bits``-bit codes."""
+        """Return the 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr ('rgb': G, B, R) in ``bits``-bit codes."""
         return self._to_codes(bits)[:3].astype(np.float32)
 
     def _to_codes(self, bits: int) -> NDArray[np.float64]:
-        """4x4, homogeneous. Quantisation as in ITU-R BT.709-6 3.4 and, full range, H.273 equations 29 to 31."""
+        """Return the homogeneous 4x4 matrix. Quantisation: ITU-R BT.709-6 3.4; full range: H.273 equations 29 to 31."""
+
         if self.matrix == 'rgb':
             swapped = np.array(_SWAPPED, np.float64)
             swapped[:3] *= ((1 << bits) - 1) / 255

@@ -1,8 +1,8 @@
-"""Joining whole finished clips into one file, one after the other: every packet is copied, none is encoded again.
+"""Join complete clips into one file, one after the other: every packet is copied, none encoded again.
 
-Clips that were encoded with other settings have other parameter sets under the same numbers, and the header of a file
-holds one clip's. Where they differ each keyframe carries its own, so that a decoder has the right ones wherever it
-begins. The sample entry stays avc1 or hvc1: avc3 and hev1 would announce such sets, but many players show neither.
+Clips of other encoder settings have other parameter sets under the same numbers, but the header of a file has one
+clip's. Where they differ, each keyframe carries its own, so that decoding can start anywhere. The sample entry stays
+avc1 or hvc1: avc3 and hev1 would announce such sets, but many players do not support them.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from facefusion.media.parameter_sets import ParameterSets
 from facefusion.media.probe import open_video, probe
 from facefusion.stopping import StopFlag
 
-# The ticks of a second, and those between two frames, are counted with 32 bits in mp4 and mov.
+# Mp4 and mov count the ticks of a second, and those between two frames, with 32 bits.
 _MAXIMUM_TICKS = 2**31 - 1
 _WITHOUT_HEADER = ('vp8', 'vp9')
 
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """A measured clip: ``ranks`` are its frames' places on the screen in decoding order.
+    """A measured clip: ``ranks`` are its frames' display positions in decoding order.
 
-    ``aspect`` is a stored pixel's, as the container or else the codec says; ``header`` what the container holds of the
-    encoder's settings; ``has_own_sets`` if keyframes hold some too.
+    ``aspect`` is a stored pixel's, from the container or else the codec; ``header`` the encoder's settings in the
+    container; ``has_own_sets`` if keyframes have some too.
     """
 
     info: VideoInfo
@@ -68,22 +68,22 @@ class _Clip:
 
 
 def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag, emit: Emit = silent) -> None:
-    """Writes the clips one after the other to ``output_part``, as ``extension`` (of ``CONTAINERS``) says.
+    """Write the clips one after the other to ``output_part``, in the format of ``extension`` (of ``CONTAINERS``).
 
-    The first clip keeps its times; the first frame of any other is shown when the last one before it ends, and its
-    sound stays as far from it as it was. What sounds before a later clip's first frame, or once the next clip has
-    begun, is cut by whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and the
-    description of the streams are the first clip's; ``emit`` is told which tags of others are not kept.
+    The first clip keeps its times; every other clip begins at the end of the last frame before it, its audio at the
+    same distance as before. Audio before a later clip's first frame, or after the next clip's beginning, is cut by
+    whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and stream descriptions are the
+    first clip's; ``emit`` gets the names of other tags that are lost.
 
-    Raises MediaError join-mismatch (video codec, size, pixel format, pixel aspect, orientation), join-audio, and what
-    ``probe`` raises; ResourceError disk-full; OutputError output-unwritable; Interrupted. On failure nothing stays.
+    Raises MediaError join-mismatch (video codec, size, pixel format, pixel aspect, orientation), join-audio, and those
+    of ``probe``; ResourceError disk-full; OutputError output-unwritable; Interrupted. A failure leaves no file.
     """
     if not clips:
         raise InternalError('join-empty', f'there are no clips for {output_part.name}')
     measured = [_measure(clip, stop) for clip in clips]
     for clip in measured[1:]:
         _check_pictures(measured[0], clip)
-    sounds = _placed(measured)
+    sounds = _clip_times(measured)
     sounding = [clip for clip in sounds if clip.sounds]
     for other in sounding[1:]:
         check_sounds(sounding[0], other)
@@ -97,7 +97,7 @@ def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop:
 def _measure(path: Path, stop: StopFlag) -> _Clip:
     info = probe(path, stop)
     if not isinstance(info, VideoInfo):
-        raise MediaError('join-mismatch', f'{path.name} is a picture, only clips are joined')
+        raise MediaError('join-mismatch', f'{path.name} is an image, only videos can be joined')
     times: list[int] = []
     aspect = Fraction(1)
     header = b''
@@ -113,18 +113,18 @@ def _measure(path: Path, stop: StopFlag) -> _Clip:
                 has_own_sets = sets.are_in(packet)
             times.append((packet.dts or 0) if packet.pts is None else packet.pts)
     if info.is_counted and len(times) == info.frame_count:
-        # What has no times was written in the order in which it is shown (``Container.reorders``).
+        # Frames without times are stored in display order (``Container.reorders``).
         times = info.pts.tolist()
     if sorted(times) != info.pts.tolist():
-        raise _hidden(info, 'it hides frames, or shows some at the same time')
+        raise _unjoinable(info, 'it has hidden frames, or several with the same time')
     ranks = ranks_of(np.array(times, np.int64))
     return _Clip(info, ranks, aspect, header, has_own_sets, measure_sounds(info, stop))
 
 
 def _pictures(info: VideoInfo, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
-    """The packets of all frames that are shown, in decoding order; those that an edit list hides are left out.
+    """Yield the packets of all displayed frames in decoding order, without those hidden by an edit list.
 
-    Raises MediaError join-mismatch where a frame that is shown may need one that is not, media-damaged; Interrupted.
+    Raises MediaError join-mismatch where a displayed frame may depend on a hidden one, media-damaged; Interrupted.
     """
     is_hidden = False
     with closing(read_packets(info, [info.stream_index], stop)) as packets:
@@ -132,13 +132,13 @@ def _pictures(info: VideoInfo, stop: StopFlag) -> Generator[av.Packet[Any], None
             if packet.is_discard:
                 is_hidden = True
             elif is_hidden and not packet.is_keyframe:
-                raise _hidden(info, 'it hides frames that others are built on')
+                raise _unjoinable(info, 'displayed frames depend on hidden ones')
             else:
                 is_hidden = False
                 yield packet
 
 
-def _hidden(info: VideoInfo, cause: str) -> MediaError:
+def _unjoinable(info: VideoInfo, cause: str) -> MediaError:
     return MediaError(
         'join-mismatch', f'{info.path.name} cannot be joined', cause=cause, hint='run the step that wrote it again'
     )
@@ -169,8 +169,8 @@ def _check_pictures(first: _Clip, other: _Clip) -> None:
         )
 
 
-def _placed(clips: Sequence[_Clip]) -> list[SoundOfClip]:
-    """When each clip begins: a clip does when the last frame of the one before it ends."""
+def _clip_times(clips: Sequence[_Clip]) -> list[SoundOfClip]:
+    """Return when each clip begins: at the end of the last frame before it."""
     placed = []
     begin = clips[0].info.pts[0] * clips[0].info.time_base
     for clip in clips:
@@ -181,10 +181,10 @@ def _placed(clips: Sequence[_Clip]) -> list[SoundOfClip]:
 
 
 def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
-    """A tick that all times are multiples of, where the container can count so finely; mkv counts milliseconds."""
+    """Return a tick that divides all times, where the container can count so finely; mkv counts milliseconds."""
     container = CONTAINERS[extension]
     if not container.has_times:
-        # Places that are left free lower the average; where the file counts places, its tick is one.
+        # Empty frame slots lower the average rate; where the container has slots, the clip's tick is one.
         return clips[0].info.time_base if container.has_gaps else 1 / clips[0].info.average_rate
     if container.tick:
         return container.tick
@@ -192,7 +192,7 @@ def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
     for info in (clip.info for clip in clips):
         gaps = np.diff(np.frombuffer(info.pts, np.int64))
         longest = max(longest, math.ceil(max(int(gaps.max(initial=0)), info.last_duration) * info.time_base))
-    # The finest first: where not all fit, the others are rounded to half a tick of it or less.
+    # Finest first: where not all fit, the others are rounded to at most half a tick.
     ticks, *others = sorted({clip.info.time_base.denominator for clip in clips}, reverse=True)
     for wanted in others:
         common = math.lcm(ticks, wanted)
@@ -201,20 +201,20 @@ def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
 
 
 def _frame_times(placed: Sequence[SoundOfClip], time_base: Fraction) -> NDArray[np.int64]:
-    """The times of all frames of the output, ascending, in ticks; behind them the end of the last one."""
+    """Return the times of all frames of the output, ascending, in ticks, and the end of the last frame."""
     found: list[int] = []
     for clip in placed:
         ratio, offset = clip.info.time_base / time_base, clip.shift / time_base
         factor = ratio.numerator * offset.denominator
         more, divisor = offset.numerator * ratio.denominator, ratio.denominator * offset.denominator
-        # Whole numbers of any size, rounded: fractions would take seconds for a long clip.
+        # Integers of any size with rounding: fractions would take seconds for a long clip.
         found += [(2 * (tick * factor + more) + divisor) // (2 * divisor) for tick in clip.info.pts]
     found.append(nearest((placed[-1].begin + placed[-1].info.duration) / time_base))
     times = np.array(found, np.int64)
     if (np.diff(times) <= 0).any():
         raise MediaError(
             'join-mismatch',
-            f'{placed[0].info.path.name} and what follows it cannot be joined',
+            f'{placed[0].info.path.name} cannot be joined with the clips after it',
             cause=f'frames are less than {float(time_base)} seconds apart',
         )
     return times
@@ -235,7 +235,7 @@ def _write(
     for clip in clips[1:]:
         others = sorted(key for key, value in clip.info.extras.tags if tags.get(key, value) != value or key not in tags)
         if others:
-            text = f'tags of {clip.info.path.name} are not kept where clips are joined: {", ".join(others)}'
+            text = f'tags of {clip.info.path.name} are lost in the joined output: {", ".join(others)}'
             emit(Message('info', 'join', text))
     with open_output(output_part, extension, time_base, rates, stop, tags) as output, ExitStack() as stack:
         stream = _add_video(output, clips, time_base, extension)
@@ -254,7 +254,7 @@ def _write(
 def _add_video(
     output: av.container.OutputContainer, clips: Sequence[_Clip], time_base: Fraction, extension: str
 ) -> Any:
-    """The video stream, described as the first clip's is."""
+    """Add the video stream, described as in the first clip."""
     info = clips[0].info
     rates = {clip.info.average_rate for clip in clips}
     frames = sum(clip.info.frame_count for clip in clips)
@@ -262,7 +262,7 @@ def _add_video(
     with open_video(info.path) as source:
         carry_metadata(source, output)
         template = source.streams[info.stream_index]
-        # Opaque: made from the decoder, for there need not be an encoder of that name.
+        # Opaque: made from the decoder, because there may be no encoder of that name.
         stream: Any = output.add_stream_from_template(template, opaque=True)
         describe_stream(template, stream)
         stream.metadata.update({key: value for key, value in template.metadata.items() if key.lower() == ALPHA_TAG})
@@ -274,7 +274,7 @@ def _add_video(
     if info.codec == 'hevc' and extension in BOXED:
         context.codec_tag = 'hvc1'
     if info.codec == 'prores' and extension in BOXED:
-        # The muxer's own choice names another profile, one without alpha.
+        # The muxer would choose the tag of a profile without alpha.
         context.codec_tag = name
     return stream
 
@@ -282,22 +282,22 @@ def _add_video(
 def _video_packets(
     clips: Sequence[_Clip], stream: Any, times: NDArray[np.int64], time_base: Fraction, stop: StopFlag
 ) -> Generator[av.Packet[Any], None, None]:
-    """All packets in decoding order with the output's times, and with their parameter sets where clips differ."""
+    """Yield all packets in decoding order with output times, and with their parameter sets where clips differ."""
     decoding = decoding_times(times[:-1], max(reordering(clip.ranks) for clip in clips))
     in_stream = len({clip.header for clip in clips}) > 1 or any(clip.has_own_sets for clip in clips)
-    done = begin = 0
+    count = begin = 0
     for clip in clips:
         sets = clip.sets if in_stream else None
         with closing(_pictures(clip.info, stop)) as packets:
             for packet, rank in zip(packets, clip.ranks.tolist(), strict=False):
-                made = sets.put_into(packet) if sets and packet.is_keyframe else packet
+                output = sets.put_into(packet) if sets and packet.is_keyframe else packet
                 at = begin + rank
-                made.time_base = time_base
-                made.pts, made.dts = int(times[at]), int(decoding[done])
-                made.duration = int(times[at + 1]) - made.pts
-                made.stream = stream
-                done += 1
-                yield made
+                output.time_base = time_base
+                output.pts, output.dts = int(times[at]), int(decoding[count])
+                output.duration = int(times[at + 1]) - output.pts
+                output.stream = stream
+                count += 1
+                yield output
         begin += clip.info.frame_count
-        if done != begin:
-            raise MediaError('media-damaged', f'{clip.info.path.name} has changed while it was read')
+        if count != begin:
+            raise MediaError('media-damaged', f'{clip.info.path.name} changed while it was read')

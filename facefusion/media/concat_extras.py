@@ -1,4 +1,4 @@
-"""Subtitles, chapters and attachments of clips that are joined, each at the time at which its clip is shown."""
+"""Subtitles, chapters and attachments of joined clips, each at the time of its clip in the output."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from facefusion.media.side_streams import (
 from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
 
-# Decoders whose packets mean nothing without the styles or colours in the header of their stream.
-_OF_THEIR_HEADER = ('ass', 'ssa', 'dvdsub', 'dvbsub')
+# Decoders that need the styles or colours in the header of their stream.
+_NEED_HEADER = ('ass', 'ssa', 'dvdsub', 'dvbsub')
 _NUMBERED = ('ass', 'ssa')
 
 
 class JoinedExtras:
-    """What beside pictures and sound the output of a join gets from ``clips``; they are placed in its time.
+    """Subtitles, chapters and attachments of ``clips``, moved to their times in the output.
 
-    Subtitle streams of one codec and language are one stream of the output, the second ones of it another.
+    Subtitle streams of one codec and language become one stream, their second streams another.
     """
 
     def __init__(
@@ -69,16 +69,17 @@ class JoinedExtras:
 
     @property
     def has_subtitles(self) -> bool:
-        """Whether there are packets to come."""
+        """Whether there are subtitle packets."""
         return bool(self._added)
 
     def packets(self) -> Generator[av.Packet[Any], None, None]:
-        """The packets of all subtitles, one clip after the other. Raises MediaError media-damaged, Interrupted."""
+        """Yield the packets of all subtitles in clip order. Raises MediaError media-damaged, Interrupted."""
         for clip, plan, keys in zip(self._clips, self._plans, self._keys, strict=True):
             if not plan.subtitles:
                 continue
             streams = {index: self._added[key] for index, key in keys.items()}
-            with closing(SubtitleFeed(clip.info, plan, _given(streams), self._stop)) as feed:
+            add: Any = lambda _, track, streams=streams: streams[track.index]  # noqa: E731
+            with closing(SubtitleFeed(clip.info, plan, add, self._stop)) as feed:
                 for packet in feed:
                     yield self._numbered(packet)
 
@@ -90,7 +91,7 @@ class JoinedExtras:
         extension: str,
         emit: Emit,
     ) -> dict[int, tuple[Any, ...]]:
-        """Which stream of the output each subtitle stream of a clip goes to; those that are missing are added."""
+        """Add the missing output streams; return the key of the output stream of each subtitle stream of a clip."""
         keys: dict[int, tuple[Any, ...]] = {}
         for number, (index, codec) in enumerate(clip.info.extras.subtitles, 1):
             stream: Any = source.streams[index]
@@ -99,7 +100,7 @@ class JoinedExtras:
                 text = f'subtitle stream {number} of {clip.info.path.name} is not kept: {reason}'
                 emit(Message('warn', 'join', text))
                 continue
-            header = (stream.codec_context.extradata or b'') if codec in _OF_THEIR_HEADER else b''
+            header = (stream.codec_context.extradata or b'') if codec in _NEED_HEADER else b''
             kind = (codec, stream.metadata.get('language', ''), header)
             nth = sum(key[:-1] == kind for key in keys.values())
             keys[index] = (*kind, nth)
@@ -108,7 +109,7 @@ class JoinedExtras:
         return keys
 
     def _plan(self, clip: SoundOfClip, keys: Mapping[int, object], extension: str) -> ExtrasPlan:
-        """What belongs to the time in which the clip is shown; before the first one and after the last all does."""
+        """Return the plan of a clip's own time in the output; the first and last clip are open at their outer ends."""
         info = clip.info
         begin = info.pts[0] * info.time_base
         return ExtrasPlan(
@@ -122,30 +123,26 @@ class JoinedExtras:
         )
 
     def _numbered(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """The packet with a number of its own where lines are numbered: players pass over one that they know."""
+        """Return the packet with a unique number where lines are numbered: players skip a number seen before."""
         if packet.stream.codec_context.name not in _NUMBERED:
             return packet
         _, comma, line = bytes(packet).partition(b',')
-        made: av.Packet[Any] = av.Packet(str(self._shown).encode() + comma + line)
-        made.time_base, made.pts, made.dts, made.duration = packet.time_base, packet.pts, packet.dts, packet.duration
-        made.is_keyframe = True
-        made.stream = packet.stream
+        numbered: av.Packet[Any] = av.Packet(str(self._shown).encode() + comma + line)
+        numbered.time_base, numbered.pts, numbered.dts = packet.time_base, packet.pts, packet.dts
+        numbered.duration, numbered.is_keyframe, numbered.stream = packet.duration, True, packet.stream
         self._shown += 1
-        return made
-
-
-def _given(streams: Mapping[int, Any]) -> Any:
-    return lambda stream, track: streams[track.index]
+        return numbered
 
 
 def _add_attachments(
     source: av.container.InputContainer, output: av.container.OutputContainer, attached: set[str]
 ) -> None:
-    """Hands the attachments on that are not there yet."""
+    """Add the attachments whose digest is not in ``attached`` yet."""
     for stream in source.streams:
         if stream.type == 'attachment':
-            held: Any = stream
-            digest = hashlib.sha256(held.data).hexdigest()
+            attachment: Any = stream
+            digest = hashlib.sha256(attachment.data).hexdigest()
             if digest not in attached:
                 attached.add(digest)
-                output.add_attachment(held.name or 'attachment', held.mimetype or 'application/octet-stream', held.data)
+                kind = attachment.mimetype or 'application/octet-stream'
+                output.add_attachment(attachment.name or 'attachment', kind, attachment.data)

@@ -1,4 +1,4 @@
-"""The sound of clips that are joined: which packets of each are kept, and when they sound."""
+"""Audio of joined clips: the packets of each that are copied, and their times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """One audio stream; ``first`` is when, in seconds of the clip, the first packet begins that a join keeps."""
+    """One audio stream; ``first`` is the time of the first packet in the range, in seconds of the clip."""
 
     index: int
     codec: str
@@ -34,7 +34,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class SoundOfClip:
-    """The audio streams of a clip that is shown from ``begin`` on; ``shift`` takes its own times to the output's.
+    """The audio streams of a clip that begins at ``begin`` of the output; its times plus ``shift`` are the output's.
 
     Both in seconds.
     """
@@ -46,7 +46,7 @@ class SoundOfClip:
 
 
 def measure_sounds(info: VideoInfo, stop: StopFlag) -> tuple[Sound, ...]:
-    """Measures the audio streams of a clip. Raises MediaError media-damaged, Interrupted."""
+    """Measure the audio streams of a clip. Raises MediaError media-damaged, Interrupted."""
     indexes = [audio.index for audio in info.audio]
     begin = info.pts[0] * info.time_base
     settings: dict[int, bytes] = {}
@@ -75,7 +75,7 @@ def measure_sounds(info: VideoInfo, stop: StopFlag) -> tuple[Sound, ...]:
 
 
 def read_packets(info: VideoInfo, indexes: Sequence[int], stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
-    """The packets of some streams of a clip in the order of the file. Raises MediaError media-damaged, Interrupted."""
+    """Yield the packets of streams of a clip in file order. Raises MediaError media-damaged, Interrupted."""
     if not indexes:
         return
     with open_video(info.path) as container:
@@ -97,7 +97,7 @@ def read_packets(info: VideoInfo, indexes: Sequence[int], stop: StopFlag) -> Gen
 
 
 def check_sounds(first: SoundOfClip, other: SoundOfClip) -> None:
-    """Raises MediaError join-audio where the streams of two clips cannot follow one another."""
+    """Raise MediaError join-audio where the streams of two clips cannot be joined."""
     pairs: list[tuple[str, object, object]] = [('number of tracks', len(first.sounds), len(other.sounds))]
     for number, (one, two) in enumerate(zip(first.sounds, other.sounds, strict=False), 1):
         track = '' if len(first.sounds) == len(other.sounds) == 1 else f' of track {number}'
@@ -112,19 +112,19 @@ def check_sounds(first: SoundOfClip, other: SoundOfClip) -> None:
     if differences:
         raise MediaError(
             'join-audio',
-            f'the audio of {other.info.path.name} cannot be joined to that of {first.info.path.name}',
+            f'the audio of {other.info.path.name} cannot be joined to the audio of {first.info.path.name}',
             cause=f'they differ in {differences}',
             hint='give both steps the same --output-audio-encoder, or leave the audio out with --output-audio-volume 0',
         )
 
 
 def describe_differences(pairs: Sequence[tuple[str, object, object]]) -> str:
-    """Names what two clips differ in, with both values; '' when they do not."""
+    """Return the differences of two clips by name, with both values; '' without differences."""
     return ', '.join(f'{name} ({one} and {two})' for name, one, two in pairs if one != two)
 
 
 def add_sounds(clips: Sequence[SoundOfClip], output: av.container.OutputContainer, has_gaps: bool) -> list[SoundTrack]:
-    """Adds the audio streams to an output, described as those of the first clip that has any."""
+    """Add the audio streams to an output, described as in the first clip that has any."""
     clip = next((clip for clip in clips if clip.sounds), None)
     if clip is None:
         return []
@@ -135,9 +135,9 @@ def add_sounds(clips: Sequence[SoundOfClip], output: av.container.OutputContaine
 class SoundTrack:
     """An audio stream of the output.
 
-    Without ``has_gaps`` (mp4 and mov, whose PCM samples have no times but stand where those before them end) gaps in
-    PCM are filled with silence. In avi no packet has a time: where one clip goes over into the next, a packet more or
-    less keeps the sound within half a packet of its time.
+    Without ``has_gaps`` (mp4 and mov, where samples of PCM have no times and follow one another) gaps in PCM are filled
+    with silence. In avi no packet has a time: at a clip's end one packet more or less keeps the audio within half a
+    packet of its time.
     """
 
     def __init__(self, sound: Sound, template: Any, output: av.container.OutputContainer, has_gaps: bool) -> None:
@@ -154,13 +154,13 @@ class SoundTrack:
         self._heard = Fraction(0)
 
     def fits(self, packet: av.Packet[Any], start: Fraction, length: Fraction, limit: Fraction) -> bool:
-        """Whether a packet belongs before the time ``limit``, at which the sound of the next clip begins."""
+        """Whether a packet belongs before the time ``limit``, at which the audio of the next clip begins."""
         if self._counts:
             return self._heard + length / 2 <= limit
         return start + length <= limit + packet.time_base
 
     def place(self, packet: av.Packet[Any], start: Fraction, length: Fraction) -> Iterator[av.Packet[Any]]:
-        """The packet with its time in the output, in seconds, after the silence that it needs before it."""
+        """Yield any silence needed before the packet, then the packet at ``start``, in seconds of the output."""
         ticks = nearest(start / self._base)
         self._heard += length
         if self._reached is not None:
@@ -168,7 +168,7 @@ class SoundTrack:
                 frame_size = packet.size // max(nearest(length * self._rate), 1)
                 yield from self._silence(self._reached, ticks, frame_size)
             ticks = max(ticks, self._reached)
-        yield self._made(packet, ticks, nearest(length / self._base))
+        yield self._timed(packet, ticks, nearest(length / self._base))
 
     def _silence(self, begin: int, end: int, frame_size: int) -> Iterator[av.Packet[Any]]:
         second = nearest(1 / self._base)
@@ -177,9 +177,9 @@ class SoundTrack:
             samples = nearest(count * self._base * self._rate)
             packet: av.Packet[Any] = av.Packet(bytes(samples * frame_size))
             packet.is_keyframe = True
-            yield self._made(packet, at, count)
+            yield self._timed(packet, at, count)
 
-    def _made(self, packet: av.Packet[Any], ticks: int, count: int) -> av.Packet[Any]:
+    def _timed(self, packet: av.Packet[Any], ticks: int, count: int) -> av.Packet[Any]:
         packet.time_base = self._base
         packet.pts = packet.dts = ticks
         packet.duration = count
@@ -191,7 +191,7 @@ class SoundTrack:
 def sound_packets(
     clips: Sequence[SoundOfClip], tracks: Sequence[SoundTrack], stop: StopFlag
 ) -> Generator[av.Packet[Any], None, None]:
-    """The sound of all clips with the output's times, cut where the next clip begins. Raises as ``read_packets``."""
+    """Yield the audio of all clips with output times, cut where the next clip begins. Raises as ``read_packets``."""
     for number, clip in enumerate(clips):
         track_of = {sound.index: track for track, sound in enumerate(clip.sounds)}
         following = clips[number + 1 :]
@@ -211,7 +211,7 @@ def sound_packets(
 
 
 def _limit(following: Sequence[SoundOfClip], track: int) -> Fraction | None:
-    """When the next sound of a track begins."""
+    """Return the time at which the next sound of a track begins; None without one."""
     firsts = ((clip.sounds[track].first, clip.shift) for clip in following if clip.sounds)
     return next((first + shift for first, shift in firsts if first is not None), None)
 
@@ -222,14 +222,14 @@ def _span(packet: av.Packet[Any]) -> tuple[Fraction, Fraction]:
 
 
 def _is_of_clip(start: Fraction, length: Fraction, begin: Fraction, tick: Fraction) -> bool:
-    """Whether a packet sounds once its clip has begun, or is the one before, with which a decoder starts up."""
+    """Whether a packet is heard after the beginning of its clip, or is the decoder's lead-in just before."""
     return start + length + tick >= begin
 
 
 def _neutral(codec: str, settings: bytes) -> bytes:
-    """The settings of an audio stream without what says how long it is.
+    """Return the settings of an audio stream without its length.
 
-    FLAC's header (RFC 9639, section 8.2) has the samples and the checksum of the whole file; 0 means unknown.
+    FLAC's header (RFC 9639, section 8.2) has the sample count and the checksum of the whole file; 0 means unknown.
     """
     if codec != 'flac':
         return settings
@@ -243,5 +243,5 @@ def _neutral(codec: str, settings: bytes) -> bytes:
 
 
 def nearest(value: Fraction) -> int:
-    """The nearest whole number; halves are rounded up."""
+    """Return the nearest whole number; halves are rounded up."""
     return math.floor(value + Fraction(1, 2))

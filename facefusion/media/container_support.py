@@ -1,4 +1,4 @@
-"""What a container gives back of what is written into it, found by writing a small file and reading that."""
+"""Find out what a container preserves by writing a small file and reading it back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
-# Those that say what a stream is for. That one is the default is no loss where it is the first.
+# The dispositions that state a stream's purpose. 'default' is no loss on the first stream.
 _PURPOSES = (
     'forced',
     'original',
@@ -35,15 +35,15 @@ _PURPOSES = (
     'captions',
     'descriptions',
 )
-# Shorter ones of a transport stream are read without their tables.
-_PICTURES = 12
+# FFmpeg reads shorter transport streams without their tables.
+_FRAMES = 12
 _FAST = {'libx264': {'preset': 'ultrafast'}, 'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8'}}
-# Adds streams to an output beside its picture, and gives what their packets are, once it has begun.
+# Adds streams to an output in addition to its video; returns their packets, read once the output has begun.
 _Fill = Callable[[av.container.OutputContainer, Any], Iterator[Any]]
 
 
 def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
-    """The names of the tags of a clip that do not come back from a container."""
+    """Return the names of the tags of a clip that a container does not preserve."""
     if not tags:
         return ()
 
@@ -59,19 +59,18 @@ def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
 
 
 def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
-    """The muxer's options with which these tags can be written.
+    """Return the muxer's options for writing these tags.
 
-    QuickTime has names like com.apple.quicktime.make in a list of their own; mp4 and mov have one kind of list or the
-    other.
+    QuickTime has a separate list for names like com.apple.quicktime.make; mp4 and mov can have one of the two lists.
     """
     has_names = extension in BOXED and any(key.startswith('com.') for key in tags)
     return {'movflags': '+use_metadata_tags'} if has_names else {}
 
 
 def lost_description(name: str, stream: Any, extension: str, encoder: str = '') -> Iterator[str]:
-    """Says what of a stream's language, title and purposes does not come back from a container.
+    """Yield a sentence on the language, title and purposes of a stream that a container does not preserve.
 
-    ``encoder`` is one of subtitles, with which these are tried.
+    ``encoder`` is the one of subtitles, to try them with.
     """
     language, title = stream.metadata.get('language', 'und'), title_of(stream)
     purposes = _purposes(stream)
@@ -86,15 +85,15 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
         if stream.type == 'subtitle':
             describe_stream(stream, output.add_stream(encoder))
             return iter(())
-        # The second one, if it is not the first: of these containers may not tell which is the default.
+        # A second track if it is not the first: some containers do not store which is the default.
         tracks = [add_encoded(output, _usual_track(extension)) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])
         return (packet for track in tracks for packet in _tones(track))
 
     def read(written: av.container.InputContainer) -> tuple[str, str, list[str], bool]:
-        held: Any = [found for found in written.streams if found.type == stream.type][-1]
-        is_default = bool(held.disposition & _Disposition.default)
-        return held.metadata.get('language', 'und'), title_of(held), _purposes(held), is_default
+        last: Any = [found for found in written.streams if found.type == stream.type][-1]
+        is_default = bool(last.disposition & _Disposition.default)
+        return last.metadata.get('language', 'und'), title_of(last), _purposes(last), is_default
 
     found = _read_back(extension, fill, read) or ('und', '', [], False)
     lost = [f'its language ({language})'] if not same_language(language, found[0]) else []
@@ -102,18 +101,18 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     lost += [f'that it is {purpose.replace("_", " ")}' for purpose in purposes if purpose not in found[2]]
     lost += ['that it is the default'] if is_later and not found[3] else []
     if lost:
-        yield f'{extension[1:]} does not hold of {name}: {", ".join(lost)}'
+        yield f'{extension[1:]} does not store of {name}: {", ".join(lost)}'
 
 
 def comes_back(track: AudioTrack, extension: str) -> bool:
-    """Whether a track that is encoded is read with all of its channels, each in its place.
+    """Whether an encoded track is read back with all of its channels in their positions.
 
-    FFmpeg's libopus wrapper, for one, exchanges channels of 5.0 and 6.1; and not every container tells their places.
+    FFmpeg's libopus wrapper exchanges channels of 5.0 and 6.1, and some containers do not store positions.
     """
     if track.layout in ('mono', 'stereo'):
         return True
     if 'channels' in track.layout:
-        # It has no places, which mp4 demands of PCM (ISO/IEC 23003-5).
+        # It has no channel positions, which mp4 requires for PCM (ISO/IEC 23003-5).
         return CONTAINERS[extension].muxer != 'mp4'
 
     def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
@@ -129,7 +128,7 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
     layout, heard = _read_back(extension, fill, read) or ('', [])
     if not heard or not keeps_all(track.layout, layout) or not keeps_all(layout, track.layout):
         return False
-    # The later a channel the louder is its tone.
+    # Every channel has a louder tone than the one before.
     names = renamed(track.layout, layout)
     levels = dict(zip(channels_of(layout), heard, strict=True))
     return all(levels[quieter] < levels[louder] for quieter, louder in pairwise(names))
@@ -141,16 +140,16 @@ def _read_back(
     read: Callable[[av.container.InputContainer], _Found],
     options: Mapping[str, str] | None = None,
 ) -> _Found | None:
-    """What ``read`` finds in a file with a picture and what ``fill`` adds; None where it cannot be written or read."""
-    file, held = io.BytesIO(), CONTAINERS[extension]
+    """Return the result of ``read`` on a file of a video and the streams of ``fill``; None where either fails."""
+    file, container = io.BytesIO(), CONTAINERS[extension]
     with suppress(av.error.FFmpegError, ValueError, IndexError):
-        output = av.open(file, 'w', format=held.muxer, options=dict(options or {}))
+        output = av.open(file, 'w', format=container.muxer, options=dict(options or {}))
         try:
-            codec = 'mpeg2video' if held.muxer == 'mxf' else held.automatic[0]
+            codec = 'mpeg2video' if container.muxer == 'mxf' else container.automatic[0]
             picture: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
             picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
             others = fill(output, picture)
-            for number in range(_PICTURES):
+            for number in range(_FRAMES):
                 frame = av.VideoFrame(128, 128, 'yuv420p')
                 frame.pts = number
                 for packet in picture.encode(frame):
@@ -170,15 +169,15 @@ def _usual_track(extension: str) -> AudioTrack:
 
 
 def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
-    """Half a second of a deep tone, louder from channel to channel: also an LFE channel has it."""
+    """Yield half a second of a deep tone, which an LFE channel carries too, louder from channel to channel."""
     context = stream.codec_context
     length, layout, rate = context.frame_size or 1024, context.layout.name, context.sample_rate
     count = context.channels
     tones = '|'.join(f'{(number + 1) / count / 2}*sin(60*2*PI*t)' for number in range(count))
     graph = av.filter.Graph()
     begin = graph.add('aevalsrc', f'{tones}:channel_layout={layout}:sample_rate={rate}:nb_samples={length}')
-    taken = f'sample_fmts={context.format.name}:channel_layouts={layout}'
-    link([begin, graph.add('aformat', taken), graph.add('abuffersink')])
+    form = f'sample_fmts={context.format.name}:channel_layouts={layout}'
+    link([begin, graph.add('aformat', form), graph.add('abuffersink')])
     graph.configure()
     for _ in range(rate // 2 // length):
         frame: Any = graph.pull()
@@ -191,5 +190,5 @@ def _purposes(stream: Any) -> list[str]:
 
 
 def _place(stream: Any) -> int:
-    """How many streams of its kind come before it."""
+    """Return the number of streams of its type before it."""
     return sum(other.type == stream.type and other.index < stream.index for other in stream.container.streams)

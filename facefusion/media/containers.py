@@ -1,4 +1,4 @@
-"""The containers that are written: what each holds, and how it keeps time."""
+"""The output containers: the streams that each supports, and its times."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _H265 = ('libx265', 'hevc_nvenc', 'hevc_amf', 'hevc_qsv', 'hevc_videotoolbox')
 _COMMON_VIDEO = (*_H264, *_H265, 'libx264rgb', 'libvpx-vp9', 'rawvideo')
 _ALPHA_IN_MOV = ('prores_ks', 'qtrle')
 _COMMON_AUDIO = ('flac', 'aac', 'libmp3lame', 'libopus', 'libvorbis', 'pcm_s16le', 'pcm_s32le')
-# What FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players take without a change.
+# Supported by FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players without a change.
 PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
 _MP3 = ('mp3', 'mp3float')
 _MP4_AUDIO = ('aac', *_MP3, 'ac3', 'eac3', 'alac', 'opus', 'libopus', 'flac', *PCM)
-# frame_rate_code of ISO/IEC 13818-2, table 6-4; the edit rates of SMPTE ST 377-1 that players know are these too.
+# frame_rate_code of ISO/IEC 13818-2, table 6-4; players support the same edit rates in SMPTE ST 377-1.
 _BROADCAST_RATES = tuple(
     Fraction(rate) for rate in ('24000/1001', '24', '25', '30000/1001', '30', '50', '60000/1001', '60')
 )
@@ -27,15 +27,14 @@ _BROADCAST_RATES = tuple(
 class Container:
     """A container by its extension.
 
-    ``muxer`` is FFmpeg's name; ``encoders`` and ``audio_encoders`` are those whose streams it holds, ``copied`` the
-    audio codecs whose packets it takes (None: whatever the muxer takes), the first of ``automatic`` that works and
-    ``automatic_audio`` what 'auto' means. With ``has_times`` every frame and sound has a time of its own; without,
-    all stand one after the other from 0, at one of ``rates`` (empty: any); with ``has_gaps`` places of frames may be
-    left free. ``ends_together`` tells that FFmpeg ends it with the shortest of its streams. ``reorders`` tells whether
-    frames may be stored in another order than they are shown. ``starts_at`` is the time in seconds that 0 is written
-    as, where nothing may lie before 0. With ``repeats_header`` keyframes carry the encoder's settings.
-    ``tick`` is the container's own, None where the output's is taken. ``alpha`` are the encoders whose transparency it
-    holds, the first of them is what 'auto' means then.
+    ``muxer`` is FFmpeg's name; ``encoders`` and ``audio_encoders`` those whose streams it supports; ``copied`` the
+    audio codecs whose packets it accepts (None: all that the muxer accepts). 'auto' is the first working encoder of
+    ``automatic`` and ``automatic_audio``. With ``has_times`` every frame and sound has a time of its own; without, all
+    follow one another from 0, at one of ``rates`` (empty: any); with ``has_gaps`` frame slots may be empty.
+    ``ends_together``: FFmpeg ends it with its shortest stream. ``reorders``: frames may be stored in another order
+    than displayed. ``starts_at``: the time in seconds that 0 is written as, where times before 0 are impossible.
+    ``repeats_header``: keyframes carry the encoder's settings. ``tick`` is the container's own, None for the output's.
+    ``alpha`` are the encoders whose transparency it supports, the first is 'auto' for transparent output.
     """
 
     muxer: str
@@ -150,64 +149,58 @@ CONTAINERS: dict[str, Container] = {
         rates=_BROADCAST_RATES,
     ),
 }
-# Those that are built of boxes, with an index that can stand in front.
+# Made of boxes, with an index that can be at the front.
 BOXED = ('.mp4', '.m4v', '.mov')
 
 
 def container_of(extension: str) -> Container:
-    """The container of an extension. Raises UsageError output-kind-unsupported."""
+    """Return the container of an extension. Raises UsageError output-kind-unsupported."""
     try:
         return CONTAINERS[extension]
     except KeyError:
         raise UsageError(
             'output-kind-unsupported',
-            f'video is not written as {extension or "a file without an extension"}',
+            f'videos cannot be written as {extension or "a file without an extension"}',
             hint=f'name the output {", ".join([*CONTAINERS][:-1])} or {[*CONTAINERS][-1]}',
         ) from None
 
 
 def check_held(kind: str, encoder: str, extension: str) -> None:
-    """Refuses an encoder, of the ``kind`` 'video' or 'audio', whose streams a container does not hold.
-
-    Raises UsageError encoder-container.
-    """
+    """Raise UsageError encoder-container for an encoder, of ``kind`` 'video' or 'audio', that a container lacks."""
     container = container_of(extension)
-    held = container.encoders if kind == 'video' else container.audio_encoders
-    if encoder not in held:
+    supported = container.encoders if kind == 'video' else container.audio_encoders
+    if encoder not in supported:
         others = [name[1:] for name, other in CONTAINERS.items() if encoder in _encoders(other, kind)]
         elsewhere = f', or name the output {" or ".join(others)}' if others else ''
         raise UsageError(
             'encoder-container',
-            f'{extension[1:]} does not hold {kind} of {encoder}',
-            cause=f'{extension[1:]} is written with {", ".join(held)}',
+            f'{extension[1:]} does not support {kind} of {encoder}',
+            cause=f'{extension[1:]} supports {", ".join(supported)}',
             hint=f'leave --output-{kind}-encoder out, choose one of these{elsewhere}',
         )
 
 
 def check_alpha(encoder: str, extension: str) -> None:
-    """Refuses transparency in a container or of an encoder ('auto': any) that does not hold it.
-
-    Raises UsageError alpha-container.
-    """
-    held, name = container_of(extension).alpha, extension[1:]
-    if held and encoder in ('auto', *held):
+    """Raise UsageError alpha-container if a container or encoder ('auto': any) does not support transparency."""
+    supported, name = container_of(extension).alpha, extension[1:]
+    if supported and encoder in ('auto', *supported):
         return
-    holding = [other for other, container in CONTAINERS.items() if container.alpha]
-    others = [other for other in holding if encoder in ('auto', *CONTAINERS[other].alpha)]
-    if held:
+    with_alpha = [other for other, container in CONTAINERS.items() if container.alpha]
+    others = [other for other in with_alpha if encoder in ('auto', *CONTAINERS[other].alpha)]
+    if supported:
         elsewhere = f', or name the output {_any_of(others)}' if others else ''
         raise UsageError(
             'alpha-container',
-            f'{name} does not hold the transparency of {encoder}',
-            cause=f'frames with transparent parts are written to {name} with {_any_of(held)}',
-            hint=f'leave --output-video-encoder out, or choose {_any_of(held)}{elsewhere}',
+            f'{name} does not support the transparency of {encoder}',
+            cause=f'frames with transparent parts are written to {name} with {_any_of(supported)}',
+            hint=f'leave --output-video-encoder out, or choose {_any_of(supported)}{elsewhere}',
         )
     also = '' if others else 'leave --output-video-encoder out, and '
     raise UsageError(
         'alpha-container',
-        f'{name} does not hold transparency',
-        cause='the frames that are to be written have transparent parts',
-        hint=f'{also}name the output {_any_of(others or holding)}',
+        f'{name} does not support transparency',
+        cause='the output frames have transparent parts',
+        hint=f'{also}name the output {_any_of(others or with_alpha)}',
     )
 
 

@@ -1,4 +1,4 @@
-"""From the planes of a video frame to BGR pixels and back. Chroma is taken as sited in the centre of its block.
+"""Convert the planes of a video frame to BGR pixels and back. Chroma is sited in the centre of its block.
 
 BGR is uint8 0..255, or uint16 0..65535 whatever the depth of the clip.
 """
@@ -18,25 +18,25 @@ from facefusion.media.color import ColorSpec
 from facefusion.media.planes import Pixels, Plane, PlaneFormat, resize_plane
 
 Values = NDArray[np.float32]
-# The matrices as swscale knows them: it takes code 6, which is the same as 5, for no matrix at all.
+# The matrices as swscale numbers them: it treats code 6, equal to 5, as no matrix.
 _SCALER_CODES = {'bt601': 5, 'bt709': 1, 'bt2020': 9}
-# Codes of 16 bits to one of 8.
+# 16-bit codes per 8-bit code.
 DEEP = 257
-# Lines that are converted at a time, so that floats of whole frames are never held; a multiple of every block's.
+# Lines converted at a time, so that no whole frame of floats is allocated; a multiple of every block height.
 _BAND = 64
 
 
 def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixels:
-    """Planes of one size as uint8 HxWx3 BGR."""
+    """Return planes of one size as uint8 HxWx3 BGR."""
     codes, matrix = cv2.merge(list(planes)), color.to_bgr(bits)
     if bits == 8:
         return cast(Pixels, cv2.transform(codes, matrix))
-    # In float32: OpenCV's 16-bit path rounds differently at the end of a line, so with the window's place.
+    # In float32: OpenCV's 16-bit path rounds differently at the end of a line, so depending on the window's position.
     return cast(Pixels, rounded(cv2.transform(codes.astype(np.float32), matrix), 8))
 
 
 def whole_bgr(planes: Sequence[Plane], shape: PlaneFormat, color: ColorSpec) -> Plane:
-    """Three planes of ``shape`` as HxWx3 BGR, uint8, or above 8 bits uint16; each is the nearest one."""
+    """Return three planes of ``shape`` as HxWx3 BGR, uint8, or above 8 bits uint16, rounded to nearest."""
     luma, chroma = planes[0], [cast(Any, plane.astype(np.float32)) for plane in planes[1:]]
     high, wide = luma.shape
     is_deep = shape.bits > 8
@@ -51,7 +51,7 @@ def whole_bgr(planes: Sequence[Plane], shape: PlaneFormat, color: ColorSpec) -> 
 
 
 def bgr_to_planes(pixels: Plane, shape: PlaneFormat, color: ColorSpec, planes: Sequence[Plane]) -> None:
-    """Fills three planes of ``shape`` with HxWx3 BGR, uint8 or uint16; each sample is the nearest one."""
+    """Fill three planes of ``shape`` with HxWx3 BGR, uint8 or uint16, rounded to nearest."""
     high, wide = pixels.shape[:2]
     matrix = color.from_bgr(shape.bits)
     if pixels.dtype == np.uint16:
@@ -68,7 +68,7 @@ def bgr_to_planes(pixels: Plane, shape: PlaneFormat, color: ColorSpec, planes: S
 def reformatted(
     video: av.VideoFrame, pix_fmt: str, size: tuple[int, int], meant: ColorSpec, color: ColorSpec
 ) -> av.VideoFrame:
-    """A frame of YCbCr planes in another format, at another size or with another meaning, never by way of RGB."""
+    """Return a frame of YCbCr planes in another format, size or colour meaning, without a detour through RGB."""
     return av.video.reformatter.VideoReformatter().reformat(
         video,
         width=size[0],
@@ -83,14 +83,14 @@ def reformatted(
 
 
 def tag_video(video: av.VideoFrame, color: ColorSpec) -> av.VideoFrame:
-    """Says on a frame what its samples mean; some encoders read it there."""
+    """Tag a frame with its colours; some encoders read them there."""
     video.colorspace, video.color_range = color.matrix_code, color.range_code
     video.color_primaries, video.color_trc = color.primaries, color.transfer
     return video
 
 
 def rounded(values: Any, bits: int) -> Plane:
-    """float32 values as codes of ``bits`` bits, the nearest within range."""
+    """Return float32 values as codes of ``bits`` bits, the nearest within range."""
     depth = cv2.CV_8U if bits == 8 else cv2.CV_16U
     codes = cv2.add(values, (0.0, 0.0, 0.0, 0.0), dtype=depth)  # type: ignore[call-overload]
     if 8 < bits < 16:
@@ -99,14 +99,14 @@ def rounded(values: Any, bits: int) -> Plane:
 
 
 def to_8_bits(samples: Plane) -> Pixels:
-    """uint16 0..65535 as uint8; uint8 as it is."""
+    """Return uint16 0..65535 as uint8; uint8 unchanged."""
     if samples.dtype == np.uint8:
         return cast(Pixels, samples)
     return cast(Pixels, cv2.convertScaleAbs(samples, alpha=1 / DEEP))
 
 
 def alpha_codes(alpha: Plane, bits: int) -> Plane:
-    """Alpha, uint8 or uint16 HxW, in codes of ``bits`` bits; full range, as alpha always is."""
+    """Return alpha, uint8 or uint16 HxW, in codes of ``bits`` bits; alpha always has full range."""
     most = np.iinfo(alpha.dtype).max
     if most == (1 << bits) - 1:
         return alpha
@@ -114,7 +114,7 @@ def alpha_codes(alpha: Plane, bits: int) -> Plane:
 
 
 def resize_samples(samples: Plane, width: int, height: int) -> Plane:
-    """BGR or alpha at the size that is written: cubic when growing, area filter when shrinking."""
+    """Return BGR or alpha at the output size: cubic when growing, area filter when shrinking."""
     high, wide = samples.shape[:2]
     if width > wide or height > high:
         return cast(Plane, cv2.resize(samples, (width, height), interpolation=cv2.INTER_CUBIC))
@@ -122,7 +122,7 @@ def resize_samples(samples: Plane, width: int, height: int) -> Plane:
 
 
 def chroma_at_luma_size(plane: Plane, shape: PlaneFormat, window: tuple[int, int, int, int]) -> Plane:
-    """The window of a chroma plane at luma size; linear, with a sample around it so that its edges are right."""
+    """Return the window of a chroma plane at luma size; linear, with a sample around it for exact edges."""
     fx, fy = shape.sub_x, shape.sub_y
     x0, y0, x1, y1 = window
     if fx == fy == 1:
@@ -137,10 +137,11 @@ def chroma_at_luma_size(plane: Plane, shape: PlaneFormat, window: tuple[int, int
 
 
 def block_means(values: Values, shape: PlaneFormat, window: tuple[int, int, int, int], size: tuple[int, int]) -> Values:
-    """The mean of each chroma block that ``window`` of a frame of ``size`` touches.
+    """Return the mean of each chroma block that ``window`` of a frame of ``size`` touches.
 
-    Outside the window values are 0; a block that reaches over the frame's edge has the last line or column again.
+    Values outside the window are 0; blocks beyond the frame's edge repeat the last line or column.
     """
+
     fx, fy = shape.sub_x, shape.sub_y
     if fx == fy == 1:
         return values

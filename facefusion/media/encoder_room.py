@@ -6,7 +6,7 @@ from typing import Protocol
 
 import av
 
-from facefusion.shortage import require_available, raise_shortage
+from facefusion.shortage import raise_shortage, require_available
 
 # Frames of its own format that libx264 takes the memory of, measured at 640x360 and 1920x1080: most of it looks ahead.
 _FRAMES_BY_PRESET = {'slow': 170, 'slower': 220, 'veryslow': 270, 'faster': 140, 'fast': 140, 'medium': 140}

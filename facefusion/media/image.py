@@ -1,10 +1,12 @@
-"""Reading and writing still pictures: upright, 8 bits, with alpha and with what they carry beside their pixels."""
+"""Read and write images: upright, 8 bits, with alpha and metadata."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -36,7 +38,7 @@ from facefusion.media.planes import Pixels
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# The plugins themselves, since Image.open warns of and refuses sizes by limits of its own.
+# The plugins themselves, because Image.open warns about and refuses sizes by limits of its own.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     'jpeg': JpegImagePlugin.JpegImageFile,
     'png': PngImagePlugin.PngImageFile,
@@ -51,7 +53,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def probe_image(path: Path) -> ImageInfo:
-    """Measures a picture. Raises MediaError as ``read_image``; only in PNG files are damaged pixels noticed."""
+    """Measure an image. Raises MediaError as ``read_image``; only in PNG files is damage to the pixels noticed."""
     status = path.stat()
     file = _bytes_of(path)
     if find_kind(path).content == 'tiff':
@@ -61,12 +63,10 @@ def probe_image(path: Path) -> ImageInfo:
     else:
         image, name = _open(path, file)
         width, height = image.size
-        try:
-            # A PNG may tell its orientation behind its pixels: they are decoded to find it.
-            turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-        except _DAMAGE as error:
-            raise _damaged(path, error) from None
-        if turned:
+        with _damage_of(path):
+            # A PNG may store its orientation after its pixels: Pillow decodes them to find it.
+            if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+                width, height = height, width
             width, height = height, width
         mode, has_alpha = image.mode, image.has_transparency_data
     return ImageInfo(
@@ -82,10 +82,10 @@ def probe_image(path: Path) -> ImageInfo:
 
 
 def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
-    """Reads a picture upright as 8-bit BGR with its alpha aside; a message says what had to be converted.
+    """Read an image upright as 8-bit BGR, with its alpha separate; a message lists the conversions.
 
-    What it carries beside its pixels stays with the frame. Raises MediaError: those of ``find_kind``, image-too-large,
-    image-animated, image-variant, image-hdr, media-damaged.
+    The frame carries the image's metadata. Raises MediaError: those of ``find_kind``, image-too-large, image-animated,
+    image-variant, image-hdr, media-damaged.
     """
     if find_kind(path).content == 'tiff':
         return _read_tiff(path, emit)
@@ -93,16 +93,14 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
         image, _ = _open(path, file)
         depth = _depth(image)
         icc = cast(bytes, image.info.get('icc_profile') or b'')
-        try:
+        with _damage_of(path):
             image.load()
-            still = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
+            upright = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
             if image.mode == 'CMYK' and 'adobe' not in image.info:
-                # Pillow takes every one for Adobe's, which store ink the other way round.
-                still = ImageChops.invert(image)
-            pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(still), icc)
+                # Pillow treats every CMYK file as Adobe's, which store ink inverted.
+                upright = ImageChops.invert(image)
+            pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(upright), icc)
             extras = extras_of(image, icc if keeps_profile else b'', file.getvalue())
-        except _DAMAGE as error:
-            raise _damaged(path, error) from None
     if depth > 8:
         remark = f'{depth}-bit samples are rounded to 8 bits'
     if remark:
@@ -111,20 +109,16 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
 
 
 def _tiff_layout(path: Path, data: bytes) -> tiff.TiffLayout:
-    try:
+    with _damage_of(path):
         layout = tiff.read_layout(data)
         pages = tiff.count_pages(data)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from None
-    except MediaError as error:
-        raise _of_file(path, error) from None
     _check_size(path, layout.width, layout.height)
     if pages > 1:
         raise MediaError(
             'image-animated',
             f'{path.name} has several pages ({pages})',
-            cause='one picture is one file',
-            hint='save each page as a picture of its own, and run them with batch-run',
+            cause='an image must be a file of its own',
+            hint='save each page as an image of its own, and process them with batch-run',
         )
     return layout
 
@@ -134,31 +128,41 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
         data = file.getvalue()
     layout = _tiff_layout(path, data)
     try:
-        image, deep = tiff.decode(data, layout)
-        pixels, alpha, keeps_profile, converted = _to_bgr(image, layout.icc)
-        extras = extras_of_tiff(data, layout.icc if keeps_profile else b'')
+        with _damage_of(path):
+            image, rounding = tiff.decode(data, layout)
+            pixels, alpha, keeps_profile, conversion = _to_bgr(image, layout.icc)
+            extras = extras_of_tiff(data, layout.icc if keeps_profile else b'')
     except Image.DecompressionBombError as error:
         # Pillow's own limit, below ours.
         raise _too_large(path, layout.width, layout.height, str(error)) from None
-    except _DAMAGE as error:
-        raise _damaged(path, error) from None
-    except MediaError as error:
-        raise _of_file(path, error) from None
     count = layout.left_out
-    lost = f'{count} channel{"s" * (count > 1)} beside colours and transparency left out' if count else ''
-    for remark in filter(None, (deep, converted, lost)):
+    lost = f'{count} channel{"s" * (count > 1)} other than colour and transparency left out' if count else ''
+    for remark in filter(None, (rounding, conversion, lost)):
         emit(Message('info', 'media', f'{path.name}: {remark}'))
     return PixelFrame(pixels, alpha, extras)
 
 
-def _of_file(path: Path, error: MediaError) -> MediaError:
-    return MediaError(error.reference, f'{path.name}: {error.message}', cause=error.cause, hint=error.hint)
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Raise the decoders' errors as MediaError media-damaged, and name the file in other media errors."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise MediaError(
+            'media-damaged',
+            f'{path.name} is damaged or incomplete',
+            cause=str(error) or type(error).__name__,
+            hint='check that it opens in a viewer; copy or download it again',
+        ) from None
+    except MediaError as error:
+        message = f'{path.name}: {error.message}'
+        raise MediaError(error.reference, message, cause=error.cause, hint=error.hint) from None
 
 
-class _Watched:
-    """A file that takes nothing more once the run is to stop.
+class _StoppableFile:
+    """A file that raises Interrupted on writes after a stop request.
 
-    It has no ``fileno``, so that Pillow's encoders hand their bytes over in blocks instead of writing them in one call.
+    It has no ``fileno``: Pillow's encoders then write their output in blocks instead of one call.
     """
 
     def __init__(self, file: BinaryIO, stop: StopFlag) -> None:
@@ -181,30 +185,23 @@ def write_image(
     emit: Emit = silent,
     stop: StopFlag | None = None,
 ) -> None:
-    """Writes a picture as 'jpeg', 'png', 'webp', 'bmp' or 'tiff' to ``path_part``; nothing stays there on failure.
+    """Write an image as 'jpeg', 'png', 'webp', 'bmp' or 'tiff' to ``path_part``, which is deleted on failure.
 
-    ``quality`` 0..100 is that of JPEG and WebP (100: WebP lossless). JPEG has no
-    alpha: the picture is laid on white then, and a message says so. Raises ResourceError disk-full,
-    OutputError output-unwritable, Interrupted when ``stop`` is set meanwhile (WebP and TIFF are encoded in one call:
-    then after).
+    ``quality`` 0..100 applies to JPEG and WebP (100: WebP lossless). JPEG has no alpha: the image is flattened onto
+    white, with a message. Raises ResourceError disk-full, OutputError output-unwritable, Interrupted when ``stop`` is
+    set (for WebP and TIFF after the single encoder call).
     """
     stop = stop or StopFlag()
     pixels, alpha = to_8_bits(frame.pixels), None if frame.alpha is None else to_8_bits(frame.alpha)
     if alpha is not None and image_format == 'jpeg':
-        emit(Message('warn', 'media', 'jpeg has no transparency: the picture is laid on white'))
+        emit(Message('warn', 'media', 'jpeg has no transparency: the image is flattened onto white'))
         pixels, alpha = on_white(pixels, alpha), None
-    if alpha is None:
-        image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-    else:
-        image = Image.fromarray(np.dstack([cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), alpha]))
+    colours = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    image = Image.fromarray(colours if alpha is None else np.dstack([colours, alpha]))
     settings, lost = save_settings(frame.extras, image_format)
     settings |= _encoding(image_format, quality)
     if lost:
-        emit(
-            Message(
-                'warn', 'media', f'the output does not have what the target has beside its pixels: {"; ".join(lost)}'
-            )
-        )
+        emit(Message('warn', 'media', f'the output lacks metadata of the target: {"; ".join(lost)}'))
     try:
         stop.check()
         with path_part.open('wb') as file:
@@ -213,7 +210,7 @@ def write_image(
             elif image_format == 'tiff':
                 file.write(_tiff_bytes(image, settings, stop))
             else:
-                image.save(cast(BinaryIO, _Watched(file, stop)), format=image_format.upper(), **settings)
+                image.save(cast(BinaryIO, _StoppableFile(file, stop)), format=image_format.upper(), **settings)
         stop.check()
     except OSError as error:
         path_part.unlink(missing_ok=True)
@@ -224,20 +221,20 @@ def write_image(
 
 
 def _bmp_with_alpha(pixels: Pixels, dpi: tuple[float, float]) -> bytes:
-    """BGRA as BMP: Pillow writes it without the header that tells readers of the alpha."""
+    """Return BGRA as BMP. Pillow writes it without the header that declares the alpha."""
     data = bytearray(cv2.imencode('.bmp', pixels)[1].tobytes())
     data[38:46] = struct.pack('<2i', *(round(value / 0.0254) for value in dpi))
     return bytes(data)
 
 
 def _tiff_bytes(image: Image.Image, settings: dict[str, Any], stop: StopFlag) -> bytes:
-    """A picture as TIFF, in memory: its directory is written last, and found from the beginning."""
-    whole = io.BytesIO()
+    """Return an image as TIFF. It is written in memory, because the EXIF directories are added afterwards."""
+    written = io.BytesIO()
     exif = Image.Exif()
     exif.load(settings.pop('exif', b''))
-    image.save(whole, format='TIFF', exif=tiff.without_directories(exif), **settings)
+    image.save(written, format='TIFF', exif=tiff.without_directories(exif), **settings)
     stop.check()
-    return tiff.with_exif(whole.getvalue(), exif)
+    return tiff.with_exif(written.getvalue(), exif)
 
 
 def _bytes_of(path: Path) -> io.BytesIO:
@@ -250,24 +247,22 @@ def _bytes_of(path: Path) -> io.BytesIO:
 
 def _open(path: Path, file: io.BytesIO) -> tuple[ImageFile.ImageFile, str]:
     content = find_kind(path).content
-    try:
+    with _damage_of(path):
         image = _PLUGINS[content](file)
         frames = int(getattr(image, 'n_frames', 1))
-    except _DAMAGE as error:
-        raise _damaged(path, error) from None
     _check_size(path, *image.size)
     if frames > 1:
         raise MediaError(
             'image-animated',
-            f'{path.name} is an animation of {frames} pictures',
-            hint='save one picture of it, or convert it to mp4',
+            f'{path.name} is an animation of {frames} images',
+            hint='save one image of it, or convert it to mp4',
         )
     return image, content
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if max(width, height) > _MAXIMUM_SIDE or width * height > _MAXIMUM_PIXELS:
-        raise _too_large(path, width, height, f'pictures up to {_MAXIMUM_SIDE} pixels a side are read')
+        raise _too_large(path, width, height, f'the limit is {_MAXIMUM_SIDE} pixels a side')
 
 
 def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
@@ -279,24 +274,15 @@ def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> MediaError:
-    return MediaError(
-        'media-damaged',
-        f'{path.name} is damaged or incomplete',
-        cause=str(error) or type(error).__name__,
-        hint='check that it opens in a viewer; copy or download it again',
-    )
-
-
 def _depth(image: ImageFile.ImageFile) -> int:
-    """Bits of a sample as stored; Pillow drops the lower half of 16-bit colour while it decodes."""
-    # Only of PNG: BMP has pixels, not samples, of 16 bits.
+    """Return the stored bits of a sample; Pillow drops the lower half of 16-bit colour while it decodes."""
+    # PNG only: BMP has pixels, not samples, of 16 bits.
     raw = str(image.tile[0].args) if image.tile and image.format == 'PNG' else ''
     return 16 if ';16' in raw or image.mode.startswith(('I', 'F')) else 8
 
 
 def _rounded(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """A PNG of 16-bit colour, rounded to 8 bits, with everything else that ``image`` tells of it."""
+    """Return a PNG of 16-bit colour, rounded to 8 bits, with the metadata of ``image``."""
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     high = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if high is None or high.dtype != np.uint16 or high.ndim != 3 or high.shape[:2] != (image.height, image.width):
@@ -306,13 +292,13 @@ def _rounded(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     rounded = Image.fromarray(cv2.cvtColor(samples, code))
     rounded.info = dict(image.info)
     if high.shape[2] == 4:
-        # A transparent colour is alpha by now.
+        # OpenCV has turned a transparent colour into alpha.
         rounded.info.pop('transparency', None)
     return rounded
 
 
 def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:
-    """BGR, alpha, whether the colour profile still fits, and what was converted ('' for nothing)."""
+    """Return BGR, alpha, whether the colour profile still applies, and the conversion in words ('' for none)."""
     mode = image.mode
     if mode == 'RGB' and 'transparency' not in image.info:
         return _bgr(image), None, True, ''
@@ -329,14 +315,14 @@ def _to_bgr(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool
         remark = 'it is converted to RGB'
     keeps = mode in ('P', 'PA')
     if icc and not keeps:
-        remark += ', and its colour profile, which does not fit them, is left out'
+        remark += ', and its colour profile, which no longer applies, is left out'
     if image.has_transparency_data:
         return _split(image.convert('RGBA'), keeps, remark)
     return _bgr(image.convert('RGB')), None, keeps, remark
 
 
 def _from_profile(image: Image.Image, icc: bytes) -> tuple[Pixels, Pixels | None, bool, str]:
-    # The numbers of LAB mean colours of their own.
+    # LAB values need no profile.
     if icc or image.mode == 'LAB':
         source = io.BytesIO(icc) if image.mode != 'LAB' else ImageCms.createProfile('LAB')
         try:
@@ -360,7 +346,7 @@ def _bgr(image: Image.Image) -> Pixels:
 
 
 def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """BGR laid on white by its alpha."""
+    """Return BGR blended with white by its alpha."""
     weight = alpha[..., None].astype(np.float32) / np.float32(255)
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 

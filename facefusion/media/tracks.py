@@ -1,9 +1,9 @@
-"""One audio stream of an output: what it will be, and whether container and encoder take it, found by trying."""
+"""One audio stream of an output, and whether encoder and container support it, found by trying."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +21,7 @@ from facefusion.shortage import raise_shortage
 class AudioTrack:
     """One audio stream of the source; ``encoder`` is '' when its packets are copied.
 
-    ``format`` is how the encoder is given samples, '' where it takes one kind or the first that it names.
+    ``format`` is the sample format of the encoder, '' for its only or first one.
     """
 
     index: int
@@ -36,11 +36,11 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What of the source's sound is kept, and where it goes; all in seconds.
+    """The range of the source's audio in the output; all in seconds.
 
-    The source's time ``origin`` becomes 0; only what sounds from ``begin`` up to before ``end`` is kept (None: no
-    bound). Without ``has_times`` the output's sounds stand one after the other from 0. Up to ``until``, a time of the
-    output, silence is put behind what is shorter (None: it may end where it ends).
+    The source's time ``origin`` becomes 0; the range is from ``begin`` up to before ``end`` (None: no bound). Without
+    ``has_times`` sounds follow one another from 0. Shorter audio is filled with silence up to ``until``, a time of the
+    output (None: not filled).
     """
 
     origin: Fraction
@@ -51,7 +51,7 @@ class Kept:
 
 
 def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.AudioStream:
-    """Adds the stream that ``track`` is encoded into. Raises FFmpegError, ValueError."""
+    """Add the stream for the encoded packets of ``track``. Raises FFmpegError, ValueError."""
     added = output.add_stream(track.encoder, rate=track.rate, options=dict(track.options))
     assert isinstance(added, av.AudioStream)
     context = added.codec_context
@@ -66,42 +66,39 @@ def add_encoded(output: av.container.OutputContainer, track: AudioTrack) -> av.A
 
 
 def add_template(output: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
-    """Adds the stream that packets are copied into. Raises FFmpegError, ValueError."""
+    """Add a stream for copied packets. Raises FFmpegError, ValueError."""
     added = output.add_stream_from_template(stream)
     if isinstance(added, av.AudioStream):
-        # Mp4 takes no PCM without positions, as mkv has it.
+        # Mp4 rejects PCM without channel positions, as in mkv.
         context = added.codec_context
         context.layout = usual_layout(context.layout.name, context.channels)
     return added
 
 
 def why_not_copied(stream: av.stream.Stream, extension: str) -> str:
-    """Why a container does not take the packets of a stream as they are; '' when it does."""
-    try:
-        with _scratch(extension) as output:
-            add_template(output, stream)
-            output.start_encoding()
-    except (av.error.FFmpegError, ValueError) as error:
-        raise_shortage(error)
-        return _reason(error)
-    return ''
+    """Return why a container rejects the packets of a stream; '' when it accepts them."""
+    return _why_not(extension, lambda output: add_template(output, stream))
 
 
 def why_not_encoded(track: AudioTrack, extension: str) -> str:
-    """Why an encoder, or the container behind it, does not take a track; '' when both do."""
+    """Return why an encoder or its container rejects a track; '' when both accept it."""
+    return _why_not(extension, lambda output: add_encoded(output, track))
+
+
+def _why_not(extension: str, add: Callable[[av.container.OutputContainer], object]) -> str:
     try:
         with _scratch(extension) as output:
-            add_encoded(output, track)
+            add(output)
             output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         raise_shortage(error)
-        return _reason(error)
+        return getattr(error, 'strerror', None) or str(error)
     return ''
 
 
 @contextmanager
 def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
-    """An output that keeps nothing, to find out what its container takes. Raises FFmpegError, ValueError."""
+    """An output in memory, to try its container. Raises FFmpegError, ValueError."""
     container = CONTAINERS[extension]
     output = av.open(io.BytesIO(), 'w', format=container.muxer)
     try:
@@ -112,10 +109,6 @@ def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
             picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
         yield output
     finally:
-        # A file without packets need not be one that can be finished.
+        # Closing a file without packets may fail.
         with suppress(av.error.FFmpegError):
             output.close()
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, 'strerror', None) or str(error)
