@@ -1,0 +1,136 @@
+"""Alignment of a face to the template that a network was trained on.
+
+Templates are five points (eye at image left, eye at image right, nose tip, mouth corner at image left, mouth corner at
+image right) as fractions of the crop. ArcFace templates: InsightFace; ffhq_512: facexlib; the others as FaceFusion 3.8
+publishes its models (peer-models.md section 3).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.face import Floats
+from facefusion.media.frame import Frame, Pixels, Window
+
+Matrix = npt.NDArray[np.float64]
+
+TEMPLATES = MappingProxyType(
+    {
+        'arcface_112_v1': (
+            (0.35473214, 0.45658929),
+            (0.64526786, 0.45658929),
+            (0.50000000, 0.61154464),
+            (0.37913393, 0.77687500),
+            (0.62086607, 0.77687500),
+        ),
+        'arcface_112_v2': (
+            (0.34191607, 0.46157411),
+            (0.65653393, 0.45983393),
+            (0.50022500, 0.64050536),
+            (0.37097589, 0.82469196),
+            (0.63151696, 0.82325089),
+        ),
+        'arcface_128': (
+            (0.36167656, 0.40387734),
+            (0.63696719, 0.40235469),
+            (0.50019687, 0.56044219),
+            (0.38710391, 0.72160547),
+            (0.61507734, 0.72034453),
+        ),
+        'dfl_whole_face': (
+            (0.35342266, 0.39285716),
+            (0.62797622, 0.39285716),
+            (0.48660713, 0.54017860),
+            (0.38839287, 0.68750011),
+            (0.59821427, 0.68750011),
+        ),
+        'ffhq_512': (
+            (0.37691676, 0.46864664),
+            (0.62285697, 0.46912813),
+            (0.50123859, 0.61331904),
+            (0.39308822, 0.72541100),
+            (0.61150205, 0.72490465),
+        ),
+        'mtcnn_512': (
+            (0.36562865, 0.46733799),
+            (0.63305391, 0.46585885),
+            (0.50019127, 0.61942959),
+            (0.39032951, 0.77598822),
+            (0.61178945, 0.77476328),
+        ),
+        'styleganex_384': (
+            (0.42353745, 0.52289879),
+            (0.57725008, 0.52319972),
+            (0.50123859, 0.61331904),
+            (0.43364461, 0.68337652),
+            (0.57015325, 0.68306005),
+        ),
+    }
+)
+# In crop pixels. Up to crops of 512 pixels RANSAC keeps all five points; in larger ones it discards points of profiles
+# and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
+_RANSAC_THRESHOLD = 100
+
+
+def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) -> Matrix:
+    """Return the similarity float64 [2,3] from frame pixels to the crop; ``points`` are [5,2] in frame pixels."""
+    goal = np.array(TEMPLATES[template]) * size
+    matrix, _ = cv2.estimateAffinePartial2D(
+        np.asarray(points), goal, method=cv2.RANSAC, ransacReprojThreshold=_RANSAC_THRESHOLD
+    )
+    if matrix is None:
+        # Five equal points have no similarity: show the surroundings of the first at their own size.
+        matrix = np.array([[1.0, 0, size / 2 - points[0][0]], [0, 1.0, size / 2 - points[0][1]]])
+    return np.asarray(matrix, np.float64)
+
+
+def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
+    """Return the crop uint8 HxWx3 BGR that ``matrix`` maps from frame pixels; ``size`` is its width and height.
+
+    Linear interpolation without a filter, as the published networks were trained with. Equal to a warp of the whole
+    frame, but only the part under the crop is converted to BGR.
+    """
+    width, height = size
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
+    low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 3
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    window = _inside(window, frame)
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ np.array([window.x0, window.y0])
+    crop = cv2.warpAffine(frame.read(window), shifted, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(crop, np.uint8)
+
+
+def _inside(window: Window, frame: Frame) -> Window:
+    """Clip a window to the frame; one that lies outside becomes the nearest pixels."""
+    x0 = min(max(window.x0, 0), frame.width - 1)
+    y0 = min(max(window.y0, 0), frame.height - 1)
+    return Window(x0, y0, min(max(window.x1, x0 + 1), frame.width), min(max(window.y1, y0 + 1), frame.height))
+
+
+def blend_crop(frame: Frame, crop: npt.NDArray[np.floating] | Pixels, mask: Floats, matrix: Matrix) -> bool:
+    """Paste a crop into the frame where ``mask`` shows it; whether any pixel of the frame lies under it.
+
+    crop: HxWx3 BGR in 0..255, of any dtype. mask: float32 HxW in 0..1. matrix: from frame pixels to the crop. Only the
+    window under the crop is read and written.
+    """
+    height, width = mask.shape
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
+    low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+    if window.is_empty:
+        return False
+    back[:, 2] -= (window.x0, window.y0)
+    size = (window.width, window.height)
+    opacity = np.clip(cv2.warpAffine(mask, back, size), 0, 1)[..., None]
+    colours = cv2.warpAffine(crop, back, size, borderMode=cv2.BORDER_REPLICATE)
+    before = frame.read(window)
+    blended = before * (1 - opacity) + colours * opacity
+    frame.write(window, blended.astype(np.uint8), before)
+    return True
