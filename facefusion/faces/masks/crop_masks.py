@@ -50,11 +50,18 @@ def smoothed(mask: Floats) -> Floats:
     return np.asarray((np.clip(blurred, 0.5, 1) - 0.5) * 2, np.float32)
 
 
-def crop_mask(size: int, points: npt.NDArray[np.floating], options: FaceMaskOptions) -> Floats:
-    """Return the smallest value of the selected masks that need no network."""
-    mask = np.ones((size, size), np.float32)
-    if 'box' in options.face_mask_types:
-        mask = np.minimum(mask, box_mask(size, options.face_mask_blur, options.face_mask_padding))
-    if 'area' in options.face_mask_types:
-        mask = np.minimum(mask, area_mask(size, points, options.face_mask_areas))
-    return np.clip(mask, 0, 1)
+class CropMasks:
+    """The selected masks that need no network, for crops of one size."""
+
+    def __init__(self, options: FaceMaskOptions, size: int) -> None:
+        self._size = size
+        self._areas = options.face_mask_areas if 'area' in options.face_mask_types else None
+        self._fixed = np.ones((size, size), np.float32)
+        if 'box' in options.face_mask_types:
+            self._fixed = np.clip(box_mask(size, options.face_mask_blur, options.face_mask_padding), 0, 1)
+
+    def of(self, points: npt.NDArray[np.floating]) -> Floats:
+        """Return the mask of a crop in which the 68 points of the face are at ``points`` [68,2]."""
+        if self._areas is None:
+            return self._fixed
+        return np.minimum(self._fixed, area_mask(self._size, points, self._areas))

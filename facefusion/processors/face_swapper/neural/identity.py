@@ -1,0 +1,97 @@
+"""The source of a published swapper: built once per run from the source faces, mixed with each target if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.faces.face import Floats
+from facefusion.faces.recognise import ArcFace, unit
+from facefusion.faces.templates import crop_frame, template_matrix
+from facefusion.media.frame import Frame
+from facefusion.processors.face_swapper.neural.kinds import SwapKind
+
+# The weight of the options is 0..1: 0 mixes in 35 % of the target, 1 moves 35 % away from it, 0.5 changes nothing.
+_WEIGHT_RANGE = 0.35
+
+Convert = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFace:
+    """A face of a source image: the image, its five points in frame pixels, and the area of its box."""
+
+    path: Path
+    frame: Frame
+    five: Floats
+    area: float
+
+
+class SourceIdentity:
+    """Gives the ``source`` tensor of the network for each face of the target.
+
+    Without an ``embedder`` the weight has no effect, because nothing is known of the target.
+    """
+
+    def __init__(self, tensor: Floats, share: float = 0.0, mix: Callable[[Frame, Floats], Floats] | None = None) -> None:
+        self._tensor = tensor
+        self._share = share
+        self._mix = mix
+
+    def source_for(self, frame: Frame, five: Floats) -> Floats:
+        """Return the ``source`` tensor, without the batch; five: points of the target face in frame pixels."""
+        if self._mix is None or self._share == 0:
+            return self._tensor
+        return np.asarray(self._tensor * (1 - self._share) + self._mix(frame, five) * self._share, np.float32)
+
+
+def image_identity(kind: SwapKind, face: SourceFace) -> SourceIdentity:
+    """Return the identity of a swapper that sees the source: an aligned crop, float32 [3,S,S] RGB 0..1."""
+    size = kind.source_size
+    crop = crop_frame(face.frame, template_matrix(face.five, kind.source_template, size), (size, size))
+    return SourceIdentity(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1), np.float32) / 255)
+
+
+def embedding_identity(
+    faces: Sequence[SourceFace], embedder: ArcFace, convert: Convert, unit_first: bool, weight: float
+) -> SourceIdentity:
+    """Return the identity from the mean embedding of several faces.
+
+    ``convert`` makes the network's source of an embedding; with ``unit_first`` embeddings are averaged at length 1, as
+    FaceFusion 3.8 does for hyperswap, otherwise as they are. The embedding of a target is converted in the same way
+    before it is mixed in (FaceFusion 3.8 mixes it in unconverted).
+    """
+    embeddings = [embedder.embed(face.frame, face.five) for face in faces]
+    mean = np.mean([unit(each) for each in embeddings] if unit_first else embeddings, axis=0, dtype=np.float32)
+    share = _WEIGHT_RANGE - 2 * _WEIGHT_RANGE * weight
+
+    def mix(frame: Frame, five: Floats) -> Floats:
+        return convert(embedder.embed(frame, five))
+
+    return SourceIdentity(convert(np.asarray(mean, np.float32)), round(share, 6), mix)
+
+
+def converter(kind: SwapKind, session: Any | None, matrix: npt.NDArray[np.float32] | None) -> Convert:
+    """Return the function from an ArcFace embedding float32 [512] to the ``source`` tensor of a kind of swapper.
+
+    session: that of the embedding converter, for the kinds that have one. matrix: float32 [512,512], for 'matrix'.
+    """
+    if kind.source == 'matrix':
+        assert matrix is not None
+        # InsightFace normalises after the matrix, FaceFusion 3.8 divides by the length before it.
+        return lambda embedding: unit(np.asarray(embedding @ matrix, np.float32))
+    if kind.source == 'unit embedding':
+        return unit
+    assert session is not None
+    name = session.get_inputs()[0].name
+
+    def convert(embedding: Floats) -> Floats:
+        converted = np.asarray(session.run(None, {name: embedding[None]})[0], np.float32).ravel()
+        return unit(converted) if kind.source == 'converted unit' else converted
+
+    return convert

@@ -1,0 +1,69 @@
+"""The face swapper with a published network: align, swap, mask, paste back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from facefusion.faces.face import Floats, LinkedFace
+from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.masks.crop_masks import CropMasks
+from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
+from facefusion.media.frame import Frame, Pixels
+from facefusion.processors.face_swapper.color_match import match_color
+from facefusion.processors.face_swapper.neural.identity import SourceIdentity
+from facefusion.processors.face_swapper.neural.network import SwapNetwork
+from facefusion.processors.processor import FrameTask
+
+
+class _Swap(NamedTuple):
+    """A face of one frame: its frame, its points there, and the crop with the matrix that leads to it."""
+
+    task: int
+    frame: Frame
+    points: Floats
+    matrix: Matrix
+    crop: Pixels
+    source: Floats
+
+
+class NeuralSwapper:
+    """Swaps every selected face of a batch of frames, with all crops of the batch in one call of the network."""
+
+    name = 'face_swapper'
+
+    def __init__(
+        self, network: SwapNetwork, template: str, size: int, identity: SourceIdentity, masks: CropMasks, matches: bool
+    ) -> None:
+        """``size``: side of the crop in pixels, a multiple of that of the network. ``matches``: match colours."""
+        self._network = network
+        self._template = template
+        self._size = size
+        self._identity = identity
+        self._masks = masks
+        self._matches = matches
+
+    def process(self, batch: Sequence[FrameTask]) -> list[bool]:
+        """Swap the faces of each frame, and return whether any of its pixels changed."""
+        swaps = [self._align(number, task, face) for number, task in enumerate(batch) for face in task.faces]
+        changed = [False] * len(batch)
+        if not swaps:
+            return changed
+        results = self._network.swap([swap.crop for swap in swaps], [swap.source for swap in swaps])
+        for swap, result in zip(swaps, results, strict=True):
+            colours = match_color(result, swap.crop) if self._matches else result
+            points = cv2.transform(swap.points[None], swap.matrix)[0]
+            mask = self._masks.of(np.asarray(points, np.float32))
+            changed[swap.task] |= blend_crop(swap.frame, colours, mask, swap.matrix)
+        return changed
+
+    def _align(self, number: int, task: FrameTask, face: LinkedFace) -> _Swap:
+        # Faces are in pixels of the target; the frame may have been enlarged since.
+        five = task.frame.scale.place(five_points(face.landmarks))
+        points = task.frame.scale.place(sixty_eight_points(face.landmarks))
+        matrix = template_matrix(five, self._template, self._size)
+        crop = crop_frame(task.frame, matrix, (self._size, self._size))
+        return _Swap(number, task.frame, points, matrix, crop, self._identity.source_for(task.frame, five))
