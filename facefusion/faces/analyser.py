@@ -8,7 +8,7 @@ import numpy as np
 
 from facefusion.faces.face import Detection, Face, Floats, box_overlap, landmark_box, longer_side
 from facefusion.faces.landmarks.face_mesh import Region, region_from_detection, region_from_landmarks
-from facefusion.faces.networks import make_detector, make_landmarker
+from facefusion.faces.networks import make_detector, make_mesh
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.topology import load_topology, shape_residual
 from facefusion.inference.pool import SessionPool
@@ -85,7 +85,7 @@ class FaceAnalyser(FaceFinder):
     ) -> None:
         landmarker = landmarker or FaceLandmarkerOptions()
         self._detector = make_detector(detector or FaceDetectorOptions(), sessions)
-        self._mesh = make_landmarker(landmarker, sessions)
+        self._mesh = make_mesh(sessions)
         self._minimum_presence = landmarker.face_landmarker_score
         self.topology = load_topology()
         self.most = (selector or FaceSelectorOptions()).max_faces + SPARE_FACES

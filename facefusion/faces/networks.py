@@ -6,10 +6,15 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from facefusion.faces.detect.canvas import CanvasDetector, CanvasNetwork
 from facefusion.faces.detect.centerface import CenterFace
+from facefusion.faces.detect.scrfd import Scrfd
+from facefusion.faces.detect.yolo_face import YoloFace
+from facefusion.faces.detect.yunet import YuNet
 from facefusion.faces.face import Detection, Floats
 from facefusion.faces.landmarks.face_mesh import FaceMesh, Region
-from facefusion.faces.options import PREFERENCES, FaceDetectorOptions, FaceLandmarkerOptions
+from facefusion.faces.landmarks.sixty_eight import Best, CropLandmarker, PeppaWutz, PointEstimator, TwoDFan4
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, detector_models, landmarker_models
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 
@@ -26,23 +31,36 @@ class Landmarker(Protocol):
     def run(self, frame: Frame, region: Region) -> tuple[Floats, float]: ...
 
 
-_DETECTORS: MappingProxyType[str, Callable[[Any, FaceDetectorOptions], Detector]] = MappingProxyType(
-    {'centerface': CenterFace}
+_CANVAS_NETWORKS: MappingProxyType[str, Callable[[Any, int], CanvasNetwork]] = MappingProxyType(
+    {'retinaface_10g': Scrfd, 'scrfd_2.5g': Scrfd, 'yoloface_8n': YoloFace, 'yunet_2023_mar': YuNet}
 )
-_LANDMARKERS: MappingProxyType[str, Callable[[Any], Landmarker]] = MappingProxyType({'face_mesh': FaceMesh})
+_CROP_LANDMARKERS: MappingProxyType[str, Callable[[Any], CropLandmarker]] = MappingProxyType(
+    {'2dfan4': TwoDFan4, 'peppa_wutz': PeppaWutz}
+)
+_ESTIMATOR = 'fan_68_5'
 
 
 def make_detector(options: FaceDetectorOptions, sessions: SessionPool) -> Detector:
     """Return the detector that the options name. Raises ModelError, ProviderError."""
-    model_id = _model_id('face_detector_model', options.face_detector_model)
-    return _DETECTORS[model_id](sessions.session(model_id), options)
+    models = detector_models(options)
+    if models == ('centerface',):
+        return CenterFace(sessions.session('centerface'), options)
+    size = int(options.face_detector_size.split('x')[0])
+    return CanvasDetector([_CANVAS_NETWORKS[each](sessions.session(each), size) for each in models], options)
 
 
-def make_landmarker(options: FaceLandmarkerOptions, sessions: SessionPool) -> Landmarker:
-    """Return the landmarker that the options name. Raises ModelError, ProviderError."""
-    model_id = _model_id('face_landmarker_model', options.face_landmarker_model)
-    return _LANDMARKERS[model_id](sessions.session(model_id))
+def make_mesh(sessions: SessionPool) -> Landmarker:
+    """Return the mesh. Raises ModelError, ProviderError."""
+    return FaceMesh(sessions.session('face_mesh'))
 
 
-def _model_id(option: str, chosen: str) -> str:
-    return PREFERENCES[option][-1] if chosen == 'auto' else chosen
+def make_point_landmarker(
+    options: FaceLandmarkerOptions, sessions: SessionPool
+) -> tuple[PointEstimator, CropLandmarker] | None:
+    """Return the estimator and the landmarker of 68 points; None for the mesh. Raises ModelError, ProviderError."""
+    models = landmarker_models(options)
+    if _ESTIMATOR not in models:
+        return None
+    networks = [_CROP_LANDMARKERS[each](sessions.session(each)) for each in models if each != _ESTIMATOR]
+    landmarker = networks[0] if len(networks) == 1 else Best(*networks)
+    return PointEstimator(sessions.session(_ESTIMATOR)), landmarker

@@ -9,6 +9,37 @@ from facefusion.options import option
 
 # The models that 'auto' selects from, best first; the last one is embedded.
 PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
+# Catalogue ids of the networks behind each choice.
+DETECTOR_MODELS = MappingProxyType(
+    {
+        'centerface': ('centerface',),
+        'many': ('retinaface_10g', 'scrfd_2.5g', 'yoloface_8n'),
+        'retinaface': ('retinaface_10g',),
+        'scrfd': ('scrfd_2.5g',),
+        'yolo_face': ('yoloface_8n',),
+        'yunet': ('yunet_2023_mar',),
+    }
+)
+LANDMARKER_MODELS = MappingProxyType(
+    {
+        'face_mesh': ('face_mesh',),
+        'many': ('2dfan4', 'peppa_wutz', 'fan_68_5'),
+        '2dfan4': ('2dfan4', 'fan_68_5'),
+        'peppa_wutz': ('peppa_wutz', 'fan_68_5'),
+    }
+)
+_SMALL, _LARGE = ('160x160', '320x320', '480x480', '512x512', '640x640'), ('960x960', '1280x1280')
+DETECTOR_SIZES = (*_SMALL, *_LARGE)
+_SIZES = MappingProxyType(
+    {
+        'centerface': (*_SMALL[1:], *_LARGE),
+        'many': ('640x640',),
+        'retinaface': _SMALL,
+        'scrfd': _SMALL,
+        'yolo_face': ('640x640',),
+        'yunet': ('640x640',),
+    }
+)
 ORDERS = (
     'left-right',
     'right-left',
@@ -28,16 +59,16 @@ class FaceDetectorOptions:
     face_detector_model: str = option(
         'text',
         'auto',
-        'model that detects faces; auto selects the best one on this machine',
+        'model that detects faces; many: retinaface, scrfd and yolo_face together',
         section='face_detector',
-        choices=('auto', 'centerface'),
+        choices=('auto', 'centerface', 'many', 'retinaface', 'scrfd', 'yolo_face', 'yunet'),
     )
     face_detector_size: str = option(
         'text',
         '640x640',
-        'size to which the frame is shrunk for detection; larger sizes find smaller faces',
+        'size to which the frame is shrunk for detection; larger sizes find smaller faces; some models have only 640x640',
         section='face_detector',
-        choices=('320x320', '480x480', '512x512', '640x640', '960x960', '1280x1280'),
+        choices=DETECTOR_SIZES,
     )
     face_detector_margin: tuple[int, ...] = option(
         'int',
@@ -75,9 +106,9 @@ class FaceLandmarkerOptions:
     face_landmarker_model: str = option(
         'text',
         'auto',
-        'model that finds the landmarks of a face; auto selects the best one on this machine',
+        'model that finds the landmarks of a face; many: the better one of 2dfan4 and peppa_wutz',
         section='face_landmarker',
-        choices=('auto', 'face_mesh'),
+        choices=('auto', 'face_mesh', 'many', '2dfan4', 'peppa_wutz'),
     )
     face_landmarker_score: float = option(
         'float',
@@ -122,3 +153,23 @@ def expand_sides(values: tuple[int, ...]) -> tuple[int, int, int, int]:
     right = values[1] if len(values) > 1 else top
     bottom = values[2] if len(values) > 2 else top
     return top, right, bottom, right
+
+
+def detector_models(options: FaceDetectorOptions) -> tuple[str, ...]:
+    """Return the catalogue ids of the networks of the selected detector."""
+    return DETECTOR_MODELS[_frozen('face_detector_model', options.face_detector_model)]
+
+
+def landmarker_models(options: FaceLandmarkerOptions) -> tuple[str, ...]:
+    """Return the catalogue ids of the networks of the selected landmarker."""
+    return LANDMARKER_MODELS[_frozen('face_landmarker_model', options.face_landmarker_model)]
+
+
+def sizes_of(options: FaceDetectorOptions) -> tuple[str, ...]:
+    """Return the sizes of the selected detector."""
+    return _SIZES[_frozen('face_detector_model', options.face_detector_model)]
+
+
+def _frozen(option_key: str, chosen: str) -> str:
+    """Return the embedded model for 'auto', for callers that do not freeze models."""
+    return PREFERENCES[option_key][-1] if chosen == 'auto' else chosen

@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.analyser import SPARE_FACES, FaceFinder, largest_detections
+from facefusion.faces.analyser import SPARE_FACES, FaceAnalyser, FaceFinder, largest_detections
 from facefusion.faces.face import Detection, Face, Floats
 from facefusion.faces.landmarks.sixty_eight import CropLandmarker, PointEstimator, face_angle, find_points, five_of_68
-from facefusion.faces.networks import Detector
-from facefusion.faces.options import FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.networks import Detector, make_detector, make_point_landmarker
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 
 # The box of a detector reaches above the brows by this fraction of the height of the 68 points.
@@ -68,6 +69,19 @@ class PointAnalyser(FaceFinder):
     def find_some(self, frame: Frame, detections: list[Detection]) -> tuple[list[Face], int]:
         examined = largest_detections(detections, self.most)
         return [self.from_detection(frame, each) for each in examined], len(detections) - len(examined)
+
+
+def make_analyser(
+    sessions: SessionPool,
+    detector: FaceDetectorOptions,
+    landmarker: FaceLandmarkerOptions,
+    selector: FaceSelectorOptions,
+) -> FaceFinder:
+    """Return the finder with the networks that the options name. Raises ModelError, ProviderError."""
+    networks = make_point_landmarker(landmarker, sessions)
+    if networks is None:
+        return FaceAnalyser(sessions, detector, landmarker, selector=selector)
+    return PointAnalyser(make_detector(detector, sessions), *networks, landmarker, selector)
 
 
 def _face(points: Floats, five: npt.NDArray[np.floating], presence: float, score: float) -> Face:

@@ -18,7 +18,13 @@ import PIL
 
 from facefusion.errors import InputError, InternalError, MediaError
 from facefusion.faces.measurement_table import ALL
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.options import (
+    FaceDetectorOptions,
+    FaceLandmarkerOptions,
+    FaceSelectorOptions,
+    detector_models,
+    landmarker_models,
+)
 from facefusion.inference.runtime import onnxruntime
 from facefusion.media.file_stamp import LEAVE_ALONE, FileStamp, check_unchanged
 from facefusion.media.info import MediaInfo
@@ -147,7 +153,7 @@ def fingerprint_run(
 def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:
     """Return everything that decides the analysis of a video, except measurements and screening."""
     detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
-    models = (detector.face_detector_model, landmarker.face_landmarker_model, *plan.measurements.models)
+    models = (*detector_models(detector), *landmarker_models(landmarker), *plan.measurements.models)
     libraries = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime, 'pillow': PIL}
     return {
         'version': ANALYSIS_VERSION,

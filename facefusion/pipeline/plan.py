@@ -12,7 +12,7 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement_table import measurements_named
 from facefusion.faces.measurement_types import Measurements
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, detector_models, landmarker_models, sizes_of
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
@@ -188,6 +188,8 @@ def make_plan(
     if not chain:
         raise UsageError('processors-missing', 'the processor is missing', hint='add --processors NAME')
     needed = joined(processor.requirements for processor in chain)
+    if needed.faces or needed.source_faces:
+        _check_detector_size(settings[FaceDetectorOptions])
     sound = _find_sound(sources, chain, flag) if needed.source_audio else None
     family = _family(settings, target, sound)
     _check_sources(sources, chain)
@@ -262,15 +264,26 @@ def _models(
 ) -> tuple[str, ...]:
     models = list[str]()
     if needed.faces or needed.source_faces:
-        models.append(settings[FaceDetectorOptions].face_detector_model)
-        models.append(settings[FaceLandmarkerOptions].face_landmarker_model)
+        models += detector_models(settings[FaceDetectorOptions])
+        models += landmarker_models(settings[FaceLandmarkerOptions])
     models += GATE_MODELS
     # To check that several sources show one person.
-    if len(sources) > 1 and needed.source_faces:
+    if len(sources) > 1 and needed.mesh:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models
     models += (name for processor in chain for name in processor.models)
     return tuple(dict.fromkeys(models))
+
+
+def _check_detector_size(options: FaceDetectorOptions) -> None:
+    sizes = sizes_of(options)
+    if options.face_detector_size not in sizes:
+        raise UsageError(
+            'detector-size',
+            f'the detector {options.face_detector_model} has no size {options.face_detector_size}',
+            cause=f'its sizes are: {", ".join(sizes)}',
+            hint='change --face-detector-size or --face-detector-model',
+        )
 
 
 def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from facefusion.errors import ResourceError
-from facefusion.faces.analyser import FaceAnalyser, FaceFinder
+from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.point_analyser import make_analyser
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import load_topology
 from facefusion.media.sound import SoundInfo
@@ -68,15 +69,15 @@ def prepare_run(
     voice = _open_voice(plan.sound, work, context.flag) if plan.sound is not None and work is not None else None
     analyser = FaceFinder()
     if plan.finds_faces:
-        analyser = FaceAnalyser(
+        analyser = make_analyser(
             context.sessions.at(plan.network_threads),
             settings[FaceDetectorOptions],
             settings[FaceLandmarkerOptions],
-            selector=settings[FaceSelectorOptions],
+            settings[FaceSelectorOptions],
         )
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
     screening.check_sources(plan.sources, analyser, context.emit)
-    meter = SkinMeter(load_topology()) if plan.requirements.source_faces else None
+    meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
     tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch, voice)
     return PreparedRun(
         context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice

@@ -24,7 +24,8 @@ class Requirements:
     ``faces`` of the target. ``measurements`` of them, by name (``faces.measurement_table``). ``source_faces``: images
     of faces among the sources. ``source_audio``: a source with audio; then every output frame is rendered.
     ``neighbours``: number of unprocessed target frames on each side of a frame. ``original``: the unprocessed frame
-    itself. ``every_frame``: it also processes frames without faces.
+    itself. ``every_frame``: it also processes frames without faces. ``mesh``: the 468 landmarks of the mesh, whatever
+    landmarker the options name.
     """
 
     faces: bool = True
@@ -34,6 +35,7 @@ class Requirements:
     neighbours: int = 0
     original: bool = False
     every_frame: bool = False
+    mesh: bool = False
 
 
 def joined(all_requirements: Iterable[Requirements]) -> Requirements:
@@ -47,6 +49,7 @@ def joined(all_requirements: Iterable[Requirements]) -> Requirements:
         neighbours=max((each.neighbours for each in chain), default=0),
         original=any(each.original for each in chain),
         every_frame=any(each.every_frame for each in chain),
+        mesh=any(each.mesh for each in chain),
     )
 
 

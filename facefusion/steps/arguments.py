@@ -97,6 +97,7 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     """Replace every 'auto' by the model that this machine selects; emits messages about these and better models."""
     chain = registrations(settings[ProcessorsOptions].processors)
     preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
+    settings = _with_mesh(settings, emit) if needed.mesh else settings
     # Models that do not run are frozen without a message.
     reported = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
     named, better = [], []
@@ -111,6 +112,16 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     if better:
         emit(Message('info', 'plan', f'better models are available: `facefusion models fetch {" ".join(better)}`'))
     return settings
+
+
+def _with_mesh(settings: Settings, emit: Emit) -> Settings:
+    """Select the mesh where a processor needs its landmarks."""
+    options = settings[FaceLandmarkerOptions]
+    if options.face_landmarker_model in ('auto', 'face_mesh'):
+        return settings
+    text = f'--face-landmarker-model {options.face_landmarker_model} is ignored: the swapper mesh_warp needs face_mesh'
+    emit(Message('warn', 'plan', text))
+    return settings.replace(replace(options, face_landmarker_model='face_mesh'))
 
 
 def _automatic(settings: Settings) -> list[tuple[type, OptionInfo]]:

@@ -23,14 +23,23 @@ MESH_68 = (
 )
 
 
+# The landmarks of a 68-point landmarker: the 68, and behind them the five points of the alignment.
+POINTS_73 = 73
+
+
 def five_points(landmarks: Floats) -> Floats:
-    """float32 [5,2]: eye at image left, eye at image right, nose tip, mouth corners left and right."""
+    """Return float32 [5,2] of landmarks [468,3] or [73,3]: eye centres at image left and right, nose tip, mouth corners
+    at image left and right."""
     flat = landmarks[:, :2]
+    if len(flat) == POINTS_73:
+        return np.asarray(flat[68:], np.float32)
     eyes = [flat[list(_EYE_IMAGE_LEFT)].mean(0), flat[list(_EYE_IMAGE_RIGHT)].mean(0)]
     corners = [flat[vertex] for vertex in _MOUTH_CORNERS]
     return np.stack([*eyes, flat[list(_NOSE)].mean(0), *corners]).astype(np.float32)
 
 
 def sixty_eight_points(landmarks: Floats) -> Floats:
-    """float32 [68,2] in the classic order."""
+    """Return float32 [68,2] of landmarks [468,3] or [73,3], in the classic order."""
+    if len(landmarks) == POINTS_73:
+        return np.asarray(landmarks[:68, :2], np.float32)
     return np.asarray(landmarks[list(MESH_68), :2], np.float32)
