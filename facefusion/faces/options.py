@@ -66,7 +66,7 @@ class FaceDetectorOptions:
     face_detector_size: str = option(
         'text',
         '640x640',
-        'size to which the frame is shrunk for detection; larger sizes find smaller faces; some models have only 640x640',
+        'size to which the frame is shrunk for detection; larger sizes find smaller faces; some models have one size',
         section='face_detector',
         choices=DETECTOR_SIZES,
     )

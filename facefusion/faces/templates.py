@@ -8,13 +8,15 @@ publishes its models (peer-models.md section 3).
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.face import Floats
-from facefusion.media.frame import Frame, Pixels, Window
+from facefusion.media.frame import Frame, Window
+from facefusion.media.planes import Pixels
 
 Matrix = npt.NDArray[np.float64]
 
@@ -79,9 +81,10 @@ _RANSAC_THRESHOLD = 100
 def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) -> Matrix:
     """Return the similarity float64 [2,3] from frame pixels to the crop; ``points`` are [5,2] in frame pixels."""
     goal = np.array(TEMPLATES[template]) * size
-    matrix, _ = cv2.estimateAffinePartial2D(
+    found: Any = cv2.estimateAffinePartial2D(
         np.asarray(points), goal, method=cv2.RANSAC, ransacReprojThreshold=_RANSAC_THRESHOLD
     )
+    matrix = found[0]
     if matrix is None:
         # Five equal points have no similarity: show the surroundings of the first at their own size.
         matrix = np.array([[1.0, 0, size / 2 - points[0][0]], [0, 1.0, size / 2 - points[0][1]]])

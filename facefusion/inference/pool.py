@@ -9,12 +9,15 @@ from typing import Any, Protocol
 from facefusion.errors import ModelError
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.providers import create_session, resolve_providers
+from facefusion.models.catalog import Contract
 
 
 class ModelFiles(Protocol):
     """The paths of model files; a missing file is fetched, or a ModelError is raised."""
 
     def path(self, model_id: str) -> Path: ...
+
+    def contract(self, model_id: str) -> Contract: ...
 
 
 class SessionPool:
@@ -37,6 +40,14 @@ class SessionPool:
         pool = SessionPool(self._files, self.providers, self._device_id, threads)
         pool._sessions, pool._lock = self._sessions, self._lock
         return pool
+
+    def path(self, model_id: str) -> Path:
+        """Return the file of a model; raises ModelError."""
+        return self._files.path(model_id)
+
+    def contract(self, model_id: str) -> Contract:
+        """Return what the network of a model needs beside its tensors; raises ModelError."""
+        return self._files.contract(model_id)
 
     def session(self, model_id: str) -> Any:
         """Return the session of a model; raises ModelError or ProviderError."""

@@ -55,7 +55,7 @@ class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Text
     shape: tuple[Count | Annotated[str, _AXIS], ...]
-    dtype: Literal['float32', 'float16', 'int64', 'int32', 'uint8']
+    dtype: Literal['float32', 'float64', 'float16', 'int64', 'int32', 'uint8']
     layout: Literal['', 'NCHW', 'NHWC'] = ''
     colour: Literal['', 'RGB', 'BGR'] = ''
     value_range: tuple[float, float] | None = msgspec.field(name='range', default=None)
@@ -131,6 +131,33 @@ class Conversion(Struct, frozen=True, forbid_unknown_fields=True):
     revision: Count
 
 
+class Contract(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a network needs beside its tensors; empty where it does not apply.
+
+    ``kind`` selects the adapter. ``template`` is the alignment of the face, ``size`` the width and height of the input,
+    ``mean`` and ``std`` normalise RGB 0..1. ``scale`` is the enlargement of an upscaler, ``tile`` its tile, padding and
+    overlap in pixels. ``strides`` are those of a detector.
+    """
+
+    kind: Text
+    template: str = ''
+    size: tuple[Count, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: Count | None = None
+    tile: tuple[Count, ...] = ()
+    strides: tuple[Count, ...] = ()
+    precision: Literal['', 'fp16'] = ''
+
+
+class Alternate(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another file with the same weights, such as the export of the vendor; ``note`` names it."""
+
+    sha256: Digest
+    size: Count
+    note: str = ''
+
+
 class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model of the catalogue. ``sha256`` and an exact ``size`` exist for files that are published as they are.
 
@@ -147,6 +174,8 @@ class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     year: Count
     sources: Annotated[tuple[Source, ...], Meta(min_length=1)]
     convert: Conversion | None = None
+    contract: Contract | None = None
+    alternates: tuple[Alternate, ...] = ()
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 

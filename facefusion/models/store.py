@@ -15,7 +15,7 @@ from typing import Literal
 
 from facefusion.errors import ModelError
 from facefusion.events import Emit, Event, Message
-from facefusion.models.catalog import Catalog, ModelEntry
+from facefusion.models.catalog import Catalog, Contract, ModelEntry
 from facefusion.models.digests import file_sha256
 from facefusion.models.fetch import Fetcher, archive_of, origin_of
 from facefusion.models.lockfile import LockFile, Record, Stamp
@@ -70,6 +70,13 @@ class ModelStore:
             # Another process or the disk changed it right after its verification.
             raise self._damaged(model_id, check)
         return check.path
+
+    def contract(self, model_id: str) -> Contract:
+        """Return what the network needs beside its tensors. Raises ModelError model-unknown, model-contract."""
+        contract = self.catalog.entry(model_id).contract
+        if contract is None:
+            raise ModelError('model-contract', f'the catalogue states no contract for {model_id}')
+        return contract
 
     def state(self, model_id: str) -> State:
         """Return the state of the local file; reads the file unless it is large and unchanged."""

@@ -12,7 +12,13 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement_table import measurements_named
 from facefusion.faces.measurement_types import Measurements
-from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, detector_models, landmarker_models, sizes_of
+from facefusion.faces.options import (
+    FaceDetectorOptions,
+    FaceLandmarkerOptions,
+    detector_models,
+    landmarker_models,
+    sizes_of,
+)
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder

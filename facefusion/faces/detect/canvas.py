@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from facefusion.faces.face import Detection, Floats
 from facefusion.faces.options import FaceDetectorOptions, expand_sides
-from facefusion.media.frame import Frame, Pixels
+from facefusion.media.frame import Frame
+from facefusion.media.planes import Pixels
 
 # Highest overlap (intersection over union) of two faces by the number of angles, and with several networks.
 _OVERLAPS = {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
@@ -107,7 +108,7 @@ def _turn(pixels: Pixels, angle: int) -> tuple[Pixels, npt.NDArray[np.float64] |
     across, down = np.abs(matrix[:, :2]) @ (width, height)
     size = (int(across + 1e-6), int(down + 1e-6))
     matrix[:, 2] += ((size[0] - width) / 2, (size[1] - height) / 2)
-    return np.asarray(cv2.warpAffine(pixels, matrix, size), np.uint8), matrix
+    return np.asarray(cv2.warpAffine(pixels, matrix, size), np.uint8), np.asarray(matrix, np.float64)
 
 
 def _turn_back(found: Candidates, matrix: npt.NDArray[np.float64] | None) -> Candidates:

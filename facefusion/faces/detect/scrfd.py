@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facefusion.faces.detect.canvas import Candidates, anchor_grid, fixed_side
-from facefusion.media.frame import Pixels
+from facefusion.media.planes import Pixels
 
 STRIDES = (8, 16, 32)
 _PER_CELL = 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facefusion.faces.detect.canvas import Candidates, fixed_side
-from facefusion.media.frame import Pixels
+from facefusion.media.planes import Pixels
 
 
 class YoloFace:

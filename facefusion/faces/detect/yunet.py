@@ -8,7 +8,7 @@ import numpy as np
 
 from facefusion.faces.detect.canvas import Candidates, anchor_grid, fixed_side
 from facefusion.faces.detect.scrfd import STRIDES, join_candidates
-from facefusion.media.frame import Pixels
+from facefusion.media.planes import Pixels
 
 
 class YuNet:

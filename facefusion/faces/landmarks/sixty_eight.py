@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from facefusion.faces.face import Floats
 from facefusion.faces.templates import Matrix, crop_frame, template_matrix
-from facefusion.media.frame import Frame, Pixels
+from facefusion.media.frame import Frame
+from facefusion.media.planes import Pixels
 
 CROP = 256
 # The larger side of the box around a face in the crop.
@@ -108,9 +109,9 @@ def find_points(frame: Frame, box: Floats, angle: int, network: CropLandmarker) 
     if angle:
         crop = np.asarray(cv2.warpAffine(crop, turn, (CROP, CROP)), np.uint8)
     found = network.run(lightened(crop))
-    points = found.points.reshape(1, -1, 2).astype(np.float64)
+    points: npt.NDArray[np.float64] = np.asarray(found.points, np.float64).reshape(1, -1, 2)
     for back in (cv2.invertAffineTransform(turn), cv2.invertAffineTransform(matrix)):
-        points = cv2.transform(points, back)
+        points = np.asarray(cv2.transform(points, back), np.float64)
     return Scored(np.asarray(points[0], np.float32), found.score)
 
 
@@ -141,4 +142,4 @@ def lightened(crop: Pixels) -> Pixels:
 
 
 def _tensor(crop: Pixels) -> Floats:
-    return np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
+    return np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(255)

@@ -65,3 +65,12 @@ class CropMasks:
         if self._areas is None:
             return self._fixed
         return np.minimum(self._fixed, area_mask(self._size, points, self._areas))
+
+
+def ignored_types(options: FaceMaskOptions, model: str) -> tuple[str, ...]:
+    """Return sentences for the user about mask types that need a network beside ``model``."""
+    return tuple(
+        f'the mask type {kind} has no effect with {model}: the {named} mesh works with mesh_warp only'
+        for kind, named in (('occlusion', 'occluder'), ('region', 'parser'))
+        if kind in options.face_mask_types
+    )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facefusion.faces.face import Floats
-from facefusion.media.frame import Pixels
+from facefusion.media.planes import Pixels
 
 # The middle of an aligned crop is face, its corners are hair and background.
 _PARTS = 5

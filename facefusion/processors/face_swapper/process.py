@@ -1,141 +1,18 @@
-"""The face swapper: build the source identity once per run, and swap every selected face."""
+"""The face swapper: the embedded one, or one of the published networks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-
-from facefusion.errors import InternalError, NoFaceError
-from facefusion.events import Message
-from facefusion.faces.depth import find_nearer
-from facefusion.faces.embed import MODEL_ID as EMBEDDER
-from facefusion.faces.embed import FaceEmbedder
-from facefusion.faces.face import Face
-from facefusion.faces.masks.options import FaceMaskOptions, idle_options
-from facefusion.faces.topology import MeshTopology
-from facefusion.media.frame import Frame, PixelFrame, Window
-from facefusion.media.image import read_image
-from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
-from facefusion.processors.face_swapper.mesh_warp.source import build_source
-from facefusion.processors.face_swapper.mesh_warp.views import SourceView
-from facefusion.processors.face_swapper.people import same_person
-from facefusion.processors.processor import FrameTask, ProcessorTools
-
-# Pixels of a source face's height; a smaller one has no usable texture.
-SMALLEST_SOURCE_FACE = 48
-# More images add time but no texture.
-MAX_VIEWS = 8
-# Margin of the stored crop around a source face, as a fraction of its size.
-CROP_MARGIN = 0.1
+from facefusion.processors.face_swapper.models import MESH_WARP
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
+from facefusion.processors.processor import Processor, ProcessorTools
 
 
-class FaceSwapper:
-    """Swaps faces with the embedded ``mesh_warp``, which needs no weights."""
+def prepare(tools: ProcessorTools) -> Processor:
+    """Return the swapper that the options name. Raises MediaError, NoFaceError, ModelError."""
+    if tools.settings[FaceSwapperOptions].face_swapper_model == MESH_WARP:
+        from facefusion.processors.face_swapper.mesh_warp.swapper import prepare_mesh_warp
 
-    name = 'face_swapper'
+        return prepare_mesh_warp(tools)
+    from facefusion.processors.face_swapper.neural.prepare import prepare_neural
 
-    def __init__(self, warp: MeshWarp, topology: MeshTopology) -> None:
-        self._warp = warp
-        self._topology = topology
-
-    def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Swap every face of every frame of the batch."""
-        return [self._swap(task) for task in batch]
-
-    def _swap(self, task: FrameTask) -> bool:
-        pairs = find_nearer(self._topology, task.faces)
-        return sum(self._warp.render(task.frame, face, nearer) for face, nearer in pairs) > 0
-
-
-def prepare(tools: ProcessorTools) -> FaceSwapper:
-    """Read the sources and build the source identity from the largest face of each.
-
-    Images of other persons than the most frequent one (in a tie, the one with the larger face) are skipped with a
-    warning, as are images without a face of at least 48 pixels. The plan has checked that there are sources, and only
-    images. Raises MediaError for an unreadable image, NoFaceError when no image shows a face.
-    """
-    meter = tools.meter
-    if meter is None:
-        raise InternalError('requirement-missing', 'face_swapper was prepared without its requirements')
-    source = build_source(_find_views(tools), meter)
-    masks = tools.settings[FaceMaskOptions]
-    for text in (*source.flaws, *idle_options(masks)):
-        tools.emit(Message('warn', 'face_swapper', text))
-    return FaceSwapper(MeshWarp(source, meter, masks), meter.topology)
-
-
-def _find_views(tools: ProcessorTools) -> list[SourceView]:
-    """Return the largest face of each image, largest first."""
-    faces: list[tuple[float, Path, SourceView]] = []
-    skipped: list[str] = []
-    largest = 0.0
-    for path in tools.sources:
-        # Without a listener, because the content check has reported the remarks about the file.
-        frame = read_image(path)
-        found = tools.analyser.find(frame)
-        face = max(found, key=lambda face: face.size, default=None)
-        if face is None:
-            skipped.append(f'{path} is skipped: no face was found in it')
-        elif face.size < SMALLEST_SOURCE_FACE:
-            skipped.append(f'{path} is skipped: its largest face is {face.size:.0f} pixels high')
-            largest = max(largest, face.size)
-        else:
-            faces.append((face.size, path, _cut_out(frame, face)))
-            count = sum(other.size >= SMALLEST_SOURCE_FACE for other in found)
-            if count > 1:
-                text = f'{path} shows {count} faces: the largest is used; crop the image to choose another'
-                tools.emit(Message('info', 'face_swapper', text))
-    if not faces:
-        raise _no_face(', '.join(str(path) for path in tools.sources), largest)
-    for text in skipped:
-        tools.emit(Message('warn', 'face_swapper', text))
-    # The sort is stable: of faces of one size, that of the earlier image comes first.
-    faces.sort(key=lambda found: -found[0])
-    return _of_one_person([(path, view) for _, path, view in faces], tools)
-
-
-def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) -> list[SourceView]:
-    """Return the views of the most frequent person, at most the 8 largest."""
-    if len(views) > 1:
-        embedder = FaceEmbedder(tools.sessions.session(EMBEDDER))
-        belongs = same_person([embedder.embed(view.frame, view.landmarks) for _, view in views])
-        first = views[belongs.index(True)][0]
-        for (path, _), is_same in zip(views, belongs, strict=True):
-            if not is_same:
-                text = f'{path} is skipped: it shows another person than {first}'
-                tools.emit(Message('warn', 'face_swapper', text))
-        views = [view for view, is_same in zip(views, belongs, strict=True) if is_same]
-        if len(views) > MAX_VIEWS:
-            text = f'of {len(views)} source images, the {MAX_VIEWS} with the largest faces are used'
-            tools.emit(Message('info', 'face_swapper', text))
-            views = views[:MAX_VIEWS]
-        if len(views) > 1:
-            text = f'the source face is combined from {len(views)} images of one person'
-            tools.emit(Message('info', 'face_swapper', text))
-    return [view for _, view in views]
-
-
-def _cut_out(frame: Frame, face: Face) -> SourceView:
-    """Return the face with a margin, so that large images do not stay in memory."""
-    margin = CROP_MARGIN * face.size + 8
-    low, high = face.box[:2] - margin, face.box[2:] + margin
-    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
-    shift = np.array([window.x0, window.y0, 0], np.float32)
-    return SourceView(PixelFrame(frame.read(window)), face.landmarks - shift)
-
-
-def _no_face(names: str, largest: float) -> NoFaceError:
-    if largest == 0:
-        return NoFaceError(
-            'source-no-face',
-            f'no face was found in {names}',
-            hint='use a sharp, upright, frontal image; --face-detector-angles 0 90 180 270 finds rotated faces',
-        )
-    return NoFaceError(
-        'source-face-small',
-        f'the largest face in {names} is {largest:.0f} pixels high',
-        cause=f'a source face needs at least {SMALLEST_SOURCE_FACE} pixels',
-        hint='use a larger image of the face',
-    )
+    return prepare_neural(tools)

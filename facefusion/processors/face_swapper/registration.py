@@ -1,17 +1,36 @@
-"""Registration of the face swapper."""
+"""The face swapper's entry in the registry."""
 
 from __future__ import annotations
 
 from facefusion.faces.masks.options import FaceMaskOptions, mask_networks
+from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, networks_of
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registration import Registration, Requirements
+from facefusion.settings import Settings
+
+
+def _requirements(settings: Settings) -> Requirements:
+    if _model(settings) == MESH_WARP:
+        return Requirements(measurements=frozenset({'skin'}), source_faces=True, mesh=True)
+    return Requirements(source_faces=True)
+
+
+def _models(settings: Settings) -> tuple[str, ...]:
+    return (*networks_of(_model(settings)), *mask_networks(settings[FaceMaskOptions]))
+
+
+def _model(settings: Settings) -> str:
+    """The selected swapper; before models are frozen, 'auto' is the embedded one."""
+    name = settings[FaceSwapperOptions].face_swapper_model
+    return MESH_WARP if name == 'auto' else name
+
 
 FACE_SWAPPER = Registration(
     name='face_swapper',
     options=FaceSwapperOptions,
     package='facefusion.processors.face_swapper',
-    requirements=lambda settings: Requirements(measurements=frozenset({'skin'}), source_faces=True),
-    models=lambda settings: mask_networks(settings[FaceMaskOptions]),
+    requirements=_requirements,
+    models=_models,
     effect=lambda settings: 'composite',
-    preferences={'face_swapper_model': ('mesh_warp',)},
+    preferences={'face_swapper_model': PREFERENCE},
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,23 +20,15 @@ _WEIGHT_RANGE = 0.35
 Convert = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceFace:
-    """A face of a source image: the image, its five points in frame pixels, and the area of its box."""
-
-    path: Path
-    frame: Frame
-    five: Floats
-    area: float
-
-
 class SourceIdentity:
-    """Gives the ``source`` tensor of the network for each face of the target.
+    """The ``source`` tensor of the network for each face of the target.
 
-    Without an ``embedder`` the weight has no effect, because nothing is known of the target.
+    ``share`` of the tensor that ``mix`` returns for a target face is mixed in; with 0 no target face is embedded.
     """
 
-    def __init__(self, tensor: Floats, share: float = 0.0, mix: Callable[[Frame, Floats], Floats] | None = None) -> None:
+    def __init__(
+        self, tensor: Floats, share: float = 0.0, mix: Callable[[Frame, Floats], Floats] | None = None
+    ) -> None:
         self._tensor = tensor
         self._share = share
         self._mix = mix
@@ -50,30 +40,32 @@ class SourceIdentity:
         return np.asarray(self._tensor * (1 - self._share) + self._mix(frame, five) * self._share, np.float32)
 
 
-def image_identity(kind: SwapKind, face: SourceFace) -> SourceIdentity:
-    """Return the identity of a swapper that sees the source: an aligned crop, float32 [3,S,S] RGB 0..1."""
+def image_identity(kind: SwapKind, frame: Frame, five: Floats) -> SourceIdentity:
+    """Return the identity of a swapper that sees the source face: an aligned crop, float32 [3,S,S] RGB 0..1."""
     size = kind.source_size
-    crop = crop_frame(face.frame, template_matrix(face.five, kind.source_template, size), (size, size))
-    return SourceIdentity(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1), np.float32) / 255)
+    crop = crop_frame(frame, template_matrix(five, kind.source_template, size), (size, size))
+    return SourceIdentity(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1), np.float32) / np.float32(255))
 
 
 def embedding_identity(
-    faces: Sequence[SourceFace], embedder: ArcFace, convert: Convert, unit_first: bool, weight: float
+    embeddings: Sequence[Floats], embedder: ArcFace, convert: Convert, kind: SwapKind, weight: float
 ) -> SourceIdentity:
-    """Return the identity from the mean embedding of several faces.
+    """Return the identity from the mean of several embeddings float32 [512].
 
-    ``convert`` makes the network's source of an embedding; with ``unit_first`` embeddings are averaged at length 1, as
-    FaceFusion 3.8 does for hyperswap, otherwise as they are. The embedding of a target is converted in the same way
-    before it is mixed in (FaceFusion 3.8 mixes it in unconverted).
+    ``convert`` returns the source of the network for an embedding. Embeddings are averaged at length 1 for networks
+    that take them so, otherwise as they are, as in FaceFusion 3.8. The embedding of a target is converted in the same
+    way before it is mixed in; FaceFusion 3.8 mixes it in unconverted.
     """
-    embeddings = [embedder.embed(face.frame, face.five) for face in faces]
-    mean = np.mean([unit(each) for each in embeddings] if unit_first else embeddings, axis=0, dtype=np.float32)
-    share = _WEIGHT_RANGE - 2 * _WEIGHT_RANGE * weight
+    by_length = kind.source == 'unit embedding'
+    mean = np.mean([unit(each) for each in embeddings] if by_length else embeddings, axis=0, dtype=np.float32)
+    share = round(_WEIGHT_RANGE - 2 * _WEIGHT_RANGE * weight, 6)
+    # FaceFusion 3.8 does not bring the mean back to length 1.
+    source = np.asarray(mean, np.float32) if by_length else convert(np.asarray(mean, np.float32))
 
     def mix(frame: Frame, five: Floats) -> Floats:
         return convert(embedder.embed(frame, five))
 
-    return SourceIdentity(convert(np.asarray(mean, np.float32)), round(share, 6), mix)
+    return SourceIdentity(source, share, mix)
 
 
 def converter(kind: SwapKind, session: Any | None, matrix: npt.NDArray[np.float32] | None) -> Convert:

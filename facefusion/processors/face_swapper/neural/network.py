@@ -9,7 +9,7 @@ import numpy as np
 
 from facefusion.faces.face import Floats
 from facefusion.inference.batches import run_batched
-from facefusion.media.frame import Pixels
+from facefusion.media.planes import Pixels
 from facefusion.models.catalog import Contract
 from facefusion.processors.face_swapper.neural.kinds import KINDS
 

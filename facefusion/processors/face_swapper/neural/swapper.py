@@ -12,7 +12,8 @@ from facefusion.faces.face import Floats, LinkedFace
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
 from facefusion.faces.masks.crop_masks import CropMasks
 from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
-from facefusion.media.frame import Frame, Pixels
+from facefusion.media.frame import Frame
+from facefusion.media.planes import Pixels
 from facefusion.processors.face_swapper.color_match import match_color
 from facefusion.processors.face_swapper.neural.identity import SourceIdentity
 from facefusion.processors.face_swapper.neural.network import SwapNetwork

@@ -1,0 +1,98 @@
+"""The face swapper with ``mesh_warp``: build the source identity once per run, and swap every selected face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facefusion.errors import InternalError
+from facefusion.events import Message
+from facefusion.faces.depth import find_nearer
+from facefusion.faces.embed import MODEL_ID as EMBEDDER
+from facefusion.faces.embed import FaceEmbedder
+from facefusion.faces.masks.options import FaceMaskOptions, idle_options
+from facefusion.faces.topology import MeshTopology
+from facefusion.media.frame import PixelFrame, Window
+from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
+from facefusion.processors.face_swapper.mesh_warp.source import build_source
+from facefusion.processors.face_swapper.mesh_warp.views import SourceView
+from facefusion.processors.face_swapper.people import same_person
+from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
+from facefusion.processors.processor import FrameTask, ProcessorTools
+
+# Pixels of a source face's height; a smaller one has no usable texture.
+SMALLEST_SOURCE_FACE = 48
+# More images add time but no texture.
+MAX_VIEWS = 8
+# Margin of the stored crop around a source face, as a fraction of its size.
+CROP_MARGIN = 0.1
+
+
+class MeshSwapper:
+    """Swaps faces with the embedded ``mesh_warp``, which needs no weights."""
+
+    name = 'face_swapper'
+
+    def __init__(self, warp: MeshWarp, topology: MeshTopology) -> None:
+        self._warp = warp
+        self._topology = topology
+
+    def process(self, batch: Sequence[FrameTask]) -> list[bool]:
+        """Swap every face of every frame of the batch."""
+        return [self._swap(task) for task in batch]
+
+    def _swap(self, task: FrameTask) -> bool:
+        pairs = find_nearer(self._topology, task.faces)
+        return sum(self._warp.render(task.frame, face, nearer) for face, nearer in pairs) > 0
+
+
+def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
+    """Read the sources and build the source identity from the largest face of each.
+
+    Images of other persons than the most frequent one (in a tie, the one with the larger face) are skipped with a
+    warning, as are images without a face of at least 48 pixels. The plan has checked that there are sources, and only
+    images. Raises MediaError for an unreadable image, NoFaceError when no image shows a face.
+    """
+    meter = tools.meter
+    if meter is None:
+        raise InternalError('requirement-missing', 'face_swapper was prepared without its requirements')
+    # The sort is stable: of faces of one size, that of the earlier image comes first.
+    faces = sorted(find_source_faces(tools, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
+    source = build_source(_of_one_person([(each.path, _cut_out(each)) for each in faces], tools), meter)
+    masks = tools.settings[FaceMaskOptions]
+    for text in (*source.flaws, *idle_options(masks)):
+        tools.emit(Message('warn', 'face_swapper', text))
+    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology)
+
+
+def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) -> list[SourceView]:
+    """Return the views of the most frequent person, at most the 8 largest."""
+    if len(views) > 1:
+        embedder = FaceEmbedder(tools.sessions.session(EMBEDDER))
+        belongs = same_person([embedder.embed(view.frame, view.landmarks) for _, view in views])
+        first = views[belongs.index(True)][0]
+        for (path, _), is_same in zip(views, belongs, strict=True):
+            if not is_same:
+                text = f'{path} is skipped: it shows another person than {first}'
+                tools.emit(Message('warn', 'face_swapper', text))
+        views = [view for view, is_same in zip(views, belongs, strict=True) if is_same]
+        if len(views) > MAX_VIEWS:
+            text = f'of {len(views)} source images, the {MAX_VIEWS} with the largest faces are used'
+            tools.emit(Message('info', 'face_swapper', text))
+            views = views[:MAX_VIEWS]
+        if len(views) > 1:
+            text = f'the source face is combined from {len(views)} images of one person'
+            tools.emit(Message('info', 'face_swapper', text))
+    return [view for _, view in views]
+
+
+def _cut_out(source: SourceFace) -> SourceView:
+    """Return the face with a margin, so that large images do not stay in memory."""
+    frame, face = source.frame, source.face
+    margin = CROP_MARGIN * face.size + 8
+    low, high = face.box[:2] - margin, face.box[2:] + margin
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+    shift = np.array([window.x0, window.y0, 0], np.float32)
+    return SourceView(PixelFrame(frame.read(window)), face.landmarks - shift)

@@ -1,0 +1,74 @@
+"""Prepare a published swapper: its network, its source identity and its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from facefusion.events import Message
+from facefusion.faces.face import Floats
+from facefusion.faces.landmarks.subsets import five_points
+from facefusion.faces.masks.crop_masks import CropMasks, ignored_types
+from facefusion.faces.masks.options import FaceMaskOptions, idle_options
+from facefusion.faces.recognise import SAME_PERSON, ArcFace, unit
+from facefusion.inference.initializers import last_initializer
+from facefusion.processors.face_swapper.models import PUBLISHED, RECOGNISER, crop_size
+from facefusion.processors.face_swapper.neural.identity import (
+    SourceIdentity,
+    converter,
+    embedding_identity,
+    image_identity,
+)
+from facefusion.processors.face_swapper.neural.network import SwapNetwork
+from facefusion.processors.face_swapper.neural.swapper import NeuralSwapper
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
+from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
+from facefusion.processors.processor import ProcessorTools
+
+# Pixels of a source face's height. Smaller faces are enlarged to the crop of the recogniser beyond recognition.
+SMALLEST_SOURCE_FACE = 24
+
+
+def prepare_neural(tools: ProcessorTools) -> NeuralSwapper:
+    """Return the swapper. Raises MediaError, NoFaceError, ModelError, UsageError pixel-boost."""
+    options, masks = tools.settings[FaceSwapperOptions], tools.settings[FaceMaskOptions]
+    name = options.face_swapper_model
+    size = crop_size(name, options.face_swapper_pixel_boost)
+    contract = tools.sessions.contract(name)
+    network = SwapNetwork(tools.sessions.session(name), contract, tools.batch)
+    faces = find_source_faces(tools, SMALLEST_SOURCE_FACE)
+    identity = _identity(tools, network, _selected(faces, options.face_swapper_source_mode), options)
+    for text in (*idle_options(masks), *ignored_types(masks, name)):
+        tools.emit(Message('warn', 'face_swapper', text))
+    matches = options.face_swapper_color == 'match'
+    return NeuralSwapper(network, contract.template, size, identity, CropMasks(masks, size), matches)
+
+
+def _selected(faces: Sequence[SourceFace], mode: str) -> Sequence[SourceFace]:
+    return faces if mode == 'mean' else [max(faces, key=lambda found: found.face.size)]
+
+
+def _identity(
+    tools: ProcessorTools, network: SwapNetwork, faces: Sequence[SourceFace], options: FaceSwapperOptions
+) -> SourceIdentity:
+    kind, name = network.kind, options.face_swapper_model
+    points = [five_points(each.face.landmarks) for each in faces]
+    if not kind.takes_embedding:
+        if len(faces) > 1:
+            text = f'{name} uses the first source image only: {faces[0].path}'
+            tools.emit(Message('info', 'face_swapper', text))
+        return image_identity(kind, faces[0].frame, points[0])
+    embedder = ArcFace(tools.sessions.session(RECOGNISER))
+    embeddings = [embedder.embed(each.frame, five) for each, five in zip(faces, points, strict=True)]
+    _warn_of_others(tools, faces, [unit(each) for each in embeddings])
+    matrix = last_initializer(tools.sessions.path(name)) if kind.source == 'matrix' else None
+    converter_id = PUBLISHED[name].converter
+    session = tools.sessions.session(converter_id) if converter_id else None
+    return embedding_identity(embeddings, embedder, converter(kind, session, matrix), kind, options.face_swapper_weight)
+
+
+def _warn_of_others(tools: ProcessorTools, faces: Sequence[SourceFace], embeddings: Sequence[Floats]) -> None:
+    """Report images that seem to show another person than the first: their mean resembles none of them."""
+    for source, embedding in zip(faces[1:], embeddings[1:], strict=True):
+        if float(embedding @ embeddings[0]) < SAME_PERSON:
+            text = f'{source.path} seems to show another person than {faces[0].path}: their faces are averaged'
+            tools.emit(Message('warn', 'face_swapper', text))

@@ -1,0 +1,68 @@
+"""The faces of the source images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from facefusion.errors import NoFaceError
+from facefusion.events import Message
+from facefusion.faces.face import Face
+from facefusion.media.frame import Frame
+from facefusion.media.image import read_image
+from facefusion.processors.processor import ProcessorTools
+
+
+class SourceFace(NamedTuple):
+    """The largest face of a source image."""
+
+    path: Path
+    frame: Frame
+    face: Face
+
+
+def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
+    """Return the largest face of each image, in the order of the sources.
+
+    Images without a face of at least ``smallest`` pixels in height are skipped with a warning. Raises MediaError for an
+    unreadable image, NoFaceError when no image is left.
+    """
+    faces: list[SourceFace] = []
+    skipped: list[str] = []
+    largest = 0.0
+    for path in tools.sources:
+        # Without a listener, because the content check has reported the remarks about the file.
+        frame = read_image(path)
+        found = tools.analyser.find(frame)
+        face = max(found, key=lambda face: face.size, default=None)
+        if face is None:
+            skipped.append(f'{path} is skipped: no face was found in it')
+        elif face.size < smallest:
+            skipped.append(f'{path} is skipped: its largest face is {face.size:.0f} pixels high')
+            largest = max(largest, face.size)
+        else:
+            faces.append(SourceFace(path, frame, face))
+            count = sum(other.size >= smallest for other in found)
+            if count > 1:
+                text = f'{path} shows {count} faces: the largest is used; crop the image to choose another'
+                tools.emit(Message('info', 'face_swapper', text))
+    if not faces:
+        raise _no_face(', '.join(str(path) for path in tools.sources), largest, smallest)
+    for text in skipped:
+        tools.emit(Message('warn', 'face_swapper', text))
+    return faces
+
+
+def _no_face(names: str, largest: float, smallest: int) -> NoFaceError:
+    if largest == 0:
+        return NoFaceError(
+            'source-no-face',
+            f'no face was found in {names}',
+            hint='use a sharp, upright, frontal image; --face-detector-angles 0 90 180 270 finds rotated faces',
+        )
+    return NoFaceError(
+        'source-face-small',
+        f'the largest face in {names} is {largest:.0f} pixels high',
+        cause=f'a source face needs at least {smallest} pixels',
+        hint='use a larger image of the face',
+    )
