@@ -82,7 +82,7 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
     """Return the similarity float64 [2,3] from frame pixels to the crop; ``points`` are [5,2] in frame pixels."""
     goal = np.array(TEMPLATES[template]) * size
     found: Any = cv2.estimateAffinePartial2D(
-        np.asarray(points), goal, method=cv2.RANSAC, ransacReprojThreshold=_RANSAC_THRESHOLD
+        np.ascontiguousarray(points), goal, method=cv2.RANSAC, ransacReprojThreshold=_RANSAC_THRESHOLD
     )
     matrix = found[0]
     if matrix is None:
