@@ -16,6 +16,9 @@ Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[Any]
 
 MESH_POINTS = 468
+# Of a published landmarker: the 68, five of the alignment, two corners of the detector's box, five of the detector.
+LANDMARKER_POINTS = 80
+BOX_CORNERS = slice(73, 75)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +38,10 @@ class Detection:
 class Face:
     """A face with its landmarks.
 
-    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 68 of a
-    landmarker, with z 0. presence: 0..1, reported by the mesh model. residual: distance to the mean shape in eye
-    distances. score: 0..1, of its detection. box: float32 [4] x0, y0, x1, y1 around the landmarks.
+    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 80 of a
+    published landmarker (``landmarks.subsets``), with z 0. presence: 0..1, reported by the landmarker. residual:
+    distance to the mean shape in eye distances. score: 0..1, of its detection. box: float32 [4] x0, y0, x1, y1 around
+    the landmarks.
     """
 
     landmarks: Floats
@@ -77,7 +81,9 @@ class LinkedFace:
 
 
 def landmark_box(landmarks: Floats) -> Floats:
-    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]."""
+    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]; the detector's box, where it is among them."""
+    if landmarks.shape[-2] == LANDMARKER_POINTS:
+        landmarks = landmarks[..., BOX_CORNERS, :]
     # min and max along the last axis of a contiguous array are seven times as fast as along the axis before.
     sides = np.ascontiguousarray(np.moveaxis(landmarks[..., :2], -2, -1))
     return np.concatenate([sides.min(-1), sides.max(-1)], -1).astype(np.float32)

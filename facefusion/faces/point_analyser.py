@@ -1,25 +1,29 @@
 """Find faces with a published landmarker of 68 points, in place of the mesh.
 
-A face has 73 landmarks: the 68, and behind them the five points of its alignment. Those are the means of the 68 where
-the landmarker is sure of them, otherwise the points of the detector (peer-models.md section 5). All 73 are followed and
-smoothed alike.
+A face has 80 landmarks: the 68; the five points of its alignment, which come from the 68 where the landmarker is sure
+of them, otherwise from the detector (peer-models.md section 5); two corners of the detector's box, and its five points.
+All are followed and smoothed alike.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from facefusion.faces.analyser import SPARE_FACES, FaceAnalyser, FaceFinder, largest_detections
-from facefusion.faces.face import Detection, Face, Floats
-from facefusion.faces.landmarks.sixty_eight import CropLandmarker, PointEstimator, face_angle, find_points, five_of_68
+from facefusion.faces.face import BOX_CORNERS, Detection, Face, Floats, landmark_box
+from facefusion.faces.landmarks.sixty_eight import (
+    CropLandmarker,
+    PointEstimator,
+    Scored,
+    face_angle,
+    find_points,
+    five_of_68,
+)
+from facefusion.faces.landmarks.subsets import detector_points
 from facefusion.faces.networks import Detector, make_detector, make_point_landmarker
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
-
-# The box of a detector reaches above the brows by this fraction of the height of the 68 points.
-_FOREHEAD = 0.25
 
 
 class PointAnalyser(FaceFinder):
@@ -46,21 +50,21 @@ class PointAnalyser(FaceFinder):
         """Return the face at a detection; every detection is one."""
         estimated = self._estimator.run(detection.points)
         if self._score == 0:
-            return _face(estimated, detection.points, 0.0, detection.score)
+            return _face(Scored(estimated, 0.0), detection.points, detection.box, detection.points, detection.score)
         found = find_points(frame, detection.box, face_angle(estimated), self._landmarker)
         five = five_of_68(found.points) if found.score > self._score else detection.points
-        return _face(found.points, five, found.score, detection.score)
+        return _face(found, five, detection.box, detection.points, detection.score)
 
     def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
         """Return the face near ``landmarks`` of a neighbouring frame, or None if the landmarker is not sure of it."""
         if self._score == 0:
             return None
         points = landmarks[:68, :2]
-        angle = face_angle(points)
-        found = find_points(frame, _detector_box(points, angle), angle, self._landmarker)
+        found = find_points(frame, landmark_box(landmarks), face_angle(points), self._landmarker)
         if found.score <= self._score:
             return None
-        return _face(found.points, five_of_68(found.points), found.score, score)
+        box, five = _moved(landmarks[BOX_CORNERS, :2], points, found.points), detector_points(landmarks)
+        return _face(found, five_of_68(found.points), box.ravel(), _moved(five, points, found.points), score)
 
     def is_sure(self, frame: Frame, face: Face) -> bool:
         """Whether a new face passes verification: the detector alone decides."""
@@ -84,19 +88,13 @@ def make_analyser(
     return PointAnalyser(make_detector(detector, sessions), *networks, landmarker, selector)
 
 
-def _face(points: Floats, five: npt.NDArray[np.floating], presence: float, score: float) -> Face:
-    flat = np.concatenate([points, five]).astype(np.float32)
-    return Face(np.concatenate([flat, np.zeros((len(flat), 1), np.float32)], 1), presence, 0.0, score)
+def _face(found: Scored, five: Floats, box: Floats, detected: Floats, score: float) -> Face:
+    flat = np.concatenate([found.points, five, np.reshape(box, (2, 2)), detected]).astype(np.float32)
+    return Face(np.concatenate([flat, np.zeros((len(flat), 1), np.float32)], 1), found.score, 0.0, score)
 
 
-def _detector_box(points: Floats, angle: int) -> Floats:
-    """The box float32 [4] that a detector would report for these 68 points."""
-    low, high = points.min(0), points.max(0)
-    # Index of the axis and of the end of the box at which the forehead lies.
-    axis = 1 if angle in (0, 180) else 0
-    forehead = _FOREHEAD * float(high[axis] - low[axis])
-    if angle in (0, 270):
-        low[axis] -= forehead
-    else:
-        high[axis] += forehead
-    return np.asarray(np.concatenate([low, high]), np.float32)
+def _moved(points: Floats, before: Floats, after: Floats) -> Floats:
+    """Move points as the extent of the landmarks ``before`` moves to that of ``after``."""
+    low, low_after = before.min(0), after.min(0)
+    scale = np.ptp(after, axis=0) / np.maximum(np.ptp(before, axis=0), 1e-3)
+    return np.asarray((points - low) * scale + low_after, np.float32)

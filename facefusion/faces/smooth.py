@@ -21,8 +21,8 @@ FREE_REACH = 2
 TRAIT_REACH = 12
 QUICK_REACH = 3
 
-# The points on the lips by the number of landmarks: of the mesh, and of landmarkers with 68 (and five for alignment).
-LIPS = MappingProxyType({468: np.array([*OUTER_LIPS, *INNER_LIPS]), 68: np.arange(48, 68), 73: np.arange(48, 68)})
+# The points on the lips by the number of landmarks: of the mesh, and of published landmarkers.
+LIPS = MappingProxyType({468: np.array([*OUTER_LIPS, *INNER_LIPS]), 68: np.arange(48, 68), 80: np.arange(48, 68)})
 
 
 def savitzky_golay_weights(reach: int) -> Floats:
@@ -32,7 +32,7 @@ def savitzky_golay_weights(reach: int) -> Floats:
 
 
 def smooth_landmarks(landmarks: Floats) -> Floats:
-    """Smooth landmarks float32 [n,p,3] of consecutive frames; p is 468, 73 or 68."""
+    """Smooth landmarks float32 [n,p,3] of consecutive frames; p is 468, 80 or 68."""
     smooth = _savitzky_golay(landmarks, LANDMARK_REACH)
     lips = LIPS[landmarks.shape[1]]
     smooth[:, lips] = _savitzky_golay(landmarks[:, lips], LIP_REACH)

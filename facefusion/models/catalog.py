@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,6 +20,8 @@ from msgspec import Meta, Struct, structs
 from facefusion.errors import ModelError
 
 EXAMPLE_TASK = 'example'
+# Their files decide which material is refused, so only the published bytes are accepted, never an import.
+_GUARDING_TASKS = ('content_analyser', 'face_classifier')
 _SLUG = Meta(pattern=r'^[a-z0-9]+([_.-][a-z0-9]+)*$', description='lower-case words joined by _, - or .')
 _FILE_NAME = Meta(pattern=r'^[A-Za-z0-9][A-Za-z0-9._-]*$', description='a file name without a folder')
 _DIGEST = Meta(pattern=r'^[0-9a-f]{64}$', description='a SHA-256 as 64 lower-case hexadecimal digits')
@@ -36,6 +38,18 @@ Slug = Annotated[str, _SLUG]
 FileName = Annotated[str, _FILE_NAME]
 Digest = Annotated[str, _DIGEST]
 Count = Annotated[int, Meta(ge=1)]
+# How a local file is known: by the catalogue, or only by its record in lock.json (facefusion/models/lockfile.py).
+Known = Literal['catalog', 'source', 'alternate']
+Template = Literal[
+    '',
+    'arcface_112_v1',
+    'arcface_112_v2',
+    'arcface_128',
+    'dfl_whole_face',
+    'ffhq_512',
+    'mtcnn_512',
+    'styleganex_384',
+]
 
 
 class Licence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,8 +80,19 @@ class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('range is not a minimum and a maximum')
 
 
+class Companion(Struct, frozen=True, forbid_unknown_fields=True):
+    """A second file of the same archive, which the conversion reads too, such as the structure beside the weights."""
+
+    member: Annotated[str, _MEMBER]
+    sha256: Digest
+    size: Count
+
+
 class PackageSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='kind'):
-    """A file inside an archive of the package index; ``member`` is its path in the archive."""
+    """A file inside an archive of the package index; ``member`` is its path in the archive.
+
+    It may differ from the published file of its entry: the same network in another export.
+    """
 
     package: Text
     version: Text
@@ -77,6 +102,7 @@ class PackageSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='
     member: Annotated[str, _MEMBER]
     member_sha256: Digest
     member_size: Count
+    companion: Companion | None = None
 
     @property
     def requirement(self) -> str:
@@ -140,7 +166,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kind: Text
-    template: str = ''
+    template: Template = ''
     size: tuple[Count, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -156,6 +182,13 @@ class Alternate(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest
     size: Count
     note: str = ''
+
+
+class PublishedFile(NamedTuple):
+    """A file that the catalogue knows: the published one, that of a package source, or an alternate; size in bytes."""
+
+    how: Known
+    size: int | None
 
 
 class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -188,7 +221,7 @@ class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         for source in self.sources:
             if isinstance(source, HttpsSource) and source.published == (None, None):
                 source = structs.replace(source, sha256=self.sha256, size=self.size)
-            if source.published != (self.sha256, self.size):
+            if isinstance(source, HttpsSource) and source.published != (self.sha256, self.size):
                 raise ValueError('sha256 and size of a source differ from those of the entry')
             sources.append(source)
         structs.force_setattr(self, 'sources', tuple(sources))
@@ -197,6 +230,24 @@ class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def is_example(self) -> bool:
         """Whether this is sample material and not a model."""
         return self.task == EXAMPLE_TASK
+
+    @property
+    def is_guarding(self) -> bool:
+        """Whether the content gate or the age rule reads this model: then only the published file is accepted."""
+        return self.task in _GUARDING_TASKS
+
+    def published_files(self) -> dict[str, PublishedFile]:
+        """Return the known files that this model may be used with unconverted, by SHA-256, the published one first."""
+        files: dict[str, PublishedFile] = {}
+        if self.sha256 is not None:
+            files[self.sha256] = PublishedFile('catalog', self.size)
+        for source in self.sources if self.convert is None else ():
+            sha256, size = source.published
+            if sha256 is not None:
+                files.setdefault(sha256, PublishedFile('source', size))
+        for alternate in self.alternates:
+            files.setdefault(alternate.sha256, PublishedFile('alternate', alternate.size))
+        return files
 
 
 class CatalogFile(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""``weights/lock.json``: the digests of converted and unpinned model files, and the stamps of verified files.
+"""``weights/lock.json``: the digests of converted, unpinned and imported model files, and stamps of verified files.
 
 The file is replaced as a whole, so a reader never sees a part of it, and changed under a lock of the operating system,
 so two processes lose no record. The system releases that lock when its process ends, so a crash leaves nothing behind.
@@ -12,14 +12,16 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct, structs
 
 from facefusion.errors import ModelError
+from facefusion.models.catalog import Known
 
 LOCK_NAME = 'lock.json'
+How = Known | Literal['converted', 'first-use', 'imported']
 
 
 class Stamp(Struct, frozen=True):
@@ -39,13 +41,14 @@ class Stamp(Struct, frozen=True):
 class Record(Struct, frozen=True, omit_defaults=True):
     """The entry of one model in lock.json.
 
-    ``how`` is 'converted' or 'first-use' where this record alone states the digest, and 'catalog' where ``sha256``
-    repeats the catalogue. ``origin`` identifies the input of a conversion: the digest of the source, the recipe and its
-    revision. ``verified`` is the stamp of the file when its digest was last found right.
+    ``how`` is 'converted', 'first-use' or 'imported' where this record alone states the digest, and 'catalog', 'source'
+    or 'alternate' where ``sha256`` repeats the catalogue. ``origin`` identifies the input of a conversion: the digest
+    of the source, the recipe and its revision. ``verified`` is the stamp of the file when its digest was last found
+    right.
     """
 
     sha256: str
-    how: Literal['converted', 'first-use', 'catalog']
+    how: How
     origin: str = ''
     verified: Stamp | None = None
 
@@ -75,13 +78,18 @@ class LockFile:
             if publish is not None:
                 publish()
 
-    def mark_verified(self, model_id: str, sha256: str, stamp: Stamp) -> None:
-        """Record that the file with this stamp has this digest; raises OSError when that cannot be written."""
+    def mark_verified(self, model_id: str, sha256: str, how: How, stamp: Stamp) -> None:
+        """Record that the file with this stamp has this digest; raises OSError when that cannot be written.
+
+        A record that alone states another digest stays unchanged.
+        """
         with self._locked():
             records = self._read()
-            record = records.get(model_id) or Record(sha256, 'catalog')
-            if record.how == 'catalog' or record.sha256 == sha256:
-                self._write(records | {model_id: structs.replace(record, sha256=sha256, verified=stamp)})
+            record = records.get(model_id)
+            if record is not None and record.sha256 == sha256:
+                self._write(records | {model_id: structs.replace(record, verified=stamp)})
+            elif record is None or record.how in get_args(Known):
+                self._write(records | {model_id: Record(sha256, how, verified=stamp)})
 
     def _read(self) -> dict[str, Record]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facefusion.faces.face import Floats
+from facefusion.faces.face import LANDMARKER_POINTS, Floats
 
 # Eye centres are the mean of corners and lids; the nose tip is between 1 and 4 (embedded-models.md section 3).
 _EYE_IMAGE_LEFT = (33, 133, 159, 145, 158, 153, 160, 144)
@@ -23,23 +23,26 @@ MESH_68 = (
 )
 
 
-# The landmarks of a 68-point landmarker: the 68, and behind them the five points of the alignment.
-POINTS_73 = 73
-
-
 def five_points(landmarks: Floats) -> Floats:
-    """Return float32 [5,2] of landmarks [468,3] or [73,3]: eye centres at image left and right, nose tip, mouth corners
-    at image left and right."""
+    """Return float32 [5,2] for alignment of landmarks [468,3] or [80,3]: eye centres at image left and right, nose tip,
+    mouth corners at image left and right."""
     flat = landmarks[:, :2]
-    if len(flat) == POINTS_73:
-        return np.asarray(flat[68:], np.float32)
+    if len(flat) == LANDMARKER_POINTS:
+        return np.ascontiguousarray(flat[68:73], np.float32)
     eyes = [flat[list(_EYE_IMAGE_LEFT)].mean(0), flat[list(_EYE_IMAGE_RIGHT)].mean(0)]
     corners = [flat[vertex] for vertex in _MOUTH_CORNERS]
     return np.stack([*eyes, flat[list(_NOSE)].mean(0), *corners]).astype(np.float32)
 
 
 def sixty_eight_points(landmarks: Floats) -> Floats:
-    """Return float32 [68,2] of landmarks [468,3] or [73,3], in the classic order."""
-    if len(landmarks) == POINTS_73:
-        return np.asarray(landmarks[:68, :2], np.float32)
+    """Return float32 [68,2] of landmarks [468,3] or [80,3], in the classic order."""
+    if len(landmarks) == LANDMARKER_POINTS:
+        return np.ascontiguousarray(landmarks[:68, :2], np.float32)
     return np.asarray(landmarks[list(MESH_68), :2], np.float32)
+
+
+def detector_points(landmarks: Floats) -> Floats:
+    """Return float32 [5,2]: the five points of the detector; those of the mesh where only the mesh is known."""
+    if len(landmarks) == LANDMARKER_POINTS:
+        return np.ascontiguousarray(landmarks[75:80, :2], np.float32)
+    return five_points(landmarks)

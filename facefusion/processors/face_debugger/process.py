@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.face import Floats, LinkedFace
-from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.face import MESH_POINTS, Floats, LinkedFace
+from facefusion.faces.landmarks.sixty_eight import face_angle
+from facefusion.faces.landmarks.subsets import detector_points, five_points, sixty_eight_points
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
@@ -51,13 +52,13 @@ class FaceDebugger:
         pixels = np.ascontiguousarray(before.copy())
         shift = np.array([window.x0, window.y0], np.float32)
         if 'bounding-box' in self._items:
-            _draw_box(pixels, face.box - np.tile(shift, 2), size)
+            _draw_box(pixels, face.box - np.tile(shift, 2), face_angle(sixty_eight_points(face.landmarks)), size)
         if 'face-mask' in self._items:
-            outline = np.round(face.landmarks[list(OVAL), :2] - shift).astype(np.int32)
+            outline = np.round(_outline(face) - shift).astype(np.int32)
             cv2.polylines(pixels, [outline], True, ORANGE if face.is_filled else GREEN, size)
         five, many = five_points(face.landmarks) - shift, sixty_eight_points(face.landmarks) - shift
         sets = {
-            'face-landmark-5': (five, RED),
+            'face-landmark-5': (detector_points(face.landmarks) - shift, RED),
             'face-landmark-5/68': (five, GREEN),
             'face-landmark-68': (many, GREEN),
             'face-landmark-68/5': (many, CYAN),
@@ -74,12 +75,26 @@ def prepare(tools: ProcessorTools) -> FaceDebugger:
     return FaceDebugger(tools.settings[FaceDebuggerOptions])
 
 
-def _draw_box(pixels: Pixels, box: Floats, size: int) -> None:
-    x0, y0, x1, y1 = np.round(box).astype(int).tolist()
+def _outline(face: LinkedFace) -> Floats:
+    """The oval of the mesh, or of a published landmarker the jaw and the brows, float32 [n,2]."""
+    if len(face.landmarks) == MESH_POINTS:
+        return face.landmarks[list(OVAL), :2]
+    return face.landmarks[[*range(17), *range(26, 16, -1)], :2]
+
+
+def _draw_box(pixels: Pixels, box: Floats, angle: int, size: int) -> None:
+    """Draw the box, with a thicker line at the side of the forehead."""
+    x0, y0, x1, y1 = np.asarray(box).astype(int).tolist()
     cv2.rectangle(pixels, (x0, y0), (x1, y1), RED, size)
-    cv2.line(pixels, (x0, y0), (x1, y0), LIGHT_RED, size + 1)
+    begin, end = {
+        0: ((x0, y0), (x1, y0)),
+        90: ((x1, y0), (x1, y1)),
+        180: ((x0, y1), (x1, y1)),
+        270: ((x0, y0), (x0, y1)),
+    }[angle]
+    cv2.line(pixels, begin, end, LIGHT_RED, size + 1)
 
 
 def _draw_dots(pixels: Pixels, points: Floats, colour: Colour, size: int) -> None:
-    for x, y in np.round(points).astype(int).tolist():
+    for x, y in np.asarray(points).astype(int).tolist():
         cv2.circle(pixels, (x, y), size, colour, -1)

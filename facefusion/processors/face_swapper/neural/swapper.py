@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facefusion.faces.face import Floats, LinkedFace
+from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
 from facefusion.faces.masks.crop_masks import CropMasks
 from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
@@ -32,7 +32,7 @@ class _Swap(NamedTuple):
 
 
 class NeuralSwapper:
-    """Swaps every selected face of a batch of frames, with all crops of the batch in one call of the network."""
+    """Swaps every selected face; crops of several frames go through the network in one call."""
 
     name = 'face_swapper'
 
@@ -48,20 +48,26 @@ class NeuralSwapper:
         self._matches = matches
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Swap the faces of each frame, and return whether any of its pixels changed."""
-        swaps = [self._align(number, task, face) for number, task in enumerate(batch) for face in task.faces]
+        """Swap the faces of each frame, and return whether any of its pixels changed.
+
+        The faces of one frame are swapped one after another, because they may overlap: each is cut out of the frame
+        with the faces before it swapped.
+        """
         changed = [False] * len(batch)
-        if not swaps:
-            return changed
-        results = self._network.swap([swap.crop for swap in swaps], [swap.source for swap in swaps])
-        for swap, result in zip(swaps, results, strict=True):
-            colours = match_color(result, swap.crop) if self._matches else result
-            points = cv2.transform(swap.points[None], swap.matrix)[0]
-            mask = self._masks.of(np.asarray(points, np.float32))
-            changed[swap.task] |= blend_crop(swap.frame, colours, mask, swap.matrix)
+        for turn in range(max((len(task.faces) for task in batch), default=0)):
+            swaps = [self._align(number, task, turn) for number, task in enumerate(batch) if turn < len(task.faces)]
+            results = self._network.swap([swap.crop for swap in swaps], [swap.source for swap in swaps])
+            for swap, result in zip(swaps, results, strict=True):
+                changed[swap.task] |= self._paste(swap, result)
         return changed
 
-    def _align(self, number: int, task: FrameTask, face: LinkedFace) -> _Swap:
+    def _paste(self, swap: _Swap, result: Floats) -> bool:
+        colours = match_color(result, swap.crop) if self._matches else result
+        points = cv2.transform(swap.points[None], swap.matrix)[0]
+        return blend_crop(swap.frame, colours, self._masks.of(np.asarray(points, np.float32)), swap.matrix)
+
+    def _align(self, number: int, task: FrameTask, turn: int) -> _Swap:
+        face = task.faces[turn]
         # Faces are in pixels of the target; the frame may have been enlarged since.
         five = task.frame.scale.place(five_points(face.landmarks))
         points = task.frame.scale.place(sixty_eight_points(face.landmarks))
