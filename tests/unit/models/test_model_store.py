@@ -230,7 +230,7 @@ def test_a_record_does_not_make_a_file_of_another_size_the_published_one(site, t
     store = make_store(tmp_path, web_entry(site))
     path = store.path('web')
     path.write_bytes(BODY + b'x' * 5000)
-    LockFile(path.parent).mark_verified('web', sha(BODY), Stamp.of(path))
+    LockFile(path.parent).mark_verified('web', sha(BODY), 'catalog', Stamp.of(path))
     assert store.state('web') == 'damaged'
 
 
@@ -266,7 +266,7 @@ def test_no_wait_for_a_fetch_keeps_signals_out(site, tmp_path, monkeypatch):
     def slow(path):
         time.sleep(0.5)
 
-    monkeypatch.setattr('facefusion.models.fetch._force_to_disk', slow)
+    monkeypatch.setattr('facefusion.models.publishing.force_to_disk', slow)
     store = make_store(tmp_path, web_entry(site))
     with unlimited_waits() as found:
         store.fetch(['web'])

@@ -1,0 +1,82 @@
+"""Small ONNX networks with the contracts of published ones, whose output depends on every input and channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+# Rows of output channels: no two channels are alike, so a wrong order of colours shows.
+MIX = np.array([[0.7, 0.2, 0.05], [0.1, 0.6, 0.25], [0.15, 0.05, 0.75]], np.float32)
+# A network adds this times the mean of the weighted source to its output.
+SOURCE_GAIN = 0.1
+
+
+def source_weights(count: int) -> np.ndarray:
+    """Return float32 [count] weights, so that each number of a source counts differently."""
+    return np.cos(np.arange(count, dtype=np.float32))
+
+
+def open_network(nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> Any:
+    """Return a session of a graph."""
+    return onnxruntime.InferenceSession(
+        network_bytes(nodes, inputs, outputs, constants), providers=['CPUExecutionProvider']
+    )
+
+
+def network_bytes(nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> bytes:
+    """Return an ONNX file; ``inputs`` and ``outputs`` are (name, shape)."""
+    values = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in each]
+        for each in (inputs, outputs)
+    ]
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, 'stand-in', *values, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+def swapper(size: int, source_shape: tuple[int, ...]) -> bytes:
+    """Return a swapper: output = MIX target + SOURCE_GAIN mean(weights source). The last initializer is unused."""
+    count = int(np.prod(source_shape))
+    nodes = [
+        helper.make_node('Conv', ['target', 'mix'], ['mixed'], kernel_shape=[1, 1]),
+        helper.make_node('Reshape', ['source', 'flat'], ['row']),
+        helper.make_node('Mul', ['row', 'weights'], ['weighted']),
+        helper.make_node('ReduceMean', ['weighted'], ['mean'], axes=[1], keepdims=1),
+        helper.make_node('Mul', ['mean', 'gain'], ['scaled']),
+        helper.make_node('Reshape', ['scaled', 'corner'], ['added']),
+        helper.make_node('Add', ['mixed', 'added'], ['output']),
+    ]
+    constants = {
+        'mix': MIX.reshape(3, 3, 1, 1),
+        'flat': np.array([-1, count], np.int64),
+        'weights': source_weights(count),
+        'gain': np.array(SOURCE_GAIN * count**0.5, np.float32),
+        'corner': np.array([-1, 1, 1, 1], np.int64),
+        'emap': np.eye(512, dtype=np.float32)[::-1] * 2,
+    }
+    inputs = [('source', ['n', *source_shape]), ('target', ['n', 3, size, size])]
+    return network_bytes(nodes, inputs, [('output', ['n', 3, size, size])], constants)
+
+
+def swapped(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return the output of ``swapper`` for one target [3,S,S], computed without it."""
+    flat = source.ravel()
+    added = SOURCE_GAIN * flat.size**0.5 * (flat * source_weights(flat.size)).mean()
+    return np.einsum('oc,chw->ohw', MIX, target) + added
+
+
+class PassingSession:
+    """A swapper that returns its target, or paints it in one colour RGB 0..1."""
+
+    def __init__(self, colour: tuple[float, float, float] | None = None) -> None:
+        self._colour = colour
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        target = feeds['target'].copy()
+        if self._colour is not None:
+            target[:] = np.array(self._colour, np.float32)[None, :, None, None]
+        return [target]
