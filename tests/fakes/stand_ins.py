@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 # Rows of output channels: no two channels are alike, so a wrong order of colours shows.
@@ -17,13 +14,6 @@ SOURCE_GAIN = 0.1
 def source_weights(count: int) -> np.ndarray:
     """Return float32 [count] weights, so that each number of a source counts differently."""
     return np.cos(np.arange(count, dtype=np.float32))
-
-
-def open_network(nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> Any:
-    """Return a session of a graph."""
-    return onnxruntime.InferenceSession(
-        network_bytes(nodes, inputs, outputs, constants), providers=['CPUExecutionProvider']
-    )
 
 
 def network_bytes(nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> bytes:
