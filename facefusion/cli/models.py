@@ -1,4 +1,4 @@
-"""``models list|fetch|verify``: list, fetch and verify model files."""
+"""``models list|fetch|import|verify``: list, fetch, import and verify model files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.parser import add_config_path, add_options
+from facefusion.cli.parser import add_config_path, add_options, path_argument
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.errors import FaceFusionError, InputError, ModelError, UsageError
+from facefusion.events import Emit
 from facefusion.models.options import ModelOptions
 from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
@@ -25,7 +28,7 @@ GROUPS: tuple[type, ...] = (ModelOptions, ConsoleOptions)
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands, which accept the options of the command too; ``models_command`` is the selected one."""
-    commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,verify}')
+    commands = parser.add_subparsers(dest='models_command', required=True, metavar='{list,fetch,import,verify}')
     listing = commands.add_parser('list', help='list the models of the catalogue and their state on this machine')
     listing.add_argument(
         '--format', dest='list_format', choices=('table', 'json'), default='table', help='output format'
@@ -35,18 +38,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument('model_ids', nargs='*', metavar='ID', help='default: the embedded set')
     verify = commands.add_parser('verify', help='compare every model file with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
-    for command in (listing, fetch, verify):
+    bring = commands.add_parser('import', help='copy model files of your own into the models folder')
+    bring.add_argument(
+        'import_paths', nargs='+', metavar='PATH', type=path_argument, help='a file, or a folder of model files'
+    )
+    bring.add_argument(
+        '--as', dest='import_as', metavar='MODEL_ID', help='model of one file that the catalogue does not know'
+    )
+    for command in (listing, fetch, bring, verify):
         add_config_path(command, is_repeated=True)
         add_options(command, GROUPS)
 
 
 def run(invocation: Invocation) -> int:
     """Run the selected sub-command."""
-    flag = StopFlag()
-    store = invocation.model_store(invocation.emit(), flag)
-    if invocation.arguments.models_command != 'fetch':
-        return run_models(invocation.arguments, store)
+    flag, emit = StopFlag(), invocation.emit()
+    store = invocation.model_store(emit, flag)
     with stop_on_signals(flag):
+        if invocation.arguments.models_command == 'import':
+            return import_models(invocation.arguments, store, emit, flag)
         return run_models(invocation.arguments, store)
 
 
@@ -98,6 +108,55 @@ def verify_models(store: ModelStore, model_ids: Sequence[str]) -> int:
     sys.stdout.flush()
     store.verify(damaged)
     return 0
+
+
+def import_models(arguments: argparse.Namespace, store: ModelStore, emit: Emit, stop: StopFlag) -> int:
+    """Import files and folders and print the result of each file.
+
+    Raises UsageError import-as, InputError models-unrecognised for a folder without a known file, and the errors of
+    Importer, after everything else was imported.
+    """
+    from facefusion.models.importing import Imported, Importer
+
+    paths = [Path(path) for path in arguments.import_paths]
+    if arguments.import_as and (len(paths) > 1 or paths[0].is_dir()):
+        raise UsageError(
+            'import-as', '--as states the model of one file', hint='import the files one by one, each with --as'
+        )
+    importer = Importer(store, emit, stop, lambda model_id: None)
+    results: list[Imported] = []
+    failures: list[FaceFusionError] = []
+    for path in paths:
+        try:
+            if path.is_dir():
+                found = list(importer.import_folder(path))
+                results += found
+                if not any(result.model for result in found):
+                    raise _none_recognised(path, len(found))
+            else:
+                results.append(importer.import_file(path, arguments.import_as or ''))
+        except (ModelError, InputError) as error:
+            failures.append(error)
+    if results:
+        titles = ('file', 'model', 'state', 'pinned', 'reason')
+        rows = [(each.path.name, each.model, each.state, each.how, each.reason) for each in results]
+        print_table([titles, *rows])
+        sys.stdout.flush()
+    if failures:
+        first, *others = failures
+        if others:
+            first.cause = '; '.join([first.cause, *(f'also: {error.message}' for error in others)])
+        raise first
+    return 0
+
+
+def _none_recognised(folder: Path, count: int) -> InputError:
+    return InputError(
+        'models-unrecognised',
+        f'no file in {folder} is a known model',
+        cause=f'{count} files were read, subfolders and hidden files were not',
+        hint='name the folder that contains the model files, or import a file with --as MODEL_ID',
+    )
 
 
 def _record(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:

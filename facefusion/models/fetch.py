@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,23 +11,17 @@ from msgspec import structs
 
 from facefusion.errors import FaceFusionError, Interrupted, ModelError
 from facefusion.events import Emit, Message, StageFinished, StageProgress
+from facefusion.models.accepted import is_own, origin_of
 from facefusion.models.catalog import HttpsSource, ModelEntry, PackageSource, SdistSource, Source
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher, require_space, storage_error
 from facefusion.models.lockfile import LockFile, Record
+from facefusion.models.onnx_tensors import require_tensors
+from facefusion.models.publishing import publish
 from facefusion.models.workspace import Workspace, workspace
 from facefusion.stopping import POLL_SECONDS, StopFlag
 
 AT_A_TIME = 3
-
-
-def origin_of(entry: ModelEntry, source: Source) -> str | None:
-    """Return the recorded origin of a converted file: the digest of its source, the recipe and its revision.
-
-    None for a file that is not converted, and for a source without a published digest.
-    """
-    sha256, _ = source.published
-    return f'{sha256} {entry.convert.recipe} {entry.convert.revision}' if entry.convert and sha256 else None
 
 
 def archive_of(entry: ModelEntry) -> str | None:
@@ -146,26 +139,14 @@ class Fetcher:
             convert(entry.convert.recipe, path, result)
             origin = origin_of(entry, source) or ''
             record = Record(file_sha256(result), 'converted' if origin else 'first-use', origin)
-        _force_to_disk(result)
-        if entry.sha256 is None:
-            self._lock.put(entry.id, record, lambda: _rename(result, self._weights / entry.file))
+        elif sha256 in entry.published_files():
+            record = Record(sha256, entry.published_files()[sha256].how)
         else:
-            _rename(result, self._weights / entry.file)
-
-
-def _rename(path: Path, target: Path) -> None:
-    path.replace(target)
-    if os.name == 'posix':
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _force_to_disk(path: Path) -> None:
-    with path.open('rb+') as stream:
-        os.fsync(stream.fileno())
+            require_tensors(entry, path)
+        if is_own(entry, self._lock.record(entry.id)) and (self._weights / entry.file).exists():
+            self._emit(Message('warn', 'models', f'{entry.id} was imported in the meantime: the import stays'))
+            return
+        publish(result, entry, self._weights, self._lock, record)
 
 
 def _disk_need(group: Sequence[ModelEntry]) -> int:

@@ -68,6 +68,10 @@ class LockFile:
         """Return the record of a model, None without one; raises ModelError when the file is damaged."""
         return self._read().get(model_id)
 
+    def records(self) -> dict[str, Record]:
+        """Return all records by model id; raises ModelError when the file is damaged."""
+        return self._read()
+
     def put(self, model_id: str, record: Record, publish: Callable[[], None] | None = None) -> None:
         """Write one record and leave the others unchanged; ``publish`` runs right after it, under the same lock.
 
@@ -94,7 +98,7 @@ class LockFile:
     def _read(self) -> dict[str, Record]:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=_Content).models
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise ModelError(

@@ -8,17 +8,19 @@ each writes its own copy, and the last rename wins.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from facefusion.errors import ModelError
 from facefusion.events import Emit, Event, Message
+from facefusion.models.accepted import AcceptedFile, accepted_files, is_own, origin_of
 from facefusion.models.catalog import Catalog, Contract, ModelEntry
 from facefusion.models.digests import file_sha256
-from facefusion.models.fetch import Fetcher, archive_of, origin_of
-from facefusion.models.lockfile import LockFile, Record, Stamp
+from facefusion.models.fetch import Fetcher, archive_of
+from facefusion.models.lockfile import How, LockFile, Record, Stamp
+from facefusion.models.onnx_tensors import require_tensors
 from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
@@ -30,12 +32,16 @@ NO_DIGEST = 'none on record'
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The state of one local file; the digests are empty unless a file was read."""
+    """The state of one local file; the digests are empty unless a file was read.
+
+    ``how`` is how the digest of a present file is known, and 'imported' for a damaged file of the user; else empty.
+    """
 
     state: State
     path: Path
     expected: str = ''
     actual: str = ''
+    how: How | Literal[''] = ''
 
 
 class ModelStore:
@@ -53,14 +59,15 @@ class ModelStore:
         self._emit_unsafe = emit
         self._emit_lock = threading.Lock()
         self._fetch_lock = threading.Lock()
-        self._lock = LockFile(weights)
-        self._fetcher = Fetcher(weights, self._lock, self._emit, stop or StopFlag())
+        self.lock = LockFile(weights)
+        self._fetcher = Fetcher(weights, self.lock, self._emit, stop or StopFlag())
 
     def path(self, model_id: str) -> Path:
         """Return the verified local file of a model; fetch (and convert) it when it is missing or damaged.
 
-        Raises ModelError 'model-unknown', offline 'model-missing-offline' or 'model-damaged', online the errors of
-        ``fetch``.
+        A file that the user imported is never replaced. Raises ModelError 'model-unknown', offline
+        'model-missing-offline' or 'model-damaged', online the errors of ``fetch``, and for a file without a published
+        digest 'model-tensors' or 'model-not-onnx'.
         """
         check = self.check(model_id)
         if check.state != 'present':
@@ -69,6 +76,9 @@ class ModelStore:
         if check.state != 'present':
             # Another process or the disk changed it right after its verification.
             raise self._damaged(model_id, check)
+        if check.how in ('first-use', 'imported'):
+            # No published digest proves that this is the network that the catalogue describes.
+            require_tensors(self.catalog.entry(model_id), check.path)
         return check.path
 
     def contract(self, model_id: str) -> Contract:
@@ -86,8 +96,8 @@ class ModelStore:
         """Fetch those of the models that are missing or damaged, several at a time.
 
         Raises ModelError when one is unreachable, damaged at its source or missing while offline (after the others are
-        finished), ResourceError when the disk is too small, OutputError when the folder cannot be written, Interrupted
-        when the stop flag is set.
+        finished), or was imported and changed since; ResourceError when the disk is too small, OutputError when the
+        folder cannot be written, Interrupted when the stop flag is set.
         """
         entries = [self.catalog.entry(model_id) for model_id in dict.fromkeys(model_ids)]
         with self._fetch_lock:
@@ -96,6 +106,8 @@ class ModelStore:
                 check = self.check(entry.id)
                 if check.state == 'present':
                     continue
+                if check.how == 'imported':
+                    raise self._damaged(entry.id, check)
                 if self.offline:
                     raise self._damaged(entry.id, check) if check.state == 'damaged' else self._missing(entry)
                 if check.state == 'damaged':
@@ -112,26 +124,24 @@ class ModelStore:
             stamp = Stamp.of(path)
         except (FileNotFoundError, NotADirectoryError):
             return Check('missing', path)
-        record = self._lock.record(model_id)
-        expected = self._expected(entry, record)
-        if expected is None:
+        record = self.lock.record(model_id)
+        accepted = accepted_files(entry, record)
+        if not accepted:
             # A file of an outdated recipe counts as missing; a file without a record may contain anything.
             return Check('missing', path) if record else Check('damaged', path, NO_DIGEST, file_sha256(path))
-        cached = record is not None and record.verified == stamp and record.sha256 == expected
-        # Records come with the folder and may be wrong: a file of another size is not the published one.
-        cached = cached and (entry.sha256 is None or stamp.size == entry.size)
-        if cached and stamp.size >= CACHED_FROM_BYTES and not thorough:
-            return Check('present', path, expected, expected)
+        verified = _verified_before(record, accepted, stamp)
+        if verified and stamp.size >= CACHED_FROM_BYTES and not thorough:
+            return Check('present', path, verified, verified, accepted[verified].how)
         actual = file_sha256(path)
-        if actual != expected:
-            return self._check_again(entry, path, expected, actual)
-        if stamp.size >= CACHED_FROM_BYTES and not cached:
+        if actual not in accepted:
+            return self._check_again(entry, path, record, actual)
+        if stamp.size >= CACHED_FROM_BYTES and not verified:
             try:
-                self._lock.mark_verified(model_id, expected, stamp)
+                self.lock.mark_verified(model_id, actual, accepted[actual].how, stamp)
             except OSError as error:
                 # A read-only folder only makes each start a little slower.
                 self._emit(Message('debug', 'models', f'cannot record that {model_id} is verified: {error}'))
-        return Check('present', path, expected, actual)
+        return Check('present', path, actual, actual, accepted[actual].how)
 
     def verify(self, model_ids: Iterable[str]) -> list[Check]:
         """Read all these files in full; raises ModelError 'model-damaged' with the names of the damaged ones."""
@@ -142,39 +152,37 @@ class ModelStore:
                 'model-damaged',
                 f'damaged: {", ".join(damaged)}',
                 cause='; '.join(_damage_text(model_id, check) for model_id, check in damaged.items()),
-                hint=f'run: {self._fetch_command(*damaged)}',
+                hint='; '.join(self._repair_hints(damaged)),
             )
         return list(checks.values())
 
-    def pinned(self, model_id: str) -> str:
-        """Return where the digest of the file comes from: 'catalog', 'source' (converted from a verified source),
-        'first-use' (pinned at the first download), or '' before a first download."""
-        entry = self.catalog.entry(model_id)
+    def pinned(self, model_id: str, check: Check | None = None) -> str:
+        """Return where the digest of the file comes from; ``check`` saves reading it again.
+
+        'catalog'; 'source' (of a package, or converted from a verified source); 'alternate'; 'first-use' (pinned at the
+        first download); 'imported' (by the user); or '' before a first download.
+        """
+        entry, how = self.catalog.entry(model_id), (check or self.check(model_id)).how
+        if how:
+            return 'source' if how == 'converted' else how
         if entry.sha256 is not None:
             return 'catalog'
-        record = self._lock.record(model_id)
+        record = self.lock.record(model_id)
         if record is not None and record.how == 'first-use':
             return 'first-use'
         verified_source = any(origin_of(entry, source) is not None for source in entry.sources)
         return 'source' if entry.convert is not None and verified_source else ''
 
-    def _expected(self, entry: ModelEntry, record: Record | None) -> str | None:
-        """Return the digest that the local file must have, None when it is unknown."""
-        if entry.sha256 is not None:
-            return entry.sha256
-        if record is None or record.how == 'catalog':
-            return None
-        if entry.convert is None or record.how == 'first-use':
-            return record.sha256
-        return record.sha256 if record.origin in {origin_of(entry, source) for source in entry.sources} else None
-
-    def _check_again(self, entry: ModelEntry, path: Path, expected: str, actual: str) -> Check:
+    def _check_again(self, entry: ModelEntry, path: Path, record: Record | None, actual: str) -> Check:
         """Read file and record once more: another process may have replaced both between the reads."""
-        again = self._expected(entry, self._lock.record(entry.id))
-        if again is None or again == expected:
-            return Check('damaged', path, expected, actual)
-        actual = file_sha256(path)
-        return Check('present' if actual == again else 'damaged', path, again, actual)
+        again = self.lock.record(entry.id)
+        accepted = accepted_files(entry, again)
+        if accepted and accepted != accepted_files(entry, record):
+            actual = file_sha256(path)
+            if actual in accepted:
+                return Check('present', path, actual, actual, accepted[actual].how)
+        expected = again.sha256 if again is not None and again.sha256 in accepted else next(iter(accepted), NO_DIGEST)
+        return Check('damaged', path, expected, actual, 'imported' if is_own(entry, again) else '')
 
     def _companions(self, wanted: list[ModelEntry]) -> list[ModelEntry]:
         """Return the missing models in the archives that are downloaded for the wanted ones."""
@@ -202,8 +210,26 @@ class ModelStore:
             'model-damaged',
             f'the file of the model {model_id} is damaged: {check.path}',
             cause=f'expected sha256 {check.expected}, got {check.actual}',
-            hint=f'run with network access: {self._fetch_command(model_id)}',
+            hint='; '.join(self._repair_hints({model_id: check})),
         )
+
+    def _repair_hints(self, damaged: Mapping[str, Check]) -> Iterator[str]:
+        """Yield the commands that repair these files: imported ones are never fetched over."""
+        fetched = [model_id for model_id, check in damaged.items() if check.how != 'imported']
+        if fetched:
+            yield f'run with network access: {self._fetch_command(*fetched)}'
+        folder = quoted(str(self.weights))
+        for model_id in (model_id for model_id in damaged if model_id not in fetched):
+            command = f'facefusion models import FILE --as {model_id} --models-path {folder}'
+            yield f'it was imported: import it again ({command}), or delete {damaged[model_id].path} and fetch it'
+
+
+def _verified_before(record: Record | None, accepted: Mapping[str, AcceptedFile], stamp: Stamp) -> str:
+    """Return the digest of a file that is unchanged since its verification, otherwise ''."""
+    if record is None or record.verified != stamp or record.sha256 not in accepted:
+        return ''
+    # Records come with the folder and may be wrong: a file of another size is not the published one.
+    return record.sha256 if accepted[record.sha256].size in (None, stamp.size) else ''
 
 
 def _damage_text(model_id: str, check: Check) -> str:

@@ -64,7 +64,9 @@ def test_files_of_packages_and_alternates_are_recognised_and_recorded(tmp_path):
     package |= {'member': 'm.onnx', 'member_sha256': sha(OTHER), 'member_size': len(OTHER)}
     third = image_bytes(seed=3.0)
     entry = onnx_entry(published=PUBLISHED, alternates=(Alternate(sha(third), len(third)),))
-    entry = onnx_entry(published=PUBLISHED, alternates=entry.alternates, sources=(*entry.sources, SdistSource(**package)))
+    entry = onnx_entry(
+        published=PUBLISHED, alternates=entry.alternates, sources=(*entry.sources, SdistSource(**package))
+    )
     store = store_of(tmp_path, entry)
     for data, how in ((OTHER, 'source'), (third, 'alternate')):
         result = importer_of(store).import_file(write(tmp_path / 'file', data))
@@ -161,7 +163,12 @@ def test_only_the_published_file_of_a_guard_is_accepted(tmp_path, task):
         (onnx_bytes(('source', [1, 4]), ('other', [1, 3, 8, 8])), PAIR, (), 'it has no input target'),
         (onnx_bytes(('input', [1, 3, 8, 8]), dtype=TensorProto.DOUBLE), (IMAGE,), (), 'is float64, expected float32'),
         (image_bytes(), (IMAGE,), (IMAGE, IMAGE), 'expected 2 outputs (input, input), got 1: out0'),
-        (image_bytes(), (IMAGE,), (Tensor('y', (1, 512), 'float32'),), 'the output out0 is [1, 3, 8, 8], expected [1, 512]'),
+        (
+            image_bytes(),
+            (IMAGE,),
+            (Tensor('y', (1, 512), 'float32'),),
+            'the output out0 is [1, 3, 8, 8], expected [1, 512]',
+        ),
     ],
 )
 def test_a_stated_file_with_other_tensors_is_refused(tmp_path, body, inputs, outputs, words):

@@ -29,7 +29,9 @@ def dlib_file(scale=0.05):
     tensors = []
     for layer in convolutions():
         tensors.append(random.normal(size=layer.inputs * layer.outputs * layer.kernel**2 + layer.outputs) * scale)
-        tensors.append(np.concatenate([random.uniform(0.5, 1, layer.outputs), random.normal(size=layer.outputs) * scale]))
+        tensors.append(
+            np.concatenate([random.uniform(0.5, 1, layer.outputs), random.normal(size=layer.outputs) * scale])
+        )
     tensors.append(random.normal(size=256 * 128) * scale)
     noise = b'\x01\x04con_4\x01\x02\x02\x60\x03\x01\x02'
     return noise + noise.join(dlib_tensor(tensor) for tensor in tensors), tensors

@@ -1,0 +1,55 @@
+"""The models of each task in order of preference, and the further models that a model needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from facefusion.models.catalog import Catalog
+
+_RECOGNISER = 'arcface_w600k_r50'
+_LIVE_PORTRAIT = ('eye_retargeter', 'feature_extractor', 'lip_retargeter', 'motion_extractor', 'stitcher')
+# Best first; the other models of a task follow in the order of the catalogue.
+PREFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'face_detector': ('yoloface_8n',),
+        'face_enhancer': ('gfpgan_1.4', 'codeformer', 'gpen_bfr_512'),
+        'face_landmarker': ('2dfan4',),
+        'face_occluder': ('xseg_1',),
+        'face_parser': ('bisenet_resnet_34',),
+        'face_recognizer': (_RECOGNISER,),
+        'face_swapper': ('hyperswap_1a_256', 'inswapper_128_fp16', 'ghost_2_256', 'simswap_256'),
+        'live_portrait': ('live_portrait_generator',),
+    }
+)
+COMPANIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        '2dfan4': ('fan_68_5',),
+        'ghost_1_256': ('crossface_ghost', _RECOGNISER),
+        'ghost_2_256': ('crossface_ghost', _RECOGNISER),
+        'ghost_3_256': ('crossface_ghost', _RECOGNISER),
+        'hififace_unofficial_256': ('crossface_hififace', _RECOGNISER),
+        'hyperswap_1a_256': (_RECOGNISER,),
+        'hyperswap_1b_256': (_RECOGNISER,),
+        'hyperswap_1c_256': (_RECOGNISER,),
+        'inswapper_128': (_RECOGNISER,),
+        'inswapper_128_fp16': (_RECOGNISER,),
+        'live_portrait_generator': tuple(f'live_portrait_{part}' for part in _LIVE_PORTRAIT),
+        'peppa_wutz': ('fan_68_5',),
+        'simswap_256': ('crossface_simswap', _RECOGNISER),
+        'simswap_unofficial_512': ('crossface_simswap', _RECOGNISER),
+    }
+)
+
+
+def with_companions(model_id: str) -> tuple[str, ...]:
+    """Return the model and the models that it needs."""
+    return model_id, *COMPANIONS.get(model_id, ())
+
+
+def models_of_task(catalog: Catalog, task: str) -> list[str]:
+    """Return the models of a task, best first; companions of others, which do not perform it alone, are left out."""
+    members = [entry.id for entry in catalog if entry.task == task]
+    companions = {needed for model_id in members for needed in COMPANIONS.get(model_id, ())}
+    preferred = [model_id for model_id in PREFERENCES.get(task, ()) if model_id in members]
+    return [*preferred, *(each for each in members if each not in preferred and each not in companions)]
