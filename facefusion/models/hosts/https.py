@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from facefusion.errors import ModelError
 from facefusion.models.catalog import HttpsSource
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
+from facefusion.models.hosts.unreachable import UnreachableHosts
 
 _PIECE = 256 << 10
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -30,11 +32,15 @@ _VALIDATOR_NAME = 'validator.json'
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a download: seconds for a connection and between two pieces, tries without progress, bytes."""
+    """Limits of a download: seconds for a connection and between two pieces, tries without progress, bytes.
 
-    connect_seconds: float = 10.0
+    A host may have several addresses, each with ``connect_seconds``.
+    """
+
+    connect_seconds: float = 4.0
     read_seconds: float = 30.0
     tries: int = 5
+    connect_tries: int = 2
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 30.0
     # No model is larger; without a size in the catalogue this limit stops an endless response.
@@ -45,12 +51,23 @@ class _Retry(Exception):
     """The attempt failed, and another one may succeed."""
 
 
+class _NoConnection(_Retry):
+    """The host cannot be reached; ``is_silent`` when it did not answer in time, and another try would wait again."""
+
+    def __init__(self, text: str, is_silent: bool) -> None:
+        super().__init__(text)
+        self.is_silent = is_silent
+
+
 class _NextMirror(Exception):
     """This address does not serve the file."""
 
 
 class HttpsDownload:
-    """A download into ``folder``; ``sleep`` waits between tries (tests inject their own)."""
+    """A download into ``folder``; ``sleep`` waits between tries (tests inject their own).
+
+    Downloads that share ``unreachable`` try a host that does not answer once, not once each.
+    """
 
     def __init__(
         self,
@@ -60,11 +77,13 @@ class HttpsDownload:
         *,
         limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        unreachable: UnreachableHosts | None = None,
     ) -> None:
         self._source = source
         self._watcher = watcher
         self._limits = limits or Limits()
         self._sleep = sleep
+        self._unreachable = unreachable if unreachable is not None else UnreachableHosts()
         self._part = folder / PART_NAME
         self._validator = folder / _VALIDATOR_NAME
 
@@ -77,6 +96,9 @@ class HttpsDownload:
         failures = []
         with requests.Session() as session:
             for url in self._source.urls:
+                if url in self._unreachable:
+                    failures.append(f'{url}: the host could not be reached a moment ago')
+                    continue
                 try:
                     self._fetch(session, url)
                     return self._part, self._digest(url)
@@ -97,6 +119,11 @@ class HttpsDownload:
             try:
                 self._attempt(session, url)
                 return
+            except _NoConnection as failure:
+                tries += 1
+                if failure.is_silent or tries >= min(self._limits.connect_tries, self._limits.tries):
+                    self._unreachable.add(url)
+                    raise _NextMirror(f'{failure} ({tries} {"try" if tries == 1 else "tries"})') from None
             except _Retry as failure:
                 # A try with progress does not count: the size of the file limits their number.
                 tries = 1 if self._size() >= before + _PIECE else tries + 1
@@ -118,6 +145,8 @@ class HttpsDownload:
                 self._check_response(response, start)
                 self._receive(response, start if response.status_code == 206 else 0, url)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            if _is_without_connection(error):
+                raise _NoConnection(_plain_cause(error), isinstance(error, requests.ConnectTimeout)) from None
             raise _Retry(_plain_cause(error)) from None
         except requests.RequestException as error:
             raise _NextMirror(_plain_cause(error)) from None
@@ -227,8 +256,16 @@ class HttpsDownload:
         self._watcher.stop.check()
 
 
+def _is_without_connection(error: Exception) -> bool:
+    """Whether no connection to the host, or to a proxy, was made."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+        return True
+    reason = getattr(error.args[0], 'reason', None) if error.args else None
+    return isinstance(reason, NewConnectionError)
+
+
 def _plain_cause(error: Exception) -> str:
     """Return the innermost reason, without the object addresses in the messages of the libraries."""
-    text = str(error)
+    text = re.sub(r"HTTPS?Connection\(host='[^']*', port=\d+\): ", '', str(error))
     reason = re.search(r"(?:>: |Caused by \w+\(|\(')(.*)", text)
     return re.sub(r"<[^>]*>:?\s*|[()'\"]", '', reason[1] if reason else text).strip() or type(error).__name__

