@@ -1,0 +1,179 @@
+"""CPU and memory of a complete run with inswapper, compared with the bare network and detection.
+
+    .venv/bin/python benchmarks/neural_swap_cost.py [--frames 24] [--width 1280] [--height 720] [--threads 1]
+
+The published weights are not needed: stand-ins with the layers, the size (554 MB and 174 MB) and the cost of the
+published inswapper_128 and of its recogniser take their place; their output is noise. Prints JSON, and ends with 1 when
+a limit is exceeded: 1.04 times the CPU of the bare networks, and 400 MB beyond the sessions at 720p (550 MB at 1080p).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from pipeline_cost import ROOT, Scene, make_clip, measure
+
+CPU_LIMIT = 1.04
+MEMORY_LIMITS = {720: 400, 1080: 550}
+
+
+class Layers:
+    """A sequence of convolutions with random weights."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.random = np.random.default_rng(7)
+
+    def conv(self, name: str, before: int, after: int, kernel: int = 3, stride: int = 1) -> str:
+        """Append a convolution with a rectifier; return its output."""
+        scale = (2 / (before * kernel * kernel)) ** 0.5
+        weight = self.random.standard_normal((after, before, kernel, kernel), np.float32) * np.float32(scale)
+        number = len(self.weights)
+        self.weights.append(numpy_helper.from_array(weight, f'w{number}'))
+        sides = {'kernel_shape': [kernel] * 2, 'strides': [stride] * 2, 'pads': [kernel // 2] * 4}
+        self.nodes.append(helper.make_node('Conv', [name, f'w{number}'], [f'c{number}'], **sides))
+        self.nodes.append(helper.make_node('Relu', [f'c{number}'], [f'r{number}']))
+        return f'r{number}'
+
+    def enlarge(self, name: str) -> str:
+        """Append an enlargement by 2; return its output."""
+        self.nodes.append(helper.make_node('Resize', [name, '', 'double'], [f'u{name}'], mode='nearest'))
+        return f'u{name}'
+
+
+def write_inswapper(path: Path) -> None:
+    """Write a network with the layers of inswapper_128, and its matrix as the last initializer."""
+    layers = Layers()
+    layers.weights.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), 'double'))
+    name = layers.conv('target', 3, 128, 7)
+    name = layers.conv(name, 128, 256)
+    name = layers.conv(name, 256, 512, stride=2)
+    name = layers.conv(name, 512, 1024, stride=2)
+    for _ in range(12):
+        name = layers.conv(name, 1024, 1024)
+    name = layers.conv(layers.enlarge(name), 1024, 512)
+    name = layers.conv(layers.enlarge(name), 512, 256)
+    name = layers.conv(name, 256, 128)
+    layers.conv(name, 128, 3, 7)
+    last = layers.nodes[-1].output[0]
+    layers.nodes.append(helper.make_node('ReduceMean', ['source'], ['mean'], axes=[1], keepdims=1))
+    layers.nodes.append(helper.make_node('Add', [last, 'mean'], ['sum']))
+    layers.nodes.append(helper.make_node('Sigmoid', ['sum'], ['output']))
+    layers.weights.append(numpy_helper.from_array(np.eye(512, dtype=np.float32), 'emap'))
+    inputs = [('target', [1, 3, 128, 128]), ('source', [1, 512])]
+    write(path, layers, inputs, ('output', [1, 3, 128, 128]))
+
+
+def write_arcface(path: Path) -> None:
+    """Write a network of the size of arcface_w600k_r50."""
+    layers = Layers()
+    name = layers.conv('input', 3, 64, stride=2)
+    for before, after in ((64, 128), (128, 256), (256, 512)):
+        name = layers.conv(name, before, after, stride=2)
+        for _ in range(4 if after < 512 else 16):
+            name = layers.conv(name, after, after)
+    layers.nodes.append(helper.make_node('ReduceMean', [name], ['output'], axes=[2, 3], keepdims=0))
+    write(path, layers, [('input', [1, 3, 112, 112])], ('output', [1, 512]))
+
+
+def write(path: Path, layers: Layers, inputs: list[tuple[str, list[int]]], output: tuple[str, list[int]]) -> None:
+    """Write the ONNX file of the layers."""
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs]
+    made = [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])]
+    graph = helper.make_graph(layers.nodes, 'stand-in', given, made, layers.weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
+
+
+BARE = """
+import sys, numpy as np, cv2, av
+sys.path.insert(0, {root!r})
+from facefusion.inference.pool import SessionPool
+from facefusion.faces.networks import make_detector
+from facefusion.faces.options import FaceDetectorOptions
+from facefusion.media.frame import PixelFrame
+from facefusion.models.catalog import load_catalog
+from facefusion.models.store import ModelStore
+from facefusion.events import silent
+from pathlib import Path
+store = ModelStore(load_catalog(Path({root!r}) / 'models/catalog'), Path({weights!r}), offline=True, emit=silent)
+pool = SessionPool(store, ('cpu',), 0, 1)
+swapper, detector = pool.session('inswapper_128'), make_detector(FaceDetectorOptions(), pool)
+pool.session('arcface_w600k_r50')
+frame = PixelFrame(np.zeros(({height}, {width}, 3), np.uint8))
+feeds = {{'source': np.zeros((1, 512), np.float32), 'target': np.zeros((1, 3, 128, 128), np.float32)}}
+for number in range({frames}):
+    if number % 10 == 0:
+        detector.detect(frame)
+    swapper.run(None, feeds)
+"""
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--frames', type=int, default=24)
+    parser.add_argument('--width', type=int, default=1280)
+    parser.add_argument('--height', type=int, default=720)
+    parser.add_argument('--threads', type=int, default=1)
+    arguments = parser.parse_args()
+    from facefusion.events import silent
+    from facefusion.models.catalog import load_catalog
+    from facefusion.models.store import ModelStore
+
+    known = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = folder / 'weights'
+        weights.mkdir()
+        for model in ('centerface', 'face_mesh', 'open_nsfw'):
+            (weights / known.path(model).name).symlink_to(known.path(model))
+        (weights / 'lock.json').write_bytes((known.weights / 'lock.json').read_bytes())
+        for model, write_network in (('inswapper_128', write_inswapper), ('arcface_w600k_r50', write_arcface)):
+            write_network(folder / f'{model}.onnx')
+            command = [sys.executable, str(ROOT / 'facefusion.py'), 'models', 'import', str(folder / f'{model}.onnx')]
+            subprocess.run([*command, '--as', model, '--models-path', str(weights)], check=True)
+        source = known.path('example_portrait')
+        clip = folder / 'clip.mp4'
+        scene = Scene(arguments.frames, 1, arguments.width, arguments.height, 250 * arguments.height // 720)
+        make_clip(clip, cv2.imread(str(source)), scene)
+        report = compare(folder, weights, source, clip, arguments)
+    print(json.dumps(report, indent=2))
+    limit = MEMORY_LIMITS.get(arguments.height, MEMORY_LIMITS[1080])
+    sys.exit(report['ratio'] > CPU_LIMIT or report['memory_beyond_sessions_mb'] > limit)
+
+
+def compare(folder: Path, weights: Path, source: Path, clip: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return CPU milliseconds per frame and peak memory of the bare networks and of the run."""
+    sizes = {'root': str(ROOT), 'weights': str(weights), 'frames': arguments.frames}
+    sizes |= {'width': arguments.width, 'height': arguments.height}
+    bare = measure([sys.executable, '-c', BARE.format(**sizes)])
+    sessions = measure([sys.executable, '-c', BARE.format(**sizes | {'frames': 1})])
+    command = [sys.executable, str(ROOT / 'facefusion.py'), 'headless-run', '-s', str(source), '-t', str(clip)]
+    command += ['-o', str(folder / 'run.mp4'), '--face-swapper-model', 'inswapper_128', '--face-mask-types', 'box']
+    command += ['--models-path', str(weights), '--jobs-path', str(folder / 'jobs'), '--progress', 'none', '--offline']
+    run = measure([*command, '--execution-thread-count', str(arguments.threads)])
+    frames = arguments.frames
+    return {
+        'frames': frames,
+        'threads': arguments.threads,
+        'bare_cpu_ms_a_frame': round(1000 * bare[0] / frames, 1),
+        'run_cpu_ms_a_frame': round(1000 * run[0] / frames, 1),
+        'ratio': round(run[0] / bare[0], 3),
+        'sessions_peak_mb': round(sessions[1]),
+        'run_peak_mb': round(run[1]),
+        'memory_beyond_sessions_mb': round(run[1] - sessions[1]),
+    }
+
+
+if __name__ == '__main__':
+    main()
