@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from facefusion.errors import ModelError
+from facefusion.errors import ModelError, ProviderError
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.providers import create_session, resolve_providers
 from facefusion.models.catalog import Contract
+from facefusion.models.onnx_tensors import read_tensors
 
 
 class ModelFiles(Protocol):
@@ -50,14 +52,23 @@ class SessionPool:
         return self._files.contract(model_id)
 
     def session(self, model_id: str) -> Any:
-        """Return the session of a model; raises ModelError or ProviderError."""
+        """Return the session of a model; raises ProviderError, or ModelError such as model-not-onnx."""
         key = model_id, self._device_id, self._threads
         with self._lock:
             if key not in self._sessions:
                 path = self._files.path(model_id)
                 _check_readable(model_id, path)
-                self._sessions[key] = create_session(path, self.providers, self._device_id, self._threads)
+                self._sessions[key] = self._create(path)
             return self._sessions[key]
+
+    def _create(self, path: Path) -> Any:
+        try:
+            return create_session(path, self.providers, self._device_id, self._threads)
+        except (ModelError, ProviderError):
+            # A provider reports any file as its own failure.
+            with suppress(OSError):
+                read_tensors(path)
+            raise
 
 
 def open_sessions(files: ModelFiles, options: ExecutionOptions) -> SessionPool:

@@ -49,6 +49,6 @@ def _counts(entry: ModelEntry, record: Record) -> bool:
     if record.how == 'first-use':
         return entry.sha256 is None
     if record.how == 'converted':
-        is_current = record.origin in {origin_of(entry, source) for source in entry.sources}
-        return entry.sha256 is None and (entry.convert is None or is_current)
+        origins = {origin_of(entry, source) for source in entry.sources}
+        return entry.sha256 is None and record.origin in origins
     return False

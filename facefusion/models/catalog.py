@@ -286,6 +286,12 @@ class Catalog:
             raise ModelError('model-unknown', f'the catalogue has no model {model_id!r}', hint=hint) from None
 
 
+def host_label(url: str) -> str:
+    """Return the label of the host by which a provider is known, such as github of github.com."""
+    labels = (urlsplit(url).hostname or url).split('.')
+    return labels[-2] if len(labels) > 1 else labels[0]
+
+
 def _preferring(sources: tuple[Source, ...], providers: Sequence[str]) -> tuple[Source, ...]:
     def rank(url: str) -> int:
         labels = (urlsplit(url).hostname or '').split('.')

@@ -1,4 +1,7 @@
-"""The model that ``auto`` selects on this machine: the first preferred one that is present, allowed, and can run."""
+"""The model that ``auto`` selects on this machine: the first preferred one that is present, allowed, and can run.
+
+A model counts with the further models that it needs: all of them must be allowed and present.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from facefusion.errors import ModelError
 
 if TYPE_CHECKING:
     from facefusion.models.catalog import Catalog, ModelEntry
@@ -56,17 +61,17 @@ class LocalModels:
         if not better:
             return Choice(embedded)
         catalog = self.catalog()
-        allowed = [name for name in better if name in catalog and self._may_run(catalog.entry(name))]
+        allowed = [name for name in better if name in catalog and self._may_run(catalog, name)]
         for index, name in enumerate(allowed):
-            if self._is_present(catalog.entry(name)):
+            if all(self._is_present(entry) for entry in needed_entries(catalog, name)):
                 return Choice(name, allowed[0] if index else '')
         return Choice(embedded, allowed[0] if allowed else '')
 
-    def _may_run(self, entry: ModelEntry) -> bool:
-        is_allowed = self.licences == 'any' or entry.licence.commercial
+    def _may_run(self, catalog: Catalog, name: str) -> bool:
+        size = catalog.entry(name).size
         # Memory contains the weights once, and their network needs about as much again.
-        fits = self.memory is None or entry.size is None or 2 * entry.size <= self.memory
-        return is_allowed and fits
+        fits = self.memory is None or size is None or 2 * size <= self.memory
+        return fits and not forbidden_models(catalog, name, self.licences)
 
     def _is_present(self, entry: ModelEntry) -> bool:
         try:
@@ -74,7 +79,54 @@ class LocalModels:
         except OSError:
             return False
         # The run verifies the digest; an incomplete file must not be selected.
-        return entry.sha256 is None or entry.size is None or size == entry.size
+        sizes = {file.size for file in entry.published_files().values()}
+        if not sizes or sizes & {size, None}:
+            return True
+        from facefusion.models.accepted import is_own
+        from facefusion.models.lockfile import LockFile
+
+        return is_own(entry, LockFile(self.weights).record(entry.id))
+
+
+def needed_entries(catalog: Catalog, model_id: str) -> list[ModelEntry]:
+    """Return the entries of a model and of the models that it needs; raises ModelError model-unknown."""
+    from facefusion.models.preferences import COMPANIONS
+
+    companions = (name for name in COMPANIONS.get(model_id, ()) if name in catalog)
+    return [catalog.entry(model_id), *(catalog.entry(name) for name in companions)]
+
+
+def forbidden_models(catalog: Catalog, model_id: str, licences: Licences) -> list[ModelEntry]:
+    """Return those of a model and the models that it needs which ``licences`` forbids."""
+    entries = needed_entries(catalog, model_id)
+    return [entry for entry in entries if licences == 'commercial' and not entry.licence.commercial]
+
+
+def require_allowed(catalog: Catalog, model_id: str, licences: Licences) -> None:
+    """Raise ModelError model-licence when ``licences`` forbids a model, or one that it needs."""
+    for entry in forbidden_models(catalog, model_id, licences):
+        needs = '' if entry.id == model_id else f'{model_id} needs {entry.id}, and '
+        raise ModelError(
+            'model-licence',
+            f'the policy of this machine forbids the model {model_id}',
+            cause=f'{needs}the licence of {entry.id} ({entry.licence.id}) does not allow commercial use',
+            hint='see `facefusion models list --license commercial`; [policy] licences in an ini file decides',
+        )
+
+
+def preferred_model(catalog: Catalog, task: str, licences: Licences) -> str:
+    """Return the best model of a task that ``licences`` allows; raises ModelError model-licence without one."""
+    from facefusion.models.preferences import models_of_task
+
+    for model_id in models_of_task(catalog, task):
+        if not forbidden_models(catalog, model_id, licences):
+            return model_id
+    raise ModelError(
+        'model-licence',
+        f'the policy of this machine forbids all models of the task {task}',
+        cause='none of them, with the models that they need, has a licence for commercial use',
+        hint='[policy] licences in an ini file decides',
+    )
 
 
 def physical_memory() -> int | None:

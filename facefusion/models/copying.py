@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from facefusion.errors import ModelError
+from facefusion.events import Emit, StageFinished, StageProgress
 from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
 from facefusion.stopping import StopFlag
 
 _PIECE = 1 << 20
+
+
+class Report(NamedTuple):
+    """Where a copy reports to: ``touch`` keeps its workspace alive."""
+
+    verb: str
+    emit: Emit
+    stop: StopFlag
+    touch: Callable[[], None]
 
 
 def source_sha256(path: Path, stop: StopFlag) -> str:
@@ -51,6 +63,19 @@ def copy_verified(source: Path, target: Path, sha256: str, watcher: Watcher) -> 
             cause=f'expected sha256 {sha256}, got {actual}',
             hint='wait until no program writes the file, check the disk, and try again',
         )
+
+
+def copy_reported(source: Path, target: Path, sha256: str, report: Report) -> None:
+    """Copy as ``copy_verified``, and emit the progress as the stage ``<verb> <file>``."""
+    stage, total, started = f'{report.verb} {source.name}', source.stat().st_size, time.monotonic()
+    report.emit(StageProgress(stage, 0, total, 'B'))
+
+    def progress(done: int) -> None:
+        report.touch()
+        report.emit(StageProgress(stage, min(done, total), total, 'B'))
+
+    copy_verified(source, target, sha256, Watcher(progress, report.stop))
+    report.emit(StageFinished(stage, total, time.monotonic() - started))
 
 
 def _pieces(source: Path) -> Iterator[bytes]:

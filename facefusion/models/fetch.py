@@ -80,8 +80,9 @@ class Fetcher:
             failed = _source_name(group[0].sources[position])
             for entry in later:
                 following = _source_name(entry.sources[position + 1])
-                text = f'{entry.id} could not be fetched from {failed}; trying {following}. {error.message}: '
-                self._emit(Message('warn', 'models', text + re.sub(r'https?://([^/\s]+)/\S+:', r'\1:', error.cause)))
+                cause = re.sub(r'https?://([^/\s]+)/\S+:', r'\1:', error.cause)
+                text = f'{entry.id} could not be fetched from {failed} ({cause}): trying {following}'
+                self._emit(Message('warn', 'models', text))
                 self._fetch_group([entry], position + 1, stop)
         except OSError as error:
             raise storage_error(error, self._weights) from None
@@ -155,11 +156,21 @@ class Fetcher:
         elif sha256 in entry.published_files():
             record = Record(sha256, entry.published_files()[sha256].how)
         else:
-            require_tensors(entry, path)
+            _require_network(entry, source, path)
         if is_own(entry, self._lock.record(entry.id)) and (self._weights / entry.file).exists():
             self._emit(Message('warn', 'models', f'{entry.id} was imported in the meantime: the import stays'))
             return
         publish(result, entry, self._weights, self._lock, record)
+
+
+def _require_network(entry: ModelEntry, source: Source, path: Path) -> None:
+    """Raise ModelError unless a download without a known digest is the network of the entry; it is deleted then."""
+    try:
+        require_tensors(entry, path, f'the download of {entry.id} from {_source_name(source)}')
+    except ModelError:
+        # Otherwise the next fetch would resume it.
+        path.unlink()
+        raise
 
 
 def _source_name(source: Source) -> str:

@@ -5,18 +5,17 @@ A file is copied, never moved. It gets its name in the weights folder only when 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from facefusion.errors import ModelError
-from facefusion.events import Emit, Message, StageFinished, StageProgress
+from facefusion.events import Emit, Message
 from facefusion.models.accepted import accepted_files, origin_of
 from facefusion.models.catalog import ModelEntry, PackageSource, Source
-from facefusion.models.copying import copy_verified, source_sha256
+from facefusion.models.copying import Report, copy_reported, source_sha256
 from facefusion.models.digests import file_sha256
-from facefusion.models.hosts.transfer import Watcher, require_space, storage_error
+from facefusion.models.hosts.transfer import require_space, storage_error
 from facefusion.models.lockfile import LOCK_NAME, How, Record, Stamp
 from facefusion.models.manifest import MANIFEST_NAME, ExportedModel, read_manifest
 from facefusion.models.onnx_tensors import require_tensors
@@ -179,7 +178,7 @@ class Importer:
             require_space(weights, path.stat().st_size * (2 if match.source else 1))
             with workspace(weights, entry.file, resumable=False) as space:
                 copy = space.path / entry.file
-                self._copy(path, copy, sha256, space.touch)
+                copy_reported(path, copy, sha256, Report('import', self._emit, self._stop, space.touch))
                 result, record = self._finish(copy, sha256, match)
                 self._stop.check()
                 publish(result, entry, weights, self._store.lock, record)
@@ -205,17 +204,6 @@ class Importer:
             convert_file(convert.recipe, copy, result)
             return result, Record(file_sha256(result), 'converted', match.origin)
         return copy, Record(sha256, match.how, match.origin, Stamp.of(copy))
-
-    def _copy(self, path: Path, copy: Path, sha256: str, touch: Callable[[], None]) -> None:
-        stage, total, started = f'import {path.name}', path.stat().st_size, time.monotonic()
-        self._emit(StageProgress(stage, 0, total, 'B'))
-
-        def progress(done: int) -> None:
-            touch()
-            self._emit(StageProgress(stage, min(done, total), total, 'B'))
-
-        copy_verified(path, copy, sha256, Watcher(progress, self._stop))
-        self._emit(StageFinished(stage, total, time.monotonic() - started))
 
     def _unknown(self, path: Path, sha256: str) -> ModelError:
         catalog = self._store.catalog

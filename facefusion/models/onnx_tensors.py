@@ -47,8 +47,8 @@ class _Field(NamedTuple):
     value: int
 
 
-def read_tensors(path: Path) -> FoundTensors:
-    """Return the inputs and outputs of an ONNX file.
+def read_tensors(path: Path, name: str = '') -> FoundTensors:
+    """Return the inputs and outputs of an ONNX file; ``name`` stands for its path in messages.
 
     Raises ModelError model-not-onnx, or model-external for a file whose weights are in a second file; OSError when it
     cannot be read.
@@ -59,17 +59,17 @@ def read_tensors(path: Path) -> FoundTensors:
                 graphs = [field for field in _fields(data, 0, len(data)) if field.number == _MODEL_GRAPH]
                 if not graphs or graphs[-1].end < 0:
                     raise ValueError('there is no graph')
-                return _read_graph(data, graphs[-1], path)
+                return _read_graph(data, graphs[-1], name or str(path))
         except (IndexError, ValueError) as error:
             raise ModelError(
                 'model-not-onnx',
-                f'{path} is not an ONNX file',
+                f'{name or path} is not an ONNX file',
                 cause=f'it does not contain a model: {error}',
                 hint='fetch or import the .onnx file of the model again',
             ) from None
 
 
-def require_tensors(entry: ModelEntry, path: Path) -> None:
+def require_tensors(entry: ModelEntry, path: Path, name: str = '') -> None:
     """Raise ModelError model-tensors, which names the tensor, unless the file has the tensors of the entry.
 
     Compared are the number of inputs, their names where there are several, type, rank and fixed sizes; outputs by
@@ -78,12 +78,12 @@ def require_tensors(entry: ModelEntry, path: Path) -> None:
     """
     if not entry.inputs:
         return
-    found = read_tensors(path)
+    found = read_tensors(path, name)
     cause = _difference(entry, found)
     if cause:
         raise ModelError(
             'model-tensors',
-            f'{path} does not have the tensors of the model {entry.id}',
+            f'{name or path} does not have the tensors of the model {entry.id}',
             cause=cause,
             hint='use the file of that model, or state the right one: facefusion models list',
         )
@@ -128,13 +128,13 @@ def _count_text(kind: str, wanted: Sequence[Tensor], found: Sequence[FoundTensor
     return f'expected {len(wanted)} {kind}s ({", ".join(tensor.name for tensor in wanted)}), got {len(found)}: {names}'
 
 
-def _read_graph(data: mmap.mmap, graph: _Field, path: Path) -> FoundTensors:
+def _read_graph(data: mmap.mmap, graph: _Field, name: str) -> FoundTensors:
     inputs, outputs = [], []
     constants = set()
     has_nodes = False
     for field in _fields(data, graph.begin, graph.end):
         if field.number == _GRAPH_INITIALIZER:
-            constants.add(_constant_name(data, field, path))
+            constants.add(_constant_name(data, field, name))
         elif field.number == _GRAPH_INPUT:
             inputs.append(_value(data, field))
         elif field.number == _GRAPH_OUTPUT:
@@ -146,7 +146,7 @@ def _read_graph(data: mmap.mmap, graph: _Field, path: Path) -> FoundTensors:
     return FoundTensors(tuple(tensor for tensor in inputs if tensor.name not in constants), tuple(outputs))
 
 
-def _constant_name(data: mmap.mmap, tensor: _Field, path: Path) -> str:
+def _constant_name(data: mmap.mmap, tensor: _Field, file_name: str) -> str:
     name = ''
     for field in _fields(data, tensor.begin, tensor.end):
         if field.number == _TENSOR_NAME:
@@ -154,7 +154,7 @@ def _constant_name(data: mmap.mmap, tensor: _Field, path: Path) -> str:
         elif field.number == _TENSOR_LOCATION and field.value == _LOCATION_EXTERNAL:
             raise ModelError(
                 'model-external',
-                f'the weights of {path} are in a second file',
+                f'the weights of {file_name} are in a second file',
                 cause='it was saved with external data',
                 hint='save it as one file: onnx.save_model(onnx.load(FILE), NEW_FILE)',
             )

@@ -42,11 +42,6 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def with_companions(model_id: str) -> tuple[str, ...]:
-    """Return the model and the models that it needs."""
-    return model_id, *COMPANIONS.get(model_id, ())
-
-
 def models_of_task(catalog: Catalog, task: str) -> list[str]:
     """Return the models of a task, best first; companions of others, which do not perform it alone, are left out."""
     members = [entry.id for entry in catalog if entry.task == task]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import NewConnectionError
@@ -106,9 +107,9 @@ class HttpsDownload:
                     failures.append(f'{url}: {failure}')
         raise ModelError(
             'model-unreachable',
-            'the model could not be downloaded',
+            f'{urlsplit(self._source.urls[0]).path.rpartition("/")[2]} could not be downloaded',
             cause='; '.join(failures),
-            hint='check network and proxy, or copy the file from a machine that has it',
+            hint='check network and proxy, or copy the file from a machine that has it: facefusion models import FILE',
         )
 
     def _fetch(self, session: requests.Session, url: str) -> None:

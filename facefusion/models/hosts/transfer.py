@@ -11,6 +11,7 @@ from pathlib import Path
 from facefusion.errors import OutputError, ResourceError
 from facefusion.stopping import StopFlag
 
+_OTHER_FOLDER = 'name another folder with --models-path'
 # Must stay free on the disk of the weights, for job records and logs.
 RESERVE_BYTES = 64 << 20
 
@@ -23,29 +24,32 @@ class Watcher:
     stop: StopFlag
 
 
-def require_space(folder: Path, needed: int) -> None:
-    """Raise ResourceError 'disk-space' when the disk of ``folder`` has less than ``needed`` bytes to spare."""
+def require_space(folder: Path, needed: int, remedy: str = _OTHER_FOLDER) -> None:
+    """Raise ResourceError 'disk-space' when the disk of ``folder`` has less than ``needed`` bytes to spare.
+
+    ``remedy`` ends the hint.
+    """
     free = shutil.disk_usage(folder).free
     if free < needed + RESERVE_BYTES:
         raise ResourceError(
             'disk-space',
             f'the models need {needed >> 20} MB of disk space in {folder}, {free >> 20} MB are free',
-            hint='free some disk space, or name another folder with --models-path',
+            hint=f'free some disk space, or {remedy}',
         )
 
 
-def storage_error(error: OSError, folder: Path) -> ResourceError | OutputError:
-    """Return the error to raise for a failed write into the weights folder."""
+def storage_error(error: OSError, folder: Path, remedy: str = _OTHER_FOLDER) -> ResourceError | OutputError:
+    """Return the error to raise for a failed write into a folder of model files; ``remedy`` ends the hint."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return ResourceError(
             'disk-full',
             f'the disk of {folder} is full',
             cause=str(error),
-            hint='free some disk space, or name another folder with --models-path',
+            hint=f'free some disk space, or {remedy}',
         )
     return OutputError(
         'models-folder',
         f'cannot write into the models folder {folder}',
         cause=str(error),
-        hint='check its permissions, or name another folder with --models-path',
+        hint=f'check its permissions, or {remedy}',
     )

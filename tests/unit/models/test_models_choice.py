@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
-from facefusion.models.catalog import Catalog, Licence, ModelEntry
+from facefusion.models.catalog import Alternate, Catalog, Licence, ModelEntry, load_catalog
 from facefusion.models.choice import EmbeddedModels, LocalModels
+from facefusion.models.lockfile import LockFile, Record
+from facefusion.models.preferences import COMPANIONS, PREFERENCES, models_of_task
 
 GIGABYTE = 1 << 30
 
@@ -65,3 +69,37 @@ def test_the_catalogue_is_not_read_where_there_is_nothing_to_choose(tmp_path):
 
     assert LocalModels(read, tmp_path).choose(('embedded',)) == ('embedded', '')
     assert EmbeddedModels().choose(PREFERRED) == ('embedded', '')
+
+
+def test_an_alternate_and_an_imported_file_count_as_present(choose, tmp_path):
+    alternate = replace(BEST, alternates=(Alternate('cd' * 32, 70),))
+    assert choose({'best': 70}, (alternate, GOOD)) == ('best', '')
+    assert choose({'best': 70}) == ('embedded', 'best')
+    LockFile(tmp_path).put('best', Record('ef' * 32, 'imported'))
+    assert choose({'best': 70}) == ('best', '')
+
+
+def test_a_model_counts_with_the_models_that_it_needs(choose, monkeypatch):
+    monkeypatch.setattr('facefusion.models.preferences.COMPANIONS', {'good': ('part',), 'best': ('unlisted',)})
+    entries = (BEST, GOOD, entry('part'))
+    assert choose({'good': 100}, entries) == ('embedded', 'best')
+    assert choose({'part': 100}, entries) == ('good', 'best')
+    entries = (BEST, GOOD, entry('part', commercial=False))
+    assert choose({}, entries, licences='commercial') == ('embedded', '')
+
+
+def test_the_tables_name_models_of_the_catalogue():
+    catalog = load_catalog(Path(__file__).parents[3] / 'models' / 'catalog')
+    for model_id, needed in COMPANIONS.items():
+        assert model_id in catalog and all(name in catalog for name in needed)
+    for task, names in PREFERENCES.items():
+        assert {catalog.entry(name).task for name in names} == {task}
+        assert models_of_task(catalog, task)[: len(names)] == list(names)
+
+
+def test_every_model_is_listed_under_its_task_except_parts_of_others():
+    catalog = load_catalog(Path(__file__).parents[3] / 'models' / 'catalog')
+    listed = {name for task in {each.task for each in catalog} for name in models_of_task(catalog, task)}
+    parts = {each.id for each in catalog} - listed
+    assert parts >= {'fan_68_5', 'crossface_ghost', 'live_portrait_stitcher'}
+    assert all(any(part in needed for needed in COMPANIONS.values()) for part in parts)
