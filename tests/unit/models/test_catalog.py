@@ -123,6 +123,10 @@ def test_iteration_is_sorted_by_task_and_id(tmp_path):
         ({'inputs__0__range': [1, 0]}, 'range is not a minimum and a maximum at models[0].inputs[0]'),
         ({'convert': {'recipe': 'tflite', 'revision': 1}}, 'no published sha256'),
         ({'sources__0__sha256': 'b' * 64}, 'differ from those of the entry'),
+        ({'contract': {'kind': ''}}, 'length >= 1 at models[0].contract.kind'),
+        ({'contract': {'kind': 'yolo', 'template': 'arcface'}}, "'arcface' at models[0].contract.template"),
+        ({'contract': {'kind': 'yolo', 'tiles': [1]}}, 'unknown field tiles'),
+        ({'alternates': [{'sha256': 'b', 'size': 1}]}, 'models[0].alternates[0].sha256'),
     ],
 )
 def test_an_error_names_file_entry_and_field(tmp_path, changes, words):
@@ -149,6 +153,20 @@ def test_a_member_stays_inside_its_archive(tmp_path, member):
     with pytest.raises(ModelError) as error:
         load_catalog(write(tmp_path, changed(sources=[source])))
     assert 'a relative path inside an archive' in error.value.cause and '.member ' in error.value.cause
+
+
+def test_a_package_may_have_another_export_and_a_second_file(tmp_path):
+    package = {'kind': 'wheel', 'package': 'p', 'version': '1', 'archive': 'p.whl', 'archive_sha256': 'b' * 64}
+    package |= {'archive_size': 9, 'member': 'p/net.onnx', 'member_sha256': 'c' * 64, 'member_size': 70}
+    package |= {'companion': {'member': 'p/net.param', 'sha256': 'd' * 64, 'size': 5}}
+    contract = {'kind': 'yolo', 'template': 'ffhq_512', 'size': [640, 480], 'mean': [0.5], 'std': [0.5], 'strides': [8]}
+    facts = {'contract': contract, 'alternates': [{'sha256': 'e' * 64, 'size': 60, 'note': 'of the vendor'}]}
+    entry = load_catalog(write(tmp_path, changed(sources=[*ENTRY['sources'], package], **facts))).entry('net')
+    known = {sha256[0]: tuple(file) for sha256, file in entry.published_files().items()}
+    assert known == {'a': ('catalog', 100), 'c': ('source', 70), 'e': ('alternate', 60)}
+    assert entry.contract.size == (640, 480) and entry.sources[1].companion.member == 'p/net.param'
+    converted = changed(sources=[package], sha256=None, size=None, convert={'recipe': 'pair', 'revision': 1})
+    assert load_catalog(write(tmp_path, converted)).entry('net').published_files() == {}
 
 
 @pytest.mark.parametrize('entry', [changed(file='b.onnx'), changed(id='other')])

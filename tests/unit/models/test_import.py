@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 
 import onnx
 import pytest
@@ -16,6 +17,7 @@ from tflite_builder import TfliteFile
 from facefusion.errors import Interrupted, ModelError, OutputError, ResourceError
 from facefusion.events import StageProgress, silent
 from facefusion.models import importing
+from facefusion.models import store as store_module
 from facefusion.models.catalog import Alternate, Companion, Conversion, HttpsSource, SdistSource, Tensor
 from facefusion.models.hosts import transfer
 from facefusion.models.importing import Importer
@@ -349,3 +351,36 @@ def test_an_imported_file_is_a_session_only_with_the_tensors_of_the_catalogue(tm
     later = ModelStore(store_of(tmp_path, changed).catalog, store.weights, offline=True, emit=silent)
     error = refusal(lambda: later.path('net'), 'model-tensors')
     assert '[1, 3, 16, 16]' in error.cause
+
+
+def test_imports_at_once_leave_one_file_that_fits_its_record(tmp_path):
+    store = store_of(tmp_path, onnx_entry(), onnx_entry('net2', PUBLISHED))
+    bodies = [image_bytes(seed=float(seed)) for seed in range(2, 8)]
+    paths = [write(tmp_path / f'{number}', body) for number, body in enumerate(bodies)]
+    failures = []
+
+    def bring(path):
+        try:
+            importer_of(store_of(tmp_path, *store.catalog)).import_file(path, 'net')
+        except ModelError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=bring, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == [] and store.path('net').read_bytes() in bodies
+    assert left(store) == ['.lock.json.guard', 'lock.json', 'net.onnx']
+
+
+def test_a_large_import_is_not_read_again_before_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 10)
+    store = store_of(tmp_path, onnx_entry('own'), onnx_entry('net', PUBLISHED))
+    importer_of(store).import_file(write(tmp_path / 'a', OTHER), 'own')
+    importer_of(store).import_file(write(tmp_path / 'b', PUBLISHED))
+    read, real = [], store_module.file_sha256
+    monkeypatch.setattr(store_module, 'file_sha256', lambda path: read.append(path) or real(path))
+    assert [store.check(model).how for model in ('own', 'net')] == ['imported', 'catalog'] and read == []
+    (store.weights / 'own.onnx').write_bytes(PUBLISHED)
+    assert store.state('own') == 'damaged' and read
