@@ -1,4 +1,4 @@
-"""Joining encoded segments and the source's audio into one file, every frame at its exact time."""
+"""Join encoded segments and the source's audio into one file, every frame at its exact time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAXIMUM_DELAY = 16
 
 
 class _DelayTooShort(Exception):
-    """A packet must be decoded earlier than the delay in use allows; holds the delay that would do."""
+    """A packet must be decoded earlier than the current delay allows; ``needed`` is a sufficient delay."""
 
     def __init__(self, needed: int) -> None:
         super().__init__(needed)
@@ -44,9 +44,9 @@ class _DelayTooShort(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """All that an output is made of: the segments hold all frames of the timeline, in order.
+    """The parts of an output: the segments contain all frames of the timeline, in order.
 
-    ``extras`` is what else of the clip ``info`` the output has (None: its tags); nothing where that is a picture.
+    ``extras`` are further streams and data of the clip ``info`` (None: only its tags); unused for an image.
     """
 
     segments: Sequence[Path]
@@ -58,17 +58,17 @@ class Joining:
 
 
 def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> tuple[str, ...]:
-    """Writes segments with the planned audio to ``output_part``; gives what the plan could not know to be lost.
+    """Write segments with the planned audio to ``output_part``; return losses that the plan could not know.
 
-    Nothing is decoded but audio that is encoded again. Frame times are those of the timeline to the tick, as far as
-    the container holds them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
+    Only audio that is encoded again is decoded. Frame times are those of the timeline to the tick, as far as the
+    container stores them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
     frames). Raises InternalError when the segments do not fit together, MediaError when the audio cannot be read,
-    ResourceError disk-full, work-unreadable, Interrupted; on failure nothing stays.
+    ResourceError disk-full, work-unreadable, Interrupted; a failure leaves no file.
     """
     encoder = joining.encoder
     if encoder.is_counted:
-        places = joining.timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
-        joining = replace(joining, timeline=places)
+        slots = joining.timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
+        joining = replace(joining, timeline=slots)
     delay = _delay_of(joining.segments[0], stop)
     try:
         while True:
@@ -108,12 +108,12 @@ def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> t
             carry_metadata(source, output)
             describe_stream(source.streams[info.stream_index], stream)
             if joining.extras is not None:
-                sources += _carry(source, info, joining.extras, output, stop, stack)
+                sources += _add_extras(source, info, joining.extras, output, stop, stack)
         mux_in_order(sources, output, stop)
         return feed.remarks if feed is not None else ()
 
 
-def _carry(
+def _add_extras(
     source: av.container.InputContainer,
     info: VideoInfo,
     extras: ExtrasPlan,
@@ -121,7 +121,7 @@ def _carry(
     stop: StopFlag,
     stack: ExitStack,
 ) -> list[Iterator[av.Packet[Any]]]:
-    """Gives an output the extras of a clip; those that are packets are still to be written."""
+    """Add the extras of a clip to an output; return the packets still to be written."""
     packets: list[Iterator[av.Packet[Any]]] = []
     if extras.subtitles:
         texts = stack.enter_context(closing(SubtitleFeed(info, extras, add_subtitles(output), stop)))
@@ -134,30 +134,30 @@ def _carry(
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
-    """Hands the tags of a clip on, but for those that FFmpeg writes of its own."""
+    """Copy the tags of a clip, without FFmpeg's own."""
     output.metadata.update(carried_tags(source.metadata))
 
 
 def mux_in_order(
     sources: Sequence[Iterator[av.Packet[Any]]], output: av.container.OutputContainer, stop: StopFlag
 ) -> None:
-    """Writes the packets of all sources by their decoding times. Raises Interrupted, FFmpegError."""
+    """Write the packets of all sources in the order of their decoding times. Raises Interrupted, FFmpegError."""
     has_begun = output.format.name != 'avi'
     for _, packet in heapq.merge(*map(_timed, sources), key=lambda entry: entry[0]):
         stop.check()
         if not has_begun and packet.stream.type == 'video':
             has_begun = True
             if packet.dts:
-                output.mux(_free_place(packet))
+                output.mux(_empty_slot(packet))
         output.mux(packet)
 
 
-def _free_place(first: av.Packet[Any]) -> av.Packet[Any]:
-    """A place 0 without a frame: the muxer leaves others free by itself, but only behind the first packet."""
-    made: av.Packet[Any] = av.Packet(0)
-    made.stream, made.time_base = first.stream, first.time_base
-    made.pts = made.dts = 0
-    return made
+def _empty_slot(first: av.Packet[Any]) -> av.Packet[Any]:
+    """Return an empty packet at time 0: the muxer adds empty slots itself, but only after the first packet."""
+    slot: av.Packet[Any] = av.Packet(0)
+    slot.stream, slot.time_base = first.stream, first.time_base
+    slot.pts = slot.dts = 0
+    return slot
 
 
 @contextmanager
@@ -169,12 +169,12 @@ def open_output(
     stop: StopFlag,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.OutputContainer]:
-    """An output for video in ``time_base`` and audio of ``rates``, finished at the end of the block.
+    """An output for video in ``time_base`` and audio of ``rates``, completed at the end of the block.
 
-    ``tags`` are those that it will have, where they matter to how they are written.
+    ``tags`` are its tags, which may change the muxer's options.
 
-    What FFmpeg raises in the block must be of writing: it becomes ResourceError disk-full, OutputError
-    output-unwritable or InternalError join-failed. What reads must raise errors of its own.
+    FFmpeg errors in the block must come from writing: they become ResourceError disk-full, OutputError
+    output-unwritable or InternalError join-failed. Code that reads must raise errors of its own.
     """
     options = _container_options(extension, time_base, rates)
     for name, more in tag_options(tags or {}, extension).items():
@@ -192,21 +192,21 @@ def open_output(
 def _finished(
     path: Path, container_format: str, options: dict[str, str], stop: StopFlag
 ) -> Iterator[av.container.OutputContainer]:
-    """After an error or a stop nothing more is done with the output.
+    """Complete an output, but not after an error or a stop.
 
-    Closing it would move all of the file to put the index in front, for a file that is removed then. FFmpeg reads
-    the file for that through what is opened here.
+    Closing it would then move the whole file to put the index in front, only to delete it. FFmpeg reads the file for
+    that through ``_ReadBack``, which refuses.
     """
-    wanted = StopFlag(stop)
+    abandoned = StopFlag(stop)
 
     def open_again(url: str, flags: int, options: Mapping[str, str]) -> _ReadBack:
-        return _ReadBack(path, wanted)
+        return _ReadBack(path, abandoned)
 
     output = av.open(ffmpeg_name(path), 'w', format=container_format, options=options, io_open=open_again)
     try:
         yield output
     except BaseException:
-        wanted.set('the output is not wanted')
+        abandoned.set('the output is abandoned')
         with suppress(av.error.FFmpegError, Interrupted):
             output.close()
         raise
@@ -215,15 +215,15 @@ def _finished(
 
 
 class _ReadBack:
-    """The bytes of an output for FFmpeg, which reads no more of them once they are not wanted."""
+    """The bytes of an output for FFmpeg; reading fails once the output is abandoned."""
 
-    def __init__(self, path: Path, wanted: StopFlag) -> None:
-        wanted.check()
+    def __init__(self, path: Path, abandoned: StopFlag) -> None:
+        abandoned.check()
         self._file = path.open('rb', buffering=0)
-        self._wanted = wanted
+        self._abandoned = abandoned
 
     def read(self, count: int) -> bytes:
-        self._wanted.check()
+        self._abandoned.check()
         return self._file.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -237,13 +237,13 @@ class _ReadBack:
 
 
 def _container_options(extension: str, time_base: Fraction, rates: Sequence[int]) -> dict[str, str]:
-    # Times are exact already: FFmpeg would shift all of them to make the first decoding time positive.
+    # Times are exact: by default FFmpeg shifts all of them to make the first decoding time positive.
     options = {'avoid_negative_ts': 'disabled'}
     if CONTAINERS[extension].starts_at:
-        # What comes before the first frame, as decoding times do, has no time below 0 there.
+        # Decoding times before the first frame would otherwise be negative, which is impossible there.
         options['output_ts_offset'] = str(CONTAINERS[extension].starts_at)
     if extension in BOXED:
-        # Where a track starts is counted in the movie's ticks: milliseconds unless they are made to fit all tracks.
+        # The start of a track is counted in the movie's ticks: milliseconds unless they fit all tracks.
         common = math.lcm(time_base.denominator, *rates)
         options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
         options['movflags'] = '+faststart'
@@ -272,22 +272,21 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 def _video_packets(
     joining: Joining, extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
-    """All packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
+    """Yield all packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
-    A segment is read twice, for its times and for its packets, so that only one packet is held.
+    A segment is read twice, for its times and for its packets, so that only one packet is in memory.
     """
     timeline, encoder = joining.timeline, joining.encoder
     repeated = _repeated_header(encoder, extradata)
     has_times = encoder.segment_suffix == '.nut' and not encoder.is_counted
     tick = timeline.time_base if encoder.segment_suffix == '.nut' else SEGMENT_TICK
-    pts = timeline.pts
-    count = timeline.frame_count
+    pts, count = timeline.pts, timeline.frame_count
     dts = decoding_times(pts, delay)
-    begin = done = 0
+    begin = written = 0
     for path in joining.segments:
         times, base, found = _measured(path, stop)
         if found != extradata:
-            raise InternalError('join-settings', f'{path.name} was encoded with other settings than its neighbours')
+            raise InternalError('join-settings', f'{path.name} was encoded with other settings than the first segment')
         span = pts[begin : begin + len(times)]
         if not has_times:
             span = np.arange(len(span))
@@ -296,20 +295,20 @@ def _video_packets(
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
             packet.pts = int(pts[rank])
-            packet.dts = int(dts[done])
+            packet.dts = int(dts[written])
             if packet.dts > packet.pts:
-                raise _DelayTooShort(done - rank)
+                raise _DelayTooShort(written - rank)
             packet.duration = int(pts[rank + 1] - pts[rank]) if rank + 1 < count else timeline.last_duration
             packet.stream = stream
-            done += 1
+            written += 1
             yield packet
         begin += len(times)
     if begin != count:
-        raise InternalError('join-frames', f'the segments hold {begin} of {count} frames')
+        raise InternalError('join-frames', f'the segments contain {begin} of {count} frames')
 
 
 def _repeated_header(encoder: EncoderSettings, extradata: bytes | None) -> bytes:
-    """The settings that every keyframe carries, in containers whose readers look for them there."""
+    """Return the settings for every keyframe, in containers whose readers expect them there."""
     has_header = CONTAINERS[encoder.extension].repeats_header and not encoder.codec.startswith(('wmv', 'mpeg2'))
     return extradata or b'' if has_header else b''
 
@@ -317,13 +316,13 @@ def _repeated_header(encoder: EncoderSettings, extradata: bytes | None) -> bytes
 def _with_header(packet: av.Packet[Any], header: bytes) -> av.Packet[Any]:
     if not header or not packet.is_keyframe or bytes(packet).startswith(header):
         return packet
-    made: av.Packet[Any] = av.Packet(header + bytes(packet))
-    made.is_keyframe = True
-    return made
+    extended: av.Packet[Any] = av.Packet(header + bytes(packet))
+    extended.is_keyframe = True
+    return extended
 
 
 def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
-    """When each packet of a stream is decoded, in decoding order: at the sorted ``pts``, ``delay`` frames ago."""
+    """Return the decoding time of each packet, in decoding order: the sorted ``pts``, ``delay`` frames ago."""
     if not delay:
         return pts
     lead = pts[min(delay, len(pts) - 1)] - pts[0]
@@ -331,7 +330,7 @@ def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
 
 
 def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
-    """The packets of a segment in decoding order. Raises ResourceError work-unreadable, Interrupted."""
+    """Yield the packets of a segment in decoding order. Raises ResourceError work-unreadable, Interrupted."""
     try:
         with av.open(ffmpeg_name(path)) as container:
             for packet in container.demux(container.streams.video[0]):
@@ -339,11 +338,16 @@ def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None
                 if packet.size:
                     yield packet
     except av.error.FFmpegError as error:
-        raise _unreadable(path, error) from None
+        raise ResourceError(
+            'work-unreadable',
+            f'{path.name}, written by this run, cannot be read again',
+            cause=error.strerror or str(error),
+            hint='run the same command again; if it fails again, check the disk, or choose another with --temp-path',
+        ) from None
 
 
 def _measured(path: Path, stop: StopFlag) -> tuple[NDArray[np.int64], Fraction | None, bytes | None]:
-    """The times of a segment's packets in decoding order, their base, and the encoder's settings in its header."""
+    """Return the times of a segment's packets in decoding order, their base, and the encoder settings in its header."""
     base: Fraction | None = None
     extradata: bytes | None = None
     times = array('q')
@@ -356,44 +360,33 @@ def _measured(path: Path, stop: StopFlag) -> tuple[NDArray[np.int64], Fraction |
     return np.array(times, np.int64), base, extradata
 
 
-def _unreadable(path: Path, error: av.error.FFmpegError) -> ResourceError:
-    return ResourceError(
-        'work-unreadable',
-        f'{path.name}, which this run has written, cannot be read again',
-        cause=error.strerror or str(error),
-        hint='run the same command again; if that does not help, check the disk, or choose another with --temp-path',
-    )
-
-
 def _ranks(
     times: NDArray[np.int64], path: Path, ratio: Fraction, span: NDArray[np.int64], begin: int
 ) -> NDArray[np.int64]:
-    """Which frame of the timeline each packet is: a segment's times must be those of ``span``, from its first frame.
+    """Return the frame number of each packet: a segment's times must be those of ``span``, from its first frame.
 
-    ``ratio`` is the segment's tick over that of ``span``.
+    ``ratio`` is the segment's tick over the tick of ``span``.
     """
-    order = np.argsort(times, kind='stable')
+    ordered = np.sort(times)
     expected = (span - span[0]) * ratio.denominator if len(span) else span
-    if len(span) != len(times) or not np.array_equal((times[order] - times[order[0]]) * ratio.numerator, expected):
-        raise InternalError('join-times', f'{path.name} does not hold the frames from {begin} on')
-    ranks = np.empty(len(times), np.int64)
-    ranks[order] = np.arange(begin, begin + len(times))
-    return ranks
+    if len(span) != len(times) or not np.array_equal((ordered - ordered[0]) * ratio.numerator, expected):
+        raise InternalError('join-times', f'{path.name} does not contain the frames from {begin} on')
+    return begin + ranks_of(times)
 
 
 def _delay_of(path: Path, stop: StopFlag) -> int:
-    """By how many frames the decoding order of a segment runs ahead of the order of presentation."""
+    """Return by how many frames the decoding order of a segment precedes the presentation order."""
     times, _, _ = _measured(path, stop)
     return reordering(ranks_of(times))
 
 
 def ranks_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each packet in the order of presentation."""
+    """Return the position of each packet in the presentation order."""
     ranks = np.empty(len(times), np.int64)
     ranks[np.argsort(times, kind='stable')] = np.arange(len(times))
     return ranks
 
 
 def reordering(ranks: NDArray[np.int64]) -> int:
-    """By how many frames the order of decoding, in which ``ranks`` stand, runs ahead of that of presentation."""
+    """Return by how many frames the decoding order, that of ``ranks``, precedes the presentation order."""
     return max(int((np.arange(len(ranks)) - ranks).max(initial=0)), 0)
