@@ -1,4 +1,4 @@
-"""Workers that are killed and frozen while they work: no job is lost, none is finished twice."""
+"""Killed and frozen workers: no job is lost or finished twice."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_forty_jobs_with_killed_and_frozen_workers(tmp_path, seed):
     chaos = Chaos(jobs=40, workers=4, kills=8, freezes=3, seed=seed, step_seconds=0.08, limit_seconds=60)
     told = Storm(tmp_path, chaos).run()
     assert told['kills'] == 8 and told['freezes'] == 3
-    # What the killed ones were at is told in the records.
+    # The records contain the lost attempts of killed workers.
     assert told['attempts'].get('lost', 0) >= 4, told
 
 
 @contextlib.contextmanager
 def workers(root: Path, log: Path, count: int = 2):
-    """Functions that start workers; all of them are ended when the block is left."""
+    """Provide a function that starts workers, and kill all of them at the end of the block."""
     started = []
 
     def start():
@@ -129,7 +129,7 @@ def test_a_worker_that_wakes_after_a_takeover_stops_without_harm(tmp_path):
         assert (other.wait(SECONDS), sleeper.wait(SECONDS)) == (0, 0)
     data = check_store(store.root, quiet=True)['job-one']
     assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
-    # What the first one had done was kept, and its file was not touched.
+    # The first step was not repeated, and its file was not changed.
     assert [step['report']['pid'] for step in data['steps']] == [sleeper.pid, other.pid]
     assert look_at(outputs[0]) == first
     assert [line['step'] for line in events(log, other.pid, 'start')] == ['s1']

@@ -20,13 +20,13 @@ only_posix = pytest.mark.skipif(sys.platform == 'win32', reason='needs signals a
 
 
 def python(code: str) -> str:
-    """The command that runs a script."""
+    """Return a shell command that runs a Python script."""
     words = [sys.executable, '-c', code]
     return subprocess.list2cmdline(words) if sys.platform == 'win32' else shlex.join(words)
 
 
 class Call:
-    """A notifier with what it messages."""
+    """A notifier with its messages."""
 
     def __init__(self, **settings) -> None:
         self.messages = []
@@ -153,7 +153,7 @@ def test_a_command_that_ignores_signals_is_killed():
 def test_a_background_process_of_a_command_blocks_nothing(tmp_path):
     pids = tmp_path / 'pids'
     start = time.monotonic()
-    # It holds stdin and stdout of the command, which itself is done.
+    # It keeps stdin and stdout of the finished command open.
     messages = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
     pid = int(pids.read_text())
     try:

@@ -1,4 +1,4 @@
-"""The reaper: it takes a job from a dead process, and never from a living one, whatever the clocks say."""
+"""The reaper: it requeues the jobs of dead processes, and never that of a live one, with any clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store(tmp_path):
 
 
 class Watch:
-    """A reaper of another process with a clock of its own."""
+    """A reaper of another process with its own clock."""
 
     def __init__(self, store, timeout=CLAIM_TIMEOUT):
         self.now = 0.0
@@ -73,7 +73,7 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
     if times is not None:
         os.utime(claim.path, times)
     watch = Watch(store)
-    # An old claim is suspect: then half of the time is enough.
+    # For an old claim half of the timeout is enough.
     limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
     assert watch.sweep_at(1000.0) == (times == YEAR_1970)
     watch.sweep_at(1000.0 + limit - 1)
@@ -84,12 +84,12 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
 
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
 def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie):
-    """Its heart beats every second, and something sets the time of change to what it likes after each beat."""
+    """It renews its claim every second, and something changes the modification time after each renewal."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     now = time.time()
     for beat in range(0, 300, 15):
-        # The clock of the file system has ticks of some milliseconds.
+        # The clock of the file system has a resolution of some milliseconds.
         time.sleep(0.005)
         claim.check()
         if lie is not None:
@@ -101,7 +101,7 @@ def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie
 
 
 def test_a_clock_jump_takes_no_claim_from_a_live_process(store):
-    """The machine of the reaper slept, or its clock leaps: one look without a beat before it proves nothing."""
+    """The machine of the reaper was suspended, or its clock jumps."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
@@ -135,7 +135,7 @@ def test_one_renewal_within_the_timeout_is_enough(store):
 
 
 def test_a_process_of_another_realm_does_not_count_as_dead(store):
-    """A container with our host name: its process numbers are not ours."""
+    """A container with the same host name has other process ids."""
     outcome = dead_owner()
     other = outcome._replace(nonce='000000' + outcome.nonce[6:])
     assert outcome.is_dead()

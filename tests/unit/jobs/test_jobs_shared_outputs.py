@@ -1,4 +1,4 @@
-"""The warning of two running jobs that write one file."""
+"""The warning about two running jobs that write one file."""
 
 from __future__ import annotations
 
