@@ -169,14 +169,12 @@ def _explained(path: Path) -> Iterator[None]:
         raise store_failure(error, path) from None
 
 
-def store_failure(error: OSError, path: Path) -> JobError:
+def store_failure(error: OSError, path: Path, *, is_read: bool = False) -> JobError:
     """Return the error for a failed operation on a file or folder of the store."""
     cause = f'{error.strerror or error}: {path}'
+    hint = 'check the permissions of the folder, or name another store with --jobs-path'
+    if is_read:
+        return JobError('store-unreadable', 'the job store cannot be read', cause=cause, hint=hint)
     if is_disk_full(error):
         return JobError('store-full', 'the job store has no space left', cause=cause, hint='free space and try again')
-    return JobError(
-        'store-unwritable',
-        'the job store cannot be changed',
-        cause=cause,
-        hint='check the permissions of the folder, or name another store with --jobs-path',
-    )
+    return JobError('store-unwritable', 'the job store cannot be changed', cause=cause, hint=hint)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from facefusion.errors import JobError
+from facefusion.jobs.files import store_failure
 from facefusion.jobs.record import RecordError
 from facefusion.jobs.states import STATES, State
 from facefusion.ownership import Owner, parse_tag
@@ -102,7 +102,7 @@ def names_in(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(error, folder) from None
+        raise store_failure(error, folder, is_read=True) from None
 
 
 def read_file(path: Path) -> bytes:
@@ -126,13 +126,3 @@ def read_file(path: Path) -> bytes:
             return file.read()
     finally:
         os.close(handle)
-
-
-def unreadable(error: OSError, path: Path) -> JobError:
-    """Return the error for a file or folder of the store that cannot be read."""
-    return JobError(
-        'store-unreadable',
-        'the job store cannot be read',
-        cause=f'{error.strerror or error}: {path}',
-        hint='check the permissions of the folder, or name another store with --jobs-path',
-    )

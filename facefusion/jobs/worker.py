@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError, error_from_record
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Claim, is_claimable
+from facefusion.jobs.claim import Claim
 from facefusion.jobs.job_files import JobFile, names_in, parse_job_file
+from facefusion.jobs.naming import LONGEST_NAME
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
@@ -19,6 +21,7 @@ from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker_registry import registered_worker
+from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
 
 IDLE_SECONDS = 0.5
@@ -77,7 +80,8 @@ class Queue:
         try:
             if job.data is None:
                 raise RecordError(job.broken)
-            if is_claimable(job_file.job_id):
+            # The name of the claim, which file systems accept for every valid id.
+            if len(os.fsencode(f'{job_file.job_id}@{new_owner().tag}.json')) <= LONGEST_NAME:
                 record = record_from_json(job_file.job_id, job.data)
                 submitted = seconds_of(record.date_submitted or record.date_created)
                 return _Entry(stamp, (-record.priority, submitted, job_file.job_id), record.not_before or 0.0)
