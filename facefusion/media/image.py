@@ -67,7 +67,6 @@ def probe_image(path: Path) -> ImageInfo:
             # A PNG may store its orientation after its pixels: Pillow decodes them to find it.
             if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
                 width, height = height, width
-            width, height = height, width
         mode, has_alpha = image.mode, image.has_transparency_data
     return ImageInfo(
         path=path,
