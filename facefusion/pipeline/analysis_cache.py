@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from facefusion.events import Emit, Message, silent
 from facefusion.media.files import second_name
 from facefusion.ownership import new_owner
 from facefusion.pipeline.manifest import Manifest, manifest_bytes, read_manifest
+from facefusion.safety.sample_cache import remove_oldest
 from facefusion.stopping import StopFlag
 
 _NAME = re.compile(r'^([0-9a-f]{64})\.(npz|json)$')
-_ABANDONED_SECONDS = 3600.0
 
 
 class AnalysisCache:
@@ -42,7 +41,7 @@ class AnalysisCache:
         manifest = read_manifest(entry)
         if manifest is None:
             return None
-        if manifest.kind == 'chunk' and manifest.matches(path, flag):
+        if manifest.key.kind == 'chunk' and manifest.matches(path, flag):
             with suppress(OSError):
                 for used in (path, entry):
                     os.utime(used)
@@ -90,24 +89,4 @@ class AnalysisCache:
                 path.unlink(missing_ok=True)
 
     def _remove_oldest(self) -> None:
-        sizes: dict[str, int] = {}
-        used: dict[str, float] = {}
-        with os.scandir(self._folder) as found:
-            for item in found:
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:  # another process removed it
-                    continue
-                match = _NAME.match(item.name)
-                if match:
-                    sizes[match[1]] = sizes.get(match[1], 0) + status.st_size
-                    used[match[1]] = max(used.get(match[1], 0.0), status.st_mtime)
-                elif item.name.endswith('.part') and status.st_mtime < time.time() - _ABANDONED_SECONDS:
-                    with suppress(OSError):
-                        Path(item.path).unlink(missing_ok=True)
-        total = sum(sizes.values())
-        for key in sorted(sizes, key=lambda key: used[key]):
-            if total <= self._limit:
-                return
-            self._remove(key)
-            total -= sizes[key]
+        remove_oldest(self._folder, _NAME, self._limit, lambda status: status.st_size)

@@ -230,7 +230,7 @@ def check_sources_unchanged(
             raise _unreadable(path, error) from None
         if difference:
             raise InputError(
-                'source-changed', f'{path.name} was changed while it was read', cause=difference, hint=LEAVE_ALONE
+                'source-changed', f'{path.name} changed while it was read', cause=difference, hint=LEAVE_ALONE
             )
 
 

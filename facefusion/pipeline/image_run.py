@@ -57,8 +57,8 @@ def link_image(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:
     """Screen an image that is shown as a clip and link its faces; return whether anything will be altered."""
     path, flag = run.context.plan.target.path, run.context.flag
     linked, selected, selection = _find_faces(run, read_image(path), read_still(path, run.context.emit), report)
-    work.save_linked(linked, flag)
-    work.save_selection(Span(0, 1), selection, flag)
+    work.save_linked(linked, Span(0, 1), flag)
+    work.save_linked(selection, Span(0, 1), flag)
     return run.changes(faces_of(selected, 0))
 
 

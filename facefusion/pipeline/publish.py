@@ -42,16 +42,11 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
 
     Raises what ``write_image``, the signer and the check raise.
     """
-    output, flag = publication.output, publication.flag
-    with _partial_file(output) as part, _partial_file(output) as signed_part:
-        image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
-        write_image(frame, part, image_format, options.output_image_quality, emit, flag)
-        signed = publication.signer.sign(part, signed_part, publication.done)
-        if signed.media == part:
-            part.replace(signed_part)
-        publication.check()
-        _publish_signed(signed_part, signed.sidecar, output, flag)
-        part.unlink(missing_ok=True)
+    with _partial_file(publication.output) as part:
+        image_format = IMAGE_EXTENSIONS[publication.output.suffix.lower()]
+        write_image(frame, part, image_format, options.output_image_quality, emit, publication.flag)
+        signed = publish_file(part, publication)
+        part.unlink()
     return signed
 
 
@@ -71,17 +66,17 @@ def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path
         emit(Message('warn', 'publish', f'{audio_file.path.name}: {text}'))
 
 
-def publish_clip(clip: Path, publication: Publication) -> Signed:
-    """Sign a finished clip, which stays in its place, and rename the signed file to the output.
+def publish_file(unsigned: Path, publication: Publication) -> Signed:
+    """Sign a finished file, which stays in its place, and rename the signed file to the output.
 
     Raises what the signer and the check raise, ResourceError, OutputError, Interrupted.
     """
     output, flag = publication.output, publication.flag
     with _partial_file(output) as part:
-        signed = publication.signer.sign(clip, part, publication.done)
-        if signed.media == clip:
+        signed = publication.signer.sign(unsigned, part, publication.done)
+        if signed.media == unsigned:
             try:
-                second_name(clip, part, flag)
+                second_name(unsigned, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
         publication.check()
@@ -104,13 +99,10 @@ def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Em
                 shutil.copyfile(sidecar_of(clips[-1]), sidecar)
             _publish_signed(part, sidecar, output, flag)
         return None
-    with _partial_file(output) as clip, _partial_file(output) as part:
-        concat_clips(clips, clip, output.suffix.lower(), flag, emit)
-        signed = signer.sign(clip, part, WorkDone(changed_frames=1, is_labelled=True))
-        if signed.media == clip:
-            clip.replace(part)
-        _publish_signed(part, signed.sidecar, output, flag)
-        clip.unlink(missing_ok=True)
+    with _partial_file(output) as part:
+        concat_clips(clips, part, output.suffix.lower(), flag, emit)
+        signed = publish_file(part, Publication(output, signer, WorkDone(changed_frames=1, is_labelled=True), flag))
+        part.unlink()
     return signed
 
 

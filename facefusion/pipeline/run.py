@@ -31,7 +31,7 @@ from facefusion.pipeline.manifest import Manifest, WorkKey
 from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.publish import Publication, join_clip, publish_clip
+from facefusion.pipeline.publish import Publication, join_clip, publish_file
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
@@ -113,7 +113,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
             # Signing reads the target too.
             check_unchanged(target, flag)
 
-        return done, publish_clip(clip, Publication(plan.output, run.signer, done, flag, check))
+        return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
 
 
 def _find_faces(
@@ -164,12 +164,12 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
             yield chunk
 
     for linked in tracker.track(chunks()):
-        work.save_linked(linked, flag)
+        work.save_linked(linked, Span(linked.first, linked.first + linked.count), flag)
     selector, will_change = Selector(run.selector, tracker.tracks()), False
     for span in video.chunks:
-        linked = work.load_linked(span, flag)
+        linked = work.load_linked(LinkedChunk, span, flag)
         selection = selector.select(linked)
-        work.save_selection(span, selection, flag)
+        work.save_linked(selection, span, flag)
         selected = linked.select(selection)
         report.add(selected)
         screening.add_linked(selected)

@@ -21,7 +21,7 @@ from facefusion.models.digests import file_sha256
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.fingerprints import RunDigests
-from facefusion.pipeline.manifest import Manifest, WorkKey, create_manifest, manifest_bytes, read_manifest
+from facefusion.pipeline.manifest import Manifest, WorkKey, manifest_bytes, read_manifest
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
@@ -100,7 +100,7 @@ class WorkFolder:
         part = self.part(path)
         manifest_part = self.part(manifest_path(path))
         try:
-            manifest = create_manifest(key, part, sha256 or file_sha256(part, flag), facts)
+            manifest = Manifest(key, part.stat().st_size, sha256 or file_sha256(part, flag), facts or {})
             if read_manifest(manifest_path(path)) == manifest:
                 # The same file again: another process at this step may read it at any moment.
                 part.replace(path)
@@ -122,7 +122,7 @@ class WorkFolder:
     def find_intact(self, key: WorkKey, path: Path, flag: StopFlag) -> Manifest | None:
         """Return the manifest of ``path`` when the file is intact and has this key; otherwise remove both."""
         manifest = read_manifest(manifest_path(path))
-        if manifest is not None and manifest.is_for(key) and manifest.matches(path, flag):
+        if manifest is not None and manifest.key == key and manifest.matches(path, flag):
             return manifest
         with suppress(OSError):
             _remove(manifest_path(path))
@@ -144,7 +144,7 @@ class WorkFolder:
         """
         flag.check()
         manifest = read_manifest(manifest_path(path))
-        if manifest is None or not manifest.is_for(key):
+        if manifest is None or manifest.key != key:
             raise _damaged(path, None)
         with suppress(OSError):
             data = path.read_bytes() if manifest.has_size_of(path) else b''
@@ -152,31 +152,22 @@ class WorkFolder:
                 return kind.load(path, data), manifest
         raise _damaged(path, manifest)
 
-    def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
-        """Write a linked chunk of all faces. Raises ResourceError, OutputError, Interrupted."""
-        self._save_linked('linked', Span(chunk.first, chunk.first + chunk.count), chunk, flag)
+    def save_linked(self, record: LinkedChunk | Selection, span: Span, flag: StopFlag) -> None:
+        """Write all faces of the frames ``span``, or the selection. Raises as ``save``."""
+        self.save(*self._linked_file(type(record), span), record, flag)
 
-    def load_linked(self, span: Span, flag: StopFlag) -> LinkedChunk:
-        """Return the linked chunk of the frames ``span``. Raises ResourceError work-file-damaged, Interrupted."""
-        return self._load_linked(LinkedChunk, 'linked', span, flag)
-
-    def save_selection(self, span: Span, selection: Selection, flag: StopFlag) -> None:
-        """Write the selection among the faces of a linked chunk. Raises ResourceError, OutputError, Interrupted."""
-        self._save_linked('selected', span, selection, flag)
+    def load_linked(self, kind: type[Record], span: Span, flag: StopFlag) -> Record:
+        """Return all faces of the frames ``span``, or the selection. Raises as ``load``."""
+        return self.load(kind, *self._linked_file(kind, span), flag)[0]
 
     def load_selected(self, span: Span, flag: StopFlag) -> LinkedChunk:
-        """Return the selected faces of the frames ``span``. Raises as ``load_linked``."""
-        selection = self._load_linked(Selection, 'selected', span, flag)
-        return self.load_linked(span, flag).select(selection)
+        """Return the selected faces of the frames ``span``. Raises as ``load``."""
+        selection = self.load_linked(Selection, span, flag)
+        return self.load_linked(LinkedChunk, span, flag).select(selection)
 
-    def _save_linked(self, kind: str, span: Span, record: ArrayRecord, flag: StopFlag) -> None:
-        self.save(WorkKey(kind, self.digests.plan, *span), self._linked_path(kind, span), record, flag)
-
-    def _load_linked(self, record: type[Record], kind: str, span: Span, flag: StopFlag) -> Record:
-        return self.load(record, WorkKey(kind, self.digests.plan, *span), self._linked_path(kind, span), flag)[0]
-
-    def _linked_path(self, kind: str, span: Span) -> Path:
-        return self.path / f'{kind}-{span.start:09d}.npz'
+    def _linked_file(self, kind: type[ArrayRecord], span: Span) -> tuple[WorkKey, Path]:
+        name = 'linked' if kind is LinkedChunk else 'selected'
+        return WorkKey(name, self.digests.plan, *span), self.path / f'{name}-{span.start:09d}.npz'
 
     def check_intact(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
         """Raise ResourceError work-file-damaged for a file that is missing or altered, Interrupted.

@@ -175,7 +175,7 @@ def test_a_source_that_is_written_to_and_its_time_set_back(tmp_path):
     path.chmod(0o600)
     check_sources_unchanged([path], seen, digests, StopFlag())
     write_behind_the_clock(path, b'y')
-    with pytest.raises(InputError, match=r'face\.png was changed'):
+    with pytest.raises(InputError, match=r'face\.png changed'):
         check_sources_unchanged([path], seen, digests, StopFlag())
 
 
@@ -200,7 +200,7 @@ def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(c
     # Before its digest is known nothing tells what was changed.
     target = probe(path)
     path.chmod(0o644)
-    with pytest.raises(MediaError, match='was changed'):
+    with pytest.raises(MediaError, match='changed'):
         check_unchanged(target)
 
 
@@ -210,7 +210,7 @@ def test_a_source_that_changes_while_it_is_read(tmp_path):
     seen, digests, flag = stamp_sources([path]), [file_sha256(path)], StopFlag()
     check_sources_unchanged([path], seen, digests, flag)
     path.write_bytes(b'xy')
-    with pytest.raises(InputError, match=r'face\.png was changed'):
+    with pytest.raises(InputError, match=r'face\.png changed'):
         check_sources_unchanged([path], seen, digests, flag)
     path.unlink()
     with pytest.raises(InputError, match='cannot be read'):

@@ -15,7 +15,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline import publish as publishing
-from facefusion.pipeline.publish import Publication, _partial_file, publish_clip, publish_image
+from facefusion.pipeline.publish import Publication, _partial_file, publish_file, publish_image
 from facefusion.pipeline.signing import WorkDone
 from facefusion.stopping import StopFlag
 
@@ -49,7 +49,7 @@ def lies_there(output):
 
 
 def test_both_are_published(clip, output):
-    publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
+    publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
     assert lies_there(output) == {'out.mkv': b'new', 'out.mkv.c2pa': b'credentials of new'}
     assert clip.read_bytes() == b'new'
 
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_named_leaves_what_was_there(clip, output, monkeyp
 
     monkeypatch.setattr(publishing, 'publish', fail)
     with pytest.raises(OutputError):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
     assert lies_there(output) == before
 
 
@@ -82,7 +82,7 @@ def test_a_stop_between_the_two_comes_too_late(clip, output, monkeypatch):
         flag.set('the test wants this')
 
     monkeypatch.setattr(publishing, 'publish', then_stop)
-    publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
+    publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
     assert sorted(lies_there(output)) == ['out.mkv', 'out.mkv.c2pa']
 
 
@@ -90,7 +90,7 @@ def test_a_stop_before_names_neither(clip, output):
     flag = StopFlag()
     flag.set('the test wants this')
     with pytest.raises(Interrupted):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
     assert lies_there(output) == {}
 
 
@@ -98,7 +98,7 @@ def test_the_side_car_of_a_file_that_is_replaced_goes(clip, output):
     output.parent.mkdir()
     (output.parent / 'out.mp4').write_bytes(b'old')
     (output.parent / 'out.mp4.c2pa').write_bytes(b'credentials of old')
-    publish_clip(clip, Publication(output.with_name('out.mp4'), PlainSigner(), WorkDone(1), StopFlag()))
+    publish_file(clip, Publication(output.with_name('out.mp4'), PlainSigner(), WorkDone(1), StopFlag()))
     assert lies_there(output) == {'out.mp4': b'new'}
 
 
@@ -107,7 +107,7 @@ def test_a_clip_that_was_altered_while_it_was_signed_gets_no_name(clip, output):
         raise ResourceError('work-file-damaged', 'it was altered')
 
     with pytest.raises(ResourceError):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag(), check))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag(), check))
     assert lies_there(output) == {}
 
 

@@ -60,7 +60,7 @@ def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
 def test_another_picture_than_the_one_that_was_planned_is_not_worked_on(still):
     run = still()
     still(luma=90)
-    with pytest.raises(MediaError, match=r'still\.png was changed'):
+    with pytest.raises(MediaError, match=r'still\.png changed'):
         execute_run(run)
     assert not run.context.plan.output.exists()
 

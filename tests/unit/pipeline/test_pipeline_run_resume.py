@@ -120,7 +120,7 @@ def test_a_chunk_without_all_that_the_gate_must_see_is_analysed_again(runs, want
 
 
 def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):
-    fails_at(runs, monkeypatch, 'publish_clip')
+    fails_at(runs, monkeypatch, 'publish_file')
     assert runs.names('chunk-', 'linked-', 'selected-') == ['clip.json', 'clip.mp4']
     monkeypatch.setattr(stages, 'join_clip', no_space)
     runs.execute()
@@ -129,7 +129,7 @@ def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_seg
 
 
 def test_a_joined_clip_that_was_damaged_is_made_anew(runs, wanted, monkeypatch):
-    fails_at(runs, monkeypatch, 'publish_clip')
+    fails_at(runs, monkeypatch, 'publish_file')
     clip = runs.work / 'clip.mp4'
     data = bytearray(clip.read_bytes())
     data[len(data) // 2] ^= 1

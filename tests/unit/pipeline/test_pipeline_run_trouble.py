@@ -68,7 +68,7 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
         monkeypatch.setattr(stages, 'join_clip', lambda *args: (swap(12), join(*args)))
     with pytest.raises(MediaError) as caught:
         runs.execute(before=swap if stage == 'rendering' else lambda number: None)
-    assert caught.value.reference == 'media-changed' and 'clip.mp4 was changed' in caught.value.message
+    assert caught.value.reference == 'media-changed' and 'clip.mp4 changed' in caught.value.message
     assert not runs.output.exists()
     assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
 
@@ -189,7 +189,7 @@ STAGES = {
     'select': (Selection, 'save'),
     'encode': (SegmentWriter, 'write'),
     'join': (stages, 'join_clip'),
-    'publish': (stages, 'publish_clip'),
+    'publish': (stages, 'publish_file'),
 }
 
 

@@ -13,7 +13,7 @@ from fakes.linking import NOTHING
 from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
-from facefusion.faces.chunk import FaceChunk, Selection
+from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
 from facefusion.ownership import new_owner
 from facefusion.pipeline import partial_files
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -52,9 +52,11 @@ def test_what_was_published_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
     assert folder.find_intact(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
-    assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
+    assert (manifest.size, manifest.key, manifest.facts) == (15, WANTED, {'seen': [1, 2]})
     record = json.loads(manifest_path(path).read_bytes())
-    assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
+    others = {'size': 15, 'sha256': manifest.sha256, 'facts': {'seen': [1, 2]}, 'frame_count': 4, 'version': 1}
+    key = {'kind': 'segment', 'digest': 'digest', 'start': 4, 'stop': 8, 'pts': [40, 50, 60, 70]}
+    assert record == key | others | {'check': canonical_digest(key | others)}
 
 
 @pytest.mark.parametrize(
@@ -222,8 +224,8 @@ def a_chunk(first=0, faces=3):
 def linked_into(folder, first=0):
     """Writes what link makes of a chunk of three faces, of which it selects two; gives it."""
     (linked,) = Tracker(NOTHING).track([a_chunk(first)])
-    folder.save_linked(linked, FLAG)
-    folder.save_selection(Span(first, first + 4), Selection(np.array([0, 2], np.int32)), FLAG)
+    for record in (linked, Selection(np.array([0, 2], np.int32))):
+        folder.save_linked(record, Span(first, first + 4), FLAG)
     return linked
 
 
@@ -231,7 +233,7 @@ def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
     linked = [linked_into(folder, first) for first in (0, 4)]
     for first, chunk in zip((0, 4), linked, strict=True):
         span = Span(first, first + 4)
-        np.testing.assert_array_equal(folder.load_linked(span, FLAG).landmarks, chunk.landmarks)
+        np.testing.assert_array_equal(folder.load_linked(LinkedChunk, span, FLAG).landmarks, chunk.landmarks)
         selected = folder.load_selected(span, FLAG)
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
     wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
@@ -271,7 +273,8 @@ def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, har
     elif harm == 'altered':
         path.write_bytes(path.read_bytes()[:-1] + b'x')
     elif harm == 'of another plan':
-        other = replace(read_manifest(manifest_path(path)), digest='another')
+        other = read_manifest(manifest_path(path))
+        other = replace(other, key=replace(other.key, digest='another'))
         manifest_path(path).write_bytes(manifest_bytes(other))
     else:
         path.unlink()
@@ -300,7 +303,7 @@ def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_pat
         path.unlink()
     data, manifest = cache.find(key, FLAG)
     chunk = FaceChunk.load(data)
-    assert chunk.first == 7 and manifest.start == 7 and (chunk.landmarks == 7).all()
+    assert chunk.first == 7 and manifest.key.start == 7 and (chunk.landmarks == 7).all()
     changed = bytearray(data.read_bytes())
     changed[len(changed) // 2] ^= 1
     data.write_bytes(changed)
@@ -352,7 +355,7 @@ def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
 def test_the_bytes_of_a_manifest_are_json():
     from facefusion.pipeline.manifest import Manifest
 
-    record = json.loads(manifest_bytes(Manifest('chunk', 'd', 0, 2, (1, 2), 9, 's')))
+    record = json.loads(manifest_bytes(Manifest(WorkKey('chunk', 'd', 0, 2, (1, 2)), 9, 's')))
     assert record['frame_count'] == 2 and record['pts'] == [1, 2] and record['version'] == 1
 
 
