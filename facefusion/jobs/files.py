@@ -19,7 +19,7 @@ from facefusion.failures import is_disk_full
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
 # Errors of file systems that cannot flush folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
-_MOST_TRIES = 10
+_MAX_TRIES = 10
 # Windows neither renames nor removes a file while another process reads it; a read is short.
 _WAITS_FOR_READERS = os.name == 'nt'
 _READER_SECONDS = 0.05
@@ -38,12 +38,12 @@ class StoreFiles:
 
     def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
         """``write`` in a folder that may be missing, or that another process may be removing as an empty one."""
-        for attempt in range(1, _MOST_TRIES + 1):
+        for attempt in range(1, _MAX_TRIES + 1):
             self.make_folder(path.parent)
             try:
                 self.write(path, data, sync=sync)
             except FileNotFoundError:
-                if attempt == _MOST_TRIES:
+                if attempt == _MAX_TRIES:
                     raise
             else:
                 return
@@ -84,13 +84,13 @@ class StoreFiles:
 
     def make_folder(self, path: Path) -> None:
         """Create a folder and its missing parents."""
-        for attempt in range(1, _MOST_TRIES + 1):
+        for attempt in range(1, _MAX_TRIES + 1):
             with _explained(path):
                 try:
                     path.mkdir(parents=True, exist_ok=True)
                 except (FileNotFoundError, FileExistsError) as error:
                     # Another process may remove an empty parent, or this folder while pathlib checks its type.
-                    if attempt == _MOST_TRIES:
+                    if attempt == _MAX_TRIES:
                         raise store_failure(error, path) from None
                 else:
                     return
@@ -149,7 +149,7 @@ def remove_quietly(files: StoreFiles, path: Path) -> None:
 
 
 def _when_unread(change: Callable[[], object]) -> None:
-    for _ in range(_MOST_TRIES if _WAITS_FOR_READERS else 0):
+    for _ in range(_MAX_TRIES if _WAITS_FOR_READERS else 0):
         try:
             change()
         except PermissionError:

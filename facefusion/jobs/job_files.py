@@ -15,7 +15,7 @@ from facefusion.jobs.states import STATES, State
 from facefusion.ownership import Owner, parse_tag
 
 # Ten times the size of a record with the maximum number of steps and long arguments.
-MOST_BYTES = 512 << 20
+MAX_BYTES = 512 << 20
 Kind = Literal['plain', 'edit', 'claim', 'done']
 
 
@@ -120,7 +120,7 @@ def read_file(path: Path) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise RecordError('it is not a regular file')
-        if status.st_size > MOST_BYTES:
+        if status.st_size > MAX_BYTES:
             raise RecordError(f'it has {status.st_size} bytes, more than any record')
         with open(handle, 'rb', buffering=0, closefd=False) as file:
             return file.read()

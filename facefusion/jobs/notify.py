@@ -15,22 +15,22 @@ from typing import IO, Any
 from facefusion.events import Emit, LogLevel, Message
 from facefusion.stopping import POLL_SECONDS
 
-KEPT_BYTES = 4096
+OUTPUT_BYTES = 4096
 # How long to wait for the end of a killed process and for its remaining output.
 _GRACE_SECONDS = 1.0
 _PIECE = 65536
 
 
 class Notifier:
-    """Runs commands in the background, at most ``most`` at once, each for at most ``seconds``.
+    """Runs commands in the background, at most ``limit`` at once, each for at most ``seconds``.
 
     Only one thread may use it. ``emit`` is called from other threads, one at a time.
     """
 
-    def __init__(self, emit: Emit, seconds: float = 30.0, most: int = 8) -> None:
+    def __init__(self, emit: Emit, seconds: float = 30.0, limit: int = 8) -> None:
         self._emit = emit
         self._seconds = seconds
-        self._most = most
+        self._limit = limit
         self._lock = threading.Lock()
         self._running: list[threading.Thread] = []
 
@@ -47,7 +47,7 @@ class Notifier:
         document = json.dumps(dict(job)).encode('ascii') + b'\n'
         job_id, state = str(job.get('id', '')), str(job.get('state', ''))
         self._running = [thread for thread in self._running if thread.is_alive()]
-        while len(self._running) >= self._most:
+        while len(self._running) >= self._limit:
             _wait_for(self._running.pop(0))
         environment = {**os.environ, 'FACEFUSION_JOB_ID': job_id, 'FACEFUSION_JOB_STATE': state}
         thread = threading.Thread(
@@ -147,7 +147,7 @@ def _read(stream: IO[bytes], output: bytearray) -> None:
     with stream, contextlib.suppress(OSError):
         while piece := stream.read(_PIECE):
             output += piece
-            del output[:-KEPT_BYTES]
+            del output[:-OUTPUT_BYTES]
 
 
 def _write(stream: IO[bytes], document: bytes) -> None:

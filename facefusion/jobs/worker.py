@@ -183,17 +183,19 @@ class Worker:
                     return self.run_claimed(*claimed)
             _nap(self._flag, IDLE_SECONDS)
 
-    def run_queue(self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag) -> Tally:
+    def run_queue(
+        self, *, watch: bool, max_jobs: int | None, halt_on_error: bool, stop_after_current: StopFlag
+    ) -> Tally:
         """Run queued jobs in their order until none is left, or with ``watch`` until the worker is stopped.
 
-        Returns after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
+        Returns after ``max_jobs`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
         """
         tally, waiting = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
         with registered_worker(self._store) if watch else nullcontext():
-            while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
+            while not (self._flag.is_set() or stop_after_current.is_set() or (max_jobs and tally.ended >= max_jobs)):
                 may_return = self._reaper.sweep()
                 ready, waiting = queue.ready()
                 outcome = self._run_first(ready)

@@ -255,7 +255,7 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
     root, output_folder = work.root, plan.output.parent
     if plan.video is not None:
         check_work_folder(root, work.named_by)
-    needed = max(plan.work_space - work.kept_bytes(step_id), 0)
+    needed = max(plan.work_space - work.stored_bytes(step_id), 0)
     if shares_disk(root, output_folder):
         check_space(output_folder, needed + plan.output_space, 'work files and output')
     else:

@@ -29,7 +29,7 @@ from facefusion.errors import InputError  # noqa: E402 - a worker has to find it
 from facefusion.events import Emit, Event, JobFinished, StageProgress, silent  # noqa: E402
 from facefusion.jobs.files import StoreFiles  # noqa: E402
 from facefusion.jobs.notify import Notifier  # noqa: E402
-from facefusion.jobs.reaper import MOST_LOST, Reaper  # noqa: E402
+from facefusion.jobs.reaper import MAX_LOST, Reaper  # noqa: E402
 from facefusion.jobs.record import JobRecord, StepRecord, now_text  # noqa: E402
 from facefusion.jobs.runner import JobRunner  # noqa: E402
 from facefusion.jobs.steps import submitted  # noqa: E402
@@ -131,7 +131,7 @@ def work(root: Path, log: Log, timeout: float) -> None:
 
     log('hello')
     worker = Worker(store, JobRunner(store, LoggedWork(log), timeout, emit), Notifier(emit), timeout, emit, flag)
-    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    worker.run_queue(watch=True, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     log('bye')
 
 
@@ -272,8 +272,8 @@ class Storm:
         """Kill or freeze a busy worker, if there is one."""
         busy = self.at_work()
         awake = [worker for worker in self.workers if worker.pid not in self.frozen]
-        # MOST_LOST losses in a row would make the job fail.
-        chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MOST_LOST - 1]
+        # MAX_LOST losses in a row would make the job fail.
+        chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MAX_LOST - 1]
         if not chosen:
             return self._is_over()
         worker = self.chance.choice(chosen)

@@ -27,7 +27,7 @@ from facefusion.jobs.adhoc_jobs import claim_adhoc, empty_record
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
 from facefusion.jobs.cancel import cancel
 from facefusion.jobs.files import StoreFiles
-from facefusion.jobs.reaper import MOST_LOST, Reaper
+from facefusion.jobs.reaper import MAX_LOST, Reaper
 from facefusion.jobs.record import AttemptRecord, now_text
 from facefusion.jobs.runner import JobRunner
 from facefusion.jobs.steps import requeued, submitted
@@ -222,13 +222,13 @@ def test_completed_steps_of_a_lost_attempt_are_not_repeated(tmp_path):
 def test_a_job_whose_processes_die_fails_and_can_be_retried(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path))
-    for _ in range(MOST_LOST):
+    for _ in range(MAX_LOST):
         die_after(store, 'job')
         Reaper(store, 60.0, silent).sweep()
         check_store(store.root, quiet=True)
     opened = store.open('job')
     assert opened.state == 'failed' and opened.record.error['reference'] == 'worker-lost'
-    assert results_of(opened.record) == ['lost'] * MOST_LOST
+    assert results_of(opened.record) == ['lost'] * MAX_LOST
     claim, record = store.claim('job', 'retry')
     assert run(store, FakeWork(), claim, requeued(record)).state == 'completed'
     check_store(store.root, quiet=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.waits import unlimited_waits
 
-from facefusion.jobs.notify import KEPT_BYTES, Notifier
+from facefusion.jobs.notify import OUTPUT_BYTES, Notifier
 
 JOB = {'id': 'own', 'state': 'failed', 'error': {'message': 'caf\udce9 ü'}, 'steps': [1, 2]}
 only_posix = pytest.mark.skipif(sys.platform == 'win32', reason='needs signals and a POSIX shell')
@@ -129,7 +129,7 @@ def test_a_large_job_arrives_completely():
 
 def test_endless_output_is_cut_and_blocks_nothing():
     ((_, text),) = Call()(python('print("x" * 3_000_000 + "end")'))
-    assert text.endswith('xend') and KEPT_BYTES - 10 < len(text) < KEPT_BYTES + 100
+    assert text.endswith('xend') and OUTPUT_BYTES - 10 < len(text) < OUTPUT_BYTES + 100
 
 
 @only_posix
@@ -172,7 +172,7 @@ def test_the_number_of_commands_at_once_is_limited(tmp_path):
         'own = os.path.join(folder, str(os.getpid()))\n'
         'open(own, "w").close(); count = len(os.listdir(folder)); time.sleep(0.3); os.remove(own); print(count)'
     )
-    call = Call(most=2)
+    call = Call(limit=2)
     with unlimited_waits() as unlimited:
         for _ in range(5):
             call.notifier.send(python(code), JOB)

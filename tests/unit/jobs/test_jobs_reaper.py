@@ -12,7 +12,7 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import JobError
 from facefusion.events import silent
-from facefusion.jobs.reaper import MOST_LOST, Reaper, beat_seconds
+from facefusion.jobs.reaper import MAX_LOST, Reaper, beat_seconds
 from facefusion.jobs.steps import submitted
 from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker import Queue
@@ -191,14 +191,14 @@ def test_a_job_whose_processes_die_repeatedly_fails(store, tmp_path):
     dead = dead_owner()
     dying = JobStore(store.root, make_owner=lambda: new_owner()._replace(pid=dead.pid))
     watch = Watch(store)
-    for number in range(MOST_LOST):
+    for number in range(MAX_LOST):
         assert state(store) == 'queued'
         with pytest.raises(Killed):
             drain(dying, FakeWork({0: Killed()}))
         watch.sweep_at(float(number))
     record = store.open('x').record
     assert (state(store), record.error['reference']) == ('failed', 'worker-lost')
-    assert [attempt.result for attempt in record.attempts] == ['lost'] * MOST_LOST
+    assert [attempt.result for attempt in record.attempts] == ['lost'] * MAX_LOST
     assert watch.ends == [('x', 'failed')]
 
 

@@ -292,7 +292,7 @@ def test_started_and_completed_steps_of_facefusion_38_are_repeated(tmp_path):
     args = [(peer_args('a.mp4', joined), 'completed'), (peer_args('b.mp4', joined), 'started')]
     write_peer_job(store, 'queued', 'killed', args)
     worker = Worker(store, JobRunner(store, work, 60.0, silent), Notifier(silent), 60.0, silent, StopFlag())
-    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    tally = worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     assert tally[:2] == (1, 0) and work.ran == ['step-0', 'step-1']
     assert Path(joined).read_bytes() == b'[step-0][step-1]'
     check_store(store.root, quiet=True)
@@ -471,7 +471,10 @@ def test_broken_files_are_listed_skipped_by_workers_and_can_be_deleted(tmp_path)
     worker = Worker(
         store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, messages.append, StopFlag()
     )
-    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (0, 0)
+    assert worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (
+        0,
+        0,
+    )
     assert sorted(event.text.split()[5] for event in messages) == ['cut', 'waits', 'weird']
     assert {summary['id']: summary['state'] for summary in summaries(store)}['cut'] == 'broken'
     for name in ('cut', 'waits', 'weird'):

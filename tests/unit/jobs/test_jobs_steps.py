@@ -94,7 +94,7 @@ def test_the_source_of_a_remix_cannot_be_removed():
 
 
 def test_a_job_has_a_maximum_of_steps(monkeypatch):
-    monkeypatch.setattr(module, 'MOST_STEPS', 3)
+    monkeypatch.setattr(module, 'MAX_STEPS', 3)
     refused(lambda: add_step(job('abc'), args('X')), 'job-too-long')
     refused(lambda: insert_step(job('abc'), 0, args('X')), 'job-too-long')
     assert names(remove_step(job('abc'), 0)) == 'bc'

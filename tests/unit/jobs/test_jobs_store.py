@@ -184,7 +184,7 @@ def test_broken_jobs_in_the_queue_are_reported_once_and_block_no_others(store, t
     worker = worker_of(store, work, messages.append, flag)
     stop = threading.Timer(2.0, flag.set, ('enough',))
     stop.start()
-    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    worker.run_queue(watch=True, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     assert states(store)['good'] == states(store)['second'] == 'completed'
     texts = [event.text for event in messages if getattr(event, 'level', '') == 'warn']
     for name in [*BROKEN, 'wrong-step']:
@@ -201,7 +201,7 @@ def test_jobs_with_odd_names_run_or_are_reported(store, tmp_path):
     put(store, 'running', '{y}.json', record_bytes(make_record('x', 0)))
     messages, now = [], [0.0]
     worker = worker_of(store, FakeWork(), messages.append)
-    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    tally = worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     # They fail because they have no steps.
     assert tally[:2] == (4, 4)
     assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
