@@ -110,8 +110,8 @@ class MeshWarp:
         mip = _at_size(self._source.mips, surface.extent, 0.35)
         is_cubic = surface.extent > 0.8 * TEXTURE_SIZE
         texture = _look_up(mip, surface, cv2.INTER_CUBIC if is_cubic else cv2.INTER_LINEAR)
-        field, kept = _look_up(relight.field, surface), _look_up(relight.kept, surface)
-        return paint(texture.astype(np.float32), field, kept, relight) + _grain(before) * (1 - kept[..., 3:])
+        field, mix = _look_up(relight.field, surface), _look_up(relight.mix, surface)
+        return paint(texture.astype(np.float32), field, mix, relight) + _grain(before) * (1 - mix[..., 3:])
 
     def _blend_opacity(self, surface: Surface, moving: Floats) -> Floats:
         """Return the opacity of the source in the window, float32 [h,w] in 0..1."""
