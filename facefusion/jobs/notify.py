@@ -132,9 +132,10 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
     if sys.platform == 'win32':
         import psutil
 
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(child.pid).children(recursive=True):
-                process.kill()
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
         child.kill()
     else:
         with contextlib.suppress(ProcessLookupError, PermissionError):

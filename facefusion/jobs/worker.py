@@ -53,14 +53,15 @@ class Queue:
                 continue
             try:
                 status = job_file.path.stat()
+                stamp = (status.st_mtime_ns, status.st_ino)
             except FileNotFoundError:
                 continue
             except OSError:
-                # A link to itself, or a file without read permission.
-                status = job_file.path.lstat()
+                # A link to itself, which cannot be read either.
+                stamp = (0, 0)
             entry: _Entry | None = self._entries.get(job_file.job_id)
-            if entry is None or entry.stamp != (status.st_mtime_ns, status.st_ino):
-                entry = self._read(job_file, (status.st_mtime_ns, status.st_ino))
+            if entry is None or entry.stamp != stamp:
+                entry = self._read(job_file, stamp)
             if entry is not None:
                 entries[job_file.job_id] = entry
         self._entries = entries
