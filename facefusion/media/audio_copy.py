@@ -31,11 +31,7 @@ class CopiedTrack:
     """
 
     def __init__(
-        self,
-        stream: av.AudioStream,
-        track: AudioTrack,
-        kept: Kept,
-        output: av.container.OutputContainer,
+        self, stream: av.AudioStream, track: AudioTrack, kept: Kept, output: av.container.OutputContainer
     ) -> None:
         self._begin, self._end, self._until = kept.begin, kept.end, kept.until
         self._base = stream.time_base or Fraction(1, track.rate)

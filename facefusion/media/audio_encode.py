@@ -31,12 +31,7 @@ class EncodedTrack:
     """
 
     def __init__(
-        self,
-        stream: av.AudioStream,
-        track: AudioTrack,
-        kept: Kept,
-        volume: float,
-        output: av.container.OutputContainer,
+        self, stream: av.AudioStream, track: AudioTrack, kept: Kept, volume: float, output: av.container.OutputContainer
     ) -> None:
         self._output = add_encoded(output, track)
         describe_stream(stream, self._output)
@@ -102,10 +97,7 @@ class EncodedTrack:
         graph = av.filter.Graph()
         chain = [
             graph.add_abuffer(
-                sample_rate=frame.sample_rate,
-                format=frame.format.name,
-                layout=layout,
-                time_base=frame.time_base,
+                sample_rate=frame.sample_rate, format=frame.format.name, layout=layout, time_base=frame.time_base
             )
         ]
         begin = None if kept.begin is None else float(kept.begin - Fraction(self._lead, rate))

@@ -26,11 +26,7 @@ class AudioFeed:
     """
 
     def __init__(
-        self,
-        info: MediaInfo,
-        plan: AudioPlan,
-        output: av.container.OutputContainer,
-        stop: StopFlag | None = None,
+        self, info: MediaInfo, plan: AudioPlan, output: av.container.OutputContainer, stop: StopFlag | None = None
     ) -> None:
         self._plan = plan
         self._stop = stop or StopFlag()

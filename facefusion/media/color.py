@@ -24,15 +24,7 @@ _WEIGHTS: dict[Matrix, tuple[float, float]] = {
     'bt2020': (0.2627, 0.0593),
 }
 # H.273 table 4, MatrixCoefficients. 240M (7) differs from BT.709 by less than a code value.
-_MATRICES: dict[int, Matrix] = {
-    1: 'bt709',
-    4: 'bt601',
-    5: 'bt601',
-    6: 'bt601',
-    7: 'bt709',
-    9: 'bt2020',
-    10: 'bt2020',
-}
+_MATRICES: dict[int, Matrix] = {1: 'bt709', 4: 'bt601', 5: 'bt601', 6: 'bt601', 7: 'bt709', 9: 'bt2020', 10: 'bt2020'}
 _UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, and RGB in the matrix table
 _FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _PQ, _HLG = 16, 18

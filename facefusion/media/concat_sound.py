@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from facefusion.errors import MediaError
 from facefusion.media.extras import describe_stream
 from facefusion.media.info import VideoInfo
 from facefusion.media.probe import open_video
+from facefusion.media.timeline import nearest
 from facefusion.stopping import StopFlag
 
 
@@ -240,8 +240,3 @@ def _neutral(codec: str, settings: bytes) -> bytes:
     header[13] &= 0xF0
     header[14:34] = bytes(20)
     return bytes(header)
-
-
-def nearest(value: Fraction) -> int:
-    """Return the nearest whole number; halves are rounded up."""
-    return math.floor(value + Fraction(1, 2))

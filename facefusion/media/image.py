@@ -266,10 +266,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
     return MediaError(
-        'image-too-large',
-        f'{path.name} is too large: {width}x{height} pixels',
-        cause=cause,
-        hint='scale it down first',
+        'image-too-large', f'{path.name} is too large: {width}x{height} pixels', cause=cause, hint='scale it down first'
     )
 
 

@@ -117,8 +117,7 @@ def renamed(source: str, target: str) -> tuple[str, ...]:
     names = [tuple(other.get(name, name) for name in found) for other in _NAMES]
     # Two channels must not share a position.
     return max(
-        (option for option in names if len({*option}) == len({*found})),
-        key=lambda option: len({*option} & {*places}),
+        (option for option in names if len({*option}) == len({*found})), key=lambda option: len({*option} & {*places})
     )
 
 

@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): carried from a picture to its output, but for what would not be true of the output."""
+"""XMP packets (ISO 16684-1): copied from an image to its output, except for properties untrue of the output."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int
     path = saved(tmp_path, tiff_bytes(stored, alpha=alpha))
     pixels, found, said = read(path)
     assert np.abs(pixels[..., ::-1] - eight(samples)[..., :3]).max() <= 2
-    assert any('1 channel beside colours and transparency left out' in text for text in said) == (alpha == 0)
+    assert any('1 channel other than colour and transparency left out' in text for text in said) == (alpha == 0)
     assert (found is None) == (alpha == 0)
     if found is not None:
         assert (found == eight(samples)[..., 3]).all()
