@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from array import array
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,11 +26,14 @@ from facefusion.media.extras import carried_tags, describe_stream
 from facefusion.media.files import ffmpeg_name, write_failure
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.probe import open_video
-from facefusion.media.side_streams import ExtrasPlan, SubtitleFeed, add_attachments, add_chapters, add_subtitles
+from facefusion.media.side_streams import ExtrasPlan, SubtitleFeed, add_attachments, add_subtitles, chapters_of
 from facefusion.media.timeline import Timeline
 from facefusion.stopping import StopFlag
 
 _MAXIMUM_DELAY = 16
+
+
+Opener = Callable[[Path], AbstractContextManager[Any]]
 
 
 class _DelayTooShort(Exception):
@@ -46,7 +48,9 @@ class _DelayTooShort(Exception):
 class Joining:
     """The parts of an output: the segments contain all frames of the timeline, in order.
 
+    ``delay`` is by how many frames their decoding order precedes the presentation order (``SegmentWriter.delay``).
     ``extras`` are further streams and data of the clip ``info`` (None: only its tags); unused for an image.
+    ``opener`` opens a segment for one read from start to end; by default FFmpeg opens its path.
     """
 
     segments: Sequence[Path]
@@ -55,6 +59,8 @@ class Joining:
     encoder: EncoderSettings
     audio: AudioPlan
     extras: ExtrasPlan | None = None
+    delay: int = 0
+    opener: Opener | None = None
 
 
 def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> tuple[str, ...]:
@@ -69,7 +75,7 @@ def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> tuple[
     if encoder.is_counted:
         slots = joining.timeline.counted(encoder.rate, CONTAINERS[encoder.extension].has_gaps)
         joining = replace(joining, timeline=slots)
-    delay = _delay_of(joining.segments[0], stop)
+    delay = joining.delay
     try:
         while True:
             try:
@@ -129,7 +135,7 @@ def _add_extras(
     if extras.has_attachments:
         add_attachments(source, output)
     if extras.has_chapters:
-        add_chapters(source, extras, output)
+        output.set_chapters(chapters_of(source, extras))
     return packets
 
 
@@ -274,37 +280,59 @@ def _video_packets(
 ) -> Iterator[av.Packet[Any]]:
     """Yield all packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
-    A segment is read twice, for its times and for its packets, so that only one packet is in memory.
+    Each segment is read once, and one packet is in memory.
     """
-    timeline, encoder = joining.timeline, joining.encoder
-    repeated = _repeated_header(encoder, extradata)
-    has_times = encoder.segment_suffix == '.nut' and not encoder.is_counted
-    tick = timeline.time_base if encoder.segment_suffix == '.nut' else SEGMENT_TICK
-    pts, count = timeline.pts, timeline.frame_count
-    dts = decoding_times(pts, delay)
-    begin = written = 0
+    timeline, pts = joining.timeline, joining.timeline.pts
+    count, begin = timeline.frame_count, 0
+    repeated, dts = _repeated_header(joining.encoder, extradata), decoding_times(pts, delay)
     for path in joining.segments:
-        times, base, found = _measured(path, stop)
-        if found != extradata:
-            raise InternalError('join-settings', f'{path.name} was encoded with other settings than the first segment')
-        span = pts[begin : begin + len(times)]
-        if not has_times:
-            span = np.arange(len(span))
-        ranks = _ranks(times, path, (base or tick) / tick, span, begin)
-        for found_packet, rank in zip(_packets(path, stop), ranks.tolist(), strict=True):
+        frames = set[int]()
+        for found_packet, frame in _numbered(joining, path, begin, extradata, stop):
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
-            packet.pts = int(pts[rank])
-            packet.dts = int(dts[written])
+            packet.pts, packet.dts = int(pts[frame]), int(dts[begin + len(frames)])
             if packet.dts > packet.pts:
-                raise _DelayTooShort(written - rank)
-            packet.duration = int(pts[rank + 1] - pts[rank]) if rank + 1 < count else timeline.last_duration
+                raise _DelayTooShort(begin + len(frames) - frame)
+            packet.duration = int(pts[frame + 1] - pts[frame]) if frame + 1 < count else timeline.last_duration
             packet.stream = stream
-            written += 1
+            frames.add(frame)
             yield packet
-        begin += len(times)
+        if frames != {*range(begin, begin + len(frames))}:
+            raise _wrong_times(path, begin)
+        begin += len(frames)
     if begin != count:
         raise InternalError('join-frames', f'the segments contain {begin} of {count} frames')
+
+
+def _numbered(
+    joining: Joining, path: Path, begin: int, extradata: bytes | None, stop: StopFlag
+) -> Iterator[tuple[av.Packet[Any], int]]:
+    """Yield the packets of a segment in decoding order, each with its frame number.
+
+    The times must be those of the timeline from frame ``begin`` on, or else count frames. The first packet is a
+    keyframe, and so the first frame in the order of presentation.
+    """
+    timeline, is_nut = joining.timeline, joining.encoder.segment_suffix == '.nut'
+    tick, first = timeline.time_base if is_nut else SEGMENT_TICK, None
+    expected = np.arange(timeline.frame_count - begin)
+    if is_nut and not joining.encoder.is_counted:
+        expected = timeline.pts[begin:] - timeline.pts[begin : begin + 1]
+    for packet in _packets(path, stop, joining.opener):
+        if packet.pts is None:
+            raise InternalError('join-times', f'{path.name} has a frame without a time')
+        if first is None:
+            first = packet.pts
+            if packet.stream.codec_context.extradata != extradata:
+                raise InternalError('join-settings', f'{path.name} has other encoder settings than the first segment')
+        ticks = (packet.pts - first) * ((packet.stream.time_base or tick) / tick)
+        offset = int(np.searchsorted(expected, int(ticks)))
+        if offset >= len(expected) or expected[offset] != ticks:
+            raise _wrong_times(path, begin)
+        yield packet, begin + offset
+
+
+def _wrong_times(path: Path, begin: int) -> InternalError:
+    return InternalError('join-times', f'{path.name} does not contain the frames from {begin} on')
 
 
 def _repeated_header(encoder: EncoderSettings, extradata: bytes | None) -> bytes:
@@ -329,10 +357,13 @@ def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
     return np.concatenate([pts[:delay] - lead, pts[:-delay]])
 
 
-def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None]:
+def _packets(path: Path, stop: StopFlag, opener: Opener | None = None) -> Generator[av.Packet[Any], None, None]:
     """Yield the packets of a segment in decoding order. Raises ResourceError work-unreadable, Interrupted."""
     try:
-        with av.open(ffmpeg_name(path)) as container:
+        with (
+            opener(path) if opener is not None else nullcontext(ffmpeg_name(path)) as source,
+            av.open(source) as container,
+        ):
             for packet in container.demux(container.streams.video[0]):
                 stop.check()
                 if packet.size:
@@ -344,40 +375,6 @@ def _packets(path: Path, stop: StopFlag) -> Generator[av.Packet[Any], None, None
             cause=error.strerror or str(error),
             hint='run the same command again; if it fails again, check the disk, or choose another with --temp-path',
         ) from None
-
-
-def _measured(path: Path, stop: StopFlag) -> tuple[NDArray[np.int64], Fraction | None, bytes | None]:
-    """Return the times of a segment's packets in decoding order, their base, and the encoder settings in its header."""
-    base: Fraction | None = None
-    extradata: bytes | None = None
-    times = array('q')
-    for packet in _packets(path, stop):
-        if not times:
-            base, extradata = packet.stream.time_base, packet.stream.codec_context.extradata
-        if packet.pts is None:
-            raise InternalError('join-times', f'{path.name} has a frame without a time')
-        times.append(packet.pts)
-    return np.array(times, np.int64), base, extradata
-
-
-def _ranks(
-    times: NDArray[np.int64], path: Path, ratio: Fraction, span: NDArray[np.int64], begin: int
-) -> NDArray[np.int64]:
-    """Return the frame number of each packet: a segment's times must be those of ``span``, from its first frame.
-
-    ``ratio`` is the segment's tick over the tick of ``span``.
-    """
-    ordered = np.sort(times)
-    expected = (span - span[0]) * ratio.denominator if len(span) else span
-    if len(span) != len(times) or not np.array_equal((ordered - ordered[0]) * ratio.numerator, expected):
-        raise InternalError('join-times', f'{path.name} does not contain the frames from {begin} on')
-    return begin + ranks_of(times)
-
-
-def _delay_of(path: Path, stop: StopFlag) -> int:
-    """Return by how many frames the decoding order of a segment precedes the presentation order."""
-    times, _, _ = _measured(path, stop)
-    return reordering(ranks_of(times))
 
 
 def ranks_of(times: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.partial_files import partial_path, remove_abandoned
-from facefusion.pipeline.plan import Plan, VideoPlan
+from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.signing import Signer, WorkDone
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.sidecar import sidecar_of
@@ -50,8 +50,8 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     return signed
 
 
-def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, emit: Emit, flag: StopFlag) -> None:
-    """Join the segments with the source's times, audio, subtitles and metadata to the file ``part``.
+def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFlag) -> None:
+    """Join the segments with the target's times, audio, subtitles and metadata to the file ``part``.
 
     Emits what is lost and the plan could not know. Raises what ``join_segments`` raises, and MediaError media-changed
     when the file of the audio is no longer the one that was probed.
@@ -59,7 +59,6 @@ def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path
     audio_file = plan.sound or plan.target
     check_unchanged(audio_file, flag)
     with called(plan.output.name, part):
-        joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
         lost = join_segments(joining, part, flag)
     check_unchanged(audio_file, flag)
     for text in lost:

@@ -80,10 +80,11 @@ class Rendered(NamedTuple):
 
 
 class SegmentFacts(NamedTuple):
-    """How many frames of a segment were changed, and how many carry the invisible mark."""
+    """How many frames of a segment were changed and marked, and by how many its decoding order precedes its display."""
 
     changed_frames: int
     marked_frames: int
+    delay: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ class SegmentRendering:
                     advance()
                 changed += is_changed * (shown.stop - shown.start)
                 marked += is_marked * (shown.stop - shown.start)
-        return SegmentFacts(changed, marked)
+        return SegmentFacts(changed, marked, writer.delay)
 
     def frames(self, segment: Span, flag: StopFlag) -> Generator[Rendered, None, None]:
         """Yield the frames of ``segment`` after the chain, in order.

@@ -23,6 +23,7 @@ from facefusion.events import (
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.join import Joining
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
 from facefusion.pipeline.fingerprints import clip_digest
@@ -38,7 +39,7 @@ from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
-from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.units import CHANGED, DELAY, MARKED, AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.watermarking import Watermarks
@@ -223,8 +224,11 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     if manifest is None:
         segments = _rendered(run, engine, units)
         facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
-        with work.verifying(segments, flag):
-            join_clip([path for path, _ in segments], plan, video, work.part(clip), emit, flag)
+        delay = max(int(entry.facts.get(DELAY, 0)) for _, entry in segments)
+        with work.verifying(segments, flag) as opener:
+            parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
+            joining = Joining(*parts, video.extras, delay, opener)
+            join_clip(joining, plan, work.part(clip), emit, flag)
         manifest = work.publish(key, clip, flag, facts)
     else:
         for number, span in enumerate(video.segments):

@@ -22,9 +22,11 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Advance = Callable[[], None]
-# The facts of a segment and of the joined clip: how many frames were changed, and how many carry the invisible mark.
+# The facts of a segment: how many frames were changed, how many carry the invisible mark, and ``SegmentWriter.delay``.
+# The joined clip has the first two.
 CHANGED = 'changed_frames'
 MARKED = 'marked_frames'
+DELAY = 'delay'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +81,8 @@ class RenderUnits:
         with called(path.name, self.folder.part(path)):
             facts = self.rendering.write(self.rendering.video.segments[number], self.folder.part(path), flag, advance)
         check_unchanged(self.target, flag)
-        counts = {CHANGED: facts.changed_frames, MARKED: facts.marked_frames}
-        return self.folder.publish(self.key(number), path, flag, counts)
+        record = {CHANGED: facts.changed_frames, MARKED: facts.marked_frames, DELAY: facts.delay}
+        return self.folder.publish(self.key(number), path, flag, record)
 
 
 def chunk_span(video: VideoPlan, number: int) -> Span:

@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.faces.chunk import ArrayRecord, LinkedChunk, Selection
-from facefusion.media.files import called, write_failure, write_synced
+from facefusion.media.files import called, ffmpeg_name, write_failure, write_synced
+from facefusion.media.join import Opener
 from facefusion.models.digests import file_sha256
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -179,22 +180,37 @@ class WorkFolder:
                 raise _damaged(path, manifest)
 
     @contextmanager
-    def verifying(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[None]:
-        """Verify the files that a block reads, after it and when it fails. Raises as ``check_intact``.
+    def verifying(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[Opener]:
+        """Yield a function that opens these files for FFmpeg and verifies the bytes that it reads.
 
-        A failure of the block for another reason is raised as it is.
+        A failure of the block for a damaged file is raised as ``check_intact`` does.
         """
         for path, manifest in files:
             if not manifest.has_size_of(path):
                 raise _damaged(path, manifest)
+        manifests = dict(files)
         try:
-            yield
+            yield lambda path: self._open_verified(path, manifests[path], flag)
         except Exception as error:
             is_other = isinstance(error, Interrupted | MediaError | OutputError)
-            if not is_other and getattr(error, 'reference', '') != 'disk-full':
+            if not is_other and getattr(error, 'reference', '') not in ('disk-full', 'work-file-damaged'):
                 self.check_intact(files, flag)
             raise
-        self.check_intact(files, flag)
+
+    @contextmanager
+    def _open_verified(self, path: Path, manifest: Manifest, flag: StopFlag) -> Iterator[_HashingReader | str]:
+        if path.suffix == '.mov':
+            # Its index is at the end, so FFmpeg cannot read it from start to end.
+            yield ffmpeg_name(path)
+            self.check_intact([(path, manifest)], flag)
+            return
+        with path.open('rb') as file:
+            reader = _HashingReader(file)
+            yield reader
+            while reader.read(1 << 20):
+                flag.check()
+        if reader.sha256.hexdigest() != manifest.sha256:
+            raise _damaged(path, manifest)
 
     def remove_segments(self) -> None:
         """Remove all segments, whose frames are in the joined clip."""
@@ -248,6 +264,19 @@ class WorkFolder:
         if not isinstance(reason, FileNotFoundError) or not reason.filename:
             return False
         return Path(os.fsdecode(reason.filename)).absolute().parent == self.path.absolute()
+
+
+class _HashingReader:
+    """Hashes the bytes read from a file. FFmpeg cannot seek in it, so that each byte passes once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
 
 
 def manifest_path(path: Path) -> Path:

@@ -10,6 +10,7 @@ from fakes.plain_signer import PlainSigner
 
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
+from facefusion.media.join import Joining
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
@@ -40,17 +41,18 @@ def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: 
     video, stop = plan.video, StopFlag()
     work = output.parent / f'{output.name}.work'
     work.mkdir(exist_ok=True)
-    segments = []
+    segments, delays = [], []
     with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
         rendering = SegmentRendering(
             plan.target, video, Chain(()), Requirements(), LinkedFaces(_no_faces), readers=readers
         )
         for number, segment in enumerate(video.segments):
             path = work / f'segment-{number:05d}.nut'
-            rendering.write(segment, path, stop)
+            delays.append(rendering.write(segment, path, stop).delay)
             segments.append(path)
     clip = work / f'clip{output.suffix}'
-    join_clip(segments, plan, video, clip, silent, stop)
+    joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras, max(delays))
+    join_clip(joining, plan, clip, silent, stop)
     publish_file(clip, Publication(output, PlainSigner(), WorkDone(0), stop))
     return plan
 

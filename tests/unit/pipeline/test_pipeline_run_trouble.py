@@ -127,28 +127,39 @@ def test_a_segment_that_changes_before_the_join(runs, wanted):
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
-@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'after the join'])
-def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say(runs, wanted, monkeypatch, moment):
+@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'during the join'])
+def test_an_altered_segment_of_the_same_size_and_times_is_not_joined(runs, wanted, monkeypatch, moment):
     segment = runs.work / 'segment-00001.nut'
-    join = stages.join_clip
+    join, open_verified = stages.join_clip, WorkFolder._open_verified
 
-    def joined(*args):
+    def altered_join(*args):
         if moment == 'before the join':
             flip(segment)
         join(*args)
-        if moment == 'after the join':
+
+    def altered_open(work, path, *args):
+        if moment == 'during the join' and path == segment:
             flip(segment)
+        return open_verified(work, path, *args)
 
     with (
         monkeypatch.context() as patch,
         pytest.raises(ResourceError, match=r'segment-00001\.nut.*altered') as caught,
     ):
-        patch.setattr(stages, 'join_clip', joined)
+        patch.setattr(stages, 'join_clip', altered_join)
+        patch.setattr(WorkFolder, '_open_verified', altered_open)
         runs.execute(before=lambda at: flip(segment) if moment[0] == 'w' and at == 45 else None)
     assert caught.value.reference == 'work-file-damaged' and caught.value.exit_code == 5
     assert not runs.output.exists()
     runs.execute()
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
+
+
+def test_a_segment_that_is_altered_after_the_join_has_read_it_changes_nothing(runs, wanted, monkeypatch):
+    join = stages.join_clip
+    monkeypatch.setattr(stages, 'join_clip', lambda *args: (join(*args), flip(runs.work / 'segment-00001.nut')))
+    runs.execute()
+    assert runs.output.read_bytes() == wanted
 
 
 @pytest.mark.parametrize('name', ['linked-000000020', 'selected-000000020'])

@@ -170,10 +170,19 @@ def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
     assert caught.value.reference == 'disk-full' and str(folder.path) in caught.value.cause
 
 
-def test_what_a_block_has_read_must_be_as_it_was_written(folder):
+def test_the_bytes_that_a_block_reads_are_verified(folder):
     path, manifest = published(folder)
-    with folder.verifying([(path, manifest)], FLAG):
-        pass
+    for count in (0, 7, 15):
+        with folder.verifying([(path, manifest)], FLAG) as opener, opener(path) as file:
+            assert file.read(count) == b'a whole segment'[:count]
+    path.write_bytes(b'a whole segmenT')
+    for count in (0, 7, 15):
+        with (
+            pytest.raises(ResourceError, match='altered'),
+            folder.verifying([(path, manifest)], FLAG) as opener,
+            opener(path) as file,
+        ):
+            file.read(count)
     with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
         path.write_bytes(b'a whole segmenT')
         raise ValueError('what cannot be joined')
