@@ -51,32 +51,22 @@ def parse_job_file(folder: Path, state: State, name: str) -> JobFile | None:
 
 
 def list_job_files(
-    root: Path,
-    *,
-    backwards: bool = False,
-    job_id: str = '',
-    claimed: bool = False,
-    cache: dict[tuple[str, str], JobFile | None] | None = None,
+    root: Path, *, backwards: bool = False, job_id: str = '', claimed: bool = False
 ) -> Iterator[JobFile]:
     """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
     A job that moves meanwhile may be listed twice, and then the later file counts, or not at all when it moves against
     the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running ones.
-    ``cache`` stores parsed names for further listings.
     """
-    cache = {} if cache is None else cache
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
         for name in names_in(folder):
             # Parsing a name costs more than this check, and a store may have thousands of files.
             is_other = job_id and not name.startswith((f'{job_id}@', f'{job_id}.'))
-            if is_other or (claimed and state != 'running' and '@' not in name):
-                continue
-            if (state, name) not in cache:
-                cache[state, name] = parse_job_file(folder, state, name)
-            job_file = cache[state, name]
-            if job_file is not None:
-                yield job_file
+            if not is_other and (not claimed or state == 'running' or '@' in name):
+                job_file = parse_job_file(folder, state, name)
+                if job_file is not None:
+                    yield job_file
 
 
 def preferred(first: JobFile | None, later: JobFile) -> JobFile:

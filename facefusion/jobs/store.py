@@ -63,11 +63,10 @@ class JobStore:
         # During a scan a job may move from a folder not scanned yet to a scanned one. So the second scan goes
         # backwards, and more follow until one misses no job and no folder has changed.
         job_files: dict[str, JobFile] = {}
-        cache: dict[tuple[str, str], JobFile | None] = {}
         for number in range(_SCANS):
             before = folder_stamps(self.root)
             scan: dict[str, JobFile] = {}
-            for job_file in list_job_files(self.root, backwards=number % 2 == 1, cache=cache):
+            for job_file in list_job_files(self.root, backwards=number % 2 == 1):
                 scan[job_file.job_id] = preferred(scan.get(job_file.job_id), job_file)
             is_complete = scan.keys() >= job_files.keys()
             job_files |= scan
