@@ -69,7 +69,7 @@ def test_the_largest_faces_are_processed_and_the_others_reported(program, crowd,
     # The edge of a face may extend a little into the next tile.
     assert (tiles > 300).sum() == min(most, 12)
     left = 12 - min(most, 12)
-    assert (f'--max-faces left up to {left} more faces alone in 1 frame' in done.err) == (left > 0)
+    assert (f'--max-faces skipped up to {left} more faces in 1 frame' in done.err) == (left > 0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_invalid_values_are_refused_before_files_are_read(program, words):
 
 def test_the_largest_face_of_a_source_is_used_with_a_remark(program, example_group, example_portrait, tmp_path):
     done = program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png')
-    assert f'{example_group} shows 6 faces: the largest is taken' in done.err
+    assert f'{example_group} shows 6 faces: the largest is used' in done.err
     done = program.run(*UNMARKED, '-s', example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert 'faces: the largest' not in done.err
 
