@@ -5,7 +5,7 @@ The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bits
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -74,16 +74,11 @@ class ColorSpec:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> ColorSpec:
         """Return the colours of a record made by ``as_record``."""
-        return cls(record['matrix'], record['full_range'], record['primaries'], record['transfer'])
+        return cls(**record)
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> dict[str, Any]:
         """Return the colours as plain JSON."""
-        return {
-            'matrix': self.matrix,
-            'full_range': self.full_range,
-            'primaries': self.primaries,
-            'transfer': self.transfer,
-        }
+        return asdict(self)
 
     @property
     def is_hdr(self) -> bool:

@@ -13,14 +13,14 @@ from facefusion.events import Emit, Message
 from facefusion.media.concat_sound import SoundOfClip
 from facefusion.media.probe import open_video
 from facefusion.media.side_streams import (
+    WITH_ATTACHMENTS,
+    WITH_CHAPTERS,
     ExtrasPlan,
     SubtitleFeed,
     SubtitleTrack,
     add_attachments,
     add_copied,
     chapters_of,
-    has_attachments,
-    has_chapters,
 )
 from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
@@ -114,8 +114,8 @@ class JoinedExtras:
         begin = info.pts[0] * info.time_base
         return ExtrasPlan(
             subtitles=tuple(SubtitleTrack(index, '') for index in keys),
-            has_chapters=has_chapters(extension) and info.extras.chapters > 0,
-            has_attachments=has_attachments(extension) and info.extras.attachments > 0,
+            has_chapters=extension in WITH_CHAPTERS and info.extras.chapters > 0,
+            has_attachments=extension in WITH_ATTACHMENTS and info.extras.attachments > 0,
             origin=-clip.shift,
             begin=None if clip is self._clips[0] else begin,
             end=None if clip is self._clips[-1] else begin + info.duration,

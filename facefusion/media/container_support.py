@@ -24,16 +24,8 @@ _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
 # The dispositions that state a stream's purpose. 'default' is no loss on the first stream.
 _PURPOSES = (
-    'forced',
-    'original',
-    'dub',
-    'comment',
-    'lyrics',
-    'karaoke',
-    'hearing_impaired',
-    'visual_impaired',
-    'captions',
-    'descriptions',
+    *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
+    *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),
 )
 # FFmpeg reads shorter transport streams without their tables.
 _FRAMES = 12
@@ -86,9 +78,10 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
             describe_stream(stream, output.add_stream(encoder))
             return iter(())
         # A second track if it is not the first: some containers do not store which is the default.
-        tracks = [add_encoded(output, _usual_track(extension)) for _ in range(2 if is_later else 1)]
+        track = AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
+        tracks = [add_encoded(output, track) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])
-        return (packet for track in tracks for packet in _tones(track))
+        return (packet for added in tracks for packet in _tones(added))
 
     def read(written: av.container.InputContainer) -> tuple[str, str, list[str], bool]:
         last: Any = [found for found in written.streams if found.type == stream.type][-1]
@@ -98,10 +91,10 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     found = _read_back(extension, fill, read) or ('und', '', [], False)
     lost = [f'its language ({language})'] if not same_language(language, found[0]) else []
     lost += [f'its title ({title})'] if title != found[1] else []
-    lost += [f'that it is {purpose.replace("_", " ")}' for purpose in purposes if purpose not in found[2]]
-    lost += ['that it is the default'] if is_later and not found[3] else []
+    lost += [f'its purpose ({purpose.replace("_", " ")})' for purpose in purposes if purpose not in found[2]]
+    lost += ['its default flag'] if is_later and not found[3] else []
     if lost:
-        yield f'{extension[1:]} does not store of {name}: {", ".join(lost)}'
+        yield f'{name} loses in {extension[1:]}: {", ".join(lost)}'
 
 
 def comes_back(track: AudioTrack, extension: str) -> bool:
@@ -162,10 +155,6 @@ def _read_back(
         with av.open(file, 'r') as written:
             return read(written)
     return None
-
-
-def _usual_track(extension: str) -> AudioTrack:
-    return AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
 
 
 def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:

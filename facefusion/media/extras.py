@@ -12,22 +12,11 @@ import av.stream
 from facefusion.media.languages import language_for
 
 # Tags that FFmpeg writes itself, or that would be wrong for the output.
-_OWN_TAGS = (
-    'encoder',
-    'major_brand',
-    'minor_version',
-    'compatible_brands',
-    'duration',
-    'handler_name',
+_OWN_TAGS = {
+    *('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration', 'handler_name'),
     # asf and mxf
-    'wmfsdkversion',
-    'wmfsdkneeded',
-    'isvbr',
-    'devicecoverage',
-    'product_uid',
-    'generation_uid',
-    'uid',
-)
+    *('wmfsdkversion', 'wmfsdkneeded', 'isvbr', 'devicecoverage', 'product_uid', 'generation_uid', 'uid'),
+}
 
 
 @dataclass(frozen=True, slots=True)

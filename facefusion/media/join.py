@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,12 @@ def _write(joining: Joining, output_part: Path, stop: StopFlag, delay: int) -> t
         open_output(output_part, encoder.extension, timeline.time_base, rates, stop, tags) as output,
         ExitStack() as stack,
     ):
-        with closing(_packets(joining.segments[0], stop)) as first:
-            template = next(first).stream
-            stream = output.add_stream_from_template(template)
-            extradata = template.codec_context.extradata
+        opened = stack.enter_context(closing(_packets(joining.segments[0], stop, joining.opener)))
+        first = next(opened)
+        stream = output.add_stream_from_template(first.stream)
+        extradata = first.stream.codec_context.extradata
         _describe(stream, encoder, timeline)
-        sources = [_video_packets(joining, extradata, stream, delay, stop)]
+        sources = [_video_packets(joining, chain([first], opened), extradata, stream, delay, stop)]
         if joining.audio.tracks:
             feed = stack.enter_context(closing(AudioFeed(info, joining.audio, output, stop)))
             sources.append(iter(feed))
@@ -276,18 +277,24 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 
 
 def _video_packets(
-    joining: Joining, extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
+    joining: Joining,
+    opened: Iterator[av.Packet[Any]],
+    extradata: bytes | None,
+    stream: Any,
+    delay: int,
+    stop: StopFlag,
 ) -> Iterator[av.Packet[Any]]:
     """Yield all packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 
-    Each segment is read once, and one packet is in memory.
+    Each segment is read once, and one packet is in memory. ``opened`` are the packets of the first segment.
     """
     timeline, pts = joining.timeline, joining.timeline.pts
     count, begin = timeline.frame_count, 0
     repeated, dts = _repeated_header(joining.encoder, extradata), decoding_times(pts, delay)
     for path in joining.segments:
         frames = set[int]()
-        for found_packet, frame in _numbered(joining, path, begin, extradata, stop):
+        packets = opened if begin == 0 else _packets(path, stop, joining.opener)
+        for found_packet, frame in _numbered(joining, path, packets, begin, extradata):
             packet = _with_header(found_packet, repeated)
             packet.time_base = timeline.time_base
             packet.pts, packet.dts = int(pts[frame]), int(dts[begin + len(frames)])
@@ -305,9 +312,9 @@ def _video_packets(
 
 
 def _numbered(
-    joining: Joining, path: Path, begin: int, extradata: bytes | None, stop: StopFlag
+    joining: Joining, path: Path, packets: Iterator[av.Packet[Any]], begin: int, extradata: bytes | None
 ) -> Iterator[tuple[av.Packet[Any], int]]:
-    """Yield the packets of a segment in decoding order, each with its frame number.
+    """Yield the packets of a segment, which are in decoding order, each with its frame number.
 
     The times must be those of the timeline from frame ``begin`` on, or else count frames. The first packet is a
     keyframe, and so the first frame in the order of presentation.
@@ -317,7 +324,7 @@ def _numbered(
     expected = np.arange(timeline.frame_count - begin)
     if is_nut and not joining.encoder.is_counted:
         expected = timeline.pts[begin:] - timeline.pts[begin : begin + 1]
-    for packet in _packets(path, stop, joining.opener):
+    for packet in packets:
         if packet.pts is None:
             raise InternalError('join-times', f'{path.name} has a frame without a time')
         if first is None:

@@ -12,53 +12,36 @@ from urllib.parse import unquote
 
 from facefusion.errors import MediaError
 
-IMAGE_EXTENSIONS = {
-    '.jpg': 'jpeg',
-    '.jpeg': 'jpeg',
-    '.png': 'png',
-    '.webp': 'webp',
-    '.bmp': 'bmp',
-    '.tif': 'tiff',
-    '.tiff': 'tiff',
-    '.jpe': 'jpeg',
-    '.jfif': 'jpeg',
-}
-VIDEO_EXTENSIONS = {
-    '.mp4': 'mp4',
-    '.m4v': 'mp4',
-    '.mov': 'mp4',
-    '.mkv': 'matroska',
-    '.webm': 'matroska',
-    '.avi': 'avi',
-    '.wmv': 'asf',
-    '.mpg': 'mpeg',
-    '.mpeg': 'mpeg',
-    '.ts': 'mpegts',
-    '.mxf': 'mxf',
-    '.flv': 'flv',
-    '.3gp': 'mp4',
-    '.3g2': 'mp4',
-    '.mts': 'mpegts',
-    '.m2ts': 'mpegts',
-    '.vob': 'mpeg',
-    '.asf': 'asf',
-}
-AUDIO_EXTENSIONS = {
-    '.wav': 'wav',
-    '.mp3': 'mp3',
-    '.m4a': 'mp4',
-    '.aac': 'aac',
-    '.flac': 'flac',
-    '.ogg': 'ogg',
-    '.opus': 'ogg',
-}
+
+def _by_extension(formats: Mapping[str, str]) -> dict[str, str]:
+    return {f'.{name}': content for content, names in formats.items() for name in names.split()}
+
+
+IMAGE_EXTENSIONS = _by_extension(
+    {'jpeg': 'jpg jpeg jpe jfif', 'png': 'png', 'webp': 'webp', 'bmp': 'bmp', 'tiff': 'tif tiff'}
+)
+VIDEO_EXTENSIONS = _by_extension(
+    {
+        'mp4': 'mp4 m4v mov 3gp 3g2',
+        'matroska': 'mkv webm',
+        'avi': 'avi',
+        'asf': 'wmv asf',
+        'mpeg': 'mpg mpeg vob',
+        'mpegts': 'ts mts m2ts',
+        'mxf': 'mxf',
+        'flv': 'flv',
+    }
+)
+AUDIO_EXTENSIONS = _by_extension(
+    {'wav': 'wav', 'mp3': 'mp3', 'mp4': 'm4a', 'aac': 'aac', 'flac': 'flac', 'ogg': 'ogg opus'}
+)
 _EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | AUDIO_EXTENSIONS
 _FAMILIES = {'image': IMAGE_EXTENSIONS, 'video': VIDEO_EXTENSIONS, 'audio': AUDIO_EXTENSIONS}
 # The usual extension of each content.
 _USUAL = {content: extension for extension, content in reversed(_EXTENSIONS.items())}
 # Formats that are recognised but not read, and how to convert them.
 ADVICE = {
-    'gif': 'save the still picture as png; convert an animation with `ffmpeg -i FILE.gif FILE.mp4`',
+    'gif': 'save a single image as png; convert an animation with `ffmpeg -i FILE.gif FILE.mp4`',
     'heic': 'convert it to jpg, for example with `heif-convert FILE.heic FILE.jpg`, or let the phone export JPEG',
     'avif': 'convert it to png, for example with `ffmpeg -i FILE.avif FILE.png`',
     'jpeg 2000': 'convert it to png, for example with `magick FILE.jp2 FILE.png`',

@@ -32,8 +32,8 @@ _SUBTITLES: dict[str, tuple[tuple[str, ...], str]] = {
     '.mkv': (_OF_MATROSKA, 'subrip'),
     '.webm': (('webvtt',), 'webvtt'),
 }
-_WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
-_WITH_ATTACHMENTS = ('.mkv',)
+WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
+WITH_ATTACHMENTS = ('.mkv',)
 _TICK = Fraction(1, 1000)
 _FOREVER = 2**62
 # For encoders, where a decoder returns none: they read only the events, but require the section.
@@ -105,32 +105,22 @@ def plan_extras(info: MediaInfo, timeline: Timeline, extension: str) -> ExtrasPl
     with open_video(info.path) as source:
         remarks += lost_description('the video', source.streams[info.stream_index], extension)
         tracks = _plan_subtitles(info, source, extension, remarks)
-    if extras.chapters and not has_chapters(extension):
+    if extras.chapters and extension not in WITH_CHAPTERS:
         remarks.append(f'{not_kept(extras.chapters, "chapter")}: {name} supports none')
-    if extras.attachments and not has_attachments(extension):
+    if extras.attachments and extension not in WITH_ATTACHMENTS:
         remarks.append(f'{not_kept(extras.attachments, "attachment")}: {name} supports none')
     lost = lost_tags(dict(extras.tags), extension)
     if lost:
         remarks.append(f'tags that {name} does not support are left out: {", ".join(lost)}')
     return ExtrasPlan(
         subtitles=tracks,
-        has_chapters=has_chapters(extension) and extras.chapters > 0,
-        has_attachments=has_attachments(extension) and extras.attachments > 0,
+        has_chapters=extension in WITH_CHAPTERS and extras.chapters > 0,
+        has_attachments=extension in WITH_ATTACHMENTS and extras.attachments > 0,
         origin=timeline.origin,
         begin=timeline.begin if timeline.is_trimmed or timeline.origin != info.clock * info.time_base else None,
         end=timeline.end if timeline.is_trimmed else None,
         remarks=tuple(remarks),
     )
-
-
-def has_chapters(extension: str) -> bool:
-    """Whether a container supports chapters."""
-    return extension in _WITH_CHAPTERS
-
-
-def has_attachments(extension: str) -> bool:
-    """Whether a container supports attachments."""
-    return extension in _WITH_ATTACHMENTS
 
 
 def _plan_subtitles(

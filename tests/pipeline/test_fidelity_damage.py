@@ -232,7 +232,7 @@ def test_frames_are_shown_at_their_own_times_though_these_do_not_ascend(folder: 
 def test_frames_with_the_time_of_another_one_are_counted_aloud(folder: Path) -> None:
     info = probe(retimed(folder, 'doubled.mkv', lambda pts: pts + pts % 1024))
     assert info.frame_count == 38
-    assert info.remarks == ('frames that have the time of another one are not shown: 37',)
+    assert info.remarks == ('frames with the time of another frame are not shown: 37',)
 
 
 @pytest.mark.parametrize('extension', ['.avi', '.mpg', '.mxf'])

@@ -70,7 +70,7 @@ def test_sound_behind_the_last_frame_is_kept_or_named(folder: Path, extension: s
     said = [remark for remark in plan.video.audio.remarks if 'left out' in remark]
     assert len(reader.frames(out)) == 60
     if extension == '.mxf':
-        assert said == ['mxf ends with the last frame: 1.60 seconds of audio behind it are left out']
+        assert said == ['mxf ends with the last frame: 1.60 seconds of audio after it are left out']
         assert reader.samples(out).shape[0] == 2.4 * RATE
     else:
         late = RATE if extension in ('.ts', '.mpg') else 0
@@ -95,7 +95,7 @@ def test_sound_before_the_first_frame_is_kept_or_named(folder: Path, extension: 
     plan = pass_through(path, out)
     said = [remark for remark in plan.video.audio.remarks if 'before the first frame' in remark]
     name = extension[1:]
-    lost = f'{name} has no place for sound before the first frame: 1.32 seconds of audio are left out'
+    lost = f'{name} cannot store audio before the first frame: 1.32 seconds of audio are left out'
     assert said == ([] if extension == '.avi' else [lost])
     assert abs(moved(path, out, 0.5)) <= 1
     if extension == '.avi':

@@ -135,8 +135,8 @@ def test_what_has_no_place_is_said_once(folder: Path, extension: str) -> None:
     plan = pass_through(folder / 'in.mkv', folder / f'lost{extension}')
     remarks, name = plan.target.remarks, extension[1:]
     assert len(set(remarks)) == len(remarks)
-    assert f'subtitle stream 1 is not kept: {name} does not hold srt' in remarks
-    assert (f'2 chapters are not kept: {name} holds none' in remarks) == (extension != '.wmv')
+    assert f'subtitle stream 1 is not kept: {name} does not support srt' in remarks
+    assert (f'2 chapters are not kept: {name} supports none' in remarks) == (extension != '.wmv')
     lost = [remark for remark in remarks if remark.startswith('tags that')]
     said = reader.description(folder / f'lost{extension}')
     for tag, value in (('note', 'an odd one'), ('title', '    title           : A title')):
@@ -151,7 +151,7 @@ def test_attachments_stay_in_mkv(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', '-dump_attachment:t:0', folder / 'back.ttf', '-i', folder / 'with-font.mkv', ok=False)
     assert (folder / 'back.ttf').read_bytes() == (folder / 'font.ttf').read_bytes()
     plan = pass_through(folder / 'font.mkv', folder / 'no-font.mp4')
-    assert '1 attachment is not kept: mp4 holds none' in plan.target.remarks
+    assert '1 attachment is not kept: mp4 supports none' in plan.target.remarks
 
 
 def test_names_of_quicktime_come_along(folder: Path) -> None:
@@ -223,7 +223,7 @@ def test_joined_streams_of_another_language_or_style_stay_apart(folder: Path) ->
     numbers = [bytes(packet).split(b',')[0] for packet in subtitle_packets(out) if bytes(packet).count(b',') > 6]
     assert len(numbers) == len(set(numbers)) == 3
     assert [message.text for message in said] == [
-        f'tags of apart-{number}.mkv are not kept where clips are joined: title' for number in (1, 2)
+        f'tags of apart-{number}.mkv are lost in the joined output: title' for number in (1, 2)
     ]
     with av.open(str(out)) as container:
         assert [stream.type for stream in container.streams].count('attachment') == 1

@@ -29,7 +29,7 @@ def test_what_is_not_kept_is_said_once_and_colours_stay(program: Program, tmp_pa
     words = ('-i', tmp_path / 'in.srt', *pictures(1), '-map', 1, '-map', 0, *tagged(tags=BT601), '-c:s', 'srt')
     reader.ffmpeg('-v', 'error', *words, tmp_path / 'in.mkv')
     done = program.run(*DRAW, '-t', tmp_path / 'in.mkv', '-o', tmp_path / 'out.avi')
-    assert done.err.count('subtitle stream 1 is not kept: avi does not hold srt') == 1
+    assert done.err.count('subtitle stream 1 is not kept: avi does not support srt') == 1
     program.run(*DRAW, '-t', tmp_path / 'in.mkv', '-o', tmp_path / 'out.mp4')
     assert len(reader.streams(tmp_path / 'out.mp4', 'Subtitle')) == 1
     for name in ('out.avi', 'out.mp4'):
