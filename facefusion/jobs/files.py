@@ -42,11 +42,10 @@ class StoreFiles:
             self.make_folder(path.parent)
             try:
                 self.write(path, data, sync=sync)
+                break
             except FileNotFoundError:
                 if attempt == _MAX_TRIES:
                     raise
-            else:
-                return
 
     def append(self, path: Path, data: bytes) -> None:
         """Append to an existing file, and flush it to the disk."""
@@ -88,12 +87,11 @@ class StoreFiles:
             with _explained(path):
                 try:
                     path.mkdir(parents=True, exist_ok=True)
+                    break
                 except (FileNotFoundError, FileExistsError) as error:
                     # Another process may remove an empty parent, or this folder while pathlib checks its type.
                     if attempt == _MAX_TRIES:
                         raise store_failure(error, path) from None
-                else:
-                    return
 
     def remove_folder(self, path: Path) -> None:
         """Remove a folder if it is empty."""
@@ -148,15 +146,13 @@ def remove_quietly(files: StoreFiles, path: Path) -> None:
         files.unlink(path)
 
 
-def _when_unread(change: Callable[[], object]) -> None:
+def _when_unread(change: Callable[[], object]) -> object:
     for _ in range(_MAX_TRIES if _WAITS_FOR_READERS else 0):
         try:
-            change()
+            return change()
         except PermissionError:
             time.sleep(_READER_SECONDS)
-        else:
-            return
-    change()
+    return change()
 
 
 @contextmanager

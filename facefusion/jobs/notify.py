@@ -66,6 +66,7 @@ class Notifier:
             _wait_for(self._running.pop(0))
 
     def _run(self, command: str, job_id: str, document: bytes, environment: Mapping[str, str]) -> None:
+        child, output = None, bytearray()
         try:
             child = subprocess.Popen(
                 command,
@@ -78,18 +79,13 @@ class Notifier:
                 # Keeps signals of the terminal away from the command, and allows to kill it with its children.
                 start_new_session=sys.platform != 'win32',
             )
-        except (OSError, ValueError) as error:
-            self._say('warn', f'the command could not be started for job {job_id}: {error}')
-            return
-        output = bytearray()
-        reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
-        writer = threading.Thread(target=_write, args=(child.stdin, document), name='notify-write', daemon=True)
-        try:
+            reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
             reader.start()
-            writer.start()
-        except RuntimeError as error:
-            _kill_all(child)
-            self._say('warn', f'the command for job {job_id} could not be given its input: {error}')
+            threading.Thread(target=_write, args=(child.stdin, document), name='notify-write', daemon=True).start()
+        except (OSError, ValueError, RuntimeError) as error:
+            if child is not None:
+                _kill_all(child)
+            self._say('warn', f'the command could not be started for job {job_id}: {error}')
             return
         in_time = _has_ended(child, self._seconds)
         if not in_time:
