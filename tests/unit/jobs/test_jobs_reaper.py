@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -146,6 +148,18 @@ def test_a_process_of_another_realm_does_not_count_as_dead(store):
     assert state(store) == 'running'
     watch.sweep_at(CLAIM_TIMEOUT)
     assert state(store) == 'queued'
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='there are no zombies there')
+def test_a_zombie_counts_as_dead_and_a_process_of_another_user_as_alive(monkeypatch):
+    child = subprocess.Popen([sys.executable, '-c', ''])
+    owner = new_owner()._replace(pid=child.pid)
+    while not owner.is_dead():
+        time.sleep(0.01)
+    assert child.wait() == 0 and owner.is_dead()
+    assert not new_owner().is_dead() and new_owner()._replace(pid=10**30).is_dead()
+    monkeypatch.setattr(os, 'kill', lambda pid, number: (_ for _ in ()).throw(PermissionError))
+    assert not owner.is_dead()
 
 
 def test_a_hung_process_of_this_machine_loses_its_claim_after_the_timeout(store):
