@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
+from pathlib import Path
 
 import av
 import pytest
@@ -54,8 +55,7 @@ def counted(runs, monkeypatch):
             path = os.fspath(path) if not isinstance(path, int) else ''
             if not path.startswith(str(runs.work)) or mode != 'rb' or buffering == 0 or path.endswith('.json'):
                 return file
-            name = os.path.basename(path)
-            name = name if '@' not in name else name.partition('@')[0] + os.path.splitext(name)[1]
+            name = Path(path).stem.partition('@')[0] + Path(path).suffix
             sizes[name] = os.fstat(file.fileno()).st_size
             return CountingFile(file, name, counts)
 
