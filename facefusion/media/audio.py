@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 import av
 import av.error
 
-from facefusion.media.adts import changes_form
 from facefusion.media.audio_copy import UNHEARD
 from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.container_support import comes_back, lost_description
@@ -278,9 +277,26 @@ def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> b
         return True
     try:
         with open_audio(source_audio.path) as source:
-            return not changes_form(source, audio.index)
+            return not _changes_form(source, audio.index)
     except av.error.FFmpegError as error:
         raise damaged_audio(source_audio.path, error) from None
+
+
+def _changes_form(source: av.container.InputContainer, index: int) -> bool:
+    """Whether the rate or the channels of an AAC stream change between packets; reads the whole file.
+
+    In ts the ADTS header of each packet has them. Other containers store them once for the whole stream.
+    """
+    form = None
+    for packet in source.demux(source.streams[index]):
+        header = bytes(packet)[:4]
+        if len(header) == 4 and header[0] == 0xFF and header[1] & 0xF6 == 0xF0:
+            # Profile, rate and channels, without the private and copyright bits between them.
+            found = header[2] & 0xFD, header[3] & 0xC0
+            if form not in (None, found):
+                return True
+            form = found
+    return False
 
 
 def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from facefusion.media.containers import pcm_bits
 from facefusion.media.extras import describe_stream
 from facefusion.media.tracks import AudioTrack, Kept, add_template
 
@@ -116,7 +117,7 @@ class CopiedTrack:
         """Yield silence behind PCM that must last until the end of the video."""
         if self._until is None or not self._is_pcm:
             return
-        frame_size = self._output.codec_context.channels * _bytes_of_sample(self._output.codec_context.name)
+        frame_size = self._output.codec_context.channels * pcm_bits(self._output.codec_context.name) // 8
         end, second = round(self._until / self._base), round(1 / self._base)
         while self._reached < end:
             count = min(second, end - self._reached)
@@ -126,8 +127,3 @@ class CopiedTrack:
             packet.duration, packet.stream = count, self._output
             self._reached += count
             yield packet
-
-
-def _bytes_of_sample(codec: str) -> int:
-    """Return the bytes of a sample of a PCM codec, such as 3 of 'pcm_s24le'."""
-    return int(''.join(filter(str.isdigit, codec)) or 8) // 8

@@ -225,7 +225,7 @@ def _write(
 ) -> None:
     time_base = _time_base(clips, extension)
     times = _frame_times(placed, time_base)
-    rates = next(([sound.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
+    rates = next(([sound.audio.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
     tags = dict(clips[0].info.extras.tags)
     for clip in clips[1:]:
         others = sorted(key for key, value in clip.info.extras.tags if tags.get(key, value) != value or key not in tags)

@@ -66,7 +66,8 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     """
     language, title = stream.metadata.get('language', 'und'), title_of(stream)
     purposes = _purposes(stream)
-    is_later = stream.type == 'audio' and stream.disposition & _Disposition.default and _place(stream) > 0
+    earlier = [other for other in stream.container.streams if other.type == 'audio' and other.index < stream.index]
+    is_later = stream.type == 'audio' and stream.disposition & _Disposition.default and bool(earlier)
     if language == 'und' and not title and not purposes and not is_later:
         return
 
@@ -176,8 +177,3 @@ def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
 
 def _purposes(stream: Any) -> list[str]:
     return [name for name in _PURPOSES if stream.disposition & getattr(_Disposition, name)]
-
-
-def _place(stream: Any) -> int:
-    """Return the number of streams of its type before it."""
-    return sum(other.type == stream.type and other.index < stream.index for other in stream.container.streams)

@@ -35,6 +35,7 @@ _AVX512 = 256
 SEGMENT_TICK = Fraction(1, 1000)
 # Tag of a Matroska track whose frames have separate alpha.
 ALPHA_TAG = 'alpha_mode'
+_HARDWARE = ('_nvenc', '_amf', '_qsv', '_videotoolbox')
 # Codecs that PyAV cannot write to NUT.
 _IN_MOV = ('prores_ks', 'qtrle')
 
@@ -185,7 +186,7 @@ def choose_encoder(
             return settings
         reasons.append(f'{codec} {pix_fmt}: {reason}')
     # These are not tried, so hardware encoders, which only a trial can confirm, are not listed.
-    others = [name for name in container.encoders if name != codec and not _is_hardware(name)]
+    others = [name for name in container.encoders if name != codec and not name.endswith(_HARDWARE)]
     others = [name for name in others if pixel_formats(name, info.plane_format)]
     raise UsageError(
         'encoder-unusable',
@@ -219,10 +220,6 @@ def _selected(container: Container, info: MediaInfo, asked: str, has_alpha: bool
     return automatic[-1], pixel_formats(automatic[-1], info.plane_format, has_alpha)
 
 
-def _is_hardware(codec: str) -> bool:
-    return codec.endswith(('_nvenc', '_amf', '_qsv', '_videotoolbox'))
-
-
 def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
     """Return the frame rate of a clip in a container with one rate for the whole file.
 
@@ -232,12 +229,13 @@ def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction
     rate = timeline.steady_rate(container_of(extension).has_gaps)
     nearest = min(rates, key=lambda rate: abs(rate - timeline.rate)) if rates else exact_rate(float(timeline.rate))
     other = f'{float(nearest):.3f}'.rstrip('0').rstrip('.')
+    hint = f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm'
     if rate is None:
         raise UsageError(
             'variable-rate',
             f'the frames of {info.path.name} are not evenly spaced, as {name} requires',
             cause=f'{name} has one frame rate for the whole file and no frame times',
-            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+            hint=hint,
         )
     if rates and rate not in rates:
         supported = ', '.join(f'{float(rate):.5g}' for rate in rates)
@@ -245,7 +243,7 @@ def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction
             'rate-unheld',
             f'{name} does not support {float(rate):.5g} frames a second',
             cause=f'it supports {supported}',
-            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+            hint=hint,
         )
     return rate
 

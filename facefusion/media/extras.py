@@ -42,7 +42,10 @@ def describe_extras(container: av.container.InputContainer) -> Extras:
     # FFmpeg reads the chapters of mov from a data track, and discards the track.
     data = [stream for stream in kinds.get('data', ()) if stream.discard != av.stream.Discard.all]
     return Extras(
-        subtitles=tuple((stream.index, _codec(stream)) for stream in kinds.get('subtitle', ())),
+        subtitles=tuple(
+            (stream.index, stream.codec_context.name if stream.codec_context else '')
+            for stream in kinds.get('subtitle', ())
+        ),
         chapters=len(container.chapters()),
         attachments=len(kinds.get('attachment', ())),
         pictures=max(len(kinds.get('video', ())) - 1, 0),
@@ -77,10 +80,6 @@ def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
 def title_of(stream: av.stream.Stream) -> str:
     """Return the title of a stream, which FFmpeg reads as its name from mp4 and mov; '' without one."""
     return stream.metadata.get('title') or stream.metadata.get('name', '')
-
-
-def _codec(stream: Any) -> str:
-    return '' if stream.codec_context is None else str(stream.codec_context.name)
 
 
 def not_kept(count: int, noun: str) -> str:

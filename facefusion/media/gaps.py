@@ -21,8 +21,7 @@ _MAXIMUM_SHARE = 0.1
 
 
 class TimeGap(NamedTuple):
-    """About ``missing`` frames are absent after frame ``number``; ``begin`` and ``end`` in seconds from the first
-    frame."""
+    """About ``missing`` frames are absent after frame ``number``; times in seconds from the first frame."""
 
     number: int
     missing: int
@@ -55,10 +54,8 @@ def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeG
         return ()
     base = float(time_base)
     return tuple(
-        TimeGap(
-            number, int(places[number]) - 1, (pts[number] - pts[0] + step) * base, (pts[number + 1] - pts[0]) * base
-        )
-        for number in holes.tolist()
+        TimeGap(at, int(places[at]) - 1, (pts[at] - pts[0] + step) * base, (pts[at + 1] - pts[0]) * base)
+        for at in holes.tolist()
     )
 
 

@@ -123,8 +123,7 @@ def _tiff_layout(path: Path, data: bytes) -> tiff.TiffLayout:
 
 
 def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
-    with _bytes_of(path) as file:
-        data = file.getvalue()
+    data = _bytes_of(path).getvalue()
     layout = _tiff_layout(path, data)
     try:
         with _damage_of(path):

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from facefusion.media.color import ColorSpec
 from facefusion.media.extras import NO_EXTRAS, Extras
@@ -40,7 +40,7 @@ class AudioInfo:
 class ImageInfo:
     """An image; width and height as displayed. ``stamp`` detects later changes of the file.
 
-    The properties have the names of ``VideoInfo`` and describe a clip that shows only the image.
+    The class attributes have the names of ``VideoInfo`` and describe a clip that shows only the image.
     """
 
     path: Path
@@ -52,35 +52,14 @@ class ImageInfo:
     mode: str
     has_alpha: bool
 
-    @property
-    def aspect(self) -> Fraction:
-        """Square pixels."""
-        return Fraction(1)
-
-    @property
-    def plane_format(self) -> str:
-        """The format that every player supports."""
-        return 'yuv420p'
-
-    @property
-    def bits(self) -> int:
-        """As returned by ``read_image``."""
-        return 8
-
-    @property
-    def color(self) -> ColorSpec:
-        """BT.709, limited, as other RGB frames are written."""
-        return ColorSpec('bt709', False, 1, 1)
-
-    @property
-    def time_base(self) -> Fraction:
-        """The ticks of a clip of the usual rate."""
-        return 1 / PICTURE_RATE
-
-    @property
-    def average_rate(self) -> Fraction:
-        """The default frames a second."""
-        return PICTURE_RATE
+    aspect: ClassVar[Fraction] = Fraction(1)
+    # The format that every player supports, and the depth of ``read_image``.
+    plane_format: ClassVar[str] = 'yuv420p'
+    bits: ClassVar[int] = 8
+    # As other RGB frames are written.
+    color: ClassVar[ColorSpec] = ColorSpec('bt709', False, 1, 1)
+    time_base: ClassVar[Fraction] = 1 / PICTURE_RATE
+    average_rate: ClassVar[Fraction] = PICTURE_RATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,12 +277,7 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 
 
 def _video_packets(
-    joining: Joining,
-    opened: Iterator[av.Packet[Any]],
-    extradata: bytes | None,
-    stream: Any,
-    delay: int,
-    stop: StopFlag,
+    joining: Joining, opened: Iterator[av.Packet[Any]], extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
     """Yield all packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
 

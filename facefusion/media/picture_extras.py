@@ -51,10 +51,7 @@ NO_PICTURE_EXTRAS = PictureExtras()
 
 
 def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExtras:
-    """Return the metadata of a loaded image of any format but TIFF, with ``icc`` as its colour profile.
-
-    ``data`` is the file.
-    """
+    """Return the metadata of a loaded image, not TIFF, with ``icc`` as its colour profile and ``data`` as its file."""
     info, exif = image.info, image.getexif()
     exif.pop(_ORIENTATION, None)
     if image.format == 'JPEG':

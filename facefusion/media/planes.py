@@ -67,12 +67,9 @@ def plane_views(video: av.VideoFrame) -> list[Plane]:
     dtype = np.dtype(np.uint8 if bits == 8 else '<u2')
     views: list[Plane] = []
     for plane in video.planes:
-        line = abs(plane.line_size)
-        strides = (line, dtype.itemsize)
-        offset = 0
-        if plane.line_size < 0:
-            strides, offset = (-line, dtype.itemsize), (plane.height - 1) * line
-        shape = (plane.height, plane.width)
+        # Lines of a frame upside down have a negative size.
+        offset = (plane.height - 1) * -plane.line_size if plane.line_size < 0 else 0
+        strides, shape = (plane.line_size, dtype.itemsize), (plane.height, plane.width)
         views.append(np.ndarray(shape, dtype, cast(bytes, plane), offset, strides))
     return views
 
@@ -131,9 +128,8 @@ def warp_plane(plane: Plane, sub: tuple[int, int], matrix: NDArray[np.float64], 
     part, to_frame = _region(plane, sub, (low[0], low[1], high[0], high[1]), factor)
     (ax, bx), (ay, by) = to_frame
     whole = np.asarray(matrix, np.float64) @ np.array([[ax, 0, bx], [0, ay, by], [0, 0, 1]], np.float64)
-    return cast(
-        Plane, cv2.warpAffine(part, whole, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
+    size, border = (width, height), cv2.BORDER_REPLICATE
+    return cast(Plane, cv2.warpAffine(part, whole, size, flags=cv2.INTER_LINEAR, borderMode=border))
 
 
 def sample_plane(

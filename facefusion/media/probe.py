@@ -76,10 +76,8 @@ def open_video(path: Path) -> Iterator[av.container.InputContainer]:
             cause=_why(path, error),
             hint='check that the file plays; copy or export it again',
         ) from None
-    try:
+    with container:
         yield container
-    finally:
-        container.close()
 
 
 def find_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:

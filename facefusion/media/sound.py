@@ -86,7 +86,10 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
     pieces = SoundPieces(path, kind.content, stop or StopFlag())
     end = max((piece.end for piece in pieces), default=Fraction(0))
     if pieces.audio is None or not end:
-        raise pieces.damaged() if pieces.is_damaged else _empty(path)
+        if pieces.is_damaged:
+            raise pieces.damaged()
+        cause = 'the recording did not begin, or the file was cut off'
+        raise MediaError('audio-empty', f'{path.name} has an audio stream without audio', cause=cause, hint=_EXPORT)
     if pieces.is_mostly_damaged:
         raise pieces.damaged()
     if end < MINIMUM:
@@ -283,13 +286,4 @@ def _missing(path: Path, cause: str) -> MediaError:
         f'{path.name} has no audio stream',
         cause=cause,
         hint='use a recording of the voice (wav, mp3, m4a, aac, flac, ogg, opus), or a video with audio',
-    )
-
-
-def _empty(path: Path) -> MediaError:
-    return MediaError(
-        'audio-empty',
-        f'{path.name} has an audio stream without audio',
-        cause='the recording did not begin, or the file was cut off',
-        hint=_EXPORT,
     )

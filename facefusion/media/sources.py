@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol
 
 from facefusion.events import Emit, silent
 from facefusion.media.frame import Frame
@@ -13,16 +12,8 @@ from facefusion.media.still import read_still
 from facefusion.stopping import StopFlag
 
 
-class FrameSource(Protocol):
-    """Returns ranges of frames, to several threads at once."""
-
-    def frames(self, start: int, stop: int) -> Generator[Frame, None, None]: ...
-
-    def close(self) -> None: ...
-
-
 class StillFrames:
-    """An image as the only frame of a clip, read once."""
+    """An image as the only frame of a clip, read once; as ``ReaderPool`` it is safe for several threads."""
 
     def __init__(self, info: MediaInfo, emit: Emit = silent) -> None:
         self._frame = read_still(info.path, emit)
@@ -34,6 +25,9 @@ class StillFrames:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+FrameSource = ReaderPool | StillFrames
 
 
 def open_frames(info: MediaInfo, readers: int, flag: StopFlag) -> FrameSource:

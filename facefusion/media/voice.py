@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -84,14 +83,6 @@ class Voice:
     def close(self) -> None:
         """Release the file; Windows cannot delete a mapped one."""
         self._samples = np.zeros(0, np.float32)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def voice_size(info: SoundInfo, rate: int = VOICE_RATE) -> int:

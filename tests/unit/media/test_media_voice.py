@@ -205,8 +205,9 @@ def test_a_second_process_reads_the_same_and_detects_damage(tmp_path: Path) -> N
     voice = voice_of(wav(tmp_path / 'a.wav', noise(4000)))
     assert voice.path.stat().st_size == voice_size(probe_sound(tmp_path / 'a.wav')) + 128
     code = (
-        'import sys, zlib; from pathlib import Path; from facefusion.media.voice import Voice\n'
-        'with Voice.open(Path(sys.argv[1])) as voice:\n'
+        'import sys, zlib; from contextlib import closing; from pathlib import Path\n'
+        'from facefusion.media.voice import Voice\n'
+        'with closing(Voice.open(Path(sys.argv[1]))) as voice:\n'
         '    print(voice.rate, voice.sha256, zlib.crc32(voice.window(0.1, 0.1).tobytes()))'
     )
     run = [sys.executable, '-c', code, str(voice.path)]
