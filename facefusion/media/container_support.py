@@ -39,7 +39,7 @@ def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
     if not tags:
         return ()
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         output.metadata.update(tags)
         return iter(())
 
@@ -71,9 +71,9 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     if language == 'und' and not title and not purposes and not is_later:
         return
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         if stream.type == 'video':
-            describe_stream(stream, picture)
+            describe_stream(stream, video)
             return iter(())
         if stream.type == 'subtitle':
             describe_stream(stream, output.add_stream(encoder))
@@ -109,7 +109,7 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
         # It has no channel positions, which mp4 requires for PCM (ISO/IEC 23003-5).
         return CONTAINERS[extension].muxer != 'mp4'
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         return _tones(add_encoded(output, track))
 
     def read(written: av.container.InputContainer) -> tuple[str, list[float]]:
@@ -140,15 +140,15 @@ def _read_back(
         output = av.open(file, 'w', format=container.muxer, options=dict(options or {}))
         try:
             codec = 'mpeg2video' if container.muxer == 'mxf' else container.automatic[0]
-            picture: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
-            picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
-            others = fill(output, picture)
+            video: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
+            video.width, video.height, video.pix_fmt = 128, 128, 'yuv420p'
+            others = fill(output, video)
             for number in range(_FRAMES):
                 frame = av.VideoFrame(128, 128, 'yuv420p')
                 frame.pts = number
-                for packet in picture.encode(frame):
+                for packet in video.encode(frame):
                     output.mux(packet)
-            for packet in (*picture.encode(None), *others):
+            for packet in (*video.encode(None), *others):
                 output.mux(packet)
         finally:
             output.close()

@@ -158,10 +158,7 @@ def _damage_of(path: Path) -> Iterator[None]:
 
 
 class _StoppableFile:
-    """A file that raises Interrupted on writes after a stop request.
-
-    It has no ``fileno``: Pillow's encoders then write their output in blocks instead of one call.
-    """
+    """A file that raises Interrupted after a stop request; without ``fileno``, so that Pillow writes in blocks."""
 
     def __init__(self, file: BinaryIO, stop: StopFlag) -> None:
         self._file = file

@@ -16,7 +16,7 @@ from facefusion.media.audio_encode import EncodedTrack
 from facefusion.media.audio_feed import AudioFeed
 from facefusion.media.options import OutputOptions
 from facefusion.media.timeline import build_timeline
-from facefusion.media.tracks import AudioTrack, Kept
+from facefusion.media.tracks import AudioRange, AudioTrack
 
 TONES = {'FL': 300, 'FR': 500, 'FC': 700, 'BL': 1100, 'BR': 1300, 'SL': 1100, 'SR': 1300}
 
@@ -69,13 +69,15 @@ def heard(path: Path, begin: float, end: float) -> tuple[int, list[int]]:
     ]
 
 
-def encode(source_path: Path, output_path: Path, track: AudioTrack, kept: Kept, planned: str = '') -> EncodedTrack:
+def encode(
+    source_path: Path, output_path: Path, track: AudioTrack, span: AudioRange, planned: str = ''
+) -> EncodedTrack:
     with av.open(str(source_path)) as source, av.open(str(output_path), 'w') as output:
         stream = source.streams.audio[0]
-        encoded = EncodedTrack(stream, replace(track, index=stream.index), kept, 1, output)
+        encoded = EncodedTrack(stream, replace(track, index=stream.index), span, 1, output)
         encoded._planned = planned or encoded._planned
         for packet in source.demux(stream):
-            for made in encoded.take(packet):
+            for made in encoded.convert(packet):
                 output.mux(made)
         for made in encoded.finish():
             output.mux(made)
@@ -85,7 +87,7 @@ def encode(source_path: Path, output_path: Path, track: AudioTrack, kept: Kept, 
 def test_channels_that_appear_within_a_clip_keep_their_positions(tmp_path: Path) -> None:
     clip = broadcast(tmp_path / 'a.ts', 'ac3', (48000, 'stereo'), (48000, '5.1'), (48000, 'stereo'))
     track = AudioTrack(0, 'ac3', 'libopus', 48000, '5.1', (), 256000)
-    encoded = encode(clip, tmp_path / 'o.mkv', track, Kept(Fraction(7, 5), None, None))
+    encoded = encode(clip, tmp_path / 'o.mkv', track, AudioRange(Fraction(7, 5), None, None))
     tones = [heard(tmp_path / 'o.mkv', begin + 0.1, begin + 0.6)[1] for begin in (0, 0.8, 1.6)]
     assert tones[0] == tones[2] == [300, 500, 0, 0, 0, 0]
     assert tones[1][:3] == [300, 500, 700] and tones[1][4:] == [1100, 1300]
@@ -95,7 +97,7 @@ def test_channels_that_appear_within_a_clip_keep_their_positions(tmp_path: Path)
 def test_channels_that_the_output_lacks_are_reported(tmp_path: Path) -> None:
     clip = broadcast(tmp_path / 'a.ts', 'ac3', (48000, 'stereo'), (48000, '5.1'), (48000, 'mono'))
     track = AudioTrack(0, 'ac3', 'aac', 48000, 'stereo', (), 0)
-    encoded = encode(clip, tmp_path / 'o.mkv', track, Kept(Fraction(7, 5), None, None), 'stereo')
+    encoded = encode(clip, tmp_path / 'o.mkv', track, AudioRange(Fraction(7, 5), None, None), 'stereo')
     assert encoded.remarks == ['changes to 5.1(side) in the clip, which is mixed into stereo']
 
 
@@ -138,7 +140,7 @@ def test_mp3_in_avi_is_in_sync_at_every_rate(tmp_path: Path, rate: int, written:
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         output.mux(stream.encode(frame))
     track = AudioTrack(0, 'pcm_s16le', 'libmp3lame', written, 'mono', (('reservoir', '0'),), 128000)
-    encode(tmp_path / 'a.mkv', tmp_path / 'o.avi', track, Kept(Fraction(0), None, None, False))
+    encode(tmp_path / 'a.mkv', tmp_path / 'o.avi', track, AudioRange(Fraction(0), None, None, False))
     with av.open(str(tmp_path / 'o.avi')) as written_file:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in written_file.decode(audio=0)])
     assert np.argmax(np.abs(sound) > 0.3) / written == pytest.approx(0.5, abs=0.002)
