@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.events import Emit, Message, silent
@@ -21,21 +22,21 @@ from facefusion.stopping import StopFlag
 _NAME = re.compile(r'^([0-9a-f]{64})\.(npz|json)$')
 
 
+@dataclass(frozen=True, slots=True)
 class AnalysisCache:
     """Chunks in ``folder``, which is created when needed; the least recently used are removed beyond ``limit`` bytes.
 
     With a limit of 0 nothing is stored or found, and ``trim`` removes existing entries.
     """
 
-    def __init__(self, folder: Path, limit: int, emit: Emit = silent) -> None:
-        self._folder = folder
-        self._limit = limit
-        self._emit = emit
+    folder: Path
+    limit: int
+    emit: Emit = silent
 
     def find(self, key: str, flag: StopFlag) -> tuple[Path, Manifest] | None:
         """Return the verified chunk file under ``key`` (64 hexadecimal digits), None without one. Raises
         Interrupted."""
-        if not self._limit:
+        if not self.limit:
             return None
         path, entry = self._paths(key)
         manifest = read_manifest(entry)
@@ -51,12 +52,12 @@ class AnalysisCache:
 
     def put(self, key: str, path: Path, manifest: Manifest) -> None:
         """Store the chunk file ``path``."""
-        if not self._limit:
+        if not self.limit:
             return
         cached, entry = self._paths(key)
-        part = self._folder / f'{key}.{new_owner().tag}.part'
+        part = self.folder / f'{key}.{new_owner().tag}.part'
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 second_name(path, part)
                 # A hard link has the modification time of the file, which may be that of another use.
@@ -66,21 +67,21 @@ class AnalysisCache:
                 part.replace(entry)
             finally:
                 part.unlink(missing_ok=True)
-            self._remove_oldest()
+            remove_oldest(self.folder, _NAME, self.limit, _size)
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
+            self.emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
 
     def trim(self) -> None:
         """Limit the size of the folder; a limit of 0 empties it."""
         try:
-            self._remove_oldest()
+            remove_oldest(self.folder, _NAME, self.limit, _size)
         except FileNotFoundError:
             return
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the cached analysis cannot be removed: {error}'))
+            self.emit(Message('debug', 'cache', f'the cached analysis cannot be removed: {error}'))
 
     def _paths(self, key: str) -> tuple[Path, Path]:
-        return self._folder / f'{key}.npz', self._folder / f'{key}.json'
+        return self.folder / f'{key}.npz', self.folder / f'{key}.json'
 
     def _remove(self, key: str) -> None:
         # The manifest first: no file counts as an entry without it.
@@ -88,5 +89,6 @@ class AnalysisCache:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _remove_oldest(self) -> None:
-        remove_oldest(self._folder, _NAME, self._limit, lambda status: status.st_size)
+
+def _size(status: os.stat_result) -> int:
+    return status.st_size

@@ -64,14 +64,6 @@ class InputDigests:
 
 
 @dataclass(frozen=True, slots=True)
-class ScreeningKeys:
-    """What decides the screening findings of each chunk, as plain JSON, and the keys of more complete findings."""
-
-    current: Mapping[str, Any]
-    fuller: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class RunDigests:
     """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
@@ -100,19 +92,20 @@ def fingerprint_run(
     video: VideoPlan,
     settings: Settings,
     inputs: InputDigests,
-    screening: ScreeningKeys,
+    screening: Sequence[Mapping[str, Any]],
     providers: Sequence[str],
     mark: str | None = None,
 ) -> RunDigests:
-    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one."""
+    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one.
+
+    ``screening`` is the key of its screening findings as plain JSON, followed by keys of findings that contain them.
+    """
     models = inputs.models
     common = _analysis(plan, settings, inputs, providers)
-    analysis = canonical_digest(
-        {**common, 'measured': list(plan.measurements.names), 'watched': dict(screening.current)}
-    )
+    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
     fuller = [
         canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
-        for each in screening.fuller
+        for each in screening[1:]
     ]
     rendered = {
         'version': RENDER_VERSION,

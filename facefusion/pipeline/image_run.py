@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facefusion.faces.chunk import LinkedChunk, Selection
+from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.track import still_chunk
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.frame import PixelFrame
@@ -75,7 +76,7 @@ def _find_faces(
     flag.check()
     tracker = Tracker(plan.measurements)
     (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    selection = Selector(run.selector, tracker.tracks()).select(linked)
+    selection = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()).select(linked)
     selected = linked.select(selection)
     report.add(selected)
     run.screening.check_ages(plan.target.path, frame, selected)

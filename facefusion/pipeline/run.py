@@ -21,6 +21,7 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.options import FaceSelectorOptions
 from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.join import Joining
@@ -33,13 +34,13 @@ from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, join_clip, publish_file
-from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
+from facefusion.pipeline.render import LinkedFaces, SegmentFacts, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
-from facefusion.pipeline.units import CHANGED, DELAY, MARKED, AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.watermarking import Watermarks
@@ -105,9 +106,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
         watermarks = run.watermarks_if(will_change)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
-        done = WorkDone(
-            int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), watermarks.label is not None
-        )
+        done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:
             work.check_intact([(clip, manifest)], flag)
@@ -166,7 +165,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
 
     for linked in tracker.track(chunks()):
         work.save_linked(linked, Span(linked.first, linked.first + linked.count), flag)
-    selector, will_change = Selector(run.selector, tracker.tracks()), False
+    selector, will_change = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()), False
     for span in video.chunks:
         linked = work.load_linked(LinkedChunk, span, flag)
         selection = selector.select(linked)
@@ -223,13 +222,13 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     manifest = work.find_intact(key, clip, flag)
     if manifest is None:
         segments = _rendered(run, engine, units)
-        facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
-        delay = max(int(entry.facts.get(DELAY, 0)) for _, entry in segments)
+        facts = [SegmentFacts(**entry.facts) for _, entry in segments]
         with work.verifying(segments, flag) as opener:
             parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
-            joining = Joining(*parts, video.extras, delay, opener)
+            joining = Joining(*parts, video.extras, max(each.delay for each in facts), opener)
             join_clip(joining, plan, work.part(clip), emit, flag)
-        manifest = work.publish(key, clip, flag, facts)
+        changed, marked = sum(each.changed_frames for each in facts), sum(each.marked_frames for each in facts)
+        manifest = work.publish(key, clip, flag, {'changed_frames': changed, 'marked_frames': marked})
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))

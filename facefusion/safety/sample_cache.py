@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,23 +85,23 @@ class _Entry(msgspec.Struct):
     samples: list[tuple[int, float, tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...]]]
 
 
+@dataclass(frozen=True, slots=True)
 class SampleCache:
     """Samples by key in a folder, which is created when needed. Several processes may use it at once.
 
     Never fails: an unreadable entry is absent, and an entry that cannot be written is scored again next time.
     """
 
-    def __init__(self, folder: Path, emit: Emit = silent, maximum_entries: int = MAXIMUM_ENTRIES) -> None:
-        self._folder = folder
-        self._emit = emit
-        self._maximum = maximum_entries
+    folder: Path
+    emit: Emit = silent
+    maximum_entries: int = MAXIMUM_ENTRIES
 
     def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
         """Return the samples under ``key`` in frame order.
 
         None unless they include every regular frame of ``sampling``, with ``score_count`` scores from 0 to 1 each.
         """
-        path = self._path(key)
+        path = self.folder / f'{key}.json'
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > _MAXIMUM_ENTRY_BYTES:
@@ -122,21 +123,18 @@ class SampleCache:
         """Store the samples of a completely scored file; remove the oldest entries beyond the maximum."""
         ordered = sorted(samples, key=lambda sample: sample.frame)
         entry = _Entry(CACHE_VERSION, key, [(each.frame, float(each.seconds), each.scores) for each in ordered])
-        path = self._path(key)
+        path = self.folder / f'{key}.json'
         part = path.with_name(f'{key}.{uuid.uuid4().hex}.part')
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 part.write_bytes(msgspec.json.encode(entry))
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
-            remove_oldest(self._folder, _NAME, self._maximum, lambda status: 1)
+            remove_oldest(self.folder, _NAME, self.maximum_entries, lambda status: 1)
         except OSError as error:
-            self._emit(Message('debug', 'safety', f'the result of the content check is not cached: {error}'))
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f'{key}.json'
+            self.emit(Message('debug', 'safety', f'the result of the content check is not cached: {error}'))
 
 
 def remove_oldest(folder: Path, name: re.Pattern[str], limit: int, weigh: Callable[[os.stat_result], int]) -> None:

@@ -170,6 +170,7 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
 
 @dataclass(frozen=True)
 class Analysis:
+    target: VideoInfo
     readers: ReaderPool | None = None
 
 
@@ -177,9 +178,8 @@ class Analysis:
 class Units:
     """Chunks that ``run`` analyses."""
 
-    target: VideoInfo
+    analysis: Analysis
     run: Callable[..., object]
-    analysis: Analysis = Analysis()
 
 
 SPANS = [Span(k, k + 1) for k in range(6)]
@@ -207,7 +207,7 @@ def test_a_failed_chunk_stops_the_others_and_is_the_reason(clip):
 
     flag = StopFlag()
     with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
-        list(ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, flag))
+        list(ThreadEngine(2).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, flag))
     assert SPANS[0] in stopped and not flag.is_set()
 
 
@@ -225,7 +225,7 @@ def test_closing_the_generator_stops_the_chunks(clip):
         raise caught.value
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(2).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, StopFlag())
         assert next(analysed) == (SPANS[0], 'manifest')
         analysed.close()
     assert SPANS[1] in stopped and SPANS[5] not in stopped
@@ -245,6 +245,6 @@ def test_chunks_come_in_order_with_one_per_worker_at_once(clip):
         return span.stop
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(3).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(3).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, StopFlag())
         assert list(analysed) == [(span, span.stop) for span in SPANS]
     assert most == [3]

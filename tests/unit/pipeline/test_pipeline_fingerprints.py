@@ -20,7 +20,6 @@ from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import fingerprints
 from facefusion.pipeline.fingerprints import (
-    ScreeningKeys,
     check_sources_unchanged,
     code_sha256,
     fingerprint_run,
@@ -67,7 +66,7 @@ def digests(clip, tmp_path):
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames, batch=batch)
         inputs = hash_inputs(plan, models, StopFlag())
-        screening = ScreeningKeys(current or {}, ({'ages': 'dd'},))
+        screening = [current or {}, {'ages': 'dd'}]
         return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
 
     return of

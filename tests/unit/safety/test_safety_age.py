@@ -17,7 +17,7 @@ from facefusion.inference.providers import create_session
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
-from facefusion.safety.age import AgeEstimate, AgeObservation, AgeRule
+from facefusion.safety.age import AgeEstimate, AgeObservation, refuse_if_minor
 from facefusion.safety.fairface import AGE_CLASSES, FairFaceAge, aligned_crop, find_age_estimator
 
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
@@ -133,26 +133,27 @@ def observed(track, *estimates):
 
 
 def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
-    AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT))
-    AgeRule('stand_in').refuse_if_minor(CLIP, [])
+    refuse_if_minor(CLIP, observed(0, ADULT), 'stand_in')
+    refuse_if_minor(CLIP, [], 'stand_in')
     with pytest.raises(ContentRefused) as error:
-        AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT) + observed(1, YOUNG))
+        refuse_if_minor(CLIP, observed(0, ADULT) + observed(1, YOUNG), 'stand_in')
     assert (error.value.reference, error.value.exit_code) == ('age-refused', 3)
 
 
 def test_a_track_is_judged_by_the_majority_of_its_looks():
-    rule = AgeRule('stand_in')
     tracks = ((YOUNG, ADULT), (ADULT, ADULT, YOUNG), (YOUNG, ADULT, ADULT, YOUNG))
-    rule.refuse_if_minor(CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)])
+    refuse_if_minor(
+        CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)], 'stand_in'
+    )
     with pytest.raises(ContentRefused):
-        rule.refuse_if_minor(CLIP, observed(0, YOUNG, ADULT, YOUNG))
+        refuse_if_minor(CLIP, observed(0, YOUNG, ADULT, YOUNG), 'stand_in')
     with pytest.raises(ContentRefused):
-        rule.refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)])
+        refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)], 'stand_in')
 
 
 def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
     with pytest.raises(ContentRefused) as caught:
-        AgeRule('stand_in').refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT))
+        refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT), 'stand_in')
     error = caught.value
     assert 'scene.mp4' in error.message and 'stand_in' in error.message and error.hint
     assert error.cause == 'face 4: 2 of 3 estimates, such as 3 to 9 years in frame 0 at 0.00 s'
