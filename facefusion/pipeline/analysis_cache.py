@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from facefusion.events import Emit, Message, silent
@@ -67,14 +68,14 @@ class AnalysisCache:
                 part.replace(entry)
             finally:
                 part.unlink(missing_ok=True)
-            remove_oldest(self.folder, _NAME, self.limit, _size)
+            remove_oldest(self.folder, _NAME, self.limit, attrgetter('st_size'))
         except OSError as error:
             self.emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
 
     def trim(self) -> None:
         """Limit the size of the folder; a limit of 0 empties it."""
         try:
-            remove_oldest(self.folder, _NAME, self.limit, _size)
+            remove_oldest(self.folder, _NAME, self.limit, attrgetter('st_size'))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -88,7 +89,3 @@ class AnalysisCache:
         for path in reversed(self._paths(key)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def _size(status: os.stat_result) -> int:
-    return status.st_size

@@ -100,7 +100,8 @@ def fingerprint_run(
 
     ``screening`` is the key of its screening findings as plain JSON, followed by keys of findings that contain them.
     """
-    models = inputs.models
+    models, label = inputs.models, settings[DisclosureOptions]
+    font = label.disclosure_font if label.disclosure_label != 'none' else None
     common = _analysis(plan, settings, inputs, providers)
     analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
     fuller = [
@@ -113,7 +114,7 @@ def fingerprint_run(
         'analysis': analysis,
         'sources': list(inputs.sources),
         'mark': mark,
-        'font': _font_sha256(settings[DisclosureOptions]),
+        'font': _source_sha256(Path(font)) if font is not None else None,
         'processors': [processor.name for processor in plan.processors],
         'batch': plan.batch,
         'models': {name: models[name] for name in plan.models},
@@ -229,13 +230,6 @@ def check_sources_unchanged(
 
 def _sha256(array: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def _font_sha256(options: DisclosureOptions) -> str | None:
-    """Return the SHA-256 of the label's font file, None for the built-in font or without a label."""
-    if options.disclosure_label == 'none' or options.disclosure_font is None:
-        return None
-    return _source_sha256(Path(options.disclosure_font))
 
 
 def _source_sha256(path: Path, flag: StopFlag | None = None) -> str:

@@ -11,7 +11,7 @@ from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.still import read_still
-from facefusion.pipeline.plan import Plan, Span
+from facefusion.pipeline.plan import Span
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, publish_image
@@ -33,8 +33,11 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
+    # An image is a clip of one frame, which is repeated at its ends.
+    reach = plan.requirements.neighbours
+    neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=original, neighbours=_neighbours(plan, frame))
+        task = FrameTask(frame.untouched(), faces, original=original, neighbours=neighbours)
         (is_changed,) = run.chain.apply([task])
         # Label and mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]
@@ -46,12 +49,6 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     done = WorkDone(int(is_changed), int(is_marked), watermarks.label is not None)
     publication = Publication(plan.output, run.signer, done, flag, lambda: check_unchanged(plan.target, flag))
     return done, publish_image(written, options, publication, emit)
-
-
-def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
-    """An image is a clip of one frame, which is repeated at its ends."""
-    reach = plan.requirements.neighbours
-    return tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
 
 
 def link_image(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:

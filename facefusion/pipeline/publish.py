@@ -134,7 +134,8 @@ def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFl
 @contextmanager
 def _partial_file(output: Path) -> Iterator[Path]:
     """Yield a new path next to the output; remove the file and new folders on failure."""
-    created = _missing_folders(output.parent)
+    existing, folder = existing_folder(output.parent), output.parent.absolute()
+    created = [path for path in (folder, *folder.parents) if existing in path.parents]
     make_folder(output.parent)
     part = partial_path(output)
     try:
@@ -145,12 +146,6 @@ def _partial_file(output: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
             sidecar_of(part).unlink(missing_ok=True)
-            for folder in created:
-                folder.rmdir()
+            for path in created:
+                path.rmdir()
         raise
-
-
-def _missing_folders(folder: Path) -> list[Path]:
-    """Return the folders that creating ``folder`` will add, deepest first."""
-    existing, folder = existing_folder(folder), folder.absolute()
-    return [path for path in (folder, *folder.parents) if existing in path.parents]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,12 +182,11 @@ class SegmentRendering:
 
 def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
     """Return the runs of output frames that show one source frame; ``sources`` start at output frame ``first``."""
-    runs: list[Shown] = []
-    for number, source in enumerate(sources, first):
-        if runs and runs[-1].source == source:
-            runs[-1] = runs[-1]._replace(stop=number + 1)
-        else:
-            runs.append(Shown(source, number, number + 1))
+    runs, start = [], first
+    for source, repeated in groupby(sources):
+        stop = start + len(list(repeated))
+        runs.append(Shown(source, start, stop))
+        start = stop
     return runs
 
 

@@ -173,7 +173,8 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
         selected = linked.select(selection)
         report.add(selected)
         screening.add_linked(selected)
-        will_change = will_change or _will_change(run, selected)
+        numbers = range(span.start, span.stop)
+        will_change = will_change or any(run.changes(faces_of(selected, number)) for number in numbers)
     report.damaged = screening.damaged
     _report_damage(run, report)
     # Nothing is rendered before this, whatever earlier runs rendered.
@@ -183,11 +184,6 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     if run.context.plan.finds_faces and without.count:
         emit(FramesWithoutFaces(without.count, without.as_lists(), without.more_ranges))
     return will_change
-
-
-def _will_change(run: PreparedRun, selected: LinkedChunk) -> bool:
-    numbers = range(selected.first, selected.first + selected.count)
-    return any(run.changes(faces_of(selected, number)) for number in numbers)
 
 
 def _report_damage(run: PreparedRun, report: FaceReport) -> None:
@@ -217,7 +213,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
-    clip = work.clip_path(extension)
+    clip = work.path / f'clip{extension}'
     key = WorkKey('clip', clip_digest(work.digests.plan, video, extension), 0, video.timeline.frame_count)
     manifest = work.find_intact(key, clip, flag)
     if manifest is None:

@@ -48,7 +48,7 @@ class RenderUnits:
 
     def path(self, number: int) -> Path:
         """Return the work file of the segment."""
-        return self.folder.segment_path(number, self.rendering.video.encoder.segment_suffix)
+        return self.folder.path / f'segment-{number:05d}{self.rendering.video.encoder.segment_suffix}'
 
     def key(self, number: int) -> WorkKey:
         """Return the key of the segment's work file."""

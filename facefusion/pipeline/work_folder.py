@@ -28,8 +28,7 @@ from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
 from facefusion.work_lease import AT_WORK
 
-_CLIP = 'clip'
-_FINISHED = ('chunk-', 'segment-', f'{_CLIP}.')
+_FINISHED = ('chunk-', 'segment-', 'clip.')
 Record = TypeVar('Record', bound=ArrayRecord)
 
 
@@ -62,14 +61,6 @@ class WorkFolder:
     def chunk_path(self, first: int) -> Path:
         """Return the file of the chunk that starts at source frame ``first``."""
         return self.path / f'chunk-{first:09d}.npz'
-
-    def segment_path(self, number: int, suffix: str) -> Path:
-        """Return the file of a segment; ``suffix`` is that of its container."""
-        return self.path / f'segment-{number:05d}{suffix}'
-
-    def clip_path(self, extension: str) -> Path:
-        """Return the file of the joined clip; ``extension`` is that of the output."""
-        return self.path / f'{_CLIP}{extension}'
 
     def part(self, path: Path) -> Path:
         """Return the name under which this process writes ``path``."""
@@ -214,16 +205,17 @@ class WorkFolder:
 
     def remove_segments(self) -> None:
         """Remove all segments, whose frames are in the joined clip."""
-        with suppress(OSError):
-            for path in sorted(self.path.glob('segment-*')):
-                if '@' not in path.name:
-                    _remove(path)
+        self._remove_all('segment-')
 
     def free_space(self) -> None:
         """Remove linked chunks, which are quick to create again: the job store needs space on a full disk."""
+        self._remove_all('linked-', 'selected-')
+
+    def _remove_all(self, *starts: str) -> None:
         with suppress(OSError):
-            for path in [*self.path.glob('linked-*'), *self.path.glob('selected-*')]:
-                _remove(path)
+            for path in sorted(self.path.iterdir()):
+                if path.name.startswith(starts) and '@' not in path.name:
+                    _remove(path)
 
     def close(self) -> None:
         """Remove the marker and the partial files of this process."""

@@ -43,7 +43,7 @@ def names(folder):
 
 
 def published(folder, number=1, data=b'a whole segment'):
-    path = folder.segment_path(number, '.nut')
+    path = folder.path / f'segment-{number:05d}.nut'
     folder.part(path).write_bytes(data)
     return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
@@ -129,7 +129,7 @@ def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
 
 
 def test_a_stop_names_nothing(folder):
-    path = folder.segment_path(1, '.nut')
+    path = folder.path / 'segment-00001.nut'
     folder.part(path).write_bytes(b'x')
     flag = StopFlag()
     flag.set('SIGTERM')
@@ -162,7 +162,7 @@ def test_a_folder_that_vanishes_is_named(folder):
 
 
 def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
-    path = folder.segment_path(1, '.nut')
+    path = folder.path / 'segment-00001.nut'
     wanted = r'^no space is left for segment-00001\.nut$'
     with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
         assert part == folder.part(path)
