@@ -71,7 +71,7 @@ def box(name: bytes, body: bytes) -> bytes:
     return struct.pack('>I', len(body) + 8) + name + body
 
 
-def test_a_clip_whose_edits_take_two_parts_of_it(folder: Path) -> None:
+def test_a_clip_whose_edit_list_shows_two_parts(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', *pictures(3), *tagged('-g', 20), folder / 'parts.mp4')
     data = bytearray((folder / 'parts.mp4').read_bytes())
     at = data.index(b'edts') - 4
@@ -107,7 +107,7 @@ def test_the_grid_of_segments_moves_no_frame(folder: Path, segment_frames: int) 
 
 @pytest.mark.parametrize('fps', [10, 23.976, 25, 50, 59.94])
 @pytest.mark.parametrize('name', ['plain.mp4', 'uneven.mp4', 'late-video.mp4'])
-def test_another_rate_keeps_the_duration_and_what_is_seen_when(folder: Path, name: str, fps: float) -> None:
+def test_another_rate_keeps_the_duration_and_the_times_of_frames(folder: Path, name: str, fps: float) -> None:
     path = made(folder, name)
     out = folder / f'rate-{fps}-{name}'
     plan = pass_through(path, out, output_video_fps=fps)

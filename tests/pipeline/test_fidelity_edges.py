@@ -40,7 +40,7 @@ def moved(before: Path, after: Path, at: float) -> int:
 
 
 @pytest.mark.parametrize('fps', [1, 23.976, 30])
-def test_another_rate_begins_and_ends_with_the_clip(folder: Path, fps: float) -> None:
+def test_another_rate_starts_and_ends_with_the_clip(folder: Path, fps: float) -> None:
     for name in ('plain.mp4', 'late.mp4'):
         path, out = folder / name, folder / f'{fps}-{name}'
         begin = reader.frames(path)[0].time
@@ -64,7 +64,7 @@ def with_sound(folder: Path, seconds: float, codec: str, extension: str) -> Path
 
 
 @pytest.mark.parametrize('extension', ['.mxf', '.avi', '.mpg', '.ts', '.wmv', '.webm', '.mkv'])
-def test_sound_behind_the_last_frame_is_kept_or_named(folder: Path, extension: str) -> None:
+def test_audio_after_the_last_frame_is_written_or_reported(folder: Path, extension: str) -> None:
     path, out = with_sound(folder, 4, 'flac', '.mkv'), folder / f'longer{extension}'
     plan = pass_through(path, out)
     said = [remark for remark in plan.video.audio.remarks if 'left out' in remark]
@@ -78,7 +78,7 @@ def test_sound_behind_the_last_frame_is_kept_or_named(folder: Path, extension: s
 
 
 @pytest.mark.parametrize(('codec', 'extension'), [('flac', '.mkv'), ('pcm_s16le', '.avi')])
-def test_sound_that_ends_early_takes_no_frames_along(folder: Path, codec: str, extension: str) -> None:
+def test_audio_that_ends_early_removes_no_frames(folder: Path, codec: str, extension: str) -> None:
     path, out = with_sound(folder, 0.5, codec, extension), folder / f'shorter-{codec}.mxf'
     plan = pass_through(path, out)
     assert plan.video.audio.mode == ('copy' if codec == 'pcm_s16le' else 'encode')
@@ -90,7 +90,7 @@ def test_sound_that_ends_early_takes_no_frames_along(folder: Path, codec: str, e
 
 
 @pytest.mark.parametrize('extension', ['.mpg', '.mxf', '.avi'])
-def test_sound_before_the_first_frame_is_kept_or_named(folder: Path, extension: str) -> None:
+def test_audio_before_the_first_frame_is_written_or_reported(folder: Path, extension: str) -> None:
     path, out = folder / 'late.mp4', folder / f'late{extension}'
     plan = pass_through(path, out)
     said = [remark for remark in plan.video.audio.remarks if 'before the first frame' in remark]
@@ -118,7 +118,7 @@ def reordered(folder: Path) -> Path:
     return path
 
 
-def test_an_avi_comes_back_with_all_its_sound_in_step(folder: Path, reordered: Path) -> None:
+def test_an_avi_keeps_all_its_audio_in_sync(folder: Path, reordered: Path) -> None:
     out = folder / 'reordered-out.avi'
     plan = pass_through(reordered, out)
     assert plan.video.audio.mode == 'copy'
@@ -129,7 +129,7 @@ def test_an_avi_comes_back_with_all_its_sound_in_step(folder: Path, reordered: P
     assert set(shifts) == set(frames) == {0}
 
 
-def test_a_trim_of_an_avi_is_in_step_to_the_sample(folder: Path, reordered: Path) -> None:
+def test_a_trimmed_avi_is_in_sync_to_the_sample(folder: Path, reordered: Path) -> None:
     counted = with_sound(folder, 2.4, 'pcm_s16le', '.avi')
     for path, extension in ((reordered, '.avi'), (reordered, '.mp4'), (counted, '.avi'), (counted, '.mxf')):
         out = folder / f'trim-{path.stem}{extension}'
@@ -143,7 +143,7 @@ def test_a_trim_of_an_avi_is_in_step_to_the_sample(folder: Path, reordered: Path
         assert path != counted or np.array_equal(new, old[begin : begin + round(26 / 25 * RATE)])
 
 
-def test_avi_is_heard_when_it_is_seen_though_mp3_begins_late(folder: Path) -> None:
+def test_avi_is_in_sync_with_late_mp3_audio(folder: Path) -> None:
     path = folder / 'plain.mp4'
     for words in ({}, {'trim_frame_start': 17, 'trim_frame_end': 44}):
         out = folder / f'mp3-{len(words)}.avi'
@@ -165,7 +165,7 @@ def test_a_cut_within_a_frame_does_not_lengthen_the_last_one(folder: Path) -> No
     assert probe(out).duration == plan.target.duration
 
 
-def test_joined_avi_stays_in_step(folder: Path) -> None:
+def test_a_joined_avi_stays_in_sync(folder: Path) -> None:
     parts = []
     for number, begin in enumerate((0, 7, 14, 21, 28)):
         parts.append(folder / f'part-{number}.avi')

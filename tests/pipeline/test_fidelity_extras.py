@@ -85,7 +85,7 @@ WHOLE = [
 
 @pytest.mark.parametrize('source', ['in.mkv', 'in.mp4'])
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov', '.webm'])
-def test_texts_chapters_and_tags_come_along(folder: Path, source: str, extension: str) -> None:
+def test_subtitles_chapters_and_tags_are_copied(folder: Path, source: str, extension: str) -> None:
     out = folder / f'out-{source}{extension}'
     plan = pass_through(folder / source, out)
     said = reader.description(out)
@@ -105,7 +105,7 @@ def test_texts_chapters_and_tags_come_along(folder: Path, source: str, extension
 
 
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov'])
-def test_every_track_keeps_its_packets_language_and_rank(folder: Path, extension: str) -> None:
+def test_every_track_keeps_its_packets_language_and_order(folder: Path, extension: str) -> None:
     source = folder / ('in.mkv' if extension == '.mkv' else 'in.mp4')
     pass_through(source, folder / f'tracks{extension}')
     for number in range(2):
@@ -120,7 +120,7 @@ def test_every_track_keeps_its_packets_language_and_rank(folder: Path, extension
 
 @pytest.mark.parametrize('source', ['in.mkv', 'in.mp4'])
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4'])
-def test_a_trim_cuts_texts_and_chapters_with_the_pictures(folder: Path, source: str, extension: str) -> None:
+def test_a_trim_cuts_subtitles_and_chapters_with_the_frames(folder: Path, source: str, extension: str) -> None:
     out = folder / f'trim-{source}{extension}'
     pass_through(folder / source, out, trim_frame_start=10, trim_frame_end=40)
     (start, end, first), (again, last, second) = texts(out)
@@ -131,7 +131,7 @@ def test_a_trim_cuts_texts_and_chapters_with_the_pictures(folder: Path, source: 
 
 
 @pytest.mark.parametrize('extension', ['.avi', '.ts', '.mpg', '.mxf', '.wmv'])
-def test_what_has_no_place_is_said_once(folder: Path, extension: str) -> None:
+def test_losses_are_reported_once(folder: Path, extension: str) -> None:
     plan = pass_through(folder / 'in.mkv', folder / f'lost{extension}')
     remarks, name = plan.target.remarks, extension[1:]
     assert len(set(remarks)) == len(remarks)
@@ -154,7 +154,7 @@ def test_attachments_stay_in_mkv(folder: Path) -> None:
     assert '1 attachment is not kept: mp4 supports none' in plan.target.remarks
 
 
-def test_names_of_quicktime_come_along(folder: Path) -> None:
+def test_quicktime_tags_are_copied(folder: Path) -> None:
     words = (
         '-i',
         folder / 'in.mp4',
@@ -177,7 +177,7 @@ def test_names_of_quicktime_come_along(folder: Path) -> None:
 
 
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov', '.webm'])
-def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
+def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
     one, two, bare = (folder / f'join-{name}{extension}' for name in ('one', 'two', 'bare'))
     pass_through(folder / 'in.mkv', one, trim_frame_start=0, trim_frame_end=25)
     # Nothing in the middle: what was shown until then ends there.
@@ -203,7 +203,7 @@ def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Pa
     assert said == []
 
 
-def test_joined_streams_of_another_language_or_style_stay_apart(folder: Path) -> None:
+def test_joined_subtitles_of_another_language_or_style_stay_separate(folder: Path) -> None:
     (folder / 'styled.ass').write_text(STYLED, encoding='utf-8')
     (folder / 'font.bin').write_bytes(b'not really a font' * 9)
     video = (*pictures(1), '-i', folder / 'texts.srt', '-i', folder / 'styled.ass', *tagged(), '-map', 0, '-t', 1)

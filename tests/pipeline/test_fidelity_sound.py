@@ -36,7 +36,7 @@ def lag(whole: np.ndarray, part: np.ndarray) -> int:
 
 @pytest.mark.parametrize(('codec', 'extension'), EXACT)
 @pytest.mark.parametrize('rate', ['25', '24000/1001'])
-def test_a_trim_begins_and_ends_with_its_sample(folder: Path, codec: str, extension: str, rate: str) -> None:
+def test_a_trim_starts_and_ends_with_its_sample(folder: Path, codec: str, extension: str, rate: str) -> None:
     path = made(folder, codec, extension, rate)
     out = folder / f'trim-{path.name}'
     plan = pass_through(path, out, trim_frame_start=11, trim_frame_end=40)
@@ -63,7 +63,7 @@ def test_a_trim_stays_within_the_tick_of_its_container(folder: Path, codec: str,
 
 
 @pytest.mark.parametrize('extension', ['.mp4', '.mov'])
-def test_sound_that_is_encoded_again_stays_in_step_to_the_sample(folder: Path, extension: str) -> None:
+def test_audio_that_is_encoded_again_stays_in_sync_to_the_sample(folder: Path, extension: str) -> None:
     path = made(folder, 'aac', extension)
     for words in ({}, {'trim_frame_start': 11, 'trim_frame_end': 40}):
         out = folder / f'again-{len(words)}{extension}'

@@ -160,7 +160,7 @@ def sampled(request):
     return choose
 
 
-def test_the_clip_has_what_the_test_is_about(reference):
+def test_the_clip_has_the_tested_shots(reference):
     frames = np.concatenate([chunk.frame for chunk in reference.linked])
     tracks = np.concatenate([chunk.track for chunk in reference.linked])
     assert len(reference.linked) == 2 and sorted(reference.frames) == list(range(FRAMES))
@@ -199,7 +199,7 @@ def test_segments_workers_batches_and_order_change_no_pixel(
     assert found == {number: reference.frames[number] for number in found}
 
 
-def test_what_is_found_in_a_chunk_depends_on_it_alone(request, prepare, reference):
+def test_the_analysis_of_a_chunk_depends_on_its_frames_alone(request, prepare, reference):
     """Neither on what was analysed before it, nor on how many threads a network has."""
     run = prepare(FRAMES, 4)
     spans = run.context.plan.video.chunks
@@ -209,7 +209,7 @@ def test_what_is_found_in_a_chunk_depends_on_it_alone(request, prepare, referenc
         assert_same(reference.chunks[number], chunk)
 
 
-def test_frames_without_a_face_are_the_decoders_samples(prepare, reference, sampled):
+def test_frames_without_a_face_have_the_samples_of_the_decoder(prepare, reference, sampled):
     run = prepare(10, 2, traced=False)
     found = render(run, reference.linked, sampled(run.context.plan.video.segments, 6, seed=4))
     decoded = VideoReader(run.context.plan.target).frames(0, FRAMES)

@@ -111,7 +111,7 @@ def test_two_processes_with_targets_of_one_name(program, clips, portrait_source,
     assert {path.name for path in tmp_path.iterdir()} == {'alone', 'both', 'jobs'}
 
 
-def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait_source, tmp_path):
+def test_stopping_one_of_two_runs_does_not_stop_the_other(clips, portrait_source, tmp_path):
     from facefusion.cli.headless_run import GROUPS
     from facefusion.errors import Interrupted
 

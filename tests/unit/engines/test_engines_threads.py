@@ -65,12 +65,12 @@ def begin(clip, tmp_path):
     return build
 
 
-def test_topology_of_the_fakes_is_the_real_one():
+def test_the_fakes_use_the_real_topology():
     assert len(TOPOLOGY.triangles) == 898
 
 
 @pytest.mark.parametrize(('segment_frames', 'workers'), [(25, 1), (250, 3), (1000, 2)])
-def test_what_is_found_in_a_frame_is_drawn_in_it(begin, segment_frames, workers):
+def test_faces_found_in_a_frame_are_drawn_in_it(begin, segment_frames, workers):
     processor = Brightener()
     run = begin(segment_frames=segment_frames, workers=workers, processor=processor)
     assert run.context.plan.workers == workers
@@ -96,7 +96,7 @@ def test_a_trimmed_run_finds_the_same_faces_in_the_same_source_frames(begin):
     assert len(decoded_luma(run.context.plan.output)) == 155 and report['frames'] == 155
 
 
-def test_a_run_says_what_it_does(begin):
+def test_a_run_emits_its_progress(begin):
     events = []
     execute_run(begin(emit=events.append))
     stages = [event.stage for event in events if isinstance(event, StageFinished)]
@@ -108,7 +108,7 @@ def test_a_run_says_what_it_does(begin):
 
 
 @pytest.mark.parametrize('frame', [35, 250])
-def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
+def test_a_failing_frame_stops_the_run_without_an_output(begin, frame):
     def fail(number):
         if number == frame:
             raise MediaError('broken-frame', f'frame {number} is broken')
@@ -122,7 +122,7 @@ def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
 
 
 @pytest.mark.parametrize('stage', ['analysing', 'processing'])
-def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
+def test_a_stop_interrupts_the_run_at_the_next_frame(begin, stage):
     flag, counted = StopFlag(), []
 
     def emit(event):
@@ -152,7 +152,7 @@ def check_fails_without_threads(run: PreparedRun) -> None:
         pytest.fail('nothing was raised')
 
 
-def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, monkeypatch):
+def test_a_failing_writer_stops_the_decoder_before_the_error_is_raised(begin, monkeypatch):
     def fail(self, frame, pts):
         raise ResourceError('disk-full', 'the disk is full')
 
@@ -160,7 +160,7 @@ def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, mon
     check_fails_without_threads(begin(workers=2))
 
 
-def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, monkeypatch):
+def test_failing_work_files_stop_the_analysis_before_the_error_is_raised(begin, monkeypatch):
     def fail(self, path):
         raise OSError(28, 'No space left on device')
 

@@ -145,7 +145,7 @@ def expected_stay(actor: Actor, side: int, runs: list[range]):
 
 
 @pytest.mark.parametrize('points', [468, 68])
-def test_what_is_measured_reaches_rendering(tmp_path, points):
+def test_measurements_reach_rendering(tmp_path, points):
     left, right = (
         Breathing(frozenset().union(*runs), place=lambda frame, x=x: (x, 90.0), score=score, points=points)
         for runs, x, score in ((LEFT_RUNS, 80.0, 0.9), (RIGHT_RUNS, 240.0, 0.8))
@@ -196,7 +196,7 @@ def with_tracks(chunk: FaceChunk, builds: list[list[float]], weights: list[float
     return replace(chunk, values=values, of_tracks=of_tracks, track_weights=np.array(weights, np.float32))
 
 
-def test_a_track_weighs_in_each_chunk_what_its_views_do_and_nothing_where_it_has_none():
+def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
     """Numbers of tracks hold within a chunk: here they change places."""
     rows = [[(frame, k, who) for frame in frames for k, who in enumerate(people)] for frames, people in (
         (range(10), (ONE, OTHER)), (range(10, 20), (OTHER, ONE)), (range(20, 30), (OTHER,)))]  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_track_weighs_in_each_chunk_what_its_views_do_and_nothing_where_it_has
     np.testing.assert_allclose(clip.values[0]['build'], [3.25, 17.5])
 
 
-def test_what_was_measured_of_a_track_keeps_no_chunk_in_memory():
+def test_measurements_of_a_track_keep_no_chunk_in_memory():
     tracker = Tracker(MEASURED)
     chunk = with_tracks(make_chunk(0, 10, [(frame, 0, ONE) for frame in range(10)]), [[1, 10]] * 50, [1] * 50)
     list(tracker.track([chunk]))

@@ -112,14 +112,14 @@ def test_a_plan_goes_to_another_process(planned):
     assert there.target.stamp.difference(plan.target.path) == ''
 
 
-def test_the_clip_has_what_the_record_must_hold(planned):
+def test_the_clip_covers_the_fields_of_the_record(planned):
     plan = planned()
     assert len({*np.diff(plan.target.pts).tolist()}) > 2 and len(plan.video.segments) > 3
     assert len(plan.video.audio.tracks) == 2 and len(plan.video.extras.subtitles) == 1
     assert plan.video.extras.has_chapters and isinstance(plan.video.timeline.time_base, Fraction)
 
 
-def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
+def test_a_sound_comes_back_with_a_new_stamp(planned, folder):
     plan = replace(planned(), sound=probe_sound(folder / 'clip.mkv'))
     again = plan_from_record(through_json(plan))
     assert_same(plan, again)
@@ -127,7 +127,7 @@ def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
     assert again.sound.stamp is not again.target.stamp
 
 
-def test_a_target_is_looked_at_anew(planned, folder):
+def test_a_target_comes_back_with_a_new_stamp(planned, folder):
     record = through_json(planned())
     (folder / 'other.mkv').write_bytes((folder / 'clip.mkv').read_bytes())
     record['target']['path'] = str(folder / 'other.mkv')
@@ -169,7 +169,7 @@ def test_a_damaged_record_is_refused(planned, flags):
         assert caught.value.reference == 'plan-unreadable', record
 
 
-def test_what_is_no_plain_data_is_a_bug(planned):
+def test_other_objects_than_plain_data_are_a_bug(planned):
     plan = planned()
     with pytest.raises(TypeError, match='object is not plain data'):
         plan_as_record(replace(plan, settings={'key': object()}))

@@ -47,7 +47,7 @@ def batch_of(*with_face):
     ]
 
 
-def test_a_processor_gets_only_the_frames_that_it_wants():
+def test_a_processor_gets_only_the_frames_that_it_needs():
     faces, every = Adding(1, {1, 3}), Adding(10, {0, 1})
     batch = batch_of(1, 3)
     changed = Chain(((faces, WITH_FACES), (every, EVERY))).apply(batch)
@@ -71,13 +71,13 @@ def test_a_frame_is_changed_when_any_processor_says_so():
     assert Chain(()).apply(batch) == [False] * 5
 
 
-def test_a_processor_that_wants_none_of_the_frames_is_not_called():
+def test_a_processor_that_needs_no_frame_is_not_called():
     processor = Adding(1, {0})
     assert Chain(((processor, WITH_FACES),)).apply(batch_of()) == [False] * 5 and processor.calls == []
     assert Chain(((processor, WITH_FACES),)).apply([]) == [] and processor.calls == []
 
 
-def test_a_frame_that_was_replaced_is_handed_on():
+def test_a_replaced_frame_goes_to_the_next_processor():
     class Replacing:
         name = 'replacing'
 
@@ -91,7 +91,7 @@ def test_a_frame_that_was_replaced_is_handed_on():
     assert after.calls == [{0: 100, 1: 100, 2: 7, 3: 100, 4: 100}] and batch[2].frame.pixels[0, 0, 0] == 8
 
 
-def test_a_processor_that_does_not_speak_of_every_frame_is_a_bug():
+def test_a_processor_must_report_on_every_frame():
     class Mute(Adding):
         def process(self, batch):
             return super().process(batch)[1:]

@@ -140,7 +140,7 @@ def test_faces_without_measured_skin_have_none():
     assert face.values == {} and linked_skin(face.values) is None
 
 
-def test_one_linked_chunk_is_held_and_loaded_once():
+def test_one_linked_chunk_is_in_memory_and_loaded_once():
     chunks = linked_bare([0, 250, 500], [(ONE, set(range(500)))])
     loaded = []
 
@@ -180,7 +180,7 @@ def test_neighbours_are_the_untouched_frames_of_the_target_around_each(planned, 
         np.testing.assert_array_equal(task.frame.luma(), decoded[number] + np.uint8(20 + 20 * (number in WITH_FACE)))
 
 
-def test_what_no_processor_requires_is_not_given(planned):
+def test_a_task_contains_only_what_processors_require(planned):
     noting = Noting()
     rendered(rendering(planned(), (noting, EVERY)), Span(0, 20))
     assert len(noting.tasks) == 20
@@ -206,7 +206,7 @@ def test_every_frame_that_is_needed_is_decoded_once(planned):
 
 
 @pytest.mark.parametrize('requirements', [EVERY, AROUND], ids=['alone', 'with neighbours'])
-def test_a_frame_that_is_repeated_is_rendered_once_without_sound(planned, requirements):
+def test_a_repeated_frame_is_rendered_once_without_audio(planned, requirements):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (noting, requirements), (Brightener(), EVERY))
@@ -220,7 +220,7 @@ def test_a_frame_that_is_repeated_is_rendered_once_without_sound(planned, requir
     assert digest(found[0][-1].frame) == digest(found[1][0].frame)
 
 
-def test_a_frame_that_is_repeated_is_rendered_for_each_time_with_sound(planned):
+def test_a_repeated_frame_is_rendered_for_each_time_with_audio(planned):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (Brightener(), EVERY), (noting, AUDIO))
@@ -263,7 +263,7 @@ def test_seconds_are_exact_at_a_variable_rate(planned, tmp_path):
     assert [task.seconds for task in noting.tasks] == [Fraction(each - times[4], 1000) for each in times[4:]]
 
 
-def test_seconds_count_from_the_first_frame_where_sound_comes_before_it(planned, tmp_path):
+def test_seconds_count_from_the_first_frame_after_earlier_audio(planned, tmp_path):
     path = tmp_path / 'late.mp4'
     ffmpeg.ffmpeg('-v', 'error', '-itsoffset', 0.32, *pictures(0.4, size='64x48'), *sound(1), *tagged(), *AAC, path)
     plan = planned(10, path)
@@ -300,7 +300,7 @@ def test_batches_and_workers_change_no_pixel(planned, alone, batch, workers):
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_segments_in_any_order_and_side_by_side_have_the_same_pixels(planned, alone, seed):
+def test_segments_in_any_order_and_in_parallel_have_the_same_pixels(planned, alone, seed):
     plan = planned(random.Random(seed).choice((5, 7, 11)))
     segments = list(plan.video.segments)
     random.Random(seed).shuffle(segments)

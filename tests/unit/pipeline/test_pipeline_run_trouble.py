@@ -42,7 +42,7 @@ def flip(path):
         ((SegmentWriter, 'write'), 'segment-00000.nut'),
     ],
 )
-def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
+def test_a_full_disk_error_names_the_final_file(runs, monkeypatch, place, name):
     def fill(self, path, *_):
         part = self.path if place[0] is SegmentWriter else path
         raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
@@ -54,7 +54,7 @@ def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, plac
 
 
 @pytest.mark.parametrize('stage', ['rendering', 'joining'])
-def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
+def test_a_target_replaced_during_the_run_is_detected(runs, stage, monkeypatch):
     other = make_tiny_clip(runs.folder / 'other.mp4', FRAMES, cuts=(30,))
     target = runs.clip
 
@@ -74,7 +74,7 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
 
 
 @pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
-def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, monkeypatch, change):
+def test_a_failure_while_a_changed_target_is_read_is_reported_as_its_change(runs, monkeypatch, change):
     def frames(*_):
         # As a decoder may that meets another clip behind the name.
         if change == 'replaced':
@@ -91,7 +91,7 @@ def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, m
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
-def test_a_target_that_is_written_to_and_its_time_set_back(runs):
+def test_a_changed_target_with_its_time_reset_is_detected(runs):
     def rewrite(number):
         if number == 12:
             flip(runs.clip)
@@ -102,7 +102,7 @@ def test_a_target_that_is_written_to_and_its_time_set_back(runs):
 
 
 @pytest.mark.parametrize('number', [12, 54])
-def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
+def test_a_work_folder_removed_during_the_run_is_reported(runs, wanted, number):
     def remove(at):
         if at == number:
             shutil.rmtree(runs.work, ignore_errors=True)
@@ -115,7 +115,7 @@ def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
     assert runs.output.read_bytes() == wanted
 
 
-def test_a_segment_that_changes_before_the_join(runs, wanted):
+def test_a_segment_changed_before_the_join_is_reported(runs, wanted):
     def cut(at):
         if at == 45:
             (runs.work / 'segment-00001.nut').write_bytes(b'')
@@ -164,7 +164,7 @@ def test_a_segment_that_is_altered_after_the_join_has_read_it_changes_nothing(ru
 
 @pytest.mark.parametrize('name', ['linked-000000020', 'selected-000000020'])
 @pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
-def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm, name):
+def test_an_altered_linked_chunk_is_not_rendered(runs, wanted, harm, name):
     def spoil(at):
         if at == 5:
             harm(runs.work / f'{name}.npz')
@@ -206,7 +206,7 @@ STAGES = {
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize('seed', range(12))
-def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
+def test_after_a_failure_of_any_stage_the_next_run_resumes(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
     names = [*STAGES, 'process', 'cancel']
     # Every one in turn: seeds that choose may leave one out.

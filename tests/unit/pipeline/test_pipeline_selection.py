@@ -23,7 +23,7 @@ def is_other(found) -> np.ndarray:
     return found['landmarks'][:, :, 0].mean(1) > 200
 
 
-def test_one_stays_with_a_person_for_as_long_as_it_is_seen():
+def test_mode_one_follows_a_person_while_they_are_visible():
     """A larger face that comes in does not take over; it does when the chosen one has gone, and then stays, too."""
     people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
@@ -31,7 +31,7 @@ def test_one_stays_with_a_person_for_as_long_as_it_is_seen():
     assert np.flatnonzero(is_other(found)).tolist() == list(range(70, 100))
 
 
-def test_the_orders_hold_in_every_frame():
+def test_the_order_applies_in_every_frame():
     people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
     for order, first in (('left-right', 100), ('right-left', 300), ('best-worst', 100), ('worst-best', 300)):
         both = joined(link(cut_up([0, 50, 100], people), face_selector_order=order))
@@ -39,7 +39,7 @@ def test_the_orders_hold_in_every_frame():
         assert len(at_40) == 2 and abs(at_40[0, :, 0].mean() - first) < 10
 
 
-def test_two_people_of_one_size_do_not_take_turns_across_chunks():
+def test_two_people_of_equal_size_do_not_alternate_across_chunks():
     # Each chunk numbers its tracks anew, and the other one is the larger of the two in the second chunk.
     first = make_chunk(0, 20, [(frame, k, who) for frame in range(20) for k, who in enumerate((ONE, OTHER))])
     grown = Person(ONE.x, ONE.y, OTHER.size * 1.15)
@@ -55,7 +55,7 @@ def test_two_people_of_one_size_do_not_take_turns_across_chunks():
 
 
 @pytest.mark.parametrize('mode', ['many', 'one'])
-def test_a_selection_names_rows_of_its_chunk_and_changes_none(mode):
+def test_a_selection_contains_rows_of_its_chunk_and_changes_none(mode):
     tracker = Tracker(SKIN_ALONE)
     people = [(ONE, set(range(100)) - {45}), (OTHER, set(range(30, 60)))]
     chunks = list(tracker.track(cut_up([0, 50, 100], people, cuts=[70])))
@@ -95,7 +95,7 @@ def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Per
 
 
 @pytest.mark.parametrize('cut', [None, 5, 20, 30, 49, 50, 51, 70, 99])
-def test_places_are_free_at_a_cut_wherever_it_is(cut):
+def test_the_largest_faces_are_selected_again_at_every_cut(cut):
     """Near the start of a chunk, its end, or between two; the tracks run on, so that the cut alone tells."""
     inside = [[at for at in [cut] if at is not None and first < at < first + 50] for first in (0, 50)]
     chunks = [
@@ -112,7 +112,7 @@ def test_places_are_free_at_a_cut_wherever_it_is(cut):
 
 
 @pytest.mark.parametrize('hole', [1, 4, 50])
-def test_places_are_free_after_frames_without_a_face(hole):
+def test_the_largest_faces_are_selected_again_after_frames_without_faces(hole):
     """The tracks go on behind it, so that the hole alone tells."""
     tracker = Tracker(SKIN_ALONE)
     chunks = list(tracker.track(make_chunk(first, 50, growing(first, first + 50, 3)) for first in (0, 50, 100)))
@@ -125,7 +125,7 @@ def test_places_are_free_after_frames_without_a_face(hole):
     assert np.flatnonzero(is_other(joined(linked))).tolist() == list(range(40))
 
 
-def test_what_analyse_left_out_counts_as_left_out():
+def test_faces_skipped_by_analyse_count_as_left_out():
     chunk = make_chunk(0, 3, [(0, 0, ONE), (0, 1, OTHER), (1, 0, ONE), (2, 0, ONE)])
     chunk = replace(chunk, left_out=np.array([2, 0, 3], np.int32))
     (many,) = link([chunk], max_faces=1)

@@ -48,7 +48,7 @@ def published(folder, number=1, data=b'a whole segment'):
     return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
 
-def test_what_was_published_is_found_again(folder):
+def test_a_published_file_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
     assert folder.find_intact(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
@@ -69,14 +69,14 @@ def test_what_was_published_is_found_again(folder):
         WorkKey('segment', 'digest', *SPAN, (40, 50, 60, 71)),
     ],
 )
-def test_what_another_plan_has_made_is_never_taken(folder, other):
+def test_a_file_of_another_key_is_never_used(folder, other):
     path, _ = published(folder)
     assert folder.find_intact(other, path, FLAG) is None
     assert names(folder) == []
 
 
 @pytest.mark.parametrize('damage', ['shorter', 'same size', 'gone', 'manifest', 'manifest gone', 'manifest of another'])
-def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
+def test_a_damaged_file_is_removed_and_created_again(folder, damage):
     path, manifest = published(folder)
     if damage == 'shorter':
         path.write_bytes(b'a whole')
@@ -100,7 +100,7 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
 
 
 @pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
-def test_what_is_no_file_makes_way(folder, other):
+def test_other_things_than_regular_files_are_removed(folder, other):
     path, manifest = published(folder)
     for each in (path, manifest_path(path)):
         each.unlink()
@@ -117,18 +117,18 @@ def test_what_is_no_file_makes_way(folder, other):
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
-def test_a_manifest_that_is_none_is_absent(folder, text):
+def test_an_invalid_manifest_counts_as_missing(folder, text):
     path = folder.path / 'segment-00001.json'
     path.write_text(text)
     assert read_manifest(path) is None
 
 
-def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
+def test_the_digest_is_independent_of_the_order_of_keys():
     assert canonical_digest({'a': 1, 'b': [2]}) == canonical_digest({'b': [2], 'a': 1})
     assert canonical_digest({'a': 1}) != canonical_digest({'a': 2})
 
 
-def test_a_stop_names_nothing(folder):
+def test_a_stop_publishes_nothing(folder):
     path = folder.path / 'segment-00001.nut'
     folder.part(path).write_bytes(b'x')
     flag = StopFlag()
@@ -138,7 +138,7 @@ def test_a_stop_names_nothing(folder):
     assert names(folder) == []
 
 
-def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
+def test_partial_files_of_dead_processes_are_removed_and_others_stay(folder):
     kept, _ = published(folder)
     written = [f'segment-00002@{owner.tag}#.nut' for owner in (dead_owner(), foreign_owner())]
     for name in (*written, written[0] + '.part', written[1] + '.part'):
@@ -148,7 +148,7 @@ def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
     assert set(names(folder)) == left
 
 
-def test_a_folder_that_vanishes_is_named(folder):
+def test_a_removed_folder_is_reported(folder):
     published(folder)
     with pytest.raises(ResourceError) as caught, folder.explaining_removal():
         for path in folder.path.iterdir():
@@ -161,7 +161,7 @@ def test_a_folder_that_vanishes_is_named(folder):
         raise OutputError('output-unwritable', 'it cannot be written')
 
 
-def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
+def test_a_failed_write_names_the_final_file(folder):
     path = folder.path / 'segment-00001.nut'
     wanted = r'^no space is left for segment-00001\.nut$'
     with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
@@ -194,7 +194,7 @@ def test_the_bytes_that_a_block_reads_are_verified(folder):
         folder.check_intact([(path, manifest)], FLAG)
 
 
-def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
+def test_partial_outputs_of_dead_processes_are_removed(tmp_path):
     output = tmp_path / 'out.mp4'
     names = [f'.{owner.tag}.part{end}' for owner in (dead_owner(), foreign_owner()) for end in ('.mp4', '.mp4.c2pa')]
     own, named = partial_path(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
@@ -205,7 +205,7 @@ def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
     assert own.parent == tmp_path and own.suffix == '.mp4'
 
 
-def test_what_others_have_left_beside_an_output_for_a_day_goes(tmp_path, monkeypatch):
+def test_partial_outputs_of_unknown_processes_are_removed_after_a_day(tmp_path, monkeypatch):
     part = tmp_path / f'.{foreign_owner().tag}.part.mp4'
     part.write_bytes(b'half')
     now = time.time()
@@ -238,7 +238,7 @@ def linked_into(folder, first=0):
     return linked
 
 
-def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
+def test_the_selected_faces_of_a_linked_chunk_are_loaded(folder):
     linked = [linked_into(folder, first) for first in (0, 4)]
     for first, chunk in zip((0, 4), linked, strict=True):
         span = Span(first, first + 4)
@@ -251,7 +251,7 @@ def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
     assert not folder.has_results()
 
 
-def test_linking_again_keeps_the_files_valid_for_another_process_that_reads_them(folder, monkeypatch):
+def test_linking_again_keeps_the_files_valid_for_other_readers(folder, monkeypatch):
     linked_into(folder)
     before, replace_file = {path: path.read_bytes() for path in folder.path.iterdir()}, Path.replace
     manifests = {path: path.stat() for path in folder.path.glob('*.json')}
@@ -271,7 +271,7 @@ def test_linking_again_keeps_the_files_valid_for_another_process_that_reads_them
 
 @pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
 @pytest.mark.parametrize('harm', ['altered', 'removed', 'another', 'of another plan'])
-def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, harm):
+def test_a_damaged_linked_file_is_not_loaded(folder, name, harm):
     for first in (0, 4):
         linked_into(folder, first)
     path = folder.path / f'{name}.npz'
@@ -320,7 +320,7 @@ def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_pat
     assert list((tmp_path / 'cache').iterdir()) == []
 
 
-def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
+def test_the_least_recently_used_chunks_are_removed_beyond_the_limit(folder, tmp_path):
     cache = AnalysisCache(tmp_path / 'cache', 1 << 30)
     keys = [cached(cache, folder, number) for number in (0, 4, 8)]
     for age, key in enumerate(keys):
@@ -335,14 +335,14 @@ def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
     assert sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) <= 3.5 * size
 
 
-def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
+def test_a_cache_of_size_zero_stores_and_finds_nothing(folder, tmp_path):
     key = cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, 0)
     none = AnalysisCache(tmp_path / 'none', 0)
     assert cached(none, folder, 0) == key and not (tmp_path / 'none').exists()
     assert AnalysisCache(tmp_path / 'cache', 0).find(key, FLAG) is None
 
 
-def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path):
+def test_the_limit_applies_to_chunks_of_other_runs(folder, tmp_path):
     said = []
     AnalysisCache(tmp_path / 'nothing', 0, said.append).trim()
     for number in (0, 4):
@@ -354,7 +354,7 @@ def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path)
     assert said == [] and not (tmp_path / 'nothing').exists()
 
 
-def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
+def test_an_unwritable_cache_fails_no_run(folder, tmp_path):
     (tmp_path / 'cache').write_bytes(b'a file')
     said = []
     cached(AnalysisCache(tmp_path / 'cache', 1 << 20, said.append), folder, 0)
@@ -368,7 +368,7 @@ def test_the_bytes_of_a_manifest_are_json():
     assert record['frame_count'] == 2 and record['pts'] == [1, 2] and record['version'] == 1
 
 
-def test_a_folder_in_which_nothing_was_written_for_a_day_is_nobodys(tmp_path):
+def test_a_folder_untouched_for_a_day_is_abandoned(tmp_path):
     # Of a process of another boot nothing is known.
     marker = tmp_path / f'{AT_WORK}{new_owner().tag}'
     marker.touch()

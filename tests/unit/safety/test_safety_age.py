@@ -79,7 +79,7 @@ def test_only_classes_up_to_nineteen_years_are_under_18(estimator, age):
 
 
 @pytest.mark.parametrize('pair', [(2, 3), (3, 2), (1, 4)])
-def test_views_that_disagree_are_no_margin(estimator, pair):
+def test_a_face_whose_views_disagree_is_not_under_18(estimator, pair):
     assert not estimator.under_18(frame_of(*pair), FACE).under_18
 
 
@@ -87,13 +87,13 @@ def test_views_that_agree_on_under_18_may_differ_in_the_class(estimator):
     assert estimator.under_18(frame_of(1, 2), FACE) == AgeEstimate(True, '3 to 9, 10 to 19 years')
 
 
-def test_a_class_that_does_not_exist_judges_nobody(estimator):
+def test_an_unknown_class_is_an_error(estimator):
     with pytest.raises(ModelError) as error:
         estimator.under_18(frame_of(9), FACE)
     assert (error.value.reference, error.value.exit_code) == ('age-class', 6)
 
 
-def test_neither_race_nor_gender_is_asked_for():
+def test_neither_race_nor_gender_is_computed():
     class Watched:
         def __init__(self):
             self._session = create_session(stand_in(), ('cpu',), 0)
@@ -111,7 +111,7 @@ def test_neither_race_nor_gender_is_asked_for():
     assert session.asked == ['a', 'a', 'a']
 
 
-def test_the_crop_has_the_five_points_where_the_template_wants_them():
+def test_the_crop_has_the_five_points_at_the_positions_of_the_template():
     points = five_points(FACE)
     pixels = np.zeros((400, 400, 3), np.uint8)
     crop = aligned_crop(PixelFrame(pixels), FACE)
@@ -132,7 +132,7 @@ def observed(track, *estimates):
     return [AgeObservation(track, 25 * n, float(n), estimate) for n, estimate in enumerate(estimates)]
 
 
-def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
+def test_a_young_face_of_an_image_is_refused_and_an_adult_one_is_not():
     refuse_if_minor(CLIP, observed(0, ADULT), 'stand_in')
     refuse_if_minor(CLIP, [], 'stand_in')
     with pytest.raises(ContentRefused) as error:
@@ -140,7 +140,7 @@ def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
     assert (error.value.reference, error.value.exit_code) == ('age-refused', 3)
 
 
-def test_a_track_is_judged_by_the_majority_of_its_looks():
+def test_a_track_is_judged_by_the_majority_of_its_estimates():
     tracks = ((YOUNG, ADULT), (ADULT, ADULT, YOUNG), (YOUNG, ADULT, ADULT, YOUNG))
     refuse_if_minor(
         CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)], 'stand_in'
@@ -151,7 +151,7 @@ def test_a_track_is_judged_by_the_majority_of_its_looks():
         refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)], 'stand_in')
 
 
-def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
+def test_a_refusal_names_faces_frames_and_model_in_text_and_facts():
     with pytest.raises(ContentRefused) as caught:
         refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT), 'stand_in')
     error = caught.value
@@ -178,7 +178,7 @@ def weights(tmp_path):
     return ModelStore(load_catalog(tmp_path / 'catalog'), tmp_path / 'weights', offline=False, emit=silent)
 
 
-def test_the_classifier_is_used_as_soon_as_its_weights_are_there_and_never_fetched(weights, monkeypatch):
+def test_the_age_model_is_used_when_its_weights_exist_and_never_fetched(weights, monkeypatch):
     monkeypatch.setattr(ModelStore, 'fetch', lambda self, ids: pytest.fail('it fetched'))
     pool = SessionPool(weights, ('cpu',), 0)
     assert find_age_estimator(pool, weights) is None
@@ -187,19 +187,19 @@ def test_the_classifier_is_used_as_soon_as_its_weights_are_there_and_never_fetch
     assert found.model_id == 'fairface' and found.under_18(frame_of(1), FACE).under_18
 
 
-def test_damaged_weights_are_named_and_neither_used_nor_ignored(weights):
+def test_damaged_weights_are_reported(weights):
     (weights.weights / 'fairface.onnx').write_bytes(b'x')
     with pytest.raises(ModelError) as error:
         find_age_estimator(SessionPool(weights, ('cpu',), 0), weights)
     assert (error.value.reference, error.value.exit_code) == ('model-damaged', 6)
 
 
-def test_a_catalogue_without_it_has_no_estimator(tmp_path):
+def test_a_catalogue_without_the_age_model_has_no_estimator(tmp_path):
     (tmp_path / 'some.json').write_text('{"version": 1, "models": []}')
     store = ModelStore(load_catalog(tmp_path), tmp_path / 'weights', offline=True, emit=silent)
     assert find_age_estimator(SessionPool(store, ('cpu',), 0), store) is None
 
 
-def test_the_shipped_catalogue_knows_where_it_comes_from():
+def test_the_shipped_catalogue_contains_the_age_model():
     entry = load_catalog(SHIPPED).entry('fairface')
     assert entry.licence.id == 'CC-BY-4.0' and entry.size == 85170772 and entry.inputs[0].shape == (1, 3, 224, 224)
