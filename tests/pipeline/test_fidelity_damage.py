@@ -1,4 +1,4 @@
-"""Bad clips: what can be read comes out right and the rest is named, or the clip is refused with a reason."""
+"""Damaged clips: readable frames are correct and the rest is reported, or the clip is refused with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refusal(target: Path, output: Path, **flags: object) -> FaceFusionError:
 
 
 def spoil(path: Path, numbers: list[int], how: str) -> list[int]:
-    """Spoils some packets of a clip, in the order of decoding; gives the numbers of their frames."""
+    """Damage some packets of a clip, in decoding order; return the numbers of their frames."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     shown = sorted(packet.pts for packet in packets)
@@ -68,7 +68,7 @@ def test_damage_in_the_middle_stays_there(folder: Path, how: str) -> None:
     sound_before, sound_after = (reader.packets(each) for each in (folder / 'whole.mp4', out))
     assert [unit.data for unit in sound_before] == [unit.data for unit in sound_after]
     errors = np.abs(whole - mended).mean(axis=(1, 2, 3))
-    # From the next keyframe on nothing of it is left.
+    # After the next keyframe the damage is no longer visible.
     assert errors[[*range(25), *range(75 - 25 + 25, 75)]].max(initial=0) < 1
     assert errors.max() < 12
 
@@ -202,7 +202,7 @@ def uneven(folder: Path, times: str) -> Path:
 
 
 def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
-    """The clip with other times for its frames, which are given in ticks."""
+    """The clip with other frame times, in ticks."""
     with av.open(str(folder / 'whole.mp4')) as source, av.open(str(folder / name), 'w') as output:
         copy = output.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
@@ -214,7 +214,7 @@ def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
 
 
 def test_frames_are_shown_at_their_own_times_in_any_order(folder: Path) -> None:
-    # Of some pairs the one that a decoder shows first has the later time.
+    # In some pairs the first frame in decoder order has the later time.
     swapped = {number: number + 1 for number in (10, 31, 32, 60)} | {number + 1: number for number in (10, 60)}
     swapped |= {32: 33, 33: 31}
     path = retimed(folder, 'disorder.mp4', lambda pts: swapped.get(pts // 512, pts // 512) * 512)

@@ -1,4 +1,4 @@
-"""Subtitles, chapters, tags and tracks come along where the container has a place for them; the rest is said."""
+"""Subtitles, chapters, tags and tracks are copied where the container supports them; losses are reported."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts(path: Path) -> list[tuple[Fraction, Fraction, str]]:
-    """The texts of a file's subtitles with the times from which and up to which they are shown."""
+    """Return the subtitles of a file with their start and end times."""
 
     def seconds(stamp: str) -> Fraction:
         hours, minutes, rest = stamp.strip().replace(',', '.').split(':')
@@ -93,7 +93,7 @@ def test_subtitles_chapters_and_tags_are_copied(folder: Path, source: str, exten
     assert 'start 0.000000, end 0.800000' in said and 'start 0.800000, end 2.000000' in said
     assert 'Opening' in said and 'Ending' in said and 'A title' in said and 'Somebody' in said
     (line,) = reader.streams(out, 'Subtitle')
-    # The first track of its kind is always enabled in mp4 and mov; mov has no word for forced texts.
+    # The first track of its kind is always enabled in mp4 and mov; mov cannot store forced subtitles.
     assert ('default' in line) == (source == 'in.mp4' or extension in ('.mp4', '.mov'))
     assert ('forced' in line) == (extension != '.mov')
     remarks = ' '.join(plan.target.remarks)
@@ -180,7 +180,7 @@ def test_quicktime_tags_are_copied(folder: Path) -> None:
 def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
     one, two, bare = (folder / f'join-{name}{extension}' for name in ('one', 'two', 'bare'))
     pass_through(folder / 'in.mkv', one, trim_frame_start=0, trim_frame_end=25)
-    # Nothing in the middle: what was shown until then ends there.
+    # No subtitle in the middle: the previous one ends there.
     reader.ffmpeg('-v', 'error', '-i', one, '-map', '0:v', '-map', '0:a', '-map_chapters', -1, '-c', 'copy', bare)
     pass_through(folder / 'in.mkv', two, trim_frame_start=10, trim_frame_end=40)
     said: list[Event] = []
@@ -193,7 +193,7 @@ def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder
     ]
     described = reader.description(out)
     times = [line.split(': ')[1] for line in described.splitlines() if 'Chapter #' in line]
-    # In mp4 and mov a chapter lasts until the next one begins.
+    # In mp4 and mov a chapter lasts until the next one starts.
     ends = (0.8, 2 if extension in ('.mp4', '.mov') else 1, 2.4, 3.2)
     assert times == [f'start {start:.6f}, end {end:.6f}' for start, end in zip((0, 0.8, 2, 2.4), ends, strict=True)]
     assert described.count('Opening') == described.count('Ending') == 2 and 'A title' in described
@@ -219,7 +219,7 @@ def test_joined_subtitles_of_another_language_or_style_stay_separate(folder: Pat
     lines = [line for line in reader.description(out).splitlines() if 'Subtitle: ' in line]
     assert [line.split('Subtitle: ')[1].split()[0] for line in lines] == ['subrip', 'ass', 'subrip', 'ass']
     assert '(eng)' in lines[0] and '(ger)' in lines[3]
-    # A player passes over a line whose number it knows.
+    # A player skips a line whose number it has already read.
     numbers = [bytes(packet).split(b',')[0] for packet in subtitle_packets(out) if bytes(packet).count(b',') > 6]
     assert len(numbers) == len(set(numbers)) == 3
     assert [message.text for message in said] == [

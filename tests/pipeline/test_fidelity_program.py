@@ -1,4 +1,4 @@
-"""The program itself, from its command line: a clip without a face comes back as it was, with all that it carries."""
+"""The command line program: a clip without a face comes back unchanged, with all its metadata."""
 
 from __future__ import annotations
 

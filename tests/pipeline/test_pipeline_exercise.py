@@ -1,4 +1,4 @@
-"""The processor contract end to end, with processors of tests: whole frames, sizes, alpha, neighbours, batches."""
+"""The processor interface end to end, with test processors: full frames, sizes, alpha, neighbours, batches."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHAINS = [('inverter',), ('doubler',), ('echo',), ('network',), ('inverter', 'ec
 
 @pytest.fixture
 def clip(tmp_path):
-    """Pictures without a face, each of another brightness."""
+    """Frames without a face, each of another brightness."""
     return make_tiny_clip(tmp_path / 'clip.mp4', FRAMES, SIZE)
 
 
 @pytest.fixture
 def run(program, monkeypatch):
-    """Runs a chain on a target and gives the report."""
+    """Run a chain on a target and return the report."""
     exercise.install(monkeypatch)
 
     def call(chain, target, output, *words):
@@ -56,7 +56,7 @@ def digest_of(path):
 
 @pytest.fixture
 def scene_clip(tmp_path):
-    """Pictures with enough in them to carry the invisible mark, and no face."""
+    """Frames with enough texture for the invisible mark, and no face."""
     path, noise = tmp_path / 'scene.mp4', np.random.default_rng(5).normal(0, 12, (192, 320, 3))
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'crf': '8', 'preset': 'ultrafast'})
@@ -177,7 +177,7 @@ LOUDNESS = ('loudness',)
 
 @pytest.fixture
 def voice(tmp_path):
-    """Two seconds of a tone at 16 kHz that grows from nothing to full loudness."""
+    """Two seconds of a tone at 16 kHz that rises from silence to full loudness."""
     path = tmp_path / 'voice.wav'
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('pcm_s16le', rate=16000, layout='mono')
@@ -194,7 +194,7 @@ def shades_of(path):
 
 
 def wanted_shades(times):
-    """The loudness of 40 ms from each time on; the growth is that of the fixture."""
+    """Return the loudness of 40 ms from each time on, as in the fixture."""
     return np.array([255 * min(time / 2 + 0.01, 1) / np.sqrt(2) * (time < 2) for time in times])
 
 

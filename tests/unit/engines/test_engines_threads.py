@@ -1,4 +1,4 @@
-"""A whole run by threads: what is found in a frame is drawn into that frame, however the clip is cut."""
+"""A complete run in threads: faces found in a frame are drawn into that frame, for any chunks and segments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def begin(clip, tmp_path):
-    """Builds a run over the clip."""
+    """Build a run on the clip."""
 
     def build(
         *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent
@@ -76,7 +76,7 @@ def test_faces_found_in_a_frame_are_drawn_in_it(begin, segment_frames, workers):
     assert run.context.plan.workers == workers
     report = execute_run(run)
     assert processor.places.keys() == SEEN
-    # Smoothing moves the slow drift by nothing to speak of.
+    # Smoothing hardly changes the slow drift.
     assert all(abs(place - (60 + frame / 10)) < 0.2 for frame, place in processor.places.items())
     shown = decoded_luma(run.context.plan.output)
     assert len(shown) == FRAMES
@@ -142,7 +142,7 @@ def test_a_stop_interrupts_the_run_at_the_next_frame(begin, stage):
 
 
 def check_fails_without_threads(run: PreparedRun) -> None:
-    """A run that fails for want of a resource; its threads have stopped when the error is raised."""
+    """Execute a run that lacks a resource; its threads have stopped when the error is raised."""
     before = set(threading.enumerate())
     try:
         execute_run(run)

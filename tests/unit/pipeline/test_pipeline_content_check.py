@@ -1,4 +1,4 @@
-"""The content gate alone says what a run would say, of every file, whatever the others are."""
+"""The content gate alone reaches the verdict of a run, for each file independently."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_scores_are_cached_by_the_judged_pixels_not_by_the_file(tmp_path):
     screening = make_screening(tmp_path / 'kept', BrightIsBad())
     screening.check_image(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
     with pytest.raises(ContentRefused):
-        # Read before the harmless one took its place.
+        # Read before the harmless image replaced it.
         screening.check_image(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
     screening.check_sources([path], None, silent)
 
@@ -141,7 +141,7 @@ def test_an_unused_clip_among_the_sources_is_skipped(tmp_path, clip):
 
 
 class Shows:
-    """An analyser that finds what it is told."""
+    """An analyser that finds the given faces."""
 
     def __init__(self, *faces):
         self.faces = faces
@@ -247,7 +247,7 @@ def test_time_counts_where_frames_last_longer(tmp_path, times, bad):
 
 
 def linked_with(faces):
-    """A linked chunk of FRAMES frames with faces (track, x) that stay in every frame."""
+    """A linked chunk of FRAMES frames with faces (track, x) in every frame."""
     rows = [(frame, track, x) for frame in range(FRAMES) for track, x in faces]
     landmarks = np.zeros((len(rows), 468, 3), np.float32)
     grid = np.linspace(-10, 10, 468)
@@ -336,7 +336,7 @@ def test_a_shot_that_starts_with_the_next_chunk_is_one_sample(tmp_path, clip):
     for frame in VideoReader(target).frames(0, FRAMES):
         (first if frame.number < 50 else second).screen(frame, False)
         if frame.number == 50:
-            # The chunk before knows that it begins a shot; the one that holds it does not.
+            # Only the chunk before knows that the frame starts a shot.
             first.screen_next(frame)
     assert [each.frame for each in first.findings().samples] == [*range(0, 50, 12), 50]
     for each in (first, second):

@@ -16,7 +16,7 @@ from facefusion.provenance.sidecar import sidecar_of
 
 
 def refusal(path: Path) -> str:
-    """Cause and hint of the refusal; empty when the name is taken."""
+    """Return cause and hint of the refusal; empty for an accepted name."""
     try:
         check_names(path)
     except OutputError as error:
@@ -26,7 +26,7 @@ def refusal(path: Path) -> str:
 
 
 def is_taken(*paths: Path) -> bool:
-    """Whether the file system makes these files."""
+    """Whether the file system creates these files."""
     try:
         for path in paths:
             path.write_bytes(b'')
@@ -68,7 +68,7 @@ def test_the_length_of_the_whole_path_counts(tmp_path):
     assert refusal(deep / 'out.mp4') == ''
     deep = deep / ('d' * (most - len(os.fsencode(deep)) - len('//out.mp4')))
     assert len(os.fsencode(deep / 'out.mp4')) == most
-    # The output itself would just do, the file that is written first would not.
+    # The output has the maximum length, its partial file is longer.
     said = refusal(deep / 'out.mp4')
     assert f'up to {most}' in said and 'choose a folder whose path is shorter' in said
     assert partial_path(deep / 'out.mp4').name.rpartition('.part')[2] in said

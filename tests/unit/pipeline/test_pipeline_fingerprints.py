@@ -1,4 +1,4 @@
-"""What is the same work, and what is not."""
+"""Which changes of a run change its digests."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_changed_target_is_detected(clip, tmp_path, change):
 
 
 def write_behind_the_clock(path, data):
-    """Other bytes of the same length into the same file, and its time of modification set back."""
+    """Write other bytes of the same length into a file, and reset its modification time."""
     time = path.stat().st_mtime_ns
     with path.open('r+b') as file:
         file.write(data)
@@ -196,7 +196,7 @@ def test_a_target_with_changed_permissions_or_links_is_read_once_and_accepted(cl
     (tmp_path / 'other.mp4').unlink()
     check_unchanged(target)
     assert len(reads) == 2
-    # Before its digest is known nothing tells what was changed.
+    # Without a digest the change cannot be identified.
     target = probe(path)
     path.chmod(0o644)
     with pytest.raises(MediaError, match='changed'):

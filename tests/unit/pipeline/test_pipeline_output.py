@@ -1,4 +1,4 @@
-"""Where an output may lie, and whether there is room for it."""
+"""The checks of an output path and of disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processors in turn: which frames each gets, and which count as changed."""
+"""The frames that each processor of a chain gets, and those that count as changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACE = LinkedFace(0, face_at(40, 40, 20), 0.9)
 
 
 class Adding:
-    """Adds to the luma of the frames in ``changes`` alone, and notes what each frame was when it came."""
+    """Adds to the luma of the frames in ``changes`` only, and records the input frames."""
 
     def __init__(self, codes, changes):
         self.name = f'adding {codes}'
@@ -52,7 +52,7 @@ def test_a_processor_gets_only_the_frames_that_it_needs():
     batch = batch_of(1, 3)
     changed = Chain(((faces, WITH_FACES), (every, EVERY))).apply(batch)
     assert faces.calls == [{1: 100, 3: 100}]
-    # The second one sees the work of the first, in the same call.
+    # The second processor gets the output of the first, in the same call.
     assert every.calls == [{0: 100, 1: 101, 2: 100, 3: 101, 4: 100}]
     assert [int(task.frame.pixels[0, 0, 0]) for task in batch] == [110, 111, 100, 101, 100]
     assert changed == [True, True, False, True, False]

@@ -1,4 +1,4 @@
-"""What a run reports of its faces, and how it tells of its progress."""
+"""The report of a run on its faces, and its progress events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 from facefusion.pipeline.report import FaceReport
 
 ONE, OTHER = Person(100, 100, 30), Person(300, 120, 50, 0.8)
-# The larger side of a made-up face whose eyes are one pixel apart.
+# The larger side of a synthetic face whose eyes are one pixel apart.
 BOX = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
 
 
@@ -25,7 +25,7 @@ def linked(borders, people):
 
 
 def linked_bare(borders, people):
-    """Without the skin."""
+    """Link without skin measurements."""
     return link(cut_up(borders, people, skin=False), NOTHING)
 
 
@@ -37,7 +37,7 @@ def report_of(chunks) -> FaceReport:
 
 
 def text_of(report: FaceReport) -> str:
-    """As it is told of a run in which every frame with a face was changed."""
+    """The text for a run in which every frame with a face was changed."""
     return report.message(report.frames - report.without.count).text
 
 
@@ -158,7 +158,7 @@ def test_a_report_without_faces_warns_with_advice_or_counts_changed_frames():
         'no face was found in 10 frames: nothing was processed ('
     )
     assert '--face-detector-score' in nothing.text
-    # By a processor that works on frames without faces too.
+    # By a processor that processes frames without faces too.
     done = report.message(10)
     assert (done.level, done.text) == ('info', '10 frames were processed')
 

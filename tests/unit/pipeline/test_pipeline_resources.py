@@ -92,7 +92,7 @@ def test_too_little_address_space_is_reported_with_numbers(limits):
 
 
 def test_libraries_are_not_loaded_without_address_space_for_them(limits):
-    # What the machine has free says nothing of small work.
+    # The free memory of the machine does not matter for a small run.
     limits(Limit('memory', 'this machine', 10 * MB, 9 * MB, ''), address(2000))
     check_start()
     limits(MACHINE, address((BASE_BYTES + ADDRESS_BYTES) // MB))

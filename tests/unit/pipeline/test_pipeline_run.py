@@ -1,4 +1,4 @@
-"""What a run does with a picture, which is a clip of one frame, and with a target of which no faces are needed."""
+"""Runs on an image, which is a clip of one frame, and runs that need no faces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from facefusion.stopping import StopFlag
 
 @pytest.fixture
 def still(tmp_path):
-    """Builds a run over a plain picture, which shows a face or not."""
+    """Build a run on a uniform image, with or without a face."""
 
     def build(seen=True, luma=100, screening=None, **more) -> PreparedRun:
         target = tmp_path / 'still.png'
@@ -103,7 +103,7 @@ NO_FACES = Requirements(faces=False, every_frame=True)
 
 
 class Everywhere(Brightener):
-    """Works on every frame, and is given no faces; it changes all or none."""
+    """Processes every frame without faces; it changes all or none."""
 
     def __init__(self, before, changes):
         super().__init__(before)

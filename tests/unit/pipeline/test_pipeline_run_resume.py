@@ -1,4 +1,4 @@
-"""A run that goes on where another one ended: what is done, what is not, and what must never be mixed."""
+"""A run that resumes an interrupted one: reused files, processed units, and files that are never mixed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def no_space(*args):
 
 
 def fails_at(runs, monkeypatch, stage):
-    """A run for which no space is left when it comes to this function."""
+    """Execute a run that fails with a full disk at this function."""
     with monkeypatch.context() as patch, pytest.raises(ResourceError):
         patch.setattr(stages, stage, no_space)
         runs.execute()
@@ -70,7 +70,7 @@ def test_the_cache_serves_a_run_with_another_work_folder(runs, wanted):
     runs.execute(digests=('target', 'analysis', 'other'))
     assert runs.chunks('cache') == [0, 20, 40] and runs.segments('work') == []
     shutil.rmtree(runs.work)
-    # An analysis of more than this run needs will do as well.
+    # A more complete analysis than this run needs is used too.
     runs.execute(digests=('target', 'less', 'plan', ('nothing', 'analysis')))
     assert runs.chunks('cache') == [0, 20, 40] and runs.output.read_bytes() == wanted
 
@@ -78,7 +78,7 @@ def test_the_cache_serves_a_run_with_another_work_folder(runs, wanted):
 def test_a_resumed_run_is_refused_like_an_uninterrupted_one(runs):
     runs.interrupted_at(25)
     (runs.work / 'segment-00000.nut').stat()
-    # The looks that are kept with the chunks decide, where the cache of the gate was lost.
+    # The findings of the chunks decide, because the cache of the gate was removed.
     shutil.rmtree(runs.folder / 'kept')
     strict = make_screening(runs.folder / 'kept', BrightIsBad(threshold=0.4))
     with pytest.raises(ContentRefused):

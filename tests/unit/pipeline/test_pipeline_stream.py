@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 class Source:
-    """A generator that counts what was taken from it and whether it was closed."""
+    """A generator that counts its items and records whether it was closed."""
 
     def __init__(self, count: int, fails_at: int = -1) -> None:
         self.taken = 0
@@ -72,7 +72,7 @@ def test_prefetch_runs_ahead_up_to_its_capacity(capacity):
     items = prefetch(source, capacity)
     with closing(items):
         next(items)
-        # One was given out, ``capacity`` wait in the queue, one waits for a place in it.
+        # One item was yielded, ``capacity`` are stored, and one more is produced.
         assert wait_until(lambda: source.taken == capacity + 2)
         time.sleep(0.05)
         assert source.taken == capacity + 2
@@ -127,7 +127,7 @@ def test_an_exception_of_the_items_stops_ordered_map_in_order(ahead):
     with pytest.raises(OSError, match='cannot produce 9'):
         for result in ordered_map(lambda number: number, source, 2, ahead):
             seen.append(result)
-    # What was computed ahead may be dropped with the rest, nothing comes out of turn.
+    # Results computed ahead may be dropped, and the order is never changed.
     assert seen == list(range(len(seen))) and len(seen) >= 10 - ahead
     assert source.closed
 
@@ -177,7 +177,7 @@ def test_leaving_prefetch_early_stops_its_thread_and_closes_the_source(stopped):
     source = Source(1000)
     items = prefetch(source, 2)
     assert next(items) == 0
-    assert wait_until(lambda: source.taken == 4)  # the queue is full, the thread waits
+    assert wait_until(lambda: source.taken == 4)  # the maximum is stored
     began = time.monotonic()
     if stopped == 'close':
         items.close()

@@ -31,7 +31,7 @@ def cut_frames(tracked) -> set[int]:
 
 
 def direct(person: Person, frames: set[int], cuts: set[int]):
-    """What tracking means, written down frame by frame: (frame, landmarks, light, free, traits, filled), by frame."""
+    """A reference for tracking, frame by frame: (frame, landmarks, light, visibility, traits, filled), by frame."""
     result = {}
     segments = list(runs_of(frames, cuts))
     people: list[list[list[int]]] = []
@@ -61,7 +61,7 @@ def row_of(person: Person, frame: int):
 
 
 def parabola_weights(reach: int) -> np.ndarray:
-    """Savitzky and Golay's closed form for order 2."""
+    """The closed form of Savitzky and Golay for order 2."""
     if reach == 0:
         return np.ones(1, np.float32)
     m = reach
@@ -91,7 +91,7 @@ def smooth_at(values, frame, low, high):
     traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
     light, own = mean(1, 3, pooled), pooled(values[frame][1])
     both = (own[..., 3] > 0.3) & (light[..., 3] > 0.3)
-    # Its brightness stays the frame's own.
+    # The brightness is that of the frame.
     shown, smooth = (part[both, 0] / part[both, 3] + 1 for part in (own, light))
     light[..., :3] *= np.median(shown / smooth)
     return landmarks, light, np.round(mean(2, 2)), traits
@@ -104,7 +104,7 @@ def pooled(packed):
 
 @st.composite
 def clips(draw):
-    """A clip's chunk borders, the frames in which two people are seen, and its cuts."""
+    """The chunk borders of a clip, the frames with each of two people, and its cuts."""
     start = draw(st.integers(0, 40))
     borders = [start]
     for _ in range(draw(st.integers(1, 3))):
@@ -144,7 +144,7 @@ def test_tracking_in_chunks_equals_tracking_the_whole_clip(clip):
         assert bool(found['filled'][k]) == filled
         tracks[who.x, began].add(int(found['track'][k]))
     assert not expected
-    # One number for each stay of a person, and no number twice.
+    # One unique number for each stay of a person.
     numbers = [number for group in tracks.values() for number in group]
     assert len(numbers) == len(set(numbers)) == len(tracks)
 
@@ -198,7 +198,7 @@ def test_only_short_gaps_are_filled_and_marked(hole, at):
 @pytest.mark.parametrize('cut', [30, 50])
 @pytest.mark.parametrize('hole', [0, 2])
 def test_nothing_crosses_a_cut(cut, hole):
-    """Neither tracks nor gap filling nor smoothing: the shot after the cut is as if there were none before it."""
+    """Neither tracks nor gap filling nor smoothing: the shot after the cut does not depend on the one before."""
     frames = set(range(100)) - set(range(cut - hole, cut))
     after = {frame for frame in frames if frame >= cut}
     both = joined(track(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
@@ -236,7 +236,7 @@ def test_of_two_tracks_that_end_nearby_the_closer_one_continues(is_near_first):
 
 
 def test_only_requested_measurements_of_a_chunk_are_linked():
-    """Chunks that other runs have analysed may hold more."""
+    """Chunks of other runs may contain more measurements."""
     (chunk,) = track(cut_up([0, 50], [(ONE, set(range(50)) - {20})]), NOTHING)
     assert chunk.values == {} and len(chunk.frame) == 50
 
@@ -250,7 +250,7 @@ def test_skipped_detections_stay_with_their_chunk():
 
 @pytest.mark.parametrize('cuts', [set(), {30}, {50}, {1, 49, 50, 51, 99}])
 def test_cuts_are_reported_in_their_chunk(cuts):
-    """Those between two chunks, which no chunk knows of, too."""
+    """Also cuts between two chunks, which are in neither chunk."""
     tracked = track(cut_up([0, 50, 100], [(ONE, set(range(100)))], cuts))
     assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [
         sorted(cut - first for cut in cuts if first <= cut < first + 50) for first in (0, 50)
@@ -276,12 +276,12 @@ def test_a_clip_without_faces_has_empty_chunks():
 
 
 def test_a_tracker_never_stores_the_whole_clip():
-    """At most two chunks of rows and of arrays, and their cuts, however long the clip is."""
+    """At most two chunks of rows and of arrays, and their cuts, for a clip of any length."""
     alive: list[weakref.ref] = []
     most_waiting = most_arrays = most_rows = most_cuts = 0
 
     class Watched(np.ndarray):
-        """An array whose life can be watched; the rows are views of it."""
+        """An array that supports weak references; the rows are views of it."""
 
     def count() -> int:
         return sum(ref() is not None for ref in alive)
@@ -304,6 +304,6 @@ def test_a_tracker_never_stores_the_whole_clip():
         most_arrays = max(most_arrays, count())
     assert given_out == len(alive) // 2 == 20
     assert most_rows <= 2 * (2 * 50)
-    # Two arrays of a chunk are watched: those of the one before the next are there when it is read, no more.
+    # Two arrays per chunk have weak references: only those of the previous chunk exist when the next one is read.
     assert most_waiting == 2 * 1 and most_arrays <= 2 * 2
     assert most_cuts <= 2

@@ -231,7 +231,7 @@ def a_chunk(first=0, faces=3):
 
 
 def linked_into(folder, first=0):
-    """Writes what link makes of a chunk of three faces, of which it selects two; gives it."""
+    """Write a linked chunk of three faces, of which two are selected; return it."""
     (linked,) = Tracker(NOTHING).track([a_chunk(first)])
     for record in (linked, Selection(np.array([0, 2], np.int32))):
         folder.save_linked(record, Span(first, first + 4), FLAG)
@@ -296,7 +296,7 @@ def test_a_damaged_linked_file_is_not_loaded(folder, name, harm):
 
 
 def cached(cache, folder, number):
-    """Puts a chunk into the cache; gives its key."""
+    """Put a chunk into the cache and return its key."""
     path = folder.chunk_path(number)
     a_chunk(number).save(folder.part(path))
     manifest = folder.publish(WorkKey('chunk', 'd', number, number + 4), path, FLAG)
@@ -327,7 +327,7 @@ def test_the_least_recently_used_chunks_are_removed_beyond_the_limit(folder, tmp
         for path in (tmp_path / 'cache').glob(f'{key}*'):
             os.utime(path, (1000 + age, 1000 + age))
     size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 3
-    # The oldest is used, so that the second one is the oldest.
+    # Using the oldest one makes the second one the oldest.
     assert cache.find(keys[0], FLAG) is not None
     small = AnalysisCache(tmp_path / 'cache', int(3.5 * size))
     last = cached(small, folder, 12)
@@ -369,7 +369,7 @@ def test_the_bytes_of_a_manifest_are_json():
 
 
 def test_a_folder_untouched_for_a_day_is_abandoned(tmp_path):
-    # Of a process of another boot nothing is known.
+    # A process of an earlier boot may be dead or live.
     marker = tmp_path / f'{AT_WORK}{new_owner().tag}'
     marker.touch()
     assert is_at_work(tmp_path)

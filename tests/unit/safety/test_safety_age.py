@@ -26,7 +26,7 @@ YOUNG, ADULT = AgeEstimate(True, '3 to 9 years'), AgeEstimate(False, '20 to 29 y
 
 
 def stand_in() -> bytes:
-    """The contract of fairface: the age is the class in the first red value of the crop's top left corner, in tens.
+    """The interface of fairface: the age class is the first red value of the crop's top left corner, in tens.
 
     Race and gender are always 99, which no class has.
     """
@@ -62,7 +62,7 @@ def estimator():
 
 
 def frame_of(*classes):
-    """A picture with the stand-in's class left and, when there are two, another one right of the face."""
+    """An image with the stand-in's class to the left and, if there are two, another to the right of the face."""
     red = np.repeat([classes[0], classes[-1]], 200) * 10
     pixels = np.zeros((400, 400, 3), np.uint8)
     pixels[:, :, 2] = red
@@ -168,7 +168,7 @@ def test_a_refusal_names_faces_frames_and_model_in_text_and_facts():
 
 @pytest.fixture
 def weights(tmp_path):
-    """A store whose fairface is the stand-in; the file is not there yet."""
+    """A store whose fairface is the stand-in; the file does not exist yet."""
     data = stand_in()
     entry = json.loads((SHIPPED / 'fairface.json').read_text())
     entry['models'][0] |= {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}

@@ -14,7 +14,7 @@ STEP = 25
 
 
 class StandIn:
-    """Takes the brightness of the first pixel for its score, in percent."""
+    """Uses the brightness of the first pixel as the score, in percent."""
 
     def __init__(self, model_id='stand_in', threshold=0.8):
         self.model_id, self.threshold = model_id, threshold
@@ -38,7 +38,7 @@ def picture(percent):
 
 
 def clip(positive, count=7200, step=STEP, extra=()):
-    """Regular samples, and some at frames between them; positive where named."""
+    """Regular samples, and ``extra`` ones between them; positive in the given frames."""
     frames = sorted({*range(0, count * step, step), *extra})
     return [Sample(frame, frame / 25, (0.9 if frame in positive else 0.1,)) for frame in frames]
 
@@ -98,7 +98,7 @@ def test_an_image_is_refused_by_its_one_sample():
 def test_one_positive_of_fewer_than_eight_samples_refuses(count):
     assert refuses(clip({(count - 1) * STEP}, count))
     assert not refuses(clip(set(), count))
-    twice = clip({0}, count) * 9  # the same frames again are no more samples
+    twice = clip({0}, count) * 9  # repeated frames do not count as more samples
     assert refuses(twice)
 
 
