@@ -125,7 +125,7 @@ def wait_for(condition, what):
 
 def wait_for_work(program, job_id):
     """Wait until a process has claimed the job and started its first step."""
-    wait_for(lambda: None in results(show(program, job_id)), f'that somebody works on {job_id}')
+    wait_for(lambda: None in results(show(program, job_id)), f'that a worker runs {job_id}')
 
 
 def ended(process):

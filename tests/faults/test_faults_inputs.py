@@ -22,7 +22,7 @@ from facefusion.limits import Limit
 
 pytestmark = pytest.mark.network
 as_root = pytest.mark.skipif(
-    not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to become somebody who may not read'
+    not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to become a user without permission'
 )
 DRAW = ('headless-run', '--processors', 'face_debugger')
 NAMES = [
@@ -265,7 +265,7 @@ def open_folder():
         folder = Path(name)
         folder.chmod(0o755)
         if not all(parent.stat().st_mode & 1 for parent in folder.parents):
-            pytest.skip(f'nobody may enter {folder}')
+            pytest.skip(f'the user nobody may not enter {folder}')
         yield folder
 
 

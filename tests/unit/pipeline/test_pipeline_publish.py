@@ -136,9 +136,9 @@ def test_a_failure_removes_the_folders_that_it_created_and_no_others(tmp_path):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.rglob('*')] == ['there']
     with pytest.raises(ValueError, match='failed'), _partial_file(tmp_path / 'a' / 'b' / 'out.mp4') as part:
-        (part.parent / 'of somebody else').write_bytes(b'')
+        (part.parent / 'of another program').write_bytes(b'')
         raise ValueError('failed')
-    assert (tmp_path / 'a' / 'b' / 'of somebody else').exists()
+    assert (tmp_path / 'a' / 'b' / 'of another program').exists()
 
 
 def test_an_error_names_the_output_and_not_the_part(tmp_path):
