@@ -40,7 +40,7 @@ class Publication:
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
     """Encode an image of the output's size, sign it and rename it to the output.
 
-    Raises what ``write_image``, the signer and the check raise.
+    Raises the errors of ``write_image``, the signer and the check.
     """
     with _partial_file(publication.output) as part:
         image_format = IMAGE_EXTENSIONS[publication.output.suffix.lower()]
@@ -53,7 +53,7 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
 def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFlag) -> None:
     """Join the segments with the target's times, audio, subtitles and metadata to the file ``part``.
 
-    Emits what is lost and the plan could not know. Raises what ``join_segments`` raises, and MediaError media-changed
+    Emits losses that the plan could not know. Raises the errors of ``join_segments``, and MediaError media-changed
     when the file of the audio is no longer the one that was probed.
     """
     audio_file = plan.sound or plan.target
@@ -68,7 +68,7 @@ def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFl
 def publish_file(unsigned: Path, publication: Publication) -> Signed:
     """Sign a finished file, which stays in its place, and rename the signed file to the output.
 
-    Raises what the signer and the check raise, ResourceError, OutputError, Interrupted.
+    Raises the errors of the signer and the check, ResourceError, OutputError, Interrupted.
     """
     output, flag = publication.output, publication.flag
     with _partial_file(output) as part:
@@ -86,8 +86,8 @@ def publish_file(unsigned: Path, publication: Publication) -> Signed:
 def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Emit, flag: StopFlag) -> Signed | None:
     """Join finished clips one after the other, sign the result and rename it to the output.
 
-    Of several images the last one is copied with its own credentials; returns None then. Raises what
-    ``concat_clips`` and the signer raise.
+    Of several images the last one is copied with its own credentials, and None is returned. Raises the errors of
+    ``concat_clips`` and the signer.
     """
     remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
