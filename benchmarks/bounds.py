@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/bounds.py [--frames 500 10000] [--width 320] [--height 240] [--workers 2]
 
-One face, drawn as in pipeline_cost.py. Prints JSON: peak resident memory of the run, and the most that its work files
-and its output took together (looked at twenty times a second) as a multiple of the output, without the analysis.
+One face, as in pipeline_cost.py. Prints JSON: peak resident memory of the run, and the maximum size of its work files
+and its output together (sampled twenty times a second) as a multiple of the output, without the analysis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
-import cv2  # noqa: E402 - what it needs has to be found first
+import cv2  # noqa: E402 - after the paths are set
 from pipeline_cost import Scene, make_clip  # noqa: E402
 
 from facefusion.events import silent  # noqa: E402
@@ -29,7 +29,7 @@ from facefusion.models.store import ModelStore  # noqa: E402
 
 
 def disk(folder: Path) -> tuple[int, int]:
-    """Bytes of segments and outputs, and of what analysis has made, under ``folder``."""
+    """Return the bytes of segments and outputs, and of the analysis, under ``folder``."""
     encoded = analysed = 0
     for path in folder.rglob('*'):
         try:
@@ -44,11 +44,11 @@ def disk(folder: Path) -> tuple[int, int]:
 
 
 def measure(folder: Path, source: Path, clip: Path, workers: int) -> dict[str, object]:
-    """Runs one swap in an empty folder."""
+    """Run one swap in an empty folder and return its figures."""
     output = folder / 'out.mp4'
     words = ['headless-run', '-s', str(source), '-t', str(clip), '-o', str(output), '--jobs-path', str(folder / 'jobs')]
     words += ['--execution-thread-count', str(workers), '--progress', 'none', '--log-level', 'error']
-    began = time.monotonic()
+    started = time.monotonic()
     process = subprocess.Popen([sys.executable, str(ROOT / 'facefusion.py'), *words])
     most = most_analysed = 0
     while True:
@@ -61,7 +61,7 @@ def measure(folder: Path, source: Path, clip: Path, workers: int) -> dict[str, o
     assert status == 0, status
     size = output.stat().st_size
     return {
-        'seconds': round(time.monotonic() - began, 1),
+        'seconds': round(time.monotonic() - started, 1),
         'peak_mb': round(used.ru_maxrss / 1024, 1),
         'output_mb': round(size / 1e6, 2),
         'disk_over_output': round(most / size, 3),
@@ -70,7 +70,7 @@ def measure(folder: Path, source: Path, clip: Path, workers: int) -> dict[str, o
 
 
 def main() -> None:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--frames', type=int, nargs='+', default=[500, 10000])
     parser.add_argument('--width', type=int, default=320)

@@ -1,10 +1,10 @@
-"""What the content gate costs: CPU time of one thread for a frame that is looked at, and for the steps of that.
+"""The cost of the content gate: CPU time of one thread for a scored frame, and for the steps of its scoring.
 
     .venv/bin/python benchmarks/content_gate_cost.py [--rounds 12]
 
-Needs the embedded classifier and an example picture of the model store. Prints JSON with the least and the median of
-the rounds in milliseconds; ends with 1 when the least for a frame of 720p, among four that are classified together, is
-over the bound. ``scripts/measure_gate.py`` has the same table beside how often the gate errs.
+Needs the embedded classifier and an example image of the model store. Prints JSON with the minimum and the median of
+the rounds in milliseconds; exits with 1 when the minimum for a frame of 720p, among four that are classified together,
+exceeds the limit. ``scripts/measure_gate.py`` has the same table together with the error rates of the gate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from facefusion.events import silent  # noqa: E402 - what it needs has to be found first
+from facefusion.events import silent  # noqa: E402 - after the path is set
 from facefusion.inference.pool import SessionPool  # noqa: E402
 from facefusion.media.color import ColorSpec  # noqa: E402
 from facefusion.media.frame import PlaneFrame  # noqa: E402
@@ -37,24 +37,24 @@ from facefusion.safety.content_gate import ContentGate, prepare_gate  # noqa: E4
 from facefusion.safety.open_nsfw import MODEL_ID, network_input  # noqa: E402
 
 Cost = dict[str, float]
-# Milliseconds of a core that a sampled frame of 720p may take.
+# The limit in milliseconds of a core for a sampled frame of 720p.
 BOUND_MS = 25.0
 BOUNDED = '720p, four together'
 TOGETHER = 4
 
 
 def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> Cost:
-    """CPU time of this process a frame: the least and the median of some rounds."""
-    taken = []
+    """Return the CPU time of this process per frame: minimum and median of some rounds."""
+    times = []
     for _ in range(rounds):
         before = time.process_time()
         work()
-        taken.append(1000 * (time.process_time() - before) / frames)
-    return {'least': round(min(taken), 2), 'median': round(float(np.median(taken)), 2)}
+        times.append(1000 * (time.process_time() - before) / frames)
+    return {'least': round(min(times), 2), 'median': round(float(np.median(times)), 2)}
 
 
 def costs(gate: ContentGate, session: Any, photo: npt.NDArray[np.uint8], rounds: int = 12) -> dict[str, Cost]:
-    """CPU-ms a sampled frame, with its steps, from a decoder's planes to the score."""
+    """Return CPU milliseconds per sampled frame and step, from the decoder's planes to the score."""
     result = {}
     for name, size in {'720p': (1280, 720), '2160p': (3840, 2160)}.items():
         video = av.VideoFrame.from_ndarray(cv2.resize(photo, size), format='bgr24').reformat(format='yuv420p')
@@ -73,7 +73,7 @@ def costs(gate: ContentGate, session: Any, photo: npt.NDArray[np.uint8], rounds:
 
 
 def main() -> int:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=12)
     rounds = parser.parse_args().rounds

@@ -1,12 +1,12 @@
-"""100 jobs, 8 workers, 15 kills with SIGKILL and some freezes with SIGSTOP, for several seeds: none lost, none twice.
+"""Check with 100 jobs, 8 workers, SIGKILL and SIGSTOP for several seeds that no job is lost or finished twice.
 
     .venv/bin/python benchmarks/job_chaos.py [--seeds 1 2 3] [--jobs 100] [--workers 8] [--kills 15] [--freezes 6]
     .venv/bin/python benchmarks/job_chaos.py --real
 
 The workers are processes with the real store, claims, reaper and runner; their steps sleep and write a small file
-(tests/fakes/job_chaos.py, which also says what must hold). With ``--real`` they are ``job-run-all --watch`` of the
-command line, and their steps draw on a small picture with the embedded models, which must be there
-(``facefusion models fetch``). Prints JSON, and ends with 1 and what broke where a promise broke.
+(tests/fakes/job_chaos.py, which also checks the result). With ``--real`` they are ``job-run-all --watch`` of the
+command line, and their steps draw on a small image with the embedded models, which must be installed
+(``facefusion models fetch``). Prints JSON; a broken promise is an AssertionError (exit 1).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from fakes.job_chaos import CLAIM_TIMEOUT, Chaos, Storm, check_records  # noqa: 
 
 from facefusion.cli.main import main as facefusion  # noqa: E402
 
-# What a step of --real takes where eight workers share two cores: by it the kills are spread over the run.
+# The time of a step of --real where eight workers share two cores, which spreads the kills over the run.
 REAL_SECONDS = 0.1
 
 
 class RealStorm(Storm):
-    """The same with the program as users call it."""
+    """A storm with workers started from the command line."""
 
     def make_jobs(self) -> list[str]:
-        """Drafts and submits jobs of one step that works on a small picture."""
+        """Create and submit jobs of one step with a small image."""
         import cv2
         import numpy as np
 
@@ -54,13 +54,13 @@ class RealStorm(Storm):
         return names
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Starts ``job-run-all --watch``."""
+        """Start ``job-run-all --watch``."""
         command = [sys.executable, str(ROOT / 'facefusion.py'), 'job-run-all', '--watch', '--log-level', 'error']
         command += ['--claim-timeout', str(CLAIM_TIMEOUT), '--execution-thread-count', '1']
         return subprocess.Popen(command, env={**os.environ, **self._environment()})
 
     def check(self) -> dict[str, Any]:
-        """What the records say; there is no log of the steps."""
+        """Check the records; these steps write no log."""
         return check_records(self.store.root, self.jobs)[1]
 
     def _environment(self) -> dict[str, str]:
@@ -75,15 +75,15 @@ class RealStorm(Storm):
 
 
 def main() -> None:
-    """Runs one storm for each seed."""
-    parser = argparse.ArgumentParser(description='Kills and freezes workers at random; prints JSON.')
-    parser.add_argument('--real', action='store_true', help='workers and steps of the command line')
+    """Run one storm for each seed."""
+    parser = argparse.ArgumentParser(description='Kill and freeze workers at random; print JSON.')
+    parser.add_argument('--real', action='store_true', help='use workers and steps of the command line')
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3])
     parser.add_argument('--jobs', type=int, default=100)
     parser.add_argument('--workers', type=int, default=8)
     parser.add_argument('--kills', type=int, default=15)
     parser.add_argument('--freezes', type=int, default=6)
-    parser.add_argument('--step-seconds', type=float, help='how long a step takes, with --real about')
+    parser.add_argument('--step-seconds', type=float, help='seconds of a step, with --real approximately')
     given = parser.parse_args()
     given.step_seconds = given.step_seconds or (REAL_SECONDS if given.real else 0.3)
     storm = RealStorm if given.real else Storm

@@ -1,11 +1,11 @@
-"""CPU of the media pipeline with no processor and no mark against a bare PyAV decode and encode loop.
+"""CPU of the media pipeline without processors and mark compared with a PyAV decode and encode loop.
 
     .venv/bin/python benchmarks/passthrough_cost.py [--frames 300] [--rounds 5] [--sizes 1280x720 1920x1080]
 
-Both have the same decoder threads and encoder settings (the plan's own). The pipeline's part is everything from the
-probe to the published file: measuring every packet, planning, segments, joining with the sound. Each runs in a process
-of its own; CPU seconds are counted from when its modules are loaded. Also tells whether every sample that reaches the
-encoder is the decoder's own. Prints JSON; ends with 1 when a limit is not kept (the issue's: 1.25).
+Both have the same decoder threads and encoder settings (those of the plan). The pipeline includes everything from the
+probe to the published file: measuring every packet, planning, segments, joining with the audio. Each runs in a separate
+process; CPU seconds count after its modules are loaded. Also reports whether every sample that reaches the encoder is
+the decoder's own. Prints JSON; exits with 1 above the limit of 1.25.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIMIT = 1.25
 
 
 def make_clip(path: Path, frames: int, width: int, height: int) -> None:
-    """A textured picture that moves under noise, with a tone."""
+    """Write a clip of a moving texture with noise, and a tone."""
     random = np.random.default_rng(5)
     texture = np.kron(random.integers(40, 210, (height // 8 + 60, width // 8 + 60, 3), np.uint8), np.ones((8, 8, 1)))
     with av.open(str(path), 'w') as output:
@@ -52,28 +52,28 @@ def make_clip(path: Path, frames: int, width: int, height: int) -> None:
 
 
 def run_pipeline(source: Path, output: Path) -> float:
-    """CPU seconds of the whole media half of a run."""
+    """Return the CPU seconds of the media part of a run."""
     from fakes.pass_through import pass_through, plan_pass
 
     from facefusion.pipeline.plan import SEGMENT_FRAMES
 
     plan_pass(source, output, SEGMENT_FRAMES)
-    begin = time.process_time()
+    started = time.process_time()
     pass_through(source, output, SEGMENT_FRAMES)
-    return time.process_time() - begin
+    return time.process_time() - started
 
 
 def run_loop(source: Path, output: Path) -> float:
-    """CPU seconds of decoding and encoding every frame, the sound copied; nothing else."""
+    """Return the CPU seconds of decoding and encoding every frame and copying the audio."""
     from fakes.pass_through import plan_pass
 
     settings = plan_pass(source, output.with_name('planned.mp4')).video.encoder
-    begin = time.process_time()
+    started = time.process_time()
     with av.open(str(source)) as reader, av.open(str(output), 'w') as writer:
-        given = reader.streams.video[0]
-        given.thread_type, given.thread_count = 'AUTO', 2
+        source_stream = reader.streams.video[0]
+        source_stream.thread_type, source_stream.thread_count = 'AUTO', 2
         stream = writer.add_stream(settings.codec, rate=settings.rate, options=dict(settings.options))
-        stream.width, stream.height, stream.pix_fmt = given.width, given.height, settings.pix_fmt
+        stream.width, stream.height, stream.pix_fmt = source_stream.width, source_stream.height, settings.pix_fmt
         sound = writer.add_stream_from_template(reader.streams.audio[0])
         for packet in reader.demux():
             if packet.stream.type == 'video':
@@ -84,11 +84,11 @@ def run_loop(source: Path, output: Path) -> float:
                 packet.stream = sound
                 writer.mux(packet)
         writer.mux(stream.encode(None))
-    return time.process_time() - begin
+    return time.process_time() - started
 
 
-def samples_are_the_decoders(source: Path) -> bool:
-    """Whether every frame that the reader hands out has the samples of a plain decode."""
+def has_decoder_samples(source: Path) -> bool:
+    """Whether every frame of the reader has the samples of a plain decode."""
     from facefusion.media.planes import plane_views
     from facefusion.media.probe import probe
     from facefusion.media.reader import VideoReader
@@ -103,13 +103,13 @@ def samples_are_the_decoders(source: Path) -> bool:
 
 
 def measure(kind: str, source: Path, output: Path) -> float:
-    """CPU seconds that one of the two takes, in a process of its own."""
+    """Return the CPU seconds of one of the two, in a separate process."""
     command = [sys.executable, __file__, '--child', kind, str(source), str(output)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def main() -> int:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     if sys.argv[1:2] == ['--child']:
         work = run_pipeline if sys.argv[2] == 'pipeline' else run_loop
         print(work(Path(sys.argv[3]), Path(sys.argv[4])))
@@ -135,7 +135,7 @@ def main() -> int:
                     'loop_cpu_ms_a_frame': round(1000 * loop / arguments.frames, 2),
                     'pipeline_cpu_ms_a_frame': round(1000 * run / arguments.frames, 2),
                     'ratio': round(run / loop, 3),
-                    'samples_identical': samples_are_the_decoders(clip),
+                    'samples_identical': has_decoder_samples(clip),
                 }
             )
     machine = {'cpu': platform.machine(), 'cores': os.cpu_count(), 'python': platform.python_version()}

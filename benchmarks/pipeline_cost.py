@@ -1,11 +1,11 @@
-"""CPU and memory of a whole run against a bare PyAV decode and encode loop with the same encoder settings.
+"""CPU and memory of a complete run compared with a PyAV decode and encode loop with the same encoder settings.
 
     .venv/bin/python benchmarks/pipeline_cost.py [--frames 300 ...] [--faces 1 ...] [--rounds 5] [--width 1280]
         [--height 720] [--face 250]
 
-Makes clips with one or more faces ``--face`` pixels high (the example portrait, slowly zoomed and turned, side by
-side), then runs the loop and ``headless-run`` in turn, each as a process of its own, and prints JSON: medians of CPU
-seconds (user and system, all children included) and of peak resident memory. The run's figures contain everything:
+Creates clips with one or more faces ``--face`` pixels high (the example portrait, slowly zoomed and turned, side by
+side), then runs the loop and ``headless-run`` alternately, each as a separate process, and prints JSON: medians of CPU
+seconds (user and system, with all children) and of peak resident memory. The figures of the run include everything:
 start, models, source.
 """
 
@@ -32,7 +32,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 
 RATE = 25
-# The height of the face in the portrait, whose middle is at 226, 125.
+# The height of the face in the portrait, whose centre is at 226, 125.
 PORTRAIT_FACE = 108
 # veryfast with crf 18: quality 65 on the scale of --output-video-quality.
 QUALITY, CRF, PRESET = '65', '18', 'veryfast'
@@ -49,7 +49,7 @@ class Scene(NamedTuple):
 
 
 def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
-    """A clip in which the portrait drifts, breathes and turns a little, in as many columns as there are faces."""
+    """Write a clip in which the portrait moves, scales and turns a little, in one column per face."""
     frames, width, height = scene.frames, scene.width, scene.height
     column = width // scene.faces
     with av.open(str(path), 'w') as container:
@@ -72,21 +72,21 @@ def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
 
 
 def bare_loop(source: str, output: str) -> None:
-    """Decodes and encodes every frame; nothing else."""
+    """Decode and encode every frame; nothing else."""
     with av.open(source) as reader, av.open(output, 'w') as writer:
-        given = reader.streams.video[0]
-        given.thread_type = 'AUTO'
+        source_stream = reader.streams.video[0]
+        source_stream.thread_type = 'AUTO'
         stream = writer.add_stream('libx264', rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = given.width, given.height, 'yuv420p'
+        stream.width, stream.height, stream.pix_fmt = source_stream.width, source_stream.height, 'yuv420p'
         stream.options = {'crf': CRF, 'preset': PRESET, 'threads': '2'}
-        for frame in reader.decode(given):
+        for frame in reader.decode(source_stream):
             frame.pict_type = 0
             writer.mux(stream.encode(frame))
         writer.mux(stream.encode(None))
 
 
 def measure(command: list[str]) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of a process and its children."""
+    """Return CPU seconds and peak megabytes of a process and its children."""
     code = (
         'import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);'
         'u = resource.getrusage(resource.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime, u.ru_maxrss / 1024)'
@@ -97,7 +97,7 @@ def measure(command: list[str]) -> tuple[float, float]:
 
 
 def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) -> dict[str, object]:
-    """Medians of the loop and of the run over ``rounds``, one after the other."""
+    """Return medians of the loop and of the run over ``rounds``."""
     loops, runs = [], []
     for number in range(rounds):
         loops.append(measure([sys.executable, __file__, '--loop', str(clip), str(folder / 'loop.mp4')]))
@@ -119,7 +119,7 @@ def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) ->
 
 
 def main() -> None:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     if sys.argv[1:2] == ['--loop']:
         bare_loop(*sys.argv[2:4])
         return

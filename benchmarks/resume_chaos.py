@@ -1,9 +1,9 @@
-"""Kills ``headless-run`` at random moments, runs it again, and compares what it makes with an uninterrupted run.
+"""Kill ``headless-run`` at random moments, run it again, and compare the output with that of an uninterrupted run.
 
     .venv/bin/python benchmarks/resume_chaos.py [--kills 50] [--workers 2] [--seed 0] [--frames 60]
 
-Every kill is upon a run of its own, at any moment of the time that a run takes but the first tenth; odd ones have their
-work files in a folder of their own (--temp-path). Prints JSON; ends with an assertion where a promise broke.
+Each kill is in its own run, at a random moment after the first tenth of its duration; odd runs have their work files
+in a separate folder (--temp-path). Prints JSON; fails with an assertion for a broken promise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
-import av  # noqa: E402 - what it needs has to be found first
+import av  # noqa: E402 - after the paths are set
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from fakes.media_files import photo_view, write_views  # noqa: E402
@@ -37,7 +37,7 @@ SIZE = (320, 180)
 
 
 def add_tone(silent_clip: Path, clip: Path, seconds: float) -> None:
-    """The same clip with an AAC tone."""
+    """Write the same clip with an AAC tone."""
     wave = 0.3 * np.sin(np.arange(int(48000 * seconds)) * 2 * np.pi * 440 / 48000).astype(np.float32)
     with av.open(str(silent_clip)) as source, av.open(str(clip), 'w') as output:
         video = output.add_stream_from_template(source.streams.video[0])
@@ -54,7 +54,7 @@ def add_tone(silent_clip: Path, clip: Path, seconds: float) -> None:
 
 
 def main() -> None:
-    """Prints one JSON object."""
+    """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--workers', type=int, default=2)
@@ -65,7 +65,7 @@ def main() -> None:
     store.fetch(('centerface', 'face_mesh', 'open_nsfw'))
     photo, source = cv2.imread(str(store.path('example_group'))), store.path('example_portrait')
     chance = random.Random(arguments.seed)
-    began = time.monotonic()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         silent_clip, clip = folder / 'silent.mp4', folder / 'clip.mp4'
@@ -75,16 +75,16 @@ def main() -> None:
         wanted, seconds = chaos.reference()
         kept = []
         while chaos.counts['killed'] < arguments.kills:
-            # Runs are not equally fast: one that ends before its moment is no kill, and another one is drawn.
+            # A run that finishes before its moment does not count as killed.
             number, after = len(kept), chance.uniform(0.1, 1.0) * seconds
             found = chaos.round(f'round-{number}', [after], wanted, temp=number % 2 == 1)
             kept.append([round(after, 2), found['chunk_analysed'], found['segment_rendered']])
             shutil.rmtree(folder / f'round-{number}')
-            assert len(kept) < 4 * arguments.kills, 'most ended before they were killed'
+            assert len(kept) < 4 * arguments.kills, 'most runs finished before they were killed'
     machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
-    result = {'machine': machine, **vars(arguments), 'seconds': round(time.monotonic() - began, 1)}
+    result = {'machine': machine, **vars(arguments), 'seconds': round(time.monotonic() - started, 1)}
     result |= {'run_seconds': round(seconds, 2), **chaos.counts}
-    # Seconds until the kill; chunks and segments that the next run found finished.
+    # Seconds until the kill; chunks and segments of it that the next run used.
     print(json.dumps({**result, 'kills_seen': kept}))
 
 

@@ -1,7 +1,7 @@
-"""Fixtures that every part of the suite shares: the real models and pictures, and a small clip made from them.
+"""Fixtures of the whole suite: the real models and images, and a small clip made from them.
 
-Whatever needs the weights or the pictures fetches them through the model store, so tests that use ``store``,
-``sessions``, ``example_portrait``, ``example_group`` or ``face_clip`` are marked ``network``.
+The model store fetches weights and images, so tests that use ``store``, ``sessions``, ``example_portrait``,
+``example_group`` or ``face_clip`` are marked ``network``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from fractions import Fraction
 from pathlib import Path
 
-# Some tests import onnxruntime themselves, which would collect usage data (facefusion/inference/runtime.py).
+# Some tests import onnxruntime directly, which would collect usage data (facefusion/inference/runtime.py).
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 import hypothesis
@@ -30,14 +30,12 @@ CAMERA = ((330.0, 285.0, 533.0), (470.0, 300.0, 427.0))
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        '--exhaustive', action='store_true', help='try every case of tests that otherwise try a sample of theirs'
-    )
+    parser.addoption('--exhaustive', action='store_true', help='run every case of tests that otherwise run a sample')
 
 
 def pytest_configure(config):
-    # Generated cases are the same in every run, and new ones with --exhaustive. How long one takes depends on what else
-    # the machine does.
+    # Generated cases are the same in every run, and new with --exhaustive. Their duration depends on the load of the
+    # machine.
     is_sampled = not config.getoption('--exhaustive')
     hypothesis.settings.register_profile('suite', deadline=None, derandomize=is_sampled)
     hypothesis.settings.load_profile('suite')
@@ -45,7 +43,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope='session', autouse=True)
 def certificate_folder(tmp_path_factory):
-    """Outputs are signed with a certificate of these tests, not of whoever runs them; processes inherit it."""
+    """A certificate folder of these tests instead of the user's own; processes inherit it."""
     folder = tmp_path_factory.mktemp('certificate')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('FACEFUSION_PROVENANCE_PATH', str(folder))
@@ -54,7 +52,7 @@ def certificate_folder(tmp_path_factory):
 
 @pytest.fixture
 def no_thread_stays():
-    """Fails a test after which a thread runs that did not run before."""
+    """Fail a test that leaves a new thread running."""
     before = set(threading.enumerate())
     yield
     assert [thread.name for thread in threading.enumerate() if thread not in before] == []
@@ -62,7 +60,7 @@ def no_thread_stays():
 
 @pytest.fixture(scope='session')
 def store():
-    """The model files of the checkout; those of swaps are there, so that runs may be offline."""
+    """The model files of the checkout, with those of swaps, so that runs can be offline."""
     from facefusion.events import silent
     from facefusion.models.catalog import load_catalog
     from facefusion.models.store import ModelStore
@@ -81,7 +79,7 @@ def example_portrait(store) -> Path:
 
 @pytest.fixture(scope='session')
 def portrait_source(example_portrait) -> Path:
-    """The picture to take a source face from."""
+    """The source image."""
     return example_portrait
 
 
@@ -101,7 +99,7 @@ def sessions(store):
 
 @pytest.fixture(scope='session')
 def face_clip(example_group, tmp_path_factory) -> Path:
-    """320x180, 60 frames at 25 a second, H.264 with an AAC tone: a slow move over the group photo."""
+    """320x180, 60 frames at 25 a second, H.264 with an AAC tone: a slow pan over the group photo."""
     import av
 
     path = tmp_path_factory.mktemp('face_clip') / 'clip.mp4'

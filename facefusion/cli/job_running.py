@@ -122,7 +122,7 @@ def _run_all(invocation: Invocation) -> int:
         with invocation.worker(emit, flag) as worker:
             tally = worker.run_queue(
                 watch=arguments.watch,
-                most=arguments.max_jobs,
+                max_jobs=arguments.max_jobs,
                 halt_on_error=invocation.settings[HaltOptions].halt_on_error,
                 stop_after_current=gentle,
             )

@@ -31,7 +31,7 @@ class ThreadEngine:
         When a chunk fails, or the generator is closed, the others stop at their next frame.
         """
         stopped, failures = StopFlag(flag), list[BaseException]()
-        with closing(ReaderPool(units.target, self._workers, stop=stopped)) as readers:
+        with closing(ReaderPool(units.analysis.target, self._workers, stop=stopped)) as readers:
             shared = replace(units, analysis=replace(units.analysis, readers=readers))
 
             def analyse(span: Span) -> tuple[Span, Manifest]:
@@ -58,7 +58,7 @@ class ThreadEngine:
     ) -> Generator[tuple[int, Manifest], None, None]:
         """Yield each segment with its manifest, one after the other."""
         rendering = replace(units.rendering, workers=self._workers)
-        with closing(open_frames(units.target, 1, flag)) as readers:
+        with closing(open_frames(units.rendering.target, 1, flag)) as readers:
             shared = replace(units, rendering=replace(rendering, readers=readers))
             for number in numbers:
                 progress.at(f'segment {number + 1} of {len(rendering.video.segments)}')

@@ -19,15 +19,8 @@ from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
 # Errors after which an equal command resumes the job: they do not show that the command was wrong.
-_RESUMABLE = (
-    'worker-lost',
-    'work-file-damaged',
-    'work-unwritable',
-    'output-unwritable',
-    'media-missing',
-    'system-call',
-    'unexpected',
-)
+_RESUMABLE_FILES = ('work-file-damaged', 'work-unwritable', 'output-unwritable', 'media-missing')
+_RESUMABLE = ('worker-lost', 'system-call', 'unexpected', *_RESUMABLE_FILES)
 # Interrupted, memory or disk, models, providers: finished work must not be lost when the next command finds the disk
 # still full, or the host of a model unreachable.
 _RESUMABLE_CODES = (4, 5, 6, 7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class BatchReport:
         """Raise UsageError when the report is also a source, target or output of the batch."""
         own = comparable(str(self._path))
         for args in steps:
-            for name, path in _files(args):
+            sources = [('source', path) for path in args['source_paths']]
+            for name, path in (*sources, ('target', args['target_path']), ('output', args['output_path'])):
                 if comparable(path) == own or self._is_same(path):
                     raise UsageError(
                         'report-is-file-of-batch',
@@ -83,12 +84,6 @@ class BatchReport:
             cause=cause,
             hint='choose another file with --report-path, or omit the option',
         )
-
-
-def _files(args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from (('source', path) for path in args['source_paths'])
-    yield 'target', args['target_path']
-    yield 'output', args['output_path']
 
 
 def _line(job_id: str, index: int, step: StepRecord) -> bytes:

@@ -10,17 +10,15 @@ the process dies before it, any other process does it.
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.job_files import JobFile
-from facefusion.jobs.naming import LONGEST_NAME
 from facefusion.jobs.record import JobRecord, record_bytes
 from facefusion.jobs.states import STATES, State
-from facefusion.ownership import Owner, new_owner
+from facefusion.ownership import Owner
 from facefusion.stopping import StopFlag
 
 WORK_FOLDER = '.work'
@@ -28,11 +26,6 @@ WORK_FOLDER = '.work'
 WORK_PREFIX = 'work-'
 # The default folder for the certificate of this machine where its usual folder is not writable.
 CERTIFICATE_FOLDER = '.certificate'
-
-
-def is_claimable(job_id: str) -> bool:
-    """Whether file systems accept the file name of a claim of the job; they do for every valid id."""
-    return len(os.fsencode(f'{job_id}@{new_owner().tag}.json')) <= LONGEST_NAME
 
 
 class Claim:

@@ -19,7 +19,7 @@ from facefusion.failures import is_disk_full
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
 # Errors of file systems that cannot flush folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
-_MOST_TRIES = 10
+_MAX_TRIES = 10
 # Windows neither renames nor removes a file while another process reads it; a read is short.
 _WAITS_FOR_READERS = os.name == 'nt'
 _READER_SECONDS = 0.05
@@ -38,15 +38,14 @@ class StoreFiles:
 
     def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
         """``write`` in a folder that may be missing, or that another process may be removing as an empty one."""
-        for attempt in range(1, _MOST_TRIES + 1):
+        for attempt in range(1, _MAX_TRIES + 1):
             self.make_folder(path.parent)
             try:
                 self.write(path, data, sync=sync)
+                break
             except FileNotFoundError:
-                if attempt == _MOST_TRIES:
+                if attempt == _MAX_TRIES:
                     raise
-            else:
-                return
 
     def append(self, path: Path, data: bytes) -> None:
         """Append to an existing file, and flush it to the disk."""
@@ -84,16 +83,15 @@ class StoreFiles:
 
     def make_folder(self, path: Path) -> None:
         """Create a folder and its missing parents."""
-        for attempt in range(1, _MOST_TRIES + 1):
+        for attempt in range(1, _MAX_TRIES + 1):
             with _explained(path):
                 try:
                     path.mkdir(parents=True, exist_ok=True)
+                    break
                 except (FileNotFoundError, FileExistsError) as error:
                     # Another process may remove an empty parent, or this folder while pathlib checks its type.
-                    if attempt == _MOST_TRIES:
+                    if attempt == _MAX_TRIES:
                         raise store_failure(error, path) from None
-                else:
-                    return
 
     def remove_folder(self, path: Path) -> None:
         """Remove a folder if it is empty."""
@@ -148,15 +146,13 @@ def remove_quietly(files: StoreFiles, path: Path) -> None:
         files.unlink(path)
 
 
-def _when_unread(change: Callable[[], object]) -> None:
-    for _ in range(_MOST_TRIES if _WAITS_FOR_READERS else 0):
+def _when_unread(change: Callable[[], object]) -> object:
+    for _ in range(_MAX_TRIES if _WAITS_FOR_READERS else 0):
         try:
-            change()
+            return change()
         except PermissionError:
             time.sleep(_READER_SECONDS)
-        else:
-            return
-    change()
+    return change()
 
 
 @contextmanager
@@ -169,14 +165,12 @@ def _explained(path: Path) -> Iterator[None]:
         raise store_failure(error, path) from None
 
 
-def store_failure(error: OSError, path: Path) -> JobError:
+def store_failure(error: OSError, path: Path, *, is_read: bool = False) -> JobError:
     """Return the error for a failed operation on a file or folder of the store."""
     cause = f'{error.strerror or error}: {path}'
+    hint = 'check the permissions of the folder, or name another store with --jobs-path'
+    if is_read:
+        return JobError('store-unreadable', 'the job store cannot be read', cause=cause, hint=hint)
     if is_disk_full(error):
         return JobError('store-full', 'the job store has no space left', cause=cause, hint='free space and try again')
-    return JobError(
-        'store-unwritable',
-        'the job store cannot be changed',
-        cause=cause,
-        hint='check the permissions of the folder, or name another store with --jobs-path',
-    )
+    return JobError('store-unwritable', 'the job store cannot be changed', cause=cause, hint=hint)

@@ -13,7 +13,7 @@ from facefusion.ownership import new_owner, split_tag
 
 # How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and behind the
 # fence the notes contain the only record of a job.
-KEPT_SECONDS = 3600.0
+NOTES_SECONDS = 3600.0
 _HEX = '0123456789abcdef'
 
 
@@ -80,4 +80,4 @@ def _are_old(store: JobStore, paths: list[Path]) -> bool:
     except OSError:
         # Another process is using the folder.
         return False
-    return file_clock(store.files, store.root) - newest > KEPT_SECONDS
+    return file_clock(store.files, store.root) - newest > NOTES_SECONDS

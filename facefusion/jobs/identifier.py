@@ -13,14 +13,9 @@ LONGEST_ID = 128
 _ID = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
 
-def is_job_id(text: str) -> bool:
-    """Whether an id is valid: at most 128 letters, digits, dots, dashes and underscores, no leading dot."""
-    return len(text) <= LONGEST_ID and _ID.fullmatch(text) is not None
-
-
 def check_job_id(text: str) -> str:
     """Return a valid id unchanged. Raises UsageError job-id-invalid."""
-    if is_job_id(text):
+    if len(text) <= LONGEST_ID and _ID.fullmatch(text):
         return text
     shown = text if len(text) <= LONGEST_ID else f'{text[:40]}...'
     raise UsageError(

@@ -15,9 +15,9 @@ from facefusion.stopping import StopFlag
 
 
 class Extent(NamedTuple):
-    """The bytes of a file to read: all up to ``most``, else as many in evenly spaced pieces."""
+    """The bytes of a file to read: all up to ``limit``, else as many in evenly spaced pieces."""
 
-    most: int
+    limit: int
     piece: int
 
 
@@ -75,7 +75,7 @@ def _note(path: str, extent: Extent) -> Json | None:
     except (OSError, ValueError):
         return None
     stamp = {'path': path, 'size': status.st_size, 'modified': status.st_mtime_ns}
-    return {**stamp, 'sha256': sha256, 'sampled': status.st_size > extent.most}
+    return {**stamp, 'sha256': sha256, 'sampled': status.st_size > extent.limit}
 
 
 def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
@@ -97,7 +97,7 @@ def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
 
 def _digest(path: Path, size: int, flag: StopFlag | None, extent: Extent) -> str:
     digest = hashlib.sha256()
-    is_sampled, pieces = size > extent.most, extent.most // extent.piece
+    is_sampled, pieces = size > extent.limit, extent.limit // extent.piece
     count = pieces if is_sampled else -(-size // extent.piece)
     with path.open('rb') as file:
         for number in range(count):

@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from facefusion.errors import JobError
+from facefusion.jobs.files import store_failure
 from facefusion.jobs.record import RecordError
 from facefusion.jobs.states import STATES, State
 from facefusion.ownership import Owner, parse_tag
 
 # Ten times the size of a record with the maximum number of steps and long arguments.
-MOST_BYTES = 512 << 20
+MAX_BYTES = 512 << 20
 Kind = Literal['plain', 'edit', 'claim', 'done']
 
 
@@ -51,32 +51,22 @@ def parse_job_file(folder: Path, state: State, name: str) -> JobFile | None:
 
 
 def list_job_files(
-    root: Path,
-    *,
-    backwards: bool = False,
-    job_id: str = '',
-    claimed: bool = False,
-    cache: dict[tuple[str, str], JobFile | None] | None = None,
+    root: Path, *, backwards: bool = False, job_id: str = '', claimed: bool = False
 ) -> Iterator[JobFile]:
     """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
     A job that moves meanwhile may be listed twice, and then the later file counts, or not at all when it moves against
     the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running ones.
-    ``cache`` stores parsed names for further listings.
     """
-    cache = {} if cache is None else cache
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
         for name in names_in(folder):
             # Parsing a name costs more than this check, and a store may have thousands of files.
             is_other = job_id and not name.startswith((f'{job_id}@', f'{job_id}.'))
-            if is_other or (claimed and state != 'running' and '@' not in name):
-                continue
-            if (state, name) not in cache:
-                cache[state, name] = parse_job_file(folder, state, name)
-            job_file = cache[state, name]
-            if job_file is not None:
-                yield job_file
+            if not is_other and (not claimed or state == 'running' or '@' in name):
+                job_file = parse_job_file(folder, state, name)
+                if job_file is not None:
+                    yield job_file
 
 
 def preferred(first: JobFile | None, later: JobFile) -> JobFile:
@@ -102,7 +92,7 @@ def names_in(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(error, folder) from None
+        raise store_failure(error, folder, is_read=True) from None
 
 
 def read_file(path: Path) -> bytes:
@@ -120,19 +110,9 @@ def read_file(path: Path) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise RecordError('it is not a regular file')
-        if status.st_size > MOST_BYTES:
+        if status.st_size > MAX_BYTES:
             raise RecordError(f'it has {status.st_size} bytes, more than any record')
         with open(handle, 'rb', buffering=0, closefd=False) as file:
             return file.read()
     finally:
         os.close(handle)
-
-
-def unreadable(error: OSError, path: Path) -> JobError:
-    """Return the error for a file or folder of the store that cannot be read."""
-    return JobError(
-        'store-unreadable',
-        'the job store cannot be read',
-        cause=f'{error.strerror or error}: {path}',
-        hint='check the permissions of the folder, or name another store with --jobs-path',
-    )

@@ -30,9 +30,9 @@ def step_output_path(output_path: str, job_id: str, index: int) -> str:
         path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem
-    beside = '' if holds_credentials(path) else SIDECAR_SUFFIX
-    room = LONGEST_NAME - len(os.fsencode(ending + beside))
-    if len(os.fsencode(stem)) > room:
+    suffix = '' if holds_credentials(path) else SIDECAR_SUFFIX
+    limit = LONGEST_NAME - len(os.fsencode(ending + suffix))
+    if len(os.fsencode(stem)) > limit:
         digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-        stem = os.fsencode(stem)[: max(room - 9, 0)].decode('utf-8', 'ignore') + '-' + digest
+        stem = os.fsencode(stem)[: max(limit - 9, 0)].decode('utf-8', 'ignore') + '-' + digest
     return str(path.with_name(stem + ending))

@@ -15,22 +15,22 @@ from typing import IO, Any
 from facefusion.events import Emit, LogLevel, Message
 from facefusion.stopping import POLL_SECONDS
 
-KEPT_BYTES = 4096
+OUTPUT_BYTES = 4096
 # How long to wait for the end of a killed process and for its remaining output.
 _GRACE_SECONDS = 1.0
 _PIECE = 65536
 
 
 class Notifier:
-    """Runs commands in the background, at most ``most`` at once, each for at most ``seconds``.
+    """Runs commands in the background, at most ``limit`` at once, each for at most ``seconds``.
 
     Only one thread may use it. ``emit`` is called from other threads, one at a time.
     """
 
-    def __init__(self, emit: Emit, seconds: float = 30.0, most: int = 8) -> None:
+    def __init__(self, emit: Emit, seconds: float = 30.0, limit: int = 8) -> None:
         self._emit = emit
         self._seconds = seconds
-        self._most = most
+        self._limit = limit
         self._lock = threading.Lock()
         self._running: list[threading.Thread] = []
 
@@ -47,7 +47,7 @@ class Notifier:
         document = json.dumps(dict(job)).encode('ascii') + b'\n'
         job_id, state = str(job.get('id', '')), str(job.get('state', ''))
         self._running = [thread for thread in self._running if thread.is_alive()]
-        while len(self._running) >= self._most:
+        while len(self._running) >= self._limit:
             _wait_for(self._running.pop(0))
         environment = {**os.environ, 'FACEFUSION_JOB_ID': job_id, 'FACEFUSION_JOB_STATE': state}
         thread = threading.Thread(
@@ -66,6 +66,7 @@ class Notifier:
             _wait_for(self._running.pop(0))
 
     def _run(self, command: str, job_id: str, document: bytes, environment: Mapping[str, str]) -> None:
+        child, output = None, bytearray()
         try:
             child = subprocess.Popen(
                 command,
@@ -78,18 +79,13 @@ class Notifier:
                 # Keeps signals of the terminal away from the command, and allows to kill it with its children.
                 start_new_session=sys.platform != 'win32',
             )
-        except (OSError, ValueError) as error:
-            self._say('warn', f'the command could not be started for job {job_id}: {error}')
-            return
-        output = bytearray()
-        reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
-        writer = threading.Thread(target=_write, args=(child.stdin, document), name='notify-write', daemon=True)
-        try:
+            reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
             reader.start()
-            writer.start()
-        except RuntimeError as error:
-            _kill_all(child)
-            self._say('warn', f'the command for job {job_id} could not be given its input: {error}')
+            threading.Thread(target=_write, args=(child.stdin, document), name='notify-write', daemon=True).start()
+        except (OSError, ValueError, RuntimeError) as error:
+            if child is not None:
+                _kill_all(child)
+            self._say('warn', f'the command could not be started for job {job_id}: {error}')
             return
         in_time = _has_ended(child, self._seconds)
         if not in_time:
@@ -132,9 +128,10 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
     if sys.platform == 'win32':
         import psutil
 
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(child.pid).children(recursive=True):
-                process.kill()
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
         child.kill()
     else:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -147,7 +144,7 @@ def _read(stream: IO[bytes], output: bytearray) -> None:
     with stream, contextlib.suppress(OSError):
         while piece := stream.read(_PIECE):
             output += piece
-            del output[:-KEPT_BYTES]
+            del output[:-OUTPUT_BYTES]
 
 
 def _write(stream: IO[bytes], document: bytes) -> None:

@@ -10,7 +10,7 @@ from string import Formatter
 
 from facefusion.errors import InputError, UsageError
 from facefusion.jobs.naming import comparable
-from facefusion.jobs.record import MOST_STEPS
+from facefusion.jobs.record import MAX_STEPS
 from facefusion.jobs.wildcards import find_files, fixed_folder
 
 SOURCE_FIELD = 'source_name'
@@ -49,10 +49,10 @@ def expand(source_pattern: str | None, target_pattern: str | None, output_patter
     sources: tuple[str | None, ...] = _find('source', source_pattern) if source_pattern else (None,)
     targets = _find('target', target_pattern)
     count = len(sources) * len(targets)
-    if count > MOST_STEPS:
+    if count > MAX_STEPS:
         raise UsageError(
             'pattern-too-many',
-            f'the patterns select {count} steps, but a batch has at most {MOST_STEPS}',
+            f'the patterns select {count} steps, but a batch has at most {MAX_STEPS}',
             cause=f'{len(sources)} sources and {len(targets)} targets match, and each source is used with each target',
             hint='narrow the patterns, and run several batches',
         )

@@ -26,7 +26,7 @@ from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import EDIT_SECONDS, JobStore
 
 # A job whose process died so many times in a row fails instead of going back to the queue.
-MOST_LOST = 10
+MAX_LOST = 10
 BEATS_A_TIMEOUT = 4
 LONGEST_BEAT = 1.0
 
@@ -108,7 +108,7 @@ class Reaper:
         process = f'the process {owner.pid} on {owner.host}' if owner else 'an unknown process'
         nonces = [attempt.nonce for attempt in record.attempts] + ([owner.nonce] if owner else [])
         lost_in_a_row = len(list(takewhile(lambda attempt: attempt.result == 'lost', reversed(record.attempts))))
-        if record.origin == 'job' and lost_in_a_row < MOST_LOST:
+        if record.origin == 'job' and lost_in_a_row < MAX_LOST:
             claim.finish('queued', requeued(record))
             self._store.clean_work(record.id, nonces)
             self._emit(Message('warn', 'jobs', f'{process} is dead: its job {record.id} is back in the queue'))

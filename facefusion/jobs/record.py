@@ -19,7 +19,7 @@ from facefusion.options import UnknownHome, expand_home
 
 VERSION = '2'
 READABLE = ('1', '2')
-MOST_STEPS = 10_000
+MAX_STEPS = 10_000
 # Larger than any number in a record, and exact as a float.
 _LARGEST = 1e15
 StepStatus = Literal['drafted', 'queued', 'started', 'completed', 'failed', 'skipped']

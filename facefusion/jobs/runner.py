@@ -34,7 +34,7 @@ from facefusion.provenance.sidecar import sidecar_of
 from facefusion.stopping import StopFlag
 
 LONGEST_DELAY = 3600.0
-_MOST_DOUBLINGS = 30
+_MAX_DOUBLINGS = 30
 # Exit codes of errors that a retry cannot resolve: wrong usage, refused content.
 _FINAL_CODES = (2, 3)
 
@@ -157,7 +157,7 @@ class JobRunner:
                 # job-run does not accept a failed job, so the usual hint to repeat the command would be wrong.
                 error = Interrupted(error.message, cause=error.cause, hint=f'job-retry {record.id} does the rest')
         elif record.retries_used < record.retries and error.exit_code not in _FINAL_CODES:
-            delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MOST_DOUBLINGS), LONGEST_DELAY)
+            delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MAX_DOUBLINGS), LONGEST_DELAY)
             again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
             text = f'the job {record.id} is retried in {delay:g} seconds: {error.message}'
             self._emit(Message('warn', 'jobs', text))

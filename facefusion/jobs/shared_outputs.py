@@ -13,8 +13,8 @@ from facefusion.jobs.steps import groups_of
 from facefusion.jobs.store import JobStore
 
 # Limits so that the check takes less than a second for any number of running jobs.
-MOST_JOBS = 100
-MOST_BYTES = 64 << 20
+MAX_JOBS = 100
+MAX_BYTES = 64 << 20
 _SHOWN = 5
 
 
@@ -26,10 +26,10 @@ def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> No
     """
     todo = [group for group in groups_of(record) if any(step.status != 'completed' for step in group.steps)]
     outputs = {comparable(group.output_path) for group in todo}
-    folder, bytes_left = store.root / 'running', MOST_BYTES
+    folder, bytes_left = store.root / 'running', MAX_BYTES
     names: list[str] = []
     with suppress(JobError):
-        names = names_in(folder)[:MOST_JOBS]
+        names = names_in(folder)[:MAX_JOBS]
     for name in names:
         job_file = parse_job_file(folder, 'running', name)
         if job_file is None or job_file.owner is None or job_file.job_id == record.id or job_file.owner.is_dead():

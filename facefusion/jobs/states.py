@@ -9,24 +9,15 @@ from facefusion.errors import JobError
 State = Literal['drafted', 'queued', 'running', 'completed', 'failed']
 STATES: tuple[State, ...] = ('drafted', 'queued', 'running', 'completed', 'failed')
 Action = Literal['edit', 'submit', 'run', 'retry', 'requeue', 'cancel', 'delete']
-# docs/job-store.md has the table of all state changes. Deletion of a running job is allowed for a dead process only.
-_STARTS: dict[Action, tuple[State, ...]] = {
-    'edit': ('drafted',),
-    'submit': ('drafted',),
-    'run': ('queued',),
-    'retry': ('failed',),
-    'requeue': ('failed',),
-    'cancel': ('queued', 'running'),
-    'delete': ('drafted', 'queued', 'completed', 'failed'),
-}
-_PARTICIPLES: dict[Action, str] = {
-    'edit': 'changed',
-    'submit': 'submitted',
-    'run': 'run',
-    'retry': 'retried',
-    'requeue': 'retried',
-    'cancel': 'cancelled',
-    'delete': 'deleted',
+# The participle of each action, and the states that allow it. docs/job-store.md has the table of all state changes.
+_RULES: dict[Action, tuple[str, tuple[State, ...]]] = {
+    'edit': ('changed', ('drafted',)),
+    'submit': ('submitted', ('drafted',)),
+    'run': ('run', ('queued',)),
+    'retry': ('retried', ('failed',)),
+    'requeue': ('retried', ('failed',)),
+    'cancel': ('cancelled', ('queued', 'running')),
+    'delete': ('deleted', ('drafted', 'queued', 'completed', 'failed')),
 }
 _HINTS: dict[tuple[Action, State], str] = {
     ('edit', 'queued'): 'only drafted jobs can be changed: create a new job',
@@ -45,10 +36,11 @@ _HINTS: dict[tuple[Action, State], str] = {
 
 def check_move(action: Action, job_id: str, state: State) -> None:
     """Raise JobError job-wrong-state when the action is not allowed for jobs in ``state``."""
-    if state not in _STARTS[action]:
+    participle, states = _RULES[action]
+    if state not in states:
         raise JobError(
             'job-wrong-state',
-            f'the job {job_id} is {state}: it cannot be {_PARTICIPLES[action]}',
-            cause='the job must be ' + ' or '.join(_STARTS[action]),
+            f'the job {job_id} is {state}: it cannot be {participle}',
+            cause='the job must be ' + ' or '.join(states),
             hint=_HINTS.get((action, state), f'facefusion job-show {job_id} shows its history'),
         )

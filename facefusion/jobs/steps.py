@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from facefusion.errors import JobError
 from facefusion.jobs.files import is_there
 from facefusion.jobs.naming import comparable, step_output_path
-from facefusion.jobs.record import MOST_STEPS, JobRecord, Json, StepRecord, now_text
+from facefusion.jobs.record import MAX_STEPS, JobRecord, Json, StepRecord, now_text
 
 
 class Group(NamedTuple):
@@ -164,9 +164,9 @@ def work_paths(record: JobRecord) -> dict[str, str]:
 
 
 def _with_steps(record: JobRecord, steps: tuple[StepRecord, ...]) -> JobRecord:
-    if len(steps) > MOST_STEPS:
+    if len(steps) > MAX_STEPS:
         raise JobError(
-            'job-too-long', f'a job has at most {MOST_STEPS} steps', hint='add the other steps to a second job'
+            'job-too-long', f'a job has at most {MAX_STEPS} steps', hint='add the other steps to a second job'
         )
     return replace(record, steps=steps, date_updated=now_text())
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from facefusion.errors import ClaimLost, JobError
 from facefusion.jobs.attempt import merge_attempts, read_attempts
 from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX, Claim, lost, roll_forward
-from facefusion.jobs.files import StoreFiles, remove_quietly
+from facefusion.jobs.files import StoreFiles, remove_quietly, store_failure
 from facefusion.jobs.identifier import check_job_id, peer_job_id
-from facefusion.jobs.job_files import JobFile, folder_stamps, list_job_files, names_in, preferred, read_file, unreadable
+from facefusion.jobs.job_files import JobFile, folder_stamps, list_job_files, names_in, preferred, read_file
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.ownership import Owner, new_owner
@@ -63,11 +63,10 @@ class JobStore:
         # During a scan a job may move from a folder not scanned yet to a scanned one. So the second scan goes
         # backwards, and more follow until one misses no job and no folder has changed.
         job_files: dict[str, JobFile] = {}
-        cache: dict[tuple[str, str], JobFile | None] = {}
         for number in range(_SCANS):
             before = folder_stamps(self.root)
             scan: dict[str, JobFile] = {}
-            for job_file in list_job_files(self.root, backwards=number % 2 == 1, cache=cache):
+            for job_file in list_job_files(self.root, backwards=number % 2 == 1):
                 scan[job_file.job_id] = preferred(scan.get(job_file.job_id), job_file)
             is_complete = scan.keys() >= job_files.keys()
             job_files |= scan
@@ -324,11 +323,16 @@ class JobStore:
         try:
             record = parse_record(job_file.job_id, read_file(job_file.path))
         except RecordError as error:
-            raise broken(job_file.job_id, shown_path or job_file.path, str(error)) from None
+            raise JobError(
+                'job-broken',
+                f'the file of the job {job_file.job_id} cannot be read',
+                cause=f'{shown_path or job_file.path}: {error}',
+                hint='fix the file by hand, or delete the job with job-delete',
+            ) from None
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise unreadable(error, job_file.path) from None
+            raise store_failure(error, job_file.path, is_read=True) from None
         nonce = job_file.owner.nonce if job_file.kind == 'claim' and job_file.owner is not None else None
         return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / job_file.job_id), nonce)
 
@@ -365,14 +369,4 @@ def taken(job_id: str) -> ClaimLost:
     """Return the error of a process that was slower than another one to claim a job."""
     return ClaimLost(
         'job-taken', f'another process has just claimed the job {job_id}', hint='see its state with job-show'
-    )
-
-
-def broken(job_id: str, path: Path, why: str) -> JobError:
-    """Return the error for a file that contains no valid record."""
-    return JobError(
-        'job-broken',
-        f'the file of the job {job_id} cannot be read',
-        cause=f'{path}: {why}',
-        hint='fix the file by hand, or delete the job with job-delete',
     )

@@ -11,17 +11,8 @@ from facefusion.jobs.job_files import JobFile
 from facefusion.jobs.record import record_to_json, seconds_of
 from facefusion.jobs.store import JobData, JobStore
 
-_SUMMARY_KEYS = (
-    'date_created',
-    'date_updated',
-    'date_submitted',
-    'date_started',
-    'date_finished',
-    'origin',
-    'priority',
-    'not_before',
-    'error',
-)
+_DATES = ('date_created', 'date_updated', 'date_submitted', 'date_started', 'date_finished')
+_SUMMARY_KEYS = (*_DATES, 'origin', 'priority', 'not_before', 'error')
 
 
 def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ class JobWork:
         """Return the existing folders of a step, one for each plan."""
         return [path for path in _work_folders(self.folder) if path.name.startswith(_step_prefix(step_id))]
 
-    def kept_bytes(self, step_id: str) -> int:
+    def stored_bytes(self, step_id: str) -> int:
         """Return the disk space of the existing work files of a step."""
         total = 0
         for folder in self.folders_of(step_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 from facefusion.errors import ClaimLost, JobError, error_from_record
 from facefusion.events import Emit, Message
-from facefusion.jobs.claim import Claim, is_claimable
+from facefusion.jobs.claim import Claim
 from facefusion.jobs.job_files import JobFile, names_in, parse_job_file
+from facefusion.jobs.naming import LONGEST_NAME
 from facefusion.jobs.notify import Notifier
 from facefusion.jobs.reaper import Reaper
 from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
@@ -19,6 +21,7 @@ from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker_registry import registered_worker
+from facefusion.ownership import new_owner
 from facefusion.stopping import StopFlag
 
 IDLE_SECONDS = 0.5
@@ -50,14 +53,15 @@ class Queue:
                 continue
             try:
                 status = job_file.path.stat()
+                stamp = (status.st_mtime_ns, status.st_ino)
             except FileNotFoundError:
                 continue
             except OSError:
-                # A link to itself, or a file without read permission.
-                status = job_file.path.lstat()
+                # A link to itself, which cannot be read either.
+                stamp = (0, 0)
             entry: _Entry | None = self._entries.get(job_file.job_id)
-            if entry is None or entry.stamp != (status.st_mtime_ns, status.st_ino):
-                entry = self._read(job_file, (status.st_mtime_ns, status.st_ino))
+            if entry is None or entry.stamp != stamp:
+                entry = self._read(job_file, stamp)
             if entry is not None:
                 entries[job_file.job_id] = entry
         self._entries = entries
@@ -77,7 +81,8 @@ class Queue:
         try:
             if job.data is None:
                 raise RecordError(job.broken)
-            if is_claimable(job_file.job_id):
+            # The name of the claim, which file systems accept for every valid id.
+            if len(os.fsencode(f'{job_file.job_id}@{new_owner().tag}.json')) <= LONGEST_NAME:
                 record = record_from_json(job_file.job_id, job.data)
                 submitted = seconds_of(record.date_submitted or record.date_created)
                 return _Entry(stamp, (-record.priority, submitted, job_file.job_id), record.not_before or 0.0)
@@ -179,17 +184,19 @@ class Worker:
                     return self.run_claimed(*claimed)
             _nap(self._flag, IDLE_SECONDS)
 
-    def run_queue(self, *, watch: bool, most: int | None, halt_on_error: bool, stop_after_current: StopFlag) -> Tally:
+    def run_queue(
+        self, *, watch: bool, max_jobs: int | None, halt_on_error: bool, stop_after_current: StopFlag
+    ) -> Tally:
         """Run queued jobs in their order until none is left, or with ``watch`` until the worker is stopped.
 
-        Returns after ``most`` jobs, after the first failure with ``halt_on_error``, and after the current job when
+        Returns after ``max_jobs`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
         """
         tally, waiting = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
         with registered_worker(self._store) if watch else nullcontext():
-            while not (self._flag.is_set() or stop_after_current.is_set() or (most and tally.ended >= most)):
+            while not (self._flag.is_set() or stop_after_current.is_set() or (max_jobs and tally.ended >= max_jobs)):
                 may_return = self._reaper.sweep()
                 ready, waiting = queue.ready()
                 outcome = self._run_first(ready)

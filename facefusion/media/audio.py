@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 import av
 import av.error
 
-from facefusion.media.adts import changes_form
 from facefusion.media.audio_copy import UNHEARD
 from facefusion.media.audio_settle import is_deep, losses, settle_track
 from facefusion.media.container_support import comes_back, lost_description
@@ -22,7 +21,7 @@ from facefusion.media.opening import damaged_audio, open_audio
 from facefusion.media.options import OutputOptions
 from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
-from facefusion.media.tracks import AudioTrack, Kept, why_not_copied
+from facefusion.media.tracks import AudioRange, AudioTrack, why_not_copied
 
 # The encoder that writes a codec again in its own format.
 _AGAIN = {
@@ -42,13 +41,13 @@ _REPLACED_IN_MOV = ('flac', 'libopus')
 
 @dataclass(frozen=True, slots=True)
 class AudioPlan:
-    """The tracks of the output and their range ``kept``; ``volume`` is a factor.
+    """The tracks of the output and their time range ``span``; ``volume`` is a factor.
 
     ``remarks`` state decisions with reasons, and losses. The tracks are from the file ``path`` (None: the target).
     """
 
     tracks: tuple[AudioTrack, ...]
-    kept: Kept
+    span: AudioRange
     volume: float
     remarks: tuple[str, ...]
     path: Path | None = None
@@ -62,13 +61,13 @@ class AudioPlan:
 
     def as_record(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
-        kept = self.kept
-        times = {'origin': kept.origin, 'begin': kept.begin, 'end': kept.end, 'until': kept.until}
+        span = self.span
+        times = {'origin': span.origin, 'begin': span.begin, 'end': span.end, 'until': span.until}
         return {
             'mode': self.mode,
             'tracks': [asdict(track) | {'options': dict(track.options)} for track in self.tracks],
             **{name: None if time is None else str(time) for name, time in times.items()},
-            'has_times': kept.has_times,
+            'has_times': span.has_times,
             'volume': self.volume,
             'remarks': list(self.remarks),
             'path': None if self.path is None else str(self.path),
@@ -81,10 +80,10 @@ class AudioPlan:
         begin, end, until = (
             None if record.get(name) is None else Fraction(record[name]) for name in ('begin', 'end', 'until')
         )
-        kept = Kept(Fraction(record['origin']), begin, end, record.get('has_times', True), until)
+        span = AudioRange(Fraction(record['origin']), begin, end, record.get('has_times', True), until)
         path = record.get('path')
         return cls(
-            tuple(tracks), kept, record['volume'], tuple(record['remarks']), None if path is None else Path(path)
+            tuple(tracks), span, record['volume'], tuple(record['remarks']), None if path is None else Path(path)
         )
 
 
@@ -100,26 +99,26 @@ def plan_audio(
     volume = options.output_audio_volume / 100
     if sound is not None:
         source_audio = _InputAudio(
-            sound.path, sound.content, (sound.audio,), _kept_of_sound(sound, timeline, extension), True
+            sound.path, sound.content, (sound.audio,), _span_of_sound(sound, timeline, extension), True
         )
     elif isinstance(info, VideoInfo):
-        kept = _kept(info, timeline, container_of(extension))
-        source_audio = _InputAudio(info.path, info.content, info.audio, kept)
+        span = _span(info, timeline, container_of(extension))
+        source_audio = _InputAudio(info.path, info.content, info.audio, span)
     else:
-        source_audio = _InputAudio(info.path, '', (), Kept(timeline.origin, None, None))
+        source_audio = _InputAudio(info.path, '', (), AudioRange(timeline.origin, None, None))
     remarks: list[str] = []
     has_audio = volume > 0 and source_audio.streams
     tracks = _plan_tracks(source_audio, options, extension, remarks) if has_audio else ()
     if tracks and sound is not None:
         remarks += _remarks_on_sound(info, sound, timeline)
     elif tracks and isinstance(info, VideoInfo) and not timeline.is_trimmed:
-        remarks += _losses_at_ends(info, source_audio.kept, extension)
+        remarks += _losses_at_ends(info, source_audio.span, extension)
     path = None if sound is None else sound.path
-    return AudioPlan(tracks, source_audio.kept, volume, tuple(dict.fromkeys(remarks)), path)
+    return AudioPlan(tracks, source_audio.span, volume, tuple(dict.fromkeys(remarks)), path)
 
 
 class _InputAudio(NamedTuple):
-    """The file with the audio, its kind as ``kinds.sniff`` names it, its streams and their range ``kept``.
+    """The file with the audio, its kind as ``kinds.sniff`` names it, its streams and their range ``span``.
 
     ``is_other``: it is not the target.
     """
@@ -127,7 +126,7 @@ class _InputAudio(NamedTuple):
     path: Path
     content: str
     streams: tuple[AudioInfo, ...]
-    kept: Kept
+    span: AudioRange
     is_other: bool = False
 
 
@@ -152,23 +151,23 @@ def _plan_tracks(
     return tuple(tracks)
 
 
-def _kept(info: VideoInfo, timeline: Timeline, container: Container) -> Kept:
+def _span(info: VideoInfo, timeline: Timeline, container: Container) -> AudioRange:
     begin, end = (timeline.begin, timeline.end) if timeline.is_trimmed else (None, None)
     if container.has_times:
-        return Kept(timeline.origin, begin, end)
+        return AudioRange(timeline.origin, begin, end)
     rate = timeline.steady_rate(container.has_gaps)
     places = timeline.counted(rate, container.has_gaps) if rate else timeline
     origin = places.origin if rate else timeline.begin
     if begin is None and origin > info.clock * info.time_base:
         begin = origin
     return (
-        Kept(origin, begin, places.end, False, places.end - origin)
+        AudioRange(origin, begin, places.end, False, places.end - origin)
         if container.ends_together
-        else Kept(origin, begin, end, False)
+        else AudioRange(origin, begin, end, False)
     )
 
 
-def _kept_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Kept:
+def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> AudioRange:
     """Return the range from time 0 of the sound, at the first frame, up to the end of the last frame."""
     container = container_of(extension)
     places = timeline
@@ -181,7 +180,7 @@ def _kept_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Kept
     is_cut = not container.has_times or (end is not None and extension in BOXED)
     begin = sound.origin if is_cut else None
     until = late + length if container.ends_together else None
-    return Kept(sound.origin - late, begin, end, container.has_times, until)
+    return AudioRange(sound.origin - late, begin, end, container.has_times, until)
 
 
 def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
@@ -195,15 +194,15 @@ def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> 
         yield f'{sound.path.name} is shorter than the output: the last {-longer:.2f} seconds are silent'
 
 
-def _losses_at_ends(info: VideoInfo, kept: Kept, extension: str) -> Iterator[str]:
+def _losses_at_ends(info: VideoInfo, span: AudioRange, extension: str) -> Iterator[str]:
     """Yield a sentence for audio of an untrimmed clip that the output lacks at either end."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
-    if kept.begin is not None and starts and kept.begin - min(starts) > UNHEARD:
-        lost = float(kept.begin - min(starts))
+    if span.begin is not None and starts and span.begin - min(starts) > UNHEARD:
+        lost = float(span.begin - min(starts))
         yield f'{name} cannot store audio before the first frame: {lost:.2f} seconds of audio are left out'
-    if container_of(extension).ends_together and kept.end is not None:
-        lost = float(_end_of_audio(info) - kept.end)
+    if container_of(extension).ends_together and span.end is not None:
+        lost = float(_end_of_audio(info) - span.end)
         if lost > UNHEARD:
             yield f'{name} ends with the last frame: {lost:.2f} seconds of audio after it are left out'
 
@@ -254,7 +253,7 @@ def _encoder_for(
         elif not plays:
             remarks.append(f'few players support {audio.codec} audio in {name}: it is encoded as {encoder}')
         elif not starts_right:
-            how = 'gaps filled' if source_audio.kept.begin is None else 'so that it begins with the video'
+            how = 'gaps filled' if source_audio.span.begin is None else 'so that it begins with the video'
             remarks.append(f'{name} stores no audio times: {audio.codec} audio is encoded as {encoder}, {how}')
         return encoder
     if extension == '.mov' and asked in _REPLACED_IN_MOV:
@@ -278,9 +277,26 @@ def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> b
         return True
     try:
         with open_audio(source_audio.path) as source:
-            return not changes_form(source, audio.index)
+            return not _changes_form(source, audio.index)
     except av.error.FFmpegError as error:
         raise damaged_audio(source_audio.path, error) from None
+
+
+def _changes_form(source: av.container.InputContainer, index: int) -> bool:
+    """Whether the rate or the channels of an AAC stream change between packets; reads the whole file.
+
+    In ts the ADTS header of each packet has them. Other containers store them once for the whole stream.
+    """
+    form = None
+    for packet in source.demux(source.streams[index]):
+        header = bytes(packet)[:4]
+        if len(header) == 4 and header[0] == 0xFF and header[1] & 0xF6 == 0xF0:
+            # Profile, rate and channels, without the private and copyright bits between them.
+            found = header[2] & 0xFD, header[3] & 0xC0
+            if form not in (None, found):
+                return True
+            form = found
+    return False
 
 
 def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
@@ -290,11 +306,11 @@ def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
     """
     if source_audio.content not in ('avi', 'mxf', 'wav'):
         return False
-    kept = source_audio.kept
+    span = source_audio.span
     start = (audio.start or 0) * audio.time_base
-    if kept.begin is not None and audio.codec.startswith('pcm_'):
-        return start <= kept.begin == kept.origin
-    return kept.begin is None and start == kept.origin
+    if span.begin is not None and audio.codec.startswith('pcm_'):
+        return start <= span.begin == span.origin
+    return span.begin is None and start == span.origin
 
 
 def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep: bool) -> AudioTrack:

@@ -9,8 +9,9 @@ from typing import Any
 
 import av
 
+from facefusion.media.containers import pcm_bits
 from facefusion.media.extras import describe_stream
-from facefusion.media.tracks import AudioTrack, Kept, add_template
+from facefusion.media.tracks import AudioRange, AudioTrack, add_template
 
 # Lead-in of a decoder: RFC 7845 4.6 requires 80 ms of Opus, an MP3 frame may refer back to earlier ones by 511 bytes.
 # Packets of other codecs are independent.
@@ -31,18 +32,14 @@ class CopiedTrack:
     """
 
     def __init__(
-        self,
-        stream: av.AudioStream,
-        track: AudioTrack,
-        kept: Kept,
-        output: av.container.OutputContainer,
+        self, stream: av.AudioStream, track: AudioTrack, span: AudioRange, output: av.container.OutputContainer
     ) -> None:
-        self._begin, self._end, self._until = kept.begin, kept.end, kept.until
+        self._begin, self._end, self._until = span.begin, span.end, span.until
         self._base = stream.time_base or Fraction(1, track.rate)
-        self._shift = round(kept.origin / self._base)
+        self._shift = round(span.origin / self._base)
         self._rate, self._is_pcm = track.rate, track.codec.startswith('pcm_')
-        hides = output.format.name in ('mp4', 'mov') and kept.begin is not None
-        self._is_exact = hides or (self._is_pcm and not kept.has_times)
+        hides = output.format.name in ('mp4', 'mov') and span.begin is not None
+        self._is_exact = hides or (self._is_pcm and not span.has_times)
         self._cuts_begin = self._is_exact and not hides
         self._reached = 0
         self._last: int | None = None
@@ -53,12 +50,12 @@ class CopiedTrack:
         self._output.time_base = self._base
         describe_stream(stream, self._output)
 
-    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+    def convert(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
         """Yield the output packets of a packet of the source."""
         if packet.size == 0:
             return
         pts = packet.dts if packet.pts is None else packet.pts
-        if pts is None or not self._is_kept(pts, packet.duration or 0):
+        if pts is None or not self._is_in_span(pts, packet.duration or 0):
             return
         if self._cuts_begin and self._begin is not None:
             packet, pts = self._cut_begin(packet, pts)
@@ -110,7 +107,7 @@ class CopiedTrack:
         packet.duration = left
         return packet
 
-    def _is_kept(self, pts: int, duration: int) -> bool:
+    def _is_in_span(self, pts: int, duration: int) -> bool:
         begin, end = self._begin, self._end
         if begin is not None and self._is_exact:
             return (pts + duration) * self._base > begin - self._lead and (end is None or pts * self._base < end)
@@ -120,7 +117,7 @@ class CopiedTrack:
         """Yield silence behind PCM that must last until the end of the video."""
         if self._until is None or not self._is_pcm:
             return
-        frame_size = self._output.codec_context.channels * _bytes_of_sample(self._output.codec_context.name)
+        frame_size = self._output.codec_context.channels * pcm_bits(self._output.codec_context.name) // 8
         end, second = round(self._until / self._base), round(1 / self._base)
         while self._reached < end:
             count = min(second, end - self._reached)
@@ -130,8 +127,3 @@ class CopiedTrack:
             packet.duration, packet.stream = count, self._output
             self._reached += count
             yield packet
-
-
-def _bytes_of_sample(codec: str) -> int:
-    """Return the bytes of a sample of a PCM codec, such as 3 of 'pcm_s24le'."""
-    return int(''.join(filter(str.isdigit, codec)) or 8) // 8

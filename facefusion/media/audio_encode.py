@@ -13,7 +13,7 @@ import av.filter
 from facefusion.errors import OutputError
 from facefusion.media.extras import describe_stream
 from facefusion.media.layouts import keeps_all, link, mixing, placing, usual_layout
-from facefusion.media.tracks import AudioTrack, Kept, add_encoded
+from facefusion.media.tracks import AudioRange, AudioTrack, add_encoded
 
 # LAME's delay with that of any MP3 decoder (576 + 529 samples), and the samples of a frame.
 _MP3_DELAY = 1105
@@ -34,7 +34,7 @@ class EncodedTrack:
         self,
         stream: av.AudioStream,
         track: AudioTrack,
-        kept: Kept,
+        span: AudioRange,
         volume: float,
         output: av.container.OutputContainer,
     ) -> None:
@@ -42,7 +42,7 @@ class EncodedTrack:
         describe_stream(stream, self._output)
         self._stream = stream
         self._track = track
-        self._kept = kept
+        self._span = span
         self._volume = volume
         self._graph: av.filter.Graph | None = None
         self._form: tuple[int, str, str] | None = None
@@ -54,7 +54,7 @@ class EncodedTrack:
         # Encoded samples before 0; at least a millisecond, because aresample passes on less.
         self._lead = 2 * _MP3_FRAME - _MP3_DELAY if has_delay else 0
 
-    def take(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+    def convert(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
         """Yield the encoded packets of a packet of the source."""
         if self._is_past_end:
             return
@@ -72,8 +72,8 @@ class EncodedTrack:
     def finish(self) -> Iterator[av.Packet[Any]]:
         """Yield the remaining packets at the end of the source."""
         yield from self._end_graph()
-        if self._kept.until is not None:
-            yield from self._silence(round(self._kept.until * self._track.rate))
+        if self._span.until is not None:
+            yield from self._silence(round(self._span.until * self._track.rate))
         if self._graph is not None or self._reached:
             yield from self._encode(None)
 
@@ -98,27 +98,24 @@ class EncodedTrack:
             self._is_past_end = True
 
     def _build(self, frame: av.AudioFrame, layout: str) -> av.filter.Graph:
-        kept, rate = self._kept, self._track.rate
+        span, rate = self._span, self._track.rate
         graph = av.filter.Graph()
         chain = [
             graph.add_abuffer(
-                sample_rate=frame.sample_rate,
-                format=frame.format.name,
-                layout=layout,
-                time_base=frame.time_base,
+                sample_rate=frame.sample_rate, format=frame.format.name, layout=layout, time_base=frame.time_base
             )
         ]
-        begin = None if kept.begin is None else float(kept.begin - Fraction(self._lead, rate))
+        begin = None if span.begin is None else float(span.begin - Fraction(self._lead, rate))
         bounds = [f'start={begin:.6f}'] if begin is not None else []
-        bounds += [f'end={float(kept.end):.6f}'] if kept.end is not None else []
+        bounds += [f'end={float(span.end):.6f}'] if span.end is not None else []
         if bounds:
             chain.append(graph.add('atrim', ':'.join(bounds)))
-        if kept.origin:
-            chain.append(graph.add('asetpts', f'PTS-{float(kept.origin):.9f}/TB'))
+        if span.origin:
+            chain.append(graph.add('asetpts', f'PTS-{float(span.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
         # Without times, the first sound is written at 0, whenever it is heard.
-        first = self._reached if kept.has_times or self._reached is not None else -self._lead
+        first = self._reached if span.has_times or self._reached is not None else -self._lead
         begins = '' if first is None else f':first_pts={first}'
         if begins and frame.sample_rate != rate:
             # FFmpeg counts first_pts in input samples of aresample.

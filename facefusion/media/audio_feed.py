@@ -26,11 +26,7 @@ class AudioFeed:
     """
 
     def __init__(
-        self,
-        info: MediaInfo,
-        plan: AudioPlan,
-        output: av.container.OutputContainer,
-        stop: StopFlag | None = None,
+        self, info: MediaInfo, plan: AudioPlan, output: av.container.OutputContainer, stop: StopFlag | None = None
     ) -> None:
         self._plan = plan
         self._stop = stop or StopFlag()
@@ -45,9 +41,9 @@ class AudioFeed:
                 assert isinstance(stream, av.AudioStream)
                 self._inputs.append(stream)
                 self._tracks[track.index] = (
-                    EncodedTrack(stream, track, plan.kept, plan.volume, output)
+                    EncodedTrack(stream, track, plan.span, plan.volume, output)
                     if track.encoder
-                    else CopiedTrack(stream, track, plan.kept, output)
+                    else CopiedTrack(stream, track, plan.span, output)
                 )
             self._open = stack.pop_all()
 
@@ -58,7 +54,7 @@ class AudioFeed:
                 self._stop.check()
                 # Read first: a copied packet has the output's index afterwards, a flushing packet has none.
                 index = packet.stream.index
-                for written in self._tracks[index].take(packet):
+                for written in self._tracks[index].convert(packet):
                     counts[index] += 1
                     yield written
             for index, track in self._tracks.items():
@@ -67,7 +63,7 @@ class AudioFeed:
                     yield written
         except av.error.FFmpegError as error:
             raise damaged_audio(self._path, error) from None
-        if self._plan.kept.begin is None and not all(counts.values()):
+        if self._plan.span.begin is None and not all(counts.values()):
             raise MediaError(
                 'audio-lost',
                 f'{self._path.name} has an audio stream without audio',

@@ -9,7 +9,7 @@ import av
 
 from facefusion.errors import UsageError
 from facefusion.media.container_support import comes_back
-from facefusion.media.containers import CONTAINERS, PCM
+from facefusion.media.containers import CONTAINERS, PCM, pcm_bits
 from facefusion.media.layouts import channels_of, is_common, keeps_all, nearest_layouts, usual_layout, why_not_mixed
 from facefusion.media.options import AUDIO_ENCODERS
 from facefusion.media.tracks import AudioTrack, why_not_encoded
@@ -66,7 +66,8 @@ def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str,
         low = ', the LFE channel is left out' if _LOW & {*before} and not _LOW & {*after} else ''
         limit = 'at most 2 channels' if track.encoder in _STEREO_ONLY else f'no {layout} in {extension[1:]}'
         yield (
-            f'{name} is mixed from {len(before)} channels ({layout}) to {_named(after, track.layout)}{low}: '
+            f'{name} is mixed from {len(before)} channels ({layout}) to {len(after)} channel{"s" * (len(after) > 1)} '
+            f'({track.layout}){low}: '
             f'{track.encoder} supports {limit}{_keeping(layout, track, extension, asked)}'
         )
     elif len(after) != len(before):
@@ -79,10 +80,6 @@ def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str,
     depth, written = _depth(stream), _written_depth(track)
     if 0 < written < depth:
         yield f'{name} is written with {written} of its {depth} bits a sample: {track.encoder} supports no more'
-
-
-def _named(channels: tuple[str, ...], layout: str) -> str:
-    return f'{len(channels)} channel{"s" * (len(channels) > 1)} ({layout})'
 
 
 def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
@@ -103,14 +100,14 @@ def _depth(stream: av.AudioStream) -> int:
     """Return the exact bits of a sample; 0 where the codec is lossy."""
     codec, held = stream.codec_context.name, stream.format.bits
     if codec.startswith('pcm_'):
-        return int(''.join(filter(str.isdigit, codec)) or 8)
+        return pcm_bits(codec)
     return (24 if held > 16 else held) if codec in _LOSSLESS else 0
 
 
 def _written_depth(track: AudioTrack) -> int:
     if track.encoder == 'flac':
         return 24 if track.format == 's32' else 16
-    return int(''.join(filter(str.isdigit, track.encoder))) if track.encoder in PCM else 0
+    return pcm_bits(track.encoder) if track.encoder in PCM else 0
 
 
 def _check_encoder(name: str) -> None:

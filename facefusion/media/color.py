@@ -5,7 +5,7 @@ The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bits
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,15 +24,7 @@ _WEIGHTS: dict[Matrix, tuple[float, float]] = {
     'bt2020': (0.2627, 0.0593),
 }
 # H.273 table 4, MatrixCoefficients. 240M (7) differs from BT.709 by less than a code value.
-_MATRICES: dict[int, Matrix] = {
-    1: 'bt709',
-    4: 'bt601',
-    5: 'bt601',
-    6: 'bt601',
-    7: 'bt709',
-    9: 'bt2020',
-    10: 'bt2020',
-}
+_MATRICES: dict[int, Matrix] = {1: 'bt709', 4: 'bt601', 5: 'bt601', 6: 'bt601', 7: 'bt709', 9: 'bt2020', 10: 'bt2020'}
 _UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, and RGB in the matrix table
 _FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _PQ, _HLG = 16, 18
@@ -82,16 +74,11 @@ class ColorSpec:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> ColorSpec:
         """Return the colours of a record made by ``as_record``."""
-        return cls(record['matrix'], record['full_range'], record['primaries'], record['transfer'])
+        return cls(**record)
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> dict[str, Any]:
         """Return the colours as plain JSON."""
-        return {
-            'matrix': self.matrix,
-            'full_range': self.full_range,
-            'primaries': self.primaries,
-            'transfer': self.transfer,
-        }
+        return asdict(self)
 
     @property
     def is_hdr(self) -> bool:

@@ -29,7 +29,6 @@ from facefusion.media.concat_sound import (
     check_sounds,
     describe_differences,
     measure_sounds,
-    nearest,
     read_packets,
     sound_packets,
 )
@@ -40,6 +39,7 @@ from facefusion.media.info import VideoInfo
 from facefusion.media.join import carry_metadata, decoding_times, mux_in_order, open_output, ranks_of, reordering
 from facefusion.media.parameter_sets import ParameterSets
 from facefusion.media.probe import open_video, probe
+from facefusion.media.timeline import nearest
 from facefusion.stopping import StopFlag
 
 # Mp4 and mov count the ticks of a second, and those between two frames, with 32 bits.
@@ -221,16 +221,11 @@ def _frame_times(placed: Sequence[SoundOfClip], time_base: Fraction) -> NDArray[
 
 
 def _write(
-    clips: Sequence[_Clip],
-    placed: Sequence[SoundOfClip],
-    output_part: Path,
-    extension: str,
-    stop: StopFlag,
-    emit: Emit,
+    clips: Sequence[_Clip], placed: Sequence[SoundOfClip], output_part: Path, extension: str, stop: StopFlag, emit: Emit
 ) -> None:
     time_base = _time_base(clips, extension)
     times = _frame_times(placed, time_base)
-    rates = next(([sound.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
+    rates = next(([sound.audio.rate for sound in clip.sounds] for clip in clips if clip.sounds), [])
     tags = dict(clips[0].info.extras.tags)
     for clip in clips[1:]:
         others = sorted(key for key, value in clip.info.extras.tags if tags.get(key, value) != value or key not in tags)

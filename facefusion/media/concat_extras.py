@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -14,13 +13,14 @@ from facefusion.events import Emit, Message
 from facefusion.media.concat_sound import SoundOfClip
 from facefusion.media.probe import open_video
 from facefusion.media.side_streams import (
+    WITH_ATTACHMENTS,
+    WITH_CHAPTERS,
     ExtrasPlan,
     SubtitleFeed,
     SubtitleTrack,
+    add_attachments,
     add_copied,
     chapters_of,
-    has_attachments,
-    has_chapters,
 )
 from facefusion.media.tracks import why_not_copied
 from facefusion.stopping import StopFlag
@@ -57,7 +57,7 @@ class JoinedExtras:
                 keys = self._add_subtitles(clip, source, output, extension, emit)
                 plan = self._plan(clip, keys, extension)
                 if plan.has_attachments:
-                    _add_attachments(source, output, attached)
+                    add_attachments(source, output, attached)
                 if plan.has_chapters:
                     chapters += chapters_of(source, plan)
             self._plans.append(plan)
@@ -114,8 +114,8 @@ class JoinedExtras:
         begin = info.pts[0] * info.time_base
         return ExtrasPlan(
             subtitles=tuple(SubtitleTrack(index, '') for index in keys),
-            has_chapters=has_chapters(extension) and info.extras.chapters > 0,
-            has_attachments=has_attachments(extension) and info.extras.attachments > 0,
+            has_chapters=extension in WITH_CHAPTERS and info.extras.chapters > 0,
+            has_attachments=extension in WITH_ATTACHMENTS and info.extras.attachments > 0,
             origin=-clip.shift,
             begin=None if clip is self._clips[0] else begin,
             end=None if clip is self._clips[-1] else begin + info.duration,
@@ -132,17 +132,3 @@ class JoinedExtras:
         numbered.duration, numbered.is_keyframe, numbered.stream = packet.duration, True, packet.stream
         self._shown += 1
         return numbered
-
-
-def _add_attachments(
-    source: av.container.InputContainer, output: av.container.OutputContainer, attached: set[str]
-) -> None:
-    """Add the attachments whose digest is not in ``attached`` yet."""
-    for stream in source.streams:
-        if stream.type == 'attachment':
-            attachment: Any = stream
-            digest = hashlib.sha256(attachment.data).hexdigest()
-            if digest not in attached:
-                attached.add(digest)
-                kind = attachment.mimetype or 'application/octet-stream'
-                output.add_attachment(attachment.name or 'attachment', kind, attachment.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import av.container
 
 from facefusion.errors import MediaError
 from facefusion.media.extras import describe_stream
-from facefusion.media.info import VideoInfo
+from facefusion.media.info import AudioInfo, VideoInfo
 from facefusion.media.probe import open_video
+from facefusion.media.timeline import nearest
 from facefusion.stopping import StopFlag
 
 
@@ -23,21 +23,14 @@ from facefusion.stopping import StopFlag
 class Sound:
     """One audio stream; ``first`` is the time of the first packet in the range, in seconds of the clip."""
 
-    index: int
-    codec: str
-    rate: int
-    layout: str
+    audio: AudioInfo
     settings: bytes
-    time_base: Fraction
     first: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
 class SoundOfClip:
-    """The audio streams of a clip that begins at ``begin`` of the output; its times plus ``shift`` are the output's.
-
-    Both in seconds.
-    """
+    """The audio streams of a clip from ``begin`` seconds on; its times plus ``shift`` seconds are the output's."""
 
     info: VideoInfo
     sounds: tuple[Sound, ...]
@@ -61,15 +54,7 @@ def measure_sounds(info: VideoInfo, stop: StopFlag) -> tuple[Sound, ...]:
                 if len(first) == len(indexes):
                     break
     return tuple(
-        Sound(
-            index=audio.index,
-            codec=audio.codec,
-            rate=audio.rate,
-            layout=audio.layout,
-            settings=_neutral(audio.codec, settings.get(audio.index, b'')),
-            time_base=audio.time_base,
-            first=first.get(audio.index),
-        )
+        Sound(audio, _neutral(audio.codec, settings.get(audio.index, b'')), first.get(audio.index))
         for audio in info.audio
     )
 
@@ -102,9 +87,9 @@ def check_sounds(first: SoundOfClip, other: SoundOfClip) -> None:
     for number, (one, two) in enumerate(zip(first.sounds, other.sounds, strict=False), 1):
         track = '' if len(first.sounds) == len(other.sounds) == 1 else f' of track {number}'
         pairs += [
-            (f'codec{track}', one.codec, two.codec),
-            (f'rate{track}', one.rate, two.rate),
-            (f'layout{track}', one.layout, two.layout),
+            (f'codec{track}', one.audio.codec, two.audio.codec),
+            (f'rate{track}', one.audio.rate, two.audio.rate),
+            (f'layout{track}', one.audio.layout, two.audio.layout),
         ]
     differences = describe_differences(pairs)
     if not differences and [one.settings for one in first.sounds] != [two.settings for two in other.sounds]:
@@ -129,7 +114,7 @@ def add_sounds(clips: Sequence[SoundOfClip], output: av.container.OutputContaine
     if clip is None:
         return []
     with open_video(clip.info.path) as source:
-        return [SoundTrack(sound, source.streams[sound.index], output, has_gaps) for sound in clip.sounds]
+        return [SoundTrack(sound, source.streams[sound.audio.index], output, has_gaps) for sound in clip.sounds]
 
 
 class SoundTrack:
@@ -142,15 +127,15 @@ class SoundTrack:
 
     def __init__(self, sound: Sound, template: Any, output: av.container.OutputContainer, has_gaps: bool) -> None:
         self._stream: Any = output.add_stream_from_template(template)
-        self._base = sound.time_base
-        self._rate = sound.rate
+        self._base = sound.audio.time_base
+        self._rate = sound.audio.rate
         self._stream.time_base = self._base
         if sound.settings != (template.codec_context.extradata or b''):
             self._stream.codec_context.extradata = sound.settings
         describe_stream(template, self._stream)
-        self._fills = not has_gaps and sound.codec.startswith('pcm_')
+        self._fills = not has_gaps and sound.audio.codec.startswith('pcm_')
         self._reached: int | None = None
-        self._counts = output.format.name == 'avi' and not sound.codec.startswith('pcm_')
+        self._counts = output.format.name == 'avi' and not sound.audio.codec.startswith('pcm_')
         self._heard = Fraction(0)
 
     def fits(self, packet: av.Packet[Any], start: Fraction, length: Fraction, limit: Fraction) -> bool:
@@ -193,7 +178,7 @@ def sound_packets(
 ) -> Generator[av.Packet[Any], None, None]:
     """Yield the audio of all clips with output times, cut where the next clip begins. Raises as ``read_packets``."""
     for number, clip in enumerate(clips):
-        track_of = {sound.index: track for track, sound in enumerate(clip.sounds)}
+        track_of = {sound.audio.index: track for track, sound in enumerate(clip.sounds)}
         following = clips[number + 1 :]
         limits = [_limit(following, track) for track in range(len(tracks))]
         with closing(read_packets(clip.info, list(track_of), stop)) as packets:
@@ -240,8 +225,3 @@ def _neutral(codec: str, settings: bytes) -> bytes:
     header[13] &= 0xF0
     header[14:34] = bytes(20)
     return bytes(header)
-
-
-def nearest(value: Fraction) -> int:
-    """Return the nearest whole number; halves are rounded up."""
-    return math.floor(value + Fraction(1, 2))

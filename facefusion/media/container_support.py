@@ -24,16 +24,8 @@ _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
 # The dispositions that state a stream's purpose. 'default' is no loss on the first stream.
 _PURPOSES = (
-    'forced',
-    'original',
-    'dub',
-    'comment',
-    'lyrics',
-    'karaoke',
-    'hearing_impaired',
-    'visual_impaired',
-    'captions',
-    'descriptions',
+    *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
+    *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),
 )
 # FFmpeg reads shorter transport streams without their tables.
 _FRAMES = 12
@@ -47,7 +39,7 @@ def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
     if not tags:
         return ()
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         output.metadata.update(tags)
         return iter(())
 
@@ -74,21 +66,23 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     """
     language, title = stream.metadata.get('language', 'und'), title_of(stream)
     purposes = _purposes(stream)
-    is_later = stream.type == 'audio' and stream.disposition & _Disposition.default and _place(stream) > 0
+    earlier = [other for other in stream.container.streams if other.type == 'audio' and other.index < stream.index]
+    is_later = stream.type == 'audio' and stream.disposition & _Disposition.default and bool(earlier)
     if language == 'und' and not title and not purposes and not is_later:
         return
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         if stream.type == 'video':
-            describe_stream(stream, picture)
+            describe_stream(stream, video)
             return iter(())
         if stream.type == 'subtitle':
             describe_stream(stream, output.add_stream(encoder))
             return iter(())
         # A second track if it is not the first: some containers do not store which is the default.
-        tracks = [add_encoded(output, _usual_track(extension)) for _ in range(2 if is_later else 1)]
+        track = AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
+        tracks = [add_encoded(output, track) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])
-        return (packet for track in tracks for packet in _tones(track))
+        return (packet for added in tracks for packet in _tones(added))
 
     def read(written: av.container.InputContainer) -> tuple[str, str, list[str], bool]:
         last: Any = [found for found in written.streams if found.type == stream.type][-1]
@@ -98,10 +92,10 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
     found = _read_back(extension, fill, read) or ('und', '', [], False)
     lost = [f'its language ({language})'] if not same_language(language, found[0]) else []
     lost += [f'its title ({title})'] if title != found[1] else []
-    lost += [f'that it is {purpose.replace("_", " ")}' for purpose in purposes if purpose not in found[2]]
-    lost += ['that it is the default'] if is_later and not found[3] else []
+    lost += [f'its purpose ({purpose.replace("_", " ")})' for purpose in purposes if purpose not in found[2]]
+    lost += ['its default flag'] if is_later and not found[3] else []
     if lost:
-        yield f'{extension[1:]} does not store of {name}: {", ".join(lost)}'
+        yield f'{name} loses in {extension[1:]}: {", ".join(lost)}'
 
 
 def comes_back(track: AudioTrack, extension: str) -> bool:
@@ -115,7 +109,7 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
         # It has no channel positions, which mp4 requires for PCM (ISO/IEC 23003-5).
         return CONTAINERS[extension].muxer != 'mp4'
 
-    def fill(output: av.container.OutputContainer, picture: Any) -> Iterator[av.Packet[Any]]:
+    def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
         return _tones(add_encoded(output, track))
 
     def read(written: av.container.InputContainer) -> tuple[str, list[float]]:
@@ -146,15 +140,15 @@ def _read_back(
         output = av.open(file, 'w', format=container.muxer, options=dict(options or {}))
         try:
             codec = 'mpeg2video' if container.muxer == 'mxf' else container.automatic[0]
-            picture: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
-            picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'
-            others = fill(output, picture)
+            video: Any = output.add_stream(codec, rate=25, options=_FAST.get(codec, {}))
+            video.width, video.height, video.pix_fmt = 128, 128, 'yuv420p'
+            others = fill(output, video)
             for number in range(_FRAMES):
                 frame = av.VideoFrame(128, 128, 'yuv420p')
                 frame.pts = number
-                for packet in picture.encode(frame):
+                for packet in video.encode(frame):
                     output.mux(packet)
-            for packet in (*picture.encode(None), *others):
+            for packet in (*video.encode(None), *others):
                 output.mux(packet)
         finally:
             output.close()
@@ -162,10 +156,6 @@ def _read_back(
         with av.open(file, 'r') as written:
             return read(written)
     return None
-
-
-def _usual_track(extension: str) -> AudioTrack:
-    return AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
 
 
 def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
@@ -187,8 +177,3 @@ def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
 
 def _purposes(stream: Any) -> list[str]:
     return [name for name in _PURPOSES if stream.disposition & getattr(_Disposition, name)]
-
-
-def _place(stream: Any) -> int:
-    """Return the number of streams of its type before it."""
-    return sum(other.type == stream.type and other.index < stream.index for other in stream.container.streams)

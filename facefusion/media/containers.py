@@ -153,6 +153,11 @@ CONTAINERS: dict[str, Container] = {
 BOXED = ('.mp4', '.m4v', '.mov')
 
 
+def pcm_bits(codec: str) -> int:
+    """Return the bits of a sample of a PCM codec, such as 24 of 'pcm_s24le'."""
+    return int(''.join(filter(str.isdigit, codec)) or 8)
+
+
 def container_of(extension: str) -> Container:
     """Return the container of an extension. Raises UsageError output-kind-unsupported."""
     try:

@@ -1,4 +1,4 @@
-"""Choosing the video encoder of a step, with every setting that decides its bytes."""
+"""Choose the video encoder of a step, with every setting that decides its bytes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, has_alpha, planar_format, scaled_size
 from facefusion.media.timeline import Timeline, exact_rate
 
-# CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 asks for.
+# CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 requires.
 _AVX512 = 256
-# Between two frames of a segment that are counted.
+# Distance of two frames of a counted segment.
 SEGMENT_TICK = Fraction(1, 1000)
-# Of a track of Matroska whose frames have an alpha beside them.
+# Tag of a Matroska track whose frames have separate alpha.
 ALPHA_TAG = 'alpha_mode'
-# Those that NUT, or PyAV's idea of it, does not hold.
+_HARDWARE = ('_nvenc', '_amf', '_qsv', '_videotoolbox')
+# Codecs that PyAV cannot write to NUT.
 _IN_MOV = ('prores_ks', 'qtrle')
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is to be written: ``width`` x ``height`` after every scaling, and whether with transparency."""
+    """The output frames: ``width`` x ``height`` after every scaling, and whether they have transparency."""
 
     width: int
     height: int
@@ -50,12 +51,12 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """Everything that decides what an encoder writes.
+    """Everything that decides the bytes of an encoder.
 
-    ``picture_width`` x ``picture_height`` is the picture after scaling; ``width`` x ``height`` what is encoded: up to
-    one repeated line or column more where the encoder takes no odd sides. ``color`` is what the samples mean once
-    they are written. ``is_counted`` where the container has no times: frames stand one after the other then, ``rate``
-    a second. ``remarks`` say what was decided and why.
+    ``picture_width`` x ``picture_height`` is the size after scaling; ``width`` x ``height`` the encoded size, with one
+    repeated line or column more where the encoder does not support odd sides. ``color`` is the meaning of the written
+    samples. ``is_counted``: the container has no times, frames follow one another at ``rate``. ``remarks`` state
+    decisions with reasons.
     """
 
     codec: str
@@ -77,12 +78,12 @@ class EncoderSettings:
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Width and height of the picture after scaling."""
+        """Width and height after scaling."""
         return self.picture_width, self.picture_height
 
     @property
     def plane_format(self) -> str:
-        """The format of the planes that ``Frame.to_planes`` has to make for it; alpha is left out."""
+        """The plane format that ``Frame.to_planes`` must produce; without alpha."""
         return planar_format(self.pix_fmt)
 
     @property
@@ -92,7 +93,7 @@ class EncoderSettings:
 
     @property
     def segment_suffix(self) -> str:
-        """That of the container which segments are in: NUT, which has exact times, where it holds what is written.
+        """The extension of segments: NUT, which has exact times, where it supports the encoder's output.
 
         NUT loses the alpha of VP9. In other containers the frames of a segment are counted, ``SEGMENT_TICK`` apart:
         Matroska has no exact times.
@@ -102,7 +103,7 @@ class EncoderSettings:
         return '.mkv' if self.has_alpha else '.nut'
 
     def as_record(self) -> dict[str, Any]:
-        """The settings as plain JSON."""
+        """Return the settings as plain JSON."""
         return {
             'codec': self.codec,
             'pix_fmt': self.pix_fmt,
@@ -122,7 +123,7 @@ class EncoderSettings:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> EncoderSettings:
-        """Undoes ``as_record``."""
+        """Return the settings of a record made by ``as_record``."""
         return cls(
             codec=record['codec'],
             pix_fmt=record['pix_fmt'],
@@ -150,13 +151,13 @@ def choose_encoder(
     timeline: Timeline | None = None,
     picture: Picture | None = None,
 ) -> EncoderSettings:
-    """The encoder for a clip, or for one that shows a picture; proved by encoding a frame with it.
+    """Return the encoder for a clip, or for an image shown as a clip; proved by encoding a frame with it.
 
-    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. Without
-    ``picture`` opaque frames of the clip's size times ``output_video_scale`` are written.
+    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. Default
+    of ``picture``: opaque frames of the clip's size times ``output_video_scale``.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
-    hold what was asked for), alpha-container (nor its transparency), variable-rate, rate-unheld, encoder-unusable;
-    ResourceError memory-out, threads-out. No other encoder is tried instead of the one that is meant.
+    support the requested encoder), alpha-container (nor its transparency), variable-rate, rate-unheld,
+    encoder-unusable; ResourceError memory-out, threads-out. No other encoder is tried as a substitute.
     """
     picture = picture or Picture(*scaled_size(info.width, info.height, options.output_video_scale))
     extension = extension.lower()
@@ -165,8 +166,8 @@ def choose_encoder(
         curve = 'PQ' if info.color.transfer == 16 else 'HLG'
         raise MediaError(
             'hdr-unsupported',
-            f'{info.path.name} is HDR ({curve}), which is not processed',
-            cause='its colours would be wrong in an SDR pipeline, and cutting them to SDR silently would be a loss',
+            f'{info.path.name} is HDR ({curve}), which is not supported',
+            cause='its colours would be wrong in an SDR pipeline, and reducing them to SDR would lose colours',
             hint='convert the clip to SDR (BT.709) with a tone mapping of your choice first',
         )
     if picture.has_alpha:
@@ -176,7 +177,7 @@ def choose_encoder(
         check_held('video', asked, extension)
     rate = None if container.has_times or timeline is None else steady_rate(info, timeline, extension)
     wanted = _Wanted(info, options, extension, timeline, picture, rate, remarks)
-    codec, formats = _meant(container, info, asked, picture.has_alpha)
+    codec, formats = _selected(container, info, asked, picture.has_alpha)
     reasons = []
     for pix_fmt in formats:
         settings = _settings(wanted, codec, pix_fmt)
@@ -184,8 +185,8 @@ def choose_encoder(
         if not reason:
             return settings
         reasons.append(f'{codec} {pix_fmt}: {reason}')
-    # None is tried for this: those of hardware are not named, of which only that would tell.
-    others = [name for name in container.encoders if name != codec and not _is_hardware(name)]
+    # These are not tried, so hardware encoders, which only a trial can confirm, are not listed.
+    others = [name for name in container.encoders if name != codec and not name.endswith(_HARDWARE)]
     others = [name for name in others if pixel_formats(name, info.plane_format)]
     raise UsageError(
         'encoder-unusable',
@@ -196,17 +197,17 @@ def choose_encoder(
 
 
 def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:
-    """The name of the encoder that ``choose_encoder`` would try; none is opened."""
+    """Return the name of the encoder that ``choose_encoder`` would try, without opening it."""
     asked, _ = _for_container(options.output_video_encoder, extension)
     if asked != 'auto':
         return asked
-    # A container without alpha is refused later.
+    # Alpha that the container lacks is refused later.
     container = container_of(extension)
-    return _meant(container, info, asked, has_alpha and bool(container.alpha))[0]
+    return _selected(container, info, asked, has_alpha and bool(container.alpha))[0]
 
 
-def _meant(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
-    """The encoder that is meant and its formats: 'auto' is the first that keeps the clip's depth, or else the last."""
+def _selected(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
+    """Return the encoder and its formats; for 'auto' the first that keeps the clip's depth, or else the last."""
     if asked != 'auto':
         return asked, pixel_formats(asked, info.plane_format, has_alpha)
     automatic = container.alpha[:1] if has_alpha else container.automatic
@@ -219,41 +220,38 @@ def _meant(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -
     return automatic[-1], pixel_formats(automatic[-1], info.plane_format, has_alpha)
 
 
-def _is_hardware(codec: str) -> bool:
-    return codec.endswith(('_nvenc', '_amf', '_qsv', '_videotoolbox'))
-
-
 def steady_rate(info: MediaInfo, timeline: Timeline, extension: str) -> Fraction:
-    """The frame rate of a clip in a container that has one for the whole file.
+    """Return the frame rate of a clip in a container with one rate for the whole file.
 
     Raises UsageError variable-rate, rate-unheld.
     """
     rates, name = container_of(extension).rates, extension[1:]
     rate = timeline.steady_rate(container_of(extension).has_gaps)
-    nearest = min(rates, key=lambda held: abs(held - timeline.rate)) if rates else exact_rate(float(timeline.rate))
+    nearest = min(rates, key=lambda rate: abs(rate - timeline.rate)) if rates else exact_rate(float(timeline.rate))
     other = f'{float(nearest):.3f}'.rstrip('0').rstrip('.')
+    hint = f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm'
     if rate is None:
         raise UsageError(
             'variable-rate',
-            f'the frames of {info.path.name} are not at equal distances, as {name} needs them',
-            cause=f'{name} has one frame rate for the whole file and no times of frames',
-            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+            f'the frames of {info.path.name} are not evenly spaced, as {name} requires',
+            cause=f'{name} has one frame rate for the whole file and no frame times',
+            hint=hint,
         )
     if rates and rate not in rates:
-        held = ', '.join(f'{float(held):.5g}' for held in rates)
+        supported = ', '.join(f'{float(rate):.5g}' for rate in rates)
         raise UsageError(
             'rate-unheld',
-            f'{name} does not hold {float(rate):.5g} frames a second',
-            cause=f'it holds {held}',
-            hint=f'add --output-video-fps {other}, or name the output .mp4, .mov, .mkv or .webm',
+            f'{name} does not support {float(rate):.5g} frames a second',
+            cause=f'it supports {supported}',
+            hint=hint,
         )
     return rate
 
 
 def why_unusable(settings: EncoderSettings) -> str:
-    """Why an encoder does not take a frame with these settings; '' when it does.
+    """Return why an encoder cannot encode a frame with these settings; '' when it can.
 
-    Raises ResourceError memory-out, threads-out where that is all it lacks.
+    Raises ResourceError memory-out, threads-out where memory or threads are the only obstacle.
     """
     try:
         check_survivable(settings)
@@ -267,11 +265,11 @@ def why_unusable(settings: EncoderSettings) -> str:
     except (av.error.FFmpegError, ValueError) as error:
         raise_encoder_shortage(settings, error)
         return getattr(error, 'strerror', None) or str(error)
-    return '' if any(packet.size for packet in packets) else 'it gives no packets'
+    return '' if any(packet.size for packet in packets) else 'it produces no packets'
 
 
 def usable_encoders() -> tuple[str, ...]:
-    """The video encoders of this build that encode a small frame on this machine."""
+    """Return the video encoders of this build that encode a small frame on this machine."""
     color = ColorSpec('bt709', False, 1, 1)
     found = []
     for codec in VIDEO_ENCODERS:
@@ -285,7 +283,7 @@ def usable_encoders() -> tuple[str, ...]:
 
 
 def apply_settings(context: Any, settings: EncoderSettings) -> None:
-    """Gives a video codec context (or stream) that is not open yet its settings."""
+    """Apply the settings to a video codec context (or stream) that is not open yet."""
     context.width, context.height = settings.width, settings.height
     context.pix_fmt = settings.pix_fmt
     context.time_base = settings.time_base
@@ -293,7 +291,7 @@ def apply_settings(context: Any, settings: EncoderSettings) -> None:
     context.sample_aspect_ratio = settings.aspect
     context.options = dict(settings.options) | _machine_options(settings)
     if settings.codec == 'libx265':
-        # x265 writes to stderr by itself, past FFmpeg's log level.
+        # x265 writes to stderr itself, whatever FFmpeg's log level.
         own = context.options.get('x265-params', '')
         context.options |= {'x265-params': f'{own}:log-level=none'.lstrip(':')}
     if settings.bit_rate:
@@ -302,10 +300,10 @@ def apply_settings(context: Any, settings: EncoderSettings) -> None:
 
 
 def _machine_options(settings: EncoderSettings) -> dict[str, str]:
-    """What makes the encoder write the same bytes for the same frames, every time.
+    """Return options that make the encoder's bytes reproducible.
 
-    x264's macroblock tree for AVX-512 reads memory that nobody wrote where a line is no multiple of eight macroblocks,
-    so that every run gave other bytes (measured with the x264 of PyAV 17); its AVX2 code does not.
+    x264's macroblock tree for AVX-512 reads uninitialised memory where a line is no multiple of eight macroblocks, so
+    every run wrote other bytes (measured with the x264 of PyAV 17); its AVX2 code does not.
     """
     if settings.codec.startswith('libx264') and settings.width % 128 and cv2.checkHardwareSupport(_AVX512):
         return {'x264-params': 'asm=MMX2,SSE2,SSSE3,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2'}
@@ -313,7 +311,7 @@ def _machine_options(settings: EncoderSettings) -> dict[str, str]:
 
 
 def tag_colors(context: Any, settings: EncoderSettings) -> None:
-    """Writes what the samples mean into a video codec context."""
+    """Tag a video codec context with the colours."""
     context.color_range = settings.color.range_code
     context.colorspace = settings.color.matrix_code
     context.color_primaries = settings.color.primaries
@@ -321,14 +319,14 @@ def tag_colors(context: Any, settings: EncoderSettings) -> None:
 
 
 def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
-    """The encoder after the peer's container fix-ups, and what to say about it."""
+    """Return the encoder after FaceFusion 3.8's replacements by container, and remarks on them."""
     if extension in (*BOXED, '.mkv') and (asked == 'rawvideo' or (asked == 'libvpx-vp9' and extension == '.mov')):
         return 'libx264', (f'{asked} is not written to {extension[1:]}, as in FaceFusion 3.8: libx264 is used',)
     return asked, ()
 
 
 class _Wanted(NamedTuple):
-    """What decides the settings of every encoder; ``counted`` is the rate of a container without times."""
+    """The input of every encoder's settings; ``counted`` is the rate of a container without times."""
 
     info: MediaInfo
     options: OutputOptions
@@ -341,25 +339,26 @@ class _Wanted(NamedTuple):
 
 def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
     info, options, extension, timeline, written, counted, remarks = wanted
-    said = list(remarks)
-    clear = ' with transparency' if written.has_alpha else ''
+    messages = list(remarks)
+    alpha = ' with transparency' if written.has_alpha else ''
     if depth_of(pix_fmt) < info.bits:
-        said.append(f'{codec} takes no {info.bits}-bit video{clear}: it is written with {depth_of(pix_fmt)} bits')
+        depth = depth_of(pix_fmt)
+        messages.append(f'{codec} does not support {info.bits}-bit video{alpha}: it is written with {depth} bits')
     if loses_chroma(info.plane_format, pix_fmt):
-        said.append(
-            f'{codec} takes no chroma as fine as that of {info.plane_format}{clear}: it is written as {pix_fmt}'
+        messages.append(
+            f'{codec} does not support the chroma of {info.plane_format}{alpha}: it is written as {pix_fmt}'
         )
     picture = (written.width, written.height)
     size = encoded_size(codec, pix_fmt, picture)
     if size != picture:
-        said.append(
-            f'{codec} takes no odd sides in {pix_fmt}: {picture[0]}x{picture[1]} is written as {size[0]}x{size[1]}, '
-            'its last line or column repeated'
+        messages.append(
+            f'{codec} does not support odd sides in {pix_fmt}: {picture[0]}x{picture[1]} is written as '
+            f'{size[0]}x{size[1]}, its last line or column repeated'
         )
     color = written_color(codec, info.color, size[1])
     if color != info.color and color.matrix != 'rgb':
-        said.append(
-            f'{codec} cannot tell matrix and range of its colours: they are converted to {color.matrix}, limited'
+        messages.append(
+            f'{codec} does not store matrix and range of its colours: they are converted to {color.matrix}, limited'
         )
     quality = options.output_video_quality
     is_toolbox = codec.endswith('_videotoolbox')
@@ -379,6 +378,6 @@ def _settings(wanted: _Wanted, codec: str, pix_fmt: str) -> EncoderSettings:
         bit_rate=round(1024 + (50512 - 1024) * quality / 100) * 1000 if is_toolbox else 0,
         tag=codec_tag(codec, pix_fmt) if extension in BOXED else '',
         extension=extension,
-        remarks=tuple(said),
+        remarks=tuple(messages),
         is_counted=counted is not None,
     )

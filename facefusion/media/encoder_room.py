@@ -1,4 +1,4 @@
-"""The memory and threads that video encoders need, and how one that got too little of them is told."""
+"""Memory and threads of video encoders, and the shortages that make them fail."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import av
 
 from facefusion.shortage import raise_shortage, require_available
 
-# Frames of its own format that libx264 takes the memory of, measured at 640x360 and 1920x1080: most of it looks ahead.
+# Frames of its own format in the memory of libx264, measured at 640x360 and 1920x1080: mostly for look-ahead.
 _FRAMES_BY_PRESET = {'slow': 170, 'slower': 220, 'veryslow': 270, 'faster': 140, 'fast': 140, 'medium': 140}
-_LEAST_FRAMES = 55
-# What libx265 takes beyond that, and libvpx-vp9, which has no presets here, beyond the least.
+_MINIMUM_FRAMES = 55
+# Additional frames of libx265, and of libvpx-vp9, which has no presets here.
 _MORE_FRAMES = {'libx265': 70, 'libvpx-vp9': 90}
-# The most that any of them starts is 6 (libx265).
+# Above the 6 threads of libx265, the maximum of these encoders.
 _THREADS = 8
 
 
 class Encoding(Protocol):
-    """What decides how much an encoder takes, as ``encoder.EncoderSettings`` has it."""
+    """The settings that decide an encoder's memory, as in ``encoder.EncoderSettings``."""
 
     @property
     def codec(self) -> str: ...
@@ -37,33 +37,33 @@ class Encoding(Protocol):
 
 
 def frames_held(codec: str, preset: str) -> int:
-    """How many frames of its format an encoder takes the memory of, at most."""
+    """Return the maximum number of frames of its format in an encoder's memory."""
     by_preset = codec in ('libx264', 'libx264rgb', 'libx265')
-    least = _FRAMES_BY_PRESET.get(preset, _LEAST_FRAMES) if by_preset else _LEAST_FRAMES
-    return least + _MORE_FRAMES.get(codec, 0)
+    frames = _FRAMES_BY_PRESET.get(preset, _MINIMUM_FRAMES) if by_preset else _MINIMUM_FRAMES
+    return frames + _MORE_FRAMES.get(codec, 0)
 
 
 def check_survivable(settings: Encoding) -> None:
-    """Raises ResourceError memory-out, threads-out before an encoder is opened that would not come back without them.
+    """Raise ResourceError memory-out, threads-out before opening an encoder that would hang or crash in a shortage.
 
-    libx265 waits without end for a thread that could not be started, inside a call that holds the interpreter's lock,
-    so that no signal ends it; without memory it ends the process.
+    libx265 waits forever for a thread that could not be started, inside a call that holds the interpreter's lock, so
+    that no signal ends it; without memory it ends the process.
     """
     if settings.codec == 'libx265':
-        _prove_room(settings, 1)
+        _require_memory(settings, 1)
 
 
 def raise_encoder_shortage(settings: Encoding, error: Exception) -> None:
-    """Raises ResourceError memory-out, threads-out when an encoder failed for nothing else.
+    """Raise ResourceError memory-out, threads-out when a shortage made an encoder fail.
 
-    Most do not say so: libx264 gives a general error, libvpx-vp9 calls data invalid. They have freed what they got when
-    this is asked, and address space is taken in larger pieces than memory: so twice as much must be there.
+    Most report another error: libx264 a general one, libvpx-vp9 invalid data. They have freed their memory by now, and
+    address space is allocated in larger pieces than memory: so twice the memory must be available.
     """
     raise_shortage(error)
-    _prove_room(settings, 2)
+    _require_memory(settings, 2)
 
 
-def _prove_room(settings: Encoding, factor: int) -> None:
+def _require_memory(settings: Encoding, factor: int) -> None:
     bits = av.VideoFormat(settings.pix_fmt, 16, 16).padded_bits_per_pixel
     frame = settings.width * settings.height * bits // 8
     size = frame * frames_held(settings.codec, dict(settings.options).get('preset', '')) * factor

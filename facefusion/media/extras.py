@@ -1,4 +1,4 @@
-"""What a clip carries beside pictures and sound: subtitles, chapters, tags, attachments."""
+"""What a clip contains in addition to video and audio: subtitles, chapters, tags, attachments."""
 
 from __future__ import annotations
 
@@ -11,28 +11,17 @@ import av.stream
 
 from facefusion.media.languages import language_for
 
-# Tags that FFmpeg writes of its own, or that say what is not true of the output.
-_OWN_TAGS = (
-    'encoder',
-    'major_brand',
-    'minor_version',
-    'compatible_brands',
-    'duration',
-    'handler_name',
+# Tags that FFmpeg writes itself, or that would be wrong for the output.
+_OWN_TAGS = {
+    *('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration', 'handler_name'),
     # asf and mxf
-    'wmfsdkversion',
-    'wmfsdkneeded',
-    'isvbr',
-    'devicecoverage',
-    'product_uid',
-    'generation_uid',
-    'uid',
-)
+    *('wmfsdkversion', 'wmfsdkneeded', 'isvbr', 'devicecoverage', 'product_uid', 'generation_uid', 'uid'),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a clip carries; ``subtitles`` are index and codec of each stream, the others are counted."""
+    """Counts and tags; ``subtitles`` are index and codec of each stream."""
 
     subtitles: tuple[tuple[int, str], ...] = ()
     chapters: int = 0
@@ -46,14 +35,17 @@ NO_EXTRAS = Extras()
 
 
 def describe_extras(container: av.container.InputContainer) -> Extras:
-    """Counts what a container holds beside its first picture and its sound; no stream may be discarded yet."""
+    """Count the streams other than the first video and the audio, before any is discarded."""
     kinds: dict[str, list[Any]] = {}
     for stream in container.streams:
         kinds.setdefault(stream.type, []).append(stream)
-    # FFmpeg reads the chapters of mov from a track of their own, and hands out nothing else of it.
+    # FFmpeg reads the chapters of mov from a data track, and discards the track.
     data = [stream for stream in kinds.get('data', ()) if stream.discard != av.stream.Discard.all]
     return Extras(
-        subtitles=tuple((stream.index, _codec(stream)) for stream in kinds.get('subtitle', ())),
+        subtitles=tuple(
+            (stream.index, stream.codec_context.name if stream.codec_context else '')
+            for stream in kinds.get('subtitle', ())
+        ),
         chapters=len(container.chapters()),
         attachments=len(kinds.get('attachment', ())),
         pictures=max(len(kinds.get('video', ())) - 1, 0),
@@ -63,21 +55,21 @@ def describe_extras(container: av.container.InputContainer) -> Extras:
 
 
 def carried_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a clip without those that FFmpeg writes of its own."""
+    """Return the tags of a clip without FFmpeg's own."""
     return {key: value for key, value in tags.items() if key.lower() not in _OWN_TAGS}
 
 
 def never_kept(extras: Extras) -> list[str]:
-    """What no output has, whatever its container."""
+    """Return remarks on the streams that are lost in every container."""
     counts = ((extras.pictures, 'other video or cover stream'), (extras.data, 'data stream'))
-    return [not_kept(count, what) for count, what in counts if count]
+    return [not_kept(count, noun) for count, noun in counts if count]
 
 
 def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
-    """Hands language, title and disposition of a stream on."""
-    held: Any = target.container
+    """Copy language, title and disposition of a stream."""
+    container: Any = target.container
     if 'language' in source.metadata:
-        target.metadata['language'] = language_for(held.format.name, source.metadata['language'])
+        target.metadata['language'] = language_for(container.format.name, source.metadata['language'])
     if title_of(source):
         target.metadata['title'] = title_of(source)
     if 'handler_name' in source.metadata:
@@ -86,14 +78,10 @@ def describe_stream(source: av.stream.Stream, target: av.stream.Stream) -> None:
 
 
 def title_of(stream: av.stream.Stream) -> str:
-    """The title of a stream, which FFmpeg reads as its name from mp4 and mov; '' without one."""
+    """Return the title of a stream, which FFmpeg reads as its name from mp4 and mov; '' without one."""
     return stream.metadata.get('title') or stream.metadata.get('name', '')
 
 
-def _codec(stream: Any) -> str:
-    return '' if stream.codec_context is None else str(stream.codec_context.name)
-
-
-def not_kept(count: int, what: str) -> str:
-    """Says that so many things are missing in the output."""
-    return f'1 {what} is not kept' if count == 1 else f'{count} {what}s are not kept'
+def not_kept(count: int, noun: str) -> str:
+    """Return a remark on ``count`` things that are missing in the output."""
+    return f'1 {noun} is not kept' if count == 1 else f'{count} {noun}s are not kept'

@@ -1,4 +1,4 @@
-"""Stamps of files: whether a file was changed since it was probed, without reading it unless its inode was changed."""
+"""Stamps of files: whether a file changed since it was probed, reading it only after a change of its inode."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError,
 from facefusion.models.digests import file_sha256
 from facefusion.stopping import StopFlag
 
-# A file that is changed again and again while it is read is not the one that was seen.
-_LOOKS = 3
-LEAVE_ALONE = 'start again, and leave the file alone while it is worked on'
-PUT_BACK = 'put it back as it was and run the same command again: that goes on; job-delete removes what is done'
+# A file that changes this often while it is read cannot be compared.
+_ATTEMPTS = 3
+LEAVE_ALONE = 'start again, and do not change the file during the run'
+PUT_BACK = 'restore it and run the same command again to resume; job-delete removes the work done so far'
 
 
 class FileStamp:
     """Size, times and inode of a file, and its digest when that is known. Threads may share one.
 
-    Whoever writes into a file can set its time of modification back, but not the time of change of its inode. That one
-    also changes with its rights and its names: then its bytes decide.
+    A program can restore a file's modification time, but not the change time of its inode. The latter also changes with
+    permissions and names: then the bytes decide.
     """
 
     def __init__(self, status: stat_result) -> None:
@@ -34,39 +34,39 @@ class FileStamp:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """The stamp goes to other processes without its lock."""
+        """Return the state for another process, without the lock."""
         return {name: value for name, value in vars(self).items() if name != '_lock'}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes over the stamp of another process."""
+        """Restore the stamp from another process."""
         vars(self).update(state, _lock=threading.Lock())
 
     def note_digest(self, sha256: str) -> None:
-        """Says what the SHA-256 of the file is."""
+        """Store the SHA-256 of the file."""
         self._sha256 = sha256
 
     def difference(self, path: Path, stop: StopFlag | None = None) -> str:
-        """How the file at ``path`` differs from the one that was seen, in words; empty for the same one.
+        """Return how the file at ``path`` differs from the stamped one, in words; empty for the same one.
 
-        It is read when its inode was changed and nothing else tells why; while its digest is not known, that is a
-        difference. Raises OSError when it cannot be looked at, Interrupted when ``stop`` is set.
+        Reads the file when its inode changed without another visible reason; without a known digest such a change is a
+        difference. Raises OSError when it cannot be inspected, Interrupted when ``stop`` is set.
         """
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             now = path.stat()
             if now.st_ino != self._inode:
-                return 'another file stands in its place'
+                return 'another file is in its place'
             if (now.st_size, now.st_mtime_ns) != self._bytes:
-                return 'its size or time of change differs'
+                return 'its size or modification time differs'
             if now.st_ctime_ns in self._changed:
                 return ''
             with self._lock:
                 if now.st_ctime_ns in self._changed:
                     continue
                 if not self._sha256:
-                    return 'it was written to, or its rights or names were changed'
+                    return 'its content, permissions or names changed'
                 if file_sha256(path, stop) != self._sha256:
-                    return 'other bytes were written into it'
-                # Only where nobody has written meanwhile are those the bytes that were read.
+                    return 'its content changed'
+                # These are the bytes that were read only if the file did not change meanwhile.
                 if path.stat().st_ctime_ns == now.st_ctime_ns:
                     self._changed.add(now.st_ctime_ns)
         return 'it is being written to'
@@ -83,27 +83,27 @@ class StampedFile(Protocol):
 
 
 def check_unchanged(target: StampedFile, stop: StopFlag | None = None) -> None:
-    """Raises MediaError media-changed or media-missing when a file is not the one that was probed.
+    """Raise MediaError media-changed or media-missing when a file is not the probed one.
 
-    Reads the file only as ``SeenFile.difference`` does; Interrupted when ``stop`` is set then.
+    Reads the file only as ``FileStamp.difference`` does; raises Interrupted when ``stop`` is set then.
     """
     try:
-        what = target.stamp.difference(target.path, stop)
+        difference = target.stamp.difference(target.path, stop)
     except OSError as error:
         raise MediaError(
-            'media-missing', f'{target.path.name} is gone', cause=error.strerror or str(error), hint=PUT_BACK
+            'media-missing', f'{target.path.name} is missing', cause=error.strerror or str(error), hint=PUT_BACK
         ) from None
-    if what:
+    if difference:
         raise MediaError(
-            'media-changed', f'{target.path.name} was changed since it was measured', cause=what, hint=LEAVE_ALONE
+            'media-changed', f'{target.path.name} changed after it was read', cause=difference, hint=LEAVE_ALONE
         )
 
 
 @contextmanager
 def blaming_change(target: StampedFile, stop: StopFlag) -> Iterator[None]:
-    """Whatever a block fails with while it reads a file that was changed: the change is what is told.
+    """Replace an error of a block that reads ``target`` by the error of ``check_unchanged`` if the file changed.
 
-    Raises what ``check_unchanged`` raises instead of any other error, but for those that no file causes.
+    Errors that no file causes stay as they are.
     """
     try:
         yield

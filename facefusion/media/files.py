@@ -1,4 +1,4 @@
-"""Finishing files: flushed to the disk first, then named; and what a failing write means."""
+"""Finish files: flush them to the disk, then rename them; and describe failed writes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _PIECE = 1 << 20
 
 
 def ffmpeg_name(path: Path) -> str:
-    """The name by which FFmpeg opens the file ``path``: absolute, for it takes 'a:b.mp4' for an address."""
+    """Return an absolute path for FFmpeg, which reads 'a:b.mp4' as a URL."""
     return str(path.absolute())
 
 
 def part_of(path: Path) -> Path:
-    """The name under which a file is written until it is whole."""
+    """Return the name of an unfinished file."""
     return path.with_name(path.name + '.part')
 
 
 def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
-    """Gives a finished file its name: its bytes and then its name are on the disk when this returns.
+    """Rename a finished file; its bytes and then its name are on the disk when this returns.
 
     Raises ResourceError disk-full, OutputError output-unwritable, and Interrupted when ``stop`` is set before the
-    rename: a run that was asked to stop names nothing any more.
+    rename.
     """
     try:
-        # Windows flushes only what was opened for writing.
+        # Windows flushes only files opened for writing.
         with part.open('rb+') as file:
             os.fsync(file.fileno())
         if stop is not None:
@@ -43,7 +43,7 @@ def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a small file; its bytes are on the disk when this returns. Raises OSError."""
+    """Write a small file; its bytes are on the disk when this returns. Raises OSError."""
     with path.open('wb') as file:
         file.write(data)
         file.flush()
@@ -51,10 +51,10 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
-    """Lets ``other`` be the same file, or one like it where the file system has no second names.
+    """Make ``other`` a hard link to the file, or a copy where the file system has no hard links.
 
-    Neither may be written to afterwards. ``other`` must not exist. Raises OSError, Interrupted; on failure nothing of
-    ``other`` stays.
+    Neither may be written to afterwards. ``other`` must not exist. Raises OSError, Interrupted; on failure ``other``
+    does not exist.
     """
     try:
         os.link(path, other)
@@ -76,7 +76,7 @@ def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
 
 @contextmanager
 def called(name: str, part: Path) -> Iterator[None]:
-    """Errors of writing call ``part``, a name that means nothing to the user, by this one."""
+    """Name the file ``name`` instead of ``part``, unknown to the user, in write errors of a block."""
     try:
         yield
     except (OutputError, ResourceError) as error:
@@ -86,7 +86,7 @@ def called(name: str, part: Path) -> Iterator[None]:
 
 
 def write_failure(error: OSError, path: Path) -> FaceFusionError:
-    """The error for a write to ``path`` that failed."""
+    """Return the error for a failed write to ``path``."""
     if is_disk_full(error):
         return ResourceError(
             'disk-full',
@@ -98,7 +98,7 @@ def write_failure(error: OSError, path: Path) -> FaceFusionError:
         'output-unwritable',
         f'{path.name} cannot be written',
         cause=f'{error.strerror or error} in {path.parent}',
-        hint='check that the folder exists and may be written',
+        hint='check that the folder exists and is writable',
     )
 
 

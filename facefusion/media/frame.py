@@ -1,8 +1,8 @@
-"""A picture whose pixels are read and written by windows, and whose other samples stay as they were.
+"""Frames whose pixels are read and written by windows, while all other samples stay unchanged.
 
-A video frame keeps the decoder's planes: a window is converted to BGR when it is read, and only the difference that
-was made is converted back. Chroma is taken as sited in the centre of its block, in both directions. A frame that was
-written as a whole is BGR pixels (``replaced``), which become planes once, for the encoder (``to_planes``).
+A video frame keeps the decoder's planes: a window is converted to BGR when read, and only its difference is converted
+back. Chroma is sited in the centre of its block, in both directions. A frame written as a whole is BGR pixels
+(``replaced``), which become planes once, for the encoder (``to_planes``).
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from facefusion.media.window import Window as Window
 
 
 class Frame(ABC):
-    """A picture in display orientation with its number in the source and its presentation time in source ticks.
+    """A frame in display orientation with its number in the source and its presentation time in source ticks.
 
-    ``alpha`` is uint8 or uint16 HxW, aside from the pixels (None: opaque); processors may set it. ``target_size`` is
-    the width and height of the target: faces stay in its coordinates, ``scale`` leads from them to the frame.
-    ``is_damaged`` tells that the clip's own picture could not be read, or not all of it.
+    ``alpha`` is uint8 or uint16 HxW, separate from the pixels (None: opaque); processors may set it. ``target_size`` is
+    width and height of the target: faces stay in its coordinates, ``scale`` converts them to the frame's.
+    ``is_damaged``: the clip's own frame could not be read, or not completely. ``is_touched``: something was written.
     """
 
     def __init__(self, number: int, pts: int, width: int, height: int) -> None:
@@ -63,107 +63,107 @@ class Frame(ABC):
         self.alpha: Samples | None = None
         self.target_size = (width, height)
         self.is_damaged = False
+        self.is_touched = False
 
     @property
     def scale(self) -> Scale:
-        """1 across and down, until the frame is replaced by one of another size."""
+        """1 across and down, until the frame is replaced by another size."""
         return Scale(self.width / self.target_size[0], self.height / self.target_size[1])
 
     @property
     def window(self) -> Window:
-        """The whole picture."""
+        """The window of the whole frame."""
         return Window(0, 0, self.width, self.height)
-
-    @property
-    @abstractmethod
-    def is_touched(self) -> bool:
-        """Whether anything was written."""
 
     @abstractmethod
     def untouched(self) -> Frame:
-        """Another frame over the same samples, which do not change with this one; only before the first write."""
+        """Return another frame over the same samples, unaffected by writes to this one; only before its first write."""
 
     @abstractmethod
     def read(self, window: Window) -> Pixels:
-        """A copy of the window, uint8 HxWx3 BGR; a pixel is the same whatever window it is read with."""
+        """Return a copy of the window, uint8 HxWx3 BGR; a pixel is the same in every window."""
 
     @abstractmethod
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
-        """Puts a changed window (uint8 HxWx3 BGR) back.
+        """Write back a changed window (uint8 HxWx3 BGR).
 
-        ``before`` is what ``read`` returned for it; without it the window is read again. Pixels equal to ``before``
-        keep the frame's own samples.
+        ``before`` is the result of ``read`` for it (default: it is read again). Pixels equal to ``before`` keep the
+        frame's own samples.
         """
 
     @abstractmethod
     def add_luma(self, delta: NDArray[np.float32]) -> None:
-        """Adds float32 HxW (the frame's size, in 8-bit code values) to the luma of the whole frame."""
+        """Add float32 HxW (the frame's size, in 8-bit code values) to the luma of the whole frame."""
 
     @abstractmethod
     def shift_luma(self, up: Pixels, down: Pixels) -> None:
-        """Adds ``up`` to the luma of the whole frame and takes ``down`` away: uint8 HxW, 8-bit code values, clipped.
+        """Add ``up`` to the luma of the whole frame and subtract ``down``: uint8 HxW, 8-bit code values, clipped.
 
-        The same as ``add_luma`` of their difference where one of them is 0, at a fraction of its cost.
+        Equals ``add_luma`` of their difference where one of them is 0, at a fraction of its cost.
         """
 
     @abstractmethod
     def luma(self) -> Pixels:
-        """The luma of the whole frame as stored, uint8 HxW (codes above 8 bits are rounded)."""
+        """Return the luma of the whole frame as stored, uint8 HxW (codes above 8 bits are rounded)."""
 
     @abstractmethod
     def resized(self, width: int, height: int) -> Pixels:
-        """The whole picture at another size, uint8 BGR; area filter when shrinking, linear when growing."""
+        """Return the whole frame at another size, uint8 BGR; area filter when shrinking, linear when growing."""
 
     @abstractmethod
     def luma_thumbnail(self, width: int, height: int) -> Pixels:
-        """The luma as stored at another size, uint8 ``height`` x ``width``; area filter."""
+        """Return the luma as stored at another size, uint8 ``height`` x ``width``; area filter."""
 
     @abstractmethod
     def warp(self, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
-        """The picture seen through ``matrix`` (2x3, frame to output pixel centres), uint8 BGR, border replicated.
+        """Return the frame warped by ``matrix`` (2x3, frame to output pixel centres), uint8 BGR, border replicated.
 
-        It is shrunk by halving first where the matrix shrinks it to less than half, so that nothing aliases.
+        To avoid aliasing it is halved first where the matrix shrinks it to less than half.
         """
 
     @abstractmethod
     def sample(self, map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float) -> Pixels:
-        """The picture at the float32 HxW frame coordinates (integers are pixel centres), uint8 BGR, border replicated.
+        """Return the frame at the float32 HxW coordinates (integers are pixel centres), uint8 BGR, border replicated.
 
-        ``step`` is the distance of neighbouring map positions in frame pixels; it decides how far the picture is
+        ``step`` is the distance of neighbouring map positions in frame pixels, which decides how far the frame is
         shrunk first. The maps must be finite.
         """
 
     @abstractmethod
     def whole(self) -> Plane:
-        """A copy of the whole picture, HxWx3 BGR: uint8, or of a source with more than 8 bits uint16 0..65535."""
+        """Return a copy of the whole frame, HxWx3 BGR: uint8, or uint16 0..65535 for sources above 8 bits."""
 
     @abstractmethod
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
-        """The picture as planes of ``pix_fmt`` (of ``PLANE_FORMATS``, or ``RGB_PLANES`` with the matrix 'rgb').
+        """Return the frame as planes of ``pix_fmt`` (of ``PLANE_FORMATS``, or ``RGB_PLANES`` with the matrix 'rgb').
 
-        ``size`` is width and height. The frame itself where nothing has to change; else samples are at most 1 code
-        off what exact arithmetic makes of the pixels. Number, time, alpha and the rest stay.
+        ``size`` is width and height. Returns the frame itself if nothing changes; else samples differ by at most 1 code
+        from exact arithmetic. Number, time, alpha and the rest are copied.
         """
 
     def replaced(self, pixels: Plane, alpha: Plane | None = None) -> PixelFrame:
-        """The frame with other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size) in the place of its own.
+        """Return the frame with other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size), which it then owns.
 
-        ``pixels`` belong to the new frame then. Without ``alpha`` the frame's own is kept, at the new size.
+        Without ``alpha`` it has the frame's own, resized.
         """
-        made = PixelFrame(pixels, number=self.number)
+        frame = PixelFrame(pixels, number=self.number)
         if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype not in (np.uint8, np.uint16)):
             raise InternalError('frame-alpha', f'{alpha.dtype} alpha of shape {alpha.shape} for {pixels.shape}')
-        return made._following(self, self.alpha if alpha is None else alpha)
+        return frame._following(self, self.alpha if alpha is None else alpha)
 
     def _following(self, before: Frame, alpha: Plane | None) -> Self:
-        """Takes over, from the frame that this one replaces, all that is not its pixels."""
+        """Copy everything but the pixels from the frame that this one replaces."""
         self.pts, self.target_size, self.is_damaged = before.pts, before.target_size, before.is_damaged
         self.alpha = None if alpha is None else resize_samples(alpha, self.width, self.height)
         return self
 
+    def _check_untouched(self) -> None:
+        if self.is_touched:
+            raise InternalError('frame-touched', f'frame {self.number} was written to before it was shared')
+
     def _check(self, window: Window, pixels: Pixels | None = None) -> None:
         if window.is_empty or window.clipped(self.width, self.height) != window:
-            raise InternalError('frame-window', f'{window} does not lie in a frame of {self.width}x{self.height}')
+            raise InternalError('frame-window', f'{window} exceeds a frame of {self.width}x{self.height}')
         if pixels is not None and (pixels.shape != (window.height, window.width, 3) or pixels.dtype != np.uint8):
             raise InternalError('frame-pixels', f'{pixels.dtype} pixels of shape {pixels.shape} for {window}')
 
@@ -171,8 +171,8 @@ class Frame(ABC):
 class PlaneFrame(Frame):
     """A video frame as Y, Cb and Cr planes (``PLANE_FORMATS``), the decoder's own until the first write.
 
-    The planes of a decoder are its reference pictures: they are never written; the first write copies them. Where an
-    encoder takes RGB they are G, B and R (``RGB_PLANES``), and an addition to luma goes to each.
+    The decoder uses its planes as reference frames: the first write copies them. For encoders of RGB they are G, B and
+    R (``RGB_PLANES``), and an addition to luma applies to each.
     """
 
     def __init__(
@@ -183,34 +183,27 @@ class PlaneFrame(Frame):
         self.is_damaged = is_damaged
         self.format = format_of_planes(video.format.name)
         self.color = color
-        self._video = video
-        self._touched = False
+        # The frame for an encoder: the decoder's own until the first write.
+        self.video = video
+        self._is_rgb = color.matrix == 'rgb'
         self._planes = plane_views(video)
         for plane in self._planes:
             plane.flags.writeable = False
 
-    @property
-    def is_touched(self) -> bool:
-        return self._touched
-
     def untouched(self) -> PlaneFrame:
-        if self._touched:
-            raise InternalError('frame-touched', f'frame {self.number} was written to before it was shared')
-        return PlaneFrame(self._video, self.number, self.pts, self.color, is_damaged=self.is_damaged)
-
-    @property
-    def video(self) -> av.VideoFrame:
-        """The frame as it goes to an encoder: the decoder's own when nothing was written."""
-        return self._video
+        self._check_untouched()
+        return PlaneFrame(self.video, self.number, self.pts, self.color, is_damaged=self.is_damaged)
 
     @property
     def planes(self) -> tuple[Plane, Plane, Plane]:
-        """Y, Cb, Cr as they are now: views that must not be written."""
+        """The current Y, Cb, Cr: views that must not be written."""
         return self._planes[0], self._planes[1], self._planes[2]
 
     def read(self, window: Window) -> Pixels:
         self._check(window)
-        return planes_to_bgr(self._window(window), self.color, self.format.bits)
+        x0, y0, x1, y1 = window
+        chroma = [chroma_at_luma_size(plane, self.format, window) for plane in self._planes[1:]]
+        return planes_to_bgr([self._planes[0][y0:y1, x0:x1], *chroma], self.color, self.format.bits)
 
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
         self._check(window, pixels)
@@ -241,7 +234,7 @@ class PlaneFrame(Frame):
                 continue
             factor = np.uint16(1 << (self.format.bits - 8))
             self._add(plane, cast(Plane, up * factor))
-            # OpenCV subtracts saturated: nothing falls below 0.
+            # OpenCV subtracts with saturation at 0.
             cv2.subtract(plane, down * factor, dst=plane)
 
     def luma(self) -> Pixels:
@@ -270,32 +263,23 @@ class PlaneFrame(Frame):
         return whole_bgr(self._planes, self.format, self.color)
 
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
-        # yuvj is the same samples as yuv with the range in its name: a conversion would squeeze them.
-        same_layout = self._video.format.name.replace('yuvj', 'yuv') == pix_fmt.replace('yuvj', 'yuv')
+        # yuvj is yuv with the range in its name: a conversion would compress the range.
+        same_layout = self.video.format.name.replace('yuvj', 'yuv') == pix_fmt.replace('yuvj', 'yuv')
         same_meaning = (self.color.matrix, self.color.full_range) == (color.matrix, color.full_range)
         if same_layout and same_meaning and size == (self.width, self.height):
             return self
         if self._is_rgb or pix_fmt == RGB_PLANES:
             return self.replaced(self.whole()).to_planes(pix_fmt, size, color)
-        video = reformatted(self._video, pix_fmt, size, self.color, color)
+        video = reformatted(self.video, pix_fmt, size, self.color, color)
         return PlaneFrame(tag_video(video, color), self.number, self.pts, color)._following(self, self.alpha)
 
-    @property
-    def _is_rgb(self) -> bool:
-        return self.color.matrix == 'rgb'
-
     def _light(self) -> list[Plane]:
-        """The planes that an addition to luma goes to."""
+        """The planes that an addition to luma applies to."""
         return self._planes if self._is_rgb else self._planes[:1]
 
     def _planes_with_steps(self) -> list[tuple[Plane, tuple[int, int]]]:
         step = (self.format.sub_x, self.format.sub_y)
         return [(self._planes[0], (1, 1)), (self._planes[1], step), (self._planes[2], step)]
-
-    def _window(self, window: Window) -> list[Plane]:
-        """The window of each plane, at luma size."""
-        luma = self._planes[0][window.y0 : window.y1, window.x0 : window.x1]
-        return [luma, *(chroma_at_luma_size(plane, self.format, window) for plane in self._planes[1:])]
 
     def _add(self, part: Plane, change: Values | Plane) -> None:
         total = cv2.add(part, change, dtype=cv2.CV_8U if self.format.bits == 8 else cv2.CV_16U)
@@ -304,10 +288,10 @@ class PlaneFrame(Frame):
         part[...] = total
 
     def _touch(self) -> None:
-        if not self._touched:
-            self._video = copy_video(self._video)
-            self._planes = plane_views(self._video)
-            self._touched = True
+        if not self.is_touched:
+            self.video = copy_video(self.video)
+            self._planes = plane_views(self.video)
+            self.is_touched = True
 
     def _to_8_bits(self, plane: Plane) -> Pixels:
         if self.format.bits == 8:
@@ -316,35 +300,24 @@ class PlaneFrame(Frame):
 
 
 class PixelFrame(Frame):
-    """BGR pixels, uint8 or uint16 (0..65535) HxWx3: a still picture, or a video frame that was written as a whole.
+    """BGR pixels, uint8 or uint16 (0..65535) HxWx3: an image, or a video frame that was written as a whole.
 
-    ``read`` rounds 16 bits to 8; ``write`` adds the difference that was made, so that other samples keep theirs.
-    ``extras`` are carried to the output.
+    ``read`` rounds 16 bits to 8; ``write`` adds the difference, so that unchanged samples keep 16 bits. ``extras`` are
+    the metadata for the output.
     """
 
     def __init__(
-        self,
-        pixels: Plane,
-        alpha: Plane | None = None,
-        extras: PictureExtras = NO_PICTURE_EXTRAS,
-        *,
-        number: int = 0,
+        self, pixels: Plane, alpha: Plane | None = None, extras: PictureExtras = NO_PICTURE_EXTRAS, *, number: int = 0
     ) -> None:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
-            raise InternalError('frame-pixels', f'{pixels.dtype} pixels of shape {pixels.shape} are no BGR')
+            raise InternalError('frame-pixels', f'{pixels.dtype} pixels of shape {pixels.shape} are not BGR')
         super().__init__(number, 0, pixels.shape[1], pixels.shape[0])
         self.pixels: Samples = pixels
         self.alpha = alpha
         self.extras = extras
-        self._touched = False
-
-    @property
-    def is_touched(self) -> bool:
-        return self._touched
 
     def untouched(self) -> PixelFrame:
-        if self._touched:
-            raise InternalError('frame-touched', 'a picture was written to before it was shared')
+        self._check_untouched()
         return PixelFrame(self.pixels, self.alpha, self.extras, number=self.number)
 
     def read(self, window: Window) -> Pixels:
@@ -396,7 +369,7 @@ class PixelFrame(Frame):
         return self.pixels.copy()
 
     def sized(self, width: int, height: int) -> PixelFrame:
-        """The picture at the size that is written; itself where that is its own."""
+        """Return the image at the output size, itself if that is its own."""
         if (width, height) == (self.width, self.height):
             return self
         return self.replaced(resize_samples(self.pixels, width, height))
@@ -409,16 +382,16 @@ class PixelFrame(Frame):
     def _following(self, before: Frame, alpha: Plane | None) -> Self:
         if isinstance(before, PixelFrame):
             self.extras = before.extras
-        self._touched = True
+        self.is_touched = True
         return super()._following(before, alpha)
 
     def _part(self, window: Window) -> Plane:
         return self.pixels[window.y0 : window.y1, window.x0 : window.x1]
 
     def _own(self) -> None:
-        if not self._touched:
+        if not self.is_touched:
             self.pixels = self.pixels.copy()
-            self._touched = True
+            self.is_touched = True
 
 
 def _grey(pixels: Plane) -> Pixels:

@@ -1,4 +1,4 @@
-"""Frames that are missing from a steady clip, as far as the times of the others show it."""
+"""Missing frames of a steady clip, as far as the times of the others show them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Containers in which packets can be lost without a trace but a hole in time. In mp4 a table has all of them, and a hole
-# in it was made on purpose; where frames are counted (avi, mxf) nothing tells.
+# Containers where lost packets leave only a gap in the times. Mp4 has a table of all frames, so its gaps are intended;
+# where frames are counted (avi, mxf) nothing shows them.
 _STREAMED = ('matroska', 'mpegts', 'mpeg')
-_FEWEST = 24
+_MINIMUM_STEPS = 24
 SHOWN_GAPS = 5
-# Times that were once written in milliseconds, as mkv does.
+# Rounding of times once written in milliseconds, as in mkv.
 _ROUNDED = Fraction(1, 1000)
-# A clip with more holes than that share of its frames leaves frames out as a habit: it has no steady rate.
-_MOST = 0.1
+# Above this share of gaps, a clip has no steady rate.
+_MAXIMUM_SHARE = 0.1
 
 
 class TimeGap(NamedTuple):
-    """About ``missing`` frames are not there behind frame ``number``; ``begin`` and ``end`` in seconds from the first
-    frame on."""
+    """About ``missing`` frames are absent after frame ``number``; times in seconds from the first frame."""
 
     number: int
     missing: int
@@ -31,14 +30,14 @@ class TimeGap(NamedTuple):
 
 
 def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeGap, ...]:
-    """The holes in the times of a clip of steady rate; none where frames come at any time.
+    """Return the gaps in the times of a clip of steady rate; none for a variable rate.
 
-    Steady is a clip in which every distance of two frames is a multiple of the usual one, to the rounding of its times
-    (a tick and a millisecond), and all but a tenth of them are the usual one itself. Whether what is missing was lost,
-    or never recorded, times do not tell.
+    A clip is steady when every distance of two frames is a multiple of the usual one, up to the rounding of its times
+    (a tick and a millisecond), and at least nine tenths of them are the usual one itself. Times do not show whether
+    missing frames were lost or never recorded.
     """
     steps = np.diff(np.frombuffer(pts, np.int64)).astype(np.float64)
-    if content not in _STREAMED or len(steps) < _FEWEST:
+    if content not in _STREAMED or len(steps) < _MINIMUM_STEPS:
         return ()
     slack = 1 + float(_ROUNDED / time_base)
     usual = float(np.median(steps))
@@ -48,22 +47,20 @@ def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeG
     step = float(steps[is_usual].mean())
     places = np.rint(steps / step)
     holes = np.flatnonzero(~is_usual)
-    # The mean of distances between rounded times is off by a rounding for each run of them.
+    # The mean distance between rounded times is off by one rounding for each run of them.
     bound = slack * (1 + places * (len(holes) + 1) / is_usual.sum())
     is_steady = (np.abs(steps - places * step) <= bound).all() and (places[holes] > 1).all()
-    if not is_steady or len(holes) > _MOST * len(steps):
+    if not is_steady or len(holes) > _MAXIMUM_SHARE * len(steps):
         return ()
     base = float(time_base)
     return tuple(
-        TimeGap(
-            number, int(places[number]) - 1, (pts[number] - pts[0] + step) * base, (pts[number + 1] - pts[0]) * base
-        )
-        for number in holes.tolist()
+        TimeGap(at, int(places[at]) - 1, (pts[at] - pts[0] + step) * base, (pts[at + 1] - pts[0]) * base)
+        for at in holes.tolist()
     )
 
 
 def gaps_as_text(gaps: Sequence[TimeGap]) -> str:
-    """What is missing, for people; the first few gaps are named."""
+    """Return the missing frames as text, with the first few gaps."""
     missing = sum(gap.missing for gap in gaps)
     shown = ', '.join(f'{gap.begin:.2f}-{gap.end:.2f}' for gap in gaps[:SHOWN_GAPS])
     rest = len(gaps) - SHOWN_GAPS

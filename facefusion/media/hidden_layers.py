@@ -1,4 +1,4 @@
-"""What a packet carries beside the picture that FFmpeg's decoders show of it: transparency, other layers."""
+"""Parts of a video packet that FFmpeg's decoders do not show: transparency, second layers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import av
 
-# The number of a block's addition that holds a second picture, the alpha of VP8 and VP9 (Matroska, RFC 9559 5.1.3.5.2).
+# BlockAddID of the alpha of VP8 and VP9 (Matroska, RFC 9559 5.1.3.5.2).
 _ALPHA = (1).to_bytes(8, 'big')
 _START = b'\0\0\1'
 
 
 def has_hidden_alpha(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
-    """Whether a video has an alpha that its decoder does not show; ``packet`` is its first one."""
+    """Whether a video has an alpha that its decoder does not show; ``packet`` is its first packet."""
     if any(key.lower() == 'alpha_mode' and value != '0' for key, value in stream.metadata.items()):
         return True
     if stream.codec_context.name not in ('vp8', 'vp9') or not packet.has_sidedata('matroska_block_additional'):
@@ -21,26 +21,27 @@ def has_hidden_alpha(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
 
 
 def shows_alpha(video: av.VideoFrame) -> bool:
-    """Whether a decoded frame has an alpha, be it in its palette."""
+    """Whether a decoded frame has an alpha, also in its palette."""
     if video.format.name == 'pal8':
         return bool((video.to_ndarray(format='rgba')[..., 3] < 255).any())
     return any(component.is_alpha for component in video.format.components)
 
 
 def has_second_layer(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
-    """Whether a video in H.265 has layers that its decoder leaves out; ``packet`` is its first one.
+    """Whether a video in H.265 has layers that its decoder omits; ``packet`` is its first packet.
 
-    Those are an alpha (as iPhones and Final Cut write it) or the view of the other eye (spatial video).
+    They are an alpha (as iPhones and Final Cut write) or the view of the other eye (spatial video).
     """
     if stream.codec_context.name != 'hevc':
         return False
     header, data = stream.codec_context.extradata or b'', bytes(packet)
-    # The layer has 6 bits across the two bytes of a unit's head (H.265 7.3.1.2).
+    # The layer id has 6 bits across the two header bytes of a unit (H.265 7.3.1.2).
     return any((unit[0] & 1) << 5 | unit[1] >> 3 for unit in _units(header, data) if len(unit) > 1)
 
 
 def _units(header: bytes, data: bytes) -> list[bytes]:
-    """The first bytes of the units of a packet, with lengths before them (hvcC) or start codes."""
+    """Return the first bytes of the units of a packet, with lengths before them (hvcC) or start codes."""
+
     if len(header) <= 22 or header[0] != 1:
         return [part[:2] for part in data.split(_START)[1:]]
     size, at, units = (header[21] & 3) + 1, 0, []

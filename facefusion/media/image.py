@@ -123,8 +123,7 @@ def _tiff_layout(path: Path, data: bytes) -> tiff.TiffLayout:
 
 
 def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
-    with _bytes_of(path) as file:
-        data = file.getvalue()
+    data = _bytes_of(path).getvalue()
     layout = _tiff_layout(path, data)
     try:
         with _damage_of(path):
@@ -159,10 +158,7 @@ def _damage_of(path: Path) -> Iterator[None]:
 
 
 class _StoppableFile:
-    """A file that raises Interrupted on writes after a stop request.
-
-    It has no ``fileno``: Pillow's encoders then write their output in blocks instead of one call.
-    """
+    """A file that raises Interrupted after a stop request; without ``fileno``, so that Pillow writes in blocks."""
 
     def __init__(self, file: BinaryIO, stop: StopFlag) -> None:
         self._file = file
@@ -266,10 +262,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
     return MediaError(
-        'image-too-large',
-        f'{path.name} is too large: {width}x{height} pixels',
-        cause=cause,
-        hint='scale it down first',
+        'image-too-large', f'{path.name} is too large: {width}x{height} pixels', cause=cause, hint='scale it down first'
     )
 
 

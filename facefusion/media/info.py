@@ -1,4 +1,4 @@
-"""What is known of a media file once it has been measured."""
+"""Facts about a probed media file."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from facefusion.media.color import ColorSpec
 from facefusion.media.extras import NO_EXTRAS, Extras
 from facefusion.media.file_stamp import FileStamp
 from facefusion.media.gaps import TimeGap
 
-# Whole numbers of 64 bits; ``array`` cannot be subscripted while a program runs.
+# 64-bit integers; ``array`` cannot be subscripted at run time.
 if TYPE_CHECKING:
     Ticks = array[int]
 else:
     Ticks = array
 
-# Frames a second of a clip that is made of a picture.
+# Frames a second of a clip made of an image.
 PICTURE_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not say."""
+    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not state it."""
 
     index: int
     codec: str
@@ -38,9 +38,9 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A still picture; width and height as it is displayed. ``stamp`` tells whether the file was changed since.
+    """An image; width and height as displayed. ``stamp`` detects later changes of the file.
 
-    The properties have the names of ``VideoInfo``: how a clip is encoded that shows nothing but the picture.
+    The class attributes have the names of ``VideoInfo`` and describe a clip that shows only the image.
     """
 
     path: Path
@@ -52,52 +52,31 @@ class ImageInfo:
     mode: str
     has_alpha: bool
 
-    @property
-    def aspect(self) -> Fraction:
-        """Pixels are square."""
-        return Fraction(1)
-
-    @property
-    def plane_format(self) -> str:
-        """The format that every player shows."""
-        return 'yuv420p'
-
-    @property
-    def bits(self) -> int:
-        """As many as ``read_image`` gives."""
-        return 8
-
-    @property
-    def color(self) -> ColorSpec:
-        """BT.709, limited, as other RGB frames are written."""
-        return ColorSpec('bt709', False, 1, 1)
-
-    @property
-    def time_base(self) -> Fraction:
-        """The ticks of a clip of the usual rate."""
-        return 1 / PICTURE_RATE
-
-    @property
-    def average_rate(self) -> Fraction:
-        """Frames a second where nothing else is asked for."""
-        return PICTURE_RATE
+    aspect: ClassVar[Fraction] = Fraction(1)
+    # The format that every player supports, and the depth of ``read_image``.
+    plane_format: ClassVar[str] = 'yuv420p'
+    bits: ClassVar[int] = 8
+    # As other RGB frames are written.
+    color: ClassVar[ColorSpec] = ColorSpec('bt709', False, 1, 1)
+    time_base: ClassVar[Fraction] = 1 / PICTURE_RATE
+    average_rate: ClassVar[Fraction] = PICTURE_RATE
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A clip; width and height as it is displayed.
+    """A clip; width and height as displayed.
 
     ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
-    ``plane_format`` is the format in which the reader hands frames out, ``pix_fmt`` the decoder's own. A stored frame
-    is mirrored (left to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
-    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams that have packets.
-    ``keyframes`` are the numbers of the frames that decoding can begin with, ascending. ``remarks`` say what of the
-    file is missing, or will be in an output. ``extras`` is what it carries beside pictures and sound. ``gaps`` are
-    where frames are missing from a steady rate. ``stamp`` as in ``ImageInfo``.
+    ``plane_format`` is the format of the reader's frames, ``pix_fmt`` the decoder's. A stored frame is mirrored (left
+    to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
+    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams with packets.
+    ``keyframes`` are the numbers of the frames where decoding can begin, ascending. ``remarks`` report losses of the
+    file or of an output. ``extras`` are contents other than video and audio. ``gaps`` are missing frames of a steady
+    rate. ``stamp`` as in ``ImageInfo``.
 
-    ``content`` is what ``kinds.sniff`` names the container. Where ``is_counted``, it does not say when frames are
-    shown: the n-th picture that a decoder gives from the beginning on is frame n. ``clock`` is the time, in ticks, at
-    which the file begins where its container counts from anywhere (mpeg, ts), else 0.
+    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, the n-th frame
+    that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which the file begins
+    where its container counts from an arbitrary time (mpeg, ts), else 0.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What kind of media a file is: its first bytes decide, its name is a hint."""
+"""The kind of a media file, decided by its first bytes; its name is a hint."""
 
 from __future__ import annotations
 
@@ -12,72 +12,55 @@ from urllib.parse import unquote
 
 from facefusion.errors import MediaError
 
-IMAGE_EXTENSIONS = {
-    '.jpg': 'jpeg',
-    '.jpeg': 'jpeg',
-    '.png': 'png',
-    '.webp': 'webp',
-    '.bmp': 'bmp',
-    '.tif': 'tiff',
-    '.tiff': 'tiff',
-    '.jpe': 'jpeg',
-    '.jfif': 'jpeg',
-}
-VIDEO_EXTENSIONS = {
-    '.mp4': 'mp4',
-    '.m4v': 'mp4',
-    '.mov': 'mp4',
-    '.mkv': 'matroska',
-    '.webm': 'matroska',
-    '.avi': 'avi',
-    '.wmv': 'asf',
-    '.mpg': 'mpeg',
-    '.mpeg': 'mpeg',
-    '.ts': 'mpegts',
-    '.mxf': 'mxf',
-    '.flv': 'flv',
-    '.3gp': 'mp4',
-    '.3g2': 'mp4',
-    '.mts': 'mpegts',
-    '.m2ts': 'mpegts',
-    '.vob': 'mpeg',
-    '.asf': 'asf',
-}
-AUDIO_EXTENSIONS = {
-    '.wav': 'wav',
-    '.mp3': 'mp3',
-    '.m4a': 'mp4',
-    '.aac': 'aac',
-    '.flac': 'flac',
-    '.ogg': 'ogg',
-    '.opus': 'ogg',
-}
+
+def _by_extension(formats: Mapping[str, str]) -> dict[str, str]:
+    return {f'.{name}': content for content, names in formats.items() for name in names.split()}
+
+
+IMAGE_EXTENSIONS = _by_extension(
+    {'jpeg': 'jpg jpeg jpe jfif', 'png': 'png', 'webp': 'webp', 'bmp': 'bmp', 'tiff': 'tif tiff'}
+)
+VIDEO_EXTENSIONS = _by_extension(
+    {
+        'mp4': 'mp4 m4v mov 3gp 3g2',
+        'matroska': 'mkv webm',
+        'avi': 'avi',
+        'asf': 'wmv asf',
+        'mpeg': 'mpg mpeg vob',
+        'mpegts': 'ts mts m2ts',
+        'mxf': 'mxf',
+        'flv': 'flv',
+    }
+)
+AUDIO_EXTENSIONS = _by_extension(
+    {'wav': 'wav', 'mp3': 'mp3', 'mp4': 'm4a', 'aac': 'aac', 'flac': 'flac', 'ogg': 'ogg opus'}
+)
 _EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | AUDIO_EXTENSIONS
 _FAMILIES = {'image': IMAGE_EXTENSIONS, 'video': VIDEO_EXTENSIONS, 'audio': AUDIO_EXTENSIONS}
 # The usual extension of each content.
 _USUAL = {content: extension for extension, content in reversed(_EXTENSIONS.items())}
-# What is known by its content and not read, and how it becomes something that is.
+# Formats that are recognised but not read, and how to convert them.
 ADVICE = {
-    'gif': 'save the still picture as png; convert an animation with `ffmpeg -i FILE.gif FILE.mp4`',
+    'gif': 'save a single image as png; convert an animation with `ffmpeg -i FILE.gif FILE.mp4`',
     'heic': 'convert it to jpg, for example with `heif-convert FILE.heic FILE.jpg`, or let the phone export JPEG',
     'avif': 'convert it to png, for example with `ffmpeg -i FILE.avif FILE.png`',
     'jpeg 2000': 'convert it to png, for example with `magick FILE.jp2 FILE.png`',
     'jpeg xl': 'convert it to png, for example with `djxl FILE.jxl FILE.png`',
     'psd': 'export it as png or tiff',
     'raw': 'develop it with a raw converter, and export it as tiff or jpg',
-    'ogg': 'give a picture or a clip; a clip in ogg becomes one with `ffmpeg -i FILE.ogv FILE.mkv`',
+    'ogg': 'use an image or a video; convert a video in ogg with `ffmpeg -i FILE.ogv FILE.mkv`',
     'mpeg video without a container': 'put it into a container with `ffmpeg -i FILE -c copy FILE.mkv`',
     'pdf': 'export the page as png',
 }
 _RAW_EXTENSIONS = ('.3fr', '.arw', '.cr2', '.dng', '.iiq', '.kdc', '.nef', '.nrw', '.pef', '.sr2', '.srw')
 # Five packets of a transport stream, of 188 bytes or of 192.
 _HEAD = 960
-# Sizes of the second header of a BMP: the first one has only two letters to know it by.
+# Sizes of the second header of a BMP: the first one has only two letters to identify it.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
-# A Path makes one slash of two.
 _QUOTES = ('"', "'")
+# One slash is enough for these schemes: a Path turns two into one.
 _SCHEMES = 'file|https?|s?ftps?|s3|gs|smb|nfs|rtsp|rtmps?|rtp|udp|srt'
 _ADDRESS = re.compile(rf'(?:({_SCHEMES}):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
 _STARTS = {
@@ -111,9 +94,9 @@ _STARTS = {
 
 
 class Kind(NamedTuple):
-    """``family`` is 'image', 'video' or 'audio'; ``content`` names the format that the first bytes show.
+    """``family`` is 'image', 'video' or 'audio'; ``content`` names the format of the first bytes.
 
-    ``remark`` says that the name of the file promises something else, '' where it does not.
+    ``remark`` reports a name for another format, '' if it fits.
     """
 
     family: str
@@ -127,41 +110,41 @@ class Kind(NamedTuple):
 
 
 def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
-    """The kind of an existing, readable file, whatever its name; with ``takes_audio`` it may hold nothing but sound.
+    """Return the kind of an existing, readable file, whatever its name; ``takes_audio`` allows files of audio alone.
 
     Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty, media-address,
-    media-kind-unsupported (a kind this version does not read), media-content-unknown.
+    media-kind-unsupported (a kind that this version does not read), media-content-unknown.
     """
     head = _read_head(path)
     extension = path.suffix.lower()
     content = sniff(head)
     if content == 'tiff' and extension in _RAW_EXTENSIONS:
-        # These are built like a TIFF, and what a reader of TIFF finds in them is a thumbnail.
+        # Raw formats resemble TIFF, but a TIFF reader finds only a thumbnail in them.
         content = 'raw'
     families = {name: known for name, known in _FAMILIES.items() if takes_audio or name != 'audio'}
     if not content:
         is_named = any(extension in known for known in families.values())
         raise MediaError(
             'media-content-unknown',
-            f'{path.name} cannot be read: its content is {"text" if _is_text(head[:64]) else "of no known format"}',
+            f'{path.name} cannot be read: its content is {"text" if _is_text(head[:64]) else "in an unknown format"}',
             cause='the first bytes are ' + head[:12].hex(' '),
-            hint='check that the file is complete and is what its name says' if is_named else _read_kinds(families),
+            hint='check that the file is complete and has the right name' if is_named else _read_kinds(families),
         )
     possible = [name for name, known in families.items() if content in known.values()]
     if not possible:
         raise MediaError(
             'media-kind-unsupported',
             f'{path.name} cannot be read: its content is {content}',
-            cause=f'{content} is not read by this version',
+            cause=f'this version does not read {content}',
             hint=ADVICE.get(content, _read_kinds(families)),
         )
-    # Only mp4 is of two families: its name tells whether there are pictures in it.
+    # Only mp4 is in two families: its name tells whether it has video.
     named = [name for name in possible if families[name].get(extension) == content]
     kind = Kind((named or possible)[0], content)
     if named:
         return kind
-    called = f'it is named like {extension[1:]}' if extension in _EXTENSIONS else 'its name does not say so'
-    return kind._replace(remark=f'{path.name} is read as {kind.name}, which its content is, though {called}')
+    name = f'its name ends in {extension}' if extension in _EXTENSIONS else 'its name does not say so'
+    return kind._replace(remark=f'{path.name} is read as {kind.name} because of its content, but {name}')
 
 
 def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:
@@ -171,12 +154,12 @@ def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def is_named_for(path: Path, content: str) -> bool:
-    """Whether the name of a file is one of those for a content."""
+    """Whether the name of a file fits a content."""
     return _EXTENSIONS.get(path.suffix.lower()) == content
 
 
 def content_of(path: Path) -> str:
-    """The format that the first bytes of a file show, '' if none that is known or the file cannot be read."""
+    """Return the format of the first bytes of a file, '' if it is unknown or the file cannot be read."""
     try:
         return sniff(_read_head(path))
     except MediaError:
@@ -184,36 +167,36 @@ def content_of(path: Path) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address such as https://host/name, and no path."""
+    """Whether a text is a URL such as https://host/name, not a path."""
     return _ADDRESS.match(text) is not None
 
 
 def address_text(text: str) -> str:
-    """The beginning of an address as it was given; a path of one has lost slashes."""
-    told = re.sub('^([^:/]+):/+', r'\1://', text)
-    return re.sub('^file://(?!localhost/)', 'file:///', told, flags=re.IGNORECASE)[:80]
+    """Return the beginning of a URL as the user wrote it, from a path without double slashes."""
+    restored = re.sub('^([^:/]+):/+', r'\1://', text)
+    return re.sub('^file://(?!localhost/)', 'file:///', restored, flags=re.IGNORECASE)[:80]
 
 
 def check_address(text: str) -> None:
-    """Raises MediaError media-address for what is an address and no path."""
+    """Raise MediaError media-address for a URL."""
     found = _ADDRESS.match(text.replace('\\', '/'))
     if found is None:
         return
     scheme, rest = (found[1] or found[2]).lower(), found[3]
-    hint = 'download it first, and name the file'
+    hint = 'download it first, and use the file'
     if scheme == 'file':
-        # file:///a, which is file:/a by now, file://localhost/a, and file:///C:/a of Windows.
+        # file:///a, which is file:/a in a Path, file://localhost/a, and file:///C:/a of Windows.
         plain = re.sub('^/+(localhost/)?', '/', rest)
-        hint = f'name the file by its path: {unquote(plain[1:] if plain[2:3] == ":" else plain)}'
+        hint = f'use its path: {unquote(plain[1:] if plain[2:3] == ":" else plain)}'
     elif scheme == 'data':
         hint = 'save it as a file first'
     raise MediaError(
-        'media-address', f'{address_text(text)} is an address', cause='files are named by their paths', hint=hint
+        'media-address', f'{address_text(text)} is a URL', cause='only paths of files are supported', hint=hint
     )
 
 
 def sniff(head: bytes) -> str:
-    """The format that the first bytes of a file show, '' if none that is known."""
+    """Return the format of the first bytes of a file, '' if it is unknown."""
     for start, name in _STARTS.items():
         if head.startswith(start):
             return 'raw' if name == 'tiff' and head[8:10] == b'CR' else name
@@ -225,14 +208,14 @@ def sniff(head: bytes) -> str:
         return 'wav'
     if head[4:8] == b'ftyp':
         return _of_brands(head)
-    # Words such as 'free' may stand in a text, too.
+    # A text may begin with words such as 'free'.
     if head[4:8] in _BOXES and not _is_text(head[:16]):
         return 'mp4'
     return 'mpegts' if _is_transport_stream(head) else _sniff_audio_frame(head)
 
 
 def _of_brands(head: bytes) -> str:
-    """What the brands of a file type box say (ISO/IEC 14496-12, 4.3)."""
+    """Return the format of the brands of a file type box (ISO/IEC 14496-12, 4.3)."""
     main = head[8:12]
     others = head[16 : max(int.from_bytes(head[:4], 'big'), 16)]
     if main in (b'avif', b'avis') or (main in _HEIF_BRANDS and b'avif' in others):
@@ -248,15 +231,15 @@ def _read_head(path: Path) -> bytes:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise MediaError(
-                'media-directory', f'{path} is a directory', cause='one file is read', hint='name the media file in it'
+                'media-directory', f'{path} is a directory', cause='a file is expected', hint='use a media file in it'
             )
         if not stat.S_ISREG(mode):
-            # Opening a pipe would wait for a writer, perhaps for ever, and none of these can be read twice.
+            # Opening a pipe may wait for a writer forever, and it cannot be read twice.
             raise MediaError(
                 'media-not-a-file',
-                f'{path} is no regular file',
+                f'{path} is not a regular file',
                 cause='it is a pipe, a socket or a device',
-                hint='save what it gives as a file first',
+                hint='save its content as a file first',
             )
         with path.open('rb') as file:
             head = _behind_tag(file, file.read(_HEAD))
@@ -267,7 +250,7 @@ def _read_head(path: Path) -> bytes:
         raise MediaError('media-missing', f'no file at {path}', cause=cause, hint=_advice(path)) from None
     except PermissionError as error:
         raise MediaError(
-            'media-unreadable', f'{name} may not be read', cause=str(error), hint='check the permissions of the file'
+            'media-unreadable', f'{name} is not readable', cause=str(error), hint='check the permissions of the file'
         ) from None
     except OSError as error:
         check_address(str(path))
@@ -281,14 +264,14 @@ def _read_head(path: Path) -> bytes:
         raise MediaError(
             'media-empty',
             f'{name} is empty (0 bytes)',
-            cause='the copy or the download that made it did not finish',
+            cause='a copy or download did not finish',
             hint='copy or download it again',
         )
     return head
 
 
 def _behind_tag(file: BinaryIO, head: bytes) -> bytes:
-    """The first bytes behind an ID3 tag, which mp3, aac and flac files may begin with, where they tell anything."""
+    """Return the first bytes after an ID3 tag, as in mp3, aac and flac files, if they show a format; else ``head``."""
     if not head.startswith(b'ID3') or len(head) < 10:
         return head
     # Four bytes of seven bits (ID3v2.4.0, 3.1), not counting these ten.
@@ -299,7 +282,7 @@ def _behind_tag(file: BinaryIO, head: bytes) -> bytes:
 
 
 def _sniff_audio_frame(head: bytes) -> str:
-    """An MP3 frame (ISO/IEC 11172-3, 2.4.1.3) or one of AAC (ADTS: ISO/IEC 13818-7, 6.2) without a container."""
+    """Detect a frame of MP3 (ISO/IEC 11172-3, 2.4.1.3) or AAC (ADTS: ISO/IEC 13818-7, 6.2) without a container."""
     if len(head) < 4 or head[0] != 0xFF:
         return ''
     if head[1] & 0xE6 == 0xE2 and head[1] >> 3 & 3 != 1 and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3:
@@ -308,7 +291,7 @@ def _sniff_audio_frame(head: bytes) -> str:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2), recorders put 4 bytes before each."""
+    """Whether packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2); recorders put 4 bytes before each."""
     return any(
         len(head) > begin + step and all(byte == ord('G') for byte in head[begin::step])
         for begin, step in ((0, 188), (4, 192))
@@ -324,12 +307,12 @@ def _is_text(head: bytes) -> bool:
 
 
 def _advice(path: Path) -> str:
-    """What to look at where there is no file of this name."""
+    """Return a hint for a missing file."""
     text = str(path)
     if any(part[0] in _QUOTES or part[-1] in _QUOTES for part in path.parts):
-        return 'check the path: its quotes are a part of it'
+        return 'check the path: it contains quotation marks'
     if '$' in text or re.search('%[A-Za-z]+%', text):
-        return 'check the path: variables in it are not replaced by their values'
+        return 'check the path: it contains variables without their values'
     if os.sep == '/' and re.match(r'[A-Za-z]:\\|\\\\', path.name):
-        return 'check the path: this is one of Windows, and here folders are divided by /'
+        return 'check the path: this is a Windows path, here folders are separated by /'
     return 'check the path'

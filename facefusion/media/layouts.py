@@ -1,4 +1,4 @@
-"""Channel layouts: which hold the same channels, and how sound goes from one into another."""
+"""Channel layouts: which contain the same channels, and the conversion between them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from facefusion.shortage import raise_shortage
 
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
-# What encoders take that do not take every layout (those of RFC 7845, 5.1.1.2), each one a part of the AAC encoder's.
+# Supported by encoders with few layouts (those of RFC 7845, 5.1.1.2); the AAC encoder supports all of them.
 _COMMON = ('mono', 'stereo', '3.0', 'quad', '5.0', '5.1', '6.1', '7.1')
-# Other names of the same places. Surround channels are called side or back ones by the codec that they come from.
+# Other names of the same positions. Codecs call surround channels side or back channels.
 _NAMES: tuple[Mapping[str, str], ...] = (
     {},
     {'BL': 'SL', 'BR': 'SR'},
@@ -28,9 +28,9 @@ _NAMES: tuple[Mapping[str, str], ...] = (
 
 
 def usual_layout(name: str, channels: int) -> str:
-    """The layout of a stream as FFmpeg takes it; the usual one of so many channels where it has no positions.
+    """Return the layout of a stream for FFmpeg, the default one for the channel count if it has no positions.
 
-    Without positions its name is '2 channels'; with some that have no name of their own '2 channels (FL+FC)'.
+    Without positions its name is '2 channels'; positions without a layout name are '2 channels (FL+FC)'.
     """
     if 'channels (' in name:
         return name[name.index('(') + 1 : -1]
@@ -38,39 +38,39 @@ def usual_layout(name: str, channels: int) -> str:
 
 
 def channels_of(layout: str) -> tuple[str, ...]:
-    """The names of a layout's channels in their order."""
+    """Return the names of a layout's channels in their order."""
     return tuple(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def keeps_all(source: str, target: str) -> bool:
-    """Whether every channel of a layout has a place of its own in another one."""
+    """Whether every channel of a layout has a position of its own in another one."""
     return _kept(source, target) == len(channels_of(source))
 
 
 def is_common(layout: str) -> bool:
-    """Whether the encoders that take many channels, AAC among them, keep all of a layout."""
+    """Whether the encoders of many channels, such as AAC, keep all of a layout."""
     return any(keeps_all(layout, name) for name in _COMMON)
 
 
 def nearest_layouts(layout: str, prefers_common: bool = False) -> list[str]:
-    """The layouts to try for a stream, the best first: its own, those that keep every channel, then downmixes.
+    """Return the layouts to try for a stream, the best first: its own, those with every channel, then downmixes.
 
     With ``prefers_common`` a common one of the same channels comes before its own.
     """
 
-    most = len(channels_of(layout))
+    limit = min(len(channels_of(layout)), 2)
 
     def rank(name: str) -> tuple[int, bool, int]:
         count = len(channels_of(name))
-        # Mono comes last where there is more.
-        return -_kept(layout, name), count < min(most, 2), count
+        # Mono comes last for sources of more channels.
+        return -_kept(layout, name), count < limit, count
 
     equal = [name for name in _COMMON if keeps_all(layout, name) and keeps_all(name, layout)]
     return list(dict.fromkeys((*(equal if prefers_common else ()), layout, *sorted(_COMMON, key=rank))))
 
 
 def why_not_mixed(source: str, target: str) -> str:
-    """Why sound of one layout cannot be written in another; '' when it can."""
+    """Return why audio cannot be converted between two layouts; '' when it can."""
     try:
         graph = av.filter.Graph()
         begin = graph.add_abuffer(sample_rate=48000, format='fltp', layout=source, time_base=Fraction(1, 48000))
@@ -84,9 +84,9 @@ def why_not_mixed(source: str, target: str) -> str:
 
 
 def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
-    """The filter that gives channels the names that they have in another layout, where every one has a place there.
+    """Return the filter that renames channels to those of another layout, if every one has a position there.
 
-    FFmpeg's mixer takes side and back channels for different ones; once the names fit it mixes nothing.
+    FFmpeg's mixer treats side and back channels as different; with equal names it mixes nothing.
     """
     names = renamed(source, target)
     if names == channels_of(source) or not keeps_all(source, target):
@@ -97,27 +97,27 @@ def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
 
 
 def mixing(target: str) -> str:
-    """The options of aresample for a layout. It divides a downmix by the sum of its parts, so that it never clips;
-    without ``rematrix_maxval`` it does so only where samples are integers.
+    """Return the options of aresample for a layout. A downmix is divided by the sum of its parts and never clips;
+    without ``rematrix_maxval`` that is so only for integer samples.
     """
     return f'out_chlayout={target}:rematrix_maxval=1'
 
 
 def link(chain: list[Any]) -> None:
-    """Links filters one behind the other."""
+    """Link filters in a chain."""
     for first, second in pairwise(chain):
         first.link_to(second)
 
 
 def renamed(source: str, target: str) -> tuple[str, ...]:
-    """The channels of ``source`` by the names under which most of them stand in ``target``."""
+    """Return the channels of ``source`` by the names that most of them have in ``target``."""
     found, places = channels_of(source), channels_of(target)
     if source == target or len(found) == len(places) == 1:
         return places
     names = [tuple(other.get(name, name) for name in found) for other in _NAMES]
-    # One place is not given to two channels.
+    # Two channels must not share a position.
     return max(
-        (given for given in names if len({*given}) == len({*found})), key=lambda given: len({*given} & {*places})
+        (option for option in names if len({*option}) == len({*found})), key=lambda option: len({*option} & {*places})
     )
 
 

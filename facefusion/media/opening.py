@@ -1,4 +1,4 @@
-"""Opening a media file for reading, with each version of PyAV."""
+"""Open a media file for reading with any supported version of PyAV."""
 
 from __future__ import annotations
 
@@ -14,28 +14,15 @@ from facefusion.errors import MediaError
 from facefusion.media.files import ffmpeg_name
 from facefusion.media.kinds import content_of
 
-# Up to PyAV 18 tags that are no UTF-8 fail the opening unless this is said; PyAV 19 has no such setting and copes.
+# Up to PyAV 18, tags that are not UTF-8 make opening fail without this setting, which PyAV 19 does not have.
 _LAST_WITH_METADATA_ERRORS = 18
-# FFmpeg's names of what reads a content. It is told, since FFmpeg guesses by the name of the file, too.
-_DEMUXERS = {
-    'mp4': 'mov',
-    'matroska': 'matroska',
-    'avi': 'avi',
-    'asf': 'asf',
-    'mpeg': 'mpeg',
-    'mpegts': 'mpegts',
-    'mxf': 'mxf',
-    'flv': 'flv',
-    'wav': 'wav',
-    'mp3': 'mp3',
-    'aac': 'aac',
-    'flac': 'flac',
-    'ogg': 'ogg',
-}
+# FFmpeg's demuxers by content: without a format, FFmpeg also guesses by the file's name.
+_SAME_NAME = ('matroska', 'avi', 'asf', 'mpeg', 'mpegts', 'mxf', 'flv', 'wav', 'mp3', 'aac', 'flac', 'ogg')
+_DEMUXERS = {'mp4': 'mov', **{name: name for name in _SAME_NAME}}
 
 
 def open_input(path: Path) -> av.container.InputContainer:
-    """The container of a file; raises av.error.FFmpegError. Tags that are no UTF-8 do not matter, nor does its name."""
+    """Open a file whatever its name; tags that are not UTF-8 are replaced. Raises av.error.FFmpegError."""
     settings: dict[str, Any] = {'format': _DEMUXERS.get(content_of(path))}
     if int(av.__version__.split('.')[0]) <= _LAST_WITH_METADATA_ERRORS:
         settings['metadata_errors'] = 'replace'
@@ -46,7 +33,7 @@ def open_input(path: Path) -> av.container.InputContainer:
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[av.container.InputContainer]:
-    """Opens a file for its audio. Raises MediaError audio-damaged."""
+    """Open a file for its audio. Raises MediaError audio-damaged."""
     try:
         source = open_input(path)
     except av.error.FFmpegError as error:
@@ -56,7 +43,7 @@ def open_audio(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def damaged_audio(path: Path, error: av.error.FFmpegError) -> MediaError:
-    """The error of a file whose audio cannot be read."""
+    """Return the error for unreadable audio."""
     return MediaError(
         'audio-damaged',
         f'the audio of {path.name} cannot be read',

@@ -1,4 +1,4 @@
-"""Turning decoded frames upright: the display matrix of a clip, applied to planes."""
+"""Rotate decoded frames upright: the display matrix of a clip, applied to planes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Orientation:
 
     @classmethod
     def from_frame(cls, frame: av.VideoFrame) -> Orientation:
-        """The orientation in a frame's display matrix (ISO/IEC 14496-12, 8.3.2), to the nearest quarter turn."""
+        """Return the orientation in a frame's display matrix (ISO/IEC 14496-12, 8.3.2), to the nearest quarter turn."""
         data = frame.side_data.get('DISPLAYMATRIX')
         if data is None:
             return cls(0, False)
         a, b, _, c, d, *_ = np.frombuffer(cast(bytes, data), np.int32).astype(np.float64)
         mirrored = a * d - b * c < 0
         if mirrored:
-            # The matrix is "mirror, then turn": taking the mirror (x -> -x) out negates its first row.
+            # The matrix is "mirror, then turn": removing the mirror (x -> -x) negates its first row.
             a, b = -a, -b
         angle = np.degrees(np.arctan2(-b, a))
         return cls(round(angle / 90) * 90 % 360, bool(mirrored))
@@ -39,20 +39,20 @@ class Orientation:
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether width and height change places."""
+        """Whether width and height are swapped."""
         return self.rotation in (90, 270)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The displayed size of a stored one."""
+        """Return the displayed size of a stored one."""
         return (height, width) if self.swaps_sides else (width, height)
 
     def plane_format(self, name: str) -> str:
-        """The format that a frame of format ``name`` has once upright: a quarter turn has no 4:2:2."""
+        """Return the format of an upright frame stored as ``name``: a quarter turn of 4:2:2 becomes 4:4:4."""
         shape = PLANE_FORMATS[name]
         return name.replace('422', '444') if self.swaps_sides and shape.sub_x != shape.sub_y else name
 
     def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A copy that stands upright; ``frame`` has the format that ``plane_format`` asks for.
+        """Return an upright copy; ``frame`` must have the format of ``plane_format``.
 
         Where an odd side meets subsampled chroma, chroma moves by half a luma sample.
         """

@@ -1,4 +1,4 @@
-"""The parameter sets of H.264 and H.265: what a decoder must know of the encoder's settings, as containers hold it.
+"""Parameter sets of H.264 and H.265, the encoder settings that a decoder needs, as stored in containers.
 
 Formats: ISO/IEC 14496-15, 5.3.3.1 (avcC) and 8.3.3.1 (hvcC); unit types: H.264 table 7-1, H.265 table 7-1.
 """
@@ -17,7 +17,7 @@ _H265_SETS, _H265_DELIMITER = (32, 33, 34), 35
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """The parameter sets in a header, each with its length before it, ``length_size`` bytes, as in packets."""
+    """The parameter sets of a header; each is preceded by its length in ``length_size`` bytes, as in packets."""
 
     codec: str
     length_size: int
@@ -25,7 +25,7 @@ class ParameterSets:
 
     @classmethod
     def parse(cls, codec: str, header: bytes) -> ParameterSets | None:
-        """The sets in the header of a stream; None where it is none of H.264 or H.265 in a container."""
+        """Return the sets in the header of a stream; None unless it is H.264 or H.265 in a container."""
         if codec == 'h264' and len(header) > 6 and header[0] == 1:
             size = (header[4] & 3) + 1
             units = [*_avc_units(header)]
@@ -37,24 +37,24 @@ class ParameterSets:
         return cls(codec, size, b''.join(len(unit).to_bytes(size, 'big') + unit for unit in units))
 
     def are_in(self, packet: av.Packet[Any]) -> bool:
-        """Whether a packet carries sets of its own."""
+        """Whether a packet has sets of its own."""
         sets = _H264_SETS if self.codec == 'h264' else _H265_SETS
         return any(_kind(self.codec, unit) in sets for unit in self._units(memoryview(packet)))
 
     def put_into(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """A copy of a packet that begins with the sets; the packet itself where it carries some."""
+        """Return a copy of a packet that begins with the sets; the packet itself if it has some."""
         if self.are_in(packet):
             return packet
         data = bytes(packet)
-        # The delimiter, where there is one, must stay the first (H.264 7.4.1.2.3, H.265 7.4.2.4.4).
+        # A delimiter must stay the first unit (H.264 7.4.1.2.3, H.265 7.4.2.4.4).
         delimiter = _H264_DELIMITER if self.codec == 'h264' else _H265_DELIMITER
         first = next(self._units(memoryview(data)), b'')
         at = self.length_size + len(first) if first and _kind(self.codec, first) == delimiter else 0
-        made: av.Packet[Any] = av.Packet(data[:at] + self.units + data[at:])
-        made.is_keyframe = packet.is_keyframe
+        extended: av.Packet[Any] = av.Packet(data[:at] + self.units + data[at:])
+        extended.is_keyframe = packet.is_keyframe
         for side in packet.iter_sidedata():
-            made.set_sidedata(side)
-        return made
+            extended.set_sidedata(side)
+        return extended
 
     def _units(self, data: memoryview) -> Iterator[memoryview]:
         at = 0

@@ -1,4 +1,4 @@
-"""What a picture carries beside its pixels, from the file that is read to the one that is written."""
+"""Metadata of an image, from the input file to the output file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _RESOLUTION_UNITS = {2: 1.0, 3: 2.54}
 _JFIF_UNITS = {1: 1.0, 2: 2.54}
 _PHOTOSHOP_IPTC = 0x0404
 _EXTENDED_XMP = b'http://ns.adobe.com/xmp/extension/\0'
-# What the 16 bits of JFIF hold; every other format holds that, too.
-_LARGEST_DPI = 65535
-# Bytes that a format holds, where that is not more than any picture has: a segment of JPEG holds 65533, ICC profiles
-# may take 255 of them.
-_LARGEST = {
+# The maximum of the 16 bits of JFIF; all other formats support it.
+_MAXIMUM_DPI = 65535
+# Byte limits of formats, where an image may exceed them: a segment of JPEG holds 65533, an ICC profile has up to 255.
+_LIMITS = {
     'jpeg': {'colour profile': 255 * 65519, 'EXIF data': 65533, 'XMP': 65504},
     'bmp': {'colour profile': 0, 'EXIF data': 0, 'XMP': 0},
 }
@@ -34,10 +33,10 @@ Dpi = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class PictureExtras:
-    """What is carried to the output: colour profile, EXIF data (without orientation and thumbnail), XMP in UTF-8.
+    """Metadata for the output: colour profile, EXIF data (without orientation and thumbnail), XMP in UTF-8.
 
-    ``dpi`` is the print resolution in pixels an inch, across and down, None where the file tells none. ``lost`` names
-    what no output will have. ``png_colours`` give the colours of a PNG their meaning; no other format has such.
+    ``dpi`` is the print resolution in pixels an inch, across and down, None if unknown. ``lost`` names metadata that no
+    output can have. ``png_colours`` are chunks that define the colours of a PNG; no other format has them.
     """
 
     icc: bytes = b''
@@ -52,57 +51,56 @@ NO_PICTURE_EXTRAS = PictureExtras()
 
 
 def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExtras:
-    """What a picture of any format but TIFF carries, with ``icc`` as its colour profile. It must be loaded already.
-
-    ``data`` is the file.
-    """
+    """Return the metadata of a loaded image, not TIFF, with ``icc`` as its colour profile and ``data`` as its file."""
     info, exif = image.info, image.getexif()
     exif.pop(_ORIENTATION, None)
     if image.format == 'JPEG':
-        # Pillow makes 72 up where a file has EXIF data and no resolution.
+        # Pillow assumes 72 where a file has EXIF data and no resolution.
         factor = _JFIF_UNITS.get(info.get('jfif_unit', 0))
         density = info.get('jfif_density')
         dpi = _as_dpi(density, factor) if factor and density else None
     else:
         dpi = _as_dpi(info['dpi'], 1.0) if 'dpi' in info else None
     packet = exif.pop(_XMP, b'')
-    extras = _gathered(exif, (dpi, _dpi_of_tags(exif)), info.get('xmp') or packet, icc, _lost_of(image))
+    extras = _collect(exif, (dpi, _dpi_of_tags(exif)), info.get('xmp') or packet, icc, _lost_of(image))
     colours = colour_chunks(data, bool(icc)) if image.format == 'PNG' else ()
     return replace(extras, png_colours=colours)
 
 
 def extras_of_tiff(data: bytes, icc: bytes) -> PictureExtras:
-    """What the first picture of a TIFF carries, with ``icc`` as its colour profile."""
+    """Return the metadata of the first image of a TIFF, with ``icc`` as its colour profile."""
     tags = tiff.first_tags(data)
     names = {_IPTC: 'IPTC data', _LAYERS: 'layers'}
     lost = [name for tag, name in names.items() if tag in tags]
-    return _gathered(tiff.carried_exif(data), (_dpi_of_tags(tags),), tags.get(_XMP, b''), icc, lost)
+    return _collect(tiff.carried_exif(data), (_dpi_of_tags(tags),), tags.get(_XMP, b''), icc, lost)
 
 
 def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The settings by which Pillow writes it all, and what is lost: the file's own, and what the format does not hold.
+    """Return Pillow's settings that write the metadata, and the names of all that is lost.
 
-    TIFF takes XMP as a tag of the EXIF data.
+    TIFF stores XMP as a tag of the EXIF data.
     """
     parts = {'colour profile': extras.icc, 'EXIF data': extras.exif, 'XMP': extras.xmp}
     lost = list(extras.lost)
-    for name, most in _LARGEST.get(image_format, {}).items():
-        if len(parts[name]) > most:
-            held = f'{image_format} holds up to {most} bytes' if most else f'{image_format} holds none'
-            lost.append(f'{name} ({held})')
+    for name, limit in _LIMITS.get(image_format, {}).items():
+        if len(parts[name]) > limit:
+            reason = f'{image_format} supports up to {limit} bytes' if limit else f'{image_format} supports none'
+            lost.append(f'{name} ({reason})')
             parts[name] = b''
     if extras.png_colours and image_format != 'png':
         chunks = ', '.join(name.decode() for name, _ in extras.png_colours)
-        lost.append(f'the meaning of its colours ({chunks}: only png holds it)')
+        lost.append(f'the colour definition ({chunks}: only png supports it)')
     settings: dict[str, Any] = {'icc_profile': parts['colour profile'] or None}
     exif, xmp = parts['EXIF data'], parts['XMP']
     if image_format == 'webp':
-        exif = _with_dpi(exif, extras.dpi)
+        # WebP stores a print resolution only there.
+        dpi = {_X_RESOLUTION: extras.dpi[0], _Y_RESOLUTION: extras.dpi[1], _RESOLUTION_UNIT: 2} if extras.dpi else {}
+        exif = _with_tags(exif, dpi)
     else:
-        # BMP: none, where Pillow would make 96 up.
+        # 0 for BMP, where Pillow would write 96.
         settings['dpi'] = extras.dpi or ((0, 0) if image_format == 'bmp' else None)
     if image_format == 'tiff':
-        exif = _with_xmp(exif, xmp)
+        exif = _with_tags(exif, {_XMP: xmp} if xmp else {})
     elif image_format == 'png':
         settings['pnginfo'] = PngImagePlugin.PngInfo()
         for chunk, content in extras.png_colours:
@@ -116,11 +114,11 @@ def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, A
     return {name: value for name, value in settings.items() if value is not None}, tuple(lost)
 
 
-def _gathered(exif: Image.Exif, told: Sequence[Dpi | None], packet: Any, icc: bytes, lost: list[str]) -> PictureExtras:
-    """``told`` are the print resolutions that a file tells: the first one that makes sense is taken."""
-    sensible = [dpi for dpi in told if dpi and all(1 <= value <= _LARGEST_DPI for value in dpi)]
-    if not sensible:
-        lost += [f'a print resolution of {dpi[0]:g} x {dpi[1]:g} dpi' for dpi in told[:1] if dpi and any(dpi)]
+def _collect(exif: Image.Exif, dpis: Sequence[Dpi | None], packet: Any, icc: bytes, lost: list[str]) -> PictureExtras:
+    """Return the metadata with the first plausible print resolution of ``dpis``, the resolutions in a file."""
+    plausible = [dpi for dpi in dpis if dpi and all(1 <= value <= _MAXIMUM_DPI for value in dpi)]
+    if not plausible:
+        lost += [f'a print resolution of {dpi[0]:g} x {dpi[1]:g} dpi' for dpi in dpis[:1] if dpi and any(dpi)]
         if exif.get(_RESOLUTION_UNIT, 2) in _RESOLUTION_UNITS:
             for tag in (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT):
                 exif.pop(tag, None)
@@ -131,11 +129,11 @@ def _gathered(exif: Image.Exif, told: Sequence[Dpi | None], packet: Any, icc: by
     except _BAD_EXIF:
         data = b''
         lost.append('EXIF data, which is damaged')
-    return PictureExtras(icc, data, xmp, sensible[0] if sensible else None, tuple(lost))
+    return PictureExtras(icc, data, xmp, plausible[0] if plausible else None, tuple(lost))
 
 
 def _lost_of(image: ImageFile.ImageFile) -> list[str]:
-    """What a picture has that is not carried."""
+    """Return the names of an image's metadata that is never copied."""
     info = image.info
     shape = info.get('aspect', info.get('jfif_density', (1, 1)) if not info.get('jfif_unit') else (1, 1))
     texts = set(getattr(image, 'text', ()))
@@ -144,14 +142,14 @@ def _lost_of(image: ImageFile.ImageFile) -> list[str]:
         'IPTC data': _PHOTOSHOP_IPTC in info.get('photoshop', ()) or 'Raw profile type iptc' in texts,
         'text entries': any(name != 'XML:com.adobe.xmp' and not name.startswith('Raw profile') for name in texts),
         'the extended part of XMP': any(part.startswith(_EXTENDED_XMP) for _, part in getattr(image, 'applist', ())),
-        'further pictures': 'mp' in info,
+        'further images': 'mp' in info,
         'the shape of its pixels': shape[0] != shape[1],
     }
     return [name for name, is_there in found.items() if is_there]
 
 
 def _dpi_of_tags(tags: Mapping[int, Any] | Image.Exif) -> Dpi | None:
-    """What the tags of TIFF and EXIF tell; without a unit they mean inches (TIFF 6.0, page 38)."""
+    """Return the resolution in tags of TIFF or EXIF; the default unit is inches (TIFF 6.0, page 38)."""
     factor = _RESOLUTION_UNITS.get(tags.get(_RESOLUTION_UNIT, 2))
     if factor is None or _X_RESOLUTION not in tags:
         return None
@@ -160,7 +158,7 @@ def _dpi_of_tags(tags: Mapping[int, Any] | Image.Exif) -> Dpi | None:
 
 
 def _as_dpi(density: Sequence[Any], factor: float) -> Dpi | None:
-    """Two numbers of a file, which may be fractions of nothing, as pixels an inch; None where they are no numbers."""
+    """Return two numbers of a file, possibly fractions over 0, as pixels an inch; None if they are not numbers."""
     try:
         dpi = float(density[0]) * factor, float(density[1]) * factor
     except (ArithmeticError, IndexError, TypeError, ValueError):
@@ -168,24 +166,11 @@ def _as_dpi(density: Sequence[Any], factor: float) -> Dpi | None:
     return dpi if dpi[0] == dpi[0] and dpi[1] == dpi[1] else None
 
 
-def _with_dpi(data: bytes, dpi: Dpi | None) -> bytes:
-    """EXIF data with a print resolution, where there is one: WebP has no other place for it."""
-    if dpi is None:
+def _with_tags(data: bytes, tags: Mapping[int, Any]) -> bytes:
+    """Return EXIF data with tags added."""
+    if not tags:
         return data
-    exif = _loaded(data)
-    exif[_X_RESOLUTION], exif[_Y_RESOLUTION], exif[_RESOLUTION_UNIT] = *dpi, 2
-    return exif.tobytes()
-
-
-def _with_xmp(data: bytes, xmp: bytes) -> bytes:
-    if not xmp:
-        return data
-    exif = _loaded(data)
-    exif[_XMP] = xmp
-    return exif.tobytes()
-
-
-def _loaded(data: bytes) -> Image.Exif:
     exif = Image.Exif()
     exif.load(data)
-    return exif
+    exif.update(tags)
+    return exif.tobytes()

@@ -1,4 +1,4 @@
-"""Arrays over the planes of video frames, and the ways in which one plane is resized, warped and sampled."""
+"""Arrays over the planes of video frames, and how a plane is resized, warped and sampled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.errors import InternalError
 
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
-# Of the same two kinds, where a type checker cannot tell which: those of pictures are uint8.
+# Either of the two, where a type checker cannot tell which.
 Samples = NDArray[Any]
 
 
@@ -32,9 +32,9 @@ PLANE_FORMATS: dict[str, PlaneFormat] = {
     for stem, tail, bits in (('yuv', '', 8), ('yuvj', '', 8), ('yuv', '10le', 10), ('yuv', '12le', 12))
 }
 
-# Green, blue and red planes: that of encoders which take RGB.
+# Green, blue and red planes, for encoders of RGB.
 RGB_PLANES = 'gbrp'
-# Formats with interleaved chroma, as hardware encoders take them, and the planar ones that hold the same samples.
+# Hardware encoders' formats with interleaved chroma, and the planar formats of the same samples.
 INTERLEAVED = {
     'nv12': 'yuv420p',
     'nv16': 'yuv422p',
@@ -45,43 +45,37 @@ INTERLEAVED = {
 
 
 def format_of_planes(name: str) -> PlaneFormat:
-    """Depth and subsampling of a format of ``PLANE_FORMATS``, or of ``RGB_PLANES``."""
+    """Return depth and subsampling of a format of ``PLANE_FORMATS``, or of ``RGB_PLANES``."""
     return PlaneFormat(8, 1, 1) if name == RGB_PLANES else PLANE_FORMATS[name]
 
 
 def planar_format(pix_fmt: str) -> str:
-    """The format of three planes, as ``format_of_planes`` takes it, for the samples of an encoder's pixel format.
-
-    Alpha is left out.
-    """
+    """Return the format of three planes (of ``format_of_planes``) with an encoder format's samples, without alpha."""
     if av.VideoFormat(pix_fmt, 16, 16).is_rgb:
         return RGB_PLANES
     return INTERLEAVED.get(pix_fmt, pix_fmt.replace('yuva', 'yuv'))
 
 
 def has_alpha(pix_fmt: str) -> bool:
-    """Whether a pixel format holds transparency."""
+    """Whether a pixel format has transparency."""
     return any(component.is_alpha for component in av.VideoFormat(pix_fmt, 16, 16).components)
 
 
 def plane_views(video: av.VideoFrame) -> list[Plane]:
-    """The planes of a frame as arrays over its own memory, without the padding of their lines."""
+    """Return the planes of a frame as arrays over its own memory, without the padding of their lines."""
     bits = video.format.components[0].bits
     dtype = np.dtype(np.uint8 if bits == 8 else '<u2')
     views: list[Plane] = []
     for plane in video.planes:
-        line = abs(plane.line_size)
-        strides = (line, dtype.itemsize)
-        offset = 0
-        if plane.line_size < 0:
-            strides, offset = (-line, dtype.itemsize), (plane.height - 1) * line
-        shape = (plane.height, plane.width)
+        # Lines of a frame upside down have a negative size.
+        offset = (plane.height - 1) * -plane.line_size if plane.line_size < 0 else 0
+        strides, shape = (plane.line_size, dtype.itemsize), (plane.height, plane.width)
         views.append(np.ndarray(shape, dtype, cast(bytes, plane), offset, strides))
     return views
 
 
 def copy_video(video: av.VideoFrame) -> av.VideoFrame:
-    """A frame with planes of its own and the same format, time and colour tags."""
+    """Return a copy with planes of its own and the same format, time and colour tags."""
     copy = av.VideoFrame(video.width, video.height, video.format.name)
     for target, source in zip(plane_views(copy), plane_views(video), strict=True):
         target[...] = source
@@ -90,7 +84,7 @@ def copy_video(video: av.VideoFrame) -> av.VideoFrame:
 
 
 def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
-    """Hands time and colour tags on to a frame that stands in for another."""
+    """Copy time and colour tags to a frame that replaces another."""
     target.pts = source.pts
     if source.time_base is not None:
         target.time_base = source.time_base
@@ -101,16 +95,16 @@ def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
 
 
 def resize_plane(plane: Plane, width: int, height: int) -> Plane:
-    """One plane at another size: linear when growing, area filter when shrinking.
+    """Return one plane at another size: linear when growing, area filter when shrinking.
 
-    Of pictures within one code where the sizes divide each other, else within two of 256.
+    Error in codes of 256: at most one where the sizes divide each other, else at most two.
     """
     high, wide = plane.shape[:2]
     if (wide, high) == (width, height):
         return plane.copy()
     if width > wide or height > high:
         return cast(Plane, cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
-    # Halving is many times faster than averaging what lies across the borders of samples.
+    # Halving is many times faster than averaging across sample borders.
     while _may_halve(wide, width) and _may_halve(high, height):
         wide, high = wide // 2, high // 2
         plane = cast(Plane, cv2.resize(plane, (wide, high), interpolation=cv2.INTER_AREA))
@@ -118,12 +112,12 @@ def resize_plane(plane: Plane, width: int, height: int) -> Plane:
 
 
 def _may_halve(size: int, goal: int) -> bool:
-    """Whether pairs of samples may stand for them: each within one sample of the result, or many to a sample."""
+    """Whether halving is accurate: each pair lies within one sample of the result, or many in a sample."""
     return size % (2 * goal) == 0 or (size % 2 == 0 and size >= 8 * goal)
 
 
 def warp_plane(plane: Plane, sub: tuple[int, int], matrix: NDArray[np.float64], width: int, height: int) -> Plane:
-    """Warps one plane that has a sample for every ``sub`` frame pixels."""
+    """Warp one plane that has a sample for every ``sub`` frame pixels."""
     scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
     if not (math.isfinite(scale) and scale > 0):
         raise InternalError('frame-warp', f'the matrix {matrix.tolist()} cannot be inverted')
@@ -134,20 +128,14 @@ def warp_plane(plane: Plane, sub: tuple[int, int], matrix: NDArray[np.float64], 
     part, to_frame = _region(plane, sub, (low[0], low[1], high[0], high[1]), factor)
     (ax, bx), (ay, by) = to_frame
     whole = np.asarray(matrix, np.float64) @ np.array([[ax, 0, bx], [0, ay, by], [0, 0, 1]], np.float64)
-    return cast(
-        Plane,
-        cv2.warpAffine(part, whole, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-    )
+    size, border = (width, height), cv2.BORDER_REPLICATE
+    return cast(Plane, cv2.warpAffine(part, whole, size, flags=cv2.INTER_LINEAR, borderMode=border))
 
 
 def sample_plane(
-    plane: Plane,
-    sub: tuple[int, int],
-    map_x: NDArray[np.float32],
-    map_y: NDArray[np.float32],
-    step: float,
+    plane: Plane, sub: tuple[int, int], map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float
 ) -> Plane:
-    """Samples one plane that has a sample for every ``sub`` frame pixels."""
+    """Sample one plane that has a sample for every ``sub`` frame pixels."""
     factor = _shrink_factor(step, 1.6)
     touched = (float(map_x.min()), float(map_y.min()), float(map_x.max()), float(map_y.max()))
     part, ((ax, bx), (ay, by)) = _region(plane, sub, touched, factor)
@@ -158,7 +146,7 @@ def sample_plane(
 
 
 def _shrink_factor(step: float, limit: float) -> int:
-    """The power of two that brings ``step`` down to ``limit`` (at most 64: a face of a 4K frame in two pixels)."""
+    """Return the power of two that reduces ``step`` to ``limit`` (at most 64: a face of a 4K frame in two pixels)."""
     factor = 1
     while step / factor > limit and factor < 64:
         factor *= 2
@@ -168,10 +156,10 @@ def _shrink_factor(step: float, limit: float) -> int:
 def _region(
     plane: Plane, sub: tuple[int, int], touched: tuple[float, float, float, float], factor: int
 ) -> tuple[Plane, tuple[tuple[float, float], tuple[float, float]]]:
-    """The part of a plane under the frame coordinates ``touched``, shrunk by ``factor``.
+    """Return the part of a plane under the frame coordinates ``touched``, shrunk by ``factor``.
 
-    Also gives (a, b) for x and y: sample position p of the part stands at frame position a * p + b. The part begins
-    on the grid of ``factor``, so its samples do not depend on where the region lies.
+    Also returns (a, b) for x and y: sample position p of the part is at frame position a * p + b. The part begins on
+    the grid of ``factor``, so its samples do not depend on the position of the region.
     """
     high, wide = plane.shape[:2]
     x0, x1 = _span(touched[0], touched[2], sub[0], factor, wide)
@@ -200,9 +188,9 @@ def _shrink(part: Plane, factor: int) -> Plane:
 
 
 def nearest_plane_format(name: str) -> str:
-    """The format of ``PLANE_FORMATS`` that keeps most of pixel format ``name``: depth up to 12 bits, chroma as is.
+    """Return the format of ``PLANE_FORMATS`` closest to pixel format ``name``: depth up to 12 bits, same chroma.
 
-    RGB becomes 4:4:4, grey and 4:1:1 become 4:2:0 and 4:2:2. Alpha is left out.
+    RGB becomes 4:4:4, grey and 4:1:1 become 4:2:0 and 4:2:2. Alpha is dropped.
     """
     if name in PLANE_FORMATS:
         return name
@@ -219,10 +207,10 @@ def nearest_plane_format(name: str) -> str:
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """The size that a picture is written with: its own, or ``even_size`` when ``scale`` is not 1."""
+    """Return the output size: the frame's own, or ``even_size`` when ``scale`` is not 1."""
     return (width, height) if scale == 1 else even_size(width, height, scale)
 
 
 def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """The scaled size: truncated, then each side rounded to even, half to even (as the peer); at least 2."""
+    """Return the scaled size: truncated, then each side rounded to even, half to even (FaceFusion 3.8); at least 2."""
     return max(round(int(width * scale) / 2) * 2, 2), max(round(int(height * scale) / 2) * 2, 2)

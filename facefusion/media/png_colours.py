@@ -1,4 +1,4 @@
-"""What a PNG says of the meaning of its colours beside an ICC profile (PNG, third edition, 11.3.2)."""
+"""Definitions of a PNG's colours other than an ICC profile (PNG, third edition, 11.3.2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 Chunks = tuple[tuple[bytes, bytes], ...]
-# What says the same as saying nothing: sRGB.
+# Values equal to the default, sRGB.
 _SRGB_GAMMA = 45455
 _SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _SRGB_CODES = b'\x01\x0d\x00\x01'
@@ -14,9 +14,9 @@ _NEAR = 500
 
 
 def colour_chunks(data: bytes, has_profile: bool) -> Chunks:
-    """The chunks of a PNG that give its colours a meaning other than sRGB, in their order.
+    """Return the chunks of a PNG that define its colours as other than sRGB, in their order.
 
-    cICP counts before a profile, a profile before sRGB, and that before gAMA and cHRM; what does not count is left out.
+    Precedence: cICP, a profile, sRGB, then gAMA and cHRM; chunks without effect are dropped.
     """
     found = dict(_chunks(data))
     if b'cICP' in found:

@@ -1,4 +1,4 @@
-"""What a media file is: measured from its packets, never taken from the container's own claims."""
+"""Probe a media file: measure it from its packets, never from the container's own statements."""
 
 from __future__ import annotations
 
@@ -34,17 +34,15 @@ from facefusion.media.truncation import check_complete, missing_at_end
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# FFmpeg has one log level for the whole process: two threads that raise it for a moment would each put back what the
-# other has set, and leave it raised.
+# FFmpeg has one log level for the process: two threads that change it at once would restore the wrong level.
 _LOG_LEVEL = threading.Lock()
 
 
 def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
-    """Measures a media file; every packet of its video is read, one frame is decoded.
+    """Measure a media file: read every packet of its video, decode one frame.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
-    frame-interlaced, and for images those of ``facefusion.media.image``.
-    Raises Interrupted when ``stop`` is set meanwhile.
+    frame-interlaced, and for images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set.
     """
     stop = stop or StopFlag()
     kind = find_kind(path)
@@ -68,7 +66,7 @@ def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[av.container.InputContainer]:
-    """Opens a clip for reading; what FFmpeg refuses becomes MediaError media-damaged with its reason."""
+    """Open a clip for reading. Raises MediaError media-damaged with FFmpeg's reason."""
     try:
         container = open_input(path)
     except av.error.FFmpegError as error:
@@ -78,14 +76,12 @@ def open_video(path: Path) -> Iterator[av.container.InputContainer]:
             cause=_why(path, error),
             hint='check that the file plays; copy or export it again',
         ) from None
-    try:
+    with container:
         yield container
-    finally:
-        container.close()
 
 
 def find_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The first video stream that is no cover picture; all others are left unread. Raises media-no-video."""
+    """Return the first video stream that is not a cover image; discard all others. Raises MediaError media-no-video."""
     covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     found: av.VideoStream | None = None
     for stream in container.streams:
@@ -94,26 +90,24 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
         else:
             stream.discard = av.stream.Discard.all
     if found is None:
-        heard = 'only audio' if container.streams.audio else 'no stream that can be shown'
+        content = 'only audio' if container.streams.audio else 'no stream that can be displayed'
         raise MediaError(
             'media-no-video',
             f'{path.name} has no video stream',
-            cause=f'the file has {heard}',
-            hint='give a clip with pictures as the target',
+            cause=f'the file has {content}',
+            hint='use a video as the target',
         )
     if found.codec_context is None:
         raise MediaError(
-            'media-codec-unknown',
-            f'the video codec of {path.name} is not known',
-            hint='export the clip as H.264',
+            'media-codec-unknown', f'the video codec of {path.name} is unknown', hint='export the clip as H.264'
         )
     return found
 
 
 class _First(NamedTuple):
-    """The first frame that decodes, its time, and how many packets a decoder takes before it gives it.
+    """The first frame that decodes, its time, and the number of packets that the decoder needs before it.
 
-    The last two tell what the decoder does not show: an alpha, a second layer.
+    The last two report parts of the video that the decoder does not show: an alpha, a second layer.
     """
 
     video: av.VideoFrame
@@ -124,31 +118,31 @@ class _First(NamedTuple):
 
 
 def interlaced(name: str, where: str = '') -> MediaError:
-    """The error of a clip whose frames are two fields, taken at two moments."""
+    """Return the error for a clip whose frames are two fields, recorded at two moments."""
     return MediaError(
         'frame-interlaced',
-        f'{name} is interlaced{where}, which is not processed',
-        cause='each of its frames holds two moments in turning lines: a face in it has no one place',
+        f'{name} is interlaced{where}, which is not supported',
+        cause='each of its frames mixes the lines of two moments, so that a face has no single position',
         hint='deinterlace it first, for example with the filter bwdif of FFmpeg',
     )
 
 
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
-    """The first frame that decodes and its time: packets shown before it (of a cut open GOP) show nothing."""
+    """Return the first frame that decodes and its time; earlier packets (of a cut open GOP) show no frame."""
     cause = ''
     packets = container.demux(stream)
-    taken = 0
+    count = 0
     has_alpha = has_layer = False
     while True:
         stop.check()
         try:
             packet = next(packets)
-            if not taken and packet.size:
+            if not count and packet.size:
                 has_alpha, has_layer = has_hidden_alpha(stream, packet), has_second_layer(stream, packet)
             for frame in packet.decode():
                 if not frame.is_corrupt:
-                    return _First(frame, frame.pts, taken, has_alpha, has_layer)
-            taken += packet.size > 0
+                    return _First(frame, frame.pts, count, has_alpha, has_layer)
+            count += packet.size > 0
         except StopIteration:
             break
         except av.error.EOFError:
@@ -165,7 +159,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
 
 
 class _Measured(NamedTuple):
-    """What was found of a clip, and the file's status before it was read."""
+    """The measurements of a clip, and the file's status before it was read."""
 
     status: stat_result
     content: str
@@ -175,24 +169,24 @@ class _Measured(NamedTuple):
 
 
 def _remarks(container: av.container.InputContainer, measured: _Measured, gaps: tuple[TimeGap, ...]) -> tuple[str, ...]:
-    """What of a file cannot be read, and what no output will have."""
+    """Return remarks on unreadable parts of a file, and on parts that no output will have."""
     times = measured.times
-    said = []
+    remarks = []
     if times.trouble:
-        said.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
+        remarks.append(f'the file ends early ({times.trouble}): {len(times.pts)} frames can be read')
     if gaps:
-        said.append(gaps_as_text(gaps))
+        remarks.append(gaps_as_text(gaps))
     if times.doubled:
-        said.append(f'frames that have the time of another one are not shown: {times.doubled}')
+        remarks.append(f'frames with the time of another frame are not shown: {times.doubled}')
     if measured.first.has_layer:
-        said.append('its second layer, a transparency or the view of the other eye, is not kept')
+        remarks.append('its second layer, a transparency or the view of the other eye, is not kept')
     sounds: list[Any] = list(container.streams.audio)
     for number, sound in enumerate(sounds, 1):
         if sound.codec_context is None:
-            said.append(f'audio stream {number} is left out: its codec is not known')
+            remarks.append(f'audio stream {number} is left out: its codec is unknown')
         elif sound.index not in times.heard:
-            said.append(f'audio stream {number} is left out: it is empty')
-    return (*said, *never_kept(measured.extras))
+            remarks.append(f'audio stream {number} is left out: it is empty')
+    return (*remarks, *never_kept(measured.extras))
 
 
 def _describe(
@@ -242,13 +236,13 @@ def _describe(
 
 
 def _usual_duration(pts: array[int], stream: av.VideoStream, time_base: Fraction) -> int:
-    """For how many ticks a last frame of which nothing is known is shown: as long as the one before it."""
+    """Return the ticks of a last frame of unknown duration: as long as the one before it."""
     rate = plain_fraction(stream.average_rate) or Fraction(25)
     return pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
 
 
 def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo, ...]) -> int:
-    """Where the clock of a file stands when its first stream begins, as far as containers let it stand anywhere."""
+    """Return the time in ticks at which the first stream begins, in containers whose clock starts anywhere; else 0."""
     if content not in ('mpeg', 'mpegts'):
         return 0
     starts = [floor(sound.start * sound.time_base / time_base) for sound in audio if sound.start is not None]
@@ -256,14 +250,14 @@ def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo
 
 
 def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
-    """The container's rate where it agrees with the measured one to a thousandth; else the measured one."""
+    """Return the container's rate if it agrees with the measured one to a thousandth; else the measured one."""
     if claimed and abs(claimed - measured) <= claimed / 1000:
         return claimed
     return measured.limit_denominator(1001 * 60)
 
 
 def describe_audio(stream: av.AudioStream) -> AudioInfo:
-    """The facts of an audio stream of which the codec is known."""
+    """Return the facts of an audio stream with a known codec."""
     context = stream.codec_context
     return AudioInfo(
         index=stream.index,
@@ -277,19 +271,19 @@ def describe_audio(stream: av.AudioStream) -> AudioInfo:
 
 
 def _why(path: Path, error: av.error.FFmpegError) -> str:
-    """FFmpeg's reason with its last log line, which only opening the file again with the log on tells."""
+    """Return FFmpeg's reason with its last log line, which requires opening the file again with the log on."""
     with _LOG_LEVEL:
         level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.ERROR)
-        # Another thread may have had the very line just before.
+        # Another thread may have logged the same line just before.
         av.logging.set_skip_repeated(False)
         try:
-            # What other threads log meanwhile is caught by the first and dropped; this thread's lines go to the second.
+            # The first capture drops the lines of other threads; this thread's lines go to the second.
             with av.logging.Capture(local=False), av.logging.Capture() as lines, suppress(av.error.FFmpegError):
                 open_input(path).close()
-            said = [text.strip() for _, _, text in lines if text.strip()]
+            logged = [text.strip() for _, _, text in lines if text.strip()]
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skips)
     reason = error.strerror or str(error)
-    return f'{reason}; {said[-1]}' if said else reason
+    return f'{reason}; {logged[-1]}' if logged else reason

@@ -22,16 +22,16 @@ from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
-# More than any codec's reordering (16 pictures) and what a decoder's threads hold.
-_LATEST = 48
-# Frames in a row that are made up for by the picture before them: more than that is no damage but another clip.
-_LONGEST_HELD = 250
-# Pictures among which one is looked for that comes behind later ones: some files have times that do not ascend.
+# Above any codec's reordering (16 frames) plus the frames in a decoder's threads.
+_MAXIMUM_DELAY = 48
+# Maximum of frames in a row replaced by the frame before them; more are no damage but a different clip.
+_MAXIMUM_REPLACED = 250
+# Decoded frames searched for a frame that comes after later ones: some files have times that do not ascend.
 _DISORDER = 4
 
 
 class VideoReader:
-    """Reads ranges of one clip; every call of ``frames`` opens its own decoder, so calls do not disturb each other."""
+    """Reads ranges of one clip; every call of ``frames`` opens a decoder of its own."""
 
     def __init__(self, info: VideoInfo, threads: int = _DEFAULT_THREADS, stop: StopFlag | None = None) -> None:
         self.info = info
@@ -39,13 +39,12 @@ class VideoReader:
         self._stop = stop or StopFlag()
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
-        """Frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
+        """Yield frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
 
-        Frames are found by their time, not by counting. One that does not decode shows the picture before it, and
-        has ``is_damaged`` set, as has one that the decoder could not read to its end. Closing the generator frees the
-        decoder at once. Raises MediaError frame-undecodable with the number of a frame that nothing can stand in for,
-        frame-interlaced, frame-size-changes, media-changed when the file is not the one that was probed; Interrupted
-        when ``stop`` is set.
+        Frames are found by their time, not by counting. One that does not decode is replaced by the frame before it and
+        has ``is_damaged`` set, as has one that was decoded incompletely. Closing the generator closes the decoder.
+        Raises MediaError frame-undecodable with the number of a frame without a replacement, frame-interlaced,
+        frame-size-changes, media-changed when the file is not the probed one; Interrupted when ``stop`` is set.
         """
         if _is_empty(self.info, start, stop):
             return
@@ -54,11 +53,11 @@ class VideoReader:
 
 
 class ReaderPool:
-    """Reads ranges of one clip from several threads with decoders that are kept between the ranges.
+    """Reads ranges of one clip from several threads with decoders that are reused between ranges.
 
-    A decoder goes on from where it stands when nothing is nearer to the range's start: a clip with one keyframe is
-    decoded once for each of ``size`` decoders, however many ranges it is read in. At most ``size`` decoders, and one
-    frame of each, are held by what reads at most ``size`` ranges at once. ``close`` frees them.
+    A range continues the decoder with the nearest position before it, unless a keyframe is nearer: a clip with one
+    keyframe is decoded once for each of ``size`` decoders, however many ranges are read. Reading at most ``size``
+    ranges at once uses at most ``size`` decoders, with one frame each. ``close`` closes them.
     """
 
     def __init__(
@@ -74,36 +73,36 @@ class ReaderPool:
         self._is_closed = False
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
-        """As ``VideoReader.frames``, the same frames to the bit."""
+        """As ``VideoReader.frames``, with identical frames."""
         if _is_empty(self.info, start, stop):
             return
-        decoder = self._take(start)
+        decoder = self._acquire(start)
         try:
             yield from decoder.frames(start, stop)
         except GeneratorExit:
-            self._give_back(decoder)
+            self._release(decoder)
             raise
         except BaseException:
-            # Where it stands now is not known.
+            # Its position is unknown now.
             decoder.close()
             with self._lock:
                 self._busy -= 1
             raise
-        self._give_back(decoder)
+        self._release(decoder)
 
     def close(self) -> None:
-        """Frees the decoders; one that is being read from is freed when that ends."""
+        """Close the decoders; one in use is closed when its range ends."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
         for decoder in idle:
             decoder.close()
 
-    def _take(self, start: int) -> _Decoder:
+    def _acquire(self, start: int) -> _Decoder:
         dropped = None
         with self._lock:
             self._busy += 1
-            near = [decoder for decoder in self._idle if decoder.goes_on(start)]
+            near = [decoder for decoder in self._idle if decoder.can_continue(start)]
             if near:
                 best = max(near, key=lambda decoder: decoder.position)
                 self._idle.remove(best)
@@ -114,18 +113,18 @@ class ReaderPool:
             dropped.close()
         return _Decoder(self.info, self._threads, self._stop)
 
-    def _give_back(self, decoder: _Decoder) -> None:
+    def _release(self, decoder: _Decoder) -> None:
         with self._lock:
             self._busy -= 1
-            is_kept = not self._is_closed and len(self._idle) + self._busy < self._size
-            if is_kept:
+            is_reused = not self._is_closed and len(self._idle) + self._busy < self._size
+            if is_reused:
                 self._idle.append(decoder)
-        if not is_kept:
+        if not is_reused:
             decoder.close()
 
 
 class _Decoder:
-    """One open decoder; it stands before frame ``position`` and keeps the frame before that."""
+    """An open decoder at frame ``position``; it stores the frame before that."""
 
     def __init__(self, info: VideoInfo, threads: int, stop: StopFlag) -> None:
         self.info = info
@@ -134,67 +133,69 @@ class _Decoder:
         self._stop = stop
         self._turn = Orientation(info.rotation, info.mirrored)
         self._open = ExitStack()
-        self._pictures: Generator[av.VideoFrame, None, None] | None = None
-        self._kept: PlaneFrame | None = None
-        # The latest picture with its time (who has it may change its own), and those that were decoded but lie behind
-        # the frame that was looked for, by their times.
-        self._before: tuple[av.VideoFrame, int] | None = None
+        self._decoded: Generator[av.VideoFrame, None, None] | None = None
+        self._previous: PlaneFrame | None = None
+        # The latest decoded frame with its time (its user may change it), and later ones that are already decoded, by
+        # their times.
+        self._latest: tuple[av.VideoFrame, int] | None = None
         self._ahead: list[tuple[int, av.VideoFrame]] = []
-        self._trouble: list[str] = []
+        self._errors: list[str] = []
 
-    def goes_on(self, start: int) -> bool:
-        """Whether decoding on is the shortest way to frame ``start``: no keyframe lies before it that is nearer."""
-        if self._pictures is None:
+    def can_continue(self, start: int) -> bool:
+        """Whether decoding on is the shortest way to frame ``start``: no keyframe is nearer before it."""
+        if self._decoded is None:
             return False
-        if self._kept is not None and start == self.position - 1:
+        if self._previous is not None and start == self.position - 1:
             return True
         keyframes = self.info.keyframes
         return self.position <= start and bisect_right(keyframes, start) == bisect_right(keyframes, self.position)
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
-        """The frames from ``start`` on, at least one; after an error or a stop the decoder is of no use."""
+        """Yield the frames from ``start`` on, at least one; after an error or a stop the decoder is unusable."""
         check_unchanged(self.info, self._stop)
-        if self._kept is not None and start == self.position - 1:
-            # What was made of it does not show: a frame copies its planes before it writes them.
-            yield self._made(self._kept.video, start, self._kept.is_damaged)
+        if self._previous is not None and start == self.position - 1:
+            # It is unchanged: frames copy their planes before writing to them.
+            yield self._as_frame(self._previous.video, start, self._previous.is_damaged)
             start += 1
             if start == stop:
                 return
-        picture = self._find(start) if self.goes_on(start) else self._landed(start)
+        video = self._find(start) if self.can_continue(start) else self._seek(start)
         for number in range(start, stop):
             if number > start:
-                picture = self._find(number)
-            frame = self._frame(self._held(number) if picture is None else picture, number, picture is None)
-            self.position, self._kept = number + 1, self._made(frame.video, number, frame.is_damaged)
+                video = self._find(number)
+            frame = self._frame(self._replacement(number) if video is None else video, number, video is None)
+            self.position, self._previous = number + 1, self._as_frame(frame.video, number, frame.is_damaged)
             yield frame
 
     def close(self) -> None:
-        """Frees decoder and file."""
-        self._pictures = None
-        self._kept = self._before = None
+        """Close decoder and file."""
+        self._decoded = None
+        self._previous = self._latest = None
         self._ahead = []
         self._open.close()
 
-    def _landed(self, start: int) -> av.VideoFrame | None:
-        """The picture of frame ``start``, decoded from where a seek ends, or from further back when that ended behind
-        the frame; None when the decoder gives pictures before the frame, but none for it."""
+    def _seek(self, start: int) -> av.VideoFrame | None:
+        """Return frame ``start``, decoded from a seek before it, from further back where that ended after the frame.
+
+        None when the decoder returns frames before it, but not the frame itself.
+        """
         pts, keyframes = self.info.pts, self.info.keyframes
-        # A clip that is decoded from its beginning at any rate needs no seek.
+        # A clip that is decoded from its beginning needs no seek.
         first_key = keyframes[1] if len(keyframes) > 1 else len(pts)
         back = 0
         while True:
             target = pts[start] - back
             is_beginning = start == 0 or target <= pts[0] or start < first_key
             self._begin(None if is_beginning else target)
-            picture = self._find(start)
-            if picture is not None or self._before is not None:
-                return picture
+            video = self._find(start)
+            if video is not None or self._latest is not None:
+                return video
             if is_beginning:
                 raise self._undecodable(start)
             back = back * 2 or max(int(1 / self.info.time_base), 1)
 
     def _begin(self, seek: int | None) -> None:
-        """Opens the clip anew, at the keyframe before the time ``seek`` (None: at its beginning)."""
+        """Open the clip again, at the keyframe before the time ``seek`` (None: at its beginning)."""
         self.close()
         self._open = ExitStack()
         container = self._open.enter_context(open_video(self.info.path))
@@ -203,10 +204,10 @@ class _Decoder:
         stream.thread_count = self._threads
         if seek is not None:
             container.seek(seek, stream=stream, backward=True, any_frame=False)
-        self._trouble = []
-        self._pictures = _decode(self._packets(container, stream, seek is not None), self._trouble)
+        self._errors = []
+        self._decoded = _decode(self._packets(container, stream, seek is not None), self._errors)
         if self.info.is_counted:
-            self._pictures = _counted(container.demux(stream), self.info, self._trouble)
+            self._decoded = _counted(container.demux(stream), self.info, self._errors)
 
     def _packets(
         self, container: av.container.InputContainer, stream: av.VideoStream, has_sought: bool
@@ -215,57 +216,56 @@ class _Decoder:
         return _from_keyframe(packets) if has_sought and self.info.content not in INDEXED else packets
 
     def _find(self, wanted: int) -> av.VideoFrame | None:
-        """The picture of a frame, those before it passed over; None when the decoder has none for it."""
+        """Decode up to frame ``wanted`` and return it; None when the decoder does not return it."""
         wanted_time = self.info.pts[wanted]
         while self._look_ahead(wanted_time):
-            time, picture = self._ahead[0]
+            time, video = self._ahead[0]
             if time > wanted_time:
                 return None
             del self._ahead[0]
-            if self._before is None or time > self._before[1]:
-                self._before = picture, time
+            if self._latest is None or time > self._latest[1]:
+                self._latest = video, time
             if time == wanted_time:
-                return picture
+                return video
         return None
 
     def _look_ahead(self, wanted_time: int) -> bool:
-        """Decodes until it has a picture for a time or one before it, or enough to know that there is none; False
-        behind the last picture."""
+        """Decode up to the time, or far enough to know that it has no frame; return False after the last frame."""
         while len(self._ahead) < _DISORDER and not (self._ahead and self._ahead[0][0] <= wanted_time):
-            picture = next(self._pictures or iter(()), None)
-            if picture is None:
+            video = next(self._decoded or iter(()), None)
+            if video is None:
                 break
             self._stop.check()
-            if picture.pts is not None:
-                insort(self._ahead, (picture.pts, picture), key=lambda entry: entry[0])
+            if video.pts is not None:
+                insort(self._ahead, (video.pts, video), key=lambda entry: entry[0])
         return bool(self._ahead)
 
-    def _held(self, number: int) -> av.VideoFrame:
-        """The picture that stands in for a frame without one: the latest before it."""
-        if self._before is None or self.info.is_counted:
-            # Where pictures are counted, those behind one that is lost cannot be told apart.
+    def _replacement(self, number: int) -> av.VideoFrame:
+        """Return the latest frame before one that does not decode."""
+        if self._latest is None or self.info.is_counted:
+            # Where frames are counted, a lost one makes the numbers of those after it unknown.
             raise self._undecodable(number)
-        held, time = self._before
-        if number - bisect_right(self.info.pts, time) >= _LONGEST_HELD:
+        video, time = self._latest
+        if number - bisect_right(self.info.pts, time) >= _MAXIMUM_REPLACED:
             raise self._undecodable(number)
-        return held
+        return video
 
     def _undecodable(self, number: int) -> MediaError:
         return MediaError(
             'frame-undecodable',
             f'frame {number} of {self.info.path.name} cannot be decoded',
-            cause=self._trouble[-1] if self._trouble else 'the decoder gives no picture for it',
+            cause=self._errors[-1] if self._errors else 'the decoder returns no frame for it',
             hint='repair or export the clip again, or trim the damaged part off',
         )
 
-    def _frame(self, picture: av.VideoFrame, number: int, is_held: bool) -> PlaneFrame:
-        info, video = self.info, picture
+    def _frame(self, decoded: av.VideoFrame, number: int, is_replaced: bool) -> PlaneFrame:
+        info, video = self.info, decoded
         if video.interlaced_frame:
             raise interlaced(info.path.name, f' from frame {number} on')
         if self._turn.size(video.width, video.height) != (info.width, info.height):
             raise MediaError(
                 'frame-size-changes',
-                f'{info.path.name} changes its picture size at frame {number}',
+                f'{info.path.name} changes its frame size at frame {number}',
                 cause=f'{video.width}x{video.height} in a clip of {info.width}x{info.height}',
                 hint='export the clip with one size',
             )
@@ -278,44 +278,44 @@ class _Decoder:
                 video.time_base = time_base
         if not self._turn.is_identity:
             video = self._turn.apply(video)
-        # An encoder obeys the picture type that the decoder left on a frame.
+        # Encoders use the picture type that the decoder left on a frame.
         video.pict_type = 0
-        return self._made(video, number, is_held or picture.is_corrupt)
+        return self._as_frame(video, number, is_replaced or decoded.is_corrupt)
 
-    def _made(self, video: av.VideoFrame, number: int, is_damaged: bool) -> PlaneFrame:
+    def _as_frame(self, video: av.VideoFrame, number: int, is_damaged: bool) -> PlaneFrame:
         return PlaneFrame(video, number, self.info.pts[number], self.info.color, is_damaged=is_damaged)
 
 
 def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:
     if not 0 <= start <= stop <= info.frame_count:
-        raise InternalError('frame-range', f'frames {start} to {stop} of {info.frame_count} were asked for')
+        raise InternalError('frame-range', f'frames {start} to {stop} of {info.frame_count} were requested')
     return start == stop
 
 
-def _decode(packets: Iterator[av.Packet[av.VideoStream]], trouble: list[str]) -> Generator[av.VideoFrame, None, None]:
-    """All pictures that decode; damaged packets are passed over and noted in ``trouble`` (the last reason).
+def _decode(packets: Iterator[av.Packet[av.VideoStream]], errors: list[str]) -> Generator[av.VideoFrame, None, None]:
+    """Yield all frames that decode; skip damaged packets and store the last reason in ``errors``.
 
-    Raises ResourceError memory-out, threads-out: a picture that lacks only these is not damaged.
+    Raises ResourceError memory-out, threads-out: a shortage is not damage.
     """
     while True:
         try:
             packet = next(packets)
-            pictures = packet.decode()
+            frames = packet.decode()
         except (StopIteration, av.error.EOFError):
             return
         except av.error.FFmpegError as error:
             raise_shortage(error)
-            trouble[:] = [error.strerror or str(error)]
+            errors[:] = [error.strerror or str(error)]
             continue
-        yield from pictures
+        yield from frames
 
 
 def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
-    """The packets from the first whole keyframe on: a seek by times may end in the middle of anything.
+    """Yield the packets from the first complete keyframe on: a seek by time may end within a packet.
 
-    Packets that are shown before that keyframe build on ones that were not read.
+    Packets shown before that keyframe depend on unread ones.
     """
-    # The first packet may be the end of one.
+    # The first packet may be incomplete.
     next(packets, None)
     begin: int | None = None
     for packet in packets:
@@ -326,12 +326,12 @@ def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.
 
 
 def _counted(
-    packets: Iterator[av.Packet[av.VideoStream]], info: VideoInfo, trouble: list[str]
+    packets: Iterator[av.Packet[av.VideoStream]], info: VideoInfo, errors: list[str]
 ) -> Generator[av.VideoFrame, None, None]:
-    """All pictures from the beginning on with the times of ``info``, one after the other.
+    """Yield all frames from the beginning on with the times of ``info`` in order.
 
-    Ends where one does not come: those after it could not be told apart. A decoder hands on with each picture the time
-    of its packet, which is that packet's number here.
+    Ends at a missing frame: the numbers of those after it are unknown. A decoder gives each frame the time of its
+    packet, which is set to the packet's number here.
     """
     waiting: deque[int] = deque()
     early = set[int]()
@@ -347,15 +347,15 @@ def _counted(
                 number += 1
             yield packet
 
-    for time, picture in zip(info.pts, _decode(numbered(), trouble), strict=False):
-        number = -1 if picture.pts is None else picture.pts
+    for time, video in zip(info.pts, _decode(numbered(), errors), strict=False):
+        number = -1 if video.pts is None else video.pts
         early.add(number)
         while waiting and waiting[0] in early:
             early.discard(waiting.popleft())
-        if trouble or (waiting and waiting[0] < number - _LATEST):
+        if errors or (waiting and waiting[0] < number - _MAXIMUM_DELAY):
             return
-        picture.pts = time
-        yield picture
+        video.pts = time
+        yield video
 
 
 def _is_rgb(video: av.VideoFrame) -> bool:

@@ -1,12 +1,12 @@
-"""What of a clip's subtitles, chapters, tags and attachments an output has: as much as its container holds."""
+"""Plan and copy a clip's subtitles, chapters, tags and attachments, as far as the output's container supports them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 import av
@@ -18,25 +18,25 @@ from facefusion.media.containers import BOXED
 from facefusion.media.extras import describe_stream, not_kept
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.probe import open_video
-from facefusion.media.timeline import Timeline
+from facefusion.media.timeline import Timeline, nearest
 from facefusion.media.tracks import why_not_copied
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Decoders (FFmpeg's names) whose subtitles are text, so that another kind of text can be made of them.
+# Decoders (FFmpeg's names) of text subtitles, which can be converted to other text formats.
 _TEXT = ('srt', 'subrip', 'text', 'ass', 'ssa', 'webvtt', 'mov_text')
 _OF_MATROSKA = (*(name for name in _TEXT if name != 'mov_text'), 'pgssub', 'dvdsub', 'dvbsub')
-# What FFmpeg's muxers take as it is, and the encoder for other text.
+# The formats that FFmpeg's muxers accept, and the encoder for other text.
 _SUBTITLES: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(BOXED, (('mov_text',), 'mov_text')),
     '.mkv': (_OF_MATROSKA, 'subrip'),
     '.webm': (('webvtt',), 'webvtt'),
 }
-_WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
-_WITH_ATTACHMENTS = ('.mkv',)
+WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
+WITH_ATTACHMENTS = ('.mkv',)
 _TICK = Fraction(1, 1000)
 _FOREVER = 2**62
-# For encoders, where a decoder gives none: they read the events, and want the section to be there.
+# For encoders, where a decoder returns none: they read only the events, but require the section.
 _HEADER = b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n'
 
 
@@ -48,15 +48,15 @@ class SubtitleTrack:
     encoder: str
 
 
-# Gives a stream of the output for one of the source.
+# Returns a stream of the output for one of the source.
 AddStream = Callable[[Any, SubtitleTrack], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ExtrasPlan:
-    """What of them the output has.
+    """The extras of the output.
 
-    Source time ``origin`` becomes 0; what lies before ``begin`` or after ``end`` is cut off (None: no bound).
+    Source time ``origin`` becomes 0; extras before ``begin`` or after ``end`` are cut off (None: no bound).
     """
 
     subtitles: tuple[SubtitleTrack, ...]
@@ -68,7 +68,7 @@ class ExtrasPlan:
     remarks: tuple[str, ...]
 
     def as_record(self) -> dict[str, Any]:
-        """The plan as plain JSON."""
+        """Return the plan as plain JSON."""
         return {
             'subtitles': [[track.index, track.encoder] for track in self.subtitles],
             'has_chapters': self.has_chapters,
@@ -81,7 +81,7 @@ class ExtrasPlan:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ExtrasPlan:
-        """Undoes ``as_record``."""
+        """Return the plan of a record made by ``as_record``."""
         return cls(
             subtitles=tuple(SubtitleTrack(*track) for track in record['subtitles']),
             has_chapters=record['has_chapters'],
@@ -94,93 +94,87 @@ class ExtrasPlan:
 
 
 def plan_extras(info: MediaInfo, timeline: Timeline, extension: str) -> ExtrasPlan:
-    """Decides what a container of this extension keeps, and says what it does not. Raises MediaError media-damaged.
+    """Plan the extras that a container of this extension supports; none for an image.
 
-    Of a picture nothing is kept.
+    Raises MediaError media-damaged.
     """
     if isinstance(info, ImageInfo):
         return ExtrasPlan((), False, False, timeline.origin, None, None, ())
     extension = extension.lower()
-    extras, name, said = info.extras, extension[1:], list[str]()
+    extras, name, remarks = info.extras, extension[1:], list[str]()
     with open_video(info.path) as source:
-        said += lost_description('the video', source.streams[info.stream_index], extension)
-        tracks = _plan_subtitles(info, source, extension, said)
-    if extras.chapters and not has_chapters(extension):
-        said.append(f'{not_kept(extras.chapters, "chapter")}: {name} holds none')
-    if extras.attachments and not has_attachments(extension):
-        said.append(f'{not_kept(extras.attachments, "attachment")}: {name} holds none')
+        remarks += lost_description('the video', source.streams[info.stream_index], extension)
+        tracks = _plan_subtitles(info, source, extension, remarks)
+    if extras.chapters and extension not in WITH_CHAPTERS:
+        remarks.append(f'{not_kept(extras.chapters, "chapter")}: {name} supports none')
+    if extras.attachments and extension not in WITH_ATTACHMENTS:
+        remarks.append(f'{not_kept(extras.attachments, "attachment")}: {name} supports none')
     lost = lost_tags(dict(extras.tags), extension)
     if lost:
-        said.append(f'tags that {name} does not hold are left out: {", ".join(lost)}')
+        remarks.append(f'tags that {name} does not support are left out: {", ".join(lost)}')
     return ExtrasPlan(
         subtitles=tracks,
-        has_chapters=has_chapters(extension) and extras.chapters > 0,
-        has_attachments=has_attachments(extension) and extras.attachments > 0,
+        has_chapters=extension in WITH_CHAPTERS and extras.chapters > 0,
+        has_attachments=extension in WITH_ATTACHMENTS and extras.attachments > 0,
         origin=timeline.origin,
         begin=timeline.begin if timeline.is_trimmed or timeline.origin != info.clock * info.time_base else None,
         end=timeline.end if timeline.is_trimmed else None,
-        remarks=tuple(said),
+        remarks=tuple(remarks),
     )
 
 
-def has_chapters(extension: str) -> bool:
-    """Whether a container holds chapters."""
-    return extension in _WITH_CHAPTERS
-
-
-def has_attachments(extension: str) -> bool:
-    """Whether a container holds attachments."""
-    return extension in _WITH_ATTACHMENTS
-
-
 def _plan_subtitles(
-    info: VideoInfo, source: av.container.InputContainer, extension: str, said: list[str]
+    info: VideoInfo, source: av.container.InputContainer, extension: str, remarks: list[str]
 ) -> tuple[SubtitleTrack, ...]:
     copied, encoder = _SUBTITLES.get(extension, ((), ''))
     tracks = []
     for number, (index, codec) in enumerate(info.extras.subtitles, 1):
-        # Tried now: at the end of a run it would be too late to find out.
+        # Tried now, because a failure at the end of a run would be too late.
         if codec in copied and not why_not_copied(source.streams[index], extension):
             tracks.append(SubtitleTrack(index, ''))
-            said += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
+            remarks += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
             continue
-        name, what = extension[1:], codec or 'its codec'
+        reason = f'{extension[1:]} does not support {codec or "its codec"}'
         if encoder and codec in _TEXT:
             tracks.append(SubtitleTrack(index, encoder))
-            said.append(f'subtitle stream {number} is written as {encoder}: {name} does not hold {what}')
-            said += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
+            remarks.append(f'subtitle stream {number} is written as {encoder}: {reason}')
+            remarks += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
         else:
-            said.append(f'subtitle stream {number} is not kept: {name} does not hold {what}')
+            remarks.append(f'subtitle stream {number} is not kept: {reason}')
     return tuple(tracks)
 
 
-def add_chapters(source: av.container.InputContainer, plan: ExtrasPlan, output: av.container.OutputContainer) -> None:
-    """Hands the chapters on that lie in the time that is kept, cut to it."""
-    output.set_chapters(chapters_of(source, plan))
-
-
 def chapters_of(source: av.container.InputContainer, plan: ExtrasPlan) -> list[Any]:
-    """The chapters that lie in the time that is kept, cut to it, with the output's times."""
-    made: list[Any] = []
+    """Return the chapters within the range, cut to it, with the output's times."""
+    chapters: list[Any] = []
     for chapter in source.chapters():
         base = chapter['time_base'] or _TICK
         times = _cut(plan, chapter['start'] * base, chapter['end'] * base)
         if times is not None:
-            start, end = (_nearest((time - plan.origin) / base) for time in times)
-            made.append({**chapter, 'start': start, 'end': end, 'time_base': base})
-    return made
+            start, end = (nearest((time - plan.origin) / base) for time in times)
+            chapters.append({**chapter, 'start': start, 'end': end, 'time_base': base})
+    return chapters
 
 
-def add_attachments(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
-    """Hands the attachments on."""
+def add_attachments(
+    source: av.container.InputContainer, output: av.container.OutputContainer, known: set[str] | None = None
+) -> None:
+    """Copy the attachments; with ``known`` only those whose SHA-256 is not in it, which are added to it."""
     for stream in source.streams:
-        if stream.type == 'attachment':
-            held: Any = stream
-            output.add_attachment(held.name or 'attachment', held.mimetype or 'application/octet-stream', held.data)
+        if stream.type != 'attachment':
+            continue
+        attachment: Any = stream
+        if known is not None:
+            digest = hashlib.sha256(attachment.data).hexdigest()
+            if digest in known:
+                continue
+            known.add(digest)
+        kind = attachment.mimetype or 'application/octet-stream'
+        output.add_attachment(attachment.name or 'attachment', kind, attachment.data)
 
 
 def add_copied(output: av.container.OutputContainer, stream: Any) -> Any:
-    """Adds a subtitle stream of which the packets are copied; gives it."""
+    """Add a subtitle stream for copied packets and return it."""
     added: Any = output.add_stream_from_template(stream)
     added.time_base = stream.time_base
     describe_stream(stream, added)
@@ -188,7 +182,7 @@ def add_copied(output: av.container.OutputContainer, stream: Any) -> Any:
 
 
 def add_subtitles(output: av.container.OutputContainer) -> AddStream:
-    """What adds the streams of a feed to an output."""
+    """Return the function that adds the streams of a feed to an output."""
 
     def add(stream: Any, track: SubtitleTrack) -> Any:
         if not track.encoder:
@@ -205,18 +199,17 @@ def add_subtitles(output: av.container.OutputContainer) -> AddStream:
 
 
 class SubtitleFeed:
-    """Yields the packets of the subtitle streams of a plan in the order of the file.
+    """Yields the packets of the subtitle streams of a plan in file order.
 
-    ``add`` gives, or makes, the stream of the output for a stream of the clip. Raises MediaError media-damaged when
-    the file cannot be opened, Interrupted.
-    A text that its decoder does not take is passed over: no player shows it either.
+    ``add`` returns, and may create, the output stream for a stream of the clip. Text that its decoder rejects is
+    skipped: no player shows it either. Raises MediaError media-damaged when the file cannot be opened, Interrupted.
     """
 
     def __init__(self, info: VideoInfo, plan: ExtrasPlan, add: AddStream, stop: StopFlag) -> None:
         self._plan, self._stop = plan, stop
         self._tracks: dict[int, tuple[Any, SubtitleTrack]] = {}
         with ExitStack() as stack:
-            # Closed here again when a track cannot be set up.
+            # Closes the source when a track cannot be set up.
             self._source = stack.enter_context(open_video(info.path))
             for track in plan.subtitles:
                 self._tracks[track.index] = add(self._source.streams[track.index], track), track
@@ -227,48 +220,45 @@ class SubtitleFeed:
 
     def __iter__(self) -> Iterator[av.Packet[Any]]:
         streams = [self._source.streams[index] for index in self._tracks]
-        # A file that cannot be read to its end was called so when it was measured.
+        # The probe has already reported a file that cannot be read to its end.
         with suppress(av.error.FFmpegError):
             for packet in self._source.demux(streams):
                 self._stop.check()
-                yield from self._made(packet, *self._tracks[packet.stream.index])
+                yield from self._timed(packet, *self._tracks[packet.stream.index])
 
-    def _made(self, packet: av.Packet[Any], added: Any, track: SubtitleTrack) -> Iterator[av.Packet[Any]]:
+    def _timed(self, packet: av.Packet[Any], added: Any, track: SubtitleTrack) -> Iterator[av.Packet[Any]]:
         base = packet.time_base
         if not packet.size or packet.pts is None:
             return
-        # Where no end is known it is shown up to the next one.
-        ends = packet.pts + packet.duration if packet.duration else _FOREVER
-        times = _cut(self._plan, packet.pts * base, ends * base)
-        made = self._encoded(packet, added) if track.encoder and times is not None else packet
-        if times is None or made is None:
+        # Without a known end it is shown until the next one.
+        end = packet.pts + packet.duration if packet.duration else _FOREVER
+        times = _cut(self._plan, packet.pts * base, end * base)
+        output = self._encoded(packet, added) if track.encoder and times is not None else packet
+        if times is None or output is None:
             return
-        made.duration = _nearest((times[1] - times[0]) / base) if packet.duration else 0
-        made.time_base = base
-        made.pts = made.dts = _nearest((times[0] - self._plan.origin) / base)
-        made.stream = added
-        yield made
+        output.duration = nearest((times[1] - times[0]) / base) if packet.duration else 0
+        output.time_base = base
+        output.pts = output.dts = nearest((times[0] - self._plan.origin) / base)
+        output.stream = added
+        yield output
 
     def _encoded(self, packet: av.Packet[Any], added: Any) -> av.Packet[Any] | None:
         stream: Any = packet.stream
         try:
-            shown = stream.decode2(packet)
-            return None if shown is None or not len(shown) else added.codec_context.encode_subtitle(shown)
+            subtitle = stream.decode2(packet)
+            is_empty = subtitle is None or not len(subtitle)
+            return None if is_empty else added.codec_context.encode_subtitle(subtitle)
         except (av.error.FFmpegError, ValueError) as error:
             raise_shortage(error)
             return None
 
     def close(self) -> None:
-        """Closes the source."""
+        """Close the source."""
         self._open.close()
 
 
 def _cut(plan: ExtrasPlan, start: Fraction, end: Fraction) -> tuple[Fraction, Fraction] | None:
-    """The part of a span that lies in the time that is kept; None when nothing does."""
+    """Return the part of a span within the range; None when it is outside."""
     begin = start if plan.begin is None else max(start, plan.begin)
     last = end if plan.end is None else min(end, plan.end)
     return (begin, last) if last > begin else None
-
-
-def _nearest(value: Fraction) -> int:
-    return floor(value + Fraction(1, 2))

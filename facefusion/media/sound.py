@@ -1,4 +1,4 @@
-"""The sound of a file that speaks for a face: its first audio stream, measured and decoded to one channel."""
+"""The audio of a voice source: the first audio stream of a file, measured and decoded to one channel."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from facefusion.stopping import StopFlag
 
 Samples = NDArray[np.float32]
 
-SHORTEST = Fraction(1, 10)
-LONGEST = 24 * 60 * 60
-# The clock of these stands at 0 when the file begins; others count from anywhere, or from an encoder's delay.
+MINIMUM = Fraction(1, 10)
+MAXIMUM = 24 * 60 * 60
+# Their clock is 0 at the beginning of the file; others count from anywhere, or from an encoder's delay.
 _FROM_ZERO = ('mp4', 'matroska', 'avi', 'asf', 'mxf', 'flv')
-# Less than any packet of the usual codecs lasts, and more than containers round times by.
+# Below the duration of any packet of the usual codecs, and above the rounding of times in containers.
 _JITTER = 0.01
 # Samples; about a second.
 _BATCH = 1 << 15
@@ -41,8 +41,8 @@ _EXPORT = 'check that the file plays; export it again, for example as wav'
 class SoundInfo:
     """The first audio stream of a file, measured by decoding it.
 
-    The file's time ``origin`` is time 0 of the sound, which ends after ``duration``; both in seconds. ``content`` is
-    what ``kinds.sniff`` names the file. ``remarks`` say what of it is missing. ``stamp`` as in ``ImageInfo``.
+    The file's time ``origin`` is time 0 of the audio, which ends after ``duration``; both in seconds. ``content`` is
+    the file's kind as named by ``kinds.sniff``. ``remarks`` report losses. ``stamp`` as in ``ImageInfo``.
     """
 
     path: Path
@@ -56,9 +56,9 @@ class SoundInfo:
 
 
 class Piece(NamedTuple):
-    """Decoded sound: ``samples`` at ``rate``, the first of them ``begin`` seconds after time 0 of the sound.
+    """Decoded audio: ``samples`` at ``rate``, beginning ``begin`` seconds after time 0.
 
-    ``follows`` tells that it is of the same rate as the piece before and begins where that ends.
+    ``follows``: it has the rate of the piece before and begins at its end.
     """
 
     begin: Fraction
@@ -68,33 +68,36 @@ class Piece(NamedTuple):
 
     @property
     def end(self) -> Fraction:
-        """Seconds from time 0 to behind the last sample."""
+        """Seconds from time 0 to the end of the last sample."""
         return self.begin + Fraction(len(self.samples), self.rate)
 
 
 def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
-    """Measures the sound of an audio file or a clip; all of it is decoded.
+    """Measure the audio of an audio file or a clip by decoding all of it.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, audio-missing, audio-empty,
-    audio-damaged, audio-format, audio-too-short, audio-too-long. Raises Interrupted when ``stop`` is set meanwhile.
+    audio-damaged, audio-format, audio-too-short, audio-too-long. Raises Interrupted when ``stop`` is set.
     """
     kind = find_kind(path, takes_audio=True)
     if kind.family == 'image':
-        raise _missing(path, 'it is a picture')
+        raise _missing(path, 'it is an image')
     check_complete(path, kind.content)
     status = path.stat()
     pieces = SoundPieces(path, kind.content, stop or StopFlag())
     end = max((piece.end for piece in pieces), default=Fraction(0))
     if pieces.audio is None or not end:
-        raise pieces.damaged() if pieces.is_damaged else _empty(path)
+        if pieces.is_damaged:
+            raise pieces.damaged()
+        cause = 'the recording did not begin, or the file was cut off'
+        raise MediaError('audio-empty', f'{path.name} has an audio stream without audio', cause=cause, hint=_EXPORT)
     if pieces.is_mostly_damaged:
         raise pieces.damaged()
-    if end < SHORTEST:
+    if end < MINIMUM:
         raise MediaError(
             'audio-too-short',
-            f'the sound of {path.name} lasts {float(end):.3f} seconds',
-            cause=f'{float(SHORTEST)} seconds are the shortest that is taken for a voice',
-            hint='give the whole recording',
+            f'the audio of {path.name} lasts {float(end):.3f} seconds',
+            cause=f'a voice must last at least {float(MINIMUM)} seconds',
+            hint='use the complete recording',
         )
     return SoundInfo(
         path=path,
@@ -109,10 +112,10 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
 
 
 class SoundPieces:
-    """Decodes the first audio stream of a file, piece by piece in the order of time; read once.
+    """Decodes the first audio stream of a file once, piece by piece in the order of time.
 
-    Channels become their mean. Sound before time 0, and such with a time that has sound already, is left out.
-    ``audio`` and ``origin`` are known when the first piece is there, the rest at the end. Raises as ``probe_sound``.
+    Channels are averaged. Audio before time 0, or overlapping earlier audio, is left out. ``audio`` and ``origin`` are
+    known with the first piece, the rest at the end. Raises as ``probe_sound``.
     """
 
     def __init__(self, path: Path, content: str, stop: StopFlag) -> None:
@@ -123,31 +126,31 @@ class SoundPieces:
         self._stop = stop
         self._packets = 0
         self._undecoded = 0
-        self._doubled = Fraction(0)
-        self._trouble = ''
+        self._overlap = Fraction(0)
+        self._error = ''
         self._stated = Fraction(0)
-        # Where the packets end by their own account; the tick is 0 where they do not say.
+        # The end of the packets by their own durations; the tick is 0 where they have none.
         self._last_tick = 0
         self._tick = Fraction(0)
 
     def __iter__(self) -> Iterator[Piece]:
-        held: Piece | None = None
+        pending: Piece | None = None
         with open_video(self._path) as container:
-            for piece in self._placed(container, self._find_stream(container)):
-                if held is not None and piece.follows and len(held.samples) < _BATCH:
+            for piece in self._timed(container, self._find_stream(container)):
+                if pending is not None and piece.follows and len(pending.samples) < _BATCH:
                     # Fewer, larger pieces cost less.
-                    held = held._replace(samples=np.concatenate([held.samples, piece.samples]))
+                    pending = pending._replace(samples=np.concatenate([pending.samples, piece.samples]))
                     continue
-                if held is not None:
-                    yield held
-                held = piece
-        if held is not None:
-            yield self._ended(held)
+                if pending is not None:
+                    yield pending
+                pending = piece
+        if pending is not None:
+            yield self._without_padding(pending)
 
     @property
     def is_damaged(self) -> bool:
-        """Whether any of the stream could not be read."""
-        return self._undecoded > 0 or bool(self._trouble)
+        """Whether a part of the stream could not be read."""
+        return self._undecoded > 0 or bool(self._error)
 
     @property
     def is_mostly_damaged(self) -> bool:
@@ -155,31 +158,31 @@ class SoundPieces:
         return 2 * self._undecoded > self._packets
 
     def damaged(self) -> MediaError:
-        """The error of a stream that is damaged."""
-        cause = self._trouble or f'{self._undecoded} of its {self._packets} packets do not decode'
+        """Return the error for a damaged stream."""
+        cause = self._error or f'{self._undecoded} of its {self._packets} packets do not decode'
         return MediaError('audio-damaged', f'the audio of {self._path.name} cannot be read', cause=cause, hint=_EXPORT)
 
     def remarks(self, content: str) -> Iterator[str]:
-        """What of the sound is missing."""
+        """Yield a remark on each loss of audio."""
         name = self._path.name
-        lost = self._trouble or missing_at_end(self._path, content)
+        lost = self._error or missing_at_end(self._path, content)
         if lost:
             yield f'the audio of {name} ends early: {lost}'
         elif content == 'flac' and self._stated - self._last_tick * self._tick > _JITTER:
-            # Only of flac it is sure that the header tells the truth.
+            # Only the header of flac is reliable.
             seconds = float(self._stated - self._last_tick * self._tick)
             yield f'the audio of {name} ends early: {seconds:.2f} seconds are missing'
         if self._undecoded:
-            yield f'{self._undecoded} of {self._packets} audio packets of {name} do not decode: silence stands there'
-        if self._doubled > _JITTER:
-            seconds = float(self._doubled)
-            yield f'{seconds:.2f} seconds of audio of {name} are left out: their time has sound already'
+            yield f'{self._undecoded} of {self._packets} audio packets of {name} do not decode: they are silent'
+        if self._overlap > _JITTER:
+            seconds = float(self._overlap)
+            yield f'{seconds:.2f} seconds of audio of {name} are left out: they overlap earlier audio'
 
     def _find_stream(self, container: av.container.InputContainer) -> av.AudioStream:
         streams = audio_streams(container)
         if not streams:
-            unknown = 'its codec is not known' if container.streams.audio else 'there are only pictures in it'
-            raise _missing(self._path, unknown if container.streams else 'there is nothing in it')
+            reason = 'its codec is unknown' if container.streams.audio else 'it has only video'
+            raise _missing(self._path, reason if container.streams else 'it is empty')
         for stream in container.streams:
             if stream.index != streams[0].index:
                 stream.discard = av.stream.Discard.all
@@ -204,17 +207,17 @@ class SoundPieces:
                     continue
                 yield from frames
         except av.error.FFmpegError as error:
-            self._trouble = error.strerror or str(error)
+            self._error = error.strerror or str(error)
 
-    def _placed(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Piece]:
-        """The frames as pieces, each where its time says, or behind the one before as far as rounding goes."""
+    def _timed(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Piece]:
+        """Yield the frames as pieces at their times, or right after the previous one within rounding."""
         begun, count, rate = Fraction(0), 0, 0
         for frame in self._frames(container, stream):
             samples = self._mono(frame)
             base = frame.time_base or Fraction(0)
             if not rate:
                 self.origin = self._clock(container, (frame.pts or 0) * base)
-            # Whether it is near is seen in floats, many times as fast as in fractions.
+            # Floats are many times faster than fractions, and exact enough to find out whether it is near.
             reached = float(begun) + count / max(rate, 1)
             begin = reached if frame.pts is None else frame.pts * float(base) - float(self.origin)
             is_near = rate > 0 and abs(begin - reached) <= _JITTER
@@ -223,15 +226,15 @@ class SoundPieces:
                 end = begun + Fraction(count, max(rate, 1))
                 exact = end if is_near or frame.pts is None else frame.pts * base - self.origin
                 early = min(max(ceil((end - exact) * frame.sample_rate), 0), len(samples))
-                self._doubled += Fraction(early, frame.sample_rate) if rate else 0
+                self._overlap += Fraction(early, frame.sample_rate) if rate else 0
                 samples = samples[early:]
                 if not len(samples):
                     continue
                 begun, count, rate = exact + Fraction(early, frame.sample_rate), 0, frame.sample_rate
-            if begin > LONGEST:
+            if begin > MAXIMUM:
                 raise MediaError(
                     'audio-too-long',
-                    f'the sound of {self._path.name} goes on for more than {LONGEST // 3600} hours',
+                    f'the audio of {self._path.name} exceeds {MAXIMUM // 3600} hours',
                     hint='cut it, or export it again if its times are wrong',
                 )
             yield Piece(begun + Fraction(count, rate), rate, samples, follows)
@@ -249,21 +252,21 @@ class SoundPieces:
         ]
         return min([first, *starts])
 
-    def _ended(self, last: Piece) -> Piece:
-        """The last piece without the padding of the encoder, where the container tells how long its packet lasts."""
+    def _without_padding(self, last: Piece) -> Piece:
+        """Return the last piece without the encoder's padding, where the container states its packet's duration."""
         excess = last.end - (self._last_tick * self._tick - self.origin)
         if not self._tick or not self._tick < excess < last.end - last.begin:
             return last
         return last._replace(samples=last.samples[: len(last.samples) - round(excess * last.rate)])
 
     def _mono(self, frame: av.AudioFrame) -> Samples:
-        """The mean of all channels, -1 to 1; what is no number is silence."""
+        """Return the mean of all channels, -1 to 1; NaN and infinities become silence."""
         try:
             samples = frame.to_ndarray()
         except ValueError:
             raise MediaError(
                 'audio-format',
-                f'the audio of {self._path.name} has samples of the format {frame.format.name}, which is not read',
+                f'the audio of {self._path.name} has the unsupported sample format {frame.format.name}',
                 hint='export it as wav with 16, 24 or 32 bits',
             ) from None
         channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
@@ -282,14 +285,5 @@ def _missing(path: Path, cause: str) -> MediaError:
         'audio-missing',
         f'{path.name} has no audio stream',
         cause=cause,
-        hint='give a recording of the voice (wav, mp3, m4a, aac, flac, ogg, opus), or a clip with sound',
-    )
-
-
-def _empty(path: Path) -> MediaError:
-    return MediaError(
-        'audio-empty',
-        f'{path.name} names an audio stream that has no sound in it',
-        cause='the recording did not begin, or the file was cut off',
-        hint=_EXPORT,
+        hint='use a recording of the voice (wav, mp3, m4a, aac, flac, ogg, opus), or a video with audio',
     )

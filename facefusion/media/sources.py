@@ -1,9 +1,8 @@
-"""Where the frames of a target come from: a clip that is decoded, or a picture that is one frame."""
+"""Sources of a target's frames: a clip that is decoded, or an image as the only frame."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol
 
 from facefusion.events import Emit, silent
 from facefusion.media.frame import Frame
@@ -13,29 +12,24 @@ from facefusion.media.still import read_still
 from facefusion.stopping import StopFlag
 
 
-class FrameSource(Protocol):
-    """Gives ranges of frames, to several threads at once."""
-
-    def frames(self, start: int, stop: int) -> Generator[Frame, None, None]: ...
-
-    def close(self) -> None: ...
-
-
 class StillFrames:
-    """A picture as the one frame of a clip, read once."""
+    """An image as the only frame of a clip, read once; as ``ReaderPool`` it is safe for several threads."""
 
     def __init__(self, info: MediaInfo, emit: Emit = silent) -> None:
         self._frame = read_still(info.path, emit)
 
     def frames(self, start: int, stop: int) -> Generator[Frame, None, None]:
-        """Frame 0, if it is asked for; a new one over the same pixels each time."""
+        """Yield frame 0 if it is in the range, a new frame over the same pixels each time."""
         if start <= 0 < stop:
             yield self._frame.untouched()
 
     def close(self) -> None:
-        """Has nothing to free."""
+        """Do nothing."""
+
+
+FrameSource = ReaderPool | StillFrames
 
 
 def open_frames(info: MediaInfo, readers: int, flag: StopFlag) -> FrameSource:
-    """The frames of a target, decoded by at most so many ``readers`` at once. Raises what ``read_still`` raises."""
+    """Return the frames of a target, decoded by at most ``readers`` at once. Raises the errors of ``read_still``."""
     return ReaderPool(info, readers, stop=flag) if isinstance(info, VideoInfo) else StillFrames(info)

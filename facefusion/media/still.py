@@ -1,4 +1,4 @@
-"""A picture as the one source frame of a clip."""
+"""An image as the only source frame of a clip."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from facefusion.media.planes import Pixels
 
 
 def read_still(path: Path, emit: Emit = silent) -> PixelFrame:
-    """Reads a picture as ``read_image`` does, without anything that a video cannot hold; messages say it.
+    """Read an image as ``read_image`` does, without features that a video lacks; messages report the changes.
 
-    Colours of another profile are converted to sRGB, transparent places are white. Raises as ``read_image``.
+    Colours are converted to sRGB, transparent parts become white. Raises as ``read_image``.
     """
     frame = read_image(path, emit)
     pixels = frame.pixels
@@ -28,13 +28,13 @@ def read_still(path: Path, emit: Emit = silent) -> PixelFrame:
         if remark:
             emit(Message('info', 'media', f'{path.name}: {remark}'))
     if frame.alpha is not None:
-        emit(Message('warn', 'media', f'{path.name}: a video has no transparency: the picture is laid on white'))
+        emit(Message('warn', 'media', f'{path.name}: a video has no transparency: the image is flattened onto white'))
         pixels = on_white(pixels, frame.alpha)
     return PixelFrame(pixels)
 
 
 def _to_srgb(pixels: Pixels, icc: bytes) -> tuple[Pixels, str]:
-    """The pixels, converted where the profile is another one, and what is to be said ('' for nothing)."""
+    """Return the pixels in sRGB, and a remark on the conversion ('' for none)."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         if 'srgb' in ImageCms.getProfileDescription(profile).lower():
@@ -44,6 +44,6 @@ def _to_srgb(pixels: Pixels, icc: bytes) -> tuple[Pixels, str]:
     except (ImageCms.PyCMSError, OSError, ValueError):
         converted = None
     if converted is None:
-        return pixels, 'its colour profile cannot be used and is left out'
-    made = cv2.cvtColor(np.asarray(converted), cv2.COLOR_RGB2BGR)
-    return cast(Pixels, made), 'its colours are converted to sRGB, since a video keeps no colour profile'
+        return pixels, 'its colour profile is unusable and is left out'
+    bgr = cv2.cvtColor(np.asarray(converted), cv2.COLOR_RGB2BGR)
+    return cast(Pixels, bgr), 'its colours are converted to sRGB, since a video has no colour profile'

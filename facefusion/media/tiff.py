@@ -22,16 +22,8 @@ from facefusion.media.kinds import ADVICE
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _FLOAT = 1, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANAR, _EXTRA, _SAMPLE_FORMAT = (
-    256,
-    257,
-    258,
-    262,
-    277,
-    284,
-    338,
-    339,
-)
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
+_CHANNELS, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 277, 284, 338, 339
 _STRIPS, _TILES = (273, 279), (324, 325)
 _SUBFILE_TYPE, _ORIENTATION, _XMP, _ICC = 254, 274, 700, 34675
 _IS_REDUCED = 1
@@ -71,11 +63,6 @@ class TiffLayout(NamedTuple):
     is_planar: bool
 
     @property
-    def is_deep(self) -> bool:
-        """Whether a sample has more than 8 bits."""
-        return self.bits > 8
-
-    @property
     def has_alpha(self) -> bool:
         """Whether one of the channels is alpha. As in other readers, an undeclared fourth channel is alpha."""
         is_undeclared = not self.extra and self.photometric == _RGB and self.channels == 4
@@ -101,7 +88,7 @@ class TiffLayout(NamedTuple):
     @property
     def is_for_pillow(self) -> bool:
         """Whether Pillow reads it, at 8 bits a sample."""
-        return not self.is_deep or (self.bits, self.sample_format, self.photometric) == (16, _UNSIGNED, _CMYK)
+        return self.bits <= 8 or (self.bits, self.sample_format, self.photometric) == (16, _UNSIGNED, _CMYK)
 
 
 @_quiet()
@@ -177,7 +164,7 @@ def decode(data: bytes, layout: TiffLayout) -> tuple[Image.Image, str]:
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
     # Pillow applies the orientation itself.
     image.load()
-    return image, f'{layout.bits}-bit samples are rounded to 8 bits' if layout.is_deep else ''
+    return image, f'{layout.bits}-bit samples are rounded to 8 bits' if layout.bits > 8 else ''
 
 
 @_quiet()

@@ -1,10 +1,11 @@
-"""Which source frame each output frame shows, and when."""
+"""The source frame and the time of each output frame."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,11 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.media.info import PICTURE_RATE, VideoInfo
 
 _MAXIMUM_TICKS = 2**62
-# Ticks a second: more than these are not written, and these do where exact times would take more.
+# Maximum ticks a second, and the ticks a second used where exact times would exceed it.
 _FINEST = 2**24
 _FINE = 90000
-# Seconds: a picture that is shown for so long is seen, and times of some containers are rounded to so much.
-_SEEN = Fraction(1, 20)
+# Seconds: the shortest visible display of a frame, and the rounding of times in some containers.
+_VISIBLE = Fraction(1, 20)
 _ROUNDED = Fraction(1, 1000)
 
 
@@ -26,7 +27,7 @@ class Timeline:
     """Output frame k shows source frame ``sources[k]`` at ``pts[k]`` ticks of ``time_base``.
 
     ``start`` and ``stop`` bound the source frames; ``origin`` is the source time in seconds that is 0 in the output;
-    ``last_duration`` is that of the last output frame in ticks; ``rate`` is the average frame rate.
+    ``last_duration`` is the duration of the last output frame in ticks; ``rate`` is the average frame rate.
     """
 
     start: int
@@ -60,18 +61,18 @@ class Timeline:
         return self.origin + (int(self.pts[-1]) + self.last_duration) * self.time_base
 
     def time_of(self, number: int) -> Fraction:
-        """Seconds from the beginning of output frame 0 to that of output frame ``number``.
+        """Return the seconds from the beginning of output frame 0 to that of output frame ``number``.
 
-        Frames that show the same source frame have times of their own.
+        Output frames of the same source frame have different times.
         """
         return int(self.pts[number] - self.pts[0]) * self.time_base
 
     def counted(self, rate: Fraction, has_gaps: bool = False) -> Timeline:
-        """The same frames in the places of ``steady_rate``, ``rate`` of them a second.
+        """Return the same frames in the slots of ``steady_rate``, ``rate`` of them a second.
 
-        The first one has place 0; with ``has_gaps`` as many places are left free before it as reach back to time 0.
+        The first frame has slot 0; with ``has_gaps`` empty slots before it reach back to time 0.
         """
-        # A hundredth of a place is what times are rounded by.
+        # Times are rounded to a hundredth of a slot.
         free = max(math.ceil((self.begin - self.origin) * rate - Fraction(1, 100)), 0) if has_gaps else 0
         return replace(
             self,
@@ -79,15 +80,14 @@ class Timeline:
             time_base=1 / rate,
             rate=rate,
             last_duration=1,
-            pts=free + self._places(rate),
+            pts=free + self._slots(rate),
         )
 
     def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
-        """The rate at which the frames follow one another; None when they do not.
+        """Return the constant rate of the frames; None when they have none.
 
-        Each stands in its place as far as ticks tell (rounded times lie less than a tick apart; a millisecond is what
-        some containers count), and never so far off that it could stand in another. With ``has_gaps`` places may be
-        left free.
+        Each frame is in its slot up to the rounding of ticks (less than a tick; a millisecond in some containers), and
+        never so far off that it could be in another. With ``has_gaps`` slots may be empty.
         """
         times = self.pts - self.pts[0]
         span = int(times[-1]) * self.time_base
@@ -98,22 +98,21 @@ class Timeline:
             rates += [rate for rate in (1 / self.time_base, exact_rate(float(usual))) if 1 <= rate <= 60]
         counts = np.arange(len(times))
         for rate in dict.fromkeys(rates):
-            places = self._places(rate)
-            off = (times - places * float(1 / (rate * self.time_base))) * float(self.time_base)
+            slots = self._slots(rate)
+            off = (times - slots * float(1 / (rate * self.time_base))) * float(self.time_base)
             is_rounded = float(np.ptp(off)) < 0.999 * float(self.time_base) or float(np.abs(off).max()) < 0.001001
-            is_held = bool((np.diff(places) > 0).all()) if has_gaps else np.array_equal(places, counts)
-            if is_held and is_rounded and float(np.abs(off).max()) < float(1 / (4 * rate)):
+            is_ordered = bool((np.diff(slots) > 0).all()) if has_gaps else np.array_equal(slots, counts)
+            if is_ordered and is_rounded and float(np.abs(off).max()) < float(1 / (4 * rate)):
                 return rate
         return None
 
-    def _places(self, rate: Fraction) -> NDArray[np.int64]:
-        """The nearest place of every frame, counted from the first one's."""
+    def _slots(self, rate: Fraction) -> NDArray[np.int64]:
+        """Return the nearest slot of every frame, counted from the first one's."""
         step = float(1 / (rate * self.time_base))
-        places: NDArray[np.int64] = np.rint((self.pts - self.pts[0]) / step).astype(np.int64)
-        return places
+        return cast('NDArray[np.int64]', np.rint((self.pts - self.pts[0]) / step).astype(np.int64))
 
     def as_record(self) -> dict[str, object]:
-        """A summary as plain JSON; ``build_timeline`` makes the same timeline from the same file and options."""
+        """Return a summary as plain JSON; ``build_timeline`` repeats the timeline from the same file and options."""
         return {
             'start': self.start,
             'stop': self.stop,
@@ -128,10 +127,10 @@ class Timeline:
 def build_timeline(
     info: VideoInfo, trim_start: int | None = None, trim_end: int | None = None, fps: float | None = None
 ) -> Timeline:
-    """The timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
+    """Return the timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their own distances. Without trim time 0 is the clip's ``clock``, else the first frame.
-    With ``fps`` frames are repeated or left out; the duration stays, with a shorter or longer last frame.
+    Without ``fps`` frames keep their distances. Without trim time 0 is the clip's ``clock``, else the first frame.
+    With ``fps`` frames are repeated or dropped; the duration stays, with a shorter or longer last frame.
     Raises UsageError trim-empty.
     """
     total = info.frame_count
@@ -141,7 +140,7 @@ def build_timeline(
         raise UsageError(
             'trim-empty',
             f'the trim leaves no frame of {info.path.name}',
-            cause=f'it asks for frames from {trim_start or 0} to before {total if trim_end is None else trim_end}',
+            cause=f'it selects frames from {trim_start or 0} to before {total if trim_end is None else trim_end}',
             hint=f'the clip has frames 0 to {total - 1}; the end is exclusive',
         )
     trimmed = (start, stop) != (0, total)
@@ -164,13 +163,12 @@ def build_timeline(
 
 
 def still_timeline(duration: Fraction, fps: float | None = None) -> Timeline:
-    """The timeline of a picture that is shown for ``duration`` seconds, ``fps`` (1..60, else 25) times a second.
+    """Return the timeline of an image shown for ``duration`` seconds, ``fps`` (1..60, default 25) times a second.
 
-    Every output frame shows source frame 0. The last one ends no earlier than ``duration``, and lasts as long as the
-    others.
+    Every output frame shows source frame 0. The last one is as long as the others and ends at or after ``duration``.
     """
     rate = PICTURE_RATE if fps is None else exact_rate(fps)
-    # A hundredth of a frame is what times are rounded by.
+    # Times are rounded to a hundredth of a frame.
     count = max(math.ceil(duration * rate - Fraction(1, 100)), 1)
     tick = _tick(rate)
     step = int(1 / (rate * tick))
@@ -190,12 +188,17 @@ def still_timeline(duration: Fraction, fps: float | None = None) -> Timeline:
 
 
 def exact_rate(fps: float) -> Fraction:
-    """A frame rate as a fraction, held within 1..60; 23.976 and its kin become n * 1000 / 1001."""
+    """Return a frame rate as a fraction, clamped to 1..60; rates such as 23.976 become n * 1000 / 1001."""
     fps = min(max(fps, 1.0), 60.0)
     broadcast = round(fps * 1001 / 1000)
     if abs(broadcast * 1000 / 1001 - fps) < 0.002 and abs(round(fps) - fps) > 1e-6:
         return Fraction(broadcast * 1000, 1001)
     return Fraction(fps).limit_denominator(1001)
+
+
+def nearest(value: Fraction) -> int:
+    """Return the nearest whole number; halves are rounded up."""
+    return math.floor(value + Fraction(1, 2))
 
 
 def _constant(
@@ -205,7 +208,7 @@ def _constant(
     first = int(ticks[0])
     origin = first if trimmed else info.clock
     count, last = _divided((int(ticks[-1]) - first + after) * info.time_base, rate, info.time_base)
-    # Frame k is shown at k / rate: in source ticks k * step, rounded, since source ticks are rounded times themselves.
+    # Frame k is shown at k / rate: in source ticks k * step, rounded, because source times are rounded themselves.
     step = 1 / (rate * info.time_base)
     if count * step.numerator * 2 >= _MAXIMUM_TICKS:
         raise InternalError('timeline-overflow', f'{count} frames of {step} ticks do not fit 64 bits')
@@ -228,20 +231,20 @@ def _constant(
 
 
 def _divided(duration: Fraction, rate: Fraction, source_tick: Fraction) -> tuple[int, Fraction]:
-    """How many frames of ``rate`` make up a duration, and for how many seconds the last one is shown.
+    """Return how many frames of ``rate`` fill a duration, and the seconds of the last one.
 
-    What is left of the duration behind the last whole frame is a frame of its own if that is much of a frame or would
-    be seen; else the last frame is shown for so much longer. Rounded source times do not count.
+    A rest behind the last complete frame becomes a frame of its own if it is half a frame or visible; else the last
+    frame is longer. Rounded source times do not count.
     """
     whole = math.floor(duration * rate)
     rest = duration - whole / rate
-    count = whole + 1 if not whole or rest >= min(1 / (2 * rate), _SEEN) else whole
+    count = whole + 1 if not whole or rest >= min(1 / (2 * rate), _VISIBLE) else whole
     last = duration - (count - 1) / rate
     return count, 1 / rate if abs(last - 1 / rate) <= min(source_tick, _ROUNDED) else last
 
 
 def _tick(rate: Fraction, *times: Fraction) -> Fraction:
-    """A time base that holds frames of ``rate`` exactly, and ``times``, or what is next to them."""
+    """Return a time base that represents frames of ``rate`` exactly, and ``times``, at least approximately."""
     common = math.lcm(rate.numerator, *(time.denominator for time in times))
     if common > _FINEST:
         common = rate.numerator * -(-_FINE // rate.numerator)

@@ -1,4 +1,4 @@
-"""When the frames of a clip are shown, as its packets tell."""
+"""The display times of a clip's frames, from its packets."""
 
 from __future__ import annotations
 
@@ -17,29 +17,20 @@ from facefusion.errors import MediaError
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Containers that state when a frame is shown, and lead to every frame by its time.
+# Containers that store display times, and where a seek by time finds every frame.
 INDEXED = ('mp4', 'matroska')
-# Codecs (FFmpeg's names) whose frames are always stored in the order in which they are shown.
-_IN_ORDER = ('mjpeg', 'rawvideo', 'ffv1', 'huffyuv', 'ffvhuff', 'dvvideo', 'prores', 'dnxhd', 'vp8', 'vp9', 'jpeg2000')
-_ALSO_IN_ORDER = (
-    'wmv1',
-    'wmv2',
-    'msmpeg4v1',
-    'msmpeg4v2',
-    'msmpeg4',
-    'msmpeg4v3',
-    'cinepak',
-    'utvideo',
-    'png',
-    'qtrle',
-)
+# Codecs (FFmpeg's names) whose frames are always stored in display order.
+_IN_ORDER = {
+    *('mjpeg', 'rawvideo', 'ffv1', 'huffyuv', 'ffvhuff', 'dvvideo', 'prores', 'dnxhd', 'vp8', 'vp9', 'jpeg2000'),
+    *('wmv1', 'wmv2', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4', 'msmpeg4v3', 'cinepak', 'utvideo', 'png', 'qtrle'),
+}
 _UNKNOWN = -(2**63)
 
 
 class Times(NamedTuple):
-    """What the packets of a clip tell; ``last`` is the last frame's duration in ticks (0: unknown).
+    """The times in a clip's packets; ``last`` is the last frame's duration in ticks (0: unknown).
 
-    ``heard`` are the audio streams that have packets; ``trouble`` is why the file ended early ('': it did not);
+    ``heard`` are the audio streams with packets; ``trouble`` is why reading ended early ('': it did not);
     ``is_counted`` as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another one.
     """
 
@@ -53,8 +44,8 @@ class Times(NamedTuple):
 
 
 class _Packets(NamedTuple):
-    """Of every video packet in the order of the file: when it is shown and decoded (``_UNKNOWN``), and whether it
-    is a keyframe; then what ``Times`` has. ``is_cut`` tells that an edit list hides some before the first one."""
+    """Display time, decoding time (or ``_UNKNOWN``) and keyframe flag of every video packet in file order; then the
+    fields of ``Times``. ``is_cut``: an edit list hides packets before the first one."""
 
     shown: array[int]
     decoded: array[int]
@@ -74,7 +65,7 @@ def read_times(
     delay: int,
     stop: StopFlag,
 ) -> Times:
-    """Measures a clip whose first picture that decodes has the time ``first``, and comes after ``delay`` packets.
+    """Measure a clip whose first decodable frame has the time ``first`` and comes after ``delay`` packets.
 
     Raises MediaError media-damaged, media-untimed; Interrupted.
     """
@@ -89,37 +80,37 @@ def read_times(
     visible = [time for time in shown if time >= first]
     pts = array('q', sorted(set(visible)))
     keys = sorted({time for time, is_key in zip(shown, packets.is_key, strict=True) if is_key and time >= first})
-    # Seeking in a program stream ends anywhere: it is always read from its beginning.
+    # A seek in a program stream ends anywhere: it is always read from its beginning.
     keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
     last = _last_duration(packets, stream, pts) if content == 'mp4' else packets.duration
     return Times(pts, last, keyframes, packets.heard, packets.trouble, False, len(visible) - len(pts))
 
 
 def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -> int:
-    """For how long the last frame of an mp4 or mov is shown, in ticks; 0 where nothing tells.
+    """Return the ticks for which the last frame of an mp4 or mov is shown; 0 if unknown.
 
-    A sample's duration there is the time to the next one that is decoded (ISO/IEC 14496-12, 8.6.1.2), so where frames
-    are reordered it says nothing about the frame itself; the end of the track does, if it is no wild claim. Where an
-    edit list begins within a frame, FFmpeg leaves that out and moves the others up, but not the end of the track.
+    A sample's duration is the time to the next one decoded (ISO/IEC 14496-12, 8.6.1.2), so for reordered frames it is
+    not the frame's; the end of the track is, if plausible. Where an edit list begins within a frame, FFmpeg drops that
+    frame and moves the others, but not the end of the track.
     """
     shown = np.frombuffer(packets.shown, np.int64)
     if packets.is_cut or not (np.diff(shown) < 0).any():
         return packets.duration
     longest = max(int(np.diff(np.frombuffer(pts, np.int64)).max(initial=0)), packets.duration)
-    told = (stream.start_time or 0) + (stream.duration or 0) - pts[-1]
-    return told if stream.duration and 0 < told <= 2 * longest else packets.duration
+    stated = (stream.start_time or 0) + (stream.duration or 0) - pts[-1]
+    return stated if stream.duration and 0 < stated <= 2 * longest else packets.duration
 
 
 def plain_fraction(value: Any) -> Fraction | None:
-    """A rate of PyAV's as a plain fraction, None where it is not known.
+    """Return a rate of PyAV's as a plain fraction, None if unknown.
 
-    From version 19 on PyAV has a type of its own, with less to it, and 0/0 for what is not known.
+    From version 19 on PyAV has a more limited type of its own, with 0/0 for unknown rates.
     """
     return Fraction(value.numerator, value.denominator) if value is not None and value.denominator else None
 
 
 def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
-    """The audio streams of which the codec is known."""
+    """Return the audio streams with a known codec."""
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
@@ -136,7 +127,7 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
             if packet.size == 0:
                 continue
             if packet.stream.index != stream.index:
-                # One packet of it is enough to know.
+                # One packet is enough to know that the stream has audio.
                 heard.add(packet.stream.index)
                 packet.stream.discard = av.stream.Discard.all
                 continue
@@ -158,18 +149,18 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
 
 
 def _are_stated(packets: _Packets, content: str, codec: str) -> bool:
-    """Whether the times of presentation are the file's own, not made up by FFmpeg from those of decoding."""
+    """Whether the display times are the file's own, not derived by FFmpeg from decoding times."""
     shown = np.frombuffer(packets.shown, np.int64)
-    if codec in _IN_ORDER or codec in _ALSO_IN_ORDER:
+    if codec in _IN_ORDER:
         return True
     if (shown == _UNKNOWN).any() or len(np.unique(shown)) != len(shown):
         return False
-    # Avi, asf and some mxf have times of decoding only: what is made of them keeps their order.
+    # Avi, asf and some mxf have decoding times only: times derived from them ascend.
     return content in ('mpeg', 'mpegts', 'flv') or bool((np.diff(shown) < 0).any())
 
 
 def _counted(packets: _Packets, path: Path, delay: int, usual: int) -> Times:
-    """The times of decoding, of which a stream has as many, moved by those that a decoder needs before it shows.
+    """Return the decoding times, one for each frame, plus the decoder's delay.
 
     ``usual`` is the distance of frames, in ticks, where no packet has a time (0: unknown).
     """
@@ -193,5 +184,5 @@ def _counted(packets: _Packets, path: Path, delay: int, usual: int) -> Times:
     return Times(pts, packets.duration, array('q', [0]), packets.heard, packets.trouble, True)
 
 
-def _untimed(path: Path, what: str) -> MediaError:
-    return MediaError('media-untimed', f'{path.name} has {what}', hint='export the clip as mp4')
+def _untimed(path: Path, reason: str) -> MediaError:
+    return MediaError('media-untimed', f'{path.name} has {reason}', hint='export the clip as mp4')

@@ -35,7 +35,7 @@ class AudioTrack:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class AudioRange:
     """The range of the source's audio in the output; all in seconds.
 
     The source's time ``origin`` becomes 0; the range is from ``begin`` up to before ``end`` (None: no bound). Without

@@ -1,4 +1,4 @@
-"""How much of a file is missing at its end, where its container tells: FFmpeg takes what was cut off for shorter."""
+"""Bytes missing at the end of a file, as far as its container shows: FFmpeg reads a cut file as a shorter one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from facefusion.errors import MediaError
 
-# Boxes that nothing can do without.
+# The essential boxes.
 _WEIGHTY_BOXES = (b'moov', b'mdat', b'moof')
 _SEGMENT = 0x18538067
 _TOP_ELEMENTS = 8
@@ -17,7 +17,7 @@ _ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _ASF_LIVE = 1
 _OBJECTS = 64
 _CHUNKS = 4096
-# Of a recording that could not go back to fill it in.
+# In a recording that could not fill in the length at its end.
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
@@ -26,22 +26,21 @@ _FLV_TAG = 11
 
 
 def check_complete(path: Path, content: str) -> None:
-    """Raises MediaError media-truncated for an mp4 or mov of which a part is missing."""
+    """Raise MediaError media-truncated for an incomplete mp4 or mov."""
     lost = why_truncated(path) if content == 'mp4' else ''
     if lost:
         raise MediaError(
             'media-truncated',
             f'{path.name} is incomplete: {lost}',
-            cause='the recording or the copy ended before the file was finished',
+            cause='the recording or the copy ended before the file was complete',
             hint='copy the file again, or repair it with a tool for broken recordings',
         )
 
 
 def why_truncated(path: Path) -> str:
-    """What of an mp4 or mov file is cut off, '' when it is whole.
+    """Return what is missing of an mp4 or mov file, '' when it is complete.
 
-    It needs its moov box, without which no frame can be found, and all of the bytes that its boxes announce
-    (ISO/IEC 14496-12, 4.2): FFmpeg takes a file that ends early for a shorter clip.
+    It needs its moov box, the index of all frames, and all bytes that its boxes announce (ISO/IEC 14496-12, 4.2).
     """
     size = path.stat().st_size
     at = 0
@@ -55,7 +54,7 @@ def why_truncated(path: Path) -> str:
             if length == 1:
                 length = int.from_bytes(head[8:16], 'big')
             if length < 8:
-                # 0 means up to the end of the file; anything else is no box but something appended to the last one.
+                # 0 means up to the end of the file; another value is no box but appended data.
                 break
             if indexed and at + length > size and name in _WEIGHTY_BOXES:
                 return f'{at + length - size} bytes are missing at its end'
@@ -64,7 +63,7 @@ def why_truncated(path: Path) -> str:
 
 
 def missing_at_end(path: Path, content: str) -> str:
-    """What a file of ``content`` (as ``kinds.sniff`` names it) lacks at its end; '' where nothing is known to lack."""
+    """Return the bytes missing at the end of a file of ``content`` (of ``kinds.sniff``), in words; '' if unknown."""
     measure = _MEASURES.get(content)
     if measure is None:
         return ''
@@ -75,8 +74,8 @@ def missing_at_end(path: Path, content: str) -> str:
 
 
 def _of_matroska(path: Path, file: BinaryIO, size: int) -> int:
-    """A Segment announces its length, unless it was not known (RFC 8794 4 to 6)."""
-    # The header and the segment; anything else on this level (padding) is passed over.
+    """A Segment announces its length unless unknown (RFC 8794 4 to 6)."""
+    # The header and the segment; other elements on this level (padding) are skipped.
     for _ in range(_TOP_ELEMENTS):
         name, length = _number(file, keeps_marker=True), _number(file)
         if length is None:
@@ -88,7 +87,7 @@ def _of_matroska(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
-    """The next number of variable length of an EBML file; None at the end, and where its bits say 'unknown'."""
+    """Return the next variable-length number of an EBML file; None at the end, and for 'unknown'."""
     first = file.read(1)
     length = 9 - first[0].bit_length() if first else 9
     if length > 8:
@@ -110,17 +109,17 @@ def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
             return 0
         length = int.from_bytes(head[4:8], 'little')
         if not length:
-            # Never filled in: the recording was not finished, and nothing tells how long it should be.
+            # Never filled in: the recording was interrupted, its intended length is unknown.
             return 0
         at += 8 + length + length % 2
         if at >= size:
-            # Some writers leave the byte that makes the length even out at the end.
+            # Some writers omit the padding byte at the end.
             return at - size - length % 2
     return 0
 
 
 def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
-    """Each chunk announces its length, the one of the samples too (RIFF 1.0, Multimedia Programming Interface 2)."""
+    """Each chunk, including the samples, announces its length (RIFF 1.0, Multimedia Programming Interface 2)."""
     if file.read(12)[:4] != b'RIFF':
         return 0
     at = 12
@@ -138,7 +137,7 @@ def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_asf(path: Path, file: BinaryIO, size: int) -> int:
-    """The file properties hold the file's size, unless it was broadcast (ASF 01.20.03, 3.2)."""
+    """The file properties contain the file's size, unless it was broadcast (ASF 01.20.03, 3.2)."""
     head = file.read(30)
     at = 30
     for _ in range(_OBJECTS if head.startswith(_ASF_HEADER) else 0):
@@ -154,7 +153,7 @@ def _of_asf(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_mxf(path: Path, file: BinaryIO, size: int) -> int:
-    """The first partition says where the last one begins (SMPTE ST 377-1, 7.1), which holds 88 bytes at least."""
+    """The first partition contains the position of the last one (SMPTE ST 377-1, 7.1), of at least 88 bytes."""
     head = file.read(60)
     length = head[16] if len(head) == 60 else 0
     begin = 17 if length < 0x80 else 17 + (length & 0x7F)
@@ -188,13 +187,13 @@ def _of_transport_stream(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_flv(path: Path, file: BinaryIO, size: int) -> int:
-    """Each tag announces its length, and has it behind itself again (Adobe Flash Video 10.1, annex E.3 and E.4)."""
+    """Each tag announces its length, which is repeated after it (Adobe Flash Video 10.1, annex E.3 and E.4)."""
     head = file.read(9)
     at = int.from_bytes(head[5:9], 'big') + 4
     while at + _FLV_TAG <= size:
         file.seek(at + 1)
         at += _FLV_TAG + int.from_bytes(file.read(3), 'big') + 4
-    # Some writers leave the last length out.
+    # Some writers omit the last length.
     return at - size if at - size > 4 else 0
 
 

@@ -1,4 +1,4 @@
-"""A voice as processors read it: one channel at one rate, on the disk, so that an hour of it needs no memory."""
+"""A voice for processors: one channel at one rate, in a file, so that an hour of it needs no memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -25,18 +24,18 @@ from facefusion.stopping import StopFlag
 VOICE_RATE = 16000
 _VERSION = 1
 _DTYPE = np.dtype('<f4')
-# Samples of silence that are written at once.
+# Samples of silence written at once.
 _BLOCK = 1 << 16
 
 
 class Voice:
-    """The sound of a file as float32 samples, -1 to 1, ``rate`` a second; read-only, and by any number of threads.
+    """The audio of a file as float32 samples, -1 to 1, ``rate`` a second; read-only, for any number of threads.
 
-    It stands in the .npy file ``path``, which is mapped, not read; ``path`` with .json has its rate and its digest.
+    The .npy file ``path`` is mapped, not read; ``path`` with .json has its rate and digest.
     """
 
     def __init__(self, path: Path, rate: int, sha256: str) -> None:
-        """Maps a file that is known to be whole; use ``open``."""
+        """Map a file known to be complete; use ``open``."""
         self.path = path
         self.rate = rate
         self.sha256 = sha256
@@ -44,22 +43,22 @@ class Voice:
 
     @classmethod
     def open(cls, path: Path, stop: StopFlag | None = None) -> Voice:
-        """The voice that ``write_voice`` has written to ``path``, in this process or another; its digest is checked.
+        """Open the file ``path`` of ``write_voice``, in this process or another, and check its digest.
 
-        Raises ResourceError work-unreadable when it is not whole, Interrupted.
+        Raises ResourceError work-unreadable when it is incomplete, Interrupted.
         """
         try:
             record = json.loads(_record_of(path).read_bytes())
             if record['version'] == _VERSION and file_sha256(path, stop) == record['sha256']:
                 return cls(path, int(record['rate']), record['sha256'])
-            cause = 'its bytes are not those that were written'
+            cause = 'its content changed'
         except (OSError, ValueError, KeyError, TypeError) as error:
             cause = str(error)
         raise ResourceError(
             'work-unreadable',
-            f'{path.name}, which this run has written, cannot be read again',
+            f'{path.name}, written by this run, cannot be read again',
             cause=cause,
-            hint='run the same command again; if that does not help, check the disk that the work folder lies on',
+            hint='run the same command again; if it fails again, check the disk of the work folder',
         )
 
     @property
@@ -69,42 +68,34 @@ class Voice:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds."""
+        """Seconds of audio."""
         return Fraction(self.sample_count, self.rate)
 
     def window(self, start: Fraction | float, seconds: Fraction | float) -> Samples:
-        """The ``round(seconds * rate)`` samples from the one nearest to ``start`` on; silence where there are none."""
+        """Return ``round(seconds * rate)`` samples from the one nearest to ``start``; silence where there are none."""
         count, first = round(seconds * self.rate), round(start * self.rate)
-        made: Samples = np.zeros(count, np.float32)
+        samples: Samples = np.zeros(count, np.float32)
         begin, end = max(first, 0), min(first + count, self.sample_count)
         if begin < end:
-            made[begin - first : end - first] = self._samples[begin:end]
-        return made
+            samples[begin - first : end - first] = self._samples[begin:end]
+        return samples
 
     def close(self) -> None:
-        """Gives the file up; Windows removes none that is mapped."""
+        """Release the file; Windows cannot delete a mapped one."""
         self._samples = np.zeros(0, np.float32)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def voice_size(info: SoundInfo, rate: int = VOICE_RATE) -> int:
-    """About how many bytes ``write_voice`` needs on the disk: 230 MB for an hour at 16 kHz."""
+    """Return about how many bytes ``write_voice`` needs on the disk: 230 MB for an hour at 16 kHz."""
     return round(info.duration * rate) * _DTYPE.itemsize
 
 
 def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopFlag | None = None) -> Voice:
-    """Decodes a sound into the .npy file ``path``: sample n is heard ``n / rate`` seconds after its time 0.
+    """Decode a sound into the .npy file ``path``: sample n is heard ``n / rate`` seconds after its time 0.
 
-    Gaps in it are silence. Memory does not grow with its length. Raises MediaError media-changed when it is not as long
-    as it was measured, and those of ``SoundPieces``; ResourceError disk-full, OutputError output-unwritable,
-    Interrupted. On failure nothing stays.
+    Gaps become silence. Memory does not grow with the length. Raises MediaError media-changed when the length differs
+    from the measured one, and those of ``SoundPieces``; ResourceError disk-full, OutputError output-unwritable,
+    Interrupted. A failure leaves no file.
     """
     stop = stop or StopFlag()
     part = part_of(path)
@@ -118,7 +109,7 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
         if writer.written != total:
             raise MediaError(
                 'media-changed',
-                f'{info.path.name} was changed since it was measured',
+                f'{info.path.name} changed after it was read',
                 cause=f'it had {total} samples at {rate} Hz, it has {writer.written}',
                 hint=LEAVE_ALONE,
             )
@@ -136,7 +127,7 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
 
 
 class _Writer:
-    """Writes samples behind the header of an .npy file, with silence in between."""
+    """Writes samples after the header of an .npy file, with silence between them."""
 
     def __init__(self, file: BinaryIO, total: int) -> None:
         self.written = 0
@@ -147,7 +138,7 @@ class _Writer:
         self._put(header.getvalue())
 
     def write(self, start: int, samples: Samples) -> None:
-        """Writes samples to the place ``start``, which is not before the end of those that were written."""
+        """Write samples at position ``start``, at or after the end of earlier ones."""
         while self.written < start:
             silence = np.zeros(min(start - self.written, _BLOCK), _DTYPE)
             self._put(silence.tobytes())
@@ -161,7 +152,7 @@ class _Writer:
 
 
 def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Samples]]:
-    """Samples at ``rate`` and the place of the first of them, run by run of pieces that follow one another."""
+    """Yield samples at ``rate`` with the position of the first, for each run of pieces without gaps."""
     run: _GaplessSpan | None = None
     for piece in pieces:
         if run is None or not piece.follows:
@@ -174,43 +165,43 @@ def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Sample
 
 
 class _GaplessSpan:
-    """Resamples sound without a gap; ``push`` and ``finish`` give the place of the samples and the samples.
+    """Resamples audio without gaps; ``push`` and ``finish`` return the position of the samples and the samples.
 
-    It has as many as there are places in its time, whatever the resampler gives.
+    Their number is exactly the duration times the rate, whatever the resampler returns.
     """
 
     def __init__(self, begin: Fraction, source_rate: int, rate: int) -> None:
         self._begin = begin
         self._source_rate = source_rate
         self._rate = rate
-        self._taken = 0
-        self._place = round(begin * rate)
+        self._pushed = 0
+        self._position = round(begin * rate)
         self._spare = np.zeros(0, np.float32)
         self._resampler = None if source_rate == rate else av.AudioResampler('flt', 'mono', rate)
 
     def push(self, samples: Samples) -> tuple[int, Samples]:
-        self._taken += len(samples)
+        self._pushed += len(samples)
         if self._resampler is None:
-            return self._placed(samples)
+            return self._positioned(samples)
         frame = av.AudioFrame.from_ndarray(samples[None], format='flt', layout='mono')
         frame.sample_rate = self._source_rate
-        return self._placed(*(made.to_ndarray()[0] for made in self._resampler.resample(frame)))
+        return self._positioned(*(part.to_ndarray()[0] for part in self._resampler.resample(frame)))
 
     def finish(self) -> tuple[int, Samples]:
         rest = [] if self._resampler is None else self._resampler.resample(None)
-        padding = np.zeros(self._end() - self._place, np.float32)
-        return self._placed(*(made.to_ndarray()[0] for made in rest), padding)
+        padding = np.zeros(self._end() - self._position, np.float32)
+        return self._positioned(*(part.to_ndarray()[0] for part in rest), padding)
 
     def _end(self) -> int:
-        """The place behind the last one in the time of the samples that were taken."""
-        return round((self._begin + Fraction(self._taken, self._source_rate)) * self._rate)
+        """Return the end position of the samples pushed so far."""
+        return round((self._begin + Fraction(self._pushed, self._source_rate)) * self._rate)
 
-    def _placed(self, *samples: Samples) -> tuple[int, Samples]:
-        held = np.concatenate([self._spare, *samples])
-        place, room = self._place, self._end() - self._place
-        self._spare = held[room:]
-        self._place += len(held[:room])
-        return place, held[:room]
+    def _positioned(self, *samples: Samples) -> tuple[int, Samples]:
+        available = np.concatenate([self._spare, *samples])
+        position, count = self._position, self._end() - self._position
+        self._spare = available[count:]
+        self._position += len(available[:count])
+        return position, available[:count]
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Places in a picture: windows, and the scale that leads from one picture to another."""
+"""Windows of a frame, and the scale between two frames."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Window(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no pixel lies inside."""
+        """Whether it has no pixels."""
         return self.x1 <= self.x0 or self.y1 <= self.y0
 
     def clipped(self, width: int, height: int) -> Window:
-        """The part inside a picture of ``width`` x ``height``; may be empty, never inverted."""
+        """Return the part inside a frame of ``width`` x ``height``; may be empty, never inverted."""
         x0, y0 = min(max(self.x0, 0), width), min(max(self.y0, 0), height)
         return Window(x0, y0, max(min(self.x1, width), x0), max(min(self.y1, height), y0))
 
@@ -44,9 +44,9 @@ class Scale(NamedTuple):
     y: float
 
     def place(self, points: _Points) -> _Points:
-        """Points of the target (float [..., 2] x y, or [..., 3] x y z; integers are pixel centres) in the frame."""
+        """Return points of the target (float [..., 2] or [..., 3], x y z; integers are pixel centres) in the frame."""
         factors = np.array([self.x, self.y, self.x], points.dtype)
-        # Depth has its 0 anywhere; across and down it is the corner of a pixel that stays where it is.
+        # The origin of depth is arbitrary; that of x and y is the corner of the first pixel, which does not move.
         offset = np.array([(self.x - 1) / 2, (self.y - 1) / 2, 0], points.dtype)
         count = points.shape[-1]
         return cast(_Points, points * factors[:count] + offset[:count])

@@ -1,4 +1,4 @@
-"""Encoding one segment of a clip into a file that exists only when it is whole."""
+"""Encode one segment of a clip into a file that has its name only once complete."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from facefusion.media.encoder import ALPHA_TAG, SEGMENT_TICK, EncoderSettings, a
 from facefusion.media.encoder_room import check_survivable, raise_encoder_shortage
 from facefusion.media.files import ffmpeg_name, part_of, publish, write_failure
 from facefusion.media.frame import Frame, PlaneFrame
+from facefusion.media.join import ranks_of, reordering
 from facefusion.media.planes import RGB_PLANES, Plane, copy_tags, plane_views
 
 _MUXERS = {'.nut': 'nut', '.mkv': 'matroska', '.mov': 'mov'}
@@ -26,9 +27,9 @@ _MUXERS = {'.nut': 'nut', '.mkv': 'matroska', '.mov': 'mov'}
 class SegmentWriter:
     """Encodes frames into ``path`` (in the container of ``EncoderSettings.segment_suffix``); a context manager.
 
-    While it runs the file is ``<path>.part``; leaving the block without an error finishes, flushes and renames it,
-    leaving it with one removes it. Times in the file count from the first frame of the segment; where its container
-    has no exact ones, or the output none, they count frames.
+    The file is ``<path>.part`` until the block ends: without an error it is finished, flushed and renamed, with one it
+    is deleted. Times in the file count from the first frame of the segment; where its container has no exact times, or
+    the output none, they count frames.
     """
 
     def __init__(self, path: Path, encoder: EncoderSettings) -> None:
@@ -36,15 +37,20 @@ class SegmentWriter:
         self.frame_count = 0
         self._settings = encoder
         self._part = part_of(path)
-        self._packet_count = 0
+        self._times: list[int] = []
         self._first = 0
         self._last = 0
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._reformatter = av.video.reformatter.VideoReformatter()
 
+    @property
+    def delay(self) -> int:
+        """By how many frames the decoding order of the written segment precedes the presentation order."""
+        return reordering(ranks_of(np.array(self._times, np.int64)))
+
     def __enter__(self) -> Self:
-        """Opens the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full, memory-out,
+        """Open the file. Raises OutputError output-unwritable, encoder-failed; ResourceError disk-full, memory-out,
         threads-out."""
         check_survivable(self._settings)
         try:
@@ -63,7 +69,7 @@ class SegmentWriter:
         return self
 
     def write(self, frame: Frame, pts: int) -> None:
-        """Encodes a frame at ``pts`` (ticks of the encoder's time base, ascending).
+        """Encode a frame at ``pts`` (ticks of the encoder's time base, ascending).
 
         Raises ResourceError disk-full, memory-out, threads-out; OutputError encoder-failed.
         """
@@ -81,7 +87,7 @@ class SegmentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finishes the file, or removes it when the block failed."""
+        """Finish the file, or delete it when the block failed."""
         if error is not None:
             self._discard()
             return
@@ -106,21 +112,21 @@ class SegmentWriter:
         try:
             packets = self._stream.encode(video)
         except av.error.FFmpegError as error:
-            # Not of the disk, whatever number the error has: nothing is written here.
+            # Encoding does not write to the disk, whatever the error number.
             raise self._encoder_failure(error) from None
         try:
             for packet in packets:
                 if self._settings.segment_suffix != '.nut':
-                    # Encoders of these show every packet, in the order in which they take frames.
-                    packet.pts = packet.dts = self._packet_count
+                    # These encoders show every packet, in the order of their input.
+                    packet.pts = packet.dts = len(self._times)
                     packet.duration, packet.time_base = 1, SEGMENT_TICK
-                self._packet_count += 1
+                self._times.append(packet.pts or 0)
                 self._container.mux(packet)
         except av.error.FFmpegError as error:
             raise self._failure(error) from None
 
     def _prepared(self, frame: Frame) -> av.VideoFrame:
-        """The frame in the encoder's format and size; the decoder's own samples where nothing asks for a change."""
+        """Return the frame in the encoder's format and size; the decoder's own samples where no change is needed."""
         settings = self._settings
         frame = frame.to_planes(settings.plane_format, settings.picture_size, settings.color)
         layout = settings.plane_format
@@ -128,8 +134,8 @@ class SegmentWriter:
             layout = layout.replace('yuv', 'yuva').replace(RGB_PLANES, f'{RGB_PLANES[:-1]}ap')
         video = frame.video
         if (video.format.name, video.width, video.height) != (layout, settings.width, settings.height):
-            video = _laid_out(frame, layout, settings)
-        # Packing planes moves samples, and changes none.
+            video = _with_layout(frame, layout, settings)
+        # Packing planes moves samples without changing them.
         return video if layout == settings.pix_fmt else self._reformatter.reformat(video, format=settings.pix_fmt)
 
     def _failure(self, error: Exception) -> Exception:
@@ -149,31 +155,26 @@ class SegmentWriter:
     def _discard(self) -> None:
         container, self._container, self._stream = self._container, None, None
         if container is not None:
-            # The file is thrown away: what its trailer says does not matter.
+            # The file is deleted: errors in its trailer do not matter.
             with suppress(av.error.FFmpegError):
                 container.close()
         self._part.unlink(missing_ok=True)
 
 
-def _laid_out(frame: PlaneFrame, layout: str, settings: EncoderSettings) -> av.VideoFrame:
-    """The same samples under another format name, with alpha where that has it, and in the encoder's size.
+def _with_layout(frame: PlaneFrame, layout: str, settings: EncoderSettings) -> av.VideoFrame:
+    """Return the samples under another format name, with alpha where that has it, and in the encoder's size.
 
     The last column and line are repeated; a frame without alpha is opaque.
     """
-    made = av.VideoFrame(settings.width, settings.height, layout)
+    video = av.VideoFrame(settings.width, settings.height, layout)
     planes: list[Plane] = list(frame.planes)
     if settings.has_alpha:
-        alpha = frame.alpha
-        planes.append(
-            alpha_codes(
-                np.full((frame.height, frame.width), 255, np.uint8) if alpha is None else alpha,
-                made.format.components[0].bits,
-            )
-        )
-    for target, source in zip(plane_views(made), planes, strict=True):
+        alpha = np.full((frame.height, frame.width), 255, np.uint8) if frame.alpha is None else frame.alpha
+        planes.append(alpha_codes(alpha, video.format.components[0].bits))
+    for target, source in zip(plane_views(video), planes, strict=True):
         high, wide = source.shape
         missing = ((0, target.shape[0] - high), (0, target.shape[1] - wide))
         target[...] = np.pad(source, missing, mode='edge')
-    copy_tags(frame.video, made)
-    made.color_range = settings.color.range_code
-    return made
+    copy_tags(frame.video, video)
+    video.color_range = settings.color.range_code
+    return video

@@ -1,18 +1,18 @@
-"""XMP packets (ISO 16684-1): carried from a picture to its output, but for what would not be true of the output."""
+"""XMP packets (ISO 16684-1): copied from an image to its output, except for properties untrue of the output."""
 
 from __future__ import annotations
 
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-# A packet has a few KB; those of editing programs with long histories some hundred.
+# A packet has a few KB; after a long editing history some hundred.
 LARGEST = 1 << 20
 _RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 _IPTC = 'http://iptc.org/std/Iptc4xmpExt/2008-02-29/'
 _ADOBE = 'http://ns.adobe.com/'
 _SOURCE_TYPE = (_IPTC, 'DigitalSourceType')
-# Properties by namespace and name, and what a user who may miss one is told ('': the output has another one, or none
-# is needed: it is upright, and its pixels may be more or fewer).
+# Properties by namespace and name, and their names for the user ('': not reported, because the output has another one
+# or needs none: it is upright, and its size may differ).
 _UNTRUE = {
     _SOURCE_TYPE: 'DigitalSourceType',
     ('http://purl.org/dc/terms/', 'provenance'): 'the address of Content Credentials',
@@ -28,13 +28,13 @@ _UNTRUE = {
     (f'{_ADOBE}exif/1.0/', 'PixelXDimension'): '',
     (f'{_ADOBE}exif/1.0/', 'PixelYDimension'): '',
 }
-# Whole namespaces: people by the places of their faces, and parts of the file that no output has.
+# Whole namespaces: people by the positions of their faces, and parts of the file that no output has.
 _UNTRUE_NAMESPACES = {
     'http://www.metadataworkinggroup.com/schemas/regions/': 'regions of faces',
     'http://ns.microsoft.com/photo/1.2/': 'regions of faces',
     'http://ns.google.com/photos/1.0/camera/': 'motion',
     'http://ns.google.com/photos/1.0/container/': 'motion',
-    'http://ns.google.com/photos/1.0/image/': 'a second picture',
+    'http://ns.google.com/photos/1.0/image/': 'a second image',
     'http://ns.google.com/photos/1.0/depthmap/': 'depth',
     'http://ns.google.com/photos/dd/1.0/device/': 'depth',
     f'{_ADOBE}hdr-gain-map/1.0/': 'a gain map',
@@ -44,9 +44,9 @@ _WRAPPED = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{}\n<?xpac
 
 
 def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """What an output carries of a packet, in UTF-8, and what is left out of it that a user may miss.
+    """Return a packet for the output, in UTF-8, and remarks on dropped properties.
 
-    A packet of which nothing is left out stays as it is. b'' where it cannot be read.
+    A packet without dropped properties stays unchanged. b'' if it cannot be read.
     """
     if not packet.strip(b'\0 \r\n\t'):
         return b'', ()
@@ -56,7 +56,7 @@ def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
         text = packet.decode('utf-16' if packet[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
         text = text.rstrip('\0 \r\n\t')
         if '<!DOCTYPE' in text:
-            # No packet has one, and it may define entities that become gigabytes.
+            # Packets have no document type, and its entities may expand to gigabytes.
             raise ValueError('it has a document type')
         document = minidom.parseString(text.encode())
         dropped = _drop_untrue(document)
@@ -64,22 +64,21 @@ def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
             text = _WRAPPED.format(document.documentElement.toxml())
     except (ExpatError, ValueError, RecursionError):
         return b'', ('XMP, which is damaged',)
-    told = sorted({name for name in dropped if name})
-    return text.encode(), (f'of XMP: {", ".join(told)}',) if told else ()
+    names = sorted({name for name in dropped if name})
+    return text.encode(), (f'of XMP: {", ".join(names)}',) if names else ()
 
 
 def _drop_untrue(document: minidom.Document) -> list[str]:
-    """Takes the properties out that would not be true; gives the name of each, or ''."""
+    """Remove the properties that would be untrue; return the name of each, or ''."""
     dropped = []
     for description in document.getElementsByTagNameNS(_RDF, 'Description'):
+        children = [child for child in description.childNodes if isinstance(child, minidom.Element)]
         for attribute in list(description.attributes.values()):
             name = _untrue(attribute.namespaceURI, attribute.localName, attribute.value)
             if name is not None:
                 description.removeAttributeNode(attribute)
                 dropped.append(name)
-        for child in list(description.childNodes):
-            if not isinstance(child, minidom.Element):
-                continue
+        for child in children:
             name = _untrue(child.namespaceURI, child.localName, child.toxml())
             if name is not None:
                 description.removeChild(child)
@@ -88,9 +87,9 @@ def _drop_untrue(document: minidom.Document) -> list[str]:
 
 
 def _untrue(namespace: str | None, name: str | None, value: str) -> str | None:
-    """What a property is called that would not be true of an output; None for one that may stay."""
+    """Return the name of a property that would be untrue of an output; None for other properties."""
     key = (namespace or '', name or '')
     if key == _SOURCE_TYPE and 'trainedalgorithmicmedia' in value.lower():
-        # That a model has made it is as true of what is made of it.
+        # The output of an edit to generated content is still generated.
         return None
     return _UNTRUE.get(key, _UNTRUE_NAMESPACES.get(key[0]))

@@ -27,7 +27,7 @@ from facefusion.stopping import StopFlag
 State = Literal['present', 'missing', 'damaged']
 # Smaller files are read again each time, in less than a tenth of a second.
 CACHED_FROM_BYTES = 32 << 20
-NO_DIGEST = 'none on record'
+NO_DIGEST = 'unknown'
 
 
 @dataclass(frozen=True, slots=True)

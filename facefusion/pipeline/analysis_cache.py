@@ -8,41 +8,42 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from facefusion.events import Emit, Message, silent
 from facefusion.media.files import second_name
 from facefusion.ownership import new_owner
 from facefusion.pipeline.manifest import Manifest, manifest_bytes, read_manifest
+from facefusion.safety.sample_cache import remove_oldest
 from facefusion.stopping import StopFlag
 
 _NAME = re.compile(r'^([0-9a-f]{64})\.(npz|json)$')
-_ABANDONED_SECONDS = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
 class AnalysisCache:
     """Chunks in ``folder``, which is created when needed; the least recently used are removed beyond ``limit`` bytes.
 
     With a limit of 0 nothing is stored or found, and ``trim`` removes existing entries.
     """
 
-    def __init__(self, folder: Path, limit: int, emit: Emit = silent) -> None:
-        self._folder = folder
-        self._limit = limit
-        self._emit = emit
+    folder: Path
+    limit: int
+    emit: Emit = silent
 
     def find(self, key: str, flag: StopFlag) -> tuple[Path, Manifest] | None:
         """Return the verified chunk file under ``key`` (64 hexadecimal digits), None without one. Raises
         Interrupted."""
-        if not self._limit:
+        if not self.limit:
             return None
         path, entry = self._paths(key)
         manifest = read_manifest(entry)
         if manifest is None:
             return None
-        if manifest.kind == 'chunk' and manifest.matches(path, flag):
+        if manifest.key.kind == 'chunk' and manifest.matches(path, flag):
             with suppress(OSError):
                 for used in (path, entry):
                     os.utime(used)
@@ -52,12 +53,12 @@ class AnalysisCache:
 
     def put(self, key: str, path: Path, manifest: Manifest) -> None:
         """Store the chunk file ``path``."""
-        if not self._limit:
+        if not self.limit:
             return
         cached, entry = self._paths(key)
-        part = self._folder / f'{key}.{new_owner().tag}.part'
+        part = self.folder / f'{key}.{new_owner().tag}.part'
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 second_name(path, part)
                 # A hard link has the modification time of the file, which may be that of another use.
@@ -67,47 +68,24 @@ class AnalysisCache:
                 part.replace(entry)
             finally:
                 part.unlink(missing_ok=True)
-            self._remove_oldest()
+            remove_oldest(self.folder, _NAME, self.limit, attrgetter('st_size'))
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
+            self.emit(Message('debug', 'cache', f'the analysis is not cached for other runs: {error}'))
 
     def trim(self) -> None:
         """Limit the size of the folder; a limit of 0 empties it."""
         try:
-            self._remove_oldest()
+            remove_oldest(self.folder, _NAME, self.limit, attrgetter('st_size'))
         except FileNotFoundError:
             return
         except OSError as error:
-            self._emit(Message('debug', 'cache', f'the cached analysis cannot be removed: {error}'))
+            self.emit(Message('debug', 'cache', f'the cached analysis cannot be removed: {error}'))
 
     def _paths(self, key: str) -> tuple[Path, Path]:
-        return self._folder / f'{key}.npz', self._folder / f'{key}.json'
+        return self.folder / f'{key}.npz', self.folder / f'{key}.json'
 
     def _remove(self, key: str) -> None:
         # The manifest first: no file counts as an entry without it.
         for path in reversed(self._paths(key)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-
-    def _remove_oldest(self) -> None:
-        sizes: dict[str, int] = {}
-        used: dict[str, float] = {}
-        with os.scandir(self._folder) as found:
-            for item in found:
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:  # another process removed it
-                    continue
-                match = _NAME.match(item.name)
-                if match:
-                    sizes[match[1]] = sizes.get(match[1], 0) + status.st_size
-                    used[match[1]] = max(used.get(match[1], 0.0), status.st_mtime)
-                elif item.name.endswith('.part') and status.st_mtime < time.time() - _ABANDONED_SECONDS:
-                    with suppress(OSError):
-                        Path(item.path).unlink(missing_ok=True)
-        total = sum(sizes.values())
-        for key in sorted(sizes, key=lambda key: used[key]):
-            if total <= self._limit:
-                return
-            self._remove(key)
-            total -= sizes[key]

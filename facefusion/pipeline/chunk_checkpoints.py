@@ -56,7 +56,7 @@ class ChunkCheckpoints:
         path = self.folder.chunk_path(span.start)
         facts = findings.as_record() | {FACES: len(chunk.frame)}
         manifest = self.folder.save(self._key(span), path, chunk, flag, facts)
-        self.folder.cache.put(manifest.digest, path, manifest)
+        self.folder.cache.put(manifest.key.digest, path, manifest)
         return manifest
 
     def load(self, span: Span, flag: StopFlag) -> tuple[FaceChunk, ChunkFindings]:
@@ -70,7 +70,7 @@ class ChunkCheckpoints:
     def _is_complete(self, manifest: Manifest, span: Span) -> bool:
         with suppress(KeyError, TypeError, ValueError):
             findings = ChunkFindings.from_record(manifest.facts)
-            return (manifest.start, manifest.stop) == span and self.screening.is_complete(findings, *span)
+            return (manifest.key.start, manifest.key.stop) == span and self.screening.is_complete(findings, *span)
         return False
 
     def _key(self, span: Span) -> WorkKey:

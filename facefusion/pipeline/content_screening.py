@@ -27,7 +27,7 @@ from facefusion.media.kinds import find_kind
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.ranges import FrameRanges, ranges_of
-from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeObservation, AgeRule
+from facefusion.safety.age import AgeEstimate, AgeEstimator, AgeObservation, refuse_if_minor
 from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate
 from facefusion.safety.fairface import find_age_estimator
 from facefusion.safety.sample_cache import SampleCache, model_digests, pixels_sha256, sample_key
@@ -90,9 +90,9 @@ class ContentScreening:
             self.check_estimates(path, [AgeObservation(track, 0, 0.0, estimate) for track, estimate in estimates])
 
     def check_estimates(self, path: Path, observations: Sequence[AgeObservation]) -> None:
-        """Raise ContentRefused 'age-refused' as ``AgeRule`` decides; never without an estimator."""
+        """Raise ContentRefused 'age-refused' as ``refuse_if_minor`` decides; never without an estimator."""
         if self.estimator is not None:
-            AgeRule(self.estimator.model_id).refuse_if_minor(path, observations)
+            refuse_if_minor(path, observations, self.estimator.model_id)
 
     def screen_clip(self, target: VideoInfo, timeline: Timeline, content: str) -> ClipScreening:
         """Return the screening of a clip, with the cached scores of an earlier run; ``content`` is its digest."""

@@ -42,16 +42,13 @@ class MediaSize:
 
 def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
     """Return the workers that ``limit`` and the system limits allow, at least one, and the bytes of memory by part."""
-    parts = _memory(size, workers)
-    while workers > 1 and size.is_video and not _fits(sum(parts.values()), workers, limit):
+    while True:
+        parts, lowest = _memory(size, workers), lowest_room(workers)
+        allowed = [limit] if limit is not None else []
+        allowed += [lowest[0]] if lowest is not None else []
+        if workers == 1 or not size.is_video or all(sum(parts.values()) <= each for each in allowed):
+            return workers, parts
         workers -= 1
-        parts = _memory(size, workers)
-    return workers, parts
-
-
-def _fits(needed: int, workers: int, limit: int | None) -> bool:
-    found = lowest_room(workers)
-    return (limit is None or needed <= limit) and (found is None or needed <= found[0])
 
 
 def _memory(size: MediaSize, workers: int) -> dict[str, int]:

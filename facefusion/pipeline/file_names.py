@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from facefusion.errors import OutputError
 from facefusion.pipeline.partial_files import partial_path
@@ -17,14 +16,6 @@ from facefusion.provenance.sidecar import sidecar_of
 _USUAL_NAME = 255
 _USUAL_PATH = 4096
 _SHOWN = 40
-
-
-class _Written(NamedTuple):
-    """A file that a run writes: its path, its description in errors, and the advice when its name is too long."""
-
-    path: Path
-    description: str
-    advice: str
 
 
 def check_names(output: Path) -> None:
@@ -48,20 +39,21 @@ def check_names(output: Path) -> None:
             raise _refused(output, cause, f'choose a folder whose path is shorter, by {_bytes(size - limit)}')
 
 
-def _written(output: Path) -> Iterator[_Written]:
+def _written(output: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield each file that a run writes, its description in errors, and the advice when its name is too long."""
     if not output.name:
         # A folder such as '/', which is refused for another reason.
         return
     other_disk = 'choose a folder on a file system that supports longer names'
     part = partial_path(output)
-    yield _Written(output, 'its name', 'shorten the name by {more}; letters that are not ASCII count as 2 to 4 bytes')
-    yield _Written(part, f'{part.name}, its temporary name,', other_disk)
+    yield (output, 'its name', 'shorten the name by {more}; letters that are not ASCII count as 2 to 4 bytes')
+    yield (part, f'{part.name}, its temporary name,', other_disk)
     if not holds_credentials(output):
         sidecar = sidecar_of(output)
         description = f'{_short(sidecar.name)}, the sidecar with its credentials,'
         instead = 'or choose a format that can embed its credentials, such as mp4 or png'
-        yield _Written(sidecar, description, f'shorten the name by {{more}}, {instead}')
-        yield _Written(sidecar_of(part), 'the temporary name of its sidecar', other_disk)
+        yield (sidecar, description, f'shorten the name by {{more}}, {instead}')
+        yield (sidecar_of(part), 'the temporary name of its sidecar', other_disk)
 
 
 def _limit(folder: Path, name: str, usual: int) -> int:

@@ -70,14 +70,6 @@ class InputDigests:
 
 
 @dataclass(frozen=True, slots=True)
-class ScreeningKeys:
-    """What decides the screening findings of each chunk, as plain JSON, and the keys of more complete findings."""
-
-    current: Mapping[str, Any]
-    fuller: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class RunDigests:
     """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
@@ -106,19 +98,21 @@ def fingerprint_run(
     video: VideoPlan,
     settings: Settings,
     inputs: InputDigests,
-    screening: ScreeningKeys,
+    screening: Sequence[Mapping[str, Any]],
     providers: Sequence[str],
     mark: str | None = None,
 ) -> RunDigests:
-    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one."""
-    models = inputs.models
+    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one.
+
+    ``screening`` is the key of its screening findings as plain JSON, followed by keys of findings that contain them.
+    """
+    models, label = inputs.models, settings[DisclosureOptions]
+    font = label.disclosure_font if label.disclosure_label != 'none' else None
     common = _analysis(plan, settings, inputs, providers)
-    analysis = canonical_digest(
-        {**common, 'measured': list(plan.measurements.names), 'watched': dict(screening.current)}
-    )
+    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
     fuller = [
         canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
-        for each in screening.fuller
+        for each in screening[1:]
     ]
     rendered = {
         'version': RENDER_VERSION,
@@ -126,7 +120,7 @@ def fingerprint_run(
         'analysis': analysis,
         'sources': list(inputs.sources),
         'mark': mark,
-        'font': _font_sha256(settings[DisclosureOptions]),
+        'font': _source_sha256(Path(font)) if font is not None else None,
         'processors': [processor.name for processor in plan.processors],
         'batch': plan.batch,
         'models': {name: models[name] for name in plan.models},
@@ -236,19 +230,12 @@ def check_sources_unchanged(
             raise _unreadable(path, error) from None
         if difference:
             raise InputError(
-                'source-changed', f'{path.name} was changed while it was read', cause=difference, hint=LEAVE_ALONE
+                'source-changed', f'{path.name} changed while it was read', cause=difference, hint=LEAVE_ALONE
             )
 
 
 def _sha256(array: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def _font_sha256(options: DisclosureOptions) -> str | None:
-    """Return the SHA-256 of the label's font file, None for the built-in font or without a label."""
-    if options.disclosure_label == 'none' or options.disclosure_font is None:
-        return None
-    return _source_sha256(Path(options.disclosure_font))
 
 
 def _source_sha256(path: Path, flag: StopFlag | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facefusion.faces.chunk import LinkedChunk, Selection
+from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.track import still_chunk
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.frame import PixelFrame
@@ -10,7 +11,7 @@ from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.still import read_still
-from facefusion.pipeline.plan import Plan, Span
+from facefusion.pipeline.plan import Span
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, publish_image
@@ -32,8 +33,11 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
+    # An image is a clip of one frame, which is repeated at its ends.
+    reach = plan.requirements.neighbours
+    neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=original, neighbours=_neighbours(plan, frame))
+        task = FrameTask(frame.untouched(), faces, original=original, neighbours=neighbours)
         (is_changed,) = run.chain.apply([task])
         # Label and mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]
@@ -47,18 +51,12 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     return done, publish_image(written, options, publication, emit)
 
 
-def _neighbours(plan: Plan, frame: PixelFrame) -> tuple[PixelFrame, ...]:
-    """An image is a clip of one frame, which is repeated at its ends."""
-    reach = plan.requirements.neighbours
-    return tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
-
-
 def link_image(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:
     """Screen an image that is shown as a clip and link its faces; return whether anything will be altered."""
     path, flag = run.context.plan.target.path, run.context.flag
     linked, selected, selection = _find_faces(run, read_image(path), read_still(path, run.context.emit), report)
-    work.save_linked(linked, flag)
-    work.save_selection(Span(0, 1), selection, flag)
+    work.save_linked(linked, Span(0, 1), flag)
+    work.save_linked(selection, Span(0, 1), flag)
     return run.changes(faces_of(selected, 0))
 
 
@@ -75,7 +73,7 @@ def _find_faces(
     flag.check()
     tracker = Tracker(plan.measurements)
     (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    selection = Selector(run.selector, tracker.tracks()).select(linked)
+    selection = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()).select(linked)
     selected = linked.select(selection)
     report.add(selected)
     run.screening.check_ages(plan.target.path, frame, selected)

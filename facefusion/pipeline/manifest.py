@@ -6,7 +6,7 @@ import hashlib
 import json
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +34,12 @@ class WorkKey:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The content of a work file. ``kind`` to ``pts`` are as in ``WorkKey``.
+    """The content of a work file: its key, size in bytes and SHA-256, and ``facts`` about it as plain JSON."""
 
-    ``size`` in bytes and ``sha256`` are those of the file; ``facts`` is plain JSON about it.
-    """
-
-    kind: str
-    digest: str
-    start: int
-    stop: int
-    pts: tuple[int, ...]
+    key: WorkKey
     size: int
     sha256: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def frame_count(self) -> int:
-        """The number of frames in the file."""
-        return self.stop - self.start
-
-    def is_for(self, key: WorkKey) -> bool:
-        """Whether the file is the one of ``key``."""
-        return WorkKey(self.kind, self.digest, self.start, self.stop, self.pts) == key
 
     def has_size_of(self, path: Path) -> bool:
         """Whether ``path`` is a regular file of the right size."""
@@ -73,14 +57,10 @@ class Manifest:
             return False
 
 
-def create_manifest(key: WorkKey, path: Path, sha256: str, facts: Mapping[str, Any] | None = None) -> Manifest:
-    """Return the manifest of a file that was just written. Raises OSError."""
-    return Manifest(key.kind, key.digest, key.start, key.stop, key.pts, path.stat().st_size, sha256, facts or {})
-
-
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the manifest as JSON with a digest of itself."""
-    record = {'version': MANIFEST_VERSION, **asdict(manifest), 'frame_count': manifest.frame_count}
+    key, others = asdict(manifest.key), {'size': manifest.size, 'sha256': manifest.sha256, 'facts': manifest.facts}
+    record = {'version': MANIFEST_VERSION, **key, **others, 'frame_count': manifest.key.stop - manifest.key.start}
     return json.dumps({**record, 'check': canonical_digest(record)}).encode('ascii')
 
 
@@ -99,8 +79,9 @@ def read_manifest(path: Path) -> Manifest | None:
     if record.pop('check', None) != canonical_digest(record):
         return None
     # The digest shows that this module wrote the record, so its types are right.
-    del record['version'], record['frame_count']
-    return Manifest(**{**record, 'pts': tuple(record['pts'])})
+    kind, digest, start, stop, pts = (record[entry.name] for entry in fields(WorkKey))
+    key = WorkKey(kind, digest, start, stop, tuple(pts))
+    return Manifest(key, record['size'], record['sha256'], record['facts'])
 
 
 def canonical_digest(record: Mapping[str, Any]) -> str:

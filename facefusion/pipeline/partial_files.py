@@ -1,4 +1,4 @@
-"""Partial files next to outputs; the tag of the process in their names tells which ones are abandoned."""
+"""Partial files next to outputs; the tag of the process in their names shows whether they are abandoned."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> s
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
             'workflow-mode',
-            f'--workflow-mode {mode} does not match {target.path}, which gives a result of the kind {family}',
+            f'--workflow-mode {mode} does not match {target.path}, whose output is of the kind {family}',
             hint='leave the option out',
         )
     return family

@@ -1,6 +1,6 @@
 """A plan as plain JSON and back, for the work folder and for other processes.
 
-It does not contain the stamp of the target (size, times, inode), which is taken again when the plan is read.
+It does not contain the stamp of the target (size, times, inode), which is read again with the plan.
 """
 
 from __future__ import annotations

@@ -43,11 +43,6 @@ class PreparedRun:
     chain: Chain
     voice: Voice | None = None
 
-    @property
-    def selector(self) -> FaceSelectorOptions:
-        """The options of face selection."""
-        return self.context.settings[FaceSelectorOptions]
-
     def changes(self, faces: Sequence[LinkedFace]) -> bool:
         """Whether any processor will alter a frame with these faces."""
         named = registrations(tuple(processor.name for processor in self.context.plan.processors))

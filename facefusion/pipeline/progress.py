@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -13,22 +14,22 @@ from facefusion.events import Emit, StageFinished, StageProgress
 _MINIMUM_SECONDS = 0.5
 
 
+@dataclass(slots=True)
 class Progress:
     """A stage of a run as a context manager: emits its progress, and its end with the elapsed time."""
 
-    def __init__(self, emit: Emit, stage: str, total: int, unit: str = 'frame') -> None:
-        self._emit = emit
-        self._stage = stage
-        self._total = total
-        self._unit = unit
-        self._done = 0
-        self._skipped = 0
-        self._detail = ''
-        self._lock = threading.Lock()
-        self._started = time.monotonic()
+    emit: Emit
+    stage: str
+    total: int
+    unit: str = 'frame'
+    _done: int = 0
+    _skipped: int = 0
+    _detail: str = ''
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _started: float = field(default_factory=time.monotonic)
 
     def __enter__(self) -> Self:
-        self._emit(StageProgress(self._stage, 0, self._total, self._unit))
+        self.emit(StageProgress(self.stage, 0, self.total, self.unit))
         return self
 
     def advance(self, units: int = 1) -> None:
@@ -52,10 +53,10 @@ class Progress:
             rate = left = None
             if processed and seconds > _MINIMUM_SECONDS:
                 rate = round(processed / seconds, 2)
-                left = round((self._total - self._done) * seconds / processed, 1)
-            self._emit(StageProgress(self._stage, self._done, self._total, self._unit, self._detail, rate, left))
+                left = round((self.total - self._done) * seconds / processed, 1)
+            self.emit(StageProgress(self.stage, self._done, self.total, self.unit, self._detail, rate, left))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._emit(StageFinished(self._stage, self._done, time.monotonic() - self._started))
+        self.emit(StageFinished(self.stage, self._done, time.monotonic() - self._started))

@@ -19,7 +19,7 @@ from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.partial_files import partial_path, remove_abandoned
-from facefusion.pipeline.plan import Plan, VideoPlan
+from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.signing import Signer, WorkDone
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.sidecar import sidecar_of
@@ -40,48 +40,42 @@ class Publication:
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
     """Encode an image of the output's size, sign it and rename it to the output.
 
-    Raises what ``write_image``, the signer and the check raise.
+    Raises the errors of ``write_image``, the signer and the check.
     """
-    output, flag = publication.output, publication.flag
-    with _partial_file(output) as part, _partial_file(output) as signed_part:
-        image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
-        write_image(frame, part, image_format, options.output_image_quality, emit, flag)
-        signed = publication.signer.sign(part, signed_part, publication.done)
-        if signed.media == part:
-            part.replace(signed_part)
-        publication.check()
-        _publish_signed(signed_part, signed.sidecar, output, flag)
-        part.unlink(missing_ok=True)
+    with _partial_file(publication.output) as part:
+        image_format = IMAGE_EXTENSIONS[publication.output.suffix.lower()]
+        write_image(frame, part, image_format, options.output_image_quality, emit, publication.flag)
+        signed = publish_file(part, publication)
+        part.unlink()
     return signed
 
 
-def join_clip(segments: Sequence[Path], plan: Plan, video: VideoPlan, part: Path, emit: Emit, flag: StopFlag) -> None:
-    """Join the segments with the source's times, audio, subtitles and metadata to the file ``part``.
+def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFlag) -> None:
+    """Join the segments with the target's times, audio, subtitles and metadata to the file ``part``.
 
-    Emits what is lost and the plan could not know. Raises what ``join_segments`` raises, and MediaError media-changed
+    Emits losses that the plan could not know. Raises the errors of ``join_segments``, and MediaError media-changed
     when the file of the audio is no longer the one that was probed.
     """
     audio_file = plan.sound or plan.target
     check_unchanged(audio_file, flag)
     with called(plan.output.name, part):
-        joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras)
         lost = join_segments(joining, part, flag)
     check_unchanged(audio_file, flag)
     for text in lost:
         emit(Message('warn', 'publish', f'{audio_file.path.name}: {text}'))
 
 
-def publish_clip(clip: Path, publication: Publication) -> Signed:
-    """Sign a finished clip, which stays in its place, and rename the signed file to the output.
+def publish_file(unsigned: Path, publication: Publication) -> Signed:
+    """Sign a finished file, which stays in its place, and rename the signed file to the output.
 
-    Raises what the signer and the check raise, ResourceError, OutputError, Interrupted.
+    Raises the errors of the signer and the check, ResourceError, OutputError, Interrupted.
     """
     output, flag = publication.output, publication.flag
     with _partial_file(output) as part:
-        signed = publication.signer.sign(clip, part, publication.done)
-        if signed.media == clip:
+        signed = publication.signer.sign(unsigned, part, publication.done)
+        if signed.media == unsigned:
             try:
-                second_name(clip, part, flag)
+                second_name(unsigned, part, flag)
             except OSError as error:
                 raise write_failure(error, output) from None
         publication.check()
@@ -92,8 +86,8 @@ def publish_clip(clip: Path, publication: Publication) -> Signed:
 def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Emit, flag: StopFlag) -> Signed | None:
     """Join finished clips one after the other, sign the result and rename it to the output.
 
-    Of several images the last one is copied with its own credentials; returns None then. Raises what
-    ``concat_clips`` and the signer raise.
+    Of several images the last one is copied with its own credentials, and None is returned. Raises the errors of
+    ``concat_clips`` and the signer.
     """
     remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
@@ -104,13 +98,10 @@ def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Em
                 shutil.copyfile(sidecar_of(clips[-1]), sidecar)
             _publish_signed(part, sidecar, output, flag)
         return None
-    with _partial_file(output) as clip, _partial_file(output) as part:
-        concat_clips(clips, clip, output.suffix.lower(), flag, emit)
-        signed = signer.sign(clip, part, WorkDone(changed_frames=1, is_labelled=True))
-        if signed.media == clip:
-            clip.replace(part)
-        _publish_signed(part, signed.sidecar, output, flag)
-        clip.unlink(missing_ok=True)
+    with _partial_file(output) as part:
+        concat_clips(clips, part, output.suffix.lower(), flag, emit)
+        signed = publish_file(part, Publication(output, signer, WorkDone(changed_frames=1, is_labelled=True), flag))
+        part.unlink()
     return signed
 
 
@@ -143,7 +134,8 @@ def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFl
 @contextmanager
 def _partial_file(output: Path) -> Iterator[Path]:
     """Yield a new path next to the output; remove the file and new folders on failure."""
-    created = _missing_folders(output.parent)
+    existing, folder = existing_folder(output.parent), output.parent.absolute()
+    created = [path for path in (folder, *folder.parents) if existing in path.parents]
     make_folder(output.parent)
     part = partial_path(output)
     try:
@@ -154,12 +146,6 @@ def _partial_file(output: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
             sidecar_of(part).unlink(missing_ok=True)
-            for folder in created:
-                folder.rmdir()
+            for path in created:
+                path.rmdir()
         raise
-
-
-def _missing_folders(folder: Path) -> list[Path]:
-    """Return the folders that creating ``folder`` will add, deepest first."""
-    existing, folder = existing_folder(folder), folder.absolute()
-    return [path for path in (folder, *folder.parents) if existing in path.parents]

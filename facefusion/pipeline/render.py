@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,10 +80,11 @@ class Rendered(NamedTuple):
 
 
 class SegmentFacts(NamedTuple):
-    """How many frames of a segment were changed, and how many carry the invisible mark."""
+    """How many frames of a segment were changed and marked, and by how many its decoding order precedes its display."""
 
     changed_frames: int
     marked_frames: int
+    delay: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ class SegmentRendering:
                     advance()
                 changed += is_changed * (shown.stop - shown.start)
                 marked += is_marked * (shown.stop - shown.start)
-        return SegmentFacts(changed, marked)
+        return SegmentFacts(changed, marked, writer.delay)
 
     def frames(self, segment: Span, flag: StopFlag) -> Generator[Rendered, None, None]:
         """Yield the frames of ``segment`` after the chain, in order.
@@ -181,12 +182,11 @@ class SegmentRendering:
 
 def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
     """Return the runs of output frames that show one source frame; ``sources`` start at output frame ``first``."""
-    runs: list[Shown] = []
-    for number, source in enumerate(sources, first):
-        if runs and runs[-1].source == source:
-            runs[-1] = runs[-1]._replace(stop=number + 1)
-        else:
-            runs.append(Shown(source, number, number + 1))
+    runs, start = [], first
+    for source, repeated in groupby(sources):
+        stop = start + len(list(repeated))
+        runs.append(Shown(source, start, stop))
+        start = stop
     return runs
 
 

@@ -91,30 +91,30 @@ class FaceReport:
 
     def _skipped_as_text(self) -> Iterator[str]:
         if self.small:
-            verb = 'was' if self.small == 1 else 'were'
-            yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {verb} skipped'
+            yield f'{_count(self.small, "face")} under {SMALLEST_FACE} pixels {_were(self.small)} skipped'
         if self.frames_crowded:
             frames = _count(self.frames_crowded, 'frame')
             yield f'--max-faces skipped up to {_count(self.most_left_out, "more face")} in {frames}'
         if self.damaged.count:
-            verb = 'is' if self.damaged.count == 1 else 'are'
-            yield f'{_count(self.damaged.count, "frame")} of the target {verb} damaged: {self.damaged.as_text()}'
+            are = 'is' if self.damaged.count == 1 else 'are'
+            yield f'{_count(self.damaged.count, "frame")} of the target {are} damaged: {self.damaged.as_text()}'
 
     def _processed_as_text(self, changed_frames: int) -> str:
         if not self.finds_faces or (changed_frames and not self.faces):
-            verb = 'was' if changed_frames == 1 else 'were'
-            return f'{_count(changed_frames, "frame")} {verb} processed'
+            return f'{_count(changed_frames, "frame")} {_were(changed_frames)} processed'
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was processed'
         with_face = self.frames - self.without.count
         frames = f'{with_face} of {_count(self.frames, "frame")}'
         if not self.processed:
             return f'no face was processed in {frames}'
-        verb = 'was' if self.processed == 1 else 'were'
-        text = f'{_count(self.processed, "face")} in {frames} {verb} processed'
-        if not self.without.count:
-            return text
-        return f'{text}; no face in {_count(self.without.count, "frame")}: {self.without.as_text()}'
+        text = f'{_count(self.processed, "face")} in {frames} {_were(self.processed)} processed'
+        without = f'; no face in {_count(self.without.count, "frame")}: {self.without.as_text()}'
+        return text + without if self.without.count else text
+
+
+def _were(number: int) -> str:
+    return 'was' if number == 1 else 'were'
 
 
 def _count(number: int, noun: str) -> str:

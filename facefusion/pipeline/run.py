@@ -21,8 +21,10 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.options import FaceSelectorOptions
 from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.join import Joining
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
 from facefusion.pipeline.fingerprints import clip_digest
@@ -31,14 +33,14 @@ from facefusion.pipeline.manifest import Manifest, WorkKey
 from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.publish import Publication, join_clip, publish_clip
-from facefusion.pipeline.render import LinkedFaces, SegmentRendering, faces_of
+from facefusion.pipeline.publish import Publication, join_clip, publish_file
+from facefusion.pipeline.render import LinkedFaces, SegmentFacts, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
-from facefusion.pipeline.units import CHANGED, MARKED, AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.watermarking import Watermarks
@@ -104,16 +106,14 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
         watermarks = run.watermarks_if(will_change)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
-        done = WorkDone(
-            int(manifest.facts.get(CHANGED, 0)), int(manifest.facts.get(MARKED, 0)), watermarks.label is not None
-        )
+        done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:
             work.check_intact([(clip, manifest)], flag)
             # Signing reads the target too.
             check_unchanged(target, flag)
 
-        return done, publish_clip(clip, Publication(plan.output, run.signer, done, flag, check))
+        return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
 
 
 def _find_faces(
@@ -164,16 +164,17 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
             yield chunk
 
     for linked in tracker.track(chunks()):
-        work.save_linked(linked, flag)
-    selector, will_change = Selector(run.selector, tracker.tracks()), False
+        work.save_linked(linked, Span(linked.first, linked.first + linked.count), flag)
+    selector, will_change = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()), False
     for span in video.chunks:
-        linked = work.load_linked(span, flag)
+        linked = work.load_linked(LinkedChunk, span, flag)
         selection = selector.select(linked)
-        work.save_selection(span, selection, flag)
+        work.save_linked(selection, span, flag)
         selected = linked.select(selection)
         report.add(selected)
         screening.add_linked(selected)
-        will_change = will_change or _will_change(run, selected)
+        numbers = range(span.start, span.stop)
+        will_change = will_change or any(run.changes(faces_of(selected, number)) for number in numbers)
     report.damaged = screening.damaged
     _report_damage(run, report)
     # Nothing is rendered before this, whatever earlier runs rendered.
@@ -183,11 +184,6 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     if run.context.plan.finds_faces and without.count:
         emit(FramesWithoutFaces(without.count, without.as_lists(), without.more_ranges))
     return will_change
-
-
-def _will_change(run: PreparedRun, selected: LinkedChunk) -> bool:
-    numbers = range(selected.first, selected.first + selected.count)
-    return any(run.changes(faces_of(selected, number)) for number in numbers)
 
 
 def _report_damage(run: PreparedRun, report: FaceReport) -> None:
@@ -217,15 +213,18 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
-    clip = work.clip_path(extension)
+    clip = work.path / f'clip{extension}'
     key = WorkKey('clip', clip_digest(work.digests.plan, video, extension), 0, video.timeline.frame_count)
     manifest = work.find_intact(key, clip, flag)
     if manifest is None:
         segments = _rendered(run, engine, units)
-        facts = {fact: sum(entry.facts.get(fact, 0) for _, entry in segments) for fact in (CHANGED, MARKED)}
-        with work.verifying(segments, flag):
-            join_clip([path for path, _ in segments], plan, video, work.part(clip), emit, flag)
-        manifest = work.publish(key, clip, flag, facts)
+        facts = [SegmentFacts(**entry.facts) for _, entry in segments]
+        with work.verifying(segments, flag) as opener:
+            parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
+            joining = Joining(*parts, video.extras, max(each.delay for each in facts), opener)
+            join_clip(joining, plan, work.part(clip), emit, flag)
+        changed, marked = sum(each.changed_frames for each in facts), sum(each.marked_frames for each in facts)
+        manifest = work.publish(key, clip, flag, {'changed_frames': changed, 'marked_frames': marked})
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called
-from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import ChunkCheckpoints
 from facefusion.pipeline.manifest import Manifest, WorkKey
@@ -22,9 +21,6 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Advance = Callable[[], None]
-# The facts of a segment and of the joined clip: how many frames were changed, and how many carry the invisible mark.
-CHANGED = 'changed_frames'
-MARKED = 'marked_frames'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,17 +30,12 @@ class AnalysisUnits:
     analysis: ChunkAnalysis
     checkpoints: ChunkCheckpoints
 
-    @property
-    def target(self) -> VideoInfo:
-        """The clip."""
-        return self.analysis.target
-
     def run(self, span: Span, flag: StopFlag, advance: Advance) -> Manifest:
         """Analyse a chunk and save it. Raises as ``ChunkAnalysis.analyse`` and ``ChunkCheckpoints.save``, and
         MediaError media-changed."""
         flag.check()
         chunk, findings = self.analysis.analyse(span, flag, advance)
-        check_unchanged(self.target, flag)
+        check_unchanged(self.analysis.target, flag)
         return self.checkpoints.save(span, chunk, findings, flag)
 
 
@@ -55,14 +46,9 @@ class RenderUnits:
     rendering: SegmentRendering
     folder: WorkFolder
 
-    @property
-    def target(self) -> MediaInfo:
-        """The clip, or the image that is shown as a clip."""
-        return self.rendering.target
-
     def path(self, number: int) -> Path:
         """Return the work file of the segment."""
-        return self.folder.segment_path(number, self.rendering.video.encoder.segment_suffix)
+        return self.folder.path / f'segment-{number:05d}{self.rendering.video.encoder.segment_suffix}'
 
     def key(self, number: int) -> WorkKey:
         """Return the key of the segment's work file."""
@@ -74,13 +60,12 @@ class RenderUnits:
     def run(self, number: int, flag: StopFlag, advance: Advance) -> Manifest:
         """Render a segment and save it. Raises as ``SegmentRendering.write``, and MediaError media-changed."""
         flag.check()
-        check_unchanged(self.target, flag)
+        check_unchanged(self.rendering.target, flag)
         path = self.path(number)
         with called(path.name, self.folder.part(path)):
             facts = self.rendering.write(self.rendering.video.segments[number], self.folder.part(path), flag, advance)
-        check_unchanged(self.target, flag)
-        counts = {CHANGED: facts.changed_frames, MARKED: facts.marked_frames}
-        return self.folder.publish(self.key(number), path, flag, counts)
+        check_unchanged(self.rendering.target, flag)
+        return self.folder.publish(self.key(number), path, flag, facts._asdict())
 
 
 def chunk_span(video: VideoPlan, number: int) -> Span:

@@ -12,23 +12,23 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from facefusion.errors import ContentRefused, Interrupted, JobError, MediaError, OutputError, ResourceError
 from facefusion.faces.chunk import ArrayRecord, LinkedChunk, Selection
-from facefusion.media.files import called, write_failure, write_synced
+from facefusion.media.files import called, ffmpeg_name, write_failure, write_synced
+from facefusion.media.join import Opener
 from facefusion.models.digests import file_sha256
 from facefusion.ownership import new_owner, split_tag
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.fingerprints import RunDigests
-from facefusion.pipeline.manifest import Manifest, WorkKey, create_manifest, manifest_bytes, read_manifest
+from facefusion.pipeline.manifest import Manifest, WorkKey, manifest_bytes, read_manifest
 from facefusion.pipeline.output import make_folder
 from facefusion.pipeline.plan import Span
 from facefusion.stopping import StopFlag
 from facefusion.work_lease import AT_WORK
 
-_CLIP = 'clip'
-_FINISHED = ('chunk-', 'segment-', f'{_CLIP}.')
+_FINISHED = ('chunk-', 'segment-', 'clip.')
 Record = TypeVar('Record', bound=ArrayRecord)
 
 
@@ -62,14 +62,6 @@ class WorkFolder:
         """Return the file of the chunk that starts at source frame ``first``."""
         return self.path / f'chunk-{first:09d}.npz'
 
-    def segment_path(self, number: int, suffix: str) -> Path:
-        """Return the file of a segment; ``suffix`` is that of its container."""
-        return self.path / f'segment-{number:05d}{suffix}'
-
-    def clip_path(self, extension: str) -> Path:
-        """Return the file of the joined clip; ``extension`` is that of the output."""
-        return self.path / f'{_CLIP}{extension}'
-
     def part(self, path: Path) -> Path:
         """Return the name under which this process writes ``path``."""
         return path.with_name(f'{path.stem}@{self._tag}#{path.suffix}')
@@ -100,7 +92,7 @@ class WorkFolder:
         part = self.part(path)
         manifest_part = self.part(manifest_path(path))
         try:
-            manifest = create_manifest(key, part, sha256 or file_sha256(part, flag), facts)
+            manifest = Manifest(key, part.stat().st_size, sha256 or file_sha256(part, flag), facts or {})
             if read_manifest(manifest_path(path)) == manifest:
                 # The same file again: another process at this step may read it at any moment.
                 part.replace(path)
@@ -122,7 +114,7 @@ class WorkFolder:
     def find_intact(self, key: WorkKey, path: Path, flag: StopFlag) -> Manifest | None:
         """Return the manifest of ``path`` when the file is intact and has this key; otherwise remove both."""
         manifest = read_manifest(manifest_path(path))
-        if manifest is not None and manifest.is_for(key) and manifest.matches(path, flag):
+        if manifest is not None and manifest.key == key and manifest.matches(path, flag):
             return manifest
         with suppress(OSError):
             _remove(manifest_path(path))
@@ -144,7 +136,7 @@ class WorkFolder:
         """
         flag.check()
         manifest = read_manifest(manifest_path(path))
-        if manifest is None or not manifest.is_for(key):
+        if manifest is None or manifest.key != key:
             raise _damaged(path, None)
         with suppress(OSError):
             data = path.read_bytes() if manifest.has_size_of(path) else b''
@@ -152,31 +144,22 @@ class WorkFolder:
                 return kind.load(path, data), manifest
         raise _damaged(path, manifest)
 
-    def save_linked(self, chunk: LinkedChunk, flag: StopFlag) -> None:
-        """Write a linked chunk of all faces. Raises ResourceError, OutputError, Interrupted."""
-        self._save_linked('linked', Span(chunk.first, chunk.first + chunk.count), chunk, flag)
+    def save_linked(self, record: LinkedChunk | Selection, span: Span, flag: StopFlag) -> None:
+        """Write all faces of the frames ``span``, or the selection. Raises as ``save``."""
+        self.save(*self._linked_file(type(record), span), record, flag)
 
-    def load_linked(self, span: Span, flag: StopFlag) -> LinkedChunk:
-        """Return the linked chunk of the frames ``span``. Raises ResourceError work-file-damaged, Interrupted."""
-        return self._load_linked(LinkedChunk, 'linked', span, flag)
-
-    def save_selection(self, span: Span, selection: Selection, flag: StopFlag) -> None:
-        """Write the selection among the faces of a linked chunk. Raises ResourceError, OutputError, Interrupted."""
-        self._save_linked('selected', span, selection, flag)
+    def load_linked(self, kind: type[Record], span: Span, flag: StopFlag) -> Record:
+        """Return all faces of the frames ``span``, or the selection. Raises as ``load``."""
+        return self.load(kind, *self._linked_file(kind, span), flag)[0]
 
     def load_selected(self, span: Span, flag: StopFlag) -> LinkedChunk:
-        """Return the selected faces of the frames ``span``. Raises as ``load_linked``."""
-        selection = self._load_linked(Selection, 'selected', span, flag)
-        return self.load_linked(span, flag).select(selection)
+        """Return the selected faces of the frames ``span``. Raises as ``load``."""
+        selection = self.load_linked(Selection, span, flag)
+        return self.load_linked(LinkedChunk, span, flag).select(selection)
 
-    def _save_linked(self, kind: str, span: Span, record: ArrayRecord, flag: StopFlag) -> None:
-        self.save(WorkKey(kind, self.digests.plan, *span), self._linked_path(kind, span), record, flag)
-
-    def _load_linked(self, record: type[Record], kind: str, span: Span, flag: StopFlag) -> Record:
-        return self.load(record, WorkKey(kind, self.digests.plan, *span), self._linked_path(kind, span), flag)[0]
-
-    def _linked_path(self, kind: str, span: Span) -> Path:
-        return self.path / f'{kind}-{span.start:09d}.npz'
+    def _linked_file(self, kind: type[ArrayRecord], span: Span) -> tuple[WorkKey, Path]:
+        name = 'linked' if kind is LinkedChunk else 'selected'
+        return WorkKey(name, self.digests.plan, *span), self.path / f'{name}-{span.start:09d}.npz'
 
     def check_intact(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
         """Raise ResourceError work-file-damaged for a file that is missing or altered, Interrupted.
@@ -188,35 +171,51 @@ class WorkFolder:
                 raise _damaged(path, manifest)
 
     @contextmanager
-    def verifying(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[None]:
-        """Verify the files that a block reads, after it and when it fails. Raises as ``check_intact``.
+    def verifying(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[Opener]:
+        """Yield a function that opens these files for FFmpeg and verifies the bytes that it reads.
 
-        A failure of the block for another reason is raised as it is.
+        A failure of the block for a damaged file is raised as ``check_intact`` does.
         """
         for path, manifest in files:
             if not manifest.has_size_of(path):
                 raise _damaged(path, manifest)
+        manifests = dict(files)
         try:
-            yield
+            yield lambda path: self._open_verified(path, manifests[path], flag)
         except Exception as error:
             is_other = isinstance(error, Interrupted | MediaError | OutputError)
-            if not is_other and getattr(error, 'reference', '') != 'disk-full':
+            if not is_other and getattr(error, 'reference', '') not in ('disk-full', 'work-file-damaged'):
                 self.check_intact(files, flag)
             raise
-        self.check_intact(files, flag)
+
+    @contextmanager
+    def _open_verified(self, path: Path, manifest: Manifest, flag: StopFlag) -> Iterator[_HashingReader | str]:
+        if path.suffix == '.mov':
+            # Its index is at the end, so FFmpeg cannot read it from start to end.
+            yield ffmpeg_name(path)
+            self.check_intact([(path, manifest)], flag)
+            return
+        with path.open('rb') as file:
+            reader = _HashingReader(file)
+            yield reader
+            while reader.read(1 << 20):
+                flag.check()
+        if reader.sha256.hexdigest() != manifest.sha256:
+            raise _damaged(path, manifest)
 
     def remove_segments(self) -> None:
         """Remove all segments, whose frames are in the joined clip."""
-        with suppress(OSError):
-            for path in sorted(self.path.glob('segment-*')):
-                if '@' not in path.name:
-                    _remove(path)
+        self._remove_all('segment-')
 
     def free_space(self) -> None:
         """Remove linked chunks, which are quick to create again: the job store needs space on a full disk."""
+        self._remove_all('linked-', 'selected-')
+
+    def _remove_all(self, *starts: str) -> None:
         with suppress(OSError):
-            for path in [*self.path.glob('linked-*'), *self.path.glob('selected-*')]:
-                _remove(path)
+            for path in sorted(self.path.iterdir()):
+                if path.name.startswith(starts) and '@' not in path.name:
+                    _remove(path)
 
     def close(self) -> None:
         """Remove the marker and the partial files of this process."""
@@ -257,6 +256,19 @@ class WorkFolder:
         if not isinstance(reason, FileNotFoundError) or not reason.filename:
             return False
         return Path(os.fsdecode(reason.filename)).absolute().parent == self.path.absolute()
+
+
+class _HashingReader:
+    """Hashes the bytes read from a file. FFmpeg cannot seek in it, so that each byte passes once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
 
 
 def manifest_path(path: Path) -> Path:

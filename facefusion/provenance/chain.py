@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from facefusion.provenance.library import plain
 from facefusion.provenance.statement import PROCESSING_LABEL
-from facefusion.provenance.validation import EXPIRED, TRUSTED, UNTRUSTED, failures_of
+from facefusion.provenance.validation import EXPIRED, TRUSTED, UNTRUSTED, entries, failures_of
 
 MOST_CLAIMS = 500
 MOST_ACTIONS = 200
@@ -115,7 +115,7 @@ def _trust(label: str, records: Iterable[Mapping[str, Any]]) -> Trust:
     failures: set[str] = set()
     trust: Trust | None = None
     for results in records:
-        good, bad = _codes_of(label, results)
+        good, bad = _codes_of(label, results, 'success'), _codes_of(label, results, 'failure')
         failures |= bad
         if trust is None and (TRUSTED in good or UNTRUSTED in bad):
             trust = 'unknown-signer' if UNTRUSTED in bad else 'trusted'
@@ -125,18 +125,15 @@ def _trust(label: str, records: Iterable[Mapping[str, Any]]) -> Trust:
     return 'expired' if rest and trust == 'trusted' else trust or 'unknown-signer'
 
 
-def _codes_of(label: str, results: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the success codes and the failure codes of a validation for one manifest."""
-    deltas = [_mapping(_mapping(delta).get('validationDeltas')) for delta in _list(results.get('ingredientDeltas'))]
-    good: set[str] = set()
-    bad: set[str] = set()
-    for part in (_mapping(results.get('activeManifest')), *deltas):
-        for kind, codes in (('success', good), ('failure', bad)):
-            for entry in map(_mapping, _list(part.get(kind))):
-                url = str(entry.get('url', ''))
-                if url.startswith(_MANIFESTS) and url.removeprefix(_MANIFESTS).partition('/')[0] == label:
-                    codes.add(str(entry.get('code', '')))
-    return good, bad
+def _codes_of(label: str, results: Mapping[str, Any], kind: str) -> set[str]:
+    """Return the codes of a kind in a validation for one manifest."""
+    codes = set()
+    for entry in entries(results, kind):
+        url = str(entry.get('url', ''))
+        # Compared as a path segment, because a hostile label may contain slashes.
+        if url.startswith(_MANIFESTS) and url.removeprefix(_MANIFESTS).partition('/')[0] == label:
+            codes.add(str(entry.get('code', '')))
+    return codes
 
 
 def _ingredients(manifest: Mapping[str, Any]) -> Iterator[tuple[_Visit, Mapping[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Read the Content Credentials of any file: whether they are intact, who signed it, and its history."""
+"""Read the Content Credentials of any file: their state, the signer and the history."""
 
 from __future__ import annotations
 
@@ -82,8 +82,12 @@ def read_credentials(
     or unreadable file or named sidecar, and Interrupted when ``flag`` is set.
     """
     for named in (path, sidecar):
-        if named is not None:
-            _check_is_file(named)
+        try:
+            if named is not None:
+                find_kind(named)
+        except MediaError as error:
+            if error.reference not in _KIND_PROBLEMS:
+                raise
     with make_context(roots) as context:
         try:
             with path.open('rb') as file:
@@ -103,14 +107,6 @@ def read_credentials(
                 cause=error.strerror or str(error),
                 hint='check the file and its disk',
             ) from None
-
-
-def _check_is_file(path: Path) -> None:
-    try:
-        find_kind(path)
-    except MediaError as error:
-        if error.reference not in _KIND_PROBLEMS:
-            raise
 
 
 def _examine(

@@ -138,7 +138,8 @@ class _Work:
                 with Relay(self.signing.timestamp_url, self.flag) as relay:
                     return self._attempt(relay.url)
             except (c2pa.C2paError, RelayFailure) as error:
-                self._check_stop()
+                if self.flag is not None:
+                    self.flag.check()
                 reason = _timestamp_failure(error, relay)
                 if self.signing.require_timestamp:
                     raise ProvenanceError(
@@ -150,7 +151,8 @@ class _Work:
         try:
             signed = self._attempt(None)
         except c2pa.C2paError as error:
-            self._check_stop()
+            if self.flag is not None:
+                self.flag.check()
             hint = 'nothing was published; if it happens again, please report it with this message'
             if self.signing.credential.expires <= datetime.now(UTC):
                 hint = 'the certificate has expired: renew the certificate, then run the same command again'
@@ -161,10 +163,6 @@ class _Work:
             text = f'no timestamp from {self.signing.timestamp_host} ({reason}); signed without one'
             self.emit(Message('warn', 'provenance', text))
         return signed
-
-    def _check_stop(self) -> None:
-        if self.flag is not None:
-            self.flag.check()
 
     def _attempt(self, relay_url: str | None) -> tuple[bytes, tuple[TargetState, ...]]:
         states: list[TargetState] = ['not read' if entry.path is None else 'read' for entry in self.ingredients]
@@ -199,8 +197,7 @@ class _Work:
                 continue
             try:
                 with entry.path.open('rb') as file:
-                    sidecar = read_sidecar(entry.path, entry.sidecar)
-                    self._add_file(builder, context, facts, reading_type(entry.path), sidecar, file)
+                    self._add_file(builder, context, facts, entry, file)
             except OSError:
                 return number, 'not read'
             except c2pa.C2paError:
@@ -208,14 +205,11 @@ class _Work:
         return None
 
     def _add_file(
-        self,
-        builder: c2pa.Builder,
-        context: c2pa.Context,
-        facts: dict[str, Any],
-        kind: str,
-        sidecar: bytes | None,
-        file: BinaryIO,
+        self, builder: c2pa.Builder, context: c2pa.Context, facts: dict[str, Any], entry: Ingredient, file: BinaryIO
     ) -> None:
+        assert entry.path is not None
+        kind = reading_type(entry.path)
+        sidecar = read_sidecar(entry.path, entry.sidecar)
         stream = WatchedStream(file, self.flag)
         with _stream_failures(stream):
             if sidecar is None or _has_embedded(stream, kind, context):

@@ -85,9 +85,9 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
     """
     wanted = max(LETTER_SHARE * min(width, height), SMALLEST_LETTERS) / _CAPITALS
     drawn = _draw(text, _font(font_path, wanted))
-    room = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
-    if drawn.shape[1] > room:
-        wanted *= max(room, 1) / drawn.shape[1] * 0.98
+    space = width - 2 * round((_PADDING + (0.0 if is_bar else _MARGIN)) * wanted)
+    if drawn.shape[1] > space:
+        wanted *= max(space, 1) / drawn.shape[1] * 0.98
         drawn = _draw(text, _font(font_path, max(wanted, 1.0)))
     padding, margin = round(_PADDING * wanted), round(_MARGIN * wanted)
     high = min(drawn.shape[0] + 2 * padding, height)

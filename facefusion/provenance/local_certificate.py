@@ -135,9 +135,7 @@ def _renew_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
     if root is None:
         raise OSError(f'{path} cannot be read back')
     if is_damaged:
-        text = (
-            f'the key of the certificate of this machine was damaged or missing: a new root was created in {folder}. '
-        )
+        text = f"the key of this machine's certificate was damaged or missing: a new root was created in {folder}. "
         text += 'Files signed before still verify here, if the old certificate was readable; others who trust '
         emit(Message('warn', 'provenance', text + f'this machine also need the new {_PUBLIC}'))
     else:
@@ -153,27 +151,24 @@ def _make_pair(name: str, now: datetime, life: timedelta, issuer: _Pair | None =
     names = {NameOID.ORGANIZATION_NAME: _ORGANISATION, NameOID.COMMON_NAME: name}
     subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in names.items()])
     builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.chain[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), critical=True)
-        # digitalSignature for the signer; keyCertSign and cRLSign for the root.
-        .add_extension(
-            x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False), critical=True
-        )
+        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer.chain[0].subject if issuer else subject)
     )
-    if issuer is None:
-        return _Pair(key, (builder.sign(key, hashes.SHA256()),))
-    # The C2PA library accepts the usage of mail protection, which needs no authority.
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
-    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
-    builder = builder.add_extension(identifier, critical=False)
-    return _Pair(key, (builder.sign(issuer.key, hashes.SHA256()), *issuer.chain))
+    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - _BACKDATED).not_valid_after(now + life)
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), True),
+        # digitalSignature for the signer; keyCertSign and cRLSign for the root.
+        (x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False), True),
+    ]
+    if issuer:
+        # The C2PA library accepts the usage of mail protection, which needs no authority.
+        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False))
+        extensions.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False))
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
+    certificate = builder.sign(issuer.key if issuer else key, hashes.SHA256())
+    return _Pair(key, (certificate, *(issuer.chain if issuer else ())))
 
 
 def _as_pem(pair: _Pair) -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes, serialization
 
 from facefusion.errors import ProvenanceError
+from facefusion.provenance.certificate import name_of, read_certificates
 from facefusion.provenance.local_certificate import default_folder, own_roots
 from facefusion.provenance.options import ProvenanceOptions
-from facefusion.provenance.pem import name_of, read_certificates
 
 _MOST_ROOTS = 1000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from facefusion.provenance.library import plain
@@ -44,18 +44,23 @@ _WORDS = {
 }
 
 
-def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the distinct failure codes of a manifest.
+def entries(results: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the entries of a kind, 'success' or 'failure', for a manifest and its ingredients.
 
-    For its ingredients the library reports only failures that their own signers had not recorded: later changes.
+    For ingredients the library reports only failures that their own signers had not recorded: later changes.
     """
-    deltas = results.get('ingredientDeltas')
-    parts = [delta.get('validationDeltas') for delta in deltas or () if isinstance(delta, Mapping)]
-    found = []
-    for part in (results.get('activeManifest'), *parts):
-        entries = part.get('failure') if isinstance(part, Mapping) else None
-        found += [str(entry.get('code', '')) for entry in entries or () if isinstance(entry, Mapping)]
-    return tuple(dict.fromkeys(found))
+    deltas = [delta.get('validationDeltas') for delta in _mappings(results.get('ingredientDeltas'))]
+    for part in _mappings([results.get('activeManifest'), *deltas]):
+        yield from _mappings(part.get(kind))
+
+
+def _mappings(values: Any) -> list[Mapping[str, Any]]:
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the distinct failure codes of a manifest and its ingredients."""
+    return tuple(dict.fromkeys(str(entry.get('code', '')) for entry in entries(results, 'failure')))
 
 
 def failures_of(results: Mapping[str, Any]) -> tuple[str, ...]:

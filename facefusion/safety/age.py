@@ -44,52 +44,47 @@ class AgeObservation:
     estimate: AgeEstimate
 
 
-class AgeRule:
-    """Decides about sources and targets by the observations of one estimator."""
+def refuse_if_minor(path: Path, observations: Sequence[AgeObservation], model_id: str) -> None:
+    """Raise ContentRefused 'age-refused' when a face to be swapped, or the source face, is under 18.
 
-    def __init__(self, model_id: str) -> None:
-        self.model_id = model_id
+    A track is under 18 when more than half of its observations are; a face in an image is a track with one
+    observation.
+    """
+    tracks: dict[int, list[AgeObservation]] = {}
+    for observation in sorted(observations, key=lambda each: (each.track, each.frame)):
+        tracks.setdefault(observation.track, []).append(observation)
+    refused = {}
+    for track, seen in tracks.items():
+        young = [observation for observation in seen if observation.estimate.under_18]
+        if 2 * len(young) > len(seen):
+            refused[track] = (seen, young)
+    if refused:
+        raise _refusal(path, refused, model_id)
 
-    def refuse_if_minor(self, path: Path, observations: Sequence[AgeObservation]) -> None:
-        """Raise ContentRefused 'age-refused' when a face to be swapped, or the source face, is under 18.
 
-        A track is under 18 when more than half of its observations are; a face in an image is a track with one
-        observation.
-        """
-        tracks: dict[int, list[AgeObservation]] = {}
-        for observation in sorted(observations, key=lambda each: (each.track, each.frame)):
-            tracks.setdefault(observation.track, []).append(observation)
-        refused = {}
-        for track, seen in tracks.items():
-            young = [observation for observation in seen if observation.estimate.under_18]
-            if 2 * len(young) > len(seen):
-                refused[track] = (seen, young)
-        if refused:
-            raise self._refusal(path, refused)
-
-    def _refusal(
-        self, path: Path, refused: dict[int, tuple[list[AgeObservation], list[AgeObservation]]]
-    ) -> ContentRefused:
-        faces: list[dict[str, Any]] = []
-        causes: list[str] = []
-        for track, (seen, young) in refused.items():
-            frames = [
-                {'frame': each.frame, 'seconds': each.seconds, 'estimate': each.estimate.words}
-                for each in young[:_LISTED_FACTS]
-            ]
-            faces.append({'track': track, 'looks': len(seen), 'under_18': len(young), 'frames': frames})
-            first = young[0]
-            causes.append(
-                f'face {track}: {len(young)} of {len(seen)} estimates, such as {first.estimate.words} '
-                f'in frame {first.frame} at {first.seconds:.2f} s'
-            )
-        more = len(refused) - _FACES_IN_WORDS
-        subject = 'a face that would be swapped' if len(refused) == 1 else f'{len(refused)} faces that would be swapped'
-        return ContentRefused(
-            'age-refused',
-            f'{path.name} is refused: {self.model_id} estimates {subject} as under 18',
-            cause='; '.join(causes[:_FACES_IN_WORDS]) + (f'; and {more} more' if more > 0 else ''),
-            hint='select other faces, or use other material: faces of minors are never swapped, with or without '
-            'consent. docs/content-gate.md describes the errors of the estimate',
-            facts={'file': str(path), 'models': [{'model_id': self.model_id}], 'faces': faces[:_LISTED_FACTS]},
+def _refusal(
+    path: Path, refused: dict[int, tuple[list[AgeObservation], list[AgeObservation]]], model_id: str
+) -> ContentRefused:
+    faces: list[dict[str, Any]] = []
+    causes: list[str] = []
+    for track, (seen, young) in refused.items():
+        frames = [
+            {'frame': each.frame, 'seconds': each.seconds, 'estimate': each.estimate.words}
+            for each in young[:_LISTED_FACTS]
+        ]
+        faces.append({'track': track, 'looks': len(seen), 'under_18': len(young), 'frames': frames})
+        first = young[0]
+        causes.append(
+            f'face {track}: {len(young)} of {len(seen)} estimates, such as {first.estimate.words} '
+            f'in frame {first.frame} at {first.seconds:.2f} s'
         )
+    more = len(refused) - _FACES_IN_WORDS
+    subject = 'a face that would be swapped' if len(refused) == 1 else f'{len(refused)} faces that would be swapped'
+    return ContentRefused(
+        'age-refused',
+        f'{path.name} is refused: {model_id} estimates {subject} as under 18',
+        cause='; '.join(causes[:_FACES_IN_WORDS]) + (f'; and {more} more' if more > 0 else ''),
+        hint='select other faces, or use other material: faces of minors are never swapped, with or without '
+        'consent. docs/content-gate.md describes the errors of the estimate',
+        facts={'file': str(path), 'models': [{'model_id': model_id}], 'faces': faces[:_LISTED_FACTS]},
+    )

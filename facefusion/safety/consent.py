@@ -99,20 +99,6 @@ def _from_file(path: Path, mode: int) -> str:
     if not stat.S_ISREG(mode):
         # Opening a pipe would wait for a writer, perhaps forever.
         raise _unreadable(path, 'it is a pipe, a socket or a device')
-    data = _read(path)
-    if not data:
-        raise _empty(f'the consent file {path} is empty (0 bytes)')
-    text = data.decode('utf-8-sig', 'surrogateescape')
-    if _is_binary(text):
-        raise _binary(f'the consent file {path}')
-    if not text.strip():
-        raise _empty(f'the consent file {path} contains only white space')
-    if len(data) <= MAXIMUM_TEXT:
-        return text.strip()
-    return f'sha256:{hashlib.sha256(data).hexdigest()} {path.name} {len(data)} bytes'
-
-
-def _read(path: Path) -> bytes:
     try:
         with path.open('rb') as file:
             # One byte over the maximum, because the size in the folder may be outdated.
@@ -126,7 +112,16 @@ def _read(path: Path) -> bytes:
             cause=f'the maximum is {MAXIMUM_FILE // 1_000_000} MB',
             hint='write a short text that names the document and its location',
         )
-    return data
+    if not data:
+        raise _empty(f'the consent file {path} is empty (0 bytes)')
+    text = data.decode('utf-8-sig', 'surrogateescape')
+    if _is_binary(text):
+        raise _binary(f'the consent file {path}')
+    if not text.strip():
+        raise _empty(f'the consent file {path} contains only white space')
+    if len(data) <= MAXIMUM_TEXT:
+        return text.strip()
+    return f'sha256:{hashlib.sha256(data).hexdigest()} {path.name} {len(data)} bytes'
 
 
 def _is_binary(text: str) -> bool:

@@ -97,8 +97,7 @@ def aligned_crop(frame: Frame, landmarks: Floats, scale: float = 1.0) -> Pixels:
 def find_age_estimator(sessions: Sessions, store: ModelStore) -> AgeEstimator | None:
     """Return the estimator if its weights are on this machine, else None: they are never downloaded unasked.
 
-    Raises ModelError 'model-damaged' when the weights differ from the catalogue, and what ``SessionPool.session``
-    raises.
+    Raises ModelError 'model-damaged' when the weights differ from the catalogue, and as ``SessionPool.session``.
     """
     if MODEL_ID not in store.catalog:
         return None

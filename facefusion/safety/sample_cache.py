@@ -13,7 +13,9 @@ import re
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +33,7 @@ CACHE_VERSION = 1
 MAXIMUM_ENTRIES = 10_000
 _ROWS = 256
 _MAXIMUM_ENTRY_BYTES = 16 << 20
-_NAME = re.compile(r'^[0-9a-f]{64}\.json$')
+_NAME = re.compile(r'^([0-9a-f]{64})\.json$')
 # Partial files of dead processes are removed after this time.
 _ABANDONED_SECONDS = 3600.0
 
@@ -83,23 +85,23 @@ class _Entry(msgspec.Struct):
     samples: list[tuple[int, float, tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...]]]
 
 
+@dataclass(frozen=True, slots=True)
 class SampleCache:
     """Samples by key in a folder, which is created when needed. Several processes may use it at once.
 
     Never fails: an unreadable entry is absent, and an entry that cannot be written is scored again next time.
     """
 
-    def __init__(self, folder: Path, emit: Emit = silent, maximum_entries: int = MAXIMUM_ENTRIES) -> None:
-        self._folder = folder
-        self._emit = emit
-        self._maximum = maximum_entries
+    folder: Path
+    emit: Emit = silent
+    maximum_entries: int = MAXIMUM_ENTRIES
 
     def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
         """Return the samples under ``key`` in frame order.
 
         None unless they include every regular frame of ``sampling``, with ``score_count`` scores from 0 to 1 each.
         """
-        path = self._path(key)
+        path = self.folder / f'{key}.json'
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > _MAXIMUM_ENTRY_BYTES:
@@ -121,34 +123,40 @@ class SampleCache:
         """Store the samples of a completely scored file; remove the oldest entries beyond the maximum."""
         ordered = sorted(samples, key=lambda sample: sample.frame)
         entry = _Entry(CACHE_VERSION, key, [(each.frame, float(each.seconds), each.scores) for each in ordered])
-        path = self._path(key)
+        path = self.folder / f'{key}.json'
         part = path.with_name(f'{key}.{uuid.uuid4().hex}.part')
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 part.write_bytes(msgspec.json.encode(entry))
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
-            self._remove_oldest()
+            remove_oldest(self.folder, _NAME, self.maximum_entries, lambda status: 1)
         except OSError as error:
-            self._emit(Message('debug', 'safety', f'the result of the content check is not cached: {error}'))
+            self.emit(Message('debug', 'safety', f'the result of the content check is not cached: {error}'))
 
-    def _path(self, key: str) -> Path:
-        return self._folder / f'{key}.json'
 
-    def _remove_oldest(self) -> None:
-        entries, abandoned = [], []
-        with os.scandir(self._folder) as found:
-            for item in found:
-                try:
-                    modified = item.stat(follow_symlinks=False).st_mtime
-                except FileNotFoundError:  # another process removed it
-                    continue
-                if _NAME.match(item.name):
-                    entries.append((modified, item.path))
-                elif item.name.endswith('.part') and modified < time.time() - _ABANDONED_SECONDS:
-                    abandoned.append(item.path)
-        oldest = [name for _, name in sorted(entries)[: max(0, len(entries) - self._maximum)]]
-        for name in (*oldest, *abandoned):
-            Path(name).unlink(missing_ok=True)
+def remove_oldest(folder: Path, name: re.Pattern[str], limit: int, weigh: Callable[[os.stat_result], int]) -> None:
+    """Remove the entries of a cache that were used least recently, until their weights sum to ``limit`` or less.
+
+    An entry consists of all files with the same first group of ``name``, its JSON file first. Partial files are
+    removed after an hour. Several processes may do this at once. Raises OSError when the folder cannot be read.
+    """
+    entries: dict[str, list[tuple[float, int, Path]]] = {}
+    with os.scandir(folder) as found:
+        for item in found:
+            with suppress(FileNotFoundError):
+                status, match = item.stat(follow_symlinks=False), name.match(item.name)
+                if match:
+                    entries.setdefault(match[1], []).append((status.st_mtime, weigh(status), Path(item.path)))
+                elif item.name.endswith('.part') and status.st_mtime < time.time() - _ABANDONED_SECONDS:
+                    Path(item.path).unlink()
+    total = sum(weight for files in entries.values() for _, weight, _ in files)
+    for files in sorted(entries.values(), key=lambda files: max(modified for modified, _, _ in files)):
+        if total <= limit:
+            return
+        for _, weight, path in sorted(files, key=lambda file: file[2].name):
+            total -= weight
+            with suppress(OSError):
+                path.unlink()

@@ -29,7 +29,6 @@ from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import (
     InputDigests,
     RunDigests,
-    ScreeningKeys,
     check_sources_unchanged,
     fingerprint_run,
     hash_inputs,
@@ -255,7 +254,7 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
     root, output_folder = work.root, plan.output.parent
     if plan.video is not None:
         check_work_folder(root, work.named_by)
-    needed = max(plan.work_space - work.kept_bytes(step_id), 0)
+    needed = max(plan.work_space - work.stored_bytes(step_id), 0)
     if shares_disk(root, output_folder):
         check_space(output_folder, needed + plan.output_space, 'work files and output')
     else:
@@ -279,13 +278,11 @@ def _fingerprint(
         return None
     estimator = screening.estimator.model_id if screening.estimator is not None else None
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
-    if isinstance(target, VideoInfo):
+    keys = [screening.findings_key(target, video.timeline, ages)]
+    if isinstance(target, VideoInfo) and ages is None:
         # Findings of a swap, with ages, contain all findings that other processors need.
         others = [None, store.catalog.entry(AGE_MODEL).sha256] if AGE_MODEL in store.catalog else [None]
-        fuller = [screening.findings_key(target, video.timeline, other) for other in others] if ages is None else []
-        keys = ScreeningKeys(screening.findings_key(target, video.timeline, ages), tuple(fuller))
-    else:
-        keys = ScreeningKeys(screening.findings_key(target, video.timeline, ages))
+        keys += [screening.findings_key(target, video.timeline, other) for other in others]
     return fingerprint_run(plan, video, settings, inputs, keys, providers, mark.hex() if mark is not None else None)
 
 

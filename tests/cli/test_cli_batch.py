@@ -97,8 +97,8 @@ def test_other_steps_complete_when_one_fails_and_a_retry_runs_that_one(program, 
     assert f'`facefusion job-retry {job["id"]}' in result.err
     view = show(program, job['id'])
     assert [step['status'] for step in view['steps']] == ['completed', 'failed', 'completed']
-    kept = [step['output'] for step in view['steps']]
-    told = [
+    outputs = [step['output'] for step in view['steps']]
+    expected = [
         {
             'job': job['id'],
             'index': index,
@@ -112,13 +112,13 @@ def test_other_steps_complete_when_one_fails_and_a_retry_runs_that_one(program, 
         }
         for index, step in enumerate(view['steps'])
     ]
-    assert lines_of(report) == told and told[1]['error']['reference'] == 'media-content-unknown'
+    assert lines_of(report) == expected and expected[1]['error']['reference'] == 'media-content-unknown'
     (folder / 'in' / 'b.png').write_bytes(good)
     result = program('job-retry', job['id'])
     assert result.code == 0 and 'step 1 (2 of 3)' in result.err
     assert 'step 0 (1 of 3)' not in result.err and 'step 2 (3 of 3)' not in result.err
     view = show(program, job['id'])
-    assert view['state'] == 'completed' and [view['steps'][k]['output'] for k in (0, 2)] == [kept[0], kept[2]]
+    assert view['state'] == 'completed' and [view['steps'][k]['output'] for k in (0, 2)] == [outputs[0], outputs[2]]
     assert out(folder) == ['a.png', 'b.png', 'c.png']
 
 
@@ -171,9 +171,7 @@ def test_a_dry_run_prints_plans_only(program, folder, words):
         ({'-o': 'out/../in/{index}.png', '-t': 'in/[0-9].png'}, 2, 'pattern-output-is-input'),
     ],
 )
-def test_invalid_patterns_are_refused_first(
-    program, folder, monkeypatch, change, code, reference
-):
+def test_invalid_patterns_are_refused_first(program, folder, monkeypatch, change, code, reference):
     monkeypatch.chdir(folder)
     for index in (1, 2):
         (folder / 'in' / f'{index}.png').symlink_to(folder / 'in' / 'a.png')

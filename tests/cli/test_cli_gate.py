@@ -76,7 +76,7 @@ def test_a_refused_video_is_analysed_but_not_rendered(program, refusing, face_cl
     assert facts['samples'] == 9 and facts['frames'][1]['frame'] == 7
     assert facts['frames'][1]['seconds'] == pytest.approx(7 / 25)
     seen = refusing.seen
-    assert program(*words).code == 3 and refusing.seen == seen, 'what was looked at is kept'
+    assert program(*words).code == 3 and refusing.seen == seen, 'the scores are stored'
 
 
 def test_jobs_and_batches_are_refused_in_the_same_way(program, refusing, target, tmp_path):

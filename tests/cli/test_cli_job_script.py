@@ -1,4 +1,4 @@
-"""Jobs driven from outside, by processes: a script that polls, workers, signals, and processes that are killed."""
+"""Jobs controlled by processes: a polling script, workers, signals and killed processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRAW = ('--processors', 'face_debugger')
 # About two seconds of work.
 LONG_FRAMES = 3000
 PATIENCE = 30.0
-# Steps wait while a file is there, and end when they are told to.
+# Steps wait while a file exists, and stop on request.
 GATE = """
 import pathlib, time
 import facefusion.steps.step_work as work
@@ -37,7 +37,7 @@ def waits(settings, place, name, emit, flag, run=work.run_step):
     return run(settings, place, name, emit, flag)
 work.run_step = waits
 """
-# As somebody would write it who has read the README: nothing in it is of this program but its command line.
+# A script as a reader of the README would write it: it uses only the command line of this program.
 SCRIPT = """
 set -u
 facefusion() { "$PYTHON" "$ROOT/facefusion.py" "$@"; }
@@ -64,13 +64,13 @@ def folder(tmp_path):
     for name in ('a', 'b', 'face'):
         cv2.imwrite(str(tmp_path / f'{name}.png'), np.full((48, 64, 3), 90, np.uint8))
     yield tmp_path
-    # However it ended, the store is as the schema says, nothing is held, and no work file is left.
+    # After every test the store matches the schema, no job is claimed, and no work files are left.
     check_store(tmp_path / 'jobs', quiet=True)
     assert work_files(tmp_path) == []
 
 
 def work_files(folder):
-    """What lies in the store of jobs that are worked on."""
+    """Return the work files in the store."""
     files = [path for path in (folder / 'jobs' / '.work').rglob('*') if path.is_file()]
     return [path for path in files if path.parent.name not in ('.workers', '.content')]
 
@@ -82,7 +82,7 @@ def long_clip(tmp_path_factory):
 
 @pytest.fixture
 def started(program, folder):
-    """Starts processes that are ended with the test: ``started(*words)``, behind the gate with ``gate=True``."""
+    """Return a function that starts the program until the end of the test; with ``gate=True`` its steps wait."""
     processes = []
 
     def start(*words, gate=False):
@@ -124,12 +124,12 @@ def wait_for(condition, what):
 
 
 def wait_for_work(program, job_id):
-    """Until somebody has not only claimed the job, but begun with it."""
-    wait_for(lambda: None in results(show(program, job_id)), f'that somebody works on {job_id}')
+    """Wait until a process has claimed the job and started its first step."""
+    wait_for(lambda: None in results(show(program, job_id)), f'that a worker runs {job_id}')
 
 
 def ended(process):
-    """Exit code and stderr."""
+    """Return exit code and stderr."""
     said = process.communicate(timeout=PATIENCE)[1]
     assert 'Traceback' not in said
     return process.returncode, said
@@ -147,14 +147,14 @@ def run_script(program, folder, worker):
 
 @pytest.mark.parametrize('worker', ['yes', 'no'])
 @pytest.mark.skipif(shutil.which('bash') is None, reason='the script is one for bash')
-def test_a_script_from_outside(program, folder, started, worker):
+def test_a_polling_script(program, folder, started, worker):
     process = started('job-run-all', '--watch') if worker == 'yes' else None
     if process:
         wait_for(lambda: list((folder / 'jobs' / '.work' / '.workers').glob('*')), 'that a worker watches')
     done = run_script(program, folder, worker)
     assert done.returncode == 0, done.stderr
     assert ('no worker watches this store' in done.stderr) == (worker == 'no')
-    # What the program says on stdout is the id and nothing else; the rest of this is the script's own.
+    # On stdout the program prints only the id; the script prints the rest.
     job_id = done.stdout.strip()
     view = show(program, job_id)
     assert (view['state'], results(view)) == ('completed', ['failed', 'completed'])
@@ -163,14 +163,14 @@ def test_a_script_from_outside(program, folder, started, worker):
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
-        # It ends in order; the code tells that one of its jobs has failed, as with every command for all jobs.
+        # It ends normally; as with every command for all jobs, its exit code reports that a job has failed.
         assert code == 1 and f'job {job_id} failed: no file at' in said
         assert list((folder / 'jobs' / '.work' / '.workers').glob('*')) == []
         pids = [attempt['pid'] for attempt in view['attempts']]
         assert pids[0] == process.pid != pids[1]
 
 
-def test_job_run_follows_a_job_that_another_process_works_on(program, folder, started):
+def test_job_run_follows_a_job_that_another_process_runs(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
     wait_for_work(program, 'j')
@@ -208,7 +208,7 @@ def test_a_signal_to_job_run_ends_the_job_as_interrupted(program, folder, starte
     wait_for_work(program, 'j')
     process.send_signal(number)
     code, said = ended(process)
-    # The same command again would be refused: the hint is the command that goes on.
+    # The same command would be refused, so the hint is the command that resumes the job.
     assert code == 4 and f'cause: {number.name} was received' in said and 'hint: job-retry j' in said
     view = show(program, 'j')
     assert (view['state'], view['error']['reference'], results(view)) == ('failed', 'interrupted', ['failed'])
@@ -230,7 +230,7 @@ def test_a_signal_ends_a_retry_of_all_jobs(program, folder, started):
     assert show(program, 'j')['error']['reference'] == 'interrupted'
 
 
-def test_a_worker_that_is_told_to_end_gives_its_job_back(program, folder, started):
+def test_a_stopped_worker_requeues_its_job(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
     wait_for_work(program, 'j')
@@ -242,7 +242,7 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back(program, folder, starte
     assert program('job-run').code == 0 and results(show(program, 'j')) == ['requeued', 'completed']
 
 
-def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, started):
+def test_stop_after_current_ends_a_worker_after_its_job(program, folder, started):
     for job_id in ('j', 'k'):
         submit(program, folder, job_id, 'a.png')
     worker = started('job-run-all', '--watch', '--stop-after-current', gate=True)
@@ -253,7 +253,7 @@ def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, st
     (folder / 'gate').unlink()
     assert ended(worker)[0] == 0
     assert {job_id: job['state'] for job_id, job in jobs(program).items()} == {'j': 'completed', 'k': 'queued'}
-    # A second signal does not wait for the job.
+    # A second signal stops the job at once.
     worker = started('job-run-all', '--stop-after-current', gate=True)
     wait_for_work(program, 'k')
     worker.send_signal(signal.SIGTERM)
@@ -262,7 +262,7 @@ def test_a_worker_ends_after_its_job_when_that_was_asked_for(program, folder, st
     assert 'job k is back in the queue' in ended(worker)[1] and show(program, 'k')['state'] == 'queued'
 
 
-def test_the_job_of_a_worker_that_is_killed_is_done_by_the_next_one(program, folder, started):
+def test_the_next_worker_completes_the_job_of_a_killed_one(program, folder, started):
     submit(program, folder, 'j', 'a.png')
     worker = started('job-run-all', '--watch', gate=True)
     wait_for_work(program, 'j')
@@ -274,17 +274,17 @@ def test_the_job_of_a_worker_that_is_killed_is_done_by_the_next_one(program, fol
     result = program('job-run', 'j')
     assert result.code == 0 and f'the process {worker.pid} on ' in result.err and 'back in the queue' in result.err
     assert results(show(program, 'j')) == ['lost', 'completed']
-    # Whatever the dead worker has left that shows its presence does not count.
+    # The registration of a dead worker does not count.
     assert 'no worker watches this store' in submit(program, folder, 'k', 'a.png').err
 
 
-def test_a_notify_command_that_hangs_keeps_no_job_from_its_end(program, folder, started):
+def test_a_hanging_notify_command_delays_no_job(program, folder, started):
     submit(program, folder, 'j', 'a.png', '--notify', f'echo $$ > {folder}/pid; cat > /dev/null; exec sleep 60')
     submit(program, folder, 'k', 'b.png')
     process = started('job-run-all')
     wait_for(lambda: {job['state'] for job in jobs(program).values()} == {'completed'}, 'that both jobs are done')
     assert process.poll() is None
-    # A job is completed before its work files are removed: killed in between they would stay for the next process.
+    # Work files are removed after the job is completed: a kill in between leaves them to the next process.
     wait_for(lambda: not work_files(folder), 'that the work files are gone')
     process.kill()
     os.kill(int((folder / 'pid').read_text()), signal.SIGKILL)
@@ -293,7 +293,7 @@ def test_a_notify_command_that_hangs_keeps_no_job_from_its_end(program, folder, 
         assert view['error'] is None and results(view) == ['completed']
 
 
-def test_headless_run_has_its_record_from_the_first_moment_and_goes_on_with_it(program, folder, started):
+def test_headless_run_has_a_record_from_its_start_and_resumes_it(program, folder, started):
     words = ('headless-run', '-t', folder / 'a.png', '-o', folder / 'out.png', *DRAW)
     process = started(*words, gate=True)
     (job,) = wait_for(lambda: list(jobs(program).values()), 'that there is a record')
@@ -308,6 +308,6 @@ def test_headless_run_has_its_record_from_the_first_moment_and_goes_on_with_it(p
     view = show(program, job_id)
     assert (job_id, again['state'], results(view)) == (job['id'], 'completed', ['lost', 'completed'])
     assert view['outputs'][0]['path'] == str(folder / 'out.png')
-    # Equal calls one after the other are jobs of their own, and so are other ones.
+    # Equal commands one after the other are separate jobs.
     assert program(*words).code == 0 and program(*words, '--output-image-quality', '50').code == 0
     assert len(jobs(program)) == 3

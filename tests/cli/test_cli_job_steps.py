@@ -1,4 +1,4 @@
-"""Jobs of several steps, run: what is joined, what is frozen, what stays when a step fails, what a retry does."""
+"""Runs of jobs with several steps: joined outputs, frozen arguments, failed steps and retries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIDDLE = ('--trim-frame-start', '30', '--trim-frame-end', '45')
 
 
 class Jobs:
-    """Calls of job commands, in ``folder``."""
+    """Job commands, run in ``folder``."""
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
@@ -32,7 +32,7 @@ class Jobs:
         return result
 
     def make(self, job_id, *steps):
-        """A job with steps that draw: a target, an output and further options each."""
+        """Create a job with drawing steps: each has a target, an output and further options."""
         self('job-create', job_id)
         for target, output, *options in steps:
             paths = ('-t', self.folder / target, '-o', self.folder / 'out' / output)
@@ -46,7 +46,7 @@ class Jobs:
         return json.loads(self('job-show', job_id, '--format', 'json').out)
 
     def out(self):
-        """The names in the folder of outputs."""
+        """Return the names in the folder of outputs."""
         return {path.name for path in (self.folder / 'out').iterdir()}
 
 
@@ -56,7 +56,7 @@ def jobs(program, tmp_path, tiny_clip):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), grey, np.uint8))
     (tmp_path / 'clip.mp4').symlink_to(tiny_clip)
     yield Jobs(program, tmp_path)
-    # Whatever was done, the store is as the schema says, and nothing is left over.
+    # After every test the store matches the schema, without left-over files.
     check_store(tmp_path / 'jobs', quiet=True)
 
 
@@ -76,7 +76,7 @@ def grey(path):
 # Without running
 
 
-def test_the_index_counts_from_0_and_any_negative_one_is_the_last(jobs):
+def test_the_index_counts_from_0_and_a_negative_one_is_the_last(jobs):
     jobs.make('j', ('a.png', '0.png'), ('a.png', '1.png'))
     words = ('-t', 'x.png', '-o')
     jobs('job-insert-step', 'j', '0', *words, 'first.png')
@@ -96,7 +96,7 @@ def test_the_index_counts_from_0_and_any_negative_one_is_the_last(jobs):
 
 @pytest.mark.parametrize('steps', [0, 2])
 @pytest.mark.parametrize('command', ['insert', 'remix', 'remove'])
-def test_an_index_that_no_step_has(jobs, command, steps):
+def test_an_unknown_index(jobs, command, steps):
     jobs.make('j', *[('a.png', '0.png')] * steps)
     more = {'insert': ('-t', 'x.png', '-o', 'y.png'), 'remix': ('-o', 'y.png'), 'remove': ()}[command]
     for index in ('2', '99') if steps else ('0', '-1', '-5'):
@@ -129,7 +129,7 @@ def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
     args = jobs.show('j')['steps'][0]['args']
     assert (args['output_image_quality'], args['face_selector_mode']) == (33, 'one')
     assert 'auto' not in [value for key, value in args.items() if key.endswith('_model')]
-    # Nothing of the process that adds the step: neither its devices nor how it talks.
+    # Options of the process that adds the step are not stored: devices and messages.
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
 
 
@@ -137,7 +137,7 @@ def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
 
 
 @pytest.mark.network
-def test_clips_with_one_output_become_one(jobs, tmp_path):
+def test_clips_with_one_output_are_joined(jobs, tmp_path):
     jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('a.png', 'p.png'), ('clip.mp4', 'v.mp4', *MIDDLE))
     jobs.run('j')
     frames = [picture.mean() for picture in frame_pixels(tmp_path / 'out' / 'v.mp4')]
@@ -153,18 +153,18 @@ def test_clips_with_one_output_become_one(jobs, tmp_path):
 
 
 @pytest.mark.network
-def test_of_pictures_with_one_output_the_last_one_stays(jobs, tmp_path):
+def test_the_last_of_several_images_with_one_output_is_written(jobs, tmp_path):
     jobs.make('j', ('a.png', 'p.png'), ('c.png', 'p.png'), ('b.png', 'p.png'))
     jobs.run('j')
     assert jobs.out() == {'p.png'} and grey(tmp_path / 'out' / 'p.png') == 120
 
 
 @pytest.mark.network
-def test_a_remix_works_on_the_output_of_its_step(jobs, tmp_path):
+def test_a_remix_processes_the_output_of_its_source(jobs, tmp_path):
     jobs.make('j', ('clip.mp4', 'first.mp4', '--trim-frame-end', '20', '--output-video-scale', '0.5'))
     jobs('job-remix-step', 'j', '0', '-o', tmp_path / 'out' / 'second.mp4', *DRAW, '--trim-frame-start', '15')
     jobs('job-remix-step', 'j', '-1', '-o', tmp_path / 'out' / 'third.mp4', *DRAW, '--trim-frame-end', '2')
-    # In FaceFusion 3.8 the names that the targets have would be wrong after this.
+    # In FaceFusion 3.8 the target names would be wrong after this.
     jobs('job-insert-step', 'j', '0', '-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'p.png', *DRAW)
     jobs.run('j')
     assert jobs.out() == {'p.png', 'first.mp4', 'second.mp4', 'third.mp4'}
@@ -185,7 +185,7 @@ def test_a_remix_with_the_same_output_is_joined_with_its_source(jobs, tmp_path):
 
 
 @pytest.mark.network
-def test_clips_that_do_not_fit_together_are_refused_when_the_job_is_submitted(jobs, tmp_path):
+def test_incompatible_clips_are_refused_at_submission(jobs, tmp_path):
     jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('clip.mp4', 'v.mp4', *HEAD, '--output-video-scale', '0.5'))
     said = jobs('job-submit', 'j', code=1, says='[job-join]').err
     assert '160x96' in said and '80x48' in said and jobs.show('j')['state'] == 'drafted'
@@ -194,7 +194,7 @@ def test_clips_that_do_not_fit_together_are_refused_when_the_job_is_submitted(jo
 
 
 @pytest.mark.network
-def test_what_is_done_stays_when_a_later_step_fails_and_a_retry_does_the_rest(jobs, tmp_path):
+def test_completed_steps_stay_when_a_later_step_fails_and_a_retry_does_the_rest(jobs, tmp_path):
     jobs.make('j', ('clip.mp4', 'v.mp4', *HEAD), ('late.mp4', 'v.mp4', *HEAD), ('a.png', 'p.png'))
     said = jobs.run('j', code=1, says='[media-missing]').err
     assert 'late.mp4' in said
@@ -218,7 +218,7 @@ def test_what_is_done_stays_when_a_later_step_fails_and_a_retry_does_the_rest(jo
 
 
 @pytest.mark.network
-def test_from_scratch_does_it_all_again(jobs, tmp_path):
+def test_from_scratch_repeats_all_steps(jobs, tmp_path):
     jobs.make('j', ('a.png', 'p.png'), ('late.png', 'q.png'))
     jobs.run('j', code=1)
     (tmp_path / 'late.png').symlink_to(tmp_path / 'b.png')
@@ -236,7 +236,7 @@ def test_from_scratch_does_it_all_again(jobs, tmp_path):
         (('clip.mp4', 'x.mp4', '--workflow-mode', 'image-to-image'), 'workflow-mode'),
     ],
 )
-def test_a_step_that_cannot_be_done_fails_its_job_with_1(jobs, step, reference):
+def test_an_impossible_step_fails_its_job_with_1(jobs, step, reference):
     jobs.make('j', step)
     jobs.run('j', code=1, says=f'[{reference}]')
     view = jobs.show('j')
@@ -245,7 +245,7 @@ def test_a_step_that_cannot_be_done_fails_its_job_with_1(jobs, step, reference):
     assert f'step 0: {view["error"]["message"]} [{reference}]' in jobs('job-show', 'j').out
 
 
-def test_a_step_that_names_no_target_or_output_is_not_queued(jobs):
+def test_a_step_without_target_or_output_is_not_queued(jobs):
     jobs('job-create', 'j')
     jobs('job-add-step', 'j', *DRAW)
     jobs('job-submit', 'j', code=1, says='[step-incomplete]')
@@ -256,7 +256,7 @@ def test_a_step_that_names_no_target_or_output_is_not_queued(jobs):
 
 
 @pytest.mark.network
-def test_all_queued_jobs_are_run_and_all_failed_ones_retried(jobs, tmp_path):
+def test_run_all_and_retry_all(jobs, tmp_path):
     jobs.make('a', ('a.png', 'a.png'))
     jobs.make('b', ('late.png', 'b.png'))
     jobs.make('c', ('c.png', 'c.png'))
@@ -274,7 +274,7 @@ def test_all_queued_jobs_are_run_and_all_failed_ones_retried(jobs, tmp_path):
 
 
 @pytest.mark.network
-def test_jobs_run_by_priority_then_as_they_were_submitted(jobs):
+def test_jobs_run_by_priority_then_by_submission(jobs):
     for job_id, priority in (('d', 0), ('c', 5), ('b', 5), ('a', -1)):
         jobs.make(job_id, ('a.png', f'{job_id}.png'))
         jobs('job-submit', job_id, '--priority', str(priority))
@@ -287,7 +287,7 @@ def test_jobs_run_by_priority_then_as_they_were_submitted(jobs):
 
 
 @pytest.mark.network
-def test_a_failed_job_is_tried_again_by_itself_and_its_end_is_told_once(jobs, tmp_path):
+def test_a_failed_job_is_retried_automatically_and_notifies_once(jobs, tmp_path):
     told = tmp_path / 'told.json'
     jobs.make('j', ('late.png', 'p.png'))
     jobs('job-submit', 'j', '--retries', '2', '--retry-delay', '0.1', '--notify', f'cat >> {told}')
@@ -305,7 +305,7 @@ def test_a_failed_job_is_tried_again_by_itself_and_its_end_is_told_once(jobs, tm
 
 
 @pytest.mark.network
-def test_a_notify_command_that_fails_harms_nothing(jobs):
+def test_a_failing_notify_command_does_not_change_the_job(jobs):
     jobs.make('j', ('a.png', 'p.png'))
     jobs('job-submit', 'j', '--notify', 'echo oh dear; exit 3')
     said = jobs('job-run', 'j', says='job j completed').err
@@ -316,18 +316,18 @@ def test_a_notify_command_that_fails_harms_nothing(jobs):
 @pytest.mark.network
 @pytest.mark.parametrize('other', ['a.png', 'out/../a.png', 'link.png'])
 @pytest.mark.parametrize('steps', [1, 2])
-def test_no_output_replaces_an_input_whatever_its_name(jobs, tmp_path, other, steps):
+def test_no_output_replaces_an_input(jobs, tmp_path, other, steps):
     (tmp_path / 'link.png').symlink_to(tmp_path / 'a.png')
     before = (tmp_path / 'a.png').read_bytes()
-    # Of two steps each writes a file of its own first, and what is joined from those would replace the target.
+    # Two steps write separate files first, and the joined file would replace the target.
     jobs.make('j', *[('a.png', f'../{other}')] * steps)
     jobs.run('j', code=1, says='[output-is-input]')
     assert (tmp_path / 'a.png').read_bytes() == before and (tmp_path / 'link.png').is_symlink()
 
 
 @pytest.mark.network
-def test_a_job_of_the_peer_that_it_was_killed_in_is_done_here(jobs, tmp_path, monkeypatch):
-    """Version 1: relative paths, a step 'started' in the queue, a remix that is only a name with an index."""
+def test_a_job_interrupted_in_facefusion_38_is_completed(jobs, tmp_path, monkeypatch):
+    """A job of version 1: relative paths, a 'started' step in the queue, a remix by the name of its target."""
     monkeypatch.chdir(tmp_path)
 
     def step(target, output, status='queued'):
@@ -348,7 +348,7 @@ def test_a_job_of_the_peer_that_it_was_killed_in_is_done_here(jobs, tmp_path, mo
 # Names that are too long
 
 
-def test_a_name_that_is_too_long_is_refused_before_a_job_has_it(jobs, tmp_path):
+def test_a_too_long_name_is_refused_before_it_is_stored(jobs, tmp_path):
     words = ('-t', tmp_path / 'clip.mp4', '-o', tmp_path / ('n' * 248 + '.mkv'), *DRAW)
     jobs('job-create', 'j')
     for command in ('job-add-step', 'job-create', 'headless-run'):
@@ -365,8 +365,8 @@ def test_a_name_that_is_too_long_is_refused_before_a_job_has_it(jobs, tmp_path):
     assert jobs.show('j')['steps'] == [] and len(json.loads(jobs('job-list', '--format', 'json').out)) == 1
 
 
-def test_a_job_of_another_program_with_such_a_name_is_not_queued(jobs, tmp_path):
-    """As one of FaceFusion 3.8, or of a version that did not look."""
+def test_a_job_of_another_program_with_a_too_long_name_is_not_queued(jobs, tmp_path):
+    """Queue a job without checks, as FaceFusion 3.8 or an old version does."""
     jobs.make('j', ('clip.mp4', 'a.mkv'), ('clip.mp4', 'a.mkv'))
     path = tmp_path / 'jobs' / 'drafted' / 'j.json'
     path.write_text(path.read_text().replace('a.mkv', 'n' * 248 + '.mkv'))
@@ -375,7 +375,7 @@ def test_a_job_of_another_program_with_such_a_name_is_not_queued(jobs, tmp_path)
     jobs('job-delete', 'j')
 
 
-def test_a_clip_with_the_longest_name_can_be_shown(jobs, tmp_path):
+def test_a_clip_with_the_longest_name_is_processed(jobs, tmp_path):
     jobs.make('j', ('a.png', 'a.png'))
     path = tmp_path / 'jobs' / 'drafted' / 'j.json'
     record = json.loads(path.read_text())
@@ -389,7 +389,7 @@ def test_a_clip_with_the_longest_name_can_be_shown(jobs, tmp_path):
 
 
 @pytest.mark.network
-def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs, tmp_path):
+def test_a_changed_input_is_a_warning_and_recorded(jobs, tmp_path):
     paths = ('-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'a.png')
     jobs('job-create', 'j', *paths, *DRAW)
     jobs('job-add-step', 'j', '-t', tmp_path / 'late.png', '-o', tmp_path / 'out' / 'late.png', *DRAW)
@@ -404,7 +404,7 @@ def test_a_file_that_was_changed_since_its_step_was_added_is_told_and_noted(jobs
 
 
 @pytest.mark.parametrize('demand', ['consent', 'policy'])
-def test_a_changed_file_is_refused_with_a_consent_or_where_the_operator_says_so(jobs, tmp_path, demand):
+def test_a_changed_input_is_refused_with_a_consent_or_a_policy(jobs, tmp_path, demand):
     (tmp_path / 'strict.ini').write_text('[policy]\nrequire_unchanged = yes\n')
     words = ('--consent', 'she agreed') if demand == 'consent' else ()
     for name in 'jk':

@@ -1,4 +1,4 @@
-"""The examples of docs/job-store.md, run as they stand there."""
+"""The examples of docs/job-store.md, run unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def folder(tmp_path, store) -> Path:
-    """A home with a picture and the program on the PATH; the models are there."""
+    """A home folder with an image, the models, and the program on the PATH."""
     (tmp_path / 'bin').mkdir()
     program = tmp_path / 'bin' / 'facefusion'
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "facefusion.py"}" "$@"\n')
@@ -61,7 +61,7 @@ def test_the_scripts_complete_their_job(folder, text):
         assert '"state": "completed"' in told
 
 
-def test_the_cron_line_works_on_what_is_queued_and_is_quiet(folder):
+def test_the_cron_line_runs_queued_jobs_quietly(folder):
     (line,) = CRON
     command = line.split(None, 5)[5]
     assert shell(folder, command).returncode == 0

@@ -1,4 +1,4 @@
-"""What users of FaceFusion 3.8 do with jobs, in the cases of its own jobs: the same calls, the same exit codes."""
+"""The job commands of FaceFusion 3.8: the same commands and exit codes as in its own tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DRAW = ('--processors', 'face_debugger')
 
 @pytest.fixture
 def jobs(program, tmp_path):
-    """Calls of job commands that must end with a code, 0 or as told; gives the result."""
+    """Return a function that runs a job command, checks its exit code, and returns the result."""
 
     def call(*words, code=0, says=''):
         result = program(*words)
@@ -44,7 +44,7 @@ def draft(jobs, tmp_path, job_id, steps=1):
         jobs('job-add-step', job_id, '-t', tmp_path / 'in.png', '-o', tmp_path / f'{job_id}-{index}.png', *DRAW)
 
 
-def test_create_prints_the_id_alone_and_only_when_there_is_a_job(jobs, tmp_path):
+def test_create_prints_only_the_id_of_a_created_job(jobs, tmp_path):
     assert jobs('job-create', 'my-job', says='job my-job drafted').out == 'my-job\n'
     jobs('job-create', 'my-job', code=1, says='[job-exists]')
     assert jobs('job-create', 'my-job', '--if-missing', says='already').out == 'my-job\n'
@@ -68,14 +68,14 @@ def test_create_with_target_and_output_has_a_first_step(jobs, tmp_path):
 @pytest.mark.parametrize(
     'words', [('-t', 'a.png'), ('-o', 'a.png'), ('-s', 'a.png'), DRAW, ('--trim-frame-end', '5', '-t', 'a.png')]
 )
-def test_half_a_step_makes_no_job(jobs, tmp_path, words):
+def test_an_incomplete_step_creates_no_job(jobs, tmp_path, words):
     jobs('job-create', 'half', *words, code=2, says='[step-incomplete]')
     assert listed(jobs) == {}
 
 
 @pytest.mark.parametrize('job_id', ['', '.x', 'a b', 'a/b', '..', '../../up', 'x' * 129, 'a@b', 'é', '\udcff'])
 @pytest.mark.parametrize('command', ['job-create', 'job-submit', 'job-show'])
-def test_what_is_no_id_is_wrong_usage(jobs, tmp_path, job_id, command):
+def test_an_invalid_id_is_wrong_usage(jobs, tmp_path, job_id, command):
     jobs(command, job_id, code=2, says='[job-id-invalid]')
     assert not (tmp_path / 'jobs').exists()
 
@@ -97,16 +97,16 @@ def test_what_is_no_id_is_wrong_usage(jobs, tmp_path, job_id, command):
     ],
     ids=' '.join,
 )
-def test_a_job_that_is_not_there(jobs, words):
+def test_a_missing_job(jobs, words):
     jobs(*words, code=1, says='there is no job nope [job-unknown]')
 
 
 @pytest.mark.parametrize('words', [('job-submit',), ('job-delete',), ('job-show',), ('job-retry',), ('job-cancel',)])
-def test_a_command_for_one_job_wants_its_id(jobs, words):
+def test_a_command_for_one_job_needs_its_id(jobs, words):
     jobs(*words, code=2, says='[job-id-missing]')
 
 
-def test_the_id_may_stand_anywhere_once(jobs):
+def test_the_id_may_be_at_any_position_once(jobs):
     jobs('job-create', 'a')
     jobs('job-show', '--log-level', 'debug', 'a')
     jobs('job-show', 'a', '--job-id', 'a')
@@ -116,14 +116,14 @@ def test_the_id_may_stand_anywhere_once(jobs):
 
 
 @pytest.mark.parametrize('word', ['submit-all', 'delete-all', 'run-all', 'retry-all'])
-def test_all_of_nothing_is_a_failure(jobs, word):
+def test_all_commands_fail_without_a_job(jobs, word):
     jobs(f'job-{word}', code=1, says='[jobs-none]')
     jobs('job-create', 'empty')
     if word != 'delete-all':
         jobs(f'job-{word}', code=1, says='[job-empty]' if word == 'submit-all' else '[jobs-none]')
 
 
-def test_run_without_an_id_wants_a_queued_job(jobs):
+def test_run_without_an_id_needs_a_queued_job(jobs):
     jobs('job-create', 'drafted')
     jobs('job-run', code=1, says='there is no queued job [jobs-none]')
 
@@ -134,7 +134,7 @@ def test_an_empty_job_cannot_be_submitted(jobs):
     assert listed(jobs) == {'a': 'drafted'}
 
 
-def test_list_as_a_table_fails_where_nothing_is_and_as_json_never(jobs, tmp_path):
+def test_an_empty_list_fails_as_a_table_but_not_as_json(jobs, tmp_path):
     for status in ('drafted', 'queued', 'running', 'completed', 'failed'):
         jobs('job-list', status, code=1)
         assert jobs('job-list', status, '--format', 'json').out == '[]\n'
@@ -147,7 +147,7 @@ def test_list_as_a_table_fails_where_nothing_is_and_as_json_never(jobs, tmp_path
     jobs('job-list', 'nonsense', code=2, says='[usage]')
 
 
-def test_states_and_what_each_allows(jobs, tmp_path):
+def test_the_actions_that_each_state_allows(jobs, tmp_path):
     draft(jobs, tmp_path, 'a')
     for words in (('job-run', 'a'), ('job-retry', 'a'), ('job-retry', 'a', '--queue'), ('job-cancel', 'a')):
         jobs(*words, code=1, says='the job a is drafted: it cannot be')
@@ -157,7 +157,7 @@ def test_states_and_what_each_allows(jobs, tmp_path):
     for words in (
         ('job-submit', 'a'),
         ('job-retry', 'a', '--queue'),
-        # FaceFusion 3.8 changes the steps of a queued job; here a job that may run at any moment stays as it is.
+        # FaceFusion 3.8 changes the steps of a queued job; here a job that may start at any moment is unchangeable.
         ('job-add-step', 'a', *more),
         ('job-insert-step', 'a', '0', *more),
         ('job-remix-step', 'a', '0', '-o', 'c.png'),
@@ -176,7 +176,7 @@ def test_states_and_what_each_allows(jobs, tmp_path):
     assert listed(jobs) == {}
 
 
-def test_submit_all_goes_on_where_one_fails_unless_told_not_to(jobs, tmp_path):
+def test_submit_all_continues_after_a_failure_without_halt_on_error(jobs, tmp_path):
     jobs('job-create', 'a-empty')
     for job_id in ('b', 'c'):
         draft(jobs, tmp_path, job_id)
@@ -188,7 +188,7 @@ def test_submit_all_goes_on_where_one_fails_unless_told_not_to(jobs, tmp_path):
     assert listed(jobs) == {}
 
 
-def test_what_is_kept_with_a_job(jobs, tmp_path):
+def test_the_settings_stored_with_a_job(jobs, tmp_path):
     kept = ('--priority', '5', '--retries', '2', '--retry-delay', '1.5', '--notify', 'cat')
     jobs('job-create', 'a', *kept, '-t', tmp_path / 'in.png', '-o', tmp_path / 'out.png')
     view = shown(jobs, 'a')
@@ -200,11 +200,11 @@ def test_what_is_kept_with_a_job(jobs, tmp_path):
         jobs('job-create', flag, value, code=2, says=f'argument {flag}')
 
 
-# What was in the store before, and what should not be
+# Files of FaceFusion 3.8, and broken ones
 
 
 def peer_file(root, state, typed, target='in.png', output='out.png'):
-    """A job as FaceFusion 3.8 has it, under the name that it gives it."""
+    """Write a job of FaceFusion 3.8 under its file name there, and return its id."""
     name = typed if typed.replace('-', '').isalnum() else hashlib.sha1(typed.encode()).hexdigest()
     args = {'source_paths': None, 'target_path': str(target), 'output_path': str(output), 'processors': list(DRAW[1:])}
     args |= {'face_detector_model': 'yolo_face', 'face_selector_race': None, 'target_frame_amount': 4}
@@ -216,7 +216,7 @@ def peer_file(root, state, typed, target='in.png', output='out.png'):
 
 
 @pytest.mark.parametrize('typed', ['a b', 'a_b', 'v1.2', 'x/y', 'é1'])
-def test_a_job_of_the_peer_is_found_by_the_id_that_was_typed(jobs, tmp_path, typed):
+def test_a_job_of_facefusion_38_is_found_by_its_name_there(jobs, tmp_path, typed):
     name = peer_file(tmp_path / 'jobs', 'drafted', typed)
     assert listed(jobs) == {name: 'drafted'}
     assert shown(jobs, typed)['id'] == shown(jobs, name)['id'] == name
@@ -239,7 +239,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize('state', ['drafted', 'queued', 'running', 'failed'])
-def test_a_broken_file_is_listed_explained_and_can_be_removed(jobs, tmp_path, state):
+def test_a_broken_file_is_listed_explained_and_can_be_deleted(jobs, tmp_path, state):
     folder = tmp_path / 'jobs' / state
     folder.mkdir(parents=True)
     for name, text in BROKEN.items():
@@ -252,7 +252,7 @@ def test_a_broken_file_is_listed_explained_and_can_be_removed(jobs, tmp_path, st
     for name in BROKEN:
         for words in ((f'job-{command}', name), ('job-show', name)):
             said = jobs(*words, code=1, says='[job-broken]').err
-            # The file as it lies there, not by a name that it had for a moment.
+            # The permanent path of the file, not that of the claim.
             assert f'cause: {folder / name}.json: ' in said and '--' not in said.split('hint:')[0]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     for name in BROKEN:
@@ -260,7 +260,7 @@ def test_a_broken_file_is_listed_explained_and_can_be_removed(jobs, tmp_path, st
     assert listed(jobs) == {} and [path.name for path in folder.iterdir()] == ['notes.txt']
 
 
-def test_a_broken_job_does_not_keep_the_others_from_their_turn(jobs, tmp_path):
+def test_a_broken_job_does_not_block_the_others(jobs, tmp_path):
     draft(jobs, tmp_path, 'good')
     for state in ('drafted', 'queued'):
         (tmp_path / 'jobs' / state).mkdir(exist_ok=True)
@@ -269,7 +269,7 @@ def test_a_broken_job_does_not_keep_the_others_from_their_turn(jobs, tmp_path):
     assert listed(jobs, 'queued') == {'queued-broken': 'broken', 'good': 'queued'}
 
 
-def test_a_store_that_cannot_be_changed_or_read_is_named(jobs, program, tmp_path):
+def test_an_unwritable_or_unreadable_store_is_named(jobs, program, tmp_path):
     (tmp_path / 'file').write_bytes(b'')
     place = {'FACEFUSION_JOBS_PATH': str(tmp_path / 'file')}
     result = program('job-create', 'a', environ=place)
@@ -280,15 +280,15 @@ def test_a_store_that_cannot_be_changed_or_read_is_named(jobs, program, tmp_path
     assert result.code == 0 and (tmp_path / 'other' / 'drafted' / 'a.json').is_file()
 
 
-def test_reading_commands_make_and_change_nothing(jobs, tmp_path):
+def test_reading_commands_change_nothing(jobs, tmp_path):
     jobs('job-list')
     jobs('job-show', 'a', code=1)
     jobs('job-delete-all', code=1)
     assert not (tmp_path / 'jobs').exists()
 
 
-def test_clips_are_looked_at_before_a_job_is_held(jobs, program, tmp_path, monkeypatch):
-    """Long ones take longer than anybody waits for a change."""
+def test_clips_are_read_before_a_job_is_claimed(jobs, program, tmp_path, monkeypatch):
+    """Reading a long clip takes longer than the timeout of a change."""
     jobs('job-create', 'j')
     for _ in range(2):
         jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)
@@ -308,7 +308,7 @@ def test_clips_are_looked_at_before_a_job_is_held(jobs, program, tmp_path, monke
     assert seen == [True, True]
 
 
-def test_what_all_failed_jobs_fail_with_is_no_exit_code_of_the_command(jobs, tmp_path):
+def test_a_command_for_all_jobs_does_not_exit_with_the_code_of_a_job(jobs, tmp_path):
     draft(jobs, tmp_path, 'j')
     path = tmp_path / 'jobs' / 'drafted' / 'j.json'
     path.write_bytes(path.read_bytes().replace(b'"output_image_quality": ', b'"output_image_quality": 9999'))
@@ -319,13 +319,13 @@ def test_what_all_failed_jobs_fail_with_is_no_exit_code_of_the_command(jobs, tmp
 
 
 @pytest.mark.parametrize('command', ['job-run', 'job-run-all', 'job-retry-all'])
-def test_a_failure_ends_the_events_too(program, command):
+def test_a_failure_is_the_last_event(program, command):
     result = program(command, '--progress', 'json')
     assert (result.code, [event['event'] for event in result.events]) == (1, ['run_failed'])
     assert result.events[-1]['error']['reference'] == 'jobs-none'
 
 
-def test_dates_that_are_none_keep_nobody_from_the_list(jobs, tmp_path):
+def test_invalid_dates_do_not_break_the_list(jobs, tmp_path):
     jobs('job-create', 'j')
     path = tmp_path / 'jobs' / 'drafted' / 'j.json'
     path.write_bytes(path.read_bytes().replace(b'"date_updated": null', b'"date_updated": 5'))

@@ -60,7 +60,7 @@ def test_work_of_a_killed_run_is_not_reused_with_a_message(program, older):
     assert program('job-run-all').code == 0
     result = program('job-retry', KILLED)
     assert result.code == 0, result.err
-    assert 'work files of an earlier run are not used: they are of another version of the program' in result.err
+    assert 'work files of an earlier run are not used: another version of the program created them' in result.err
     assert frames_in(older / 'out.mp4') == 300
     assert not list((older / 'jobs' / '.work').glob('*/work-*'))
 

@@ -38,18 +38,19 @@ def test_an_image_states_signer_target_and_source(program, swapped, tmp_path, ex
     assert (found['verdict'], credentials['state'], credentials['place']) == ('intact', 'trusted', 'embedded')
     assert credentials['is_own_root'] and 'local' in credentials['signer'].lower()
     (claim,) = credentials['chain']
-    told = claim['processing']
-    assert told['targets'][0]['name'] == 'group.jpg'
-    assert told['targets'][0]['sha256'] == sha256(tmp_path / 'group.jpg')
-    assert told['sources'][0]['sha256'] == sha256(example_portrait)
-    assert told['consent'] == ['all six agreed'] and told['changed'] is True
-    (use,) = told['processors']
+    processing = claim['processing']
+    assert processing['targets'][0]['name'] == 'group.jpg'
+    assert processing['targets'][0]['sha256'] == sha256(tmp_path / 'group.jpg')
+    assert processing['sources'][0]['sha256'] == sha256(example_portrait)
+    assert processing['consent'] == ['all six agreed'] and processing['changed'] is True
+    (use,) = processing['processors']
     assert use['name'] == 'face_swapper' and {model['id'] for model in use['models']} == {'centerface', 'face_mesh'}
     assert all(len(model['sha256']) == 64 for model in use['models'])
     types = {action['source_type'] for action in claim['actions'] if action['action'] == 'c2pa.edited'}
     assert types == {'compositeWithTrainedAlgorithmicMedia'}
     (mark,) = found['mark']['found']
-    assert mark['job_id'] == told['job_id'] and mark['payload'] == told['mark_payload'] and mark['confidence'] > 6
+    assert (mark['job_id'], mark['payload']) == (processing['job_id'], processing['mark_payload'])
+    assert mark['confidence'] > 6
 
 
 def test_the_job_records_the_published_file(program, swapped, tmp_path):
@@ -190,9 +191,7 @@ def test_an_operator_may_switch_off_the_mark(program, example_portrait, example_
         ('certificate-missing', {'FACEFUSION_CERTIFICATE_PATH': 'no.pem', 'FACEFUSION_PRIVATE_KEY_PATH': 'no.key'}),
     ],
 )
-def test_an_unusable_signer_fails_before_the_run(
-    program, example_portrait, face_clip, tmp_path, reference, settings
-):
+def test_an_unusable_signer_fails_before_the_run(program, example_portrait, face_clip, tmp_path, reference, settings):
     words = ('headless-run', '-s', example_portrait, '-t', face_clip, '-o', tmp_path / 'out.mp4')
     program.fails(1, reference, *words, environ=settings)
     assert not (tmp_path / 'out.mp4').exists()

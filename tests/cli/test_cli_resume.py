@@ -148,13 +148,13 @@ def test_a_memory_limit_reduces_the_number_of_workers_first(program, words, tmp_
     assert 'would need about' in said and 'allows 200 MB' in said
 
 
-@pytest.mark.parametrize('what', ['step', 'job', 'all'])
-def test_a_work_folder_removed_during_the_run_is_reported(program, words, tmp_path, what):
+@pytest.mark.parametrize('folder_kind', ['step', 'job', 'all'])
+def test_a_work_folder_removed_during_the_run_is_reported(program, words, tmp_path, folder_kind):
     process = program.start('headless-run', *words, '--progress', 'json', script=SHORT_UNITS)
     for line in process.stdout:
         if json.loads(line)['event'] == 'faces_linked':
             (step,) = kept_work(tmp_path)
-            folder = {'step': step, 'job': step.parent, 'all': step.parent.parent}[what]
+            folder = {'step': step, 'job': step.parent, 'all': step.parent.parent}[folder_kind]
             # A rename removes the folder at once. Removal file by file could continue while the process ends its job,
             # and delete the record that it writes into this folder.
             folder.rename(tmp_path / 'removed')

@@ -45,18 +45,18 @@ def changed(path, other):
     return cv2.absdiff(cv2.imread(str(path)), cv2.imread(str(other))).max(axis=2) > 3
 
 
-@pytest.mark.parametrize(('pixels', 'worked_on'), [(20, 0), (29, 0), (48, 1)])
+@pytest.mark.parametrize(('pixels', 'is_processed'), [(20, 0), (29, 0), (48, 1)])
 def test_faces_under_32_pixels_are_unchanged_and_reported(
-    program, put, portrait, portrait_source, tmp_path, pixels, worked_on
+    program, put, portrait, portrait_source, tmp_path, pixels, is_processed
 ):
     target = put(
         'small.png', cv2.resize(portrait, None, fx=pixels / 125, fy=pixels / 125, interpolation=cv2.INTER_AREA)
     )
     done = program.run(*UNMARKED, '-s', portrait_source, '-t', target, '-o', tmp_path / 'out.png')
-    assert done.report['faces_too_small'] == 1 - worked_on
-    told = '1 face under 32 pixels was skipped' in done.err
-    assert told == (not worked_on)
-    if not worked_on:
+    assert done.report['faces_too_small'] == 1 - is_processed
+    is_reported = '1 face under 32 pixels was skipped' in done.err
+    assert is_reported == (not is_processed)
+    if not is_processed:
         assert not changed(tmp_path / 'out.png', target).any()
 
 
@@ -69,7 +69,7 @@ def test_the_largest_faces_are_processed_and_the_others_reported(program, crowd,
     # The edge of a face may extend a little into the next tile.
     assert (tiles > 300).sum() == min(most, 12)
     left = 12 - min(most, 12)
-    assert (f'--max-faces left up to {left} more faces alone in 1 frame' in done.err) == (left > 0)
+    assert (f'--max-faces skipped up to {left} more faces in 1 frame' in done.err) == (left > 0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_invalid_values_are_refused_before_files_are_read(program, words):
 
 def test_the_largest_face_of_a_source_is_used_with_a_remark(program, example_group, example_portrait, tmp_path):
     done = program.run(*UNMARKED, '-s', example_group, '-t', example_portrait, '-o', tmp_path / 'out.png')
-    assert f'{example_group} shows 6 faces: the largest is taken' in done.err
+    assert f'{example_group} shows 6 faces: the largest is used' in done.err
     done = program.run(*UNMARKED, '-s', example_portrait, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert 'faces: the largest' not in done.err
 

@@ -1,6 +1,6 @@
-"""Processors that no user has: each exercises one part of the contract, alone or in a chain.
+"""Processors for tests: each exercises one part of the contract, alone or in a chain.
 
-``install`` puts them into the registry; a process of its own calls it before the program (see ``SCRIPT``).
+``install`` adds them to the registry; a child process calls it before the program (see ``SCRIPT``).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from facefusion.processors.registration import Registration, Requirements
 
 TESTS = Path(__file__).resolve().parent.parent
 SCRIPT = f'sys.path.insert(0, {str(TESTS)!r})\nfrom fakes.exercise import install\ninstall()'
-# The side of the corner in which a processor of windows works.
+# Side of the windows that processors change.
 CORNER = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoOptions:
-    """These processors have none."""
+    """An option group without options."""
 
 
 class Inverter:
@@ -41,7 +41,7 @@ class Inverter:
 
 
 class Doubler:
-    """Makes frames twice as wide and high."""
+    """Doubles width and height of frames."""
 
     name = 'doubler'
 
@@ -52,7 +52,7 @@ class Doubler:
 
 
 class Matte:
-    """Lets frames fade out from left to right."""
+    """Writes an alpha ramp from left to right."""
 
     name = 'matte'
 
@@ -64,7 +64,7 @@ class Matte:
 
 
 class Echo:
-    """Shows in a corner the mean of the frame, two before and two after, and of the original beside it."""
+    """Shows in a corner the mean of the frame, two before and two after, and next to it that of the original."""
 
     name = 'echo'
 
@@ -87,7 +87,7 @@ class Echo:
 
 
 class Loudness:
-    """Paints a frame as bright as the sound is loud in the 40 ms from its time on."""
+    """Fills a frame with the loudness of the audio in the 40 ms after its time."""
 
     name = 'loudness'
 
@@ -103,7 +103,7 @@ class Loudness:
 
 
 class Network:
-    """Runs two crops of each frame through a network that turns colours around, all of a batch together."""
+    """Runs two crops of each frame through a network that inverts colours, all crops of a batch together."""
 
     name = 'network'
 
@@ -114,16 +114,16 @@ class Network:
     def process(self, batch):
         windows = [Window(x, 32, x + CORNER, 32 + CORNER) for x in (0, 40)]
         crops = np.stack([task.frame.read(window) for task in batch for window in windows]).astype(np.float32)
-        (made,) = run_batched(self._session, {'x': crops}, self._size)
-        made = np.clip(made, 0, 255).round().astype(np.uint8)
+        (results,) = run_batched(self._session, {'x': crops}, self._size)
+        results = np.clip(results, 0, 255).round().astype(np.uint8)
         for number, task in enumerate(batch):
-            for place, window in enumerate(windows):
-                task.frame.write(window, made[2 * number + place])
+            for position, window in enumerate(windows):
+                task.frame.write(window, results[2 * number + position])
         return [True] * len(batch)
 
 
 def network() -> bytes:
-    """An ONNX file: y = 255 - x, of [n,16,16,3]."""
+    """Return an ONNX file: y = 255 - x, of [n,16,16,3]."""
     from onnx import TensorProto, helper
 
     shape = ['n', CORNER, CORNER, 3]
@@ -137,13 +137,13 @@ def network() -> bytes:
 def make_network(tools) -> Network:
     from facefusion.inference.providers import create_session
 
-    # More than one crop a call, as on an accelerator.
+    # Several crops per call, as on an accelerator.
     return Network(create_session(network(), ('cpu',), 0), 8)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exercise(Registration):
-    """A registration that prepares a processor of this file."""
+    """A registration for a processor of this file."""
 
     make: object = None
 
@@ -179,7 +179,7 @@ EXERCISES = (
 
 
 def install(patch=None) -> None:
-    """Adds the processors to the registry, with a ``pytest.MonkeyPatch`` until the test ends."""
+    """Add the processors to the registry; with a ``pytest.MonkeyPatch`` only until the end of the test."""
     known = (*registry.REGISTRATIONS, *EXERCISES)
     (chain,) = dataclasses.fields(registry.ProcessorsOptions)
     choices = chain.metadata['option']

@@ -1,4 +1,4 @@
-"""An FFmpeg of its own (the binary of ``imageio-ffmpeg``), which makes clips and reads them independently."""
+"""An independent FFmpeg (the binary of ``imageio-ffmpeg``), which makes and reads clips for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unit(NamedTuple):
 
 @cache
 def program() -> str:
-    """The path of the binary; skips the test where there is none for this system."""
+    """Return the path of the binary; skip the test where there is none for this system."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -34,7 +34,7 @@ def program() -> str:
 
 
 def ffmpeg(*words: object, ok: bool = True) -> tuple[bytes, str]:
-    """What a call writes to stdout and stderr."""
+    """Return the stdout and stderr of a call."""
     command = [program(), '-nostdin', '-hide_banner', '-y', *(str(word) for word in words)]
     done = subprocess.run(command, capture_output=True, check=False)
     said = done.stderr.decode('utf-8', 'replace')
@@ -49,62 +49,62 @@ def _units(text: str) -> list[Unit]:
 
 
 def frames(path: Path, *filters: object) -> list[Unit]:
-    """Every frame as it is shown: turned upright, times as the file has them."""
+    """Return every frame as displayed, upright, with the times of the file."""
     words = ('-copyts', '-i', path, '-map', '0:V:0', *filters, '-fps_mode', 'passthrough', '-enc_time_base', 'demux')
     return _units(ffmpeg('-v', 'error', *words, '-f', 'framehash', '-hash', 'md5', '-')[0].decode())
 
 
 def packets(path: Path, stream: str = 'a:0') -> list[Unit]:
-    """Every packet of a stream as it is stored."""
+    """Return every packet of a stream as stored."""
     words = ('-copyts', '-i', path, '-map', f'0:{stream}', '-c', 'copy', '-f', 'framehash', '-hash', 'md5', '-')
     return _units(ffmpeg('-v', 'error', *words)[0].decode())
 
 
 def pixels(path: Path, pix_fmt: str = 'gbrp') -> np.ndarray:
-    """All frames, uint8 frames x 3 x height x width, in ``pix_fmt`` (of three whole planes)."""
+    """Return all frames, uint8 frames x 3 x height x width, in ``pix_fmt`` (of three full-size planes)."""
     words = ('-i', path, '-map', '0:V:0', '-fps_mode', 'passthrough', '-pix_fmt', pix_fmt, '-f', 'rawvideo', '-')
     width, height = size(path)
     return np.frombuffer(ffmpeg('-v', 'error', *words)[0], np.uint8).reshape(-1, 3, height, width)
 
 
 def samples(path: Path, track: int = 0, channels: int = 1) -> np.ndarray:
-    """The sound that a player plays from time 0 on, int16 samples x channels at 48000 Hz; gaps are silence."""
+    """Return the audio that a player plays from time 0 on, int16 samples x channels at 48000 Hz; gaps are silence."""
     late = '-af', 'aresample=48000:async=1:first_pts=0:min_hard_comp=0.000001'
     words = ('-copyts', '-i', path, '-map', f'0:a:{track}', *late, '-ac', channels, '-f', 's16le', '-')
     return np.frombuffer(ffmpeg('-v', 'error', *words)[0], np.int16).reshape(-1, channels)
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of the frames as they are shown."""
+    """Return width and height of the displayed frames."""
     words = ('-i', path, '-map', '0:V:0', '-frames:v', '1', '-f', 'framehash', '-')
     found = re.search(r'#dimensions 0: (\d+)x(\d+)', ffmpeg('-v', 'error', *words)[0].decode())
     return int(found[1]), int(found[2])
 
 
 def description(path: Path) -> str:
-    """What the program says about a file: streams, tags, chapters."""
+    """Return the program's description of a file: streams, tags, chapters."""
     said = ffmpeg('-i', path, ok=False)[1]
     return said[said.index('Input #0') :]
 
 
 def streams(path: Path, kind: str) -> list[str]:
-    """The lines that describe the streams of a kind ('Video', 'Audio', 'Subtitle')."""
+    """Return the lines that describe the streams of a kind ('Video', 'Audio', 'Subtitle')."""
     return re.findall(rf'Stream #0:\d+.*?: ({kind}: .*)', description(path))
 
 
 def colours(path: Path) -> str:
-    """Pixel format and tags of the video, as in 'yuv420p(tv, bt709, progressive)'."""
+    """Return pixel format and tags of the video, as in 'yuv420p(tv, bt709, progressive)'."""
     return re.search(r'Video: \w+[^,]*, (\w+(?:\([^)]*\))?)', streams(path, 'Video')[0])[1]
 
 
 def container_seconds(path: Path) -> float:
-    """The duration that the container states."""
+    """Return the duration stated by the container."""
     hours, minutes, seconds = re.search(r'Duration: (\d+):(\d+):([\d.]+)', description(path)).groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def movie_seconds(path: Path) -> Fraction:
-    """The duration in the header of an mp4 or mov (ISO/IEC 14496-12, 8.2.2)."""
+    """Return the duration in the header of an mp4 or mov (ISO/IEC 14496-12, 8.2.2)."""
     data = path.read_bytes()
     at = data.index(b'mvhd') + 4
     ticks, duration = struct.unpack(

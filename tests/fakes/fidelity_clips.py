@@ -1,4 +1,4 @@
-"""Clips with every property that a container can have, made by an FFmpeg that is not the one under test."""
+"""Clips with every property of a container, made by an FFmpeg other than the tested one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AAC = ('-c:a', 'aac', '-b:a', '96k')
 BT709 = 'setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709'
 BT601 = 'setparams=range=tv:colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m'
 FULL = 'scale=out_range=full,setparams=range=pc:colorspace=bt709:color_primaries=bt709:color_trc=bt709'
-# Times in ticks of 1/600 s: distances of 24 and more, never the same twice in a row, and two longer gaps.
+# Times in ticks of 1/600 s: distances of at least 24, never twice the same in a row, and two longer gaps.
 UNEVEN = (
     *('-vf', f"settb=1/600,setpts='trunc(N*24+9*mod(N\\,3)+130*gt(N\\,20)+7*gt(N\\,33))',{BT709}"),
     *('-fps_mode', 'passthrough', '-enc_time_base', '1/600', '-video_track_timescale', '600'),
@@ -20,7 +20,7 @@ UNEVEN = (
 
 
 def pictures(seconds: float = 2.0, rate: str = '25', size: str = '320x180') -> tuple[object, ...]:
-    """A soft picture that moves, as an input."""
+    """Return FFmpeg arguments for a soft moving gradient as input."""
     width, height = size.split('x')
     colours = 'n=4:c0=0xA07868:c1=0x689878:c2=0x607898:c3=0x989070'
     line = f'x0=0:y0=0:x1={width}:y1={height}:speed=0.01:seed=7'
@@ -28,7 +28,7 @@ def pictures(seconds: float = 2.0, rate: str = '25', size: str = '320x180') -> t
 
 
 def sound(seconds: float = 2.0, layout: str = 'stereo', rate: int = 48000, pitch: int = 440) -> tuple[object, ...]:
-    """Rising tones, one for each channel, as an input: no two moments of it sound the same."""
+    """Return FFmpeg arguments for rising tones as input, one for each channel: every moment sounds different."""
     count = {'mono': 1, 'stereo': 2, '5.1': 6}[layout]
     waves = '|'.join(f'0.2*sin(2*PI*t*({pitch + 70 * channel}+60*t))' for channel in range(count))
     return ('-f', 'lavfi', '-i', f'aevalsrc={waves}:s={rate}:d={seconds}:c={layout}')
@@ -36,9 +36,9 @@ def sound(seconds: float = 2.0, layout: str = 'stereo', rate: int = 48000, pitch
 
 @dataclass(frozen=True)
 class Clip:
-    """A file name and the calls that make it; in their words '{folder}' stands for the folder of the clips.
+    """A file name and the FFmpeg calls that make it; '{folder}' in their arguments is the folder of the clips.
 
-    ``output`` is the container that it is written to again. ``kept`` tells whether its audio packets are copied there.
+    ``output`` is the extension of its output. ``kept``: its audio packets are copied there.
     """
 
     name: str
@@ -52,24 +52,24 @@ class Clip:
         return f'{self.name}{self.output}'
 
     def make(self, folder: Path) -> Path:
-        """Writes the clip into ``folder``."""
+        """Write the clip into ``folder``."""
         for words in self.calls:
             ffmpeg('-v', 'error', *(str(word).replace('{folder}', str(folder)) for word in words))
         return folder / self.name
 
 
 def clip(name: str, *words: object, output: str = '.mp4', kept: bool = True) -> Clip:
-    """A clip that one call makes."""
+    """Return a clip made by one call."""
     return Clip(name, ((*words, f'{{folder}}/{name}'),), output, kept)
 
 
 def tagged(*words: object, tags: str = BT709) -> tuple[object, ...]:
-    """H.264 with colour tags."""
+    """Return arguments for H.264 with colour tags."""
     return ('-vf', tags, *X264, *words)
 
 
 def turned(degrees: int) -> Clip:
-    """A clip with a display matrix."""
+    """Return a clip with a display matrix."""
     name = f'turned-{degrees}.mp4'
     flat = f'{{folder}}/flat-{degrees}.mp4'
     made = (*pictures(), *sound(), *tagged(), *AAC, flat)

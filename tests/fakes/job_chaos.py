@@ -1,8 +1,8 @@
-"""Jobs, worker processes that are killed and frozen at random, and what must hold afterwards.
+"""Jobs, worker processes that are killed and frozen at random, and checks of the result.
 
-Used by tests/faults/test_faults_chaos.py and benchmarks/job_chaos.py. Run as a program this file is one worker: the
-real ``Worker``, ``JobRunner`` and ``JobStore`` with steps that only sleep and write a small file. Whatever happens is a
-line of a log that all processes append to, with the clock that all processes of a machine share.
+For tests/faults/test_faults_chaos.py and benchmarks/job_chaos.py. Run as a program this file is a worker: the real
+``Worker``, ``JobRunner`` and ``JobStore`` with steps that only sleep and write a small file. All processes append their
+events to one log, with the monotonic clock that they share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from facefusion.errors import InputError  # noqa: E402 - a worker has to find it
 from facefusion.events import Emit, Event, JobFinished, StageProgress, silent  # noqa: E402
 from facefusion.jobs.files import StoreFiles  # noqa: E402
 from facefusion.jobs.notify import Notifier  # noqa: E402
-from facefusion.jobs.reaper import MOST_LOST, Reaper  # noqa: E402
+from facefusion.jobs.reaper import MAX_LOST, Reaper  # noqa: E402
 from facefusion.jobs.record import JobRecord, StepRecord, now_text  # noqa: E402
 from facefusion.jobs.runner import JobRunner  # noqa: E402
 from facefusion.jobs.steps import submitted  # noqa: E402
@@ -43,7 +43,7 @@ _TICK = 0.01
 
 
 class Log:
-    """Lines of JSON in one file that any number of processes append to."""
+    """A file of JSON lines to which any number of processes append."""
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -54,12 +54,12 @@ class Log:
         os.write(self._handle, json.dumps(line).encode() + b'\n')
 
     def lines(self) -> list[dict[str, Any]]:
-        # A process that was killed in the midst of a line leaves no other than the last one.
+        # Only the last line can be incomplete, from a killed process.
         return [json.loads(line) for line in self._path.read_bytes().split(b'\n')[:-1]]
 
 
 class LoggedFiles(StoreFiles):
-    """Notes when a job is named as a completed one: that is the end which may come but once."""
+    """Logs each rename of a job to completed, which must happen only once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -71,7 +71,7 @@ class LoggedFiles(StoreFiles):
 
 
 class LoggedWork:
-    """Steps that sleep for ``seconds`` of their arguments, look at the flag, and write a file; some fail once."""
+    """Steps that sleep for the ``seconds`` in their arguments, check the flag, and write a file; some fail once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -120,7 +120,7 @@ class LoggedWork:
 
 
 def work(root: Path, log: Log, timeout: float) -> None:
-    """What a worker process does until SIGTERM."""
+    """Run a worker until SIGTERM."""
     flag = StopFlag()
     signal.signal(signal.SIGTERM, lambda number, frame: flag.set('SIGTERM was received'))
     store = JobStore(root, files=LoggedFiles(log))
@@ -131,12 +131,12 @@ def work(root: Path, log: Log, timeout: float) -> None:
 
     log('hello')
     worker = Worker(store, JobRunner(store, LoggedWork(log), timeout, emit), Notifier(emit), timeout, emit, flag)
-    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    worker.run_queue(watch=True, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     log('bye')
 
 
 class Chaos(NamedTuple):
-    """How much of what: steps take up to twice ``step_seconds``, freezes last ``frozen_seconds``."""
+    """The parameters of a storm: steps take up to twice ``step_seconds``, freezes about ``frozen_seconds``."""
 
     jobs: int
     workers: int
@@ -149,7 +149,7 @@ class Chaos(NamedTuple):
 
 
 def make_jobs(store: JobStore, folder: Path, chaos: Chaos, chance: random.Random) -> list[str]:
-    """Queues jobs of one to three steps; of every fifth all steps have one output, every seventh fails once."""
+    """Queue jobs of one to three steps; every fifth has one output for all steps, every seventh fails once."""
     names = []
     for number in range(chaos.jobs):
         job_id = f'job-{number:03d}'
@@ -169,7 +169,7 @@ def make_jobs(store: JobStore, folder: Path, chaos: Chaos, chance: random.Random
 
 
 def start_worker(root: Path, log_path: Path, timeout: float = CLAIM_TIMEOUT) -> subprocess.Popen[bytes]:
-    """A worker as a process of its own."""
+    """Start a worker process."""
     return subprocess.Popen([sys.executable, __file__, str(root), str(log_path), str(timeout)])
 
 
@@ -184,17 +184,17 @@ class Storm:
         self.store = JobStore(folder / 'jobs')
         self.outputs = folder / 'outputs'
         self.outputs.mkdir()
-        # Until when, and at which job.
+        # By process id: the worker, the end of its freeze, and its job.
         self.frozen: dict[int, tuple[subprocess.Popen[bytes], float, str]] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
-        # Of files of jobs that were given away while their worker was frozen: what they were when it woke.
+        # The state of the files of jobs that were taken over, at the moment when the frozen worker woke.
         self.before: dict[Path, tuple[int, int, bytes]] = {}
         self.counts: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
         self.jobs: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Gives what happened; raises AssertionError where a promise broke."""
+        """Return facts about the storm. Raises AssertionError for a broken promise."""
         self.jobs = self.make_jobs()
         began = time.monotonic()
         try:
@@ -208,24 +208,24 @@ class Storm:
             codes = [worker.wait(timeout=30) for worker in self.workers]
         assert all(code in (0, -signal.SIGKILL) for code in codes), codes
         seconds = time.monotonic() - began
-        # Killed between the end of a job and the removal of its notes: the next process that works does that.
+        # Notes of workers killed after the end of a job: the next process removes them.
         left = [str(path.relative_to(self.store.root)) for path in self.store.root.glob('.work/job-*/*')]
         Reaper(self.store, CLAIM_TIMEOUT, silent).sweep()
         facts = self.check() | {'notes_left_for_the_next': left}
         for path, known in self.before.items():
-            assert look_at(path) == known, f'{path} was changed by a worker that woke'
+            assert look_at(path) == known, f'{path} was changed by a worker after its freeze'
         return {'seed': self.chaos.seed, 'seconds': round(seconds, 1), **self.counts, **facts}
 
     def make_jobs(self) -> list[str]:
-        """Queues the jobs; gives their ids."""
+        """Queue the jobs and return their ids."""
         return make_jobs(self.store, self.outputs, self.chaos, self.chance)
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Starts a worker."""
+        """Start a worker."""
         return start_worker(self.store.root, self.log_path)
 
     def at_work(self) -> dict[int, str]:
-        """By process the job that it holds."""
+        """Return the claimed job of each process id."""
         job_files = self.store.job_files().values()
         return {
             job_file.owner.pid: job_file.job_id
@@ -234,13 +234,13 @@ class Storm:
         }
 
     def check(self) -> dict[str, Any]:
-        """What must hold in the end; gives counts."""
+        """Check the result and return counts."""
         return check(self.store.root, self.jobs, self.log.lines())
 
     def _storm(self, began: float) -> None:
         events = ['kill'] * self.chaos.kills + ['freeze'] * self.chaos.freezes
         self.chance.shuffle(events)
-        # Spread over the time that the work would take without them.
+        # Spread over the time of an undisturbed run.
         span = self.chaos.jobs * 2 * self.chaos.step_seconds / self.chaos.workers
         pause = max(span / (len(events) + 1), 0.02)
         following = began + 0.5
@@ -255,7 +255,7 @@ class Storm:
                 if now >= until:
                     self._thaw(worker, job_id)
             time.sleep(0.02)
-        # A worker may be putting away what is left of the last job.
+        # A worker may still be removing the left-overs of the last job.
         while any(not job_file.is_unclaimed for job_file in self.store.job_files().values()):
             time.sleep(0.02)
 
@@ -269,11 +269,11 @@ class Storm:
         }
 
     def _befall(self, event: str) -> bool:
-        """Kills or freezes a worker that is at work, if there is one."""
+        """Kill or freeze a busy worker, if there is one."""
         busy = self.at_work()
         awake = [worker for worker in self.workers if worker.pid not in self.frozen]
-        # The fifth loss in a row is taken for the job's own fault.
-        chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MOST_LOST - 1]
+        # MAX_LOST losses in a row would make the job fail.
+        chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MAX_LOST - 1]
         if not chosen:
             return self._is_over()
         worker = self.chance.choice(chosen)
@@ -294,7 +294,7 @@ class Storm:
         wait_until_stopped(worker.pid)
         mine = [line for line in self.log.lines() if line['pid'] == worker.pid]
         if mine and mine[-1]['event'] == 'publishing':
-            # Between the last look at the claim and the rename lie microseconds in which nothing can help.
+            # The microseconds between the last check of the claim and the rename are not protected.
             worker.send_signal(signal.SIGCONT)
             self.counts['freezes_spared'] += 1
             return False
@@ -317,13 +317,13 @@ class Storm:
 
 
 def look_at(path: Path) -> tuple[int, int, bytes]:
-    """By what a change of a file is seen."""
+    """Return inode, modification time and content of a file."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, path.read_bytes()
 
 
 def wait_until_stopped(pid: int) -> None:
-    """SIGSTOP has been sent: this returns when the process has stopped."""
+    """Wait until a process has stopped after SIGSTOP."""
     if not Path('/proc').is_dir():
         time.sleep(0.05)
         return
@@ -332,7 +332,7 @@ def wait_until_stopped(pid: int) -> None:
 
 
 def check(root: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """What must hold when no worker is left; gives counts. Raises AssertionError."""
+    """Check the result after the end of all workers, and return counts. Raises AssertionError."""
     records, results = check_records(root, jobs)
     for data in records.values():
         for output in data['outputs']:
@@ -356,11 +356,11 @@ def check(root: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str,
 
 
 def check_records(root: Path, jobs: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Every job is completed, once, with the outputs that its record names; gives the records and counts."""
+    """Check that every job is completed once with the recorded outputs; return the records and counts."""
     from fakes.job_schema import check_store
 
     records = check_store(root, quiet=True)
-    assert sorted(records) == sorted(jobs), 'a job was lost, or made'
+    assert sorted(records) == sorted(jobs), 'a job was lost or added'
     assert sorted(path.stem for path in (root / 'completed').iterdir()) == sorted(jobs)
     results: Counter[str] = Counter()
     for data in records.values():
@@ -380,9 +380,10 @@ def check_records(root: Path, jobs: list[str]) -> tuple[dict[str, dict[str, Any]
 
 
 def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:
-    """For how long two waking workers were at one step; raises AssertionError when the first one brought it to its end.
+    """Return for how many seconds two awake workers processed the same step.
 
-    Only one that was frozen, and has not looked at its claim since it woke, may be at it still.
+    Raises AssertionError when the first one completed it. Only a worker that was frozen, and has not checked its claim
+    since it woke, may still process the step.
     """
     work: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
     awake: dict[int, list[float]] = defaultdict(list)
@@ -401,9 +402,9 @@ def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:
         for first, second in _pairs(sorted(stretches, key=lambda stretch: stretch[0])):
             if first[1] is None or first[1] <= second[0]:
                 continue
-            assert first[3] != 'done', f'{step} was brought to its end by {first[2]}, and {second[2]} was at it'
+            assert first[3] != 'done', f'{step} was completed by {first[2]} while {second[2]} processed it'
             thaws = [moment for moment in awake[first[2]] if first[0] < moment < first[1]]
-            assert thaws, f'{step}: {first[2]} was at it with {second[2]}, and never frozen'
+            assert thaws, f'{step}: {first[2]} and {second[2]} processed it at once, but the first was never frozen'
             end = min(first[1], second[1] or first[1])
             wasted.append(max(0.0, end - max(thaws[-1], second[0])))
     return wasted

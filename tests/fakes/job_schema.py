@@ -1,6 +1,6 @@
-"""Holds what lies in a job store against docs/job-record.schema.json, and records against the state they are in.
+"""Checks of a job store against docs/job-record.schema.json, and of records against their state.
 
-Call ``check_store(root)`` at the end of any test that changes a store; processes may be at work in it.
+Call ``check_store(root)`` at the end of a test that changes a store; processes may still use it.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ import pytest
 SCHEMA_PATH = Path(__file__).resolve().parent.parent.parent / 'docs' / 'job-record.schema.json'
 SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding='ascii'))
 STATES = ('drafted', 'queued', 'running', 'completed', 'failed')
-_HELD = re.compile(r'(?P<id>[^@]+)@[A-Za-z0-9-]+\.\d+\.[0-9a-f]+\.(json|edit|done)')
+_CLAIMED = re.compile(r'(?P<id>[^@]+)@[A-Za-z0-9-]+\.\d+\.[0-9a-f]+\.(json|edit|done)')
 _NOTE = re.compile(r'[0-9a-f]+\.json')
 _WAITING = re.compile(rf'[0-9a-f]+\.({"|".join(STATES)})\.json')
 
 
 def validator(part: str = '') -> jsonschema.Draft202012Validator:
-    """Checks JSON against the schema of a record, or one of its ``$defs``."""
+    """Return a validator for a record, or for one of the ``$defs``."""
     schema = {**SCHEMA, '$ref': f'#/$defs/{part}'} if part else SCHEMA
     if part:
-        # The rules of the root are those of a record.
+        # The rules at the root apply to a record.
         schema = {key: schema[key] for key in ('$schema', '$id', '$ref', '$defs')}
     return jsonschema.Draft202012Validator(schema)
 
 
 def schema_errors(data: Any, part: str = '') -> list[str]:
-    """Where and why JSON is not what the schema says; empty for what it says."""
+    """Return the violations of the schema with their positions."""
     return [f'{error.json_path}: {error.message}' for error in validator(part).iter_errors(data)]
 
 
 def check_store(root: Path, skip: Collection[str] = (), quiet: bool = False) -> dict[str, dict[str, Any]]:
-    """Checks every file of a store but those of the jobs in ``skip``; gives the records by job id.
+    """Check every file of a store except those of the jobs in ``skip``; return the records by job id.
 
-    ``quiet`` says that no process is at work: then nothing may be held, no record may wait, no new one be unnamed, and
-    each job is in one file. Foreign files are wrong, too.
+    With ``quiet`` no process uses the store: then no file may be claimed, no record may be prepared or unnamed, and
+    each job must have one file. Foreign files are violations, too.
     """
-    found: dict[str, dict[str, Any]] = {}
-    wrong = list(_check_states(root, skip, quiet, found))
-    wrong += list(_check_work(root / '.work', skip, quiet))
-    assert not wrong, 'the store is not as docs/job-record.schema.json says:\n' + '\n'.join(wrong)
-    return found
+    records: dict[str, dict[str, Any]] = {}
+    errors = list(_check_states(root, skip, quiet, records))
+    errors += list(_check_work(root / '.work', skip, quiet))
+    assert not errors, 'the store violates docs/job-record.schema.json:\n' + '\n'.join(errors)
+    return records
 
 
 @pytest.fixture
 def checked_stores() -> Iterator[list[Path]]:
-    """A list for the folders of stores, each checked when the test has ended."""
+    """A list of store folders that are checked at the end of the test."""
     roots: list[Path] = []
     yield roots
     for root in roots:
         check_store(root)
 
 
-def _check_states(root: Path, skip: Collection[str], quiet: bool, found: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _check_states(root: Path, skip: Collection[str], quiet: bool, records: dict[str, dict[str, Any]]) -> Iterator[str]:
     for state in STATES:
         for path in _files(root / state):
-            held = _HELD.fullmatch(path.name)
-            job_id = held['id'] if held else path.name.removesuffix('.json')
+            claimed = _CLAIMED.fullmatch(path.name)
+            job_id = claimed['id'] if claimed else path.name.removesuffix('.json')
             if job_id in skip:
                 continue
-            if not held and path.suffix != '.json':
+            if not claimed and path.suffix != '.json':
                 yield f'{path}: a foreign file'
                 continue
-            if quiet and held:
-                yield f'{path}: held by somebody'
-            if quiet and job_id in found:
+            if quiet and claimed:
+                yield f'{path}: claimed by a process'
+            if quiet and job_id in records:
                 yield f'{path}: the job is in two states'
             data = _read(path)
             if data is not None:
-                found[job_id] = data
-                yield from _said(path, _record_errors(data, job_id))
-                if path.suffix == '.json' and not held and data.get('version') == '2':
-                    yield from _said(path, state_errors(state, data))
+                records[job_id] = data
+                yield from _with_path(path, _record_errors(data, job_id))
+                if path.suffix == '.json' and not claimed and data.get('version') == '2':
+                    yield from _with_path(path, state_errors(state, data))
 
 
 def _check_work(work: Path, skip: Collection[str], quiet: bool) -> Iterator[str]:
@@ -91,12 +91,12 @@ def _check_work(work: Path, skip: Collection[str], quiet: bool) -> Iterator[str]
             if data is None or folder.name == '.new':
                 continue
             if _WAITING.fullmatch(path.name):
-                yield from _said(path, _record_errors(data, folder.name))
+                yield from _with_path(path, _record_errors(data, folder.name))
             elif _NOTE.fullmatch(path.name):
-                yield from _said(path, schema_errors(data, 'attempt_note'))
+                yield from _with_path(path, schema_errors(data, 'attempt_note'))
         for path in folder.glob('*.results'):
             for line in path.read_bytes().split(b'\n')[:-1]:
-                yield from _said(path, schema_errors(json.loads(line), 'results_line'))
+                yield from _with_path(path, schema_errors(json.loads(line), 'results_line'))
 
 
 def _record_errors(data: Mapping[str, Any], job_id: str) -> list[str]:
@@ -106,7 +106,7 @@ def _record_errors(data: Mapping[str, Any], job_id: str) -> list[str]:
 
 
 def state_errors(state: str, data: Mapping[str, Any]) -> list[str]:
-    """What a record of version 2 may not say in the folder of a state."""
+    """Return the contradictions between a record of version 2 and the state of its folder."""
     statuses = [step['status'] for step in data['steps']]
     results = [attempt['result'] for attempt in data['attempts']]
     rules: dict[str, Callable[[], bool]] = {
@@ -116,16 +116,16 @@ def state_errors(state: str, data: Mapping[str, Any]) -> list[str]:
         'completed': lambda: set(statuses) == {'completed'} and data['error'] is None and results[-1:] == ['completed'],
         'failed': lambda: data['error'] is not None and 'started' not in statuses,
     }
-    wrong = [] if rules[state]() else [f'not as a {state} job: steps {statuses}, attempts {results}, {data["error"]}']
+    errors = [] if rules[state]() else [f'not as a {state} job: steps {statuses}, attempts {results}, {data["error"]}']
     if state in ('completed', 'failed') and data['date_finished'] is None:
-        wrong.append(f'a {state} job without date_finished')
+        errors.append(f'a {state} job without date_finished')
     if results.count('completed') > 1:
-        wrong.append('finished twice')
+        errors.append('finished twice')
     if len({attempt['nonce'] for attempt in data['attempts']}) != len(results):
-        wrong.append('an attempt is there twice')
+        errors.append('an attempt is listed twice')
     if None in results and state != 'running':
-        wrong.append('an attempt has no end')
-    return wrong
+        errors.append('an attempt has no result')
+    return errors
 
 
 def _files(folder: Path) -> list[Path]:
@@ -133,7 +133,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The JSON of a file; None when it is gone, or no JSON file."""
+    """Return the JSON of a file; None when it is missing or not a JSON file."""
     if path.suffix in ('.results', '.cancel', '.part') or path.is_dir():
         return None
     try:
@@ -150,15 +150,15 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise
 
 
-def _said(path: Path, errors: list[str]) -> list[str]:
+def _with_path(path: Path, errors: list[str]) -> list[str]:
     return [f'{path}: {error}' for error in errors]
 
 
 @pytest.fixture(scope='session', autouse=True)
 def every_record() -> Iterator[None]:
-    """Holds every record that this process writes against the schema, at the moment when it is written.
+    """Check every record against the schema when this process writes it.
 
-    It is in force for all tests below a conftest.py that imports it.
+    It applies to all tests below a conftest.py that imports it.
     """
     from facefusion.jobs import claim, store
     from facefusion.jobs.record import JobRecord, record_bytes
@@ -167,8 +167,8 @@ def every_record() -> Iterator[None]:
 
     def checked(record: JobRecord) -> bytes:
         text = record_bytes(record)
-        wrong = [f'{error.json_path}: {error.message}' for error in rules.iter_errors(json.loads(text))]
-        assert not wrong, 'a record is not as docs/job-record.schema.json says:\n' + '\n'.join(wrong)
+        errors = [f'{error.json_path}: {error.message}' for error in rules.iter_errors(json.loads(text))]
+        assert not errors, 'a record violates docs/job-record.schema.json:\n' + '\n'.join(errors)
         return text
 
     with pytest.MonkeyPatch.context() as patch:

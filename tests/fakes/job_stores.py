@@ -1,4 +1,4 @@
-"""Job stores in a folder of a test, jobs to put into them, and step work that only writes small files."""
+"""Job stores and jobs for tests, and step work that only writes small files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CLAIM_TIMEOUT = 60.0
 
 
 def make_store(tmp_path: Path, **kw: Any) -> JobStore:
-    """A store in ``tmp_path / 'jobs'``; the same one when it is called again. ``kw`` goes to JobStore."""
+    """Return the store in ``tmp_path / 'jobs'``; ``kw`` goes to JobStore."""
     return JobStore(tmp_path / 'jobs', **kw)
 
 
 def make_record(job_id: str, steps: int = 1, folder: Path | None = None, **fields: Any) -> JobRecord:
-    """A drafted job of so many steps, each with a published file of its own in ``folder``: ``<id>-<index>.bin``.
+    """Return a drafted job whose steps write the separate outputs ``<id>-<index>.bin`` in ``folder``.
 
     ``fields`` are fields of JobRecord. Steps have the ids ``s0``, ``s1`` and so on.
     """
@@ -39,10 +39,10 @@ def _args(output: Path) -> dict[str, Any]:
 class FakeWork:
     """StepWork that writes ``content(step id)`` as the output.
 
-    ``fails`` has an exception by the index or the id of a step, raised before anything is written, each time; one that
-    is in ``once``, too, only the first time. ``seconds`` is how long a step takes; it looks at the flag meanwhile.
-    ``ran`` notes the id of each step that was begun, ``made`` those that came to their end, ``joined`` the outputs of
-    joins. ``before`` is called with the flag at the beginning of each step.
+    ``fails`` maps the index or the id of a step to an exception, which the step raises before it writes; with its key
+    in ``once`` only the first time. A step takes ``seconds`` and checks the flag meanwhile. ``ran`` lists the ids of
+    started steps, ``made`` those of completed ones, ``joined`` the outputs of joins. ``before`` is called with the flag
+    at the start of each step.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class FakeWork:
 
 
 def content(step_id: str) -> bytes:
-    """What FakeWork writes for a step."""
+    """Return the output of FakeWork for a step."""
     return f'[{step_id}]'.encode()
 
 
 def publish(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + '.part')
     part.write_bytes(data)
@@ -104,29 +104,29 @@ def publish(path: Path, data: bytes) -> None:
 
 
 def submit(store: JobStore, job_id: str) -> None:
-    """Puts a drafted job into the queue."""
+    """Submit a drafted job."""
     with store.edit(job_id, 'submit') as (claim, record):
         claim.finish('queued', submitted(record))
 
 
 def make_queued(store: JobStore, *records: JobRecord) -> None:
-    """Creates jobs and submits them, in this order."""
+    """Create jobs and submit them, in this order."""
     for record in records:
         store.create(record)
         submit(store, record.id)
 
 
 def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict[str, Outcome]:
-    """Claims and works on every job that is queued, by id, until none is left; gives how each ended last.
+    """Run all queued jobs, ordered by id, until none is left; return the last outcome of each.
 
-    Ends early when ``flag`` is set. Retries are not waited for: ``not_before`` is not looked at.
+    Returns early when ``flag`` is set. Ignores ``not_before``.
     """
-    ended: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     runner = JobRunner(store, work, CLAIM_TIMEOUT, silent)
     flag = flag or StopFlag()
     while queued := sorted(job_id for job_id, job_file in store.job_files().items() if job_file.state == 'queued'):
         for job_id in queued:
             if flag.is_set():
-                return ended
-            ended[job_id] = runner.run(*store.claim(job_id, 'run'), flag, 'queued')
-    return ended
+                return outcomes
+            outcomes[job_id] = runner.run(*store.claim(job_id, 'run'), flag, 'queued')
+    return outcomes

@@ -1,4 +1,4 @@
-"""Links made-up chunks by both steps, and makes faces as rendering gets them."""
+"""Link synthetic chunks in both steps, and create faces as rendering gets them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def link(
     options: FaceSelectorOptions | None = None,
     **selector: object,
 ) -> list[LinkedChunk]:
-    """The faces of each chunk that are worked on: tracked over all chunks, then selected.
+    """Return the selected faces of each chunk: tracked over all chunks, then selected.
 
-    ``selector`` are fields of the options where these are not given.
+    ``selector`` are fields of the options, if those are None.
     """
     tracker = Tracker(measurements)
     linked = list(tracker.track(chunks))
@@ -36,9 +36,9 @@ def link(
 
 
 def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
-    """All linked chunks as one dict of arrays: of the rows, and of what is measured by its own name."""
+    """Return all linked chunks as one dict of arrays: of the rows, and of the measurements by name."""
     linked = list(linked)
-    # A chunk without faces does not know how many landmarks they would have.
+    # A chunk without faces has no number of landmarks.
     linked = [chunk for chunk in linked if len(chunk.frame)] or linked[:1]
     rows = {
         name: np.concatenate([getattr(chunk, name) for chunk in linked])
@@ -48,7 +48,7 @@ def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
 
 
 def linked_face(meter: SkinMeter, frame: Frame, landmarks: np.ndarray, track: int = 0, **traits: float) -> LinkedFace:
-    """A face with its skin as link hands it on from a clip of one frame; ``traits`` stand for those that it has."""
+    """Return a face with its skin as linked from a clip of one frame; ``traits`` replace its own."""
     sample = meter.measure(frame, landmarks)
     values = {each.name: each.smooth(sample[each.name][None])[0].astype(each.linked) for each in SKIN.values}
     values['traits'] = np.array(SkinTraits(*values['traits'].tolist())._replace(**traits), np.float32)

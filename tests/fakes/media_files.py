@@ -1,4 +1,4 @@
-"""Media files of every kind that a user may hand over, good and bad."""
+"""Valid and damaged media files of every supported kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = (320, 180)
 
 
 def rewrap(source: Path, target: Path, options: dict[str, str] | None = None, kinds: str = 'video audio') -> Path:
-    """The same packets in another container."""
+    """Copy the packets into another container."""
     with av.open(str(source)) as clip, av.open(str(target), 'w', options=options or {}) as output:
         streams = {
             stream.index: output.add_stream_from_template(stream) for stream in clip.streams if stream.type in kinds
@@ -35,7 +35,7 @@ def write_views(
     pts: Callable[[int], int] | None = None,
     size: tuple[int, int] = SIZE,
 ) -> Path:
-    """An H.264 clip at 25 a second, or at ``pts`` milliseconds."""
+    """Write an H.264 clip at 25 frames a second, or at ``pts`` milliseconds."""
     base = Fraction(1, 25) if pts is None else Fraction(1, 1000)
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'crf': '14', 'preset': 'veryfast', 'g': '50'})
@@ -57,7 +57,7 @@ def write_views(
 def photo_view(
     photo: np.ndarray, x: float, y: float, wide: float, size: tuple[int, int] = SIZE, background: int = 90
 ) -> np.ndarray:
-    """What a camera with its centre at x, y sees of a photo, ``wide`` of its pixels wide."""
+    """Return a camera view of a photo centred at x, y and ``wide`` of its pixels wide."""
     step = wide / size[0]
     to_photo = np.array([[step, 0, x - step * (size[0] - 1) / 2], [0, step, y - step * (size[1] - 1) / 2]])
     flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
@@ -82,7 +82,7 @@ def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:
 
 
 def plain_png(path: Path, width: int, height: int, *, whole: bool = True) -> Path:
-    """A black picture of any size, from little memory; not ``whole``: without its pixels."""
+    """Write a black image of any size with little memory; not ``whole``: without its pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))

@@ -1,4 +1,4 @@
-"""Stand-ins for onnxruntime sessions that give prepared tensors and keep what they were fed."""
+"""Stand-ins for onnxruntime sessions that return prepared tensors and record their inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class TensorSession:
-    """Gives the same tensors at every run; ``fed`` holds the input of each."""
+    """Returns the same tensors in every run; ``fed`` records the inputs."""
 
     def __init__(self, *outputs: np.ndarray) -> None:
         self.outputs = list(outputs)

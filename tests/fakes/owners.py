@@ -1,4 +1,4 @@
-"""Owners of files and folders whose process is dead, alive or of another machine."""
+"""Owners of files and folders with a dead process, or one on another machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from facefusion.ownership import Owner, new_owner
 
 
 def dead_owner() -> Owner:
-    """One of this machine whose process has ended."""
+    """Return an owner on this machine whose process has ended."""
     ended = subprocess.Popen([sys.executable, '-c', ''])
     ended.wait()
     return new_owner()._replace(pid=ended.pid)
 
 
 def foreign_owner(pid: int = 1) -> Owner:
-    """One of another machine: nothing is known of its process."""
+    """Return an owner on another machine, whose process state is unknown here."""
     return new_owner()._replace(host='elsewhere', pid=pid)

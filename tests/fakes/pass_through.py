@@ -1,4 +1,4 @@
-"""A run without its networks: plan, render with no processor, join and publish, as ``pipeline.run`` does them."""
+"""A run without networks and processors: plan, render, join and publish, as in ``pipeline.run``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from fakes.plain_signer import PlainSigner
 
 from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
+from facefusion.media.join import Joining
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
 from facefusion.pipeline.processor_chain import Chain
-from facefusion.pipeline.publish import Publication, join_clip, publish_clip
+from facefusion.pipeline.publish import Publication, join_clip, publish_file
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.signing import WorkDone
 from facefusion.processors.registration import Requirements
@@ -26,7 +27,7 @@ QUALITY = 65
 
 
 def plan_pass(target: Path, output: Path, segment_frames: int = 30, **flags: object) -> Plan:
-    """The plan of a run that changes no face."""
+    """Return the plan of a run that changes no face."""
     from facefusion.cli.headless_run import GROUPS
 
     given = {'processors': ('face_debugger',), 'output_video_quality': QUALITY} | flags
@@ -35,27 +36,28 @@ def plan_pass(target: Path, output: Path, segment_frames: int = 30, **flags: obj
 
 
 def pass_through(target: Path, output: Path, segment_frames: int = 30, **flags: object) -> Plan:
-    """Decodes and encodes a clip in segments, and publishes it."""
+    """Decode and encode a clip in segments, and publish it."""
     plan = plan_pass(target, output, segment_frames, **flags)
     video, stop = plan.video, StopFlag()
     work = output.parent / f'{output.name}.work'
     work.mkdir(exist_ok=True)
-    segments = []
+    segments, delays = [], []
     with closing(ReaderPool(plan.target, 1, stop=stop)) as readers:
         rendering = SegmentRendering(
-            plan.target, video, Chain(()), Requirements(), LinkedFaces(_nobody), readers=readers
+            plan.target, video, Chain(()), Requirements(), LinkedFaces(_no_faces), readers=readers
         )
         for number, segment in enumerate(video.segments):
             path = work / f'segment-{number:05d}.nut'
-            rendering.write(segment, path, stop)
+            delays.append(rendering.write(segment, path, stop).delay)
             segments.append(path)
     clip = work / f'clip{output.suffix}'
-    join_clip(segments, plan, video, clip, silent, stop)
-    publish_clip(clip, Publication(output, PlainSigner(), WorkDone(0), stop))
+    joining = Joining(segments, video.timeline, plan.target, video.encoder, video.audio, video.extras, max(delays))
+    join_clip(joining, plan, clip, silent, stop)
+    publish_file(clip, Publication(output, PlainSigner(), WorkDone(0), stop))
     return plan
 
 
-def _nobody(number: int) -> LinkedChunk:
+def _no_faces(number: int) -> LinkedChunk:
     nothing = np.zeros(0, np.int32)
     return LinkedChunk(
         first=number * CHUNK_FRAMES,

@@ -1,7 +1,7 @@
-"""``headless-run`` killed at random moments and started again, and what must hold of what it makes in the end.
+"""``headless-run`` killed at random moments and started again, and the checks of its output.
 
-Used by tests/faults/test_faults_resume.py and benchmarks/resume_chaos.py. The program is the real one, with the real
-models; only chunks and segments are short, so that a short clip has several of them.
+Used by tests/faults/test_faults_resume.py and benchmarks/resume_chaos.py. The program and the models are real; only
+chunks and segments are short, so that a short clip has several of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fakes.program import UNMARKED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHUNK, SEGMENT = 12, 8
-# The length of chunks before anything is imported that takes it over.
+# Sets the length of chunks before other modules import it.
 SHORT_UNITS = f"""
 import functools
 import facefusion.pipeline.plan as plan
@@ -31,25 +31,24 @@ plan.CHUNK_FRAMES = {CHUNK}
 import facefusion.steps.step_run as step_run
 step_run.make_plan = functools.partial(plan.make_plan, segment_frames={SEGMENT})
 """
-CALL = 'from facefusion.cli.main import run\nrun()'
-LONGEST_SECONDS = 120
+MAXIMUM_SECONDS = 120
 
 
-class Ended(NamedTuple):
-    """One process: its exit code (negative: the signal), what it told, and how long it lived."""
+class Finished(NamedTuple):
+    """A finished process: its exit code (negative: the signal), events, error output and duration."""
 
     code: int
     events: list[dict[str, Any]]
-    said: str
+    errors: str
     seconds: float
 
     def units(self, event: str, origin: str) -> list[int]:
-        """The first frames of the chunks or segments that came from there."""
+        """Return the first frames of the chunks or segments of this origin."""
         return [each['start'] for each in self.events if each['event'] == event and each['origin'] == origin]
 
 
 def content_of(path: Path) -> tuple[list[str], list[Any]]:
-    """Time and digest of every decoded frame, and every audio packet: what is the same under any signature."""
+    """Return time and digest of every decoded frame, and every audio packet: the content without the signature."""
     with av.open(str(path)) as container:
         frames, has_sound = [], bool(container.streams.audio)
         for frame in container.decode(video=0):
@@ -59,7 +58,7 @@ def content_of(path: Path) -> tuple[list[str], list[Any]]:
 
 
 class ResumeChaos:
-    """Runs one command in ``folder`` again and again; ``workers`` chunks or frames at once."""
+    """Runs one command in ``folder`` repeatedly, with ``workers`` chunks or frames at once."""
 
     def __init__(self, folder: Path, clip: Path, source: Path, workers: int = 2) -> None:
         self.folder = folder
@@ -68,87 +67,84 @@ class ResumeChaos:
         self._words += ['--execution-thread-count', str(workers), '--cache-size', '0', *map(str, UNMARKED)]
         self.counts: Counter[str] = Counter()
 
-    def run(self, name: str, kill_after: float | None = None, temp: bool = False) -> Ended:
-        """One process whose files lie in the folder ``name``; killed after so many seconds, if it is not faster."""
-        place = self.folder / name
-        place.mkdir(exist_ok=True)
-        words = [*self._words, '-o', str(place / 'out.mp4'), '--jobs-path', str(place / 'jobs')]
-        words += ['--temp-path', str(place / 'temp')] if temp else []
+    def run(self, name: str, kill_after: float | None = None, temp: bool = False) -> Finished:
+        """Run a process with its files in the folder ``name``; kill it after so many seconds if it still runs."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        words = [*self._words, '-o', str(folder / 'out.mp4'), '--jobs-path', str(folder / 'jobs')]
+        words += ['--temp-path', str(folder / 'temp')] if temp else []
         code = (
             f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n{SHORT_UNITS}\nfrom facefusion.cli.main import run\nrun()'
         )
         environment = {**os.environ, 'FACEFUSION_HOME': str(ROOT), 'FACEFUSION_OFFLINE': 'yes'}
-        told, said = place / 'told', place / 'said'
-        began = time.monotonic()
-        with told.open('wb') as out, said.open('wb') as error:
+        events, errors = folder / 'events', folder / 'errors'
+        started = time.monotonic()
+        with events.open('wb') as out, errors.open('wb') as error:
             process = subprocess.Popen([sys.executable, '-c', code, *words], stdout=out, stderr=error, env=environment)
             try:
-                process.wait(LONGEST_SECONDS if kill_after is None else kill_after)
+                process.wait(MAXIMUM_SECONDS if kill_after is None else kill_after)
             except subprocess.TimeoutExpired:
-                assert kill_after is not None, 'it hangs'
+                assert kill_after is not None, 'the process hangs'
             finally:
                 process.kill()
                 process.wait()
-        # The last line may be cut short.
-        lines = told.read_bytes().split(b'\n')[:-1]
-        return Ended(
-            process.returncode, [json.loads(line) for line in lines], said.read_text(), time.monotonic() - began
-        )
+        # The last line may be incomplete.
+        lines = events.read_bytes().split(b'\n')[:-1]
+        seconds = time.monotonic() - started
+        return Finished(process.returncode, [json.loads(line) for line in lines], errors.read_text(), seconds)
 
     def reference(self) -> tuple[Any, float]:
-        """What an uninterrupted run makes, and the seconds that it takes."""
-        ended = self.run('reference')
-        assert ended.code == 0, ended.said
-        assert (
-            len(ended.units('chunk_analysed', 'analysed')) > 3 and len(ended.units('segment_rendered', 'rendered')) > 3
-        )
-        return content_of(self.folder / 'reference' / 'out.mp4'), ended.seconds
+        """Return the content and the duration of an uninterrupted run."""
+        run = self.run('reference')
+        assert run.code == 0, run.errors
+        assert len(run.units('chunk_analysed', 'analysed')) > 3 and len(run.units('segment_rendered', 'rendered')) > 3
+        return content_of(self.folder / 'reference' / 'out.mp4'), run.seconds
 
     def round(self, name: str, kills: list[float], wanted: Any, temp: bool = False) -> dict[str, Any]:
-        """Kills so many runs of one command, lets a last one end, and checks all; gives what was repeated."""
-        runs: list[Ended] = []
-        place, is_done = self.folder / name, False
+        """Kill so many runs of one command, finish a last one, and check all; return the numbers of reused units."""
+        runs: list[Finished] = []
+        folder, is_done = self.folder / name, False
         for seconds in kills:
             runs.append(self.run(name, seconds, temp))
-            # Killed when its job had ended, too: the same call would begin another one.
-            is_done = bool(list((place / 'jobs' / 'completed').glob('*.json')))
+            # After a kill at the end of its job the same command would start another job.
+            is_done = bool(list((folder / 'jobs' / 'completed').glob('*.json')))
             if runs[-1].code == 0:
                 break
-            assert runs[-1].code == -9, runs[-1].said
+            assert runs[-1].code == -9, runs[-1].errors
             self.counts['killed'] += 1
             if is_done:
                 break
         self.counts['killed_after_the_end'] += is_done and runs[-1].code != 0
         if not is_done:
             runs.append(self.run(name, temp=temp))
-            assert runs[-1].code == 0, runs[-1].said
-        self._check(place, runs, wanted, temp)
+            assert runs[-1].code == 0, runs[-1].errors
+        self._check(folder, runs, wanted, temp)
         return {event: self._check_units(event, origin, runs) for event, origin in UNITS.items()}
 
-    def _check(self, place: Path, runs: list[Ended], wanted: Any, temp: bool) -> None:
-        assert content_of(place / 'out.mp4') == wanted, f'{place} is not what an uninterrupted run makes'
-        assert len(list((place / 'jobs' / 'completed').glob('*.json'))) == 1
-        assert list((place / 'jobs' / 'failed').glob('*.json')) == []
-        # Killed after its end, a job may leave its work files for the next process that looks.
+    def _check(self, folder: Path, runs: list[Finished], wanted: Any, temp: bool) -> None:
+        assert content_of(folder / 'out.mp4') == wanted, f'{folder} differs from an uninterrupted run'
+        assert len(list((folder / 'jobs' / 'completed').glob('*.json'))) == 1
+        assert list((folder / 'jobs' / 'failed').glob('*.json')) == []
+        # A job killed at its end may leave its work files for the next process to remove.
         if runs[-1].code == 0:
-            left = [path for path in place.rglob('*') if '.part' in path.name or 'work-' in path.name]
+            left = [path for path in folder.rglob('*') if '.part' in path.name or 'work-' in path.name]
             assert left == [], left
-            assert not temp or not list((place / 'temp').rglob('*'))
+            assert not temp or not list((folder / 'temp').rglob('*'))
 
-    def _check_units(self, event: str, done: str, runs: list[Ended]) -> int:
-        """That nothing that was told to be finished was done again; gives how many were found finished."""
+    def _check_units(self, event: str, done: str, runs: list[Finished]) -> int:
+        """Check that no finished unit was processed again; return the number of reused ones."""
         finished: set[int] = set()
         found = 0
         for run in runs:
             again = finished & set(run.units(event, done))
             assert not again, f'{event}: done again: {again}'
-            kept = set(run.units(event, 'work'))
+            reused = set(run.units(event, 'work'))
             if run is runs[-1] and run.code == 0:
-                # What was finished, but for the last moment before each kill told so.
-                assert finished <= kept, f'{event}: {finished - kept} were lost'
-                assert len(kept - finished) <= self.workers * (len(runs) - 1)
-                found = len(kept)
-            finished |= kept | set(run.units(event, done))
+                # Units that were finished just before a kill may lack their event.
+                assert finished <= reused, f'{event}: {finished - reused} were lost'
+                assert len(reused - finished) <= self.workers * (len(runs) - 1)
+                found = len(reused)
+            finished |= reused | set(run.units(event, done))
         self.counts[f'{event}_kept'] += found
         return found
 
@@ -157,5 +153,5 @@ UNITS = {'chunk_analysed': 'analysed', 'segment_rendered': 'rendered'}
 
 
 def moments(chance: random.Random, seconds: float, count: int) -> list[float]:
-    """Random moments of a run that takes ``seconds``."""
+    """Return random moments of a run of this duration."""
     return [chance.uniform(0.0, seconds) for _ in range(count)]

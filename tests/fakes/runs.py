@@ -1,4 +1,4 @@
-"""Whole runs over small clips: a scripted analyser, a processor that draws into frames, a seal that signs nothing."""
+"""Complete runs on small clips: a scripted analyser, a processor that draws into frames, a signer that copies."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ SEEN = frozenset(range(5, 55))
 
 
 class Brightener:
-    """Adds twenty codes of luma to each frame with a face, and notes the faces' places; calls ``before`` with the
-    number of each."""
+    """Adds twenty codes of luma to each frame with a face, and records the positions of the faces; calls ``before``
+    with the number of each."""
 
     name = 'brightener'
 
@@ -62,7 +62,7 @@ class Brightener:
 
 
 def settings_of(target: Path, output: Path, *groups: object) -> Settings:
-    """Of a run that the registry knows: its processor is replaced in ``make_run``."""
+    """The settings of a run with a registered processor, which ``make_run`` replaces."""
     from facefusion.cli.headless_run import GROUPS
 
     settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(output)))
@@ -85,7 +85,7 @@ def make_run(
     flag: StopFlag | None = None,
     signer: Signer | None = None,
 ) -> PreparedRun:
-    """A run without networks."""
+    """Build a run without networks."""
     plan = make_plan(settings, workers, segment_frames)
     digests = work.digests if work is not None else None
     context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
@@ -96,12 +96,12 @@ def make_run(
 
 
 def execute_run(run: PreparedRun) -> dict[str, Any]:
-    """Executes a run with the threads that its plan has."""
+    """Execute a run with the number of threads of its plan."""
     return execute(run, ThreadEngine(run.context.plan.workers))
 
 
 class ShortRuns:
-    """Runs over one clip with short chunks and segments, in one work folder."""
+    """Runs on one clip with short chunks and segments, in one work folder."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in (plans, units):
@@ -140,7 +140,7 @@ class ShortRuns:
         )
 
     def execute(self, **more: Any) -> dict[str, Any]:
-        """Builds a run and executes it."""
+        """Build a run and execute it."""
         return execute_run(self.build(**more))
 
     def chunks(self, origin: str) -> list[int]:
@@ -153,7 +153,7 @@ class ShortRuns:
         return [each.start for each in self.events if isinstance(each, kind) and each.origin == origin]
 
     def interrupted_at(self, number: int, **more: Any) -> None:
-        """A run that is stopped when it renders frame ``number``."""
+        """Execute a run that is stopped when it renders frame ``number``."""
         flag = StopFlag()
 
         def before(at: int) -> None:
@@ -164,6 +164,6 @@ class ShortRuns:
             self.execute(before=before, flag=flag, workers=1, **more)
 
     def names(self, *without: str) -> Collection[str]:
-        """What lies in the work folder under names of its own, but those that begin with ``without``."""
+        """The complete files of the work folder, except names that start with ``without``."""
         names = sorted(path.name for path in self.work.iterdir() if '@' not in path.name)
         return [name for name in names if not name.startswith(without)]

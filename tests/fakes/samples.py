@@ -1,4 +1,4 @@
-"""Some of the cases of a test that has too many for every day: always the same ones; ``--exhaustive`` takes all."""
+"""A fixed sample of the cases of a test with many cases; ``--exhaustive`` selects all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Case = TypeVar('Case')
 
 
 def sample(config: pytest.Config, cases: Sequence[Case], most: int, seed: str) -> list[Case]:
-    """``most`` of the cases in their order, the first and the last among them; all where ``--exhaustive`` is given."""
+    """Return ``most`` of the cases in order, with the first and the last one; all with ``--exhaustive``."""
     if config.getoption('--exhaustive') or len(cases) <= most:
         return list(cases)
     inner = random.Random(seed).sample(range(1, len(cases) - 1), most - 2)

@@ -1,4 +1,4 @@
-"""Pictures of made-up scenes: the same number is the same scene, another number another one."""
+"""Images of synthetic scenes, one per number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def scene(number: int, width: int, height: int) -> np.ndarray:
-    """A soft random pattern, uint8 [height,width], that correlates with itself only."""
+    """Return a soft random pattern, uint8 [height,width], that correlates only with itself."""
     noise = np.random.default_rng(number).uniform(0, 255, (27, 48)).astype(np.float32)
     pattern = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(pattern, 0, 255).astype(np.uint8)

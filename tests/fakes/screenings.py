@@ -1,4 +1,4 @@
-"""Guards with stand-in classifiers: harmful pictures are neither needed nor wanted."""
+"""Content screenings with stand-in classifiers: harmful images are neither needed nor wanted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.stopping import StopFlag
 
 
 class BrightIsBad:
-    """Scores the mean brightness of a picture, 0 to 1, and counts what it was shown."""
+    """Scores the mean brightness of an image, 0 to 1, and counts the scored images."""
 
     def __init__(self, threshold: float = 0.8, model_id: str = 'bright_is_bad') -> None:
         self.model_id = model_id
@@ -30,7 +30,7 @@ class BrightIsBad:
 
 
 class LeftIsYoung:
-    """Takes every face in the left half of the picture for under 18."""
+    """Estimates every face in the left half of the frame as under 18."""
 
     model_id = 'left_is_young'
 
@@ -39,7 +39,7 @@ class LeftIsYoung:
 
 
 def make_screening(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> ContentScreening:
-    """A guard that refuses nothing, or what a stand-in wants."""
+    """A screening that refuses nothing, or what a stand-in classifier finds."""
     classifier = classifier or BrightIsBad(threshold=2.0)
     digests = {classifier.model_id: 'ab' * 32}
     return ContentScreening(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())

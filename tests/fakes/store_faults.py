@@ -1,4 +1,4 @@
-"""Ends a process, or lets an operation fail, at any one of the calls by which the job store changes files."""
+"""Simulated crashes and errors at any of the calls by which the job store changes files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from unittest import mock
 
 _CALLS = ('open', 'write', 'fsync', 'replace', 'link', 'unlink', 'utime', 'mkdir', 'rmdir')
 
-# More changes than any scenario makes.
+# More changes than any scenario needs.
 NEVER = 10**9
 
 
 class Crash(BaseException):
-    """The process has ended: whatever it would do after that does not happen."""
+    """The process has ended."""
 
 
 class StoreFaults:
-    """Within this context the ``at``-th change of a file below ``root`` goes wrong, counted from 1.
+    """A context in which the ``at``-th change of a file below ``root`` fails, counted from 1.
 
     ``how``: 'before' or 'after' the call, or 'half': then only writes count, and half of the bytes are written. With
-    ``error``, an errno, the call fails and the process goes on; else it ends, which raises Crash there and at every
-    later change. ``stays``: every later change fails, too. ``count`` is how many there were; ``results`` the bytes that
-    were flushed to files of results. Nothing waits for the disk.
+    ``error``, an errno, the call fails and the process continues; otherwise the process ends: Crash is raised there and
+    at every later change. With ``stays`` every later change fails, too. ``count`` is the number of changes,
+    ``results`` the bytes that were flushed to files of results. Nothing waits for the disk.
     """
 
     def __init__(self, root: Path, at: int, how: str = 'before', error: int = 0, stays: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""TIFF files of every layout, written by hand: what cameras and printers make and Pillow does not."""
+"""TIFF files of every layout, written without Pillow, which cannot write most of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tiff_bytes(
     alpha: int | None = None,
     orientation: int | None = None,
 ) -> bytes:
-    """An uncompressed TIFF of ``samples`` [height, width, channels]; ``big``: a BigTIFF; ``alpha``: ExtraSamples."""
+    """Return an uncompressed TIFF of ``samples`` [height, width, channels]; ``big`` for BigTIFF."""
     height, width, channels = samples.shape
     order = '>' if big_endian else '<'
     stored = samples.astype(samples.dtype.newbyteorder(order))

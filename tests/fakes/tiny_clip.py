@@ -1,4 +1,4 @@
-"""A clip of plain pictures whose brightness tells the frame's number."""
+"""A clip of uniform frames whose brightness encodes the frame's number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 
 def luma_of(number: int) -> int:
-    """Slowly up and down, so that there is never a cut."""
+    """Return the luma of a frame: it rises and falls slowly, without cuts."""
     return 60 + abs(number % 160 - 80)
 
 
 def make_tiny_clip(path: Path, frames: int, size: tuple[int, int] = (160, 96), cuts: tuple[int, ...] = ()) -> Path:
-    """H.264 at 25 frames a second; from each number in ``cuts`` on the picture is 100 codes brighter or not again."""
+    """Write H.264 at 25 frames a second; at each number in ``cuts`` frames turn 100 codes brighter, or back."""
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'qp': '4', 'preset': 'ultrafast'})
         stream.width, stream.height = size
@@ -32,6 +32,6 @@ def make_tiny_clip(path: Path, frames: int, size: tuple[int, int] = (160, 96), c
 
 
 def decoded_luma(path: Path) -> list[float]:
-    """The mean luma of every frame."""
+    """Return the mean luma of every frame."""
     with av.open(str(path)) as container:
         return [float(frame.to_ndarray()[: frame.height].mean()) for frame in container.decode(video=0)]

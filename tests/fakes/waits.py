@@ -1,4 +1,4 @@
-"""How long a thread waits at a stretch: on Windows a wait without a time limit keeps signal handlers from running."""
+"""Waits without a time limit: on Windows they block signal handlers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONG = 0.2
 
 @contextmanager
 def unlimited_waits() -> Iterator[list[float]]:
-    """Fills the list with the seconds of every long wait of this thread that had no time limit."""
+    """Yield a list of the durations of every long wait of this thread without a time limit."""
     mine, found = threading.current_thread(), []
 
     def watched(wait):

@@ -1,4 +1,4 @@
-"""Workers that are killed and frozen while they work: no job is lost, none is finished twice."""
+"""Killed and frozen workers: no job is lost or finished twice."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_forty_jobs_with_killed_and_frozen_workers(tmp_path, seed):
     chaos = Chaos(jobs=40, workers=4, kills=8, freezes=3, seed=seed, step_seconds=0.08, limit_seconds=60)
     told = Storm(tmp_path, chaos).run()
     assert told['kills'] == 8 and told['freezes'] == 3
-    # What the killed ones were at is told in the records.
+    # The records contain the lost attempts of killed workers.
     assert told['attempts'].get('lost', 0) >= 4, told
 
 
 @contextlib.contextmanager
 def workers(root: Path, log: Path, count: int = 2):
-    """Functions that start workers; all of them are ended when the block is left."""
+    """Provide a function that starts workers, and kill all of them at the end of the block."""
     started = []
 
     def start():
@@ -89,7 +89,7 @@ def test_a_worker_that_wakes_after_the_end_of_its_job_changes_nothing_and_contin
         freeze(sleeper)
         assert events(log, sleeper.pid, 'done', 'publishing') == []
         other = start()
-        wait_for(record.exists, 'nobody took the job over')
+        wait_for(record.exists, 'no worker took over the job')
         wait_for(lambda: events(log, other.pid, 'ended'), 'the second worker never ended it')
         before = {path: look_at(path) for path in (record, *outputs)}
         names = sorted(path.name for path in tmp_path.rglob('*'))
@@ -118,7 +118,7 @@ def test_a_worker_that_wakes_after_a_takeover_stops_without_harm(tmp_path):
         freeze(sleeper)
         first = look_at(outputs[0])
         other = start()
-        wait_for(lambda: events(log, other.pid, 'start'), 'nobody took the job over')
+        wait_for(lambda: events(log, other.pid, 'start'), 'no worker took over the job')
         sleeper.send_signal(signal.SIGCONT)
         (ended,) = wait_for(lambda: events(log, sleeper.pid, 'ended'), 'the first worker never noticed')
         assert ended['state'] == 'running'
@@ -129,7 +129,7 @@ def test_a_worker_that_wakes_after_a_takeover_stops_without_harm(tmp_path):
         assert (other.wait(SECONDS), sleeper.wait(SECONDS)) == (0, 0)
     data = check_store(store.root, quiet=True)['job-one']
     assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
-    # What the first one had done was kept, and its file was not touched.
+    # The first step was not repeated, and its file was not changed.
     assert [step['report']['pid'] for step in data['steps']] == [sleeper.pid, other.pid]
     assert look_at(outputs[0]) == first
     assert [line['step'] for line in events(log, other.pid, 'start')] == ['s1']
@@ -139,13 +139,13 @@ def test_the_job_of_a_killed_worker_is_taken_over_at_once(tmp_path):
     store, log, _ = queue_one(tmp_path, 1, 0.3)
     with workers(store.root, tmp_path / 'log') as start:
         victim, other = start(), start()
-        begun = wait_for(lambda: [line for line in log.lines() if line['event'] == 'start'], 'nobody began')
+        begun = wait_for(lambda: [line for line in log.lines() if line['event'] == 'start'], 'no worker started')
         if begun[0]['pid'] != victim.pid:
             victim, other = other, victim
         victim.kill()
         victim.wait()
         killed = time.monotonic()
-        (again,) = wait_for(lambda: events(log, other.pid, 'start'), 'nobody took the job over')
+        (again,) = wait_for(lambda: events(log, other.pid, 'start'), 'no worker took over the job')
         assert again['t'] - killed < 1.2
         wait_for(lambda: events(log, other.pid, 'ended'), 'it was never ended')
     data = check_store(store.root, quiet=True)['job-one']

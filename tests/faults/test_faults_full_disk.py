@@ -1,4 +1,4 @@
-"""A disk that becomes full under a run that goes on, or under its job store: named, and nothing finished is lost."""
+"""A disk that becomes full during a run: the error names it, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 can_mount = pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
 )
-# No file may become larger than so many bytes: to a process this is a disk that is full.
+# The limit of file sizes in bytes, which acts like a full disk.
 SMALL_FILES = 'import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n'
 
 
@@ -47,7 +47,7 @@ def words(face_clip, tmp_path):
 
 @pytest.fixture(scope='module')
 def wanted(store, face_clip, tmp_path_factory):
-    """What an uninterrupted run makes."""
+    """The output of an uninterrupted run."""
     folder = tmp_path_factory.mktemp('wanted')
     ended = run(Program(folder), *words_for(face_clip), '-o', folder / 'out.mp4')
     assert ended.code == 0, ended.said
@@ -55,7 +55,7 @@ def wanted(store, face_clip, tmp_path_factory):
 
 
 class Ended:
-    """A process that has ended: its exit code, its events, and what it said."""
+    """The result of a process: exit code, events and messages."""
 
     def __init__(self, process, events):
         self.said = process.stderr.read()
@@ -70,8 +70,8 @@ class Ended:
 
 
 def run(program, *words, at='', count=1, act=lambda: None, number=None, script=''):
-    """A process with short chunks and segments; it stands still for ``act`` at the ``count``-th event ``at``, and is
-    then sent the signal ``number``."""
+    """Run a process with short chunks and segments: pause it for ``act`` at the ``count``-th event ``at``, then send it
+    the signal ``number``."""
     process = program.start(*words, script=script + SHORT_UNITS)
     events, seen = [], 0
     for line in process.stdout:
@@ -86,7 +86,7 @@ def run(program, *words, at='', count=1, act=lambda: None, number=None, script='
 
 
 def fill(folder):
-    """Takes all the space that is left."""
+    """Use all remaining disk space."""
     with (folder / 'filler').open('wb', buffering=0) as file:
         for size in (1 << 16, 1 << 10, 1):
             try:
@@ -109,7 +109,7 @@ def fill(folder):
 )
 def test_a_disk_that_becomes_full_during_a_resumed_run(program, words, wanted, disk, tmp_path, place, moment):
     words = (*words, '-o', tmp_path / 'out.mp4', place, disk / 'deep')
-    # The first run leaves something to do of what the moment needs.
+    # The first run leaves work of the tested kind.
     before = 'chunk_analysed' if moment == 'chunk_analysed' else 'segment_rendered'
     first = run(program, *words, at=before, count=2, number=signal.SIGKILL)
     assert first.code == -signal.SIGKILL
@@ -117,7 +117,7 @@ def test_a_disk_that_becomes_full_during_a_resumed_run(program, words, wanted, d
     assert second.code == 5 and '[disk-full]' in second.said and str(disk) in second.said, second.said
     assert 'Traceback' not in second.said and not (tmp_path / 'out.mp4').exists()
     assert second.events[-1]['event'] == 'run_failed' and second.events[-1]['error']['reference'] == 'disk-full'
-    # Still full: told before anything is begun, for some space is needed at any rate.
+    # The disk is still full: the next run fails before it starts work, since it needs some space.
     third = run(program, *words)
     assert third.code == 5 and '[disk-' in third.said, third.said
     (disk / 'filler').unlink()

@@ -1,4 +1,4 @@
-"""What cannot be worked on is refused with a reason, and nothing is left behind."""
+"""Unusable inputs are refused with a reason, and no files are left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facefusion.limits import Limit
 
 pytestmark = pytest.mark.network
 as_root = pytest.mark.skipif(
-    not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to become somebody who may not read'
+    not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to become a user without permission'
 )
 DRAW = ('headless-run', '--processors', 'face_debugger')
 NAMES = [
@@ -47,7 +47,7 @@ def clip(face_clip, tmp_path):
 
 @pytest.fixture
 def refuses(program, tmp_path):
-    """Refuses a target of this name for an output that exists and must stay as it is."""
+    """Check that a target is refused and an existing output stays unchanged."""
 
     def check(reference, path, code=1, **settings):
         out = tmp_path / f'out{path.suffix if path.suffix in (".png", ".jpg", ".webp", ".mkv") else ".mp4"}'
@@ -137,7 +137,7 @@ def test_a_clip_with_damaged_frames_completes_and_names_them(program, clip, tmp_
     first = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4')
     assert re.search(r'clip\.mp4: \d+ frames are damaged: 2\d', first.err)
     assert first.report['frames'] == 60 and first.report['ranges_damaged'][0][0] in range(20, 30)
-    # What was analysed before is not decoded to be analysed again, and named all the same.
+    # A cached analysis is not repeated, but its damaged frames are named.
     again = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4', '--output-video-quality', 60)
     for done, origin in ((first, 'analysed'), (again, 'cache')):
         events = {event['event']: event for event in done.events}
@@ -242,13 +242,13 @@ def test_an_image_whose_name_is_not_utf8(program, example_group, tmp_path):
     assert out.stat().st_size > 10000
 
 
-# The certificate of these tests is not everybody's: nobody has one in the job store.
+# The user nobody cannot read the certificate of these tests: its own one is in the job store.
 OF_NOBODY = {'FACEFUSION_PROVENANCE_PATH': '', 'XDG_DATA_HOME': '/nowhere', 'HOME': '/nowhere'}
 
 
 @contextlib.contextmanager
 def as_nobody():
-    """This process without its rights, for the time of a call."""
+    """Run the block without root permissions."""
     os.setresgid(65534, 65534, 0)
     os.setresuid(65534, 65534, 0)
     try:
@@ -260,17 +260,17 @@ def as_nobody():
 
 @pytest.fixture
 def open_folder():
-    """A folder that everybody may enter, which pytest's own are not."""
+    """A folder that all users may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         if not all(parent.stat().st_mode & 1 for parent in folder.parents):
-            pytest.skip(f'nobody may enter {folder}')
+            pytest.skip(f'the user nobody may not enter {folder}')
         yield folder
 
 
 def give_store(folder: Path) -> None:
-    """A job store in which everybody may write."""
+    """A job store in which all users may write."""
     (folder / 'jobs').mkdir()
     (folder / 'jobs').chmod(0o777)
 
@@ -283,7 +283,7 @@ def test_unreadable_files(face_clip, example_portrait, open_folder):
     shutil.copy(example_portrait, source)
     words = ('headless-run', '-s', source, '-t', clip, '-o', out)
     give_store(open_folder)
-    # Once with all rights, since modules are loaded when they are first needed.
+    # First with all permissions, since modules are loaded on first use.
     program('headless-run', '-s', source, '-t', clip, '-o', out, '--dry-run')
     for path in (source, clip):
         path.chmod(0)

@@ -1,4 +1,4 @@
-"""An output appears whole or not at all, and what was there before stays until then."""
+"""An output is complete or unchanged, never partial."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clip(face_clip, tmp_path):
 
 @pytest.fixture
 def mount(tmp_path):
-    """Mounts a tmpfs of some KiB and gives its folder."""
+    """Return a function that mounts a tmpfs of some KiB and returns its folder."""
     mounted = []
 
     def make(kilobytes, options=''):
@@ -121,7 +121,7 @@ def test_a_disk_too_small_for_the_output(program, clip, example_group, mount, mo
     (disk / 'out.mp4').write_bytes(b'what was here before')
     said = program.fails(5, 'disk-short', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'the output would need about' in said and str(disk) in said
-    # The same where the estimate was wrong, or others took the space meanwhile.
+    # The same when the estimate was wrong, or other processes used the space meanwhile.
     monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     said = program.fails(5, 'disk-full', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'no space is left for out.mp4' in said and str(disk) in said
@@ -137,7 +137,9 @@ def test_a_disk_too_small_for_the_work(program, clip, mount, tmp_path):
 
 @can_mount
 @pytest.mark.parametrize('kilobytes', [8, 200, 420])
-def test_a_disk_that_becomes_full_during_the_run(program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes):
+def test_a_disk_that_becomes_full_during_the_run(
+    program, clip, portrait_source, mount, tmp_path, monkeypatch, kilobytes
+):
     monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     (tmp_path / 'out.mp4').write_bytes(b'what was here before')
     words = ('headless-run', '-s', portrait_source, '-t', clip, '-o', tmp_path / 'out.mp4')

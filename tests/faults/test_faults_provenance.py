@@ -1,4 +1,4 @@
-"""What goes wrong while an output is signed: it is signed as it was promised, or it says why, and nothing is left."""
+"""Failures while an output is signed: they are reported, and no files are left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def picture(tmp_path):
 
 @pytest.fixture
 def sign_with(own, picture, tmp_path):
-    """Signs a picture with an authority at ``url``."""
+    """Return a function that signs an image with a timestamp authority at ``url``."""
 
     def make(url, require=False, emit=silent, name='out.jpg', unsigned=None):
         options = replace(own, timestamp_url=url, require_timestamp=require)
@@ -75,7 +75,7 @@ def test_a_timestamp_is_requested_and_stored(sign_with, own_roots):
 
 
 def stale(authority):
-    """An authority that gives every request the same answer, which is that to another one."""
+    """A timestamp authority that replays the reply to another request."""
     first = []
 
     def answer(query):
@@ -163,7 +163,7 @@ except FaceFusionError as error:
 
 
 def test_memory_does_not_grow_with_the_clip(own, picture, tmp_path):
-    """Half a gigabyte of clip in a process that may hold 100 MB more than for a small one."""
+    """A clip of half a gigabyte may use 100 MB more memory than a small one."""
     pytest.importorskip('resource', reason='this system does not tell the memory of processes')
     small = make_noise_clip(tmp_path / 'small.mp4')
     inflate(small, tmp_path / 'large.mp4', 500_000_000)
@@ -188,7 +188,7 @@ for name in ('small', 'large'):
     out = folder / 'out.mp4'
     sign(target, out, swap_of(picture), [Ingredient(picture)], signing, silent)
     assert read_credentials(out, roots).state == 'trusted'
-    # Signed credentials of a target are read through, too.
+    # Credentials of a target are read, too.
     sign(folder / 'small.mp4', folder / 'again.mp4', swap_of(picture), [Ingredient(out)], signing, silent)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -199,7 +199,7 @@ for name in ('small', 'large'):
 
 
 def inflate(clip, path, more):
-    """The same clip with ``more`` bytes that are never shown at the end of its mdat box, as a hole of the file."""
+    """Add ``more`` unused bytes at the end of the mdat box of a clip, as a hole in the file."""
     data = clip.read_bytes()
     at = 0
     with path.open('wb') as file:

@@ -1,4 +1,4 @@
-"""Killed at random moments, and run again: the same frames, the same sound, nothing finished done again."""
+"""Runs killed at random and resumed: same frames and audio, and no finished work is repeated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fakes.resume_chaos import ResumeChaos, moments
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='there a dead process is not known to be dead at once'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='kills with signals of POSIX'),
 ]
 SEED = 6
 # The second number with --exhaustive.
@@ -24,7 +24,7 @@ def test_killed_runs_lose_no_finished_chunk_or_segment(face_clip, portrait_sourc
     wanted, seconds = chaos.reference()
     number = 0
     while chaos.counts['killed'] < kills:
-        # Several upon the same command; the benchmark has 50 apart. Runs are not equally fast: one may end before.
+        # Several kills of one command; the benchmark has 50 separate ones. A fast run may end before its kill.
         chaos.round(f'round-{number}', moments(chance, 0.8 * seconds, 4), wanted, temp=number % 2 == 1)
         number += 1
         assert number < 2 * kills, 'most ended before they were killed'

@@ -1,4 +1,4 @@
-"""A run that is asked to stop ends soon, with exit code 4 and nothing left; one that is killed leaves the output."""
+"""A stopped run ends soon with exit code 4 and without left-over files; a killed one leaves the output unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be asked to stop like this'),
 ]
-# A join that takes its time, so that the signal comes while it is under way.
+# A slow join, so that the signal arrives during it.
 SLOW_JOIN = """
 import time
 import facefusion.media.join as join
@@ -44,7 +44,7 @@ def words(large_clip, portrait_source, tmp_path):
 
 
 def follow(process, event, stage, done):
-    """Reads events until the stage has come so far."""
+    """Read events until the stage has made this progress."""
     for line in process.stdout:
         record = json.loads(line)
         if record['event'] == event and record['stage'] == stage and record['done'] >= done:
@@ -84,7 +84,7 @@ def test_a_signal_ends_the_run(program, words, tmp_path, number, event, stage, d
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('module', ['facefusion.cli.headless_run', 'av'])
 def test_a_signal_while_modules_are_loaded_is_not_lost(program, words, tmp_path, number, module):
-    # The signal comes in the callback of a weak reference, where an exception is dropped.
+    # The signal arrives in the callback of a weak reference, where Python drops exceptions.
     script = f"""
 import os, weakref
 class Thing:

@@ -1,7 +1,7 @@
-"""Whatever ends a process, and whatever fails, at whichever change of a file: every job is in one state, none is lost.
+"""Crashes and errors at any change of a file: every job stays in one state, and none is lost.
 
-Each scenario is repeated with the fault at some of its changes of a file, the first and the last among them; with
-``--exhaustive`` at every one.
+Each scenario is repeated with a fault at some of its changes of a file, including the first and the last one; with
+``--exhaustive`` at all of them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,17 @@ ID = 'the.job'
 can_mount = pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
 )
-# At how many of its changes a scenario is cut short: the short ones at all of theirs.
+# The number of faults of each scenario; short scenarios have one at every change.
 FAULTS = 8
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """``act`` is what is cut short, in a store that ``prepare`` made. Where the job may be after a crash and a sweep:
-    in ``old`` or in ``new`` ('gone': nowhere); where nothing went wrong in ``new``. ``steps`` likewise."""
+    """An action ``act`` with faults, in a store created by ``prepare``.
+
+    After a crash and a sweep the job is in the state ``old`` or ``new`` ('gone': deleted), without a fault in ``new``.
+    ``steps`` are the numbers of steps in the same way.
+    """
 
     prepare: Callable[[JobStore, Path], None]
     act: Callable[[JobStore, Path], object]
@@ -55,7 +58,7 @@ class Scenario:
 
 
 def record_in(folder, **fields):
-    """Two steps that are joined to one file, and one that works on the first one's output."""
+    """Return a job with two steps that are joined, and a remix of the first one."""
     record = make_record(ID, 3, folder / 'out', **fields)
     first, second, third = record.steps
     shared = replace(second, args={**second.args, 'output_path': first.output_path})
@@ -80,14 +83,14 @@ def failed(store, folder):
 
 
 def killed(store, folder):
-    """The job runs and its process has outcome after the first step."""
+    """Run the job in a process that ends after the first step."""
     queued(store, folder)
     with pytest.raises(Crash):
         run(store, folder, FakeWork({1: Crash()}))
 
 
 def killed_at_the_fence(store, folder):
-    """A submit whose process has outcome when the change was certain and not made."""
+    """Submit the job in a process that ends between the fence and the last rename."""
     drafted(store, folder)
     with StoreFaults(store.root, 1) as faults, pytest.raises(Crash):
         real = store.files.rename
@@ -191,12 +194,12 @@ def dead_pid():
 
 
 def tree(root):
-    """Every file with its bytes, every folder."""
+    """Return all folders, and all files with their content."""
     return {path: path.read_bytes() if path.is_file() else None for path in root.rglob('*')}
 
 
-def look_without_writing(root) -> str:
-    """The state in which the job is shown to be right after a crash; all ways of asking agree."""
+def observed_state(root) -> str:
+    """Return the state of the job right after a crash, and check that all queries agree and change nothing."""
     before = tree(root)
     store = JobStore(root)
     shown = summaries(store)
@@ -207,7 +210,6 @@ def look_without_writing(root) -> str:
         assert store.open(ID).state == job_view(store, ID)['state'] == store.find(ID).state == state
     else:
         assert store.find(ID) is None
-        assert store.find(ID) is None
         with pytest.raises(JobError, match='there is no job'):
             store.open(ID)
     assert list(store.job_files()) == [entry['id'] for entry in shown]
@@ -216,9 +218,9 @@ def look_without_writing(root) -> str:
 
 
 def check_swept(root, may_have_notes=False) -> str:
-    """The state of the job after a sweep: one file of it, and nothing else of anybody.
+    """Return the state of the job after a sweep, and check that no other files are left.
 
-    Notes may be left of an attempt that could not give the job back with what it had done.
+    ``may_have_notes`` allows notes of an attempt that could not merge its results into the record.
     """
     files = [path for path in root.rglob('*') if path.is_file()]
     if may_have_notes:
@@ -228,12 +230,12 @@ def check_swept(root, may_have_notes=False) -> str:
     if not files:
         return 'gone'
     assert files[0].name == f'{ID}.json'
-    assert look_without_writing(root) == files[0].parent.name
+    assert observed_state(root) == files[0].parent.name
     return files[0].parent.name
 
 
-def work_to_the_end(root, done=frozenset()):
-    """Whatever state the job is in: it completes, and steps whose results were flushed are not run again."""
+def complete(root, done=frozenset()):
+    """Complete the job from any state, and check that steps with flushed results are not repeated."""
     store, work = JobStore(root), FakeWork()
     state = store.find(ID).state
     if state == 'drafted':
@@ -259,19 +261,21 @@ def completed_steps(results: bytes):
 
 @pytest.fixture
 def each_fault(tmp_path, dead_pid, request):
-    """Runs a scenario without a fault, and with one at some of its changes of a file; gives for each of these the
-    folder, the faults, what it raised, and the state before it."""
+    """Return a function that runs a scenario without a fault, and with one at some of its changes of a file.
+
+    It yields the store, the faults, the raised error and the state before for each.
+    """
 
     def act(name, at, **fault):
         scenario, job_file = SCENARIOS[name], tmp_path / str(at)
         store = make_store(job_file, make_owner=lambda: new_owner()._replace(pid=dead_pid))
         with StoreFaults(store.root, NEVER):
             scenario.prepare(store, job_file)
-        before, raised = look_without_writing(store.root), None
+        before, raised = observed_state(store.root), None
         with StoreFaults(store.root, at, **fault) as faults:
             try:
                 scenario.act(store, job_file)
-            except (Crash, Exception) as error:  # noqa: BLE001 - the test is about what it is
+            except (Crash, Exception) as error:  # noqa: BLE001 - the test checks the type
                 raised = error
         return store.root, faults, raised, before
 
@@ -290,7 +294,7 @@ def test_a_crash_anywhere(each_fault, name, how):
     scenario = SCENARIOS[name]
     for root, faults, raised, before in each_fault(name, how=how):
         assert isinstance(raised, Crash) if faults.has_struck else raised is None
-        shown = look_without_writing(root)
+        shown = observed_state(root)
         assert shown in {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
         with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
@@ -300,7 +304,7 @@ def test_a_crash_anywhere(each_fault, name, how):
             steps = len(JobStore(root).open(ID).record.steps)
             assert steps in scenario.steps if faults.has_struck else steps == scenario.steps[1]
             with StoreFaults(root, NEVER):
-                work_to_the_end(root, completed_steps(faults.results))
+                complete(root, completed_steps(faults.results))
 
 
 SIMILAR = ('give_back', 'delete_failed', 'run_stopped', 'run_tried_again', 'cancel_killed')
@@ -324,9 +328,9 @@ def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
             assert raised.reference == reference
             assert raised.cause
             assert raised.hint
-        shown = look_without_writing(root)
+        shown = observed_state(root)
         may_be = {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
-        # Work that cannot be noted ends the job with that reason.
+        # A run that cannot write its notes fails with that error.
         assert shown in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
         with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
@@ -338,11 +342,11 @@ def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
             elif name.startswith(('create', 'add', 'submit', 'delete', 'cancel')):
                 assert state == scenario.new
             if JobStore(root).find(ID) is not None:
-                work_to_the_end(root, completed_steps(faults.results))
+                complete(root, completed_steps(faults.results))
 
 
 def try_again(root, scenario, state, dead_pid):
-    """The same command has its way now, or finds that it had it."""
+    """Repeat the action: it succeeds now, or finds that it had succeeded."""
     try:
         scenario.act(JobStore(root, make_owner=lambda: new_owner()._replace(pid=dead_pid)), root.parent)
     except JobError as error:
@@ -387,7 +391,7 @@ def test_a_full_disk(disk, tmp_path):
         assert sorted(entry['id'] for entry in summaries(store)) == sorted([ID, *made])
         assert {entry['state'] for entry in summaries(store)} == {'drafted'}
     assert store.claimed_files() == []
-    # The disk becomes full while the job runs, and has space again later.
+    # The disk becomes full during the run, and has space again later.
     (disk / 'rest').unlink()
     for _ in range(6):
         store.delete(made.pop())
@@ -443,4 +447,4 @@ def test_an_unwritable_store(disk, tmp_path):
     subprocess.run(['mount', '-o', 'remount,rw', str(disk)], check=True)
     store.delete('other')
     reaper.sweep()
-    work_to_the_end(store.root)
+    complete(store.root)

@@ -1,4 +1,4 @@
-"""Messages that cannot be written are lost; the work is not, nor its exit code."""
+"""Unwritable messages change neither the result nor the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP = ('--processors', 'face_debugger')
 
 
 def call(program, *words: object, redirect: str, stdout: int = subprocess.DEVNULL) -> int:
-    """The exit code of a process of its own, with its streams redirected by a shell."""
+    """Return the exit code of the program as a process whose streams a shell redirects."""
     start = f'import sys; sys.path.insert(0, {str(ROOT)!r}); from facefusion.cli.main import run; run()'
     command = ['sh', '-c', f'exec "$0" "$@" {redirect}', sys.executable, '-c', start, *map(str, words)]
     return subprocess.run(command, stdout=stdout, env={**os.environ, **program.environment()}, check=False).returncode

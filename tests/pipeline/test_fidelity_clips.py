@@ -1,4 +1,4 @@
-"""What comes out is what went in: every frame at its time, every audio packet, the colours; read by another FFmpeg."""
+"""The output equals the input: every frame at its time, every audio packet, the colours; read by another FFmpeg."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def box(name: bytes, body: bytes) -> bytes:
     return struct.pack('>I', len(body) + 8) + name + body
 
 
-def test_a_clip_whose_edits_take_two_parts_of_it(folder: Path) -> None:
+def test_a_clip_whose_edit_list_shows_two_parts(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', *pictures(3), *tagged('-g', 20), folder / 'parts.mp4')
     data = bytearray((folder / 'parts.mp4').read_bytes())
     at = data.index(b'edts') - 4
     (size,) = struct.unpack_from('>I', data, at)
     (offset,) = struct.unpack_from('>i', data, data.index(b'elst') + 16)
-    # Of 1 s from 0.5 s on, then of 0.8 s from 2 s on (ISO/IEC 14496-12, 8.6.6); the index lies behind the pictures.
+    # Of 1 s from 0.5 s on, then of 0.8 s from 2 s on (ISO/IEC 14496-12, 8.6.6); the index is after the frames.
     entries = struct.pack('>IiIIiI', 1000, offset + 6400, 65536, 800, offset + 25600, 65536)
     edits = box(b'edts', box(b'elst', struct.pack('>II', 0, 2) + entries))
     data[at : at + size] = edits
@@ -107,7 +107,7 @@ def test_the_grid_of_segments_moves_no_frame(folder: Path, segment_frames: int) 
 
 @pytest.mark.parametrize('fps', [10, 23.976, 25, 50, 59.94])
 @pytest.mark.parametrize('name', ['plain.mp4', 'uneven.mp4', 'late-video.mp4'])
-def test_another_rate_keeps_the_duration_and_what_is_seen_when(folder: Path, name: str, fps: float) -> None:
+def test_another_rate_keeps_the_duration_and_the_times_of_frames(folder: Path, name: str, fps: float) -> None:
     path = made(folder, name)
     out = folder / f'rate-{fps}-{name}'
     plan = pass_through(path, out, output_video_fps=fps)

@@ -1,4 +1,4 @@
-"""Bad clips: what can be read comes out right and the rest is named, or the clip is refused with a reason."""
+"""Damaged clips: readable frames are correct and the rest is reported, or the clip is refused with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refusal(target: Path, output: Path, **flags: object) -> FaceFusionError:
 
 
 def spoil(path: Path, numbers: list[int], how: str) -> list[int]:
-    """Spoils some packets of a clip, in the order of decoding; gives the numbers of their frames."""
+    """Damage some packets of a clip, in decoding order; return the numbers of their frames."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     shown = sorted(packet.pts for packet in packets)
@@ -68,12 +68,12 @@ def test_damage_in_the_middle_stays_there(folder: Path, how: str) -> None:
     sound_before, sound_after = (reader.packets(each) for each in (folder / 'whole.mp4', out))
     assert [unit.data for unit in sound_before] == [unit.data for unit in sound_after]
     errors = np.abs(whole - mended).mean(axis=(1, 2, 3))
-    # From the next keyframe on nothing of it is left.
+    # After the next keyframe the damage is no longer visible.
     assert errors[[*range(25), *range(75 - 25 + 25, 75)]].max(initial=0) < 1
     assert errors.max() < 12
 
 
-def test_damage_looks_the_same_whatever_was_read_before(folder: Path) -> None:
+def test_damage_looks_the_same_after_any_earlier_reads(folder: Path) -> None:
     path = folder / 'spoilt-again.mp4'
     path.write_bytes((folder / 'whole.mp4').read_bytes())
     spoil(path, [25, 30, 31, 50], 'all')
@@ -88,7 +88,7 @@ def test_damage_looks_the_same_whatever_was_read_before(folder: Path) -> None:
     pool.close()
 
 
-def test_a_file_that_ends_early_says_so_and_keeps_what_it_has(folder: Path) -> None:
+def test_a_truncated_file_is_reported_and_its_frames_are_used(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', '-i', folder / 'whole.mp4', '-c', 'copy', folder / 'whole.mkv')
     data = (folder / 'whole.mkv').read_bytes()
     (folder / 'cut.mkv').write_bytes(data[: len(data) // 2])
@@ -102,7 +102,7 @@ def test_a_file_that_ends_early_says_so_and_keeps_what_it_has(folder: Path) -> N
     assert refusal(folder / 'cut.mp4', folder / 'never.mp4').reference == 'media-truncated'
 
 
-def test_packets_that_are_cut_out_leave_a_hole_that_is_named(folder: Path) -> None:
+def test_removed_packets_leave_a_reported_gap(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', '-i', folder / 'whole.mp4', '-c', 'copy', folder / 'stream.ts')
     data = (folder / 'stream.ts').read_bytes()
     # Whole packets of 188 bytes.
@@ -131,7 +131,7 @@ def stream(folder: Path, name: str, begin: float, *words: object, size: str = '3
     return path.read_bytes()
 
 
-def test_a_size_that_changes_is_named_with_its_frame(folder: Path) -> None:
+def test_a_change_of_size_is_reported_with_its_frame(folder: Path) -> None:
     mixed = folder / 'mixed.ts'
     mixed.write_bytes(stream(folder, 'a.ts', 0) + stream(folder, 'b.ts', 1.04, size='160x96'))
     error = refusal(mixed, folder / 'never.mp4')
@@ -139,7 +139,7 @@ def test_a_size_that_changes_is_named_with_its_frame(folder: Path) -> None:
     assert '160x96' in error.cause and '320x180' in error.cause
 
 
-def test_an_interlaced_clip_is_refused_wherever_it_begins(folder: Path) -> None:
+def test_a_clip_with_interlaced_frames_is_refused(folder: Path) -> None:
     fields = ('-flags', '+ilme+ildct', '-field_order', 'tt', '-alternate_scan', 1, '-top', 1)
     words = (*pictures(1), '-vf', f'{BT709},setfield=tff', *X264, '-x264-params', 'tff=1')
     reader.ffmpeg('-v', 'error', *words, folder / 'fields.mp4')
@@ -161,7 +161,7 @@ def test_frames_without_times_are_shown_in_their_order(folder: Path) -> None:
 
 
 @pytest.mark.parametrize('factor', [0, 0.5, 40])
-def test_a_header_that_lies_about_the_duration_is_not_believed(folder: Path, factor: float) -> None:
+def test_a_wrong_duration_in_the_header_is_ignored(folder: Path, factor: float) -> None:
     data = bytearray((folder / 'whole.mp4').read_bytes())
     # Offsets of the duration in version 0 of mvhd, mdhd (ISO/IEC 14496-12, 8.2.2 and 8.4.2) and tkhd (8.3.2).
     for name, offset in ((b'mvhd', 20), (b'mdhd', 20), (b'tkhd', 24)):
@@ -179,7 +179,7 @@ def test_a_header_that_lies_about_the_duration_is_not_believed(folder: Path, fac
     assert reader.container_seconds(out) == reader.container_seconds(folder / 'whole.mp4')
 
 
-def test_sound_of_no_length_is_left_out_aloud(folder: Path) -> None:
+def test_audio_without_duration_is_skipped_with_a_warning(folder: Path) -> None:
     whole = folder / 'whole.mp4'
     with av.open(str(whole)) as source, av.open(str(folder / 'mute.mkv'), 'w') as output:
         copies = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
@@ -202,7 +202,7 @@ def uneven(folder: Path, times: str) -> Path:
 
 
 def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
-    """The clip with other times for its frames, which are given in ticks."""
+    """The clip with other frame times, in ticks."""
     with av.open(str(folder / 'whole.mp4')) as source, av.open(str(folder / name), 'w') as output:
         copy = output.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
@@ -213,8 +213,8 @@ def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
     return folder / name
 
 
-def test_frames_are_shown_at_their_own_times_though_these_do_not_ascend(folder: Path) -> None:
-    # Of some pairs the one that a decoder shows first has the later time.
+def test_frames_are_shown_at_their_own_times_in_any_order(folder: Path) -> None:
+    # In some pairs the first frame in decoder order has the later time.
     swapped = {number: number + 1 for number in (10, 31, 32, 60)} | {number + 1: number for number in (10, 60)}
     swapped |= {32: 33, 33: 31}
     path = retimed(folder, 'disorder.mp4', lambda pts: swapped.get(pts // 512, pts // 512) * 512)
@@ -229,14 +229,14 @@ def test_frames_are_shown_at_their_own_times_though_these_do_not_ascend(folder: 
         assert np.array_equal(next(VideoReader(plan.target).frames(start, 75)).luma(), whole[start])
 
 
-def test_frames_with_the_time_of_another_one_are_counted_aloud(folder: Path) -> None:
+def test_frames_with_duplicate_times_are_reported(folder: Path) -> None:
     info = probe(retimed(folder, 'doubled.mkv', lambda pts: pts + pts % 1024))
     assert info.frame_count == 38
-    assert info.remarks == ('frames that have the time of another one are not shown: 37',)
+    assert info.remarks == ('frames with the time of another frame are not shown: 37',)
 
 
 @pytest.mark.parametrize('extension', ['.avi', '.mpg', '.mxf'])
-def test_times_that_a_container_cannot_hold_are_refused(folder: Path, extension: str) -> None:
+def test_times_that_a_container_cannot_store_are_refused(folder: Path, extension: str) -> None:
     path = uneven(folder, 'N*4+mod(N\\,2)')
     error = refusal(path, folder / f'never{extension}')
     assert error.reference == 'variable-rate' and '--output-video-fps' in error.hint
@@ -244,7 +244,7 @@ def test_times_that_a_container_cannot_hold_are_refused(folder: Path, extension:
     assert plan.video.encoder.is_counted
 
 
-def test_avi_leaves_places_free_where_frames_are_missing(folder: Path) -> None:
+def test_avi_has_empty_slots_where_frames_are_missing(folder: Path) -> None:
     path = uneven(folder, 'N*4+12*gt(N\\,9)+4*gt(N\\,20)')
     plan = pass_through(path, folder / 'gaps.avi')
     assert plan.video.encoder.rate == 25

@@ -1,4 +1,4 @@
-"""Where sound and pictures do not begin and end together: what a container holds is kept, what it does not is said."""
+"""Audio and video that do not start and end together: the container stores them, or the loss is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def moved(before: Path, after: Path, at: float) -> int:
-    """By how many samples the sound at a time is late in another file, whose first frame is the same."""
+    """Return by how many samples the audio is late in another file with the same first frame."""
     begins = [round(reader.frames(path)[0].time * RATE) for path in (before, after)]
     old, new = (
         reader.samples(path)[begin:, 0].astype(float) for path, begin in zip((before, after), begins, strict=True)
@@ -40,37 +40,37 @@ def moved(before: Path, after: Path, at: float) -> int:
 
 
 @pytest.mark.parametrize('fps', [1, 23.976, 30])
-def test_another_rate_begins_and_ends_with_the_clip(folder: Path, fps: float) -> None:
+def test_another_rate_starts_and_ends_with_the_clip(folder: Path, fps: float) -> None:
     for name in ('plain.mp4', 'late.mp4'):
         path, out = folder / name, folder / f'{fps}-{name}'
         begin = reader.frames(path)[0].time
         plan = pass_through(path, out, output_video_fps=fps)
         rate, times = plan.video.timeline.rate, [unit.time for unit in reader.frames(out)]
         assert times == [begin + k / rate for k in range(len(times))]
-        # From version 19 of PyAV on the muxer lets the last of reordered frames last for as long as the others.
+        # From PyAV 19 on, the muxer gives the last of reordered frames the duration of the others.
         slack = 1 / rate if int(av.__version__.split('.')[0]) >= 19 else 0
         assert 0 <= probe(out).duration - probe(path).duration <= slack
         assert reader.container_seconds(out) == reader.container_seconds(path)
-        # Sound from before the first frame is kept too.
+        # Audio before the first frame is written too.
         assert [unit.data for unit in reader.packets(out)] == [unit.data for unit in reader.packets(path)]
         assert moved(path, out, 0.2) == 0
 
 
 def with_sound(folder: Path, seconds: float, codec: str, extension: str) -> Path:
-    """A clip of 2.4 s whose sound is longer or shorter."""
+    """A clip of 2.4 s with longer or shorter audio."""
     path = folder / f'{codec}-{seconds}{extension}'
     reader.ffmpeg('-v', 'error', *pictures(2.4), *sound(seconds, 'mono'), *tagged('-bf', 0), '-c:a', codec, path)
     return path
 
 
 @pytest.mark.parametrize('extension', ['.mxf', '.avi', '.mpg', '.ts', '.wmv', '.webm', '.mkv'])
-def test_sound_behind_the_last_frame_is_kept_or_named(folder: Path, extension: str) -> None:
+def test_audio_after_the_last_frame_is_written_or_reported(folder: Path, extension: str) -> None:
     path, out = with_sound(folder, 4, 'flac', '.mkv'), folder / f'longer{extension}'
     plan = pass_through(path, out)
     said = [remark for remark in plan.video.audio.remarks if 'left out' in remark]
     assert len(reader.frames(out)) == 60
     if extension == '.mxf':
-        assert said == ['mxf ends with the last frame: 1.60 seconds of audio behind it are left out']
+        assert said == ['mxf ends with the last frame: 1.60 seconds of audio after it are left out']
         assert reader.samples(out).shape[0] == 2.4 * RATE
     else:
         late = RATE if extension in ('.ts', '.mpg') else 0
@@ -78,30 +78,30 @@ def test_sound_behind_the_last_frame_is_kept_or_named(folder: Path, extension: s
 
 
 @pytest.mark.parametrize(('codec', 'extension'), [('flac', '.mkv'), ('pcm_s16le', '.avi')])
-def test_sound_that_ends_early_takes_no_frames_along(folder: Path, codec: str, extension: str) -> None:
+def test_audio_that_ends_early_removes_no_frames(folder: Path, codec: str, extension: str) -> None:
     path, out = with_sound(folder, 0.5, codec, extension), folder / f'shorter-{codec}.mxf'
     plan = pass_through(path, out)
     assert plan.video.audio.mode == ('copy' if codec == 'pcm_s16le' else 'encode')
     assert len(reader.frames(out)) == 60
     heard = reader.samples(out)
-    # Of 24 bits the program and the product round the same way but for the last bit.
+    # With 24 bits the program and the product differ only in the last bit.
     assert np.abs(heard[: RATE // 2].astype(int) - reader.samples(path)[: RATE // 2]).max() <= (codec == 'flac')
     assert heard.shape[0] == 2.4 * RATE and not heard[RATE // 2 :].any()
 
 
 @pytest.mark.parametrize('extension', ['.mpg', '.mxf', '.avi'])
-def test_sound_before_the_first_frame_is_kept_or_named(folder: Path, extension: str) -> None:
+def test_audio_before_the_first_frame_is_written_or_reported(folder: Path, extension: str) -> None:
     path, out = folder / 'late.mp4', folder / f'late{extension}'
     plan = pass_through(path, out)
     said = [remark for remark in plan.video.audio.remarks if 'before the first frame' in remark]
     name = extension[1:]
-    lost = f'{name} has no place for sound before the first frame: 1.32 seconds of audio are left out'
+    lost = f'{name} cannot store audio before the first frame: 1.32 seconds of audio are left out'
     assert said == ([] if extension == '.avi' else [lost])
     assert abs(moved(path, out, 0.5)) <= 1
     if extension == '.avi':
         begin = reader.frames(out)[0].time
         assert begin == reader.frames(path)[0].time
-        # And so it does when it is written again.
+        # The same applies to a second run.
         pass_through(out, folder / 'late-again.avi')
         assert reader.frames(folder / 'late-again.avi')[0].time == begin
         assert [unit.data for unit in reader.packets(folder / 'late-again.avi')] == [
@@ -111,14 +111,14 @@ def test_sound_before_the_first_frame_is_kept_or_named(folder: Path, extension: 
 
 @pytest.fixture(scope='module')
 def reordered(folder: Path) -> Path:
-    """An avi whose first frame is shown after one place, since the second is decoded before it is."""
+    """An avi whose first frame is shown after one slot, because the second frame is decoded before it."""
     path = folder / 'reordered.avi'
     made = ('-c:v', 'mpeg4', '-q:v', 2, '-bf', 2, '-c:a', 'libmp3lame')
     reader.ffmpeg('-v', 'error', '-i', folder / 'plain.mp4', *made, path)
     return path
 
 
-def test_an_avi_comes_back_with_all_its_sound_in_step(folder: Path, reordered: Path) -> None:
+def test_an_avi_keeps_all_its_audio_in_sync(folder: Path, reordered: Path) -> None:
     out = folder / 'reordered-out.avi'
     plan = pass_through(reordered, out)
     assert plan.video.audio.mode == 'copy'
@@ -129,7 +129,7 @@ def test_an_avi_comes_back_with_all_its_sound_in_step(folder: Path, reordered: P
     assert set(shifts) == set(frames) == {0}
 
 
-def test_a_trim_of_an_avi_is_in_step_to_the_sample(folder: Path, reordered: Path) -> None:
+def test_a_trimmed_avi_is_in_sync_to_the_sample(folder: Path, reordered: Path) -> None:
     counted = with_sound(folder, 2.4, 'pcm_s16le', '.avi')
     for path, extension in ((reordered, '.avi'), (reordered, '.mp4'), (counted, '.avi'), (counted, '.mxf')):
         out = folder / f'trim-{path.stem}{extension}'
@@ -143,7 +143,7 @@ def test_a_trim_of_an_avi_is_in_step_to_the_sample(folder: Path, reordered: Path
         assert path != counted or np.array_equal(new, old[begin : begin + round(26 / 25 * RATE)])
 
 
-def test_avi_is_heard_when_it_is_seen_though_mp3_begins_late(folder: Path) -> None:
+def test_avi_is_in_sync_with_late_mp3_audio(folder: Path) -> None:
     path = folder / 'plain.mp4'
     for words in ({}, {'trim_frame_start': 17, 'trim_frame_end': 44}):
         out = folder / f'mp3-{len(words)}.avi'
@@ -153,7 +153,7 @@ def test_avi_is_heard_when_it_is_seen_though_mp3_begins_late(folder: Path) -> No
             around = old[max(begin + at - 2000, 0) : begin + at + 14000]
             found = int(np.correlate(around, new[at : at + 12000], 'valid').argmax())
             assert abs(found - min(begin + at, 2000)) <= 1
-        # Of the first sound only what a decoder fades in with is lost.
+        # Only the decoder's fade-in of the first audio is lost.
         assert np.abs(new[600:2000] - old[begin + 600 : begin + 2000]).mean() < 0.05 * np.abs(old).mean()
 
 
@@ -165,7 +165,7 @@ def test_a_cut_within_a_frame_does_not_lengthen_the_last_one(folder: Path) -> No
     assert probe(out).duration == plan.target.duration
 
 
-def test_joined_avi_stays_in_step(folder: Path) -> None:
+def test_a_joined_avi_stays_in_sync(folder: Path) -> None:
     parts = []
     for number, begin in enumerate((0, 7, 14, 21, 28)):
         parts.append(folder / f'part-{number}.avi')
@@ -177,5 +177,5 @@ def test_joined_avi_stays_in_step(folder: Path) -> None:
     begin = round(4 * 26 / 25 * RATE)
     around = heard[begin + 12000 - 6000 : begin + 36000 + 6000]
     late = int(np.correlate(around, part[12000:36000], 'valid').argmax()) - 6000
-    # Half a packet of 1152 samples, however many parts come before.
+    # Half a packet of 1152 samples, after any number of parts.
     assert abs(late) <= 576

@@ -1,4 +1,4 @@
-"""Subtitles, chapters, tags and tracks come along where the container has a place for them; the rest is said."""
+"""Subtitles, chapters, tags and tracks are copied where the container supports them; losses are reported."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts(path: Path) -> list[tuple[Fraction, Fraction, str]]:
-    """The texts of a file's subtitles with the times from which and up to which they are shown."""
+    """Return the subtitles of a file with their start and end times."""
 
     def seconds(stamp: str) -> Fraction:
         hours, minutes, rest = stamp.strip().replace(',', '.').split(':')
@@ -85,7 +85,7 @@ WHOLE = [
 
 @pytest.mark.parametrize('source', ['in.mkv', 'in.mp4'])
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov', '.webm'])
-def test_texts_chapters_and_tags_come_along(folder: Path, source: str, extension: str) -> None:
+def test_subtitles_chapters_and_tags_are_copied(folder: Path, source: str, extension: str) -> None:
     out = folder / f'out-{source}{extension}'
     plan = pass_through(folder / source, out)
     said = reader.description(out)
@@ -93,7 +93,7 @@ def test_texts_chapters_and_tags_come_along(folder: Path, source: str, extension
     assert 'start 0.000000, end 0.800000' in said and 'start 0.800000, end 2.000000' in said
     assert 'Opening' in said and 'Ending' in said and 'A title' in said and 'Somebody' in said
     (line,) = reader.streams(out, 'Subtitle')
-    # The first track of its kind is always enabled in mp4 and mov; mov has no word for forced texts.
+    # The first track of its kind is always enabled in mp4 and mov; mov cannot store forced subtitles.
     assert ('default' in line) == (source == 'in.mp4' or extension in ('.mp4', '.mov'))
     assert ('forced' in line) == (extension != '.mov')
     remarks = ' '.join(plan.target.remarks)
@@ -105,7 +105,7 @@ def test_texts_chapters_and_tags_come_along(folder: Path, source: str, extension
 
 
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov'])
-def test_every_track_keeps_its_packets_language_and_rank(folder: Path, extension: str) -> None:
+def test_every_track_keeps_its_packets_language_and_order(folder: Path, extension: str) -> None:
     source = folder / ('in.mkv' if extension == '.mkv' else 'in.mp4')
     pass_through(source, folder / f'tracks{extension}')
     for number in range(2):
@@ -120,7 +120,7 @@ def test_every_track_keeps_its_packets_language_and_rank(folder: Path, extension
 
 @pytest.mark.parametrize('source', ['in.mkv', 'in.mp4'])
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4'])
-def test_a_trim_cuts_texts_and_chapters_with_the_pictures(folder: Path, source: str, extension: str) -> None:
+def test_a_trim_cuts_subtitles_and_chapters_with_the_frames(folder: Path, source: str, extension: str) -> None:
     out = folder / f'trim-{source}{extension}'
     pass_through(folder / source, out, trim_frame_start=10, trim_frame_end=40)
     (start, end, first), (again, last, second) = texts(out)
@@ -131,12 +131,12 @@ def test_a_trim_cuts_texts_and_chapters_with_the_pictures(folder: Path, source: 
 
 
 @pytest.mark.parametrize('extension', ['.avi', '.ts', '.mpg', '.mxf', '.wmv'])
-def test_what_has_no_place_is_said_once(folder: Path, extension: str) -> None:
+def test_losses_are_reported_once(folder: Path, extension: str) -> None:
     plan = pass_through(folder / 'in.mkv', folder / f'lost{extension}')
     remarks, name = plan.target.remarks, extension[1:]
     assert len(set(remarks)) == len(remarks)
-    assert f'subtitle stream 1 is not kept: {name} does not hold srt' in remarks
-    assert (f'2 chapters are not kept: {name} holds none' in remarks) == (extension != '.wmv')
+    assert f'subtitle stream 1 is not kept: {name} does not support srt' in remarks
+    assert (f'2 chapters are not kept: {name} supports none' in remarks) == (extension != '.wmv')
     lost = [remark for remark in remarks if remark.startswith('tags that')]
     said = reader.description(folder / f'lost{extension}')
     for tag, value in (('note', 'an odd one'), ('title', '    title           : A title')):
@@ -151,10 +151,10 @@ def test_attachments_stay_in_mkv(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', '-dump_attachment:t:0', folder / 'back.ttf', '-i', folder / 'with-font.mkv', ok=False)
     assert (folder / 'back.ttf').read_bytes() == (folder / 'font.ttf').read_bytes()
     plan = pass_through(folder / 'font.mkv', folder / 'no-font.mp4')
-    assert '1 attachment is not kept: mp4 holds none' in plan.target.remarks
+    assert '1 attachment is not kept: mp4 supports none' in plan.target.remarks
 
 
-def test_names_of_quicktime_come_along(folder: Path) -> None:
+def test_quicktime_tags_are_copied(folder: Path) -> None:
     words = (
         '-i',
         folder / 'in.mp4',
@@ -177,10 +177,10 @@ def test_names_of_quicktime_come_along(folder: Path) -> None:
 
 
 @pytest.mark.parametrize('extension', ['.mkv', '.mp4', '.mov', '.webm'])
-def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
+def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
     one, two, bare = (folder / f'join-{name}{extension}' for name in ('one', 'two', 'bare'))
     pass_through(folder / 'in.mkv', one, trim_frame_start=0, trim_frame_end=25)
-    # Nothing in the middle: what was shown until then ends there.
+    # No subtitle in the middle: the previous one ends there.
     reader.ffmpeg('-v', 'error', '-i', one, '-map', '0:v', '-map', '0:a', '-map_chapters', -1, '-c', 'copy', bare)
     pass_through(folder / 'in.mkv', two, trim_frame_start=10, trim_frame_end=40)
     said: list[Event] = []
@@ -193,7 +193,7 @@ def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Pa
     ]
     described = reader.description(out)
     times = [line.split(': ')[1] for line in described.splitlines() if 'Chapter #' in line]
-    # In mp4 and mov a chapter lasts until the next one begins.
+    # In mp4 and mov a chapter lasts until the next one starts.
     ends = (0.8, 2 if extension in ('.mp4', '.mov') else 1, 2.4, 3.2)
     assert times == [f'start {start:.6f}, end {end:.6f}' for start, end in zip((0, 0.8, 2, 2.4), ends, strict=True)]
     assert described.count('Opening') == described.count('Ending') == 2 and 'A title' in described
@@ -203,7 +203,7 @@ def test_joined_clips_have_the_texts_and_chapters_of_each_at_its_time(folder: Pa
     assert said == []
 
 
-def test_joined_streams_of_another_language_or_style_stay_apart(folder: Path) -> None:
+def test_joined_subtitles_of_another_language_or_style_stay_separate(folder: Path) -> None:
     (folder / 'styled.ass').write_text(STYLED, encoding='utf-8')
     (folder / 'font.bin').write_bytes(b'not really a font' * 9)
     video = (*pictures(1), '-i', folder / 'texts.srt', '-i', folder / 'styled.ass', *tagged(), '-map', 0, '-t', 1)
@@ -219,11 +219,11 @@ def test_joined_streams_of_another_language_or_style_stay_apart(folder: Path) ->
     lines = [line for line in reader.description(out).splitlines() if 'Subtitle: ' in line]
     assert [line.split('Subtitle: ')[1].split()[0] for line in lines] == ['subrip', 'ass', 'subrip', 'ass']
     assert '(eng)' in lines[0] and '(ger)' in lines[3]
-    # A player passes over a line whose number it knows.
+    # A player skips a line whose number it has already read.
     numbers = [bytes(packet).split(b',')[0] for packet in subtitle_packets(out) if bytes(packet).count(b',') > 6]
     assert len(numbers) == len(set(numbers)) == 3
     assert [message.text for message in said] == [
-        f'tags of apart-{number}.mkv are not kept where clips are joined: title' for number in (1, 2)
+        f'tags of apart-{number}.mkv are lost in the joined output: title' for number in (1, 2)
     ]
     with av.open(str(out)) as container:
         assert [stream.type for stream in container.streams].count('attachment') == 1

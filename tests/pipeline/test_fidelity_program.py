@@ -1,4 +1,4 @@
-"""The program itself, from its command line: a clip without a face comes back as it was, with all that it carries."""
+"""The command line program: a clip without a face comes back unchanged, with all its metadata."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_a_clip_of_uneven_times_through_the_program(program: Program, tmp_path: 
     assert [(unit.time, unit.data) for unit in old] == [(unit.time, unit.data) for unit in new]
 
 
-def test_what_is_not_kept_is_said_once_and_colours_stay(program: Program, tmp_path: Path) -> None:
+def test_losses_are_reported_once_and_colours_stay(program: Program, tmp_path: Path) -> None:
     (tmp_path / 'in.srt').write_text('1\n00:00:00,200 --> 00:00:00,700\nA line\n', encoding='utf-8')
     words = ('-i', tmp_path / 'in.srt', *pictures(1), '-map', 1, '-map', 0, *tagged(tags=BT601), '-c:s', 'srt')
     reader.ffmpeg('-v', 'error', *words, tmp_path / 'in.mkv')
     done = program.run(*DRAW, '-t', tmp_path / 'in.mkv', '-o', tmp_path / 'out.avi')
-    assert done.err.count('subtitle stream 1 is not kept: avi does not hold srt') == 1
+    assert done.err.count('subtitle stream 1 is not kept: avi does not support srt') == 1
     program.run(*DRAW, '-t', tmp_path / 'in.mkv', '-o', tmp_path / 'out.mp4')
     assert len(reader.streams(tmp_path / 'out.mp4', 'Subtitle')) == 1
     for name in ('out.avi', 'out.mp4'):

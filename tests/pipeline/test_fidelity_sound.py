@@ -1,4 +1,4 @@
-"""A trim keeps sound and picture in step: to the sample where the container has edit lists, else to its tick."""
+"""A trim keeps audio and video in sync: to the sample with edit lists, otherwise to the container's tick."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def made(folder: Path, codec: str, extension: str, rate: str = '25') -> Path:
 
 
 def lag(whole: np.ndarray, part: np.ndarray) -> int:
-    """Where ``part`` begins in ``whole``, in samples."""
+    """Return the position of ``part`` in ``whole``, in samples."""
     spectra = [np.fft.rfft(each.astype(float), 1 << 18) for each in (whole, part)]
     return int(np.fft.irfft(spectra[0] * np.conj(spectra[1])).argmax())
 
 
 @pytest.mark.parametrize(('codec', 'extension'), EXACT)
 @pytest.mark.parametrize('rate', ['25', '24000/1001'])
-def test_a_trim_begins_and_ends_with_its_sample(folder: Path, codec: str, extension: str, rate: str) -> None:
+def test_a_trim_starts_and_ends_with_its_sample(folder: Path, codec: str, extension: str, rate: str) -> None:
     path = made(folder, codec, extension, rate)
     out = folder / f'trim-{path.name}'
     plan = pass_through(path, out, trim_frame_start=11, trim_frame_end=40)
@@ -44,7 +44,7 @@ def test_a_trim_begins_and_ends_with_its_sample(folder: Path, codec: str, extens
     begin, end = round(timeline.begin * RATE), round(timeline.end * RATE)
     before, after = reader.samples(path)[begin:end, 0].astype(int), reader.samples(out)[:, 0].astype(int)
     assert len(after) == len(before)
-    # One step apart where a decoder rounds with noise of its own; none at all in PCM and MP3.
+    # One step of tolerance for decoders that add rounding noise; none for PCM and MP3.
     assert np.abs(after - before).max() <= (1 if codec in ('aac', 'ac3') else 0)
 
 
@@ -63,7 +63,7 @@ def test_a_trim_stays_within_the_tick_of_its_container(folder: Path, codec: str,
 
 
 @pytest.mark.parametrize('extension', ['.mp4', '.mov'])
-def test_sound_that_is_encoded_again_stays_in_step_to_the_sample(folder: Path, extension: str) -> None:
+def test_audio_that_is_encoded_again_stays_in_sync_to_the_sample(folder: Path, extension: str) -> None:
     path = made(folder, 'aac', extension)
     for words in ({}, {'trim_frame_start': 11, 'trim_frame_end': 40}):
         out = folder / f'again-{len(words)}{extension}'
@@ -71,6 +71,6 @@ def test_sound_that_is_encoded_again_stays_in_step_to_the_sample(folder: Path, e
         begin = round(plan.video.timeline.begin * RATE)
         after = reader.samples(out)[:, 0]
         assert lag(reader.samples(path)[:, 0], after[6000:30000]) - 6000 == begin
-        # Untrimmed, what filled the source's last packet may stay.
+        # Without a trim the padding of the source's last packet may stay.
         more = len(after) - (round(plan.video.timeline.end * RATE) - begin if words else len(reader.samples(path)))
         assert 0 <= more < (1 if words else 1024)

@@ -1,4 +1,4 @@
-"""The processor contract end to end, with processors of tests: whole frames, sizes, alpha, neighbours, batches."""
+"""The processor interface end to end, with test processors: full frames, sizes, alpha, neighbours, batches."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHAINS = [('inverter',), ('doubler',), ('echo',), ('network',), ('inverter', 'ec
 
 @pytest.fixture
 def clip(tmp_path):
-    """Pictures without a face, each of another brightness."""
+    """Frames without a face, each of another brightness."""
     return make_tiny_clip(tmp_path / 'clip.mp4', FRAMES, SIZE)
 
 
 @pytest.fixture
 def run(program, monkeypatch):
-    """Runs a chain on a target and gives the report."""
+    """Run a chain on a target and return the report."""
     exercise.install(monkeypatch)
 
     def call(chain, target, output, *words):
@@ -56,7 +56,7 @@ def digest_of(path):
 
 @pytest.fixture
 def scene_clip(tmp_path):
-    """Pictures with enough in them to carry the invisible mark, and no face."""
+    """Frames with enough texture for the invisible mark, and no face."""
     path, noise = tmp_path / 'scene.mp4', np.random.default_rng(5).normal(0, 12, (192, 320, 3))
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'crf': '8', 'preset': 'ultrafast'})
@@ -81,7 +81,7 @@ def test_whole_frames_without_a_face_are_signed_as_altered_and_marked(program, r
     assert any('TrainedAlgorithmicMedia' in str(action) for action in claim['actions'])
 
 
-def test_a_picture_without_a_face_is_worked_on_as_well(run, tmp_path):
+def test_an_image_without_a_face_is_processed_too(run, tmp_path):
     picture = tmp_path / 'in.png'
     cv2.imwrite(str(picture), np.full((96, 160, 3), (10, 90, 200), np.uint8))
     report = run(['inverter'], picture, tmp_path / 'out.png', *UNMARKED)
@@ -89,7 +89,7 @@ def test_a_picture_without_a_face_is_worked_on_as_well(run, tmp_path):
     assert (cv2.imread(str(tmp_path / 'out.png')) == (245, 165, 55)).all()
 
 
-def test_a_size_is_kept_by_the_scale_that_is_named(run, clip, tmp_path):
+def test_the_named_scale_keeps_all_pixels(run, clip, tmp_path):
     run(['doubler'], clip, tmp_path / 'same.mp4')
     assert frames_of(tmp_path / 'same.mp4')[0].shape[:2] == SIZE[::-1]
     assert '--output-video-scale 2 keeps all pixels' in run.messages
@@ -98,7 +98,7 @@ def test_a_size_is_kept_by_the_scale_that_is_named(run, clip, tmp_path):
     assert 'keeps all pixels' not in run.messages
 
 
-def test_a_picture_is_written_at_its_size_times_the_scale(run, tmp_path):
+def test_an_image_is_written_at_its_size_times_the_scale(run, tmp_path):
     picture = tmp_path / 'in.png'
     cv2.imwrite(str(picture), np.full((60, 80, 3), 90, np.uint8))
     run(['doubler'], picture, tmp_path / 'out.png', *UNMARKED)
@@ -108,7 +108,7 @@ def test_a_picture_is_written_at_its_size_times_the_scale(run, tmp_path):
 
 
 @pytest.mark.parametrize(('name', 'codec'), [('out.webm', 'libvpx-vp9'), ('out.mkv', 'libvpx-vp9')])
-def test_alpha_goes_into_the_file(run, clip, tmp_path, name, codec):
+def test_alpha_is_written(run, clip, tmp_path, name, codec):
     run(['matte'], clip, tmp_path / name, *UNMARKED)
     frames = frames_of(tmp_path / name, codec)
     assert len(frames) == FRAMES and {frame.format.name for frame in frames} == {'yuva420p'}
@@ -118,7 +118,7 @@ def test_alpha_goes_into_the_file(run, clip, tmp_path, name, codec):
     np.testing.assert_allclose(alpha.mean(0), np.linspace(0, 255, SIZE[0]), atol=8)
 
 
-def test_alpha_is_refused_before_anything_runs_where_it_cannot_be(program, monkeypatch, clip, tmp_path):
+def test_alpha_is_refused_before_the_run_where_it_cannot_be_written(program, monkeypatch, clip, tmp_path):
     exercise.install(monkeypatch)
     words = ('headless-run', '--processors', 'matte', '-t', clip, '-o', tmp_path / 'out.mp4')
     assert '.webm' in program.fails(2, 'alpha-container', *words)
@@ -137,7 +137,7 @@ def test_neighbours_and_the_original_are_those_of_the_target(run, clip, tmp_path
 
 
 @pytest.mark.parametrize('chain', CHAINS, ids='+'.join)
-def test_any_number_of_workers_makes_the_same_pixels(run, clip, tmp_path, chain):
+def test_any_number_of_workers_renders_the_same_pixels(run, clip, tmp_path, chain):
     for workers in (1, 3):
         output = tmp_path / f'{workers}.mp4'
         run(chain, clip, output, *UNMARKED, '--execution-thread-count', workers, '--cache-size', 0)
@@ -152,7 +152,7 @@ def test_repeated_frames_are_the_same_and_rendered_once(run, clip, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs SIGKILL')
-def test_a_killed_chain_goes_on_and_makes_the_same_clip(program, run, tmp_path):
+def test_a_killed_chain_resumes_and_renders_the_same_clip(program, run, tmp_path):
     target = make_tiny_clip(tmp_path / 'long.mp4', 620, (64, 64))
     chain = ['inverter', 'echo', 'doubler', 'network']
     words = ('headless-run', '--processors', *chain, '-t', target, *UNMARKED, '--cache-size', 0, '--progress', 'json')
@@ -177,7 +177,7 @@ LOUDNESS = ('loudness',)
 
 @pytest.fixture
 def voice(tmp_path):
-    """Two seconds of a tone at 16 kHz that grows from nothing to full loudness."""
+    """Two seconds of a tone at 16 kHz that rises from silence to full loudness."""
     path = tmp_path / 'voice.wav'
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('pcm_s16le', rate=16000, layout='mono')
@@ -194,19 +194,19 @@ def shades_of(path):
 
 
 def wanted_shades(times):
-    """The loudness of 40 ms from each time on; the growth is that of the fixture."""
+    """Return the loudness of 40 ms from each time on, as in the fixture."""
     return np.array([255 * min(time / 2 + 0.01, 1) / np.sqrt(2) * (time < 2) for time in times])
 
 
 @pytest.mark.parametrize(('words', 'rate'), [((), 25), (('--output-video-fps', 50), 50)])
-def test_every_output_frame_hears_its_own_time(run, clip, voice, tmp_path, words, rate):
+def test_every_output_frame_gets_the_audio_of_its_time(run, clip, voice, tmp_path, words, rate):
     run(LOUDNESS, clip, tmp_path / 'out.mp4', '-s', voice, *UNMARKED, *words)
     shades = shades_of(tmp_path / 'out.mp4')
     assert len(shades) == FRAMES * rate // 25
     np.testing.assert_allclose(shades, wanted_shades(np.arange(len(shades)) / rate), atol=6)
 
 
-def test_a_picture_with_a_voice_becomes_a_clip(program, run, voice, tmp_path):
+def test_an_image_with_audio_becomes_a_video(program, run, voice, tmp_path):
     picture = tmp_path / 'in.png'
     cv2.imwrite(str(picture), np.full((96, 161, 3), 90, np.uint8))
     report = run(LOUDNESS, picture, tmp_path / 'out.mp4', '-s', voice, *UNMARKED)
@@ -223,7 +223,7 @@ def test_a_picture_with_a_voice_becomes_a_clip(program, run, voice, tmp_path):
     assert '.mp4' in refused
 
 
-def test_a_chain_with_a_voice_makes_the_same_pixels_in_any_way(run, voice, tmp_path):
+def test_a_chain_with_audio_renders_the_same_pixels_in_any_way(run, voice, tmp_path):
     picture = tmp_path / 'in.png'
     cv2.imwrite(str(picture), np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8))
     for workers in (1, 3):
@@ -232,7 +232,7 @@ def test_a_chain_with_a_voice_makes_the_same_pixels_in_any_way(run, voice, tmp_p
     assert digest_of(tmp_path / '1.mp4') == digest_of(tmp_path / '3.mp4')
 
 
-def test_a_voice_that_is_missing_is_asked_for(program, monkeypatch, clip, tmp_path):
+def test_a_missing_audio_source_is_reported(program, monkeypatch, clip, tmp_path):
     exercise.install(monkeypatch)
     words = ('headless-run', '--processors', 'loudness', '-t', clip, '-o', tmp_path / 'out.mp4')
     assert 'wav' in program.fails(2, 'source-audio-missing', *words)

@@ -38,13 +38,13 @@ from facefusion.stopping import StopFlag
 
 pytestmark = pytest.mark.network
 FRAMES, ENTERS, CUT, CHUNK_END = 280, 90, 140, 250
-# Frames that every sample holds: another shot begins, another chunk begins.
+# Frames in every sample: the start of another shot and of another chunk.
 TELLING = (CUT, CHUNK_END)
 
 
 @pytest.fixture(scope='module')
 def clip(example_group, tmp_path_factory) -> Path:
-    """Nothing at first, then a face that comes in between two detections; a cut; faces that stay to the end."""
+    """No face at first, then one that appears between two detections; a cut; faces until the end."""
     photo = cv2.imread(str(example_group))
 
     def view(number: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def clip(example_group, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def prepare(clip, portrait_source, sessions):
-    """Prepares a run; ``traced``: with a label, and with the invisible mark of one job."""
+    """Prepare a run; ``traced``: with a label, and with the invisible mark of one job."""
     from facefusion.cli.headless_run import GROUPS
 
     def run(segment_frames: int, workers: int, batch: int = 1, traced: bool = True) -> PreparedRun:
@@ -94,7 +94,7 @@ def linked_chunks(run: PreparedRun, chunks: Sequence[FaceChunk]) -> list[LinkedC
 def render(
     run: PreparedRun, linked: Sequence[LinkedChunk], segments: Sequence[Span]
 ) -> dict[int, tuple[str, bool, bool]]:
-    """By frame: the digest of its pixels, and whether it was changed and marked."""
+    """Return by frame the digest of its pixels, and whether it was changed and marked."""
     plan, found = run.context.plan, {}
     rendering = SegmentRendering(
         plan.target,
@@ -125,7 +125,7 @@ def assert_same(first: Any, second: Any) -> None:
 
 @dataclass(frozen=True)
 class Reference:
-    """What one thread makes of the whole clip in one piece."""
+    """The frames that one thread renders from the whole clip in one segment."""
 
     chunks: list[FaceChunk]
     linked: list[LinkedChunk]
@@ -146,7 +146,7 @@ def reference(prepare) -> Reference:
 
 @pytest.fixture
 def sampled(request):
-    """The segments that are rendered, in a random order: those with the telling frames, and some others."""
+    """The segments to render, in a random order: those with the important frames, and some others."""
 
     def choose(segments: Sequence[Span], count: int, seed: int) -> list[Span]:
         chance, chosen = random.Random(seed), list(segments)
@@ -160,7 +160,7 @@ def sampled(request):
     return choose
 
 
-def test_the_clip_has_what_the_test_is_about(reference):
+def test_the_clip_has_the_tested_shots(reference):
     frames = np.concatenate([chunk.frame for chunk in reference.linked])
     tracks = np.concatenate([chunk.track for chunk in reference.linked])
     assert len(reference.linked) == 2 and sorted(reference.frames) == list(range(FRAMES))
@@ -172,7 +172,7 @@ def test_the_clip_has_what_the_test_is_about(reference):
     changed = {number for number, (_, is_changed, _) in reference.frames.items() if is_changed}
     assert changed == reference.with_face
     marked = {number for number, (_, _, is_marked) in reference.frames.items() if is_marked}
-    # The first frames are flat, and so are the next ones for the most part: they carry no mark.
+    # The first frames are flat, and so are most of the next ones: they carry no mark.
     assert marked >= set(range(ENTERS + 10, FRAMES)) and not marked & set(range(ENTERS - 26))
 
 
@@ -199,8 +199,8 @@ def test_segments_workers_batches_and_order_change_no_pixel(
     assert found == {number: reference.frames[number] for number in found}
 
 
-def test_what_is_found_in_a_chunk_depends_on_it_alone(request, prepare, reference):
-    """Neither on what was analysed before it, nor on how many threads a network has."""
+def test_the_analysis_of_a_chunk_depends_on_its_frames_alone(request, prepare, reference):
+    """Neither on earlier chunks, nor on the number of threads of a network."""
     run = prepare(FRAMES, 4)
     spans = run.context.plan.video.chunks
     assert run.context.plan.network_threads > 1 and spans[-1] == (CHUNK_END, FRAMES)
@@ -209,7 +209,7 @@ def test_what_is_found_in_a_chunk_depends_on_it_alone(request, prepare, referenc
         assert_same(reference.chunks[number], chunk)
 
 
-def test_frames_without_a_face_are_the_decoders_samples(prepare, reference, sampled):
+def test_frames_without_a_face_have_the_samples_of_the_decoder(prepare, reference, sampled):
     run = prepare(10, 2, traced=False)
     found = render(run, reference.linked, sampled(run.context.plan.video.segments, 6, seed=4))
     decoded = VideoReader(run.context.plan.target).frames(0, FRAMES)

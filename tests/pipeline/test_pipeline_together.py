@@ -1,4 +1,4 @@
-"""Runs beside each other, in one process and in two, give what each gives alone."""
+"""Parallel runs, in one process and in two, have the same output as separate ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clips(example_group, tmp_path_factory):
 
 
 def swap(clip, source, out, jobs, order):
-    """One run with everything of its own; gives its end report."""
+    """Execute one run with separate folders; return its report."""
     from facefusion.cli.headless_run import GROUPS
 
     events = []
@@ -55,7 +55,7 @@ def swap(clip, source, out, jobs, order):
         StopFlag(),
     )
     (report,) = [event.report for event in events if isinstance(event, RunFinished)]
-    # No two signatures are the same.
+    # Every signature is different.
     return {key: value for key, value in report.items() if key not in ('seconds', 'credentials', 'size')}
 
 
@@ -111,7 +111,7 @@ def test_two_processes_with_targets_of_one_name(program, clips, portrait_source,
     assert {path.name for path in tmp_path.iterdir()} == {'alone', 'both', 'jobs'}
 
 
-def test_one_of_two_runs_that_is_stopped_does_not_stop_the_other(clips, portrait_source, tmp_path):
+def test_stopping_one_of_two_runs_does_not_stop_the_other(clips, portrait_source, tmp_path):
     from facefusion.cli.headless_run import GROUPS
     from facefusion.errors import Interrupted
 

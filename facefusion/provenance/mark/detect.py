@@ -52,7 +52,6 @@ class MarkReader:
         self.frames = 0
         self._grid: Grid | None = None
         self._blocks: list[Map] = []
-        self._findings: tuple[int, list[MarkFinding]] | None = None
         # Whether a payload is so certain that further frames would not change the finding.
         self.is_certain = False
 
@@ -86,15 +85,6 @@ class MarkReader:
 
     def results(self) -> list[MarkFinding]:
         """Return all marks, most certain first: one for each payload, or a single one without a payload."""
-        if self._findings is None or self._findings[0] != self.frames:
-            self._findings = self.frames, self._find()
-        return list(self._findings[1])
-
-    def strongest(self) -> float:
-        """Return log10 of the chance of the strongest evidence, sufficient or not, without a search for crops."""
-        return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
-
-    def _find(self) -> list[MarkFinding]:
         grid = self._grid
         if grid is None:
             return []
@@ -104,6 +94,10 @@ class MarkReader:
             window, tried = self._find_crop(grid)
             found = _convincing(self._weigh(grid, window, tried), grid, window, self.frames)
         return found
+
+    def strongest(self) -> float:
+        """Return log10 of the chance of the strongest evidence, sufficient or not, without a search for crops."""
+        return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
 
     def _weigh(self, grid: Grid, window: CropWindow | None, tried: float) -> list[Evidence]:
         order = cell_order(grid)

@@ -43,7 +43,7 @@ LISTED = {
     'job-retry-all': {'--queue', '--from-scratch', '--halt-on-error', *RUNS},
     'job-cancel': {'--job-id', *STORE},
 }
-# Commands that take the options of a step, and what their help lists beside these.
+# Commands that take the options of a step, with the further flags in their help.
 STEPS = {
     'job-create': {'--job-id', '--if-missing', '--models-path', *QUEUE, *STORE},
     'job-add-step': {'--job-id', '--models-path', *STORE},

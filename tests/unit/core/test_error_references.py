@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from facefusion import errors
@@ -29,17 +30,34 @@ COMPOSED = {
 }
 
 
+def assigned_texts(tree: ast.Module, name: str) -> Iterator[str]:
+    """Yield the string literals that a module assigns to a variable, alone or in a tuple."""
+    assignments = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    for target, value in ((target, node.value) for node in assignments for target in node.targets):
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = list(zip(target.elts, value.elts, strict=True))
+        for variable, text in pairs:
+            if isinstance(variable, ast.Name) and variable.id == name and isinstance(text, ast.Constant):
+                yield str(text.value)
+
+
 def references_in_code() -> dict[str, set[int]]:
     """Return the literal references of all errors in the package, with their exit codes."""
     found: dict[str, set[int]] = defaultdict(set)
     for path in sorted((ROOT / 'facefusion').rglob('*.py')):
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
                 continue
+            if node.func.id not in CODES or node.func.id == 'Interrupted':
+                continue
             first = node.args[0]
-            is_reference = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            if node.func.id in CODES and node.func.id != 'Interrupted' and is_reference:
-                found[first.value].add(CODES[node.func.id])
+            names = assigned_texts(tree, first.id) if isinstance(first, ast.Name) else ()
+            if isinstance(first, ast.Constant):
+                names = (first.value,)
+            for name in names:
+                found[name].add(CODES[node.func.id])
     return found
 
 

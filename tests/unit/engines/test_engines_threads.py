@@ -1,4 +1,4 @@
-"""A whole run by threads: what is found in a frame is drawn into that frame, however the clip is cut."""
+"""A complete run in threads: faces found in a frame are drawn into that frame, for any chunks and segments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def begin(clip, tmp_path):
-    """Builds a run over the clip."""
+    """Build a run on the clip."""
 
     def build(
         *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent
@@ -65,18 +65,18 @@ def begin(clip, tmp_path):
     return build
 
 
-def test_topology_of_the_fakes_is_the_real_one():
+def test_the_fakes_use_the_real_topology():
     assert len(TOPOLOGY.triangles) == 898
 
 
 @pytest.mark.parametrize(('segment_frames', 'workers'), [(25, 1), (250, 3), (1000, 2)])
-def test_what_is_found_in_a_frame_is_drawn_in_it(begin, segment_frames, workers):
+def test_faces_found_in_a_frame_are_drawn_in_it(begin, segment_frames, workers):
     processor = Brightener()
     run = begin(segment_frames=segment_frames, workers=workers, processor=processor)
     assert run.context.plan.workers == workers
     report = execute_run(run)
     assert processor.places.keys() == SEEN
-    # Smoothing moves the slow drift by nothing to speak of.
+    # Smoothing hardly changes the slow drift.
     assert all(abs(place - (60 + frame / 10)) < 0.2 for frame, place in processor.places.items())
     shown = decoded_luma(run.context.plan.output)
     assert len(shown) == FRAMES
@@ -96,7 +96,7 @@ def test_a_trimmed_run_finds_the_same_faces_in_the_same_source_frames(begin):
     assert len(decoded_luma(run.context.plan.output)) == 155 and report['frames'] == 155
 
 
-def test_a_run_says_what_it_does(begin):
+def test_a_run_emits_its_progress(begin):
     events = []
     execute_run(begin(emit=events.append))
     stages = [event.stage for event in events if isinstance(event, StageFinished)]
@@ -108,7 +108,7 @@ def test_a_run_says_what_it_does(begin):
 
 
 @pytest.mark.parametrize('frame', [35, 250])
-def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
+def test_a_failing_frame_stops_the_run_without_an_output(begin, frame):
     def fail(number):
         if number == frame:
             raise MediaError('broken-frame', f'frame {number} is broken')
@@ -122,7 +122,7 @@ def test_a_failing_frame_ends_the_run_without_an_output(begin, frame):
 
 
 @pytest.mark.parametrize('stage', ['analysing', 'processing'])
-def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
+def test_a_stop_interrupts_the_run_at_the_next_frame(begin, stage):
     flag, counted = StopFlag(), []
 
     def emit(event):
@@ -142,7 +142,7 @@ def test_a_stop_ends_the_run_at_the_next_frame(begin, stage):
 
 
 def check_fails_without_threads(run: PreparedRun) -> None:
-    """A run that fails for want of a resource; its threads have stopped when the error is raised."""
+    """Execute a run that lacks a resource; its threads have stopped when the error is raised."""
     before = set(threading.enumerate())
     try:
         execute_run(run)
@@ -152,7 +152,7 @@ def check_fails_without_threads(run: PreparedRun) -> None:
         pytest.fail('nothing was raised')
 
 
-def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, monkeypatch):
+def test_a_failing_writer_stops_the_decoder_before_the_error_is_raised(begin, monkeypatch):
     def fail(self, frame, pts):
         raise ResourceError('disk-full', 'the disk is full')
 
@@ -160,7 +160,7 @@ def test_a_failing_writer_ends_the_decoder_before_the_error_is_raised(begin, mon
     check_fails_without_threads(begin(workers=2))
 
 
-def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, monkeypatch):
+def test_failing_work_files_stop_the_analysis_before_the_error_is_raised(begin, monkeypatch):
     def fail(self, path):
         raise OSError(28, 'No space left on device')
 
@@ -170,6 +170,7 @@ def test_failing_work_files_end_the_analysis_before_the_error_is_raised(begin, m
 
 @dataclass(frozen=True)
 class Analysis:
+    target: VideoInfo
     readers: ReaderPool | None = None
 
 
@@ -177,9 +178,8 @@ class Analysis:
 class Units:
     """Chunks that ``run`` analyses."""
 
-    target: VideoInfo
+    analysis: Analysis
     run: Callable[..., object]
-    analysis: Analysis = Analysis()
 
 
 SPANS = [Span(k, k + 1) for k in range(6)]
@@ -207,7 +207,7 @@ def test_a_failed_chunk_stops_the_others_and_is_the_reason(clip):
 
     flag = StopFlag()
     with Progress(silent, 'analysing', 6) as progress, pytest.raises(MediaError, match='frame 1 is broken'):
-        list(ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, flag))
+        list(ThreadEngine(2).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, flag))
     assert SPANS[0] in stopped and not flag.is_set()
 
 
@@ -225,7 +225,7 @@ def test_closing_the_generator_stops_the_chunks(clip):
         raise caught.value
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(2).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(2).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, StopFlag())
         assert next(analysed) == (SPANS[0], 'manifest')
         analysed.close()
     assert SPANS[1] in stopped and SPANS[5] not in stopped
@@ -245,6 +245,6 @@ def test_chunks_come_in_order_with_one_per_worker_at_once(clip):
         return span.stop
 
     with Progress(silent, 'analysing', 6) as progress:
-        analysed = ThreadEngine(3).analyse(Units(probe(clip), run), SPANS, progress, StopFlag())
+        analysed = ThreadEngine(3).analyse(Units(Analysis(probe(clip)), run), SPANS, progress, StopFlag())
         assert list(analysed) == [(span, span.stop) for span in SPANS]
     assert most == [3]

@@ -1,4 +1,4 @@
-"""Crops go through a network in calls of one shape, and which of them share a call changes nothing."""
+"""Crops pass a network in calls of one shape, and their grouping changes no result."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ COUNTS = (1, 3, 4, 8, 9)
 
 
 class Counting:
-    """A session that notes the shapes of its calls."""
+    """A session that records the shapes of its calls."""
 
     def __init__(self, session):
         self._session = session
         self.shapes = []
 
-    def run(self, names, given):
-        self.shapes.append({name: values.shape for name, values in given.items()})
-        return self._session.run(names, given)
+    def run(self, names, inputs):
+        self.shapes.append({name: values.shape for name, values in inputs.items()})
+        return self._session.run(names, inputs)
 
 
 @pytest.fixture(scope='module')
 def network():
     """A small network of two inputs and two outputs: a layer of each crop scaled by a number of its own, and its mean.
 
-    Its number of crops is free, as that of networks that are run in batches.
+    Its batch size is free, as in networks that run in batches.
     """
     weights = np.random.default_rng(3).normal(size=(4, 3, 3, 3)).astype(np.float32)
     tensors = {
@@ -67,30 +67,30 @@ def test_every_call_has_one_shape(network, count, size):
 @pytest.mark.parametrize('size', [1, 2, 4, 8])
 @pytest.mark.parametrize('count', COUNTS)
 def test_outputs_are_those_of_each_crop_alone(network, count, size):
-    given = crops(count)
-    layers, means = run_batched(network, given, size)
+    inputs = crops(count)
+    layers, means = run_batched(network, inputs, size)
     assert layers.shape == (count, 4, 8, 8) and means.shape == (count, 4)
     for k in range(count):
-        alone = network.run(None, {name: values[k : k + 1] for name, values in given.items()})
+        alone = network.run(None, {name: values[k : k + 1] for name, values in inputs.items()})
         np.testing.assert_allclose(layers[k : k + 1], alone[0], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(means[k : k + 1], alone[1], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('size', [4, 8])
-def test_which_crops_share_a_call_changes_no_bit(network, size):
-    given = crops(9)
-    whole = run_batched(network, given, size)
+def test_the_grouping_of_crops_changes_no_bit(network, size):
+    inputs = crops(9)
+    whole = run_batched(network, inputs, size)
     for order in (np.arange(9)[::-1], np.random.default_rng(size).permutation(9), np.array([4])):
-        some = run_batched(network, {name: values[order] for name, values in given.items()}, size)
+        some = run_batched(network, {name: values[order] for name, values in inputs.items()}, size)
         for output, expected in zip(some, whole, strict=True):
             np.testing.assert_array_equal(output, expected[order])
 
 
-def test_what_is_given_is_not_written_to(network):
-    given = crops(3)
-    before = {name: values.copy() for name, values in given.items()}
-    run_batched(network, given, 4)
-    for name, values in given.items():
+def test_inputs_are_not_changed(network):
+    inputs = crops(3)
+    before = {name: values.copy() for name, values in inputs.items()}
+    run_batched(network, inputs, 4)
+    for name, values in inputs.items():
         np.testing.assert_array_equal(values, before[name])
 
 

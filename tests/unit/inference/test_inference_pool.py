@@ -1,4 +1,4 @@
-"""Pools that differ in the threads of their networks share their sessions."""
+"""Pools with different numbers of threads share one cache of sessions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def made(monkeypatch):
+def created(monkeypatch):
     """The sessions that were created."""
     sessions = []
 
@@ -42,25 +42,25 @@ def made(monkeypatch):
     return sessions
 
 
-def test_sessions_are_held_by_model_and_threads(files, made):
+def test_sessions_are_cached_by_model_and_threads(files, created):
     pool = SessionPool(files, ('cuda', 'cpu'), 1)
     wide = pool.at(4)
     sessions = [(each, name) for each in (pool, wide, pool.at(4), wide.at(1), pool) for name in ('one', 'other')]
     found = [each.session(name) for each, name in sessions]
-    assert [(each.model, each.threads) for each in made] == [('one', 1), ('other', 1), ('one', 4), ('other', 4)]
-    assert {(each.providers, each.device) for each in made} == {(('cuda', 'cpu'), 1)}
-    assert found == [made[k] for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
-    assert [id(each) for each in found] == [id(made[k]) for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
+    assert [(each.model, each.threads) for each in created] == [('one', 1), ('other', 1), ('one', 4), ('other', 4)]
+    assert {(each.providers, each.device) for each in created} == {(('cuda', 'cpu'), 1)}
+    assert found == [created[k] for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
+    assert [id(each) for each in found] == [id(created[k]) for k in (0, 1, 2, 3, 2, 3, 0, 1, 0, 1)]
     assert files.asked == ['one', 'other', 'one', 'other']
 
 
-def test_a_session_that_one_pool_has_made_another_one_has(files, made):
+def test_pools_of_one_family_share_sessions(files, created):
     pool = SessionPool(files, ('cpu',), 0, threads=2)
     assert pool.at(3).session('one') is pool.at(3).session('one')
-    assert pool.at(2).session('one') is pool.session('one') and len(made) == 2
+    assert pool.at(2).session('one') is pool.session('one') and len(created) == 2
 
 
-def test_threads_that_ask_pools_of_one_family_at_once_get_one_session(files, monkeypatch):
+def test_threads_that_use_pools_of_one_family_at_once_get_one_session(files, monkeypatch):
     inside, most, count = [], [], []
 
     def create(*_):
@@ -87,7 +87,7 @@ def test_threads_that_ask_pools_of_one_family_at_once_get_one_session(files, mon
     assert len(found) == 8 and len({id(each) for each in found}) == len(count) == 2 and max(most) == 1
 
 
-def test_a_model_that_cannot_be_read_is_no_session_of_any_pool(files, made, tmp_path):
+def test_an_unreadable_model_is_an_error_in_all_pools(files, created, tmp_path):
     (tmp_path / 'other.onnx').unlink()
     pool = SessionPool(files, ('cpu',), 0)
     for each in (pool, pool.at(2)):
@@ -95,4 +95,4 @@ def test_a_model_that_cannot_be_read_is_no_session_of_any_pool(files, made, tmp_
             each.session('other')
         assert caught.value.reference == 'model-unreadable' and 'other' in caught.value.hint
     (tmp_path / 'other.onnx').write_bytes(b'weights')
-    assert pool.session('other') is made[0] and len(made) == 1
+    assert pool.session('other') is created[0] and len(created) == 1

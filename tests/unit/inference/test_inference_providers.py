@@ -35,7 +35,7 @@ def test_a_model_may_be_a_file(tmp_path):
 
 @pytest.mark.skipif(not missing, reason='this onnxruntime has every provider')
 @pytest.mark.parametrize('name', missing)
-def test_a_provider_that_is_not_there_is_a_typed_failure(name):
+def test_a_missing_provider_is_a_typed_error(name):
     with pytest.raises(ProviderError) as caught:
         probe_provider(name)
     error = caught.value
@@ -49,14 +49,14 @@ def test_auto_is_the_cpu_on_a_machine_without_a_gpu():
     assert resolve_providers(('auto',)) == ('cpu',)
 
 
-def test_names_keep_their_order_and_stand_once():
+def test_names_keep_their_order_and_are_unique():
     assert resolve_providers(('cuda', 'cpu', 'cuda')) == ('cuda', 'cpu')
     both = resolve_providers(('cpu', 'auto', 'cpu'))
     assert both[0] == 'cpu' and len(set(both)) == len(both)
 
 
 class FallenBack:
-    """What onnxruntime gives when the libraries of a provider are missing: a session on another one."""
+    """A session on another provider, as onnxruntime creates it when the libraries of a provider are missing."""
 
     def __init__(self, path, options, providers):
         self.asked = providers
@@ -79,7 +79,7 @@ def test_a_session_that_silently_fell_back_is_refused(cuda_is_listed, monkeypatc
     assert resolve_providers(('auto',)) == ('cpu',)
 
 
-def test_auto_takes_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatch):
+def test_auto_selects_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatch):
     class OnTheGpu(FallenBack):
         def get_providers(self):
             return ['CUDAExecutionProvider', 'CPUExecutionProvider']
@@ -93,7 +93,7 @@ def test_auto_takes_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatch)
     assert session.asked == [('CUDAExecutionProvider', {'device_id': 3}), 'CPUExecutionProvider']
 
 
-def test_auto_asks_the_device_that_the_run_will_use(cuda_is_listed, monkeypatch):
+def test_auto_probes_the_device_of_the_run(cuda_is_listed, monkeypatch):
     class OnTheSecond(FallenBack):
         def get_providers(self):
             return ['CUDAExecutionProvider'] if self.asked[0][1]['device_id'] == 1 else ['CPUExecutionProvider']
@@ -106,7 +106,7 @@ def test_auto_asks_the_device_that_the_run_will_use(cuda_is_listed, monkeypatch)
     assert resolve_providers(('auto',), 0) == ('cpu',)
 
 
-def test_whatever_the_runtime_raises_is_a_typed_failure(cuda_is_listed, monkeypatch):
+def test_any_exception_of_the_runtime_becomes_a_typed_error(cuda_is_listed, monkeypatch):
     def explode(*arguments, **named):
         raise RuntimeError('libcudnn.so.9: cannot open shared object file\nand a long trace')
 
@@ -116,7 +116,7 @@ def test_whatever_the_runtime_raises_is_a_typed_failure(cuda_is_listed, monkeypa
     assert caught.value.cause == 'libcudnn.so.9: cannot open shared object file'
 
 
-def test_a_model_is_called_damaged_only_where_there_was_memory_for_it(tmp_path, monkeypatch):
+def test_a_model_is_reported_as_damaged_only_with_enough_memory(tmp_path, monkeypatch):
     path = tmp_path / 'damaged.onnx'
     path.write_bytes(model[:20])
     with pytest.raises(ModelError) as caught:
@@ -129,7 +129,7 @@ def test_a_model_is_called_damaged_only_where_there_was_memory_for_it(tmp_path, 
 
 
 @pytest.mark.parametrize('name', ['cpu', 'cuda'])
-def test_a_session_that_gets_no_memory_blames_neither_model_nor_provider(cuda_is_listed, tmp_path, monkeypatch, name):
+def test_a_session_without_memory_is_a_memory_error(cuda_is_listed, tmp_path, monkeypatch, name):
     def starve(*arguments, **named):
         raise RuntimeError('[ONNXRuntimeError] : 6 : Exception during initialization: std::bad_alloc')
 
@@ -162,7 +162,7 @@ def pool(tmp_path):
     return SessionPool(files, ('cpu',), 0), files
 
 
-def test_each_model_is_loaded_once_and_when_it_is_needed(pool):
+def test_each_model_is_loaded_once_at_its_first_use(pool):
     sessions, files = pool
     assert files.asked == []
     one = sessions.session('one')
@@ -172,10 +172,10 @@ def test_each_model_is_loaded_once_and_when_it_is_needed(pool):
 
 def test_threads_share_one_session(pool, monkeypatch):
     sessions, _ = pool
-    made = []
+    created = []
 
     def slow(path, names, device, threads):
-        made.append(path)
+        created.append(path)
         threading.Event().wait(0.02)
         return object()
 
@@ -186,10 +186,10 @@ def test_threads_share_one_session(pool, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1 and len(set(map(id, found))) == 1
+    assert len(created) == 1 and len(set(map(id, found))) == 1
 
 
-def test_sessions_are_held_by_the_number_of_their_threads(pool, monkeypatch):
+def test_sessions_are_cached_by_their_number_of_threads(pool, monkeypatch):
     sessions, _ = pool
     asked = []
     monkeypatch.setattr(pool_module, 'create_session', lambda *asked_for: asked.append(asked_for[-1]) or object())
@@ -199,7 +199,7 @@ def test_sessions_are_held_by_the_number_of_their_threads(pool, monkeypatch):
     assert asked == [1, 4]
 
 
-def test_weights_that_cannot_be_read_are_a_model_error(pool):
+def test_unreadable_weights_are_a_model_error(pool):
     sessions, _ = pool
     for name in ('folder', 'gone'):
         with pytest.raises(ModelError) as caught:
@@ -210,7 +210,7 @@ def test_weights_that_cannot_be_read_are_a_model_error(pool):
     assert unknown.value.reference == 'model-unknown'
 
 
-def test_a_failure_is_not_remembered(pool, tmp_path):
+def test_a_failure_is_not_cached(pool, tmp_path):
     sessions, _ = pool
     with pytest.raises(ModelError):
         sessions.session('later')

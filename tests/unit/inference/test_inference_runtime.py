@@ -1,4 +1,4 @@
-"""onnxruntime reports to no one: nothing is kept in the user's home, and no host is looked up."""
+"""onnxruntime sends no telemetry: it writes nothing into the user's home and looks up no host."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ time.sleep(float(sys.argv[1]))
 
 
 def run_a_session(home: Path, seconds: float, *before: str, script: str = SESSION) -> list[Path]:
-    """A process that runs a model in an empty home and stays for so long; gives the files that it leaves there."""
+    """Run a model in a process with an empty home for so many seconds; return the files that it leaves there."""
     home.mkdir()
-    # A machine of CI is left alone by onnxruntime; a user's is not.
+    # onnxruntime sends no telemetry from CI machines.
     dropped = ('CI', 'GITHUB_ACTIONS', 'ORT_DISABLE_TELEMETRY')
     environ = {name: value for name, value in os.environ.items() if name not in dropped}
     environ |= {'HOME': str(home), 'XDG_CACHE_HOME': str(home / '.cache'), 'PYTHONPATH': str(ROOT)}
@@ -43,7 +43,7 @@ def test_a_session_leaves_nothing_in_the_home_and_looks_up_no_host(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere the system itself collects it')
-def test_without_the_switch_the_same_look_would_find_it(tmp_path):
+def test_without_the_variable_the_files_appear(tmp_path):
     script = SESSION.replace('import numpy', 'import onnxruntime\nimport numpy')
     assert any('onnxruntime' in str(path) for path in run_a_session(tmp_path / 'home', 0, script=script))
 

@@ -27,7 +27,7 @@ from facefusion.jobs.adhoc_jobs import claim_adhoc, empty_record
 from facefusion.jobs.attempt import PROGRESS_SECONDS, AttemptLog, merge_attempts, read_attempts
 from facefusion.jobs.cancel import cancel
 from facefusion.jobs.files import StoreFiles
-from facefusion.jobs.reaper import MOST_LOST, Reaper
+from facefusion.jobs.reaper import MAX_LOST, Reaper
 from facefusion.jobs.record import AttemptRecord, now_text
 from facefusion.jobs.runner import JobRunner
 from facefusion.jobs.steps import requeued, submitted
@@ -50,7 +50,7 @@ def run(store, work, claim, record, flag=None):
 
 
 def die_after(store, job_id, steps=0, name='job'):
-    """A claim of a dead process that has done so many steps; gives its log."""
+    """Claim a job as a dead process that has completed so many steps, and return its log."""
     owned = JobStore(store.root, make_owner=dead_owner)
     claim, record = owned.claim(job_id, 'run')
     attempt = AttemptRecord(claim.owner.host, claim.owner.pid, claim.owner.nonce, now_text())
@@ -74,7 +74,7 @@ def results_of(record):
     return [attempt.result for attempt in record.attempts]
 
 
-# Every file that real flows write is as the schema says
+# Files of real runs match the schema
 
 
 def test_the_schema_is_valid():
@@ -109,7 +109,7 @@ def test_notes_of_a_running_job(tmp_path):
         record.pop('steps_completed')
         statuses = [step['status'] for step in record['steps']]
         assert statuses[len(seen) - 1] == 'started'
-        # A view is the record, but for the step at work.
+        # The view is a valid record except for the running step.
         assert all('started' in error or 'date' in error for error in schema_errors(record))
 
     drain(store, FakeWork(before=look))
@@ -222,13 +222,13 @@ def test_completed_steps_of_a_lost_attempt_are_not_repeated(tmp_path):
 def test_a_job_whose_processes_die_fails_and_can_be_retried(tmp_path):
     store = make_store(tmp_path)
     queue(store, make_record('job', 1, tmp_path))
-    for _ in range(MOST_LOST):
+    for _ in range(MAX_LOST):
         die_after(store, 'job')
         Reaper(store, 60.0, silent).sweep()
         check_store(store.root, quiet=True)
     opened = store.open('job')
     assert opened.state == 'failed' and opened.record.error['reference'] == 'worker-lost'
-    assert results_of(opened.record) == ['lost'] * MOST_LOST
+    assert results_of(opened.record) == ['lost'] * MAX_LOST
     claim, record = store.claim('job', 'retry')
     assert run(store, FakeWork(), claim, requeued(record)).state == 'completed'
     check_store(store.root, quiet=True)
@@ -304,7 +304,7 @@ def test_an_equal_command_resumes_the_job_with_its_original_models(tmp_path):
     first = [{**asked[0], 'face_swapper_model': 'embedded'}]
     claim, record, _ = claim_adhoc(store, 'headless-run', first, asked, empty_record())
     claim.finish('failed', replace(record, error=Interrupted().as_record()))
-    # A better model has been fetched since.
+    # A better model has been downloaded since.
     second = [{**asked[0], 'face_swapper_model': 'better'}]
     _, again, left = claim_adhoc(store, 'headless-run', second, asked, empty_record())
     assert (again.id, left) == (record.id, 'which was interrupted')
@@ -326,7 +326,7 @@ def test_a_batch_is_resumed_if_every_failure_may_be_temporary(tmp_path, second):
         assert [step.status for step in again.steps] == ['queued', 'queued', 'completed']
 
 
-# Notes that are damaged, and the merge
+# Damaged notes, and merging
 
 
 def test_an_incomplete_line_is_ignored(tmp_path):
@@ -338,7 +338,7 @@ def test_an_incomplete_line_is_ignored(tmp_path):
     for length in range(len(lines[2])):
         path.write_bytes(b''.join(lines[:2]) + lines[2][:length])
         statuses = [step.status for step in store.open('job').record.steps]
-        # The third one is at work, as far as the note of the dead process tells.
+        # The note of the dead process names the third step as started.
         assert statuses == ['completed', 'queued', 'started'], length
 
 

@@ -1,4 +1,4 @@
-"""The report of a batch, while its steps end."""
+"""The report of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file operations of the job store, where the file system or another process is in the way."""
+"""The file operations of the job store under errors of the file system and races with other processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ files = StoreFiles()
 
 @pytest.fixture
 def os_call(monkeypatch):
-    """Makes a call of os fail so often with an errno before it is the real one."""
+    """Make a function of os fail with an errno a number of times before it works."""
 
     def fail(name, number, times=1):
         real, left = getattr(os, name), [times]
@@ -33,7 +33,7 @@ def os_call(monkeypatch):
 
 @pytest.mark.parametrize('number', [errno.EEXIST, errno.ENOENT])
 def test_a_folder_is_created_although_another_process_removes_it(tmp_path, os_call, number):
-    # It was there when it was to be made, and gone when it was looked at.
+    # It exists when mkdir runs and is missing when pathlib checks its type.
     os_call('mkdir', number, times=3)
     files.make_folder(tmp_path / 'store' / 'work')
     assert (tmp_path / 'store' / 'work').is_dir()

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from facefusion.errors import UsageError
-from facefusion.jobs.identifier import LONGEST_ID, check_job_id, is_job_id, new_job_id, peer_job_id
+from facefusion.jobs.identifier import LONGEST_ID, check_job_id, new_job_id, peer_job_id
 
 
 @pytest.mark.parametrize('text', ['a', '7', 'my-job', 'a_b', 'v1.2', 'trailing.', '-x', '_', 'A' * LONGEST_ID])
 def test_valid_ids_have_letters_digits_dots_dashes_and_underscores(text):
-    assert is_job_id(text) and check_job_id(text) == text
+    assert check_job_id(text) == text
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,6 @@ def test_valid_ids_have_letters_digits_dots_dashes_and_underscores(text):
     ['', '.', '..', '.hidden', 'a b', 'a/b', '../up', 'a\\b', 'a@b', 'é', 'a\n', 'a\0', 'a:b', '*', 'A' * 129, '٣'],
 )
 def test_other_ids_are_refused_with_the_rules(text):
-    assert not is_job_id(text)
     with pytest.raises(UsageError) as caught:
         check_job_id(text)
     assert caught.value.reference == 'job-id-invalid' and 'at most 128' in caught.value.hint
@@ -35,7 +34,7 @@ def test_a_very_long_id_is_shortened_in_the_message():
     [
         ('my-job', 'my-job'),
         ('é1', 'é1'),
-        # Observed with FaceFusion 3.8.
+        # As measured with FaceFusion 3.8.
         ('a_b', 'eb2980a5a244aad8cef818994eaae6c75b8eac16'),
     ],
 )
@@ -50,6 +49,6 @@ def test_facefusion_38_hashes_names_with_other_characters(typed):
 
 def test_generated_ids_are_valid_unique_and_sort_by_time():
     made = [new_job_id('job') for _ in range(500)]
-    assert len(set(made)) == 500 and all(is_job_id(job_id) for job_id in made)
+    assert len(set(made)) == 500 and [check_job_id(job_id) for job_id in made] == made
     assert re.fullmatch(r'job-\d{4}(-\d\d){5}-[0-9a-f]{10}', made[0])
     assert re.fullmatch(r'headless-\d{4}(-\d\d){5}-beef-[0-9a-f]{10}', new_job_id('headless', 'beef'))

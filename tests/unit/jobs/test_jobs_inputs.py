@@ -1,4 +1,4 @@
-"""Files that change between the adding of a step and its run."""
+"""Files that change between the addition of a step and its run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def changes(step, **kw) -> list[str]:
 
 
 def write_back(path, data: bytes) -> None:
-    """Writes other bytes, with the time of modification of before."""
+    """Write other bytes, and restore the modification time."""
     status = path.stat()
     path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -80,7 +80,7 @@ def test_a_large_file_is_compared_by_pieces_and_modification_time(target):
         assert changes(step, extent=SMALL) == []
         os.utime(target, (1, 1))
         assert 'only parts of so large a file are compared' in changes(step, extent=SMALL)[0]
-    # Bytes that are not read can only be shown by the time.
+    # Only the modification time reveals changed bytes between the pieces.
     write_back(target, data)
     step = step_of(target, extent=SMALL)
     write_back(target, data[:100] + b'\xff' + data[101:])

@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 from fakes.waits import unlimited_waits
 
-from facefusion.jobs.notify import KEPT_BYTES, Notifier
+from facefusion.jobs.notify import OUTPUT_BYTES, Notifier
 
 JOB = {'id': 'own', 'state': 'failed', 'error': {'message': 'caf\udce9 ü'}, 'steps': [1, 2]}
 only_posix = pytest.mark.skipif(sys.platform == 'win32', reason='needs signals and a POSIX shell')
 
 
 def python(code: str) -> str:
-    """The command that runs a script."""
+    """Return a shell command that runs a Python script."""
     words = [sys.executable, '-c', code]
     return subprocess.list2cmdline(words) if sys.platform == 'win32' else shlex.join(words)
 
 
 class Call:
-    """A notifier with what it messages."""
+    """A notifier with its messages."""
 
     def __init__(self, **settings) -> None:
         self.messages = []
@@ -129,7 +129,7 @@ def test_a_large_job_arrives_completely():
 
 def test_endless_output_is_cut_and_blocks_nothing():
     ((_, text),) = Call()(python('print("x" * 3_000_000 + "end")'))
-    assert text.endswith('xend') and KEPT_BYTES - 10 < len(text) < KEPT_BYTES + 100
+    assert text.endswith('xend') and OUTPUT_BYTES - 10 < len(text) < OUTPUT_BYTES + 100
 
 
 @only_posix
@@ -153,7 +153,7 @@ def test_a_command_that_ignores_signals_is_killed():
 def test_a_background_process_of_a_command_blocks_nothing(tmp_path):
     pids = tmp_path / 'pids'
     start = time.monotonic()
-    # It holds stdin and stdout of the command, which itself is done.
+    # It keeps stdin and stdout of the finished command open.
     messages = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
     pid = int(pids.read_text())
     try:
@@ -172,7 +172,7 @@ def test_the_number_of_commands_at_once_is_limited(tmp_path):
         'own = os.path.join(folder, str(os.getpid()))\n'
         'open(own, "w").close(); count = len(os.listdir(folder)); time.sleep(0.3); os.remove(own); print(count)'
     )
-    call = Call(most=2)
+    call = Call(limit=2)
     with unlimited_waits() as unlimited:
         for _ in range(5):
             call.notifier.send(python(code), JOB)

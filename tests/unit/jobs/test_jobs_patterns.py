@@ -183,7 +183,7 @@ def test_two_spellings_of_a_path_are_the_same_output(folder):
 
 
 def test_a_batch_has_a_maximum_of_steps(folder, monkeypatch):
-    monkeypatch.setattr(patterns, 'MOST_STEPS', 5)
+    monkeypatch.setattr(patterns, 'MAX_STEPS', 5)
     with pytest.raises(UsageError, match='select 6 steps, but a batch has at most 5') as caught:
         expand('faces/*', 'clips/*', '{index}')
     assert caught.value.reference == 'pattern-too-many'

@@ -1,9 +1,11 @@
-"""The reaper: it takes a job from a dead process, and never from a living one, whatever the clocks say."""
+"""The reaper: it requeues the jobs of dead processes, and never that of a live one, with any clock."""
 
 from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,7 +14,7 @@ from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import JobError
 from facefusion.events import silent
-from facefusion.jobs.reaper import MOST_LOST, Reaper, beat_seconds
+from facefusion.jobs.reaper import MAX_LOST, Reaper, beat_seconds
 from facefusion.jobs.steps import submitted
 from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker import Queue
@@ -27,7 +29,7 @@ def store(tmp_path):
 
 
 class Watch:
-    """A reaper of another process with a clock of its own."""
+    """A reaper of another process with its own clock."""
 
     def __init__(self, store, timeout=CLAIM_TIMEOUT):
         self.now = 0.0
@@ -73,7 +75,7 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
     if times is not None:
         os.utime(claim.path, times)
     watch = Watch(store)
-    # An old claim is suspect: then half of the time is enough.
+    # For an old claim half of the timeout is enough.
     limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
     assert watch.sweep_at(1000.0) == (times == YEAR_1970)
     watch.sweep_at(1000.0 + limit - 1)
@@ -84,12 +86,12 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
 
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
 def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie):
-    """Its heart beats every second, and something sets the time of change to what it likes after each beat."""
+    """It renews its claim every second, and something changes the modification time after each renewal."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     now = time.time()
     for beat in range(0, 300, 15):
-        # The clock of the file system has ticks of some milliseconds.
+        # The clock of the file system has a resolution of some milliseconds.
         time.sleep(0.005)
         claim.check()
         if lie is not None:
@@ -101,7 +103,7 @@ def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie
 
 
 def test_a_clock_jump_takes_no_claim_from_a_live_process(store):
-    """The machine of the reaper slept, or its clock leaps: one look without a beat before it proves nothing."""
+    """The machine of the reaper was suspended, or its clock jumps."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
@@ -135,7 +137,7 @@ def test_one_renewal_within_the_timeout_is_enough(store):
 
 
 def test_a_process_of_another_realm_does_not_count_as_dead(store):
-    """A container with our host name: its process numbers are not ours."""
+    """A container with the same host name has other process ids."""
     outcome = dead_owner()
     other = outcome._replace(nonce='000000' + outcome.nonce[6:])
     assert outcome.is_dead()
@@ -146,6 +148,18 @@ def test_a_process_of_another_realm_does_not_count_as_dead(store):
     assert state(store) == 'running'
     watch.sweep_at(CLAIM_TIMEOUT)
     assert state(store) == 'queued'
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='there are no zombies there')
+def test_a_zombie_counts_as_dead_and_a_process_of_another_user_as_alive(monkeypatch):
+    child = subprocess.Popen([sys.executable, '-c', ''])
+    owner = new_owner()._replace(pid=child.pid)
+    while not owner.is_dead():
+        time.sleep(0.01)
+    assert child.wait() == 0 and owner.is_dead()
+    assert not new_owner().is_dead() and new_owner()._replace(pid=10**30).is_dead()
+    monkeypatch.setattr(os, 'kill', lambda pid, number: (_ for _ in ()).throw(PermissionError))
+    assert not owner.is_dead()
 
 
 def test_a_hung_process_of_this_machine_loses_its_claim_after_the_timeout(store):
@@ -191,14 +205,14 @@ def test_a_job_whose_processes_die_repeatedly_fails(store, tmp_path):
     dead = dead_owner()
     dying = JobStore(store.root, make_owner=lambda: new_owner()._replace(pid=dead.pid))
     watch = Watch(store)
-    for number in range(MOST_LOST):
+    for number in range(MAX_LOST):
         assert state(store) == 'queued'
         with pytest.raises(Killed):
             drain(dying, FakeWork({0: Killed()}))
         watch.sweep_at(float(number))
     record = store.open('x').record
     assert (state(store), record.error['reference']) == ('failed', 'worker-lost')
-    assert [attempt.result for attempt in record.attempts] == ['lost'] * MOST_LOST
+    assert [attempt.result for attempt in record.attempts] == ['lost'] * MAX_LOST
     assert watch.ends == [('x', 'failed')]
 
 

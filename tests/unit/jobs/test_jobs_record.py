@@ -40,7 +40,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 DATE = '2026-11-22T20:14:48.518316+00:00'
 ERROR = JobError('it-failed', 'it failed', cause='no reason', hint='none').as_record()
 
-# Records of every kind that the schema allows, and unknown keys in each part.
+# Records of every kind that the schema allows, with unknown keys in each part.
 
 texts = st.text(st.characters(codec='utf-8', exclude_characters='\0'), max_size=8)
 plain_json = st.recursive(
@@ -171,7 +171,7 @@ EXTRA = {'x-ours': {'deep': [1, None, 'ü']}, 'state': 'theirs', 'extra': [1]}
 
 
 def plant(path: Path) -> None:
-    """Adds unknown keys at the top, in steps and in attempts."""
+    """Add unknown keys at the top, in steps and in attempts."""
     data = json.loads(path.read_bytes())
     for part in (data, *data['steps'], *data.get('attempts', ())):
         part |= EXTRA
@@ -245,7 +245,7 @@ def peer_args(target: str | None, output: str | None) -> dict:
     values = ((PEER_STRINGS, 'made up'), (PEER_INTS, 80), (PEER_NUMBERS, 0.5), (PEER_LISTS, []), (PEER_NULLS, None))
     args |= {key: value for keys, value in values for key in keys.split()}
     assert len(args) == 85
-    # Those that decide what is done to whom have no default here.
+    # The options that select faces have no default for old jobs.
     return args | {'face_selector_mode': 'many', 'face_selector_order': 'large-small'}
 
 
@@ -292,7 +292,7 @@ def test_started_and_completed_steps_of_facefusion_38_are_repeated(tmp_path):
     args = [(peer_args('a.mp4', joined), 'completed'), (peer_args('b.mp4', joined), 'started')]
     write_peer_job(store, 'queued', 'killed', args)
     worker = Worker(store, JobRunner(store, work, 60.0, silent), Notifier(silent), 60.0, silent, StopFlag())
-    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    tally = worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     assert tally[:2] == (1, 0) and work.ran == ['step-0', 'step-1']
     assert Path(joined).read_bytes() == b'[step-0][step-1]'
     check_store(store.root, quiet=True)
@@ -334,7 +334,7 @@ def test_frozen_arguments_have_the_type_of_their_option():
     assert schema_errors(record_to_json(add_step(JobRecord('job', now_text()), args))) == []
 
 
-# What is no record
+# Invalid records
 
 SOUND = record_to_json(
     JobRecord(
@@ -424,7 +424,7 @@ def test_damaged_bytes_result_in_a_record_error_or_a_usable_record(seed):
 
 
 def mutate(data: object, chance: random.Random) -> None:
-    """Puts junk in a random place, or takes something away."""
+    """Replace or delete a random part of the data."""
     part = data
     while True:
         keys = list(part) if isinstance(part, dict) else list(range(len(part)))
@@ -442,7 +442,7 @@ def mutate(data: object, chance: random.Random) -> None:
 
 
 def use(record: JobRecord) -> None:
-    """What commands do with a record before anything is run."""
+    """Do with a record what commands do before a run."""
     assert parse_record('job', record_bytes(record)) == record
     try:
         requeued(submitted(record))
@@ -471,7 +471,10 @@ def test_broken_files_are_listed_skipped_by_workers_and_can_be_deleted(tmp_path)
     worker = Worker(
         store, JobRunner(store, FakeWork(), 60.0, silent), Notifier(silent), 60.0, messages.append, StopFlag()
     )
-    assert worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (0, 0)
+    assert worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())[:2] == (
+        0,
+        0,
+    )
     assert sorted(event.text.split()[5] for event in messages) == ['cut', 'waits', 'weird']
     assert {summary['id']: summary['state'] for summary in summaries(store)}['cut'] == 'broken'
     for name in ('cut', 'waits', 'weird'):

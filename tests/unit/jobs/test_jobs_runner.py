@@ -1,4 +1,4 @@
-"""The work on one job, where joining the files of its steps goes wrong."""
+"""Runs of a job in which joining the files of its steps fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.stopping import StopFlag
 
 
 class Joining(FakeWork):
-    """Work whose first join fails; before that it may remove a clip."""
+    """Work whose first join fails, after it may have deleted a clip."""
 
     def __init__(self, error=None, removes=None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The warning of two running jobs that write one file."""
+"""The warning about two running jobs that write one file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_check_is_limited_and_its_errors_do_not_end_the_job(store, tmp_path,
     holds = [store.claim(f'other-{index}', 'run')[0] for index in range(3)]
     holds[0].path.write_bytes(b'no record')
     assert len(warnings(store)) == 2
-    for name, most in (('MOST_JOBS', 0), ('MOST_BYTES', 10)):
+    for name, most in (('MAX_JOBS', 0), ('MAX_BYTES', 10)):
         make_queued(store, job(f'own-{most}', tmp_path / 'a.bin'))
         with monkeypatch.context() as patch:
             patch.setattr(shared_outputs, name, most)

@@ -94,7 +94,7 @@ def test_the_source_of_a_remix_cannot_be_removed():
 
 
 def test_a_job_has_a_maximum_of_steps(monkeypatch):
-    monkeypatch.setattr(module, 'MOST_STEPS', 3)
+    monkeypatch.setattr(module, 'MAX_STEPS', 3)
     refused(lambda: add_step(job('abc'), args('X')), 'job-too-long')
     refused(lambda: insert_step(job('abc'), 0, args('X')), 'job-too-long')
     assert names(remove_step(job('abc'), 0)) == 'bc'
@@ -125,7 +125,7 @@ def test_any_negative_number_is_the_last_step():
     assert [step_index(job('abc'), index) for index in (0, 2, -1, -3, -4, -(10**30))] == [0, 2, 2, 2, 2, 2]
 
 
-# What is left to do of a job that was begun
+# The remaining steps of a started job
 
 
 def done(step, path, text=b'made'):
@@ -135,7 +135,7 @@ def done(step, path, text=b'made'):
 
 @pytest.fixture
 def begun(tmp_path):
-    """Steps a and b for one clip, c for its own, d works on c: a and c are done, b failed."""
+    """Steps a and b share an output, d is a remix of c: a and c are completed, b failed."""
     record = replace(empty_record(), id='job')
     for name, output in (('a', 'one'), ('b', 'one'), ('c', 'two')):
         record = add_step(record, args(name, str(tmp_path / f'{output}.mp4')))
@@ -174,7 +174,7 @@ def test_a_published_file_that_no_step_needs_may_be_moved(begun, tmp_path):
     whole = replace(begun, steps=tuple(replace(step, status='completed') for step in begun.steps[:3]))
     (tmp_path / 'two.mp4').unlink()
     assert statuses(requeued(whole))['c'] == 'completed'
-    # The same call of headless-run or batch-run again wants the file to be there in the end.
+    # A repeated headless-run or batch-run creates the file again.
     assert statuses(requeued(whole, missing=True))['c'] == 'queued'
 
 

@@ -1,4 +1,4 @@
-"""The job store: what lies in it is found, in one state, whatever else lies there and whoever moves it meanwhile."""
+"""The job store: it finds every job in one state, among foreign files and while other processes move jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from facefusion.jobs.worker import Queue, Worker
 from facefusion.stopping import StopFlag
 
 needs_posix = pytest.mark.skipif(os.name == 'nt', reason='needs pipes and links')
-# A hang would be found by this, long before the limit of the suite.
+# Detects a hang long before the timeout of the suite.
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -53,7 +53,7 @@ def worker_of(store, work, emit=silent, flag=None):
     return Worker(store, JobRunner(store, work, CLAIM_TIMEOUT, emit), Notifier(emit), CLAIM_TIMEOUT, emit, flag)
 
 
-# What does not belong to it
+# Foreign and broken files
 
 
 def test_a_missing_folder_is_a_store_without_jobs(tmp_path):
@@ -184,7 +184,7 @@ def test_broken_jobs_in_the_queue_are_reported_once_and_block_no_others(store, t
     worker = worker_of(store, work, messages.append, flag)
     stop = threading.Timer(2.0, flag.set, ('enough',))
     stop.start()
-    worker.run_queue(watch=True, most=None, halt_on_error=False, stop_after_current=StopFlag())
+    worker.run_queue(watch=True, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
     assert states(store)['good'] == states(store)['second'] == 'completed'
     texts = [event.text for event in messages if getattr(event, 'level', '') == 'warn']
     for name in [*BROKEN, 'wrong-step']:
@@ -201,8 +201,8 @@ def test_jobs_with_odd_names_run_or_are_reported(store, tmp_path):
     put(store, 'running', '{y}.json', record_bytes(make_record('x', 0)))
     messages, now = [], [0.0]
     worker = worker_of(store, FakeWork(), messages.append)
-    tally = worker.run_queue(watch=False, most=None, halt_on_error=False, stop_after_current=StopFlag())
-    # They have no steps.
+    tally = worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
+    # They fail because they have no steps.
     assert tally[:2] == (4, 4)
     assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
     assert [event.text[-20:] for event in messages if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
@@ -237,7 +237,7 @@ def test_invalid_ids(store):
     assert store.resolve_id('x') == 'x'
 
 
-# What is left
+# Leftovers and deletion
 
 
 def test_a_leftover_of_a_change_does_not_restore_a_deleted_job(store):
@@ -276,7 +276,7 @@ def test_garbage_is_removed_and_needed_files_stay(store, tmp_path):
     foreign = foreign_owner().tag
     needed = ['waits/ef.json', 'waits/ef.results', f'runs/{claim.owner.nonce}.json', 'runs/12.completed.json']
     needed += ['gone/notes.txt', f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
-    # A shared folder may hide a new claim for a while: the notes of a job that is not found are kept for that long.
+    # A shared folder may show a new claim late, so the notes of a missing job are preserved for a while.
     needed += ['hidden/ab.json', 'hidden/ab.results', 'hidden/ab.completed.json']
     for name in garbage + needed:
         path = put(store, '.work', name)
@@ -287,7 +287,7 @@ def test_garbage_is_removed_and_needed_files_stay(store, tmp_path):
     assert states(store) == {'waits': 'queued', 'done': 'completed', 'runs': 'running'}
 
 
-# Several at once
+# Concurrent processes
 
 
 def test_one_of_several_creators_of_a_job_succeeds(store):
@@ -359,7 +359,7 @@ def test_the_change_of_a_hanging_editor_is_refused(store, monkeypatch):
 
 
 def test_a_long_wait_for_several_editors_settles_none_of_them(store, monkeypatch):
-    """Others that change the job in turn, each for a moment, are not one that hangs."""
+    """Several short changes by other processes do not count as one that hangs."""
     store.create(make_record('x', 0))
     real, start, settled = store.find, time.monotonic(), []
     owners = [foreign_owner(number) for number in range(6)]
@@ -371,7 +371,7 @@ def test_a_long_wait_for_several_editors_settles_none_of_them(store, monkeypatch
         path = job_file.path.with_name(f'x@{owners[turn].tag}.edit')
         return job_file._replace(path=path, kind='edit', owner=owners[turn])
 
-    # Within twice the time all of them have outcome.
+    # All of them end within twice this time.
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)
     monkeypatch.setattr(store, 'find', find)
     monkeypatch.setattr(store, 'settle', settled.append)
@@ -397,7 +397,7 @@ JOBS = 6
 
 
 def move_about(root, number, flag):
-    """One job through every move, again and again."""
+    """Move one job through all states repeatedly."""
     store, job_id = JobStore(root), f'j{number}'
     runner = JobRunner(store, FakeWork(), CLAIM_TIMEOUT, silent)
     while not flag.is_set():
@@ -410,7 +410,7 @@ def move_about(root, number, flag):
         with store.edit(job_id, 'requeue') as (claim, record):
             claim.finish('queued', requeued(record))
         assert runner.run(*store.claim(job_id, 'run'), StopFlag()).state == 'completed'
-        # No command does this; a listing has to bear it nevertheless.
+        # No command does this, but a listing must tolerate it.
         (root / 'completed' / f'{job_id}.json').replace(root / 'drafted' / f'{job_id}.json')
 
 

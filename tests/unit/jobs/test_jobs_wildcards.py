@@ -1,4 +1,4 @@
-"""Which files a pattern means."""
+"""The files that patterns with wildcards match."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def found(pattern: str) -> list[str]:
         ('people/[ab]*/face.png', ['people/ann/face.png', 'people/bob/face.png']),
         ('peop*/a?n/*', ['people/ann/face.png']),
         ('*/*/old/*.png', ['people/ann/old/face.png']),
-        # Two stars: any depth, no links, no folders that are hidden or of a system.
+        # Two stars: any depth, but no links, no hidden folders and no system folders.
         ('people/**/face.png', ['people/ann/face.png', 'people/ann/old/face.png', 'people/bob/face.png']),
         ('**/old/*', ['people/ann/old/face.png']),
         ('**/**/old/*', ['people/ann/old/face.png']),
         ('people/ann/**', ['people/ann/face.png', 'people/ann/old/face.png']),
         ('people/**/inner.png', ['people/face.png/inner.png']),
-        # Hidden files by a pattern that says so, files of the system only by their names.
+        # Hidden files only by a pattern with a leading dot, system files only by their names.
         ('people/ann/.*', ['people/ann/.face.png']),
         ('people/.h*/*', ['people/.hidden/face.png']),
         ('people/ann/*.db', []),
         ('people/ann/Thumbs.db', ['people/ann/Thumbs.db']),
         ('people/ann/.DS_Store', ['people/ann/.DS_Store']),
         ('people/ann/._face.png', ['people/ann/._face.png']),
-        # Folders are no files, and files no folders.
+        # The last name matches only files, the others only folders.
         ('people/*', []),
         ('people/ann', []),
         ('people/ann/face.png/*', []),

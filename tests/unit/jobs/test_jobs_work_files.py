@@ -35,11 +35,11 @@ def all_work(tmp_path) -> list[Path]:
 def test_a_step_keeps_its_work_files_and_removes_those_of_other_plans(tmp_path, temp):
     work = JobWork(tmp_path / 'jobs', temp, 'job')
     first, beside = begin(work), begin(work, 's1')
-    assert begin(work) == first and work.kept_bytes('s0') == 3
+    assert begin(work) == first and work.stored_bytes('s0') == 3
     second = begin(work, plan=OTHER)
     assert not first.exists() and second.exists() and beside.exists()
     work.forget('s0')
-    assert not second.exists() and beside.exists() and work.kept_bytes('s0') == 0
+    assert not second.exists() and beside.exists() and work.stored_bytes('s0') == 0
     work.forget('s1')
     assert all_work(tmp_path) == [] and (temp is None or not list(temp.rglob('*')))
 

@@ -1,4 +1,4 @@
-"""Makes small files with sound for the media tests, and reads sound in a way of its own."""
+"""Small audio files for the media tests, and an independent audio reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clips import picture
 
 
 def voice_like(seconds: float, rate: int, seed: int = 1) -> np.ndarray:
-    """Float32 [n] below 4 kHz: tones of which the loudness goes up and down, so that no part is like another."""
+    """Return float32 [n] below 4 kHz: tones of varying loudness, so that no two parts are alike."""
     numbers = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate)) / rate
     made = np.zeros(len(times))
@@ -33,9 +33,9 @@ def write_sound(
     pictures: int = 0,
     begin: int = 0,
 ) -> Path:
-    """Each part is a time in seconds and float32 [n] or [channels, n]; with ``pictures`` there is video.
+    """Write parts, each a time in seconds and float32 [n] or [channels, n]; with ``pictures`` there is video.
 
-    ``begin`` is the second of the first picture.
+    ``begin`` is the second of the first frame.
     """
     with av.open(str(path), 'w', options={'avoid_negative_ts': 'disabled'}) as output:
         if pictures:
@@ -73,7 +73,7 @@ def _encoded(stream, wave: np.ndarray, start: int, rate: int, layout: str) -> li
 
 
 def decoded(path: Path) -> np.ndarray:
-    """All samples of the first audio stream as float64 [channels, n], as they come, whatever their times."""
+    """Return all samples of the first audio stream as float64 [channels, n], ignoring their times."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
     parts = []
@@ -87,7 +87,8 @@ def decoded(path: Path) -> np.ndarray:
 
 
 def resampled(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """A long windowed sinc, evaluated at every place of the wanted rate (which is the lower one)."""
+    """Return ``wave`` at the lower rate ``wanted``, resampled by a long windowed sinc."""
+
     count, reach = round(len(wave) * wanted / rate), 300
     padded = np.pad(wave.astype(np.float64), reach)
     made = np.empty(count)

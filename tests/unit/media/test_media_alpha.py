@@ -1,4 +1,4 @@
-"""Transparency: which containers and encoders hold it, and that every sample of it comes through."""
+"""Transparency: the containers and encoders that support it, with every sample preserved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def moving(number: int) -> int:
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
     path = tmp_path_factory.mktemp('alpha') / 'clip.mkv'
-    # FFV1 takes odd sizes; mp4 would hold finer times, but not this codec.
+    # FFV1 supports odd sizes; mp4 would store finer times, but not this codec.
     return video(make_clip(path, frames=FRAMES, size=SIZE, codec='ffv1', pix_fmt='yuv444p', options={}, pts=moving))
 
 
@@ -54,7 +54,7 @@ def video(path: Path) -> VideoInfo:
 
 
 def alpha_of(number: int, width: int, height: int) -> np.ndarray:
-    """A ramp that moves, with a hole and a solid part."""
+    """Return a moving ramp with a hole and a solid part."""
     alpha = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
     alpha = np.roll(alpha, 3 * number, axis=1)
     alpha[:6, :8], alpha[-6:, -8:] = 0, 255
@@ -90,7 +90,7 @@ def joined(info: VideoInfo, encoder: EncoderSettings, paths: list[Path], output:
 
 
 def decoded(path: Path) -> list[np.ndarray]:
-    """Every frame as RGBA; the alpha of VP9 is shown by libvpx alone."""
+    """Return every frame as RGBA; only libvpx shows the alpha of VP9."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         if stream.codec_context.name != 'vp9':
@@ -101,7 +101,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def tags_of(path: Path) -> tuple[str | None, str | None]:
-    """The name of a stream in mov, and the tag of alpha in Matroska."""
+    """Return the codec tag of a stream in mov, and the alpha tag in Matroska."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         tags = {key.lower(): value for key, value in stream.metadata.items()}
@@ -112,7 +112,7 @@ CASES = [('.webm', 'auto', 'libvpx-vp9'), ('.mkv', 'auto', 'libvpx-vp9'), ('.mov
 
 
 @pytest.mark.parametrize(('extension', 'asked', 'codec'), [*CASES, ('.mov', 'qtrle', 'qtrle')])
-def test_alpha_comes_through_segments_and_joining(
+def test_alpha_survives_segments_and_joining(
     clip: VideoInfo, tmp_path: Path, extension: str, asked: str, codec: str
 ) -> None:
     encoder = choose(clip, extension, asked, 100)
@@ -123,16 +123,16 @@ def test_alpha_comes_through_segments_and_joining(
     kept = decoded(output)
     for before, after in zip([frame for path in paths for frame in decoded(path)], kept, strict=True):
         assert np.array_equal(before, after)
-    # The alpha of VP9 is told by the tag alone.
+    # Only the tag declares the alpha of VP9.
     assert video(output).has_alpha or codec == 'libvpx-vp9'
     for number, (frame, seen) in enumerate(zip(VideoReader(clip).frames(0, FRAMES), kept, strict=True)):
         error = np.abs(seen[..., 3].astype(int) - alpha_of(number, *SIZE))
         assert error.max() <= (6 if codec == 'libvpx-vp9' else 1)
-        # Colours that are not seen are kept as well.
+        # Colours of transparent pixels are preserved, too.
         wanted = frame.read(frame.window)[..., ::-1]
         assert np.abs(seen[..., :3].astype(int) - wanted).mean() < 4
     assert times(output) == times(clip.path)
-    # The element AlphaMode (RFC 9559 5.1.4.1.28.4), which browsers go by.
+    # The element AlphaMode (RFC 9559 5.1.4.1.28.4), which browsers read.
     assert extension == '.mov' or b'\x53\xc0\x81\x01' in output.read_bytes()
     assert tags_of(output) == {'.mov': ('rle ' if codec == 'qtrle' else 'ap4h', None)}.get(extension, (None, '1'))
 
@@ -157,8 +157,8 @@ def test_frames_without_alpha_are_opaque(clip: VideoInfo, tmp_path: Path) -> Non
             assert all((frame[..., 3] == 255).all() for frame in decoded(path))
 
 
-def test_alpha_without_a_whole_frame_write_leaves_the_samples_alone(clip: VideoInfo, tmp_path: Path) -> None:
-    """VP9 without loss takes no alpha: QuickTime RLE shows that the planes are what was decoded."""
+def test_setting_alpha_changes_no_samples(clip: VideoInfo, tmp_path: Path) -> None:
+    """Lossless VP9 has no alpha: QuickTime RLE shows that the planes are the decoded ones."""
     encoder = choose(clip, '.mov', 'qtrle')
     with SegmentWriter(tmp_path / 's.mov', encoder) as writer:
         for frame in VideoReader(clip).frames(0, FRAMES):
@@ -171,7 +171,7 @@ def test_alpha_without_a_whole_frame_write_leaves_the_samples_alone(clip: VideoI
 
 
 def test_nut_loses_the_alpha_of_vp9(clip: VideoInfo, tmp_path: Path) -> None:
-    """Why its segments are Matroska: when this fails they need not be any more."""
+    """The reason for segments in Matroska: when this fails, NUT works too."""
     encoder = choose(clip, '.webm')
     assert encoder.segment_suffix == '.mkv'
     (path, _) = segments_of(clip, encoder, tmp_path)
@@ -186,7 +186,7 @@ def test_nut_loses_the_alpha_of_vp9(clip: VideoInfo, tmp_path: Path) -> None:
     assert (decoded(tmp_path / 's.nut')[0][..., 3] == 255).all()
 
 
-def test_alpha_of_16_bits_is_kept_as_far_as_the_encoder_goes(clip: VideoInfo, tmp_path: Path) -> None:
+def test_alpha_of_16_bits_is_preserved_to_the_encoders_depth(clip: VideoInfo, tmp_path: Path) -> None:
     encoder = choose(clip, '.mov', quality=100)
     assert encoder.pix_fmt == 'yuva444p10le'
     deep = np.random.default_rng(1).integers(0, 65536, SIZE[::-1], np.uint16)
@@ -199,7 +199,7 @@ def test_alpha_of_16_bits_is_kept_as_far_as_the_encoder_goes(clip: VideoInfo, tm
 
 
 @pytest.mark.parametrize(('extension', 'asked'), [('.webm', 'auto'), ('.mov', 'auto'), ('.mov', 'qtrle')])
-def test_clips_with_alpha_are_joined_with_it(clip: VideoInfo, tmp_path: Path, extension: str, asked: str) -> None:
+def test_joining_preserves_alpha(clip: VideoInfo, tmp_path: Path, extension: str, asked: str) -> None:
     encoder = choose(clip, extension, asked)
     output = joined(clip, encoder, segments_of(clip, encoder, tmp_path), tmp_path / f'one{extension}')
     concat_clips([output, output], tmp_path / f'both{extension}', extension, StopFlag())
@@ -210,16 +210,16 @@ def test_clips_with_alpha_are_joined_with_it(clip: VideoInfo, tmp_path: Path, ex
 
 
 @pytest.mark.parametrize('extension', [name for name, container in CONTAINERS.items() if not container.alpha])
-def test_a_container_without_alpha_is_refused_with_one_that_has_it(fine: VideoInfo, extension: str) -> None:
+def test_a_container_without_alpha_is_refused_with_an_alternative(fine: VideoInfo, extension: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose(fine, extension)
     assert caught.value.reference == 'alpha-container'
-    assert caught.value.message == f'{extension[1:]} does not hold transparency'
+    assert caught.value.message == f'{extension[1:]} does not support transparency'
     assert caught.value.hint == 'name the output .mov, .mkv or .webm'
 
 
 @pytest.mark.parametrize('extension', ['.webm', '.mkv', '.mov', '.mp4'])
-def test_an_encoder_without_alpha_is_refused_with_one_that_has_it(fine: VideoInfo, extension: str) -> None:
+def test_an_encoder_without_alpha_is_refused_with_an_alternative(fine: VideoInfo, extension: str) -> None:
     held = CONTAINERS[extension].alpha
     for asked in VIDEO_ENCODERS:
         if asked in held:
@@ -229,7 +229,7 @@ def test_an_encoder_without_alpha_is_refused_with_one_that_has_it(fine: VideoInf
         assert caught.value.reference == 'alpha-container'
         hint = caught.value.hint
         assert all(name in hint for name in held)
-        # An encoder that never holds it is no way out, whatever the container.
+        # No container helps an encoder without alpha.
         assert held or ('--output-video-encoder' in hint) == (asked not in ANYWHERE)
         if asked == 'libvpx-vp9':
             assert hint.endswith('name the output .mkv or .webm')
@@ -237,11 +237,11 @@ def test_an_encoder_without_alpha_is_refused_with_one_that_has_it(fine: VideoInf
             assert hint.endswith('name the output .mov')
 
 
-def test_a_loss_of_depth_or_chroma_is_said(tmp_path: Path) -> None:
+def test_a_loss_of_depth_or_chroma_is_reported(tmp_path: Path) -> None:
     deep = video(make_clip(tmp_path / 'a.mp4', frames=2, pix_fmt='yuv444p10le', size=(48, 36)))
     assert choose(deep, '.webm').remarks == (
-        'libvpx-vp9 takes no 10-bit video with transparency: it is written with 8 bits',
-        'libvpx-vp9 takes no chroma as fine as that of yuv444p10le with transparency: it is written as yuva420p',
+        'libvpx-vp9 does not support 10-bit video with transparency: it is written with 8 bits',
+        'libvpx-vp9 does not support the chroma of yuv444p10le with transparency: it is written as yuva420p',
     )
     assert choose(deep, '.mov').remarks == ()
 
@@ -258,8 +258,8 @@ def test_encoders_of_mov_write_opaque_frames_too(fine: VideoInfo, tmp_path: Path
         assert np.abs(seen.read(seen.window).astype(int) - before.read(before.window)).mean() < 2
 
 
-def test_a_size_that_processors_make_is_written(fine: VideoInfo, tmp_path: Path) -> None:
-    """Frames at the target's size, at twice that and at what is written all come out at the last."""
+def test_the_size_of_processors_is_written(fine: VideoInfo, tmp_path: Path) -> None:
+    """Frames at the target's size, at twice that and at the output size are all written at the output size."""
     options = OutputOptions(output_video_scale=0.5)
     assert choose_encoder(fine, options, '.mp4').picture_size == (24, 18)
     encoder = choose_encoder(fine, options, '.mp4', picture=Picture(96, 72))

@@ -1,4 +1,4 @@
-"""What would fail when audio is written is seen when it is planned."""
+"""Failures of audio output are detected when it is planned."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ from facefusion.media.timeline import build_timeline
         ('alac', '.mkv', 'alac'),
     ],
 )
-def test_what_the_container_does_not_take_is_encoded(tmp_path: Path, codec: str, extension: str, expected: str) -> None:
+def test_audio_unsupported_by_the_container_is_encoded(
+    tmp_path: Path, codec: str, extension: str, expected: str
+) -> None:
     info = video(make_clip(tmp_path / 'a.mov', frames=10, audio='pcm_s16le'))
     if codec != 'pcm_s16le':
         info = video(with_audio(tmp_path / 'b.mov', codec))
@@ -49,7 +51,7 @@ def test_what_the_container_does_not_take_is_encoded(tmp_path: Path, codec: str,
 
 
 def with_audio(path: Path, codec: str, rate: int = 48000, layout: str = 'mono') -> Path:
-    """Half a second of pictures and 1.5 seconds of a tone."""
+    """Write half a second of video and 1.5 seconds of a tone."""
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'preset': 'ultrafast'})
         stream.width, stream.height, stream.pix_fmt = 64, 64, 'yuv420p'
@@ -72,7 +74,7 @@ def with_audio(path: Path, codec: str, rate: int = 48000, layout: str = 'mono') 
     return path
 
 
-def test_a_rate_that_the_encoder_refuses_is_changed_aloud(tmp_path: Path) -> None:
+def test_a_change_of_an_unsupported_rate_is_reported(tmp_path: Path) -> None:
     info = video(with_audio(tmp_path / 'a.mkv', 'pcm_s16le', 192000))
     options = OutputOptions(output_audio_encoder='aac')
     plan = plan_audio(info, build_timeline(info), options, '.mp4')
@@ -84,7 +86,7 @@ def test_a_rate_that_the_encoder_refuses_is_changed_aloud(tmp_path: Path) -> Non
     assert loudness(tmp_path / 'out.mp4')[1] == pytest.approx(1.5, abs=0.05)
 
 
-def test_many_channels_are_mixed_down_when_the_encoder_takes_no_such_layout(tmp_path: Path) -> None:
+def test_channels_are_mixed_down_when_the_encoder_lacks_the_layout(tmp_path: Path) -> None:
     info = video(with_audio(tmp_path / 'a.mkv', 'pcm_s16le', layout='7.1'))
     for name in ('libopus', 'libmp3lame', 'aac'):
         options = OutputOptions(output_audio_encoder=name)
@@ -93,9 +95,7 @@ def test_many_channels_are_mixed_down_when_the_encoder_takes_no_such_layout(tmp_
         assert [track.layout for track in video(tmp_path / f'{name}.mkv').audio] == [plan.tracks[0].layout]
 
 
-def test_an_encoder_that_opens_in_no_way_is_refused_when_it_is_planned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_that_never_opens_is_refused_by_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=5, audio='aac'))
     monkeypatch.setattr(settle_module, 'why_not_encoded', lambda track, extension: 'it is broken')
     with pytest.raises(UsageError) as caught:
@@ -103,7 +103,7 @@ def test_an_encoder_that_opens_in_no_way_is_refused_when_it_is_planned(
     assert (caught.value.reference, caught.value.cause) == ('audio-encoder-unusable', 'it is broken')
 
 
-def test_a_failing_encoder_is_not_called_damage_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_encoder_is_not_reported_as_source_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=5, audio='aac'))
     options = OutputOptions(output_audio_encoder='flac')
 
@@ -143,7 +143,7 @@ def test_a_track_that_cannot_be_set_up_leaves_no_open_file(tmp_path: Path) -> No
     assert str(info.path.resolve()) not in held
 
 
-def test_audio_that_is_gone_is_the_sources_fault(tmp_path: Path) -> None:
+def test_missing_audio_is_an_error_of_the_source(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=5, audio='aac'))
     plan = plan_audio(info, build_timeline(info), OutputOptions(), '.mp4')
     info.path.unlink()

@@ -1,4 +1,4 @@
-"""Clips joined without encoding: every frame and every packet of sound, each at its time."""
+"""Clips joined without encoding: every frame and every audio packet at its time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 def shown(path: Path, threads: str = 'AUTO') -> list[Shown]:
-    """Every frame as it decodes; a decoder that complains fails the test."""
+    """Return every decoded frame; an error of the decoder fails the test."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     found = []
@@ -65,7 +65,7 @@ def joined(folder: Path, clips: list[Path]) -> Path:
 
 
 def begins_of(clips: list[Path]) -> list[Fraction]:
-    """When each clip must begin, from what the clips themselves say."""
+    """Return the expected beginning of each clip, from the clips themselves."""
     infos = [probe(clip) for clip in clips]
     begins = [infos[0].pts[0] * infos[0].time_base]
     for info in infos:
@@ -90,7 +90,7 @@ def check_pictures(clips: list[Path], output: Path, tolerance: Fraction = Fracti
 
 
 def h264_clips(folder: Path, extension: str) -> list[Path]:
-    """Other presets, frame rates, time bases, B-frames, and times that are not regular."""
+    """Make clips of different presets, frame rates, time bases and B-frames, and with irregular times."""
     return [
         make_clip(folder / f'a{extension}', size=SIZE, frames=17, options=PLAIN),
         make_clip(
@@ -169,7 +169,7 @@ def test_ten_bit_hevc_clips_are_joined_frame_by_frame(tmp_path: Path, extension:
 @pytest.mark.parametrize('codec', ['libx264', 'libx265'])
 @pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
 def test_a_decoder_can_begin_at_every_keyframe(tmp_path: Path, codec: str, extension: str) -> None:
-    """Also at one of an earlier clip, after it has seen the parameter sets of a later one."""
+    """Also in an earlier clip, after reading the parameter sets of a later one."""
     if codec == 'libx264':
         clips = h264_clips(tmp_path, extension)
     else:
@@ -193,7 +193,7 @@ def test_a_decoder_can_begin_at_every_keyframe(tmp_path: Path, codec: str, exten
         for key in reversed(keys):
             container.seek(key, stream=stream)
             for number, frame in enumerate(container.decode(stream)):
-                # FFmpeg may take an earlier keyframe where the distances of frames change.
+                # FFmpeg may seek to an earlier keyframe where the distances of frames change.
                 assert frame.pts <= key
                 assert number or frame.pts in keys
                 assert pixels_of(frame) == expected[frame.pts * frame.time_base]
@@ -214,8 +214,8 @@ def test_clips_of_the_same_settings_are_joined_packet_by_packet(tmp_path: Path) 
 
 
 @pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
-def test_what_was_joined_can_be_joined_again(tmp_path: Path, extension: str) -> None:
-    """The header of a joined clip is not that of its last frames."""
+def test_a_joined_clip_can_be_joined_again(tmp_path: Path, extension: str) -> None:
+    """The header of a joined clip does not match its last frames."""
     first, second, third, _ = h264_clips(tmp_path, extension)
     middle = tmp_path / f'middle{extension}'
     concat_clips([first, second], middle, extension, StopFlag())
@@ -271,7 +271,7 @@ def test_tags_and_aspect_and_rotation_are_the_first_clips(tmp_path: Path) -> Non
 
 
 def sounding_clips(folder: Path, extension: str, audio: str, seconds: list[float]) -> list[Path]:
-    """Clips of a second each; what they sound is a packet sequence of its own (other lengths, other bit rates)."""
+    """Make clips of a second each, with different packets of audio (other lengths, other bit rates)."""
     return [
         make_clip(
             folder / f's{number}{extension}',
@@ -322,7 +322,7 @@ def test_the_sound_of_each_clip_begins_with_it(tmp_path: Path, extension: str, a
         assert exact[0] <= begins[number] + longest
         assert exact[0] >= begins[number] - longest
         end = min(begins[number] + max(time for time, _ in own), begins[number + 1])
-        # The packet that a decoder starts with is the next clip's, and none is cut in two.
+        # The decoder's lead-in is the next clip's packet, and no packet is cut.
         assert exact[-1] >= end - 3 * longest
         assert len(exact) >= (exact[-1] - exact[0]) / longest
         used += len(exact)
@@ -333,7 +333,7 @@ def test_the_sound_of_each_clip_begins_with_it(tmp_path: Path, extension: str, a
 def check_waves(
     clips: list[Path], lengths: list[float], begins: list[Fraction], output: Path, packet: Fraction
 ) -> None:
-    """What is heard a packet after a clip's begin is what the clip itself sounds there."""
+    """A packet after a clip's beginning, the output's audio equals the clip's."""
     heard = wave(output)
     for number, length in enumerate(lengths):
         if not length:
@@ -342,17 +342,17 @@ def check_waves(
         margin = int(2 * packet * 48000)
         at = round(begins[number] * 48000)
         first, last = margin, int(min(length, 1) * 48000) - margin
-        # mkv: times are rounded to milliseconds, so that a sample may be heard half a one off.
+        # mkv rounds times to milliseconds, so that a sample may be off by half a millisecond.
         shift = 60 if output.suffix == '.mkv' else 0
         best = min(
             np.abs(heard[at + first + by : at + last + by] - own[first:last]).mean() for by in range(-shift, shift + 1)
         )
-        # Opus takes some packets until it has forgotten what it has played before.
+        # The Opus decoder needs some packets until earlier ones have no influence.
         assert best < 0.01, number
 
 
 def wave(path: Path) -> np.ndarray:
-    """The left channel by time: sample n is heard at n / 48000."""
+    """Return the left channel by time: sample n is heard at n / 48000."""
     samples = np.zeros(48000 * 8, np.float32)
     with av.open(str(path)) as container:
         resampler = av.AudioResampler(format='fltp')
@@ -365,8 +365,8 @@ def wave(path: Path) -> np.ndarray:
     return samples
 
 
-def test_sound_stays_as_far_from_its_pictures_as_it_was(tmp_path: Path) -> None:
-    """A clip whose pictures begin late, after its sound: the first keeps that, for a later one it is cut."""
+def test_audio_keeps_its_offset_to_the_video(tmp_path: Path) -> None:
+    """A clip whose audio begins before its video: the first clip keeps it, in later ones it is cut."""
     clips = [
         make_clip(
             tmp_path / f'{number}.mp4',
@@ -394,7 +394,7 @@ def test_sound_stays_as_far_from_its_pictures_as_it_was(tmp_path: Path) -> None:
         assert len(kept) > 30
 
 
-def test_sound_that_differs_is_refused(tmp_path: Path) -> None:
+def test_different_audio_is_refused(tmp_path: Path) -> None:
     one, two = (make_clip(tmp_path / f'{a}.mkv', size=SIZE, frames=5, audio=a) for a in ('aac', 'libopus'))
     with pytest.raises(MediaError) as caught:
         concat_clips([one, two], tmp_path / 'o.mkv', '.mkv', StopFlag())
@@ -415,7 +415,7 @@ def test_sound_that_differs_is_refused(tmp_path: Path) -> None:
         ({'rotation': 180}, ('orientation',)),
     ],
 )
-def test_pictures_that_differ_are_refused(tmp_path: Path, other: dict, named: tuple[str, ...]) -> None:
+def test_different_video_is_refused(tmp_path: Path, other: dict, named: tuple[str, ...]) -> None:
     one = make_clip(tmp_path / 'a.mp4', size=SIZE, frames=5)
     two = make_clip(tmp_path / 'b.mp4', **{'size': SIZE, 'frames': 5, **other})
     with pytest.raises(MediaError) as caught:
@@ -427,7 +427,7 @@ def test_pictures_that_differ_are_refused(tmp_path: Path, other: dict, named: tu
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.mp4', 'b.mp4']
 
 
-def test_a_clip_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_clip_is_refused(tmp_path: Path) -> None:
     clips = [make_clip(tmp_path / f'{name}.mp4', size=SIZE, frames=10) for name in 'ab']
     clips[1].write_bytes(clips[1].read_bytes()[:-200])
     with pytest.raises(MediaError) as caught:
@@ -435,7 +435,7 @@ def test_a_clip_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     assert caught.value.reference == 'media-truncated'
 
 
-def test_time_bases_that_have_no_common_one_are_rounded_to_the_finest(tmp_path: Path) -> None:
+def test_time_bases_without_a_common_one_are_rounded_to_the_finest(tmp_path: Path) -> None:
     bases = [Fraction(1, 1000003), Fraction(1, 999983), Fraction(1, 25)]
     clips = [
         make_clip(
@@ -451,7 +451,7 @@ def test_time_bases_that_have_no_common_one_are_rounded_to_the_finest(tmp_path: 
     check_pictures(clips, joined(tmp_path, clips), Fraction(1, 1000003))
 
 
-def test_a_stop_ends_it_at_any_packet_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_stop_at_any_packet_leaves_no_file(tmp_path: Path) -> None:
     clips = sounding_clips(tmp_path, '.mp4', 'aac', [1.0, 1.0])
     flag = Countdown(10**6)
     concat_clips(clips, tmp_path / 'o.mp4', '.mp4', flag)
@@ -464,7 +464,7 @@ def test_a_stop_ends_it_at_any_packet_and_leaves_nothing(tmp_path: Path) -> None
         assert sorted(path.name for path in tmp_path.iterdir()) == ['s0.mp4', 's1.mp4']
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import facefusion.media.concat as module
 
     clips = [make_clip(tmp_path / f'{name}.mp4', size=SIZE, frames=10) for name in 'ab']

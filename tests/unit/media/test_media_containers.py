@@ -1,4 +1,4 @@
-"""Every container that is read and written: counts, times, ranges, sound, and what each refuses."""
+"""Every supported container: counts, times, ranges, audio, and refused input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CODECS = {'.webm': 'vp9', '.wmv': 'wmv2', '.mpg': 'mpeg2video', '.mpeg': 'mpeg2v
 
 
 class Made(NamedTuple):
-    """A clip as cameras and other programs write them: with reordered frames where the codec has them."""
+    """A clip as written by cameras and other programs, with reordered frames where the codec supports them."""
 
     name: str
     codec: str
@@ -81,7 +81,7 @@ def made(folder: Path, clip: Made) -> Path:
             pix_fmt=pix_fmt,
             codec=clip.codec,
             time_base=Fraction(1, 25),
-            # FLV has no times before 0, where decoding would begin.
+            # FLV has no times before 0, as decoding times would be.
             pts=lambda k: k + 2 if path.suffix == '.flv' else k,
             options=clip.options,
             audio=clip.audio,
@@ -104,7 +104,7 @@ def pictures(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize('clip', MADE, ids=lambda clip: clip.name)
-def test_every_range_is_what_reading_through_gives(folder: Path, clip: Made) -> None:
+def test_every_range_equals_sequential_reading(folder: Path, clip: Made) -> None:
     path = made(folder, clip)
     info = video(path)
     assert info.frame_count == 40
@@ -116,7 +116,7 @@ def test_every_range_is_what_reading_through_gives(folder: Path, clip: Made) -> 
     whole = digests(reader.frames(0, 40))
     assert [pts for pts, _ in whole] == list(info.pts)
     assert len({digest for _, digest in whole}) == 40
-    # In the order in which any decoder shows them.
+    # In the display order of any decoder.
     expected, found = pictures(path), [frame.luma() for frame in reader.frames(0, 40)]
     far = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(expected, found, strict=True)])
     assert (far < 20).all() and (far.max() - far.min()) < 2
@@ -133,7 +133,7 @@ def source(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize('extension', CONTAINERS)
-def test_every_container_keeps_frames_times_and_sound(tmp_path: Path, source: Path, extension: str) -> None:
+def test_every_container_preserves_frames_times_and_audio(tmp_path: Path, source: Path, extension: str) -> None:
     output = tmp_path / f'out{extension}'
     run(video(source), output)
     info = video(output)
@@ -153,8 +153,8 @@ def test_every_container_keeps_frames_times_and_sound(tmp_path: Path, source: Pa
 
 
 @pytest.mark.parametrize('extension', ['.mp4', '.avi', '.mpg', '.mxf', '.wmv', '.ts', '.webm'])
-def test_sound_stays_with_its_picture(tmp_path: Path, extension: str) -> None:
-    """A flash and a beep at 1 s, in a clip whose sound begins 0.4 s after its pictures."""
+def test_audio_stays_in_sync(tmp_path: Path, extension: str) -> None:
+    """A flash and a beep at 1 s, in a clip whose audio begins 0.4 s after its video."""
     clip = _flash_and_beep(tmp_path / 'in.mp4')
     output = tmp_path / f'out{extension}'
     convert(clip, output)
@@ -229,7 +229,7 @@ def test_a_variable_rate_is_refused_where_frames_have_no_times(tmp_path: Path, e
 
 
 @pytest.mark.parametrize('extension', ['.mpg', '.mxf'])
-def test_a_rate_that_no_header_can_name_is_refused(tmp_path: Path, extension: str) -> None:
+def test_a_rate_that_the_header_cannot_store_is_refused(tmp_path: Path, extension: str) -> None:
     clip = make_clip(tmp_path / 'in.mp4', frames=12, size=SMALL, time_base=Fraction(1, 12), pts=lambda k: k)
     info = video(clip)
     error = refusal(lambda: choose_encoder(info, OutputOptions(), extension, build_timeline(info)))
@@ -251,7 +251,7 @@ def test_a_rate_that_no_header_can_name_is_refused(tmp_path: Path, extension: st
         ('.mp4', 'audio', 'wmav2'),
     ],
 )
-def test_what_a_container_does_not_hold_is_refused(source: Path, extension: str, kind: str, encoder: str) -> None:
+def test_an_encoder_that_the_container_lacks_is_refused(source: Path, extension: str, kind: str, encoder: str) -> None:
     info, options = video(source), OutputOptions(**{f'output_{kind}_encoder': encoder})
     call = choose_encoder if kind == 'video' else lambda *all: plan_audio(all[0], all[3], all[1], all[2])
     error = refusal(lambda: call(info, options, extension, build_timeline(info)))
@@ -259,7 +259,7 @@ def test_what_a_container_does_not_hold_is_refused(source: Path, extension: str,
     assert encoder in error.message and extension[1:] in error.message
 
 
-def test_encoders_that_are_asked_for_are_used(tmp_path: Path, source: Path) -> None:
+def test_requested_encoders_are_used(tmp_path: Path, source: Path) -> None:
     for extension, encoder, codec in (
         ('.wmv', 'libx264', 'h264'),
         ('.avi', 'mpeg4', 'mpeg4'),
@@ -270,7 +270,7 @@ def test_encoders_that_are_asked_for_are_used(tmp_path: Path, source: Path) -> N
         assert info.codec == codec and info.frame_count == 50
 
 
-def test_colours_mean_the_same_where_a_codec_cannot_tell_them(tmp_path: Path) -> None:
+def test_colours_are_converted_where_a_codec_cannot_store_their_meaning(tmp_path: Path) -> None:
     for options in ({'full_range': True, 'pix_fmt': 'yuvj420p'}, {}):
         clip = make_clip(tmp_path / 'in.mp4', frames=4, size=SMALL, **options)
         before = next(VideoReader(video(clip)).frames(2, 3))
@@ -291,7 +291,7 @@ def test_odd_sides_and_deep_colours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('clip', [clip for clip in MADE if clip.audio], ids=lambda clip: clip.name)
-def test_a_file_that_was_cut_off_is_noticed(folder: Path, tmp_path: Path, clip: Made) -> None:
+def test_a_truncated_file_is_detected(folder: Path, tmp_path: Path, clip: Made) -> None:
     data = made(folder, clip).read_bytes()
     cut = tmp_path / clip.name
     cut.write_bytes(data[: len(data) // 3 + 5])
@@ -305,7 +305,7 @@ def test_a_file_that_was_cut_off_is_noticed(folder: Path, tmp_path: Path, clip: 
 
 
 @pytest.mark.parametrize('clip', MADE, ids=lambda clip: clip.name)
-def test_a_name_of_another_kind_does_not_matter(folder: Path, tmp_path: Path, clip: Made) -> None:
+def test_the_extension_of_an_input_does_not_matter(folder: Path, tmp_path: Path, clip: Made) -> None:
     path = made(folder, clip)
     right = probe(path)
     assert not find_kind(path).remark
@@ -351,7 +351,7 @@ def test_clips_are_joined_in_every_container(tmp_path: Path, source: Path, exten
 
 
 @pytest.mark.parametrize('name', ['h264.ts', 'mpeg2.ts', 'mpeg2.mpg'])
-def test_a_capture_that_begins_in_the_middle(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_capture_that_begins_within_a_gop(folder: Path, tmp_path: Path, name: str) -> None:
     data = made(folder, next(clip for clip in MADE if clip.name == name)).read_bytes()
     step = 188 if name.endswith('ts') else 2048
     begin = len(data) // 8 // step * step
@@ -367,8 +367,8 @@ def test_a_capture_that_begins_in_the_middle(folder: Path, tmp_path: Path, name:
     assert [digest for _, digest in whole] == [digest for _, digest in original[-info.frame_count :]]
 
 
-def test_the_clock_of_a_broadcast_is_not_carried(folder: Path, tmp_path: Path) -> None:
-    """Times of a transport stream count from anywhere; an output begins with its first stream."""
+def test_the_clock_of_a_broadcast_is_not_copied(folder: Path, tmp_path: Path) -> None:
+    """Times of a transport stream count from an arbitrary time; an output begins with its first stream."""
     late = rewrap(made(folder, MADE[8]), tmp_path / 'late.ts', {'output_ts_offset': '40000'})
     info = video(late)
     assert info.pts[0] * info.time_base > 39000

@@ -8,7 +8,7 @@ import pytest
 from facefusion.media.files import publish
 
 
-def test_what_is_flushed_was_opened_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushed_files_were_opened_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip('fcntl')
     part, output = tmp_path / 'a.part', tmp_path / 'a'
     part.write_bytes(b'whole')

@@ -26,7 +26,7 @@ def make_frame(pix_fmt: str, width: int = 201, height: int = 121, color: ColorSp
 
 
 @pytest.mark.parametrize('pix_fmt', FORMATS)
-def test_a_pixel_is_the_same_whatever_window_reads_it(pix_fmt: str) -> None:
+def test_a_pixel_is_the_same_in_every_window(pix_fmt: str) -> None:
     frame = make_frame(pix_fmt)
     whole = frame.read(frame.window)
     random = np.random.default_rng(2)
@@ -37,7 +37,7 @@ def test_a_pixel_is_the_same_whatever_window_reads_it(pix_fmt: str) -> None:
 
 
 @pytest.mark.parametrize('pix_fmt', FORMATS)
-def test_writing_back_what_was_read_changes_no_sample_and_never_the_decoders_planes(pix_fmt: str) -> None:
+def test_writing_back_unchanged_pixels_changes_no_sample(pix_fmt: str) -> None:
     frame = make_frame(pix_fmt)
     original = [plane.copy() for plane in frame.planes]
     decoder = frame.planes
@@ -89,7 +89,7 @@ def test_a_ten_bit_frame_keeps_its_low_bits_where_nothing_changed() -> None:
 
 @pytest.mark.parametrize('pix_fmt', FORMATS)
 @pytest.mark.parametrize('scale', [1.4, 0.8, 0.3])
-def test_warp_is_the_warp_of_the_whole_picture(pix_fmt: str, scale: float) -> None:
+def test_warp_equals_the_warp_of_the_whole_frame(pix_fmt: str, scale: float) -> None:
     frame = make_frame(pix_fmt, 400, 300)
     matrix = np.array([[scale, 0.1 * scale, -20], [-0.1 * scale, scale, -10]])
     whole = frame.read(frame.window)
@@ -113,14 +113,14 @@ def test_shrinking_a_fine_pattern_does_not_alias() -> None:
 
 
 @pytest.mark.parametrize('pix_fmt', FORMATS)
-def test_sample_agrees_with_a_remap_of_the_whole_picture(pix_fmt: str) -> None:
+def test_sample_equals_a_remap_of_the_whole_frame(pix_fmt: str) -> None:
     frame = make_frame(pix_fmt)
     map_x, map_y = np.meshgrid(np.arange(60, dtype=np.float32) * 1.3 + 70.3, np.arange(50, dtype=np.float32) * 1.3 + 9)
     expected = cv2.remap(frame.read(frame.window), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     assert np.abs(frame.sample(map_x, map_y, 1.3).astype(int) - expected).max() <= 4
 
 
-def test_resized_and_thumbnail_have_the_size_asked_for() -> None:
+def test_resized_and_thumbnail_have_the_requested_size() -> None:
     frame = make_frame('yuv420p10le')
     assert frame.resized(64, 36).shape == (36, 64, 3)
     assert frame.luma_thumbnail(32, 18).shape == (18, 32)
@@ -157,7 +157,7 @@ def test_shifting_luma_is_adding_the_difference_and_stops_at_both_ends(pix_fmt: 
     assert shifted.planes[0].max() == 0
 
 
-def test_shifting_luma_of_a_still_shifts_every_channel_of_a_copy() -> None:
+def test_shifting_luma_of_an_image_shifts_every_channel_of_a_copy() -> None:
     pixels = np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8)
     frame = PixelFrame(pixels.copy())
     source = frame.pixels
@@ -171,7 +171,7 @@ def test_shifting_luma_of_a_still_shifts_every_channel_of_a_copy() -> None:
 @pytest.mark.parametrize('full_range', [False, True])
 @pytest.mark.parametrize('matrix', ['bt601', 'bt709', 'bt2020'])
 @pytest.mark.parametrize('bits', [8, 10, 12])
-def test_color_matrices_undo_each_other(matrix: str, full_range: bool, bits: int) -> None:
+def test_color_matrices_are_inverse(matrix: str, full_range: bool, bits: int) -> None:
     spec = ColorSpec(matrix, full_range, 1, 1)  # type: ignore[arg-type]
     bgr = np.random.default_rng(3).uniform(0, 255, (50, 3))
     codes = np.c_[bgr, np.ones(50)] @ spec.from_bgr(bits).T.astype(np.float64)
@@ -186,7 +186,7 @@ def test_reference_colors_of_bt709() -> None:
 
 
 def test_a_window_outside_the_frame_is_refused() -> None:
-    with pytest.raises(InternalError, match='does not lie in a frame'):
+    with pytest.raises(InternalError, match='exceeds a frame'):
         make_frame('yuv420p').read(Window(-1, 0, 10, 10))
 
 

@@ -1,4 +1,4 @@
-"""Holes in the times of steady clips are found, and nothing is called a hole that may be a variable rate."""
+"""Gaps in the times of steady clips are found; a variable rate has none."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ def times(rate, base, without=(), count=300, begin=Fraction(7, 5)):
 
 @pytest.mark.parametrize('rate', RATES)
 @pytest.mark.parametrize('base', [MILLISECONDS, CLOCK])
-def test_a_whole_steady_clip_has_none(rate, base):
+def test_a_complete_steady_clip_has_no_gaps(rate, base):
     assert find_gaps(times(rate, base), base, 'matroska') == ()
 
 
 @pytest.mark.parametrize('rate', RATES)
 @pytest.mark.parametrize('base', [MILLISECONDS, CLOCK])
-def test_what_is_cut_out_is_found_where_it_was(rate, base):
+def test_missing_frames_are_found_at_their_times(rate, base):
     first, second = find_gaps(times(rate, base, {50, *range(200, 260)}), base, 'mpegts')
     assert (first.number, first.missing, second.number, second.missing) == (49, 1, 198, 60)
     assert second.begin == pytest.approx(200 / rate, abs=0.005) and second.end == pytest.approx(260 / rate, abs=0.002)
 
 
-def test_a_hole_may_be_longer_than_the_clip():
+def test_a_gap_may_be_longer_than_the_clip():
     (gap,) = find_gaps(times(Fraction(30000, 1001), MILLISECONDS, range(100, 50000), 50100), MILLISECONDS, 'matroska')
     assert abs(gap.missing - 49900) < 30
 
 
-def test_times_that_were_milliseconds_once_are_still_steady():
+def test_times_rounded_to_milliseconds_are_steady():
     rounded = times(Fraction(30000, 1001), MILLISECONDS, {77})
     assert [gap.number for gap in find_gaps(array('q', [90 * time for time in rounded]), CLOCK, 'mpegts')] == [76]
 
 
-def test_a_variable_rate_has_no_holes():
+def test_a_variable_rate_has_no_gaps():
     uneven = array('q', [40 * number + 11 * (number % 3) for number in range(300)])
     assert find_gaps(uneven, MILLISECONDS, 'matroska') == ()
     off_grid = array('q', [40 * number + 57 * (number > 99) for number in range(300)])
     assert find_gaps(off_grid, MILLISECONDS, 'matroska') == ()
-    # Every eighth frame left out is a habit.
+    # Every eighth frame missing is a variable rate.
     assert find_gaps(times(Fraction(25), MILLISECONDS, set(range(0, 300, 8))), MILLISECONDS, 'matroska') == ()
-    # Distances that rounding hides, and clips of which too little is known.
+    # Distances hidden by rounding, and clips that are too short.
     assert find_gaps(times(Fraction(400), MILLISECONDS, {50}), MILLISECONDS, 'matroska') == ()
     assert find_gaps(times(Fraction(25), MILLISECONDS, {5}, 20), MILLISECONDS, 'matroska') == ()
     assert find_gaps(times(Fraction(25), MILLISECONDS, {50}), MILLISECONDS, 'mp4') == ()
 
 
-def test_people_are_told_the_first_few():
+def test_the_text_names_the_first_few_gaps():
     gaps = find_gaps(times(Fraction(25), CLOCK, {25, 26}), CLOCK, 'mpegts')
     assert (
         gaps_as_text(gaps) == '2 frames are missing from its steady rate, at 1.00-1.08 seconds: lost, or never recorded'

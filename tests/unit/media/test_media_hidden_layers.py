@@ -1,4 +1,4 @@
-"""What a clip has beside the picture that its decoder shows is noticed."""
+"""Alpha and second layers that a decoder does not show are detected."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def with_alpha(path: Path, codec: str, tag: str) -> Path:
         ('libvpx-vp9', 'a.mkv', ''),
     ],
 )
-def test_the_alpha_of_vp8_and_vp9_is_noticed(tmp_path: Path, codec: str, name: str, tag: str) -> None:
+def test_the_alpha_of_vp8_and_vp9_is_detected(tmp_path: Path, codec: str, name: str, tag: str) -> None:
     info = probe(with_alpha(tmp_path / name, codec, tag))
     assert isinstance(info, VideoInfo)
     assert info.has_alpha and info.pix_fmt == 'yuv420p'
@@ -58,7 +58,7 @@ def layered(header: bytes, data: bytes) -> bool:
     return has_second_layer(stream, av.Packet(data))
 
 
-def test_a_second_layer_of_h265_is_noticed() -> None:
+def test_a_second_layer_of_h265_is_detected() -> None:
     # Units of kind 20 (IDR) of layer 0 and layer 1.
     base, second = b'\x28\x01abcd', b'\x28\x09abcd'
     header = b'\1' + bytes(20) + b'\x03' + bytes(1)
@@ -69,7 +69,7 @@ def test_a_second_layer_of_h265_is_noticed() -> None:
     assert layered(b'', b'\0\0\0\1' + base + b'\0\0\1' + second)
 
 
-def test_the_alpha_of_a_palette_is_noticed() -> None:
+def test_the_alpha_of_a_palette_is_detected() -> None:
     frame = av.VideoFrame.from_ndarray((np.zeros((16, 16), np.uint8), np.full((256, 4), 255, np.uint8)), format='pal8')
     assert not shows_alpha(frame)
     palette = np.full((256, 4), 255, np.uint8)

@@ -23,7 +23,7 @@ def picture() -> np.ndarray:
 
 
 @pytest.mark.parametrize('name', ['a.png', 'a.bmp', 'a.webp', 'a.jpg', 'a.jpeg'])
-def test_a_picture_comes_back(tmp_path: Path, name: str) -> None:
+def test_an_image_survives_writing(tmp_path: Path, name: str) -> None:
     Image.fromarray(picture()).save(tmp_path / name, **({'lossless': True} if name == 'a.webp' else {'quality': 100}))
     frame = read_image(tmp_path / name)
     assert np.abs(frame.pixels[..., ::-1].astype(int) - picture()).mean() < (3 if 'j' in name else 0.01)
@@ -46,7 +46,7 @@ def test_alpha_is_kept(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(after.pixels, frame.pixels)
 
 
-def test_jpeg_without_alpha_says_so(tmp_path: Path) -> None:
+def test_jpeg_reports_its_lost_alpha(tmp_path: Path) -> None:
     heard: list[Event] = []
     frame = PixelFrame(picture(), np.zeros((20, 30), np.uint8))
     write_image(frame, tmp_path / 'a.jpg', 'jpeg', 95, emit=heard.append)
@@ -75,7 +75,7 @@ def test_exif_orientation_is_applied_once(tmp_path: Path, orientation: int) -> N
         assert after.getexif()[0x010E] == 'a caption'
 
 
-def test_the_color_profile_travels(tmp_path: Path) -> None:
+def test_the_color_profile_is_copied(tmp_path: Path) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     Image.fromarray(picture()).save(tmp_path / 'a.jpg', icc_profile=icc, quality=95)
     write_image(read_image(tmp_path / 'a.jpg'), tmp_path / 'out.webp', 'webp', 90)
@@ -84,7 +84,7 @@ def test_the_color_profile_travels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', 'P', '1', 'I;16', 'CMYK'])
-def test_other_modes_are_converted_and_named(tmp_path: Path, mode: str) -> None:
+def test_conversions_of_other_modes_are_reported(tmp_path: Path, mode: str) -> None:
     grey = np.full((20, 30), 128, np.uint8)
     if mode == 'I;16':
         image = Image.fromarray(grey.astype(np.uint16) * 257)
@@ -102,7 +102,7 @@ def test_other_modes_are_converted_and_named(tmp_path: Path, mode: str) -> None:
     assert (frame.alpha is not None) == (mode == 'LA')
 
 
-def test_sixteen_bit_color_is_named(tmp_path: Path) -> None:
+def test_rounding_of_16_bit_color_is_reported(tmp_path: Path) -> None:
     rows = b''.join(b'\0' + struct.pack('>3H', 65535, 32896, 0) * 4 for _ in range(4))
     head = struct.pack('>IIBBBBB', 4, 4, 16, 2, 0, 0, 0)
     chunks = [(b'IHDR', head), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')]
@@ -121,7 +121,7 @@ def refused(path: Path) -> MediaError:
     return caught.value
 
 
-def test_animations_bombs_and_torn_files_are_refused(tmp_path: Path) -> None:
+def test_animations_huge_and_truncated_files_are_refused(tmp_path: Path) -> None:
     first, second = Image.new('RGB', (8, 8)), Image.new('RGB', (8, 8), (255, 0, 0))
     for name in ('a.png', 'a.webp'):
         first.save(tmp_path / name, save_all=True, append_images=[second])
@@ -138,14 +138,14 @@ def test_animations_bombs_and_torn_files_are_refused(tmp_path: Path) -> None:
         assert refused(tmp_path / name).reference == 'media-damaged', name
 
 
-def test_scale_makes_even_sides_and_one_keeps_the_size(tmp_path: Path) -> None:
+def test_scaling_makes_sides_even(tmp_path: Path) -> None:
     frame = PixelFrame(np.zeros((21, 31, 3), np.uint8))
     write_image(frame, tmp_path / 'a.png', 'png')
     write_image(frame.sized(*scaled_size(frame.width, frame.height, 2.0)), tmp_path / 'b.png', 'png')
     assert (read_image(tmp_path / 'a.png').width, read_image(tmp_path / 'b.png').width) == (31, 62)
 
 
-def test_a_failing_write_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     frame = PixelFrame(np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(Exception, match='not an image format'):
         write_image(frame, tmp_path / 'a.part', 'gif')
@@ -190,7 +190,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
 
 
-def test_a_bmp_of_16_bit_pixels_is_not_called_deep(tmp_path: Path) -> None:
+def test_a_bmp_of_16_bit_pixels_is_not_deep(tmp_path: Path) -> None:
     header = struct.pack('<2sIHHI', b'BM', 58, 0, 0, 54) + struct.pack(
         '<IiiHHIIiiII', 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0
     )

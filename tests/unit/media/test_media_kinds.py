@@ -1,4 +1,4 @@
-"""The content of a file decides what it is, and what is not read is refused with an advice of its own."""
+"""The content of a file decides its kind; unsupported kinds are refused with specific advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refused(path: Path | str) -> MediaError:
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp', 'bmp', 'tiff'])
-def test_a_picture_of_any_name_is_read(tmp_path: Path, kind: str) -> None:
+def test_an_image_of_any_name_is_read(tmp_path: Path, kind: str) -> None:
     Image.new('RGB', (8, 8), (9, 9, 9)).save(tmp_path / 'a', format=kind)
     data = (tmp_path / 'a').read_bytes()
     for name in ('a', 'a.mp4', 'a.bin', 'a.gif', f'a.{kind}'):
@@ -38,10 +38,10 @@ def test_a_picture_of_any_name_is_read(tmp_path: Path, kind: str) -> None:
         assert media_types.may_hold_credentials(tmp_path / name) == (kind != 'bmp')
 
 
-def test_the_remark_names_what_a_file_is(tmp_path: Path) -> None:
+def test_the_remark_names_the_content(tmp_path: Path) -> None:
     Image.new('RGB', (8, 8)).save(tmp_path / 'a.jpg', format='png')
     assert find_kind(tmp_path / 'a.jpg').remark == (
-        'a.jpg is read as png, which its content is, though it is named like jpg'
+        'a.jpg is read as png because of its content, but its name ends in .jpg'
     )
     for name in ('a.jfif', 'a.jpe', 'a.JPG'):
         Image.new('RGB', (8, 8)).save(tmp_path / name, format='jpeg')
@@ -63,14 +63,16 @@ def test_the_remark_names_what_a_file_is(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize('name', ['a.jpg', 'a.own'])
-def test_a_kind_that_is_not_read_has_an_advice(tmp_path: Path, name: str, head: bytes, word: str, advice: str) -> None:
+def test_an_unsupported_kind_is_refused_with_advice(
+    tmp_path: Path, name: str, head: bytes, word: str, advice: str
+) -> None:
     (tmp_path / name).write_bytes(head)
     error = refused(tmp_path / name)
     assert error.reference == 'media-kind-unsupported'
     assert error.message.endswith(f'its content is {word}') and advice in error.hint
 
 
-def test_a_raw_picture_is_no_tiff(tmp_path: Path) -> None:
+def test_a_raw_image_is_not_tiff(tmp_path: Path) -> None:
     plain = tiff_bytes(np.zeros((4, 4, 3), np.uint8))
     (tmp_path / 'a.nef').write_bytes(plain)
     assert 'raw converter' in refused(tmp_path / 'a.nef').hint
@@ -95,7 +97,7 @@ def test_empty_files_text_and_folders_of_every_name(tmp_path: Path, extension: s
 
 
 @pytest.mark.parametrize('text', ['BMW is no picture', 'I am free to go', 'FLV, GIF and others', 'the free software'])
-def test_words_are_no_media(text: str) -> None:
+def test_text_is_not_media(text: str) -> None:
     assert sniff(text.encode()) == ''
 
 
@@ -110,7 +112,7 @@ def test_words_are_no_media(text: str) -> None:
         ('data:image/png;base64,' + 'A' * 5000, 'save it as a file'),
     ],
 )
-def test_an_address_is_no_file(tmp_path: Path, address: str, hint: str) -> None:
+def test_a_url_is_refused(tmp_path: Path, address: str, hint: str) -> None:
     assert absolute(address) == address and absolute('data:1.png') != 'data:1.png'
     error = refused(address)
     assert error.reference == 'media-address' and hint in error.hint and len(error.message) < 100
@@ -123,14 +125,14 @@ def test_an_address_is_no_file(tmp_path: Path, address: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ('name', 'hint'),
     [
-        ('"a.png"', 'quotes'),
-        ('"b c/a.png', 'quotes'),
+        ('"a.png"', 'quotation marks'),
+        ('"b c/a.png', 'quotation marks'),
         ('$HOME/a.png', 'variables'),
         ('%USERPROFILE%/a.png', 'variables'),
         ('C:\\pictures\\a.png', 'Windows'),
     ],
 )
-def test_a_name_that_was_meant_otherwise_gets_advice(tmp_path: Path, name: str, hint: str) -> None:
+def test_a_mistyped_path_gets_advice(tmp_path: Path, name: str, hint: str) -> None:
     error = refused(str(tmp_path / name))
     assert error.reference == 'media-missing' and hint in error.hint
 
@@ -146,14 +148,14 @@ def test_a_name_that_was_meant_otherwise_gets_advice(tmp_path: Path, name: str, 
         ('a.asf', 'a.wmv'),
     ],
 )
-def test_an_output_of_a_kind_that_is_only_read_names_another(tmp_path: Path, name: str, hint: str) -> None:
+def test_an_output_of_a_read_only_kind_gets_an_alternative(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(OutputError) as caught:
         check_output(tmp_path / name, tmp_path / 'clip.jpg', [], 'video')
     assert caught.value.hint == f'name it {hint}'
-    assert 'the content of clip.jpg is video' in caught.value.cause
+    assert 'the output is of the kind video' in caught.value.cause
 
 
-def test_jfif_is_written_as_jpeg_and_signed_in_itself(tmp_path: Path) -> None:
+def test_jfif_is_written_as_jpeg_and_signed_within(tmp_path: Path) -> None:
     check_output(tmp_path / 'a.jfif', tmp_path / 'a.jpg', [], 'image')
     assert (
         media_types.holds_credentials(tmp_path / 'a.jfif')
@@ -161,7 +163,7 @@ def test_jfif_is_written_as_jpeg_and_signed_in_itself(tmp_path: Path) -> None:
     )
 
 
-def test_the_usual_name_of_each_content_is_a_name_of_it(tmp_path: Path) -> None:
+def test_the_usual_extension_of_each_content_maps_back(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / 'a.mp4', frames=2)
     (tmp_path / 'a.jpg').write_bytes(clip.read_bytes())
     assert find_kind(tmp_path / 'a.jpg').name == 'mp4'

@@ -1,4 +1,4 @@
-"""What pictures carry beside their pixels comes back from every format that holds it, and what is lost is named."""
+"""Metadata of images survives in every format that supports it, and losses are reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def packet(attributes: str = '', inner: str = '') -> bytes:
 def made(
     path: Path, kind: str, dpi: tuple[float, float] | None = None, xmp: bytes = b'', exif: Image.Exif | None = None
 ) -> Path:
-    """A picture written by Pillow alone, with what its format holds."""
+    """Write an image with Pillow alone, with the metadata that its format supports."""
     image = Image.fromarray(np.full((8, 8, 3), 90, np.uint8))
     settings: dict[str, object] = {'dpi': dpi} if dpi and kind != 'webp' else {}
     exif = exif or Image.Exif()
@@ -57,7 +57,7 @@ def made(
 
 
 def written(path: Path, kind: str, scale: float = 1.0) -> tuple[Image.Image, list[str]]:
-    """The picture that is made of a file, opened by Pillow, and what was said."""
+    """Return the output image of a file, opened by Pillow, and the messages."""
     heard: list[Event] = []
     out = path.with_name(f'out.{kind}')
     frame = read_image(path, heard.append)
@@ -77,9 +77,7 @@ def dpi_of(image: Image.Image) -> list[float]:
 
 @pytest.mark.parametrize('source', FORMATS)
 @pytest.mark.parametrize('output', FORMATS)
-def test_resolution_xmp_and_profile_go_from_every_format_to_every_format(
-    tmp_path: Path, source: str, output: str
-) -> None:
+def test_metadata_survives_between_all_formats(tmp_path: Path, source: str, output: str) -> None:
     path = made(tmp_path / f'in.{source}', source, (300, 150), packet())
     image, said = written(path, output)
     assert dpi_of(image) == pytest.approx([300, 150], abs=0.1)
@@ -88,14 +86,14 @@ def test_resolution_xmp_and_profile_go_from_every_format_to_every_format(
         assert not said
     elif output == 'bmp' and source != 'bmp':
         assert len(said) == 1
-        for name in ('colour profile (bmp holds none)', 'XMP (bmp holds none)'):
+        for name in ('colour profile (bmp supports none)', 'XMP (bmp supports none)'):
             assert name in said[0]
     else:
         assert not said
 
 
 @pytest.mark.parametrize('output', FORMATS)
-def test_no_resolution_is_made_up(tmp_path: Path, output: str) -> None:
+def test_no_resolution_is_invented(tmp_path: Path, output: str) -> None:
     exif = Image.Exif()
     exif[0x010E] = 'a caption'
     image, said = written(made(tmp_path / 'in.jpg', 'jpeg', exif=exif), output)
@@ -105,7 +103,7 @@ def test_no_resolution_is_made_up(tmp_path: Path, output: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png', 'tiff'])
-def test_the_resolution_stays_when_the_picture_is_scaled(tmp_path: Path, kind: str) -> None:
+def test_scaling_keeps_the_resolution(tmp_path: Path, kind: str) -> None:
     image, _ = written(made(tmp_path / f'in.{kind}', kind, (240, 240)), kind, scale=2.0)
     assert image.size == (16, 16) and dpi_of(image) == pytest.approx([240, 240], abs=0.1)
 
@@ -154,7 +152,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
 
 
-def test_what_is_not_kept_is_named(tmp_path: Path) -> None:
+def test_losses_are_reported(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text('Comment', 'hello')
     Image.new('RGB', (8, 8)).save(tmp_path / 'in.png', pnginfo=info)
@@ -171,13 +169,13 @@ def test_what_is_not_kept_is_named(tmp_path: Path) -> None:
     assert all(name in said for name in ('a comment', 'IPTC data', 'the extended part of XMP'))
 
 
-def test_what_is_too_large_for_jpeg_is_named_and_stays_elsewhere(tmp_path: Path) -> None:
+def test_metadata_too_large_for_jpeg_is_reported(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = 'long ' * 20_000
     large = packet(inner=f'<xmp:Label>{"x" * 70_000}</xmp:Label>')
     path = made(tmp_path / 'in.png', 'png', xmp=large, exif=exif)
     image, (said,) = written(path, 'jpeg')
-    assert 'xmp' not in image.info and 'EXIF data (jpeg holds up to 65533 bytes)' in said and 'XMP (jpeg' in said
+    assert 'xmp' not in image.info and 'EXIF data (jpeg supports up to 65533 bytes)' in said and 'XMP (jpeg' in said
     image, said = written(path, 'webp')
     assert image.info['xmp'] == large and not said
 
@@ -221,7 +219,7 @@ def test_a_packet_in_utf_16_becomes_utf_8() -> None:
         ('tiff:Orientation="6" tiff:ImageWidth="99"', '', ''),
     ],
 )
-def test_what_would_not_be_true_of_the_output_is_left_out(attributes: str, inner: str, told: str) -> None:
+def test_untrue_properties_are_left_out(attributes: str, inner: str, told: str) -> None:
     kept, said = carried_xmp(packet(attributes, inner))
     (description,) = ElementTree.fromstring(kept)[0]
     text = str(description.attrib) + ''.join(child.tag for child in description)
@@ -231,12 +229,12 @@ def test_what_would_not_be_true_of_the_output_is_left_out(attributes: str, inner
     assert (told in said[0]) if told else not said
 
 
-def test_what_a_model_has_made_stays_named_so() -> None:
+def test_generated_content_stays_declared() -> None:
     made_by_model = packet('Iptc4xmpExt:DigitalSourceType="http://x/digitalsourcetype/trainedAlgorithmicMedia"')
     assert carried_xmp(made_by_model) == (made_by_model, ())
 
 
-def test_a_picture_that_xmp_turns_is_turned_once(tmp_path: Path) -> None:
+def test_an_orientation_in_xmp_is_applied_once(tmp_path: Path) -> None:
     image = Image.new('RGB', (8, 4))
     info = PngImagePlugin.PngInfo()
     info.add_itxt('XML:com.adobe.xmp', packet('tiff:Orientation="6"').decode())
@@ -256,7 +254,7 @@ def test_a_picture_that_xmp_turns_is_turned_once(tmp_path: Path) -> None:
         ({b'sRGB': b'\0', b'gAMA': struct.pack('>I', 100000)}, []),
     ],
 )
-def test_what_a_png_says_of_its_colours_is_kept_or_told(tmp_path: Path, chunks: dict, kept: list[bytes]) -> None:
+def test_colour_definitions_of_png_are_copied_or_reported(tmp_path: Path, chunks: dict, kept: list[bytes]) -> None:
     info = PngImagePlugin.PngInfo()
     for name, content in chunks.items():
         info.add(name, content)
@@ -268,4 +266,4 @@ def test_what_a_png_says_of_its_colours_is_kept_or_told(tmp_path: Path, chunks: 
     assert [name for name in (b'gAMA', b'cHRM', b'cICP') if name + chunks.get(name, b'?') in data] == kept
     assert said == []
     write_image(frame, tmp_path / 'out.jpg', 'jpeg', emit=lambda event: said.append(str(event)))
-    assert any('the meaning of its colours' in text for text in said) == bool(kept)
+    assert any('the colour definition' in text for text in said) == bool(kept)

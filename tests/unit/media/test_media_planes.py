@@ -14,7 +14,7 @@ SOURCES = [(3840, 2160), (1920, 1080), (1920, 1088), (1280, 720), (960, 540), (6
 
 
 def by_area(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Mean of all that lies in a sample of the result, by sums in double precision."""
+    """Return the mean under each sample of the result, by sums in double precision."""
     shares = []
     for size, goal in ((plane.shape[0], height), (plane.shape[1], width)):
         edges = np.arange(goal + 1) * size / goal
@@ -32,7 +32,7 @@ def largest_error(plane: np.ndarray, width: int, height: int) -> float:
 @pytest.mark.parametrize('size', SOURCES, ids=str)
 @pytest.mark.parametrize('goal', [THUMBNAIL, (192, 192), (101, 53)], ids=str)
 def test_shrinking_is_the_area_filter(size, goal):
-    """Whether or not halves and quarters of the picture are whole."""
+    """Whether or not half and quarter sizes are whole numbers."""
     reference = cv2.resize(scene(3, *size), goal, interpolation=cv2.INTER_AREA).astype(int)
     found = resize_plane(scene(3, *size), *goal)
     assert np.abs(found - reference).max() <= (1 if goal == THUMBNAIL else 2)
@@ -49,20 +49,20 @@ def test_every_kind_of_plane_is_averaged(size, kind):
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_a_whole_number_of_samples_is_averaged_even_of_noise(across, down, seed):
+def test_integer_ratios_average_even_noise(across, down, seed):
     noise = np.random.default_rng(seed).integers(0, 256, (7 * down, 9 * across), np.uint8)
     assert largest_error(noise, 9, 7) <= 1.3
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 60), st.integers(1, 60), st.integers(0, 255))
 @settings(max_examples=60, deadline=None)
-def test_a_plain_plane_stays_plain_at_any_size(wide, high, width, height, code):
+def test_a_uniform_plane_stays_uniform_at_any_size(wide, high, width, height, code):
     found = resize_plane(np.full((high, wide), code, np.uint8), width, height)
     assert found.shape == (height, width) and (found == code).all()
 
 
-def test_nothing_is_shifted():
-    """A ramp has the same value at the same place whatever halves were taken."""
+def test_resizing_does_not_shift():
+    """A ramp has the same value at the same position however often it was halved."""
     for size in (768, 770, 1200, 97 * 8):
         ramp = np.tile(np.linspace(0, 60000, size), (size // 4, 1)).astype('<u2')
         found = resize_plane(ramp, 97, 30)[15].astype(float)

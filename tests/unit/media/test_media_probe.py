@@ -20,7 +20,7 @@ def reference(path: Path) -> str:
     return caught.value.reference
 
 
-def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
+def test_unreadable_files_have_different_errors(tmp_path: Path) -> None:
     assert reference(tmp_path / 'none.mp4') == 'media-missing'
     (tmp_path / 'folder.mp4').mkdir()
     assert reference(tmp_path / 'folder.mp4') == 'media-directory'
@@ -33,13 +33,13 @@ def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() == 0, reason='root may read everything')
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / 'a.mp4', frames=3)
     clip.chmod(0)
     assert reference(clip) == 'media-unreadable'
 
 
-def test_an_mp4_cut_before_its_index_says_so(tmp_path: Path) -> None:
+def test_an_mp4_cut_before_its_index_is_truncated(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / 'a.mp4')
     clip.write_bytes(clip.read_bytes()[:6000])
     with pytest.raises(MediaError, match='moov') as caught:
@@ -47,7 +47,7 @@ def test_an_mp4_cut_before_its_index_says_so(tmp_path: Path) -> None:
     assert caught.value.reference == 'media-truncated'
 
 
-def test_a_damaged_mkv_carries_the_librarys_words(tmp_path: Path) -> None:
+def test_the_error_of_a_damaged_mkv_has_the_librarys_reason(tmp_path: Path) -> None:
     path = tmp_path / 'a.mkv'
     path.write_bytes(b'\x1aE\xdf\xa3' + bytes(500))
     with pytest.raises(MediaError) as caught:
@@ -56,7 +56,7 @@ def test_a_damaged_mkv_carries_the_librarys_words(tmp_path: Path) -> None:
     assert caught.value.cause
 
 
-def test_sound_without_pictures_and_pictures_without_frames(tmp_path: Path) -> None:
+def test_audio_without_video_and_video_without_frames(tmp_path: Path) -> None:
     path = tmp_path / 'a.mp4'
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('aac', rate=48000)
@@ -79,7 +79,7 @@ def test_a_clip_is_measured(tmp_path: Path) -> None:
     assert [(audio.codec, audio.rate, audio.channels) for audio in info.audio] == [('aac', 48000, 2)]
 
 
-def test_an_untagged_clip_is_taken_by_its_height(tmp_path: Path) -> None:
+def test_the_colours_of_an_untagged_clip_depend_on_its_height(tmp_path: Path) -> None:
     from facefusion.media.color import ColorSpec
 
     def assumed(height: int) -> ColorSpec:
@@ -90,7 +90,7 @@ def test_an_untagged_clip_is_taken_by_its_height(tmp_path: Path) -> None:
     assert (assumed(480).matrix, assumed(480).matrix_code) == ('bt601', 6)
 
 
-def test_the_probe_of_a_picture(tmp_path: Path) -> None:
+def test_the_probe_of_an_image(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new('RGBA', (30, 20)).save(tmp_path / 'a.png')
@@ -100,7 +100,7 @@ def test_the_probe_of_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('share', [0.4, 0.99])
-def test_an_mp4_cut_behind_its_index_says_so(tmp_path: Path, share: float) -> None:
+def test_an_mp4_cut_after_its_index_is_truncated(tmp_path: Path, share: float) -> None:
     whole = make_clip(tmp_path / 'a.mp4')
     front = tmp_path / 'front.mp4'
     with av.open(str(whole)) as source, av.open(str(front), 'w', options={'movflags': '+faststart'}) as output:

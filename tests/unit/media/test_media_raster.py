@@ -1,4 +1,4 @@
-"""Frames that are written as a whole: from planes to pixels, from pixels to planes, and what stays on the way."""
+"""Frames written as a whole: between planes and pixels, and what is preserved."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BT709 = ColorSpec('bt709', False, 1, 1)
 
 colors = st.builds(ColorSpec, st.sampled_from([*WEIGHTS]), st.booleans(), st.just(1), st.just(1))
 sides = st.integers(1, 41)
-# Beyond one band of lines, with an odd number of them.
+# More than one band of lines, an odd number.
 many_sides = st.one_of(sides, st.integers(126, 133))
 seeds = st.integers(0, 2**32 - 1)
 
 
 def ranges(color: ColorSpec, bits: int) -> tuple[float, float, float]:
-    """Black, the span of luma and that of chroma in codes (ITU-T H.273, 8.3)."""
+    """Return black, the range of luma and the range of chroma in codes (ITU-T H.273, 8.3)."""
     most = float((1 << bits) - 1)
     scale = float(1 << (bits - 8))
     return (0.0, most, most) if color.full_range else (16 * scale, 219 * scale, 224 * scale)
 
 
 def planes_of(pixels: np.ndarray, pix_fmt: str, color: ColorSpec) -> list[np.ndarray]:
-    """BGR as Y, Cb, Cr in float64: the standard's equations, one by one."""
+    """Return BGR as Y, Cb, Cr in float64 by the standard's equations."""
     bits, sub_x, sub_y = PLANE_FORMATS[pix_fmt]
     blue, green, red = np.moveaxis(pixels.astype(float) / np.iinfo(pixels.dtype).max, 2, 0)
     of_red, of_blue = WEIGHTS[color.matrix]
@@ -49,7 +49,7 @@ def planes_of(pixels: np.ndarray, pix_fmt: str, color: ColorSpec) -> list[np.nda
 
 
 def pixels_of(planes: list[np.ndarray], pix_fmt: str, color: ColorSpec) -> np.ndarray:
-    """Y, Cb, Cr as BGR 0..1 in float64; chroma lies in the centre of its block, and is linear between."""
+    """Return Y, Cb, Cr as BGR 0..1 in float64; chroma is in the centre of its block, and linear between."""
     bits, sub_x, sub_y = PLANE_FORMATS[pix_fmt]
     high, wide = planes[0].shape
     black, span, chroma_span = ranges(color, bits)
@@ -72,7 +72,7 @@ def noise(seed: int, width: int, height: int, dtype: type = np.uint8) -> np.ndar
 
 
 def decoded(pix_fmt: str, width: int, height: int, color: ColorSpec = BT709, seed: int = 1) -> PlaneFrame:
-    """A frame as a decoder gives it, with every code that its depth has."""
+    """Return a frame as from a decoder, with every code of its depth."""
     video = av.VideoFrame(width, height, pix_fmt)
     random = np.random.default_rng(seed)
     for plane in plane_views(video):
@@ -103,8 +103,8 @@ def test_planes_become_the_nearest_pixels(pix_fmt, color, width, height, seed):
 
 @given(st.sampled_from(FORMATS), colors, seeds)
 @settings(max_examples=40, deadline=None)
-def test_a_picture_that_is_written_back_as_it_was_read_stays_within_a_code(pix_fmt, color, seed):
-    """With chroma for every pixel: the mean of values between two samples is neither of them."""
+def test_writing_back_a_whole_frame_stays_within_a_code(pix_fmt, color, seed):
+    """Only with chroma for every pixel: a mean between two samples equals neither of them."""
     pixels = np.kron(noise(seed, 6, 5, np.uint16), np.ones((8, 8, 1), np.uint16))
     frame = PixelFrame(pixels).to_planes(pix_fmt.replace('420', '444').replace('422', '444'), (48, 40), color)
     again = frame.replaced(frame.whole()).to_planes(frame.video.format.name, (48, 40), color)
@@ -122,7 +122,7 @@ def test_rgb_planes_hold_the_pixels_themselves(dtype):
     assert np.array_equal(np.dstack([made.planes[1], made.planes[0], made.planes[2]]), eight)
 
 
-def test_luma_of_rgb_planes_is_that_of_the_pixels_and_is_added_to_each():
+def test_luma_of_rgb_planes_is_added_to_each():
     pixels = np.clip(noise(4, 40, 24), 20, 230)
     still = PixelFrame(pixels.copy())
     frame = still.to_planes('gbrp', (40, 24), ColorSpec('rgb', True, 1, 1))
@@ -140,7 +140,7 @@ def test_luma_of_rgb_planes_is_that_of_the_pixels_and_is_added_to_each():
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 @pytest.mark.parametrize('size', [(10, 8), (40, 32), (20, 30)])
-def test_a_plain_picture_stays_plain_at_the_size_that_is_written(dtype, size):
+def test_a_uniform_frame_stays_uniform_at_the_output_size(dtype, size):
     plain = np.empty((16, 20, 3), dtype)
     plain[...] = np.array([40, 90, 200]) * (np.iinfo(dtype).max // 255)
     made = PixelFrame(plain, np.full((16, 20), 77, np.uint8)).to_planes('yuv420p', size, BT709)
@@ -151,14 +151,14 @@ def test_a_plain_picture_stays_plain_at_the_size_that_is_written(dtype, size):
 
 
 @pytest.mark.parametrize('frame', [decoded('yuv420p10le', 33, 21), PixelFrame(noise(1, 33, 21))], ids=['clip', 'still'])
-def test_number_time_damage_and_alpha_go_along(frame: Frame):
+def test_number_time_damage_and_alpha_are_copied(frame: Frame):
     frame.alpha = np.tile(np.linspace(0, 255, 33).astype(np.uint8), (21, 1))
     larger = frame.replaced(noise(2, 66, 42))
     assert (larger.number, larger.pts, larger.is_damaged) == (frame.number, frame.pts, frame.is_damaged)
     assert larger.is_touched and larger.scale == (2, 2)
     assert larger.alpha is not None and larger.alpha.shape == (42, 66)
     assert np.abs(larger.alpha[::2, ::2].astype(int) - frame.alpha).max() <= 4
-    # A processor that gives an alpha of its own replaces it; back at the old size, the scale is exact again.
+    # A processor's own alpha replaces it; back at the old size, the scale is exact again.
     own = np.full((21, 33), 9, np.uint8)
     smaller = larger.replaced(noise(3, 33, 21), own)
     assert smaller.scale == (1, 1) and smaller.alpha is own
@@ -167,13 +167,13 @@ def test_number_time_damage_and_alpha_go_along(frame: Frame):
     assert planes.alpha is own
 
 
-def test_profile_and_exif_of_a_picture_go_along():
+def test_profile_and_exif_of_an_image_are_copied():
     extras = PictureExtras(icc=b'profile', exif=b'exif')
     made = PixelFrame(noise(1, 4, 4), extras=extras).replaced(noise(2, 8, 8))
     assert made.extras == extras
 
 
-def test_sizes_that_are_no_multiples_have_a_scale_for_each_side():
+def test_unequal_scales_of_both_sides():
     frame = PixelFrame(noise(1, 33, 21)).replaced(noise(2, 50, 30))
     assert frame.scale == (50 / 33, 30 / 21)
     corners = np.array([[-0.5, -0.5], [32.5, 20.5]], np.float32)
@@ -183,7 +183,7 @@ def test_sizes_that_are_no_multiples_have_a_scale_for_each_side():
     assert landmark.dtype == np.float32
 
 
-def test_a_point_is_at_the_same_thing_after_doubling():
+def test_a_point_marks_the_same_detail_after_doubling():
     pixels = np.zeros((12, 16, 3), np.uint8)
     pixels[5, 9] = 255
     frame = PixelFrame(pixels)
@@ -212,7 +212,7 @@ def test_unwritten_samples_of_16_bits_stay_exact():
     assert frame.read(window).min() == 255
 
 
-def test_16_bits_are_read_as_8_bits_are():
+def test_16_bits_are_read_like_8_bits():
     eight = np.kron(noise(6, 10, 8), np.ones((4, 4, 1), np.uint8))
     low, high = PixelFrame(eight), PixelFrame(eight.astype(np.uint16) * 257)
     map_x, map_y = np.meshgrid(np.linspace(2, 30, 20, dtype=np.float32), np.linspace(1, 28, 16, dtype=np.float32))
@@ -238,7 +238,7 @@ def test_16_bits_are_read_as_8_bits_are():
     assert np.array_equal(high.pixels, low.pixels.astype(np.uint16) * 257)
 
 
-def test_planes_that_fit_are_handed_on_as_they_are():
+def test_matching_planes_are_returned_unchanged():
     frame = decoded('yuvj420p', 8, 8)
     frame.alpha = np.zeros((8, 8), np.uint8)
     assert frame.to_planes('yuv420p', (8, 8), BT709) is frame
@@ -254,7 +254,7 @@ def test_whole_is_a_copy():
     assert frame.pixels.any()
 
 
-def test_arrays_of_another_kind_are_refused():
+def test_unsupported_arrays_are_refused():
     frame = PixelFrame(noise(1, 5, 4))
     with pytest.raises(InternalError, match='float32 pixels'):
         frame.replaced(np.zeros((4, 5, 3), np.float32))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Decoders that are kept between ranges: the same frames, with each decoded once."""
+"""Decoders reused between ranges: the same frames, each decoded once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_clip_with_one_keyframe_is_decoded_once(long_gop: VideoInfo, decoded: 
     pool.close()
 
 
-def test_two_workers_decode_it_twice_at_most(long_gop: VideoInfo, decoded: list[int]) -> None:
+def test_two_workers_decode_it_at_most_twice(long_gop: VideoInfo, decoded: list[int]) -> None:
     pool = ReaderPool(long_gop, 2)
     starts = iter(range(0, 1000, 125))
     lock, seen = threading.Lock(), list[int]()
@@ -103,7 +103,7 @@ def test_frames_are_the_same_in_any_order(tmp_path: Path, name: str) -> None:
         pool.close()
 
 
-def test_what_was_written_on_a_frame_is_not_read_again(tmp_path: Path) -> None:
+def test_changes_to_a_frame_are_not_read_again(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=12))
     pool = ReaderPool(info, 1)
     *_, last = pool.frames(0, 6)
@@ -126,7 +126,7 @@ def test_a_keyframe_in_between_is_used(tmp_path: Path, decoded: list[int]) -> No
     pool.close()
 
 
-def test_a_stopped_or_closed_pool_holds_nothing(tmp_path: Path) -> None:
+def test_a_stopped_or_closed_pool_frees_its_decoders(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=12))
     flag = StopFlag()
     pool = ReaderPool(info, 2, stop=flag)

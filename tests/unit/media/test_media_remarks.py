@@ -1,4 +1,4 @@
-"""What a file lacks, and what an output will lack, is said when it is measured."""
+"""The probe reports losses of a file and of its outputs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def video(path: Path) -> VideoInfo:
     return info
 
 
-def test_a_whole_clip_has_no_remarks(tmp_path: Path) -> None:
+def test_a_complete_clip_has_no_remarks(tmp_path: Path) -> None:
     for name in ('a.mp4', 'a.mov', 'a.mkv'):
         assert video(make_clip(tmp_path / name, audio='aac', frames=5)).remarks == ()
 
 
 @pytest.mark.parametrize('share', [0.5, 0.99])
-def test_a_cut_mkv_is_not_taken_for_a_shorter_clip(tmp_path: Path, share: float) -> None:
+def test_a_truncated_mkv_is_reported(tmp_path: Path, share: float) -> None:
     whole = make_clip(tmp_path / 'a.mkv')
     assert not missing_at_end(whole, 'matroska')
     data = whole.read_bytes()
@@ -44,7 +44,7 @@ def test_a_cut_mkv_is_not_taken_for_a_shorter_clip(tmp_path: Path, share: float)
     assert f'{info.frame_count} frames can be read' in remark
 
 
-def test_an_mkv_of_unknown_length_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_mkv_of_unknown_length_has_no_remark(tmp_path: Path) -> None:
     data = bytearray(make_clip(tmp_path / 'a.mkv', frames=5).read_bytes())
     at = data.index(b'\x18\x53\x80\x67') + 4
     assert data[at] == 1
@@ -54,13 +54,13 @@ def test_an_mkv_of_unknown_length_is_taken_as_it_is(tmp_path: Path) -> None:
     assert video(tmp_path / 'live.mkv').remarks == ()
 
 
-def test_an_empty_audio_stream_is_left_out_aloud(tmp_path: Path) -> None:
+def test_an_empty_audio_stream_is_left_out_with_a_remark(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mkv', audio='aac', seconds=0))
     assert info.audio == ()
     assert info.remarks == ('audio stream 1 is left out: it is empty',)
 
 
-def test_what_no_output_will_have_is_counted(tmp_path: Path) -> None:
+def test_streams_lost_in_every_output_are_counted(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / 'a.mkv', frames=5)
     subtitles = tmp_path / 'a.srt'
     subtitles.write_text('1\n00:00:00,000 --> 00:00:00,100\nhello\n\n')
@@ -77,18 +77,18 @@ def test_what_no_output_will_have_is_counted(tmp_path: Path) -> None:
     info = video(tmp_path / 'b.mkv')
     assert info.remarks == ()
     said = plan_extras(info, build_timeline(info), '.avi').remarks
-    lost = [f'subtitle stream {number} is not kept: avi does not hold srt' for number in (1, 2)]
-    assert said == (*lost, '1 chapter is not kept: avi holds none')
+    lost = [f'subtitle stream {number} is not kept: avi does not support srt' for number in (1, 2)]
+    assert said == (*lost, '1 chapter is not kept: avi supports none')
     assert plan_extras(info, build_timeline(info), '.mkv').remarks == ()
 
 
-def test_keyframes_are_known_by_their_numbers(tmp_path: Path) -> None:
+def test_keyframes_are_frame_numbers(tmp_path: Path) -> None:
     assert list(video(make_clip(tmp_path / 'a.mp4')).keyframes) == [0, 12, 24, 36]
     one = video(make_clip(tmp_path / 'b.mkv', options={'g': '900', 'x264-params': 'scenecut=0'}))
     assert list(one.keyframes) == [0]
 
 
-def test_the_log_level_is_as_before_whoever_asks_for_reasons(tmp_path: Path) -> None:
+def test_concurrent_probes_restore_the_log_level(tmp_path: Path) -> None:
     path = tmp_path / 'a.mkv'
     path.write_bytes(b'\x1aE\xdf\xa3' + bytes(500))
     causes = []
@@ -107,5 +107,5 @@ def test_the_log_level_is_as_before_whoever_asks_for_reasons(tmp_path: Path) -> 
         thread.join()
     assert av.logging.get_level() == before
     assert len(causes) == 160
-    # FFmpeg says two lines about this file, and newer PyAV may keep either; never one of another thread's.
+    # FFmpeg logs two lines about this file, and newer PyAV may return either, but never another thread's.
     assert all('EBML' in cause for cause in causes)

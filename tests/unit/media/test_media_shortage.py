@@ -1,4 +1,4 @@
-"""A shortage of memory or threads is no fault of an encoder, a clip or a frame."""
+"""A shortage of memory or threads is not reported as a failure of an encoder, a clip or a frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facefusion.media.writer import SegmentWriter
 ROOT = Path(__file__).resolve().parents[3]
 NO_MEMORY = av.error.MemoryError(errno.ENOMEM, 'Cannot allocate memory')
 NO_THREAD = av.error.BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')
-# libx264's and libvpx-vp9's own words for the two.
+# Errors of libx264 and libvpx-vp9 in both shortages.
 EXTERNAL = av.error.ExternalError(542398533, 'Generic error in an external library')
 INVALID = av.error.InvalidDataError(1094995529, 'Invalid data found when processing input')
 
@@ -38,7 +38,7 @@ def info(tmp_path_factory) -> VideoInfo:
 
 @pytest.fixture
 def tried(monkeypatch) -> list[str]:
-    """Lets every encoder fail; gives the names of those that were opened."""
+    """Make every encoder fail; return the names of those opened."""
     names: list[str] = []
 
     class Failing:
@@ -60,7 +60,7 @@ def no_room(monkeypatch):
 
 @pytest.mark.parametrize('asked', ['auto', 'libx264', 'libvpx-vp9'])
 @pytest.mark.parametrize(('error', 'reference'), [(NO_MEMORY, 'memory-out'), (NO_THREAD, 'threads-out')])
-def test_no_other_encoder_is_tried_for_want_of_memory_or_threads(info, tried, asked, error, reference):
+def test_a_shortage_does_not_try_another_encoder(info, tried, asked, error, reference):
     encoder_module.av.CodecContext.error = error
     with pytest.raises(ResourceError) as caught:
         choose_encoder(info, OutputOptions(output_video_encoder=asked), '.mp4')
@@ -69,7 +69,7 @@ def test_no_other_encoder_is_tried_for_want_of_memory_or_threads(info, tried, as
 
 
 @pytest.mark.parametrize('error', [EXTERNAL, INVALID])
-def test_an_encoder_that_does_not_say_what_it_lacks_is_asked_for_the_room(info, tried, no_room, error):
+def test_an_unspecific_encoder_error_is_checked_for_a_shortage(info, tried, no_room, error):
     encoder_module.av.CodecContext.error = error
     with pytest.raises(ResourceError) as caught:
         choose_encoder(info, OutputOptions(), '.mp4')
@@ -77,7 +77,7 @@ def test_an_encoder_that_does_not_say_what_it_lacks_is_asked_for_the_room(info, 
     assert tried == ['libx264']
 
 
-def test_only_the_encoder_that_is_meant_is_opened(info, tried):
+def test_only_the_selected_encoder_is_opened(info, tried):
     encoder_module.av.CodecContext.error = EXTERNAL
     with pytest.raises(UsageError) as caught:
         choose_encoder(info, OutputOptions(), '.mp4')
@@ -85,14 +85,14 @@ def test_only_the_encoder_that_is_meant_is_opened(info, tried):
     assert 'libx265' in caught.value.hint and 'nvenc' not in caught.value.hint and 'libx264,' not in caught.value.hint
 
 
-def test_libx265_is_not_opened_without_room_for_it(info, tried, no_room):
-    # It would wait without end, or end the process.
+def test_libx265_is_not_opened_in_a_shortage(info, tried, no_room):
+    # It would wait forever, or end the process.
     with pytest.raises(ResourceError):
         choose_encoder(info, OutputOptions(output_video_encoder='libx265'), '.mp4')
     assert tried == []
 
 
-def test_libx265_is_not_opened_for_a_segment_without_room_for_it(info, tmp_path, no_room):
+def test_libx265_is_not_opened_for_a_segment_in_a_shortage(info, tmp_path, no_room):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortage, 'probe_available', lambda size, threads: (True, threads))
         settings = choose_encoder(info, OutputOptions(output_video_encoder='libx265'), '.mp4')
@@ -102,7 +102,7 @@ def test_libx265_is_not_opened_for_a_segment_without_room_for_it(info, tmp_path,
 
 
 @pytest.mark.parametrize('is_there', [True, False])
-def test_a_segments_encoder_fails_for_itself_or_for_want_of_room(info, tmp_path, monkeypatch, is_there):
+def test_a_segments_encoder_error_is_its_own_or_a_shortage(info, tmp_path, monkeypatch, is_there):
     settings = choose_encoder(info, OutputOptions(), '.mp4')
 
     class Broken:
@@ -117,14 +117,14 @@ def test_a_segments_encoder_fails_for_itself_or_for_want_of_room(info, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_encoders_that_look_further_ahead_hold_more_frames():
+def test_encoders_with_more_look_ahead_need_more_frames():
     assert frames_held('libx264', 'veryfast') < frames_held('libx264', 'medium') < frames_held('libx265', 'medium')
     assert frames_held('libx264', 'slower') < frames_held('libx264', 'veryslow')
     assert frames_held('mpeg2video', 'veryslow') == frames_held('libx264', 'ultrafast')
 
 
 @pytest.mark.parametrize(('error', 'reference'), [(NO_MEMORY, 'memory-out'), (NO_THREAD, 'threads-out')])
-def test_a_picture_that_lacks_only_memory_is_not_damaged(info, monkeypatch, error, reference):
+def test_a_frame_without_memory_is_not_damaged(info, monkeypatch, error, reference):
     class Starving:
         def __init__(self, packet):
             self.packet = packet
@@ -145,7 +145,7 @@ def test_a_picture_that_lacks_only_memory_is_not_damaged(info, monkeypatch, erro
     assert list(reader._decode(iter([Starving(None)]), trouble)) == [] and trouble
 
 
-def test_a_clip_of_which_no_frame_gets_memory_is_not_damaged(info, monkeypatch):
+def test_a_clip_without_memory_is_not_damaged(info, monkeypatch):
     class Stream:
         pass
 
@@ -187,11 +187,11 @@ except FaceFusionError as error:
 @pytest.mark.parametrize(
     ('codec', 'megabytes'), [('libx265', 20), ('libx265', 200), ('libx264', 40), ('libvpx-vp9', 100)]
 )
-def test_under_a_real_limit_every_encoder_ends_with_the_shortage(info, codec, megabytes):
+def test_under_a_real_limit_every_encoder_reports_the_shortage(info, codec, megabytes):
     words = [sys.executable, '-c', STARVED, str(info.path), codec, str(megabytes)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert done.stdout.strip() in ('5 memory-out', '5 threads-out'), done.stderr
 
 
-def test_encoders_that_work_are_found_with_their_own_settings():
+def test_working_encoders_are_found():
     assert {'libx264', 'libx265', 'libvpx-vp9'} <= set(usable_encoders())

@@ -1,4 +1,4 @@
-"""A picture with a voice becomes a clip, and a clip takes the sound of another file."""
+"""An image with a voice becomes a clip, and another file replaces a clip's audio."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def voice_file(path: Path, seconds: float = 1.0, rate: int = 16000, codec: str =
 def render(
     info: MediaInfo, timeline: Timeline, sound: SoundInfo | None, output: Path, options: OutputOptions | None = None
 ) -> AudioPlan:
-    """The output of all stages that a clip goes through, in two segments."""
+    """Return the output of all stages of a clip, in two segments."""
     options = options or OutputOptions()
     encoder = choose_encoder(info, options, output.suffix, timeline)
     audio = plan_audio(info, timeline, options, output.suffix, sound)
@@ -77,7 +77,7 @@ def render(
 
 
 def heard(path: Path) -> Callable[[float, float], np.ndarray]:
-    """Gives the samples from so many seconds after the first frame on, for so many seconds."""
+    """Return a function of start (seconds after the first frame) and duration that returns samples."""
     info, sound = video(path), probe_sound(path)
     voice = write_voice(sound, path.with_suffix('.npy'))
     shown = info.pts[0] * info.time_base - sound.origin
@@ -85,15 +85,15 @@ def heard(path: Path) -> Callable[[float, float], np.ndarray]:
 
 
 def off(path: Path, start: float, seconds: float, said: np.ndarray) -> float:
-    """The largest difference from the voice ``said``, at the best place within a millisecond."""
+    """Return the largest difference from the voice ``said``, at the best offset within a millisecond."""
     wanted = said[round(start * 16000) :][: round(seconds * 16000)]
     found = heard(path)
     return min(float(np.abs(found(start + lag / 16000, seconds) - wanted).max()) for lag in range(-16, 17))
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_picture_with_a_voice_is_a_clip(tmp_path: Path, kind: str) -> None:
-    # FFmpeg would take such a name for a series of pictures.
+def test_an_image_with_a_voice_is_a_clip(tmp_path: Path, kind: str) -> None:
+    # FFmpeg would read such a name as a series of images.
     info = still(tmp_path / 'face%03d.png')
     sound = voice_file(tmp_path / 'voice.wav')
     timeline = still_timeline(sound.duration)
@@ -131,7 +131,7 @@ def test_a_picture_with_a_voice_is_a_clip(tmp_path: Path, kind: str) -> None:
         ('a.flac', 'flac', 22050, '.avi', False),
     ],
 )
-def test_packets_of_the_voice_are_copied_where_the_container_takes_them(
+def test_packets_of_the_voice_are_copied_where_supported(
     tmp_path: Path, name: str, codec: str, rate: int, kind: str, is_copied: bool
 ) -> None:
     sound = voice_file(tmp_path / name, 0.5, rate, codec)
@@ -145,7 +145,7 @@ def test_packets_of_the_voice_are_copied_where_the_container_takes_them(
     assert off(output, 0.1, 0.3, voice_like(0.5, 16000)) < 0.15
 
 
-def test_the_rate_of_a_picture_is_25_or_the_one_that_is_asked_for() -> None:
+def test_the_rate_of_an_image_is_25_or_the_requested_one() -> None:
     second = still_timeline(Fraction(1))
     assert (second.frame_count, second.rate, second.last_duration * second.time_base) == (25, 25, Fraction(1, 25))
     assert (second.start, second.stop, second.end) == (0, 1, 1)
@@ -160,7 +160,7 @@ def test_the_rate_of_a_picture_is_25_or_the_one_that_is_asked_for() -> None:
         Fraction(299 * 1001, 30000),
     ]
     assert broadcast.end - broadcast.begin == Fraction(300 * 1001, 30000)
-    # A voice that ends within a frame has all of that frame; rounding makes no frame of its own.
+    # A voice that ends within a frame gets the complete frame; rounding adds no frame.
     assert [still_timeline(Fraction(length, 1000)).frame_count for length in (1, 1000, 1001, 1039)] == [1, 25, 26, 26]
     assert still_timeline(Fraction(1) + Fraction(1, 100000)).frame_count == 25
 
@@ -176,7 +176,7 @@ def test_every_output_frame_has_a_time_of_its_own(tmp_path: Path) -> None:
     assert [doubled.time_of(number) for number in range(12)] == [Fraction(number, 50) for number in range(12)]
 
 
-def test_the_sound_of_a_clip_is_replaced_from_its_first_frame_on(tmp_path: Path) -> None:
+def test_a_voice_replaces_the_audio_from_the_first_frame_on(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=40, audio='aac'))
     assert len(info.audio) == 1
     longer, shorter = voice_file(tmp_path / 'long.flac', 2.5, codec='flac'), voice_file(tmp_path / 'short.wav', 0.5)
@@ -189,7 +189,7 @@ def test_the_sound_of_a_clip_is_replaced_from_its_first_frame_on(tmp_path: Path)
         plan = render(info, timeline, longer, output)
         said = ' '.join(plan.remarks)
         assert f'last {2.5 - length:.2f} seconds are left out' in said
-        assert 'the audio of a.mp4 is replaced by that of long.flac' in said
+        assert 'the audio of a.mp4 is replaced by the audio of long.flac' in said
         assert (kind, off(output, 0.1, length - 0.2, voice_like(2.5, 16000))) < (kind, 0.1)
         assert float(probe_sound(output).duration) == pytest.approx(length, abs=0.3 if kind == '.mkv' else 0.05)
         plan = render(info, timeline, shorter, output)
@@ -211,7 +211,7 @@ def test_a_clip_that_begins_late_has_the_voice_with_its_first_frame(tmp_path: Pa
     assert np.abs(heard(output)(-0.2, 0.15)).max() < 0.01
 
 
-def test_no_sound_is_written_where_none_is_wanted(tmp_path: Path) -> None:
+def test_volume_0_writes_no_voice(tmp_path: Path) -> None:
     info, sound = still(tmp_path / 'a.png'), voice_file(tmp_path / 'a.wav')
     silent = OutputOptions(output_audio_volume=0)
     plan = render(info, still_timeline(sound.duration), sound, tmp_path / 'out.mp4', silent)
@@ -224,7 +224,7 @@ def test_no_sound_is_written_where_none_is_wanted(tmp_path: Path) -> None:
     assert plan_audio(info, still_timeline(Fraction(1)), OutputOptions(), '.mp4').mode == 'none'
 
 
-def test_what_is_missing_of_a_voice_is_said_with_the_plan(tmp_path: Path) -> None:
+def test_the_plan_reports_losses_of_a_voice(tmp_path: Path) -> None:
     sound = voice_file(tmp_path / 'a.wav')
     sound.path.write_bytes(sound.path.read_bytes()[:-9600])
     cut = probe_sound(sound.path)
@@ -235,7 +235,7 @@ def test_what_is_missing_of_a_voice_is_said_with_the_plan(tmp_path: Path) -> Non
         check_unchanged(sound)
 
 
-def test_what_a_container_does_not_keep_of_a_voice_is_said_with_its_name(tmp_path: Path) -> None:
+def test_losses_of_a_voice_in_a_container_name_the_file(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.flac', [(0, voice_like(0.5, 48000))], 48000, 'flac', layout='5.1')
     sound, info = probe_sound(path), still(tmp_path / 'a.png', (64, 48))
     timeline = still_timeline(sound.duration)
@@ -246,13 +246,13 @@ def test_what_a_container_does_not_keep_of_a_voice_is_said_with_its_name(tmp_pat
     assert (plan.mode, plan.remarks) == ('copy', ())
 
 
-def test_a_picture_without_a_sound_is_a_mute_clip(tmp_path: Path) -> None:
+def test_an_image_without_audio_is_a_mute_clip(tmp_path: Path) -> None:
     info = still(tmp_path / 'a.bmp', (64, 48))
     render(info, still_timeline(Fraction(1, 5), 10), None, tmp_path / 'out.mp4')
     assert times(tmp_path / 'out.mp4') == [0, Fraction(1, 10)]
 
 
-def test_transparent_places_are_white_and_that_is_said(tmp_path: Path) -> None:
+def test_transparent_parts_become_white_with_a_message(tmp_path: Path) -> None:
     pixels = np.full((40, 60, 4), (10, 200, 30, 255), np.uint8)
     pixels[:, 30:, 3] = 0
     cv2.imwrite(str(tmp_path / 'a.png'), pixels)
@@ -261,13 +261,13 @@ def test_transparent_places_are_white_and_that_is_said(tmp_path: Path) -> None:
     assert frame.alpha is None
     assert (frame.pixels[5, 5].tolist(), frame.pixels[5, 50].tolist()) == ([10, 200, 30], [255, 255, 255])
     assert [message.text for message in said if isinstance(message, Message)] == [
-        'a.png: a video has no transparency: the picture is laid on white'
+        'a.png: a video has no transparency: the image is flattened onto white'
     ]
 
 
 def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
     usual = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
-    # A profile of which red and green have changed their places, under another name.
+    # A profile with red and green swapped, under another name.
     swapped = usual.replace(b'rXYZ', b'#XYZ').replace(b'gXYZ', b'rXYZ').replace(b'#XYZ', b'gXYZ')
     swapped = swapped.replace('sRGB'.encode('utf-16-be'), 'sXGB'.encode('utf-16-be'))
     picture = Image.new('RGB', (8, 8), (200, 40, 90))
@@ -285,7 +285,7 @@ def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
     assert ['sRGB' in str(said[0]), 'left out' in str(said[1])] == [True, True]
 
 
-def test_the_same_picture_gives_the_same_bytes_whatever_the_segments(tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_the_segments(tmp_path: Path) -> None:
     info = still(tmp_path / 'a.png')
     timeline = still_timeline(Fraction(1, 2))
     encoder = choose_encoder(info, OutputOptions(), '.mp4', timeline)

@@ -1,4 +1,4 @@
-"""Whatever is under way ends soon after the flag is set, and leaves nothing."""
+"""Everything ends soon after the flag is set, and leaves no files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facefusion.stopping import StopFlag
 
 
 class Countdown(StopFlag):
-    """A flag that is set when it was looked at a number of times."""
+    """A flag that is set after a number of checks."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Countdown(StopFlag):
         super().check()
 
 
-def test_nothing_is_named_after_a_stop(tmp_path: Path) -> None:
+def test_no_file_is_published_after_a_stop(tmp_path: Path) -> None:
     flag = StopFlag()
     flag.set('the test')
     (tmp_path / 'a.part').write_bytes(b'whole')
@@ -56,7 +56,7 @@ def test_measuring_a_clip_stops_at_a_packet(tmp_path: Path, looks: int) -> None:
         probe(clip, Countdown(looks))
 
 
-def test_passing_frames_over_stops_at_a_frame(tmp_path: Path) -> None:
+def test_skipping_frames_stops_at_a_frame(tmp_path: Path) -> None:
     info = probe(
         make_clip(tmp_path / 'a.mp4', options={'g': '900', 'preset': 'ultrafast', 'x264-params': 'scenecut=0'})
     )
@@ -68,7 +68,7 @@ def test_passing_frames_over_stops_at_a_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('kind', ['png', 'jpeg', 'webp', 'bmp'])
-def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, kind: str) -> None:
+def test_a_stopped_image_leaves_no_file(tmp_path: Path, kind: str) -> None:
     noise = PixelFrame(np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8))
     flag = Countdown(3)
     with pytest.raises(Interrupted):
@@ -95,7 +95,7 @@ def segments_of(info: VideoInfo, folder: Path, extension: str = '.mp4') -> Joini
 
 
 def noisy(path: Path) -> VideoInfo:
-    """A clip of some megabytes once it is encoded without loss."""
+    """Return a clip of some megabytes in lossless encoding."""
     info = probe(make_clip(path, frames=60, size=(640, 360), options={'crf': '4', 'preset': 'ultrafast'}))
     assert isinstance(info, VideoInfo)
     return info
@@ -105,7 +105,7 @@ def noisy(path: Path) -> VideoInfo:
 def test_an_abandoned_join_does_not_move_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """The part is looked at just before it is removed: its index was not put in front of what was written."""
+    """The part, just before it is deleted, does not have its index in front."""
     parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
     part, left = tmp_path / 'o.mp4', []
     unlink = Path.unlink
@@ -135,7 +135,7 @@ def test_an_abandoned_join_does_not_move_the_file(
     assert not part.exists()
 
 
-def test_a_stop_while_the_index_is_put_in_front_ends_the_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_during_the_index_move_ends_the_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
     flag = StopFlag()
     read = join_module._ReadBack.read
@@ -189,7 +189,7 @@ def test_joining_streams_the_packets(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert log[first:] == ['written', *['read', 'written'] * 59]
 
 
-def test_an_encoder_that_fails_is_no_disk_that_fails(tmp_path: Path) -> None:
+def test_an_encoder_failure_is_not_a_disk_failure(tmp_path: Path) -> None:
     info = noisy(tmp_path / 'a.mp4')
     encoder = choose_encoder(info, OutputOptions(), '.mp4')
 

@@ -1,4 +1,4 @@
-"""Sound of several channels keeps them where it can be, is mixed without clipping elsewhere, and losses are said."""
+"""Audio keeps its channels where possible, is mixed without clipping elsewhere, and losses are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _D = av.stream.Disposition
 def make_surround(
     path: Path, layouts: tuple[str, ...], codec: str = 'pcm_s16le', rate: int = 48000, levels: tuple[float, ...] = ()
 ) -> Path:
-    """0.4 seconds: in each channel a tone of 500 Hz, of the next level (0.1, 0.2 and so on unless given)."""
+    """Write 0.4 seconds with a tone of 500 Hz in each channel, of rising level (default: 0.1, 0.2 and so on)."""
     with av.open(str(path), 'w') as output:
         picture = output.add_stream('libx264', rate=25, options={'preset': 'ultrafast'})
         picture.width, picture.height, picture.pix_fmt = 64, 64, 'yuv420p'
@@ -52,7 +52,7 @@ def make_surround(
 
 
 def samples_of(path: Path) -> tuple[str, np.ndarray]:
-    """The layout of the first track, and its samples, a column a channel."""
+    """Return the layout of the first track, and its samples, a column a channel."""
     with av.open(str(path)) as clip:
         frames = list(clip.decode(audio=0))
     layout = frames[0].layout.name
@@ -83,15 +83,15 @@ def planned(path: Path, extension: str, **options: object) -> AudioPlan:
         ('5.0', '.webm', 'auto', '5.1', [0.1, 0.2, 0.3, 0, 0.4, 0.5]),
         # AAC has a number for 5.1, and needs a description that few players read for 5.1(side).
         ('5.1(side)', '.mp4', 'aac', '5.1', None),
-        # The places that are missing in the encoder's next layout are silent.
+        # The additional channels of the encoder's next layout are silent.
         ('2.1', '.webm', 'auto', '5.1', [0.1, 0.2, 0, 0.3, 0, 0]),
-        # Mp4 does not tell what the channels of FLAC are: only FLAC's own layouts are read as they are meant.
+        # Mp4 does not store the layout of FLAC: only FLAC's own layouts are read correctly.
         ('2.1', '.mp4', 'flac', '5.1(side)', [0.1, 0.2, 0, 0.3, 0, 0]),
         ('5.1(side)', '.mkv', 'flac', '5.1(side)', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
         ('7.1', '.webm', 'auto', '7.1', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
     ],
 )
-def test_every_channel_stays_in_its_place(
+def test_every_channel_keeps_its_position(
     tmp_path: Path, layout: str, extension: str, encoder: str, expected: str, levels: list[float] | None
 ) -> None:
     clip = make_surround(tmp_path / 'a.mov', (layout,))
@@ -113,7 +113,7 @@ def test_a_downmix_never_clips_and_is_as_loud_everywhere(tmp_path: Path, rate: i
         plan = planned(clip, extension)
         (said,) = [remark for remark in plan.remarks if 'mixed' in remark]
         assert said.startswith('audio stream 1 is mixed from 6 channels (5.1) to 2 channels (stereo), the LFE channel')
-        assert f'{encoder} takes at most 2 channels' in said
+        assert f'{encoder} supports at most 2 channels' in said
         assert ('pcm_s16le keeps all' if extension == '.avi' else '.mkv keeps all') in said
         run(video(clip), tmp_path / f'out{extension}')
         _, samples = samples_of(tmp_path / f'out{extension}')
@@ -123,7 +123,7 @@ def test_a_downmix_never_clips_and_is_as_loud_everywhere(tmp_path: Path, rate: i
     assert found['.avi'] == pytest.approx(found['.mpg'], rel=0.05)
 
 
-def test_mono_and_stereo_are_not_touched(tmp_path: Path) -> None:
+def test_mono_and_stereo_are_unchanged(tmp_path: Path) -> None:
     clip = make_surround(tmp_path / 'a.mov', ('mono', 'stereo'))
     for extension, encoder in (('.wmv', 'wmav2'), ('.webm', 'libopus'), ('.mp4', 'flac')):
         plan = planned(clip, extension, output_audio_encoder=encoder)
@@ -131,7 +131,7 @@ def test_mono_and_stereo_are_not_touched(tmp_path: Path) -> None:
         assert plan.remarks == ()
 
 
-def test_the_track_that_is_mixed_is_named(tmp_path: Path) -> None:
+def test_the_mixed_track_is_named(tmp_path: Path) -> None:
     clip = make_surround(tmp_path / 'a.mkv', ('stereo', '5.1'), 'flac')
     (said,) = planned(clip, '.mkv', output_audio_encoder='libmp3lame').remarks
     assert said.startswith('audio stream 2 is mixed from 6 channels (5.1)')
@@ -151,13 +151,13 @@ def test_samples_of_24_bits_stay_exact(tmp_path: Path) -> None:
     quieter = planned(clip, '.mp4', output_audio_volume=50)
     assert (quieter.tracks[0].encoder, quieter.remarks) == ('pcm_s32le', ())
     (said,) = planned(clip, '.mkv', output_audio_encoder='pcm_s16le').remarks
-    assert said == 'audio stream 1 is written with 16 bits a sample, it has 24: pcm_s16le holds no more'
+    assert said == 'audio stream 1 is written with 16 of its 24 bits a sample: pcm_s16le supports no more'
     run(video(clip), tmp_path / 'out.mkv', OutputOptions(output_audio_encoder='flac'))
     with av.open(str(tmp_path / 'out.mkv')) as made:
         assert made.streams.audio[0].format.name == 's32'
 
 
-def test_a_lower_rate_is_said(tmp_path: Path) -> None:
+def test_a_lower_rate_is_reported(tmp_path: Path) -> None:
     clip = make_surround(tmp_path / 'a.mov', ('stereo',), rate=96000)
     for encoder, taken in (('libopus', 48000), ('libmp3lame', 48000), ('aac', 96000)):
         plan = planned(clip, '.mp4', output_audio_encoder=encoder)
@@ -174,7 +174,7 @@ def test_pcm_without_positions_is_copied_to_mp4(tmp_path: Path) -> None:
 
 
 def described(path: Path, language: str, title: str = '', disposition: int = 0) -> Path:
-    """A clip whose second track is described so."""
+    """Write a clip with these descriptions of the second track."""
     whole = make_surround(path.with_name('whole.mkv'), ('mono', 'stereo'), 'flac')
     with av.open(str(whole)) as source, av.open(str(path), 'w') as output:
         copies = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
@@ -191,33 +191,31 @@ def described(path: Path, language: str, title: str = '', disposition: int = 0) 
     ('language', 'held', 'is_lost'),
     [('deu', 'ger', False), ('fre', 'fra', False), ('swe', 'sve', False), ('eng', 'eng', False), ('sme', 'und', True)],
 )
-def test_the_language_of_a_track_is_kept_in_mov_or_its_loss_is_said(
-    tmp_path: Path, language: str, held: str, is_lost: bool
-) -> None:
+def test_a_lost_language_of_a_track_in_mov_is_reported(tmp_path: Path, language: str, held: str, is_lost: bool) -> None:
     clip = described(tmp_path / 'a.mkv', language)
     said = [remark for remark in planned(clip, '.mov').remarks if 'language' in remark]
-    assert said == ([f'mov does not hold of audio stream 2: its language ({language})'] if is_lost else [])
+    assert said == ([f'audio stream 2 loses in mov: its language ({language})'] if is_lost else [])
     run(video(clip), tmp_path / 'out.mov')
     with av.open(str(tmp_path / 'out.mov')) as made:
         assert made.streams.audio[1].metadata.get('language', 'und') == held
 
 
-def test_what_a_container_does_not_hold_of_a_track_is_said(tmp_path: Path) -> None:
+def test_lost_descriptions_of_a_track_are_reported(tmp_path: Path) -> None:
     clip = described(tmp_path / 'a.mkv', 'deu', 'Notes', _D.comment | _D.default)
     lost = {
         '.mkv': [],
         '.mp4': [],
-        '.wmv': ['its title (Notes)', 'that it is comment', 'that it is the default'],
-        '.mpg': ['its language (deu)', 'its title (Notes)', 'that it is comment', 'that it is the default'],
-        '.mov': ['that it is comment'],
+        '.wmv': ['its title (Notes)', 'its purpose (comment)', 'its default flag'],
+        '.mpg': ['its language (deu)', 'its title (Notes)', 'its purpose (comment)', 'its default flag'],
+        '.mov': ['its purpose (comment)'],
     }
     for extension, parts in lost.items():
-        said = [remark for remark in planned(clip, extension).remarks if ' hold of ' in remark]
-        expected = [f'{extension[1:]} does not hold of audio stream 2: {", ".join(parts)}'] if parts else []
+        said = [remark for remark in planned(clip, extension).remarks if ' loses in ' in remark]
+        expected = [f'audio stream 2 loses in {extension[1:]}: {", ".join(parts)}'] if parts else []
         assert said == expected
 
 
-def test_a_title_comes_back_from_mp4(tmp_path: Path) -> None:
+def test_a_title_survives_in_mp4(tmp_path: Path) -> None:
     clip = described(tmp_path / 'a.mkv', 'deu', 'Notes')
     run(video(clip), tmp_path / 'b.mp4')
     run(video(tmp_path / 'b.mp4'), tmp_path / 'c.mkv')
@@ -225,7 +223,7 @@ def test_a_title_comes_back_from_mp4(tmp_path: Path) -> None:
         assert made.streams.audio[1].metadata['title'] == 'Notes'
 
 
-def test_what_is_lost_of_the_pictures_is_said(tmp_path: Path) -> None:
+def test_lost_descriptions_of_the_video_are_reported(tmp_path: Path) -> None:
     clip = make_surround(tmp_path / 'whole.mkv', ('mono',))
     with av.open(str(clip)) as source, av.open(str(tmp_path / 'a.mkv'), 'w') as output:
         copy = output.add_stream_from_template(source.streams.video[0])
@@ -237,15 +235,15 @@ def test_what_is_lost_of_the_pictures_is_said(tmp_path: Path) -> None:
     info = video(tmp_path / 'a.mkv')
     assert plan_extras(info, build_timeline(info), '.mkv').remarks == ()
     (said,) = plan_extras(info, build_timeline(info), '.wmv').remarks
-    assert said == 'wmv does not hold of the video: its title (Angle 1)'
+    assert said == 'the video loses in wmv: its title (Angle 1)'
 
 
-def test_codes_of_one_language_are_the_same() -> None:
+def test_codes_of_one_language_are_equal() -> None:
     assert same_language('deu', 'ger') and same_language('swe', 'sve') and not same_language('deu', 'eng')
     assert (language_for('mov', 'nld'), language_for('mp4', 'nld'), language_for('mp4', 'hr ')) == ('dut', 'nld', 'hrv')
 
 
 @pytest.mark.parametrize(('codec', 'named'), [('pcm_s16le', '.mov'), ('vorbis', '.mkv')])
-def test_the_container_that_is_advised_for_many_channels_keeps_them(codec: str, named: str) -> None:
+def test_the_advised_container_keeps_all_channels(codec: str, named: str) -> None:
     track = AudioTrack(1, codec, 'libopus', 48000, '7.1', (), 0)
     assert f'an output named {named} keeps all' in _keeping('hexadecagonal', track, '.webm', 'auto')

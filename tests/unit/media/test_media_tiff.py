@@ -1,4 +1,4 @@
-"""TIFF of every layout, deep and inked pictures of other formats, and TIFF as an output."""
+"""TIFF of every layout, deep and CMYK images of other formats, and TIFF as an output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facefusion.media.probe import probe
 
 
 def ramp(channels: int, dtype: str = 'u1', size: tuple[int, int] = (24, 20)) -> np.ndarray:
-    """Samples that differ in every direction, up to the largest of ``dtype`` (floats: 1)."""
+    """Return samples that differ in every direction, up to the maximum of ``dtype`` (floats: 1)."""
     high, wide = size
     y, x, c = np.meshgrid(np.linspace(0, 1, high), np.linspace(0, 1, wide), np.arange(channels), indexing='ij')
     unit = (0.5 * y + 0.5 * x) * (1 - 0.2 * c) + 0.05
@@ -67,7 +67,7 @@ def test_colours_are_right_in_every_layout(tmp_path: Path, layout: dict, dtype: 
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2', 'u4', 'f4'])
-def test_grey_in_both_directions(tmp_path: Path, dtype: str) -> None:
+def test_grey_with_white_or_black_as_zero(tmp_path: Path, dtype: str) -> None:
     samples = ramp(1, dtype)
     for photometric in (BLACK_IS_ZERO, WHITE_IS_ZERO):
         for big_endian in (False, True):
@@ -79,7 +79,7 @@ def test_grey_in_both_directions(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2'])
 @pytest.mark.parametrize('alpha', [None, 0, 1, 2])
-def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int | None) -> None:
+def test_the_meaning_of_a_fourth_channel(tmp_path: Path, dtype: str, alpha: int | None) -> None:
     samples = ramp(4, dtype)
     top = np.iinfo(samples.dtype).max
     samples[..., 3] = np.maximum(samples[..., 3], top // 2)
@@ -89,7 +89,7 @@ def test_a_fourth_channel_is_what_it_says(tmp_path: Path, dtype: str, alpha: int
     path = saved(tmp_path, tiff_bytes(stored, alpha=alpha))
     pixels, found, said = read(path)
     assert np.abs(pixels[..., ::-1] - eight(samples)[..., :3]).max() <= 2
-    assert any('1 channel beside colours and transparency left out' in text for text in said) == (alpha == 0)
+    assert any('1 channel other than colour and transparency left out' in text for text in said) == (alpha == 0)
     assert (found is None) == (alpha == 0)
     if found is not None:
         assert (found == eight(samples)[..., 3]).all()
@@ -115,7 +115,7 @@ def test_the_orientation_is_applied_once(tmp_path: Path, dtype: str, orientation
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2'])
-def test_ink_becomes_light(tmp_path: Path, dtype: str) -> None:
+def test_cmyk_becomes_rgb(tmp_path: Path, dtype: str) -> None:
     ink = ramp(4, dtype)
     ink[..., 3] = 0
     pixels, _, said = read(saved(tmp_path, tiff_bytes(ink, CMYK)))
@@ -158,7 +158,7 @@ def reference(path: Path) -> MediaError:
     return caught.value
 
 
-def test_what_is_not_read_says_why(tmp_path: Path) -> None:
+def test_unsupported_files_are_refused_with_the_reason(tmp_path: Path) -> None:
     pages = [Image.fromarray(ramp(3))] * 3
     pages[0].save(tmp_path / 'pages.tif', save_all=True, append_images=pages[1:])
     error = reference(tmp_path / 'pages.tif')
@@ -174,7 +174,9 @@ def test_what_is_not_read_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2', 'f4'])
-def test_torn_files_are_damaged_wherever_they_end(tmp_path: Path, dtype: str, capfd: pytest.CaptureFixture) -> None:
+def test_truncated_files_are_damaged_wherever_they_end(
+    tmp_path: Path, dtype: str, capfd: pytest.CaptureFixture
+) -> None:
     plain = tiff_bytes(ramp(3, dtype))
     buffer = io.BytesIO()
     Image.fromarray(ramp(3)).save(buffer, 'TIFF', compression='tiff_lzw')
@@ -183,7 +185,7 @@ def test_torn_files_are_damaged_wherever_they_end(tmp_path: Path, dtype: str, ca
             assert reference(saved(tmp_path, data[:length])).reference == 'media-damaged'
 
 
-def test_a_thumbnail_is_no_page(tmp_path: Path) -> None:
+def test_a_thumbnail_is_not_a_page(tmp_path: Path) -> None:
     small = Image.fromarray(ramp(3, size=(6, 5)))
     small.encoderinfo = {'tiffinfo': {254: 1}}
     Image.fromarray(ramp(3)).save(tmp_path / 'thumb.tif', save_all=True, append_images=[small])
@@ -191,7 +193,7 @@ def test_a_thumbnail_is_no_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('has_alpha', [False, True])
-def test_tiff_is_written_whole(tmp_path: Path, has_alpha: bool) -> None:
+def test_tiff_is_written_with_metadata(tmp_path: Path, has_alpha: bool) -> None:
     source = Image.fromarray(ramp(4) if has_alpha else ramp(3))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     exif = Image.Exif()
@@ -208,7 +210,7 @@ def test_tiff_is_written_whole(tmp_path: Path, has_alpha: bool) -> None:
             assert (np.asarray(image) == np.asarray(source)).all() and image.mode == source.mode
 
 
-def test_inked_jpegs_of_both_kinds(tmp_path: Path) -> None:
+def test_cmyk_jpegs_of_both_kinds(tmp_path: Path) -> None:
     for name, black, expected in (('adobe.jpg', 0, (255, 235, 55)), ('plain.jpg', 255, (0, 20, 200))):
         ink = np.full((32, 32, 4), (200, 20, 0, black), np.uint8)
         buffer = io.BytesIO()
@@ -216,7 +218,7 @@ def test_inked_jpegs_of_both_kinds(tmp_path: Path) -> None:
         data = buffer.getvalue()
         at = data.index(b'\xff\xee')
         length = int.from_bytes(data[at + 2 : at + 4], 'big')
-        # Without Adobe's mark the same bytes are ink as it is.
+        # Without Adobe's marker the same bytes are not inverted.
         path = saved(tmp_path, data if name == 'adobe.jpg' else data[:at] + data[at + 2 + length :], name)
         pixels, _, said = read(path)
         assert np.abs(pixels[0, 0].astype(int) - expected).max() <= 4 and 'CMYK' in said[0]

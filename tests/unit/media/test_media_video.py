@@ -83,7 +83,7 @@ CLIPS = {
 
 
 @pytest.mark.parametrize('name', CLIPS)
-def test_every_frame_leaves_at_its_own_time(tmp_path: Path, name: str) -> None:
+def test_every_frame_is_written_at_its_own_time(tmp_path: Path, name: str) -> None:
     source = make_clip(tmp_path / name, **CLIPS[name])
     info = video(source)
     assert info.frame_count == 40
@@ -99,7 +99,7 @@ def test_every_frame_leaves_at_its_own_time(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize('name', CLIPS)
-def test_any_range_is_what_reading_through_gives(tmp_path: Path, name: str) -> None:
+def test_any_range_equals_sequential_reading(tmp_path: Path, name: str) -> None:
     info = video(make_clip(tmp_path / name, **CLIPS[name]))
     reader = VideoReader(info)
     through = [frame.planes[0].tobytes() for frame in reader.frames(0, 40)]
@@ -119,7 +119,7 @@ def test_any_range_is_what_reading_through_gives(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize('rotation', [90, 180, 270])
 @pytest.mark.parametrize('mirrored', [False, True])
-def test_turned_clips_are_read_upright(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+def test_rotated_clips_are_read_upright(tmp_path: Path, rotation: int, mirrored: bool) -> None:
     straight = video(make_clip(tmp_path / 'straight.mp4', frames=3))
     turned = video(make_clip(tmp_path / 'turned.mp4', frames=3, rotation=rotation, mirrored=mirrored))
     with av.open(str(turned.path)) as container:
@@ -143,7 +143,7 @@ def test_quarter_turn_of_422_becomes_444(tmp_path: Path) -> None:
     assert next(VideoReader(info).frames(0, 1)).video.format.name == 'yuv444p'
 
 
-def test_frames_that_nobody_wrote_reach_the_encoder_as_decoded(tmp_path: Path) -> None:
+def test_unchanged_frames_reach_the_encoder_as_decoded(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=12))
     lossless = OutputOptions(output_video_quality=100)
     encoder = choose_encoder(info, lossless, '.mp4')
@@ -202,13 +202,13 @@ def test_audio_packets_are_copied_byte_for_byte(tmp_path: Path, source: str, cod
     assert all(abs(a - b) <= tolerance for (a, _), (b, _) in zip(before, after, strict=True))
 
 
-def test_trimmed_audio_starts_with_its_picture(tmp_path: Path) -> None:
+def test_trimmed_audio_starts_with_its_frame(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', audio='aac'))
     timeline = build_timeline(info, 10, 30)
     run(info, tmp_path / 'out.mp4', timeline=timeline, lengths=(8, 100))
     assert times(tmp_path / 'out.mp4') == [Fraction(k, 25) for k in range(20)]
     start = Fraction(10, 25)
-    # What a decoder needs to be right at 0 lies before it, where players do not play it.
+    # The decoder's lead-in is before 0, where players do not play it.
     lead = Fraction(1, 10) + Fraction(1024, 48000)
     kept = [(t - start, data) for t, data in audio_packets(info.path) if start - lead < t < start + Fraction(20, 25)]
     after = audio_packets(tmp_path / 'out.mp4')
@@ -226,7 +226,7 @@ def test_trimmed_audio_starts_with_its_picture(tmp_path: Path) -> None:
         (OutputOptions(output_audio_encoder='libopus'), '.mkv', 'opus'),
     ],
 )
-def test_audio_is_encoded_again_when_asked(tmp_path: Path, options: OutputOptions, extension: str, codec: str) -> None:
+def test_audio_is_encoded_again_on_request(tmp_path: Path, options: OutputOptions, extension: str, codec: str) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', audio='aac'))
     output = tmp_path / f'out{extension}'
     run(info, output, options)
@@ -273,7 +273,7 @@ def test_odd_sizes_gain_a_repeated_line_and_lose_nothing(tmp_path: Path) -> None
     assert np.abs(after - before).mean() < 2
 
 
-def test_scale_rounds_to_even_sides_as_the_peer(tmp_path: Path) -> None:
+def test_scale_rounds_to_even_sides_as_facefusion_3_8(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=3, size=(426, 226)))
     encoder = run(info, tmp_path / 'out.mp4', OutputOptions(output_video_scale=0.5))
     assert (encoder.width, encoder.height) == (212, 112)  # 213 -> 212 and 113 -> 112, half to even
@@ -291,7 +291,7 @@ def test_scale_rounds_to_even_sides_as_the_peer(tmp_path: Path) -> None:
         (100, 'libx264', '0'),
     ],
 )
-def test_quality_follows_the_peers_table(tmp_path: Path, quality: int, codec: str, crf: str) -> None:
+def test_quality_follows_the_table_of_facefusion_3_8(tmp_path: Path, quality: int, codec: str, crf: str) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=2))
     chosen = choose_encoder(info, OutputOptions(output_video_encoder=codec, output_video_quality=quality), '.mp4')
     assert dict(chosen.options)['crf'] == crf
@@ -304,7 +304,7 @@ def test_hevc_in_mp4_is_tagged_hvc1(tmp_path: Path) -> None:
         assert container.streams.video[0].codec_context.codec_tag == 'hvc1'
 
 
-def test_an_encoder_without_its_hardware_is_refused_with_those_that_work(tmp_path: Path) -> None:
+def test_an_encoder_without_its_hardware_is_refused_with_alternatives(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=2))
     with pytest.raises(UsageError) as caught:
         choose_encoder(info, OutputOptions(output_video_encoder='h264_videotoolbox'), '.mp4')
@@ -312,7 +312,7 @@ def test_an_encoder_without_its_hardware_is_refused_with_those_that_work(tmp_pat
     assert 'libx264' in caught.value.hint
 
 
-def test_hdr_is_refused_not_cut(tmp_path: Path) -> None:
+def test_hdr_is_refused(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mkv', frames=2, pix_fmt='yuv420p10le', transfer=16))
     with pytest.raises(MediaError) as caught:
         choose_encoder(info, OutputOptions(), '.mp4')
@@ -357,7 +357,7 @@ def test_one_piece_and_many_pieces_join_to_the_same_times(tmp_path: Path) -> Non
     assert times(tmp_path / 'one.mp4') == times(tmp_path / 'many.mp4') == times(info.path)
 
 
-def test_segments_of_other_settings_or_frames_do_not_join(tmp_path: Path) -> None:
+def test_segments_of_other_settings_or_frames_are_not_joined(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=10))
     timeline = build_timeline(info)
     encoder = choose_encoder(info, OutputOptions(), '.mp4', timeline)
@@ -377,7 +377,7 @@ def test_segments_of_other_settings_or_frames_do_not_join(tmp_path: Path) -> Non
     assert not (tmp_path / 'o.part').exists()
 
 
-def test_a_failing_segment_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_segment_leaves_no_file(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=3))
     encoder = choose_encoder(info, OutputOptions(), '.mp4')
     with pytest.raises(ZeroDivisionError), SegmentWriter(tmp_path / 's.nut', encoder) as writer:
@@ -386,7 +386,7 @@ def test_a_failing_segment_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ['a.mp4']
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     if not Path('/dev/full').exists():
         pytest.skip('no /dev/full here')
     info = video(make_clip(tmp_path / 'a.mp4', frames=3))
@@ -399,7 +399,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ['a.mp4']
 
 
-def test_a_truncated_mkv_gives_the_frames_it_has(tmp_path: Path) -> None:
+def test_a_truncated_mkv_has_its_remaining_frames(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / 'a.mkv')
     data = whole.read_bytes()
     cut = tmp_path / 'cut.mkv'
@@ -411,7 +411,7 @@ def test_a_truncated_mkv_gives_the_frames_it_has(tmp_path: Path) -> None:
     assert not any(frame.is_damaged for frame in frames[:-1])
 
 
-def test_a_frame_that_does_not_decode_shows_the_one_before_it(tmp_path: Path) -> None:
+def test_a_frame_that_does_not_decode_is_replaced_by_the_previous_one(tmp_path: Path) -> None:
     path = make_clip(tmp_path / 'a.mp4', options={'crf': '18', 'preset': 'ultrafast', 'g': '1'})
     whole = [frame.luma() for frame in VideoReader(video(path)).frames(0, 40)]
     with av.open(str(path)) as container:
@@ -432,8 +432,8 @@ def test_a_frame_that_does_not_decode_shows_the_one_before_it(tmp_path: Path) ->
                 assert np.array_equal(frame.luma(), whole[shown[frame.number]])
 
 
-def test_a_clip_that_ends_in_nothing_is_no_damaged_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('facefusion.media.reader._LONGEST_HELD', 5)
+def test_too_many_undecodable_frames_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('facefusion.media.reader._MAXIMUM_REPLACED', 5)
     path = make_clip(tmp_path / 'a.mp4', options={'crf': '18', 'preset': 'ultrafast', 'g': '1'})
     with av.open(str(path)) as container:
         places = [(p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size]
@@ -450,7 +450,7 @@ def test_a_clip_that_ends_in_nothing_is_no_damaged_clip(tmp_path: Path, monkeypa
         assert f'frame {max(start, 25)}' in caught.value.message
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_file_is_detected(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4', frames=5))
     make_clip(info.path, frames=6)
     with pytest.raises(MediaError) as caught:
@@ -458,7 +458,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert caught.value.reference == 'media-changed'
 
 
-def test_reading_keeps_no_frames(tmp_path: Path) -> None:
+def test_reading_stores_no_frames(tmp_path: Path) -> None:
     info = video(make_clip(tmp_path / 'a.mp4'))
     open_files = len(list(Path('/proc/self/fd').iterdir())) if Path('/proc/self/fd').exists() else 0
     tracemalloc.start()

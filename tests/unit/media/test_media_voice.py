@@ -1,4 +1,4 @@
-"""The sound of a file as processors read it: every sample at its time, from any kind of file, in bounded memory."""
+"""A file's audio for processors: every sample at its time, from any kind of file, in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facefusion.media.voice import Voice, voice_size, write_voice
 from facefusion.stopping import StopFlag
 
 ROOT = Path(__file__).resolve().parents[3]
-# Seconds at both ends that codecs fade.
+# Seconds at both ends that codecs fade in and out.
 EDGE = 0.05
 
 
@@ -33,7 +33,7 @@ def voice_of(path: Path) -> Voice:
 
 
 def wav(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
-    """16 bits, [n] or [channels, n], written by the standard library."""
+    """Write 16 bits, [n] or [channels, n], with the standard library."""
     with wave_files.open(str(path), 'wb') as file:
         file.setnchannels(len(np.atleast_2d(samples)))
         file.setsampwidth(2)
@@ -53,7 +53,7 @@ def refused(path: Path) -> MediaError:
     return caught.value
 
 
-def test_windows_are_the_samples_to_the_bit_and_silence_outside(tmp_path: Path) -> None:
+def test_windows_are_exact_samples_with_silence_outside(tmp_path: Path) -> None:
     samples = noise(8000)
     voice = voice_of(wav(tmp_path / 'a.wav', samples))
     assert (voice.rate, voice.sample_count, voice.duration) == (16000, 8000, Fraction(1, 2))
@@ -95,20 +95,18 @@ def test_windows_are_the_samples_to_the_bit_and_silence_outside(tmp_path: Path) 
         ('a.wmv', 'wmav2', 44100, 0.2),
     ],
 )
-def test_every_kind_of_file_is_heard_when_it_was_said(
-    tmp_path: Path, name: str, codec: str, rate: int, loss: float
-) -> None:
+def test_every_kind_of_file_is_in_sync(tmp_path: Path, name: str, codec: str, rate: int, loss: float) -> None:
     said = voice_like(0.6, rate)
     path = write_sound(tmp_path / name, [(0, said)], rate, codec, pictures=5 if name in ('a.mp4', 'a.avi') else 0)
     voice = voice_of(path)
     wanted = voice_like(0.6, 16000)
     edge = round(EDGE * 16000)
-    # Its times are those of wmv's packets, in milliseconds.
+    # Times of packets in wmv are in milliseconds.
     slack = 8 if name == 'a.wmv' else 0
     found = [voice.window(Fraction(lag, 16000), 0.6) for lag in range(-slack, slack + 1)]
     assert min(np.abs(window - wanted)[edge:-edge].max() for window in found) < loss
     assert float(voice.duration) == pytest.approx(0.6, abs=0.001 if loss < 0.1 else 0.05)
-    # A sample late would be seen: neighbours differ by far more.
+    # A delay of one sample would fail: neighbours differ by far more.
     assert np.abs(np.roll(wanted, 1) - wanted)[edge:-edge].max() > 0.1
 
 
@@ -120,7 +118,7 @@ def test_a_lower_rate_agrees_with_a_long_sinc_over_an_independent_decode(tmp_pat
     assert np.abs(found - wanted)[300:-300].max() < 2e-3
 
 
-def test_another_rate_is_given_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_another_rate_on_request(tmp_path: Path) -> None:
     path = wav(tmp_path / 'a.wav', voice_like(0.5, 16000) * 32767)
     voice = write_voice(probe_sound(path), tmp_path / 'v.npy', rate=48000)
     assert (voice.rate, voice.sample_count) == (48000, 24000)
@@ -128,7 +126,7 @@ def test_another_rate_is_given_when_it_is_asked_for(tmp_path: Path) -> None:
     assert len(voice.window(0.1, 0.2)) == 9600
 
 
-def test_channels_become_their_mean(tmp_path: Path) -> None:
+def test_channels_are_averaged(tmp_path: Path) -> None:
     left, right = noise(4000) // 4, noise(4000, 1) // 4
     voice = voice_of(wav(tmp_path / 'a.wav', np.stack([left, right])))
     assert np.array_equal(voice.window(0, 0.25), ((left / 32768 + right / 32768) / 2).astype(np.float32))
@@ -138,7 +136,7 @@ def test_channels_become_their_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('name', ['a.mkv', 'a.mp4', 'a.mov'])
-def test_sound_that_begins_late_is_heard_late(tmp_path: Path, name: str) -> None:
+def test_audio_that_begins_late_is_heard_late(tmp_path: Path, name: str) -> None:
     said = voice_like(0.4, 16000)
     codec = 'flac' if name == 'a.mp4' else 'pcm_s16le'
     voice = voice_of(write_sound(tmp_path / name, [(0.5, said)], 16000, codec, pictures=5))
@@ -147,18 +145,18 @@ def test_sound_that_begins_late_is_heard_late(tmp_path: Path, name: str) -> None
     assert voice.sample_count == 14400
 
 
-def test_sound_that_begins_late_in_flv_is_heard_late(tmp_path: Path) -> None:
+def test_audio_that_begins_late_in_flv_is_heard_late(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.flv', [(0.5, voice_like(0.4, 44100))], 44100, 'aac', pictures=5)
     info = probe_sound(path)
     assert (info.content, info.origin) == ('flv', 0)
     voice = write_voice(info, tmp_path / 'v.npy')
     assert np.abs(voice.window(0, 0.45)).max() < 1e-3
-    # Its times are in milliseconds.
+    # Times in flv are in milliseconds.
     found = [voice.window(Fraction(9600 + lag, 16000), 0.2) for lag in range(-16, 17)]
     assert min(np.abs(window - voice_like(0.4, 16000)[1600:4800]).max() for window in found) < 0.2
 
 
-def test_a_clock_that_counts_from_anywhere_is_no_silence(tmp_path: Path) -> None:
+def test_an_arbitrary_clock_is_not_silence(tmp_path: Path) -> None:
     said = voice_like(0.5, 48000)
     late = write_sound(tmp_path / 'a.ts', [(7.3, said)], 48000, 'mp2', pictures=5, begin=7)
     info = probe_sound(late)
@@ -178,7 +176,7 @@ def test_gaps_are_silence(tmp_path: Path) -> None:
     assert np.abs(voice.window(0.5, 0.25) - said[1]).max() < 1e-3
 
 
-def test_time_that_comes_twice_is_heard_once(tmp_path: Path) -> None:
+def test_overlapping_audio_is_heard_once(tmp_path: Path) -> None:
     said = [voice_like(0.48, 48000, seed) for seed in (1, 2)]
     paths = [
         write_sound(tmp_path / f'{at}.ts', [(at, wave)], 48000, 'mp2') for at, wave in ((5, said[0]), (5.2, said[1]))
@@ -186,16 +184,16 @@ def test_time_that_comes_twice_is_heard_once(tmp_path: Path) -> None:
     path = tmp_path / 'both.ts'
     path.write_bytes(b''.join(part.read_bytes() for part in paths))
     info = probe_sound(path)
-    (remark,) = [remark for remark in info.remarks if 'sound already' in remark]
+    (remark,) = [remark for remark in info.remarks if 'overlap earlier audio' in remark]
     assert float(remark.split()[0]) == pytest.approx(0.29, abs=0.03)
-    # What the encoder puts before the sound is a hundredth of a second.
+    # The encoder's delay is a hundredth of a second.
     voice = write_voice(info, tmp_path / 'v.npy')
     assert np.abs(voice.window(0.11, 0.3) - voice_like(0.48, 16000)[1600:6400]).max() < 0.15
     second = voice_like(0.48, 16000, 2)[5600:7200]
     assert min(np.abs(voice.window(0.56 + at / 16000, 0.1) - second).max() for at in range(-16, 17)) < 0.15
 
 
-def test_gaps_stay_where_they_are_at_another_rate(tmp_path: Path) -> None:
+def test_gaps_keep_their_times_at_another_rate(tmp_path: Path) -> None:
     said = [voice_like(0.25, 44100, seed) for seed in (1, 2)]
     voice = voice_of(write_sound(tmp_path / 'a.mkv', [(0, said[0]), (0.6, said[1])], 44100, 'pcm_s16le'))
     assert not voice.window(0.2505, 0.349).any()
@@ -203,12 +201,13 @@ def test_gaps_stay_where_they_are_at_another_rate(tmp_path: Path) -> None:
     assert voice.sample_count == 13600
 
 
-def test_a_second_process_reads_the_same_and_notices_damage(tmp_path: Path) -> None:
+def test_a_second_process_reads_the_same_and_detects_damage(tmp_path: Path) -> None:
     voice = voice_of(wav(tmp_path / 'a.wav', noise(4000)))
     assert voice.path.stat().st_size == voice_size(probe_sound(tmp_path / 'a.wav')) + 128
     code = (
-        'import sys, zlib; from pathlib import Path; from facefusion.media.voice import Voice\n'
-        'with Voice.open(Path(sys.argv[1])) as voice:\n'
+        'import sys, zlib; from contextlib import closing; from pathlib import Path\n'
+        'from facefusion.media.voice import Voice\n'
+        'with closing(Voice.open(Path(sys.argv[1]))) as voice:\n'
         '    print(voice.rate, voice.sha256, zlib.crc32(voice.window(0.1, 0.1).tobytes()))'
     )
     run = [sys.executable, '-c', code, str(voice.path)]
@@ -243,7 +242,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     assert peak < 700_000
 
 
-def test_files_without_sound_are_told_apart(tmp_path: Path) -> None:
+def test_files_without_audio_have_different_errors(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / 'empty.mp3').touch()
     (tmp_path / 'text.mp3').write_text('not a sound at all')
@@ -266,7 +265,7 @@ def test_files_without_sound_are_told_apart(tmp_path: Path) -> None:
     assert 'opus' in refused(tmp_path / 'odd.xyz').hint
 
 
-def test_sound_of_any_name_is_read_and_the_name_is_told(tmp_path: Path) -> None:
+def test_audio_of_any_name_is_read_with_a_remark(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.mp3', [(0, voice_like(0.2, 44100))], 44100, 'libmp3lame')
     length = probe_sound(path).duration
     for name in ('a.wav', 'a.mp4', 'a.png', 'a'):
@@ -275,14 +274,14 @@ def test_sound_of_any_name_is_read_and_the_name_is_told(tmp_path: Path) -> None:
         assert probe_sound(wrong).duration == length
         kind = find_kind(wrong, takes_audio=True)
         assert (kind.family, kind.content, kind.name) == ('audio', 'mp3', 'mp3')
-        assert kind.remark.startswith(f'{name} is read as mp3, which its content is, though ')
+        assert kind.remark.startswith(f'{name} is read as mp3 because of its content, but ')
         with pytest.raises(MediaError) as caught:
             find_kind(wrong)
         assert caught.value.reference == 'media-kind-unsupported', 'a target is no sound'
         assert 'audio' not in caught.value.hint
 
 
-def test_the_name_of_an_mp4_tells_whether_it_has_pictures(tmp_path: Path) -> None:
+def test_the_name_of_an_mp4_decides_whether_it_is_audio(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.m4a', [(0, voice_like(0.2, 44100))], 44100, 'aac')
     assert find_kind(path, takes_audio=True) == ('audio', 'mp4', '')
     assert find_kind(path).family == 'video' and find_kind(path).remark
@@ -291,7 +290,7 @@ def test_the_name_of_an_mp4_tells_whether_it_has_pictures(tmp_path: Path) -> Non
     assert probe_sound(clip).duration >= Fraction(1, 5)
 
 
-def test_kinds_of_audio_are_known_by_their_content(tmp_path: Path) -> None:
+def test_kinds_of_audio_are_detected_by_content(tmp_path: Path) -> None:
     for name, codec in (('a.mp3', 'libmp3lame'), ('a.aac', 'aac')):
         path = write_sound(tmp_path / name, [(0, voice_like(0.2, 44100))], 44100, codec)
         data = path.read_bytes()
@@ -320,7 +319,7 @@ def test_truncated_files(tmp_path: Path) -> None:
     assert 'ends early' in ' '.join(probe_sound(flac).remarks)
 
 
-def test_damage_in_the_middle_is_silence_and_said(tmp_path: Path) -> None:
+def test_damage_in_the_middle_becomes_silence_with_a_remark(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.mp4', [(0, voice_like(2, 48000))], 48000, 'aac')
     data = bytearray(path.read_bytes())
     middle = data.index(b'mdat') + 12000
@@ -332,7 +331,7 @@ def test_damage_in_the_middle_is_silence_and_said(tmp_path: Path) -> None:
     assert np.abs(voice.window(1.5, 0.3) - voice_like(2, 16000)[24000:28800]).max() < 0.15
 
 
-def test_a_stream_that_hardly_decodes_is_refused(tmp_path: Path) -> None:
+def test_a_mostly_damaged_stream_is_refused(tmp_path: Path) -> None:
     path = write_sound(tmp_path / 'a.mp4', [(0, voice_like(1, 48000))], 48000, 'aac')
     data = bytearray(path.read_bytes())
     begin = data.index(b'mdat') + 4
@@ -341,7 +340,7 @@ def test_a_stream_that_hardly_decodes_is_refused(tmp_path: Path) -> None:
     assert refused(path).reference == 'audio-damaged'
 
 
-def test_what_is_no_number_is_silence(tmp_path: Path) -> None:
+def test_nan_becomes_silence(tmp_path: Path) -> None:
     said = voice_like(0.5, 16000)
     broken = said.copy()
     broken[4000:4100:3], broken[4001:4100:3] = np.nan, np.inf
@@ -351,13 +350,13 @@ def test_what_is_no_number_is_silence(tmp_path: Path) -> None:
     assert not found[4000:4099:3].any()
 
 
-def test_times_without_bounds_fill_no_disk(tmp_path: Path) -> None:
+def test_absurd_times_do_not_fill_the_disk(tmp_path: Path) -> None:
     said = voice_like(0.2, 16000)
     path = write_sound(tmp_path / 'a.mkv', [(0, said), (90000, said)], 16000, 'pcm_s16le')
     assert refused(path).reference == 'audio-too-long'
 
 
-def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
+def test_a_stop_leaves_no_file(tmp_path: Path) -> None:
     path = wav(tmp_path / 'a.wav', noise(48000))
     info = probe_sound(path)
     stop = StopFlag()
@@ -369,7 +368,7 @@ def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+def test_a_failure_leaves_no_file_and_states_the_reason(tmp_path: Path) -> None:
     path = wav(tmp_path / 'a.wav', noise(48000))
     info = probe_sound(path)
     with pytest.raises(OutputError):

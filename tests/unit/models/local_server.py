@@ -1,4 +1,4 @@
-"""A web server of one thread for the download tests, which misbehaves as it is told to."""
+"""A local web server for the download tests, with configurable faults."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 @dataclass
 class Site:
-    """What the server answers, by path, and the requests that it got."""
+    """The responses of the server by path, and its requests."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     tag: str = '"one"'
-    # Per path: after how many bytes the connection is cut, for as many requests as the list is long.
+    # Per path and request: the number of bytes after which the connection is closed.
     cuts: dict[str, list[int]] = field(default_factory=dict)
     statuses: dict[str, list[int]] = field(default_factory=dict)
     wrong_range: bool = False
@@ -48,8 +48,8 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
                 start = int(asked.removeprefix('bytes=').rstrip('-'))
                 if start >= len(body):
                     return self.answer(416, b'')
-                told = start + 7 if site.wrong_range else start
-                headers = {'Content-Range': f'bytes {told}-{len(body) - 1}/{len(body)}'}
+                first = start + 7 if site.wrong_range else start
+                headers = {'Content-Range': f'bytes {first}-{len(body) - 1}/{len(body)}'}
                 return self.answer(206, body[start:], headers)
             return self.answer(200, body)
 
@@ -73,7 +73,7 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: a client that is stopped closes its connection in the middle."""
+        """Ignore clients that close their connection early."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 

@@ -1,4 +1,4 @@
-"""The embedded set as it is published: fetched, converted and run. Needs the package index.
+"""The published embedded set: fetched, converted and run. Needs the package index.
 
 Expected numbers of the TFLite networks are those of LiteRT (ai-edge-litert 2.3.0) on the original files, those of the
 dlib network come from an independent conversion, of CenterFace and open_nsfw from the published ONNX files in
@@ -29,12 +29,12 @@ def store(tmp_path_factory):
 
 
 def from_packages(store):
-    """What needs no other host than the package index."""
+    """Return the ids of the models in the package index."""
     return [entry.id for entry in store.catalog if isinstance(entry.sources[0], PackageSource)]
 
 
 def waves(height, width):
-    """A deterministic picture [1,h,w,3] from 0 to 1."""
+    """Return a deterministic image [1,h,w,3] from 0 to 1."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     return np.stack([0.5 + 0.5 * np.sin(x / (9 + 3 * c) + c) * np.cos(y / (11 + 2 * c)) for c in range(3)], -1)[None]
 
@@ -122,7 +122,7 @@ TFLITE = {
 
 
 @pytest.mark.parametrize('model_id', TFLITE)
-def test_a_converted_network_gives_the_numbers_of_litert(store, model_id):
+def test_a_converted_network_agrees_with_litert(store, model_id):
     size, low, high, expected = TFLITE[model_id]
     picture = (low + (high - low) * waves(size, size)).astype(np.float32)
     found = run(store, model_id, first=np.concatenate([picture * 0.5, picture]))

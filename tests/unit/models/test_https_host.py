@@ -14,7 +14,7 @@ from facefusion.stopping import StopFlag
 
 BODY = bytes(range(256)) * 8000
 SIZE = len(BODY)
-# What is read and written at a time: only whole pieces survive a cut.
+# Size of a read and write: only complete pieces survive a closed connection.
 PIECE = 256 << 10
 SHA = hashlib.sha256(BODY).hexdigest()
 QUIET = Watcher(lambda done: None, StopFlag())
@@ -34,21 +34,21 @@ def download(site, folder, *paths, sha256=SHA, size=SIZE, watcher=QUIET, waits=N
     return HttpsDownload(source, folder, watcher, limits=Limits(**limits), sleep=waits.append).run()
 
 
-def test_a_file_arrives_whole(site, tmp_path):
+def test_a_file_arrives_complete(site, tmp_path):
     seen = []
     path, sha256 = download(site, tmp_path / 'w', watcher=Watcher(seen.append, StopFlag()))
     assert path.read_bytes() == BODY and sha256 == SHA
     assert seen == sorted(seen) and seen[-1] == len(BODY)
 
 
-def test_a_cut_connection_is_resumed_where_it_was_cut(site, tmp_path):
+def test_a_closed_connection_is_resumed_at_its_last_piece(site, tmp_path):
     site.cuts['/a'] = [2 * PIECE, 2 * PIECE]
     path, _ = download(site, tmp_path / 'w')
     assert path.read_bytes() == BODY
     assert [asked for _, asked in site.requests] == ['', f'bytes={2 * PIECE}-', f'bytes={4 * PIECE}-']
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(site, tmp_path):
+def test_a_changed_file_is_fetched_from_its_start(site, tmp_path):
     site.cuts['/a'] = [2 * PIECE]
     with pytest.raises(ModelError):
         download(site, tmp_path / 'w', tries=1)
@@ -58,7 +58,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(site, tmp_path)
     assert path.read_bytes() == changed
 
 
-def test_what_an_earlier_run_left_is_used(site, tmp_path):
+def test_the_part_of_an_earlier_run_is_used(site, tmp_path):
     site.cuts['/a'] = [2 * PIECE]
     with pytest.raises(ModelError):
         download(site, tmp_path / 'w', tries=1)
@@ -75,7 +75,7 @@ def test_a_part_without_a_strong_validator_is_not_resumed(site, tmp_path):
     assert [asked for _, asked in site.requests] == ['', '']
 
 
-def test_a_lying_content_range_is_not_believed(site, tmp_path):
+def test_a_wrong_content_range_is_refused(site, tmp_path):
     site.cuts['/a'] = [2 * PIECE]
     site.wrong_range = True
     with pytest.raises(ModelError) as error:
@@ -102,25 +102,25 @@ def test_a_wrong_size_is_refused_before_anything_is_stored(site, tmp_path, size)
     assert seen == []
 
 
-def test_an_endless_file_is_bounded(site, tmp_path):
+def test_an_endless_file_is_limited(site, tmp_path):
     with pytest.raises(ModelError) as error:
         download(site, tmp_path / 'w', sha256=None, size=None, largest_bytes=1000)
     assert error.value.reference == 'model-size'
 
 
-def test_the_next_mirror_is_asked_when_the_first_has_no_file(site, tmp_path):
+def test_the_next_mirror_is_used_when_the_first_lacks_the_file(site, tmp_path):
     path, _ = download(site, tmp_path / 'w', '/gone', '/a')
     assert path.read_bytes() == BODY
 
 
-def test_no_mirror_has_it(site, tmp_path):
+def test_no_mirror_has_the_file(site, tmp_path):
     with pytest.raises(ModelError) as error:
         download(site, tmp_path / 'w', '/gone', '/lost')
     assert error.value.reference == 'model-unreachable'
     assert error.value.cause.count('HTTP 404') == 2 and site.url('/lost') in error.value.cause
 
 
-def test_a_busy_server_is_asked_again_with_growing_waits(site, tmp_path):
+def test_a_busy_server_is_retried_with_growing_waits(site, tmp_path):
     site.statuses['/a'] = [503, 503, 503]
     waits = []
     download(site, tmp_path / 'w', waits=waits)
@@ -134,7 +134,7 @@ def test_tries_are_bounded(site, tmp_path):
     assert len(site.requests) == 4 and 'HTTP 503' in error.value.cause
 
 
-def test_a_server_that_falls_silent_is_given_up(site, tmp_path):
+def test_a_silent_server_times_out(site, tmp_path):
     site.stalls = threading.Event()
     site.cuts['/a'] = [1000] * 9
     with pytest.raises(ModelError) as error:
@@ -150,7 +150,7 @@ def test_a_closed_port_is_named_plainly(tmp_path):
     assert 'refused' in error.value.cause and 'object at' not in error.value.cause
 
 
-def test_a_stop_is_heeded_between_pieces(site, tmp_path):
+def test_a_stop_interrupts_between_pieces(site, tmp_path):
     stop = StopFlag()
     watcher = Watcher(lambda done: stop.set('asked'), stop)
     with pytest.raises(Interrupted):

@@ -59,7 +59,7 @@ def tflite_body():
     return file.data([x], [y])
 
 
-def converted_entry(site, model_id='made', revision=1):
+def converted_entry(site, model_id='converted', revision=1):
     body = tflite_body()
     site.files[f'/{model_id}'] = body
     source = HttpsSource((site.url(f'/{model_id}'),), sha(body), len(body))
@@ -98,7 +98,7 @@ def test_a_missing_model_is_fetched_once(site, tmp_path):
     assert len(site.requests) == 1 and files(tmp_path) == ['web.bin']
 
 
-def test_progress_is_told_in_bytes(site, tmp_path):
+def test_progress_is_reported_in_bytes(site, tmp_path):
     events = []
     make_store(tmp_path, web_entry(site), events=events).path('web')
     progress = [event for event in events if isinstance(event, StageProgress)]
@@ -106,14 +106,14 @@ def test_progress_is_told_in_bytes(site, tmp_path):
     assert {event.unit for event in progress} == {'B'} and isinstance(events[-1], StageFinished)
 
 
-def test_a_damaged_file_is_told_and_fetched_again(site, tmp_path):
+def test_a_damaged_file_is_reported_and_fetched_again(site, tmp_path):
     events = []
     store = make_store(tmp_path, web_entry(site), events=events)
     store.path('web').write_bytes(b'x' * len(BODY))
     assert store.state('web') == 'damaged'
     assert store.path('web').read_bytes() == BODY
-    told = [event.text for event in events if isinstance(event, Message) and event.level == 'warn']
-    assert len(told) == 1 and sha(BODY) in told[0] and sha(b'x' * len(BODY)) in told[0]
+    warnings = [event.text for event in events if isinstance(event, Message) and event.level == 'warn']
+    assert len(warnings) == 1 and sha(BODY) in warnings[0] and sha(b'x' * len(BODY)) in warnings[0]
 
 
 def test_offline_a_damaged_file_is_an_error_with_both_digests(site, tmp_path):
@@ -134,33 +134,33 @@ def test_offline_opens_no_socket(site, tmp_path, monkeypatch):
     assert error.value.reference == 'model-missing-offline' and 'models fetch web' in error.value.hint
 
 
-def test_a_converted_file_is_held_to_the_digest_of_its_making(site, tmp_path):
+def test_a_converted_file_must_have_its_recorded_digest(site, tmp_path):
     store = make_store(tmp_path, converted_entry(site))
-    path = store.path('made')
-    assert store.pinned('made') == 'source'
-    recorded = json.loads((tmp_path / 'weights' / 'lock.json').read_text())['models']['made']
+    path = store.path('converted')
+    assert store.pinned('converted') == 'source'
+    recorded = json.loads((tmp_path / 'weights' / 'lock.json').read_text())['models']['converted']
     assert recorded['sha256'] == sha(path.read_bytes()) and sha(tflite_body()) in recorded['origin']
-    assert make_store(tmp_path, *store.catalog, offline=True).path('made') == path
+    assert make_store(tmp_path, *store.catalog, offline=True).path('converted') == path
     path.write_bytes(path.read_bytes() + b'x')
-    assert store.state('made') == 'damaged'
+    assert store.state('converted') == 'damaged'
 
 
 def test_a_new_revision_of_a_conversion_outdates_the_file(site, tmp_path):
-    make_store(tmp_path, converted_entry(site)).path('made')
+    make_store(tmp_path, converted_entry(site)).path('converted')
     later = make_store(tmp_path, converted_entry(site, revision=2))
-    assert later.state('made') == 'missing'
-    later.path('made')
-    assert later.state('made') == 'present'
+    assert later.state('converted') == 'missing'
+    later.path('converted')
+    assert later.state('converted') == 'present'
 
 
-def test_a_converted_file_of_which_nothing_is_known_is_not_trusted(site, tmp_path):
+def test_a_converted_file_without_a_record_is_not_trusted(site, tmp_path):
     store = make_store(tmp_path, converted_entry(site))
-    store.path('made')
+    store.path('converted')
     (tmp_path / 'weights' / 'lock.json').unlink()
-    assert store.state('made') == 'damaged'
+    assert store.state('converted') == 'damaged'
 
 
-def test_an_unpinned_download_is_told_and_pinned(site, tmp_path):
+def test_an_unpinned_download_is_reported_and_pinned(site, tmp_path):
     events = []
     store = make_store(tmp_path, web_entry(site, sha256=None, size=None), events=events)
     assert store.pinned('web') == ''
@@ -200,7 +200,7 @@ def test_the_next_source_is_used_when_the_first_fails(index, site, tmp_path):
     assert store.path('one').read_bytes() == MEMBER
 
 
-def test_one_failure_does_not_take_the_others_along(site, tmp_path):
+def test_one_failure_does_not_stop_the_others(site, tmp_path):
     good = [web_entry(site, name) for name in ('a', 'b', 'c', 'd')]
     bad = entry_of('bad', HttpsSource((site.url('/none'),), '0' * 64, 9), sha256='0' * 64, size=9)
     store = make_store(tmp_path, bad, *good)
@@ -225,7 +225,7 @@ def test_large_files_are_read_again_only_when_they_changed(site, tmp_path, monke
     assert store.state('web') == 'damaged'
 
 
-def test_a_record_does_not_make_a_file_of_another_size_the_published_one(site, tmp_path, monkeypatch):
+def test_a_file_of_another_size_is_damaged_despite_its_record(site, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 1000)
     store = make_store(tmp_path, web_entry(site))
     path = store.path('web')
@@ -234,7 +234,7 @@ def test_a_record_does_not_make_a_file_of_another_size_the_published_one(site, t
     assert store.state('web') == 'damaged'
 
 
-def test_a_folder_that_cannot_be_written_serves_what_is_there(site, tmp_path, monkeypatch):
+def test_a_read_only_folder_serves_its_files(site, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 1000)
     store = make_store(tmp_path, web_entry(site))
     path = store.path('web')
@@ -247,14 +247,14 @@ def test_a_folder_that_cannot_be_written_serves_what_is_there(site, tmp_path, mo
     assert store.path('web') == path
 
 
-def test_a_folder_that_cannot_be_made_is_said(site, tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error(site, tmp_path):
     (tmp_path / 'weights').write_text('a file')
     with pytest.raises(OutputError) as error:
         make_store(tmp_path, web_entry(site)).path('web')
     assert error.value.reference == 'models-folder'
 
 
-def test_too_small_a_disk_is_said_before_anything_is_fetched(site, tmp_path, monkeypatch):
+def test_too_small_a_disk_is_an_error_before_the_fetch(site, tmp_path, monkeypatch):
     usage = type('Usage', (), {'free': 10})
     monkeypatch.setattr(transfer.shutil, 'disk_usage', lambda folder: usage)
     with pytest.raises(ResourceError) as error:
@@ -262,7 +262,7 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(site, tmp_path, mon
     assert error.value.exit_code == 5 and site.requests == []
 
 
-def test_no_wait_for_a_fetch_keeps_signals_out(site, tmp_path, monkeypatch):
+def test_no_wait_for_a_fetch_blocks_signals(site, tmp_path, monkeypatch):
     def slow(path):
         time.sleep(0.5)
 
@@ -290,13 +290,13 @@ def test_verify_names_all_that_is_damaged(site, tmp_path):
         store.verify(['a', 'b', 'c'])
 
 
-def test_several_fetchers_at_once_leave_one_whole_file(site, tmp_path):
+def test_several_fetchers_at_once_leave_one_complete_file(site, tmp_path):
     entries = [web_entry(site), converted_entry(site)]
     failures = []
 
     def fetch():
         try:
-            make_store(tmp_path, *entries).fetch(['web', 'made'])
+            make_store(tmp_path, *entries).fetch(['web', 'converted'])
         except FaceFusionError as error:
             failures.append(error)
 
@@ -307,8 +307,8 @@ def test_several_fetchers_at_once_leave_one_whole_file(site, tmp_path):
         thread.join()
     assert failures == []
     store = make_store(tmp_path, *entries, offline=True)
-    assert store.state('web') == store.state('made') == 'present'
-    assert files(tmp_path) == ['lock.json', 'made.bin', 'web.bin']
+    assert store.state('web') == store.state('converted') == 'present'
+    assert files(tmp_path) == ['converted.bin', 'lock.json', 'web.bin']
 
 
 SCRIPT = """
@@ -325,7 +325,7 @@ ModelStore(Catalog((entry,)), weights, offline=False, emit=silent).path('web')
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs SIGKILL')
-def test_after_a_kill_the_next_run_goes_on_where_it_stopped(site, tmp_path):
+def test_after_a_kill_the_next_run_resumes_the_download(site, tmp_path):
     body = os.urandom(1 << 20)
     entry = web_entry(site, body=body)
     site.stalls = threading.Event()
@@ -349,7 +349,7 @@ def test_after_a_kill_the_next_run_goes_on_where_it_stopped(site, tmp_path):
     assert [path.name for path in (tmp_path / 'weights').iterdir()] == ['web.bin']
 
 
-def test_left_overs_of_dead_package_fetches_are_removed(site, tmp_path):
+def test_workspaces_of_dead_package_fetches_are_removed(site, tmp_path):
     parent = tmp_path / 'weights' / '.fetching'
     gone = parent / f'once-x.whl@{dead_owner().tag}'
     alive = parent / f'once-x.whl@{new_owner().tag}'
@@ -364,10 +364,10 @@ def test_left_overs_of_dead_package_fetches_are_removed(site, tmp_path):
 
 def test_a_damaged_lock_file_is_named(site, tmp_path):
     store = make_store(tmp_path, converted_entry(site))
-    store.path('made')
-    (tmp_path / 'weights' / 'lock.json').write_text('{"version": 1, "models": {"made": 3}}')
+    store.path('converted')
+    (tmp_path / 'weights' / 'lock.json').write_text('{"version": 1, "models": {"converted": 3}}')
     with pytest.raises(ModelError) as error:
-        store.path('made')
+        store.path('converted')
     assert error.value.reference == 'lock-damaged' and 'delete it' in error.value.hint
 
 

@@ -25,7 +25,7 @@ PREFERRED = ('best', 'good', 'embedded')
 
 @pytest.fixture
 def choose(tmp_path):
-    """Chooses with these files there, as {name: bytes in it}."""
+    """Choose with these files present, as {name: size}."""
 
     def call(here, entries=(BEST, GOOD), **options):
         for name, size in here.items():
@@ -41,25 +41,25 @@ def choose(tmp_path):
         ({}, 'embedded', 'best'),
         ({'good': 100}, 'good', 'best'),
         ({'best': 100, 'good': 100}, 'best', ''),
-        # A download that was cut short counts as absent.
+        # An incomplete download counts as missing.
         ({'best': 99}, 'embedded', 'best'),
     ],
 )
-def test_the_first_that_is_here_is_taken_and_a_better_one_is_named(choose, here, chosen, better):
+def test_the_first_present_model_is_selected_and_a_better_one_is_named(choose, here, chosen, better):
     assert choose(here) == (chosen, better)
 
 
-def test_a_licence_that_the_policy_forbids_is_passed_over_and_not_recommended(choose):
+def test_a_model_with_a_forbidden_licence_is_skipped_and_not_recommended(choose):
     assert choose({'best': 100}, licences='commercial') == ('embedded', 'good')
 
 
-def test_weights_that_do_not_fit_into_memory_are_passed_over(choose):
+def test_weights_that_do_not_fit_into_memory_are_skipped(choose):
     large = replace(BEST, size=8 * GIGABYTE)
     assert choose({}, (large, GOOD), memory=8 * GIGABYTE) == ('embedded', 'good')
     assert choose({}, (large, GOOD), memory=None) == ('embedded', 'best')
 
 
-def test_a_model_that_the_catalogue_does_not_have_is_passed_over(choose):
+def test_a_model_missing_from_the_catalogue_is_skipped(choose):
     assert choose({'best': 100, 'good': 100}, (GOOD,)) == ('good', '')
 
 

@@ -189,7 +189,7 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
         assert force_download.run(Invocation(settings, tmp_path, {}, argparse.Namespace())) == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
         (tmp_path / 'net.bin').unlink()
-        # What lies on a host of its own is fetched only when it is named.
+        # A model of another host is fetched only by its name.
         assert run(store, 'fetch') == 0 and store.state('net') == 'missing'
         assert run(store, 'fetch', 'net') == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')

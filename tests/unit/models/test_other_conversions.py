@@ -1,4 +1,4 @@
-"""The dlib and CenterFace converters on files that are written here."""
+"""The dlib and CenterFace converters on files written here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def dlib_tensor(values):
 
 
 def dlib_file(scale=0.05):
-    """A file as dlib writes it, parameters in network order with other bytes between them."""
+    """Return a file as dlib writes it: parameters in network order with other bytes between them."""
     random = np.random.default_rng(0)
     tensors = []
     for layer in convolutions():
@@ -41,7 +41,7 @@ def test_the_network_has_29_convolutions():
     assert len(convolutions()) == 29
 
 
-def test_filters_and_biases_hold_the_scale_that_followed_them():
+def test_filters_and_biases_include_the_following_scale():
     data, tensors = dlib_file()
     layers = read_layers(data)
     affine = tensors[1].astype(np.float32)
@@ -51,7 +51,7 @@ def test_filters_and_biases_hold_the_scale_that_followed_them():
     np.testing.assert_allclose(layers[-1], tensors[-1].reshape(256, 128).astype(np.float32))
 
 
-def test_the_dlib_network_gives_one_embedding_for_each_picture(tmp_path):
+def test_the_dlib_network_returns_one_embedding_per_image(tmp_path):
     (tmp_path / 'net.dat').write_bytes(dlib_file()[0])
     convert('dlib-resnet', tmp_path / 'net.dat', tmp_path / 'net.onnx')
     session = onnxruntime.InferenceSession(str(tmp_path / 'net.onnx'), providers=['CPUExecutionProvider'])
@@ -62,14 +62,14 @@ def test_the_dlib_network_gives_one_embedding_for_each_picture(tmp_path):
     assert np.ptp(together, 0).max() > 0
 
 
-def test_a_dlib_file_that_is_cut_is_refused():
+def test_a_truncated_dlib_file_is_refused():
     with pytest.raises(ModelError) as error:
         read_layers(dlib_file()[0][:-1000])
     assert error.value.reference == 'convert-damaged'
 
 
 def centerface_like(path, size=32):
-    """Four outputs at a quarter of the size, and a weight that is listed as an input, as the exporter did it."""
+    """Write four outputs at a quarter of the size, with weights in the list of inputs like the original exporter."""
     weights = [
         helper.make_tensor(f'w{i}', TensorProto.FLOAT, [c, 3, 4, 4], np.full(c * 48, 0.1 * (i + 1)))
         for i, c in enumerate((1, 2, 2, 10))

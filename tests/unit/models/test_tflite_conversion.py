@@ -1,4 +1,4 @@
-"""Every operator of the converter against plain numpy, on TFLite files that are written here."""
+"""Every operator of the converter against plain numpy, on TFLite files written here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def values(*shape, seed=0):
 
 
 def run(file, result, *pictures):
-    """Runs the converted file (input tensor 0) on a batch of two that differ, and returns the result."""
+    """Run the converted file (input tensor 0) on a batch of two different images, and return the result."""
     session = onnxruntime.InferenceSession(translate(file.data([0], [result])), providers=['CPUExecutionProvider'])
     return session.run(None, {'x': np.concatenate(pictures)})[0]
 
@@ -130,7 +130,7 @@ def test_depthwise_convolution_with_half_weights_and_a_multiplier():
 
 
 @pytest.mark.parametrize('kind', ['MAX_POOL_2D', 'AVERAGE_POOL_2D'])
-def test_pooling_leaves_the_padding_out(kind):
+def test_pooling_ignores_the_padding(kind):
     def reference(x):
         wide = padded(x, 3, 2, SAME, np.nan)
         out = np.zeros((1, 3, 3, 2), np.float32)
@@ -188,17 +188,17 @@ def test_padding_of_space_and_channels():
 @pytest.mark.parametrize('width', [10, 7])
 @pytest.mark.parametrize('mode', ['asymmetric', 'half_pixel', 'align_corners'])
 def test_bilinear_resize(mode, width):
-    def axis_weights(given, wanted):
-        places = np.arange(wanted)
+    def axis_weights(size, result):
+        positions = np.arange(result)
         if mode == 'align_corners':
-            places = places * (given - 1) / (wanted - 1)
+            positions = positions * (size - 1) / (result - 1)
         else:
-            places = (places + 0.5) * given / wanted - 0.5 if mode == 'half_pixel' else places * given / wanted
-        places = np.clip(places, 0, given - 1)
-        low = np.floor(places).astype(int)
-        weights = np.zeros((wanted, given))
-        weights[np.arange(wanted), low] += 1 - (places - low)
-        weights[np.arange(wanted), np.minimum(low + 1, given - 1)] += places - low
+            positions = (positions + 0.5) * size / result - 0.5 if mode == 'half_pixel' else positions * size / result
+        positions = np.clip(positions, 0, size - 1)
+        low = np.floor(positions).astype(int)
+        weights = np.zeros((result, size))
+        weights[np.arange(result), low] += 1 - (positions - low)
+        weights[np.arange(result), np.minimum(low + 1, size - 1)] += positions - low
         return weights
 
     def reference(x):
@@ -292,12 +292,12 @@ def test_densify(blocks):
     if blocks:
         # Two block rows of one 2 x 2 block each: the order is row blocks, column blocks, row inside, column inside.
         sparsity = {'order': [0, 1, 2, 3], 'blocks': [0, 1], 'levels': [2, ([0, 1, 2], [1, 0]), 2, 2]}
-        kept = np.array([5, 6, 7, 8, 1, 2, 3, 4], np.float32)
+        values = np.array([5, 6, 7, 8, 1, 2, 3, 4], np.float32)
     else:
         sparsity = {'order': [0, 1], 'blocks': [], 'levels': [4, ([0, 2, 4, 6, 8], [2, 3, 2, 3, 0, 1, 0, 1])]}
-        kept = np.array([5, 6, 7, 8, 1, 2, 3, 4], np.float32)
+        values = np.array([5, 6, 7, 8, 1, 2, 3, 4], np.float32)
     file = TfliteFile()
-    x, w = file.tensor('x', (1, 4, 4)), file.tensor('w', (4, 4), kept, sparsity)
+    x, w = file.tensor('x', (1, 4, 4)), file.tensor('w', (4, 4), values, sparsity)
     full, y = file.tensor('full', (4, 4)), file.tensor('y', (1, 4, 4))
     file.operator('DENSIFY', [w], [full])
     file.operator('MUL', [x, full], [y], ('MulOptions', {}))
@@ -313,7 +313,7 @@ def test_an_unknown_operator_is_named():
     assert 'SOFTMAX' in error.value.cause
 
 
-def test_what_is_no_tflite_file_is_refused():
+def test_another_kind_of_file_is_refused():
     with pytest.raises(ModelError) as error:
         translate(b'<html>sign in first</html>')
     assert error.value.reference == 'convert-damaged'

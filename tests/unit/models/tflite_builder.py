@@ -1,4 +1,4 @@
-"""Writes tiny TFLite files for the tests of the converter, with the generated builder of the ``tflite`` package."""
+"""Write tiny TFLite files for the tests of the converter, with the generated builder of the ``tflite`` package."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _tensor(builder: flatbuffers.Builder, tensor: dict[str, Any], buffer: int) -
 
 
 def _sparsity(builder: flatbuffers.Builder, sparsity: dict[str, Any]) -> int:
-    """``levels`` holds a size for a dense level, (segments, indices) for a compressed one."""
+    """``levels`` contains a size for a dense level, (segments, indices) for a compressed one."""
     metadata = []
     for level in sparsity['levels']:
         if isinstance(level, int):

@@ -1,4 +1,4 @@
-"""Fixtures of whole runs over small clips."""
+"""Fixtures of complete runs on small clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def wanted(runs):
-    """The output of an uninterrupted run; its work folder is gone."""
+    """The output of an uninterrupted run; its work folder is removed."""
     runs.execute()
     data = runs.output.read_bytes()
     runs.output.unlink()

@@ -1,4 +1,4 @@
-"""The content gate alone says what a run would say, of every file, whatever the others are."""
+"""The content gate alone reaches the verdict of a run, for each file independently."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_picture_passes_or_is_refused_with_its_score(tmp_path):
     assert refused.reason == 'bright_is_bad 1.000 (threshold 0.8)'
 
 
-def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
+def test_a_check_scores_the_same_frames_of_a_clip_as_a_run(tmp_path, clip):
     checking, running = BrightIsBad(), BrightIsBad()
     verdict = check(clip, make_screening(tmp_path / 'kept', checking))
     assert verdict.verdict == 'passed' and checking.seen == verdict.frames
@@ -70,7 +70,7 @@ def test_what_a_check_looks_at_in_a_clip_is_what_a_run_looks_at(tmp_path, clip):
     assert verdict.worst in clip_screening.samples and verdict.worst.frame == 50
 
 
-def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, clip):
+def test_a_run_and_a_second_check_use_the_scores_of_a_check(tmp_path, clip):
     classifier = BrightIsBad(threshold=0.1)
     screening = make_screening(tmp_path / 'kept', classifier)
     first = check(clip, screening)
@@ -82,7 +82,7 @@ def test_a_run_need_not_look_again_and_neither_must_a_second_check(tmp_path, cli
 
 
 @pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\n' + b'junk' * 9, b'folder'])
-def test_a_file_that_cannot_be_read_has_a_verdict_of_its_own(tmp_path, content):
+def test_an_unreadable_file_has_the_verdict_failed(tmp_path, content):
     path = tmp_path / 'x.png'
     if content == b'folder':
         path.mkdir()
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_read_has_a_verdict_of_its_own(tmp_path, content):
     assert record['worst'] is None and record['error']['reference'] == verdict.error.reference
 
 
-def test_a_bug_in_reading_one_file_is_its_verdict(tmp_path, monkeypatch):
+def test_an_unexpected_error_in_one_file_is_its_verdict(tmp_path, monkeypatch):
     def fail(path, emit):
         raise ZeroDivisionError('no width')
 

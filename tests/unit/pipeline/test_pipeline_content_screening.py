@@ -65,7 +65,7 @@ def clip(tmp_path):
     return target, build_timeline(target, None, None, None)
 
 
-def test_a_harmless_source_passes_and_is_looked_at_once(tmp_path):
+def test_a_harmless_source_passes_and_is_scored_once(tmp_path):
     classifier = BrightIsBad()
     screening = make_screening(tmp_path / 'kept', classifier)
     source = picture(tmp_path, 100)
@@ -78,7 +78,7 @@ def test_a_harmless_source_passes_and_is_looked_at_once(tmp_path):
     assert classifier.seen == 1, 'the content counts, not the name'
 
 
-def test_a_source_that_changed_is_looked_at_again(tmp_path):
+def test_a_changed_source_is_scored_again(tmp_path):
     screening = make_screening(tmp_path / 'kept', BrightIsBad())
     source = picture(tmp_path, 100)
     screening.check_sources([source], None, silent)
@@ -93,7 +93,7 @@ def test_a_source_that_changed_is_looked_at_again(tmp_path):
         screening.check_sources([source], None, silent)
 
 
-def test_what_was_kept_by_another_model_does_not_count(tmp_path):
+def test_scores_of_another_model_do_not_count(tmp_path):
     source = picture(tmp_path, 250)
     make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0, model_id='other')).check_sources(
         [source], None, silent
@@ -102,7 +102,7 @@ def test_what_was_kept_by_another_model_does_not_count(tmp_path):
         make_screening(tmp_path / 'kept', BrightIsBad()).check_sources([source], None, silent)
 
 
-def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
+def test_long_images_are_judged_by_square_parts(tmp_path):
     classifier = BrightIsBad(threshold=0.9)
     pixels = np.zeros((60, 240, 3), np.uint8)
     pixels[:, 180:] = 255
@@ -114,7 +114,7 @@ def test_long_pictures_are_judged_by_their_square_parts(tmp_path):
 
 
 @pytest.mark.parametrize('ground', [0, 255], ids=['on white', 'on black'])
-def test_a_picture_that_only_its_alpha_draws_is_seen(tmp_path, ground):
+def test_an_image_that_only_its_alpha_draws_is_detected(tmp_path, ground):
     pixels, alpha = np.full((40, 60, 3), ground, np.uint8), np.full((40, 60), 20 if ground == 0 else 250, np.uint8)
     threshold = 0.9 if ground == 0 else 0.97
     path = tmp_path / 'alpha.png'
@@ -126,22 +126,22 @@ def test_a_picture_that_only_its_alpha_draws_is_seen(tmp_path, ground):
     assert classifier.seen == 1, 'what hides nothing is not judged three times'
 
 
-def test_what_is_judged_is_kept_under_its_own_digest_whatever_the_file_is_by_then(tmp_path):
+def test_scores_are_cached_by_the_judged_pixels_not_by_the_file(tmp_path):
     path = picture(tmp_path, 100)
     screening = make_screening(tmp_path / 'kept', BrightIsBad())
     screening.check_image(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
     with pytest.raises(ContentRefused):
-        # Read before the harmless one took its place.
+        # Read before the harmless image replaced it.
         screening.check_image(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
     screening.check_sources([path], None, silent)
 
 
-def test_a_clip_among_the_sources_that_nothing_takes_is_no_damaged_picture(tmp_path, clip):
+def test_an_unused_clip_among_the_sources_is_skipped(tmp_path, clip):
     make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.0)).check_sources([clip[0].path], None, silent)
 
 
 class Shows:
-    """An analyser that finds what it is told."""
+    """An analyser that finds the given faces."""
 
     def __init__(self, *faces):
         self.faces = faces
@@ -157,7 +157,7 @@ def face_of(x, wide, high):
     return Face(landmarks, 1.0, 0.0, 1.0)
 
 
-def test_the_face_of_a_source_that_is_judged_is_the_one_that_the_swapper_takes(tmp_path):
+def test_the_largest_face_of_a_source_is_judged_like_the_swapper_uses_it(tmp_path):
     screening = make_screening(tmp_path / 'kept', estimator=LeftIsYoung())
     tall_left, wide_right = face_of(10, 12, 30), face_of(45, 28, 25)
     with pytest.raises(ContentRefused):
@@ -173,7 +173,7 @@ def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_pa
     clip_screening.refuse_if_unsafe()
 
 
-def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
+def test_a_clip_is_refused_for_a_long_enough_scene(tmp_path, clip):
     screening = make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7))
     clip_screening = screen(screening, *clip)
     show(clip_screening, clip[0], range(FRAMES), starts=(50,))
@@ -185,7 +185,7 @@ def test_a_clip_is_refused_for_what_is_in_it_for_long_enough(tmp_path, clip):
     assert seconds == pytest.approx(frames[0] / 25)
 
 
-def test_a_clip_that_was_looked_at_is_refused_without_a_second_look(tmp_path, clip):
+def test_a_scored_clip_is_refused_without_scoring_it_again(tmp_path, clip):
     classifier = BrightIsBad(threshold=0.7)
     for _ in range(2):
         clip_screening = screen(make_screening(tmp_path / 'kept', classifier), *clip)
@@ -195,7 +195,7 @@ def test_a_clip_that_was_looked_at_is_refused_without_a_second_look(tmp_path, cl
     assert classifier.seen == 10
 
 
-def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
+def test_scores_of_a_part_do_not_count_for_the_whole_clip(tmp_path, clip):
     target, _ = clip
     classifier = BrightIsBad(threshold=0.7)
     part = build_timeline(target, 0, 40, None)
@@ -210,12 +210,12 @@ def test_kept_results_of_a_part_do_not_stand_for_the_whole(tmp_path, clip):
     assert classifier.seen > seen
 
 
-def test_a_clip_that_was_not_shown_is_not_passed(tmp_path, clip):
+def test_an_unscored_clip_does_not_pass(tmp_path, clip):
     with pytest.raises(Exception, match='not every sampled frame'):
         screen(make_screening(tmp_path / 'kept', BrightIsBad()), *clip).refuse_if_unsafe()
 
 
-def test_a_clip_of_which_a_sampled_frame_was_not_shown_is_not_passed(tmp_path, clip):
+def test_a_clip_with_an_unscored_sample_does_not_pass(tmp_path, clip):
     clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad()), *clip)
     show(clip_screening, clip[0], set(range(FRAMES)) - {96})
     with pytest.raises(InternalError, match='not every sampled frame'):
@@ -238,7 +238,7 @@ def timed_clip(tmp_path, times, bad):
     ],
     ids=['one slide of twenty', 'three seconds between the samples by number'],
 )
-def test_it_is_the_time_that_counts_where_frames_last_longer(tmp_path, times, bad):
+def test_time_counts_where_frames_last_longer(tmp_path, times, bad):
     target, timeline = timed_clip(tmp_path, times, bad)
     clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=0.7)), target, timeline)
     show(clip_screening, target, range(len(times)))
@@ -247,7 +247,7 @@ def test_it_is_the_time_that_counts_where_frames_last_longer(tmp_path, times, ba
 
 
 def linked_with(faces):
-    """A linked chunk of FRAMES frames with faces (track, x) that stay in every frame."""
+    """A linked chunk of FRAMES frames with faces (track, x) in every frame."""
     rows = [(frame, track, x) for frame in range(FRAMES) for track, x in faces]
     landmarks = np.zeros((len(rows), 468, 3), np.float32)
     grid = np.linspace(-10, 10, 468)
@@ -274,7 +274,7 @@ class At:
 
 
 @pytest.mark.parametrize(('selected', 'refused'), [((7, 40), True), ((8, 120), False)], ids=['left', 'right'])
-def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selected, refused):
+def test_only_selected_faces_are_judged_by_age(tmp_path, clip, selected, refused):
     target, timeline = clip
     clip_screening = screen(make_screening(tmp_path / 'kept', estimator=LeftIsYoung()), target, timeline)
     seen = clip_screening.chunk(0, FRAMES)
@@ -292,7 +292,7 @@ def test_only_faces_that_are_worked_on_are_judged_by_age(tmp_path, clip, selecte
     assert (face['track'], face['looks'], face['under_18']) == (7, 9, 9)
 
 
-def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
+def test_a_face_that_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     target, timeline = clip
     clip_screening = screen(make_screening(tmp_path / 'kept', estimator=LeftIsYoung()), target, timeline)
     seen = clip_screening.chunk(0, FRAMES)
@@ -305,7 +305,7 @@ def test_who_appears_between_two_samples_is_judged_by_age(tmp_path, clip):
     assert error.value.as_record()['facts']['faces'][0]['frames'][0]['frame'] == 5
 
 
-def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_kept(tmp_path, clip):
+def test_damaged_frames_are_reported_by_the_run_that_finds_them_and_by_a_resumed_one(tmp_path, clip):
     target, timeline = clip
     clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)), target, timeline)
     chunks = [clip_screening.chunk(0, 50), clip_screening.chunk(50, 100)]
@@ -328,7 +328,7 @@ def test_damaged_frames_are_named_by_who_finds_them_and_by_who_takes_what_was_ke
         assert each.damaged.as_lists() == [[3, 5], [49, 50], [99, 99]] and each.damaged.count == 6
 
 
-def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
+def test_a_shot_that_starts_with_the_next_chunk_is_one_sample(tmp_path, clip):
     target, timeline = clip
     classifier = BrightIsBad(threshold=2.0)
     clip_screening = screen(make_screening(tmp_path / 'kept', classifier), target, timeline)
@@ -336,7 +336,7 @@ def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
     for frame in VideoReader(target).frames(0, FRAMES):
         (first if frame.number < 50 else second).screen(frame, False)
         if frame.number == 50:
-            # The chunk before knows that it begins a shot; the one that holds it does not.
+            # Only the chunk before knows that the frame starts a shot.
             first.screen_next(frame)
     assert [each.frame for each in first.findings().samples] == [*range(0, 50, 12), 50]
     for each in (first, second):
@@ -347,7 +347,7 @@ def test_a_shot_that_begins_with_the_next_chunk_is_one_sample(tmp_path, clip):
     clip_screening.refuse_if_unsafe()
 
 
-def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
+def test_findings_without_a_sample_or_a_score_are_incomplete(tmp_path, clip):
     clip_screening = screen(make_screening(tmp_path / 'kept', BrightIsBad(threshold=2.0)), *clip)
     seen = clip_screening.chunk(0, 50)
     for frame in VideoReader(clip[0]).frames(0, 50):
@@ -365,7 +365,7 @@ def test_looks_that_lack_a_sample_or_a_score_are_not_whole(tmp_path, clip):
         assert not clip_screening.is_complete(replace(findings, samples=unscored), 0, 50)
 
 
-def test_the_guard_stops_when_it_is_asked_to(tmp_path):
+def test_the_screening_stops_when_the_flag_is_set(tmp_path):
     flag = StopFlag()
     flag.set('the test wants it')
     with pytest.raises(Interrupted):

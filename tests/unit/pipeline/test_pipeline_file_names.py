@@ -16,7 +16,7 @@ from facefusion.provenance.sidecar import sidecar_of
 
 
 def refusal(path: Path) -> str:
-    """Cause and hint of the refusal; empty when the name is taken."""
+    """Return cause and hint of the refusal; empty for an accepted name."""
     try:
         check_names(path)
     except OutputError as error:
@@ -26,7 +26,7 @@ def refusal(path: Path) -> str:
 
 
 def is_taken(*paths: Path) -> bool:
-    """Whether the file system makes these files."""
+    """Whether the file system creates these files."""
     try:
         for path in paths:
             path.write_bytes(b'')
@@ -38,7 +38,7 @@ def is_taken(*paths: Path) -> bool:
 
 @pytest.mark.skipif(os.name == 'nt', reason='lengths are counted in other units there')
 @pytest.mark.parametrize('extension', [*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS])
-def test_what_is_refused_is_what_the_file_system_does_not_take(tmp_path, extension):
+def test_exactly_the_names_that_the_file_system_rejects_are_refused(tmp_path, extension):
     taken = []
     for length in (249, 250, 251, 255, 256):
         output = tmp_path / ('é' + 'x' * (length - 2 - len(extension)) + extension)
@@ -49,7 +49,7 @@ def test_what_is_refused_is_what_the_file_system_does_not_take(tmp_path, extensi
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='lengths are counted in other units there')
-def test_the_refusal_says_length_limit_and_advice(tmp_path):
+def test_the_refusal_states_length_limit_and_advice(tmp_path):
     said = refusal(tmp_path / ('名' * 83 + '.mkv'))
     assert '.mkv.c2pa, the sidecar with its credentials' in said and 'has 258 bytes' in said and 'up to 255' in said
     assert 'shorten the name by 3 bytes' in said and 'such as mp4' in said
@@ -68,13 +68,13 @@ def test_the_length_of_the_whole_path_counts(tmp_path):
     assert refusal(deep / 'out.mp4') == ''
     deep = deep / ('d' * (most - len(os.fsencode(deep)) - len('//out.mp4')))
     assert len(os.fsencode(deep / 'out.mp4')) == most
-    # The output itself would just do, the file that is written first would not.
+    # The output has the maximum length, its partial file is longer.
     said = refusal(deep / 'out.mp4')
     assert f'up to {most}' in said and 'choose a folder whose path is shorter' in said
     assert partial_path(deep / 'out.mp4').name.rpartition('.part')[2] in said
 
 
-def test_the_file_system_tells_its_limit_and_else_the_usual_one_counts(tmp_path, monkeypatch):
+def test_the_limit_of_the_file_system_counts_or_else_the_usual_one(tmp_path, monkeypatch):
     name = 'n' * 140
     told = {'PC_NAME_MAX': 143, 'PC_PATH_MAX': 4096}
     monkeypatch.setattr(os, 'pathconf', lambda path, what: told[what], raising=False)
@@ -89,6 +89,6 @@ def test_the_file_system_tells_its_limit_and_else_the_usual_one_counts(tmp_path,
     assert not refusal(tmp_path / f'{name}.mkv') and refusal(tmp_path / f'{"n" * 250}.mkv')
 
 
-def test_what_is_no_name_of_a_file_is_left_to_others():
+def test_a_path_without_a_file_name_is_left_to_other_checks():
     for path in ('/', '', '.', '..'):
         assert refusal(Path(path)) == ''

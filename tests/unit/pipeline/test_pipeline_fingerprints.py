@@ -1,4 +1,4 @@
-"""What is the same work, and what is not."""
+"""Which changes of a run change its digests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import fingerprints
 from facefusion.pipeline.fingerprints import (
-    ScreeningKeys,
     check_sources_unchanged,
     code_sha256,
     fingerprint_run,
@@ -67,18 +66,18 @@ def digests(clip, tmp_path):
             settings = settings.replace(group)
         plan = make_plan(settings, workers, segment_frames, batch=batch)
         inputs = hash_inputs(plan, models, StopFlag())
-        screening = ScreeningKeys(current or {}, ({'ages': 'dd'},))
+        screening = [current or {}, {'ages': 'dd'}]
         return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
 
     return of
 
 
-def test_the_same_work_has_the_same_digests(digests):
+def test_equal_runs_have_equal_digests(digests):
     first = digests()
     assert first == digests() and len({first.target, first.analysis, first.plan, *first.fuller}) == 4
 
 
-def test_what_is_tuned_to_a_machine_changes_none(digests, tmp_path):
+def test_settings_tuned_to_a_machine_change_no_digest(digests, tmp_path):
     frozen = digests()
     for group in (
         ExecutionOptions(execution_thread_count=7),
@@ -89,7 +88,7 @@ def test_what_is_tuned_to_a_machine_changes_none(digests, tmp_path):
     assert digests(workers=5) == frozen
 
 
-def test_what_is_found_and_what_is_shown_have_digests_of_their_own(digests, clip):
+def test_analysis_and_plan_have_separate_digests(digests, clip):
     first, detector = digests(), FaceDetectorOptions('centerface', face_detector_score=0.7)
     rendering = [
         digests(OutputOptions(output_video_quality=50)),
@@ -120,7 +119,7 @@ def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):
     assert code_sha256(['pipeline/tracking.py']) != code_sha256(['pipeline/selection.py']) != code_sha256([])
 
 
-def test_a_copy_of_the_target_is_the_same_one_and_a_changed_one_is_not(digests, clip, tmp_path):
+def test_a_copy_of_the_target_has_the_same_digests_and_a_changed_one_has_not(digests, clip, tmp_path):
     copy = tmp_path / 'copy.mp4'
     copy.write_bytes(clip.read_bytes())
     assert digests(target=copy) == digests()
@@ -132,7 +131,7 @@ def test_a_copy_of_the_target_is_the_same_one_and_a_changed_one_is_not(digests, 
 @pytest.mark.parametrize(
     'change', ['gone', 'longer', 'touched', 'replaced', pytest.param('rewritten', marks=needs_inode_times)]
 )
-def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
+def test_a_changed_target_is_detected(clip, tmp_path, change):
     from facefusion.media.probe import probe
 
     path = tmp_path / 'clip.mp4'
@@ -160,7 +159,7 @@ def test_a_target_that_is_not_the_one_that_was_probed(clip, tmp_path, change):
 
 
 def write_behind_the_clock(path, data):
-    """Other bytes of the same length into the same file, and its time of modification set back."""
+    """Write other bytes of the same length into a file, and reset its modification time."""
     time = path.stat().st_mtime_ns
     with path.open('r+b') as file:
         file.write(data)
@@ -168,19 +167,19 @@ def write_behind_the_clock(path, data):
 
 
 @needs_inode_times
-def test_a_source_that_is_written_to_and_its_time_set_back(tmp_path):
+def test_a_changed_source_with_its_time_reset_is_detected(tmp_path):
     path = tmp_path / 'face.png'
     path.write_bytes(b'x')
     seen, digests = stamp_sources([path]), [file_sha256(path)]
     path.chmod(0o600)
     check_sources_unchanged([path], seen, digests, StopFlag())
     write_behind_the_clock(path, b'y')
-    with pytest.raises(InputError, match=r'face\.png was changed'):
+    with pytest.raises(InputError, match=r'face\.png changed'):
         check_sources_unchanged([path], seen, digests, StopFlag())
 
 
 @needs_inode_times
-def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(clip, tmp_path, monkeypatch):
+def test_a_target_with_changed_permissions_or_links_is_read_once_and_accepted(clip, tmp_path, monkeypatch):
     from facefusion.media.probe import probe
 
     path = tmp_path / 'clip.mp4'
@@ -197,10 +196,10 @@ def test_a_target_whose_rights_or_names_change_is_read_once_and_stays_the_same(c
     (tmp_path / 'other.mp4').unlink()
     check_unchanged(target)
     assert len(reads) == 2
-    # Before its digest is known nothing tells what was changed.
+    # Without a digest the change cannot be identified.
     target = probe(path)
     path.chmod(0o644)
-    with pytest.raises(MediaError, match='was changed'):
+    with pytest.raises(MediaError, match='changed'):
         check_unchanged(target)
 
 
@@ -210,7 +209,7 @@ def test_a_source_that_changes_while_it_is_read(tmp_path):
     seen, digests, flag = stamp_sources([path]), [file_sha256(path)], StopFlag()
     check_sources_unchanged([path], seen, digests, flag)
     path.write_bytes(b'xy')
-    with pytest.raises(InputError, match=r'face\.png was changed'):
+    with pytest.raises(InputError, match=r'face\.png changed'):
         check_sources_unchanged([path], seen, digests, flag)
     path.unlink()
     with pytest.raises(InputError, match='cannot be read'):

@@ -1,4 +1,4 @@
-"""A measurement of each kind on its whole way: analyse, file, track, file, select, file, and what rendering reads."""
+"""A measurement of each kind through all stages: analyse, file, track, file, select, file, render."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from facefusion.pipeline.tracking import Tracker
 BORDERS, CUT = (0, 50, 100, 130), 115
 # Wider than any window of the program.
 GLOW_REACH, STATE_REACH = 20, 2
-# The frames in which the two are seen, as analyse finds them in a chunk; and the stays that link makes of them.
+# The frames in which analyse finds the two in a chunk; and the stays that link creates from them.
 LEFT_RUNS = [range(20), range(22, 47), range(50, 100), range(100, 115), range(115, 130)]
 RIGHT_RUNS = [range(60, 75), range(95, 100), range(100, 115), range(115, 130)]
 LEFT_STAYS, RIGHT_STAYS = ([0, 1, 2, 3], [4]), ([0], [1, 2], [3])
@@ -38,7 +38,7 @@ LEFT_STAYS, RIGHT_STAYS = ([0, 1, 2, 3], [4]), ([0], [1, 2], [3])
 
 @dataclass(frozen=True)
 class Breathing(Actor):
-    """Of another size in every frame."""
+    """A face of another size in every frame."""
 
     def landmarks(self, frame: int) -> np.ndarray:
         return face_at(*self.place(frame), self.size * (1 + 0.05 * np.sin(frame * 1.7)))
@@ -63,7 +63,7 @@ class Glow:
 
 
 class Build:
-    """How many views there were, and their mean height."""
+    """Return the number of views, and their mean height."""
 
     def measure(self, views):
         heights = [np.ptp(view.landmarks[:, 1]) for view in views]
@@ -72,7 +72,7 @@ class Build:
 
 
 def largest_around(values: np.ndarray) -> np.ndarray:
-    """The largest of the frames at most STATE_REACH away; unlike a mean it cares for each of them."""
+    """Return the maximum of the frames at most STATE_REACH away; unlike a mean it depends on each of them."""
     return np.stack([values[max(k - STATE_REACH, 0) : k + STATE_REACH + 1].max(0) for k in range(len(values))])
 
 
@@ -104,7 +104,7 @@ def analysed(analyser) -> list[FaceChunk]:
 
 
 def through_files(records, kind, folder):
-    """Each record as its file gives it back."""
+    """Yield each record as loaded from its file."""
     for number, record in enumerate(records):
         path = folder / f'{kind.__name__}-{number}.npz'
         record.save(path)
@@ -112,7 +112,7 @@ def through_files(records, kind, folder):
 
 
 def expected_stay(actor: Actor, side: int, runs: list[range]):
-    """All that is to be known of a stay: by frame (landmarks, glow, state, filled), and what its track has.
+    """The expected data of a stay: by frame (landmarks, glow, state, filled), and of its track.
 
     Written down frame by frame: nothing of chunks, rows or tracks.
     """
@@ -145,7 +145,7 @@ def expected_stay(actor: Actor, side: int, runs: list[range]):
 
 
 @pytest.mark.parametrize('points', [468, 68])
-def test_what_is_measured_reaches_rendering(tmp_path, points):
+def test_measurements_reach_rendering(tmp_path, points):
     left, right = (
         Breathing(frozenset().union(*runs), place=lambda frame, x=x: (x, 90.0), score=score, points=points)
         for runs, x, score in ((LEFT_RUNS, 80.0, 0.9), (RIGHT_RUNS, 240.0, 0.8))
@@ -182,7 +182,7 @@ def test_what_is_measured_reaches_rendering(tmp_path, points):
         np.testing.assert_allclose(clip.values[track]['build'], build, rtol=1e-5)
         assert clip.values[track]['build'].dtype == np.float64
     assert sorted(tracks) == list(range(5)) == sorted(clip.values) and clip.count == 5
-    # The right one first, wherever both are.
+    # The right face first in frames with both.
     assert all(face[0].landmarks[:, 0].mean() > 160 for face in faces.values() if len(face) == 2)
     assert {frame for frame, found in faces.items() for face in found if face.is_filled} == {20, 21, 47, 48, 49}
 
@@ -196,8 +196,8 @@ def with_tracks(chunk: FaceChunk, builds: list[list[float]], weights: list[float
     return replace(chunk, values=values, of_tracks=of_tracks, track_weights=np.array(weights, np.float32))
 
 
-def test_a_track_weighs_in_each_chunk_what_its_views_do_and_nothing_where_it_has_none():
-    """Numbers of tracks hold within a chunk: here they change places."""
+def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
+    """Track numbers are local to a chunk: here they change."""
     rows = [[(frame, k, who) for frame in frames for k, who in enumerate(people)] for frames, people in (
         (range(10), (ONE, OTHER)), (range(10, 20), (OTHER, ONE)), (range(20, 30), (OTHER,)))]  # fmt: skip
     tracker = Tracker(MEASURED)
@@ -206,7 +206,7 @@ def test_a_track_weighs_in_each_chunk_what_its_views_do_and_nothing_where_it_has
             [
                 with_tracks(make_chunk(0, 10, rows[0]), [[1, 10], [7, 7]], [1, 0]),
                 with_tracks(make_chunk(10, 10, rows[1]), [[9, 9], [4, 20]], [0, 3]),
-                # A track without rows, which was opened for a face behind the chunk and not followed back.
+                # A track without rows, which was started for a face after the chunk and not followed back.
                 with_tracks(make_chunk(20, 10, rows[2]), [[5, 5], [6, 6]], [0, 2]),
             ]
         )
@@ -216,7 +216,7 @@ def test_a_track_weighs_in_each_chunk_what_its_views_do_and_nothing_where_it_has
     np.testing.assert_allclose(clip.values[0]['build'], [3.25, 17.5])
 
 
-def test_what_was_measured_of_a_track_keeps_no_chunk_in_memory():
+def test_measurements_of_a_track_keep_no_chunk_in_memory():
     tracker = Tracker(MEASURED)
     chunk = with_tracks(make_chunk(0, 10, [(frame, 0, ONE) for frame in range(10)]), [[1, 10]] * 50, [1] * 50)
     list(tracker.track([chunk]))

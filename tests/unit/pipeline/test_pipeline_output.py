@@ -1,4 +1,4 @@
-"""Where an output may lie, and whether there is room for it."""
+"""The checks of an output path and of disk space."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_folder_that_is_read_only_is_refused(place):
         place.chmod(0o700)
 
 
-def test_folders_are_made_or_the_failure_is_typed(place):
+def test_folders_are_created_or_the_error_has_a_type(place):
     make_folder(place / 'a' / 'b')
     make_folder(place / 'a' / 'b')
     assert (place / 'a' / 'b').is_dir()
@@ -71,7 +71,7 @@ def test_folders_are_made_or_the_failure_is_typed(place):
         make_folder(place / 'target.mp4' / 'below')
 
 
-def test_too_little_disk_is_said_with_numbers(place):
+def test_too_little_disk_space_is_reported_with_numbers(place):
     check_space(place / 'not yet', 1, 'the work files')
     with pytest.raises(ResourceError, match='the work files would need about 1000000000000 MB') as caught:
         check_space(place / 'not yet', 10**18, 'the work files')

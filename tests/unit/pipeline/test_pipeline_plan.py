@@ -93,7 +93,7 @@ def test_skin_is_measured_when_a_processor_needs_it(files):
     assert make_plan(chosen, 2).measurements.names == ()
 
 
-def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, monkeypatch):
+def test_any_measurement_of_the_table_is_made_when_a_processor_needs_it(files, monkeypatch):
     mood = FaceMeasurement('mood', (), lambda tools: None)
     build = TrackMeasurement('build', (), 'float32', lambda tools: None, weighted_mean)
     table = Measurements((*measurement_table.ALL.of_faces, mood), (*measurement_table.ALL.of_tracks, build))
@@ -117,7 +117,7 @@ def test_whatever_the_table_has_is_measured_when_a_processor_needs_it(files, mon
         ({'sources': ()}, 'source-missing'),
     ],
 )
-def test_what_is_missing_is_named(files, changed, reference):
+def test_a_missing_setting_is_named(files, changed, reference):
     with pytest.raises(UsageError) as caught:
         make_plan(settings(files, **changed), 2)
     assert caught.value.reference == reference and caught.value.hint
@@ -130,7 +130,7 @@ def test_a_chain_needs_a_processor(files):
 
 
 @pytest.mark.parametrize(('mode', 'passes'), [('auto', True), ('image-to-video', True), ('image-to-image', False)])
-def test_the_workflow_mode_holds_the_target_to_a_kind(files, mode, passes):
+def test_the_workflow_mode_limits_the_kind_of_the_target(files, mode, passes):
     chosen = settings(files).replace(WorkflowOptions(mode))
     if passes:
         assert make_plan(chosen, 2).video is not None
@@ -152,7 +152,7 @@ def test_inputs_and_output_are_checked_before_any_work(files):
     assert same.value.reference == 'output-is-input'
 
 
-def test_an_image_that_its_format_cannot_hold_is_refused(files):
+def test_an_image_too_large_for_its_format_is_refused(files):
     chosen = settings(files, 'out.webp', 'face.png', ())
     chosen = chosen.replace(ProcessorsOptions(('face_debugger',)))
     wide = PixelFrame(np.zeros((4, 5000, 3), np.uint8))

@@ -23,7 +23,7 @@ def plan(tmp_path):
     return make_plan(settings.replace(PathOptions((), str(clip), str(tmp_path / 'out.mp4'))), 2)
 
 
-def test_a_kept_plan_is_gone_on_with_at_the_places_of_now(plan, tmp_path):
+def test_a_stored_plan_is_resumed_with_the_current_paths(plan, tmp_path):
     save_plan(tmp_path, replace(plan, batch=8), DIGESTS)
     now = replace(plan, output=tmp_path / 'other.mp4', workers=1)
     taken = load_plan(tmp_path, now, DIGESTS)
@@ -33,7 +33,7 @@ def test_a_kept_plan_is_gone_on_with_at_the_places_of_now(plan, tmp_path):
     assert [path.name for path in tmp_path.glob('plan*')] == [FILE_NAME]
 
 
-def test_one_of_another_digest_is_not_taken_and_what_differs_is_said(plan, tmp_path):
+def test_a_plan_of_another_digest_is_not_used_and_the_difference_is_described(plan, tmp_path):
     save_plan(tmp_path, replace(plan, batch=8), DIGESTS)
     other = replace(DIGESTS, plan='q', parts={**DIGESTS.parts, 'the settings': {'quality': 60}})
     assert load_plan(tmp_path, plan, other) is plan
@@ -41,12 +41,12 @@ def test_one_of_another_digest_is_not_taken_and_what_differs_is_said(plan, tmp_p
 
 
 @pytest.mark.parametrize('damage', ['{', '[]', '{"digest": "p", "plan": {"version": 99}}', '{"digest": "p"}'])
-def test_a_damaged_one_or_one_of_another_version_is_not_taken(plan, tmp_path, damage):
+def test_a_damaged_plan_or_one_of_another_version_is_not_used(plan, tmp_path, damage):
     (tmp_path / FILE_NAME).write_text(damage, encoding='ascii')
     assert load_plan(tmp_path, plan, DIGESTS) is plan
 
 
-def test_work_of_another_version_is_named(plan, tmp_path):
+def test_work_files_of_another_version_are_reported(plan, tmp_path):
     assert describe_changes(tmp_path, DIGESTS) == ''
     (tmp_path / 'chunk-000000000.npz').touch()
     assert describe_changes(tmp_path, DIGESTS) == OTHER_VERSION

@@ -1,4 +1,4 @@
-"""A plan comes back from its record as it was, or is refused."""
+"""A plan comes back from its record unchanged, or is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABOUT = ';FFMETADATA1\ntitle=A title\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=8
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A clip of an uneven rate with two tracks of sound, subtitles, tags and a chapter; and a picture."""
+    """A clip of variable rate with two audio tracks, subtitles, tags and a chapter; and an image."""
     folder = tmp_path_factory.mktemp('record')
     (folder / 'texts.srt').write_text(TEXTS, encoding='utf-8')
     (folder / 'about.txt').write_text(ABOUT, encoding='utf-8')
@@ -57,7 +57,7 @@ def planned(folder):
 
 
 def assert_same(first, second, where='plan'):
-    """Of every field, however deep: the same kind and the same value."""
+    """Check that all nested fields have the same type and value."""
     assert type(first) is type(second), where
     if isinstance(first, FileStamp):
         return
@@ -108,18 +108,18 @@ def test_a_plan_goes_to_another_process(planned):
     plan = planned()
     there = pickle.loads(pickle.dumps(plan))
     assert plan_as_record(there) == plan_as_record(plan)
-    # Its stamp is that of the file as it was probed here.
+    # Its stamp is that of this probe.
     assert there.target.stamp.difference(plan.target.path) == ''
 
 
-def test_the_clip_has_what_the_record_must_hold(planned):
+def test_the_clip_covers_the_fields_of_the_record(planned):
     plan = planned()
     assert len({*np.diff(plan.target.pts).tolist()}) > 2 and len(plan.video.segments) > 3
     assert len(plan.video.audio.tracks) == 2 and len(plan.video.extras.subtitles) == 1
     assert plan.video.extras.has_chapters and isinstance(plan.video.timeline.time_base, Fraction)
 
 
-def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
+def test_a_sound_comes_back_with_a_new_stamp(planned, folder):
     plan = replace(planned(), sound=probe_sound(folder / 'clip.mkv'))
     again = plan_from_record(through_json(plan))
     assert_same(plan, again)
@@ -127,7 +127,7 @@ def test_a_sound_comes_back_and_is_looked_at_anew(planned, folder):
     assert again.sound.stamp is not again.target.stamp
 
 
-def test_a_target_is_looked_at_anew(planned, folder):
+def test_a_target_comes_back_with_a_new_stamp(planned, folder):
     record = through_json(planned())
     (folder / 'other.mkv').write_bytes((folder / 'clip.mkv').read_bytes())
     record['target']['path'] = str(folder / 'other.mkv')
@@ -169,7 +169,7 @@ def test_a_damaged_record_is_refused(planned, flags):
         assert caught.value.reference == 'plan-unreadable', record
 
 
-def test_what_is_no_plain_data_is_a_bug(planned):
+def test_other_objects_than_plain_data_are_a_bug(planned):
     plan = planned()
     with pytest.raises(TypeError, match='object is not plain data'):
         plan_as_record(replace(plan, settings={'key': object()}))

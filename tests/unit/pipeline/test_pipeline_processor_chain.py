@@ -1,4 +1,4 @@
-"""Processors in turn: which frames each gets, and which count as changed."""
+"""The frames that each processor of a chain gets, and those that count as changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACE = LinkedFace(0, face_at(40, 40, 20), 0.9)
 
 
 class Adding:
-    """Adds to the luma of the frames in ``changes`` alone, and notes what each frame was when it came."""
+    """Adds to the luma of the frames in ``changes`` only, and records the input frames."""
 
     def __init__(self, codes, changes):
         self.name = f'adding {codes}'
@@ -47,12 +47,12 @@ def batch_of(*with_face):
     ]
 
 
-def test_a_processor_gets_only_the_frames_that_it_wants():
+def test_a_processor_gets_only_the_frames_that_it_needs():
     faces, every = Adding(1, {1, 3}), Adding(10, {0, 1})
     batch = batch_of(1, 3)
     changed = Chain(((faces, WITH_FACES), (every, EVERY))).apply(batch)
     assert faces.calls == [{1: 100, 3: 100}]
-    # The second one sees the work of the first, in the same call.
+    # The second processor gets the output of the first, in the same call.
     assert every.calls == [{0: 100, 1: 101, 2: 100, 3: 101, 4: 100}]
     assert [int(task.frame.pixels[0, 0, 0]) for task in batch] == [110, 111, 100, 101, 100]
     assert changed == [True, True, False, True, False]
@@ -71,13 +71,13 @@ def test_a_frame_is_changed_when_any_processor_says_so():
     assert Chain(()).apply(batch) == [False] * 5
 
 
-def test_a_processor_that_wants_none_of_the_frames_is_not_called():
+def test_a_processor_that_needs_no_frame_is_not_called():
     processor = Adding(1, {0})
     assert Chain(((processor, WITH_FACES),)).apply(batch_of()) == [False] * 5 and processor.calls == []
     assert Chain(((processor, WITH_FACES),)).apply([]) == [] and processor.calls == []
 
 
-def test_a_frame_that_was_replaced_is_handed_on():
+def test_a_replaced_frame_goes_to_the_next_processor():
     class Replacing:
         name = 'replacing'
 
@@ -91,7 +91,7 @@ def test_a_frame_that_was_replaced_is_handed_on():
     assert after.calls == [{0: 100, 1: 100, 2: 7, 3: 100, 4: 100}] and batch[2].frame.pixels[0, 0, 0] == 8
 
 
-def test_a_processor_that_does_not_speak_of_every_frame_is_a_bug():
+def test_a_processor_must_report_on_every_frame():
     class Mute(Adding):
         def process(self, batch):
             return super().process(batch)[1:]

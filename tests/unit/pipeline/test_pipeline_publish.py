@@ -1,4 +1,4 @@
-"""A file and its side-car are replaced together, or neither is."""
+"""A file and its sidecar are replaced together, or not at all."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
 from facefusion.media.options import OutputOptions
 from facefusion.pipeline import publish as publishing
-from facefusion.pipeline.publish import Publication, _partial_file, publish_clip, publish_image
+from facefusion.pipeline.publish import Publication, _partial_file, publish_file, publish_image
 from facefusion.pipeline.signing import WorkDone
 from facefusion.stopping import StopFlag
 
 
 class BesideSeal(PlainSigner):
-    """Leaves the file as it is, and writes a side-car."""
+    """Writes a sidecar and leaves the file unchanged."""
 
     def sign(self, unsigned: Path, signed: Path, worked: WorkDone):
         made = super().sign(unsigned, signed, worked)
@@ -48,14 +48,14 @@ def lies_there(output):
     return {path.name: path.read_bytes() for path in sorted(output.parent.iterdir())} if output.parent.exists() else {}
 
 
-def test_both_are_published(clip, output):
-    publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
+def test_a_file_and_its_sidecar_are_published(clip, output):
+    publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
     assert lies_there(output) == {'out.mkv': b'new', 'out.mkv.c2pa': b'credentials of new'}
     assert clip.read_bytes() == b'new'
 
 
 @pytest.mark.parametrize('is_there', [False, True])
-def test_a_file_that_cannot_be_named_leaves_what_was_there(clip, output, monkeypatch, is_there):
+def test_a_failed_rename_leaves_the_previous_files(clip, output, monkeypatch, is_there):
     before = {'out.mkv': b'old', 'out.mkv.c2pa': b'credentials of old'} if is_there else {}
     if is_there:
         output.parent.mkdir()
@@ -70,11 +70,11 @@ def test_a_file_that_cannot_be_named_leaves_what_was_there(clip, output, monkeyp
 
     monkeypatch.setattr(publishing, 'publish', fail)
     with pytest.raises(OutputError):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag()))
     assert lies_there(output) == before
 
 
-def test_a_stop_between_the_two_comes_too_late(clip, output, monkeypatch):
+def test_a_stop_between_sidecar_and_file_comes_too_late(clip, output, monkeypatch):
     flag, publish = StopFlag(), publishing.publish
 
     def then_stop(part, path, stop=None):
@@ -82,36 +82,36 @@ def test_a_stop_between_the_two_comes_too_late(clip, output, monkeypatch):
         flag.set('the test wants this')
 
     monkeypatch.setattr(publishing, 'publish', then_stop)
-    publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
+    publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
     assert sorted(lies_there(output)) == ['out.mkv', 'out.mkv.c2pa']
 
 
-def test_a_stop_before_names_neither(clip, output):
+def test_a_stop_before_publishes_neither(clip, output):
     flag = StopFlag()
     flag.set('the test wants this')
     with pytest.raises(Interrupted):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), flag))
     assert lies_there(output) == {}
 
 
-def test_the_side_car_of_a_file_that_is_replaced_goes(clip, output):
+def test_the_sidecar_of_a_replaced_file_is_removed(clip, output):
     output.parent.mkdir()
     (output.parent / 'out.mp4').write_bytes(b'old')
     (output.parent / 'out.mp4.c2pa').write_bytes(b'credentials of old')
-    publish_clip(clip, Publication(output.with_name('out.mp4'), PlainSigner(), WorkDone(1), StopFlag()))
+    publish_file(clip, Publication(output.with_name('out.mp4'), PlainSigner(), WorkDone(1), StopFlag()))
     assert lies_there(output) == {'out.mp4': b'new'}
 
 
-def test_a_clip_that_was_altered_while_it_was_signed_gets_no_name(clip, output):
+def test_a_clip_that_was_altered_during_signing_is_not_published(clip, output):
     def check():
         raise ResourceError('work-file-damaged', 'it was altered')
 
     with pytest.raises(ResourceError):
-        publish_clip(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag(), check))
+        publish_file(clip, Publication(output, BesideSeal(), WorkDone(1), StopFlag(), check))
     assert lies_there(output) == {}
 
 
-def test_a_picture_appears_whole_under_its_name(tmp_path):
+def test_an_image_gets_its_name_when_it_is_complete(tmp_path):
     output = tmp_path / 'new' / 'deeper' / 'out.png'
     pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
     publication = Publication(output, PlainSigner(), WorkDone(1), StopFlag())
@@ -129,16 +129,16 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['out.mp4'] and output.read_bytes() == b'before'
 
 
-def test_a_failure_takes_its_own_empty_folders_away_and_no_others(tmp_path):
+def test_a_failure_removes_the_folders_that_it_created_and_no_others(tmp_path):
     (tmp_path / 'there').mkdir()
     with pytest.raises(KeyboardInterrupt), _partial_file(tmp_path / 'there' / 'new' / 'deep' / 'out.mp4') as part:
         part.write_bytes(b'half')
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.rglob('*')] == ['there']
     with pytest.raises(ValueError, match='failed'), _partial_file(tmp_path / 'a' / 'b' / 'out.mp4') as part:
-        (part.parent / 'of somebody else').write_bytes(b'')
+        (part.parent / 'of another program').write_bytes(b'')
         raise ValueError('failed')
-    assert (tmp_path / 'a' / 'b' / 'of somebody else').exists()
+    assert (tmp_path / 'a' / 'b' / 'of another program').exists()
 
 
 def test_an_error_names_the_output_and_not_the_part(tmp_path):
@@ -147,6 +147,6 @@ def test_an_error_names_the_output_and_not_the_part(tmp_path):
     assert caught.value.message == f'cannot write {tmp_path / "out.mp4"}'
 
 
-def test_parts_of_two_runs_never_meet(tmp_path):
+def test_partial_files_of_two_runs_have_different_names(tmp_path):
     with _partial_file(tmp_path / 'out.mp4') as one, _partial_file(tmp_path / 'out.mp4') as other:
         assert one != other and one.suffix == '.mp4' and one.parent == tmp_path

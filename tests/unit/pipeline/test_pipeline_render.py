@@ -1,4 +1,4 @@
-"""What processors are given of a clip, and that no cut, order or number of threads changes a pixel of it."""
+"""The tasks of processors; no segmentation, order or number of threads changes a pixel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITH_FACE = frozenset(range(12, 40))
 EVERY = Requirements(every_frame=True)
 AROUND = Requirements(every_frame=True, neighbours=2, original=True)
 AUDIO = Requirements(every_frame=True, source_audio=True)
-# Of each neighbour in each pixel: the clip itself is plain.
+# The weight of each neighbour in each pixel, because the clip itself is uniform.
 WEIGHTS = np.random.default_rng(5).uniform(-0.3, 0.3, (5, SIZE[1], SIZE[0])).astype(np.float32)
 
 
@@ -44,13 +44,13 @@ def linked(borders, people):
 
 
 def linked_bare(borders, people):
-    """Without the skin."""
+    """Link without skin measurements."""
     return link(cut_up(borders, people, skin=False), NOTHING)
 
 
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory):
-    """The brightness of a frame falls by one code from each to the next."""
+    """A clip whose brightness decreases by one code per frame."""
     return make_tiny_clip(tmp_path_factory.mktemp('render') / 'clip.mp4', FRAMES, SIZE)
 
 
@@ -63,7 +63,7 @@ def planned(clip, tmp_path):
 
 
 def rendering(plan, *chain, **more) -> SegmentRendering:
-    """Of a clip that shows a face in the frames WITH_FACE; ``chain`` are processors with what they require."""
+    """The rendering of a clip with a face in the frames WITH_FACE; ``chain`` are processors with their requirements."""
     (chunk,) = linked_bare([plan.video.timeline.start, FRAMES], [(ONE, set(WITH_FACE))])
     needed = joined(requirements for _, requirements in chain)
     return SegmentRendering(plan.target, plan.video, Chain(chain), needed, LinkedFaces(lambda _: chunk), **more)
@@ -80,7 +80,7 @@ def digest(frame) -> str:
 
 
 class Noting:
-    """Changes nothing, and notes of each frame all that it is given."""
+    """Changes nothing, and records every task."""
 
     name = 'noting'
 
@@ -108,7 +108,7 @@ class Brightener:
 
 
 class Mixer:
-    """Adds to each pixel what follows from the frames around it, the original, the time, and the faces."""
+    """Adds to each pixel a function of the neighbours, the original, the time, and the faces."""
 
     name = 'mixer'
 
@@ -140,7 +140,7 @@ def test_faces_without_measured_skin_have_none():
     assert face.values == {} and linked_skin(face.values) is None
 
 
-def test_one_linked_chunk_is_held_and_loaded_once():
+def test_one_linked_chunk_is_in_memory_and_loaded_once():
     chunks = linked_bare([0, 250, 500], [(ONE, set(range(500)))])
     loaded = []
 
@@ -180,7 +180,7 @@ def test_neighbours_are_the_untouched_frames_of_the_target_around_each(planned, 
         np.testing.assert_array_equal(task.frame.luma(), decoded[number] + np.uint8(20 + 20 * (number in WITH_FACE)))
 
 
-def test_what_no_processor_requires_is_not_given(planned):
+def test_a_task_contains_only_what_processors_require(planned):
     noting = Noting()
     rendered(rendering(planned(), (noting, EVERY)), Span(0, 20))
     assert len(noting.tasks) == 20
@@ -206,11 +206,11 @@ def test_every_frame_that_is_needed_is_decoded_once(planned):
 
 
 @pytest.mark.parametrize('requirements', [EVERY, AROUND], ids=['alone', 'with neighbours'])
-def test_a_frame_that_is_repeated_is_rendered_once_without_sound(planned, requirements):
+def test_a_repeated_frame_is_rendered_once_without_audio(planned, requirements):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (noting, requirements), (Brightener(), EVERY))
-    # A cut between the two output frames that show frame 4.
+    # A segment border between the two output frames that show frame 4.
     found = [rendered(made, segment) for segment in plan.video.segments[:2]]
     assert [[(*each.shown,) for each in part] for part in found] == [
         [(0, 0, 2), (1, 2, 4), (2, 4, 6), (3, 6, 8), (4, 8, 9)],
@@ -220,7 +220,7 @@ def test_a_frame_that_is_repeated_is_rendered_once_without_sound(planned, requir
     assert digest(found[0][-1].frame) == digest(found[1][0].frame)
 
 
-def test_a_frame_that_is_repeated_is_rendered_for_each_time_with_sound(planned):
+def test_a_repeated_frame_is_rendered_for_each_time_with_audio(planned):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (Brightener(), EVERY), (noting, AUDIO))
@@ -228,7 +228,7 @@ def test_a_frame_that_is_repeated_is_rendered_for_each_time_with_sound(planned):
     assert [(*each.shown,) for each in found] == [(k // 2, k, k + 1) for k in range(9, 18)]
     assert [task.frame.number for task in noting.tasks] == [k // 2 for k in range(9, 18)]
     assert [task.seconds for task in noting.tasks] == [Fraction(k, 50) for k in range(9, 18)]
-    # Brightened once each, though both begin as the same decoded frame.
+    # Each is brightened once, although both come from the same decoded frame.
     for each in found:
         assert each.frame.luma().mean() == pytest.approx(luma_of(each.frame.number) + 20, abs=1.5)
 
@@ -263,7 +263,7 @@ def test_seconds_are_exact_at_a_variable_rate(planned, tmp_path):
     assert [task.seconds for task in noting.tasks] == [Fraction(each - times[4], 1000) for each in times[4:]]
 
 
-def test_seconds_count_from_the_first_frame_where_sound_comes_before_it(planned, tmp_path):
+def test_seconds_count_from_the_first_frame_after_earlier_audio(planned, tmp_path):
     path = tmp_path / 'late.mp4'
     ffmpeg.ffmpeg('-v', 'error', '-itsoffset', 0.32, *pictures(0.4, size='64x48'), *sound(1), *tagged(), *AAC, path)
     plan = planned(10, path)
@@ -275,7 +275,7 @@ def test_seconds_count_from_the_first_frame_where_sound_comes_before_it(planned,
 
 @pytest.fixture(scope='module')
 def alone(clip, tmp_path_factory):
-    """The pixels of each output frame, by segments of 48, one frame after the other."""
+    """The pixels of each output frame, from segments of 48 frames, one frame after the other."""
     plan = plan_pass(clip, tmp_path_factory.mktemp('alone') / 'out.mp4', FRAMES)
     found = rendered(rendering(plan, *MIXED), Span(0, FRAMES))
     digests = {each.frame.number: digest(each.frame) for each in found}
@@ -294,13 +294,13 @@ def test_batches_and_workers_change_no_pixel(planned, alone, batch, workers):
     found = [each for segment in plan.video.segments for each in rendered(made, segment)]
     assert {each.frame.number: digest(each.frame) for each in found} == alone
     assert [each.frame.number for each in found] == list(range(FRAMES))
-    # The last batch of a segment holds what is left.
+    # The last batch of a segment contains the rest.
     wanted = [list(range(a, min(a + batch, b))) for s, b in ((0, 20), (20, 40), (40, 48)) for a in range(s, b, batch)]
     assert sorted(noting.batches) == wanted
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_segments_in_any_order_and_side_by_side_have_the_same_pixels(planned, alone, seed):
+def test_segments_in_any_order_and_in_parallel_have_the_same_pixels(planned, alone, seed):
     plan = planned(random.Random(seed).choice((5, 7, 11)))
     segments = list(plan.video.segments)
     random.Random(seed).shuffle(segments)
@@ -312,7 +312,7 @@ def test_segments_in_any_order_and_side_by_side_have_the_same_pixels(planned, al
 
 
 class EvenMarked:
-    """Leaves its mark on the frames with even numbers."""
+    """Marks the frames with even numbers."""
 
     def apply(self, frame):
         return frame.number % 2 == 0

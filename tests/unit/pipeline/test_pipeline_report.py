@@ -1,4 +1,4 @@
-"""What a run reports of its faces, and how it tells of its progress."""
+"""The report of a run on its faces, and its progress events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 from facefusion.pipeline.report import FaceReport
 
 ONE, OTHER = Person(100, 100, 30), Person(300, 120, 50, 0.8)
-# The larger side of a made-up face whose eyes are one pixel apart.
+# The larger side of a synthetic face whose eyes are one pixel apart.
 BOX = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
 
 
@@ -25,7 +25,7 @@ def linked(borders, people):
 
 
 def linked_bare(borders, people):
-    """Without the skin."""
+    """Link without skin measurements."""
     return link(cut_up(borders, people, skin=False), NOTHING)
 
 
@@ -37,11 +37,11 @@ def report_of(chunks) -> FaceReport:
 
 
 def text_of(report: FaceReport) -> str:
-    """As it is told of a run in which every frame with a face was changed."""
+    """The text for a run in which every frame with a face was changed."""
     return report.message(report.frames - report.without.count).text
 
 
-def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
+def test_a_report_counts_frames_faces_tracks_and_filled_rows():
     people = [(ONE, set(range(20, 100)) - {55, 56}), (OTHER, set(range(30, 40)))]
     report = report_of(linked([0, 50, 100, 120], people))
     assert report.as_record() == {
@@ -65,7 +65,7 @@ def test_a_report_counts_frames_faces_tracks_and_what_was_filled():
     assert text_of(report) == ('90 faces in 80 of 120 frames were processed; no face in 40 frames: 0-19, 100-119')
 
 
-def test_a_report_says_how_many_faces_were_too_small():
+def test_a_report_counts_the_faces_that_are_too_small():
     small, large = Person(100, 100, 28 / BOX), Person(200, 100, 34 / BOX)
     report = report_of(linked([0, 10], [(small, set(range(10))), (large, set(range(4)))]))
     assert report.as_record()['faces_too_small'] == 10 and report.faces == 14
@@ -75,7 +75,7 @@ def test_a_report_says_how_many_faces_were_too_small():
     assert text_of(report) == text and report.processed == 0
 
 
-def test_a_report_says_that_there_were_too_many_faces():
+def test_a_report_counts_the_faces_beyond_the_limit():
     chunk = make_chunk(0, 3, [(0, 0, ONE), (0, 1, OTHER), (1, 0, ONE), (1, 1, OTHER), (2, 0, ONE)])
     chunk = replace(chunk, left_out=np.array([0, 5, 5], np.int32))
     report = report_of(link([chunk], max_faces=1))
@@ -84,7 +84,7 @@ def test_a_report_says_that_there_were_too_many_faces():
     assert text_of(report) == text and report.faces == 3
 
 
-def test_a_range_goes_on_across_chunks():
+def test_a_range_continues_across_chunks():
     report = report_of(linked([10, 50, 100], [(ONE, set(range(10, 40)) | {70})]))
     assert report.without.ranges == [(40, 69), (71, 99)]
 
@@ -118,7 +118,7 @@ def test_ranges_are_listed_up_to_a_number():
     assert ranges.as_text().endswith('16, 18 and 93 more ranges')
 
 
-def test_progress_begins_at_nothing_counts_and_ends_with_its_time():
+def test_progress_starts_at_zero_and_ends_with_the_elapsed_time():
     events = []
     with Progress(events.append, 'processing', 3) as progress:
         progress.advance()
@@ -139,7 +139,7 @@ def test_progress_counts_from_many_threads_in_order():
     assert [event.done for event in events[:-1]] == list(range(401))
 
 
-def test_a_stage_that_fails_ends_too():
+def test_a_failed_stage_reports_its_end():
     events = []
     with pytest.raises(ValueError, match='no'), Progress(events.append, 'processing', 3):
         raise ValueError('no')
@@ -151,19 +151,19 @@ def test_an_empty_chunk_reports_every_frame():
     assert report_of([chunk]).without.ranges == [(5, 7)]
 
 
-def test_a_report_without_faces_warns_with_advice_or_says_what_was_done_all_the_same():
+def test_a_report_without_faces_warns_with_advice_or_counts_changed_frames():
     report = report_of(linked([0, 10], []))
     nothing = report.message(0)
     assert nothing.level == 'warn' and nothing.text.startswith(
         'no face was found in 10 frames: nothing was processed ('
     )
     assert '--face-detector-score' in nothing.text
-    # By a processor that works on frames without faces too.
+    # By a processor that processes frames without faces too.
     done = report.message(10)
     assert (done.level, done.text) == ('info', '10 frames were processed')
 
 
-def test_a_report_of_a_run_that_looks_for_no_faces_misses_none():
+def test_a_run_without_face_detection_reports_no_missing_faces():
     report = FaceReport(finds_faces=False)
     for chunk in linked([0, 3], []):
         report.add(chunk)

@@ -44,7 +44,7 @@ def limits(monkeypatch):
     return apply
 
 
-def test_memory_grows_with_pixels_depth_workers_and_what_the_encoder_holds():
+def test_memory_grows_with_pixels_depth_workers_and_encoder_frames():
     def video(*facts):
         return sum(memory_of_video(*facts).values())
 
@@ -58,7 +58,7 @@ def test_memory_grows_with_pixels_depth_workers_and_what_the_encoder_holds():
     assert image(10**6, 10**6) < image(10**6, 4 * 10**6) < image(10**8, 10**8)
 
 
-def test_the_tightest_limit_counts_and_address_space_counts_what_is_only_mapped():
+def test_the_lowest_limit_counts_and_address_space_includes_mapped_bytes():
     assert lowest_room(1, []) is None
     assert lowest_room(1, [MACHINE, GROUP]) == (900 * MB, GROUP)
     tight = address(1000)
@@ -67,7 +67,7 @@ def test_the_tightest_limit_counts_and_address_space_counts_what_is_only_mapped(
     assert lowest_room(1, [address(1)])[0] == 0
 
 
-def test_too_little_memory_is_said_with_numbers(limits):
+def test_too_little_memory_is_reported_with_numbers(limits):
     limits(MACHINE, GROUP)
     check_memory(900 * MB, 'this video')
     with pytest.raises(ResourceError) as caught:
@@ -81,7 +81,7 @@ def test_too_little_memory_is_said_with_numbers(limits):
     check_memory(1 << 60, 'this video')
 
 
-def test_too_little_address_space_is_said_with_numbers(limits):
+def test_too_little_address_space_is_reported_with_numbers(limits):
     limits(MACHINE, address(1000))
     with pytest.raises(ResourceError) as caught:
         check_memory(900 * MB, 'this video', 2)
@@ -91,8 +91,8 @@ def test_too_little_address_space_is_said_with_numbers(limits):
     assert error.cause.startswith('543 MB of these are mapped for libraries')
 
 
-def test_libraries_are_not_loaded_where_they_do_not_fit(limits):
-    # What the machine has free says nothing of small work.
+def test_libraries_are_not_loaded_without_address_space_for_them(limits):
+    # The free memory of the machine does not matter for a small run.
     limits(Limit('memory', 'this machine', 10 * MB, 9 * MB, ''), address(2000))
     check_start()
     limits(MACHINE, address((BASE_BYTES + ADDRESS_BYTES) // MB))
@@ -100,7 +100,7 @@ def test_libraries_are_not_loaded_where_they_do_not_fit(limits):
         check_start()
 
 
-def test_the_users_own_limit_is_one_more():
+def test_the_users_own_limit_counts_too():
     check_asked(5 * MB, 'this image', None)
     check_asked(5 * MB, 'this image', 5 * MB)
     with pytest.raises(ResourceError, match='--system-memory-limit allows 4 MB') as caught:
@@ -108,7 +108,7 @@ def test_the_users_own_limit_is_one_more():
     assert caught.value.reference == 'memory-limit'
 
 
-def test_threads_that_cannot_be_started_are_told_before_the_run(monkeypatch):
+def test_too_few_threads_are_reported_before_the_run(monkeypatch):
     check_threads(2, 'this video')
     monkeypatch.setattr(resources, 'can_start', lambda threads: 7)
     pids = Limit('threads', 'the control group /a', 20, 12, 'raise the limit of processes of the container')
@@ -123,7 +123,7 @@ def test_threads_that_cannot_be_started_are_told_before_the_run(monkeypatch):
         check_threads(2, 'this video')
 
 
-def test_a_limit_of_the_system_costs_workers_first(tmp_path, limits):
+def test_a_limit_of_the_system_reduces_the_workers_first(tmp_path, limits):
     make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
     target = replace(probe(tmp_path / 'clip.mp4'), width=1920, height=1080)
 
@@ -152,7 +152,7 @@ def test_a_limit_of_the_system_costs_workers_first(tmp_path, limits):
         ({}, '.webm'),
     ],
 )
-def test_encoders_that_look_further_ahead_are_counted_with_more(tmp_path, options, extension):
+def test_encoders_with_longer_lookahead_need_more_memory(tmp_path, options, extension):
     make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
     target = probe(tmp_path / 'clip.mp4')
     usual = estimates._memory(MediaSize(target, OutputOptions(), '.mp4', (64, 48)), 1)
@@ -160,7 +160,7 @@ def test_encoders_that_look_further_ahead_are_counted_with_more(tmp_path, option
     assert more['decoder and encoder'] > usual['decoder and encoder']
 
 
-def test_freed_memory_is_given_back_with_any_c_library(monkeypatch):
+def test_freed_memory_is_returned_with_any_c_library(monkeypatch):
     return_freed_memory()
     monkeypatch.setattr(resources.ctypes, 'CDLL', lambda name: SimpleNamespace())
     return_freed_memory()

@@ -1,4 +1,4 @@
-"""What a run does with a picture, which is a clip of one frame, and with a target of which no faces are needed."""
+"""Runs on an image, which is a clip of one frame, and runs that need no faces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from facefusion.stopping import StopFlag
 
 @pytest.fixture
 def still(tmp_path):
-    """Builds a run over a plain picture, which shows a face or not."""
+    """Build a run on a uniform image, with or without a face."""
 
     def build(seen=True, luma=100, screening=None, **more) -> PreparedRun:
         target = tmp_path / 'still.png'
@@ -43,7 +43,7 @@ def still(tmp_path):
 
 
 @pytest.mark.parametrize(('seen', 'luma'), [(True, 120), (False, 100)])
-def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
+def test_faces_found_in_an_image_are_drawn_in_it(still, seen, luma):
     events = []
     run = still(seen, emit=events.append)
     report = execute_run(run)
@@ -57,15 +57,15 @@ def test_what_is_found_in_a_picture_is_drawn_in_it(still, seen, luma):
     assert told.level == ('info' if seen else 'warn')
 
 
-def test_another_picture_than_the_one_that_was_planned_is_not_worked_on(still):
+def test_a_replaced_image_is_not_processed(still):
     run = still()
     still(luma=90)
-    with pytest.raises(MediaError, match=r'still\.png was changed'):
+    with pytest.raises(MediaError, match=r'still\.png changed'):
         execute_run(run)
     assert not run.context.plan.output.exists()
 
 
-def test_a_picture_that_is_refused_is_not_worked_on(still, tmp_path):
+def test_a_refused_image_is_not_processed(still, tmp_path):
     processor = Brightener()
     for screening in (
         make_screening(tmp_path / 'a', BrightIsBad(0.3)),
@@ -77,7 +77,7 @@ def test_a_picture_that_is_refused_is_not_worked_on(still, tmp_path):
         assert not run.context.plan.output.exists() and processor.places == {}
 
 
-def test_a_picture_is_repeated_where_frames_around_it_are_required(still, monkeypatch):
+def test_an_image_is_repeated_as_its_own_neighbours(still, monkeypatch):
     given = []
 
     class Looking(Brightener):
@@ -103,7 +103,7 @@ NO_FACES = Requirements(faces=False, every_frame=True)
 
 
 class Everywhere(Brightener):
-    """Works on every frame, and is given no faces; it changes all or none."""
+    """Processes every frame without faces; it changes all or none."""
 
     def __init__(self, before, changes):
         super().__init__(before)
@@ -118,7 +118,7 @@ class Everywhere(Brightener):
 
 @pytest.mark.parametrize('changes', [True, False])
 @pytest.mark.parametrize('kind', ['picture', 'clip'])
-def test_a_run_that_needs_no_faces_loads_no_network_and_misses_none(tmp_path, kind, changes):
+def test_a_run_that_needs_no_faces_loads_no_network(tmp_path, kind, changes):
     events, seen, folder = [], [], None
     target, output = (tmp_path / ('in.png' if kind == 'picture' else 'in.mp4')), tmp_path / 'out.mp4'
     if kind == 'picture':

@@ -1,4 +1,4 @@
-"""A run that goes on where another one ended: what is done, what is not, and what must never be mixed."""
+"""A run that resumes an interrupted one: reused files, processed units, and files that are never mixed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.pipeline.work_folder import manifest_path
 pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
-def test_only_what_is_missing_is_done(runs, wanted):
+def test_only_missing_units_are_processed(runs, wanted):
     runs.interrupted_at(25)
     assert (runs.chunks('analysed'), runs.segments('rendered')) == ([0, 20, 40], [0, 10])
     runs.execute()
@@ -32,7 +32,7 @@ def no_space(*args):
 
 
 def fails_at(runs, monkeypatch, stage):
-    """A run for which no space is left when it comes to this function."""
+    """Execute a run that fails with a full disk at this function."""
     with monkeypatch.context() as patch, pytest.raises(ResourceError):
         patch.setattr(stages, stage, no_space)
         runs.execute()
@@ -56,7 +56,7 @@ def test_any_of_the_units_may_be_missing_or_damaged(runs, wanted, monkeypatch):
 @pytest.mark.parametrize(
     ('digests', 'chunks'), [(('target', 'analysis', 'other'), []), (('other', 'other', 'other'), [0, 20, 40])]
 )
-def test_what_another_plan_or_target_made_is_not_taken(runs, wanted, digests, chunks):
+def test_files_of_another_plan_or_target_are_not_used(runs, wanted, digests, chunks):
     runs.interrupted_at(25)
     runs.execute(digests=digests)
     assert (runs.chunks('analysed'), runs.segments('work')) == (chunks, [])
@@ -70,15 +70,15 @@ def test_the_cache_serves_a_run_with_another_work_folder(runs, wanted):
     runs.execute(digests=('target', 'analysis', 'other'))
     assert runs.chunks('cache') == [0, 20, 40] and runs.segments('work') == []
     shutil.rmtree(runs.work)
-    # An analysis of more than this run needs will do as well.
+    # A more complete analysis than this run needs is used too.
     runs.execute(digests=('target', 'less', 'plan', ('nothing', 'analysis')))
     assert runs.chunks('cache') == [0, 20, 40] and runs.output.read_bytes() == wanted
 
 
-def test_a_resumed_run_is_refused_as_an_uninterrupted_one(runs):
+def test_a_resumed_run_is_refused_like_an_uninterrupted_one(runs):
     runs.interrupted_at(25)
     (runs.work / 'segment-00000.nut').stat()
-    # The looks that are kept with the chunks decide, where the cache of the gate was lost.
+    # The findings of the chunks decide, because the cache of the gate was removed.
     shutil.rmtree(runs.folder / 'kept')
     strict = make_screening(runs.folder / 'kept', BrightIsBad(threshold=0.4))
     with pytest.raises(ContentRefused):
@@ -87,7 +87,7 @@ def test_a_resumed_run_is_refused_as_an_uninterrupted_one(runs):
     assert runs.segments('work') == runs.segments('rendered') == [] and not runs.output.exists()
 
 
-def test_no_frame_of_a_kept_chunk_is_shown_to_the_gate_again(runs, wanted):
+def test_frames_of_a_stored_chunk_are_not_scored_again(runs, wanted):
     runs.interrupted_at(25)
     shutil.rmtree(runs.folder / 'kept')
     classifier = BrightIsBad(threshold=2.0)
@@ -95,7 +95,7 @@ def test_no_frame_of_a_kept_chunk_is_shown_to_the_gate_again(runs, wanted):
     assert classifier.seen == 0 and runs.output.read_bytes() == wanted
 
 
-def test_ages_of_kept_chunks_count(runs):
+def test_ages_of_stored_chunks_count(runs):
     screening = make_screening(runs.folder / 'kept', estimator=LeftIsYoung())
     with pytest.raises(ContentRefused) as first:
         runs.execute(screening=screening)
@@ -106,7 +106,7 @@ def test_ages_of_kept_chunks_count(runs):
 
 
 @pytest.mark.parametrize('least', [0, 1], ids=['all', 'the first'])
-def test_a_chunk_without_all_that_the_gate_must_see_is_analysed_again(runs, wanted, least):
+def test_a_chunk_with_incomplete_findings_is_analysed_again(runs, wanted, least):
     runs.interrupted_at(25)
     beside = manifest_path(runs.work / 'chunk-000000020.npz')
     manifest = read_manifest(beside)
@@ -119,8 +119,8 @@ def test_a_chunk_without_all_that_the_gate_must_see_is_analysed_again(runs, want
     assert runs.output.read_bytes() == wanted
 
 
-def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):
-    fails_at(runs, monkeypatch, 'publish_clip')
+def test_an_unpublished_clip_is_not_joined_again_and_needs_no_segments(runs, wanted, monkeypatch):
+    fails_at(runs, monkeypatch, 'publish_file')
     assert runs.names('chunk-', 'linked-', 'selected-') == ['clip.json', 'clip.mp4']
     monkeypatch.setattr(stages, 'join_clip', no_space)
     runs.execute()
@@ -128,8 +128,8 @@ def test_a_clip_that_could_not_be_published_is_not_joined_again_and_needs_no_seg
     assert runs.output.read_bytes() == wanted
 
 
-def test_a_joined_clip_that_was_damaged_is_made_anew(runs, wanted, monkeypatch):
-    fails_at(runs, monkeypatch, 'publish_clip')
+def test_a_damaged_joined_clip_is_created_again(runs, wanted, monkeypatch):
+    fails_at(runs, monkeypatch, 'publish_file')
     clip = runs.work / 'clip.mp4'
     data = bytearray(clip.read_bytes())
     data[len(data) // 2] ^= 1
@@ -138,6 +138,6 @@ def test_a_joined_clip_that_was_damaged_is_made_anew(runs, wanted, monkeypatch):
     assert runs.segments('rendered') == [0, 10, 20, 30, 40, 50] and runs.output.read_bytes() == wanted
 
 
-def test_the_output_shows_what_was_drawn(runs, wanted):
+def test_the_output_has_all_frames(runs, wanted):
     runs.output.write_bytes(wanted)
     assert len(decoded_luma(runs.output)) == FRAMES

@@ -1,4 +1,4 @@
-"""What is altered, removed or fails during a run: it ends with the reason, and the next run goes on."""
+"""Files altered or removed during a run, and failing stages: the run reports the reason, and the next run resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 def flip(path):
-    """Another byte in the middle of a file, whose size and times stay."""
+    """Change a byte in the middle of a file, without its size and times."""
     data, status = bytearray(path.read_bytes()), path.stat()
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
@@ -42,7 +42,7 @@ def flip(path):
         ((SegmentWriter, 'write'), 'segment-00000.nut'),
     ],
 )
-def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, place, name):
+def test_a_full_disk_error_names_the_final_file(runs, monkeypatch, place, name):
     def fill(self, path, *_):
         part = self.path if place[0] is SegmentWriter else path
         raise write_failure(OSError(errno.ENOSPC, 'No space left on device'), part)
@@ -54,7 +54,7 @@ def test_a_full_disk_names_the_file_as_it_will_be_called(runs, monkeypatch, plac
 
 
 @pytest.mark.parametrize('stage', ['rendering', 'joining'])
-def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
+def test_a_target_replaced_during_the_run_is_detected(runs, stage, monkeypatch):
     other = make_tiny_clip(runs.folder / 'other.mp4', FRAMES, cuts=(30,))
     target = runs.clip
 
@@ -68,15 +68,15 @@ def test_a_target_that_is_replaced_during_the_run(runs, stage, monkeypatch):
         monkeypatch.setattr(stages, 'join_clip', lambda *args: (swap(12), join(*args)))
     with pytest.raises(MediaError) as caught:
         runs.execute(before=swap if stage == 'rendering' else lambda number: None)
-    assert caught.value.reference == 'media-changed' and 'clip.mp4 was changed' in caught.value.message
+    assert caught.value.reference == 'media-changed' and 'clip.mp4 changed' in caught.value.message
     assert not runs.output.exists()
     assert runs.segments('rendered') == ([0] if stage == 'rendering' else [0, 10, 20, 30, 40, 50])
 
 
 @pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
-def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, monkeypatch, change):
+def test_a_failure_while_a_changed_target_is_read_is_reported_as_its_change(runs, monkeypatch, change):
     def frames(*_):
-        # As a decoder may that meets another clip behind the name.
+        # Like a decoder that reads another clip under the same name.
         if change == 'replaced':
             runs.clip.write_bytes(b'another clip')
         elif change == 'removed':
@@ -91,7 +91,7 @@ def test_what_fails_while_a_changed_target_is_read_is_told_as_its_change(runs, m
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
-def test_a_target_that_is_written_to_and_its_time_set_back(runs):
+def test_a_changed_target_with_its_time_reset_is_detected(runs):
     def rewrite(number):
         if number == 12:
             flip(runs.clip)
@@ -102,7 +102,7 @@ def test_a_target_that_is_written_to_and_its_time_set_back(runs):
 
 
 @pytest.mark.parametrize('number', [12, 54])
-def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
+def test_a_work_folder_removed_during_the_run_is_reported(runs, wanted, number):
     def remove(at):
         if at == number:
             shutil.rmtree(runs.work, ignore_errors=True)
@@ -115,7 +115,7 @@ def test_a_work_folder_that_is_removed_during_the_run(runs, wanted, number):
     assert runs.output.read_bytes() == wanted
 
 
-def test_a_segment_that_changes_before_the_join(runs, wanted):
+def test_a_segment_changed_before_the_join_is_reported(runs, wanted):
     def cut(at):
         if at == 45:
             (runs.work / 'segment-00001.nut').write_bytes(b'')
@@ -127,23 +127,27 @@ def test_a_segment_that_changes_before_the_join(runs, wanted):
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
-@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'after the join'])
-def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say(runs, wanted, monkeypatch, moment):
+@pytest.mark.parametrize('moment', ['while others are rendered', 'before the join', 'during the join'])
+def test_an_altered_segment_of_the_same_size_and_times_is_not_joined(runs, wanted, monkeypatch, moment):
     segment = runs.work / 'segment-00001.nut'
-    join = stages.join_clip
+    join, open_verified = stages.join_clip, WorkFolder._open_verified
 
-    def joined(*args):
+    def altered_join(*args):
         if moment == 'before the join':
             flip(segment)
         join(*args)
-        if moment == 'after the join':
+
+    def altered_open(work, path, *args):
+        if moment == 'during the join' and path == segment:
             flip(segment)
+        return open_verified(work, path, *args)
 
     with (
         monkeypatch.context() as patch,
         pytest.raises(ResourceError, match=r'segment-00001\.nut.*altered') as caught,
     ):
-        patch.setattr(stages, 'join_clip', joined)
+        patch.setattr(stages, 'join_clip', altered_join)
+        patch.setattr(WorkFolder, '_open_verified', altered_open)
         runs.execute(before=lambda at: flip(segment) if moment[0] == 'w' and at == 45 else None)
     assert caught.value.reference == 'work-file-damaged' and caught.value.exit_code == 5
     assert not runs.output.exists()
@@ -151,9 +155,16 @@ def test_a_segment_that_is_altered_is_not_joined_whatever_its_size_and_times_say
     assert runs.segments('rendered') == [10] and runs.output.read_bytes() == wanted
 
 
+def test_a_segment_that_is_altered_after_the_join_has_read_it_changes_nothing(runs, wanted, monkeypatch):
+    join = stages.join_clip
+    monkeypatch.setattr(stages, 'join_clip', lambda *args: (join(*args), flip(runs.work / 'segment-00001.nut')))
+    runs.execute()
+    assert runs.output.read_bytes() == wanted
+
+
 @pytest.mark.parametrize('name', ['linked-000000020', 'selected-000000020'])
 @pytest.mark.parametrize('harm', [flip, lambda path: path.unlink()], ids=['altered', 'removed'])
-def test_a_linked_chunk_that_is_not_what_was_linked_is_not_rendered(runs, wanted, harm, name):
+def test_an_altered_linked_chunk_is_not_rendered(runs, wanted, harm, name):
     def spoil(at):
         if at == 5:
             harm(runs.work / f'{name}.npz')
@@ -189,16 +200,16 @@ STAGES = {
     'select': (Selection, 'save'),
     'encode': (SegmentWriter, 'write'),
     'join': (stages, 'join_clip'),
-    'publish': (stages, 'publish_clip'),
+    'publish': (stages, 'publish_file'),
 }
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize('seed', range(12))
-def test_any_stage_that_fails_at_any_moment_ends_all_and_the_next_run_goes_on(runs, wanted, monkeypatch, seed):
+def test_after_a_failure_of_any_stage_the_next_run_resumes(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
     names = [*STAGES, 'process', 'cancel']
-    # Every one in turn: seeds that choose may leave one out.
+    # Each in turn: random choices might omit one.
     name = names[seed % len(names)]
     left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'select': 2, 'join': 0, 'publish': 0}.get(name, 45))]
     flag, lock = StopFlag(), threading.Lock()

@@ -1,4 +1,4 @@
-"""The second step of link: who is worked on."""
+"""The second step of link: the selection of faces."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ OTHER = Person(300, 120, 50, 0.8)
 
 
 def is_other(found) -> np.ndarray:
-    """Which rows show the person on the right."""
+    """Return which rows show the person on the right."""
     return found['landmarks'][:, :, 0].mean(1) > 200
 
 
-def test_one_stays_with_a_person_for_as_long_as_it_is_seen():
-    """A larger face that comes in does not take over; it does when the chosen one has gone, and then stays, too."""
+def test_mode_one_follows_a_person_while_they_are_visible():
+    """A larger face replaces the followed one only when that disappears, and is then followed."""
     people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
     assert found['frame'].tolist() == list(range(100))
     assert np.flatnonzero(is_other(found)).tolist() == list(range(70, 100))
 
 
-def test_the_orders_hold_in_every_frame():
+def test_the_order_applies_in_every_frame():
     people = [(ONE, set(range(100))), (OTHER, set(range(30, 60)))]
     for order, first in (('left-right', 100), ('right-left', 300), ('best-worst', 100), ('worst-best', 300)):
         both = joined(link(cut_up([0, 50, 100], people), face_selector_order=order))
@@ -39,8 +39,8 @@ def test_the_orders_hold_in_every_frame():
         assert len(at_40) == 2 and abs(at_40[0, :, 0].mean() - first) < 10
 
 
-def test_two_people_of_one_size_do_not_take_turns_across_chunks():
-    # Each chunk numbers its tracks anew, and the other one is the larger of the two in the second chunk.
+def test_two_people_of_equal_size_do_not_alternate_across_chunks():
+    # Each chunk has its own track numbers, and the other face is larger in the second chunk.
     first = make_chunk(0, 20, [(frame, k, who) for frame in range(20) for k, who in enumerate((ONE, OTHER))])
     grown = Person(ONE.x, ONE.y, OTHER.size * 1.15)
     second = make_chunk(20, 20, [(frame, k, who) for frame in range(20, 40) for k, who in enumerate((grown, OTHER))])
@@ -49,13 +49,13 @@ def test_two_people_of_one_size_do_not_take_turns_across_chunks():
     middles = np.concatenate([chunk.landmarks[:, :, 0].mean(1) for chunk in chunks])
     assert (np.abs(middles - OTHER.x) < 10).all()
     assert np.concatenate([chunk.left_out for chunk in chunks]).tolist() == [1] * 40
-    # Mode one stays with its person and speaks of nobody else.
+    # Mode one follows its person and counts no others as left out.
     chunks = link([first, second], max_faces=1, face_selector_mode='one')
     assert all(len(chunk.frame) == 20 and len(chunk.left_out) == 0 for chunk in chunks)
 
 
 @pytest.mark.parametrize('mode', ['many', 'one'])
-def test_a_selection_names_rows_of_its_chunk_and_changes_none(mode):
+def test_a_selection_contains_rows_of_its_chunk_and_changes_none(mode):
     tracker = Tracker(SKIN_ALONE)
     people = [(ONE, set(range(100)) - {45}), (OTHER, set(range(30, 60)))]
     chunks = list(tracker.track(cut_up([0, 50, 100], people, cuts=[70])))
@@ -82,7 +82,7 @@ def test_a_selection_names_rows_of_its_chunk_and_changes_none(mode):
 
 
 def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Person]]:
-    """Rows of two people who stay: the right one is the larger by a tenth at first, the left one from a frame on.
+    """Rows of two people in all frames: the right one is larger by a tenth at first, the left one from a frame on.
 
     That is too little for it to take the other's place within a shot.
     """
@@ -95,8 +95,8 @@ def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Per
 
 
 @pytest.mark.parametrize('cut', [None, 5, 20, 30, 49, 50, 51, 70, 99])
-def test_places_are_free_at_a_cut_wherever_it_is(cut):
-    """Near the start of a chunk, its end, or between two; the tracks run on, so that the cut alone tells."""
+def test_the_largest_faces_are_selected_again_at_every_cut(cut):
+    """Near the start of a chunk, its end, or between two; the tracks continue, so that only the cut matters."""
     inside = [[at for at in [cut] if at is not None and first < at < first + 50] for first in (0, 50)]
     chunks = [
         make_chunk(0, 50, growing(0, 50, 3), cuts=inside[0]),
@@ -105,15 +105,15 @@ def test_places_are_free_at_a_cut_wherever_it_is(cut):
     linked = link(chunks, max_faces=1)
     found = joined(linked)
     assert found['frame'].tolist() == list(range(100))
-    # A place is kept up to the cut.
+    # The selection stays the same up to the cut.
     assert np.flatnonzero(is_other(found)).tolist() == list(range(100 if cut is None else cut))
     assert all(chunk.left_out.tolist() == [1] * 50 for chunk in linked)
     assert sum(int(chunk.cut.sum()) for chunk in linked) == (cut is not None)
 
 
 @pytest.mark.parametrize('hole', [1, 4, 50])
-def test_places_are_free_after_frames_without_a_face(hole):
-    """The tracks go on behind it, so that the hole alone tells."""
+def test_the_largest_faces_are_selected_again_after_frames_without_faces(hole):
+    """The tracks continue after the gap, so that only the gap matters."""
     tracker = Tracker(SKIN_ALONE)
     chunks = list(tracker.track(make_chunk(first, 50, growing(first, first + 50, 3)) for first in (0, 50, 100)))
     seen = [np.flatnonzero((chunk.frame < 40) | (chunk.frame >= 40 + hole)) for chunk in chunks]
@@ -125,7 +125,7 @@ def test_places_are_free_after_frames_without_a_face(hole):
     assert np.flatnonzero(is_other(joined(linked))).tolist() == list(range(40))
 
 
-def test_what_analyse_left_out_counts_as_left_out():
+def test_faces_skipped_by_analyse_count_as_left_out():
     chunk = make_chunk(0, 3, [(0, 0, ONE), (0, 1, OTHER), (1, 0, ONE), (2, 0, ONE)])
     chunk = replace(chunk, left_out=np.array([2, 0, 3], np.int32))
     (many,) = link([chunk], max_faces=1)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 class Source:
-    """A generator that counts what was taken from it and whether it was closed."""
+    """A generator that counts its items and records whether it was closed."""
 
     def __init__(self, count: int, fails_at: int = -1) -> None:
         self.taken = 0
@@ -48,7 +48,7 @@ def wait_until(condition) -> bool:
 
 @given(st.integers(0, 30), st.integers(1, 7))
 @settings(max_examples=40, deadline=None)
-def test_prefetch_gives_the_same_items(count, capacity):
+def test_prefetch_yields_the_same_items(count, capacity):
     source = Source(count)
     assert list(prefetch(source, capacity)) == list(range(count))
     assert source.closed
@@ -56,7 +56,7 @@ def test_prefetch_gives_the_same_items(count, capacity):
 
 @given(st.integers(0, 30), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 9)))
 @settings(max_examples=40, deadline=None)
-def test_ordered_map_gives_results_in_order(count, workers, ahead):
+def test_ordered_map_yields_results_in_order(count, workers, ahead):
     def slow_at_even(number: int) -> int:
         time.sleep(0.002 if number % 2 == 0 else 0)
         return number * number
@@ -67,18 +67,18 @@ def test_ordered_map_gives_results_in_order(count, workers, ahead):
 
 
 @pytest.mark.parametrize('capacity', [1, 4])
-def test_prefetch_runs_ahead_as_far_as_its_queue_and_no_farther(capacity):
+def test_prefetch_runs_ahead_up_to_its_capacity(capacity):
     source = Source(100)
     items = prefetch(source, capacity)
     with closing(items):
         next(items)
-        # One was given out, ``capacity`` wait in the queue, one waits for a place in it.
+        # One item was yielded, ``capacity`` are stored, and one more is produced.
         assert wait_until(lambda: source.taken == capacity + 2)
         time.sleep(0.05)
         assert source.taken == capacity + 2
 
 
-def test_prefetch_does_nothing_before_it_is_asked():
+def test_prefetch_starts_with_the_first_request():
     source = Source(5)
     prefetch(source, 2)
     time.sleep(0.02)
@@ -86,7 +86,7 @@ def test_prefetch_does_nothing_before_it_is_asked():
 
 
 @pytest.mark.parametrize(('workers', 'ahead', 'limit'), [(1, None, 2), (3, None, 4), (2, 2, 2), (2, 7, 7)])
-def test_ordered_map_takes_no_more_than_it_may(workers, ahead, limit):
+def test_ordered_map_requests_a_limited_number_of_items(workers, ahead, limit):
     source = Source(100)
     results = ordered_map(lambda number: number, source, workers, ahead)
     with closing(results):
@@ -95,7 +95,7 @@ def test_ordered_map_takes_no_more_than_it_may(workers, ahead, limit):
             assert source.taken == given_out + limit - 1
 
 
-def test_ordered_map_works_at_as_many_items_at_once_as_it_has_workers():
+def test_ordered_map_processes_one_item_per_worker_at_once():
     lock, now, most = threading.Lock(), [0], [0]
 
     def work(number: int) -> int:
@@ -122,17 +122,17 @@ def test_the_producers_exception_comes_after_the_items_before_it(fails_at):
 
 
 @pytest.mark.parametrize('ahead', [1, 4])
-def test_the_exception_of_the_items_ends_ordered_map_in_order(ahead):
+def test_an_exception_of_the_items_stops_ordered_map_in_order(ahead):
     source, seen = Source(20, fails_at=9), []
     with pytest.raises(OSError, match='cannot produce 9'):
         for result in ordered_map(lambda number: number, source, 2, ahead):
             seen.append(result)
-    # What was computed ahead may be dropped with the rest, nothing comes out of turn.
+    # Results computed ahead may be dropped, and the order is never changed.
     assert seen == list(range(len(seen))) and len(seen) >= 10 - ahead
     assert source.closed
 
 
-def test_something_that_cannot_be_iterated_raises_instead_of_waiting_forever():
+def test_an_object_that_cannot_be_iterated_raises_instead_of_waiting():
     class Broken:
         def __iter__(self):
             raise OSError('no items')
@@ -161,7 +161,7 @@ def test_the_functions_exception_comes_after_the_results_before_it(workers):
     assert source.closed
 
 
-def test_exceptions_that_are_no_errors_come_through_too():
+def test_exceptions_other_than_errors_are_raised_too():
     def produce():
         yield 1
         raise KeyboardInterrupt
@@ -173,11 +173,11 @@ def test_exceptions_that_are_no_errors_come_through_too():
 
 
 @pytest.mark.parametrize('stopped', ['close', 'throw', 'break'])
-def test_leaving_prefetch_early_ends_its_thread_and_closes_the_source(stopped):
+def test_leaving_prefetch_early_stops_its_thread_and_closes_the_source(stopped):
     source = Source(1000)
     items = prefetch(source, 2)
     assert next(items) == 0
-    assert wait_until(lambda: source.taken == 4)  # the queue is full, the thread waits
+    assert wait_until(lambda: source.taken == 4)  # the maximum is stored
     began = time.monotonic()
     if stopped == 'close':
         items.close()
@@ -193,7 +193,7 @@ def test_leaving_prefetch_early_ends_its_thread_and_closes_the_source(stopped):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('prefetch')]
 
 
-def test_leaving_ordered_map_early_drops_what_has_not_begun_and_waits_for_the_rest():
+def test_leaving_ordered_map_early_drops_waiting_items_and_waits_for_running_ones():
     begun, ended = [], []
 
     def work(number: int) -> int:
@@ -211,7 +211,7 @@ def test_leaving_ordered_map_early_drops_what_has_not_begun_and_waits_for_the_re
     assert source.closed
 
 
-def test_stages_in_a_row_end_together():
+def test_chained_stages_stop_together():
     source = Source(1000)
     first = prefetch(source, 3)
 
@@ -236,7 +236,7 @@ def test_a_slow_producer_is_waited_for():
     assert list(prefetch(produce(), 1)) == [0, 1, 2]
 
 
-def test_no_wait_of_the_caller_keeps_signals_out():
+def test_no_wait_of_the_caller_blocks_signals():
     def slow(number: int) -> int:
         time.sleep(0.3)
         return number

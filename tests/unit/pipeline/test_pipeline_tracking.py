@@ -31,7 +31,7 @@ def cut_frames(tracked) -> set[int]:
 
 
 def direct(person: Person, frames: set[int], cuts: set[int]):
-    """What tracking means, written down frame by frame: (frame, landmarks, light, free, traits, filled), by frame."""
+    """A reference for tracking, frame by frame: (frame, landmarks, light, visibility, traits, filled), by frame."""
     result = {}
     segments = list(runs_of(frames, cuts))
     people: list[list[list[int]]] = []
@@ -61,7 +61,7 @@ def row_of(person: Person, frame: int):
 
 
 def parabola_weights(reach: int) -> np.ndarray:
-    """Savitzky and Golay's closed form for order 2."""
+    """The closed form of Savitzky and Golay for order 2."""
     if reach == 0:
         return np.ones(1, np.float32)
     m = reach
@@ -91,7 +91,7 @@ def smooth_at(values, frame, low, high):
     traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
     light, own = mean(1, 3, pooled), pooled(values[frame][1])
     both = (own[..., 3] > 0.3) & (light[..., 3] > 0.3)
-    # Its brightness stays the frame's own.
+    # The brightness is that of the frame.
     shown, smooth = (part[both, 0] / part[both, 3] + 1 for part in (own, light))
     light[..., :3] *= np.median(shown / smooth)
     return landmarks, light, np.round(mean(2, 2)), traits
@@ -104,7 +104,7 @@ def pooled(packed):
 
 @st.composite
 def clips(draw):
-    """A clip's chunk borders, the frames in which two people are seen, and its cuts."""
+    """The chunk borders of a clip, the frames with each of two people, and its cuts."""
     start = draw(st.integers(0, 40))
     borders = [start]
     for _ in range(draw(st.integers(1, 3))):
@@ -126,7 +126,7 @@ def clips(draw):
 
 @given(clips())
 @settings(max_examples=25, deadline=None)
-def test_tracking_in_chunks_is_tracking_the_whole(clip):
+def test_tracking_in_chunks_equals_tracking_the_whole_clip(clip):
     borders, people, cuts = clip
     tracked = track(cut_up(borders, people, cuts))
     found = joined(tracked)
@@ -144,12 +144,12 @@ def test_tracking_in_chunks_is_tracking_the_whole(clip):
         assert bool(found['filled'][k]) == filled
         tracks[who.x, began].add(int(found['track'][k]))
     assert not expected
-    # One number for each stay of a person, and no number twice.
+    # One unique number for each stay of a person.
     numbers = [number for group in tracks.values() for number in group]
     assert len(numbers) == len(set(numbers)) == len(tracks)
 
 
-def test_the_length_of_chunks_changes_no_bit():
+def test_the_chunk_length_changes_no_bit():
     people = [(ONE, set(range(37, 1010)) - {250, 251, 499, 500, 501, 750}), (OTHER, set(range(200, 777)))]
     whole = joined(track(cut_up([37, 1010], people)))
     for borders in ([37, 250, 500, 750, 1000, 1010], [37, 40, 500, 999, 1010]):
@@ -158,7 +158,7 @@ def test_the_length_of_chunks_changes_no_bit():
             np.testing.assert_array_equal(parts[name], values, err_msg=name)
 
 
-def test_chunks_come_out_as_they_went_in_with_rows_by_frame_and_track():
+def test_chunks_keep_their_order_with_rows_by_frame_and_track():
     borders = [10, 250, 500, 501]
     tracked = track(cut_up(borders, [(ONE, set(range(10, 501))), (OTHER, {249, 250, 251})]))
     assert [(chunk.first, chunk.count) for chunk in tracked] == [(10, 240), (250, 250), (500, 1)]
@@ -167,7 +167,7 @@ def test_chunks_come_out_as_they_went_in_with_rows_by_frame_and_track():
         assert chunk.frame[0] == chunk.first and chunk.frame[-1] == chunk.first + chunk.count - 1
 
 
-def test_a_chunk_comes_out_as_soon_as_the_next_one_is_known():
+def test_a_chunk_is_yielded_after_the_next_one_is_read():
     read = []
 
     def chunks():
@@ -198,7 +198,7 @@ def test_only_short_gaps_are_filled_and_marked(hole, at):
 @pytest.mark.parametrize('cut', [30, 50])
 @pytest.mark.parametrize('hole', [0, 2])
 def test_nothing_crosses_a_cut(cut, hole):
-    """Neither tracks nor gap filling nor smoothing: the shot after the cut is as if there were none before it."""
+    """Neither tracks nor gap filling nor smoothing: the shot after the cut does not depend on the one before."""
     frames = set(range(100)) - set(range(cut - hole, cut))
     after = {frame for frame in frames if frame >= cut}
     both = joined(track(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
@@ -211,7 +211,7 @@ def test_nothing_crosses_a_cut(cut, hole):
 
 
 @pytest.mark.parametrize(('shift', 'is_same'), [(0, True), (15, True), (40, False), (60, False), (200, False)])
-def test_a_face_goes_on_where_it_was(shift, is_same):
+def test_a_track_continues_at_its_position(shift, is_same):
     """Boxes are about 70 wide here: a shift of 15 leaves an overlap of 0.6, one of 40 of 0.2."""
     moved = Person(ONE.x + shift, ONE.y, ONE.size)
     chunks = [
@@ -224,7 +224,7 @@ def test_a_face_goes_on_where_it_was(shift, is_same):
 
 
 @pytest.mark.parametrize('is_near_first', [True, False])
-def test_of_two_tracks_that_end_nearby_the_closer_one_goes_on(is_near_first):
+def test_of_two_tracks_that_end_nearby_the_closer_one_continues(is_near_first):
     near, far, again = Person(100, 100, 30), Person(112, 100, 30), Person(101, 100, 30)
     order = (near, far) if is_near_first else (far, near)
     chunks = [
@@ -235,13 +235,13 @@ def test_of_two_tracks_that_end_nearby_the_closer_one_goes_on(is_near_first):
     assert set(found['track'][found['frame'] >= 25].tolist()) == {0 if is_near_first else 1}
 
 
-def test_of_a_chunk_that_holds_more_only_what_is_asked_for_goes_on():
-    """Chunks that other runs have analysed may hold more."""
+def test_only_requested_measurements_of_a_chunk_are_linked():
+    """Chunks of other runs may contain more measurements."""
     (chunk,) = track(cut_up([0, 50], [(ONE, set(range(50)) - {20})]), NOTHING)
     assert chunk.values == {} and len(chunk.frame) == 50
 
 
-def test_detections_that_were_left_out_go_on_with_their_chunk():
+def test_skipped_detections_stay_with_their_chunk():
     first, second = cut_up([0, 20, 40], [(ONE, set(range(40)))])
     first = replace(first, left_out=np.arange(20, dtype=np.int32))
     found = track([first, second])
@@ -249,8 +249,8 @@ def test_detections_that_were_left_out_go_on_with_their_chunk():
 
 
 @pytest.mark.parametrize('cuts', [set(), {30}, {50}, {1, 49, 50, 51, 99}])
-def test_cuts_are_known_in_the_chunk_that_they_lie_in(cuts):
-    """Those between two chunks, which no chunk knows of, too."""
+def test_cuts_are_reported_in_their_chunk(cuts):
+    """Also cuts between two chunks, which are in neither chunk."""
     tracked = track(cut_up([0, 50, 100], [(ONE, set(range(100)))], cuts))
     assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [
         sorted(cut - first for cut in cuts if first <= cut < first + 50) for first in (0, 50)
@@ -258,13 +258,13 @@ def test_cuts_are_known_in_the_chunk_that_they_lie_in(cuts):
     assert all(chunk.cut.dtype == np.bool_ and len(chunk.cut) == chunk.count for chunk in tracked)
 
 
-def test_skin_that_was_not_measured_stays_unmeasured():
+def test_unmeasured_skin_stays_unmeasured():
     found = joined(track(cut_up([0, 50, 100], [(ONE, set(range(100)) - {20, 50})], skin=False), NOTHING))
     assert len(found['frame']) == 100 and found['filled'].sum() == 2
     assert not found.keys() & {'light', 'free', 'traits'}
 
 
-def test_a_clip_without_faces_gives_empty_chunks():
+def test_a_clip_without_faces_has_empty_chunks():
     tracked = track(cut_up([0, 50, 100], [], cuts=[70]))
     assert [len(chunk.frame) for chunk in tracked] == [0, 0] and cut_frames(tracked) == {70}
     assert tracked[0].landmarks.shape == (0, 468, 3) and track([]) == []
@@ -275,13 +275,13 @@ def test_a_clip_without_faces_gives_empty_chunks():
     }
 
 
-def test_a_tracker_never_holds_the_clip():
-    """At most two chunks of rows and of arrays, and their cuts, however long the clip is."""
+def test_a_tracker_never_stores_the_whole_clip():
+    """At most two chunks of rows and of arrays, and their cuts, for a clip of any length."""
     alive: list[weakref.ref] = []
     most_waiting = most_arrays = most_rows = most_cuts = 0
 
     class Watched(np.ndarray):
-        """An array whose life can be watched; the rows are views of it."""
+        """An array that supports weak references; the rows are views of it."""
 
     def count() -> int:
         return sum(ref() is not None for ref in alive)
@@ -304,6 +304,6 @@ def test_a_tracker_never_holds_the_clip():
         most_arrays = max(most_arrays, count())
     assert given_out == len(alive) // 2 == 20
     assert most_rows <= 2 * (2 * 50)
-    # Two arrays of a chunk are watched: those of the one before the next are there when it is read, no more.
+    # Two arrays per chunk have weak references: only those of the previous chunk exist when the next one is read.
     assert most_waiting == 2 * 1 and most_arrays <= 2 * 2
     assert most_cuts <= 2

@@ -13,7 +13,7 @@ from fakes.linking import NOTHING
 from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import Interrupted, OutputError, ResourceError
-from facefusion.faces.chunk import FaceChunk, Selection
+from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
 from facefusion.ownership import new_owner
 from facefusion.pipeline import partial_files
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -43,18 +43,20 @@ def names(folder):
 
 
 def published(folder, number=1, data=b'a whole segment'):
-    path = folder.segment_path(number, '.nut')
+    path = folder.path / f'segment-{number:05d}.nut'
     folder.part(path).write_bytes(data)
     return path, folder.publish(WANTED, path, FLAG, {'seen': [1, 2]})
 
 
-def test_what_was_published_is_found_again(folder):
+def test_a_published_file_is_found_again(folder):
     path, manifest = published(folder)
     assert names(folder) == ['segment-00001.json', 'segment-00001.nut']
     assert folder.find_intact(WANTED, path, FLAG) == manifest == read_manifest(manifest_path(path))
-    assert (manifest.size, manifest.frame_count, manifest.facts) == (15, 4, {'seen': [1, 2]})
+    assert (manifest.size, manifest.key, manifest.facts) == (15, WANTED, {'seen': [1, 2]})
     record = json.loads(manifest_path(path).read_bytes())
-    assert record.keys() >= {'digest', 'start', 'stop', 'pts', 'frame_count', 'sha256'}
+    others = {'size': 15, 'sha256': manifest.sha256, 'facts': {'seen': [1, 2]}, 'frame_count': 4, 'version': 1}
+    key = {'kind': 'segment', 'digest': 'digest', 'start': 4, 'stop': 8, 'pts': [40, 50, 60, 70]}
+    assert record == key | others | {'check': canonical_digest(key | others)}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +69,14 @@ def test_what_was_published_is_found_again(folder):
         WorkKey('segment', 'digest', *SPAN, (40, 50, 60, 71)),
     ],
 )
-def test_what_another_plan_has_made_is_never_taken(folder, other):
+def test_a_file_of_another_key_is_never_used(folder, other):
     path, _ = published(folder)
     assert folder.find_intact(other, path, FLAG) is None
     assert names(folder) == []
 
 
 @pytest.mark.parametrize('damage', ['shorter', 'same size', 'gone', 'manifest', 'manifest gone', 'manifest of another'])
-def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
+def test_a_damaged_file_is_removed_and_created_again(folder, damage):
     path, manifest = published(folder)
     if damage == 'shorter':
         path.write_bytes(b'a whole')
@@ -98,7 +100,7 @@ def test_what_is_damaged_is_removed_and_made_anew(folder, damage):
 
 
 @pytest.mark.parametrize('other', ['folders', 'pipes', 'links to nothing'])
-def test_what_is_no_file_makes_way(folder, other):
+def test_other_things_than_regular_files_are_removed(folder, other):
     path, manifest = published(folder)
     for each in (path, manifest_path(path)):
         each.unlink()
@@ -115,19 +117,19 @@ def test_what_is_no_file_makes_way(folder, other):
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"version": 2}', 'x', '{"version": 1, "check": "0"}'])
-def test_a_manifest_that_is_none_is_absent(folder, text):
+def test_an_invalid_manifest_counts_as_missing(folder, text):
     path = folder.path / 'segment-00001.json'
     path.write_text(text)
     assert read_manifest(path) is None
 
 
-def test_a_manifest_is_the_same_whatever_the_order_of_its_keys():
+def test_the_digest_is_independent_of_the_order_of_keys():
     assert canonical_digest({'a': 1, 'b': [2]}) == canonical_digest({'b': [2], 'a': 1})
     assert canonical_digest({'a': 1}) != canonical_digest({'a': 2})
 
 
-def test_a_stop_names_nothing(folder):
-    path = folder.segment_path(1, '.nut')
+def test_a_stop_publishes_nothing(folder):
+    path = folder.path / 'segment-00001.nut'
     folder.part(path).write_bytes(b'x')
     flag = StopFlag()
     flag.set('SIGTERM')
@@ -136,7 +138,7 @@ def test_a_stop_names_nothing(folder):
     assert names(folder) == []
 
 
-def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
+def test_partial_files_of_dead_processes_are_removed_and_others_stay(folder):
     kept, _ = published(folder)
     written = [f'segment-00002@{owner.tag}#.nut' for owner in (dead_owner(), foreign_owner())]
     for name in (*written, written[0] + '.part', written[1] + '.part'):
@@ -146,7 +148,7 @@ def test_what_dead_processes_leave_goes_and_what_others_write_stays(folder):
     assert set(names(folder)) == left
 
 
-def test_a_folder_that_vanishes_is_named(folder):
+def test_a_removed_folder_is_reported(folder):
     published(folder)
     with pytest.raises(ResourceError) as caught, folder.explaining_removal():
         for path in folder.path.iterdir():
@@ -159,8 +161,8 @@ def test_a_folder_that_vanishes_is_named(folder):
         raise OutputError('output-unwritable', 'it cannot be written')
 
 
-def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
-    path = folder.segment_path(1, '.nut')
+def test_a_failed_write_names_the_final_file(folder):
+    path = folder.path / 'segment-00001.nut'
     wanted = r'^no space is left for segment-00001\.nut$'
     with pytest.raises(ResourceError, match=wanted) as caught, folder.writing(path) as part:
         assert part == folder.part(path)
@@ -168,10 +170,19 @@ def test_a_write_that_fails_names_the_file_as_it_will_be_called(folder):
     assert caught.value.reference == 'disk-full' and str(folder.path) in caught.value.cause
 
 
-def test_what_a_block_has_read_must_be_as_it_was_written(folder):
+def test_the_bytes_that_a_block_reads_are_verified(folder):
     path, manifest = published(folder)
-    with folder.verifying([(path, manifest)], FLAG):
-        pass
+    for count in (0, 7, 15):
+        with folder.verifying([(path, manifest)], FLAG) as opener, opener(path) as file:
+            assert file.read(count) == b'a whole segment'[:count]
+    path.write_bytes(b'a whole segmenT')
+    for count in (0, 7, 15):
+        with (
+            pytest.raises(ResourceError, match='altered'),
+            folder.verifying([(path, manifest)], FLAG) as opener,
+            opener(path) as file,
+        ):
+            file.read(count)
     with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
         path.write_bytes(b'a whole segmenT')
         raise ValueError('what cannot be joined')
@@ -183,7 +194,7 @@ def test_what_a_block_has_read_must_be_as_it_was_written(folder):
         folder.check_intact([(path, manifest)], FLAG)
 
 
-def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
+def test_partial_outputs_of_dead_processes_are_removed(tmp_path):
     output = tmp_path / 'out.mp4'
     names = [f'.{owner.tag}.part{end}' for owner in (dead_owner(), foreign_owner()) for end in ('.mp4', '.mp4.c2pa')]
     own, named = partial_path(output), ['.12-ab.part.mp4', '.hidden.mp4', 'a.part.mp4', f'{dead_owner().tag}.part.mp4']
@@ -194,7 +205,7 @@ def test_what_dead_processes_have_left_beside_an_output_goes(tmp_path):
     assert own.parent == tmp_path and own.suffix == '.mp4'
 
 
-def test_what_others_have_left_beside_an_output_for_a_day_goes(tmp_path, monkeypatch):
+def test_partial_outputs_of_unknown_processes_are_removed_after_a_day(tmp_path, monkeypatch):
     part = tmp_path / f'.{foreign_owner().tag}.part.mp4'
     part.write_bytes(b'half')
     now = time.time()
@@ -220,18 +231,18 @@ def a_chunk(first=0, faces=3):
 
 
 def linked_into(folder, first=0):
-    """Writes what link makes of a chunk of three faces, of which it selects two; gives it."""
+    """Write a linked chunk of three faces, of which two are selected; return it."""
     (linked,) = Tracker(NOTHING).track([a_chunk(first)])
-    folder.save_linked(linked, FLAG)
-    folder.save_selection(Span(first, first + 4), Selection(np.array([0, 2], np.int32)), FLAG)
+    for record in (linked, Selection(np.array([0, 2], np.int32))):
+        folder.save_linked(record, Span(first, first + 4), FLAG)
     return linked
 
 
-def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
+def test_the_selected_faces_of_a_linked_chunk_are_loaded(folder):
     linked = [linked_into(folder, first) for first in (0, 4)]
     for first, chunk in zip((0, 4), linked, strict=True):
         span = Span(first, first + 4)
-        np.testing.assert_array_equal(folder.load_linked(span, FLAG).landmarks, chunk.landmarks)
+        np.testing.assert_array_equal(folder.load_linked(LinkedChunk, span, FLAG).landmarks, chunk.landmarks)
         selected = folder.load_selected(span, FLAG)
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
     wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
@@ -240,7 +251,7 @@ def test_what_is_selected_of_a_linked_chunk_is_loaded(folder):
     assert not folder.has_results()
 
 
-def test_linking_again_keeps_the_files_valid_for_another_process_that_reads_them(folder, monkeypatch):
+def test_linking_again_keeps_the_files_valid_for_other_readers(folder, monkeypatch):
     linked_into(folder)
     before, replace_file = {path: path.read_bytes() for path in folder.path.iterdir()}, Path.replace
     manifests = {path: path.stat() for path in folder.path.glob('*.json')}
@@ -260,7 +271,7 @@ def test_linking_again_keeps_the_files_valid_for_another_process_that_reads_them
 
 @pytest.mark.parametrize('name', ['linked-000000004', 'selected-000000004'])
 @pytest.mark.parametrize('harm', ['altered', 'removed', 'another', 'of another plan'])
-def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, harm):
+def test_a_damaged_linked_file_is_not_loaded(folder, name, harm):
     for first in (0, 4):
         linked_into(folder, first)
     path = folder.path / f'{name}.npz'
@@ -271,7 +282,8 @@ def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, har
     elif harm == 'altered':
         path.write_bytes(path.read_bytes()[:-1] + b'x')
     elif harm == 'of another plan':
-        other = replace(read_manifest(manifest_path(path)), digest='another')
+        other = read_manifest(manifest_path(path))
+        other = replace(other, key=replace(other.key, digest='another'))
         manifest_path(path).write_bytes(manifest_bytes(other))
     else:
         path.unlink()
@@ -284,7 +296,7 @@ def test_what_is_selected_is_loaded_from_what_was_linked_alone(folder, name, har
 
 
 def cached(cache, folder, number):
-    """Puts a chunk into the cache; gives its key."""
+    """Put a chunk into the cache and return its key."""
     path = folder.chunk_path(number)
     a_chunk(number).save(folder.part(path))
     manifest = folder.publish(WorkKey('chunk', 'd', number, number + 4), path, FLAG)
@@ -300,7 +312,7 @@ def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_pat
         path.unlink()
     data, manifest = cache.find(key, FLAG)
     chunk = FaceChunk.load(data)
-    assert chunk.first == 7 and manifest.start == 7 and (chunk.landmarks == 7).all()
+    assert chunk.first == 7 and manifest.key.start == 7 and (chunk.landmarks == 7).all()
     changed = bytearray(data.read_bytes())
     changed[len(changed) // 2] ^= 1
     data.write_bytes(changed)
@@ -308,14 +320,14 @@ def test_a_cached_chunk_outlives_the_work_folder_and_is_verified(folder, tmp_pat
     assert list((tmp_path / 'cache').iterdir()) == []
 
 
-def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
+def test_the_least_recently_used_chunks_are_removed_beyond_the_limit(folder, tmp_path):
     cache = AnalysisCache(tmp_path / 'cache', 1 << 30)
     keys = [cached(cache, folder, number) for number in (0, 4, 8)]
     for age, key in enumerate(keys):
         for path in (tmp_path / 'cache').glob(f'{key}*'):
             os.utime(path, (1000 + age, 1000 + age))
     size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 3
-    # The oldest is used, so that the second one is the oldest.
+    # Using the oldest one makes the second one the oldest.
     assert cache.find(keys[0], FLAG) is not None
     small = AnalysisCache(tmp_path / 'cache', int(3.5 * size))
     last = cached(small, folder, 12)
@@ -323,14 +335,14 @@ def test_the_least_recently_used_chunks_go_beyond_the_limit(folder, tmp_path):
     assert sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) <= 3.5 * size
 
 
-def test_no_cache_keeps_and_finds_nothing(folder, tmp_path):
+def test_a_cache_of_size_zero_stores_and_finds_nothing(folder, tmp_path):
     key = cached(AnalysisCache(tmp_path / 'cache', 1 << 20), folder, 0)
     none = AnalysisCache(tmp_path / 'none', 0)
     assert cached(none, folder, 0) == key and not (tmp_path / 'none').exists()
     assert AnalysisCache(tmp_path / 'cache', 0).find(key, FLAG) is None
 
 
-def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path):
+def test_the_limit_applies_to_chunks_of_other_runs(folder, tmp_path):
     said = []
     AnalysisCache(tmp_path / 'nothing', 0, said.append).trim()
     for number in (0, 4):
@@ -342,7 +354,7 @@ def test_the_limit_of_this_run_holds_for_what_others_have_kept(folder, tmp_path)
     assert said == [] and not (tmp_path / 'nothing').exists()
 
 
-def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
+def test_an_unwritable_cache_fails_no_run(folder, tmp_path):
     (tmp_path / 'cache').write_bytes(b'a file')
     said = []
     cached(AnalysisCache(tmp_path / 'cache', 1 << 20, said.append), folder, 0)
@@ -352,12 +364,12 @@ def test_a_cache_that_cannot_be_written_fails_nothing(folder, tmp_path):
 def test_the_bytes_of_a_manifest_are_json():
     from facefusion.pipeline.manifest import Manifest
 
-    record = json.loads(manifest_bytes(Manifest('chunk', 'd', 0, 2, (1, 2), 9, 's')))
+    record = json.loads(manifest_bytes(Manifest(WorkKey('chunk', 'd', 0, 2, (1, 2)), 9, 's')))
     assert record['frame_count'] == 2 and record['pts'] == [1, 2] and record['version'] == 1
 
 
-def test_a_folder_in_which_nothing_was_written_for_a_day_is_nobodys(tmp_path):
-    # Of a process of another boot nothing is known.
+def test_a_folder_untouched_for_a_day_is_abandoned(tmp_path):
+    # A process of an earlier boot may be dead or live.
     marker = tmp_path / f'{AT_WORK}{new_owner().tag}'
     marker.touch()
     assert is_at_work(tmp_path)

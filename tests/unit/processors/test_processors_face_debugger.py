@@ -60,7 +60,7 @@ def test_every_item_is_drawn():
         'face-landmark-68/5',
         'face-mask',
     }
-    # The outline and the dots lie over each other; what is on top of all is seen.
+    # The dots are drawn over the outline, so only the topmost item is visible.
     assert {RED, LIGHT_RED, CYAN} <= colours_of(drawn(ITEMS))
 
 
@@ -92,7 +92,7 @@ def test_the_mask_is_the_outline():
     assert tuple(frame.pixels[y, x]) == GREEN
 
 
-def test_a_face_that_was_filled_in_is_orange():
+def test_an_interpolated_face_is_orange():
     for item in ('face-mask', 'face-landmark-5', 'face-landmark-68'):
         assert colours_of(drawn([item], filled=True)) == {ORANGE}
 
@@ -114,7 +114,7 @@ def test_every_face_of_every_frame_is_drawn():
 
 @given(st.floats(-300, 700), st.floats(-300, 600), st.floats(1, 400))
 @settings(max_examples=30)
-def test_faces_anywhere_and_of_any_size_are_drawn_or_left_out(x, y, size):
+def test_faces_of_any_position_and_size_are_drawn_or_skipped(x, y, size):
     frame = drawn(ITEMS, face_at(x, y, size))
     assert frame.pixels.shape == (300, 400, 3)
 

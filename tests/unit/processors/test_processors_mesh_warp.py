@@ -60,13 +60,13 @@ def test_a_face_swapped_with_itself_changes_little(warp):
     assert change.mean() < 5 and abs((after - before)[inside].mean()) < 3
 
 
-def test_another_skin_takes_the_targets_light_and_its_own_texture(warp):
+def test_another_skin_has_the_targets_light_and_its_own_texture(warp):
     dark = draw_face(PLACE, face_texture(DARK_SKIN, seed=5))
     before, after = swapped(warp, dark, PLACE)
     cheek = ring_mask(PLACE, (50, 205, 203, 142, 118), (400, 400))
     # The mean is the target's within a few codes although the source is twice as bright.
     np.testing.assert_allclose(after[cheek].mean(0), before[cheek].mean(0), atol=8)
-    # The mottle is the source's: it follows the source's texture, no longer the target's.
+    # The mottle follows the source's texture, not the target's.
     source = draw_face(PLACE, face_texture(LIGHT_SKIN)).pixels.astype(float)
 
     def detail(pixels):
@@ -101,7 +101,7 @@ def test_nothing_outside_of_the_face_changes(warp):
 
 
 def test_there_is_no_seam_at_the_outline(warp):
-    """Towards the outline the swap fades: its outermost ring changes less than the face's middle."""
+    """The swap fades towards the outline: the outermost ring changes less than the middle of the face."""
     frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=4))
     before, after = swapped(warp, frame, PLACE)
     face = ring_mask(PLACE, OVAL, (400, 400))
@@ -110,7 +110,7 @@ def test_there_is_no_seam_at_the_outline(warp):
 
 
 def test_a_far_cheek_has_no_hard_edge(warp):
-    """The silhouette of a turned face runs through the middle of the texture, and is faded all the same."""
+    """The silhouette of a turned face is in the middle of the texture, and fades too."""
     landmarks = turned(45, 70, 200)
     frame = draw_face(landmarks, face_texture(DARK_SKIN, seed=4))
     before, after = swapped(warp, frame, landmarks)
@@ -120,8 +120,8 @@ def test_a_far_cheek_has_no_hard_edge(warp):
 
 
 @pytest.mark.parametrize('size', [60, 170])
-def test_the_texture_lies_where_the_face_is(warp, size):
-    """Texel to pixel by the atlas, pixel to texel by the surface: the same texel, for large faces too."""
+def test_the_texture_is_at_the_position_of_the_face(warp, size):
+    """Atlas (texel to pixel) and surface (pixel to texel) agree, also for large faces."""
     landmarks = face_at(300, 300, size)
     window = Window(0, 0, 600, 600)
     surface = warp._surface(landmarks, window)
@@ -134,7 +134,7 @@ def test_the_texture_lies_where_the_face_is(warp, size):
     assert np.abs(bias).max() < 0.1
 
 
-def test_what_covers_the_face_is_not_painted_over(warp):
+def test_an_object_over_the_face_is_not_painted_over(warp):
     frame = draw_face(PLACE, face_texture(LIGHT_SKIN))
     frame.pixels[170:280, 60:165] = (20, 25, 30)
     before, after = swapped(warp, frame, PLACE)
@@ -160,7 +160,7 @@ def test_what_covers_the_face_is_not_painted_over(warp):
     ],
     ids=['left', 'corner', 'above', 'larger than the picture', 'tiny', 'a speck', 'far away', 'far left'],
 )
-def test_faces_at_the_edge_and_of_any_size_are_rendered_or_left_alone(warp, landmarks):
+def test_faces_at_the_edge_and_of_any_size_are_rendered_or_unchanged(warp, landmarks):
     frame = PixelFrame(np.full((400, 400, 3), (100, 130, 170), np.uint8))
     before, after = swapped(warp, frame, landmarks)
     assert after.shape == before.shape
@@ -177,8 +177,8 @@ def test_a_face_without_measured_skin_is_a_bug(warp):
     assert caught.value.reference == 'skin-not-measured' and not frame.is_touched
 
 
-def test_rendering_keeps_no_state(warp):
-    """Whatever was rendered before or is rendered at the same time, a frame becomes the same."""
+def test_rendering_stores_no_state(warp):
+    """Earlier and parallel renderings do not change the result for a frame."""
 
     def render(seed: int) -> np.ndarray:
         frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=seed))
@@ -199,12 +199,12 @@ def test_a_source_is_a_texture_with_mips_and_shares():
     for part in (source.weight, source.opacity):
         assert part.shape == (128, 128) and part.min() >= 0 and part.max() <= 1
     assert source.traits.forehead > 0.9 and source.opacity[70, 64] > 0.95
-    # Skin in the texture has the colour that was drawn.
+    # Skin in the texture has the drawn colour.
     middle = source.mips[0][560:600, 300:340].reshape(-1, 3).mean(0)
     np.testing.assert_allclose(middle / middle.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
 
 
-def test_the_side_that_is_turned_away_is_filled_from_the_other():
+def test_the_far_side_is_filled_from_the_near_one():
     landmarks = turned(60, 100, 250)
     source = build_source([SourceView(draw_face(landmarks, face_texture(LIGHT_SKIN), 500, 500), landmarks)], METER)
     texture = source.mips[0].astype(float)
@@ -212,6 +212,6 @@ def test_the_side_that_is_turned_away_is_filled_from_the_other():
     for side in (hidden, seen):
         mean = side.mean((0, 1))
         np.testing.assert_allclose(mean / mean.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
-    # The same skin as on the other half, mirrored, and as good as seen.
+    # The skin of the other half, mirrored, which counts as visible.
     assert np.corrcoef(hidden[..., 1].ravel(), seen[:, ::-1, 1].ravel())[0, 1] > 0.85
     assert source.weight[66:77, 12:34].min() > 0.9

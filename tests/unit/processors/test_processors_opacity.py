@@ -50,7 +50,7 @@ def linked(frame: PixelFrame, landmarks: np.ndarray, **traits: float) -> LinkedF
 
 
 def changed(source: SourceTexture, frame: PixelFrame, landmarks: np.ndarray = PLACE, **options) -> np.ndarray:
-    """How much each pixel changes by a swap, float [h,w]."""
+    """Return the change of each pixel by a swap, float [h,w]."""
     before = frame.read(frame.window).astype(int)
     MeshWarp(source, METER, FaceMaskOptions(**options)).render(frame, linked(frame, landmarks))
     return np.abs(frame.read(frame.window).astype(int) - before).mean(2)
@@ -60,15 +60,15 @@ def dark_face() -> PixelFrame:
     return draw_face(PLACE, face_texture(DARK_SKIN, seed=5))
 
 
-# What the user asks for
+# Mask options
 
 
-def test_padding_leaves_that_side_of_the_face_alone(source):
+def test_padding_leaves_that_side_of_the_face_unchanged(source):
     top = changed(source, dark_face(), face_mask_padding=(50, 0, 0, 0))
     right = changed(source, dark_face(), face_mask_padding=(0, 50, 0, 0))
     low, high = PLACE[:, :2].min(0), PLACE[:, :2].max(0)
     middle_x, middle_y = ((low + high) / 2).astype(int)
-    # The atlas is not the picture: around the middle lies the edge.
+    # Atlas and image differ in geometry: the edge is around the middle.
     assert top[: middle_y - 30].max() == 0 and top[middle_y + 30 :].max() > 3
     assert right[:, middle_x + 20 :].max() == 0 and right[:, : middle_x - 20].max() > 3
 
@@ -90,7 +90,7 @@ def test_the_region_of_the_lips_changes_only_the_lips(source):
     assert change[lips & ~ring_mask(PLACE, INNER_LIPS, (400, 400))].mean() > 1
 
 
-def test_a_region_left_out_stays_the_targets(source):
+def test_a_region_that_is_not_chosen_stays_unchanged(source):
     change = changed(source, dark_face(), face_mask_types=('region',), face_mask_regions=('skin',))
     assert change[ring_mask(PLACE, NOSE, (400, 400), 6)].max() == 0
     assert change[ring_mask(PLACE, CHEEK, (400, 400))].mean() > 1
@@ -103,17 +103,17 @@ def test_no_region_at_all_changes_nothing(source):
 
 
 def test_a_wider_blur_fades_further_into_the_face(source):
-    """The place where half of the source is seen moves inwards, in proportion to the width."""
+    """The position of half opacity moves inwards, in proportion to the width."""
     depths = []
     for blur in (0.0, 0.3, 0.6, 1.0):
         row = Opacity(source, METER, FaceMaskOptions(face_mask_blur=blur)).fixed[0][300]
         edge = int(np.flatnonzero(row >= 128)[0])
         depths.append(edge)
-        # The edge has no stairs: never from nothing to all within one texel.
+        # The edge is smooth: opacity never changes from 0 to 1 within a texel.
         assert np.abs(np.diff(row.astype(int))).max() < 140
     assert depths == sorted(depths)
     assert depths[2] - depths[1] == pytest.approx(0.05 * 512 / 2, abs=4)
-    # Without a box there is no blur to choose.
+    # Without a box the blur option has no effect.
     plain, none = (
         Opacity(source, METER, FaceMaskOptions(face_mask_types=types, face_mask_blur=blur)).fixed[0]
         for types, blur in ((('box',), 0.3), ((), 1.0))
@@ -128,7 +128,7 @@ def covered_frame() -> PixelFrame:
     return frame
 
 
-def test_without_occlusion_a_covered_face_is_painted_anyway(source):
+def test_without_occlusion_a_covered_face_is_painted(source):
     hand = np.zeros((400, 400), bool)
     hand[180:265, 60:150] = True
     hand &= ring_mask(PLACE, OVAL, (400, 400), 10)
@@ -144,10 +144,10 @@ def test_without_occlusion_a_fringe_is_painted_over(source):
         assert least <= forehead <= most
 
 
-# What stays the target's
+# Unchanged parts
 
 
-def test_eyes_and_mouth_are_holes_and_skin_is_whole(source):
+def test_eyes_and_mouth_are_transparent_and_skin_is_opaque(source):
     fixed = Opacity(source, METER, FaceMaskOptions()).fixed
     assert len(fixed) == LEVELS and [len(level) for level in fixed] == [512, 256, 128, 64]
     for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS):
@@ -158,8 +158,8 @@ def test_eyes_and_mouth_are_holes_and_skin_is_whole(source):
 
 
 @pytest.mark.parametrize('extent', [40, 56, 80, 160])
-def test_small_faces_keep_the_hole_of_the_eyes(source, extent):
-    """At 40 pixels of face an eye has 6 by 3: what is painted there would be the source's gaze."""
+def test_small_faces_have_transparent_eyes(source, extent):
+    """An eye in a face of 40 pixels has 6 by 3 pixels: painting it would show the source's gaze."""
     unit = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
     for shift in np.linspace(0, 0.75, 4):
         landmarks = face_at(100 + shift, 100 - shift / 2, extent / unit)
@@ -173,7 +173,7 @@ def test_small_faces_keep_the_hole_of_the_eyes(source, extent):
         assert opacity[row, column] > 0.9
 
 
-def test_the_lids_of_a_closed_eye_are_the_targets(source):
+def test_the_lids_of_a_closed_eye_stay_those_of_the_target(source):
     both, left = moving(source), moving(source, eye_image_left=0.0)
     assert at(both, LID_LEFT, LID_RIGHT).min() > 0.9
     assert at(left, LID_LEFT)[0] < 1 - CLOSED_EYE + 0.1
@@ -195,7 +195,7 @@ def test_a_closed_eye_changes_less_in_the_picture(source):
     assert changes[1] < 0.6 * changes[0]
 
 
-def test_a_fringe_of_either_keeps_the_forehead_and_nothing_else(source):
+def test_a_fringe_on_source_or_target_protects_only_the_forehead(source):
     opacity = moving(source, forehead=0.2)
     assert at(opacity, FOREHEAD)[0] < 0.05
     assert at(opacity, NOSE_TIP, CHEEK_LEFT, CHEEK_RIGHT, CHIN).min() > 0.9
@@ -203,7 +203,7 @@ def test_a_fringe_of_either_keeps_the_forehead_and_nothing_else(source):
 
 
 def rotated(degrees: float) -> np.ndarray:
-    """A head that looks to the image's left, for positive degrees."""
+    """Return a head that looks to the left of the image for positive degrees."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return (face_at(0, 0, 70) @ matrix.T + [200, 190, 0]).astype(np.float32)
@@ -219,17 +219,17 @@ def test_skin_that_is_seen_edge_on_fades(source):
 
 
 @pytest.mark.parametrize('degrees', [-50, 0, 30])
-def test_opacity_is_a_share_even_under_the_nose(source, degrees):
-    """The mesh has slivers there, narrower than a texel; ``moving`` asserts the bounds."""
+def test_opacity_is_within_0_and_1_under_the_nose(source, degrees):
+    """The mesh has slivers there, narrower than a texel; ``moving`` asserts the limits."""
     under = at(moving(source, rotated(degrees)), 2, 97, 326, 164)
     assert under.max() <= 1 and (degrees or under.min() > 0.5)
 
 
-def test_a_face_turned_as_far_as_counts_is_a_quarter_the_targets(source):
+def test_a_fully_turned_face_shows_a_quarter_of_the_target(source):
     np.testing.assert_allclose(moving(source, turned=1.0), MIN_TURNED * moving(source), atol=1e-6)
 
 
-def test_what_covers_the_target_is_left_to_it(source):
+def test_objects_over_the_target_are_not_painted(source):
     visibility = OPEN.copy()
     visibility[:, :32] = 0
     opacity = Opacity(source, METER, FaceMaskOptions()).moving(FRONTAL, visibility, TRAITS, 0.0)

@@ -31,7 +31,7 @@ SETTINGS = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOption
 
 
 class FaceFinder:
-    """Finds the faces that a picture is known to show, by its size."""
+    """An analyser that returns the known faces of an image, by its size."""
 
     topology = TOPOLOGY
 
@@ -43,7 +43,7 @@ class FaceFinder:
 
 
 class Identities(TensorSession):
-    """An embedder that gives each face the next of these directions, in degrees: alike are those near each other."""
+    """An embedder that assigns the next of these directions, in degrees, to each face; close directions are similar."""
 
     def __init__(self, *directions):
         super().__init__()
@@ -71,7 +71,7 @@ def picture(tmp_path):
     return make
 
 
-def test_names_are_those_that_the_option_takes():
+def test_names_are_the_choices_of_the_option():
     (chain,) = describe(ProcessorsOptions)
     assert set(chain.choices) == {registration.name for registration in REGISTRATIONS}
     assert registrations(('face_swapper', 'face_debugger', 'face_swapper')) == (
@@ -89,14 +89,14 @@ def test_a_registration_builds_its_processor(picture):
     assert isinstance(built, FaceSwapper) and built.name == swapper.name
 
 
-def test_requirements_name_what_a_run_must_have():
+def test_requirements_of_the_processors():
     debugger, swapper = REGISTRATIONS
     needed = swapper.requirements(SETTINGS)
     assert needed == Requirements(measurements=frozenset({'skin'}), source_faces=True)
     assert debugger.requirements(SETTINGS) == Requirements()
 
 
-def test_a_chain_requires_whatever_one_of_its_processors_does():
+def test_a_chain_has_the_requirements_of_all_its_processors():
     assert joined([]) == Requirements(faces=False)
     assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
         measurements=frozenset({'skin'}), source_faces=True
@@ -107,7 +107,7 @@ def test_a_chain_requires_whatever_one_of_its_processors_does():
 
 
 @pytest.mark.parametrize('size', [SMALLEST_FACE - 1, SMALLEST_FACE])
-def test_a_registration_says_which_frames_it_will_change(size):
+def test_a_registration_returns_which_frames_it_will_change(size):
     debugger, swapper = REGISTRATIONS
     face = LinkedFace(0, np.array([[10, 10, 0], [10 + size, 20, 0]], np.float32), 0.9)
     assert debugger.changes(SETTINGS, [face]) and not debugger.changes(SETTINGS, [])

@@ -27,7 +27,7 @@ def source_of(texture: np.ndarray) -> SourceTexture:
 
 
 class Target:
-    """A drawn face in atlas layout, and what is measured of it."""
+    """A drawn face in atlas layout, and its measurements."""
 
     def __init__(self, texture: np.ndarray) -> None:
         frame = draw_face(TARGET_FACE, texture)
@@ -39,7 +39,7 @@ class Target:
 
 
 def lipped(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> np.ndarray:
-    """A drawn face with lips of a colour of their own."""
+    """A drawn face with lips of the given colour."""
     texture = face_texture(skin)
     mouth = AtlasMasks(TOPOLOGY, AtlasGrid(TOPOLOGY, len(texture))).lips > 0.5
     texture[mouth] = lips
@@ -49,9 +49,9 @@ def lipped(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> np.ndarray
 def relit(source: SourceTexture, target: Target, turned: float = 0.0) -> np.ndarray:
     """The source in the target's light as YCbCr atlas, float32 [128,128,3]."""
     relight = Relighter(source, METER).relight(target.light, target.traits, turned)
-    assert relight.field.shape == relight.kept.shape == (64, 64, 4) and relight.bare.shape == (64, 64, 2)
-    field, kept = (enlarge(part, SIZE, SIZE) for part in (relight.field, relight.kept))
-    return to_ycc(paint(source.mips[3].astype(np.float32), field, kept, relight))
+    assert relight.field.shape == relight.mix.shape == (64, 64, 4) and relight.bare.shape == (64, 64, 2)
+    field, mix = (enlarge(part, SIZE, SIZE) for part in (relight.field, relight.mix))
+    return to_ycc(paint(source.mips[3].astype(np.float32), field, mix, relight))
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +63,7 @@ def sources():
 
 
 @pytest.mark.parametrize('skin', SKINS)
-def test_a_source_in_the_targets_own_light_has_the_targets_tone(sources, skin):
+def test_a_source_in_the_targets_light_has_the_targets_tone(sources, skin):
     target = Target(face_texture(SKINS[skin], seed=5))
     painted = relit(sources[skin], target)
     np.testing.assert_allclose(painted[target.skin].mean(0), target.ycc[target.skin].mean(0), atol=3)
@@ -71,7 +71,7 @@ def test_a_source_in_the_targets_own_light_has_the_targets_tone(sources, skin):
 
 @pytest.mark.parametrize('source', SKINS)
 @pytest.mark.parametrize('skin', SKINS)
-def test_any_source_takes_any_targets_tone(sources, source, skin):
+def test_any_source_gets_the_tone_of_any_target(sources, source, skin):
     target = Target(face_texture(SKINS[skin], seed=5))
     painted = relit(sources[source], target)
     np.testing.assert_allclose(painted[target.skin].mean(0), target.ycc[target.skin].mean(0), atol=6)
@@ -85,8 +85,8 @@ def test_a_grey_target_stays_grey(sources, source, turned):
     assert np.abs(painted[..., 1:]).max() < 1
 
 
-def test_the_light_of_one_side_is_the_targets(sources):
-    """Half of the light on the left of the target, the other way round on the source."""
+def test_light_from_one_side_follows_the_target(sources):
+    """The target is half as light on its left, the source on its right."""
     shade = np.linspace(0.5, 1, 256)[None, :, None]
     target = Target((face_texture(SKINS['light']) * shade).astype(np.uint8))
     source = source_of((face_texture(SKINS['light']) * shade[:, ::-1]).astype(np.uint8))
@@ -102,7 +102,7 @@ def test_the_light_of_one_side_is_the_targets(sources):
 
 @pytest.mark.parametrize('turned', [0.0, 1.0])
 def test_lips_of_a_warm_face_are_no_bluer_than_pale_skin(turned):
-    """On orange skin even lips of a plain red are bluer than what is around them; on pale skin they would be lilac."""
+    """On orange skin even plain red lips are bluer than the skin; on pale skin they would be lilac."""
     source = source_of(lipped(SKINS['warm'], (110, 100, 190)))
     target = Target(lipped(SKINS['pale'], (170, 165, 215)))
     own = chroma_ratio(source.ycc)
@@ -115,7 +115,7 @@ def test_lips_of_a_warm_face_are_no_bluer_than_pale_skin(turned):
     lips = painted[LIPS].mean(0)
     assert lips[0] <= skin[0] + LIP_TINT + 0.01
     assert lips[1] >= skin[1] - 0.01
-    # Without that they would have been: it is the shift that does it.
+    # Without the shift they would be bluer.
     assert own[LIPS].mean(0)[0] > own[around & below & target.skin].mean(0)[0] + LIP_TINT + 0.02
 
 
@@ -128,7 +128,7 @@ def test_red_lips_stay_redder_than_the_skin(sources):
 
 
 def folded(at: int, depth: float) -> np.ndarray:
-    """A drawn face with a fold ``at`` texels of 256 from the middle, of a width between the two of the light."""
+    """A drawn face with a fold ``at`` texels of 256 from the middle, of a width between the two light widths."""
     x = np.abs(np.arange(256) - 127.5) - at
     fold = 1 - depth * np.exp(-0.5 * (x / 14) ** 2)
     return np.clip(face_texture(SKINS['light'], seed=2) * fold[None, :, None], 0, 255).astype(np.uint8)
@@ -136,11 +136,11 @@ def folded(at: int, depth: float) -> np.ndarray:
 
 @pytest.mark.parametrize('at', [36, 50], ids=['beside the mouth', 'cheek'])
 def test_folds_of_the_source_are_weaker_on_a_turned_face(at):
-    """A smile's folds are no likeness; on a frontal face they belong to the features."""
+    """The folds of a smile do not add to likeness; on a frontal face they belong to the features."""
     source, plain, target = source_of(folded(at, 0.35)), source_of(folded(at, 0)), Target(face_texture(SKINS['light']))
 
     def fold(turned: float) -> float:
-        """By how much the fold is darker than what is to its sides, against a source without."""
+        """Return how much darker the fold is than its sides, relative to a source without a fold."""
         change = relit(source, target, turned)[72:84, :, 0] - relit(plain, target, turned)[72:84, :, 0]
         middle = 64 - at // 2
         return float(change[:, [middle - 8, middle + 8]].mean() - change[:, middle].mean())
@@ -150,7 +150,7 @@ def test_folds_of_the_source_are_weaker_on_a_turned_face(at):
     assert fold(1.0) < 0.93 * fold(0.0)
 
 
-# What a pixel may be
+# Limits of a pixel
 
 
 def flat_relight(headroom: float = 0.2) -> Relight:
@@ -159,31 +159,31 @@ def flat_relight(headroom: float = 0.2) -> Relight:
 
 
 def painted_luma(code: float, light: float, features: float, headroom: float = 0.2) -> float:
-    """The luma of a grey source pixel with ``code`` where the target's light is ``light``."""
+    """Return the luma of a grey source pixel with ``code`` where the target's light is ``light``."""
     field = np.array([[[0, 0, 0, 1]]], np.float32)
-    kept = np.array([[[0, light, 1, features]]], np.float32)
+    mix = np.array([[[0, light, 1, features]]], np.float32)
     pixel = np.full((1, 1, 3), code, np.float32)
-    return float(to_ycc(paint(pixel, field, kept, flat_relight(headroom)))[0, 0, 0])
+    return float(to_ycc(paint(pixel, field, mix, flat_relight(headroom)))[0, 0, 0])
 
 
 @given(st.floats(0, 255), st.floats(0, 255), st.floats(0, 1), st.floats(0.05, 0.6))
 @settings(max_examples=60)
-def test_luma_is_never_negative_and_highlights_are_held(code, light, features, headroom):
+def test_luma_is_never_negative_and_highlights_are_limited(code, light, features, headroom):
     luma = painted_luma(code, light, features, headroom)
     room = max(light * headroom, 8)
     assert -0.01 <= luma <= light + room
     if features == 0:
         assert luma >= light - room - 0.01
-    # Held, but on the same side of the light.
+    # Limited, but on the same side of the light.
     assert (luma - light) * (code - light) >= -0.05
 
 
-def test_highlights_are_held_everywhere_and_shadows_on_the_skin_only():
+def test_highlights_are_limited_everywhere_and_shadows_on_skin_only():
     assert painted_luma(250, 150, 0) == pytest.approx(painted_luma(250, 150, 1), abs=0.01)
     assert 150 < painted_luma(250, 150, 0) < 150 + 0.2 * 150
     assert painted_luma(20, 150, 0) > 150 - 0.2 * 150
     assert painted_luma(20, 150, 1) == pytest.approx(20, abs=0.1)
-    # A little is as it is.
+    # Small differences stay.
     assert painted_luma(151, 150, 0) == pytest.approx(151, abs=0.1)
 
 
@@ -195,24 +195,24 @@ def test_lighter_texels_are_never_darker():
 
 @pytest.mark.parametrize('skin', SKINS)
 @pytest.mark.parametrize('code', [0, 255, 'noise'])
-def test_no_texture_leaves_the_luma_that_the_target_allows(sources, skin, code):
-    """Whatever the source shows where the mesh lies a little off."""
+def test_no_texture_exceeds_the_luma_limits_of_the_target(sources, skin, code):
+    """This covers any texel, also where the mesh is inaccurate."""
     target = Target(face_texture(SKINS[skin]))
     relight = Relighter(sources['light'], METER).relight(target.light, target.traits, 0.0)
     random = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
     texture = (random if code == 'noise' else np.full((64, 64, 3), code)).astype(np.float32)
-    painted = paint(texture, relight.field, relight.kept, relight)
+    painted = paint(texture, relight.field, relight.mix, relight)
     assert painted.shape == (64, 64, 3) and painted.dtype == np.float32 and np.isfinite(painted).all()
-    luma, light = to_ycc(painted)[..., 0], relight.kept[..., 1]
+    luma, light = to_ycc(painted)[..., 0], relight.mix[..., 1]
     assert luma.min() > -0.05
     assert (luma <= light + np.maximum(light * relight.headroom, 8) + 0.05).all()
 
 
-def test_paint_leaves_its_arguments_alone():
-    field, kept = np.ones((4, 4, 4), np.float32), np.ones((4, 4, 4), np.float32)
+def test_paint_does_not_change_its_arguments():
+    field, mix = np.ones((4, 4, 4), np.float32), np.ones((4, 4, 4), np.float32)
     texture = np.full((4, 4, 3), 100, np.float32)
-    paint(texture, field, kept, flat_relight())
-    assert (field == 1).all() and (kept == 1).all() and (texture == 100).all()
+    paint(texture, field, mix, flat_relight())
+    assert (field == 1).all() and (mix == 1).all() and (texture == 100).all()
 
 
 @pytest.mark.parametrize('glasses', [0.0, 1.0])
@@ -226,13 +226,13 @@ def test_brows_and_lids_look_like_skin_only_behind_glasses(sources, glasses):
 
 
 @pytest.mark.parametrize('nothing', ['light', 'skin'])
-def test_a_face_of_which_nothing_is_seen_gives_numbers(sources, nothing):
+def test_an_invisible_face_has_finite_results(sources, nothing):
     light = np.zeros((32, 32, 4), np.float32)
     if nothing == 'skin':
         light[..., 3] = 1
     traits = Target(face_texture(SKINS['light'])).traits
     relight = Relighter(sources['light'], METER).relight(light, traits, 0.5)
-    for part in (relight.field, relight.kept, relight.bare):
+    for part in (relight.field, relight.mix, relight.bare):
         assert np.isfinite(part).all()
 
 
@@ -241,11 +241,11 @@ def test_a_face_counts_as_turned_between_20_and_50_degrees():
     assert turning(35) == pytest.approx(0.5)
 
 
-def test_the_colour_of_a_texel_is_the_sum_that_is_promised():
-    """Cb and Cr ratios: what is kept of the source's, what is added, and the slope with luma."""
+def test_the_colour_of_a_texel_is_the_documented_sum():
+    """Cb and Cr ratios: the share of the source, the offset, and the slope with luma."""
     relight = Relight(*[np.zeros((1, 1, n), np.float32) for n in (4, 4, 2)], (-0.2, 0.1), 0.5)
-    field, kept = np.array([[[0, -0.05, 0.1, 1]]], np.float32), np.array([[[0.5, 100, 1, 1]]], np.float32)
+    field, mix = np.array([[[0, -0.05, 0.1, 1]]], np.float32), np.array([[[0.5, 100, 1, 1]]], np.float32)
     pixel = np.array([[[90, -10, 20]]], np.float32) @ YCC_TO_BGR.T
-    found = chroma_ratio(to_ycc(paint(pixel.astype(np.float32), field, kept, relight)))[0, 0]
+    found = chroma_ratio(to_ycc(paint(pixel.astype(np.float32), field, mix, relight)))[0, 0]
     tone = (90 + 12) / (100 + 12) - 1
     np.testing.assert_allclose(found, [-5 / 102 - 0.05 - 0.2 * tone, 10 / 102 + 0.1 + 0.1 * tone], atol=1e-3)

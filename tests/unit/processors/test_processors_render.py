@@ -57,14 +57,14 @@ def dark_face(seed: int = 5) -> PixelFrame:
 
 
 def strength(warp: MeshWarp, extent: float) -> float:
-    """How much a face whose box has ``extent`` pixels changes, in codes a pixel of that box."""
+    """Return the change of a face whose box has ``extent`` pixels, in codes per pixel of the box."""
     landmarks = face_at(60, 60, extent / EXTENT)
     frame = draw_face(landmarks, face_texture(DARK_SKIN, seed=5), 120, 120)
     before, after = swapped(warp, frame, landmarks)
     return float(np.abs(after - before).sum()) / extent**2
 
 
-def test_a_face_that_grows_is_swapped_little_by_little(warp):
+def test_the_swap_of_a_growing_face_fades_in(warp):
     assert strength(warp, SMALLEST_FACE - 1) == 0
     assert strength(warp, SMALLEST_FACE - 0.1) == 0
     assert strength(warp, SMALLEST_FACE + 0.1) < 0.05
@@ -72,11 +72,11 @@ def test_a_face_that_grows_is_swapped_little_by_little(warp):
     middle = strength(warp, (1 + FULL_SIZE) / 2 * SMALLEST_FACE)
     assert 0.25 * full < middle < 0.75 * full
     values = [strength(warp, extent) for extent in np.linspace(SMALLEST_FACE, FULL_SIZE * SMALLEST_FACE, 7)]
-    # No jump larger than the steepest part of the fade allows.
+    # No step is larger than the steepest part of the fade.
     assert np.diff(values).max() < 0.4 * full
 
 
-def test_a_face_too_small_leaves_the_frame_untouched(warp):
+def test_a_face_too_small_leaves_the_frame_unchanged(warp):
     landmarks = face_at(60, 60, (SMALLEST_FACE - 1) / EXTENT)
     frame = draw_face(landmarks, face_texture(DARK_SKIN), 120, 120)
     swapped(warp, frame, landmarks)
@@ -97,7 +97,7 @@ def test_a_face_of_a_thousand_pixels_is_swapped(warp):
 
 @pytest.mark.parametrize('extent', [40, 100, 190, 200, 700, 900])
 def test_faces_of_all_sizes_look_alike(warp, extent):
-    """Whatever level of the texture and size of the raster serve them: the same picture, larger or smaller."""
+    """Texture level and raster size do not change the image, only its size."""
 
     def picture(size: int) -> np.ndarray:
         canvas = round(1.2 * size)
@@ -111,7 +111,7 @@ def test_faces_of_all_sizes_look_alike(warp, extent):
 
 
 @pytest.mark.parametrize('size', [32, 64, 128, 512, 1024])
-def test_an_atlas_of_any_size_is_looked_up_at_the_same_place(size):
+def test_an_atlas_of_any_size_is_looked_up_at_the_same_position(size):
     u, v = (plane.astype(np.float32) for plane in np.meshgrid(np.arange(40, 980, 7.3), np.arange(40, 980, 11.1)))
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     atlas = np.dstack(np.meshgrid(centres, centres))
@@ -126,7 +126,7 @@ def test_texels_are_about_as_large_as_pixels(extent, softer, least, most):
     assert least < len(_at_size(pyramid, extent, softer)) / extent < most or extent > 700
 
 
-def test_faces_beyond_the_pyramid_take_its_ends():
+def test_faces_beyond_the_pyramid_use_its_ends():
     pyramid = [np.zeros((1024 >> level, 1), np.uint8) for level in range(3)]
     assert len(_at_size(pyramid, 5000, 0.35)) == 1024 and len(_at_size(pyramid, 0.1, 0.35)) == 256
 
@@ -135,8 +135,8 @@ def test_faces_beyond_the_pyramid_take_its_ends():
 
 
 @pytest.mark.parametrize('x', [0, 40, 350])
-def test_the_part_of_a_face_inside_the_picture_is_swapped_as_if_it_were_whole(warp, x):
-    """A picture that is cut off at column x from the left."""
+def test_a_face_cut_off_by_the_edge_is_swapped_like_a_complete_one(warp, x):
+    """The image is cut off at column x from the left."""
     whole, face = dark_face(), linked(dark_face(), PLACE)
     cut = PixelFrame(np.ascontiguousarray(whole.pixels[:, x:]))
     before = cut.pixels.astype(int)
@@ -144,7 +144,7 @@ def test_the_part_of_a_face_inside_the_picture_is_swapped_as_if_it_were_whole(wa
     warp.render(whole, face)
     warp.render(cut, shifted)
     differ = np.abs(cut.pixels.astype(int) - whole.pixels[:, x:])
-    # The raster of the part is not that of the whole.
+    # Part and complete face have different rasters.
     assert differ.mean() < 0.2 and np.quantile(differ, 0.999) <= 12
     assert cut.is_touched == bool((cut.pixels != before).any())
 
@@ -163,7 +163,7 @@ def test_a_face_wholly_outside_changes_nothing(warp, place):
 
 
 def fine_level(pixels: np.ndarray, mask: np.ndarray) -> float:
-    """The standard deviation of what is finer than a Gaussian of one pixel."""
+    """Return the standard deviation of the detail finer than a Gaussian of one pixel."""
     values = pixels.astype(np.float32)
     return float((values - cv2.GaussianBlur(values, (0, 0), 1.0))[mask].std())
 
@@ -186,7 +186,7 @@ def plain_texture() -> np.ndarray:
 
 
 def test_a_clean_target_gets_no_noise(warp):
-    """What is fine in the result is the source's own: as much as on a target without any detail."""
+    """The result has only the source's own detail: as much as on a target without any detail."""
     cheek = ring_mask(PLACE, CHEEK, CANVAS)
     _, onto_plain = swapped(warp, draw_face(PLACE, plain_texture()), PLACE)
     assert fine_level(onto_plain, cheek) < 1.5
@@ -201,12 +201,12 @@ def test_grain_is_noise_without_edges():
     edge = flat.copy()
     edge[:, 32:] //= 4
     assert _grain(flat).std() == pytest.approx(5, rel=0.3)
-    # The bound is that of noise: an edge of 90 codes would be in it with 30.
+    # The limit follows the noise: without it an edge of 90 codes would add 30.
     assert np.abs(_grain(edge)[:, 29:35]).max() < 4 * 5
     assert abs(float(_grain(flat).mean())) < 0.2
 
 
-# What lies in front
+# Objects in front
 
 
 @pytest.mark.parametrize('colour', [(12, 14, 18), (235, 240, 240)], ids=['dark', 'bright'])
@@ -238,7 +238,7 @@ def test_without_occlusion_a_line_over_the_cheek_is_painted_over(source):
 
 
 def test_nothing_is_painted_on_a_nearer_face(warp):
-    """Of two faces that overlap, the far one ends at the outline of the near one."""
+    """Where two faces overlap, the far one ends at the outline of the near one."""
     near = face_at(255, 200, 60)
     frame = dark_face()
     index = draw_face(near, face_texture(LIGHT_SKIN)).pixels
@@ -258,7 +258,7 @@ def test_nothing_is_painted_on_a_nearer_face(warp):
     assert np.abs(after - before)[far_cheek].mean() > 1
 
 
-def test_a_face_wholly_behind_another_leaves_the_frame_untouched(warp):
+def test_a_face_hidden_by_another_leaves_the_frame_unchanged(warp):
     frame = dark_face()
     before = frame.pixels.copy()
     warp.render(frame, linked(frame, PLACE), [linked(frame, face_at(200, 200, 170))])
@@ -279,8 +279,8 @@ def test_a_monochrome_picture_stays_monochrome(warp, light):
 
 
 @pytest.mark.parametrize('code', [0, 255])
-def test_a_black_or_white_picture_gives_a_picture(warp, code):
-    """No light to take, or all of it: no overflow wraps around."""
+def test_a_black_or_white_target_does_not_overflow(warp, code):
+    """Neither zero nor maximum light wraps around."""
     frame = PixelFrame(np.full((400, 400, 3), code, np.uint8))
     before, after = swapped(warp, frame, PLACE)
     assert np.abs(after - before).max() < 160

@@ -1,4 +1,4 @@
-"""The source side of mesh_warp: several views, what covers a face, and what is said about unfit pictures."""
+"""The source of mesh_warp: several views, obstacles, and the flaws of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, S
 
 METER = SkinMeter(TOPOLOGY)
 SKIN = (120, 150, 200)
-# Words that each warning and no other has.
+# Words that occur in one warning only.
 WORDS = {
     'glasses': 'shows glasses',
     'hair': 'hair covers the forehead',
@@ -53,7 +53,7 @@ def turned(degrees: float, size: float = 100, at: float = 250) -> np.ndarray:
 
 
 def detail(source: SourceTexture, level: int = 2) -> np.ndarray:
-    """The texture's luma around its own light, float32 [256,256]: what rendering takes of it."""
+    """Return the texture's luma relative to its own light, float32 [256,256], as rendering uses it."""
     luma = source.mips[level].astype(np.float32).mean(-1) + 8
     return luma / cv2.GaussianBlur(luma, (0, 0), 16)
 
@@ -104,7 +104,7 @@ def test_a_head_that_is_turned_a_little_is_fit(degrees):
     assert 'turned' not in said(build_source([drawn(turned(degrees))], METER))
 
 
-def test_what_one_picture_lacks_and_another_shows_is_no_flaw():
+def test_a_flaw_of_only_one_image_is_not_reported():
     front, side = drawn(face_at(250, 250, 100)), drawn(turned(42))
     assert said(build_source([side], METER)) == {'turned'}
     assert said(build_source([side, front], METER)) == set()
@@ -117,10 +117,10 @@ def test_a_turned_view_adds_to_a_frontal_one_and_spoils_nothing():
     assert both.opacity.sum() >= 0.98 * front.opacity.sum()
 
 
-def test_a_dark_half_is_taken_from_the_view_that_is_lit_there():
+def test_a_dark_half_comes_from_the_view_that_is_lit_there():
     truth = build_source([drawn(face_at(250, 250, 100))], METER)
     plain = drawn(face_at(250, 250, 100))
-    # So dark that the mottle drowns in rounding.
+    # So dark that rounding removes the mottle.
     dark = SourceView(lit_from_the_right(plain.frame, plain.landmarks, 0.02), plain.landmarks)
     second = drawn(turned(-20))
     alone = likeness(build_source([dark], METER), truth, LEFT_CHEEK)
@@ -128,7 +128,7 @@ def test_a_dark_half_is_taken_from_the_view_that_is_lit_there():
     assert together > alone + 0.03 and together > 0.85
 
 
-def test_a_covered_half_is_taken_from_the_view_that_shows_it():
+def test_a_covered_half_comes_from_the_view_that_shows_it():
     truth = build_source([drawn(face_at(250, 250, 100))], METER)
     covered = drawn(face_at(250, 250, 100))
     covered.frame.pixels[230:380, 100:210] = (20, 25, 30)
@@ -137,7 +137,7 @@ def test_a_covered_half_is_taken_from_the_view_that_shows_it():
     assert together > alone + 0.1 and together > 0.85
 
 
-def test_what_lies_beside_the_picture_is_taken_from_the_other_half():
+def test_parts_outside_the_image_come_from_the_other_half():
     whole = drawn(face_at(250, 250, 100))
     cut = SourceView(
         PixelFrame(whole.frame.pixels[:, 190:].copy()), whole.landmarks - np.array([190, 0, 0], np.float32)
@@ -154,7 +154,7 @@ def test_views_of_different_light_leave_no_seam():
     texture = build_source([plain, warm], METER).mips[2].astype(np.float32)
     ratio = texture[..., 0] / texture[..., 2]
     smooth = cv2.GaussianBlur(ratio, (0, 0), 4)
-    # Of the colours 0.6 and 1.0 apart, nothing is left between neighbouring parts of the skin.
+    # Neighbouring parts of the skin show no step, although the views differ by factors of 0.6 and 1.0.
     skin = smooth[110:180, 40:216]
     assert np.abs(skin[:, 12:] - skin[:, :-12]).max() < 0.12
 
@@ -183,7 +183,7 @@ def faces(sessions, example_portrait, example_group):
 
 
 @pytest.mark.network
-def test_the_example_faces_have_only_the_flaws_that_they_show(faces):
+def test_the_example_faces_have_only_their_known_flaws(faces):
     """The portrait wears a fringe, the fifth of the group is turned by 45 degrees."""
     found = [said(build_source([view], METER)) for view in faces]
     assert found == [{'hair'}, set(), set(), set(), set(), {'turned'}, set()]
@@ -195,11 +195,11 @@ def repainted(view: SourceView, change, *parts) -> SourceView:
 
 @pytest.mark.network
 @pytest.mark.parametrize('number', range(7))
-def test_dark_frames_are_found_and_left_out(faces, number):
+def test_dark_frames_are_found_and_removed(faces, number):
     view = faces[number]
     worn = build_source([repainted(view, with_glasses)], METER)
     assert 'glasses' in said(worn)
-    # Where the frame was, the target shows through, or skin was painted over it; a frame is darker by 100 and more.
+    # The target shows through there, or inpainted skin; a frame is darker by 100 and more.
     plain = build_source([view], METER)
     shown = cv2.resize(worn.opacity, (256, 256))
     darker = cv2.GaussianBlur(plain.mips[2], (0, 0), 2).astype(int) - cv2.GaussianBlur(worn.mips[2], (0, 0), 2)
@@ -208,7 +208,7 @@ def test_dark_frames_are_found_and_left_out(faces, number):
 
 @pytest.mark.network
 @pytest.mark.parametrize('number', [0, 1, 3, 4])
-def test_a_swap_from_a_face_with_glasses_shows_none(faces, number):
+def test_a_swap_from_a_face_with_glasses_shows_no_glasses(faces, number):
     target = faces[6]
 
     def swap(source: SourceTexture) -> np.ndarray:
@@ -219,7 +219,7 @@ def test_a_swap_from_a_face_with_glasses_shows_none(faces, number):
     before = target.frame.pixels.astype(int)
     plain = swap(build_source([faces[number]], METER))
     worn = swap(build_source([repainted(faces[number], with_glasses)], METER))
-    # No pixel is darker than the plain swap and the target both are: a frame would be, by 60 and more.
+    # No pixel is darker than both the plain swap and the target; a frame would be darker by 60 and more.
     assert (np.minimum(plain, before) - worn).mean(-1).max() < 30
 
 
@@ -248,7 +248,7 @@ def test_light_from_one_side_is_named(faces, number):
 
 
 @pytest.mark.network
-def test_noise_is_no_glasses(faces):
+def test_noise_is_not_taken_for_glasses(faces):
     random = np.random.default_rng(3)
     for view in faces:
         noisy = view.frame.pixels + random.normal(0, 22, view.frame.pixels.shape)

@@ -17,7 +17,7 @@ from facefusion.inference.providers import create_session
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
 from facefusion.models.store import ModelStore
-from facefusion.safety.age import AgeEstimate, AgeObservation, AgeRule
+from facefusion.safety.age import AgeEstimate, AgeObservation, refuse_if_minor
 from facefusion.safety.fairface import AGE_CLASSES, FairFaceAge, aligned_crop, find_age_estimator
 
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
@@ -26,7 +26,7 @@ YOUNG, ADULT = AgeEstimate(True, '3 to 9 years'), AgeEstimate(False, '20 to 29 y
 
 
 def stand_in() -> bytes:
-    """The contract of fairface: the age is the class in the first red value of the crop's top left corner, in tens.
+    """The interface of fairface: the age class is the first red value of the crop's top left corner, in tens.
 
     Race and gender are always 99, which no class has.
     """
@@ -62,7 +62,7 @@ def estimator():
 
 
 def frame_of(*classes):
-    """A picture with the stand-in's class left and, when there are two, another one right of the face."""
+    """An image with the stand-in's class to the left and, if there are two, another to the right of the face."""
     red = np.repeat([classes[0], classes[-1]], 200) * 10
     pixels = np.zeros((400, 400, 3), np.uint8)
     pixels[:, :, 2] = red
@@ -79,7 +79,7 @@ def test_only_classes_up_to_nineteen_years_are_under_18(estimator, age):
 
 
 @pytest.mark.parametrize('pair', [(2, 3), (3, 2), (1, 4)])
-def test_views_that_disagree_are_no_margin(estimator, pair):
+def test_a_face_whose_views_disagree_is_not_under_18(estimator, pair):
     assert not estimator.under_18(frame_of(*pair), FACE).under_18
 
 
@@ -87,13 +87,13 @@ def test_views_that_agree_on_under_18_may_differ_in_the_class(estimator):
     assert estimator.under_18(frame_of(1, 2), FACE) == AgeEstimate(True, '3 to 9, 10 to 19 years')
 
 
-def test_a_class_that_does_not_exist_judges_nobody(estimator):
+def test_an_unknown_class_is_an_error(estimator):
     with pytest.raises(ModelError) as error:
         estimator.under_18(frame_of(9), FACE)
     assert (error.value.reference, error.value.exit_code) == ('age-class', 6)
 
 
-def test_neither_race_nor_gender_is_asked_for():
+def test_neither_race_nor_gender_is_computed():
     class Watched:
         def __init__(self):
             self._session = create_session(stand_in(), ('cpu',), 0)
@@ -111,7 +111,7 @@ def test_neither_race_nor_gender_is_asked_for():
     assert session.asked == ['a', 'a', 'a']
 
 
-def test_the_crop_has_the_five_points_where_the_template_wants_them():
+def test_the_crop_has_the_five_points_at_the_positions_of_the_template():
     points = five_points(FACE)
     pixels = np.zeros((400, 400, 3), np.uint8)
     crop = aligned_crop(PixelFrame(pixels), FACE)
@@ -132,27 +132,28 @@ def observed(track, *estimates):
     return [AgeObservation(track, 25 * n, float(n), estimate) for n, estimate in enumerate(estimates)]
 
 
-def test_a_young_face_of_a_picture_is_refused_and_an_adult_one_is_not():
-    AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT))
-    AgeRule('stand_in').refuse_if_minor(CLIP, [])
+def test_a_young_face_of_an_image_is_refused_and_an_adult_one_is_not():
+    refuse_if_minor(CLIP, observed(0, ADULT), 'stand_in')
+    refuse_if_minor(CLIP, [], 'stand_in')
     with pytest.raises(ContentRefused) as error:
-        AgeRule('stand_in').refuse_if_minor(CLIP, observed(0, ADULT) + observed(1, YOUNG))
+        refuse_if_minor(CLIP, observed(0, ADULT) + observed(1, YOUNG), 'stand_in')
     assert (error.value.reference, error.value.exit_code) == ('age-refused', 3)
 
 
-def test_a_track_is_judged_by_the_majority_of_its_looks():
-    rule = AgeRule('stand_in')
+def test_a_track_is_judged_by_the_majority_of_its_estimates():
     tracks = ((YOUNG, ADULT), (ADULT, ADULT, YOUNG), (YOUNG, ADULT, ADULT, YOUNG))
-    rule.refuse_if_minor(CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)])
+    refuse_if_minor(
+        CLIP, [each for track, estimates in enumerate(tracks) for each in observed(track, *estimates)], 'stand_in'
+    )
     with pytest.raises(ContentRefused):
-        rule.refuse_if_minor(CLIP, observed(0, YOUNG, ADULT, YOUNG))
+        refuse_if_minor(CLIP, observed(0, YOUNG, ADULT, YOUNG), 'stand_in')
     with pytest.raises(ContentRefused):
-        rule.refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)])
+        refuse_if_minor(CLIP, [*observed(0, *[ADULT] * 50), *observed(1, YOUNG, YOUNG, ADULT)], 'stand_in')
 
 
-def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
+def test_a_refusal_names_faces_frames_and_model_in_text_and_facts():
     with pytest.raises(ContentRefused) as caught:
-        AgeRule('stand_in').refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT))
+        refuse_if_minor(CLIP, observed(4, YOUNG, ADULT, YOUNG)[::-1] + observed(5, ADULT), 'stand_in')
     error = caught.value
     assert 'scene.mp4' in error.message and 'stand_in' in error.message and error.hint
     assert error.cause == 'face 4: 2 of 3 estimates, such as 3 to 9 years in frame 0 at 0.00 s'
@@ -167,7 +168,7 @@ def test_a_refusal_names_faces_frames_and_model_for_people_and_for_programs():
 
 @pytest.fixture
 def weights(tmp_path):
-    """A store whose fairface is the stand-in; the file is not there yet."""
+    """A store whose fairface is the stand-in; the file does not exist yet."""
     data = stand_in()
     entry = json.loads((SHIPPED / 'fairface.json').read_text())
     entry['models'][0] |= {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
@@ -177,7 +178,7 @@ def weights(tmp_path):
     return ModelStore(load_catalog(tmp_path / 'catalog'), tmp_path / 'weights', offline=False, emit=silent)
 
 
-def test_the_classifier_is_used_as_soon_as_its_weights_are_there_and_never_fetched(weights, monkeypatch):
+def test_the_age_model_is_used_when_its_weights_exist_and_never_fetched(weights, monkeypatch):
     monkeypatch.setattr(ModelStore, 'fetch', lambda self, ids: pytest.fail('it fetched'))
     pool = SessionPool(weights, ('cpu',), 0)
     assert find_age_estimator(pool, weights) is None
@@ -186,19 +187,19 @@ def test_the_classifier_is_used_as_soon_as_its_weights_are_there_and_never_fetch
     assert found.model_id == 'fairface' and found.under_18(frame_of(1), FACE).under_18
 
 
-def test_damaged_weights_are_named_and_neither_used_nor_ignored(weights):
+def test_damaged_weights_are_reported(weights):
     (weights.weights / 'fairface.onnx').write_bytes(b'x')
     with pytest.raises(ModelError) as error:
         find_age_estimator(SessionPool(weights, ('cpu',), 0), weights)
     assert (error.value.reference, error.value.exit_code) == ('model-damaged', 6)
 
 
-def test_a_catalogue_without_it_has_no_estimator(tmp_path):
+def test_a_catalogue_without_the_age_model_has_no_estimator(tmp_path):
     (tmp_path / 'some.json').write_text('{"version": 1, "models": []}')
     store = ModelStore(load_catalog(tmp_path), tmp_path / 'weights', offline=True, emit=silent)
     assert find_age_estimator(SessionPool(store, ('cpu',), 0), store) is None
 
 
-def test_the_shipped_catalogue_knows_where_it_comes_from():
+def test_the_shipped_catalogue_contains_the_age_model():
     entry = load_catalog(SHIPPED).entry('fairface')
     assert entry.licence.id == 'CC-BY-4.0' and entry.size == 85170772 and entry.inputs[0].shape == (1, 3, 224, 224)

@@ -40,12 +40,12 @@ def refusal(text):
         'x' * MAXIMUM_TEXT,
     ],
 )
-def test_a_text_is_kept_as_it_is(text):
+def test_a_text_is_stored_unchanged(text):
     assert resolve_consent(text) == text
     assert resolve_consent(f'  {text}\n') == text
 
 
-def test_a_short_file_gives_its_text(tmp_path):
+def test_a_short_file_is_stored_as_text(tmp_path):
     for name in ('consent.txt', 'my consent.txt', 'consent', 'yes'):
         (tmp_path / name).write_bytes('\ufeffÄ agreed\r\n'.encode())
         assert resolve_consent(name) == resolve_consent(str(tmp_path / name)) == 'Ä agreed'
@@ -64,7 +64,7 @@ def test_a_file_in_the_home_folder_is_read(tmp_path, monkeypatch):
     assert caught.value.reference == 'consent-unreadable' and 'no user no-such-user' in caught.value.cause
 
 
-def test_a_long_file_gives_its_digest_name_and_size(tmp_path):
+def test_a_long_file_is_stored_as_digest_name_and_size(tmp_path):
     for size in (MAXIMUM_TEXT + 1, MAXIMUM_FILE):
         (tmp_path / 'long.txt').write_bytes(b'x' * size)
         digest = hashlib.sha256(b'x' * size).hexdigest()
@@ -72,18 +72,18 @@ def test_a_long_file_gives_its_digest_name_and_size(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['consent.txt', 'papers/consent', './consent', 'my consent.txt', 'a b.PDF', 'c.7z'])
-def test_a_missing_file_is_not_taken_for_a_text(name):
+def test_a_missing_file_is_not_a_text(name):
     error = refusal(name)
     assert error.reference == 'consent-missing' and name.split('/')[-1] in error.message
 
 
 @pytest.mark.parametrize('text', ['', '  ', '\n\t'])
-def test_an_empty_text_is_none(text):
+def test_an_empty_text_is_refused(text):
     assert refusal(text).reference == 'consent-empty'
 
 
 @pytest.mark.parametrize('data', [b'', b' \n\t\r\n', b'\xef\xbb\xbf', b'\n' * 9000])
-def test_an_empty_file_is_none(tmp_path, data):
+def test_an_empty_file_is_refused(tmp_path, data):
     (tmp_path / 'consent.txt').write_bytes(data)
     assert refusal('consent.txt').reference == 'consent-empty'
 
@@ -91,18 +91,18 @@ def test_an_empty_file_is_none(tmp_path, data):
 @pytest.mark.parametrize(
     'data', [b'\x89PNG\r\n\x1a\n', b'yes\0', 'yes'.encode('utf-16'), b'agr\xe9ed', b'%PDF-1.7\n\xe2\xe3', b'a\x1b[2J']
 )
-def test_a_binary_file_is_no_text(tmp_path, data):
+def test_a_binary_file_is_refused(tmp_path, data):
     (tmp_path / 'consent.txt').write_bytes(data)
     error = refusal('consent.txt')
     assert error.reference == 'consent-binary' and 'consent.txt' in error.message
 
 
 @pytest.mark.parametrize('text', ['yes\0', 'I agree\x1b[2J', 'I agree\x9b2J', 'agr\udce9ed to it'])
-def test_a_binary_text_is_no_text(text):
+def test_a_binary_text_is_refused(text):
     assert refusal(text).reference == 'consent-binary'
 
 
-def test_a_huge_file_is_refused_and_not_read_whole(tmp_path):
+def test_a_huge_file_is_refused_without_reading_all_of_it(tmp_path):
     with (tmp_path / 'huge.txt').open('wb') as file:
         file.truncate(1 << 40)
     assert refusal('huge.txt').reference == 'consent-too-large'
@@ -111,17 +111,17 @@ def test_a_huge_file_is_refused_and_not_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['x' * (MAXIMUM_TEXT + 1), 'Ä' * (MAXIMUM_TEXT // 2 + 1), 'so be it ' * 100_000])
-def test_a_text_too_long_for_the_command_line_belongs_into_a_file(text):
+def test_a_text_that_is_too_long_belongs_in_a_file(text):
     error = refusal(text)
     assert error.reference == 'consent-too-long' and 'file' in error.hint
 
 
-def test_a_folder_is_no_consent(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     assert refusal(tmp_path).reference == refusal('.').reference == 'consent-directory'
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names here')
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     assert refusal('pipe').reference == 'consent-unreadable'
 
@@ -153,7 +153,7 @@ def test_it_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize('consent', [None, '', ' \n'], ids=repr)
-def test_white_space_in_a_record_is_no_consent(consent):
+def test_white_space_in_a_record_does_not_count_as_consent(consent):
     settings = Settings([ConsentOptions(consent), PolicyOptions(require_consent=True)])
     with pytest.raises(UsageError, match='no consent'):
         check_consent(settings)

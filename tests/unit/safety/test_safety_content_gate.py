@@ -14,7 +14,7 @@ STEP = 25
 
 
 class StandIn:
-    """Takes the brightness of the first pixel for its score, in percent."""
+    """Uses the brightness of the first pixel as the score, in percent."""
 
     def __init__(self, model_id='stand_in', threshold=0.8):
         self.model_id, self.threshold = model_id, threshold
@@ -38,7 +38,7 @@ def picture(percent):
 
 
 def clip(positive, count=7200, step=STEP, extra=()):
-    """Regular samples, and some at frames between them; positive where named."""
+    """Regular samples, and ``extra`` ones between them; positive in the given frames."""
     frames = sorted({*range(0, count * step, step), *extra})
     return [Sample(frame, frame / 25, (0.9 if frame in positive else 0.1,)) for frame in frames]
 
@@ -56,7 +56,7 @@ def refuses(samples, step=STEP):
     return False
 
 
-def test_each_picture_gets_a_score_of_each_classifier():
+def test_each_image_gets_a_score_of_each_classifier():
     gate = ContentGate([StandIn('a'), StandIn('b')], 1)
     assert gate.classify([picture(10), picture(90)]) == [
         tuple(np.float32([0.1, 0.1]).tolist()),
@@ -66,7 +66,7 @@ def test_each_picture_gets_a_score_of_each_classifier():
     assert gate.model_ids == ('a', 'b')
 
 
-def test_a_picture_is_positive_at_its_threshold_when_enough_classifiers_say_so():
+def test_an_image_is_positive_when_enough_classifiers_reach_their_thresholds():
     gate = ContentGate([StandIn('a', 0.8), StandIn('b', 0.25), StandIn('c', 0.5)], 2)
     assert not gate.is_positive((0.9, 0.2, 0.4))
     assert gate.is_positive((0.8, 0.25, 0.0)) and gate.is_positive((0.0, 0.3, 0.9))
@@ -74,19 +74,19 @@ def test_a_picture_is_positive_at_its_threshold_when_enough_classifiers_say_so()
 
 
 @pytest.mark.parametrize('votes', [0, -1, 2])
-def test_a_vote_that_no_picture_or_every_picture_wins_is_a_bug(votes):
+def test_an_impossible_number_of_votes_is_a_bug(votes):
     with pytest.raises(InternalError):
         ContentGate([StandIn()], votes)
 
 
 @pytest.mark.parametrize('scores', [[np.nan], [1.5], [-0.1], [], [0.1, 0.1], [[0.1]]], ids=str)
-def test_a_classifier_that_gives_no_probabilities_lets_nothing_pass(scores):
+def test_a_classifier_without_probabilities_is_an_error(scores):
     with pytest.raises(ModelError) as error:
         ContentGate([Fixed(scores)], 1).classify([picture(1)])
     assert (error.value.reference, error.value.exit_code) == ('gate-scores', 6)
 
 
-def test_a_picture_is_refused_by_its_one_sample():
+def test_an_image_is_refused_by_its_one_sample():
     assert not refuses([Sample(0, 0.0, (0.79,))], 1)
     with pytest.raises(ContentRefused) as error:
         decide([Sample(0, 0.0, (0.8,))], 1)
@@ -98,11 +98,11 @@ def test_a_picture_is_refused_by_its_one_sample():
 def test_one_positive_of_fewer_than_eight_samples_refuses(count):
     assert refuses(clip({(count - 1) * STEP}, count))
     assert not refuses(clip(set(), count))
-    twice = clip({0}, count) * 9  # the same frames again are no more samples
+    twice = clip({0}, count) * 9  # repeated frames do not count as more samples
     assert refuses(twice)
 
 
-def test_one_false_alarm_in_a_long_film_is_not_refused_wherever_it_is():
+def test_one_false_alarm_in_a_long_film_is_not_refused():
     for number in (0, 3599, 7199):
         assert not refuses(clip({number * STEP}))
     assert not refuses(clip({0}, 8))
@@ -132,7 +132,7 @@ def test_a_flash_of_less_than_half_a_second_is_one_false_alarm_even_at_a_cut(off
     assert not refuses(clip(set(range(start, start + 12)), extra=(start,)))
 
 
-def test_harmless_shots_between_do_not_thin_a_scene_out():
+def test_harmless_shots_between_do_not_dilute_a_scene():
     start = 1000 * STEP
     positive = {start, start + 2 * STEP}
     assert refuses(clip(positive, extra=range(start + 1, start + 49)))
@@ -147,7 +147,7 @@ def test_neighbours_in_a_clip_whose_every_frame_is_sampled_count_as_two():
     assert refuses(clip({3, 4}, 12, step=1), 1) and not refuses(clip({3}, 12, step=1), 1)
 
 
-def test_a_frame_that_is_shown_for_two_seconds_is_judged_like_a_picture():
+def test_a_frame_shown_for_two_seconds_is_judged_like_an_image():
     samples, gate = clip({100 * STEP}), ContentGate([StandIn()], 1)
     gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 1.9)
     gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 0.04 if frame == 100 * STEP else 9.0)
@@ -155,7 +155,7 @@ def test_a_frame_that_is_shown_for_two_seconds_is_judged_like_a_picture():
         gate.refuse_if_unsafe(CLIP, samples, STEP, lambda frame: 2.0)
 
 
-def test_samples_half_a_second_apart_count_as_two_however_few_frames_lie_between():
+def test_samples_half_a_second_apart_count_as_two_with_any_number_of_frames():
     def slow(gap):
         return [Sample(n * STEP, float(n), (0.1,)) for n in range(9)] + [
             Sample(205, 9.0, (0.9,)),
@@ -166,12 +166,12 @@ def test_samples_half_a_second_apart_count_as_two_however_few_frames_lie_between
 
 
 @pytest.mark.parametrize('samples', [[], [Sample(0, 0.0, ())], [Sample(0, 0.0, (0.1, 0.1))]], ids=len)
-def test_what_was_not_looked_at_is_not_decided(samples):
+def test_missing_scores_are_a_bug(samples):
     with pytest.raises(InternalError):
         decide(samples)
 
 
-def test_a_refusal_names_frames_times_scores_thresholds_and_models_for_people_and_for_programs():
+def test_a_refusal_names_frames_times_scores_thresholds_and_models_in_text_and_facts():
     gate = ContentGate([StandIn('first', 0.8), StandIn('second', 0.6)], 2)
     samples = [Sample(n * STEP, n * 1.0, (0.9, 0.7) if 3 <= n < 9 else (0.9, 0.1)) for n in range(20)]
     with pytest.raises(ContentRefused) as caught:
@@ -189,7 +189,7 @@ def test_a_refusal_names_frames_times_scores_thresholds_and_models_for_people_an
     assert error_from_record(error.as_record()).facts == error.facts
 
 
-def test_the_record_of_a_refusal_is_bounded():
+def test_the_record_of_a_refusal_is_limited():
     with pytest.raises(ContentRefused) as error:
         decide(clip(set(range(7200 * STEP))))
     assert len(json.dumps(error.value.as_record())) < 10_000

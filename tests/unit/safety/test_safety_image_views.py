@@ -7,7 +7,7 @@ from facefusion.safety.image_views import MAXIMUM_PARTS, square_parts
 
 
 @pytest.mark.parametrize(('height', 'width'), [(90, 160), (160, 90), (100, 100), (1, 1), (100, 190)])
-def test_ordinary_shapes_are_judged_whole(height, width):
+def test_ordinary_shapes_are_not_divided(height, width):
     image = np.zeros((height, width, 3), np.uint8)
     (part,) = square_parts(image)
     assert part is image
@@ -16,7 +16,7 @@ def test_ordinary_shapes_are_judged_whole(height, width):
 @pytest.mark.parametrize(
     ('height', 'width', 'count'), [(50, 100, 2), (101, 50, 3), (40, 300, 8), (1, 5000, MAXIMUM_PARTS)]
 )
-def test_long_ones_by_squares_that_cover_them(height, width, count):
+def test_long_images_are_divided_into_squares_that_cover_them(height, width, count):
     numbers = np.arange(height * width, dtype=np.uint32).reshape(height, width)
     image = numbers.view(np.uint8).reshape(height, width, 4)
     parts = square_parts(image)

@@ -13,7 +13,7 @@ from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw, network_input
 
 
 class Recorder(TensorSession):
-    """Takes the mean of each picture's middle for its score."""
+    """Uses the centre of each image as its score."""
 
     def run(self, names, feeds):
         (tensor,) = feeds.values()
@@ -23,7 +23,7 @@ class Recorder(TensorSession):
 
 
 def reference_input(image):
-    """The steps of embedded-models.md section 3, one by one as they stand there."""
+    """The steps of embedded-models.md section 3, one by one."""
     picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).resize((256, 256), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     picture.crop((16, 16, 240, 240)).save(file, format='JPEG')
@@ -37,20 +37,20 @@ def noise(height, width, seed=0):
 
 
 @pytest.mark.parametrize('shape', [(720, 1280), (256, 256), (1, 1), (7, 3000), (31, 17)], ids=str)
-def test_the_input_of_the_network_is_that_of_the_way_the_threshold_was_measured_on(shape):
+def test_the_input_of_the_network_is_that_of_the_measured_threshold(shape):
     image = noise(*shape)
     made = network_input(image)
     assert made.dtype == np.float32 and made.shape == (224, 224, 3) and made.flags.c_contiguous
     assert np.array_equal(made, reference_input(image))
 
 
-def test_a_view_of_a_larger_array_gives_the_same():
+def test_a_view_of_a_larger_array_has_the_same_input():
     image = noise(300, 400)
     assert np.array_equal(network_input(image[20:220, 40:340]), network_input(image[20:220, 40:340].copy()))
     assert np.array_equal(network_input(image[:, ::-1]), network_input(image[:, ::-1].copy()))
 
 
-def test_pictures_of_different_sizes_are_scored_in_order_and_in_batches():
+def test_images_of_different_sizes_are_scored_in_order_and_in_batches():
     session = Recorder()
     greys = (10, 200, 30, 90, 250, 0, 120)
     scores = OpenNsfw(session).scores([np.full((40 + grey, 60, 3), grey, np.uint8) for grey in greys])
@@ -67,12 +67,12 @@ def test_the_gate_of_a_run_has_the_embedded_classifier_and_its_threshold():
 
 
 @pytest.mark.network
-def test_harmless_pictures_pass_and_keep_their_scores(sessions, example_portrait, example_group):
+def test_harmless_images_pass_with_known_scores(sessions, example_portrait, example_group):
     gate = prepare_gate(sessions)
     pictures = [cv2.imread(str(path)) for path in (example_portrait, example_group)]
     flat = [np.zeros((720, 1280, 3), np.uint8), np.full((720, 1280, 3), 255, np.uint8)]
     scores = [score for (score,) in gate.classify(pictures + flat)]
-    # Measured once, on the way of embedded-models.md; other machines round differently.
+    # Measured once, with the steps of embedded-models.md; other machines round differently.
     assert scores == pytest.approx([0.0318, 0.1688, 0.0668, 0.0141], abs=0.01)
     alone = [gate.classify([picture])[0][0] for picture in pictures + flat]
     assert alone == pytest.approx(scores, abs=1e-4)

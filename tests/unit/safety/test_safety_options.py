@@ -4,7 +4,7 @@ from facefusion.options import describe
 from facefusion.safety.options import ConsentOptions, PolicyOptions
 
 
-def test_consent_is_kept_with_the_step_and_the_demand_for_it_is_not():
+def test_consent_is_stored_with_the_step_and_its_requirement_is_not():
     (consent,) = describe(ConsentOptions)
     (demand, licences, unchanged) = describe(PolicyOptions)
     assert (consent.key, consent.section, consent.stored, consent.default) == ('consent', 'policy', 'step', None)

@@ -31,7 +31,7 @@ def written(folder, **changes):
     return kept(folder)
 
 
-def test_samples_come_back_as_they_were_in_the_order_of_their_frames(tmp_path):
+def test_samples_come_back_in_frame_order(tmp_path):
     folder = tmp_path / 'new' / 'folder'
     assert kept(folder) is None
     SampleCache(folder).put(KEY, SAMPLES[::-1])
@@ -67,7 +67,7 @@ def test_the_key_changes_with_everything_that_changes_a_sample():
         {'samples': []},
         {'samples': None},
         {'samples': {}},
-        {'samples': [[10, 0.4, [0.1, 0.1]]]},  # a frame at which is looked is not among them
+        {'samples': [[10, 0.4, [0.1, 0.1]]]},  # a sampled frame is missing
         {'samples': [[n, 0.4, [0.1]] for n in (10, 20, 30)]},  # of other classifiers
         {'samples': [[n, 0.4, [0.1, 1.1]] for n in (10, 20, 30)]},
         {'samples': [[n, 0.4, [0.1, float('nan')]] for n in (10, 20, 30)]},
@@ -84,7 +84,7 @@ def test_the_key_changes_with_everything_that_changes_a_sample():
     ],
     ids=str,
 )
-def test_an_entry_of_another_shape_is_absent(tmp_path, changes):
+def test_an_unsuitable_entry_counts_as_missing(tmp_path, changes):
     assert written(tmp_path) == SAMPLES
     assert written(tmp_path, **changes) is None
 
@@ -92,14 +92,14 @@ def test_an_entry_of_another_shape_is_absent(tmp_path, changes):
 @pytest.mark.parametrize(
     'data', [b'', b'{', b'[]', b'7', b'null', b'\xff\xfe', b'[' * 100_000, b'{"version": 1}'], ids=len
 )
-def test_a_damaged_entry_is_absent_and_replaced(tmp_path, data):
+def test_a_damaged_entry_counts_as_missing_and_is_replaced(tmp_path, data):
     (tmp_path / f'{KEY}.json').write_bytes(data)
     assert kept(tmp_path) is None
     SampleCache(tmp_path).put(KEY, SAMPLES)
     assert kept(tmp_path) == SAMPLES
 
 
-def test_a_huge_file_or_a_folder_in_its_place_is_absent(tmp_path):
+def test_a_huge_file_or_a_folder_counts_as_missing(tmp_path):
     path = tmp_path / f'{KEY}.json'
     with path.open('wb') as file:
         file.truncate(1 << 40)
@@ -112,7 +112,7 @@ def test_a_huge_file_or_a_folder_in_its_place_is_absent(tmp_path):
     assert [event.level for event in said] == ['debug'] and [item.name for item in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_oldest_entries_go_and_nothing_else(tmp_path):
+def test_only_the_oldest_entries_are_removed(tmp_path):
     (tmp_path / 'notes.json').write_text('mine')
     old = tmp_path / f'{KEY}.aa.part'
     fresh = tmp_path / f'{KEY}.bb.part'
@@ -126,11 +126,11 @@ def test_the_oldest_entries_go_and_nothing_else(tmp_path):
         cache.put(key, SAMPLES)
         os.utime(tmp_path / f'{key}.json', (1000 + number, 1000 + number))
     names = {path.name for path in tmp_path.iterdir()}
-    # The newest is written before the oldest are dropped, with a time of now.
+    # The newest entry is written before the oldest are removed, with the current time.
     assert names == {'notes.json', fresh.name, *(f'{key}.json' for key in keys[3:])}
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
+def test_an_unwritable_folder_fails_nothing(tmp_path):
     (tmp_path / 'file').write_text('')
     said = []
     cache = SampleCache(tmp_path / 'file' / 'cache', said.append)
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
     assert cache.get(KEY, SAMPLING, 2) is None and len(said) == 1
 
 
-def test_the_digest_of_a_model_is_the_published_one_or_that_of_the_file_that_was_made():
+def test_the_digest_of_a_model_is_the_published_one_or_that_of_its_converted_file():
     digests = {'published': 'a' * 64, 'made': None}
     store = SimpleNamespace(
         path=lambda model_id: Path(model_id),

@@ -22,7 +22,7 @@ def test_at_least_eight_frames_or_all_are_sampled_and_about_one_a_second(count, 
 
 
 @given(st.integers(0, 10**6), st.integers(1, 600), RATES, st.integers(1, 250))
-def test_chunks_of_any_kind_sample_the_same_frames(start, count, rate, chunk):
+def test_chunks_of_any_length_sample_the_same_frames(start, count, rate, chunk):
     sampling = plan_sampling(start, count, rate)
     chunks = [range(at, min(at + chunk, start + count)) for at in range(start, start + count, chunk)]
     found = [number for part in chunks for number in part if is_sampled(number, start, sampling.step)]
@@ -32,20 +32,20 @@ def test_chunks_of_any_kind_sample_the_same_frames(start, count, rate, chunk):
 
 
 @given(st.fractions(min_value=1, max_value=240), st.fractions(min_value=0, max_value=60))
-def test_two_seconds_anywhere_hold_two_regular_samples(rate, begin):
+def test_any_two_seconds_contain_two_regular_samples(rate, begin):
     step = sample_step(10**6, rate)
     shown = range(math.ceil(begin * rate), math.ceil((begin + 2) * rate))
     assert sum(is_sampled(number, 0, step) for number in shown) >= 2
 
 
 @given(st.integers(1, 2000), RATES, st.integers(0, 50))
-def test_frames_that_last_equally_long_leave_no_gaps(count, rate, start):
+def test_frames_of_equal_duration_have_no_gaps(count, rate, start):
     step = sample_step(count, rate)
     assert not any(ends_gap(number, start, step, lambda n: float(n / rate)) for number in range(start, start + count))
 
 
 @given(st.lists(st.sampled_from((0.001, 0.02, 0.04, 0.3, 0.5, 2.5)), min_size=1, max_size=400))
-def test_however_long_frames_last_none_is_shown_a_second_after_the_last_sample(durations):
+def test_no_frame_is_shown_a_second_after_the_last_sample(durations):
     times = [sum(durations[:number]) for number in range(len(durations))]
     step = sample_step(len(times), Fraction(len(times)) / Fraction(sum(durations)))
     last = 0

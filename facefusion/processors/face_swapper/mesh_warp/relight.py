@@ -48,7 +48,7 @@ LIP_TINT = 0.01
 class Relight:
     """The transform from a source texel to the target's colour.
 
-    field: float32 [64,64,4]: offsets of luma, Cb ratio and Cr ratio, and the gain of luma. kept: float32 [64,64,4]:
+    field: float32 [64,64,4]: offsets of luma, Cb ratio and Cr ratio, and the gain of luma. mix: float32 [64,64,4]:
     share of the source's own chroma contrast, the target's luma, where the slopes apply (not on the lips), and where
     shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,2]: the target's light without its
     relief, and where skin should have that light. slopes: change of the target's chroma ratios with luma. headroom:
@@ -56,7 +56,7 @@ class Relight:
     """
 
     field: Floats
-    kept: Floats
+    mix: Floats
     bare: Floats
     slopes: tuple[float, float]
     headroom: float
@@ -98,12 +98,12 @@ class Relighter:
         added += colourful * self._lips[..., None] * self._lip_shift(lip_chroma, traits)
         lifted = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
         field = np.dstack([lifted - own[..., 0] * gain, added, gain]).astype(np.float32)
-        kept = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
+        mix = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
         # Behind glasses even brows and lids should look like skin: other pixels may be the frame.
         varied = self._deep * (1 - traits.glasses * self._around_eyes)
         bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
         slopes = (traits.shadow_blue, traits.shadow_red)
-        return Relight(field, kept, bare, slopes, HEADROOM * max(traits.contrast, 0.04))
+        return Relight(field, mix, bare, slopes, HEADROOM * max(traits.contrast, 0.04))
 
     def _relief(self, turned: float) -> Floats:
         plain = PLAIN_RELIEF[0] + (PLAIN_RELIEF[1] - PLAIN_RELIEF[0]) * turned
@@ -131,15 +131,15 @@ class Relighter:
         return np.array([goal_blue - blue, goal_red - red], np.float32)
 
 
-def paint(texture: Floats, field: Floats, kept: Floats, relight: Relight) -> Floats:
-    """Return source pixels in the target's light: float32 [h,w,3] BGR, of BGR texture, field and kept per pixel."""
+def paint(texture: Floats, field: Floats, mix: Floats, relight: Relight) -> Floats:
+    """Return source pixels in the target's light: float32 [h,w,3] BGR, of BGR texture, field and mix per pixel."""
     ycc = cv2.transform(texture, BGR_TO_YCC)
-    base = kept[..., 1]
-    luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, kept[..., 3], relight.headroom)
-    factor = kept[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
+    base = mix[..., 1]
+    luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, mix[..., 3], relight.headroom)
+    factor = mix[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
     denominator = luma + CHROMA_FLOOR
     # The tangent of the logarithm: skin in shadow is more saturated.
-    tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * kept[..., 2]
+    tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * mix[..., 2]
     for channel, slope in zip((1, 2), relight.slopes, strict=True):
         ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * denominator
     ycc[..., 0] = luma

@@ -24,7 +24,7 @@ from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
 from facefusion.processors.face_swapper.mesh_warp.relight import Relight, Relighter, paint, turning
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
-from facefusion.processors.registration import SMALLEST_FACE
+from facefusion.processors.registration import SMALLEST_FACE, is_large_enough
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,14 +63,14 @@ class MeshWarp:
     def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> bool:
         """Swap ``face`` in ``frame``, except where ``nearer`` faces cover it; return whether anything changed.
 
-        Faces under SMALLEST_FACE pixels or outside the frame stay unchanged.
+        Faces that are not large enough (``is_large_enough``) or outside the frame stay unchanged.
         """
         skin = linked_skin(face.values)
         if skin is None:
             raise InternalError('skin-not-measured', 'mesh_warp received a face without skin measurements')
         window = _face_window(frame, face.landmarks)
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
-        if size < SMALLEST_FACE or window.is_empty:
+        if not is_large_enough(face) or window.is_empty:
             return False
         traits, turned = skin.traits, turning(turned_away(self._topology, face.landmarks))
         surface = self._surface(face.landmarks, window)
@@ -110,8 +110,8 @@ class MeshWarp:
         mip = _at_size(self._source.mips, surface.extent, 0.35)
         is_cubic = surface.extent > 0.8 * TEXTURE_SIZE
         texture = _look_up(mip, surface, cv2.INTER_CUBIC if is_cubic else cv2.INTER_LINEAR)
-        field, kept = _look_up(relight.field, surface), _look_up(relight.kept, surface)
-        return paint(texture.astype(np.float32), field, kept, relight) + _grain(before) * (1 - kept[..., 3:])
+        field, mix = _look_up(relight.field, surface), _look_up(relight.mix, surface)
+        return paint(texture.astype(np.float32), field, mix, relight) + _grain(before) * (1 - mix[..., 3:])
 
     def _blend_opacity(self, surface: Surface, moving: Floats) -> Floats:
         """Return the opacity of the source in the window, float32 [h,w] in 0..1."""
