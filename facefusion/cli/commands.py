@@ -79,7 +79,7 @@ COMMANDS = {
     'job-retry-all': Command(_RUNNING, 'run the remaining steps of all failed jobs', reports=True, spec='RETRY_ALL'),
     'job-cancel': Command(_RUNNING, 'cancel a queued or running job', spec='CANCEL'),
     'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
-    'models': Command('facefusion.cli.models', 'list, fetch and verify model files'),
+    'models': Command('facefusion.cli.models', 'list, fetch, import, export and verify model files'),
     'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),

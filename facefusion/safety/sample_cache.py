@@ -56,7 +56,7 @@ def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]
     digests = {}
     for model_id in model_ids:
         store.path(model_id)
-        digests[model_id] = store.catalog.entry(model_id).sha256 or store.check(model_id).actual
+        digests[model_id] = store.check(model_id).actual
     return digests
 
 

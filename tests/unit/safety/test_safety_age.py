@@ -170,8 +170,10 @@ def test_a_refusal_names_faces_frames_and_model_in_text_and_facts():
 def weights(tmp_path):
     """A store whose fairface is the stand-in; the file does not exist yet."""
     data = stand_in()
-    entry = json.loads((SHIPPED / 'fairface.json').read_text())
-    entry['models'][0] |= {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
+    shipped = json.loads((SHIPPED / 'face_analysis.json').read_text())['models']
+    (fairface,) = (entry for entry in shipped if entry['id'] == 'fairface')
+    fairface |= {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
+    entry = {'version': 1, 'models': [fairface]}
     (tmp_path / 'catalog').mkdir()
     (tmp_path / 'catalog' / 'fairface.json').write_text(json.dumps(entry))
     (tmp_path / 'weights').mkdir()
