@@ -207,7 +207,7 @@ def peer_file(root, state, typed, target='in.png', output='out.png'):
     """Write a job of FaceFusion 3.8 under its file name there, and return its id."""
     name = typed if typed.replace('-', '').isalnum() else hashlib.sha1(typed.encode()).hexdigest()
     args = {'source_paths': None, 'target_path': str(target), 'output_path': str(output), 'processors': list(DRAW[1:])}
-    args |= {'face_detector_model': 'yolo_face', 'face_selector_race': None, 'target_frame_amount': 4}
+    args |= {'face_occluder_model': 'xseg_1', 'face_selector_race': None, 'target_frame_amount': 4}
     record = {'version': '1', 'date_created': '2026-11-22T20:14:48.518316+00:00', 'date_updated': None}
     path = root / state / f'{name}.json'
     path.parent.mkdir(parents=True, exist_ok=True)

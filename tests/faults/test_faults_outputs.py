@@ -67,7 +67,7 @@ def test_an_unsupported_output_extension(program, clip, tmp_path, name):
 
 def test_an_image_output_must_be_an_image_format(program, example_group, tmp_path):
     said = program.fails(1, 'output-extension', *DRAW, '-t', example_group, '-o', tmp_path / 'out.mp4')
-    assert 'use one of: .jpg, .jpeg, .png, .webp, .bmp' in said
+    assert 'use one of: .jpg, .jpeg, .jpe, .jfif, .png, .webp, .bmp, .tif, .tiff' in said
 
 
 def test_outputs_that_are_not_regular_files(program, clip, tmp_path):

@@ -23,8 +23,6 @@ NOT_YET = {
     'face_selector_age_start',
     'face_selector_age_end',
     'face_selector_gender',
-    'face_swapper_pixel_boost',
-    'face_swapper_weight',
     'face_tracker_score',
     'reference_face_position',
     'reference_face_distance',

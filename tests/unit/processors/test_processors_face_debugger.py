@@ -70,7 +70,7 @@ def test_every_item_is_drawn():
 def test_dots_are_where_the_landmarks_are(item, points):
     frame = drawn([item])
     rows, columns = np.nonzero((frame.pixels != GREY).any(2))
-    expected = np.round(points(PLACE)).astype(int)
+    expected = points(PLACE).astype(int)
     assert all((frame.pixels[y, x] != GREY).any() for x, y in expected)
     nearest = np.hypot(columns[:, None] - expected[:, 0], rows[:, None] - expected[:, 1]).min(1)
     assert nearest.max() <= 1.5

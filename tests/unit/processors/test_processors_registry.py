@@ -19,15 +19,18 @@ from facefusion.media.image import write_image
 from facefusion.options import describe
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
+from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
-from facefusion.processors.face_swapper.process import FaceSwapper, prepare
+from facefusion.processors.face_swapper.process import prepare
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registration import SMALLEST_FACE, Requirements, joined
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
 METER = SkinMeter(TOPOLOGY)
-SETTINGS = Settings([FaceSwapperOptions(), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))])
+SETTINGS = Settings(
+    [FaceSwapperOptions(face_swapper_model='mesh_warp'), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))]
+)
 
 
 class FaceFinder:
@@ -86,20 +89,20 @@ def test_a_registration_builds_its_processor(picture):
     debugger, swapper = REGISTRATIONS
     assert isinstance(debugger.prepare(tools()), FaceDebugger)
     built = swapper.prepare(tools(picture(400, face), w400=[face]))
-    assert isinstance(built, FaceSwapper) and built.name == swapper.name
+    assert isinstance(built, MeshSwapper) and built.name == swapper.name
 
 
 def test_requirements_of_the_processors():
     debugger, swapper = REGISTRATIONS
     needed = swapper.requirements(SETTINGS)
-    assert needed == Requirements(measurements=frozenset({'skin'}), source_faces=True)
+    assert needed == Requirements(measurements=frozenset({'skin'}), source_faces=True, mesh=True)
     assert debugger.requirements(SETTINGS) == Requirements()
 
 
 def test_a_chain_has_the_requirements_of_all_its_processors():
     assert joined([]) == Requirements(faces=False)
     assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
-        measurements=frozenset({'skin'}), source_faces=True
+        measurements=frozenset({'skin'}), source_faces=True, mesh=True
     )
     near = Requirements(faces=False, neighbours=2, every_frame=True)
     far = Requirements(measurements=frozenset({'other'}), neighbours=5, source_audio=True, original=True)
@@ -178,7 +181,7 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
     faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
     faces.append(LinkedFace(3, face_at(900, 200, 10), 0.9))
     task = FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)
-    assert FaceSwapper(Recorder(), TOPOLOGY).process([task]) == [True]
+    assert MeshSwapper(Recorder(), TOPOLOGY).process([task]) == [True]
     assert order == [(3, []), (1, [0, 2]), (0, [2]), (2, [])]
 
 

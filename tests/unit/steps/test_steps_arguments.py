@@ -80,7 +80,7 @@ def test_asked_arguments_still_contain_auto():
     models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model')
     chosen = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
     step = freeze(chosen, Choosing(is_here=True), silent)
-    assert [step.args[key] for key in models] == ['centerface', 'face_mesh', 'mesh_warp']
+    assert [step.args[key] for key in models] == ['centerface', 'face_mesh', 'hyperswap_1a_256']
     assert [step.asked[key] for key in models] == ['centerface', 'auto', 'auto']
     assert {key: value for key, value in step.asked.items() if key not in models} == {
         key: value for key, value in step.args.items() if key not in models
@@ -147,6 +147,7 @@ def test_a_step_of_facefusion_38_keeps_known_values():
         'output_path': 'o.png',
         'processors': ['face_debugger'],
         'face_detector_model': 'yolo_face',
+        'face_occluder_model': 'xseg_1',
         'face_detector_angles': [0, 90],
         'face_selector_race': None,
         'deep_swapper_model': 'iperov/somebody_224',
@@ -156,9 +157,10 @@ def test_a_step_of_facefusion_38_keeps_known_values():
     again = restored(args, '1', messages.append)
     assert again[ProcessorsOptions].processors == ('face_debugger',)
     assert again[FaceDetectorOptions].face_detector_angles == (0, 90)
+    assert again[FaceDetectorOptions].face_detector_model == 'yolo_face'
     assert again[OutputOptions].output_image_quality == 66
     assert ExecutionOptions not in again
-    assert [message.text.split(':')[0] for message in messages] == ['face_detector_model']
+    assert [message.text.split(':')[0] for message in messages] == ['face_occluder_model']
 
 
 def test_a_step_of_facefusion_38_reports_values_without_effect():
