@@ -173,7 +173,7 @@ def test_damaged_and_animated_images(refuses, refuses_source, example_group, tmp
     pictures = [Image.new('RGB', (64, 64), colour) for colour in ('red', 'blue')]
     pictures[0].save(tmp_path / 'two.webp', save_all=True, append_images=pictures[1:])
     said = str(refuses_source('image-animated', tmp_path / 'two.webp'))
-    assert 'animation of 2 pictures' in said
+    assert 'animation of 2 images' in said
 
 
 def test_too_large_images_are_refused_with_numbers(program, refuses, tmp_path, monkeypatch):
