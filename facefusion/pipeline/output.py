@@ -50,7 +50,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
         raise OutputError(
             'output-extension',
             f'the output {output} cannot be written',
-            cause=f'the output is of the kind {family}, and {subject} is not one of its formats',
+            cause=f'{subject} is not an output format of {family}, and the content of {target.name} is {family}',
             hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
     if problem := _folder_problem(output.parent):
