@@ -109,6 +109,7 @@ class Parser(argparse.ArgumentParser):
             message = f'{word} is an option of FaceFusion 3.8 that this command does not have yet'
             hint = 'remove it; the README lists the features of this version'
         elif not _is_flag(word):
+            hint = f'put a pattern such as "*.png" in quotes; {hint}' if Path(word).exists() else hint
             return UsageError('usage', f'{word} is one argument too many', hint=hint)
         elif close:
             hint = f'did you mean {close[0]}?'

@@ -26,7 +26,7 @@ GROUPS: tuple[type, ...] = (ProvenanceOptions, StoreOptions, ConsoleOptions)
 UNREAD = frozenset({'certificate_path', 'private_key_path', 'progress', 'require_timestamp', 'timestamp_url'})
 
 _WORDS = {
-    'intact': 'the file is unchanged since it was signed, and the signer is trusted',
+    'intact': 'the file is unchanged since it was signed, and this machine trusts the signer',
     'unknown-signer': 'the file is unchanged since it was signed, but no trusted root certifies the signer',
     'expired': 'the file is unchanged, but the certificate has expired, and no timestamp proves when it was signed',
     'tampered': 'the file was changed after it was signed',
