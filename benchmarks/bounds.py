@@ -1,9 +1,10 @@
-"""Peak memory and disk of a swap by the length of the clip.
+"""Measure the peak memory and disk space of a swap for clips of different lengths.
 
     .venv/bin/python benchmarks/bounds.py [--frames 500 10000] [--width 320] [--height 240] [--workers 2]
 
-One face, as in pipeline_cost.py. Prints JSON: peak resident memory of the run, and the maximum size of its work files
-and its output together (sampled twenty times a second) as a multiple of the output, without the analysis.
+Each clip has one face, as in pipeline_cost.py. Prints JSON: the peak resident memory of the run, and the maximum total
+size of its work files and its output (sampled twenty times a second) as a multiple of the size of the output. The files
+of the analysis do not count.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from facefusion.models.store import ModelStore  # noqa: E402
 
 
 def disk(folder: Path) -> tuple[int, int]:
-    """Return the bytes of segments and outputs, and of the analysis, under ``folder``."""
+    """Return the size of segments and outputs, and the size of the analysis, under ``folder``, in bytes."""
     encoded = analysed = 0
     for path in folder.rglob('*'):
         try:

@@ -1,10 +1,10 @@
-"""The cost of the content gate: CPU time of one thread for a scored frame, and for the steps of its scoring.
+"""Measure the cost of the content gate: the CPU time of one thread for a scored frame and for each step of scoring.
 
     .venv/bin/python benchmarks/content_gate_cost.py [--rounds 12]
 
 Needs the embedded classifier and an example image of the model store. Prints JSON with the minimum and the median of
-the rounds in milliseconds; exits with 1 when the minimum for a frame of 720p, among four that are classified together,
-exceeds the limit. ``scripts/measure_gate.py`` has the same table together with the error rates of the gate.
+the rounds in milliseconds. Exits with 1 when the minimum for a 720p frame in a batch of four exceeds the limit.
+``scripts/measure_gate.py`` prints the same table together with the error rates of the gate.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from facefusion.safety.content_gate import ContentGate, prepare_gate  # noqa: E4
 from facefusion.safety.open_nsfw import MODEL_ID, network_input  # noqa: E402
 
 Cost = dict[str, float]
-# The limit in milliseconds of a core for a sampled frame of 720p.
+# The limit of CPU time for a sampled 720p frame, in milliseconds.
 BOUND_MS = 25.0
 BOUNDED = '720p, four together'
 TOGETHER = 4
 
 
 def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> Cost:
-    """Return the CPU time of this process per frame: minimum and median of some rounds."""
+    """Return the minimum and the median over the rounds of this process's CPU time per frame."""
     times = []
     for _ in range(rounds):
         before = time.process_time()
@@ -54,7 +54,7 @@ def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> Cost:
 
 
 def costs(gate: ContentGate, session: Any, photo: npt.NDArray[np.uint8], rounds: int = 12) -> dict[str, Cost]:
-    """Return CPU milliseconds per sampled frame and step, from the decoder's planes to the score."""
+    """Return the CPU milliseconds per sampled frame of each step, from the decoder's planes to the score."""
     result = {}
     for name, size in {'720p': (1280, 720), '2160p': (3840, 2160)}.items():
         video = av.VideoFrame.from_ndarray(cv2.resize(photo, size), format='bgr24').reformat(format='yuv420p')

@@ -4,10 +4,10 @@
         [--aside FILE ...] [--workers 2] [--output benchmarks/results/invisible_mark.json]
 
 Needs scikit-image (for its images) and the example images of the model store. Each part replaces its own entry of the
-output file. "clips": one segment of 100 frames of each clip of mark_clips.py after compression. "changes": cuts, crops,
-sizes, frame rates and attacks on 250 frames of some clips. "stills": images after JPEG. "unmarked": frames without a
-mark. "cost": CPU time of marking and reading. --aside: one segment of each of these images, which were not used for
-tuning.
+output file. "clips" reads one compressed segment of 100 frames from each clip of mark_clips.py. "changes" applies cuts,
+crops, resizing, other frame rates and attacks to 250 frames of some clips. "stills" reads images after JPEG
+compression. "unmarked" reads frames without a mark. "cost" measures the CPU time of marking and reading. --aside reads
+one segment of each of these images, which were not used for tuning.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def video(pixels: np.ndarray) -> av.VideoFrame:
 
 
 def luma_of(frame: av.VideoFrame) -> Luma:
-    """The luma plane."""
+    """Return the luma plane of a frame."""
     plane = frame.planes[0]
     return np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)[:, : frame.width].copy()
 
@@ -77,7 +77,7 @@ def decoded(data: bytes) -> Iterator[Luma]:
 
 
 def verdict(lumas: Iterator[Luma]) -> dict:
-    """Return the result of a reader of these frames."""
+    """Return the finding of a mark reader that has read these frames."""
     reader = MarkReader()
     for luma in lumas:
         reader.add(luma)
@@ -89,7 +89,7 @@ def verdict(lumas: Iterator[Luma]) -> dict:
 
 
 def psnr(before: Luma, after: Luma) -> float:
-    """Peak signal to noise ratio in dB."""
+    """Return the peak signal-to-noise ratio in dB."""
     error = float(np.mean((before.astype(np.float32) - after) ** 2))
     return 10 * float(np.log10(255**2 / max(error, 1e-6)))
 
@@ -116,7 +116,7 @@ def clip_row(name: str) -> dict:
 
 
 def aside_row(path: str) -> dict:
-    """Measure one clip of an image that was not used for tuning, drifting through the frame."""
+    """Measure a clip in which an image that was not used for tuning drifts through the frame."""
     return segment_row(filmed(Path(path).name, path, 1280, 720, Camera(drift=(0.08, 0.05))))
 
 
@@ -131,7 +131,7 @@ def segment_row(clip: Clip) -> dict:
 
 
 def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]]]:
-    """Return changes of 250 marked frames by name; clips are then compressed with crf 23."""
+    """Return functions by name, each of which changes 250 marked frames; most compress them with crf 23."""
     high, wide = after[0].height, after[0].width
 
     def cropped() -> Iterator[Luma]:
@@ -142,7 +142,7 @@ def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]
         lumas = list(decoded(encoded(after, 23)))
         mean = np.mean(lumas, axis=0, dtype=np.float32)
         estimate = mean - cv2.GaussianBlur(mean, (0, 0), wide / 160)
-        # Removes only differences as small as a mark, like an attacker who wants to preserve the image.
+        # Subtract only differences as small as a mark, because an attacker wants to preserve the image.
         estimate[np.abs(estimate) > 4] = 0
         return (np.clip(luma - estimate + 0.5, 0, 255).astype(np.uint8) for luma in lumas)
 
@@ -196,7 +196,7 @@ def unmarked_row(name: str) -> dict:
         reader = MarkReader()
         reader.add(luma)
         strongest = max(strongest, -reader.strongest())
-        # Only every tenth frame, because the crop search needs most of the time.
+        # Search only every tenth frame for crops, because the search takes most of the time.
         if number % 10 == 0:
             searched += 1
             found += reader.result() is not None
@@ -210,7 +210,7 @@ def unmarked_row(name: str) -> dict:
 
 
 def cost() -> dict:
-    """Median CPU milliseconds per frame, one thread."""
+    """Return the median CPU milliseconds per frame of one thread."""
     cv2.setNumThreads(1)
     result = {}
     for width, height in ((640, 360), (1280, 720), (1920, 1080), (3840, 2160)):

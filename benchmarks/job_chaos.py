@@ -1,12 +1,12 @@
-"""Check with 100 jobs, 8 workers, SIGKILL and SIGSTOP for several seeds that no job is lost or finished twice.
+"""Kill and freeze the workers of a queue at random, and check that no job is lost or finished twice.
 
     .venv/bin/python benchmarks/job_chaos.py [--seeds 1 2 3] [--jobs 100] [--workers 8] [--kills 15] [--freezes 6]
     .venv/bin/python benchmarks/job_chaos.py --real
 
 The workers are processes with the real store, claims, reaper and runner; their steps sleep and write a small file
-(tests/fakes/job_chaos.py, which also checks the result). With ``--real`` they are ``job-run-all --watch`` of the
-command line, and their steps draw on a small image with the embedded models, which must be installed
-(``facefusion models fetch``). Prints JSON; a broken promise is an AssertionError (exit 1).
+(tests/fakes/job_chaos.py, which also checks the result). With ``--real`` each worker is a ``job-run-all --watch``
+command, and its steps draw on a small image with the embedded models, which must be installed
+(``facefusion models fetch``). Prints JSON. Exits with 1 (AssertionError) if a job is lost or finished twice.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from fakes.job_chaos import CLAIM_TIMEOUT, Chaos, Storm, check_records  # noqa: 
 
 from facefusion.cli.main import main as facefusion  # noqa: E402
 
-# The time of a step of --real where eight workers share two cores, which spreads the kills over the run.
+# Approximate duration of a step with --real when eight workers share two cores; it spreads the kills over the run.
 REAL_SECONDS = 0.1
 
 
 class RealStorm(Storm):
-    """A storm with workers started from the command line."""
+    """A storm whose workers are started from the command line."""
 
     def make_jobs(self) -> list[str]:
-        """Create and submit jobs of one step with a small image."""
+        """Create and submit jobs that have one step with a small image."""
         import cv2
         import numpy as np
 
@@ -77,13 +77,13 @@ class RealStorm(Storm):
 def main() -> None:
     """Run one storm for each seed."""
     parser = argparse.ArgumentParser(description='Kill and freeze workers at random; print JSON.')
-    parser.add_argument('--real', action='store_true', help='use workers and steps of the command line')
+    parser.add_argument('--real', action='store_true', help='start the workers as commands, and process images')
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3])
     parser.add_argument('--jobs', type=int, default=100)
     parser.add_argument('--workers', type=int, default=8)
     parser.add_argument('--kills', type=int, default=15)
     parser.add_argument('--freezes', type=int, default=6)
-    parser.add_argument('--step-seconds', type=float, help='seconds of a step, with --real approximately')
+    parser.add_argument('--step-seconds', type=float, help='duration of a step in seconds (approximate with --real)')
     given = parser.parse_args()
     given.step_seconds = given.step_seconds or (REAL_SECONDS if given.real else 0.3)
     storm = RealStorm if given.real else Storm

@@ -1,10 +1,10 @@
-"""CPU time of the commands that scripts and cron run every few seconds.
+"""Measure the CPU time of the commands that scripts and cron run every few seconds.
 
     .venv/bin/python benchmarks/light_commands.py [--rounds 8] [--jobs 1000]
 
 Measures ``--version``, ``--help``, and queries and changes of a store with a thousand jobs. The minimum of the rounds
-counts, because other processes of the machine only add time. Prints JSON with the limits; exits with 1 when one is
-exceeded.
+counts, because other processes on the machine can only add time. Prints JSON with the limits; exits with 1 when one of
+them is exceeded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The named clips and images on which the invisible mark is measured.
+"""The named clips and images that benchmarks of the invisible mark use.
 
-Generated from the example images of the model store, images of scikit-image, and formulas. All randomness has a fixed
-seed. A clip is a function from a frame's number to its BGR pixels.
+They are generated from the example images of the model store, images of scikit-image, and formulas. All randomness has
+a fixed seed. A clip is a function from a frame number to the BGR pixels of that frame.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Clip(NamedTuple):
 
 
 class Camera(NamedTuple):
-    """The camera that films an image: drift, zoom and turn within 100 frames, gain and grain."""
+    """A simulated camera that films an image: drift, zoom and rotation within 100 frames, shake, gain and grain."""
 
     drift: tuple[float, float] = (0, 0)
     zoom: float = 0
@@ -45,7 +45,7 @@ class Camera(NamedTuple):
 
 
 def picture(name: str) -> Picture:
-    """Return a named image, or the image in a file, BGR."""
+    """Return the BGR pixels of a named image or of an image file."""
     if name in ('portrait', 'group'):
         path = PICTURES / ('example_portrait.png' if name == 'portrait' else 'example_group.jpg')
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -58,7 +58,7 @@ def picture(name: str) -> Picture:
 
 
 def filmed(name: str, still: str, width: int, height: int, camera: Camera) -> Clip:
-    """A clip of an image that fills the frame, mirrored beyond its edges."""
+    """Return a clip of an image that fills the frame and is mirrored beyond its edges."""
     source = picture(still)
     high, wide = source.shape[:2]
     fit = max(width / wide, height / high) * 1.02
@@ -90,7 +90,7 @@ def developed(pixels: Picture, number: int, camera: Camera) -> Picture:
 
 
 def painted(name: str, width: int, height: int, paint: Callable[[int], Picture], grain: float = 0) -> Clip:
-    """A clip of a formula: ``paint`` returns luma float32 HxW."""
+    """Return a clip of a formula: ``paint`` returns the luma of a frame as float32 HxW."""
 
     def frame(number: int) -> Picture:
         luma = np.broadcast_to(paint(number)[..., None], (height, width, 3))
@@ -129,7 +129,7 @@ def _cuts() -> Clip:
 
 
 def clips() -> list[Clip]:
-    """All clips; the last three are too flat to carry a mark."""
+    """Return all clips; the last three are too flat to carry a mark."""
     clouds = _clouds(1280, 720, 5)
     made = [
         filmed('portrait-still', 'portrait', 1280, 720, Camera(grain=2)),
@@ -163,7 +163,7 @@ def clips() -> list[Clip]:
 
 
 def flat_clips() -> list[Clip]:
-    """Clips that cannot carry a mark, and in which none may be found."""
+    """Return clips that are too flat to carry a mark; a reader must find no mark in them."""
     return [
         painted('flat-grey', 1280, 720, lambda number: np.full((720, 1280), 126, np.float32)),
         painted('black', 1280, 720, lambda number: np.zeros((720, 1280), np.float32)),

@@ -1,10 +1,11 @@
-"""CPU and memory of a complete run with inswapper, compared with the bare network and detection.
+"""Compare the CPU time and memory of a complete run with inswapper with those of the bare networks.
 
     .venv/bin/python benchmarks/neural_swap_cost.py [--frames 24] [--width 1280] [--height 720] [--threads 1]
 
-The published weights are not needed: stand-ins with the layers, the size (554 MB and 174 MB) and the cost of the
-published inswapper_128 and of its recogniser take their place; their output is noise. Prints JSON, and ends with 1 when
-a limit is exceeded: 1.04 times the CPU of the bare networks, and 400 MB beyond the sessions at 720p (550 MB at 1080p).
+The published weights are not needed. Stand-ins with the layers, the size (554 MB and 174 MB) and the cost of the
+published inswapper_128 and its recogniser replace them; their output is noise. Prints JSON. Exits with 1 when the run
+needs more than 1.04 times the CPU time of the bare networks, or more than 400 MB in addition to the memory of the
+sessions at 720p (550 MB at 1080p).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Layers:
         self.random = np.random.default_rng(7)
 
     def conv(self, name: str, before: int, after: int, kernel: int = 3, stride: int = 1) -> str:
-        """Append a convolution with a rectifier; return its output."""
+        """Append a convolution with a rectifier; return the name of its output."""
         scale = (2 / (before * kernel * kernel)) ** 0.5
         weight = self.random.standard_normal((after, before, kernel, kernel), np.float32) * np.float32(scale)
         number = len(self.weights)
@@ -46,13 +47,13 @@ class Layers:
         return f'r{number}'
 
     def enlarge(self, name: str) -> str:
-        """Append an enlargement by 2; return its output."""
+        """Append a layer that enlarges by 2; return the name of its output."""
         self.nodes.append(helper.make_node('Resize', [name, '', 'double'], [f'u{name}'], mode='nearest'))
         return f'u{name}'
 
 
 def write_inswapper(path: Path) -> None:
-    """Write a network with the layers of inswapper_128, and its matrix as the last initializer."""
+    """Write a network with the layers of inswapper_128; as there, the last initializer is the embedding matrix."""
     layers = Layers()
     layers.weights.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), 'double'))
     name = layers.conv('target', 3, 128, 7)
@@ -75,7 +76,7 @@ def write_inswapper(path: Path) -> None:
 
 
 def write_arcface(path: Path) -> None:
-    """Write a network of the size of arcface_w600k_r50."""
+    """Write a network that is as large as arcface_w600k_r50."""
     layers = Layers()
     name = layers.conv('input', 3, 64, stride=2)
     for before, after in ((64, 128), (128, 256), (256, 512)):

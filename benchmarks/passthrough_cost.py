@@ -1,11 +1,12 @@
-"""CPU of the media pipeline without processors and mark compared with a PyAV decode and encode loop.
+"""Compare the CPU time of the media pipeline without processors and mark with that of a bare PyAV loop.
 
     .venv/bin/python benchmarks/passthrough_cost.py [--frames 300] [--rounds 5] [--sizes 1280x720 1920x1080]
 
-Both have the same decoder threads and encoder settings (those of the plan). The pipeline includes everything from the
-probe to the published file: measuring every packet, planning, segments, joining with the audio. Each runs in a separate
-process; CPU seconds count after its modules are loaded. Also reports whether every sample that reaches the encoder is
-the decoder's own. Prints JSON; exits with 1 above the limit of 1.25.
+The loop decodes and encodes every frame. Both use the same decoder threads and encoder settings (those of the plan).
+The pipeline includes all steps from the probe to the published file: measuring every packet, planning, encoding the
+segments, and joining them with the audio. Each runs in a separate process; the CPU time before its modules are loaded
+does not count. Also reports whether every sample reaches the encoder as the decoder returned it. Prints JSON; exits
+with 1 when the ratio exceeds 1.25 or a sample differs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LIMIT = 1.25
 
 
 def make_clip(path: Path, frames: int, width: int, height: int) -> None:
-    """Write a clip of a moving texture with noise, and a tone."""
+    """Write a clip with a moving, noisy texture and a tone."""
     random = np.random.default_rng(5)
     texture = np.kron(random.integers(40, 210, (height // 8 + 60, width // 8 + 60, 3), np.uint8), np.ones((8, 8, 1)))
     with av.open(str(path), 'w') as output:
@@ -52,7 +53,7 @@ def make_clip(path: Path, frames: int, width: int, height: int) -> None:
 
 
 def run_pipeline(source: Path, output: Path) -> float:
-    """Return the CPU seconds of the media part of a run."""
+    """Return the CPU seconds that the media pipeline takes for a clip."""
     from fakes.pass_through import pass_through, plan_pass
 
     from facefusion.pipeline.plan import SEGMENT_FRAMES
@@ -64,7 +65,7 @@ def run_pipeline(source: Path, output: Path) -> float:
 
 
 def run_loop(source: Path, output: Path) -> float:
-    """Return the CPU seconds of decoding and encoding every frame and copying the audio."""
+    """Return the CPU seconds that a loop takes to decode and encode every frame and copy the audio."""
     from fakes.pass_through import plan_pass
 
     settings = plan_pass(source, output.with_name('planned.mp4')).video.encoder
@@ -88,7 +89,7 @@ def run_loop(source: Path, output: Path) -> float:
 
 
 def has_decoder_samples(source: Path) -> bool:
-    """Whether every frame of the reader has the samples of a plain decode."""
+    """Whether every frame of VideoReader has the samples that a plain decoder returns."""
     from facefusion.media.planes import plane_views
     from facefusion.media.probe import probe
     from facefusion.media.reader import VideoReader
@@ -103,7 +104,7 @@ def has_decoder_samples(source: Path) -> bool:
 
 
 def measure(kind: str, source: Path, output: Path) -> float:
-    """Return the CPU seconds of one of the two, in a separate process."""
+    """Return the CPU seconds of the pipeline or the loop (``kind``), run in a separate process."""
     command = [sys.executable, __file__, '--child', kind, str(source), str(output)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 

@@ -1,12 +1,12 @@
-"""CPU and memory of a complete run compared with a PyAV decode and encode loop with the same encoder settings.
+"""Compare the CPU time and memory of a complete run with those of a PyAV loop with the same encoder settings.
 
     .venv/bin/python benchmarks/pipeline_cost.py [--frames 300 ...] [--faces 1 ...] [--rounds 5] [--width 1280]
         [--height 720] [--face 250]
 
-Creates clips with one or more faces ``--face`` pixels high (the example portrait, slowly zoomed and turned, side by
-side), then runs the loop and ``headless-run`` alternately, each as a separate process, and prints JSON: medians of CPU
-seconds (user and system, with all children) and of peak resident memory. The figures of the run include everything:
-start, models, source.
+Creates clips with one or more faces side by side, each ``--face`` pixels high (the example portrait, slowly zoomed and
+rotated). Then runs the loop, which decodes and encodes every frame, and ``headless-run`` alternately, each in a
+separate process. Prints JSON: medians of the CPU seconds (user and system, with all children) and of the peak resident
+memory. The figures of the run include its start, the loading of the models and the analysis of the source.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 
 RATE = 25
-# The height of the face in the portrait, whose centre is at 226, 125.
+# The height of the face in the portrait; its centre is at 226, 125.
 PORTRAIT_FACE = 108
-# veryfast with crf 18: quality 65 on the scale of --output-video-quality.
+# Quality 65 of --output-video-quality is crf 18 with the preset veryfast.
 QUALITY, CRF, PRESET = '65', '18', 'veryfast'
 
 
 class Scene(NamedTuple):
-    """Sizes of a clip and of the faces in it, in pixels."""
+    """The number of frames and faces of a clip, its size, and the height of its faces in pixels."""
 
     frames: int
     faces: int
@@ -49,7 +49,7 @@ class Scene(NamedTuple):
 
 
 def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
-    """Write a clip in which the portrait moves, scales and turns a little, in one column per face."""
+    """Write a clip with one column per face, in which the portrait moves, scales and rotates slightly."""
     frames, width, height = scene.frames, scene.width, scene.height
     column = width // scene.faces
     with av.open(str(path), 'w') as container:
@@ -72,7 +72,7 @@ def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
 
 
 def bare_loop(source: str, output: str) -> None:
-    """Decode and encode every frame; nothing else."""
+    """Decode and encode every frame without any other processing."""
     with av.open(source) as reader, av.open(output, 'w') as writer:
         source_stream = reader.streams.video[0]
         source_stream.thread_type = 'AUTO'
@@ -97,7 +97,7 @@ def measure(command: list[str]) -> tuple[float, float]:
 
 
 def compare(folder: Path, source: Path, clip: Path, frames: int, rounds: int) -> dict[str, object]:
-    """Return medians of the loop and of the run over ``rounds``."""
+    """Return the medians of the loop and of the run over all rounds."""
     loops, runs = [], []
     for number in range(rounds):
         loops.append(measure([sys.executable, __file__, '--loop', str(clip), str(folder / 'loop.mp4')]))

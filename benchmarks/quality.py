@@ -1,27 +1,30 @@
-"""Measure the quality of swaps of a folder's images onto its images and clips.
+"""Measure the quality of swaps from the images of a folder onto the images and clips of that folder.
 
     .venv/bin/python benchmarks/quality.py MEDIA_FOLDER [--json FILE] [--sources A..] [--targets B..] [--people]
         [--clip-seconds 3] [--worst 12] [--all-rows] [--brief]
 
-Every source image (all of the folder, or --sources) is swapped onto every other image and clip by the pipeline
-(quality_studio.py). With --people a file's name up to its first hyphen is the person's name, as in the files of
-scripts/picture_variants.py, and swaps of a person onto the same person are skipped. Measured (definitions and units in
-quality_measures.py), for each face of a target at least 40 % inside the frame:
+The pipeline (quality_studio.py) swaps every source image (all images of the folder, or --sources) onto every other
+image and clip. With --people the part of a file name before its first hyphen is the name of the person, as in the files
+of scripts/picture_variants.py, and swaps of a person onto the same person are skipped. For each face of a target of
+which at least 40 % is inside the frame, these values are measured (quality_measures.py has the definitions and units):
 
-- identity: cosine of the dlib embeddings of source and target, before and after, and the gain; clips: the mean of a
-  frame every half second; the summary excludes faces that already are the source's person (0.94 before)
-- expression: the distance between the meshes found in result and target, in % of the eye distance: all, lips, lids,
-  and the change of the openings of mouth and eyes
-- rim: skin tone of the result just inside the blend border minus that of the target, in code values of Y, Cb, Cr: the
-  mean of twelve sectors' absolute differences, the signed mean, and the worst sector; "inner" is the ring further in
-- flicker (clips): frame-to-frame change of the unrolled face, result over target, and the worst jump
-- over: the share of covers (hands, hair, frames of glasses) that the swap painted over; for targets with a mask in
-  covers/, as scripts/picture_variants.py writes them
-- missed: detected faces that no linked face covers, linked faces without a swap, frames inside a track without a swap,
-  and targets without any face
+- identity: the cosine of the dlib embeddings of source and target before and after the swap, and the gain. For clips
+  it is the mean over one frame every half second. The summary excludes faces that count as the person of the source
+  before the swap (cosine of at least 0.94).
+- expression: the distance between the meshes found in the result and in the target, in % of the eye distance, for the
+  entire mesh, the lips and the lids; and the change in the opening of mouth and eyes.
+- rim: the skin tone of the result just inside the blend border minus that of the target, in code values of Y, Cb, Cr:
+  the mean of the absolute differences of twelve sectors, the signed mean, and the worst sector. "inner" is the same for
+  the ring further inside.
+- flicker (clips): the frame-to-frame change of the unrolled face in the result divided by that in the target, and the
+  worst jump.
+- over: the share of covering objects (hands, hair, glasses) that the swap painted over, for targets with a mask in
+  covers/, which scripts/picture_variants.py writes.
+- missed: the numbers of detected faces that no linked face covers, linked faces without a swap, frames inside a track
+  without a swap, and targets without any face.
 
-Prints markdown tables of the worst rows (--all-rows: of all; --brief: fewer columns), means by kind of target (the part
-of a name behind its first hyphen) and a summary; --json writes everything.
+Prints Markdown tables of the worst rows (of all rows with --all-rows, with fewer columns with --brief), the means for
+each kind of target (the part of a name after its first hyphen) and a summary. --json writes all values to a file.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ Mask = npt.NDArray[np.uint8]
 
 
 class FaceLog:
-    """The measurements of one track of a target over its frames."""
+    """The measurements of one track of a target, frame by frame."""
 
     def __init__(self) -> None:
         self.height: list[float] = []
@@ -87,7 +90,7 @@ class FaceLog:
         self.frames = 0
 
     def row(self, source: str, target: str, face: int) -> Row:
-        """The means over the frames."""
+        """Return the row of a face with the means over its frames."""
         before, after, gain = _mean_rows(self.identity, 3)
         return Row(
             source=source,
@@ -157,7 +160,7 @@ class Judge:
                 log.expression.append(expression_kept(found[0].landmarks, found[1].landmarks))
 
     def missed(self, target: Target, shots: Iterable[Shot]) -> dict[str, int]:
-        """Count detections that no linked face covers in the given frames, and frames without faces."""
+        """Count the detections in the given frames that no linked face covers, and the frames without faces."""
         looked = found = uncovered = empty = 0
         for shot in shots:
             detections = self._studio.analyser.detect(shot.before)
@@ -171,7 +174,7 @@ class Judge:
 
 
 def inside_share(face: LinkedFace, frame: Frame) -> float:
-    """The share of the mesh's vertices inside the frame."""
+    """Return the share of the mesh's vertices that are inside the frame."""
     x, y = face.landmarks[:, 0], face.landmarks[:, 1]
     return float(((x >= 0) & (y >= 0) & (x < frame.width) & (y < frame.height)).mean())
 
@@ -188,13 +191,13 @@ def _mean_rim(rims: Sequence[Rim]) -> Rim:
 
 
 def media_of(folder: Path) -> list[Path]:
-    """The images and clips of a folder, sorted by name."""
+    """Return the images and clips of a folder, sorted by name."""
     known = IMAGE_EXTENSIONS.keys() | VIDEO_EXTENSIONS.keys()
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
 
 
 def person(path: Path) -> str:
-    """A file's name up to its first hyphen."""
+    """Return the name of a file up to its first hyphen."""
     return path.stem.split('-')[0]
 
 

@@ -1,8 +1,8 @@
-"""Measures of a swap as functions of arrays. Used by ``benchmarks/quality.py``.
+"""Quality measures of a swap, computed from arrays; ``benchmarks/quality.py`` uses them.
 
-Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout
-of ``faces/atlas.py``; the landmarks of the target unroll both target and result, so that a texel is the same position
-of the image in both.
+Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout of
+``faces/atlas.py``. The landmarks of the target unroll both the target and the result, so a texel is at the same image
+position in both.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ ATLAS = 128
 BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0.419, 0.5]], np.float32)
 LIPS = (*INNER_LIPS, *OUTER_LIPS)
 LIDS = (*EYE_IMAGE_LEFT, *EYE_IMAGE_RIGHT)
-# The band just inside the blend border: its distances from the mesh's outline, in atlas widths.
+# The distances of the band just inside the blend border from the mesh's outline, in atlas widths.
 BAND = (0.06, 0.14)
-# The ring further in, over cheeks and temples.
+# The distances of the ring further inside, over cheeks and temples.
 INNER_BAND = (0.14, 0.26)
 SECTORS = 12
-# A sector counts if at least this many texels of the target's own skin are visible in it.
+# A sector counts only if at least this many texels of it show the target's own skin.
 LEAST_TEXELS = 20
-# Fewer covered texels do not count as a cover.
+# A face with fewer covered texels counts as uncovered.
 LEAST_COVERED = 30
 # Added to both sides of a flicker ratio, in code values, so that a clip without any change has ratio 1.
 STILLNESS = 0.1
-# A face whose mean change, in code values of luma, is smaller was not swapped.
+# A face with a smaller mean change, in code values of luma, counts as not swapped.
 LEAST_CHANGE = 0.5
 
 
@@ -54,9 +54,9 @@ LEAST_CHANGE = 0.5
 class Rim:
     """Skin tone at the rim: result minus target in code values (see ``rim_difference``); NaN if no skin is visible.
 
-    y, cb, cr: mean over the sectors of the absolute difference of a sector's means. signed_y, signed_cb, signed_cr:
-    mean of the signed differences. worst: the largest absolute difference of a sector in any of the three. sectors: the
-    number of counted sectors.
+    y, cb, cr: mean over the sectors of the absolute difference between the means of a sector. signed_y, signed_cb,
+    signed_cr: mean of the signed differences. worst: the largest absolute difference of a sector in any channel.
+    sectors: the number of sectors that count.
     """
 
     y: float
@@ -70,12 +70,12 @@ class Rim:
 
     @property
     def largest(self) -> float:
-        """The largest of y, cb and cr, to which "under 3 code values" refers."""
+        """The largest of y, cb and cr; the summary counts the rims where it is less than 3."""
         return max(self.y, self.cb, self.cr)
 
 
 class FaceRuler:
-    """Unrolls faces and provides masks of the atlas; immutable."""
+    """An immutable tool that unrolls faces and has masks of the atlas."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self._topology = topology
@@ -92,26 +92,26 @@ class FaceRuler:
         self.sector = ((np.arctan2(y, x) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
 
     def unroll(self, frame: Frame, landmarks: Floats) -> Floats:
-        """Y, Cb, Cr float32 [128,128,3] of the face with landmarks [468,3]."""
+        """Return Y, Cb, Cr float32 [128,128,3] of the face with landmarks [468,3]."""
         map_x, map_y = self._grid.maps(landmarks)
         step = float(np.ptp(landmarks[:, :2], axis=0).max()) / ATLAS
         return np.asarray(cv2.transform(frame.sample(map_x, map_y, step).astype(np.float32), BGR_TO_YCC), np.float32)
 
     def seen(self, frame: Frame, landmarks: Floats) -> Flags:
-        """Texels [128,128] that face the camera (by more than 17 degrees) and are in the frame."""
+        """Return the texels [128,128] in the frame that are turned to the camera by more than 17 degrees."""
         map_x, map_y = self._grid.maps(landmarks)
         in_frame = (map_x >= 0) & (map_y >= 0) & (map_x <= frame.width - 1) & (map_y <= frame.height - 1)
         facing = self._grid.spread(-vertex_normals(self._topology, landmarks)[:, 2]) > 0.3
         return np.asarray(self.inside & in_frame & facing, np.bool_)
 
     def unroll_mask(self, mask: npt.NDArray[np.uint8], landmarks: Floats) -> Flags:
-        """Texels [128,128] whose value in a mask uint8 [h,w] of the frame's size is at least half of 255."""
+        """Return the texels [128,128] where a mask uint8 [h,w] of the frame's size is at least 128."""
         map_x, map_y = self._grid.maps(landmarks)
         texels = cv2.remap(mask, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         return np.asarray((texels >= 128) & self.inside, np.bool_)
 
     def _features(self) -> Flags:
-        """Eyes, brows and lips, with a margin of 4 texels."""
+        """Return the texels of eyes, brows and lips, with a margin of 4 texels."""
         mask = np.zeros((ATLAS, ATLAS), np.uint8)
         for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT, OUTER_LIPS):
             hull = cv2.convexHull(np.round(self._topology.atlas[list(ring)] * ATLAS).astype(np.int32))
@@ -120,11 +120,11 @@ class FaceRuler:
 
 
 def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
-    """The texels among ``candidates`` where a target's atlas float32 [h,w,3] (Y, Cb, Cr) shows its skin.
+    """Return the texels among ``candidates`` where a target's atlas float32 [h,w,3] (Y, Cb, Cr) contains its own skin.
 
-    Chroma ratios (Cb and Cr over Y + 12) are within three robust deviations (at least 0.06) of the median of the
-    ``centre``, luma is between 0.35 and 1.8 times its median. Excludes hair, hands of another colour, glasses and
-    background.
+    The chroma ratios of such texels (Cb and Cr over Y + 12) are within three robust deviations (at least 0.06) of the
+    median of the ``centre``, and their luma is between 0.35 and 1.8 times its median. This excludes hair, hands of
+    another colour, glasses and background.
     """
     core = candidates & centre
     if not core.any():
@@ -138,12 +138,12 @@ def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
 
 
 def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDArray[np.int_]) -> Rim:
-    """The skin tone of the swapped face just inside its blend border compared with the target's own skin there.
+    """Compare the skin tone of the swapped face just inside its blend border with the target's own skin there.
 
     target, result: float32 [h,w,3] Y, Cb, Cr of the same texels. band: the target's own visible skin between 6 and 14 %
     of the atlas from the mesh's outline, or another ring. The band is split into twelve sectors by the angle around the
-    middle. Each sector's difference is the mean of the result minus that of the target, so that pores and moles cancel,
-    but a dark cheek and a bright cheek do not. Since the image outside the border is unchanged, this is also the step
+    middle. The difference of a sector is the mean of the result minus that of the target, so pores and moles cancel
+    out, but a dark cheek and a bright cheek do not. The image outside the border is unchanged, so this is also the step
     that the swap adds across the border.
     """
     steps = []
@@ -159,9 +159,10 @@ def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDAr
 
 
 def overpainted(target: Floats, result: Floats, covered: Flags) -> float:
-    """Share 0..1 of the covered texels that the swap changed; NaN if fewer than 30 are covered.
+    """Return the share 0..1 of the covered texels that the swap changed; NaN if fewer than 30 are covered.
 
-    Changed: by more than 8 code values of luma, or 6 of Cb or Cr. Ideal is 0: things in front of a face stay.
+    A texel counts as changed if it differs by more than 8 code values of luma, or 6 of Cb or Cr. The ideal is 0:
+    objects in front of a face must not change.
     """
     if int(covered.sum()) < LEAST_COVERED:
         return float('nan')
@@ -170,7 +171,7 @@ def overpainted(target: Floats, result: Floats, covered: Flags) -> float:
 
 
 def identity_gain(source: Floats, target: Floats, result: Floats) -> tuple[float, float, float]:
-    """Return the cosine of source and target, of source and result, and the gain; embeddings have length 1."""
+    """Return the cosine of source and target, that of source and result, and the gain; embeddings have length 1."""
     before, after = float(source @ target), float(source @ result)
     return before, after, after - before
 
@@ -179,8 +180,9 @@ def identity_gain(source: Floats, target: Floats, result: Floats) -> tuple[float
 class Expression:
     """The distance between the meshes found in result and target, in % of the eye distance.
 
-    Means over all 468 vertices, over the lip rings, and over the lid rings. ``mouth`` and ``eyes``: the difference of
-    the opening (result minus target), inner lips 13-14 and the mean of both eyes (159-145, 386-374).
+    ``all``, ``lips`` and ``lids`` are the means over all 468 vertices, the lip rings and the lid rings. ``mouth`` is
+    the change of the opening (result minus target) between the inner lips (13-14); ``eyes`` is the mean change of both
+    eyes (159-145, 386-374).
     """
 
     all: float
@@ -191,7 +193,7 @@ class Expression:
 
 
 def expression_kept(target: Floats, result: Floats) -> Expression:
-    """Compare landmarks [468,3] of target and result, both found from the same start."""
+    """Compare the landmarks [468,3] of target and result, which the mesh must have found from the same start."""
     size = eye_distance(target) / 100
     moved = np.linalg.norm(result[:, :2] - target[:, :2], axis=1) / size
 
@@ -210,7 +212,7 @@ def expression_kept(target: Floats, result: Floats) -> Expression:
 
 @dataclass(slots=True)
 class Flicker:
-    """Change of the texture from frame to frame, in luma code values, from atlas lumas of consecutive frames.
+    """The change of the texture from frame to frame, in luma code values of the atlas.
 
     A step is the mean absolute difference of two frames' luma over the texels that are visible in both. Target and
     result are unrolled with the target's linked landmarks, which removes motion from both.
@@ -241,17 +243,17 @@ class Flicker:
 
     @property
     def ratio(self) -> float:
-        """(result + 0.1) / (target + 0.1): above 1 the swap flickers more than the clip."""
+        """(result + 0.1) / (target + 0.1); a value above 1 means that the swap flickers more than the clip."""
         return (self.result + STILLNESS) / (self.target + STILLNESS)
 
     @property
     def worst_jump(self) -> float:
-        """The largest step of the result minus the target's step at the same time: a popping face."""
+        """The largest step of the result minus the step of the target at the same time; large when the face jumps."""
         return max((new - own for own, new in self._steps), default=float('nan'))
 
 
 def is_swapped(target: Floats, result: Floats, seen: Flags) -> bool:
-    """Whether the face changed: mean absolute luma difference of the visible texels of at least 0.5 code values."""
+    """Whether the mean absolute luma difference of the visible texels is at least 0.5 code values."""
     return bool(seen.any()) and float(np.abs(result[..., 0] - target[..., 0])[seen].mean()) >= LEAST_CHANGE
 
 

@@ -1,8 +1,8 @@
-"""Run the pipeline on files in one process: analyse, link and processors as in ``pipeline/run.py``.
+"""Analyse, link and process files in one process, as ``pipeline/run.py`` does.
 
 Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once. Only the linked record of a
-target is stored (small arrays); frames are read again for each swap. There is no content gate, encoder or metadata: the
-results are the frames right after the processors.
+target is stored (small arrays); frames are read again for each swap. There is no content gate, encoding or metadata:
+the results are the frames as the processors return them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """An image or clip and its linked faces. ``info`` is None for an image, which counts as a clip of one frame."""
+    """An image or clip with its linked faces. ``info`` is None for an image, which counts as a clip of one frame."""
 
     path: Path
     info: VideoInfo | None
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def rate(self) -> float:
-        """Frames a second; 1 for an image."""
+        """The frame rate per second; 1 for an image."""
         return float(self.info.average_rate) if self.info is not None else 1.0
 
 
@@ -78,10 +78,10 @@ class Shot:
 
 
 class Studio:
-    """Models and settings, loaded once. Settings are the program's defaults."""
+    """The models, loaded once, and the default settings of the program."""
 
     def __init__(self, models: Path = ROOT / 'models/weights') -> None:
-        """``models``: the folder of the weights; missing weights are fetched."""
+        """``models`` is the folder of the weights; missing weights are fetched."""
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
         self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
@@ -96,7 +96,7 @@ class Studio:
         self.embedder = FaceEmbedder(self._sessions.session(MODEL_ID))
 
     def prepare(self, sources: Sequence[Path]) -> Chain:
-        """Return the face swapper with these source images as one identity. Raises NoFaceError, MediaError."""
+        """Return the face swapper for source images that show one person. Raises NoFaceError, MediaError."""
         tools = ProcessorTools(self._settings, tuple(sources), self._sessions, self.analyser, self._meter, silent)
         return Chain(((self._swapper.prepare(tools), self._requirements),))
 
@@ -109,7 +109,7 @@ class Studio:
         return frame, max(faces, key=lambda face: face.size)
 
     def embed(self, sources: Sequence[Path]) -> Floats:
-        """float32 [128] of length 1: the mean of the sources' largest faces."""
+        """Return the mean embedding of the sources' largest faces: float32 [128] of length 1."""
         found = [self.largest_face(path) for path in sources]
         mean = np.mean([self.embedder.embed(frame, face.landmarks) for frame, face in found], axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
@@ -133,7 +133,7 @@ class Studio:
         return tuple(chunk.select(selector.select(chunk)) for chunk in tracked)
 
     def shots(self, target: Target, chain: Chain, step: int = 1) -> Iterator[Shot]:
-        """Yield every ``step``-th frame of a target, before and after."""
+        """Yield every ``step``-th frame of a target before and after the processors."""
         faces = LinkedFaces(lambda number: target.chunks[number])
         for frame in self._frames(target, step):
             task = FrameTask(frame.untouched(), faces.of(frame.number))
@@ -167,14 +167,14 @@ class Covers:
         self._packed = np.load(packed)['covers'] if self._width and packed.is_file() else None
 
     def of(self, number: int) -> npt.NDArray[np.uint8] | None:
-        """Return uint8 [h,w], 255 where a face in the frame is covered; None if unknown."""
+        """Return uint8 [h,w] with 255 where a face in the frame is covered; None without a mask."""
         if self._packed is not None:
             return np.unpackbits(self._packed[number], axis=1, count=self._width) * np.uint8(255)
         return np.asarray(self._picture, np.uint8) if self._picture is not None else None
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is an image by its content, not a clip. Raises MediaError if it is neither."""
+    """Whether the content of a file is an image and not a clip. Raises MediaError if it is neither."""
     return find_kind(path).family == 'image'
 
 

@@ -16,7 +16,7 @@ from facefusion.faces.embed import SAME_PERSON
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A source on one face of a target. Values that do not apply to a target are NaN (None in JSON)."""
+    """The measurements of a source on one face of a target; NaN (None in JSON) where a value does not apply."""
 
     source: str
     target: str
@@ -39,13 +39,13 @@ class Row:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean of the values that are not NaN; NaN if all are."""
+    """Return the mean of the values that are not NaN; NaN if there is none."""
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else float('nan')
 
 
 def summarise(rows: Sequence[Row], missed: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Means and worst values over all rows; identity over the rows whose target was another person."""
+    """Return means and worst values over all rows; identity counts only rows whose target is another person."""
     others = [row for row in rows if row.before < SAME_PERSON]
     columns = {
         'identity_gain': ([row.gain for row in others], min),
@@ -86,7 +86,7 @@ HEAD = (
 
 
 def as_line(row: Row) -> str:
-    """A row of the markdown table."""
+    """Return a line of the Markdown table."""
     name = row.target if row.face == 1 else f'{row.target} #{row.face}'
     rim, inner, moved = row.rim, row.inner, row.expression
     numbers = [f'{row.height:.0f}', f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
@@ -105,7 +105,7 @@ BRIEF_HEAD = '| source | target | before | after | gain | lips % | lids % | rim 
 
 
 def as_brief_line(row: Row) -> str:
-    """A row with the columns of BRIEF_HEAD."""
+    """Return a line with the columns of BRIEF_HEAD."""
     cells = [Path(row.source).stem, Path(row.target).stem, f'{row.before:.3f}', f'{row.after:.3f}', f'{row.gain:+.3f}']
     moved, rim = row.expression, row.rim
     cells += [f'{value:.1f}' for value in (moved.lips, moved.lids, rim.y, rim.cb, rim.cr)]
@@ -113,7 +113,7 @@ def as_brief_line(row: Row) -> str:
 
 
 def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
-    """The worst rows by gain, rim, lips and lids, and flicker."""
+    """Return the worst rows by gain, rim, expression, covered area, flicker and jump."""
     keys = {
         'smallest identity gain': lambda row: row.gain if row.before < SAME_PERSON else float('nan'),
         'largest rim difference': lambda row: -row.rim.largest,
@@ -128,7 +128,7 @@ def worst_rows(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
 
 
 def by_group(rows: Sequence[Row]) -> str:
-    """Means for each kind of target: the part of its name behind the first hyphen."""
+    """Return a table of means for each kind of target (the part of its name after the first hyphen)."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         kind = Path(row.target).stem.partition('-')[2] or row.target

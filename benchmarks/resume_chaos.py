@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/resume_chaos.py [--kills 50] [--workers 2] [--seed 0] [--frames 60]
 
-Each kill is in its own run, at a random moment after the first tenth of its duration; odd runs have their work files
-in a separate folder (--temp-path). Prints JSON; fails with an assertion for a broken promise.
+Each run is killed once, at a random moment after the first tenth of its duration. Odd runs have their work files in a
+separate folder (--temp-path). Prints JSON. Fails with an AssertionError if a resumed output differs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SIZE = (320, 180)
 
 
 def add_tone(silent_clip: Path, clip: Path, seconds: float) -> None:
-    """Write the same clip with an AAC tone."""
+    """Write a copy of the clip with a tone as AAC audio."""
     wave = 0.3 * np.sin(np.arange(int(48000 * seconds)) * 2 * np.pi * 440 / 48000).astype(np.float32)
     with av.open(str(silent_clip)) as source, av.open(str(clip), 'w') as output:
         video = output.add_stream_from_template(source.streams.video[0])
@@ -75,7 +75,7 @@ def main() -> None:
         wanted, seconds = chaos.reference()
         kept = []
         while chaos.counts['killed'] < arguments.kills:
-            # A run that finishes before its moment does not count as killed.
+            # A run that finishes before the moment of its kill does not count as killed.
             number, after = len(kept), chance.uniform(0.1, 1.0) * seconds
             found = chaos.round(f'round-{number}', [after], wanted, temp=number % 2 == 1)
             kept.append([round(after, 2), found['chunk_analysed'], found['segment_rendered']])
@@ -84,7 +84,7 @@ def main() -> None:
     machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
     result = {'machine': machine, **vars(arguments), 'seconds': round(time.monotonic() - started, 1)}
     result |= {'run_seconds': round(seconds, 2), **chaos.counts}
-    # Seconds until the kill; chunks and segments of it that the next run used.
+    # Each entry of kills_seen: seconds until the kill, and the numbers of chunks and segments that the next run reused.
     print(json.dumps({**result, 'kills_seen': kept}))
 
 
