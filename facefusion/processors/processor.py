@@ -22,10 +22,11 @@ from facefusion.settings import Settings
 class FrameTask:
     """One output frame in the chain.
 
-    ``frame`` is changed in place or replaced as a whole. ``faces`` are the selected faces in the selector's order, in
+    ``frame`` is changed in place or replaced. ``faces`` are the selected faces in the selector's order, in
     pixels of the target. ``seconds`` is the time of the frame since the first output frame. ``original`` is the
-    unprocessed target frame; ``neighbours`` are the unprocessed frames around it, in order, with itself in the middle
-    (the first or last frame of the clip is repeated beyond its ends). Both exist only if a processor requires them.
+    unprocessed target frame; ``neighbours`` are the unprocessed frames around it, in order, with this frame in the
+    middle (the first or last frame of the clip is repeated beyond its ends). Both exist only if a processor requires
+    them.
     """
 
     frame: Frame
@@ -36,10 +37,11 @@ class FrameTask:
 
 
 class Processor(Protocol):
-    """A pure function of a task and of the prepared state that changes frames.
+    """A processor, which changes frames as a pure function of the task and of its prepared state.
 
     ``name`` is its name in ``--processors``. ``process`` returns for each frame whether it changed it. Several threads
-    may call it at once. It stores no state between frames; the grouping of frames into calls changes no result.
+    may call it at once. It stores no state between frames, and results do not depend on how frames are grouped into
+    calls.
     """
 
     name: str
@@ -52,7 +54,7 @@ class ProcessorTools:
     """The arguments of ``prepare``, once per run.
 
     ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
-    source if a processor requires it; ``FrameTask.seconds`` is a time in it.
+    source if a processor requires it; ``FrameTask.seconds`` is the position in this audio.
     """
 
     settings: Settings

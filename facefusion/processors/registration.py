@@ -1,4 +1,4 @@
-"""Registrations: the facts about a processor before it runs; nothing here loads an array library."""
+"""Registrations: facts about processors that are needed before a run; this module loads no array library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Size = tuple[int, int]
 class Requirements:
     """The requirements of a processor.
 
-    ``faces`` of the target. ``measurements`` of them, by name (``faces.measurement_table``). ``source_faces``: images
-    of faces among the sources. ``source_audio``: a source with audio; then every output frame is rendered.
-    ``neighbours``: number of unprocessed target frames on each side of a frame. ``original``: the unprocessed frame
-    itself. ``every_frame``: it also processes frames without faces. ``mesh``: the 468 landmarks of the mesh, whatever
-    landmarker the options name.
+    ``faces``: the faces of the target. ``measurements``: names of measurements of these faces
+    (``faces.measurement_table``). ``source_faces``: images of faces among the sources. ``source_audio``: a source with
+    audio; then every output frame is rendered. ``neighbours``: number of unprocessed target frames on each side of a
+    frame. ``original``: the unprocessed frame itself. ``every_frame``: frames without faces, too. ``mesh``: the 468
+    landmarks of the mesh, even if the options name another landmarker.
     """
 
     faces: bool = True
@@ -60,7 +60,8 @@ class SizedFace(Protocol):
     def box(self) -> Any: ...
 
 
-# Pixels of the larger side of the box around its landmarks. Smaller faces show too little and stay unchanged.
+# The minimum of the larger side of the box around the landmarks, in pixels. Smaller faces have too little detail and
+# stay unchanged.
 SMALLEST_FACE = 32
 
 
@@ -77,13 +78,13 @@ def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A processor by name: its options and its behaviour under given settings.
+    """The name of a processor, its options and its behaviour under given settings.
 
-    ``package`` is its folder, whose module ``process`` has ``prepare(tools)``. ``models`` returns the catalogue ids
-    that a run needs, ``effect`` the kind of the output, ``output_size`` width and height of the output for those of
-    the input. ``changes`` returns whether it will change a frame with these selected faces: it is called before
-    rendering and decides about visible label and invisible mark. ``preferences`` lists, for each option that may be
-    'auto', the models in order of preference; the last one is embedded.
+    ``package`` is its folder, whose module ``process`` defines ``prepare(tools)``. ``models`` returns the catalogue
+    ids that a run needs, ``effect`` the kind of the output, and ``output_size`` the width and height of the output for
+    those of the input. ``changes`` returns whether the processor will change a frame with these selected faces; it is
+    called before rendering, to decide whether the frame gets the visible label and the invisible mark. ``preferences``
+    lists, for each option that may be 'auto', the models in order of preference; the last one is embedded.
     """
 
     name: str
@@ -98,6 +99,6 @@ class Registration:
     preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:
-        """Build the processor for a run; raises the errors of its ``prepare``, such as NoFaceError."""
+        """Return the processor for a run. Raises the errors of its ``prepare``, such as NoFaceError."""
         module = import_module(f'{self.package}.process')
         return cast('Callable[[ProcessorTools], Processor]', module.prepare)(tools)

@@ -1,4 +1,4 @@
-"""The table of processors. Before a run only the options and registrations of a processor are imported."""
+"""The table of processors; it imports only their options and registrations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REGISTRATIONS: tuple[Registration, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ProcessorsOptions:
-    """The chain."""
+    """The processor chain."""
 
     processors: tuple[str, ...] = option(
         'text',

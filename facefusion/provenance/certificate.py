@@ -1,6 +1,6 @@
-"""Certificates and private keys of a user in PEM files, loaded and checked before a run starts.
+"""Load and check a user's certificates and private keys from PEM files before a run starts.
 
-The demands of C2PA on them are in section 14.5.1 of its specification 2.x (certificate profiles).
+Section 14.5.1 of the C2PA specification 2.x (certificate profiles) defines the requirements.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _CURVES = {'secp256r1': 'es256', 'secp384r1': 'es384', 'secp521r1': 'es512'}
 # The usages that the C2PA library accepts: mail protection, document signing, C2PA signing, Microsoft's C2PA signing.
 _USAGES = {'1.3.6.1.5.5.7.3.4', '1.3.6.1.5.5.7.3.36', '1.3.6.1.4.1.62558.2.1', '1.3.6.1.4.1.311.76.59.1.9'}
 _ENCRYPTED = (b'-----BEGIN ENCRYPTED PRIVATE KEY', b'Proc-Type: 4,ENCRYPTED')
-# A chain of three certificates has 5 KB; a bundle of all roots of an operating system 250 KB.
+# A chain of three certificates has 5 KB; a bundle of all roots of an operating system has 250 KB.
 _LARGEST_FILE = 4_000_000
-# Message and hint by the end of the error reference.
+# Message and hint by the last part of the error reference.
 _PROBLEMS = {
     'missing': ('does not exist', 'check the path in the option or in [provenance] of the ini file'),
     'unreadable': ('cannot be read', 'check path and permissions'),
@@ -46,7 +46,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519Pri
 class Credential:
     """A checked certificate and its key.
 
-    ``chain`` is PEM, leaf first; ``key`` an unencrypted PKCS#8 PEM, which is only in memory and in no representation.
+    ``chain`` is PEM, leaf first; ``key`` is unencrypted PKCS#8 PEM, held only in memory and excluded from ``repr``.
     ``algorithm`` is the COSE name in lower case: 'es256', 'ps256', 'ed25519', ...
     """
 
@@ -58,7 +58,7 @@ class Credential:
 
 
 def load_credential(certificate_path: Path, key_path: Path, environ: Mapping[str, str]) -> Credential:
-    """Load a certificate chain and its key from two PEM files, and check that they can sign now.
+    """Load a certificate chain and its key from two PEM files, and check that they are valid for signing now.
 
     Raises ProvenanceError certificate-missing, -unreadable, -not-pem, -expired, -not-yet-valid, -usage, -self-signed,
     -chain-broken; private-key-missing, -unreadable, -not-pem, -unsupported, -mismatch, -password-missing,
@@ -71,7 +71,7 @@ def load_credential(certificate_path: Path, key_path: Path, environ: Mapping[str
         raise ProvenanceError(
             'private-key-mismatch',
             f'the key in {key_path} does not belong to the certificate in {certificate_path}',
-            cause=f'the first certificate in it is that of {name_of(leaf.subject)}',
+            cause=f'the first certificate in the file belongs to {name_of(leaf.subject)}',
             hint='name the key of this certificate, and put the certificate of the signer first',
         )
     _check_time(chain, certificate_path, datetime.now(UTC))
@@ -80,7 +80,8 @@ def load_credential(certificate_path: Path, key_path: Path, environ: Mapping[str
             'certificate-usage',
             f'the certificate of {name_of(leaf.subject)} in {certificate_path} may not sign Content Credentials',
             cause=problem,
-            hint='ask its authority for one for C2PA, document signing or S/MIME, and put that of the signer first',
+            hint='ask its authority for a certificate for C2PA, document signing or S/MIME, and put the certificate '
+            'of the signer first',
         )
     _check_chain(chain, certificate_path)
     return make_credential(chain, key)
@@ -109,7 +110,7 @@ def _read_pem(path: Path, kind: str) -> bytes:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            # Opening a pipe would wait for a writer.
+            # Opening a pipe would block until a program writes to it.
             raise _error('unreadable', kind, path, 'it is a folder, a pipe, a socket or a device')
         with path.open('rb') as file:
             data = file.read(_LARGEST_FILE + 1)
@@ -154,16 +155,16 @@ def _error(problem: str, kind: str, path: Path, cause: str = '') -> ProvenanceEr
 def _load_key(path: Path, environ: Mapping[str, str]) -> PrivateKey:
     data = _read_pem(path, 'private key')
     password: bytes | None = None
-    # For a plain key the variable is ignored: it may be set for another key.
+    # For an unencrypted key the variable is ignored, because it may be set for another key.
     if any(marker in data for marker in _ENCRYPTED):
-        # Bytes of the environment that are not UTF-8 are restored.
+        # os.environ holds bytes that are not UTF-8 as surrogates; this restores them.
         password = environ.get(PASSWORD_VARIABLE, '').encode('utf-8', 'surrogateescape')
         if not password:
             raise ProvenanceError(
                 'private-key-password-missing',
                 f'the private key in {path} is encrypted',
                 cause='no password is set',
-                hint=f'put its password into the environment variable {PASSWORD_VARIABLE}',
+                hint=f'set the environment variable {PASSWORD_VARIABLE} to its password',
             )
     try:
         key: object = serialization.load_pem_private_key(data, password)
@@ -189,7 +190,7 @@ def _load_key(path: Path, environ: Mapping[str, str]) -> PrivateKey:
         return key
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key
-    raise _key_unsupported(path, f'it is a key of type {_describe(key)}')
+    raise _key_unsupported(path, f'the type of the key is {_describe(key)}')
 
 
 def _describe(key: object) -> str:
@@ -229,14 +230,14 @@ def _check_time(chain: tuple[x509.Certificate, ...], path: Path, now: datetime) 
 
 
 def _usage_problem(leaf: x509.Certificate) -> str:
-    """Return the reason why C2PA does not accept the signatures of a leaf, '' without one."""
+    """Return the reason why C2PA rejects signatures of a leaf certificate; '' if it accepts them."""
     extensions: dict[type, Any] = {type(extension.value): extension.value for extension in leaf.extensions}
     constraints = extensions.get(x509.BasicConstraints)
     if constraints and constraints.ca:
-        return 'it is that of an authority (CA), which signs certificates, not files'
+        return 'it belongs to an authority (CA), which signs certificates, not files'
     usage = extensions.get(x509.KeyUsage)
     if usage is None:
-        return 'it has no key usage extension, which must allow digitalSignature'
+        return 'it has no key usage extension; one that allows digitalSignature is required'
     if not usage.digital_signature:
         return 'its key usage lacks digitalSignature'
     extended = extensions.get(x509.ExtendedKeyUsage)
@@ -254,8 +255,8 @@ def _check_chain(chain: tuple[x509.Certificate, ...], path: Path) -> None:
         raise ProvenanceError(
             'certificate-self-signed',
             f'the certificate in {path} is self-signed',
-            cause='C2PA demands a certificate from an authority, which may be a root of your own',
-            hint='create a root and let it issue the certificate, or leave certificate_path out',
+            cause='C2PA requires a certificate from an authority, which may be a root of your own',
+            hint='create a root and use it to issue the certificate, or leave certificate_path out',
         )
     for issued, issuer in pairwise(chain):
         try:
@@ -265,5 +266,5 @@ def _check_chain(chain: tuple[x509.Certificate, ...], path: Path) -> None:
                 'certificate-chain-broken',
                 f'the certificates in {path} are not a chain',
                 cause=f'{name_of(issuer.subject)} did not issue the certificate before it, {name_of(issued.subject)}',
-                hint='put the certificate of the signer first, then that of its issuer, and so on',
+                hint='put the certificate of the signer first, then the certificate of its issuer, and so on',
             ) from None

@@ -1,6 +1,6 @@
 """The history of a file, from its credentials and those of its ingredients.
 
-The file is untrusted: text is cleaned and cut, lists are bounded, and values of a shape outside the standard are
+The file is untrusted: text is cleaned and cut, lists are bounded, and values that do not follow the standard are
 skipped.
 """
 
@@ -21,7 +21,7 @@ LARGEST_PROCESSING = 1_000_000
 _LONGEST_VALUE = 5000
 _DEEPEST = 8
 _MANIFESTS = 'self#jumbf=/c2pa/'
-# Failures of changed media, which leave the statements as they were signed.
+# Failures that mean that the media was changed, but that the signed statements are intact.
 _MEDIA_FAILURES = ('assertion.dataHash.mismatch', 'assertion.bmffHash.mismatch', 'assertion.boxesHash.mismatch')
 
 Trust = Literal['trusted', 'unknown-signer', 'expired', 'tampered']
@@ -45,13 +45,15 @@ class Action:
 class Claim:
     """A manifest of the chain.
 
-    ``relationship`` is that of its file to the next one: 'parentOf', 'componentOf', 'inputTo', '' for the file itself;
-    ``name`` is its name in the next one. ``problems`` are the failures that the next signer found in an ingredient, in
-    plain words. ``signed_at`` is the time of a timestamp, '' without one. ``processing`` is the data of this program's
-    assertion, None without one; ``left_out`` is the reason why it, or a part of it, is not shown.
+    ``relationship`` is the relationship of its file to the next file: 'parentOf', 'componentOf', 'inputTo', or '' for
+    the checked file itself; ``name`` is the name of its file in the next manifest. ``problems`` are the failures that
+    the next signer found in this ingredient, in plain words. ``signed_at`` is the time of a timestamp, '' without one.
+    ``processing`` is the data of this program's assertion, None without one; ``left_out`` is the reason why it, or a
+    part of it, is omitted.
 
-    ``trust`` rates its statements: 'trusted' has a signer certified by a root of the reader, or found trusted by such a
-    signer; 'unknown-signer' has no certified signer; 'expired' and 'tampered' are as in ``CredentialFinding``.
+    ``trust`` rates its statements. 'trusted': a root of the reader certifies the signer, or a trusted signer recorded
+    that it trusted this one. 'unknown-signer': no root certifies the signer. 'expired' and 'tampered' have the meaning
+    given in ``CredentialFinding``.
     """
 
     manifest: str
@@ -71,7 +73,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """A manifest still to be visited, with the statements of the next signer about it."""
+    """A manifest to visit, with the statements of the next signer about it."""
 
     label: str
     name: str = ''
@@ -80,15 +82,15 @@ class _Visit:
 
 
 def read_chain(store: Mapping[str, Any], own: Trust = 'unknown-signer') -> tuple[Claim, ...]:
-    """Return the claims of a manifest store (the library's JSON), oldest first, that of the file itself last.
+    """Return the claims of a manifest store (the library's JSON), oldest first; the claim of the file itself is last.
 
     ``own`` is the trust of the claim of the file itself.
     """
     manifests = _mapping(store.get('manifests'))
     order: list[Claim] = []
     seen: set[str] = set()
-    # Validations of ingredients: new results of the library, and results recorded by trusted signers, the last signer
-    # first. Records of an untrusted signer are no evidence.
+    # Validations of ingredients: the library's new results first, then the results that trusted signers recorded, the
+    # last signer first. Records of an untrusted signer are not used, because they prove nothing.
     records = [_mapping(store.get('validation_results'))]
     # Manifests to visit, and claims to append after their ingredients.
     stack: list[Claim | _Visit] = [_Visit(str(store.get('active_manifest', '')))]
@@ -126,7 +128,7 @@ def _trust(label: str, records: Iterable[Mapping[str, Any]]) -> Trust:
 
 
 def _codes_of(label: str, results: Mapping[str, Any], kind: str) -> set[str]:
-    """Return the codes of a kind in a validation for one manifest."""
+    """Return the codes of one kind in a validation of one manifest."""
     codes = set()
     for entry in entries(results, kind):
         url = str(entry.get('url', ''))
@@ -193,7 +195,7 @@ def _software(value: Any) -> str:
 
 
 def _processing(data: Any) -> tuple[dict[str, Any] | None, str]:
-    """Return the data of this program's assertion, and the reason why not all of it is shown."""
+    """Return the data of this program's assertion, and the reason why it is incomplete ('' if it is complete)."""
     cleaned = _cleaned(data, _DEEPEST)
     if not isinstance(cleaned, dict):
         return None, ''
@@ -208,7 +210,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
 
 
 def _cleaned(value: Any, depth: int) -> Any:
-    """Return the same JSON with clean text; values nested too deeply become None."""
+    """Return the JSON with cleaned text; values nested too deeply become None."""
     if isinstance(value, str):
         # Texts of several lines, such as a consent, become a single line.
         return plain(' '.join(value.split()) if len(value.splitlines()) > 1 else value, _LONGEST_VALUE)

@@ -23,9 +23,9 @@ from facefusion.stopping import StopFlag
 State = Literal['trusted', 'unknown-signer', 'expired', 'tampered', 'unreadable', 'none']
 Place = Literal['embedded', 'sidecar', 'none']
 TimeStamp = Literal['trusted', 'untrusted', 'none']
-# Of the library's JSON for a store; a sidecar of 64 MB results in less.
+# The maximum length of the library's JSON for a store; a sidecar of 64 MB results in less.
 _LARGEST_REPORT = 64_000_000
-# Errors in an existing store; all others are about the file around it.
+# Errors in an existing store; all other errors concern the file that contains it.
 _STORE_ERRORS = (
     c2pa.C2paError.Assertion,
     c2pa.C2paError.AssertionNotFound,
@@ -36,7 +36,7 @@ _STORE_ERRORS = (
     c2pa.C2paError.Signature,
     c2pa.C2paError.Verify,
 )
-# Files of kinds that this program does not process may still have credentials.
+# Errors that are ignored, because a file that this program cannot process may still have credentials.
 _KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown')
 
 
@@ -44,12 +44,13 @@ _KIND_PROBLEMS = ('media-kind-unsupported', 'media-content-unknown')
 class CredentialFinding:
     """The result of checking the credentials of a file.
 
-    ``state``: 'trusted' is intact and certified by one of the roots; 'unknown-signer' is intact, but no root certifies
-    the signer; 'expired' is intact, but its certificate has expired and no timestamp proves that it signed before;
-    'tampered' does not match the file or itself; 'unreadable' could not be checked (``detail`` has the reason); 'none'
-    has no credentials. ``root`` is the subject of the certifying root, '' without one, and ``is_own_root`` is true if
-    this machine created it. ``problems`` are the failures in plain words, ``codes`` their C2PA codes. ``signed_at`` is
-    the time of the timestamp ('' without one), ``chain`` the history, oldest first.
+    ``state`` is 'trusted' if the credentials are intact and one of the roots certifies the signer; 'unknown-signer' if
+    they are intact, but no root certifies the signer; 'expired' if they are intact, but the certificate has expired
+    and no timestamp proves an earlier signature; 'tampered' if they do not match the file, or contradict themselves;
+    'unreadable' if they could not be checked (``detail`` is the reason); 'none' if there are none. ``root`` is the
+    subject of the certifying root, '' without one, and ``is_own_root`` is true if this machine created it.
+    ``problems`` are the failures in plain words, ``codes`` their C2PA codes. ``signed_at`` is the time of the
+    timestamp ('' without one), ``chain`` the history, oldest first.
     """
 
     state: State
@@ -78,8 +79,8 @@ def read_credentials(
 ) -> CredentialFinding:
     """Check the credentials in the file at ``path``, or else those in ``sidecar`` or, without one, ``<path>.c2pa``.
 
-    Reads the whole file with little memory and without network. Raises MediaError only for a missing, empty, irregular
-    or unreadable file or named sidecar, and Interrupted when ``flag`` is set.
+    Reads the entire file with little memory and without network access. Raises MediaError only for a missing, empty,
+    irregular or unreadable file or named sidecar, and Interrupted when ``flag`` is set.
     """
     for named in (path, sidecar):
         try:
@@ -127,15 +128,15 @@ def _examine(
             return CredentialFinding('unreadable', place, detail=f'the credentials have {len(text)} characters')
         store = json.loads(text)
     except c2pa.C2paError as error:
-        # A negative offset (ValueError) is the fault of a hostile file.
+        # Only an invalid file makes the library seek to a negative offset (ValueError).
         if stream.failure is not None and not isinstance(stream.failure, ValueError):
             raise stream.failure from None
         if isinstance(error, c2pa.C2paError.ManifestNotFound | c2pa.C2paError.NotSupported):
             return CredentialFinding('none', 'none')
-        # The library does not use its own type for this error.
+        # The library does not always use its own type for this error.
         if isinstance(error, c2pa.C2paError.RemoteManifest) or str(error).startswith('Remote:'):
             return CredentialFinding('none', 'none', detail=f'its credentials are stored elsewhere: {words_of(error)}')
-        # In a file that cannot be parsed nothing was found; its sidecar may still match.
+        # No credentials were found in a file that cannot be parsed, but its sidecar may still match.
         is_store = sidecar is not None or isinstance(error, _STORE_ERRORS)
         return CredentialFinding('unreadable', place if is_store else 'none', detail=words_of(error))
     except (ValueError, RecursionError) as error:
@@ -173,7 +174,7 @@ def _state(validation: str, codes: Sequence[str]) -> Trust:
         return 'expired' if all(code in EXPIRED for code in failures) else 'tampered'
     if validation == 'Trusted' and not codes:
         return 'trusted'
-    # The library calls intact credentials of any signer Valid.
+    # The library reports 'Valid' for intact credentials of any signer.
     return 'unknown-signer' if validation in ('Valid', 'Trusted') else 'tampered'
 
 

@@ -37,7 +37,7 @@ Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', '
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """The path of a target, None if it is missing, and of its sidecar, if it is not ``<path>.c2pa``."""
+    """The path of a target (None if it is missing), and of its sidecar if that is not ``<path>.c2pa``."""
 
     path: Path | None
     sidecar: Path | None = None
@@ -47,10 +47,10 @@ class Ingredient:
 class Signed:
     """A signed output: ``media`` is the file to publish, ``sidecar`` the one to publish as ``<output>.c2pa``.
 
-    ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` has the state of
+    ``time_stamp`` is the time that the authority attests (ISO 8601), None without one. ``inherited`` is the state of
     each target's own credentials ('unknown-signer': intact, but no trusted root certifies the signer; 'expired':
-    intact, but their certificate has expired; 'elsewhere': not in the file, but at an address). ``credentials_size`` is
-    in bytes.
+    intact, but their certificate has expired; 'elsewhere': stored at a network address instead of in the file).
+    ``credentials_size`` is in bytes.
     """
 
     media: Path
@@ -86,13 +86,13 @@ def sign(
 ) -> Signed:
     """Sign the finished file ``unsigned``, which is only read.
 
-    If the extension of ``signed`` is one for embedded credentials, the signed copy is written there; otherwise the
+    If the extension of ``signed`` allows embedded credentials, the signed copy is written to ``signed``. Otherwise the
     credentials are written to ``<signed>.c2pa``, and ``unsigned`` is the file to publish. ``ingredients`` are the files
-    of ``statement.targets``, in order: their credentials are included, with a warning if they are damaged.
+    of ``statement.targets``, in order; their credentials are included, with a warning if they are damaged.
 
     Raises ProvenanceError signing-failed, timestamp-failed; ResourceError disk-full, OutputError output-unwritable;
-    Interrupted when ``flag`` is set, checked at each read and write and during the wait for the timestamp authority.
-    Any exception removes the files at ``signed``.
+    Interrupted when ``flag`` is set, which is checked at each read and write and during the wait for the timestamp
+    authority. After any exception the files at ``signed`` are removed.
     """
     if len(ingredients) != len(statement.targets):
         raise InternalError('provenance-targets', 'the ingredients are not the targets of the statement')
@@ -173,14 +173,14 @@ class _Work:
                     failure = self._add_ingredients(builder, context, states)
                     if failure is None:
                         return self._write(builder, relay_url), tuple(states)
-                    # The manifest contains the states, and the builder has already read it.
+                    # The manifest contains the states, so a changed state needs a new builder.
                     number, state = failure
                     states[number] = state
 
     def _add_ingredients(
         self, builder: c2pa.Builder, context: c2pa.Context, states: Sequence[TargetState]
     ) -> tuple[int, TargetState] | None:
-        """Add the targets; return the number and the actual state of the first one that has not its stated state."""
+        """Add the targets; return number and actual state of the first target whose stated state is wrong, or None."""
         relationship = 'parentOf' if len(self.ingredients) == 1 else 'componentOf'
         for number, (target, entry, state) in enumerate(
             zip(self.statement.targets, self.ingredients, states, strict=True)
@@ -245,7 +245,7 @@ class _Work:
 
 
 def _timestamp_failure(error: BaseException, relay: Relay | None) -> str:
-    """Return the reason for the missing timestamp; the library knows only that its request failed."""
+    """Return the reason for the missing timestamp; the library's own error is only that its request failed."""
     if relay is None or (relay.failure is None and not relay.was_answered):
         return words_of(error)
     return str(relay.failure) if relay.failure else f'its reply cannot be used: {words_of(error)}'
@@ -260,7 +260,7 @@ def _has_embedded(stream: WatchedStream, kind: str, context: c2pa.Context) -> bo
 
 @contextmanager
 def _stream_failures(*streams: WatchedStream) -> Iterator[None]:
-    """Raise the failure of a stream instead of the library's error, which does not contain it."""
+    """Raise the failure of a stream instead of the library's error, which hides it."""
     try:
         yield
     except c2pa.C2paError:
@@ -282,7 +282,7 @@ def _removed_on_failure(*paths: Path) -> Iterator[None]:
 
 
 def _read_store(store: bytes, signing: Signing) -> dict[str, Any]:
-    """Return the library's report on the store alone; its failure for the missing file does not matter here."""
+    """Return the library's report on the store alone; its failure for the missing file is irrelevant."""
     with (
         make_context(signing.roots) as context,
         c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader,
@@ -311,7 +311,7 @@ def _inherited(
 
 
 def _state_of(name: str, state: TargetState, entry: dict[str, Any], report: dict[str, Any]) -> tuple[Inherited, str]:
-    """Return the state of the credentials of a target, and a warning about it, '' without one."""
+    """Return the state of the credentials of a target, and a warning about it ('' if there is none)."""
     if state != 'read':
         problem = 'cannot be read' if state == 'unreadable' else 'were not read, because the file is missing'
         return state, f'Content Credentials of {name}, if any, {problem}; only its digest is stated'
@@ -319,8 +319,8 @@ def _state_of(name: str, state: TargetState, entry: dict[str, Any], report: dict
     own_codes = failure_codes({'activeManifest': results.get('activeManifest')})
     codes = [code for code in failure_codes(results) if code != UNTRUSTED]
     if 'manifest.inaccessible' in own_codes:
-        text = f'the credentials of {name} are stored elsewhere, at an address in the file, and are not included: '
-        return 'elsewhere', text + 'the network is not used for them'
+        text = f'the credentials of {name} are stored at a network address and are not included: '
+        return 'elsewhere', text + 'this program does not fetch credentials'
     if UNTRUSTED in own_codes and not codes:
         signature = report['manifests'].get(entry.get('active_manifest'), {}).get('signature_info') or {}
         signer = plain(str(signature.get('common_name') or signature.get('issuer') or 'an unnamed signer'))

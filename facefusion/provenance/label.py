@@ -1,4 +1,4 @@
-"""The visible label: white letters on a dark plate, sized to the image."""
+"""The visible label: white letters on a dark plate, scaled to the size of the image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from facefusion.errors import UsageError
 from facefusion.media.frame import Frame, Window
 from facefusion.provenance.label_options import LONGEST_TEXT, DisclosureOptions
 
-# Of the shorter side of the image. Captions are readable from 1/25 of the height; a label may be a little smaller.
+# The height of capitals relative to the shorter side of the image. Captions are readable at 1/25 of the height or
+# more; a label may be a little smaller.
 LETTER_SHARE = 0.034
-# Smaller capitals, in pixels, are illegible once the image is encoded.
+# The minimum height of capitals in pixels; smaller ones are illegible once the image is encoded.
 SMALLEST_LETTERS = 8
 # The height of capitals relative to the font size.
 _CAPITALS = 0.72
-# White letters have a contrast of 4.5 : 1 (WCAG 2, AA) to the plate even on pure white: 0.7 of black over white is a
-# grey of code 76, with a relative luminance of 0.07.
+# White letters have a contrast of at least 4.5 : 1 (WCAG 2, AA) to the plate, even over a pure white image: 0.7 of
+# black over white is a grey of code 76, with a relative luminance of 0.07.
 PLATE_OPACITY = 0.7
-# In font sizes.
+# In multiples of the font size.
 _PADDING, _MARGIN = 0.55, 0.8
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -45,12 +46,12 @@ class Label:
                 cause=f'its letters would be smaller than {SMALLEST_LETTERS} pixels',
                 hint='set a shorter --disclosure-text, or leave --disclosure-label out',
             )
-        # The factor of the image, and the addend.
+        # The drawn image is the original times the factor, plus the addend.
         self._factor = np.repeat(((1 - letters) * (1 - PLATE_OPACITY))[..., None], 3, axis=2)
         self._added = np.repeat((letters * 255)[..., None], 3, axis=2)
 
     def draw(self, frame: Frame) -> None:
-        """Draw the label on a frame of the size of this label."""
+        """Draw the label on a frame of the label's image size."""
         before = frame.read(self.window)
         changed = cv2.add(cv2.multiply(before, self._factor, dtype=cv2.CV_32F), self._added, dtype=cv2.CV_8U)
         frame.write(self.window, cast('NDArray[np.uint8]', changed), before)
@@ -81,7 +82,7 @@ def check_label(options: DisclosureOptions) -> str:
 def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool) -> tuple[Window, Share, float]:
     """Return the plate's window in the image, the letters in it (0 to 1, the plate's size), and the font size.
 
-    The letters are the largest ones, up to the standard size, with which the label fits into the image.
+    The font size is the largest one, up to the standard size, at which the label fits into the image.
     """
     wanted = max(LETTER_SHARE * min(width, height), SMALLEST_LETTERS) / _CAPITALS
     drawn = _draw(text, _font(font_path, wanted))
@@ -92,7 +93,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
     padding, margin = round(_PADDING * wanted), round(_MARGIN * wanted)
     high = min(drawn.shape[0] + 2 * padding, height)
     wide = width if is_bar else min(drawn.shape[1] + 2 * padding, width)
-    # Even positions and sizes if possible, because two pixels share a chroma sample.
+    # Positions and sizes are even numbers if possible, because two pixels share a chroma sample.
     left = 0 if is_bar else max(width - margin - wide, 0) // 2 * 2
     top = height - high if is_bar else max(height - margin - high, 0) // 2 * 2
     plate = np.zeros((high, wide), np.float32)
@@ -103,7 +104,7 @@ def _fit(text: str, font_path: str | None, width: int, height: int, is_bar: bool
 
 
 def _draw(text: str, font: Font) -> Share:
-    """Return the letters of a line as shares of 0 to 1, cropped to them."""
+    """Return the letters of a line as opacity 0 to 1, cropped to the letters."""
     left, top, right, bottom = font.getbbox(text)
     canvas = Image.new('L', (max(int(right - left) + 2, 1), max(int(bottom - top) + 2, 1)))
     ImageDraw.Draw(canvas).text((1 - left, 1 - top), text, fill=255, font=font)
@@ -125,6 +126,6 @@ def _font(path: str | None, size: float) -> Font:
 
 
 def _has_glyph(font: Font, letter: str) -> bool:
-    """Whether the font draws the letter unlike a character that is in no font."""
+    """Whether the font has the letter: it looks different from a character that is in no font."""
     unknown = bytes(font.getmask('\U0010fffe'))
     return bytes(font.getmask(letter)) != unknown

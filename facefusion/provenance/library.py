@@ -1,4 +1,4 @@
-"""The C2PA library as this program uses it: little memory, network only for timestamps, streams that can be stopped."""
+"""Access to the C2PA library with little memory, network only for timestamps, and streams that can be stopped."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import c2pa
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
-# Without these two the library reads a whole video into memory (254 MB took 543 MB, with them 48 MB).
+# Without these two settings the library reads an entire video into memory: a video of 254 MB took 543 MB of memory,
+# and 48 MB with them.
 _CHUNK_KILOBYTES = 1024
 _MEMORY_MEGABYTES = 32
-# The decompressed size of a compressed manifest.
+# The maximum decompressed size of a compressed manifest.
 _LARGEST_MANIFEST_MEGABYTES = 32
 _LONGEST_TEXT = 300
 _Result = TypeVar('_Result')
@@ -27,8 +28,8 @@ def make_context(
 ) -> c2pa.Context:
     """Return a context with the settings of this program.
 
-    It trusts ``roots``, and reports them by their fingerprints. ``relay_url`` (timestamp.py) is the only host that it
-    may connect to. With ``verify_signature`` each new signature is verified.
+    The context trusts ``roots``, and reports them by their fingerprints. The host of ``relay_url`` (timestamp.py) is
+    the only one that it may connect to. With ``verify_signature`` it verifies each new signature.
     """
     host = urlsplit(relay_url).hostname if relay_url else None
     settings = {
@@ -36,7 +37,7 @@ def make_context(
             'merkle_tree_chunk_size_in_kb': _CHUNK_KILOBYTES,
             'backing_store_memory_threshold_in_mb': _MEMORY_MEGABYTES,
             'max_decompressed_manifest_size_in_mb': _LARGEST_MANIFEST_MEGABYTES,
-            # A name that cannot exist (RFC 6761): an empty list would allow every host.
+            # A host name that cannot exist (RFC 6761), because an empty list would allow every host.
             'allowed_network_hosts': [host or 'nowhere.invalid'],
         },
         'trust': {
@@ -48,7 +49,7 @@ def make_context(
             'verify_trust': True,
             'verify_timestamp_trust': True,
             'verify_after_sign': verify_signature,
-            # The library has just hashed the file itself.
+            # The hash of the file is not verified after signing, because the library has just computed it.
             'verify_after_sign_hash': False,
             'ocsp_fetch': False,
             'remote_manifest_fetch': False,
@@ -59,20 +60,20 @@ def make_context(
 
 
 def words_of(error: BaseException) -> str:
-    """Return the text of an error of the library in one line of limited length."""
+    """Return the text of a library error as one line of limited length."""
     return plain(' '.join(str(error).split()), _LONGEST_TEXT) or type(error).__name__.lstrip('_')
 
 
 def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return untrusted text without characters that control a terminal, cut to a length."""
+    """Return untrusted text, cut to ``longest`` characters and without characters that control a terminal."""
     clean = ''.join(letter if letter.isprintable() else '?' for letter in text[: longest + 1])
     return clean if len(clean) <= longest else clean[: longest - 1] + '…'
 
 
 class WatchedStream:
-    """A file for the library, whose operations fail once ``flag`` is set.
+    """A file for the library; its operations fail once ``flag`` is set.
 
-    The library processes a file in a single call, and its callbacks swallow errors: ``failure`` is the first of them.
+    The library processes a file in a single call and discards errors of the stream: ``failure`` is the first of them.
     """
 
     def __init__(self, file: BinaryIO, flag: StopFlag | None = None) -> None:

@@ -1,10 +1,10 @@
 """The certificate of this machine: one root and one signing certificate, created by this program for each user.
 
 The folder contains ``root.pem`` (key and certificate of a root, for ten years), ``signer.pem`` (key and chain of the
-signing certificate, for one year) and ``root-certificate.pem`` (for others who shall trust this machine). Without the
-root's key every renewal would need a new root, and earlier signatures would become those of an unknown signer. Storing
-it adds no risk, because the signer's key is in the same folder; both are readable by their owner only. Certificates of
-older roots stay in further ``root*.pem`` files.
+signing certificate, for one year) and ``root-certificate.pem`` (for other people, so that they can trust this machine).
+The root's key is stored so that a renewed signing certificate has the same root, which others may already trust.
+Storing it adds no risk, because the signer's key is in the same folder; only the owner can read the two keys.
+Certificates of older roots remain in further ``root*.pem`` files.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from facefusion.provenance.certificate import Credential, make_credential
 
 _ROOT_LIFE = timedelta(days=3652)
 _SIGNER_LIFE = timedelta(days=365)
-# A certificate that is valid for less than this is renewed.
+# A certificate is renewed when its remaining validity is shorter than this.
 _RENEWAL = timedelta(days=30)
-# The clocks of machines that verify a file may be slow.
+# Validity starts earlier by this time, because the clock of a machine that verifies a file may be slow.
 _BACKDATED = timedelta(days=1)
 _ORGANISATION = 'Self-made by FaceFusion, proves no identity'
 _SIGNER_NAME = 'FaceFusion local signer on this machine'
@@ -46,14 +46,15 @@ class _Pair(NamedTuple):
     chain: tuple[x509.Certificate, ...]
 
     def is_valid(self, now: datetime, margin: timedelta = _RENEWAL) -> bool:
-        """Whether the certificate of the key is valid now and for another ``margin``."""
+        """Whether the certificate of the key is valid at ``now`` and stays valid for ``margin``."""
         return self.chain[0].not_valid_before_utc <= now and self.chain[0].not_valid_after_utc > now + margin
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
     """Return the platform's folder for this user's data.
 
-    Without platformdirs, which ignores ``environ`` and accepts a relative XDG_DATA_HOME, against the specification.
+    The package platformdirs is not used, because it ignores ``environ`` and accepts a relative XDG_DATA_HOME, which
+    the specification forbids.
     """
     if sys.platform == 'win32':
         base = environ.get('LOCALAPPDATA')
@@ -69,15 +70,15 @@ def _home(environ: Mapping[str, str]) -> Path:
     try:
         return Path(home) if home else Path.home()
     except RuntimeError:
-        # A user without a home, as in some containers: this folder cannot be created, so the fallback is used.
+        # A user may have no home, as in some containers. This folder cannot be created, so the fallback is used.
         return Path('/nonexistent')
 
 
 def local_credential(folder: Path, emit: Emit, now: datetime | None = None) -> Credential:
-    """Return the signer in ``folder``; it, its root and the folder are created if missing, damaged or expiring.
+    """Return the signer in ``folder``; create the signer, its root and the folder if missing, damaged or expiring.
 
-    Several processes may do so at once: they agree on one root. Raises OSError when the folder cannot be written and
-    contains no valid signer.
+    Several processes may do so at once and then use the same root. Raises OSError when the folder cannot be written
+    and contains no valid signer.
     """
     now = now or datetime.now(UTC)
     signer, root = _read_pair(folder / _SIGNER), _read_pair(folder / _ROOT)
@@ -85,7 +86,7 @@ def local_credential(folder: Path, emit: Emit, now: datetime | None = None) -> C
         try:
             signer = _renew_signer(folder, root, emit, now)
         except OSError:
-            # A signer in a read-only folder is used to its last day.
+            # A signer in a read-only folder cannot be renewed, so it is used until it expires.
             if not (signer and signer.is_valid(now, timedelta(0))):
                 raise
     return make_credential(signer.chain, signer.key)
@@ -95,7 +96,7 @@ def own_roots(folder: Path) -> tuple[x509.Certificate, ...]:
     """Return all root certificates that this program created in ``folder``; none for an unreadable folder."""
     roots: list[x509.Certificate] = []
     with suppress(OSError):
-        # The current root has the shortest names.
+        # The files of the current root have the shortest names.
         for path in sorted(folder.glob('root*.pem'), key=lambda path: (len(path.name), path.name))[:_MOST_ROOTS]:
             roots += (certificate for certificate in _read_certificates(path) if certificate not in roots)
     return tuple(roots)
@@ -115,29 +116,29 @@ def _renew_signer(folder: Path, root: _Pair | None, emit: Emit, now: datetime) -
 
 def _renew_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
     path = folder / _ROOT
-    # Read before ``path``, so that they cannot be those of a root that another process creates meanwhile.
+    # The copies are read before ``path``, because another process may create a new root in the meantime.
     copies = {*_read_certificates(folder / _PUBLIC), *_read_certificates(folder / _SIGNER)[1:]}
     root = _read_pair(path)
     if root and root.is_valid(now):
         return root
     is_damaged = root is None and (path.exists() or bool(copies))
-    # The old root is preserved, so that files signed before still verify: its file, and the copies in other files.
+    # The file of the old root and the copies of its certificate are preserved: files signed earlier still verify.
     with suppress(FileNotFoundError):
         path.replace(folder / f'root-until-{now:%Y%m%d}-{secrets.token_hex(4)}.pem')
     for certificate in copies:
         name = f'root-certificate-{certificate.fingerprint(hashes.SHA256()).hex()[:16]}.pem'
         _write(folder / name, certificate.public_bytes(serialization.Encoding.PEM))
-    # The random word distinguishes the roots of several machines and reveals nothing about them.
+    # The random word distinguishes the roots of several machines without revealing anything about them.
     root = _make_pair(f'FaceFusion local root {secrets.token_hex(4)}', now, _ROOT_LIFE)
     _write(path, _as_pem(root), replace=False)
-    # Another process may have created it first: then its root is used.
+    # Another process may have created a root first; then that root is used.
     root = _read_pair(path)
     if root is None:
         raise OSError(f'{path} cannot be read back')
     if is_damaged:
         text = f"the key of this machine's certificate was damaged or missing: a new root was created in {folder}. "
-        text += 'Files signed before still verify here, if the old certificate was readable; others who trust '
-        emit(Message('warn', 'provenance', text + f'this machine also need the new {_PUBLIC}'))
+        text += 'Files signed earlier still verify here if the old certificate was readable. Other machines that '
+        emit(Message('warn', 'provenance', text + f'trust this one also need the new {_PUBLIC}'))
     else:
         text = f'created a certificate for this user and machine in {folder}: it distinguishes files signed here, '
         emit(Message('info', 'provenance', text + 'but does not prove who you are'))
@@ -158,11 +159,11 @@ def _make_pair(name: str, now: datetime, life: timedelta, issuer: _Pair | None =
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), True),
-        # digitalSignature for the signer; keyCertSign and cRLSign for the root.
+        # The signer gets digitalSignature, the root keyCertSign and cRLSign.
         (x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False), True),
     ]
     if issuer:
-        # The C2PA library accepts the usage of mail protection, which needs no authority.
+        # The C2PA library accepts the usage of mail protection without a public authority.
         extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False))
         extensions.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False))
     for extension, is_critical in extensions:
@@ -184,14 +185,14 @@ def _read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
 
 
 def _read_pair(path: Path) -> _Pair | None:
-    """Return the key and chain of a file; None for a missing or damaged one, or a key of another certificate."""
+    """Return the key and chain of a file; None if it is missing or damaged, or its key and certificate do not match."""
     chain = _read_certificates(path)
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError):
         return None
     with suppress(OSError):
-        # Copies and restored backups may have lost the permissions.
+        # A copied or restored file may have lost its permissions.
         path.chmod(0o600)
     if isinstance(key, ec.EllipticCurvePrivateKey) and chain and chain[0].public_key() == key.public_key():
         return _Pair(key, chain)
@@ -199,7 +200,7 @@ def _read_pair(path: Path) -> _Pair | None:
 
 
 def _write(path: Path, data: bytes, replace: bool = True) -> None:
-    """Write a file of permissions 0600 atomically; without ``replace`` an existing file stays."""
+    """Write a file with permissions 0600 atomically; without ``replace`` an existing file remains unchanged."""
     handle, name = tempfile.mkstemp('.part', f'.{path.name}.', path.parent)
     part = Path(name)
     try:
@@ -210,7 +211,7 @@ def _write(path: Path, data: bytes, replace: bool = True) -> None:
         if not replace:
             with suppress(OSError):
                 os.link(part, path)
-        # Without hard links (exFAT) the last of two simultaneous files stays.
+        # Without hard links (exFAT) the later of two simultaneous files replaces the earlier one.
         if replace or not path.exists():
             part.replace(path)
     finally:

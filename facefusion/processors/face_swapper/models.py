@@ -1,4 +1,4 @@
-"""The swappers by name: the networks that each needs, and the sizes of its crop. Light enough for ``--help``."""
+"""The swappers by name, with their networks and crop sizes; imported for ``--help``, so without array libraries."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def networks_of(name: str) -> tuple[str, ...]:
 
 
 def crop_size(name: str, boost: str | None) -> int:
-    """Return the side of the crop in pixels. Raises UsageError pixel-boost for a size that the model cannot do."""
+    """Return the side of the crop in pixels. Raises UsageError pixel-boost for a size that the model does not offer."""
     model = PUBLISHED[name]
     if boost is None:
         return model.size

@@ -27,7 +27,7 @@ MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class FaceSwapperOptions:
-    """Model of the face swapper, and what it does with the source."""
+    """Model of the face swapper, and its use of the source."""
 
     face_swapper_model: str = option(
         'text',

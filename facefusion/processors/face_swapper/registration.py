@@ -20,7 +20,7 @@ def _models(settings: Settings) -> tuple[str, ...]:
 
 
 def _model(settings: Settings) -> str:
-    """The selected swapper; before models are frozen, 'auto' is the embedded one."""
+    """Return the selected swapper; 'auto', which is possible until models are frozen, counts as the embedded one."""
     name = settings[FaceSwapperOptions].face_swapper_model
     return MESH_WARP if name == 'auto' else name
 

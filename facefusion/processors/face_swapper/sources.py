@@ -31,7 +31,7 @@ def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
     skipped: list[str] = []
     largest = 0.0
     for path in tools.sources:
-        # Without a listener, because the content check has reported the remarks about the file.
+        # The remarks about the file are discarded, because the content check has already reported them.
         frame = read_image(path)
         found = tools.analyser.find(frame)
         face = max(found, key=lambda face: face.size, default=None)

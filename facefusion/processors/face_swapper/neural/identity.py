@@ -1,4 +1,4 @@
-"""The source of a published swapper: built once per run from the source faces, mixed with each target if asked for."""
+"""The source identity of a published swapper, built once per run and mixed with each target face on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.faces.templates import crop_frame, template_matrix
 from facefusion.media.frame import Frame
 from facefusion.processors.face_swapper.neural.kinds import SwapKind
 
-# The weight of the options is 0..1: 0 mixes in 35 % of the target, 1 moves 35 % away from it, 0.5 changes nothing.
+# The option's weight is 0..1: 0 mixes in 35 % of the target, 1 moves the source 35 % away from it, 0.5 has no effect.
 _WEIGHT_RANGE = 0.35
 
 Convert = Callable[[Floats], Floats]
@@ -23,7 +23,7 @@ Convert = Callable[[Floats], Floats]
 class SourceIdentity:
     """The ``source`` tensor of the network for each face of the target.
 
-    ``share`` of the tensor that ``mix`` returns for a target face is mixed in; with 0 no target face is embedded.
+    ``share`` is the weight of the tensor that ``mix`` returns for a target face; if it is 0, ``mix`` is not called.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SourceIdentity:
 
 
 def image_identity(kind: SwapKind, frame: Frame, five: Floats) -> SourceIdentity:
-    """Return the identity of a swapper that sees the source face: an aligned crop, float32 [3,S,S] RGB 0..1."""
+    """Return the identity of a swapper whose source is an aligned crop of a face, float32 [3,S,S] RGB 0..1."""
     size = kind.source_size
     crop = crop_frame(frame, template_matrix(five, kind.source_template, size), (size, size))
     return SourceIdentity(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1), np.float32) / np.float32(255))
@@ -52,14 +52,14 @@ def embedding_identity(
 ) -> SourceIdentity:
     """Return the identity from the mean of several embeddings float32 [512].
 
-    ``convert`` returns the source of the network for an embedding. Embeddings are averaged at length 1 for networks
-    that take them so, otherwise as they are, as in FaceFusion 3.8. The embedding of a target is converted in the same
-    way before it is mixed in; FaceFusion 3.8 mixes it in unconverted.
+    ``convert`` returns the source of the network for an embedding. Embeddings are normalised to length 1 before
+    averaging only for networks that take embeddings of length 1, as in FaceFusion 3.8. The embedding of a target is
+    converted in the same way before it is mixed in; FaceFusion 3.8 mixes it in unconverted.
     """
     by_length = kind.source == 'unit embedding'
     mean = np.mean([unit(each) for each in embeddings] if by_length else embeddings, axis=0, dtype=np.float32)
     share = round(_WEIGHT_RANGE - 2 * _WEIGHT_RANGE * weight, 6)
-    # FaceFusion 3.8 does not bring the mean back to length 1.
+    # FaceFusion 3.8 does not normalise the mean to length 1 either.
     source = np.asarray(mean, np.float32) if by_length else convert(np.asarray(mean, np.float32))
 
     def mix(frame: Frame, five: Floats) -> Floats:
@@ -71,11 +71,11 @@ def embedding_identity(
 def converter(kind: SwapKind, session: Any | None, matrix: npt.NDArray[np.float32] | None) -> Convert:
     """Return the function from an ArcFace embedding float32 [512] to the ``source`` tensor of a kind of swapper.
 
-    session: that of the embedding converter, for the kinds that have one. matrix: float32 [512,512], for 'matrix'.
+    session: the embedding converter's, for kinds that need one. matrix: float32 [512,512], for the source 'matrix'.
     """
     if kind.source == 'matrix':
         assert matrix is not None
-        # InsightFace normalises after the matrix, FaceFusion 3.8 divides by the length before it.
+        # InsightFace normalises after the multiplication; FaceFusion 3.8 divides by the length before it.
         return lambda embedding: unit(np.asarray(embedding @ matrix, np.float32))
     if kind.source == 'unit embedding':
         return unit

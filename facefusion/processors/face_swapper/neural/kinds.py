@@ -1,4 +1,4 @@
-"""The kinds of published swappers: the source that each takes, and the colours that it returns.
+"""The kinds of published swappers: the form of the source and the range of the output colours.
 
 Contracts: peer-models.md section 12.1, with the corrections of real-models.md section 1.
 """
@@ -14,12 +14,12 @@ SourceForm = Literal['embedding', 'unit embedding', 'converted', 'converted unit
 
 @dataclass(frozen=True, slots=True)
 class SwapKind:
-    """What tells one kind of swapper from another.
+    """The input and output formats of one kind of swapper.
 
-    ``source``: 'unit embedding' is the ArcFace embedding at length 1; 'converted' is put through the converter,
-    'converted unit' also brought to length 1; 'matrix' is multiplied by the last initializer of the graph; 'image' is
-    an aligned crop of the source face, with ``source_template`` and ``source_size``. ``is_signed``: the output is
-    normalised as the input is; otherwise it is 0..1.
+    ``source``: 'unit embedding' is the ArcFace embedding normalised to length 1; 'converted' is the embedding after
+    the converter; 'converted unit' is also normalised to length 1; 'matrix' is the embedding multiplied by the last
+    initializer of the graph; 'image' is an aligned crop of the source face, with ``source_template`` and
+    ``source_size``. If ``is_signed``, the output is normalised like the input; otherwise its range is 0..1.
     """
 
     source: SourceForm
@@ -29,7 +29,7 @@ class SwapKind:
 
     @property
     def takes_embedding(self) -> bool:
-        """Whether the source is an embedding, so that a weight can mix it with that of the target."""
+        """Whether the source is an embedding, which a weight can mix with the embedding of the target."""
         return self.source != 'image'
 
 

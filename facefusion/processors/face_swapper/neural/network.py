@@ -15,7 +15,7 @@ from facefusion.processors.face_swapper.neural.kinds import KINDS
 
 
 class SwapNetwork:
-    """Runs the network on tiles of its own size; ``contract`` is that of the catalogue."""
+    """A network that swaps tiles of its own size; ``contract`` is the one in the catalogue."""
 
     def __init__(self, session: Any, contract: Contract, batch: int) -> None:
         self.kind = KINDS[contract.kind]
@@ -29,7 +29,7 @@ class SwapNetwork:
         """Return swapped crops float32 [B,B,3] BGR in 0..255.
 
         crops: uint8 [B,B,3] BGR, B a multiple of ``size``. sources: the ``source`` tensor of each, without the batch.
-        Larger crops are split into interleaved tiles, so that every tile shows the whole face.
+        Larger crops are split into interleaved tiles, each of which contains the entire face at a lower resolution.
         """
         tiles = [split_tiles(crop, self.size) for crop in crops]
         counts = [len(each) for each in tiles]

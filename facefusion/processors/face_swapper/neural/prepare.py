@@ -24,7 +24,7 @@ from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
 from facefusion.processors.processor import ProcessorTools
 
-# Pixels of a source face's height. Smaller faces are enlarged to the crop of the recogniser beyond recognition.
+# The minimum height of a source face in pixels. Enlarging a smaller face to the recogniser's crop blurs it too much.
 SMALLEST_SOURCE_FACE = 24
 
 
@@ -67,8 +67,8 @@ def _identity(
 
 
 def _warn_of_others(tools: ProcessorTools, faces: Sequence[SourceFace], embeddings: Sequence[Floats]) -> None:
-    """Report images that seem to show another person than the first: their mean resembles none of them."""
+    """Warn of images that seem to show another person than the first: a mean of two people resembles neither."""
     for source, embedding in zip(faces[1:], embeddings[1:], strict=True):
         if float(embedding @ embeddings[0]) < SAME_PERSON:
-            text = f'{source.path} seems to show another person than {faces[0].path}: their faces are averaged'
+            text = f'{source.path} and {faces[0].path} seem to show different people: their faces are averaged'
             tools.emit(Message('warn', 'face_swapper', text))

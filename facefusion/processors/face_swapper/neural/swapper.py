@@ -21,7 +21,7 @@ from facefusion.processors.processor import FrameTask
 
 
 class _Swap(NamedTuple):
-    """A face of one frame: its frame, its points there, and the crop with the matrix that leads to it."""
+    """A face to swap: its frame, its points in the frame, its crop, and the matrix from the frame to the crop."""
 
     task: int
     frame: Frame
@@ -32,14 +32,14 @@ class _Swap(NamedTuple):
 
 
 class NeuralSwapper:
-    """Swaps every selected face; crops of several frames go through the network in one call."""
+    """A processor that swaps every selected face; one call of the network takes the crops of several frames."""
 
     name = 'face_swapper'
 
     def __init__(
         self, network: SwapNetwork, template: str, size: int, identity: SourceIdentity, masks: CropMasks, matches: bool
     ) -> None:
-        """``size``: side of the crop in pixels, a multiple of that of the network. ``matches``: match colours."""
+        """``size``: side of the crop in pixels, a multiple of the network's. ``matches``: whether to match colours."""
         self._network = network
         self._template = template
         self._size = size
@@ -48,10 +48,10 @@ class NeuralSwapper:
         self._matches = matches
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Swap the faces of each frame, and return whether any of its pixels changed.
+        """Swap the faces of each frame, and return for each frame whether any of its pixels changed.
 
-        The faces of one frame are swapped one after another, because they may overlap: each is cut out of the frame
-        with the faces before it swapped.
+        The faces of one frame are swapped one after another, because they may overlap: the crop of each face contains
+        the results of the faces before it.
         """
         changed = [False] * len(batch)
         for turn in range(max((len(task.faces) for task in batch), default=0)):
@@ -68,7 +68,7 @@ class NeuralSwapper:
 
     def _align(self, number: int, task: FrameTask, turn: int) -> _Swap:
         face = task.faces[turn]
-        # Faces are in pixels of the target; the frame may have been enlarged since.
+        # Faces are in pixels of the target, but an earlier processor may have enlarged the frame.
         five = task.frame.scale.place(five_points(face.landmarks))
         points = task.frame.scale.place(sixty_eight_points(face.landmarks))
         matrix = template_matrix(five, self._template, self._size)
