@@ -78,7 +78,7 @@ def test_a_step_without_output_cannot_be_remixed():
 
 
 def test_a_remix_follows_its_source_when_other_steps_are_inserted_or_removed():
-    """In FaceFusion 3.8 the target is a name with an index, and the chain breaks."""
+    """FaceFusion 3.8 stores the target as a name with an index, so such a change breaks its chain."""
     record = remix_step(job('ab'), 1, args('X'))
     source = record.steps[1].id
     for changed in (insert_step(record, 0, args('Y')), remove_step(record, 0)):
@@ -135,7 +135,7 @@ def done(step, path, text=b'made'):
 
 @pytest.fixture
 def begun(tmp_path):
-    """Steps a and b share an output, d is a remix of c: a and c are completed, b failed."""
+    """Steps a and b share an output, and d is a remix of c. Steps a and c are completed, and b failed."""
     record = replace(empty_record(), id='job')
     for name, output in (('a', 'one'), ('b', 'one'), ('c', 'two')):
         record = add_step(record, args(name, str(tmp_path / f'{output}.mp4')))

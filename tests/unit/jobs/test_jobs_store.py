@@ -1,4 +1,4 @@
-"""The job store: it finds every job in one state, among foreign files and while other processes move jobs."""
+"""Tests of the job store: it finds each job in one state despite foreign files and processes that move jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from facefusion.jobs.worker import Queue, Worker
 from facefusion.stopping import StopFlag
 
 needs_posix = pytest.mark.skipif(os.name == 'nt', reason='needs pipes and links')
-# Detects a hang long before the timeout of the suite.
+# This timeout detects a hang long before the timeout of the suite.
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -202,7 +202,7 @@ def test_jobs_with_odd_names_run_or_are_reported(store, tmp_path):
     messages, now = [], [0.0]
     worker = worker_of(store, FakeWork(), messages.append)
     tally = worker.run_queue(watch=False, max_jobs=None, halt_on_error=False, stop_after_current=StopFlag())
-    # They fail because they have no steps.
+    # The jobs fail because they have no steps.
     assert tally[:2] == (4, 4)
     assert {name: states(store)[name] for name in names} == dict.fromkeys(names[:4], 'failed') | {names[4]: 'queued'}
     assert [event.text[-20:] for event in messages if getattr(event, 'level', '') == 'warn'] == [' has too long a name']
@@ -276,7 +276,7 @@ def test_garbage_is_removed_and_needed_files_stay(store, tmp_path):
     foreign = foreign_owner().tag
     needed = ['waits/ef.json', 'waits/ef.results', f'runs/{claim.owner.nonce}.json', 'runs/12.completed.json']
     needed += ['gone/notes.txt', f'.new/part@{foreign}', f'run@{foreign}/file', '.workers/worker@x.1.ab']
-    # A shared folder may show a new claim late, so the notes of a missing job are preserved for a while.
+    # A new claim may appear late in a shared folder, so the notes of a missing job are preserved for a while.
     needed += ['hidden/ab.json', 'hidden/ab.results', 'hidden/ab.completed.json']
     for name in garbage + needed:
         path = put(store, '.work', name)
@@ -359,7 +359,7 @@ def test_the_change_of_a_hanging_editor_is_refused(store, monkeypatch):
 
 
 def test_a_long_wait_for_several_editors_settles_none_of_them(store, monkeypatch):
-    """Several short changes by other processes do not count as one that hangs."""
+    """Several short changes by other processes do not count as one hanging change."""
     store.create(make_record('x', 0))
     real, start, settled = store.find, time.monotonic(), []
     owners = [foreign_owner(number) for number in range(6)]
@@ -371,7 +371,7 @@ def test_a_long_wait_for_several_editors_settles_none_of_them(store, monkeypatch
         path = job_file.path.with_name(f'x@{owners[turn].tag}.edit')
         return job_file._replace(path=path, kind='edit', owner=owners[turn])
 
-    # All of them end within twice this time.
+    # The changes of all six owners end within twice this time.
     monkeypatch.setattr('facefusion.jobs.store.EDIT_SECONDS', 0.35)
     monkeypatch.setattr(store, 'find', find)
     monkeypatch.setattr(store, 'settle', settled.append)

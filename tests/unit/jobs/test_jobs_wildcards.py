@@ -1,4 +1,4 @@
-"""The files that patterns with wildcards match."""
+"""Tests of the files that patterns with wildcards match."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def found(pattern: str) -> list[str]:
         ('people/[ab]*/face.png', ['people/ann/face.png', 'people/bob/face.png']),
         ('peop*/a?n/*', ['people/ann/face.png']),
         ('*/*/old/*.png', ['people/ann/old/face.png']),
-        # Two stars: any depth, but no links, no hidden folders and no system folders.
+        # Two stars match folders of any depth, except links, hidden folders and system folders.
         ('people/**/face.png', ['people/ann/face.png', 'people/ann/old/face.png', 'people/bob/face.png']),
         ('**/old/*', ['people/ann/old/face.png']),
         ('**/**/old/*', ['people/ann/old/face.png']),
         ('people/ann/**', ['people/ann/face.png', 'people/ann/old/face.png']),
         ('people/**/inner.png', ['people/face.png/inner.png']),
-        # Hidden files only by a pattern with a leading dot, system files only by their names.
+        # Only a pattern with a leading dot matches hidden files, and only their full names match system files.
         ('people/ann/.*', ['people/ann/.face.png']),
         ('people/.h*/*', ['people/.hidden/face.png']),
         ('people/ann/*.db', []),
         ('people/ann/Thumbs.db', ['people/ann/Thumbs.db']),
         ('people/ann/.DS_Store', ['people/ann/.DS_Store']),
         ('people/ann/._face.png', ['people/ann/._face.png']),
-        # The last name matches only files, the others only folders.
+        # The last name of a pattern matches only files, and the others match only folders.
         ('people/*', []),
         ('people/ann', []),
         ('people/ann/face.png/*', []),
@@ -77,7 +77,7 @@ def test_absolute_patterns_and_patterns_through_the_parent_folder(folder, monkey
     assert found('../*/face.png') == ['../ann/face.png', '../bob/face.png', '../link/face.png']
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='no name there holds a star')
+@pytest.mark.skipif(os.name == 'nt', reason='a name on Windows cannot contain a star')
 def test_an_existing_name_with_wildcard_characters_matches_itself(folder):
     for name in ('take [1]/a*.png', 'take [1]/ab.png', 'take 1/a.png', '**/x.png'):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -92,7 +92,7 @@ def test_the_fixed_folder_of_a_pattern():
     assert {pattern: fixed_folder(Path(pattern)).as_posix() for pattern in pairs} == pairs
 
 
-@pytest.mark.skipif(os.name == 'nt' or os.geteuid() == 0, reason='everybody may read everything')
+@pytest.mark.skipif(os.name == 'nt' or os.geteuid() == 0, reason='this user may read every file')
 def test_an_unreadable_folder_is_not_an_empty_one(folder):
     (folder / 'people' / 'bob').chmod(0)
     try:

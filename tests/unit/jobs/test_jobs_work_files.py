@@ -1,4 +1,4 @@
-"""Work files of steps: found where they were put, and gone with what they are for."""
+"""Tests of the work files of steps: their folders, and their removal with their steps and jobs."""
 
 from __future__ import annotations
 

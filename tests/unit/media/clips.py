@@ -13,7 +13,7 @@ SIZE = (320, 180)
 
 
 def picture(number: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
-    """Return BGR with a gradient, a moving box and a yellow patch (BGR 16, 180, 180) at x 20..60, y 20..60."""
+    """Return a BGR image with a gradient, a moving box and a yellow patch (16, 180, 180) at x 20..60, y 20..60."""
     x = np.linspace(30, 220, width)[None, :]
     y = np.linspace(30, 220, height)[:, None]
     pixels = np.empty((height, width, 3), np.uint8)

@@ -12,7 +12,7 @@ from clips import picture
 
 
 def voice_like(seconds: float, rate: int, seed: int = 1) -> np.ndarray:
-    """Return float32 [n] below 4 kHz: tones of varying loudness, so that no two parts are alike."""
+    """Return float32 [n]: tones below 4 kHz whose loudness varies so that no two parts are alike."""
     numbers = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate)) / rate
     made = np.zeros(len(times))
@@ -33,9 +33,9 @@ def write_sound(
     pictures: int = 0,
     begin: int = 0,
 ) -> Path:
-    """Write parts, each a time in seconds and float32 [n] or [channels, n]; with ``pictures`` there is video.
+    """Write ``parts``, each a start time in seconds and samples (float32 [n] or [channels, n]).
 
-    ``begin`` is the second of the first frame.
+    ``pictures`` is the number of video frames, and ``begin`` is the time of the first one in seconds.
     """
     with av.open(str(path), 'w', options={'avoid_negative_ts': 'disabled'}) as output:
         if pictures:

@@ -1,4 +1,4 @@
-"""Transparency: the containers and encoders that support it, with every sample preserved."""
+"""Tests of transparency: the containers and encoders that support it preserve every sample."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def moving(number: int) -> int:
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
     path = tmp_path_factory.mktemp('alpha') / 'clip.mkv'
-    # FFV1 supports odd sizes; mp4 would store finer times, but not this codec.
+    # FFV1 supports odd sizes. MP4 stores finer times, but does not support FFV1.
     return video(make_clip(path, frames=FRAMES, size=SIZE, codec='ffv1', pix_fmt='yuv444p', options={}, pts=moving))
 
 
@@ -54,7 +54,7 @@ def video(path: Path) -> VideoInfo:
 
 
 def alpha_of(number: int, width: int, height: int) -> np.ndarray:
-    """Return a moving ramp with a hole and a solid part."""
+    """Return an alpha plane with a moving ramp, a transparent part and an opaque part."""
     alpha = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
     alpha = np.roll(alpha, 3 * number, axis=1)
     alpha[:6, :8], alpha[-6:, -8:] = 0, 255
@@ -90,7 +90,7 @@ def joined(info: VideoInfo, encoder: EncoderSettings, paths: list[Path], output:
 
 
 def decoded(path: Path) -> list[np.ndarray]:
-    """Return every frame as RGBA; only libvpx shows the alpha of VP9."""
+    """Return every frame as RGBA. Only libvpx decodes the alpha of VP9."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         if stream.codec_context.name != 'vp9':
@@ -101,7 +101,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def tags_of(path: Path) -> tuple[str | None, str | None]:
-    """Return the codec tag of a stream in mov, and the alpha tag in Matroska."""
+    """Return the codec tag of the video in a .mov file (else None) and its Matroska alpha tag."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         tags = {key.lower(): value for key, value in stream.metadata.items()}
@@ -132,7 +132,7 @@ def test_alpha_survives_segments_and_joining(
         wanted = frame.read(frame.window)[..., ::-1]
         assert np.abs(seen[..., :3].astype(int) - wanted).mean() < 4
     assert times(output) == times(clip.path)
-    # The element AlphaMode (RFC 9559 5.1.4.1.28.4), which browsers read.
+    # Browsers read the element AlphaMode (RFC 9559 5.1.4.1.28.4).
     assert extension == '.mov' or b'\x53\xc0\x81\x01' in output.read_bytes()
     assert tags_of(output) == {'.mov': ('rle ' if codec == 'qtrle' else 'ap4h', None)}.get(extension, (None, '1'))
 
@@ -158,7 +158,7 @@ def test_frames_without_alpha_are_opaque(clip: VideoInfo, tmp_path: Path) -> Non
 
 
 def test_setting_alpha_changes_no_samples(clip: VideoInfo, tmp_path: Path) -> None:
-    """Lossless VP9 has no alpha: QuickTime RLE shows that the planes are the decoded ones."""
+    """This test uses QuickTime RLE because lossless VP9 has no alpha."""
     encoder = choose(clip, '.mov', 'qtrle')
     with SegmentWriter(tmp_path / 's.mov', encoder) as writer:
         for frame in VideoReader(clip).frames(0, FRAMES):
@@ -171,7 +171,7 @@ def test_setting_alpha_changes_no_samples(clip: VideoInfo, tmp_path: Path) -> No
 
 
 def test_nut_loses_the_alpha_of_vp9(clip: VideoInfo, tmp_path: Path) -> None:
-    """The reason for segments in Matroska: when this fails, NUT works too."""
+    """NUT loses alpha, so segments are Matroska files. When this test fails, NUT can be used too."""
     encoder = choose(clip, '.webm')
     assert encoder.segment_suffix == '.mkv'
     (path, _) = segments_of(clip, encoder, tmp_path)
@@ -229,7 +229,7 @@ def test_an_encoder_without_alpha_is_refused_with_an_alternative(fine: VideoInfo
         assert caught.value.reference == 'alpha-container'
         hint = caught.value.hint
         assert all(name in hint for name in held)
-        # No container helps an encoder without alpha.
+        # Another container is suggested only for an encoder that supports alpha in some container.
         assert held or ('--output-video-encoder' in hint) == (asked not in ANYWHERE)
         if asked == 'libvpx-vp9':
             assert hint.endswith('name the output .mkv or .webm')
@@ -259,7 +259,7 @@ def test_encoders_of_mov_write_opaque_frames_too(fine: VideoInfo, tmp_path: Path
 
 
 def test_the_size_of_processors_is_written(fine: VideoInfo, tmp_path: Path) -> None:
-    """Frames at the target's size, at twice that and at the output size are all written at the output size."""
+    """Frames of one, two and three times the target's size are all written at the output size."""
     options = OutputOptions(output_video_scale=0.5)
     assert choose_encoder(fine, options, '.mp4').picture_size == (24, 18)
     encoder = choose_encoder(fine, options, '.mp4', picture=Picture(96, 72))

@@ -1,4 +1,4 @@
-"""Failures of audio output are detected when it is planned."""
+"""Tests of planning and encoding audio, and of the errors of both."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_failing_encoder_is_not_reported_as_source_damage(tmp_path: Path, monk
 def test_a_track_that_cannot_be_set_up_leaves_no_open_file(tmp_path: Path) -> None:
     folder = Path('/proc/self/fd')
     if not folder.exists():
-        pytest.skip('no list of open files here')
+        pytest.skip('this system has no list of open files')
     info = video(make_clip(tmp_path / 'a.mov', frames=5, audio='pcm_mulaw'))
     plan = plan_audio(info, build_timeline(info), OutputOptions(), '.mkv')
     plan = replace(plan, tracks=tuple(replace(track, encoder='') for track in plan.tracks))

@@ -1,4 +1,4 @@
-"""Audio that changes its rate or channels within a clip, and overlapping audio, as in recordings of broadcasts."""
+"""Tests of audio that changes its rate or channels within a clip or overlaps, as in recordings of broadcasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TONES = {'FL': 300, 'FR': 500, 'FC': 700, 'BL': 1100, 'BR': 1300, 'SL': 1100, 'S
 
 
 def broadcast(path: Path, codec: str, *forms: tuple[int, str], overlap: float = 0.0) -> Path:
-    """Concatenate parts of 0.8 seconds of ts, each with audio of another rate and layout."""
+    """Concatenate MPEG-TS parts of 0.8 seconds, each with its own audio rate and layout."""
     parts = []
     for number, (rate, layout) in enumerate(forms):
         part, begin = path.with_name(f'part-{number}.ts'), number * Fraction(4, 5)
@@ -48,7 +48,7 @@ def broadcast(path: Path, codec: str, *forms: tuple[int, str], overlap: float = 
 
 
 def waves(rate: int, layout: str, seconds: float = 0.8) -> np.ndarray:
-    """Return a different tone in each channel, interleaved."""
+    """Return interleaved samples with a different tone in each channel."""
     times = np.arange(round(seconds * rate)) / rate
     names = [channel.name for channel in av.AudioLayout(layout).channels]
     tones = [0.4 * np.sin(2 * np.pi * TONES.get(name, 60) * times) for name in names]
@@ -56,7 +56,7 @@ def waves(rate: int, layout: str, seconds: float = 0.8) -> np.ndarray:
 
 
 def heard(path: Path, begin: float, end: float) -> tuple[int, list[int]]:
-    """Return the rate of a file's audio, and the tone of each channel between two times; 0 is silence."""
+    """Return the audio rate of a file and the frequency of each channel between two times (0 for silence)."""
     with av.open(str(path)) as container:
         resampler = av.AudioResampler('flt')
         parts = [made.to_ndarray() for frame in container.decode(audio=0) for made in resampler.resample(frame)]

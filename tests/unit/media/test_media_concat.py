@@ -1,4 +1,4 @@
-"""Clips joined without encoding: every frame and every audio packet at its time."""
+"""Tests of joining clips without encoding: every frame and every audio packet has the right time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 def shown(path: Path, threads: str = 'AUTO') -> list[Shown]:
-    """Return every decoded frame; an error of the decoder fails the test."""
+    """Return every decoded frame. An error of the decoder fails the test."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     found = []
@@ -65,7 +65,7 @@ def joined(folder: Path, clips: list[Path]) -> Path:
 
 
 def begins_of(clips: list[Path]) -> list[Fraction]:
-    """Return the expected beginning of each clip, from the clips themselves."""
+    """Return the expected start time of each clip in the output, and the end time of the last clip."""
     infos = [probe(clip) for clip in clips]
     begins = [infos[0].pts[0] * infos[0].time_base]
     for info in infos:
@@ -90,7 +90,7 @@ def check_pictures(clips: list[Path], output: Path, tolerance: Fraction = Fracti
 
 
 def h264_clips(folder: Path, extension: str) -> list[Path]:
-    """Make clips of different presets, frame rates, time bases and B-frames, and with irregular times."""
+    """Create clips with different presets, frame rates, time bases and B-frames, one of them with irregular times."""
     return [
         make_clip(folder / f'a{extension}', size=SIZE, frames=17, options=PLAIN),
         make_clip(
@@ -169,7 +169,7 @@ def test_ten_bit_hevc_clips_are_joined_frame_by_frame(tmp_path: Path, extension:
 @pytest.mark.parametrize('codec', ['libx264', 'libx265'])
 @pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
 def test_a_decoder_can_begin_at_every_keyframe(tmp_path: Path, codec: str, extension: str) -> None:
-    """Also in an earlier clip, after reading the parameter sets of a later one."""
+    """This holds for an earlier clip too, after the decoder has read the parameter sets of a later one."""
     if codec == 'libx264':
         clips = h264_clips(tmp_path, extension)
     else:
@@ -193,7 +193,7 @@ def test_a_decoder_can_begin_at_every_keyframe(tmp_path: Path, codec: str, exten
         for key in reversed(keys):
             container.seek(key, stream=stream)
             for number, frame in enumerate(container.decode(stream)):
-                # FFmpeg may seek to an earlier keyframe where the distances of frames change.
+                # FFmpeg may seek to an earlier keyframe where the frame intervals change.
                 assert frame.pts <= key
                 assert number or frame.pts in keys
                 assert pixels_of(frame) == expected[frame.pts * frame.time_base]
@@ -271,7 +271,7 @@ def test_tags_and_aspect_and_rotation_are_the_first_clips(tmp_path: Path) -> Non
 
 
 def sounding_clips(folder: Path, extension: str, audio: str, seconds: list[float]) -> list[Path]:
-    """Make clips of a second each, with different packets of audio (other lengths, other bit rates)."""
+    """Create clips of one second, each with audio of its length in ``seconds`` (0: without audio)."""
     return [
         make_clip(
             folder / f's{number}{extension}',
@@ -322,7 +322,7 @@ def test_the_sound_of_each_clip_begins_with_it(tmp_path: Path, extension: str, a
         assert exact[0] <= begins[number] + longest
         assert exact[0] >= begins[number] - longest
         end = min(begins[number] + max(time for time, _ in own), begins[number + 1])
-        # The decoder's lead-in is the next clip's packet, and no packet is cut.
+        # Packets are never cut, and the lead-in of the next clip's audio replaces the last packets.
         assert exact[-1] >= end - 3 * longest
         assert len(exact) >= (exact[-1] - exact[0]) / longest
         used += len(exact)
@@ -333,7 +333,7 @@ def test_the_sound_of_each_clip_begins_with_it(tmp_path: Path, extension: str, a
 def check_waves(
     clips: list[Path], lengths: list[float], begins: list[Fraction], output: Path, packet: Fraction
 ) -> None:
-    """A packet after a clip's beginning, the output's audio equals the clip's."""
+    """Check that the audio of the output equals that of each clip, except near the ends of the clip."""
     heard = wave(output)
     for number, length in enumerate(lengths):
         if not length:
@@ -342,17 +342,17 @@ def check_waves(
         margin = int(2 * packet * 48000)
         at = round(begins[number] * 48000)
         first, last = margin, int(min(length, 1) * 48000) - margin
-        # mkv rounds times to milliseconds, so that a sample may be off by half a millisecond.
+        # Matroska rounds times to milliseconds, so a sample may be off by half a millisecond.
         shift = 60 if output.suffix == '.mkv' else 0
         best = min(
             np.abs(heard[at + first + by : at + last + by] - own[first:last]).mean() for by in range(-shift, shift + 1)
         )
-        # The Opus decoder needs some packets until earlier ones have no influence.
+        # In the Opus decoder, earlier packets influence the next few packets.
         assert best < 0.01, number
 
 
 def wave(path: Path) -> np.ndarray:
-    """Return the left channel by time: sample n is heard at n / 48000."""
+    """Return the left channel, with sample n at n / 48000 seconds."""
     samples = np.zeros(48000 * 8, np.float32)
     with av.open(str(path)) as container:
         resampler = av.AudioResampler(format='fltp')
@@ -366,7 +366,7 @@ def wave(path: Path) -> np.ndarray:
 
 
 def test_audio_keeps_its_offset_to_the_video(tmp_path: Path) -> None:
-    """A clip whose audio begins before its video: the first clip keeps it, in later ones it is cut."""
+    """Audio that begins before the video is kept in the first clip and cut in later ones."""
     clips = [
         make_clip(
             tmp_path / f'{number}.mp4',

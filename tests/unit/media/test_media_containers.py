@@ -1,4 +1,4 @@
-"""Every supported container: counts, times, ranges, audio, and refused input."""
+"""Tests of every supported container: frame counts, times, ranges, audio and refused input."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def made(folder: Path, clip: Made) -> Path:
             pix_fmt=pix_fmt,
             codec=clip.codec,
             time_base=Fraction(1, 25),
-            # FLV has no times before 0, as decoding times would be.
+            # FLV supports no negative times, and without this offset the decoding times would be negative.
             pts=lambda k: k + 2 if path.suffix == '.flv' else k,
             options=clip.options,
             audio=clip.audio,
@@ -116,7 +116,7 @@ def test_every_range_equals_sequential_reading(folder: Path, clip: Made) -> None
     whole = digests(reader.frames(0, 40))
     assert [pts for pts, _ in whole] == list(info.pts)
     assert len({digest for _, digest in whole}) == 40
-    # In the display order of any decoder.
+    # The frames have the display order of any decoder.
     expected, found = pictures(path), [frame.luma() for frame in reader.frames(0, 40)]
     far = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(expected, found, strict=True)])
     assert (far < 20).all() and (far.max() - far.min()) < 2
@@ -154,7 +154,7 @@ def test_every_container_preserves_frames_times_and_audio(tmp_path: Path, source
 
 @pytest.mark.parametrize('extension', ['.mp4', '.avi', '.mpg', '.mxf', '.wmv', '.ts', '.webm'])
 def test_audio_stays_in_sync(tmp_path: Path, extension: str) -> None:
-    """A flash and a beep at 1 s, in a clip whose audio begins 0.4 s after its video."""
+    """The clip has a flash and a beep at 1 s, and its audio begins 0.4 s after its video."""
     clip = _flash_and_beep(tmp_path / 'in.mp4')
     output = tmp_path / f'out{extension}'
     convert(clip, output)
@@ -368,7 +368,7 @@ def test_a_capture_that_begins_within_a_gop(folder: Path, tmp_path: Path, name: 
 
 
 def test_the_clock_of_a_broadcast_is_not_copied(folder: Path, tmp_path: Path) -> None:
-    """Times of a transport stream count from an arbitrary time; an output begins with its first stream."""
+    """Times of a transport stream count from an arbitrary time, but an output begins near time 0."""
     late = rewrap(made(folder, MADE[8]), tmp_path / 'late.ts', {'output_ts_offset': '40000'})
     info = video(late)
     assert info.pts[0] * info.time_base > 39000

@@ -1,4 +1,4 @@
-"""The README lists the supported media formats."""
+"""Tests that the README lists the supported media formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ README = (Path(__file__).resolve().parents[3] / 'README.md').read_text(encoding=
 def test_the_readme_lists_every_extension():
     said = README[README.index('**Files.**') : README.index('## Numbers')]
     words = set(re.findall(r'[a-z0-9]+', said))
-    # Two spellings of one name count once.
+    # The README need not list other spellings of the same extension.
     names = {extension[1:] for extension in (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)} - {'jpeg', 'jpe', 'tif'}
     assert names <= words
 

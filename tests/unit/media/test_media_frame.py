@@ -18,7 +18,7 @@ def make_frame(pix_fmt: str, width: int = 201, height: int = 121, color: ColorSp
     video = av.VideoFrame(width, height, pix_fmt)
     random = np.random.default_rng(1)
     for index, plane in enumerate(plane_views(video)):
-        low, high = (112, 144) if index else (70, 180)  # colours that BGR can show
+        low, high = (112, 144) if index else (70, 180)  # colours within the range of BGR
         noise = random.uniform(0, 255, plane.shape).astype(np.float32)
         smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, low, high, cv2.NORM_MINMAX)
         plane[...] = smooth * (1 << (PLANE_FORMATS[pix_fmt].bits - 8))

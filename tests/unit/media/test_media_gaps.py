@@ -1,4 +1,4 @@
-"""Gaps in the times of steady clips are found; a variable rate has none."""
+"""Tests of finding gaps in the times of clips with a constant frame rate."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def test_a_variable_rate_has_no_gaps():
     assert find_gaps(uneven, MILLISECONDS, 'matroska') == ()
     off_grid = array('q', [40 * number + 57 * (number > 99) for number in range(300)])
     assert find_gaps(off_grid, MILLISECONDS, 'matroska') == ()
-    # Every eighth frame missing is a variable rate.
+    # A clip in which every eighth frame is missing counts as a clip with a variable frame rate.
     assert find_gaps(times(Fraction(25), MILLISECONDS, set(range(0, 300, 8))), MILLISECONDS, 'matroska') == ()
-    # Distances hidden by rounding, and clips that are too short.
+    # No gaps are reported where rounding hides the intervals, in clips that are too short, or in MP4.
     assert find_gaps(times(Fraction(400), MILLISECONDS, {50}), MILLISECONDS, 'matroska') == ()
     assert find_gaps(times(Fraction(25), MILLISECONDS, {5}, 20), MILLISECONDS, 'matroska') == ()
     assert find_gaps(times(Fraction(25), MILLISECONDS, {50}), MILLISECONDS, 'mp4') == ()

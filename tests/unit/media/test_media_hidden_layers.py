@@ -1,4 +1,4 @@
-"""Alpha and second layers that a decoder does not show are detected."""
+"""Tests of detecting alpha and second layers that a decoder does not output."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def layered(header: bytes, data: bytes) -> bool:
 
 
 def test_a_second_layer_of_h265_is_detected() -> None:
-    # Units of kind 20 (IDR) of layer 0 and layer 1.
+    # These are units of type 20 (IDR) in layer 0 and layer 1.
     base, second = b'\x28\x01abcd', b'\x28\x09abcd'
     header = b'\1' + bytes(20) + b'\x03' + bytes(1)
     boxed = [len(unit).to_bytes(4, 'big') + unit for unit in (base, second)]

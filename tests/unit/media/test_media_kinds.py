@@ -1,4 +1,4 @@
-"""The content of a file decides its kind; unsupported kinds are refused with specific advice."""
+"""Tests of kinds: the content of a file decides its kind, and an unsupported kind is refused with specific advice."""
 
 from __future__ import annotations
 

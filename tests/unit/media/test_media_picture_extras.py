@@ -1,4 +1,4 @@
-"""Metadata of images survives in every format that supports it, and losses are reported."""
+"""Tests of image metadata: it survives in every format that supports it, and losses are reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def packet(attributes: str = '', inner: str = '') -> bytes:
 def made(
     path: Path, kind: str, dpi: tuple[float, float] | None = None, xmp: bytes = b'', exif: Image.Exif | None = None
 ) -> Path:
-    """Write an image with Pillow alone, with the metadata that its format supports."""
+    """Write an image, with the metadata that its format supports, using only Pillow."""
     image = Image.fromarray(np.full((8, 8, 3), 90, np.uint8))
     settings: dict[str, object] = {'dpi': dpi} if dpi and kind != 'webp' else {}
     exif = exif or Image.Exif()
@@ -57,7 +57,7 @@ def made(
 
 
 def written(path: Path, kind: str, scale: float = 1.0) -> tuple[Image.Image, list[str]]:
-    """Return the output image of a file, opened by Pillow, and the messages."""
+    """Write the image of a file as ``kind``, and return the output, opened by Pillow, and the messages."""
     heard: list[Event] = []
     out = path.with_name(f'out.{kind}')
     frame = read_image(path, heard.append)

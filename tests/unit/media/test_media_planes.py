@@ -14,7 +14,7 @@ SOURCES = [(3840, 2160), (1920, 1080), (1920, 1088), (1280, 720), (960, 540), (6
 
 
 def by_area(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return the mean under each sample of the result, by sums in double precision."""
+    """Return the mean of the area under each sample of the result, summed in double precision."""
     shares = []
     for size, goal in ((plane.shape[0], height), (plane.shape[1], width)):
         edges = np.arange(goal + 1) * size / goal
@@ -32,7 +32,7 @@ def largest_error(plane: np.ndarray, width: int, height: int) -> float:
 @pytest.mark.parametrize('size', SOURCES, ids=str)
 @pytest.mark.parametrize('goal', [THUMBNAIL, (192, 192), (101, 53)], ids=str)
 def test_shrinking_is_the_area_filter(size, goal):
-    """Whether or not half and quarter sizes are whole numbers."""
+    """The sizes include some whose half or quarter is not a whole number."""
     reference = cv2.resize(scene(3, *size), goal, interpolation=cv2.INTER_AREA).astype(int)
     found = resize_plane(scene(3, *size), *goal)
     assert np.abs(found - reference).max() <= (1 if goal == THUMBNAIL else 2)
@@ -62,7 +62,7 @@ def test_a_uniform_plane_stays_uniform_at_any_size(wide, high, width, height, co
 
 
 def test_resizing_does_not_shift():
-    """A ramp has the same value at the same position however often it was halved."""
+    """A ramp has the same value at the same position however often it is halved."""
     for size in (768, 770, 1200, 97 * 8):
         ramp = np.tile(np.linspace(0, 60000, size), (size // 4, 1)).astype('<u2')
         found = resize_plane(ramp, 97, 30)[15].astype(float)
@@ -80,5 +80,5 @@ def test_the_same_size_is_a_copy():
 def test_growing_is_linear():
     plane = np.array([[0, 100]], np.uint8)
     np.testing.assert_array_equal(resize_plane(plane, 4, 1), [[0, 25, 75, 100]])
-    # Also when only one side grows.
+    # Resizing also works when only one side grows.
     assert resize_plane(scene(1, 400, 20), 48, 27).shape == (27, 48)

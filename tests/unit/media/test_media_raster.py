@@ -1,4 +1,4 @@
-"""Frames written as a whole: between planes and pixels, and what is preserved."""
+"""Tests of converting complete frames between planes and pixels, and of the properties that this preserves."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BT709 = ColorSpec('bt709', False, 1, 1)
 
 colors = st.builds(ColorSpec, st.sampled_from([*WEIGHTS]), st.booleans(), st.just(1), st.just(1))
 sides = st.integers(1, 41)
-# More than one band of lines, an odd number.
+# Some frames are higher than one band of lines, with even and odd heights.
 many_sides = st.one_of(sides, st.integers(126, 133))
 seeds = st.integers(0, 2**32 - 1)
 
 
 def ranges(color: ColorSpec, bits: int) -> tuple[float, float, float]:
-    """Return black, the range of luma and the range of chroma in codes (ITU-T H.273, 8.3)."""
+    """Return the code of black and the sizes of the code ranges of luma and chroma (ITU-T H.273, 8.3)."""
     most = float((1 << bits) - 1)
     scale = float(1 << (bits - 8))
     return (0.0, most, most) if color.full_range else (16 * scale, 219 * scale, 224 * scale)
@@ -49,7 +49,7 @@ def planes_of(pixels: np.ndarray, pix_fmt: str, color: ColorSpec) -> list[np.nda
 
 
 def pixels_of(planes: list[np.ndarray], pix_fmt: str, color: ColorSpec) -> np.ndarray:
-    """Return Y, Cb, Cr as BGR 0..1 in float64; chroma is in the centre of its block, and linear between."""
+    """Return Y, Cb, Cr as BGR 0..1 in float64, interpolating chroma linearly between the centres of its blocks."""
     bits, sub_x, sub_y = PLANE_FORMATS[pix_fmt]
     high, wide = planes[0].shape
     black, span, chroma_span = ranges(color, bits)
@@ -72,7 +72,7 @@ def noise(seed: int, width: int, height: int, dtype: type = np.uint8) -> np.ndar
 
 
 def decoded(pix_fmt: str, width: int, height: int, color: ColorSpec = BT709, seed: int = 1) -> PlaneFrame:
-    """Return a frame as from a decoder, with every code of its depth."""
+    """Return a frame like a decoder's, with random codes of its full depth."""
     video = av.VideoFrame(width, height, pix_fmt)
     random = np.random.default_rng(seed)
     for plane in plane_views(video):
@@ -104,7 +104,7 @@ def test_planes_become_the_nearest_pixels(pix_fmt, color, width, height, seed):
 @given(st.sampled_from(FORMATS), colors, seeds)
 @settings(max_examples=40, deadline=None)
 def test_writing_back_a_whole_frame_stays_within_a_code(pix_fmt, color, seed):
-    """Only with chroma for every pixel: a mean between two samples equals neither of them."""
+    """This holds only with chroma for every pixel, because the mean of two samples equals neither of them."""
     pixels = np.kron(noise(seed, 6, 5, np.uint16), np.ones((8, 8, 1), np.uint16))
     frame = PixelFrame(pixels).to_planes(pix_fmt.replace('420', '444').replace('422', '444'), (48, 40), color)
     again = frame.replaced(frame.whole()).to_planes(frame.video.format.name, (48, 40), color)
@@ -158,7 +158,7 @@ def test_number_time_damage_and_alpha_are_copied(frame: Frame):
     assert larger.is_touched and larger.scale == (2, 2)
     assert larger.alpha is not None and larger.alpha.shape == (42, 66)
     assert np.abs(larger.alpha[::2, ::2].astype(int) - frame.alpha).max() <= 4
-    # A processor's own alpha replaces it; back at the old size, the scale is exact again.
+    # A processor's own alpha replaces that of the frame, and at the original size the scale is exactly 1 again.
     own = np.full((21, 33), 9, np.uint8)
     smaller = larger.replaced(noise(3, 33, 21), own)
     assert smaller.scale == (1, 1) and smaller.alpha is own

@@ -1,4 +1,4 @@
-"""Decoders reused between ranges: the same frames, each decoded once."""
+"""Tests of decoders reused between ranges: they return the same frames and decode each frame once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe reports losses of a file and of its outputs."""
+"""Tests of the remarks about data that a file lacks or that its output loses."""
 
 from __future__ import annotations
 

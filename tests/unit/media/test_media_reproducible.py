@@ -18,7 +18,7 @@ from facefusion.media.writer import SegmentWriter
 
 
 def views(width: int, count: int) -> list[PixelFrame]:
-    """Return a view that zooms into a rough surface."""
+    """Return ``count`` frames that zoom into a rough surface."""
     noise = np.random.default_rng(5).integers(0, 255, (300, 600, 3), np.uint8)
     surface = cv2.GaussianBlur(noise, (0, 0), 2) * 3
     frames = []
@@ -42,7 +42,7 @@ def test_the_same_frames_become_the_same_bytes(tmp_path: Path, codec: str, width
         path = tmp_path / 's.nut'
         with SegmentWriter(path, encoder) as writer:
             for number, frame in enumerate(frames):
-                # Later allocations of the encoder get memory that is not zero.
+                # Freeing this memory gives later allocations of the encoder memory that is not zero.
                 used = [np.random.default_rng(1).random(rng.randrange(1000, 1_000_000)) for _ in range(3)]
                 del used
                 writer.write(frame, number * 512)

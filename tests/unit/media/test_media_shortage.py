@@ -1,4 +1,4 @@
-"""A shortage of memory or threads is not reported as a failure of an encoder, a clip or a frame."""
+"""Tests that a shortage of memory or threads is not reported as a failure of an encoder, a clip or a frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facefusion.media.writer import SegmentWriter
 ROOT = Path(__file__).resolve().parents[3]
 NO_MEMORY = av.error.MemoryError(errno.ENOMEM, 'Cannot allocate memory')
 NO_THREAD = av.error.BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')
-# Errors of libx264 and libvpx-vp9 in both shortages.
+# libx264 and libvpx-vp9 report these errors in both shortages.
 EXTERNAL = av.error.ExternalError(542398533, 'Generic error in an external library')
 INVALID = av.error.InvalidDataError(1094995529, 'Invalid data found when processing input')
 
@@ -38,7 +38,7 @@ def info(tmp_path_factory) -> VideoInfo:
 
 @pytest.fixture
 def tried(monkeypatch) -> list[str]:
-    """Make every encoder fail; return the names of those opened."""
+    """Make every encoder fail, and return the names of the encoders that were opened."""
     names: list[str] = []
 
     class Failing:
@@ -86,7 +86,7 @@ def test_only_the_selected_encoder_is_opened(info, tried):
 
 
 def test_libx265_is_not_opened_in_a_shortage(info, tried, no_room):
-    # It would wait forever, or end the process.
+    # In a shortage libx265 would wait forever or end the process.
     with pytest.raises(ResourceError):
         choose_encoder(info, OutputOptions(output_video_encoder='libx265'), '.mp4')
     assert tried == []
@@ -183,7 +183,7 @@ except FaceFusionError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='other systems hold no process to such a limit')
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux enforces such a limit')
 @pytest.mark.parametrize(
     ('codec', 'megabytes'), [('libx265', 20), ('libx265', 200), ('libx264', 40), ('libvpx-vp9', 100)]
 )

@@ -1,4 +1,4 @@
-"""An image with a voice becomes a clip, and another file replaces a clip's audio."""
+"""Tests of clips made from an image and a voice, and of replacing a clip's audio."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def voice_file(path: Path, seconds: float = 1.0, rate: int = 16000, codec: str =
 def render(
     info: MediaInfo, timeline: Timeline, sound: SoundInfo | None, output: Path, options: OutputOptions | None = None
 ) -> AudioPlan:
-    """Return the output of all stages of a clip, in two segments."""
+    """Run all stages of a clip with two segments, and return the audio plan."""
     options = options or OutputOptions()
     encoder = choose_encoder(info, options, output.suffix, timeline)
     audio = plan_audio(info, timeline, options, output.suffix, sound)
@@ -77,7 +77,7 @@ def render(
 
 
 def heard(path: Path) -> Callable[[float, float], np.ndarray]:
-    """Return a function of start (seconds after the first frame) and duration that returns samples."""
+    """Return a function that returns the samples from a start (seconds after the first frame) for a duration."""
     info, sound = video(path), probe_sound(path)
     voice = write_voice(sound, path.with_suffix('.npy'))
     shown = info.pts[0] * info.time_base - sound.origin
@@ -160,7 +160,7 @@ def test_the_rate_of_an_image_is_25_or_the_requested_one() -> None:
         Fraction(299 * 1001, 30000),
     ]
     assert broadcast.end - broadcast.begin == Fraction(300 * 1001, 30000)
-    # A voice that ends within a frame gets the complete frame; rounding adds no frame.
+    # A voice that ends within a frame gets the complete frame, and rounding adds no frame.
     assert [still_timeline(Fraction(length, 1000)).frame_count for length in (1, 1000, 1001, 1039)] == [1, 25, 26, 26]
     assert still_timeline(Fraction(1) + Fraction(1, 100000)).frame_count == 25
 
@@ -267,7 +267,7 @@ def test_transparent_parts_become_white_with_a_message(tmp_path: Path) -> None:
 
 def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
     usual = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
-    # A profile with red and green swapped, under another name.
+    # This profile swaps red and green and has another name.
     swapped = usual.replace(b'rXYZ', b'#XYZ').replace(b'gXYZ', b'rXYZ').replace(b'#XYZ', b'gXYZ')
     swapped = swapped.replace('sRGB'.encode('utf-16-be'), 'sXGB'.encode('utf-16-be'))
     picture = Image.new('RGB', (8, 8), (200, 40, 90))

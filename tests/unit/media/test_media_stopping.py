@@ -1,4 +1,4 @@
-"""Everything ends soon after the flag is set, and leaves no files."""
+"""Tests that every operation ends soon after the flag is set and leaves no files."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def segments_of(info: VideoInfo, folder: Path, extension: str = '.mp4') -> Joini
 
 
 def noisy(path: Path) -> VideoInfo:
-    """Return a clip of some megabytes in lossless encoding."""
+    """Return a clip that takes several megabytes in lossless encoding."""
     info = probe(make_clip(path, frames=60, size=(640, 360), options={'crf': '4', 'preset': 'ultrafast'}))
     assert isinstance(info, VideoInfo)
     return info
@@ -105,7 +105,7 @@ def noisy(path: Path) -> VideoInfo:
 def test_an_abandoned_join_does_not_move_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """The part, just before it is deleted, does not have its index in front."""
+    """Just before the partial file is deleted, its index has not been moved to its beginning."""
     parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
     part, left = tmp_path / 'o.mp4', []
     unlink = Path.unlink
@@ -167,7 +167,7 @@ def test_the_index_of_a_finished_file_is_in_front(tmp_path: Path) -> None:
 
 
 def test_joining_streams_the_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the first packet is written, the packets behind it have not been read: at most their times."""
+    """Each packet is written before the next one is read; only the times may be read in advance."""
     parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
     log: list[str] = []
     packets, timed = join_module._packets, join_module._timed

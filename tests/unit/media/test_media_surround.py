@@ -1,4 +1,4 @@
-"""Audio keeps its channels where possible, is mixed without clipping elsewhere, and losses are reported."""
+"""Tests of audio channels: they are kept where possible and else mixed without clipping, and losses are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _D = av.stream.Disposition
 def make_surround(
     path: Path, layouts: tuple[str, ...], codec: str = 'pcm_s16le', rate: int = 48000, levels: tuple[float, ...] = ()
 ) -> Path:
-    """Write 0.4 seconds with a tone of 500 Hz in each channel, of rising level (default: 0.1, 0.2 and so on)."""
+    """Write 0.4 seconds with a 500 Hz tone in each channel at these levels (default: 0.1, 0.2 and so on)."""
     with av.open(str(path), 'w') as output:
         picture = output.add_stream('libx264', rate=25, options={'preset': 'ultrafast'})
         picture.width, picture.height, picture.pix_fmt = 64, 64, 'yuv420p'
@@ -52,7 +52,7 @@ def make_surround(
 
 
 def samples_of(path: Path) -> tuple[str, np.ndarray]:
-    """Return the layout of the first track, and its samples, a column a channel."""
+    """Return the layout of the first track and its samples, with one column per channel."""
     with av.open(str(path)) as clip:
         frames = list(clip.decode(audio=0))
     layout = frames[0].layout.name
@@ -79,13 +79,13 @@ def planned(path: Path, extension: str, **options: object) -> AudioPlan:
         ('5.1(side)', '.webm', 'auto', '5.1', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
         ('quad(side)', '.webm', 'auto', 'quad', [0.1, 0.2, 0.3, 0.4]),
         ('6.1(back)', '.mp4', 'flac', '6.1', [0.1, 0.2, 0.3, 0.4, 0.7, 0.5, 0.6]),
-        # FFmpeg's libopus exchanges channels of 5.0.
+        # FFmpeg's libopus swaps channels of 5.0.
         ('5.0', '.webm', 'auto', '5.1', [0.1, 0.2, 0.3, 0, 0.4, 0.5]),
-        # AAC has a number for 5.1, and needs a description that few players read for 5.1(side).
+        # AAC has a number for 5.1, but 5.1(side) needs a description that few players read.
         ('5.1(side)', '.mp4', 'aac', '5.1', None),
-        # The additional channels of the encoder's next layout are silent.
+        # The channels that the encoder's nearest layout adds are silent.
         ('2.1', '.webm', 'auto', '5.1', [0.1, 0.2, 0, 0.3, 0, 0]),
-        # Mp4 does not store the layout of FLAC: only FLAC's own layouts are read correctly.
+        # MP4 does not store the layout of FLAC, so only FLAC's own layouts are read correctly.
         ('2.1', '.mp4', 'flac', '5.1(side)', [0.1, 0.2, 0, 0.3, 0, 0]),
         ('5.1(side)', '.mkv', 'flac', '5.1(side)', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
         ('7.1', '.webm', 'auto', '7.1', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
@@ -174,7 +174,7 @@ def test_pcm_without_positions_is_copied_to_mp4(tmp_path: Path) -> None:
 
 
 def described(path: Path, language: str, title: str = '', disposition: int = 0) -> Path:
-    """Write a clip with these descriptions of the second track."""
+    """Write a clip whose second audio track has this language, title and disposition."""
     whole = make_surround(path.with_name('whole.mkv'), ('mono', 'stereo'), 'flac')
     with av.open(str(whole)) as source, av.open(str(path), 'w') as output:
         copies = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}

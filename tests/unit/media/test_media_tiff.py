@@ -1,4 +1,4 @@
-"""TIFF of every layout, deep and CMYK images of other formats, and TIFF as an output."""
+"""Tests of every TIFF layout, of TIFF output, and of deep and CMYK images of other formats."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def test_trimmed_audio_starts_with_its_frame(tmp_path: Path) -> None:
     run(info, tmp_path / 'out.mp4', timeline=timeline, lengths=(8, 100))
     assert times(tmp_path / 'out.mp4') == [Fraction(k, 25) for k in range(20)]
     start = Fraction(10, 25)
-    # The decoder's lead-in is before 0, where players do not play it.
+    # The decoder's lead-in has times before 0, which players do not play.
     lead = Fraction(1, 10) + Fraction(1024, 48000)
     kept = [(t - start, data) for t, data in audio_packets(info.path) if start - lead < t < start + Fraction(20, 25)]
     after = audio_packets(tmp_path / 'out.mp4')
@@ -388,7 +388,7 @@ def test_a_failed_segment_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     if not Path('/dev/full').exists():
-        pytest.skip('no /dev/full here')
+        pytest.skip('this system has no /dev/full')
     info = video(make_clip(tmp_path / 'a.mp4', frames=3))
     encoder = choose_encoder(info, OutputOptions(), '.mp4')
     (tmp_path / 's.nut.part').symlink_to('/dev/full')

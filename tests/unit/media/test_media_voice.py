@@ -1,4 +1,4 @@
-"""A file's audio for processors: every sample at its time, from any kind of file, in bounded memory."""
+"""Tests of a file's audio for processors: samples of any kind of file have the right times, in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facefusion.media.voice import Voice, voice_size, write_voice
 from facefusion.stopping import StopFlag
 
 ROOT = Path(__file__).resolve().parents[3]
-# Seconds at both ends that codecs fade in and out.
+# Codecs fade audio in and out over this many seconds at its ends.
 EDGE = 0.05
 
 
@@ -33,7 +33,7 @@ def voice_of(path: Path) -> Voice:
 
 
 def wav(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
-    """Write 16 bits, [n] or [channels, n], with the standard library."""
+    """Write 16-bit samples, [n] or [channels, n], with the standard library."""
     with wave_files.open(str(path), 'wb') as file:
         file.setnchannels(len(np.atleast_2d(samples)))
         file.setsampwidth(2)
@@ -106,7 +106,7 @@ def test_every_kind_of_file_is_in_sync(tmp_path: Path, name: str, codec: str, ra
     found = [voice.window(Fraction(lag, 16000), 0.6) for lag in range(-slack, slack + 1)]
     assert min(np.abs(window - wanted)[edge:-edge].max() for window in found) < loss
     assert float(voice.duration) == pytest.approx(0.6, abs=0.001 if loss < 0.1 else 0.05)
-    # A delay of one sample would fail: neighbours differ by far more.
+    # A delay of one sample would fail this test, because neighbouring samples differ by far more.
     assert np.abs(np.roll(wanted, 1) - wanted)[edge:-edge].max() > 0.1
 
 
@@ -186,7 +186,7 @@ def test_overlapping_audio_is_heard_once(tmp_path: Path) -> None:
     info = probe_sound(path)
     (remark,) = [remark for remark in info.remarks if 'overlap earlier audio' in remark]
     assert float(remark.split()[0]) == pytest.approx(0.29, abs=0.03)
-    # The encoder's delay is a hundredth of a second.
+    # The encoder delays the audio by a hundredth of a second.
     voice = write_voice(info, tmp_path / 'v.npy')
     assert np.abs(voice.window(0.11, 0.3) - voice_like(0.48, 16000)[1600:6400]).max() < 0.15
     second = voice_like(0.48, 16000, 2)[5600:7200]
@@ -277,7 +277,7 @@ def test_audio_of_any_name_is_read_with_a_remark(tmp_path: Path) -> None:
         assert kind.remark.startswith(f'{name} is read as mp3 because of its content, but ')
         with pytest.raises(MediaError) as caught:
             find_kind(wrong)
-        assert caught.value.reference == 'media-kind-unsupported', 'a target is no sound'
+        assert caught.value.reference == 'media-kind-unsupported', 'an audio file cannot be a target'
         assert 'audio' not in caught.value.hint
 
 

@@ -17,7 +17,7 @@ class Site:
 
     files: dict[str, bytes] = field(default_factory=dict)
     tag: str = '"one"'
-    # Per path and request: the number of bytes after which the connection is closed.
+    # The number of bytes after which the connection is closed, per path and request.
     cuts: dict[str, list[int]] = field(default_factory=dict)
     statuses: dict[str, list[int]] = field(default_factory=dict)
     wrong_range: bool = False

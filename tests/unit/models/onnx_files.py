@@ -20,7 +20,7 @@ def sha(data: bytes) -> str:
 
 
 def onnx_bytes(*inputs: tuple[str, Any], outputs: int = 1, dtype: int = TensorProto.FLOAT, seed: float = 1.0) -> bytes:
-    """Return a model with these inputs (name and shape) that adds ``seed`` to each: output k is that of input k."""
+    """Return a model with these inputs (name and shape) whose output k is input k plus ``seed``."""
     infos = [helper.make_tensor_value_info(name, dtype, shape) for name, shape in inputs]
     constant = helper.make_tensor('c', dtype, [1], [seed])
     nodes, results = [], []

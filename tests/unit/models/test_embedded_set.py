@@ -1,8 +1,8 @@
-"""The published embedded set: fetched, converted and run. Needs the package index.
+"""Tests of the published embedded models, which are fetched from the package index, converted and run.
 
-Expected numbers of the TFLite networks are those of LiteRT (ai-edge-litert 2.3.0) on the original files, those of the
-dlib network come from an independent conversion, of CenterFace and open_nsfw from the published ONNX files in
-ONNX Runtime 1.32; all for the picture of ``waves``.
+All expected numbers are for the image of ``waves``. Those of the TFLite networks come from LiteRT (ai-edge-litert
+2.3.0) with the original files, those of the dlib network from an independent conversion, and those of CenterFace and
+open_nsfw from the published ONNX files in ONNX Runtime 1.32.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def from_packages(store):
 
 
 def waves(height, width):
-    """Return a deterministic image [1,h,w,3] from 0 to 1."""
+    """Return a deterministic image [1,h,w,3] with values from 0 to 1."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     return np.stack([0.5 + 0.5 * np.sin(x / (9 + 3 * c) + c) * np.cos(y / (11 + 2 * c)) for c in range(3)], -1)[None]
 

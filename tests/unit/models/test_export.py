@@ -1,4 +1,4 @@
-"""Export of the model files, and their import on a machine without network access."""
+"""Tests of exporting the model files and of importing them on a machine without network access."""
 
 from __future__ import annotations
 

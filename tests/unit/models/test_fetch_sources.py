@@ -1,4 +1,4 @@
-"""Fetches with several sources: other bytes of a package, pairs of files, hosts that do not answer, wrong downloads."""
+"""Tests of fetches from several sources: other bytes in a package, pairs of files, silent hosts, wrong downloads."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def index(tmp_path, monkeypatch):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """The waits between tries, which take no time."""
+    """The waits between tries in seconds, which are recorded and skipped."""
     seconds = []
     monkeypatch.setattr(https.HttpsDownload, '_pause', lambda self, wait: seconds.append(wait))
     return seconds

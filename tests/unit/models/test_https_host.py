@@ -14,7 +14,7 @@ from facefusion.stopping import StopFlag
 
 BODY = bytes(range(256)) * 8000
 SIZE = len(BODY)
-# Size of a read and write: only complete pieces survive a closed connection.
+# The size of one read and write. Only complete pieces are stored when the connection closes.
 PIECE = 256 << 10
 SHA = hashlib.sha256(BODY).hexdigest()
 QUIET = Watcher(lambda done: None, StopFlag())

@@ -1,4 +1,4 @@
-"""Import of the user's own model files: recognised by digest, stated with ``--as``, or listed in a manifest."""
+"""Tests of importing the user's model files: recognised by digest, named with ``--as``, or listed in a manifest."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_only_the_published_file_of_a_guard_is_accepted(tmp_path, task):
     store = store_of(tmp_path, onnx_entry(published=PUBLISHED, task=task))
     error = refusal(lambda: importer_of(store).import_file(write(tmp_path / 'x', OTHER), 'net'), 'model-published-only')
     assert sha(PUBLISHED) in error.cause and left(store) == []
-    # Nor does a record that claims an import make another file the model.
+    # A record that claims an import does not make another file the model either.
     store.weights.mkdir()
     write(store.weights / 'net.onnx', OTHER)
     record = {'version': 1, 'models': {'net': {'sha256': sha(OTHER), 'how': 'imported'}}}

@@ -1,4 +1,4 @@
-"""The store over a local web server and a local folder as pip's index; no network."""
+"""Tests of the model store with a local web server and a local folder as pip's index, without network access."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PREFERRED = ('best', 'good', 'embedded')
 
 @pytest.fixture
 def choose(tmp_path):
-    """Choose with these files present, as {name: size}."""
+    """Return a function that chooses a model when the given files, {name: size}, are present."""
 
     def call(here, entries=(BEST, GOOD), **options):
         for name, size in here.items():

@@ -29,7 +29,7 @@ SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*_, **__):
-        raise AssertionError('the network was asked')
+        raise AssertionError('the network was used')
 
     monkeypatch.setattr(socket, 'socket', refuse)
     monkeypatch.setattr(subprocess, 'Popen', refuse)
@@ -125,7 +125,7 @@ def test_an_unknown_id_is_refused(shipped, no_network):
 
 @pytest.fixture
 def fetched(shipped, monkeypatch):
-    """The ids that a fetch was asked for."""
+    """The ids of the models that were requested from the store."""
     asked = []
     monkeypatch.setattr(shipped, 'fetch', lambda ids: asked.extend(ids))
     return asked
@@ -189,7 +189,7 @@ def test_fetch_and_verify(tmp_path, capsys, monkeypatch):
         assert force_download.run(Invocation(settings, tmp_path, {}, argparse.Namespace())) == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')
         (tmp_path / 'net.bin').unlink()
-        # A model of another host is fetched only by its name.
+        # A model from a web host is fetched only when it is named.
         assert run(store, 'fetch') == 0 and store.state('net') == 'missing'
         assert run(store, 'fetch', 'net') == 0
         assert (store.state('net'), store.state('picture')) == ('present', 'missing')

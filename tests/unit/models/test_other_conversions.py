@@ -1,4 +1,4 @@
-"""The dlib and CenterFace converters on files written here."""
+"""Tests of the dlib and CenterFace converters with generated files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def dlib_tensor(values):
 
 
 def dlib_file(scale=0.05):
-    """Return a file as dlib writes it: parameters in network order with other bytes between them."""
+    """Return a file like dlib's (parameters in network order, with other bytes between them) and its tensors."""
     random = np.random.default_rng(0)
     tensors = []
     for layer in convolutions():
@@ -69,7 +69,7 @@ def test_a_truncated_dlib_file_is_refused():
 
 
 def centerface_like(path, size=32):
-    """Write four outputs at a quarter of the size, with weights in the list of inputs like the original exporter."""
+    """Write a model with four outputs of a quarter of the size and, like the original's, weights among its inputs."""
     weights = [
         helper.make_tensor(f'w{i}', TensorProto.FLOAT, [c, 3, 4, 4], np.full(c * 48, 0.1 * (i + 1)))
         for i, c in enumerate((1, 2, 2, 10))

@@ -1,4 +1,4 @@
-"""The package host with the real pip, on archives written here; without network access."""
+"""Tests of the package host with the real pip and generated archives, without network access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every operator of the converter against plain numpy, on TFLite files written here."""
+"""Tests that compare every operator of the converter with plain NumPy on generated TFLite files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def windows(x, kernel, stride, dilation=1):
 
 
 def convolved(x, filters, bias, stride, padding, dilation=1):
-    """Filters [out, kh, kw, in], NHWC."""
+    """Return ``x`` (NHWC) convolved with ``filters`` [out, kh, kw, in]."""
     x = padded(x, filters.shape[1], stride, padding, 0, dilation)
     found = {
         (row, column): np.einsum('okli,kli->o', filters, part) + bias
@@ -290,7 +290,8 @@ def test_depth_to_space():
 def test_densify(blocks):
     dense = np.array([[0, 0, 5, 6], [0, 0, 7, 8], [1, 2, 0, 0], [3, 4, 0, 0]], np.float32)
     if blocks:
-        # Two block rows of one 2 x 2 block each: the order is row blocks, column blocks, row inside, column inside.
+        # Each of the two block rows has one 2 x 2 block. The order is row blocks, column blocks, row inside, column
+        # inside.
         sparsity = {'order': [0, 1, 2, 3], 'blocks': [0, 1], 'levels': [2, ([0, 1, 2], [1, 0]), 2, 2]}
         values = np.array([5, 6, 7, 8, 1, 2, 3, 4], np.float32)
     else:

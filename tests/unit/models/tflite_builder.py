@@ -1,4 +1,4 @@
-"""Write tiny TFLite files for the tests of the converter, with the generated builder of the ``tflite`` package."""
+"""Write tiny TFLite files for the converter tests with the generated builder of the ``tflite`` package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OptionsWriter = Callable[[flatbuffers.Builder], int]
 
 @dataclass
 class TfliteFile:
-    """Tensors and operators in order; ``data`` writes the file."""
+    """The tensors and operators of a file in order; ``data`` returns its bytes."""
 
     tensors: list[dict[str, Any]] = field(default_factory=list)
     operators: list[dict[str, Any]] = field(default_factory=list)
@@ -124,7 +124,7 @@ def _tensor(builder: flatbuffers.Builder, tensor: dict[str, Any], buffer: int) -
 
 
 def _sparsity(builder: flatbuffers.Builder, sparsity: dict[str, Any]) -> int:
-    """``levels`` contains a size for a dense level, (segments, indices) for a compressed one."""
+    """Write a sparsity table; ``levels`` contains a size for a dense level and (segments, indices) for a compressed one."""
     metadata = []
     for level in sparsity['levels']:
         if isinstance(level, int):

@@ -1,4 +1,4 @@
-"""The content gate alone reaches the verdict of a run, for each file independently."""
+"""Tests of the content check without a run: it reaches the verdict of a run, for each file independently."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRAMES, SIZE = 100, (160, 96)
 
 @pytest.fixture
 def clip(tmp_path):
-    """Three shots, the brightest one from frame 50 to 56, between two regular samples."""
+    """A clip of three shots; the brightest lasts from frame 50 to 56, between two regular samples."""
     shots = [np.dstack([scene(seed, *SIZE)] * 3) for seed in (1, 2, 3)]
     shots[1] = shots[1] // 2 + 127
     write_views(tmp_path / 'clip.mp4', lambda number: shots[(number >= 50) + (number >= 57)], FRAMES, size=SIZE)
