@@ -11,7 +11,7 @@ FaceFusionError                exit  raised when
 ├── JobError                    1    a job is unknown, broken or in the wrong state, or the store cannot be used
 │   └── ClaimLost               1    another process took over the job
 ├── Interrupted                 4    a signal or the caller asked to stop; no partial output remains
-├── ResourceError               5    memory, threads or disk space are too small, or ran out
+├── ResourceError               5    memory, threads or disk space are insufficient or ran out
 ├── ModelError                  6    a model is unknown, missing, unreachable or damaged
 ├── ProviderError               7    a requested execution provider does not work here
 ├── SetupError                  1    a required package is not installed
@@ -32,8 +32,8 @@ _REFERENCE = re.compile(r'^[a-z0-9]+(-[a-z0-9]+)*$')
 class FaceFusionError(Exception):
     """A failure with a stable reference.
 
-    ``reference`` is kebab-case and never changes its meaning; ``message`` states the failure, ``cause`` the reason (may
-    be empty), ``hint`` the remedy (may be empty). ``facts`` is plain JSON with further details for programs.
+    ``reference`` is kebab-case and never changes its meaning. ``message`` states the failure, ``cause`` the reason and
+    ``hint`` the remedy; cause and hint may be empty. ``facts`` is plain JSON with further details for programs.
     """
 
     exit_code: ClassVar[int] = 1
@@ -51,7 +51,7 @@ class FaceFusionError(Exception):
         self.facts = facts
 
     def as_record(self) -> dict[str, object]:
-        """Return the error as job files and NDJSON contain it; the key ``facts`` only with facts."""
+        """Return the error in the form used in job files and NDJSON; the key ``facts`` is absent without facts."""
         record: dict[str, object] = {
             'reference': self.reference,
             'message': self.message,
@@ -63,7 +63,7 @@ class FaceFusionError(Exception):
 
 
 class UsageError(FaceFusionError):
-    """A wrong option, ini key or environment variable."""
+    """An option, ini key or environment variable is invalid."""
 
     exit_code = 2
 
@@ -112,7 +112,7 @@ class Interrupted(FaceFusionError):
 
 
 class ResourceError(FaceFusionError):
-    """Memory, threads or disk space are too small, or ran out."""
+    """Memory, threads or disk space are insufficient or ran out."""
 
     exit_code = 5
 

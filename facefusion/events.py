@@ -1,7 +1,7 @@
 """Events of a run, and the sinks that show them: bars and log lines on stderr, NDJSON on stdout.
 
-Producers call an ``Emit`` function with an event; they never print. A sink drops an event when its stream fails: that
-never ends a run. docs/progress-events.md describes the events for programs.
+Producers call an ``Emit`` function with an event; they never print. A sink drops an event when its stream fails, so
+that no failing stream ends a run. docs/progress-events.md describes the events for programs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Message:
 class StageProgress:
     """``done`` of ``total`` units of a stage are finished; the first event of a stage has ``done`` 0.
 
-    ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word. ``rate`` is in units
-    per second over the stage so far, without the work of earlier runs; ``seconds_left`` follows from it. Both are None
-    while they are unknown.
+    ``total`` is None while it is unknown. ``unit`` is 'frame', 'B' (bytes) or another plain word. ``rate`` is the
+    average of the stage so far in units per second, without the work of earlier runs; ``seconds_left`` is computed
+    from it. Both are None while they are unknown.
     """
 
     stage: str
@@ -60,8 +60,8 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunPlanned:
-    """The plan of a run: ``kind`` is 'image' or 'video'; estimates in bytes. ``digest`` identifies the plan of a video:
-    two runs with the same digest produce the same pixels."""
+    """The plan of a run: ``kind`` is 'image' or 'video'; estimates are in bytes. ``digest`` identifies the plan of a
+    video: two runs with the same digest produce the same pixels."""
 
     kind: str
     digest: str
@@ -99,7 +99,7 @@ class FacesLinked:
 
 @dataclass(frozen=True, slots=True)
 class FramesWithoutFaces:
-    """Frames without a detected face: ``ranges`` are first and last frame, ``more_ranges`` counts the omitted ones."""
+    """Frames without a detected face: ``ranges`` of first and last frames; ``more_ranges`` counts omitted ranges."""
 
     frames: int
     ranges: list[list[int]]
@@ -129,7 +129,7 @@ class SegmentRendered:
 
 @dataclass(frozen=True, slots=True)
 class OutputPublished:
-    """The output is published under its name; ``size`` in bytes."""
+    """The output is published under its name; ``size`` is in bytes."""
 
     output_path: str
     size: int
@@ -154,7 +154,8 @@ class RunFailed:
 class ContentChecked:
     """The content gate has checked a file: ``verdict`` is 'passed', 'refused' or 'failed'.
 
-    ``models`` have model_id, threshold and their highest score; ``worst`` is the frame of that score and its time.
+    ``models`` have model_id, threshold and their highest score; ``worst`` is the frame with that score and
+    its time.
     """
 
     file: str
@@ -254,7 +255,7 @@ class LogSink:
 
 
 class JsonSink:
-    """Write every event except debug messages as one JSON object per line, progress at most ten times per second."""
+    """Write every event except debug messages as one JSON object per line, with progress limited to ten per second."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -300,7 +301,7 @@ class BarSink:
             if bar is None:
                 bar = self._bars[event.stage] = self._open(event)
             if event.unit == 'frame':
-                # Makes tqdm show the rate of the event: work of an earlier run does not count.
+                # This makes tqdm show the rate of the event, which excludes the work of an earlier run.
                 bar.initial = event.done - (event.rate or 0) * bar.format_dict['elapsed']
             if event.detail:
                 bar.set_postfix_str(event.detail, refresh=False)
@@ -322,7 +323,7 @@ class BarSink:
         from tqdm import tqdm
 
         stream = self._stream or sys.stderr
-        # On a terminal that does not report its size tqdm would find no row for a bar.
+        # On a terminal that does not report its size, tqdm would find no row for a bar.
         columns, rows = _size_of(stream)
         return tqdm(
             total=event.total,
@@ -332,7 +333,7 @@ class BarSink:
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
             smoothing=0 if event.unit == 'frame' else 0.3,
-            # Otherwise tqdm waits until this run has processed as many frames as an earlier run reported at once.
+            # By default tqdm waits for as many frames as in its largest update, which may include an earlier run.
             miniters=1,
             file=stream,
             ncols=columns,
@@ -341,7 +342,7 @@ class BarSink:
 
 
 def _size_of(stream: TextIO) -> tuple[int | None, int | None]:
-    """Return columns and rows for a terminal that does not report them; None where tqdm can find out."""
+    """Return columns and rows for a terminal that does not report them; None where tqdm can determine them."""
     try:
         size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):

@@ -11,8 +11,8 @@ from contextlib import suppress
 def use_utf8() -> None:
     """Make the process read and print names as UTF-8, and print any name.
 
-    In an ASCII locale Python could not even open a file named in a job record: the process replaces itself by an
-    interpreter in UTF-8 mode. Characters that cannot be encoded are printed as escapes.
+    In an ASCII locale Python could not even open a file named in a job record, so the process replaces itself
+    with an interpreter in UTF-8 mode. Characters that cannot be encoded are printed as escapes.
     """
     if sys.getfilesystemencoding() == 'ascii' and 'utf8' not in sys._xoptions and sys.executable:
         with suppress(OSError):

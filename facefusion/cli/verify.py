@@ -31,7 +31,7 @@ _WORDS = {
     'expired': 'the file is unchanged, but the certificate has expired, and no timestamp proves when it was signed',
     'tampered': 'the file was changed after it was signed',
     'unreadable': 'the Content Credentials cannot be read',
-    'mark-only': 'the file has no Content Credentials, but the invisible mark of this program',
+    'mark-only': 'the file has no Content Credentials, but contains the invisible mark of this program',
     'nothing-found': 'no Content Credentials and no invisible mark found: the origin of the file is unknown',
 }
 _DAMAGED = 'the file is damaged, so its Content Credentials cannot be found'
@@ -131,7 +131,7 @@ def _signer(claim: Claim) -> str:
 
 
 def _processing_lines(assertion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the content of our own assertion; values of an unexpected shape are skipped."""
+    """Yield the content of this program's own assertion; values of an unexpected shape are skipped."""
     if assertion.get('job_id'):
         yield 'job', str(assertion['job_id'])
     for name, key in (('target', 'targets'), ('source', 'sources')):

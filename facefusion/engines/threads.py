@@ -44,11 +44,11 @@ class ThreadEngine:
 
             with closing(ordered_map(analyse, spans, self._workers, ahead=self._workers)) as chunks:
                 try:
-                    # Not `yield from`: closing must set the flag before it waits for the workers.
+                    # `yield from` would wait for the workers on close before the flag is set.
                     for chunk in chunks:  # noqa: UP028
                         yield chunk
                 except Interrupted:
-                    # The failure that came first in time is the reason.
+                    # The earliest failure stopped the other chunks, so it is the one to raise.
                     raise failures[0] from None
                 finally:
                     stopped.set('the chunks are no longer needed')

@@ -1,4 +1,4 @@
-"""Find the faces of a single frame: detector, then the mesh on the detection and on its own result."""
+"""Find the faces of a single frame: run the detector, then the mesh on each detection and on its own result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ SECOND_LOOK = 0.12
 # Shifts (fractions of the region's side) and scales over which the landmarks of an image are averaged.
 STILL_VIEWS = ((0.0, 0.0, 1.0), (0.02, 0.0, 1.03), (-0.02, 0.0, 0.97), (0.0, -0.02, 1.0))
 
-# The verification of a new face: four crops, shifted up and down by a fraction of the region's side, wider and closer.
+# The four crops that verify a new face: shifted up and down by a fraction of the region's side, wider, and closer.
 # Measured on 424 faces, in about 30 variants of 9 images (an eighth of the light, noise, turned by 60 degrees, 24
 # pixels, painted glasses, cut in half): the mean presence logit is at least 3.2, in 99.5 % of them at least 4.2. Meshes
 # placed by hand on six photos of animals fail the first check (600 of 600); on drawn animals and on a wooden face 123
-# of 548 pass it, and 54 of these the second.
+# of 548 pass it, and 54 of these pass the second.
 SURE_VIEWS = ((0.0, 0.06, 1.0), (0.0, -0.06, 1.0), (0.0, 0.0, 1.25), (0.0, 0.0, 0.85))
 SURE_LOGIT = 2.0
-# A mesh can fit a face upside down with a good shape and presence: 153 of 405 placed so. The presence logit of the crop
-# turned by half is then higher by at least 2.8; for a correct mesh by at most 0.8. One of the 153 remains, a face with
-# a covered lower half. Placed a quarter turn off, 14 of 810 pass the first check and none the second.
+# A mesh can fit a face upside down with a good shape and presence: 153 of 405 meshes placed upside down did. The
+# presence logit of the crop turned by 180 degrees is then higher by at least 2.8; for a correct mesh it is higher by at
+# most 0.8. One of the 153 still passes: a face whose lower half is covered. Of 810 meshes placed a quarter turn off, 14
+# pass the first check and none passes the second.
 TURNED_LOGIT = 1.5
 QUARTER_TURNS = (math.pi, math.pi / 2, -math.pi / 2)
 # Detections examined beyond ``--max-faces``, so that link can choose among faces of about the same size.
@@ -102,7 +103,7 @@ class FaceAnalyser(FaceFinder):
     def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
         """Return the face near ``landmarks`` of a neighbouring frame, or None if it is lost.
 
-        The mesh also fits places that a face has left, so a face that jumped or changed its size is measured again
+        The mesh also fits positions that a face has left, so a face that jumped or changed its size is measured again
         where it was found, and is lost if the two results disagree.
         """
         found, presence = self._run_near(frame, landmarks)
@@ -119,7 +120,7 @@ class FaceAnalyser(FaceFinder):
     def is_sure(self, frame: Frame, face: Face) -> bool:
         """Whether shifted and scaled crops show a face too, and no turned crop shows it better.
 
-        For faces that were not followed before; costs up to eight runs of the mesh.
+        Used for faces that were not followed before; runs the mesh up to eight times.
         """
         region = region_from_landmarks(face.landmarks)
         mean = np.mean([self._presence_logit(frame, _moved_region(region, *view)) for view in SURE_VIEWS])

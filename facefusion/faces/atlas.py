@@ -31,7 +31,7 @@ def smooth_step(values: Floats) -> Floats:
 
 
 def shrink(image: Floats, size: int) -> Floats:
-    """Resize a square image to ``size`` or less by area; unchanged if it has that size."""
+    """Shrink a square image to ``size`` by area interpolation; return it unchanged if it has that size."""
     if len(image) == size:
         return image
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32)
@@ -76,12 +76,15 @@ class AtlasGrid:
         corners = topology.triangles[index.ravel()[self._flat]]
         rows, columns = np.divmod(self._flat, size)
         weights = _barycentric(texels[corners], columns, rows)
-        # By corner, each contiguous: three sums of entire columns are fastest.
+        # One contiguous row per corner, because adding three entire rows is fastest.
         self._corners = np.ascontiguousarray(corners.T)
         self._weights = np.ascontiguousarray(weights.T)
 
     def spread(self, values: Floats) -> Floats:
-        """Interpolate vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k], else 0."""
+        """Interpolate vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k].
+
+        Texels outside the mesh are 0.
+        """
         atlas = np.zeros((self.size * self.size, *values.shape[1:]), np.float32)
         atlas[self._flat] = self._interpolate(values.astype(np.float32))
         return atlas.reshape((self.size, self.size, *values.shape[1:]))
@@ -109,8 +112,8 @@ class AtlasMasks:
     """Fixed regions of the atlas as float32 [size,size] in 0..1.
 
     ``rim``: distance to the outline as a fraction of the atlas. ``skin``: without eyes, brows, lips and rim;
-    ``skin_to_rim``: the same with the rim. ``centre``: a soft ellipse over nose and cheeks. ``protected``: the parts
-    that differ from skin on every face. ``forehead`` and ``below_forehead``: for the fringe rule. ``lips`` and
+    ``skin_to_rim``: the same, including the rim. ``centre``: a soft ellipse over nose and cheeks. ``protected``: the
+    parts that differ from skin on every face. ``forehead`` and ``below_forehead``: for the fringe rule. ``lips`` and
     ``lips_soft``: for the colour of the lips. ``lids_image_left`` and ``lids_image_right``: the eyes with their lids.
     ``around_eyes``: both eyes with the brows. The bounds are those of embedded-swap.md sections 3, 5 and 6, converted
     to this layout.
@@ -159,7 +162,7 @@ class AtlasMasks:
         return mask
 
     def _features(self, eyes: int, brows: int, lips: int | None = None) -> Floats:
-        """1 in eyes, brows and lips, each dilated by so many 128ths of the atlas."""
+        """1 in eyes, brows and lips, each dilated by the given number of 128ths of the atlas."""
         rings = [(EYE_IMAGE_LEFT, eyes), (EYE_IMAGE_RIGHT, eyes), (BROW_IMAGE_LEFT, brows), (BROW_IMAGE_RIGHT, brows)]
         if lips is not None:
             rings.append((OUTER_LIPS, lips))

@@ -53,7 +53,7 @@ class ArrayRecord:
 
     @classmethod
     def load(cls, path: Path, data: bytes | None = None) -> Self:
-        """Read a saved record; ``data`` are the bytes of the file where the caller has read them.
+        """Read a saved record; ``data`` is the content of the file if the caller has already read it.
 
         Raises InternalError work-file-damaged, TypeError for a record of another class.
         """
@@ -73,7 +73,7 @@ class ArrayRecord:
 
 
 class _HashingWriter(io.RawIOBase):
-    """Hashes the bytes written to a file. It cannot seek, so that each byte passes once."""
+    """Hashes the bytes written to a file. It cannot seek, so each byte passes through once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -86,7 +86,7 @@ class _HashingWriter(io.RawIOBase):
 
 def _read_arrays(path: Path, data: bytes | None) -> dict[str, Any]:
     try:
-        # numpy does not close a damaged file that it opened itself.
+        # numpy does not close a damaged file that it opened itself, so the file is opened here.
         with (
             path.open('rb') if data is None else io.BytesIO(data) as stream,
             np.load(stream, allow_pickle=False) as archive,
@@ -121,11 +121,10 @@ def _no_rows() -> Ints:
 class FaceChunk(Chunk):
     """The result of analyse for a chunk of frames.
 
-    Track numbers are local to the chunk. cut: bool [count], the frame starts a shot. thumbnails: uint8 [2,54,96], luma
-    of the first and last frame, to find a cut between chunks. left_out: int32 [count], detections of a frame beyond
-    the limit; empty if there are none. of_tracks: measurements of tracks, [t,...] by the names of
-    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views.
-    """
+    Track numbers are local to the chunk. cut: bool [count], whether the frame starts a shot. thumbnails: uint8
+    [2,54,96], luma of the first and last frame, to find a cut between chunks. left_out: int32 [count], detections of a
+    frame beyond the limit; empty if there are none. of_tracks: measurements of tracks, [t,...] by the names of
+    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views."""
 
     cut: Bools
     thumbnails: Bytes
@@ -138,9 +137,9 @@ class FaceChunk(Chunk):
 class LinkedChunk(Chunk):
     """The faces of a chunk of frames, linked and smoothed over time: all of them, or the selected ones.
 
-    Tracks are numbered over the whole clip. filled: bool [n], the landmarks are interpolated. cut: bool [count], the
-    frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if there are none.
-    """
+    Tracks are numbered over the whole clip. filled: bool [n], whether the landmarks are interpolated. cut: bool
+    [count], whether the frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if
+    there are none."""
 
     filled: Bools
     cut: Bools

@@ -16,7 +16,7 @@ from facefusion.faces.topology import MeshTopology
 
 # Added to luma in ratios of chroma to luma, to bound the ratios of dark texels.
 CHROMA_FLOOR = 12.0
-# A texel this many robust deviations away from skin is covered.
+# A texel at least this many robust deviations away from skin counts as covered.
 FOREIGN = 1.25
 # The minimum number of visible texels of 128 in the face's centre; with twice as many the result has full weight.
 LEAST_CORE = 150
@@ -48,7 +48,7 @@ class CoverageFinder:
         """
         masks, unit = self._masks, self._unit
         core = weight * masks.centre > 0.3
-        # Coverage fades to none as the face turns away, because a hardly visible face cannot be measured.
+        # The coverage fades to zero as the face turns away, because a hardly visible face cannot be measured.
         known = float(np.clip(core.sum() / (unit * unit) / LEAST_CORE - 1, 0, 1))
         if known == 0:
             return Coverage(np.ones((self._size, self._size), np.float32), 1.0)
@@ -64,7 +64,7 @@ class CoverageFinder:
         return Coverage(1 - known * blur(covered, 1.5 * unit), 1 - known * (1 - forehead))
 
     def _from_outside(self, patches: Bytes) -> Floats:
-        """Select the patches that touch the outline over 3 texels and cover 20: hair and hands come from outside."""
+        """Select patches of at least 20 texels, 3 of them at the outline, because hair and hands come from outside."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
         border = labels[(self._masks.rim < 0.035) & (self._grid.inside > 0)]
         touching = np.bincount(border, minlength=count)

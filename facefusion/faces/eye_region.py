@@ -13,8 +13,8 @@ from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopol
 # The 10th and 90th percentile of luma between the lids differ by 0.4 to 0.7 of the skin's luma on open eyes, by 0.15 to
 # 0.35 on closed and squinting eyes.
 CLOSED_SPREAD, SPREAD_WIDTH = 0.25, 0.25
-# The darkest row of a strip of skin over its median row: across the nose 0.83 to 0.99 without glasses, 0.46 to 0.64
-# with dark frames; under the eyes 0.83 to 0.99 without and 0.20 to 0.28 with them.
+# Ratio of the darkest row of a strip of skin to its median row: across the nose it is 0.83 to 0.99 without glasses and
+# 0.46 to 0.64 with dark frames; under the eyes it is 0.83 to 0.99 without and 0.20 to 0.28 with them.
 BRIDGE_LINE, RIM_LINE = (0.72, 0.10), (0.75, 0.20)
 
 
@@ -34,7 +34,7 @@ class EyeRegion:
         ]
 
     def open_eyes(self, luma: Floats, skin: float) -> tuple[float, float]:
-        """How open the eyes at image left and right are, 0 to 1, by their contrast; ``skin`` is the skin's luma.
+        """Return how open the eyes at image left and right are, 0 to 1, by contrast; ``skin`` is the skin's luma.
 
         The mesh hardly registers a blink (embedded-swap.md section 2).
         """
@@ -48,7 +48,7 @@ class EyeRegion:
     def dark_frame(self, luma: Floats) -> float:
         """Confidence 0..1 that a dark line crosses the nose between the eyes and runs under one eye."""
         smooth = np.asarray(cv2.blur(luma, (3, 1)), np.float32)
-        # Nearly the entire way across the nose, and half of the way under the eye.
+        # The line must be dark along 70 % of the way across the nose, and along half of the way under the eye.
         bridge = float(np.percentile(_darkest(smooth[self._bridge]), 70))
         rim = min(float(np.median(_darkest(smooth[under]))) for under in self._under)
         signs = np.array([(BRIDGE_LINE[0] - bridge) / BRIDGE_LINE[1], (RIM_LINE[0] - rim) / RIM_LINE[1]], np.float32)
@@ -60,6 +60,6 @@ def _strip(top: float, bottom: float, left: float, right: float) -> tuple[slice,
 
 
 def _darkest(strip: Floats) -> npt.NDArray[np.float32]:
-    """The darkest over the median value of each column; near 1 for columns that are almost black throughout."""
+    """The ratio of the darkest to the median value of each column; near 1 for columns that are almost black."""
     middle = np.median(strip, axis=0)
     return np.asarray(1 - (middle - strip.min(0)) / np.maximum(middle, 8), np.float32)

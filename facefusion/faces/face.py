@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[Any]
 
 MESH_POINTS = 468
-# Of a published landmarker: the 68, five of the alignment, two corners of the detector's box, five of the detector.
+# Points of a published landmarker: 68, five for alignment, two corners of the detector's box, five of the detector.
 LANDMARKER_POINTS = 80
 BOX_CORNERS = slice(73, 75)
 
@@ -38,8 +38,8 @@ class Detection:
 class Face:
     """A face with its landmarks.
 
-    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 80 of a
-    published landmarker (``landmarks.subsets``), with z 0. presence: 0..1, reported by the landmarker. residual:
+    landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 80 points of
+    a published landmarker (``landmarks.subsets``), with z 0. presence: 0..1, reported by the landmarker. residual:
     distance to the mean shape in eye distances. score: 0..1, of its detection. box: float32 [4] x0, y0, x1, y1 around
     the landmarks.
     """
@@ -51,7 +51,7 @@ class Face:
     box: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        # Stored, because boxes are compared far more often than faces are created.
+        # The box is stored because boxes are compared far more often than faces are created.
         object.__setattr__(self, 'box', landmark_box(self.landmarks))
 
     @property
@@ -65,7 +65,8 @@ class LinkedFace:
     """A face as rendering reads it: smoothed over time, with its measurements.
 
     track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: the required
-    measurements by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: the landmarks are interpolated.
+    measurements by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: whether the landmarks are
+    interpolated.
     """
 
     track: int
@@ -81,10 +82,10 @@ class LinkedFace:
 
 
 def landmark_box(landmarks: Floats) -> Floats:
-    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]; the detector's box, where it is among them."""
+    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]; the detector's box if it is among them."""
     if landmarks.shape[-2] == LANDMARKER_POINTS:
         landmarks = landmarks[..., BOX_CORNERS, :]
-    # min and max along the last axis of a contiguous array are seven times as fast as along the axis before.
+    # min and max along the last axis of a contiguous array are seven times as fast as along the second last axis.
     sides = np.ascontiguousarray(np.moveaxis(landmarks[..., :2], -2, -1))
     return np.concatenate([sides.min(-1), sides.max(-1)], -1).astype(np.float32)
 

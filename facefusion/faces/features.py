@@ -1,6 +1,6 @@
-"""Detect hidden eyes, nose and mouth, also behind things of skin colour.
+"""Detect hidden eyes, noses and mouths, even behind skin-coloured objects.
 
-The mesh also fits a face behind a hand. A hand has the colour of the face, but no features.
+The mesh also fits a face behind a hand. A hand has the colour of a face, but no facial features.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink,
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, NOSE, OUTER_LIPS
 
-# Widths in texels of 64: of the compared frequency band, and of the compared neighbourhood.
+# Widths of the compared frequency band and of the compared neighbourhood, in texels of an atlas of size 64.
 BAND = (0.7, 6.0)
 NEIGHBOURHOOD = 4.0
-# The mesh lags by a few hundredths of a fast-moving face: the best of these shifts (texels down, right) counts.
+# The mesh lags behind a fast-moving face by a few hundredths of its size, so the best of these shifts (texels down,
+# right) counts.
 SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
-# Correlation with the mean face below which a feature is hidden, and the width above it. Without shifts, with a mean of
-# the other six example faces, eyes and noses reach 0.3 to 0.9 in all lights, mouths, which move, 0.1 to 0.8; behind a
-# hand -0.3 to 0.15.
+# Correlation with the mean face below which a feature is hidden, and the width of the transition above it. Measured
+# without shifts against the mean of the other six example faces: 0.3 to 0.9 for eyes and noses in all lights, 0.1 to
+# 0.8 for mouths, which move, and -0.3 to 0.15 behind a hand.
 HIDDEN_EYES, HIDDEN_MOUTH, HIDDEN_WIDTH = 0.05, -0.1, 0.25
 # The squared contrast of a neighbourhood relative to the mean face: 0.3 to 3 on faces, 4 with dark frames, 12 to 16
 # with sunglasses. Relative to the face's own features: at least 0.33, also for the mouth; 0.07 on a mask.
 STRONG = 2.5
 FLAT, FLAT_WIDTH = 0.1, 0.15
 BLACK, BLACK_WIDTH = 5.5, 3.5
-# A feature is hidden if its visible share is lower: at least 0.77 on the example faces in all lights, 0.04 behind a
-# mask, 0.5 half behind a hand. Features with at most LEAST_SEEN texels on the visible side are skipped.
+# A feature is hidden if its visible share is lower. The share is at least 0.77 on the example faces in all lights, 0.04
+# behind a mask, and 0.5 half behind a hand. Features with at most LEAST_SEEN texels on the visible side are skipped.
 GONE, GONE_WIDTH = 0.3, 0.35
 LEAST_SEEN = 8
 
@@ -58,9 +59,10 @@ class FeatureFinder:
         return float(((1 - visible) * (seen > 0.5)).sum() / max(float(zones.sum()), 1e-3))
 
     def visible(self, luma: Floats, seen: Floats, glasses: float = 0.0) -> Floats:
-        """0 on hidden features, 1 elsewhere, float32 [n,n] in 0..1, from atlas ``luma`` and ``seen`` [n,n].
+        """Return 0 on hidden features and 1 elsewhere, float32 [n,n] in 0..1, from atlas ``luma`` and ``seen`` [n,n].
 
-        ``glasses``: confidence 0..1 of a frame of glasses, whose eyes count as visible unless the lenses are black.
+        ``glasses``: confidence 0..1 that the face wears glasses; eyes behind them count as visible unless the lenses
+        are black.
         """
         band = look(luma) * self._inside * seen
         energy = self._enlarge(self._pool(band * band) / (self._energy + 1e-5))

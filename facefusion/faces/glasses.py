@@ -23,7 +23,7 @@ WIDEST_LINE = 0.19
 RIM_REACH = (0.18, 0.62)
 
 # Contrasts are those of ``line_contrast``. Along four fifths of their length, the line across the nose and the weaker
-# line under the eyes must each be this strong, and their geometric mean FRAME_STRENGTH.
+# line under the eyes must each be this strong, and their geometric mean must reach FRAME_STRENGTH.
 BRIDGE_CONTRAST = 0.06
 RIM_CONTRAST = 0.09
 FRAME_STRENGTH = 0.105
@@ -61,7 +61,7 @@ class GlassesFinder:
         return self._outline(ridges) if self.strength(ridges, seen) >= 1 else None
 
     def strength(self, ridges: Floats, seen: Floats) -> float:
-        """The evidence for glasses; from 1 on they are found.
+        """Return the evidence for glasses; at 1 or more they count as found.
 
         Measured: at most 0.75 without glasses, including fringes, strands, noise, shadows and wrinkles; at least 2 for
         painted dark frames, 1.1 for thin grey frames.
@@ -70,7 +70,7 @@ class GlassesFinder:
         rims = []
         for side in (0, 1):
             map_x, map_y = self._polar(side, 20, 160)
-            # An eye that is turned away is no evidence.
+            # An eye that is turned away provides no evidence.
             if float(cv2.remap(seen, map_x, map_y, cv2.INTER_LINEAR).mean()) > 0.5:
                 rims.append(_line_strength(cv2.remap(ridges, map_x, map_y, cv2.INTER_LINEAR)))
         if not rims:
@@ -121,12 +121,12 @@ class GlassesFinder:
         frame = np.isin(labels, joined[joined > 0]) | (seeds > 0)
         margin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
         mask = cv2.dilate((frame | (lenses > 0)).astype(np.uint8), margin) > 0
-        # Shadows and reflections run along a frame.
+        # Shadows and reflections run along a frame, so its mask is widened.
         wide = cv2.dilate(frame.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         return Glasses(mask, wide)
 
     def _zone(self) -> Floats:
-        """Where frames can be: around the eyes, and the bands to the temples for the arms."""
+        """The parts where frames can be: around the eyes, and in the bands to the temples where the arms are."""
         zone = np.zeros((self._size, self._size), np.float32)
         for side, outer in ((0, 0), (1, self._size - 1)):
             x, y = (round(float(value)) for value in self._eyes[side])
@@ -139,8 +139,8 @@ class GlassesFinder:
 def line_contrast(luma: Floats, width: int) -> tuple[Floats, Floats]:
     """How much darker, and how much lighter, narrow lines are than both of their sides, in logarithms of luma.
 
-    ``width``: the widest line in texels. By morphological closing and opening (black and white top-hat). Clipped to
-    0..0.5, so that one black spot does not outweigh an entire line.
+    ``width``: the widest line in texels. Computed by morphological closing and opening (black and white top-hat), and
+    clipped to 0..0.5, so that one black spot does not outweigh an entire line.
     """
     tone = blur(np.log(luma + 12), 0.8)
     light = tone - np.asarray(cv2.morphologyEx(tone, cv2.MORPH_OPEN, _disc(width)), np.float32)
@@ -150,7 +150,7 @@ def line_contrast(luma: Floats, width: int) -> tuple[Floats, Floats]:
 def find_lines(face: Floats, width: int) -> Floats:
     """The contrast of narrow lines against both of their sides in luma or in colour: float32 [n,n].
 
-    The colour is red minus blue over luma: thin metal is as light as skin, but grey where skin is red.
+    The colour is red minus blue, divided by luma: thin metal is as light as skin, but grey where skin is red.
     """
     luma = np.asarray(cv2.transform(face, BGR_TO_YCC[:1]), np.float32)
     red = blur((face[..., 2] - face[..., 0]) / (luma + 12), 0.8)

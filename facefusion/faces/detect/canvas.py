@@ -1,7 +1,7 @@
-"""Detection on a square canvas: the frame with margins, shrunk to fit, at the top left of black.
+"""Detection on a square canvas: the frame with its margins, shrunk to fit, at the top left of a black square.
 
-This is the contract of the published detectors (peer-models.md section 4). A network sees every angle of the options;
-overlapping boxes of all angles and networks are suppressed together.
+This is the contract of the published detectors (peer-models.md section 4). Each network runs at every angle of the
+options; overlapping boxes of all angles and networks are suppressed together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 
-# Highest overlap (intersection over union) of two faces by the number of angles, and with several networks.
+# Highest overlap (intersection over union) of two faces: by the number of angles for one network, and for several.
 _OVERLAPS = {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
 _OVERLAP_OF_SEVERAL = 0.1
 
@@ -75,7 +75,7 @@ class CanvasDetector:
         return [Detection(boxes[k], points[k], float(scores[k])) for k in np.asarray(kept, int).ravel()]
 
     def _with_margin(self, frame: Frame) -> tuple[Pixels, int, int]:
-        """The whole frame in its margins, and the width of the left and the height of the upper one."""
+        """The whole frame with its margins, the width of the left margin and the height of the upper margin."""
         top, right, bottom, left = self._margin
         above, below = int(frame.height * top * 0.005), int(frame.height * bottom * 0.005)
         before, beyond = int(frame.width * left * 0.005), int(frame.width * right * 0.005)
@@ -126,7 +126,7 @@ def _turn_back(found: Candidates, matrix: npt.NDArray[np.float64] | None) -> Can
 
 
 def anchor_grid(side: int, stride: int, per_cell: int) -> Floats:
-    """Return float32 [n,2] x, y in pixels: the upper left corners of the cells, row by row, ``per_cell`` each."""
+    """Return float32 [n,2] x, y in pixels: the upper left corners of the cells, row by row, each ``per_cell`` times."""
     cells = side // stride
     rows, columns = np.mgrid[:cells, :cells]
     corners = np.stack([columns, rows], -1).reshape(-1, 1, 2) * stride

@@ -21,8 +21,8 @@ CANDIDATES = 1000
 class CenterFace:
     """Detects faces in frames resized to the size of the options.
 
-    The session maps ``[n,3,h,w]`` float32 RGB 0..255, with h and w multiples of 32, to a grid of a quarter of that size
-    with a face probability, log sizes, centre offsets and five points (embedded-models.md section 3).
+    The session maps ``[n,3,h,w]`` float32 RGB 0..255, with h and w multiples of 32, to a grid of a quarter of that
+    size; each cell has a face probability, log sizes, centre offsets and five points (embedded-models.md section 3).
     """
 
     def __init__(self, session: Any, options: FaceDetectorOptions) -> None:
@@ -35,7 +35,7 @@ class CenterFace:
 
     def detect(self, frame: Frame) -> list[Detection]:
         """Return the faces above the minimum score, best first, without overlapping ones; in frame pixels."""
-        # The margin is in half percents per side, as in FaceFusion 3.8.
+        # The margin is in units of half a percent of a side, as in FaceFusion 3.8.
         top, right, bottom, left = (0.005 * percent for percent in self._margin)
         grown_width, grown_height = frame.width * (1 + left + right), frame.height * (1 + top + bottom)
         shrink = min(1.0, self._longest_side / max(grown_width, grown_height))
@@ -43,7 +43,7 @@ class CenterFace:
         above, below = round(top * height), round(bottom * height)
         before, beyond = round(left * width), round(right * width)
         if not any((above, below, before, beyond)):
-            # Stretched to the network's grid: cheaper than padding, and the faces are larger.
+            # Stretching the frame to the network's grid is cheaper than padding and makes the faces larger.
             width, height = _multiple(width), _multiple(height)
         pixels = frame.resized(width, height)
         bordered = cv2.copyMakeBorder(pixels, above, below, before, beyond, cv2.BORDER_CONSTANT)

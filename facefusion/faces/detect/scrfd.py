@@ -14,7 +14,7 @@ _PER_CELL = 2
 
 
 class Scrfd:
-    """Nine outputs, found by position: scores, then boxes, then points of each stride.
+    """A network with nine outputs, identified by position: scores, then boxes, then points of each stride.
 
     The session takes ``[1,3,h,w]`` float32 RGB, (x - 127.5) / 128, as the networks were trained with (FaceFusion 3.8
     feeds BGR). Outputs are (n,k) or (1,n,k): scores after the sigmoid, distances in strides from the anchor.
