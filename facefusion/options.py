@@ -1,7 +1,7 @@
-"""Options, declared once: a dataclass field next to the code that uses it.
+"""Declare each option once, as a dataclass field next to the code that uses it.
 
 The command line flag, the ``facefusion.ini`` key, the environment variable and the key in a job's JSON all come from
-that field. This module imports nothing else of the package and no array library, so ``--help`` is fast.
+that field. This module imports no other module of the package and no array library, so ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class UnknownHome(ValueError):
 class OptionInfo:
     """A declared option: the facts behind its flag, ini key, environment variable and reference page.
 
-    ``metavar`` stands for the value in the help; by default it follows from the kind and the key. ``stored`` is 'step'
+    ``metavar`` represents the value in the help; its default follows from the kind and the key. ``stored`` is 'step'
     for options that are frozen into a job's step, 'job' for those of the process that runs it. ``step`` is the grid of
     a float option, counted from ``minimum``. ``most_items`` limits the length of a list. ``is_policy`` marks an option
-    that only ini files set: it has no flag and no environment variable. ``no_effect`` says why an option of FaceFusion
-    3.8 changes nothing here: it is accepted, but neither listed in the help nor stored in a step.
+    that only ini files set: it has no flag and no environment variable. ``no_effect`` is the reason why an option of
+    FaceFusion 3.8 changes nothing here: it is accepted, but neither listed in the help nor stored in a step.
     """
 
     key: str
@@ -95,7 +95,7 @@ def range_text(info: OptionInfo) -> str:
 
 
 def parse_item(info: OptionInfo, text: str) -> Any:
-    """Return one value of an option from its text. Raises ValueError, which states the allowed values."""
+    """Return one value of an option from its text. Raises ValueError with the allowed values in its message."""
     if info.kind == 'flag':
         return _parse_flag(text)
     if info.kind == 'path':
@@ -107,7 +107,7 @@ def parse_item(info: OptionInfo, text: str) -> Any:
 
 
 def expand_home(path: str) -> str:
-    """Replace ``~`` or ``~user`` at the start of a path by the home folder. Raises UnknownHome."""
+    """Replace ``~`` or ``~user`` at the start of a path with the home folder. Raises UnknownHome."""
     if not path.startswith('~'):
         return path
     name = re.split(r'[/\\]' if os.name == 'nt' else '/', path[1:], maxsplit=1)[0]
@@ -123,10 +123,10 @@ def expand_home(path: str) -> str:
 
 
 def parse_value(info: OptionInfo, text: str) -> Any:
-    """Return the value of an ini key or environment variable: a list splits at white space, all else is one item.
+    """Return the value of an ini key or environment variable; a list is split at white space.
 
-    Double or single quotes around a path are removed. A path in a list may contain spaces in two ways: in quotes, as in
-    ``"my face.png" b.png``, or in a value that starts with a line break; then each line is one path, as in an ini file
+    Double or single quotes around a path are removed. A path in a list may contain spaces if it is quoted, as in
+    ``"my face.png" b.png``, or if the value starts with a line break. Each line is then one path, as in this ini file:
 
         source_paths =
             C:\\My Pictures\\face.png
@@ -141,16 +141,16 @@ def parse_value(info: OptionInfo, text: str) -> Any:
 
 
 def quoted(text: str) -> str:
-    """Quote a text as one word of a command line, for hints that can be copied."""
+    """Return a text quoted as one word of a command line, for hints that the user can copy."""
     import shlex
 
     return f'"{text}"' if os.name == 'nt' else shlex.quote(text)
 
 
 def unquoted(text: str) -> str:
-    """Return one path from an ini file or the environment, without white space and a pair of quotes around it.
+    """Return one path from an ini file or the environment, without surrounding white space and quotes.
 
-    Raises ValueError for an unpaired double quote and for quotes around nothing.
+    Raises ValueError for an unpaired double quote and for empty quotes.
     """
     path = text.strip()
     is_quoted = len(path) > 1 and path[0] == path[-1] and path[0] in '"\''
@@ -158,7 +158,7 @@ def unquoted(text: str) -> str:
     if is_quoted and not inner.strip():
         raise ValueError('the quotes contain no path')
     if inner.startswith('"') or inner.endswith('"') or (path.startswith('"') and '"' in inner):
-        raise ValueError('a double quote has no partner, or the value is more than one path')
+        raise ValueError('a double quote is unpaired, or the value is more than one path')
     return path if path[:1] == "'" and "'" in inner else inner
 
 
@@ -177,7 +177,7 @@ def _split_paths(text: str) -> list[str]:
     while position < len(text):
         word = _WORD.match(text, position)
         if word is None:
-            raise ValueError('a double quote has no partner, or no space after it')
+            raise ValueError('a double quote is unpaired, or no space follows it')
         parts.append(word[1] or word[2] or word[3])
         position = word.end()
     return parts

@@ -1,4 +1,4 @@
-"""Owners of files and folders: a tag in the name identifies the process, so that others can detect its death."""
+"""Owners of files and folders: a tag in the name identifies the process, so that others can detect that it is dead."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _REALM_LENGTH = 6
 class Owner(NamedTuple):
     """A process that owns a file or folder; each claim has its own ``nonce``.
 
-    The nonce begins with the realm in which ``pid`` is valid: the boot and the process namespace. Containers of one
-    image often share a host name and a folder, but not their process ids.
+    The nonce begins with the realm in which ``pid`` is valid, a digest of the boot and the process namespace, because
+    containers of one image often share a host name and a folder, but not their process ids.
     """
 
     host: str
@@ -29,11 +29,11 @@ class Owner(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """``<host>.<pid>.<nonce>``, for the end of a name, after an ``@``."""
+        """The tag ``<host>.<pid>.<nonce>``, which follows an ``@`` at the end of a name."""
         return f'{self.host}.{self.pid}.{self.nonce}'
 
     def is_dead(self) -> bool:
-        """Whether the process belongs to this realm and no longer runs; False when its realm is another one."""
+        """Whether the process belongs to this realm and no longer runs; False for a process of another realm."""
         is_local = self.host == host_name() and self.nonce.startswith(_realm())
         return is_local and not _is_running(self.pid)
 
@@ -44,20 +44,20 @@ def new_owner() -> Owner:
 
 
 def parse_tag(tag: str) -> Owner | None:
-    """Return the owner in a tag, and None for any other text."""
+    """Return the owner in a tag, or None for any other text."""
     match = _TAG.fullmatch(tag)
     return None if match is None else Owner(match['host'], int(match['pid']), match['nonce'])
 
 
 def split_tag(name: str) -> tuple[str, Owner] | None:
-    """Return the text before the tag and the owner of a name that ends in ``@<tag>``, and None for other names."""
+    """Return the text before the tag and the owner of a name that ends in ``@<tag>``, or None for other names."""
     head, at_sign, tag = name.rpartition('@')
     owner = parse_tag(tag) if head and at_sign else None
     return None if owner is None else (head, owner)
 
 
 def host_name() -> str:
-    """Return the name of this machine, with dashes for all characters but letters and digits."""
+    """Return the name of this machine, with dashes in place of all characters except letters and digits."""
     return re.sub(r'[^A-Za-z0-9-]', '-', platform.node())[:_LONGEST_HOST] or 'host'
 
 
@@ -71,12 +71,12 @@ def _realm() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    # Loading it takes 15 ms, and most commands see no claim.
+    # psutil takes 15 ms to load, and most commands find no claim.
     import psutil
 
     if sys.platform == 'win32':
         return psutil.pid_exists(pid)
-    # psutil does not find processes that /proc hides, as with its mount option hidepid.
+    # psutil does not find processes that /proc hides, for example with the mount option hidepid.
     try:
         os.kill(pid, 0)
     except PermissionError:

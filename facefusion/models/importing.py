@@ -1,6 +1,6 @@
 """Import model files of the user: recognise each by its digest, or check that it can be the model that the user states.
 
-A file is copied, never moved. It gets its name in the weights folder only when the copy has been verified.
+A file is copied, never moved. The copy gets its name in the weights folder only after it has been verified.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from facefusion.models.workspace import workspace
 from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
-# Checksums beside the models of FaceFusion 3.8.
+# The suffix of the checksum files beside the models of FaceFusion 3.8.
 _CHECKSUM_SUFFIX = '.hash'
 
 
 class Imported(NamedTuple):
-    """The result for one file: ``model`` is '' for a file that was not imported, and ``reason`` says why.
+    """The result for one file; if it was not imported, ``model`` is '' and ``reason`` states the cause.
 
-    ``state`` is 'present' when the same file was there before.
+    ``state`` is 'present' when the weights folder already contained the same file.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Imported(NamedTuple):
 
 
 class _Match(NamedTuple):
-    """The model that a file is; ``source`` is set for a file that must be converted first."""
+    """The model that matches a file; ``source`` is set for a file that must be converted first."""
 
     entry: ModelEntry
     how: How
@@ -61,11 +61,11 @@ class Importer:
         self._may_use = may_use
 
     def import_file(self, path: Path, model_id: str = '') -> Imported:
-        """Import a file that the catalogue knows, or that the user states to be the model ``model_id``.
+        """Import a file whose digest is known, or that the user states to be the model ``model_id``.
 
-        Raises ModelError model-unknown-file for a file that is neither, model-published-only, model-tensors,
-        model-not-onnx and the errors of reading; ResourceError and OutputError when it cannot be stored; Interrupted.
-        Nothing is left of a failed import.
+        Raises ModelError model-unknown-file for any other file, model-published-only, model-tensors, model-not-onnx and
+        the errors of reading; ResourceError and OutputError when it cannot be stored; Interrupted. A failed import
+        leaves nothing behind.
         """
         sha256 = source_sha256(path, self._stop)
         if model_id:
@@ -76,7 +76,7 @@ class Importer:
         return self._store_copy(path, sha256, match)
 
     def import_folder(self, folder: Path) -> Iterator[Imported]:
-        """Import the files of a folder that the catalogue or its manifest knows, and yield the result for each file.
+        """Import the files of a folder that are in the catalogue or its manifest, and yield the result for each file.
 
         Subfolders, hidden files and checksums are skipped. Raises ModelError model-file-unreadable, and the errors of
         ``import_file`` that concern the weights folder.
@@ -96,7 +96,7 @@ class Importer:
             yield Imported(folder / name, 'refused', reason='the manifest lists it, but it does not exist')
 
     def _listed_models(self, folder: Path) -> dict[str, ExportedModel]:
-        """Return the models of the manifest by file; a file of that name by another program is ignored."""
+        """Return the models of the manifest by file name; a manifest.json of another program is ignored."""
         try:
             return {model.file: model for model in read_manifest(folder).models}
         except (OSError, ValueError) as error:
@@ -115,7 +115,7 @@ class Importer:
             return Imported(path, 'refused', reason=': '.join(filter(None, (error.message, error.cause))))
 
     def _recognised(self, sha256: str) -> _Match | None:
-        """Return the model with this digest: published, of a package, an alternate, or on record here."""
+        """Return the model with this digest: published, from a package, an alternate, or recorded in lock.json."""
         records = self._store.lock.records()
         for entry in self._store.catalog:
             record = records.get(entry.id)
@@ -123,7 +123,7 @@ class Importer:
             if accepted is not None:
                 return _Match(entry, accepted.how, record.origin if record and record.sha256 == sha256 else '')
             for source in entry.sources if entry.convert else ():
-                # A conversion of two files cannot start from one of them.
+                # A conversion that needs two files cannot start from one of them.
                 is_single = not isinstance(source, PackageSource) or source.companion is None
                 if is_single and source.published[0] == sha256:
                     return _Match(entry, 'converted', origin_of(entry, source) or '', source)
@@ -143,13 +143,13 @@ class Importer:
                 hint=f'fetch it: facefusion models fetch {entry.id}',
             )
         if known is not None:
-            text = f'{path} is the file of the model {known.entry.id}: importing it as {entry.id} all the same'
+            text = f'{path} is the file of the model {known.entry.id}: importing it as {entry.id} anyway'
             self._emit(Message('warn', 'models', text))
         require_tensors(entry, path)
         return _Match(entry, 'imported')
 
     def _listed(self, path: Path, sha256: str, listed: ExportedModel) -> _Match | None:
-        """Return the match for a file that only the manifest of its folder knows; None for an unknown model."""
+        """Return the match for a file that only the manifest of its folder lists; None for an unknown model."""
         if sha256 != listed.sha256:
             raise ModelError('model-damaged', f'{path} is damaged', cause=f'expected {listed.sha256}, got {sha256}')
         if listed.id not in self._store.catalog:
@@ -187,14 +187,14 @@ class Importer:
         return Imported(path, 'imported', entry.id, match.how)
 
     def _is_there(self, sha256: str, match: _Match, actual: str) -> bool:
-        """Whether the file that an import would publish is there already."""
+        """Whether the weights folder already contains the file that an import would publish."""
         if match.source is None:
             return actual == sha256
         record = self._store.lock.record(match.entry.id)
         return record is not None and record.origin == match.origin and record.sha256 == actual
 
     def _finish(self, copy: Path, sha256: str, match: _Match) -> tuple[Path, Record]:
-        """Return the file to publish, converted where its model is, and its record."""
+        """Return the file to publish, converted if the match requires it, and its record."""
         convert = match.entry.convert
         if match.source is not None and convert is not None:
             from facefusion.models.convert.recipes import convert as convert_file
@@ -214,7 +214,7 @@ class Importer:
         model = next((entry.id for entry in catalog if entry.file == path.name), 'MODEL_ID')
         return ModelError(
             'model-unknown-file',
-            f'the catalogue does not know the file {path}',
+            f'the file {path} is not in the catalogue',
             cause=cause,
             hint=f'if you trust it, state its model: facefusion models import {quoted(str(path))} --as {model}',
         )

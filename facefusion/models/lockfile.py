@@ -1,7 +1,8 @@
 """``weights/lock.json``: the digests of converted, unpinned and imported model files, and stamps of verified files.
 
-The file is replaced as a whole, so a reader never sees a part of it, and changed under a lock of the operating system,
-so two processes lose no record. The system releases that lock when its process ends, so a crash leaves nothing behind.
+The file is replaced atomically, so a reader never sees a partial file. It is changed under a lock of the operating
+system, so no record is lost when two processes write. The system releases that lock when its process ends, so a crash
+leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ How = Known | Literal['converted', 'first-use', 'imported']
 
 
 class Stamp(Struct, frozen=True):
-    """Size, modification time and inode of a file; a file with an equal stamp is unchanged."""
+    """Size, modification time and inode of a file; a file with an equal stamp counts as unchanged."""
 
     size: int
     mtime_ns: int
@@ -43,8 +44,8 @@ class Record(Struct, frozen=True, omit_defaults=True):
 
     ``how`` is 'converted', 'first-use' or 'imported' where this record alone states the digest, and 'catalog', 'source'
     or 'alternate' where ``sha256`` repeats the catalogue. ``origin`` identifies the input of a conversion: the digest
-    of the source, the recipe and its revision. ``verified`` is the stamp of the file when its digest was last found
-    right.
+    of the source, the recipe and its revision. ``verified`` is the stamp of the file at the last check that found its
+    digest correct.
     """
 
     sha256: str
@@ -65,11 +66,11 @@ class LockFile:
         self._path = folder / LOCK_NAME
 
     def record(self, model_id: str) -> Record | None:
-        """Return the record of a model, None without one; raises ModelError when the file is damaged."""
+        """Return the record of a model, or None without one; raises ModelError when lock.json is damaged."""
         return self._read().get(model_id)
 
     def records(self) -> dict[str, Record]:
-        """Return all records by model id; raises ModelError when the file is damaged."""
+        """Return all records by model id; raises ModelError when lock.json is damaged."""
         return self._read()
 
     def put(self, model_id: str, record: Record, publish: Callable[[], None] | None = None) -> None:
@@ -83,9 +84,9 @@ class LockFile:
                 publish()
 
     def mark_verified(self, model_id: str, sha256: str, how: How, stamp: Stamp) -> None:
-        """Record that the file with this stamp has this digest; raises OSError when that cannot be written.
+        """Record that the file with this stamp has this digest; raises OSError when the folder cannot be written.
 
-        A record that alone states another digest stays unchanged.
+        A record of another digest stays unchanged if its ``how`` is 'converted', 'first-use' or 'imported'.
         """
         with self._locked():
             records = self._read()
@@ -137,6 +138,6 @@ else:
     import fcntl
 
     def _acquire(descriptor: int) -> None:
-        # Some network file systems support no locks: there the last writer wins, and lost records are made again.
+        # Some network file systems support no locks: the last writer wins there, and lost records are written again.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)

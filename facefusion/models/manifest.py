@@ -1,4 +1,4 @@
-"""``manifest.json`` of an exported folder of models: digests, and how each file is known, for an import elsewhere."""
+"""``manifest.json`` of an exported models folder: digests and their origins, for an import on another machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANIFEST_NAME = 'manifest.json'
 
 
 class ExportedModel(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A file of the folder; ``how`` and ``origin`` as in a record of lock.json."""
+    """A file of the folder; ``how`` and ``origin`` have the same meaning as in a record of lock.json."""
 
     id: Slug
     file: FileName
@@ -33,7 +33,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a folder, an empty one when it has none.
+    """Return the manifest of a folder, or an empty one when it has none.
 
     Raises ValueError when the file is not a manifest of exported models, OSError when it cannot be read.
     """

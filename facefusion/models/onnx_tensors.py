@@ -1,7 +1,7 @@
 """Read the inputs and outputs of an ONNX file without its weights, and compare them with the catalogue.
 
-The file is mapped, and its fields are skipped by their lengths (protobuf encoding; field numbers of onnx.proto 1.16):
-files of 2 GB are read within milliseconds, and neither onnx nor onnxruntime is loaded.
+The file is mapped, and its fields are skipped by their lengths (protobuf encoding; field numbers of onnx.proto 1.16).
+A file of 2 GB is read within milliseconds, and neither onnx nor onnxruntime is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ELEMENTS = {1: 'float32', 2: 'uint8', 6: 'int32', 7: 'int64', 10: 'float16', 11
 
 
 class FoundTensor(NamedTuple):
-    """An input or output of a file; a free axis is None, ``shape`` is None where the file does not state the rank."""
+    """An input or output of a file; a free axis is None, and ``shape`` is None if the file does not state the rank."""
 
     name: str
     shape: tuple[int | None, ...] | None
@@ -48,10 +48,10 @@ class _Field(NamedTuple):
 
 
 def read_tensors(path: Path, name: str = '') -> FoundTensors:
-    """Return the inputs and outputs of an ONNX file; ``name`` stands for its path in messages.
+    """Return the inputs and outputs of an ONNX file; ``name`` replaces its path in messages.
 
-    Raises ModelError model-not-onnx, or model-external for a file whose weights are in a second file; OSError when it
-    cannot be read.
+    Raises ModelError model-not-onnx, or model-external for a file whose weights are in a second file; OSError when the
+    file cannot be read.
     """
     with path.open('rb') as file:
         try:
@@ -72,9 +72,9 @@ def read_tensors(path: Path, name: str = '') -> FoundTensors:
 def require_tensors(entry: ModelEntry, path: Path, name: str = '') -> None:
     """Raise ModelError model-tensors, which names the tensor, unless the file has the tensors of the entry.
 
-    Compared are the number of inputs, their names where there are several, type, rank and fixed sizes; outputs by
-    position, where the entry lists them. A free axis agrees with every size. An entry without inputs is not compared.
-    Raises the errors of ``read_tensors``.
+    The inputs must agree in number, type, rank and fixed sizes, and in their names if there are several. The outputs
+    that the entry lists are compared by position, in rank and fixed sizes. A free axis agrees with every size. An entry
+    without inputs is not compared. Also raises the errors of ``read_tensors``.
     """
     if not entry.inputs:
         return
@@ -90,14 +90,14 @@ def require_tensors(entry: ModelEntry, path: Path, name: str = '') -> None:
 
 
 def _difference(entry: ModelEntry, found: FoundTensors) -> str:
-    """Return the first difference as a sentence, '' without one."""
+    """Return the first difference as a sentence, or '' if there is none."""
     if len(found.inputs) != len(entry.inputs):
         return _count_text('input', entry.inputs, found.inputs)
     by_name = {tensor.name: tensor for tensor in found.inputs}
     for index, wanted in enumerate(entry.inputs):
         tensor = by_name.get(wanted.name) if len(entry.inputs) > 1 else found.inputs[index]
         if tensor is None:
-            return f'it has no input {wanted.name}, its inputs are {", ".join(by_name)}'
+            return f'it has no input {wanted.name}; its inputs are {", ".join(by_name)}'
         if tensor.dtype != wanted.dtype:
             return f'the input {tensor.name} is {tensor.dtype}, expected {wanted.dtype}'
         if not _agrees(wanted, tensor):
@@ -194,9 +194,9 @@ def _text(data: mmap.mmap, field: _Field) -> str:
 
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:
-    """Yield the fields of a message; raises ValueError or IndexError when the bytes are no message."""
+    """Yield the fields of a message; raises ValueError or IndexError when the bytes are not a message."""
     if end < 0:
-        raise ValueError('a number stands for a message')
+        raise ValueError('there is a number in place of a message')
     while at < end:
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7

@@ -1,4 +1,4 @@
-"""The models of each task in order of preference, and the further models that a model needs."""
+"""The models of each task in order of preference, and the companion models that a model needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def models_of_task(catalog: Catalog, task: str) -> list[str]:
-    """Return the models of a task, best first; companions of others, which do not perform it alone, are left out."""
+    """Return the models of a task, best first, without companions, which cannot perform the task alone."""
     members = [entry.id for entry in catalog if entry.task == task]
     companions = {needed for model_id in members for needed in COMPANIONS.get(model_id, ())}
     preferred = [model_id for model_id in PREFERENCES.get(task, ()) if model_id in members]

@@ -10,10 +10,11 @@ from facefusion.models.lockfile import LockFile, Record
 
 
 def publish(path: Path, entry: ModelEntry, weights: Path, lock: LockFile, record: Record) -> None:
-    """Rename ``path``, on the disk of ``weights``, to the name of the entry, and write the record under one lock.
+    """Rename ``path`` to the name of the entry and write the record, under one lock.
 
-    The file is on the disk before it gets its name. A record that only repeats the catalogue is written when it
-    replaces another one, or has a stamp. Raises OSError when the folder cannot be written.
+    ``path`` must be on the disk of ``weights``. Its content is forced to the disk before the rename. A record that only
+    repeats the catalogue is not written unless it replaces another one or has a stamp. Raises OSError when the folder
+    cannot be written.
     """
     force_to_disk(path)
     target = weights / entry.file

@@ -1,7 +1,7 @@
 """The weights folder: verified model files, fetched and converted when they are missing.
 
 ``weights/`` contains the files under their names in the catalogue, ``lock.json`` and, during a fetch, ``.fetching/``.
-A file is renamed to its name only after it was verified. Several processes may fetch the same file at the same time:
+A file gets its name only after it was verified. Several processes may fetch the same file at the same time:
 each writes its own copy, and the last rename wins.
 """
 
@@ -25,7 +25,7 @@ from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
 State = Literal['present', 'missing', 'damaged']
-# Smaller files are read again each time, in less than a tenth of a second.
+# Smaller files are read again at each check, which takes less than a tenth of a second.
 CACHED_FROM_BYTES = 32 << 20
 NO_DIGEST = 'unknown'
 
@@ -34,7 +34,8 @@ NO_DIGEST = 'unknown'
 class Check:
     """The state of one local file; the digests are empty unless a file was read.
 
-    ``how`` is how the digest of a present file is known, and 'imported' for a damaged file of the user; else empty.
+    ``how`` states how the digest of a present file is known; it is 'imported' for a damaged file that the user
+    imported, and otherwise empty.
     """
 
     state: State
@@ -65,9 +66,9 @@ class ModelStore:
     def path(self, model_id: str) -> Path:
         """Return the verified local file of a model; fetch (and convert) it when it is missing or damaged.
 
-        A file that the user imported is never replaced. Raises ModelError 'model-unknown', offline
-        'model-missing-offline' or 'model-damaged', online the errors of ``fetch``, and for a file without a published
-        digest 'model-tensors' or 'model-not-onnx'.
+        A file that the user imported is never replaced. Raises ModelError 'model-unknown'; when offline,
+        'model-missing-offline' or 'model-damaged'; otherwise the errors of ``fetch``; and for a file without a
+        published digest 'model-tensors' or 'model-not-onnx'.
         """
         check = self.check(model_id)
         if check.state != 'present':
@@ -82,7 +83,7 @@ class ModelStore:
         return check.path
 
     def contract(self, model_id: str) -> Contract:
-        """Return what the network needs beside its tensors. Raises ModelError model-unknown, model-contract."""
+        """Return the catalogue's contract of a model. Raises ModelError model-unknown, model-contract."""
         contract = self.catalog.entry(model_id).contract
         if contract is None:
             raise ModelError('model-contract', f'the catalogue states no contract for {model_id}')
@@ -93,7 +94,7 @@ class ModelStore:
         return self.check(model_id).state
 
     def fetch(self, model_ids: Iterable[str]) -> None:
-        """Fetch those of the models that are missing or damaged, several at a time.
+        """Fetch the models that are missing or damaged, several at a time.
 
         Raises ModelError when one is unreachable, damaged at its source or missing while offline (after the others are
         finished), or was imported and changed since; ResourceError when the disk is too small, OutputError when the
@@ -157,7 +158,7 @@ class ModelStore:
         return list(checks.values())
 
     def pinned(self, model_id: str, check: Check | None = None) -> str:
-        """Return where the digest of the file comes from; ``check`` saves reading it again.
+        """Return the origin of the file's digest; an earlier ``check`` saves reading the file again.
 
         'catalog'; 'source' (of a package, or converted from a verified source); 'alternate'; 'first-use' (pinned at the
         first download); 'imported' (by the user); or '' before a first download.
@@ -214,7 +215,7 @@ class ModelStore:
         )
 
     def _repair_hints(self, damaged: Mapping[str, Check]) -> Iterator[str]:
-        """Yield the commands that repair these files: imported ones are never fetched over."""
+        """Yield the commands that repair these files; a fetch never replaces an imported file."""
         fetched = [model_id for model_id, check in damaged.items() if check.how != 'imported']
         if fetched:
             yield f'run with network access: {self._fetch_command(*fetched)}'
@@ -225,10 +226,10 @@ class ModelStore:
 
 
 def _verified_before(record: Record | None, accepted: Mapping[str, AcceptedFile], stamp: Stamp) -> str:
-    """Return the digest of a file that is unchanged since its verification, otherwise ''."""
+    """Return the digest of a file that is unchanged since its verification, or '' for any other file."""
     if record is None or record.verified != stamp or record.sha256 not in accepted:
         return ''
-    # Records come with the folder and may be wrong: a file of another size is not the published one.
+    # A record may be wrong, for example in a copied folder: a file of another size is not the published one.
     return record.sha256 if accepted[record.sha256].size in (None, stamp.size) else ''
 
 

@@ -1,4 +1,4 @@
-"""Working folders of fetches, and the removal or reuse of those of dead processes.
+"""Working folders of fetches: their creation, and the removal or reuse of folders that dead processes left.
 
 A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that its
 result is published by a rename, and never shared between two fetches.
@@ -17,7 +17,7 @@ from pathlib import Path
 from facefusion.ownership import new_owner, split_tag
 
 FOLDER_NAME = '.fetching'
-# A live fetch touches its workspace, so an older one belongs to a dead process of whatever machine.
+# A live fetch touches its workspace, so an older one belongs to a dead process, on this or another machine.
 EXPIRY_SECONDS = 24 * 3600.0
 _TOUCH_SECONDS = 60.0
 _RESUMABLE = 'resume-'
@@ -42,10 +42,11 @@ class Workspace:
 
 @contextlib.contextmanager
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
-    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError when it cannot.
+    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError when that fails.
 
     When the body raises, a resumable workspace that is not empty stays, and a later fetch of the same label takes it
-    over (a rename, so only one can). Workspaces of other dead fetches are removed, resumable ones once they expire.
+    over by a rename, so only one fetch can. Workspaces of other dead fetches are removed, resumable ones only once they
+    expire.
     """
     parent = weights / FOLDER_NAME
     name = f'{_RESUMABLE if resumable else _ONCE}{label}'
@@ -64,7 +65,7 @@ def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspa
             for done in (path, *_dead_workspaces(parent, name)):
                 _remove(done)
         else:
-            # The new name releases it: others can take it over while this process still runs.
+            # The new name releases the workspace: others can take it over while this process still runs.
             with contextlib.suppress(OSError):
                 path.rename(parent / f'{name}@{_RELEASED}.0.{secrets.token_hex(4)}')
 
@@ -81,7 +82,7 @@ def _create(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    # Fails while other fetches have workspaces in it.
+    # This fails while other fetches have workspaces in the parent folder.
     with contextlib.suppress(OSError):
         path.parent.rmdir()
 
@@ -96,7 +97,7 @@ def _take_over(parent: Path, name: str, path: Path) -> bool:
 
 
 def _dead_workspaces(parent: Path, name: str = '') -> list[Path]:
-    """Return the workspaces of dead fetches, of all names or of one."""
+    """Return the workspaces of dead fetches, for one name or for all."""
     try:
         paths = sorted(parent.iterdir())
     except FileNotFoundError:

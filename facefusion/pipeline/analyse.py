@@ -1,4 +1,4 @@
-"""Analyse: the faces of a chunk of frames, as small arrays."""
+"""Analyse a chunk of frames: return its faces as small arrays, and its screening findings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ChunkAnalysis:
     ) -> tuple[FaceChunk, ChunkFindings]:
         """Return the faces of the frames of ``chunk``, and the screening findings.
 
-        Both are functions of these frames and the next one. Raises MediaError for frames that cannot be decoded,
+        Both depend only on these frames and the next one. Raises MediaError for frames that cannot be decoded, and
         Interrupted at a frame boundary when the flag is set.
         """
         tracker = ChunkTracker(self.faces.analyser, self.faces.meters)

@@ -1,7 +1,7 @@
 """A cache of analysed chunks for other renders of the same clip, limited in size.
 
-Two files per entry: the chunk and its manifest. Several processes may use the folder at once: an entry removed by
-another process is missing, a damaged one is removed. No failure of the cache fails a run.
+An entry has two files, the chunk and its manifest. Several processes may use the folder at once: an entry that another
+process removed counts as missing. A damaged entry is removed. A failure of the cache never fails a run.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class AnalysisCache:
     emit: Emit = silent
 
     def find(self, key: str, flag: StopFlag) -> tuple[Path, Manifest] | None:
-        """Return the verified chunk file under ``key`` (64 hexadecimal digits), None without one. Raises
-        Interrupted."""
+        """Return the verified chunk file under ``key`` (64 hexadecimal digits), or None without one.
+
+        Raises Interrupted.
+        """
         if not self.limit:
             return None
         path, entry = self._paths(key)
@@ -61,7 +63,7 @@ class AnalysisCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 second_name(path, part)
-                # A hard link has the modification time of the file, which may be that of another use.
+                # A hard link shares the modification time of its file, which may come from an earlier use.
                 os.utime(part)
                 part.replace(cached)
                 part.write_bytes(manifest_bytes(manifest))
@@ -85,7 +87,7 @@ class AnalysisCache:
         return self.folder / f'{key}.npz', self.folder / f'{key}.json'
 
     def _remove(self, key: str) -> None:
-        # The manifest first: no file counts as an entry without it.
+        # Remove the manifest first, because a chunk without a manifest does not count as an entry.
         for path in reversed(self._paths(key)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)

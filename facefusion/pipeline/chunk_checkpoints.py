@@ -16,7 +16,7 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.stopping import StopFlag
 
 Origin = Literal['analysed', 'work', 'cache']
-# The fact of a chunk: the number of faces in its frames.
+# The name of the fact that states the number of faces in a chunk.
 FACES = 'faces'
 
 
@@ -30,7 +30,7 @@ class ChunkCheckpoints:
     screening: ClipScreening
 
     def find(self, span: Span, flag: StopFlag) -> tuple[Manifest, Origin] | None:
-        """Return the manifest and the origin of the chunk of ``span``, None when it must be analysed.
+        """Return the manifest and the origin of the chunk of ``span``, or None when it must be analysed.
 
         A chunk without complete screening findings counts as missing. A cached chunk is put into the work folder.
         Raises ResourceError, OutputError, Interrupted.
@@ -51,8 +51,10 @@ class ChunkCheckpoints:
         return None
 
     def save(self, span: Span, chunk: FaceChunk, findings: ChunkFindings, flag: StopFlag) -> Manifest:
-        """Save a chunk with its screening findings, also to the cache. Raises ResourceError, OutputError,
-        Interrupted."""
+        """Save a chunk with its screening findings, also to the cache.
+
+        Raises ResourceError, OutputError, Interrupted.
+        """
         path = self.folder.chunk_path(span.start)
         facts = findings.as_record() | {FACES: len(chunk.frame)}
         manifest = self.folder.save(self._key(span), path, chunk, flag, facts)
@@ -78,5 +80,5 @@ class ChunkCheckpoints:
         return WorkKey('chunk', self._digest(span, self.folder.digests.analysis), *span, pts)
 
     def _digest(self, span: Span, analysis: str) -> str:
-        """Return the digest of everything that decides the chunk: its frames, whether one follows, and the analysis."""
+        """Return the digest of everything that decides the chunk: span, analysis, and whether it is the last one."""
         return canonical_digest({'analysis': analysis, 'span': [*span], 'is_last': span.stop >= self.stop})

@@ -1,4 +1,4 @@
-"""The content gate alone: the verdict of a run on an image or a complete clip, without processing it."""
+"""Check an image or a complete clip with the content gate, as a run does, but without processing it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ Verdict = Literal['passed', 'refused', 'failed']
 class ContentVerdict:
     """The verdict of the gate on a file; 'failed' when the file could not be checked.
 
-    ``scores`` are the highest of each classifier, ``frames`` is the number of scored frames, ``worst`` the sample that
-    is nearest to a threshold or farthest above it. ``error`` is the reason why a file did not pass.
+    ``scores`` are the highest scores of the classifiers, ``frames`` is the number of scored frames, and ``worst`` is
+    the sample that is nearest to a threshold or farthest above it. ``error`` is the reason why a file did not pass.
     """
 
     path: Path
@@ -74,7 +74,10 @@ class ContentVerdict:
 
 
 def check_content(path: Path, screening: ContentScreening, emit: Emit, flag: StopFlag) -> ContentVerdict:
-    """Check one file as a run does, a clip completely. Raises Interrupted; the verdict contains any other failure."""
+    """Check one file as a run does; a clip is checked completely.
+
+    Raises Interrupted; the verdict contains any other failure.
+    """
     samples: list[Sample] = []
     verdict: Verdict = 'passed'
     error: FaceFusionError | None = None
@@ -112,7 +115,7 @@ def _check_clip(path: Path, screening: ContentScreening, samples: list[Sample], 
 
 
 def _score(target: VideoInfo, clip: ClipScreening, emit: Emit, flag: StopFlag) -> None:
-    """Score the frames of a clip that a run would score."""
+    """Score the frames that a run would score in the complete clip."""
     before, chunk = None, clip.chunk(0, target.frame_count)
     frames = prefetch(VideoReader(target, stop=flag).frames(0, target.frame_count), DECODED_AHEAD)
     with Progress(emit, 'checking', target.frame_count) as progress, closing(frames):

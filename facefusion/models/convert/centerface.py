@@ -1,4 +1,4 @@
-"""Convert CenterFace's published ONNX file to one with free batch and image size."""
+"""Convert the published ONNX file of CenterFace to one with a free batch and a free image size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DECLARED = (10, 3, 32, 32)
 
 
 def convert_centerface(source: Path, target: Path) -> None:
-    """Free batch, height and width, which the file declares as 10, 32 and 32 though the network is convolutional.
+    """Make batch, height and width free; the file declares them as 10, 32 and 32, but the network is convolutional.
 
-    Also remove the weights from the list of inputs: there the runtime treats them as values that may change, and folds
-    nothing. Raises ModelError for another file.
+    Also remove the weights from the list of inputs, because the runtime does not fold weights that are inputs. Raises
+    ModelError when the source is another file.
     """
     model = onnx.load_model_from_string(source.read_bytes())
     graph = model.graph
@@ -25,7 +25,7 @@ def convert_centerface(source: Path, target: Path) -> None:
             del graph.input[index]
     if len(graph.input) != 1 or _shape(graph.input[0]) != _DECLARED or len(graph.output) != 4:
         raise ModelError('convert-unsupported', 'the source is not the supported CenterFace file')
-    # The shapes of the inner values belong to the declared size.
+    # The shapes of the inner values are valid for the declared size only.
     del graph.value_info[:]
     _free(graph.input[0], ('n', 'height', 'width'))
     for value in graph.output:

@@ -25,7 +25,7 @@ _MEANS = (122.782, 117.001, 104.298)
 _SCALE = 256.0
 # Channels of a stage, the number of its residual blocks, and whether a halving block precedes them.
 _STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True), (256, 0, True))
-# Trained weights are far smaller; a larger value is not a weight.
+# Trained weights are far smaller, so bytes that decode to a larger value are not weights.
 _LARGEST = 100.0
 
 
@@ -99,12 +99,12 @@ def _tensors(data: bytes, sizes: list[int]) -> Iterator[Array]:
 
 
 def _read_header(data: bytes, position: int) -> tuple[int, int]:
-    """Return the position of the elements and their number; 0 elements when there are not four integers."""
+    """Return the position of the elements and their number, which is 0 unless four integers start at ``position``."""
     count = 1
     for _ in range(4):
         if position >= len(data):
             return position, 0
-        # An integer is a byte, with its length in the low bits and its sign in the highest, and then its bytes.
+        # A control byte precedes the bytes of an integer: the low bits are the length, the highest bit is the sign.
         control = data[position]
         length = control & 0x0F
         if control & 0xF0 or not 1 <= length <= 8:

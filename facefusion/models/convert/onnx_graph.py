@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
-# The lowest file version for opset 18, so that older runtimes can read the result.
+# The lowest IR version that supports opset 18, so that older runtimes can read the result.
 IR_VERSION = 8
 
 Shape = list[int | str]
@@ -43,9 +43,9 @@ class OnnxGraph:
         return result
 
     def weight(self, values: np.ndarray[Any, Any]) -> str:
-        """Add a constant. Half precision is stored as such and widened in the graph.
+        """Add a constant; float16 values are stored as they are, and a Cast node widens them to float32.
 
-        The runtime folds the Cast when it loads the model, so the file stays small at no cost in speed.
+        The runtime folds the Cast when it loads the model, so the file stays small and the network stays fast.
         """
         name = self._new('weight')
         self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))

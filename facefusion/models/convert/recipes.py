@@ -1,4 +1,4 @@
-"""The conversions by the recipe that a catalogue entry names."""
+"""Convert model files with the recipe that their catalogue entry names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from facefusion.errors import ModelError
 
-# The recipe dlib-resnet is the function convert_dlib_resnet of the module dlib_resnet, and so on.
+# The recipe dlib-resnet calls the function convert_dlib_resnet of the module dlib_resnet; the others are alike.
 RECIPES = ('centerface', 'dlib-resnet', 'tflite')
 
 
 def convert(recipe: str, source: Path, target: Path, companion: Path | None = None) -> None:
     """Convert ``source`` to ``target``; raises ModelError when that is impossible.
 
-    A recipe for sources of two files gets ``companion`` as its third argument. The converters are imported on demand
-    because onnx takes half a second to load.
+    A recipe that needs two source files gets ``companion`` as its third argument. The converters are imported on
+    demand because onnx takes half a second to load.
     """
     if recipe not in RECIPES:
         raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')

@@ -1,8 +1,8 @@
-"""TFLite to ONNX for the image networks of the embedded set, without TensorFlow.
+"""Convert TFLite files of the image networks in the embedded set to ONNX, without TensorFlow.
 
-Inside the graph four-dimensional activations have their channels first (NCHW), as in ONNX; inputs and outputs have the
+Inside the graph, four-dimensional activations have their channels first (NCHW), as in ONNX; inputs and outputs have the
 shape of the TFLite file (NHWC), except that the first dimension becomes the free batch ``n``. The results agree with
-LiteRT to some 1e-6 of the range (tests/unit/models).
+LiteRT to about 1e-6 of the range (tests/unit/models).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def convert_tflite(source: Path, target: Path) -> None:
 
 
 def translate(data: bytes) -> bytes:
-    """Return the ONNX file for a TFLite file, both as bytes; equal inputs have equal outputs."""
+    """Return the ONNX file for a TFLite file, both as bytes; equal inputs produce equal outputs."""
     source = TfliteGraph(data)
     graph = OnnxGraph('tflite')
     translation = Translation(source, graph)

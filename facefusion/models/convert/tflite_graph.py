@@ -1,6 +1,6 @@
 """Read a TFLite flatbuffer: tensors, constants (also sparse ones) and operators.
 
-The format is the public schema of TensorFlow Lite, in the generated classes of the ``tflite`` package.
+The ``tflite`` package contains the classes generated from the public schema of TensorFlow Lite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Options = TypeVar('Options')
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator: its kind (of a custom one its own name) and the indices of its tensors (-1: left out)."""
+    """An operator: its kind (for a custom operator its name) and the indices of its tensors (-1 if omitted)."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -41,7 +41,7 @@ class Operator:
 
 
 class TfliteGraph:
-    """The main graph of a TFLite file, with tensors by their index. Raises ModelError for another kind of file."""
+    """The main graph of a TFLite file; an index identifies a tensor. Raises ModelError for another kind of file."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) < 8 or data[4:8] != b'TFL3':
@@ -78,7 +78,7 @@ class TfliteGraph:
         return tuple(int(size) for size in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
 
     def constant(self, index: int) -> Array | None:
-        """Return the value of a constant tensor, None for all others."""
+        """Return the value of a constant tensor, or None for any other tensor."""
         if index not in self._constants:
             tensor = self._graph.Tensors(index)
             if tensor.Sparsity() is not None or not self._model.Buffers(tensor.Buffer()).DataLength():
@@ -114,7 +114,7 @@ class TfliteGraph:
         }
         if tensor.Type() not in dtypes:
             raise unsupported(f'{self.name(index)} has the element type {tensor.Type()}')
-        # A copy, because the buffer may not be aligned for its type.
+        # Copy the data, because the buffer may not be aligned for its type.
         data = self._model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
         return np.frombuffer(data, dtypes[tensor.Type()])
 
@@ -138,7 +138,7 @@ def _densify(shape: tuple[int, ...], values: Array, sparsity: Any) -> Array:
     rank = len(shape)
     order = [int(level) for level in sparsity.TraversalOrderAsNumpy()]
     blocks = [int(dimension) for dimension in sparsity.BlockMapAsNumpy()] if sparsity.BlockMapLength() else []
-    # Block levels follow the plain levels in the list of dimensions; the size of one is the step of its dimension.
+    # Block levels follow the plain levels in the list of dimensions; a block's size is the step of its dimension.
     steps = [1] * rank
     for position, dimension in enumerate(blocks):
         steps[dimension] = sparsity.DimMetadata(order.index(rank + position)).DenseSize()

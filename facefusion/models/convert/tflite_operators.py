@@ -43,7 +43,7 @@ class Translation:
         return height, width
 
     def value(self, index: int, *, channels_last: bool = False) -> str:
-        """Return the ONNX name of an activation; one of four dimensions is NCHW unless ``channels_last``."""
+        """Return the ONNX name of an activation; a four-dimensional one is NCHW unless ``channels_last``."""
         if index not in self._names:
             raise unsupported(f'{self.source.name(index)} is used before it is computed')
         name = self._names[index]
@@ -73,7 +73,7 @@ class Translation:
             if constant is None:
                 names.append(self.value(index, channels_last=not is_first))
             elif is_first:
-                # TFLite aligns shapes at their end, where its channels are.
+                # TFLite aligns shapes at their last axis, which is the channels.
                 aligned = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
                 names.append(self.graph.weight(aligned.transpose(_TO_FIRST)))
             else:
@@ -82,7 +82,7 @@ class Translation:
         self.define(operator, name, channels_last=not is_first)
 
     def activated(self, name: str, code: int) -> str:
-        """Return ``name`` after the activation function that is fused into an operator."""
+        """Apply the activation function that is fused into an operator, and return the name of the result."""
         kinds = tflite.ActivationFunctionType
         if code == kinds.NONE:
             return name
@@ -93,7 +93,7 @@ class Translation:
         raise unsupported(f'the fused activation {code} is unknown')
 
     def bias(self, operator: Operator, position: int) -> list[str]:
-        """Return the bias at this position of the inputs, an empty list when it is left out."""
+        """Return the bias at this position of the inputs, or an empty list when it is omitted."""
         if len(operator.inputs) <= position or operator.inputs[position] < 0:
             return []
         return [self.graph.weight(self.source.required_constant(operator.inputs[position]))]
@@ -143,7 +143,10 @@ def _convolution(translation: Translation, operator: Operator, *, depthwise: boo
 
 
 def _transpose_conv(translation: Translation, operator: Operator) -> None:
-    """Inputs are output shape, filters, value and bias; those of MediaPipe's operator are value, filters and bias."""
+    """Translate a transposed convolution.
+
+    TFLite's operator has the inputs output shape, filters, value and bias; MediaPipe's has value, filters and bias.
+    """
     graph = translation.graph
     filters = translation.source.required_constant(operator.inputs[1])
     if operator.kind == 'TRANSPOSE_CONV':
@@ -238,8 +241,8 @@ def _resize_bilinear(translation: Translation, operator: Operator) -> None:
     options = operator.options(tflite.ResizeBilinearOptions)
     mode = 'half_pixel' if options.HalfPixelCenters() else 'asymmetric'
     sizes = zip(translation.plane(operator.inputs[0]), translation.plane(operator.outputs[0]), strict=True)
-    # Scales and not sizes: sizes would contain the batch, and ONNX Runtime 1.32 fails on sizes of chosen axes when it
-    # moves a Transpose over the node.
+    # Use scales, because sizes would contain the batch. With sizes of selected axes only, ONNX Runtime 1.32 fails when
+    # it moves a Transpose across the node.
     scales = np.array([1, 1, *(_scale(size, result) for size, result in sizes)], np.float32)
     name = translation.graph.node(
         'Resize',
@@ -253,7 +256,7 @@ def _resize_bilinear(translation: Translation, operator: Operator) -> None:
 def _scale(size: int, result: int) -> np.float32:
     """Return the smallest float32 scale for which ``floor(size * scale)``, the size in ONNX, is ``result``.
 
-    The exact product counts: checker and runtime multiply in different precision.
+    The product is compared exactly, because checker and runtime multiply in different precisions.
     """
     scale = np.float32(result / size)
     while size * float(scale) < result:

@@ -1,8 +1,8 @@
-"""Downloads from web servers: resumed, bounded, and verified by a digest.
+"""Download files from web servers: resume interrupted downloads, limit their size and verify their digests.
 
-The part file and the validator of the server (ETag or Last-Modified) stay in the workspace, so a later run resumes an
+The part file and the validator of the server (ETag or Last-Modified) stay in the workspace, so a later fetch resumes an
 interrupted download. Resuming follows RFC 9110 section 13.1.5: with ``If-Range`` the server sends the complete file
-(200) instead of the rest (206) when it has changed.
+(200) instead of the rest (206) when the file has changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VALIDATOR_NAME = 'validator.json'
 class Limits:
     """Limits of a download: seconds for a connection and between two pieces, tries without progress, bytes.
 
-    A host may have several addresses, each with ``connect_seconds``.
+    ``connect_seconds`` applies to each address of a host.
     """
 
     connect_seconds: float = 4.0
@@ -53,7 +53,7 @@ class _Retry(Exception):
 
 
 class _NoConnection(_Retry):
-    """The host cannot be reached; ``is_silent`` when it did not answer in time, and another try would wait again."""
+    """The host cannot be reached; ``is_silent`` when it did not answer in time, so another try would wait again."""
 
     def __init__(self, text: str, is_silent: bool) -> None:
         super().__init__(text)
@@ -67,7 +67,7 @@ class _NextMirror(Exception):
 class HttpsDownload:
     """A download into ``folder``; ``sleep`` waits between tries (tests inject their own).
 
-    Downloads that share ``unreachable`` try a host that does not answer once, not once each.
+    Downloads that share ``unreachable`` try an unresponsive host only once in total.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class HttpsDownload:
         """Download the file from the first working mirror and return its path in the workspace and its SHA-256.
 
         Raises ModelError 'model-unreachable' when no mirror serves it, 'model-digest' or 'model-size' when the file of
-        a mirror differs from the catalogue (the part file is deleted then), OSError when it cannot be written.
+        a mirror differs from the catalogue (the part file is then deleted), and OSError when it cannot be written.
         """
         failures = []
         with requests.Session() as session:
@@ -126,7 +126,7 @@ class HttpsDownload:
                     self._unreachable.add(url)
                     raise _NextMirror(f'{failure} ({tries} {"try" if tries == 1 else "tries"})') from None
             except _Retry as failure:
-                # A try with progress does not count: the size of the file limits their number.
+                # A try with progress restarts the count; the size of the file limits the number of such tries.
                 tries = 1 if self._size() >= before + _PIECE else tries + 1
                 if tries >= self._limits.tries:
                     raise _NextMirror(f'{failure} ({tries} tries)') from None
@@ -203,7 +203,7 @@ class HttpsDownload:
                 'model-digest',
                 f'the file from {url} is not the published model',
                 cause=f'expected sha256 {self._source.sha256}, got {actual}',
-                hint='the file was changed in transit or by its publisher: do not use it, try another network',
+                hint='the file was changed in transit or by its publisher: do not use it; try another network',
             )
         return actual
 
@@ -258,7 +258,7 @@ class HttpsDownload:
 
 
 def _is_without_connection(error: Exception) -> bool:
-    """Whether no connection to the host, or to a proxy, was made."""
+    """Whether no connection to the host or to a proxy was established."""
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
         return True
     reason = getattr(error.args[0], 'reason', None) if error.args else None
@@ -266,7 +266,7 @@ def _is_without_connection(error: Exception) -> bool:
 
 
 def _plain_cause(error: Exception) -> str:
-    """Return the innermost reason, without the object addresses in the messages of the libraries."""
+    """Return the innermost reason, without the object addresses that messages of the libraries contain."""
     text = re.sub(r"HTTPS?Connection\(host='[^']*', port=\d+\): ", '', str(error))
     reason = re.search(r"(?:>: |Caused by \w+\(|\(')(.*)", text)
     return re.sub(r"<[^>]*>:?\s*|[()'\"]", '', reason[1] if reason else text).strip() or type(error).__name__

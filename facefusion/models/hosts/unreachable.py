@@ -1,4 +1,4 @@
-"""Hosts that did not answer, shared by the downloads of a process."""
+"""A list of hosts that did not answer, shared by the downloads of a process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 
 class UnreachableHosts:
-    """Hosts that could not be reached within the last minute: the next downloads go on to other mirrors at once."""
+    """Hosts that could not be reached within the last minute; downloads skip them and try other mirrors at once."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds = seconds
         self._failed: dict[str, float] = {}
 
     def add(self, url: str) -> None:
-        """Note that the host of ``url`` cannot be reached now."""
+        """Record that the host of ``url`` cannot be reached now."""
         self._failed[urlsplit(url).netloc] = time.monotonic()
 
     def __contains__(self, url: str) -> bool:
