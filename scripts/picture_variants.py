@@ -2,10 +2,11 @@
 
     .venv/bin/python scripts/picture_variants.py FOLDER [--faces portrait group1 ...] [--no-clips]
 
-Every face is cropped with its surroundings, and each variant changes it in one way: turned, lit, coloured, damaged,
-covered, moved. Files are named <face>-<variant>.png and <face>-<variant>.mp4; covers/ contains masks of the things
-painted over a face. Deterministic: all randomness has a fixed seed. "portrait" is the scikit-image portrait, "group1"
-to "group6" the insightface sample photo from left to right.
+Every face is cropped with its surroundings. Each variant changes the crop in one way: it is turned, lit, coloured,
+damaged, covered or moved. Files are named <face>-<variant>.png and <face>-<variant>.mp4; covers/ contains masks of the
+objects painted over a face. The files are the same in every run, because all randomness has a fixed seed. "portrait" is
+the face of the scikit-image portrait; "group1" to "group6" are the faces of the insightface sample photo from left to
+right.
 """
 
 from __future__ import annotations
@@ -36,20 +37,24 @@ Floats = npt.NDArray[np.float32]
 
 # The side of a crop in face heights.
 SURROUNDINGS = 2.4
-# The folder of masks of the things painted over faces, for benchmarks/quality.py.
+# The folder for masks of the objects painted over faces; benchmarks/quality.py reads them.
 COVERS = 'covers'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
-    """A face in an image ``uint8 HxWx3 BGR``, with landmarks ``float32 [468,3]`` in its pixels."""
+    """A face in an image ``uint8 HxWx3 BGR``, with landmarks ``float32 [468,3]`` in image pixels."""
 
     name: str
     picture: Picture
     landmarks: Floats
 
     def cut(self, degrees: float = 0.0, height: float = 0.0, aside: float = 0.0) -> Portrait:
-        """Crop the face and its surroundings, square; turned, ``height`` pixels high (0: unchanged), moved by faces."""
+        """Return a square crop of the face and its surroundings.
+
+        The face is turned by ``degrees``, scaled to ``height`` pixels (0: unchanged), and moved to the right by
+        ``aside`` times its height.
+        """
         face = float(np.ptp(self.landmarks[:, 1]))
         scale = height / face if height else 1.0
         side = 2 * round(SURROUNDINGS * face * scale / 2)
@@ -59,7 +64,7 @@ class Portrait:
         matrix[:, 2] += side / 2 - centre + [aside * face * scale, 0]
         source, before = self.picture, matrix
         if scale < 1:
-            # Shrunk by area first, to avoid aliasing.
+            # Shrink with area interpolation first, to avoid aliasing.
             size = (max(round(source.shape[1] * scale), 1), max(round(source.shape[0] * scale), 1))
             source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
             before = matrix @ np.array(
@@ -72,13 +77,13 @@ class Portrait:
         return Portrait(self.name, np.asarray(cut, np.uint8), landmarks.astype(np.float32))
 
     def skin(self) -> Floats:
-        """Median colour of nose and cheeks, BGR."""
+        """Return the median colour of nose and cheeks, BGR."""
         x, y = np.round(self.landmarks[[50, 280, 205, 425, 4, 101, 330], :2]).astype(int).T
         high, wide = self.picture.shape[:2]
         return np.asarray(np.median(self.picture[y.clip(0, high - 1), x.clip(0, wide - 1)], axis=0), np.float32)
 
     def hair(self) -> Floats:
-        """Colour of the dark part above the forehead, BGR."""
+        """Return the colour of the dark part above the forehead, BGR."""
         face = float(np.ptp(self.landmarks[:, 1]))
         x, y = self.landmarks[10, :2]
         top, left = max(round(y - 0.30 * face), 0), max(round(x - 0.25 * face), 0)
@@ -88,7 +93,7 @@ class Portrait:
 
 
 def load_portraits() -> tuple[list[Portrait], FaceAnalyser]:
-    """Return the seven faces, from left to right in each image; fetches missing images."""
+    """Return the seven faces, from left to right in each image. Fetches missing images."""
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     analyser = FaceAnalyser(SessionPool(store, ('cpu',), 0))
     portraits = []
@@ -101,14 +106,14 @@ def load_portraits() -> tuple[list[Portrait], FaceAnalyser]:
 
 
 def gained(picture: Picture, gains: tuple[float, float, float]) -> Picture:
-    """Colour channels (B, G, R) multiplied in linear light (gamma 2.2)."""
+    """Multiply the colour channels by ``gains`` (B, G, R) in linear light (gamma 2.2)."""
     linear = (np.arange(256) / 255) ** 2.2
     tables = [np.clip(255 * (linear * gain) ** (1 / 2.2) + 0.5, 0, 255) for gain in gains]
     return np.dstack([tables[k][picture[..., k]] for k in range(3)]).astype(np.uint8)
 
 
 def noisy(picture: Picture, sigma: float) -> Picture:
-    """Grain of a high sensor gain: ``sigma`` code values, partly in blotches."""
+    """Add the grain of a high sensor gain: ``sigma`` code values, partly in blotches."""
     random = np.random.default_rng(1)
     fine = random.normal(0, sigma, picture.shape)
     coarse = cv2.resize(
@@ -124,7 +129,7 @@ def blocky(picture: Picture, quality: int) -> Picture:
 
 
 def side_lit(face: Portrait, topology: MeshTopology) -> Picture:
-    """Light strongly from the image's left, by the mesh's normals: the other half of the face is in shadow."""
+    """Light the face strongly from the image's left, by the mesh's normals; the other half is in shadow."""
     normals = vertex_normals(topology, face.landmarks)
     light = np.array([-0.85, -0.25, -0.45], np.float32)
     lit = np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
@@ -143,7 +148,7 @@ def side_lit(face: Portrait, topology: MeshTopology) -> Picture:
 
 
 def variants(face: Portrait, topology: MeshTopology) -> Mapping[str, Callable[[], Picture | Painted]]:
-    """Every variant of a face by its name."""
+    """Return a function for every variant of a face, by its name."""
     plain = face.cut()
     picture, landmarks = plain.picture, plain.landmarks
     return {
@@ -187,7 +192,7 @@ def write_png(path: Path, picture: Picture) -> None:
 
 
 def make(folder: Path, names: list[str], with_clips: bool) -> Iterator[Path]:
-    """Write the files; yield each path once it is written."""
+    """Write the files, and yield the path of each written file."""
     (folder / COVERS).mkdir(parents=True, exist_ok=True)
     portraits, analyser = load_portraits()
     for face in portraits:

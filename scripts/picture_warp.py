@@ -1,4 +1,4 @@
-"""Move parts of a face in an image by its mesh: lids together, lips apart. Used by ``picture_variants.py``.
+"""Move parts of a face in an image by its mesh, to close eyes and open mouths for ``picture_variants.py``.
 
 Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels.
 """
@@ -21,7 +21,7 @@ from facefusion.faces.topology import (
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# The image is enlarged until the face is about this high, because lids of small faces are a few pixels.
+# The image is enlarged until the face is about this high, because the lids of small faces are only a few pixels high.
 WORKING_FACE = 420.0
 SHIFT = 4
 
@@ -31,7 +31,7 @@ def close_eyes(picture: Picture, landmarks: Floats, topology: MeshTopology, shar
     moved = landmarks.copy()
     for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
         lower, upper = list(ring[1:8]), list(reversed(ring[9:]))
-        # Down to just above the lower lid, which leaves the lashes.
+        # The upper lid ends just above the lower lid, so that the lashes stay visible.
         step = (landmarks[lower, :2] - landmarks[upper, :2]) * share
         moved[upper, :2] += step
         reach = 0.16 * eye_distance(landmarks)
@@ -99,7 +99,7 @@ def _paint_mouth(picture: Picture, landmarks: Floats, down: Floats, size: float)
 
 
 def _moved(picture: Picture, landmarks: Floats, moved: Floats, topology: MeshTopology) -> Picture:
-    """Warp the image so that every vertex is at ``moved``; around the face the motion fades out."""
+    """Warp the image so that every vertex is at ``moved``; the motion fades out around the face."""
     factor = max(1.0, round(WORKING_FACE / max(float(np.ptp(landmarks[:, 1])), 1.0)))
     high, wide = int(picture.shape[0] * factor), int(picture.shape[1] * factor)
     large = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_CUBIC)
@@ -116,7 +116,7 @@ def _moved(picture: Picture, landmarks: Floats, moved: Floats, topology: MeshTop
 
 
 def _beside(shift: Floats, inside: Floats, face: float) -> Floats:
-    """The motion continued beyond the face, fading out over 0.35 faces; computed at a quarter of the size."""
+    """Return the motion beyond the face, which fades out over 0.35 face heights; computed at a quarter of the size."""
     high, wide = inside.shape
     small = (max(wide // 4, 1), max(high // 4, 1))
     support = cv2.resize(inside, small, interpolation=cv2.INTER_AREA)
@@ -134,7 +134,7 @@ def _beside(shift: Floats, inside: Floats, face: float) -> Floats:
 def _shift(
     before: Floats, after: Floats, triangles: npt.NDArray[np.int32], wide: int, high: int
 ) -> tuple[Floats, Floats]:
-    """The offset from each pixel to its source, float32 [h,w,2], and 1 where the mesh covers it."""
+    """Return the offset from each pixel to its source, float32 [h,w,2], and 1 where the mesh covers the pixel."""
     index = np.full((high, wide), -1, np.int32)
     for number, corners in enumerate(np.round(after[triangles] * (1 << SHIFT)).astype(np.int32)):
         cv2.fillConvexPoly(index, corners, number, lineType=8, shift=SHIFT)

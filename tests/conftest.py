@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: the real models and images, and a small clip made from them.
+"""Fixtures for all tests: the real models and images, and a small clip made from an image.
 
 The model store fetches weights and images, so tests that use ``store``, ``sessions``, ``example_portrait``,
 ``example_group`` or ``face_clip`` are marked ``network``.
@@ -34,8 +34,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # Generated cases are the same in every run, and new with --exhaustive. Their duration depends on the load of the
-    # machine.
+    # Generated cases are the same in every run, except with --exhaustive. They have no deadline, because their
+    # duration depends on the load of the machine.
     is_sampled = not config.getoption('--exhaustive')
     hypothesis.settings.register_profile('suite', deadline=None, derandomize=is_sampled)
     hypothesis.settings.load_profile('suite')
@@ -43,7 +43,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope='session', autouse=True)
 def certificate_folder(tmp_path_factory):
-    """A certificate folder of these tests instead of the user's own; processes inherit it."""
+    """A certificate folder for these tests instead of that of the user; child processes inherit it."""
     folder = tmp_path_factory.mktemp('certificate')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('FACEFUSION_PROVENANCE_PATH', str(folder))
@@ -52,7 +52,7 @@ def certificate_folder(tmp_path_factory):
 
 @pytest.fixture
 def no_thread_stays():
-    """Fail a test that leaves a new thread running."""
+    """Fail each test that leaves a new thread running."""
     before = set(threading.enumerate())
     yield
     assert [thread.name for thread in threading.enumerate() if thread not in before] == []
@@ -60,7 +60,7 @@ def no_thread_stays():
 
 @pytest.fixture(scope='session')
 def store():
-    """The model files of the checkout, with those of swaps, so that runs can be offline."""
+    """The model files of the checkout, including those for swaps, so that runs can be offline."""
     from facefusion.events import silent
     from facefusion.models.catalog import load_catalog
     from facefusion.models.store import ModelStore
@@ -99,7 +99,7 @@ def sessions(store):
 
 @pytest.fixture(scope='session')
 def face_clip(example_group, tmp_path_factory) -> Path:
-    """320x180, 60 frames at 25 a second, H.264 with an AAC tone: a slow pan over the group photo."""
+    """A slow pan over the group photo: 320x180, 60 frames at 25 per second, H.264 with an AAC tone."""
     import av
 
     path = tmp_path_factory.mktemp('face_clip') / 'clip.mp4'

@@ -1,4 +1,4 @@
-"""``batch-run``: patterns, and the other steps when one fails."""
+"""Tests of ``batch-run``: patterns, failed steps, reports and resumed batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from fakes.job_schema import check_store, schema_errors
 
 DRAW = ('--processors', 'face_debugger')
-# Each step waits while this file exists, and ends as the file says.
+# A step whose target has this name waits while the gate file exists.
 GATE = """
 import pathlib, time
 import facefusion.steps.step_work as work
@@ -182,7 +182,7 @@ def test_invalid_patterns_are_refused_first(program, folder, monkeypatch, change
 
 
 @pytest.mark.network
-@pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be ended like this')
+@pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be ended like this on Windows')
 @pytest.mark.parametrize('number', ['SIGKILL', 'SIGINT'])
 def test_the_same_command_resumes_an_ended_batch(program, folder, words, number):
     report = folder / 'report.jsonl'
@@ -191,7 +191,7 @@ def test_the_same_command_resumes_an_ended_batch(program, folder, words, number)
     gate.write_bytes(b'')
     process = program.start(*words, script=GATE.format(name='b.png', gate=str(gate)))
     end = time.monotonic() + 20
-    # Record and report are written after the output, and the process may be killed between them.
+    # The record and the report are written after the output, and the process may be killed in between.
     while not (report.exists() and report.read_text().endswith('\n')) and time.monotonic() < end:
         time.sleep(0.02)
     assert any(job['steps_completed'] for job in jobs(program))
@@ -213,7 +213,7 @@ def test_the_same_command_resumes_an_ended_batch(program, folder, words, number)
     assert [attempt['result'] for attempt in view['attempts']] == [lost, 'completed']
     assert report.read_text().startswith(first) and [line['index'] for line in lines_of(report)] == [0, 1, 2]
     assert {line['job'] for line in lines_of(report)} == {job['id']}
-    # Another command creates another job, and so does the same one after the first has completed.
+    # Another command creates another job, and so does the same command after the first job is completed.
     assert program(*words).code == 0 and len(jobs(program)) == 2
 
 

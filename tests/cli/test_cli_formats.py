@@ -1,4 +1,4 @@
-"""Complete runs from every media format into every other, through the command line."""
+"""Tests of complete runs from every media format into another, through the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODECS = {'.webm': 'vp9', '.wmv': 'wmv2', '.mpg': 'mpeg2video', '.mpeg': 'mpeg2v
 
 @pytest.fixture(scope='module')
 def clip(example_group, tmp_path_factory):
-    """Half a second of two faces, with audio."""
+    """A clip of half a second with two faces and audio."""
     photo = cv2.imread(str(example_group))
     folder = tmp_path_factory.mktemp('formats')
     silent = write_views(folder / 'silent.mp4', lambda k: photo_view(photo, 330 + 2 * k, 285, 533), FRAMES)

@@ -1,4 +1,4 @@
-"""The content gate and the consent rule in all commands. The refusing classifier is a fake."""
+"""Tests of the content gate and the consent rule in all commands, with fake classifiers that refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facefusion.safety.content_gate import ContentGate
 pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')
 OPTIONS = [info for group in GROUPS for info in describe(group) if not info.no_effect]
-# Options that the tests set already, or for which another value prevents the run.
+# Options that the tests already set, and options for which another value prevents the run.
 NO_RUN = ('dry_run', 'execution_providers', 'processors', 'require_timestamp', 'timestamp_url', 'workflow_mode')
 
 
@@ -72,7 +72,7 @@ def test_a_refused_video_is_analysed_but_not_rendered(program, refusing, face_cl
     stages = {event.get('stage') for event in result.events}
     assert 'analysing' in stages and 'processing' not in stages
     (facts,) = [event['error']['facts'] for event in result.events if event['event'] == 'run_failed']
-    # 60 frames at 25 per second; the gate checks every seventh.
+    # The clip has 60 frames at 25 per second, and the gate checks every seventh frame.
     assert facts['samples'] == 9 and facts['frames'][1]['frame'] == 7
     assert facts['frames'][1]['seconds'] == pytest.approx(7 / 25)
     seen = refusing.seen
@@ -109,7 +109,7 @@ def test_check_reports_the_verdict_of_every_file(program, judging, files):
     passed = program('check', files['dark'])
     assert passed.code == 0 and passed.out.splitlines()[1].split()[:4] == ['passed', '0.353', '0.8', '1']
     result = program('check', *files.values(), '--format', 'json')
-    assert result.code == 3, 'a refusal counts more than a file that cannot be read'
+    assert result.code == 3, 'a refusal takes precedence over an unreadable file'
     dark, bright, broken = json.loads(result.out)
     assert [entry['verdict'] for entry in (dark, bright, broken)] == ['passed', 'refused', 'failed']
     assert bright['models'] == [{'model_id': 'bright_is_bad', 'threshold': 0.8, 'score': pytest.approx(0.98, abs=0.01)}]
@@ -173,7 +173,7 @@ def as_flags(values) -> list[str]:
 
 @pytest.fixture
 def every_option(tmp_path):
-    """Return all options that allow a run, each with a value other than its default."""
+    """Return all options with which a run is possible, each with a value other than its default."""
     (tmp_path / 'work').mkdir()
     given = {'temp_path': str(tmp_path / 'work'), 'trim_frame_start': '5', 'trim_frame_end': '40'}
     given |= {'output_video_encoder': 'libx265', 'output_audio_encoder': 'libmp3lame', 'notify': 'exit'}
@@ -232,7 +232,7 @@ def test_a_missing_gate_model_fails_before_the_run(program, target, tmp_path, st
 
 @pytest.fixture
 def strict(tmp_path):
-    """An ini file of an operator who requires consent."""
+    """An ini file that requires consent."""
     path = tmp_path / 'strict.ini'
     path.write_text('[policy]\nrequire_consent = yes\n')
     return path
@@ -283,7 +283,7 @@ def test_an_operator_can_require_consent(program, target, strict, tmp_path):
     words = (*DRAW, '-t', target, '-o', tmp_path / 'out.png', '--config-path', strict)
     assert '--consent' in program.fails(2, 'consent-required', 'headless-run', *words)
     program.fails(2, 'consent-required', 'job-create', 'j', *words)
-    # Neither environment nor flags override this.
+    # Neither the environment nor a flag overrides this setting.
     program.fails(2, 'consent-required', 'headless-run', *words, environ={'FACEFUSION_REQUIRE_CONSENT': 'no'})
     program.fails(2, 'unknown-option', 'headless-run', *words, '--no-require-consent')
     assert program('headless-run', *words, '--consent', 'all agreed').code == 0

@@ -14,7 +14,7 @@ DRAW = ('--processors', 'face_debugger')
 
 @pytest.fixture
 def photo(example_group, tmp_path):
-    """The group of six at half its size, lossless."""
+    """The photo of six faces at half its size, saved without loss."""
     path = tmp_path / 'photo.png'
     cv2.imwrite(str(path), cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA))
     return path
@@ -27,7 +27,7 @@ def opened(path):
 
 
 def changed(path, other):
-    """Return where two images differ: bool [height, width]."""
+    """Return a mask of the pixels in which two images differ: bool [height, width]."""
     return (cv2.imread(str(path)) != cv2.imread(str(other))).any(axis=2)
 
 

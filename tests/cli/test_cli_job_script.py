@@ -1,4 +1,4 @@
-"""Jobs controlled by processes: a polling script, workers, signals and killed processes."""
+"""Tests of jobs in several processes: a polling script, workers, signals and killed processes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fakes.tiny_clip import make_tiny_clip
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be asked to stop like this'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be asked to stop like this on Windows'),
 ]
 DRAW = ('--processors', 'face_debugger')
-# About two seconds of work.
+# The number of frames of a clip that takes about two seconds.
 LONG_FRAMES = 3000
 PATIENCE = 30.0
-# Steps wait while a file exists, and stop on request.
+# Steps wait while the gate file exists, and stop on request.
 GATE = """
 import pathlib, time
 import facefusion.steps.step_work as work
@@ -37,7 +37,7 @@ def waits(settings, place, name, emit, flag, run=work.run_step):
     return run(settings, place, name, emit, flag)
 work.run_step = waits
 """
-# A script as a reader of the README would write it: it uses only the command line of this program.
+# A script as a reader of the README would write it, with only the command line of this program.
 SCRIPT = """
 set -u
 facefusion() { "$PYTHON" "$ROOT/facefusion.py" "$@"; }
@@ -120,12 +120,12 @@ def wait_for(condition, what):
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f'{what} has not happened')
+    raise AssertionError(f'this did not happen: {what}')
 
 
 def wait_for_work(program, job_id):
     """Wait until a process has claimed the job and started its first step."""
-    wait_for(lambda: None in results(show(program, job_id)), f'that a worker runs {job_id}')
+    wait_for(lambda: None in results(show(program, job_id)), f'a worker runs {job_id}')
 
 
 def ended(process):
@@ -146,15 +146,15 @@ def run_script(program, folder, worker):
 
 
 @pytest.mark.parametrize('worker', ['yes', 'no'])
-@pytest.mark.skipif(shutil.which('bash') is None, reason='the script is one for bash')
+@pytest.mark.skipif(shutil.which('bash') is None, reason='the script needs bash')
 def test_a_polling_script(program, folder, started, worker):
     process = started('job-run-all', '--watch') if worker == 'yes' else None
     if process:
-        wait_for(lambda: list((folder / 'jobs' / '.work' / '.workers').glob('*')), 'that a worker watches')
+        wait_for(lambda: list((folder / 'jobs' / '.work' / '.workers').glob('*')), 'a worker watches the store')
     done = run_script(program, folder, worker)
     assert done.returncode == 0, done.stderr
     assert ('no worker watches this store' in done.stderr) == (worker == 'no')
-    # On stdout the program prints only the id; the script prints the rest.
+    # The program prints only the id to stdout; the script prints everything else.
     job_id = done.stdout.strip()
     view = show(program, job_id)
     assert (view['state'], results(view)) == ('completed', ['failed', 'completed'])
@@ -163,7 +163,7 @@ def test_a_polling_script(program, folder, started, worker):
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
-        # It ends normally; as with every command for all jobs, its exit code reports that a job has failed.
+        # The worker ends normally. Its exit code reports a failed job, as with every command for all jobs.
         assert code == 1 and f'job {job_id} failed: no file at' in said
         assert list((folder / 'jobs' / '.work' / '.workers').glob('*')) == []
         pids = [attempt['pid'] for attempt in view['attempts']]
@@ -282,10 +282,10 @@ def test_a_hanging_notify_command_delays_no_job(program, folder, started):
     submit(program, folder, 'j', 'a.png', '--notify', f'echo $$ > {folder}/pid; cat > /dev/null; exec sleep 60')
     submit(program, folder, 'k', 'b.png')
     process = started('job-run-all')
-    wait_for(lambda: {job['state'] for job in jobs(program).values()} == {'completed'}, 'that both jobs are done')
+    wait_for(lambda: {job['state'] for job in jobs(program).values()} == {'completed'}, 'both jobs are completed')
     assert process.poll() is None
-    # Work files are removed after the job is completed: a kill in between leaves them to the next process.
-    wait_for(lambda: not work_files(folder), 'that the work files are gone')
+    # Work files are removed after the job is completed. After a kill in between, the next process removes them.
+    wait_for(lambda: not work_files(folder), 'the work files are removed')
     process.kill()
     os.kill(int((folder / 'pid').read_text()), signal.SIGKILL)
     for job_id in ('j', 'k'):
@@ -296,7 +296,7 @@ def test_a_hanging_notify_command_delays_no_job(program, folder, started):
 def test_headless_run_has_a_record_from_its_start_and_resumes_it(program, folder, started):
     words = ('headless-run', '-t', folder / 'a.png', '-o', folder / 'out.png', *DRAW)
     process = started(*words, gate=True)
-    (job,) = wait_for(lambda: list(jobs(program).values()), 'that there is a record')
+    (job,) = wait_for(lambda: list(jobs(program).values()), 'a record exists')
     assert (job['state'], job['origin']) == ('running', 'headless-run') and job['worker']['pid'] == process.pid
     assert jobs(program, 'queued') == {} and program('job-run').code == 1
     wait_for_work(program, job['id'])
@@ -308,6 +308,6 @@ def test_headless_run_has_a_record_from_its_start_and_resumes_it(program, folder
     view = show(program, job_id)
     assert (job_id, again['state'], results(view)) == (job['id'], 'completed', ['lost', 'completed'])
     assert view['outputs'][0]['path'] == str(folder / 'out.png')
-    # Equal commands one after the other are separate jobs.
+    # Equal commands that do not overlap create separate jobs.
     assert program(*words).code == 0 and program(*words, '--output-image-quality', '50').code == 0
     assert len(jobs(program)) == 3

@@ -1,4 +1,4 @@
-"""Runs of jobs with several steps: joined outputs, frozen arguments, failed steps and retries."""
+"""Tests of jobs with several steps: joined outputs, frozen arguments, failed steps and retries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Jobs:
         return result
 
     def make(self, job_id, *steps):
-        """Create a job with drawing steps: each has a target, an output and further options."""
+        """Create a job whose steps draw; each step is a target, an output and further options."""
         self('job-create', job_id)
         for target, output, *options in steps:
             paths = ('-t', self.folder / target, '-o', self.folder / 'out' / output)
@@ -56,7 +56,7 @@ def jobs(program, tmp_path, tiny_clip):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), grey, np.uint8))
     (tmp_path / 'clip.mp4').symlink_to(tiny_clip)
     yield Jobs(program, tmp_path)
-    # After every test the store matches the schema, without left-over files.
+    # After every test the store matches the schema and has no left-over files.
     check_store(tmp_path / 'jobs', quiet=True)
 
 
@@ -129,7 +129,7 @@ def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
     args = jobs.show('j')['steps'][0]['args']
     assert (args['output_image_quality'], args['face_selector_mode']) == (33, 'one')
     assert 'auto' not in [value for key, value in args.items() if key.endswith('_model')]
-    # Options of the process that adds the step are not stored: devices and messages.
+    # Options that belong to the process that adds the step (devices, messages) are not stored.
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
 
 
@@ -164,7 +164,7 @@ def test_a_remix_processes_the_output_of_its_source(jobs, tmp_path):
     jobs.make('j', ('clip.mp4', 'first.mp4', '--trim-frame-end', '20', '--output-video-scale', '0.5'))
     jobs('job-remix-step', 'j', '0', '-o', tmp_path / 'out' / 'second.mp4', *DRAW, '--trim-frame-start', '15')
     jobs('job-remix-step', 'j', '-1', '-o', tmp_path / 'out' / 'third.mp4', *DRAW, '--trim-frame-end', '2')
-    # In FaceFusion 3.8 the target names would be wrong after this.
+    # In FaceFusion 3.8, the inserted step breaks the target names of the remixes.
     jobs('job-insert-step', 'j', '0', '-t', tmp_path / 'a.png', '-o', tmp_path / 'out' / 'p.png', *DRAW)
     jobs.run('j')
     assert jobs.out() == {'p.png', 'first.mp4', 'second.mp4', 'third.mp4'}
@@ -319,7 +319,7 @@ def test_a_failing_notify_command_does_not_change_the_job(jobs):
 def test_no_output_replaces_an_input(jobs, tmp_path, other, steps):
     (tmp_path / 'link.png').symlink_to(tmp_path / 'a.png')
     before = (tmp_path / 'a.png').read_bytes()
-    # Two steps write separate files first, and the joined file would replace the target.
+    # Two steps first write separate files; the joined file would then replace the target.
     jobs.make('j', *[('a.png', f'../{other}')] * steps)
     jobs.run('j', code=1, says='[output-is-input]')
     assert (tmp_path / 'a.png').read_bytes() == before and (tmp_path / 'link.png').is_symlink()
@@ -327,7 +327,7 @@ def test_no_output_replaces_an_input(jobs, tmp_path, other, steps):
 
 @pytest.mark.network
 def test_a_job_interrupted_in_facefusion_38_is_completed(jobs, tmp_path, monkeypatch):
-    """A job of version 1: relative paths, a 'started' step in the queue, a remix by the name of its target."""
+    """The job has version 1, with relative paths, a queued step that is 'started', and a remix by target name."""
     monkeypatch.chdir(tmp_path)
 
     def step(target, output, status='queued'):

@@ -1,4 +1,4 @@
-"""The examples of docs/job-store.md, run unchanged."""
+"""Tests that run the examples of docs/job-store.md unchanged."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CRON = re.findall(r'```cron\n(.*?)```', DOCUMENT, re.DOTALL)
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='they are for a POSIX shell'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='the examples need a POSIX shell'),
 ]
 
 
 @pytest.fixture
 def folder(tmp_path, store) -> Path:
-    """A home folder with an image, the models, and the program on the PATH."""
+    """A home folder with an image and the models, and with the program on the PATH."""
     (tmp_path / 'bin').mkdir()
     program = tmp_path / 'bin' / 'facefusion'
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "facefusion.py"}" "$@"\n')

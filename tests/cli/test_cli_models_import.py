@@ -1,4 +1,4 @@
-"""``models import``, ``export``, ``list`` and ``fetch`` as a user runs them, without network access."""
+"""Tests of ``models import``, ``export``, ``list`` and ``fetch`` as a user runs them, without network access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 
 def network(inputs, outputs=(('out', [1, 3, 256, 256]),), size=0):
-    """Return an ONNX file with these tensors; ``size`` bytes of weights make it large."""
+    """Return an ONNX file with these tensors and ``size`` bytes of weights."""
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs]
     nodes = [helper.make_node('Identity', [inputs[-1][0]], [name]) for name, _ in outputs]
@@ -30,7 +30,7 @@ SWAPPER = network([('source', [1, 512]), ('target', [1, 3, 256, 256])])
 
 @pytest.fixture
 def models(program, tmp_path):
-    """Runs a sub-command on a folder of weights of its own."""
+    """Return a function that runs a sub-command with a separate folder of weights."""
 
     def call(*words, online=False, folder='weights', **settings):
         return program('models', *words, '--models-path', tmp_path / folder, online=online, **settings)
@@ -40,7 +40,7 @@ def models(program, tmp_path):
 
 @pytest.fixture
 def refused(program, tmp_path):
-    """Runs a sub-command that must fail with a reference and leave no file; returns its stderr."""
+    """Return a function that runs a sub-command, checks its error and that no file is left, and returns its stderr."""
 
     def call(code, reference, *words):
         return program.fails(code, reference, 'models', *words, '--models-path', tmp_path / 'weights')
@@ -114,7 +114,7 @@ def test_a_file_without_read_permission_is_named(refused, tmp_path):
     path = write(tmp_path / 'file.onnx', SWAPPER)
     path.chmod(0)
     if os.access(path, os.R_OK):
-        pytest.skip('this user reads every file')
+        pytest.skip('this user can read every file')
     try:
         assert 'Permission denied' in refused(6, 'model-file-unreadable', 'import', path, '--as', 'hyperswap_1a_256')
     finally:
@@ -129,7 +129,7 @@ def test_a_folder_is_imported_as_far_as_it_is_known(models, refused, tmp_path):
     assert '1 files were read' in said
     refused(2, 'import-as', 'import', folder, '--as', 'ghost_2_256')
     assert models('import', folder / 'ghost_2_256.onnx', '--as', 'ghost_2_256').code == 0
-    # The machine knows the file now.
+    # The imported file is now recorded in the lock file.
     result = models('import', folder, tmp_path / 'none')
     assert result.code == 6 and '[model-file-missing]' in result.err and 'ghost_2_256' in result.out
 
@@ -173,7 +173,7 @@ def test_a_commercial_policy_limits_fetch_and_import(models, refused, tmp_path):
     assert [line.split()[0] for line in table] == ['id', 'ghost_1_256', 'ghost_2_256', 'ghost_3_256']
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='there SIGTERM cannot be handled')
+@pytest.mark.skipif(sys.platform == 'win32', reason='SIGTERM cannot be handled on Windows')
 @pytest.mark.parametrize('command', ['import', 'export'])
 def test_a_signal_leaves_no_partial_file(program, models, tmp_path, command):
     path = write(tmp_path / 'a', network([('source', [1, 512]), ('target', [1, 3, 256, 256])], size=200 << 20))

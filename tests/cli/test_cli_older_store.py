@@ -1,7 +1,8 @@
-"""Files of the version of commit ca202fa are read, or refused with a reason; never misread.
+"""Tests that files of the version of commit ca202fa are either read correctly or refused with a reason.
 
-The archive holds its job store with a completed job of two joined steps, a drafted and a queued one, one whose process
-was killed after its first segment (with work files), the cache, an ini file, and the clips that they work on.
+The archive contains the job store of that version with four jobs: a completed job of two joined steps, a drafted job, a
+queued job, and a job whose process was killed after its first segment (with work files). It also contains the cache, an
+ini file, and the clips of these jobs.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ KILLED = 'headless-2026-11-29-16-40-18-74dd6fa208-59125bfa2a'
 
 @pytest.fixture
 def older(tmp_path):
-    """Unpack the archive as the job store of the program; its records name files of this folder."""
+    """Unpack the archive as the job store of the program; the paths in its records point into this folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter='data')
     for path in (tmp_path / 'jobs').rglob('*.json'):
         path.write_text(path.read_text(encoding='ascii').replace(MADE_IN, str(tmp_path)), encoding='ascii')
-    # Its process ran on another machine and was silent for a day.
+    # The process of the claimed job ran on another machine and has not renewed its claim since.
     for path in (tmp_path / 'jobs').rglob('*'):
         os.utime(path, (time.time() - 2 * 86400,) * 2)
     return tmp_path
@@ -56,7 +57,7 @@ def test_its_jobs_run(program, older):
 
 
 def test_work_of_a_killed_run_is_not_reused_with_a_message(program, older):
-    # A worker finds that its process is dead.
+    # The worker detects that the process of the job is dead.
     assert program('job-run-all').code == 0
     result = program('job-retry', KILLED)
     assert result.code == 0, result.err

@@ -1,4 +1,4 @@
-"""The provenance of outputs as ``verify`` reads it: credentials, sidecar, mark, chain and label."""
+"""Tests of the provenance that ``verify`` reads from outputs: credentials, sidecar, mark, chain and label."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verified(program, path, *words, code=None, **settings):
 
 @pytest.fixture
 def swapped(program, example_portrait, example_group, tmp_path):
-    """The image of a swap, and the events of its run."""
+    """Write the image of a swap to out.jpg, and return the result of the run."""
     target = shutil.copy(example_group, tmp_path / 'group.jpg')
     words = ('-s', example_portrait, '-t', target, '-o', tmp_path / 'out.jpg', '--consent', 'all six agreed')
     return program.run(*words)

@@ -1,4 +1,4 @@
-"""Work of an interrupted run is resumed by the same command, job-retry and workers, and deleted with its job."""
+"""Tests that an interrupted run is resumed by the same command, job-retry and workers, and deleted with its job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fakes.resume_chaos import SHORT_UNITS
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be stopped like this'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be stopped like this on Windows'),
 ]
 DRAW = ('--processors', 'face_debugger')
 
@@ -29,7 +29,7 @@ def words(clip, tmp_path):
 
 
 def run(program, *words, until=None, number=signal.SIGTERM):
-    """A process with short chunks and segments that gets a signal after a number of rendered segments."""
+    """Run a process with short chunks and segments, and send it a signal after ``until`` rendered segments."""
     process = program.start(*words, '--progress', 'json', script=SHORT_UNITS)
     events, seen = [], 0
     for line in process.stdout:
@@ -155,8 +155,8 @@ def test_a_work_folder_removed_during_the_run_is_reported(program, words, tmp_pa
         if json.loads(line)['event'] == 'faces_linked':
             (step,) = kept_work(tmp_path)
             folder = {'step': step, 'job': step.parent, 'all': step.parent.parent}[folder_kind]
-            # A rename removes the folder at once. Removal file by file could continue while the process ends its job,
-            # and delete the record that it writes into this folder.
+            # A rename removes the folder at once. Removal file by file could continue while the process ends its job
+            # and could delete the record that the process writes into this folder.
             folder.rename(tmp_path / 'removed')
             shutil.rmtree(tmp_path / 'removed')
             break

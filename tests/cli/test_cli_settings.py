@@ -1,4 +1,4 @@
-"""Invalid values of options are refused with the valid ones, in every layer of settings."""
+"""Tests that invalid option values are refused with a list of valid values, in every layer of settings."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_home_may_be_empty(program, tmp_path, exists):
 def test_a_run_with_an_empty_home_keeps_its_jobs_there(program, words, tmp_path):
     environ = {'FACEFUSION_HOME': str(tmp_path / 'home'), 'FACEFUSION_JOBS_PATH': ''}
     result = program(*words, '--models-path', ROOT / 'models' / 'weights', environ=environ)
-    assert result.code in (0, 6), result.err  # 6: this checkout has no weights yet
+    assert result.code in (0, 6), result.err  # the exit code is 6 when this checkout has no weights
     assert 'catalog' not in result.err
     assert result.code == 6 or (tmp_path / 'home' / 'jobs').is_dir()
 

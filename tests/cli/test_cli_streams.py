@@ -1,4 +1,4 @@
-"""Messages for users are on stderr, output for programs on stdout; a dry run changes nothing."""
+"""Tests that messages for users go to stderr and output for programs to stdout, and that dry runs change nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def words(face_clip, tmp_path):
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*_, **__):
-        raise AssertionError('the network was asked')
+        raise AssertionError('the network was used')
 
     monkeypatch.setattr(socket, 'socket', refuse)
     monkeypatch.setattr(socket, 'getaddrinfo', refuse)

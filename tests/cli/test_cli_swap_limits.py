@@ -1,4 +1,4 @@
-"""The limits of the face swapper in ``headless-run``."""
+"""Tests of the limits of the face swapper in ``headless-run``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def portrait(example_portrait):
 
 @pytest.fixture
 def put(tmp_path):
-    """Write pixels as a png into the test's folder and return the path."""
+    """Return a function that writes pixels as a png into the test's folder and returns the path."""
 
     def write(name, pixels):
         path = tmp_path / name
@@ -35,13 +35,13 @@ def put(tmp_path):
 
 @pytest.fixture
 def crowd(put, portrait):
-    """Twelve times the same head, in three rows."""
+    """An image of twelve copies of the same head, in three rows."""
     head = cv2.resize(portrait[HEAD], (110, 110), interpolation=cv2.INTER_AREA)
     return put('crowd.png', np.tile(head, (3, 4, 1)))
 
 
 def changed(path, other):
-    """Return where two images differ visibly: bool [height,width]."""
+    """Return a mask of the pixels in which two images differ visibly: bool [height,width]."""
     return cv2.absdiff(cv2.imread(str(path)), cv2.imread(str(other))).max(axis=2) > 3
 
 
@@ -111,7 +111,7 @@ def test_a_remark_on_a_source_appears_once(program, put, portrait, example_portr
 def test_sources_of_all_formats_give_the_same_swap(
     program, put, example_group, example_portrait, portrait, tmp_path, kind
 ):
-    """Formats of the same image: the results differ at most by rounding and compression."""
+    """The sources contain the same image, so the results differ only by rounding and compression."""
     target = put('target.png', cv2.resize(cv2.imread(str(example_group)), (640, 443), interpolation=cv2.INTER_AREA))
     program.run(*UNMARKED, '-s', example_portrait, '-t', target, '-o', tmp_path / 'plain.png')
     path = tmp_path / kind
@@ -177,7 +177,7 @@ def test_a_harder_edge_changes_more(program, example_portrait, example_group, tm
 
 
 def test_an_unreadable_store_is_reported(program, example_portrait, monkeypatch):
-    """Root may read everything, so a fake refuses the access."""
+    """A fake refuses the access, because root may read everything."""
     store, stat, scan = program.folder / 'jobs', Path.stat, os.scandir
 
     def refuse(path):

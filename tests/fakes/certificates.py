@@ -1,4 +1,4 @@
-"""Roots and certificates for tests, valid ones and ones that C2PA does not accept."""
+"""Root certificates and signing certificates for tests, both valid ones and ones that C2PA does not accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drawn face, for tests that need to know every pixel."""
+"""A drawn face for tests that compare every pixel."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ATLAS = 256
 
 
 def open_face(x: float, y: float, size: float) -> np.ndarray:
-    """The mean shape with its lower lip and chin moved down, so that the mouth is open; float32 [468,3]."""
+    """Return the mean shape with an open mouth: lower lip and chin are moved down; float32 [468,3]."""
     face = face_at(x, y, size)
     corners = face[[61, 291], :2]
     middle, half = corners.mean(0), float(np.ptp(corners[:, 0])) / 2
     opened = np.clip(1 - ((face[:, 0] - middle[0]) / half) ** 2, 0, 1)
-    # The halves of the rings are so close that only their order separates lower and upper lip.
+    # The two halves of a lip ring are too close to separate by position, so their order decides.
     lower, upper = [*OUTER_LIPS[1:10], *INNER_LIPS[1:10]], [*OUTER_LIPS[10:], *INNER_LIPS[10:]]
     below = (face[:, 1] > middle[1]).astype(np.float32)
     below[lower], below[upper] = 1, 0
@@ -39,7 +39,10 @@ def open_face(x: float, y: float, size: float) -> np.ndarray:
 
 
 def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
-    """uint8 [256,256,3] BGR: mottled skin, red lips, eyes, a dark mouth, and the shades of the mean face over all."""
+    """Return a texture with mottled skin, red lips, eyes, a dark mouth and the shading of the mean face.
+
+    It is uint8 [256,256,3] BGR.
+    """
     grid = AtlasGrid(TOPOLOGY, ATLAS)
     masks = AtlasMasks(TOPOLOGY, grid)
     mottle = np.random.default_rng(seed).normal(0, 1, (ATLAS, ATLAS, 1))
@@ -56,7 +59,7 @@ def face_texture(skin: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def draw_face(landmarks: np.ndarray, texture: np.ndarray, width: int = 400, height: int = 400) -> PixelFrame:
-    """An image of a face lit from the camera, on a plain background."""
+    """Return an image of a face lit from the camera, on a plain background."""
     index = paint_triangles(TOPOLOGY, landmarks[:, :2], landmarks[:, 2], width, height)
     u, v = atlas_coordinates(TOPOLOGY, index, landmarks[:, :2], ATLAS)
     colours = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
@@ -67,7 +70,7 @@ def draw_face(landmarks: np.ndarray, texture: np.ndarray, width: int = 400, heig
 
 
 def ring_mask(landmarks: np.ndarray, ring: tuple[int, ...], shape: tuple[int, int], shrink: int = 0) -> np.ndarray:
-    """bool [h,w]: the pixels inside a ring of vertices, ``shrink`` pixels away from it."""
+    """Return the pixels inside a ring of vertices and at least ``shrink`` pixels away from it: bool [h,w]."""
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(landmarks[list(ring), :2]).astype(np.int32)], 1)
     return cv2.erode(mask, np.ones((2 * shrink + 1, 2 * shrink + 1), np.uint8)) > 0

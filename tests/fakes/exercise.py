@@ -1,4 +1,4 @@
-"""Processors for tests: each exercises one part of the contract, alone or in a chain.
+"""Processors for tests: each one exercises one part of the processor interface, alone or in a chain.
 
 ``install`` adds them to the registry; a child process calls it before the program (see ``SCRIPT``).
 """
@@ -19,7 +19,7 @@ from facefusion.processors.registration import Registration, Requirements
 
 TESTS = Path(__file__).resolve().parent.parent
 SCRIPT = f'sys.path.insert(0, {str(TESTS)!r})\nfrom fakes.exercise import install\ninstall()'
-# Side of the windows that processors change.
+# The side of the windows that processors change, in pixels.
 CORNER = 16
 
 
@@ -29,7 +29,7 @@ class NoOptions:
 
 
 class Inverter:
-    """Writes whole frames, with or without faces."""
+    """A processor that inverts whole frames, with or without faces."""
 
     name = 'inverter'
 
@@ -41,7 +41,7 @@ class Inverter:
 
 
 class Doubler:
-    """Doubles width and height of frames."""
+    """A processor that doubles the width and height of frames."""
 
     name = 'doubler'
 
@@ -52,7 +52,7 @@ class Doubler:
 
 
 class Matte:
-    """Writes an alpha ramp from left to right."""
+    """A processor that writes an alpha ramp from left to right."""
 
     name = 'matte'
 
@@ -64,7 +64,11 @@ class Matte:
 
 
 class Echo:
-    """Shows in a corner the mean of the frame, two before and two after, and next to it that of the original."""
+    """A processor that draws two means into a corner.
+
+    The first is the mean of the frame and its neighbours, two before and two after; next to it is the mean of the
+    original frame.
+    """
 
     name = 'echo'
 
@@ -87,7 +91,7 @@ class Echo:
 
 
 class Loudness:
-    """Fills a frame with the loudness of the audio in the 40 ms after its time."""
+    """A processor that fills a frame with the loudness of the audio in the 40 ms after the frame's time."""
 
     name = 'loudness'
 
@@ -103,7 +107,7 @@ class Loudness:
 
 
 class Network:
-    """Runs two crops of each frame through a network that inverts colours, all crops of a batch together."""
+    """A processor that inverts two crops of each frame with a network, all crops of a batch together."""
 
     name = 'network'
 
@@ -123,7 +127,7 @@ class Network:
 
 
 def network() -> bytes:
-    """Return an ONNX file: y = 255 - x, of [n,16,16,3]."""
+    """Return an ONNX file that computes y = 255 - x for x of shape [n,16,16,3]."""
     from onnx import TensorProto, helper
 
     shape = ['n', CORNER, CORNER, 3]
@@ -137,13 +141,13 @@ def network() -> bytes:
 def make_network(tools) -> Network:
     from facefusion.inference.providers import create_session
 
-    # Several crops per call, as on an accelerator.
+    # The network gets several crops per call, as on an accelerator.
     return Network(create_session(network(), ('cpu',), 0), 8)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exercise(Registration):
-    """A registration for a processor of this file."""
+    """A registration of a processor of this file."""
 
     make: object = None
 
@@ -179,7 +183,7 @@ EXERCISES = (
 
 
 def install(patch=None) -> None:
-    """Add the processors to the registry; with a ``pytest.MonkeyPatch`` only until the end of the test."""
+    """Add the processors to the registry: until the end of the test with a ``pytest.MonkeyPatch``, else permanently."""
     known = (*registry.REGISTRATIONS, *EXERCISES)
     (chain,) = dataclasses.fields(registry.ProcessorsOptions)
     choices = chain.metadata['option']

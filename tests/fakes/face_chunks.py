@@ -1,4 +1,4 @@
-"""Generated moving faces, and the chunks that analyse would return for them."""
+"""Generated moving faces, and the chunks that the analysis would return for them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MEAN_SHAPE = load_topology().mean_shape
 
 
 def face_at(x: float, y: float, size: float) -> np.ndarray:
-    """The mean shape with its centre at x, y and ``size`` pixels between the eyes, float32 [468,3]."""
+    """Return the mean shape with its centre at x, y and ``size`` pixels between the eyes, float32 [468,3]."""
     centred = MEAN_SHAPE - MEAN_SHAPE.mean(0)
     return (centred * size + [x, y, 0]).astype(np.float32)
 
 
 def reduced(mesh: np.ndarray, points: int) -> np.ndarray:
-    """The landmarks [468,3] of a face, or 68 of them with z 0, as of a landmarker."""
+    """Return the landmarks [468,3] of a face, or 68 of them with z = 0, as a landmarker finds them."""
     return mesh if points == MESH_POINTS else np.pad(sixty_eight_points(mesh), ((0, 0), (0, 1)))
 
 
@@ -64,7 +64,10 @@ def make_chunk(
     skin: bool = True,
     thumbnails: tuple[int, int] = (100, 100),
 ) -> FaceChunk:
-    """A chunk of the rows ``(frame, local track, person)``; ``thumbnails`` number the scenes of its ends."""
+    """Return a chunk of the rows ``(frame, local track, person)``.
+
+    ``thumbnails`` are the numbers of the scenes in its first and last thumbnail.
+    """
     rows = sorted(seen, key=lambda row: row[:2])
     points = rows[0][2].points if rows else MESH_POINTS
     cut = np.zeros(count, np.bool_)
@@ -105,7 +108,7 @@ def runs_of(frames: Iterable[int], breaks: Iterable[int] = ()) -> Iterator[list[
 def cut_up(
     borders: list[int], present: list[tuple[Person, set[int]]], cuts: Iterable[int] = (), skin: bool = True
 ) -> Iterator[FaceChunk]:
-    """Yield the chunks of people present in some frames: a new local track after every gap and cut."""
+    """Yield the chunks of people who are present in some frames; every gap and every cut starts a new local track."""
     cuts = set(cuts)
     for first, stop in itertools.pairwise(borders):
         seen, number = [], 0

@@ -1,4 +1,4 @@
-"""An independent FFmpeg (the binary of ``imageio-ffmpeg``), which makes and reads clips for tests."""
+"""An independent FFmpeg (the binary of ``imageio-ffmpeg``) that creates and reads clips for tests."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Unit(NamedTuple):
 
 @cache
 def program() -> str:
-    """Return the path of the binary; skip the test where there is none for this system."""
+    """Return the path of the binary; skip the test if there is none for this system."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
 
         return str(get_ffmpeg_exe())
     except (ImportError, RuntimeError) as error:
-        pytest.skip(f'no FFmpeg binary here: {error}')
+        pytest.skip(f'there is no FFmpeg binary for this system: {error}')
 
 
 def ffmpeg(*words: object, ok: bool = True) -> tuple[bytes, str]:
-    """Return the stdout and stderr of a call."""
+    """Run the binary with these arguments, and return its stdout and stderr."""
     command = [program(), '-nostdin', '-hide_banner', '-y', *(str(word) for word in words)]
     done = subprocess.run(command, capture_output=True, check=False)
     said = done.stderr.decode('utf-8', 'replace')
@@ -49,7 +49,7 @@ def _units(text: str) -> list[Unit]:
 
 
 def frames(path: Path, *filters: object) -> list[Unit]:
-    """Return every frame as displayed, upright, with the times of the file."""
+    """Return every frame as displayed (upright), with the times of the file."""
     words = ('-copyts', '-i', path, '-map', '0:V:0', *filters, '-fps_mode', 'passthrough', '-enc_time_base', 'demux')
     return _units(ffmpeg('-v', 'error', *words, '-f', 'framehash', '-hash', 'md5', '-')[0].decode())
 
@@ -61,14 +61,14 @@ def packets(path: Path, stream: str = 'a:0') -> list[Unit]:
 
 
 def pixels(path: Path, pix_fmt: str = 'gbrp') -> np.ndarray:
-    """Return all frames, uint8 frames x 3 x height x width, in ``pix_fmt`` (of three full-size planes)."""
+    """Return all frames in ``pix_fmt`` (three full-size planes): uint8 [frames,3,height,width]."""
     words = ('-i', path, '-map', '0:V:0', '-fps_mode', 'passthrough', '-pix_fmt', pix_fmt, '-f', 'rawvideo', '-')
     width, height = size(path)
     return np.frombuffer(ffmpeg('-v', 'error', *words)[0], np.uint8).reshape(-1, 3, height, width)
 
 
 def samples(path: Path, track: int = 0, channels: int = 1) -> np.ndarray:
-    """Return the audio that a player plays from time 0 on, int16 samples x channels at 48000 Hz; gaps are silence."""
+    """Return the audio as played from time 0 on: int16 [samples,channels] at 48000 Hz; gaps are silence."""
     late = '-af', 'aresample=48000:async=1:first_pts=0:min_hard_comp=0.000001'
     words = ('-copyts', '-i', path, '-map', f'0:a:{track}', *late, '-ac', channels, '-f', 's16le', '-')
     return np.frombuffer(ffmpeg('-v', 'error', *words)[0], np.int16).reshape(-1, channels)

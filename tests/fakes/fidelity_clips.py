@@ -1,4 +1,4 @@
-"""Clips with every property of a container, made by an FFmpeg other than the tested one."""
+"""Clips with every property of a container, created by an FFmpeg other than the one under test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AAC = ('-c:a', 'aac', '-b:a', '96k')
 BT709 = 'setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709'
 BT601 = 'setparams=range=tv:colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m'
 FULL = 'scale=out_range=full,setparams=range=pc:colorspace=bt709:color_primaries=bt709:color_trc=bt709'
-# Times in ticks of 1/600 s: distances of at least 24, never twice the same in a row, and two longer gaps.
+# Frame times in ticks of 1/600 s: intervals of at least 24 that change from frame to frame, and two longer gaps.
 UNEVEN = (
     *('-vf', f"settb=1/600,setpts='trunc(N*24+9*mod(N\\,3)+130*gt(N\\,20)+7*gt(N\\,33))',{BT709}"),
     *('-fps_mode', 'passthrough', '-enc_time_base', '1/600', '-video_track_timescale', '600'),
@@ -28,7 +28,7 @@ def pictures(seconds: float = 2.0, rate: str = '25', size: str = '320x180') -> t
 
 
 def sound(seconds: float = 2.0, layout: str = 'stereo', rate: int = 48000, pitch: int = 440) -> tuple[object, ...]:
-    """Return FFmpeg arguments for rising tones as input, one for each channel: every moment sounds different."""
+    """Return FFmpeg arguments for rising tones as input, one for each channel; every moment sounds different."""
     count = {'mono': 1, 'stereo': 2, '5.1': 6}[layout]
     waves = '|'.join(f'0.2*sin(2*PI*t*({pitch + 70 * channel}+60*t))' for channel in range(count))
     return ('-f', 'lavfi', '-i', f'aevalsrc={waves}:s={rate}:d={seconds}:c={layout}')
@@ -36,9 +36,9 @@ def sound(seconds: float = 2.0, layout: str = 'stereo', rate: int = 48000, pitch
 
 @dataclass(frozen=True)
 class Clip:
-    """A file name and the FFmpeg calls that make it; '{folder}' in their arguments is the folder of the clips.
+    """A file name and the FFmpeg calls that create it; '{folder}' in their arguments is the folder of the clips.
 
-    ``output`` is the extension of its output. ``kept``: its audio packets are copied there.
+    ``output`` is the extension of the output of a run on the clip; with ``kept`` its audio packets are copied there.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Clip:
 
     @property
     def label(self) -> str:
-        """A name for the test."""
+        """The name of the test case."""
         return f'{self.name}{self.output}'
 
     def make(self, folder: Path) -> Path:
@@ -59,12 +59,12 @@ class Clip:
 
 
 def clip(name: str, *words: object, output: str = '.mp4', kept: bool = True) -> Clip:
-    """Return a clip made by one call."""
+    """Return a clip that one call creates."""
     return Clip(name, ((*words, f'{{folder}}/{name}'),), output, kept)
 
 
 def tagged(*words: object, tags: str = BT709) -> tuple[object, ...]:
-    """Return arguments for H.264 with colour tags."""
+    """Return FFmpeg arguments for H.264 with colour tags."""
     return ('-vf', tags, *X264, *words)
 
 

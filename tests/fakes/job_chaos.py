@@ -1,8 +1,8 @@
 """Jobs, worker processes that are killed and frozen at random, and checks of the result.
 
-For tests/faults/test_faults_chaos.py and benchmarks/job_chaos.py. Run as a program this file is a worker: the real
+tests/faults/test_faults_chaos.py and benchmarks/job_chaos.py use this file. Run as a program, it is a worker: the real
 ``Worker``, ``JobRunner`` and ``JobStore`` with steps that only sleep and write a small file. All processes append their
-events to one log, with the monotonic clock that they share.
+events to one log, with times of the shared monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 if __name__ == '__main__':
     sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
-from facefusion.errors import InputError  # noqa: E402 - a worker has to find it first
+from facefusion.errors import InputError  # noqa: E402 - the path is set above for workers
 from facefusion.events import Emit, Event, JobFinished, StageProgress, silent  # noqa: E402
 from facefusion.jobs.files import StoreFiles  # noqa: E402
 from facefusion.jobs.notify import Notifier  # noqa: E402
@@ -54,12 +54,12 @@ class Log:
         os.write(self._handle, json.dumps(line).encode() + b'\n')
 
     def lines(self) -> list[dict[str, Any]]:
-        # Only the last line can be incomplete, from a killed process.
+        # Only the last line of a killed process can be incomplete.
         return [json.loads(line) for line in self._path.read_bytes().split(b'\n')[:-1]]
 
 
 class LoggedFiles(StoreFiles):
-    """Logs each rename of a job to completed, which must happen only once."""
+    """Store files that log each rename of a job to completed, which must happen only once per job."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -71,7 +71,7 @@ class LoggedFiles(StoreFiles):
 
 
 class LoggedWork:
-    """Steps that sleep for the ``seconds`` in their arguments, check the flag, and write a file; some fail once."""
+    """Step work that sleeps for ``seconds`` (an argument), checks the flag and writes a file; some steps fail once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -136,7 +136,7 @@ def work(root: Path, log: Log, timeout: float) -> None:
 
 
 class Chaos(NamedTuple):
-    """The parameters of a storm: steps take up to twice ``step_seconds``, freezes about ``frozen_seconds``."""
+    """The parameters of a storm; a step takes up to twice ``step_seconds``, a freeze about ``frozen_seconds``."""
 
     jobs: int
     workers: int
@@ -149,7 +149,7 @@ class Chaos(NamedTuple):
 
 
 def make_jobs(store: JobStore, folder: Path, chaos: Chaos, chance: random.Random) -> list[str]:
-    """Queue jobs of one to three steps; every fifth has one output for all steps, every seventh fails once."""
+    """Queue jobs of one to three steps; every fifth job has one output for all steps, and every seventh fails once."""
     names = []
     for number in range(chaos.jobs):
         job_id = f'job-{number:03d}'
@@ -174,7 +174,7 @@ def start_worker(root: Path, log_path: Path, timeout: float = CLAIM_TIMEOUT) -> 
 
 
 class Storm:
-    """Kills and freezes worker processes at random until all jobs are completed."""
+    """A test that kills and freezes worker processes at random until all jobs are completed."""
 
     def __init__(self, folder: Path, chaos: Chaos) -> None:
         self.folder, self.chaos = folder, chaos
@@ -184,17 +184,17 @@ class Storm:
         self.store = JobStore(folder / 'jobs')
         self.outputs = folder / 'outputs'
         self.outputs.mkdir()
-        # By process id: the worker, the end of its freeze, and its job.
+        # The worker, the end of its freeze, and its job, by process id.
         self.frozen: dict[int, tuple[subprocess.Popen[bytes], float, str]] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
-        # The state of the files of jobs that were taken over, at the moment when the frozen worker woke.
+        # The state of the files of jobs that were taken over, when the frozen worker woke up.
         self.before: dict[Path, tuple[int, int, bytes]] = {}
         self.counts: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
         self.jobs: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Return facts about the storm. Raises AssertionError for a broken promise."""
+        """Run the storm and return facts about it. Raises AssertionError for a violated guarantee."""
         self.jobs = self.make_jobs()
         began = time.monotonic()
         try:
@@ -208,7 +208,7 @@ class Storm:
             codes = [worker.wait(timeout=30) for worker in self.workers]
         assert all(code in (0, -signal.SIGKILL) for code in codes), codes
         seconds = time.monotonic() - began
-        # Notes of workers killed after the end of a job: the next process removes them.
+        # Workers that were killed after the end of a job may leave notes, which the next process removes.
         left = [str(path.relative_to(self.store.root)) for path in self.store.root.glob('.work/job-*/*')]
         Reaper(self.store, CLAIM_TIMEOUT, silent).sweep()
         facts = self.check() | {'notes_left_for_the_next': left}
@@ -240,13 +240,13 @@ class Storm:
     def _storm(self, began: float) -> None:
         events = ['kill'] * self.chaos.kills + ['freeze'] * self.chaos.freezes
         self.chance.shuffle(events)
-        # Spread over the time of an undisturbed run.
+        # The kills and freezes are spread over the duration of an undisturbed run.
         span = self.chaos.jobs * 2 * self.chaos.step_seconds / self.chaos.workers
         pause = max(span / (len(events) + 1), 0.02)
         following = began + 0.5
         while not self._is_over() or self.frozen or events:
             now = time.monotonic()
-            assert now - began < self.chaos.limit_seconds, f'not done in time: {self._states()}'
+            assert now - began < self.chaos.limit_seconds, f'the jobs are not completed in time: {self._states()}'
             assert not any((self.store.root / 'failed').glob('*.json')), f'a job has failed: {self._states()}'
             if events and now >= following and self._befall(events[-1]):
                 events.pop()
@@ -272,7 +272,7 @@ class Storm:
         """Kill or freeze a busy worker, if there is one."""
         busy = self.at_work()
         awake = [worker for worker in self.workers if worker.pid not in self.frozen]
-        # MAX_LOST losses in a row would make the job fail.
+        # A job fails after MAX_LOST losses in a row.
         chosen = [worker for worker in awake if worker.pid in busy and self.hits[busy[worker.pid]] < MAX_LOST - 1]
         if not chosen:
             return self._is_over()
@@ -294,7 +294,7 @@ class Storm:
         wait_until_stopped(worker.pid)
         mine = [line for line in self.log.lines() if line['pid'] == worker.pid]
         if mine and mine[-1]['event'] == 'publishing':
-            # The microseconds between the last check of the claim and the rename are not protected.
+            # The few microseconds between the last check of the claim and the rename are not protected.
             worker.send_signal(signal.SIGCONT)
             self.counts['freezes_spared'] += 1
             return False
@@ -339,11 +339,11 @@ def check(root: Path, jobs: list[str], lines: list[dict[str, Any]]) -> dict[str,
             text = Path(output['path']).read_bytes()
             assert text.endswith(b'whole'), output
             if len(output['steps']) > 1:
-                assert text.count(b'\n') == 999 * len(output['steps']), f'{output} is not all of its steps'
+                assert text.count(b'\n') == 999 * len(output['steps']), f'{output} does not contain all of its steps'
     completions = Counter(line['job'] for line in lines if line['event'] == 'completed')
     assert set(completions.values()) == {1}, f'finished twice: {completions.most_common(3)}'
     ended = Counter(line['job'] for line in lines if line['event'] == 'ended' and line['state'] == 'completed')
-    assert max(ended.values()) == 1, f'finished by two: {ended.most_common(3)}'
+    assert max(ended.values()) == 1, f'a job was completed twice: {ended.most_common(3)}'
     wasted = check_overlaps(lines)
     starts = Counter((line['job'], line['step']) for line in lines if line['event'] == 'start')
     return {
@@ -372,18 +372,18 @@ def check_records(root: Path, jobs: list[str]) -> tuple[dict[str, dict[str, Any]
         for path, output in published.items():
             text = Path(path).read_bytes()
             assert len(text) == output['size'], path
-            assert hashlib.sha256(text).hexdigest() == output['sha256'], f'{path} is not what was recorded'
+            assert hashlib.sha256(text).hexdigest() == output['sha256'], f'{path} differs from its recorded digest'
     left = [str(path.relative_to(root)) for path in root.glob('.work/job-*/*')] or list(root.glob('.work/job-*'))
-    assert left == [], f'left in the store: {left}'
+    assert left == [], f'files are left in the store: {left}'
     steps = sum(len(data['steps']) for data in records.values())
     return records, {'jobs': len(jobs), 'steps': steps, 'attempts': dict(results)}
 
 
 def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:
-    """Return for how many seconds two awake workers processed the same step.
+    """Return the durations in seconds for which two awake workers processed the same step.
 
-    Raises AssertionError when the first one completed it. Only a worker that was frozen, and has not checked its claim
-    since it woke, may still process the step.
+    Raises AssertionError if the first worker completed the step. A worker may process a step of another worker only if
+    it was frozen and has not yet checked its claim since it woke up.
     """
     work: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
     awake: dict[int, list[float]] = defaultdict(list)

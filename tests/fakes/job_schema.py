@@ -1,6 +1,6 @@
 """Checks of a job store against docs/job-record.schema.json, and of records against their state.
 
-Call ``check_store(root)`` at the end of a test that changes a store; processes may still use it.
+Call ``check_store(root)`` at the end of a test that changes a store; other processes may still use the store.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WAITING = re.compile(rf'[0-9a-f]+\.({"|".join(STATES)})\.json')
 
 
 def validator(part: str = '') -> jsonschema.Draft202012Validator:
-    """Return a validator for a record, or for one of the ``$defs``."""
+    """Return a validator for a record, or for one part in ``$defs``."""
     schema = {**SCHEMA, '$ref': f'#/$defs/{part}'} if part else SCHEMA
     if part:
-        # The rules at the root apply to a record.
+        # The rules at the root of the schema apply only to records.
         schema = {key: schema[key] for key in ('$schema', '$id', '$ref', '$defs')}
     return jsonschema.Draft202012Validator(schema)
 
@@ -39,8 +39,8 @@ def schema_errors(data: Any, part: str = '') -> list[str]:
 def check_store(root: Path, skip: Collection[str] = (), quiet: bool = False) -> dict[str, dict[str, Any]]:
     """Check every file of a store except those of the jobs in ``skip``; return the records by job id.
 
-    With ``quiet`` no process uses the store: then no file may be claimed, no record may be prepared or unnamed, and
-    each job must have one file. Foreign files are violations, too.
+    ``quiet`` means that no process uses the store: no file may be claimed, no record may be prepared or unnamed, and
+    each job must have exactly one file. Foreign files are always violations.
     """
     records: dict[str, dict[str, Any]] = {}
     errors = list(_check_states(root, skip, quiet, records))
@@ -51,7 +51,7 @@ def check_store(root: Path, skip: Collection[str] = (), quiet: bool = False) -> 
 
 @pytest.fixture
 def checked_stores() -> Iterator[list[Path]]:
-    """A list of store folders that are checked at the end of the test."""
+    """Yield a list; every store folder that the test adds is checked at the end of the test."""
     roots: list[Path] = []
     yield roots
     for root in roots:
@@ -66,10 +66,10 @@ def _check_states(root: Path, skip: Collection[str], quiet: bool, records: dict[
             if job_id in skip:
                 continue
             if not claimed and path.suffix != '.json':
-                yield f'{path}: a foreign file'
+                yield f'{path}: it is a foreign file'
                 continue
             if quiet and claimed:
-                yield f'{path}: claimed by a process'
+                yield f'{path}: it is claimed by a process'
             if quiet and job_id in records:
                 yield f'{path}: the job is in two states'
             data = _read(path)
@@ -116,7 +116,7 @@ def state_errors(state: str, data: Mapping[str, Any]) -> list[str]:
         'completed': lambda: set(statuses) == {'completed'} and data['error'] is None and results[-1:] == ['completed'],
         'failed': lambda: data['error'] is not None and 'started' not in statuses,
     }
-    errors = [] if rules[state]() else [f'not as a {state} job: steps {statuses}, attempts {results}, {data["error"]}']
+    errors = [] if rules[state]() else [f'it is not {state}: steps {statuses}, attempts {results}, {data["error"]}']
     if state in ('completed', 'failed') and data['date_finished'] is None:
         errors.append(f'a {state} job without date_finished')
     if results.count('completed') > 1:
@@ -158,7 +158,7 @@ def _with_path(path: Path, errors: list[str]) -> list[str]:
 def every_record() -> Iterator[None]:
     """Check every record against the schema when this process writes it.
 
-    It applies to all tests below a conftest.py that imports it.
+    This fixture applies to all tests below a conftest.py that imports it.
     """
     from facefusion.jobs import claim, store
     from facefusion.jobs.record import JobRecord, record_bytes

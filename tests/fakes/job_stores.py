@@ -18,12 +18,12 @@ CLAIM_TIMEOUT = 60.0
 
 
 def make_store(tmp_path: Path, **kw: Any) -> JobStore:
-    """Return the store in ``tmp_path / 'jobs'``; ``kw`` goes to JobStore."""
+    """Return the store in ``tmp_path / 'jobs'``; ``kw`` are arguments of JobStore."""
     return JobStore(tmp_path / 'jobs', **kw)
 
 
 def make_record(job_id: str, steps: int = 1, folder: Path | None = None, **fields: Any) -> JobRecord:
-    """Return a drafted job whose steps write the separate outputs ``<id>-<index>.bin`` in ``folder``.
+    """Return a drafted job whose steps write separate outputs ``<id>-<index>.bin`` in ``folder``.
 
     ``fields`` are fields of JobRecord. Steps have the ids ``s0``, ``s1`` and so on.
     """
@@ -39,10 +39,10 @@ def _args(output: Path) -> dict[str, Any]:
 class FakeWork:
     """StepWork that writes ``content(step id)`` as the output.
 
-    ``fails`` maps the index or the id of a step to an exception, which the step raises before it writes; with its key
-    in ``once`` only the first time. A step takes ``seconds`` and checks the flag meanwhile. ``ran`` lists the ids of
-    started steps, ``made`` those of completed ones, ``joined`` the outputs of joins. ``before`` is called with the flag
-    at the start of each step.
+    ``fails`` maps the index or the id of a step to an exception that the step raises before it writes; a step whose key
+    is in ``once`` fails only the first time. Each step takes ``seconds`` and checks the flag meanwhile. ``ran`` lists
+    the ids of started steps, ``made`` the ids of completed steps, and ``joined`` the outputs of joins. ``before`` is
+    called with the flag at the start of each step.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class FakeWork:
 
 
 def content(step_id: str) -> bytes:
-    """Return the output of FakeWork for a step."""
+    """Return the content of the output that FakeWork writes for a step."""
     return f'[{step_id}]'.encode()
 
 
@@ -119,7 +119,7 @@ def make_queued(store: JobStore, *records: JobRecord) -> None:
 def drain(store: JobStore, work: FakeWork, flag: StopFlag | None = None) -> dict[str, Outcome]:
     """Run all queued jobs, ordered by id, until none is left; return the last outcome of each.
 
-    Returns early when ``flag`` is set. Ignores ``not_before``.
+    The function returns early when ``flag`` is set, and ignores ``not_before``.
     """
     outcomes: dict[str, Outcome] = {}
     runner = JobRunner(store, work, CLAIM_TIMEOUT, silent)

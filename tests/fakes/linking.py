@@ -1,4 +1,4 @@
-"""Link synthetic chunks in both steps, and create faces as rendering gets them."""
+"""Functions that link synthetic chunks in both steps, and that create faces in the form that rendering uses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def link(
 ) -> list[LinkedChunk]:
     """Return the selected faces of each chunk: tracked over all chunks, then selected.
 
-    ``selector`` are fields of the options, if those are None.
+    ``selector`` are the fields of the options when ``options`` is None.
     """
     tracker = Tracker(measurements)
     linked = list(tracker.track(chunks))
@@ -36,9 +36,9 @@ def link(
 
 
 def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
-    """Return all linked chunks as one dict of arrays: of the rows, and of the measurements by name."""
+    """Return all linked chunks as one dict with the arrays of the rows and, by name, those of the measurements."""
     linked = list(linked)
-    # A chunk without faces has no number of landmarks.
+    # The arrays of a chunk without faces do not have the number of landmarks of the others.
     linked = [chunk for chunk in linked if len(chunk.frame)] or linked[:1]
     rows = {
         name: np.concatenate([getattr(chunk, name) for chunk in linked])
@@ -48,7 +48,7 @@ def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
 
 
 def linked_face(meter: SkinMeter, frame: Frame, landmarks: np.ndarray, track: int = 0, **traits: float) -> LinkedFace:
-    """Return a face with its skin as linked from a clip of one frame; ``traits`` replace its own."""
+    """Return a face with the skin that linking a clip of one frame gives; ``traits`` replace the measured traits."""
     sample = meter.measure(frame, landmarks)
     values = {each.name: each.smooth(sample[each.name][None])[0].astype(each.linked) for each in SKIN.values}
     values['traits'] = np.array(SkinTraits(*values['traits'].tolist())._replace(**traits), np.float32)

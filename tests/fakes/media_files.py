@@ -16,7 +16,7 @@ SIZE = (320, 180)
 
 
 def rewrap(source: Path, target: Path, options: dict[str, str] | None = None, kinds: str = 'video audio') -> Path:
-    """Copy the packets into another container."""
+    """Copy the packets of ``source`` into another container."""
     with av.open(str(source)) as clip, av.open(str(target), 'w', options=options or {}) as output:
         streams = {
             stream.index: output.add_stream_from_template(stream) for stream in clip.streams if stream.type in kinds
@@ -82,7 +82,7 @@ def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:
 
 
 def plain_png(path: Path, width: int, height: int, *, whole: bool = True) -> Path:
-    """Write a black image of any size with little memory; not ``whole``: without its pixels."""
+    """Write a black image of any size with little memory; if not ``whole``, the file has no pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))

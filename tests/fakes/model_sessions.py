@@ -9,7 +9,7 @@ import numpy as np
 
 
 class TensorSession:
-    """Returns the same tensors in every run; ``fed`` records the inputs."""
+    """A session that returns the same tensors in every run; ``fed`` records the inputs."""
 
     def __init__(self, *outputs: np.ndarray) -> None:
         self.outputs = list(outputs)

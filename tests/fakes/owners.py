@@ -1,4 +1,4 @@
-"""Owners of files and folders with a dead process, or one on another machine."""
+"""Owners of files and folders whose process is dead or runs on another machine."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def dead_owner() -> Owner:
 
 
 def foreign_owner(pid: int = 1) -> Owner:
-    """Return an owner on another machine, whose process state is unknown here."""
+    """Return an owner on another machine; this machine cannot check whether its process is alive."""
     return new_owner()._replace(host='elsewhere', pid=pid)

@@ -1,4 +1,4 @@
-"""Defects of source images: things painted in front of a face by its landmarks, and light from one side."""
+"""Defects of source images: objects painted in front of a face by its landmarks, and light from one side."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ AROUND_EYES = (
 FOREHEAD_TOP, FOREHEAD_MIDDLE = 10, 9
 TEMPLES = (127, 356)
 DARK, METAL = (25, 22, 20), (150, 150, 145)
-# The factor of supersampling, for thin lines.
+# The factor of supersampling, which keeps thin lines smooth.
 FINE = 4
 
 
 class Canvas:
-    """An image to draw on in frame pixels."""
+    """An image for drawing, with coordinates in frame pixels."""
 
     def __init__(self, frame: PixelFrame) -> None:
         self._before = frame.read(frame.window)
@@ -30,12 +30,12 @@ class Canvas:
         self._plain = self._fine.copy()
 
     def line(self, points: np.ndarray, colour: tuple[int, int, int], width: float, closed: bool = False) -> None:
-        """A line through points [n,2], ``width`` pixels wide."""
+        """Draw a line through points [n,2], ``width`` pixels wide."""
         fixed = np.round((np.asarray(points) * FINE + (FINE - 1) / 2) * 16).astype(np.int32)
         cv2.polylines(self._fine, [fixed], closed, colour, max(round(width * FINE), 1), cv2.LINE_AA, 4)
 
     def frame(self) -> PixelFrame:
-        """Return the image; pixels without drawing are unchanged."""
+        """Return the image; pixels that were not drawn on are unchanged."""
         size = self._before.shape[1::-1]
         drawn = cv2.resize(self._fine, size, interpolation=cv2.INTER_AREA)
         touched = (self._fine != self._plain).any(2).astype(np.float32)
@@ -46,7 +46,7 @@ class Canvas:
 def with_glasses(
     frame: PixelFrame, landmarks: np.ndarray, colour: tuple[int, int, int] = DARK, thick: float = 0.07
 ) -> PixelFrame:
-    """Draw glasses around both eyes, over the nose and to the temples; ``thick`` in eye distances."""
+    """Draw glasses around both eyes, over the nose and to the temples; ``thick`` is in eye distances."""
     canvas, unit = Canvas(frame), eye_distance(landmarks)
     rings = []
     for ids, temple, outer in zip(AROUND_EYES, TEMPLES, (np.argmin, np.argmax), strict=True):
@@ -71,7 +71,7 @@ def with_strands(frame: PixelFrame, landmarks: np.ndarray, colour: tuple[int, in
 
 
 def lit_from_the_right(frame: PixelFrame, landmarks: np.ndarray, dark: float = 0.25) -> PixelFrame:
-    """Light the face from the right: ``dark`` of the light at its left edge in the image, all at its right edge."""
+    """Light the face from the right: its left edge gets the share ``dark`` of the light, its right edge all of it."""
     low, high = float(landmarks[:, 0].min()), float(landmarks[:, 0].max())
     share = np.clip((np.arange(frame.width) - low) / (high - low), 0, 1)
     light = dark + (1 - dark) * share * share * (3 - 2 * share)
@@ -79,5 +79,5 @@ def lit_from_the_right(frame: PixelFrame, landmarks: np.ndarray, dark: float = 0
 
 
 def scaled(frame: PixelFrame, factor: float | np.ndarray) -> PixelFrame:
-    """Multiply the code values of an image."""
+    """Return the image with its code values multiplied by ``factor``."""
     return PixelFrame(np.clip(frame.read(frame.window) * factor, 0, 255).astype(np.uint8))

@@ -22,7 +22,7 @@ from facefusion.processors.registration import Requirements
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
-# crf 18 on the scale of --output-video-quality.
+# The value of --output-video-quality that is crf 18.
 QUALITY = 65
 
 

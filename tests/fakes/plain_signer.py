@@ -1,4 +1,4 @@
-"""A signer that copies the file unsigned, for tests of the stages before signing."""
+"""A signer that copies the file without signing it, for tests of the stages before signing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facefusion.provenance.credentials_writer import Signed
 
 
 class PlainSigner:
-    """Copies the file; ``signed_work`` lists the work of each."""
+    """A signer that copies the file; ``signed_work`` lists the ``WorkDone`` of each call."""
 
     def __init__(self) -> None:
         self.signed_work: list[WorkDone] = []

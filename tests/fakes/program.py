@@ -1,4 +1,4 @@
-"""The program as a user runs it, in this process or a new one, and the files that it leaves in a folder."""
+"""The program as a user runs it, in this process or a new one, and a snapshot of the files in a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 _STORE_FOLDER = re.compile(
     r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.certificate|/\.work(/\.new|/\.content)?)?'
 )
-# Work files of a failed run, which the next run resumes.
+# Work files of a failed run, which the next run reuses.
 _WORK_FILES = re.compile(
     r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
 )
@@ -26,7 +26,7 @@ _ENDED_JOB = re.compile(
     r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.pem)'
 )
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Every job has a different invisible mark: two equal commands write the same pixels only without it.
+# Every job has a different invisible mark, so two equal commands write the same pixels only without the mark.
 UNMARKED = ('--config-path', Path(__file__).with_name('unmarked.ini'))
 
 
@@ -46,8 +46,11 @@ class Result(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Return every file with its digest, and every folder; without the folders of the job store, records of finished
-    jobs, scores of the content gate, cached analysis, and work files of interrupted runs."""
+    """Return every file with its digest, and every folder.
+
+    The folders of the job store, records of finished jobs, scores of the content gate, cached analysis, and work files
+    of interrupted runs are left out.
+    """
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))
@@ -63,7 +66,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """Runs commands with a job store in ``folder``, without network unless ``online``."""
+    """The program with a job store in ``folder``; it uses no network unless a call is ``online``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,7 +115,7 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
-    """The program with its job store in tmp_path; with the models of a swap in tests that may fetch them."""
+    """The program with its job store in tmp_path. Tests that may fetch models have the models of a swap."""
     if request.node.get_closest_marker('network'):
         request.getfixturevalue('store')
     return Program(tmp_path)

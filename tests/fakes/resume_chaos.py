@@ -1,7 +1,7 @@
-"""``headless-run`` killed at random moments and started again, and the checks of its output.
+"""Runs of ``headless-run`` that are killed at random moments and started again, with checks of the output.
 
-Used by tests/faults/test_faults_resume.py and benchmarks/resume_chaos.py. The program and the models are real; only
-chunks and segments are short, so that a short clip has several of them.
+tests/faults/test_faults_resume.py and benchmarks/resume_chaos.py use this module. The program and the models are real.
+Chunks and segments are short, so that a short clip has several of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fakes.program import UNMARKED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHUNK, SEGMENT = 12, 8
-# Sets the length of chunks before other modules import it.
+# This code sets the length of chunks before other modules import it.
 SHORT_UNITS = f"""
 import functools
 import facefusion.pipeline.plan as plan
@@ -35,7 +35,7 @@ MAXIMUM_SECONDS = 120
 
 
 class Finished(NamedTuple):
-    """A finished process: its exit code (negative: the signal), events, error output and duration."""
+    """The exit code (a signal as a negative number), events, error output and duration of a finished process."""
 
     code: int
     events: list[dict[str, Any]]
@@ -43,12 +43,12 @@ class Finished(NamedTuple):
     seconds: float
 
     def units(self, event: str, origin: str) -> list[int]:
-        """Return the first frames of the chunks or segments of this origin."""
+        """Return the numbers of the first frames of the chunks or segments with this origin."""
         return [each['start'] for each in self.events if each['event'] == event and each['origin'] == origin]
 
 
 def content_of(path: Path) -> tuple[list[str], list[Any]]:
-    """Return time and digest of every decoded frame, and every audio packet: the content without the signature."""
+    """Return time and digest of every decoded frame, and every audio packet; the signature does not change these."""
     with av.open(str(path)) as container:
         frames, has_sound = [], bool(container.streams.audio)
         for frame in container.decode(video=0):
@@ -58,7 +58,7 @@ def content_of(path: Path) -> tuple[list[str], list[Any]]:
 
 
 class ResumeChaos:
-    """Runs one command in ``folder`` repeatedly, with ``workers`` chunks or frames at once."""
+    """Repeated runs of one command in ``folder``, with ``workers`` chunks or frames at once."""
 
     def __init__(self, folder: Path, clip: Path, source: Path, workers: int = 2) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class ResumeChaos:
         self.counts: Counter[str] = Counter()
 
     def run(self, name: str, kill_after: float | None = None, temp: bool = False) -> Finished:
-        """Run a process with its files in the folder ``name``; kill it after so many seconds if it still runs."""
+        """Run a process with its files in folder ``name``; kill it if it still runs after ``kill_after`` seconds."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         words = [*self._words, '-o', str(folder / 'out.mp4'), '--jobs-path', str(folder / 'jobs')]
@@ -101,12 +101,15 @@ class ResumeChaos:
         return content_of(self.folder / 'reference' / 'out.mp4'), run.seconds
 
     def round(self, name: str, kills: list[float], wanted: Any, temp: bool = False) -> dict[str, Any]:
-        """Kill so many runs of one command, finish a last one, and check all; return the numbers of reused units."""
+        """Kill a run of one command after each time in ``kills``, complete a last one and check all.
+
+        Return the numbers of reused units.
+        """
         runs: list[Finished] = []
         folder, is_done = self.folder / name, False
         for seconds in kills:
             runs.append(self.run(name, seconds, temp))
-            # After a kill at the end of its job the same command would start another job.
+            # After a kill at the end of the job, the same command would start another job.
             is_done = bool(list((folder / 'jobs' / 'completed').glob('*.json')))
             if runs[-1].code == 0:
                 break
@@ -125,22 +128,22 @@ class ResumeChaos:
         assert content_of(folder / 'out.mp4') == wanted, f'{folder} differs from an uninterrupted run'
         assert len(list((folder / 'jobs' / 'completed').glob('*.json'))) == 1
         assert list((folder / 'jobs' / 'failed').glob('*.json')) == []
-        # A job killed at its end may leave its work files for the next process to remove.
+        # If a job is killed at its end, its work files may be left, and the next process removes them.
         if runs[-1].code == 0:
             left = [path for path in folder.rglob('*') if '.part' in path.name or 'work-' in path.name]
             assert left == [], left
             assert not temp or not list((folder / 'temp').rglob('*'))
 
     def _check_units(self, event: str, done: str, runs: list[Finished]) -> int:
-        """Check that no finished unit was processed again; return the number of reused ones."""
+        """Check that no finished unit was processed again; return the number of reused units."""
         finished: set[int] = set()
         found = 0
         for run in runs:
             again = finished & set(run.units(event, done))
-            assert not again, f'{event}: done again: {again}'
+            assert not again, f'{event}: processed again: {again}'
             reused = set(run.units(event, 'work'))
             if run is runs[-1] and run.code == 0:
-                # Units that were finished just before a kill may lack their event.
+                # A unit that was finished just before a kill may have no event.
                 assert finished <= reused, f'{event}: {finished - reused} were lost'
                 assert len(reused - finished) <= self.workers * (len(runs) - 1)
                 found = len(reused)

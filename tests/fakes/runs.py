@@ -1,4 +1,4 @@
-"""Complete runs on small clips: a scripted analyser, a processor that draws into frames, a signer that copies."""
+"""Complete runs on small clips with a scripted analyser, a processor that brightens frames and a signer that copies."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ SEEN = frozenset(range(5, 55))
 
 
 class Brightener:
-    """Adds twenty codes of luma to each frame with a face, and records the positions of the faces; calls ``before``
-    with the number of each."""
+    """A processor that adds twenty codes of luma to each frame with a face, and records the position of the face.
+
+    It calls ``before`` with the number of each frame.
+    """
 
     name = 'brightener'
 
@@ -62,7 +64,7 @@ class Brightener:
 
 
 def settings_of(target: Path, output: Path, *groups: object) -> Settings:
-    """The settings of a run with a registered processor, which ``make_run`` replaces."""
+    """Return the settings of a run with a registered processor, which ``make_run`` replaces."""
     from facefusion.cli.headless_run import GROUPS
 
     settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(output)))
@@ -101,7 +103,7 @@ def execute_run(run: PreparedRun) -> dict[str, Any]:
 
 
 class ShortRuns:
-    """Runs on one clip with short chunks and segments, in one work folder."""
+    """Runs with short chunks and segments on one clip, in one work folder."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in (plans, units):
@@ -153,7 +155,7 @@ class ShortRuns:
         return [each.start for each in self.events if isinstance(each, kind) and each.origin == origin]
 
     def interrupted_at(self, number: int, **more: Any) -> None:
-        """Execute a run that is stopped when it renders frame ``number``."""
+        """Execute a run, and stop it when it renders frame ``number``."""
         flag = StopFlag()
 
         def before(at: int) -> None:
@@ -164,6 +166,6 @@ class ShortRuns:
             self.execute(before=before, flag=flag, workers=1, **more)
 
     def names(self, *without: str) -> Collection[str]:
-        """The complete files of the work folder, except names that start with ``without``."""
+        """Return the names of the complete files in the work folder, except those that start with ``without``."""
         names = sorted(path.name for path in self.work.iterdir() if '@' not in path.name)
         return [name for name in names if not name.startswith(without)]

@@ -1,4 +1,4 @@
-"""A fixed sample of the cases of a test with many cases; ``--exhaustive`` selects all."""
+"""A fixed sample of the cases of a test with many cases; ``--exhaustive`` selects all cases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Case = TypeVar('Case')
 
 
 def sample(config: pytest.Config, cases: Sequence[Case], most: int, seed: str) -> list[Case]:
-    """Return ``most`` of the cases in order, with the first and the last one; all with ``--exhaustive``."""
+    """Return ``most`` of the cases in order, including the first and the last; return all with ``--exhaustive``."""
     if config.getoption('--exhaustive') or len(cases) <= most:
         return list(cases)
     inner = random.Random(seed).sample(range(1, len(cases) - 1), most - 2)

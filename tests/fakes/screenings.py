@@ -1,4 +1,4 @@
-"""Content screenings with stand-in classifiers: harmful images are neither needed nor wanted."""
+"""Content screenings with stand-in classifiers, so that the tests need no harmful images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.stopping import StopFlag
 
 
 class BrightIsBad:
-    """Scores the mean brightness of an image, 0 to 1, and counts the scored images."""
+    """A classifier that scores the mean brightness of an image, 0 to 1, and counts the scored images."""
 
     def __init__(self, threshold: float = 0.8, model_id: str = 'bright_is_bad') -> None:
         self.model_id = model_id
@@ -30,7 +30,7 @@ class BrightIsBad:
 
 
 class LeftIsYoung:
-    """Estimates every face in the left half of the frame as under 18."""
+    """An age estimator that returns under 18 for every face in the left half of the frame."""
 
     model_id = 'left_is_young'
 
@@ -39,7 +39,7 @@ class LeftIsYoung:
 
 
 def make_screening(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> ContentScreening:
-    """A screening that refuses nothing, or what a stand-in classifier finds."""
+    """Return a screening that refuses nothing, or only images that a stand-in classifier refuses."""
     classifier = classifier or BrightIsBad(threshold=2.0)
     digests = {classifier.model_id: 'ab' * 32}
     return ContentScreening(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())

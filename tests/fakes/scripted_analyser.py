@@ -15,18 +15,18 @@ from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.skin import SKIN, TRAIT_COUNT
 from facefusion.media.frame import PixelFrame
 
-# The minimum overlap between the frames at which the mesh follows a face.
+# The minimum overlap of a face between two frames at which the mesh follows it.
 FOLLOWED_OVERLAP = 0.5
 
 
 def frame_at(number: int, shot: int = 90) -> PixelFrame:
-    """A frame of 320x180 of the scene ``shot``."""
+    """Return a frame of 320x180 with the scene ``shot``."""
     return PixelFrame(np.dstack([scene(shot, 320, 180)] * 3), number=number)
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A face that the mesh finds in the frames ``seen`` and the detector in ``detected`` (None: the same)."""
+    """A face that the mesh finds in the frames ``seen``, and the detector in ``detected`` (None: also in ``seen``)."""
 
     seen: frozenset[int]
     detected: frozenset[int] | None = None
@@ -43,7 +43,7 @@ class Actor:
 
 
 class ScriptedAnalyser:
-    """Records the frames of the detector in ``detections``, and those of the mesh in ``looks``."""
+    """An analyser that records the frames of the detector in ``detections``, and those of the mesh in ``looks``."""
 
     def __init__(self, *actors: Actor, most: int = 72, is_sure: Callable[[Face], bool] = lambda face: True) -> None:
         self.actors = actors
@@ -51,9 +51,9 @@ class ScriptedAnalyser:
         self._is_sure = is_sure
         self.detections: list[int] = []
         self.looks: list[int] = []
-        # Frames of verifications.
+        # The frames in which a face was verified.
         self.second_looks: list[int] = []
-        # Additional boxes of the detector, by frame.
+        # Additional boxes that the detector finds, by frame.
         self.ghosts: dict[int, np.ndarray] = {}
 
     def detect(self, frame) -> list[Detection]:
@@ -93,7 +93,7 @@ class ScriptedAnalyser:
 
 
 class NumberingMeter:
-    """Stores the frame number and the face's position as traits, to distinguish rows."""
+    """A meter that stores the frame number and the face's position as traits, so that tests can distinguish rows."""
 
     def measure(self, frame, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         traits = np.zeros(TRAIT_COUNT, np.float32)

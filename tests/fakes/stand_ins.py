@@ -1,18 +1,18 @@
-"""Small ONNX networks with the contracts of published ones, whose output depends on every input and channel."""
+"""Small ONNX networks with the tensors of published ones; their output depends on every input and channel."""
 
 from __future__ import annotations
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-# Rows of output channels: no two channels are alike, so a wrong order of colours shows.
+# One row for each output channel. The rows differ, so a test can detect a wrong order of colours.
 MIX = np.array([[0.7, 0.2, 0.05], [0.1, 0.6, 0.25], [0.15, 0.05, 0.75]], np.float32)
 # A network adds this times the mean of the weighted source to its output.
 SOURCE_GAIN = 0.1
 
 
 def source_weights(count: int) -> np.ndarray:
-    """Return float32 [count] weights, so that each number of a source counts differently."""
+    """Return weights, float32 [count], that differ for each number of a source."""
     return np.cos(np.arange(count, dtype=np.float32))
 
 
@@ -29,7 +29,7 @@ def network_bytes(nodes: list, inputs: list, outputs: list, constants: dict[str,
 
 
 def swapper(size: int, source_shape: tuple[int, ...]) -> bytes:
-    """Return a swapper: output = MIX target + SOURCE_GAIN mean(weights source). The last initializer is unused."""
+    """Return a swapper that computes MIX target + SOURCE_GAIN mean(weights source). Its last initializer is unused."""
     count = int(np.prod(source_shape))
     nodes = [
         helper.make_node('Conv', ['target', 'mix'], ['mixed'], kernel_shape=[1, 1]),
@@ -53,14 +53,14 @@ def swapper(size: int, source_shape: tuple[int, ...]) -> bytes:
 
 
 def swapped(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return the output of ``swapper`` for one target [3,S,S], computed without it."""
+    """Return the output of ``swapper`` for one target [3,S,S], computed without the network."""
     flat = source.ravel()
     added = SOURCE_GAIN * flat.size**0.5 * (flat * source_weights(flat.size)).mean()
     return np.einsum('oc,chw->ohw', MIX, target) + added
 
 
 class PassingSession:
-    """A swapper that returns its target, or paints it in one colour RGB 0..1."""
+    """A session of a swapper that returns its target, or paints it in one colour (RGB, 0..1)."""
 
     def __init__(self, colour: tuple[float, float, float] | None = None) -> None:
         self._colour = colour

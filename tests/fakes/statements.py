@@ -1,4 +1,4 @@
-"""Statements and small files to sign, of every output format."""
+"""Statements, and small files of every output format for signing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def target_facts(path: Path, **trim: int) -> TargetFacts:
 
 
 def swap_of(*targets: Path, title: str = 'out.jpg') -> Statement:
-    """The statement of a swap with all optional facts."""
+    """Return the statement of a swap with all optional facts."""
     return Statement(
         job_id='job-1',
         kind='image',

@@ -1,4 +1,4 @@
-"""Simulated crashes and errors at any of the calls by which the job store changes files."""
+"""Simulated crashes and errors at any call with which the job store changes files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NEVER = 10**9
 
 
 class Crash(BaseException):
-    """The process has ended."""
+    """The simulated end of the process."""
 
 
 class StoreFaults:
     """A context in which the ``at``-th change of a file below ``root`` fails, counted from 1.
 
-    ``how``: 'before' or 'after' the call, or 'half': then only writes count, and half of the bytes are written. With
-    ``error``, an errno, the call fails and the process continues; otherwise the process ends: Crash is raised there and
-    at every later change. With ``stays`` every later change fails, too. ``count`` is the number of changes,
-    ``results`` the bytes that were flushed to files of results. Nothing waits for the disk.
+    ``how`` is 'before' or 'after' the call, or 'half': half of the bytes are written, and only writes count. With
+    ``error``, an errno, the call fails and the process continues; otherwise the process ends: this change and every
+    later one raise Crash. With ``stays`` every later change fails, too. ``count`` is the number of changes, and
+    ``results`` the bytes that were flushed to files of results. Files are never really flushed to the disk.
     """
 
     def __init__(self, root: Path, at: int, how: str = 'before', error: int = 0, stays: bool = False) -> None:

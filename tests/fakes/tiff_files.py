@@ -1,4 +1,4 @@
-"""TIFF files of every layout, written without Pillow, which cannot write most of them."""
+"""TIFF files of every layout, written without Pillow because it cannot write most of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tiff_bytes(
     alpha: int | None = None,
     orientation: int | None = None,
 ) -> bytes:
-    """Return an uncompressed TIFF of ``samples`` [height, width, channels]; ``big`` for BigTIFF."""
+    """Return an uncompressed TIFF of ``samples`` [height, width, channels]; with ``big`` it is a BigTIFF."""
     height, width, channels = samples.shape
     order = '>' if big_endian else '<'
     stored = samples.astype(samples.dtype.newbyteorder(order))

@@ -1,4 +1,4 @@
-"""A timestamp authority (RFC 3161) for tests, whose replies are valid, hand-written DER."""
+"""A timestamp authority (RFC 3161) for tests; its replies are valid DER, encoded by this module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DER = serialization.Encoding.DER
 
 
 class Authority:
-    """An authority with its own root."""
+    """An authority with its own root certificate."""
 
     def __init__(self) -> None:
         self.root = make_root('timestamp root')
@@ -84,7 +84,7 @@ class Authority:
 
 @contextmanager
 def serving(answer: Callable[[bytes], bytes]) -> Iterator[str]:
-    """The address of a server that replies with ``answer(request)``."""
+    """Yield the address of a server that replies with ``answer(request)``."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""A clip of uniform frames whose brightness encodes the frame's number."""
+"""A clip of uniform frames whose brightness depends on the frame's number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 
 def luma_of(number: int) -> int:
-    """Return the luma of a frame: it rises and falls slowly, without cuts."""
+    """Return the luma of a frame; it rises and falls slowly from frame to frame, without cuts."""
     return 60 + abs(number % 160 - 80)
 
 
 def make_tiny_clip(path: Path, frames: int, size: tuple[int, int] = (160, 96), cuts: tuple[int, ...] = ()) -> Path:
-    """Write H.264 at 25 frames a second; at each number in ``cuts`` frames turn 100 codes brighter, or back."""
+    """Write H.264 at 25 frames per second; at each cut the frames become 100 codes brighter, or return to normal."""
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'qp': '4', 'preset': 'ultrafast'})
         stream.width, stream.height = size

@@ -1,4 +1,4 @@
-"""Waits without a time limit: on Windows they block signal handlers."""
+"""A record of waits without a time limit, which would block signal handlers on Windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONG = 0.2
 
 @contextmanager
 def unlimited_waits() -> Iterator[list[float]]:
-    """Yield a list of the durations of every long wait of this thread without a time limit."""
+    """Yield a list of the durations of all long waits without a time limit in this thread."""
     mine, found = threading.current_thread(), []
 
     def watched(wait):

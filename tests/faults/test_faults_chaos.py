@@ -1,4 +1,4 @@
-"""Killed and frozen workers: no job is lost or finished twice."""
+"""Tests that no job is lost or completed twice when workers are killed and frozen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.jobs.record import JobRecord, StepRecord, now_text
 from facefusion.jobs.steps import submitted
 from facefusion.jobs.store import JobStore
 
-pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no SIGKILL and SIGSTOP there')
+pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no SIGKILL and SIGSTOP')
 SECONDS = 20.0
 
 
@@ -27,13 +27,13 @@ def test_forty_jobs_with_killed_and_frozen_workers(tmp_path, seed):
     chaos = Chaos(jobs=40, workers=4, kills=8, freezes=3, seed=seed, step_seconds=0.08, limit_seconds=60)
     told = Storm(tmp_path, chaos).run()
     assert told['kills'] == 8 and told['freezes'] == 3
-    # The records contain the lost attempts of killed workers.
+    # The records contain the lost attempts of the killed workers.
     assert told['attempts'].get('lost', 0) >= 4, told
 
 
 @contextlib.contextmanager
 def workers(root: Path, log: Path, count: int = 2):
-    """Provide a function that starts workers, and kill all of them at the end of the block."""
+    """Yield a function that starts workers, and kill all of them at the end of the block."""
     started = []
 
     def start():
@@ -85,16 +85,16 @@ def test_a_worker_that_wakes_after_the_end_of_its_job_changes_nothing_and_contin
     record = store.root / 'completed' / 'job-one.json'
     with workers(store.root, tmp_path / 'log') as start:
         sleeper = start()
-        wait_for(lambda: events(log, sleeper.pid, 'start'), 'the first worker never began')
+        wait_for(lambda: events(log, sleeper.pid, 'start'), 'the first worker did not start the step')
         freeze(sleeper)
         assert events(log, sleeper.pid, 'done', 'publishing') == []
         other = start()
         wait_for(record.exists, 'no worker took over the job')
-        wait_for(lambda: events(log, other.pid, 'ended'), 'the second worker never ended it')
+        wait_for(lambda: events(log, other.pid, 'ended'), 'the second worker did not end the job')
         before = {path: look_at(path) for path in (record, *outputs)}
         names = sorted(path.name for path in tmp_path.rglob('*'))
         sleeper.send_signal(signal.SIGCONT)
-        (ended,) = wait_for(lambda: events(log, sleeper.pid, 'ended'), 'the first worker never noticed')
+        (ended,) = wait_for(lambda: events(log, sleeper.pid, 'ended'), 'the first worker did not notice the loss')
         assert ended['state'] == 'running'
         assert {path: look_at(path) for path in before} == before
         assert sorted(path.name for path in tmp_path.rglob('*')) == names
@@ -113,17 +113,17 @@ def test_a_worker_that_wakes_after_a_takeover_stops_without_harm(tmp_path):
     store, log, outputs = queue_one(tmp_path, 2, 1.2)
     with workers(store.root, tmp_path / 'log') as start:
         sleeper = start()
-        wait_for(lambda: events(log, sleeper.pid, 'done'), 'the first step was never done')
-        wait_for(lambda: len(events(log, sleeper.pid, 'start')) == 2, 'the second step never began')
+        wait_for(lambda: events(log, sleeper.pid, 'done'), 'the first step was not completed')
+        wait_for(lambda: len(events(log, sleeper.pid, 'start')) == 2, 'the second step did not start')
         freeze(sleeper)
         first = look_at(outputs[0])
         other = start()
         wait_for(lambda: events(log, other.pid, 'start'), 'no worker took over the job')
         sleeper.send_signal(signal.SIGCONT)
-        (ended,) = wait_for(lambda: events(log, sleeper.pid, 'ended'), 'the first worker never noticed')
+        (ended,) = wait_for(lambda: events(log, sleeper.pid, 'ended'), 'the first worker did not notice the loss')
         assert ended['state'] == 'running'
-        assert events(log, other.pid, 'ended') == [], 'the first one noticed only when all was over'
-        wait_for(lambda: events(log, other.pid, 'ended'), 'the second worker never ended it')
+        assert events(log, other.pid, 'ended') == [], 'the first worker noticed the loss only after the end of the job'
+        wait_for(lambda: events(log, other.pid, 'ended'), 'the second worker did not end the job')
         other.terminate()
         sleeper.terminate()
         assert (other.wait(SECONDS), sleeper.wait(SECONDS)) == (0, 0)
@@ -147,7 +147,7 @@ def test_the_job_of_a_killed_worker_is_taken_over_at_once(tmp_path):
         killed = time.monotonic()
         (again,) = wait_for(lambda: events(log, other.pid, 'start'), 'no worker took over the job')
         assert again['t'] - killed < 1.2
-        wait_for(lambda: events(log, other.pid, 'ended'), 'it was never ended')
+        wait_for(lambda: events(log, other.pid, 'ended'), 'the job was not ended')
     data = check_store(store.root, quiet=True)['job-one']
     assert [attempt['result'] for attempt in data['attempts']] == ['lost', 'completed']
 
@@ -158,7 +158,7 @@ def test_the_check_detects_violations(tmp_path):
     jobs = make_jobs(store, tmp_path / 'outputs', Chaos(2, 1, 0, 0, 0, 0.02), random.Random(0))
     with workers(store.root, tmp_path / 'log') as start:
         worker = start()
-        wait_for(lambda: len(events(log, worker.pid, 'completed')) == 2, 'the jobs were never done')
+        wait_for(lambda: len(events(log, worker.pid, 'completed')) == 2, 'the jobs were not completed')
         wait_for(lambda: len([e for e in events(log, worker.pid, 'ended') if e['state'] == 'completed']) == 2, 'no end')
         worker.terminate()
         worker.wait(SECONDS)
@@ -174,7 +174,7 @@ def test_the_check_detects_violations(tmp_path):
     output = Path(json.loads(record.read_bytes())['outputs'][0]['path'])
     text = output.read_bytes()
     output.write_bytes(text.replace(b'1', b'2', 1))
-    with pytest.raises(AssertionError, match='not what was recorded'):
+    with pytest.raises(AssertionError, match='differs from its recorded digest'):
         check(store.root, jobs, lines)
     output.write_bytes(text)
     record.rename(store.root / 'queued' / record.name)
