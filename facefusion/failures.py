@@ -11,7 +11,7 @@ from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobEr
 def as_failure(error: BaseException) -> FaceFusionError:
     """Return the error itself when it is a FaceFusionError, otherwise the one with the same meaning.
 
-    An error about a file, model or encoder that hides a shortage of memory or threads becomes that shortage.
+    An error about a file, model or encoder that was caused by a shortage of memory or threads becomes a ResourceError.
     """
     # Commands that succeed do not need this import.
     from facefusion.shortage import as_shortage
@@ -22,7 +22,7 @@ def as_failure(error: BaseException) -> FaceFusionError:
     if isinstance(error, FaceFusionError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted(cause='the keyboard interrupted it', hint='run the same command again')
+        return Interrupted(cause='it was interrupted from the keyboard', hint='run the same command again')
     if isinstance(error, OSError):
         return _from_os_error(error)
     if isinstance(error, ModuleNotFoundError):
@@ -41,7 +41,7 @@ def as_failure(error: BaseException) -> FaceFusionError:
 
 
 def as_job_failure(error: FaceFusionError) -> JobError:
-    """Return the failure of one job or step with exit code 1, where the whole command did not fail for that reason."""
+    """Return an error of one job or step as a JobError with exit code 1, for a command that is not its cause."""
     if isinstance(error, JobError):
         return error
     return JobError(error.reference, error.message, cause=error.cause, hint=error.hint, facts=error.facts)

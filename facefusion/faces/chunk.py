@@ -124,7 +124,8 @@ class FaceChunk(Chunk):
     Track numbers are local to the chunk. cut: bool [count], whether the frame starts a shot. thumbnails: uint8
     [2,54,96], luma of the first and last frame, to find a cut between chunks. left_out: int32 [count], detections of a
     frame beyond the limit; empty if there are none. of_tracks: measurements of tracks, [t,...] by the names of
-    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views."""
+    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views.
+    """
 
     cut: Bools
     thumbnails: Bytes
@@ -139,7 +140,8 @@ class LinkedChunk(Chunk):
 
     Tracks are numbered over the whole clip. filled: bool [n], whether the landmarks are interpolated. cut: bool
     [count], whether the frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if
-    there are none."""
+    there are none.
+    """
 
     filled: Bools
     cut: Bools

@@ -49,7 +49,7 @@ class TrackMeter(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceValue:
-    """One array of a face measurement; ``shape`` and ``dtype`` are those measured.
+    """One array of a face measurement; ``shape`` and ``dtype`` are those of the measured array.
 
     ``smooth`` maps the arrays of consecutive frames of a track, [n, *shape], to those that rendering reads, saved as
     dtype ``linked``; it depends on at most ``reach`` frames on each side. ``filled`` is the interpolation between the

@@ -1,4 +1,4 @@
-"""Open the networks that find faces, by the models that the options name."""
+"""Open the networks that find faces, as selected by the options."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ESTIMATOR = 'fan_68_5'
 
 
 def make_detector(options: FaceDetectorOptions, sessions: SessionPool) -> Detector:
-    """Return the detector that the options name. Raises ModelError, ProviderError."""
+    """Return the detector that the options select. Raises ModelError, ProviderError."""
     models = detector_models(options)
     if models == ('centerface',):
         return CenterFace(sessions.session('centerface'), options)
@@ -57,7 +57,7 @@ def make_mesh(sessions: SessionPool) -> Landmarker:
 def make_point_landmarker(
     options: FaceLandmarkerOptions, sessions: SessionPool
 ) -> tuple[PointEstimator, CropLandmarker] | None:
-    """Return the estimator and the landmarker of 68 points; None for the mesh. Raises ModelError, ProviderError."""
+    """Return the estimator and the landmarker of 68 points, or None for the mesh. Raises ModelError, ProviderError."""
     models = landmarker_models(options)
     if _ESTIMATOR not in models:
         return None

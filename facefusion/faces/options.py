@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from facefusion.options import option
 
-# The models that 'auto' selects from, best first; the last one is embedded.
+# The models among which 'auto' selects, best first; the last one is embedded.
 PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
 # Catalogue ids of the networks behind each choice.
 DETECTOR_MODELS = MappingProxyType(
@@ -83,7 +83,7 @@ class FaceDetectorOptions:
     face_detector_angles: tuple[int, ...] = option(
         'int',
         (0,),
-        'angles by which the frame is rotated to detect lying and upside-down faces',
+        'angles by which the frame is rotated to detect sideways and upside-down faces',
         section='face_detector',
         is_list=True,
         choices=(0, 90, 180, 270),

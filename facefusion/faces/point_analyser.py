@@ -1,8 +1,8 @@
 """Find faces with a published landmarker of 68 points, in place of the mesh.
 
-A face has 80 landmarks: the 68; the five points of its alignment, which come from the 68 where the landmarker is sure
-of them, otherwise from the detector (peer-models.md section 5); two corners of the detector's box, and its five points.
-All are followed and smoothed alike.
+A face has 80 landmarks: the 68; the five points of its alignment, which come from the 68 if the landmarker is sure of
+them, otherwise from the detector (peer-models.md section 5); two corners of the detector's box, and its five points.
+All 80 are followed and smoothed in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from facefusion.media.frame import Frame
 
 
 class PointAnalyser(FaceFinder):
-    """Detector, estimator of 68 points, and landmarker; the estimator alone with a landmarker score of 0."""
+    """Detector, estimator of 68 points, and landmarker; a landmarker score of 0 disables the landmarker."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class PointAnalyser(FaceFinder):
         return self._detector.detect(frame)
 
     def from_detection(self, frame: Frame, detection: Detection) -> Face:
-        """Return the face at a detection; every detection is one."""
+        """Return the face at a detection; every detection counts as a face."""
         estimated = self._estimator.run(detection.points)
         if self._score == 0:
             return _face(Scored(estimated, 0.0), detection.points, detection.box, detection.points, detection.score)
@@ -81,7 +81,7 @@ def make_analyser(
     landmarker: FaceLandmarkerOptions,
     selector: FaceSelectorOptions,
 ) -> FaceFinder:
-    """Return the finder with the networks that the options name. Raises ModelError, ProviderError."""
+    """Return the finder with the networks that the options select. Raises ModelError, ProviderError."""
     networks = make_point_landmarker(landmarker, sessions)
     if networks is None:
         return FaceAnalyser(sessions, detector, landmarker, selector=selector)
@@ -94,7 +94,7 @@ def _face(found: Scored, five: Floats, box: Floats, detected: Floats, score: flo
 
 
 def _moved(points: Floats, before: Floats, after: Floats) -> Floats:
-    """Move points as the extent of the landmarks ``before`` moves to that of ``after``."""
+    """Shift and scale points by the transform from the extent of the landmarks ``before`` to that of ``after``."""
     low, low_after = before.min(0), after.min(0)
     scale = np.ptp(after, axis=0) / np.maximum(np.ptp(before, axis=0), 1e-3)
     return np.asarray((points - low) * scale + low_after, np.float32)

@@ -9,8 +9,8 @@ from facefusion.faces.atlas import SHIFT, fixed_point
 from facefusion.faces.face import Floats, Ints
 from facefusion.faces.topology import MeshTopology, eye_distance, signed_areas
 
-# Triangles above this doubled signed area (square pixels) are back faces or slivers; the affine maps of slivers explode
-# into white specks.
+# Triangles above this doubled signed area (square pixels) are back faces or slivers and are not painted: the affine
+# maps of slivers cause white specks.
 LARGEST_AREA = -0.6
 # Atlas coordinate of pixels that no triangle covers.
 OUTSIDE = -9000.0
@@ -19,8 +19,8 @@ OUTSIDE = -9000.0
 def paint_triangles(topology: MeshTopology, points: Floats, depth: Floats, width: int, height: int) -> Ints:
     """The front-most triangle at each pixel, int32 [height,width], -1 outside the mesh.
 
-    points: float32 [468,2] in image pixels; depth: [468], larger is farther. Painted from far to near, which is
-    sufficient for self-occlusion.
+    points: float32 [468,2] in image pixels; depth: [468], larger is farther. Triangles are painted from far to near,
+    which is sufficient for self-occlusion.
     """
     index = np.full((height, width), -1, np.int32)
     corners = points[topology.triangles]
@@ -45,7 +45,7 @@ def atlas_coordinates(topology: MeshTopology, index: Ints, points: Floats, size:
         by_x = (f1[:, axis] * e2[:, 1] - f2[:, axis] * e1[:, 1]) / area
         by_y = (f2[:, axis] * e1[:, 0] - f1[:, axis] * e2[:, 0]) / area
         rows += [by_x, by_y, texels[:, 0, axis] - by_x * corners[:, 0, 0] - by_y * corners[:, 0, 1]]
-    # The extra last row, at index -1, maps uncovered pixels OUTSIDE.
+    # The extra last row, at index -1, maps uncovered pixels to OUTSIDE.
     affine = np.vstack([np.stack(rows, 1), [0, 0, OUTSIDE, 0, 0, OUTSIDE]]).astype(np.float32)[index]
     x = np.arange(index.shape[1], dtype=np.float32)[None]
     y = np.arange(index.shape[0], dtype=np.float32)[:, None]
@@ -56,8 +56,8 @@ def atlas_coordinates(topology: MeshTopology, index: Ints, points: Floats, size:
 def visible_triangles(topology: MeshTopology, landmarks: Floats) -> Floats:
     """1 for each triangle [898] that is visible to the camera, else 0.
 
-    Painted at 256 pixels. A visible triangle faces the camera and is front-most at its centre, or less than 0.15 eye
-    distances behind the front-most triangle.
+    The mesh is painted at 256 pixels. A visible triangle faces the camera and is front-most at its centre, or less than
+    0.15 eye distances behind the front-most triangle.
     """
     low = landmarks[:, :2].min(0)
     scale = 256 / max(float(np.ptp(landmarks[:, :2], axis=0).max()), 1.0)

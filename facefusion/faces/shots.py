@@ -1,4 +1,4 @@
-"""Shots: where one starts, and the motion of the image between frames."""
+"""Detect the starts of shots, and measure the motion of the image between frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.faces.face import Floats
 THUMBNAIL = (96, 54)
 # A shot starts where thumbnails differ by more than this mean of code values and hardly correlate. Measured on panned
 # and zoomed clips: neighbours in one shot correlate by at least 0.7, frames of different shots by less than 0.3; a
-# flash or a fast pan differs much but still correlates.
+# flash or a fast pan causes a large difference, but the frames still correlate.
 CUT_DIFFERENCE = 8.0
 CUT_RESPONSE = 0.4
 
@@ -35,9 +35,9 @@ def compare_frames(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Change:
     """Compare the luma thumbnails [54,96] of two frames by phase correlation (Kuglin and Hines 1975)."""
     before, after = before.astype(np.float32), after.astype(np.float32)
     window = cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F)
-    # Copies: OpenCV multiplies its arguments by the window in place.
+    # OpenCV multiplies its arguments by the window in place, so it gets copies.
     shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), window)
-    # Flat images give no correlation (NaN).
+    # The correlation of flat images is NaN.
     if not response >= CUT_RESPONSE:
         return Change(float(np.abs(after - before).mean()) > CUT_DIFFERENCE, UNCHANGED.shift)
     return Change(False, (np.array(shift) / THUMBNAIL).astype(np.float32))

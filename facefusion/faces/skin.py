@@ -31,7 +31,7 @@ from facefusion.media.frame import Frame
 
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
-# Atlas size at which coverage and traits of a target are measured: half the detail, a third of the time.
+# Atlas size at which coverage and traits of a target are measured: half the detail takes a third of the time.
 TRAIT_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
 LIGHT_SIGMA = 2.0
@@ -48,7 +48,7 @@ class SkinTraits(NamedTuple):
     lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: the slope of the ratios of Cb and Cr
     over the logarithm of luma. lip_blue, lip_red: the mean differences of the lips' Cb and Cr ratios from the light.
     glasses: confidence, 0 to 1, that a dark frame of glasses is in front of the eyes. eye_image_left, eye_image_right:
-    0 closed to 1 open, by the iris and white shown. A chroma ratio is chroma over luma + CHROMA_FLOOR.
+    0 closed to 1 open, by the visible iris and white. A chroma ratio is chroma over luma + CHROMA_FLOOR.
     """
 
     forehead: float
@@ -209,7 +209,7 @@ def smooth_light(light: Floats) -> Floats:
 
 
 def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
-    """``smooth_light``, and the same with half the blur where enough skin is visible."""
+    """Return ``smooth_light``, and a version with half the blur where enough skin is visible."""
     wide, support = _normalised_blur(light, LIGHT_SIGMA)
     narrow, near = _normalised_blur(light, LIGHT_SIGMA / 2)
     coarse, _ = _normalised_blur(light, 3 * LIGHT_SIGMA)
@@ -220,7 +220,7 @@ def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
 
 
 def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:
-    # The floor keeps cells finite that are far from any skin.
+    # The floor keeps the values of cells far from any skin finite.
     floor = light[..., :3].sum((0, 1)) / max(float(light[..., 3].sum()), 1e-4)
     spread = blur(light, sigma, cv2.BORDER_CONSTANT)
     support = spread[..., 3:]
@@ -228,10 +228,10 @@ def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:
 
 
 def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
-    """Slopes of the chroma ratios over log luma: shadows of skin are more saturated, highlights less.
+    """Slopes of the chroma ratios over log luma: skin is more saturated in shadows and less in highlights.
 
-    Least squares through the origin on differences from the light, with a ridge that keeps the slope of flat light
-    near 0; clipped to -0.35..0.35.
+    Computed by least squares through the origin on differences from the light, with a ridge that keeps the slope of
+    flat light near 0; clipped to -0.35..0.35.
     """
     tone = np.log((ycc[:, 0] + CHROMA_FLOOR) / (low[:, 0] + CHROMA_FLOOR))
     around = chroma_ratio(ycc) - chroma_ratio(low)

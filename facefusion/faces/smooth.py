@@ -1,6 +1,6 @@
 """Smoothing of one track over time by finite symmetric windows.
 
-At the ends of a run of frames the window shrinks on both sides, so it stays symmetric and inside the run.
+At the ends of a sequence of frames the window shrinks on both sides, so it stays symmetric and inside the sequence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from facefusion.faces.face import Floats
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
 # Half widths in frames. Landmarks: Savitzky-Golay of order 2, 7 wide, 5 on the lips, which move fastest
-# (embedded-swap.md section 2). The others replace the prototype's moving averages and have about the same memory.
+# (embedded-swap.md section 2). The others replace the prototype's moving averages and cover about the same time.
 LANDMARK_REACH = 3
 LIP_REACH = 2
 LIGHT_REACH = 3
@@ -21,7 +21,7 @@ FREE_REACH = 2
 TRAIT_REACH = 12
 QUICK_REACH = 3
 
-# The points on the lips by the number of landmarks: of the mesh, and of published landmarkers.
+# The points on the lips by the number of landmarks: for the mesh (468) and for published landmarkers.
 LIPS = MappingProxyType({468: np.array([*OUTER_LIPS, *INNER_LIPS]), 68: np.arange(48, 68), 80: np.arange(48, 68)})
 
 
@@ -56,8 +56,8 @@ def smooth_mean(values: Floats, reach: int) -> Floats:
 def smooth_lights_over_time(lights: Floats) -> Floats:
     """Smooth pooled lights float32 [n,32,32,4] of consecutive frames, except for their brightness.
 
-    The brightness of each frame is unchanged: a flash lasts one frame, and a face in the light of its neighbour frames
-    would look like something in front of itself.
+    The brightness of each frame is unchanged: a flash lasts one frame, and with the light of its neighbour frames
+    the face would be measured as covered.
     """
     smooth = smooth_mean(lights, LIGHT_REACH)
     for own, mean in zip(lights, smooth, strict=True):

@@ -73,8 +73,8 @@ TEMPLATES = MappingProxyType(
         ),
     }
 )
-# In crop pixels. Up to crops of 512 pixels RANSAC keeps all five points; in larger ones it discards points of profiles
-# and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
+# In crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger ones it discards points of
+# profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
 _RANSAC_THRESHOLD = 100
 
 
@@ -86,7 +86,7 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
     )
     matrix = found[0]
     if matrix is None:
-        # Five equal points have no similarity: show the surroundings of the first at their own size.
+        # No similarity fits five equal points, so the crop contains the surroundings of the first at their own size.
         matrix = np.array([[1.0, 0, size / 2 - points[0][0]], [0, 1.0, size / 2 - points[0][1]]])
     return np.asarray(matrix, np.float64)
 
@@ -94,8 +94,8 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
 def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
     """Return the crop uint8 HxWx3 BGR that ``matrix`` maps from frame pixels; ``size`` is its width and height.
 
-    Linear interpolation without a filter, as the published networks were trained with. Equal to a warp of the whole
-    frame, but only the part under the crop is converted to BGR.
+    Uses linear interpolation without a filter, like the training of the published networks. The result equals a warp
+    of the whole frame, but only the part under the crop is converted to BGR.
     """
     width, height = size
     back = cv2.invertAffineTransform(matrix)
@@ -110,14 +110,14 @@ def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int 
 
 
 def _inside(window: Window, frame: Frame) -> Window:
-    """Clip a window to the frame; one that lies outside becomes the nearest pixels."""
+    """Clip a window to the frame; a window outside the frame becomes the nearest pixels."""
     x0 = min(max(window.x0, 0), frame.width - 1)
     y0 = min(max(window.y0, 0), frame.height - 1)
     return Window(x0, y0, min(max(window.x1, x0 + 1), frame.width), min(max(window.y1, y0 + 1), frame.height))
 
 
 def blend_crop(frame: Frame, crop: npt.NDArray[np.floating] | Pixels, mask: Floats, matrix: Matrix) -> bool:
-    """Paste a crop into the frame where ``mask`` shows it; whether any pixel of the frame lies under it.
+    """Paste a crop into the frame with the opacity ``mask``; return whether any pixel of the frame lies under it.
 
     crop: HxWx3 BGR in 0..255, of any dtype. mask: float32 HxW in 0..1. matrix: from frame pixels to the crop. Only the
     window under the crop is read and written.

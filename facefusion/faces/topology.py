@@ -1,6 +1,6 @@
 """The 468-point face mesh as a surface: triangles, rings, mirror pairs, mean shape and atlas layout.
 
-Vertex numbers are those of the MediaPipe face mesh. "Image left" is the left side of the image, that is the
+Vertex numbers are those of the MediaPipe face mesh. "Image left" is the left side of the image, which is the
 person's right. ``scripts/make_face_tables.py`` generates the tables in ``mesh_tables.json``.
 """
 
@@ -29,7 +29,7 @@ EYE_IMAGE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 
 EYE_IMAGE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 BROW_IMAGE_LEFT = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 BROW_IMAGE_RIGHT = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
-# Around the nose: from the root between the brows down one side, along the wings, and up the other side.
+# The ring around the nose: from the root between the brows down one side, along the wings, and up the other side.
 NOSE = (168, 122, 188, 174, 217, 126, 129, 98, 97, 2, 326, 327, 358, 355, 437, 399, 412, 351)
 NOSTRILS = (1, 2, 98, 97, 326, 327, 4, 48, 278, 64, 294)
 
@@ -106,7 +106,7 @@ def signed_areas(corners: Floats) -> Floats:
 def shape_residual(topology: MeshTopology, landmarks: Floats) -> float:
     """Mean 3-D distance of the rigid vertices to the mean shape after the best similarity fit.
 
-    In eye distances of the mean shape: about 0.05 for faces; above 0.12 hardly ever a face.
+    The unit is the eye distance of the mean shape: about 0.05 for faces; a value above 0.12 is hardly ever a face.
     """
     goal = topology.mean_shape[topology.rigid].astype(np.float64)
     points = landmarks[topology.rigid].astype(np.float64)

@@ -1,9 +1,9 @@
 """Track faces through a chunk of frames.
 
-The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, at losses, at the first frame of the
-chunk and at the first frame after it; in between the mesh follows. A new track is followed backwards to the previous
-detection, so that a face is in the record from its first frame. The result depends only on the frames of the chunk and
-the one after it.
+The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, at losses, at the first frame of the chunk
+and at the first frame after it; the mesh follows the faces in between. A new track is followed backwards to the
+previous detection, so that a face is in the record from its first frame. The result depends only on the frames of the
+chunk and the one after it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATIENCE = 3
 class Track:
     """A followed face; ``missed`` counts regular detections in a row without it.
 
-    ``motion``: the move of its middle since the previous frame, in pixels; None while unknown.
+    ``motion``: the movement of its middle since the previous frame, in pixels; None while unknown.
     """
 
     number: int
@@ -68,7 +68,7 @@ class Observation:
 class ChunkTracker:
     """Takes the frames of a chunk in order, and one more, and returns the chunk's record.
 
-    ``starts_shot``: the last frame is the first of a shot. ``appeared``: its faces that start a track.
+    ``starts_shot``: whether the last frame is the first of a shot. ``appeared``: its faces that start a track.
     """
 
     analyser: FaceFinder
@@ -155,13 +155,13 @@ class ChunkTracker:
             if any(track is owner for owner in confirmed):
                 track.missed = 0
             elif frame.number % INTERVAL == 0:
-                # Only regular detections count: those at losses of other tracks would end this one too soon.
+                # Only regular detections count: detections at the losses of other tracks would end this track too soon.
                 track.missed += 1
         sure = [track.last.box for track in self._active if track.missed == 0]
         self._active = [
             track
             for track in self._active
-            # A mesh that slid off its face touches that face.
+            # A missed mesh that touches a confirmed face has slid off that face, so its track ends at once.
             if track.missed == 0 or (track.missed < PATIENCE and not _overlaps(track.last.box, sure, TOUCH_OVERLAP))
         ]
         known = [face.box for face in self.faces]
@@ -173,7 +173,7 @@ class ChunkTracker:
                 self._excess += 1
 
     def _start(self, frame: Frame, detection: Detection, lost: list[tuple[Track, Floats]]) -> bool:
-        """Follow the face at a detection from this frame on; False if the limit leaves it out."""
+        """Follow the face at a detection from this frame on; return False if the limit excludes it."""
         if _overlaps(detection.box, [face.box for face in self.faces], MATCH_OVERLAP):
             return True
         if not self._has_place(detection.box):
@@ -200,7 +200,7 @@ class ChunkTracker:
         return True
 
     def _has_place(self, box: Floats) -> bool:
-        """Whether the limit is not reached, or the smallest followed face is much smaller than ``box``."""
+        """Whether fewer faces than the limit are followed, or the smallest of them is much smaller than ``box``."""
         is_full = len(self._active) >= self.analyser.most
         return not is_full or longer_side(box) > KEEP_PLACE * min(longer_side(face.box) for face in self.faces)
 
@@ -222,7 +222,7 @@ class ChunkTracker:
     def _follow_backwards(self, track: Track) -> None:
         back = Track(track.number, track.last)
         for frame in reversed(self._recent):
-            # The motion from the frame after this one back to it.
+            # The shift is the motion from the next frame back to this one.
             shift = -self._shifts[frame.number + 1]
             face = self.analyser.follow(frame, back.expected(shift), back.last.score)
             others = [seen.face.box for seen in self._seen.get(frame.number, ())]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# For accelerators, where a call costs more than a crop; on a CPU batches save nothing (design.md section 2).
+# Used on accelerators, where a call costs more than a crop; on a CPU batches save no time (design.md section 2).
 ACCELERATOR_BATCH = 8
 
 

@@ -42,7 +42,7 @@ def last_initializer(path: Path) -> npt.NDArray[Any]:
 
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each length-delimited field of a message."""
+    """Yield number, start and end of each length-delimited field of a message."""
     while at < end:
         key, at = _varint(data, at)
         kind = key & 7

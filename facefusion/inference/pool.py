@@ -48,7 +48,7 @@ class SessionPool:
         return self._files.path(model_id)
 
     def contract(self, model_id: str) -> Contract:
-        """Return what the network of a model needs beside its tensors; raises ModelError."""
+        """Return the contract of a model's network: how to prepare its input and read its output. Raises ModelError."""
         return self._files.contract(model_id)
 
     def session(self, model_id: str) -> Any:
@@ -65,7 +65,7 @@ class SessionPool:
         try:
             return create_session(path, self.providers, self._device_id, self._threads)
         except (ModelError, ProviderError):
-            # A provider reports any file as its own failure.
+            # A provider also fails on a damaged file, so the file is checked to report it as the cause.
             with suppress(OSError):
                 read_tensors(path)
             raise

@@ -1,7 +1,7 @@
 """Execution providers: their names, sessions on them, and whether they work on this machine.
 
-onnxruntime also lists providers whose libraries are missing, and then runs on the CPU with only a log line. So its list
-is never trusted: a provider works when a session that was created with it reports it.
+onnxruntime also lists providers whose libraries are missing, and then runs on the CPU with only a log line. Therefore
+its list is never trusted: a provider works when a session that was created with it reports it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ RUNTIME_NAMES = {
 }
 
 _ONE_NODE_OPSET = 17
-# Memory for loading a model, as a multiple of its file: it is read, parsed and copied into a new layout.
+# Memory for loading a model, as a multiple of the size of its file: the file is read, parsed and copied into a new
+# layout.
 _LOADING_FACTOR = 4
 
 
@@ -44,7 +45,7 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
     """
     from facefusion.inference.runtime import onnxruntime
 
-    # For a provider that is not listed, onnxruntime only warns; a listed one may still not work.
+    # onnxruntime only warns about a provider that it does not list; a listed one may still not work.
     for name in names:
         if RUNTIME_NAMES[name] not in onnxruntime.get_available_providers():
             raise _provider_error(name, 'the installed onnxruntime was built without it')
@@ -67,7 +68,7 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
     except Exception as error:  # onnxruntime raises unrelated types of its own, and ValueError for unknown providers
         raise_shortage(error)
         if isinstance(model, Path):
-            # Its reader reports a file as damaged when it runs out of memory.
+            # The reader of onnxruntime reports a file as damaged when it runs out of memory.
             require_available(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
         cause = str(error).splitlines()[0]
         if names[0] == 'cpu' and isinstance(model, Path):

@@ -18,11 +18,11 @@ from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
 
 _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
-# Errors after which an equal command resumes the job: they do not show that the command was wrong.
+# Errors after which an equal command resumes the job, because they do not prove that the command was wrong.
 _RESUMABLE_FILES = ('work-file-damaged', 'work-unwritable', 'output-unwritable', 'media-missing')
 _RESUMABLE = ('worker-lost', 'system-call', 'unexpected', *_RESUMABLE_FILES)
-# Interrupted, memory or disk, models, providers: finished work must not be lost when the next command finds the disk
-# still full, or the host of a model unreachable.
+# Exit codes of interruptions and of errors about memory, disk, models and providers: finished work must not be lost
+# when the disk is still full or the host of a model unreachable at the next command.
 _RESUMABLE_CODES = (4, 5, 6, 7)
 _FINGERPRINT_LENGTH = 10
 
@@ -45,7 +45,7 @@ def claim_adhoc(
     """Claim the newest resumable job of an equal command, or a new job with these steps.
 
     ``asked`` are the arguments as the user gave them, which identify equal commands. ``template`` contains all fields
-    of the job but its steps.
+    of the job except its steps.
     """
     fingerprint = _fingerprint(asked)
     for job_id in _candidates(store, origin, fingerprint):
@@ -95,7 +95,7 @@ def _previous_end(error: Mapping[str, Any]) -> str:
     if error.get('exit_code') == Interrupted.exit_code:
         return 'which was interrupted'
     if error.get('reference') == 'worker-lost':
-        return 'whose process died or fell silent'
+        return 'whose process died or stopped responding'
     return f'which failed [{error.get("reference")}]'
 
 

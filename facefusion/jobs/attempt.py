@@ -2,7 +2,8 @@
 
 ``.work/<job>/<nonce>.json`` names the process and its progress; it is replaced at most once a second.
 ``.work/<job>/<nonce>.results`` gets a line for each finished step and each published file, flushed to the disk: work
-with a line is not repeated. Both are merged into the record when the job ends, or when another process takes it over.
+that has a line is not repeated. Both are merged into the record when the job ends, or when another process takes it
+over.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class AttemptNote:
 class AttemptLog:
     """The writer of the notes of one attempt.
 
-    Raises JobError when they cannot be written, FileNotFoundError when another process removed them, as it does after
-    it took the job over and finished it.
+    Raises JobError when they cannot be written, FileNotFoundError when another process removed them, which
+    happens after that process took the job over and finished it.
     """
 
     def __init__(self, files: StoreFiles, folder: Path, attempt: AttemptRecord) -> None:
@@ -86,7 +87,7 @@ class AttemptLog:
         self._append({'step': {'id': step.id, **result}})
 
     def published(self, output: Json) -> None:
-        """Note a file that has its final name."""
+        """Note a file that was published under its final name."""
         self._append({'output': dict(output)})
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
@@ -108,7 +109,7 @@ class AttemptLog:
         try:
             self._files.rename(part, path)
         except (JobError, OSError):
-            # A left-over part would block all further notes.
+            # A left-over partial file would block all further notes.
             remove_quietly(self._files, part)
             raise
         self._written = time.monotonic()
@@ -117,7 +118,7 @@ class AttemptLog:
 def read_attempts(folder: Path) -> list[AttemptNote]:
     """Return the notes in a job's work folder in the order in which the attempts started.
 
-    Damaged files are skipped, and so are the lines of results from the first damaged or incomplete one on.
+    Damaged files are skipped, as are the first damaged or incomplete line of results and all lines after it.
     """
     try:
         paths = list(folder.iterdir())

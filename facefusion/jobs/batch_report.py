@@ -15,7 +15,7 @@ from facefusion.jobs.record import JobRecord, StepRecord
 
 
 class BatchReport:
-    """The report in ``path``. A failure to write a line is only a warning, so that the batch continues."""
+    """The report in ``path``. A failure to write a line causes only a warning, so that the batch continues."""
 
     def __init__(self, path: Path, emit: Emit) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class BatchReport:
         if self._is_broken:
             return
         try:
-            # Opened for each line, so that a kill damages at most the last one.
+            # The file is opened for each line, so that a kill damages at most the last line.
             with self._path.open(mode) as file:
                 file.write(b''.join(lines))
         except OSError as error:

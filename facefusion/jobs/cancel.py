@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
-    """Make a queued or running job a failed one, with the error 'cancelled'.
+    """Cancel a queued or running job: it becomes a failed job with the error 'cancelled'.
 
     Raises JobError job-unknown, job-wrong-state, job-not-stopping, and Interrupted when ``flag`` is set.
     """
@@ -35,7 +35,7 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
             if _cancel_unclaimed(store, job_id):
                 return
         elif job_file.owner.is_dead():
-            # A dead process would not react: take over its claim, unless a reaper is faster.
+            # A dead process does not react: take over its claim, unless a reaper is faster.
             with suppress(ClaimLost):
                 claim, record = store.take_over(job_file)
                 _finish(claim, record)

@@ -1,11 +1,11 @@
 """Exclusive claims on job files by rename, without locks, on one machine and on a shared folder.
 
 An unclaimed job file is ``<state>/<id>.json``. A process that wants to change it renames it first: to
-``<state>/<id>@<tag>.edit`` for a short change, or to ``running/<id>@<tag>.json`` to process the job. Of several
-processes one succeeds; the others find no file to rename. The new record is written completely as
+``<state>/<id>@<tag>.edit`` for a short change, or to ``running/<id>@<tag>.json`` to process the job. Only
+one of several processes succeeds; the others find no file to rename. The new record is written completely as
 ``.work/<id>/<nonce>.<state>.json``, and then the claimed file is renamed to ``...@<tag>.done``. This is the fence: it
 fails if the claim was lost meanwhile. After the fence the change is certain: only one more rename is missing, and if
-the process dies before it, any other process does it.
+the process dies before that rename, any other process completes it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from facefusion.stopping import StopFlag
 WORK_FOLDER = '.work'
 # The names of folders with work files start with this.
 WORK_PREFIX = 'work-'
-# The default folder for the certificate of this machine where its usual folder is not writable.
+# The default folder for the certificate of this machine if its usual folder is not writable.
 CERTIFICATE_FOLDER = '.certificate'
 
 
 class Claim:
     """A job file that only this process may change, until ``finish`` or ``release``.
 
-    Both raise ClaimLost when another process took the file over; then they change nothing.
+    Both raise ClaimLost and change nothing when another process has taken the file over.
     """
 
     def __init__(self, files: StoreFiles, root: Path, job_file: JobFile) -> None:
@@ -57,7 +57,7 @@ class Claim:
             self._files.sync_folder(self.folder)
             self._rename(self.path, done)
         except (JobError, OSError) as error:
-            # A rename that reported an error may have succeeded: then the prepared file is the only one of the job.
+            # A rename that reported an error may have succeeded: then the prepared file is the only file of the job.
             if isinstance(error, ClaimLost) or (self.path.exists() and not done.exists()):
                 remove_quietly(self._files, prepared)
                 self._files.remove_folder(self.folder)
@@ -109,7 +109,7 @@ def _prepared_path(folder: Path, owner: Owner, state: State) -> Path:
 def roll_forward(files: StoreFiles, root: Path, job_file: JobFile) -> State | None:
     """Complete the change of a claim past the fence; return the new state when this call completed it.
 
-    Any process may do so at any time and repeatedly: the prepared record is renamed once.
+    Any process may call this at any time and repeatedly: the prepared record is renamed only once.
     """
     assert job_file.owner is not None
     folder = root / WORK_FOLDER / job_file.job_id

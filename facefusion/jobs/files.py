@@ -15,12 +15,12 @@ from pathlib import Path
 from facefusion.errors import JobError
 from facefusion.failures import is_disk_full
 
-# Errors of file systems without hard links (FAT, some network shares; the last one from Windows on FAT).
+# Errors of file systems without hard links (FAT, some network shares; Windows reports the last one for FAT).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL)
 # Errors of file systems that cannot flush folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _MAX_TRIES = 10
-# Windows neither renames nor removes a file while another process reads it; a read is short.
+# Windows neither renames nor removes a file while another process reads it, but a read takes little time.
 _WAITS_FOR_READERS = os.name == 'nt'
 _READER_SECONDS = 0.05
 
@@ -37,7 +37,7 @@ class StoreFiles:
             self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sync)
 
     def write_in_folder(self, path: Path, data: bytes, *, sync: bool) -> None:
-        """``write`` in a folder that may be missing, or that another process may be removing as an empty one."""
+        """Create a file in a folder that may be missing, or that another process may remove while it is empty."""
         for attempt in range(1, _MAX_TRIES + 1):
             self.make_folder(path.parent)
             try:
@@ -53,7 +53,7 @@ class StoreFiles:
             self._write(path, data, os.O_WRONLY | os.O_APPEND, True)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Rename a file in one step, and replace a file of the new name."""
+        """Rename a file in one step, and replace an existing file of the new name."""
         with _explained(new):
             _when_unread(lambda: old.replace(new))
 
@@ -67,7 +67,7 @@ class StoreFiles:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                # Not in one step, but never replacing another file.
+                # This is more than one step, but it never replaces another file.
                 self._write(new, old.read_bytes(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, True)
             old.unlink(missing_ok=True)
 
@@ -122,7 +122,7 @@ class StoreFiles:
                 if sync:
                     os.fsync(handle)
             finally:
-                # Before the file is removed: Windows cannot remove an open one.
+                # Close the file before it is removed, because Windows cannot remove an open file.
                 os.close(handle)
         except BaseException:
             if flags & os.O_EXCL:

@@ -11,7 +11,7 @@ from facefusion.jobs.job_files import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
 from facefusion.ownership import new_owner, split_tag
 
-# How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and behind the
+# How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and past the
 # fence the notes contain the only record of a job.
 NOTES_SECONDS = 3600.0
 _HEX = '0123456789abcdef'
@@ -48,9 +48,9 @@ def file_clock(files: StoreFiles, root: Path) -> float:
 
 
 def _remove_notes(store: JobStore, job_id: str) -> None:
-    """Remove the notes of an unclaimed or deleted job that its record already includes."""
+    """Remove those notes of an unclaimed job that are already in its record, and the old notes of a deleted job."""
     folder = store.root / WORK_FOLDER / job_id
-    # Listed before the job is read, so that files of a process that claims it afterwards are not included.
+    # The names are listed before the job is read, so that they exclude files of a process that claims it afterwards.
     names = names_in(folder)
     notes = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
     work_folders = [folder / name for name in names if name.startswith(WORK_PREFIX)]

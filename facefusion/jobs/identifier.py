@@ -1,4 +1,4 @@
-"""Job ids: the rule for valid ones, generated ones, and those of FaceFusion 3.8."""
+"""Check job ids, generate new ones, and convert names to the ids of FaceFusion 3.8."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def check_job_id(text: str) -> str:
 def peer_job_id(text: str) -> str:
     """Return the id under which FaceFusion 3.8 stores a job named ``text``.
 
-    A name of letters and digits of any script, and dashes, is its own id; any other becomes the SHA-1 of its UTF-8.
+    A name that contains only dashes and letters and digits of any script is its own id. The id of any other name is
+    the SHA-1 of its UTF-8 encoding.
     """
     if text.replace('-', '').isalnum():
         return text

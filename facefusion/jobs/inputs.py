@@ -15,20 +15,20 @@ from facefusion.stopping import StopFlag
 
 
 class Extent(NamedTuple):
-    """The bytes of a file to read: all up to ``limit``, else as many in evenly spaced pieces."""
+    """The bytes of a file to read: all if at most ``limit``, otherwise ``limit`` bytes in evenly spaced pieces."""
 
     limit: int
     piece: int
 
 
-# Reading this takes a tenth of a second.
+# Reading this many bytes takes a tenth of a second.
 EXTENT = Extent(64 << 20, 1 << 20)
 
 
 def note_inputs(args: Mapping[str, Any], *, with_target: bool = True, extent: Extent = EXTENT) -> tuple[Json, ...]:
     """Return path, size in bytes, modification time in ns and digest of each file in the arguments of a step.
 
-    ``sha256`` covers all bytes, or where ``sampled`` 64 pieces of 1 MiB, including the first and the last. Missing and
+    ``sha256`` covers all bytes or, if ``sampled``, 64 pieces of 1 MiB, including the first and the last. Missing and
     unreadable files are skipped.
     """
     target = args.get('target_path') if with_target else None
@@ -39,7 +39,7 @@ def note_inputs(args: Mapping[str, Any], *, with_target: bool = True, extent: Ex
 def check_inputs(
     step: StepRecord, is_required: bool, emit: Emit, flag: StopFlag, extent: Extent = EXTENT
 ) -> list[dict[str, str]]:
-    """Return the files that have changed since the step was added, with ``path`` and ``cause``, and warn of each.
+    """Return the files that have changed since the step was added, with ``path`` and ``cause``, and warn about each.
 
     Raises InputError input-changed when ``is_required``, or when the step states a consent, which was given for the
     original files. Raises Interrupted.
@@ -79,17 +79,17 @@ def _note(path: str, extent: Extent) -> Json | None:
 
 
 def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
-    """Return a clause about the change of a file; empty for an unchanged one, and for a missing one (see the run)."""
+    """Return a clause about the change of a file; empty if it is unchanged, or missing, which the run reports."""
     path = Path(noted['path'])
     try:
         status = path.stat()
         if status.st_size != noted['size']:
-            return f'it has {status.st_size} bytes, and had {noted["size"]}'
+            return f'it has {status.st_size} bytes instead of {noted["size"]}'
         if _digest(path, status.st_size, flag, extent) != noted['sha256']:
             return 'its content differs'
     except OSError:
         return ''
-    # Bytes between the compared pieces may differ, too.
+    # The bytes between the compared pieces may differ.
     if noted['sampled'] and status.st_mtime_ns != noted['modified']:
         return 'its modification time differs, and only parts of so large a file are compared'
     return ''

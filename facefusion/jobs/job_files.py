@@ -35,7 +35,7 @@ class JobFile(NamedTuple):
 
 
 def parse_job_file(folder: Path, state: State, name: str) -> JobFile | None:
-    """Return the job file of that name in the folder of a state, and None for foreign files."""
+    """Return the job file of that name in the folder of a state, or None for a file that is not a job file."""
     stem, dot, ending = name.rpartition('.')
     job_id, at_sign, tag = stem.partition('@')
     if not dot or not job_id or job_id.startswith('.'):
@@ -55,13 +55,14 @@ def list_job_files(
 ) -> Iterator[JobFile]:
     """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
-    A job that moves meanwhile may be listed twice, and then the later file counts, or not at all when it moves against
-    the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running ones.
+    A job that moves meanwhile may be listed twice; then the later file counts. It may also be missed, when it moves
+    against the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running
+    ones.
     """
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
         for name in names_in(folder):
-            # Parsing a name costs more than this check, and a store may have thousands of files.
+            # Parsing a name takes longer than this check, and a store may have thousands of files.
             is_other = job_id and not name.startswith((f'{job_id}@', f'{job_id}.'))
             if not is_other and (not claimed or state == 'running' or '@' in name):
                 job_file = parse_job_file(folder, state, name)
@@ -70,7 +71,7 @@ def list_job_files(
 
 
 def preferred(first: JobFile | None, later: JobFile) -> JobFile:
-    """Return the file that counts of two files of one job, of which ``later`` was listed later."""
+    """Return the valid one of two files of the same job; ``later`` was listed after ``first``."""
     # A file past the fence counts only until its change is complete; otherwise the later listing is right.
     return later if first is None or later.kind != 'done' else first
 
@@ -111,7 +112,7 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise RecordError('it is not a regular file')
         if status.st_size > MAX_BYTES:
-            raise RecordError(f'it has {status.st_size} bytes, more than any record')
+            raise RecordError(f'it has {status.st_size} bytes, more than the largest possible record')
         with open(handle, 'rb', buffering=0, closefd=False) as file:
             return file.read()
     finally:

@@ -1,6 +1,7 @@
-"""The published landmarkers of 68 points: 2DFAN4 (Bulat & Tzimiropoulos 2017), Peppa-Pig WUTZ, and 68 from five points.
+"""The published landmarkers of 68 points: 2DFAN4 (Bulat & Tzimiropoulos 2017), Peppa-Pig WUTZ, and an estimator.
 
-Crops, scores and their choice are as in FaceFusion 3.8 (peer-models.md section 5).
+The estimator finds the 68 points from five. Crops, scores and the choice of the better result are as in FaceFusion 3.8
+(peer-models.md section 5).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 
 CROP = 256
-# The larger side of the box around a face in the crop.
+# The larger side, in crop pixels, of the box around a face.
 _FACE_SIDE = 195
-# The unit of the networks' points.
+# The networks return points in units of a grid of this size.
 _GRID = 64
 # Crops darker than this mean lightness (0..255) get more contrast.
 _DARK = 30
@@ -78,7 +79,7 @@ class Best:
         self._second = second
 
     def run(self, crop: Pixels) -> Scored:
-        """Return the points of the first, unless the second has a clearly higher score."""
+        """Return the points of the first network unless the second has a clearly higher score."""
         first, second = self._first.run(crop), self._second.run(crop)
         return first if first.score > second.score - _ADVANTAGE else second
 
@@ -134,7 +135,10 @@ def turn_matrix(angle: int) -> Matrix:
 
 
 def lightened(crop: Pixels) -> Pixels:
-    """Return a dark crop with more contrast. As in FaceFusion 3.8, BGR is taken for RGB on the way to Lab and back."""
+    """Return a dark crop with more contrast.
+
+    As in FaceFusion 3.8, BGR is treated as RGB in the conversion to Lab and back.
+    """
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2Lab)
     if lab[..., 0].mean() < _DARK:
         lab[..., 0] = cv2.createCLAHE(clipLimit=2).apply(lab[..., 0])

@@ -6,7 +6,8 @@ import numpy as np
 
 from facefusion.faces.face import LANDMARKER_POINTS, Floats
 
-# Eye centres are the mean of corners and lids; the nose tip is between 1 and 4 (embedded-models.md section 3).
+# Eye centres are the mean of corners and lids; the nose tip is between the vertices 1 and 4 (embedded-models.md section
+# 3).
 _EYE_IMAGE_LEFT = (33, 133, 159, 145, 158, 153, 160, 144)
 _EYE_IMAGE_RIGHT = (263, 362, 386, 374, 385, 380, 387, 373)
 _NOSE = (1, 4)
@@ -42,7 +43,7 @@ def sixty_eight_points(landmarks: Floats) -> Floats:
 
 
 def detector_points(landmarks: Floats) -> Floats:
-    """Return float32 [5,2]: the five points of the detector; those of the mesh where only the mesh is known."""
+    """Return float32 [5,2]: the five points of the detector, or those of the mesh for [468,3]."""
     if len(landmarks) == LANDMARKER_POINTS:
         return np.ascontiguousarray(landmarks[75:80, :2], np.float32)
     return five_points(landmarks)

@@ -1,6 +1,6 @@
-"""Masks of an aligned crop: float32 [B,B] in 0..1, of which the smallest value counts.
+"""Masks of an aligned crop: float32 [B,B] in 0..1; the smallest value of all masks applies.
 
-As in FaceFusion 3.8 (peer-models.md section 8).
+The masks are those of FaceFusion 3.8 (peer-models.md section 8).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from facefusion.faces.face import Floats
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import expand_sides
 
-# Numbers of the 68 points.
+# Indexes into the 68 points.
 AREA_POINTS = MappingProxyType(
     {
         'upper-face': (0, 1, 2, *range(31, 36), *range(14, 27)),
@@ -68,9 +68,9 @@ class CropMasks:
 
 
 def ignored_types(options: FaceMaskOptions, model: str) -> tuple[str, ...]:
-    """Return sentences for the user about mask types that need a network beside ``model``."""
+    """Return sentences for the user about mask types that have no effect with ``model``."""
     return tuple(
-        f'the mask type {kind} has no effect with {model}: the {named} mesh works with mesh_warp only'
+        f'the mask type {kind} has no effect with {model}: the {named} mesh works only with mesh_warp'
         for kind, named in (('occlusion', 'occluder'), ('region', 'parser'))
         if kind in options.face_mask_types
     )

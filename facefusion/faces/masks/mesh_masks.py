@@ -29,7 +29,7 @@ from facefusion.faces.topology import (
     MeshTopology,
 )
 
-# The blur at which the swapper's own edges have their tuned width.
+# At this blur the swapper's own edges have their tuned width.
 TUNED_BLUR = 0.3
 # The share of the tuned widths at blur 0: about two texels of the opacity, which avoids jagged edges.
 LEAST_WIDTH = 0.1
@@ -42,7 +42,7 @@ REGION_SIGMA = 0.008
 # Hair extends beyond the rings of the brows.
 BROW_GROWTH = 0.008
 
-# Numbers of the 68 points (peer-models.md section 8).
+# Indexes into the 68 points (peer-models.md section 8).
 _AREA_POINTS = MappingProxyType(
     {
         'upper-face': (0, 1, 2, *range(31, 36), *range(14, 27)),
@@ -50,10 +50,11 @@ _AREA_POINTS = MappingProxyType(
         'mouth': tuple(range(48, 68)),
     }
 )
-# The outer edge of a lip, and back along its inner edge; the rings run from corner 0 to corner 10 along the lower lip.
+# Each ring follows the outer edge of a lip and returns along its inner edge. OUTER_LIPS and INNER_LIPS run from corner
+# 0 to corner 10 along the lower lip.
 _UPPER_LIP = (*OUTER_LIPS[10:], OUTER_LIPS[0], INNER_LIPS[0], *reversed(INNER_LIPS[10:]))
 _LOWER_LIP = (*OUTER_LIPS[:11], *reversed(INNER_LIPS[:11]))
-# The rest is skin.
+# Texels outside these rings are skin.
 _REGION_RINGS = MappingProxyType(
     {
         'nose': NOSE,
@@ -76,7 +77,7 @@ def uses_occlusion(options: FaceMaskOptions) -> bool:
 def edge_width(options: FaceMaskOptions) -> float:
     """The width of the swapper's soft edges relative to the tuned width: 1 at the default blur and without a box.
 
-    Proportional to the blur, from 0.1 at 0 to 3.33 at 1.
+    It is proportional to the blur, from 0.1 at blur 0 to 3.33 at blur 1.
     """
     if 'box' not in options.face_mask_types:
         return 1.0
@@ -86,7 +87,8 @@ def edge_width(options: FaceMaskOptions) -> float:
 def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
     """The factor of the swapper's opacity, float32 [size,size] in 0..1, all 1 at the default options.
 
-    The minimum of box, area and region, where chosen. The swapper applies the edge of the face, see ``edge_width``.
+    It is the minimum of the selected masks box, area and region. The swapper itself softens the edge of the face, see
+    ``edge_width``.
     """
     mask = np.ones((size, size), np.float32)
     if 'box' in options.face_mask_types:
@@ -113,8 +115,8 @@ def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
 def _side(inwards: Floats, padding: float, softness: float) -> Floats:
     """Opacity along an axis [n] from one side of the face at 0 to the other at 1.
 
-    The Gaussian of FaceFusion 3.8 has 4 sigma of half the blur. A padding narrower than half of that narrows the edge:
-    the swapper has its own edge at the rim, and a padding of 0 must have no effect.
+    The edge is as wide as 4 sigma of the Gaussian of FaceFusion 3.8: half the blur. A padding narrower than half of
+    that narrows the edge, because the swapper has its own edge at the rim and a padding of 0 must have no effect.
     """
     if padding == 0:
         return np.ones_like(inwards)

@@ -64,7 +64,7 @@ class FaceMaskOptions:
         'text',
         REGIONS,
         'parts to replace with the mask type region; left and right as seen in the image; glasses has no effect, '
-        'because the mesh cannot see them',
+        'because the mesh does not include them',
         section='face_masker',
         is_list=True,
         choices=REGIONS,

@@ -267,7 +267,7 @@ def test_a_lost_headless_run_is_resumed(tmp_path):
     ((job_id, data),) = check_store(store.root, quiet=True).items()
     assert data['error']['reference'] == 'worker-lost' and data['fingerprint'] in job_id
     claim, record, left = claim_adhoc(store, 'headless-run', steps, steps, empty_record())
-    assert record.id == job_id and left == 'whose process died or fell silent'
+    assert record.id == job_id and left == 'whose process died or stopped responding'
     assert run(store, FakeWork(), claim, record).state == 'completed'
     check_store(store.root, quiet=True)
 

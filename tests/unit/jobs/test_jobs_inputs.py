@@ -62,7 +62,7 @@ def test_a_file_is_compared_by_its_content(target):
     write_back(target, b'0123456780')
     assert changes(step) == ['its content differs']
     target.write_bytes(b'01')
-    assert changes(step) == ['it has 2 bytes, and had 10']
+    assert changes(step) == ['it has 2 bytes instead of 10']
     target.unlink()
     assert changes(step) == []
 
@@ -91,7 +91,7 @@ def test_a_change_is_a_warning_and_refused_with_a_consent_or_a_policy(target):
     step, messages = step_of(target, consent=None), []
     target.write_bytes(b'other')
     found = check_inputs(step, False, messages.append, StopFlag())
-    assert found == [{'path': str(target), 'cause': 'it has 5 bytes, and had 10'}]
+    assert found == [{'path': str(target), 'cause': 'it has 5 bytes instead of 10'}]
     assert [event.level for event in messages] == ['warn'] and str(target) in messages[0].text
     agreed = replace(step, args=dict(step.args) | {'consent': 'she agreed'})
     for refused, is_required, word in ((agreed, False, 'consent'), (step, True, 'require_unchanged')):
