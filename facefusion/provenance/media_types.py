@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facefusion.media.kinds import content_of, is_named_for
 
-# Extensions by media type, as the C2PA library names it. All other files are signed as plain bytes, with a sidecar.
+# Extensions by media type in the C2PA library's spelling. All other files are signed as plain bytes, with a sidecar.
 _EMBEDDED_TYPES = {
     'image/jpeg': ('.jpg', '.jpeg', '.jpe', '.jfif'),
     'image/png': ('.png',),
@@ -17,7 +17,7 @@ _EMBEDDED_TYPES = {
     'video/quicktime': ('.mov',),
     'video/avi': ('.avi',),
 }
-# Containers of other programs, which this program only reads.
+# Containers that this program reads but never writes.
 _READABLE_TYPES = {
     'image/avif': ('.avif',),
     'image/heic': ('.heic',),
@@ -51,7 +51,7 @@ def _by_extension(types: dict[str, tuple[str, ...]]) -> dict[str, str]:
 EMBEDDED = _by_extension(_EMBEDDED_TYPES)
 _READABLE = EMBEDDED | _by_extension(_READABLE_TYPES)
 _BY_EXTENSION = _READABLE | _by_extension(_SIDECAR_TYPES)
-# Extension by the content that ``kinds.sniff`` names, for files whose names do not fit their content.
+# Extensions by the result of ``kinds.sniff``, for files whose extension does not match their content.
 _NAMED_CONTENTS = (
     'jpeg',
     'png',
@@ -78,7 +78,7 @@ def holds_credentials(path: Path) -> bool:
 
 
 def file_type(path: Path) -> str:
-    """Return the media type of an existing file: by its name, or by its content where the two differ."""
+    """Return the media type of an existing file by its name, or by its content if the name does not match it."""
     content = content_of(path)
     if content not in _EXTENSIONS or is_named_for(path, content):
         return media_type(path)
@@ -86,17 +86,17 @@ def file_type(path: Path) -> str:
 
 
 def media_type(path: Path) -> str:
-    """Return the media type by the extension of a name, as the credentials state it."""
+    """Return the media type for the extension of a name, in the spelling of the credentials."""
     return _BY_EXTENSION.get(path.suffix.lower(), PLAIN)
 
 
 def signing_type(path: Path) -> str:
-    """Return the media type by which the C2PA library signs a file: its container, or plain bytes."""
+    """Return the media type to pass to the C2PA library for signing: the container's, or plain bytes."""
     return EMBEDDED.get(path.suffix.lower(), PLAIN)
 
 
 def reading_type(path: Path) -> str:
-    """Return the media type by which the C2PA library looks for credentials in an existing file."""
+    """Return the media type to pass to the C2PA library for reading the credentials of an existing file."""
     found = file_type(path)
     return found if found in _READABLE.values() else PLAIN
 

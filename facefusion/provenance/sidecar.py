@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 SIDECAR_SUFFIX = '.c2pa'
-# This program's have 4 to 10 KB; others may contain thumbnails and the credentials of many ingredients.
+# Sidecars of this program have 4 to 10 KB; others may contain thumbnails and the credentials of many ingredients.
 LARGEST_SIDECAR = 64_000_000
 
 
@@ -17,13 +17,13 @@ def sidecar_of(path: Path) -> Path:
 
 
 def read_sidecar(path: Path, named: Path | None = None) -> bytes | None:
-    """Return the bytes of the sidecar of a file: of ``named``, or else next to the file or the file that it links to.
+    """Return the bytes of ``named``, or else of the sidecar next to the file or next to the file that it links to.
 
-    None for a missing, empty, unreadable or too large one.
+    Returns None if the sidecar is missing, empty, unreadable or too large.
     """
     paths = [named or sidecar_of(path)]
     if named is None:
-        # A loop of links (RuntimeError) is reported when the file is opened.
+        # A loop of links raises RuntimeError; it is reported when the file itself is opened.
         with suppress(OSError, RuntimeError):
             paths.append(sidecar_of(path.resolve()))
     return next((data for data in map(_read, paths) if data), None)

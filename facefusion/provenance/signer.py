@@ -1,4 +1,4 @@
-"""The signer of outputs, found and tested before a run starts."""
+"""Load and test the signer of outputs before a run starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facefusion.provenance.media_types import PLAIN
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.trust import Root, local_folders, trusted_roots
 
-# Below this remaining validity there is a warning: runs may take hours.
+# A shorter remaining validity causes a warning, because a run may take hours.
 _SOON = timedelta(days=1)
 _TRIAL_ACTION = {
     'action': 'c2pa.created',
@@ -36,8 +36,8 @@ _TRIAL = {
 class Signing:
     """A signer and the settings of signing.
 
-    ``is_local`` is true for a certificate that this program created. ``roots`` are trusted when the credentials of
-    targets are checked.
+    ``is_local`` is true for a certificate that this program created. ``roots`` are the trusted roots for checking the
+    credentials of targets.
     """
 
     credential: Credential
@@ -48,7 +48,7 @@ class Signing:
 
     @property
     def timestamp_host(self) -> str:
-        """The host of the timestamp authority, whose whole address may contain a password."""
+        """The host of the timestamp authority, for messages, because the full address may contain a password."""
         return urlsplit(self.timestamp_url or '').hostname or ''
 
 
@@ -59,7 +59,7 @@ def prepare_signing(
     emit: Emit,
     offline: bool = False,
 ) -> Signing:
-    """Return the signer of the options, or else of this machine, tested by signing a few bytes.
+    """Return the signer that the options name, or else this machine's, after testing it by signing a few bytes.
 
     ``fallback_folder`` is used for this machine's certificate when the user's data folder cannot be written. With
     ``offline`` no timestamp is requested. Raises the errors of ``load_credential`` and ``trusted_roots``, and
@@ -109,7 +109,7 @@ def _local(
             problems.append(f'{folder}: {error.strerror or error}')
             continue
         if problems:
-            text = f'the certificate of this machine is stored in {folder}, because the usual folder cannot be written '
+            text = f'the certificate of this machine is stored in {folder}, because the default folder is not writable '
             emit(Message('warn', 'provenance', text + f'({problems[0]}); set another folder with --provenance-path'))
         return credential, folder
     raise ProvenanceError(
@@ -155,7 +155,7 @@ def _timestamp_url(options: ProvenanceOptions, offline: bool, emit: Emit) -> str
 
 
 def _test(signing: Signing, where: str) -> None:
-    """Sign a few bytes, because only the library knows all demands of the standard."""
+    """Sign a few bytes, because only the library checks all requirements of the standard."""
     try:
         context = make_context(verify_signature=True)
         with context, make_signer(signing) as signer, c2pa.Builder(_TRIAL, context) as builder:
@@ -166,6 +166,6 @@ def _test(signing: Signing, where: str) -> None:
             'certificate-unusable',
             f'{where} cannot sign Content Credentials',
             cause=words_of(error),
-            hint='C2PA accepts EC, Ed25519 and RSA-PSS certificates that an authority issued for document signing, '
-            'S/MIME or C2PA',
+            hint='use an EC, Ed25519 or RSA-PSS certificate that an authority issued for document signing, S/MIME or '
+            'C2PA',
         ) from None

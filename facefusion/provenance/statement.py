@@ -25,7 +25,7 @@ TargetState = Literal['read', 'unreadable', 'not read']
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """A model that a processor ran; ``sha256`` of its file."""
+    """A model that a processor ran; ``sha256`` is the digest of its file."""
 
     id: str
     sha256: str
@@ -46,7 +46,7 @@ class ProcessorUse:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A used file: its name without folders, digest and size in bytes."""
+    """The name of a used file without its folder, its digest and its size in bytes."""
 
     name: str
     sha256: str
@@ -55,7 +55,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """A target and its processed part: first frame and last frame (exclusive), None for all frames."""
+    """A target and its processed part, from the first frame to the last one (exclusive); None for all frames."""
 
     name: str
     sha256: str
@@ -76,9 +76,9 @@ class LabelFacts:
 class Statement:
     """All statements about a published file.
 
-    ``changed`` is true if any face was changed. A single entry of ``targets`` is the processed file; several are joined
-    clips, in order. ``mark_payload`` is the invisible mark in hexadecimal digits, None without one. ``consent`` has the
-    text that ``safety.consent`` returns for each ``--consent``.
+    ``changed`` is true if any face was changed. A single entry of ``targets`` is the processed file; several entries
+    are joined clips, in order. ``mark_payload`` is the payload of the invisible mark in hexadecimal digits, None
+    without a mark. ``consent`` contains the text that ``safety.consent`` returns for each ``--consent``.
     """
 
     job_id: str
@@ -108,8 +108,8 @@ def ingredient_id(number: int) -> str:
 def manifest(statement: Statement, media_type: str, states: tuple[TargetState, ...]) -> dict[str, Any]:
     """Return the manifest without its ingredients.
 
-    ``states`` has the state of each target's own credentials: 'read' (included in the ingredient), 'unreadable' (they
-    or the whole file could not be read) or 'not read' (the file is missing).
+    ``states`` contains the state of each target's own credentials: 'read' (included in the ingredient), 'unreadable'
+    (the credentials or the entire file could not be read) or 'not read' (the file is missing).
     """
     record = statement.as_record()
     for target, state in zip(record['targets'], states, strict=True):
@@ -138,7 +138,7 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
             yield {'action': 'c2pa.placed', 'parameters': {'ingredientIds': [ingredient_id(number)]}, **agent}
     if any(target.trim_start is not None or target.trim_end is not None for target in statement.targets):
         yield {'action': 'c2pa.trimmed', **agent}
-    # The credentials of each joined clip state its edits.
+    # The edits are stated in the credentials of each joined clip.
     if statement.changed and len(statement.targets) == 1:
         for use in statement.processors:
             kind = {'digitalSourceType': _EFFECT_TYPES[use.effect]} if use.effect in _EFFECT_TYPES else {}
@@ -152,7 +152,7 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return ``value`` with lists instead of tuples, valid UTF-8 text, and no entries that are None."""
+    """Return ``value`` with lists instead of tuples, with valid UTF-8 text, and without entries that are None."""
     if isinstance(value, dict):
         return {key: _as_json(entry) for key, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):

@@ -1,8 +1,9 @@
-"""A local HTTP relay between the C2PA library and a timestamp authority (RFC 3161), bounded in bytes and in time.
+"""A local HTTP relay between the C2PA library and a timestamp authority (RFC 3161), with limits on bytes and time.
 
 The client of the library (c2pa-python 0.38) cannot be stopped before its own timeout of 30 s, reads an endless reply
-into memory (400 MB were measured), and states the whole address, password included, in its errors. It has no hook: the
-HTTP resolver of a context is not used for timestamps. So the library is given an address on this machine.
+into memory (400 MB were measured), and includes the full address with its password in its errors. It cannot be
+replaced, because the library does not use the HTTP resolver of a context for timestamps. So the library gets the
+address of this relay instead.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _PROXIES = ('http_proxy', 'all_proxy')
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Seconds for a connection and in total; bytes of a query or reply (usual replies have under 10 KB)."""
+    """Limits in seconds for a connection and in total, and in bytes for a query or reply (usually under 10 KB)."""
 
     connect_seconds: float = 10.0
     total_seconds: float = 20.0
@@ -48,14 +49,14 @@ class RelayFailure(Exception):
 class Relay(ThreadingMixIn, TCPServer):
     """A server on 127.0.0.1 that forwards queries to ``authority`` inside a ``with`` block.
 
-    It answers only POST at ``url``, which cannot be guessed. It verifies TLS, follows no redirect, and uses the proxies
-    of the environment and the credentials in the address. Setting ``flag`` ends a query at once. ``failure`` is the
-    failure of the last query, if any; ``was_answered`` is true once a reply was forwarded.
+    It answers only POST requests to ``url``, which cannot be guessed. It verifies TLS certificates, follows no
+    redirect, and uses the proxies of the environment and the credentials in the address. Setting ``flag`` ends a query
+    at once. ``failure`` is the failure of the last query, if any; ``was_answered`` is true once a reply was forwarded.
 
     Raises RelayFailure when this machine allows no listening socket.
     """
 
-    # TCPServer, because HTTPServer looks up the name of this machine, which can take seconds.
+    # The base class is TCPServer, because HTTPServer looks up the name of this machine, which can take seconds.
     daemon_threads = True
 
     def __init__(self, authority: str, flag: StopFlag | None = None, limits: RelayLimits | None = None) -> None:
@@ -71,7 +72,7 @@ class Relay(ThreadingMixIn, TCPServer):
             super().__init__((_HOST, 0), _Handler)
         except OSError as error:
             raise RelayFailure(f'no local port can be opened ({error.strerror or error})') from None
-        # The address for the library.
+        # The address that the library connects to.
         self.url = f'http://{_HOST}:{self.server_address[1]}{self.path}'
 
     def __enter__(self) -> Self:
@@ -84,14 +85,14 @@ class Relay(ThreadingMixIn, TCPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The library closed the connection: its request has ended."""
+        """Ignore the error: it means that the library closed the connection."""
 
     def ask(self, query: bytes) -> bytes:
         """Return the reply of the authority. Raises RelayFailure, which is also stored in ``failure``."""
         self.failure = None
         reply: Future[bytes] = Future()
         adapter = _AbandonableAdapter()
-        # In a thread of its own: name lookups cannot be interrupted.
+        # A separate thread sends the query, because name lookups cannot be interrupted.
         arguments = (reply, adapter, self._authority, query, self.limits)
         threading.Thread(target=_fetch, args=arguments, name='timestamp query', daemon=True).start()
         try:
@@ -116,7 +117,7 @@ class Relay(ThreadingMixIn, TCPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Relay
-    # Seconds for a client to send its request.
+    # The seconds that a client has to send its request.
     timeout = 5.0
 
     def do_POST(self) -> None:
@@ -148,9 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _AbandonableAdapter(HTTPAdapter):
-    """An adapter whose connections another thread can end, even while a reply drips in byte by byte.
+    """An adapter whose connections another thread can end, even while a slow reply is being read.
 
-    It duplicates the sockets, because urllib3 detaches them for TLS and forgets them while a reply is read.
+    It duplicates the sockets, because urllib3 detaches them for TLS and drops its reference while a reply is read.
     """
 
     def __init__(self) -> None:
@@ -177,7 +178,7 @@ class _AbandonableAdapter(HTTPAdapter):
         self._is_abandoned = True
         for duplicate in tuple(self._sockets):
             with suppress(OSError):
-                # Closing alone would not wake the thread that waits for the socket.
+                # Closing the socket alone would not wake the thread that waits for it.
                 duplicate.shutdown(socket.SHUT_RDWR)
             duplicate.close()
 
@@ -226,7 +227,7 @@ def _timed_out(limits: RelayLimits) -> RelayFailure:
 
 
 def _failure_of(error: Exception, limits: RelayLimits) -> RelayFailure:
-    """Return the meaning of an error of requests, whose own text contains the address, and so a password."""
+    """Return the failure for an error of requests, whose own text may contain the address with its password."""
     reasons = {
         requests.exceptions.ProxyError: 'the proxy cannot be reached, or refuses',
         requests.exceptions.SSLError: 'its TLS certificate cannot be verified, or TLS failed',
@@ -246,9 +247,9 @@ def _failure_of(error: Exception, limits: RelayLimits) -> RelayFailure:
 
 
 def _exempt_from_proxies() -> None:
-    """Keep the library from using a proxy of the environment for the relay; its client has no other setting.
+    """Exclude the relay from the environment's proxies, because the library's client has no other setting for this.
 
-    The change is permanent, because another thread may be signing.
+    The change is permanent, because another thread may still be signing.
     """
     if not any(name.lower() in _PROXIES for name in os.environ):
         return

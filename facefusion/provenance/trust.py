@@ -1,4 +1,4 @@
-"""Trusted roots: those that the settings name, and those of this machine."""
+"""Trusted roots: the roots that the settings name, and this machine's own roots."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def trusted_roots(options: ProvenanceOptions, environ: Mapping[str, str], fallba
             'trusted-root-too-many',
             f'the files of trusted_roots contain {len(roots)} certificates',
             cause=f'the limit is {_MOST_ROOTS}',
-            hint='name files with the roots of signers, not all roots of an operating system',
+            hint='name files with the roots of individual signers instead of all roots of an operating system',
         )
     return tuple(roots.values())
 
 
 def local_folders(options: ProvenanceOptions, environ: Mapping[str, str], fallback_folder: Path) -> tuple[Path, ...]:
-    """Return the folders of this machine's certificate, the preferred one first."""
+    """Return the possible folders of this machine's certificate, the preferred one first."""
     if options.provenance_path:
         return (Path(options.provenance_path),)
     return default_folder(environ), fallback_folder

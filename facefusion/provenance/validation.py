@@ -1,4 +1,4 @@
-"""The results of a validation by the C2PA library: its failure codes, in plain words."""
+"""Describe the failure codes of a validation by the C2PA library in plain words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORDS = {
     'claimSignature.mismatch': 'the signature does not match the signed data',
     'claimSignature.missing': 'the signature is missing',
     'claimSignature.outsideValidity': 'the certificate was not valid at the time of signing',
-    'signingCredential.expired': 'the certificate has expired, and no timestamp proves that it signed before',
+    'signingCredential.expired': 'the certificate has expired, and no timestamp proves that it signed earlier',
     'signingCredential.invalid': 'the certificate may not sign Content Credentials',
     'signingCredential.untrusted': 'no trusted root certifies the signer',
     'signingCredential.ocsp.revoked': 'the certificate was revoked',
@@ -47,7 +47,7 @@ _WORDS = {
 def entries(results: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
     """Yield the entries of a kind, 'success' or 'failure', for a manifest and its ingredients.
 
-    For ingredients the library reports only failures that their own signers had not recorded: later changes.
+    For ingredients the library reports only failures that their own signers did not record, such as later changes.
     """
     deltas = [delta.get('validationDeltas') for delta in _mappings(results.get('ingredientDeltas'))]
     for part in _mappings([results.get('activeManifest'), *deltas]):
@@ -64,7 +64,7 @@ def failure_codes(results: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def failures_of(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the failures in plain words, each with its code; an unknown signer alone is no failure."""
+    """Return the failures in plain words, each with its code; an unknown signer alone is not a failure."""
     codes = [code for code in failure_codes(results) if code != UNTRUSTED]
     words = (f'{_WORDS[code]} ({code})' if code in _WORDS else plain(code, 100) for code in codes)
     return tuple(dict.fromkeys(words))[:_MOST_FAILURES]

@@ -27,15 +27,15 @@ _HEAD = 960
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of verifying a file, in one word and in full.
+    """The result of verifying a file, as one word and with all details.
 
-    'intact': credentials that match the file, certified by a trusted root. 'unknown-signer', 'expired', 'tampered' and
-    'unreadable' are other states of existing credentials (see ``CredentialFinding``); 'unreadable' is also a file so
-    damaged that its credentials may be lost. 'mark-only': no credentials, but the invisible mark of this program.
-    'nothing-found': neither.
+    'intact': the credentials match the file, and a trusted root certifies the signer. 'unknown-signer', 'expired',
+    'tampered' and 'unreadable' are other states of existing credentials (see ``CredentialFinding``); a file so damaged
+    that its credentials may be lost is 'unreadable', too. 'mark-only': the file has no credentials, but the invisible
+    mark of this program. 'nothing-found': the file has neither.
 
-    ``sidecar`` is the named one. ``known_jobs`` are the known jobs whose mark is in the file, whatever its credentials
-    state.
+    ``sidecar`` is the path that the user named. ``known_jobs`` are the known jobs whose mark is in the file, regardless
+    of the statements in its credentials.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def jobs(self) -> tuple[str, ...]:
-        """The jobs in the credentials, oldest first: those of the file itself, and of trusted signers."""
+        """The jobs in the claims of the file itself and of trusted signers, oldest first."""
         chain = self.credentials.chain
         claims = [claim for claim in chain if claim is chain[-1] or claim.trust == 'trusted']
         jobs = [str((claim.processing or {}).get('job_id', '')) for claim in claims]
@@ -77,7 +77,7 @@ class Verdict:
             yield 'it contains the mark of a job that its credentials do not name'
         is_stated = any((claim.processing or {}).get('mark_payload') for claim in self.credentials.chain[-1:])
         if is_stated and not self.marks.findings and not self.marks.problem:
-            yield 'its credentials state an invisible mark, which was not found'
+            yield 'its credentials state that it has an invisible mark, but none was found'
 
     def job_of(self, finding: MarkFinding) -> str | None:
         """Return the job of a mark, from the credentials or the known jobs; None if it is unknown."""
@@ -122,8 +122,8 @@ def verify(
 ) -> Verdict:
     """Verify any file with embedded credentials, or with credentials in ``sidecar`` or ``<path>.c2pa``.
 
-    ``job_ids``, iterated only if a mark is found, are jobs whose mark the file may contain. Raises MediaError for a
-    missing, empty, irregular or unreadable file or named sidecar, and Interrupted.
+    ``job_ids`` are jobs whose mark the file may contain; they are iterated only if a mark is found. Raises MediaError
+    for a missing, empty, irregular or unreadable file or named sidecar, and Interrupted.
     """
     credentials = read_credentials(path, roots, sidecar, flag)
     marks = read_marks(path, flag)
@@ -134,7 +134,7 @@ def verify(
 
 
 def _name_of(claim: Claim) -> str:
-    # The name in the next claim, because the title may be an older one.
+    # The name in the next claim is preferred, because the file may have been renamed since it got its title.
     return claim.name or claim.title or claim.manifest
 
 
@@ -151,7 +151,7 @@ def _word(path: Path, credentials: CredentialFinding, marks: MarkReading) -> Wor
 
 
 def _is_media(path: Path) -> bool:
-    """Whether a file has the name or the first bytes of media; text is no media, whatever its name."""
+    """Whether the name or the first bytes of a file are those of media; a text file is not media, whatever its name."""
     head = _head(path)
     try:
         is_text = all(letter.isprintable() or letter in '\r\n\t' for letter in head[:64].decode('utf-8'))
@@ -161,7 +161,7 @@ def _is_media(path: Path) -> bool:
 
 
 def _is_damaged(path: Path, marks: MarkReading) -> bool:
-    """Whether a file may have lost embedded credentials with a missing part."""
+    """Whether the file is truncated or damaged, so that embedded credentials may be lost."""
     if not media_types.may_hold_credentials(path):
         return False
     content = sniff(_head(path))

@@ -11,7 +11,7 @@ from facefusion.provenance.mark.embed import Marker
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """The watermarks of every frame of an output with any alteration."""
+    """The watermarks of an altered output; they are applied to each of its frames."""
 
     label: Label | None = None
     mark: Marker | None = None

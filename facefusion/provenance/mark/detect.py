@@ -12,15 +12,15 @@ from facefusion.provenance.mark.geometry import CropWindow, find_crop, folded, p
 from facefusion.provenance.mark.pattern import Grid, cell_order, grid_for
 from facefusion.provenance.mark.residual import Map, residual
 
-# The maximum of frames per reader: 14 MB.
+# The maximum number of frames per reader; they need 14 MB.
 MOST_FRAMES = 600
-# The chance of a finding in a clip or image without a mark, all hypotheses included: log10.
+# The maximum chance of a finding in a clip or image without a mark, for all hypotheses together, as log10.
 CHANCE = -6.0
-# Frames after which the evidence is weighed early; each adds one hypothesis.
+# The numbers of frames after which the evidence is weighed early; each adds one hypothesis.
 _LOOKS = (1, 10, 20, 50, 100, 200, 400, MOST_FRAMES)
-# Evidence after which further frames are not needed.
+# The log10 of a chance at which further frames are not needed.
 _CERTAIN = -12.0
-# Crops are searched in groups of this many blocks, half a period, and in so many groups.
+# A crop is searched in sums of this many blocks (half a period), and in at most this many sums.
 _GROUP_BLOCKS = 5
 _GROUPS = 2
 
@@ -29,9 +29,9 @@ class MarkFinding(NamedTuple):
     """A detected mark.
 
     ``payload`` (6 bytes) is None for an illegible mark. ``confidence`` is -log10 of an upper bound for the chance of
-    this finding in a clip without a mark; at least 6. ``frames`` were checked; the first complete period of 100 source
-    frames starts at ``start`` in them, to about ten; ``window`` is the present part of the marked image (left, top,
-    width, height, 0 to 1).
+    this finding in a clip without a mark; at least 6. ``frames`` is the number of checked frames. The first complete
+    period of 100 source frames starts at about the checked frame ``start``, accurate to about ten frames. ``window``
+    is the part of the marked image that is present (left, top, width, height, 0 to 1).
     """
 
     payload: bytes | None
@@ -42,10 +42,10 @@ class MarkFinding(NamedTuple):
 
 
 class MarkReader:
-    """Collects frames of one clip, or one image, and finds their marks, in less than 20 MB of memory.
+    """A detector of marks in the frames of one clip, or in one image; it uses less than 20 MB of memory.
 
-    Frames are consecutive, from any part of the clip. Empty frames, frames of another shape than the first one, and
-    those after ``MOST_FRAMES`` are skipped.
+    The frames must be consecutive and may come from any part of the clip. Empty frames, frames of a different shape
+    than the first one, and frames after the first ``MOST_FRAMES`` are skipped.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class MarkReader:
         return next(iter(self.results()), None)
 
     def results(self) -> list[MarkFinding]:
-        """Return all marks, most certain first: one for each payload, or a single one without a payload."""
+        """Return all marks, the most certain first: one for each payload, or a single illegible one."""
         grid = self._grid
         if grid is None:
             return []
@@ -96,7 +96,7 @@ class MarkReader:
         return found
 
     def strongest(self) -> float:
-        """Return log10 of the chance of the strongest evidence, sufficient or not, without a search for crops."""
+        """Return log10 of the chance of the strongest evidence, even if it is insufficient; do not search for crops."""
         return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
 
     def _weigh(self, grid: Grid, window: CropWindow | None, tried: float) -> list[Evidence]:

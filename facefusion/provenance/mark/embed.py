@@ -1,4 +1,4 @@
-"""Embed the invisible mark into the luma of frames, as strongly as each sample of the image hides it."""
+"""Embed the invisible mark into the luma of frames, more strongly where the image hides it better."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ from facefusion.provenance.mark.payload import coded_signs
 
 Number = TypeVar('Number', bound=np.generic)
 
-# Smaller cells, in pixels each way, cannot be distinguished after compression.
+# The minimum width and height of a cell in pixels; smaller cells cannot be distinguished after compression.
 _SMALLEST_CELL = 2
 # The change of a sample in code values, by the activity around it (mean absolute difference of map samples from their
-# surroundings, in code values): nothing where it is flat, else BASE + SLOPE x activity, at most LIMIT. Measured on the
-# clips of benchmarks/invisible_mark.py: a higher base and a lower slope survive better at the same bit rate.
+# surroundings, in code values): 0 below FLAT, else BASE + SLOPE x activity, at most LIMIT. On the clips of
+# benchmarks/invisible_mark.py, marks with a higher base and a lower slope survived better at the same bit rate.
 _FLAT = 0.3
 _BASE = 0.55
 _SLOPE = 0.14
 _LIMIT = 3.0
-# Cells below this many pixels are marked more strongly, up to a limit, because compression damages them more.
+# Cells smaller than this many pixels get a stronger mark, up to a limit, because compression damages them more.
 _FULL_CELL = 5
 _SMALL_GAIN = 1.8
-# An image is read alone, and no later frame depends on its bits.
+# The mark of an image is stronger: a reader cannot add up several frames, and no later frame depends on its bits.
 _STILL_GAIN = 1.6
 _STILL_FLAT = 0.2
-# Cached patterns of a marker: neighbouring periods, if workers are a segment apart.
+# The number of cached patterns: worker threads on neighbouring segments may need neighbouring periods.
 _CACHED = 3
-# A smaller marked share of the image could not be read.
+# The minimum marked share of the image; a mark in a smaller share would not be readable.
 _SMALLEST_SHARE = 0.05
 
 
 class Marker:
-    """Marks frames of one size with one payload; thread-safe.
+    """A thread-safe writer of one payload into frames of one size.
 
     The result depends only on the pixels, the number and the size of the frame and on the payload.
     """
@@ -67,7 +67,7 @@ class Marker:
         self._lock = Lock()
         grid = grid_for(width, height)
         cell = min(width / grid.columns, height / grid.rows)
-        # None for images that are too small.
+        # The grid is None for images that are too small.
         self._grid = grid if cell >= _SMALLEST_CELL else None
         if self._grid:
             self._gain = min(max(_FULL_CELL / cell, 1.0), _SMALL_GAIN)
@@ -104,7 +104,7 @@ class Marker:
         change = np.minimum(np.float32(gain) * (activity * np.float32(_SLOPE) + np.float32(_BASE)), np.float32(_LIMIT))
         change += self._thresholds
         change[activity < (_STILL_FLAT if is_still else _FLAT)] = 0
-        # Rounded down, so that the thresholds of the cells decide about fractions.
+        # The change is rounded down, so that the thresholds of the cells decide about fractions.
         return np.asarray(change, np.uint8)
 
     def _pattern_at(self, number: int, grid: Grid) -> NDArray[np.uint8]:
@@ -116,7 +116,7 @@ class Marker:
         return np.where(self._delays > since, self._pattern(period_of(number - PERIOD_FRAMES), grid), pattern)
 
     def _pattern(self, period: int, grid: Grid) -> NDArray[np.uint8]:
-        """Return the pattern of frames whose cells are all in one period."""
+        """Return the pattern of frames whose cells all belong to one period."""
         with self._lock:
             if period in self._patterns:
                 self._patterns.move_to_end(period)
@@ -133,7 +133,7 @@ class Marker:
 
 
 def _activity(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the activity around each sample, in code values; the quieter side of an edge stays quiet."""
+    """Return the activity around each sample, in code values; a flat area next to an edge counts as flat."""
     samples = thumbnail.astype(np.float32)
     around = cv2.blur(cv2.absdiff(samples, cv2.blur(samples, (5, 5))), (3, 3))
     quiet = cv2.erode(around, np.ones((3, 3), np.uint8))

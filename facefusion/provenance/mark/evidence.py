@@ -1,7 +1,7 @@
-"""The evidence for a mark: the chance that an unmarked image looks as marked as this one, and the payload.
+"""The evidence for a mark: its payload, and the chance of equally strong evidence in an unmarked image.
 
-The signs of a pattern are random and independent of any image. So for the residuals e of an unmarked image, whatever
-its content, and signs s the sum of e x s has mean 0, and Hoeffding's inequality bounds its tail:
+The signs of a pattern are random and independent of any image. So for the residuals e of an unmarked image with any
+content, and signs s, the sum of e x s has mean 0, and Hoeffding's inequality bounds its tail:
 P(sum >= z x sqrt(sum of e^2)) <= exp(-z^2 / 2). The bound is multiplied by the number of hypotheses.
 """
 
@@ -27,18 +27,18 @@ from facefusion.provenance.mark.payload import CODED_BITS, PAYLOAD_BYTES, decode
 
 Cells = NDArray[np.float32]
 
-# Frames whose residuals are summed; the start of a period is known to half of this.
+# The residuals of this many frames are summed; so the start of a period is accurate to half of this.
 BLOCK_FRAMES = 10
-# Read frames per source frame: the same, and the common changes of frame rate both ways.
+# The numbers of read frames per source frame: 1, and the ratios of common frame rates in both directions.
 _RATES = (1.0, 1.25, 0.8, 1.2, 5 / 6, 2.0, 0.5, 2.5, 0.4)
-# Timings that are decoded: the most likely one, and others that the known cells support, as in a clip that was marked
-# twice.
+# The maximum number of decoded timings: the most likely one, and others whose z reaches _LIKELY, because a clip may
+# have been marked twice.
 _TRIED = 3
 _LIKELY = 3.0
 
 
 class Timing(NamedTuple):
-    """The pattern of each block (int64 [blocks]), and the start of the first complete period, in frames."""
+    """The pattern of each block (int64 [blocks]), the start of the first complete period in frames, and its score."""
 
     periods: NDArray[np.int64]
     start: int
@@ -46,7 +46,7 @@ class Timing(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """A payload, or None for an illegible mark; ``log10`` of the bound of its chance; its timing."""
+    """A payload (None for an illegible mark), log10 of the bound of its chance, and its timing."""
 
     payload: bytes | None
     log10: float
@@ -61,10 +61,10 @@ def log10_bound(z: float, hypotheses: float) -> float:
 
 
 def weigh(blocks: Cells, grid: Grid, hypotheses: float = 1.0) -> list[Evidence]:
-    """Return the evidence in the blocks of a clip, the strongest first, never empty.
+    """Return the evidence in the blocks of a clip, the strongest first; the list is never empty.
 
-    ``blocks`` is float32 [blocks,cells] in ``cell_order``, sums of residuals of ``BLOCK_FRAMES`` frames each;
-    ``hypotheses`` is the number of earlier ones, such as windows of a crop.
+    ``blocks`` is float32 [blocks,cells] in ``cell_order``; each block is the sum of the residuals of ``BLOCK_FRAMES``
+    frames. ``hypotheses`` is the number of hypotheses tested so far, such as windows of a crop.
     """
     timings = _timings(blocks[:, grid.coded :], grid)
     hypotheses *= len(timings)
@@ -83,7 +83,7 @@ def _timings(known: Cells, grid: Grid) -> list[Timing]:
     timings = []
     for layout, start in _layouts(len(known)).items():
         steps = np.array(layout)
-        # The same image in two blocks counts once: squares of sums, not sums of squares.
+        # Blocks may show the same image and are not independent, so sums are squared instead of summing squares.
         same = steps[:, None] % PERIODS == steps[None] % PERIODS
         spread = math.sqrt(max(float((squares * same).sum()), 1e-12))
         for period in range(PERIODS):
@@ -116,7 +116,7 @@ def _payloads(blocks: Cells, grid: Grid, timing: Timing, hypotheses: float) -> l
     bits = coded_places(grid)
     soft = np.stack([np.bincount(bits, cells.sum(axis=0), CODED_BITS) for cells in turned]).astype(np.float32)
     known = np.stack([cells[grid.coded :] * sync_signs(grid, period) for period, cells in pooled.items()])
-    # Every payload is a hypothesis of its own.
+    # Every possible payload is a separate hypothesis.
     hypotheses *= 2.0 ** (8 * PAYLOAD_BYTES)
     found = []
     for family, decoded in enumerate(decode_signs(soft)):

@@ -1,4 +1,4 @@
-"""Detect the invisible mark in any image or video file, from any program."""
+"""Detect the invisible mark in an image or video file, whatever program wrote the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from facefusion.provenance.mark.payload import mark_payload
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Larger frames are not decoded: a header may state any size, and decoding needs several times the size.
+# Frames with more pixels are not decoded: a header may state any size, and decoding needs several times that memory.
 _MOST_PIXELS = 100_000_000
-# Undecodable packets before reading stops.
+# The maximum number of undecodable packets.
 _MOST_FAILURES = 100
-# The starts of the checked parts of a clip, as shares of its length: the mark may be in a part of the clip only.
+# The starts of the checked parts of a clip, as shares of its length: possibly only a part of the clip has the mark.
 _STARTS = (0.0, 0.5)
 _COVER = av.stream.Disposition.attached_pic
 
@@ -33,7 +33,7 @@ _COVER = av.stream.Disposition.attached_pic
 class MarkReading(NamedTuple):
     """The marks of a file: one finding per payload, the most certain first.
 
-    ``frames`` were checked. ``problem`` is the reason why not all frames could be checked, '' without one.
+    ``frames`` is the number of checked frames. ``problem`` is the reason why some frames could not be checked, or ''.
     """
 
     findings: tuple[MarkFinding, ...]
@@ -54,7 +54,7 @@ class MarkReading(NamedTuple):
 
 
 def is_mark_of(finding: MarkFinding, job_id: str) -> bool:
-    """Whether the mark is that of a job."""
+    """Whether the mark belongs to the job."""
     return finding.payload == mark_payload(job_id)
 
 

@@ -1,4 +1,4 @@
-"""The window of a cropped image in the whole one, found by the known cells."""
+"""Find the window of a cropped image in the original image by the known cells."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from facefusion.provenance.mark.pattern import PERIODS, SAMPLES, Grid, cell_order, sync_signs
 from facefusion.provenance.mark.residual import Map
 
-# The smallest crop, as a share of the width and of the height.
+# The minimum width and height of a crop, as shares of those of the original.
 _SMALLEST_PART = 0.75
-# Offsets, in cells, of the rough search, and steps of the search near its result.
+# The offsets of the rough search, and the steps of the search near its result, in cells.
 _PHASES = (0.0, 0.5)
 _STEPS = (0.5, 0.25)
 _MOVES = 4
-# Windows within reach of a rough one, any of which may be the final one.
+# The number of windows that the fine search can reach from one rough window.
 _REACHED = (2 * _MOVES * sum(_STEPS) / _STEPS[-1] + 1) ** 4
 
 
 class CropWindow(NamedTuple):
-    """The present part of the whole image, in cells: its left and top edge, its width and height."""
+    """The part of the original image that is present, in cells: its left and top edge, its width and height."""
 
     left: float
     top: float
@@ -33,7 +33,7 @@ class CropWindow(NamedTuple):
 
 
 class FoundCrop(NamedTuple):
-    """The window with the best agreement of the known cells of a period, and the number of possible windows."""
+    """The window in which the known cells of a period agree best, its score, and the number of possible windows."""
 
     window: CropWindow
     z: float
@@ -41,10 +41,10 @@ class FoundCrop(NamedTuple):
 
 
 def placed(residuals: Map, grid: Grid, window: CropWindow) -> Map:
-    """Return residuals of the part at ``window`` on the map of the whole image, 0 outside."""
+    """Return the residuals of the part at ``window`` on the map of the original image, 0 outside the window."""
     wide, high = grid.map_size
     x, y = wide / SAMPLES / window.width, high / SAMPLES / window.height
-    # From the sample centres of the whole map to those of the part.
+    # The matrix maps sample centres of the original map to those of the part.
     matrix = np.array(
         [
             [x, 0, (0.5 - SAMPLES * window.left) * x - 0.5],
@@ -62,7 +62,7 @@ def folded(residuals: Map, grid: Grid) -> NDArray[np.float32]:
 
 
 def find_crop(residuals: Map, grid: Grid) -> FoundCrop:
-    """Return the most likely window of a part, from residuals summed over frames of one or two periods."""
+    """Return the most likely window of a part; ``residuals`` are summed over frames of one or two periods."""
     search = _Search(grid)
     rough = (search.roughly(residuals, width, height) for width, height in _sizes(grid))
     z, window = max(rough, key=lambda scored: scored[0])
@@ -78,7 +78,7 @@ def find_crop(residuals: Map, grid: Grid) -> FoundCrop:
 
 
 def _sizes(grid: Grid) -> Iterator[tuple[int, int]]:
-    """Yield widths and heights in cells: the same share of both, or the full extent of one."""
+    """Yield widths and heights in cells: equal shares of both, or the full width or height."""
     for width in range(grid.columns, int(_SMALLEST_PART * grid.columns), -1):
         yield width, round(width * grid.rows / grid.columns)
         if width < grid.columns:
@@ -88,7 +88,7 @@ def _sizes(grid: Grid) -> Iterator[tuple[int, int]]:
 
 
 class _Search:
-    """The correlation of a part with the known cells of all periods, in all windows at whole cells at once."""
+    """Correlation of a part with the known cells of all periods, for all windows at integer positions at once."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -102,7 +102,7 @@ class _Search:
         self._spectra = np.fft.rfft2(self._maps)
 
     def roughly(self, residuals: Map, width: int, height: int) -> tuple[float, CropWindow]:
-        """Return the score and the best window of this size, to half a cell; count the windows in ``tried``."""
+        """Return score and position of the best window of this size, to half a cell; add their number to ``tried``."""
         grid = self.grid
         high, wide = grid.rows - height + 1, grid.columns - width + 1
         best = -1.0, CropWindow(0, 0, width, height)

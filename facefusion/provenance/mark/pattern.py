@@ -1,6 +1,6 @@
 """The pattern of the invisible mark: the grid of an image, the order of its cells and their pseudo-random signs.
 
-All randomness comes from SHAKE-256 of short names, so that it is the same for every version of every library.
+All random numbers come from SHAKE-256 of short names, so they do not depend on library versions.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from facefusion.provenance.mark.payload import CODED_BITS
 
-# A public name, so that any program can find the mark.
+# The key is public, so that any program can find the mark.
 _KEY = 'facefusion-mark-1'
-# Source frames with the same pattern, and the number of alternating patterns.
+# The number of consecutive source frames with the same pattern, and the number of patterns.
 PERIOD_FRAMES = 100
 PERIODS = 8
-# Frames over which the cells change to the next pattern, some in each: a static image must not flicker.
+# The cells change to the next pattern gradually, over this many frames, so that a static image does not flicker.
 CHANGE_FRAMES = 10
-# Sets of signs for the coded bits; the payload selects one.
+# The number of sets of signs for the coded bits; the payload selects one.
 FAMILIES = 16
-# One cell in this many is known to the reader, whatever the payload.
+# One cell in this many has a known sign, which does not depend on the payload.
 _SYNC_SHARE = 5
-# The ratio of sides up to which an image counts as square.
+# The maximum ratio of sides at which an image counts as square.
 _SQUARE = 1.2
-# Samples of a cell, in each direction, in the map for embedding and reading.
+# The number of samples per cell, in each direction, in the map for embedding and reading.
 SAMPLES = 2
 
 
@@ -53,7 +53,7 @@ class Grid(NamedTuple):
 
 
 def grid_for(width: int, height: int) -> Grid:
-    """Return the grid of images of this shape, with 14,400 cells. A resized image has the same grid."""
+    """Return the grid for images of this shape, with 14,400 cells. A resized image has the same grid."""
     shape = width / max(height, 1)
     if shape > _SQUARE:
         return Grid(160, 90)
@@ -63,33 +63,33 @@ def grid_for(width: int, height: int) -> Grid:
 
 
 def period_of(number: int) -> int:
-    """Return the pattern of a source frame."""
+    """Return the number of the pattern of a source frame."""
     return number // PERIOD_FRAMES % PERIODS
 
 
 def change_delays(grid: Grid) -> NDArray[np.uint8]:
-    """Return the frames after which each cell (row by row) changes in a new period, 0 to 9; unused in the first one."""
+    """Return the delay of each cell's change (row by row), 0 to 9 frames, in every period except the first."""
     return np.frombuffer(_stream(grid, 'change', grid.cells), np.uint8) % np.uint8(CHANGE_FRAMES)
 
 
 def family_of(payload: bytes) -> int:
-    """Return the set of signs of a payload: the high half of its first byte."""
+    """Return the number of the set of signs of a payload: the high half of its first byte."""
     return payload[0] >> 4
 
 
 def cell_order(grid: Grid) -> NDArray[np.int64]:
-    """Return the cells (row by row) in pseudo-random order: first those of the coded bits, then the known ones.
+    """Return the cells (row by row) in pseudo-random order: first the cells of the coded bits, then the known ones.
 
-    The n-th cell of the order has coded bit n mod 256.
+    The n-th coded cell of the order contains coded bit n mod 256.
     """
     words = np.frombuffer(_stream(grid, 'order', 8 * grid.cells), '<u8')
     return np.argsort(words, kind='stable')
 
 
 def rounding_thresholds(grid: Grid) -> NDArray[np.float32]:
-    """Return the addend before rounding down of each cell (row by row), float32, evenly spread in [0, 1).
+    """Return the addend for each cell (row by row) before rounding down, float32, evenly spread in [0, 1).
 
-    Only embedding needs it.
+    Only embedding needs these values.
     """
     words = np.frombuffer(_stream(grid, 'rounding', 8 * grid.cells), '<u8')
     return (np.argsort(np.argsort(words, kind='stable')) / grid.cells).astype(np.float32)
@@ -106,7 +106,7 @@ def sync_signs(grid: Grid, period: int) -> NDArray[np.int8]:
 
 
 def coded_cell_signs(grid: Grid, period: int, family: int) -> NDArray[np.int8]:
-    """Return the factors of the coded bits, in order, int8 -1 or 1."""
+    """Return the factors of the coded bits in the coded cells, in order, int8 -1 or 1."""
     return _signs(grid, f'coded-{period}-{family}', grid.coded)
 
 

@@ -1,7 +1,8 @@
 """The payload of the invisible mark as signs: a checksum and an error-correcting code around 48 bits.
 
-48 bits of payload and 16 of checksum go through a tail-biting convolutional code of rate 1/4 and constraint length 9:
-256 coded bits, decoded softly. docs/invisible-mark.md describes it for writers of other readers.
+A tail-biting convolutional code of rate 1/4 and constraint length 9 turns 48 bits of payload and 16 bits of checksum
+into 256 coded bits, which are decoded from soft values. docs/invisible-mark.md specifies the code for authors of other
+programs that read the mark.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _INFORMATION_BITS = 8 * (PAYLOAD_BYTES + _CHECKSUM_BYTES)
 _RATE = 4
 CODED_BITS = _RATE * _INFORMATION_BITS
 
-# Generators of the best known code of rate 1/4 and constraint length 9, free distance 24 (Proakis, Digital
-# Communications, table of rate 1/4 maximum free distance codes), octal; the highest bit meets the newest bit.
+# Generators, in octal, of the best known code of rate 1/4 and constraint length 9, with free distance 24 (Proakis,
+# Digital Communications, table of rate 1/4 maximum free distance codes). Their highest bit applies to the newest bit.
 _GENERATORS = (0o463, 0o535, 0o733, 0o745)
 _MEMORY = 8
 _STATES = 1 << _MEMORY
-# Steps before and after the decoded lap around the ring; after so many the start state no longer matters.
+# The steps before and after the decoded lap around the ring; after this many steps the start state has no effect.
 _LEAD = 32
 
 
@@ -64,7 +65,7 @@ def coded_signs(payload: bytes) -> NDArray[np.int8]:
 def decode_signs(soft: NDArray[np.float32]) -> list[Decoded | None]:
     """Return the most likely payload of each row of ``soft`` (float32 [rows,256], positive for a set bit).
 
-    None for a wrong checksum. The soft values need no scale.
+    A payload with a wrong checksum is None. The scale of the soft values has no effect.
     """
     decoded: list[Decoded | None] = []
     for bits in _viterbi(np.asarray(soft, np.float32)):
@@ -84,8 +85,10 @@ def _outputs() -> NDArray[np.int8]:
 
 
 def _viterbi(soft: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the information bits uint8 [rows,64] of maximum correlation, from a lap around the ring and half a lap
-    on each side."""
+    """Return the information bits uint8 [rows,64] of maximum correlation.
+
+    The path covers one lap around the ring, and half a lap before and after it.
+    """
     rows = len(soft)
     outputs = _outputs().T.astype(np.float32)
     steps = soft.reshape(rows, _INFORMATION_BITS, _RATE).transpose(1, 0, 2)

@@ -1,7 +1,7 @@
 """The residual of an image: its luma on the map of a grid, minus a prediction from its surroundings.
 
 Each sample is predicted from nearby cells by least squares over the image, and its error is divided by the usual error
-nearby. So no single edge dominates, and neighbours are nearly independent. All of this depends on the image alone, as
+nearby. So no single edge dominates, and neighbours are nearly independent. The residual depends on the image alone, as
 the statistics in ``evidence.py`` require.
 """
 
@@ -18,13 +18,13 @@ from facefusion.provenance.mark.pattern import SAMPLES, Grid
 
 Map = NDArray[np.float32]
 
-# Cells that predict a sample, in groups of equal weight: (columns, rows) away; mirrored ones are added.
+# Offsets (columns, rows) of the cells that predict a sample, in groups of equal weight; opposite offsets are added.
 _GROUPS = (((1, 0),), ((0, 1),), ((1, 1), (1, -1)), ((2, 0),), ((0, 2),), ((2, 1), (2, -1), (1, 2), (1, -2)))
-# Code values added to the usual error: rounding and coding noise of a flat image.
+# Code values added to the usual error, for rounding and coding noise of a flat image.
 _FLOOR = 0.3
-# The limit of an error, in usual errors.
+# The limit of an error, in multiples of the usual error.
 _LIMIT = 1.8
-# The window of the usual error, in samples.
+# The width of the window in which the usual error is measured, in samples.
 _NEARBY = 5
 
 
@@ -42,7 +42,7 @@ def _on_map(luma: NDArray[np.uint8], grid: Grid) -> Map:
     wide, high = grid.map_size
     if luma.shape[0] < high or luma.shape[1] < wide:
         return cast(Map, cv2.resize(luma.astype(np.float32), (wide, high), interpolation=cv2.INTER_AREA))
-    # This rounds to whole code values only where a sample covers many pixels.
+    # resize_plane rounds to integer code values, which is harmless here because a sample covers several pixels.
     return cast(Map, resize_plane(luma, wide, high).astype(np.float32))
 
 
@@ -62,7 +62,8 @@ def _group(samples: Map, group: tuple[tuple[int, int], ...]) -> Map:
 def _errors(samples: Map, groups: NDArray[np.float32], weights: Map) -> Map:
     inputs = (groups - samples)[:, 1::2, 1::2].reshape(len(groups), -1)
     weighted = inputs * weights[1::2, 1::2].reshape(-1)
-    # Parts c that add up to 1 (a flat image is predicted exactly) and minimise the sum of (c . (group - sample))^2.
+    # The weights c of the groups minimise the sum of (c . (group - sample))^2. They add up to 1, so a flat image is
+    # predicted exactly.
     matrix = (weighted @ inputs.T).astype(np.float64)
     matrix += np.eye(len(groups)) * (1e-3 * np.trace(matrix) / len(groups) + 1e-9)
     parts = np.linalg.solve(matrix, np.ones(len(groups)))
@@ -71,5 +72,5 @@ def _errors(samples: Map, groups: NDArray[np.float32], weights: Map) -> Map:
 
 
 def _around(values: Map) -> Map:
-    """Return the root mean square of the samples nearby."""
+    """Return the root mean square of the values around each sample."""
     return cast(Map, np.sqrt(np.maximum(cv2.blur(values * values, (_NEARBY, _NEARBY)), 0)))
