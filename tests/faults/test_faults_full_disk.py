@@ -1,4 +1,4 @@
-"""A disk that becomes full during a run: the error names it, and no finished work is lost."""
+"""Tests of a disk that becomes full during a run: the error names it, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from fakes.resume_chaos import SHORT_UNITS, content_of
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be stopped like this'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be stopped like this on Windows'),
 ]
 can_mount = pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
 )
-# The limit of file sizes in bytes, which acts like a full disk.
+# Code that limits the size of files in bytes, which has the effect of a full disk.
 SMALL_FILES = 'import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n'
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """The folder of a file system of 8 MiB."""
+    """A folder in a file system of 8 MiB."""
     folder = tmp_path / 'disk'
     folder.mkdir()
     if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8192k', 'tmpfs', str(folder)], check=False).returncode:
-        pytest.skip('this machine lets not even root mount')
+        pytest.skip('even root cannot mount on this machine')
     yield folder
     subprocess.run(['umount', '-l', str(folder)], check=True)
 
@@ -70,8 +70,10 @@ class Ended:
 
 
 def run(program, *words, at='', count=1, act=lambda: None, number=None, script=''):
-    """Run a process with short chunks and segments: pause it for ``act`` at the ``count``-th event ``at``, then send it
-    the signal ``number``."""
+    """Run a process with short chunks and segments, and return its end.
+
+    At the ``count``-th event ``at`` the process is paused for ``act``, and then gets the signal ``number``.
+    """
     process = program.start(*words, script=script + SHORT_UNITS)
     events, seen = [], 0
     for line in process.stdout:
@@ -109,7 +111,7 @@ def fill(folder):
 )
 def test_a_disk_that_becomes_full_during_a_resumed_run(program, words, wanted, disk, tmp_path, place, moment):
     words = (*words, '-o', tmp_path / 'out.mp4', place, disk / 'deep')
-    # The first run leaves work of the tested kind.
+    # The first run leaves work files of the tested kind.
     before = 'chunk_analysed' if moment == 'chunk_analysed' else 'segment_rendered'
     first = run(program, *words, at=before, count=2, number=signal.SIGKILL)
     assert first.code == -signal.SIGKILL
@@ -117,7 +119,7 @@ def test_a_disk_that_becomes_full_during_a_resumed_run(program, words, wanted, d
     assert second.code == 5 and '[disk-full]' in second.said and str(disk) in second.said, second.said
     assert 'Traceback' not in second.said and not (tmp_path / 'out.mp4').exists()
     assert second.events[-1]['event'] == 'run_failed' and second.events[-1]['error']['reference'] == 'disk-full'
-    # The disk is still full: the next run fails before it starts work, since it needs some space.
+    # The disk is still full, so the next run fails before it starts, because it needs some space.
     third = run(program, *words)
     assert third.code == 5 and '[disk-' in third.said, third.said
     (disk / 'filler').unlink()

@@ -1,4 +1,4 @@
-"""Unusable inputs are refused with a reason, and no files are left behind."""
+"""Tests that unusable inputs are refused with a reason, and that no files are left."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clip(face_clip, tmp_path):
 
 @pytest.fixture
 def refuses(program, tmp_path):
-    """Check that a target is refused and an existing output stays unchanged."""
+    """Return a function that checks that a target is refused and that an existing output stays unchanged."""
 
     def check(reference, path, code=1, **settings):
         out = tmp_path / f'out{path.suffix if path.suffix in (".png", ".jpg", ".webp", ".mkv") else ".mp4"}'
@@ -137,7 +137,7 @@ def test_a_clip_with_damaged_frames_completes_and_names_them(program, clip, tmp_
     first = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4')
     assert re.search(r'clip\.mp4: \d+ frames are damaged: 2\d', first.err)
     assert first.report['frames'] == 60 and first.report['ranges_damaged'][0][0] in range(20, 30)
-    # A cached analysis is not repeated, but its damaged frames are named.
+    # A cached analysis is not repeated, but its damaged frames are reported again.
     again = program.run(*DRAW[1:], '-t', clip, '-o', tmp_path / 'out.mp4', '--output-video-quality', 60)
     for done, origin in ((first, 'analysed'), (again, 'cache')):
         events = {event['event']: event for event in done.events}
@@ -221,7 +221,7 @@ def test_file_names_of_every_kind(program, clip, example_portrait, tmp_path, nam
     try:
         clip.rename(target)
     except OSError as error:
-        pytest.skip(f'this file system has no such names: {error}')
+        pytest.skip(f'this file system does not support such names: {error}')
     done = program.run(*DRAW[1:], f'--target-path={target}', '-o', out, '--trim-frame-end', 2)
     assert done.report['frames'] == 2
     (finished,) = [event for event in done.events if event['event'] == 'run_finished']
@@ -237,12 +237,12 @@ def test_an_image_whose_name_is_not_utf8(program, example_group, tmp_path):
     try:
         shutil.copy(example_group, target)
     except OSError as error:
-        pytest.skip(f'this file system has no such names: {error}')
+        pytest.skip(f'this file system does not support such names: {error}')
     program.run(*DRAW[1:], '-t', target, '-o', out)
     assert out.stat().st_size > 10000
 
 
-# The user nobody cannot read the certificate of these tests: its own one is in the job store.
+# The user nobody cannot read the certificate of these tests, so its certificate is in the job store.
 OF_NOBODY = {'FACEFUSION_PROVENANCE_PATH': '', 'XDG_DATA_HOME': '/nowhere', 'HOME': '/nowhere'}
 
 
@@ -260,17 +260,17 @@ def as_nobody():
 
 @pytest.fixture
 def open_folder():
-    """A folder that all users may enter, unlike those of pytest."""
+    """A folder that all users can access, unlike the folders of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         if not all(parent.stat().st_mode & 1 for parent in folder.parents):
-            pytest.skip(f'the user nobody may not enter {folder}')
+            pytest.skip(f'the user nobody has no access to {folder}')
         yield folder
 
 
 def give_store(folder: Path) -> None:
-    """A job store in which all users may write."""
+    """Create a job store in which all users may write."""
     (folder / 'jobs').mkdir()
     (folder / 'jobs').chmod(0o777)
 
@@ -283,7 +283,7 @@ def test_unreadable_files(face_clip, example_portrait, open_folder):
     shutil.copy(example_portrait, source)
     words = ('headless-run', '-s', source, '-t', clip, '-o', out)
     give_store(open_folder)
-    # First with all permissions, since modules are loaded on first use.
+    # The first run has all permissions, because it loads modules.
     program('headless-run', '-s', source, '-t', clip, '-o', out, '--dry-run')
     for path in (source, clip):
         path.chmod(0)

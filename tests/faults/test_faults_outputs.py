@@ -1,4 +1,4 @@
-"""An output is complete or unchanged, never partial."""
+"""Tests that an output is always complete or unchanged, and never partial."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clip(face_clip, tmp_path):
 
 @pytest.fixture
 def mount(tmp_path):
-    """Return a function that mounts a tmpfs of some KiB and returns its folder."""
+    """Return a function that mounts a tmpfs of a size in KiB and returns its folder."""
     mounted = []
 
     def make(kilobytes, options=''):
@@ -36,7 +36,7 @@ def mount(tmp_path):
         command = ['mount', '-t', 'tmpfs', '-o', f'size={kilobytes}k{options}', 'tmpfs', str(folder)]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             folder.rmdir()
-            pytest.skip('this machine lets not even root mount')
+            pytest.skip('even root cannot mount on this machine')
         mounted.append(folder)
         return folder
 
@@ -121,7 +121,7 @@ def test_a_disk_too_small_for_the_output(program, clip, example_group, mount, mo
     (disk / 'out.mp4').write_bytes(b'what was here before')
     said = program.fails(5, 'disk-short', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'the output would need about' in said and str(disk) in said
-    # The same when the estimate was wrong, or other processes used the space meanwhile.
+    # The run also fails like this if the estimate was wrong or if other processes have used the space.
     monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     said = program.fails(5, 'disk-full', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'no space is left for out.mp4' in said and str(disk) in said

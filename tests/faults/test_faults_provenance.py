@@ -1,4 +1,4 @@
-"""Failures while an output is signed: they are reported, and no files are left behind."""
+"""Tests that failures while an output is signed are reported and leave no files."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_a_timestamp_is_requested_and_stored(sign_with, own_roots):
 
     with serving(answer) as url:
         signed = sign_with(url, require=True)
-    assert len(asked) == 1 and len(asked[0]) < 100, 'a digest is sent, nothing else'
+    assert len(asked) == 1 and len(asked[0]) < 100, 'only a digest is sent'
     assert signed.time_stamp
     found = read_credentials(signed.media, own_roots())
     assert (found.state, found.time_stamp) == ('trusted', 'untrusted') and found.signed_at == signed.time_stamp
 
 
 def stale(authority):
-    """A timestamp authority that replays the reply to another request."""
+    """A function that replies to every request with the reply to another request."""
     first = []
 
     def answer(query):
@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_parsed_is_not_signed(sign_with, tmp_path):
     assert not (tmp_path / 'out.jpg').exists() and unsigned.stat().st_size == 503
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='this system does not bound the size of files')
+@pytest.mark.skipif(sys.platform == 'win32', reason='this system does not limit the size of files')
 def test_a_full_disk_leaves_no_files(own, picture, tmp_path):
     clip = make_noise_clip(tmp_path / 'clip.mp4', frames=30)
     assert clip.stat().st_size > 60_000
@@ -163,8 +163,8 @@ except FaceFusionError as error:
 
 
 def test_memory_does_not_grow_with_the_clip(own, picture, tmp_path):
-    """A clip of half a gigabyte may use 100 MB more memory than a small one."""
-    pytest.importorskip('resource', reason='this system does not tell the memory of processes')
+    """Signing a clip of half a gigabyte may use at most 100 MB more memory than signing a small one."""
+    pytest.importorskip('resource', reason='this system does not report the memory of processes')
     small = make_noise_clip(tmp_path / 'small.mp4')
     inflate(small, tmp_path / 'large.mp4', 500_000_000)
     code = f"""
@@ -199,7 +199,7 @@ for name in ('small', 'large'):
 
 
 def inflate(clip, path, more):
-    """Add ``more`` unused bytes at the end of the mdat box of a clip, as a hole in the file."""
+    """Add ``more`` unused bytes to the end of the mdat box of a clip, as a hole of the sparse file."""
     data = clip.read_bytes()
     at = 0
     with path.open('wb') as file:

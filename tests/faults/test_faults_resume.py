@@ -1,4 +1,4 @@
-"""Runs killed at random and resumed: same frames and audio, and no finished work is repeated."""
+"""Tests that runs killed at random and resumed write the same frames and audio, without repeating finished work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fakes.resume_chaos import ResumeChaos, moments
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='kills with signals of POSIX'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='the test needs POSIX signals'),
 ]
 SEED = 6
-# The second number with --exhaustive.
+# The numbers of kills without and with --exhaustive.
 KILLS = (4, 10)
 
 
@@ -24,8 +24,8 @@ def test_killed_runs_lose_no_finished_chunk_or_segment(face_clip, portrait_sourc
     wanted, seconds = chaos.reference()
     number = 0
     while chaos.counts['killed'] < kills:
-        # Several kills of one command; the benchmark has 50 separate ones. A fast run may end before its kill.
+        # One command is killed several times; the benchmark kills 50 commands once. A fast run may end before its kill.
         chaos.round(f'round-{number}', moments(chance, 0.8 * seconds, 4), wanted, temp=number % 2 == 1)
         number += 1
-        assert number < 2 * kills, 'most ended before they were killed'
+        assert number < 2 * kills, 'most runs ended before they were killed'
     assert chaos.counts['chunk_analysed_kept'] > 0

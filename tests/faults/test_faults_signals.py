@@ -1,4 +1,4 @@
-"""A stopped run ends soon with exit code 4 and without left-over files; a killed one leaves the output unchanged."""
+"""Tests that a stopped run ends soon with exit code 4 and leaves no files, and that a killed one changes no output."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fakes.program import snapshot
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(sys.platform == 'win32', reason='there a process cannot be asked to stop like this'),
+    pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be asked to stop like this on Windows'),
 ]
-# A slow join, so that the signal arrives during it.
+# Code that slows the join, so that the signal arrives during it.
 SLOW_JOIN = """
 import time
 import facefusion.media.join as join
@@ -44,7 +44,7 @@ def words(large_clip, portrait_source, tmp_path):
 
 
 def follow(process, event, stage, done):
-    """Read events until the stage has made this progress."""
+    """Read events until the stage has reached this progress."""
     for line in process.stdout:
         record = json.loads(line)
         if record['event'] == event and record['stage'] == stage and record['done'] >= done:
@@ -68,7 +68,7 @@ def test_a_signal_ends_the_run(program, words, tmp_path, number, event, stage, d
     follow(process, event, stage, done)
     if script:
         time.sleep(0.4)
-        assert list(tmp_path.rglob('clip@*')), 'it is not joining yet'
+        assert list(tmp_path.rglob('clip@*')), 'the join has not started'
     began = time.monotonic()
     process.send_signal(number)
     out, said = process.communicate(timeout=30)
@@ -84,7 +84,7 @@ def test_a_signal_ends_the_run(program, words, tmp_path, number, event, stage, d
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('module', ['facefusion.cli.headless_run', 'av'])
 def test_a_signal_while_modules_are_loaded_is_not_lost(program, words, tmp_path, number, module):
-    # The signal arrives in the callback of a weak reference, where Python drops exceptions.
+    # The signal arrives in the callback of a weak reference, where Python ignores exceptions.
     script = f"""
 import os, weakref
 class Thing:

@@ -1,7 +1,7 @@
-"""Crashes and errors at any change of a file: every job stays in one state, and none is lost.
+"""Tests of crashes and errors at any change of a file: every job stays in exactly one state, and no job is lost.
 
-Each scenario is repeated with a fault at some of its changes of a file, including the first and the last one; with
-``--exhaustive`` at all of them.
+Each scenario is repeated with a fault at some of its file changes, including the first and the last one; with
+``--exhaustive`` there is one repetition for every change.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ID = 'the.job'
 can_mount = pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0, reason='needs root on Linux, to mount a small file system'
 )
-# The number of faults of each scenario; short scenarios have one at every change.
+# The number of faults in each scenario; short scenarios have a fault at every change.
 FAULTS = 8
 
 
@@ -46,8 +46,8 @@ FAULTS = 8
 class Scenario:
     """An action ``act`` with faults, in a store created by ``prepare``.
 
-    After a crash and a sweep the job is in the state ``old`` or ``new`` ('gone': deleted), without a fault in ``new``.
-    ``steps`` are the numbers of steps in the same way.
+    Without a fault, the job ends in the state ``new``. After a crash and a sweep, it is in the state ``old`` or ``new``
+    ('gone': deleted). ``steps`` are the numbers of its steps before and after the action.
     """
 
     prepare: Callable[[JobStore, Path], None]
@@ -83,14 +83,14 @@ def failed(store, folder):
 
 
 def killed(store, folder):
-    """Run the job in a process that ends after the first step."""
+    """Run the job in a process that dies after the first step."""
     queued(store, folder)
     with pytest.raises(Crash):
         run(store, folder, FakeWork({1: Crash()}))
 
 
 def killed_at_the_fence(store, folder):
-    """Submit the job in a process that ends between the fence and the last rename."""
+    """Submit the job in a process that dies between the fence and the last rename."""
     drafted(store, folder)
     with StoreFaults(store.root, 1) as faults, pytest.raises(Crash):
         real = store.files.rename
@@ -199,7 +199,7 @@ def tree(root):
 
 
 def observed_state(root) -> str:
-    """Return the state of the job right after a crash, and check that all queries agree and change nothing."""
+    """Return the state of the job right after a crash; check that all queries agree and change nothing."""
     before = tree(root)
     store = JobStore(root)
     shown = summaries(store)
@@ -218,7 +218,7 @@ def observed_state(root) -> str:
 
 
 def check_swept(root, may_have_notes=False) -> str:
-    """Return the state of the job after a sweep, and check that no other files are left.
+    """Return the state of the job after a sweep; check that no other files are left.
 
     ``may_have_notes`` allows notes of an attempt that could not merge its results into the record.
     """
@@ -261,9 +261,9 @@ def completed_steps(results: bytes):
 
 @pytest.fixture
 def each_fault(tmp_path, dead_pid, request):
-    """Return a function that runs a scenario without a fault, and with one at some of its changes of a file.
+    """Return a function that runs a scenario without a fault, and with a fault at some of its file changes.
 
-    It yields the store, the faults, the raised error and the state before for each.
+    For each run it yields the store folder, the faults, the raised error, and the state before the action.
     """
 
     def act(name, at, **fault):
@@ -330,7 +330,7 @@ def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
             assert raised.hint
         shown = observed_state(root)
         may_be = {before, *scenario.old.split(), scenario.new, 'running' if scenario.new != 'gone' else 'gone'}
-        # A run that cannot write its notes fails with that error.
+        # A run fails with this error if it cannot write its notes.
         assert shown in may_be | ({'failed'} if 'run' in name or name == 'retry' else set())
         with StoreFaults(root, NEVER):
             Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
@@ -346,7 +346,7 @@ def test_an_error_anywhere(each_fault, dead_pid, name, error, how, stays):
 
 
 def try_again(root, scenario, state, dead_pid):
-    """Repeat the action: it succeeds now, or finds that it had succeeded."""
+    """Repeat the action, which succeeds now unless it had already succeeded."""
     try:
         scenario.act(JobStore(root, make_owner=lambda: new_owner()._replace(pid=dead_pid)), root.parent)
     except JobError as error:
@@ -355,7 +355,7 @@ def try_again(root, scenario, state, dead_pid):
     Reaper(JobStore(root), CLAIM_TIMEOUT, silent).sweep()
 
 
-# A real disk
+# Tests with a real disk
 
 
 @pytest.fixture
@@ -365,7 +365,7 @@ def disk(tmp_path):
     folder.mkdir()
     command = ['mount', '-t', 'tmpfs', '-o', 'size=100k', 'tmpfs', str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip('this machine lets not even root mount')
+        pytest.skip('even root cannot mount on this machine')
     yield folder
     subprocess.run(['umount', '-l', str(folder)], check=True)
 
@@ -391,7 +391,7 @@ def test_a_full_disk(disk, tmp_path):
         assert sorted(entry['id'] for entry in summaries(store)) == sorted([ID, *made])
         assert {entry['state'] for entry in summaries(store)} == {'drafted'}
     assert store.claimed_files() == []
-    # The disk becomes full during the run, and has space again later.
+    # The disk becomes full during the run, and later has space again.
     (disk / 'rest').unlink()
     for _ in range(6):
         store.delete(made.pop())

@@ -1,4 +1,4 @@
-"""Unwritable messages change neither the result nor the exit code."""
+"""Tests that unwritable messages change neither the result nor the exit code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fakes.program import ROOT
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs descriptors that are inherited, and a full disk'),
+    pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs inherited descriptors and /dev/full'),
 ]
 STEP = ('--processors', 'face_debugger')
 
 
 def call(program, *words: object, redirect: str, stdout: int = subprocess.DEVNULL) -> int:
-    """Return the exit code of the program as a process whose streams a shell redirects."""
+    """Run the program with streams that a shell redirects, and return its exit code."""
     start = f'import sys; sys.path.insert(0, {str(ROOT)!r}); from facefusion.cli.main import run; run()'
     command = ['sh', '-c', f'exec "$0" "$@" {redirect}', sys.executable, '-c', start, *map(str, words)]
     return subprocess.run(command, stdout=stdout, env={**os.environ, **program.environment()}, check=False).returncode

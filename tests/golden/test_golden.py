@@ -1,7 +1,7 @@
-"""The pictures that FaceFusion 3.8 wrote with stand-in networks, compared with those of this program.
+"""Tests that compare images of FaceFusion 3.8, written with stand-in networks, with those of this program.
 
-The folder ``../shared/golden`` beside the checkout (or ``FACEFUSION_GOLDEN``) has cases, inputs, networks and pictures;
-its README explains them. Cases are left out only for the reasons below.
+The folder ``../shared/golden`` beside the checkout (or ``FACEFUSION_GOLDEN``) contains cases, inputs, networks and
+images; its README explains them. The comments below state the reasons for cases that are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facefusion.processors.face_swapper.neural import prepare
 
 FOLDER = Path(os.environ.get('FACEFUSION_GOLDEN', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
 PROCESSORS = (['face_swapper'], ['face_debugger'])
-# Options that this version does not have yet, and mask types without their networks.
+# Options that this version does not support yet, and mask types whose networks are missing.
 UNSUPPORTED = (
     'reference',
     '--face-selector-gender',
@@ -29,8 +29,9 @@ UNSUPPORTED = (
     'occlusion',
     'region',
 )
-# Deliberate differences: detectors see RGB, as they were trained; the weight converts both embeddings; images are
-# processed at full size and scaled after it; odd sides stay odd.
+# Cases with deliberate differences. In this program detectors get RGB images, as in their training; the weight is
+# applied to both embeddings after their conversion; images are processed at full size and scaled afterwards; and odd
+# sides stay odd.
 DIFFERENT = (
     'det_scrfd',
     'det_yolo_face',
@@ -43,9 +44,9 @@ DIFFERENT = (
     'scale_half',
     'odd_size',
 )
-# Drawings of this program's own: the mask of the mesh, and no estimate of 68 points from five.
+# Items that this program draws differently: it draws the mask of the mesh, and estimates no 68 points from five.
 OWN_DRAWINGS = ('face-mask', 'face-landmark-68/5')
-# FaceFusion 3.8 uses these where a case names nothing else; the mode 'one' selects its reference face here.
+# The defaults of FaceFusion 3.8. The mode 'one' of this program selects the same face as its reference mode.
 DEFAULTS = {
     '--face-selector-mode': 'one',
     '--face-landmarker-model': '2dfan4',
@@ -65,27 +66,27 @@ def is_wanted(case: dict) -> bool:
     options, is_drawing = case['options'], case['processors'] == ['face_debugger']
     if case['id'] in DIFFERENT or any(word in UNSUPPORTED for word in options):
         return False
-    # Without items the debugger draws a mask.
+    # Without items, the debugger draws a mask.
     return not is_drawing or ('--face-debugger-items' in options and not set(OWN_DRAWINGS) & set(options))
 
 
 CASES = cases()
 pytestmark = [
     pytest.mark.golden,
-    pytest.mark.skipif(not CASES, reason=f'there are no golden pictures in {FOLDER}'),
+    pytest.mark.skipif(not CASES, reason=f'there are no golden images in {FOLDER}'),
 ]
 
 
 @pytest.fixture(scope='module')
 def models(store, tmp_path_factory) -> Path:
-    """A folder of weights with the embedded models and the stand-ins, imported as the published models."""
+    """A folder of weights with the embedded models and the stand-ins, which are imported as the published models."""
     folder = tmp_path_factory.mktemp('golden') / 'weights'
     folder.mkdir()
     for name in ('open_nsfw', 'face_mesh', 'centerface'):
         (folder / store.path(name).name).symlink_to(store.path(name))
     (folder / 'lock.json').write_bytes((store.weights / 'lock.json').read_bytes())
     needed = {name for case in CASES for name in case['models']}
-    # The age rule would refuse stand-in faces with a stand-in classifier.
+    # With a stand-in classifier, the age rule would refuse the faces.
     for name in sorted(needed - {'fairface'}):
         path = FOLDER / 'models' / f'{name}.onnx'
         done = Program(folder)('models', 'import', path, '--as', name, '--models-path', folder)
@@ -95,7 +96,7 @@ def models(store, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def latent_of_facefusion(monkeypatch):
-    """Divide the source of inswapper by the length of the embedding before its matrix, as FaceFusion 3.8 does."""
+    """Divide the source of inswapper by the length of the unconverted embedding, as FaceFusion 3.8 does."""
     vendor = prepare.converter
 
     def converter(kind, session, matrix):

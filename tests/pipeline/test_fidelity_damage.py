@@ -1,4 +1,4 @@
-"""Damaged clips: readable frames are correct and the rest is reported, or the clip is refused with a reason."""
+"""Tests that damaged clips have correct readable frames and a report of the rest, or are refused with a reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_damage_in_the_middle_stays_there(folder: Path, how: str) -> None:
     sound_before, sound_after = (reader.packets(each) for each in (folder / 'whole.mp4', out))
     assert [unit.data for unit in sound_before] == [unit.data for unit in sound_after]
     errors = np.abs(whole - mended).mean(axis=(1, 2, 3))
-    # After the next keyframe the damage is no longer visible.
+    # After the next keyframe, the damage is no longer visible.
     assert errors[[*range(25), *range(75 - 25 + 25, 75)]].max(initial=0) < 1
     assert errors.max() < 12
 
@@ -105,7 +105,7 @@ def test_a_truncated_file_is_reported_and_its_frames_are_used(folder: Path) -> N
 def test_removed_packets_leave_a_reported_gap(folder: Path) -> None:
     reader.ffmpeg('-v', 'error', '-i', folder / 'whole.mp4', '-c', 'copy', folder / 'stream.ts')
     data = (folder / 'stream.ts').read_bytes()
-    # Whole packets of 188 bytes.
+    # Only complete packets of 188 bytes are removed.
     first, last = (len(data) // 188 * share // 10 * 188 for share in (4, 6))
     (folder / 'holed.ts').write_bytes(data[:first] + data[last:])
     drop = ('-bsf:v', r"noise=drop='between(n\,30\,41)'")
@@ -124,7 +124,7 @@ def test_removed_packets_leave_a_reported_gap(folder: Path) -> None:
 
 
 def stream(folder: Path, name: str, begin: float, *words: object, size: str = '320x180') -> bytes:
-    """A second of a transport stream."""
+    """Return one second of a transport stream."""
     path = folder / name
     made = (*pictures(1, size=size), '-vf', BT709, '-c:v', 'mpeg2video', '-q:v', 3, *words)
     reader.ffmpeg('-v', 'error', *made, '-output_ts_offset', begin, path)
@@ -163,7 +163,7 @@ def test_frames_without_times_are_shown_in_their_order(folder: Path) -> None:
 @pytest.mark.parametrize('factor', [0, 0.5, 40])
 def test_a_wrong_duration_in_the_header_is_ignored(folder: Path, factor: float) -> None:
     data = bytearray((folder / 'whole.mp4').read_bytes())
-    # Offsets of the duration in version 0 of mvhd, mdhd (ISO/IEC 14496-12, 8.2.2 and 8.4.2) and tkhd (8.3.2).
+    # The offsets of the duration in version 0 of mvhd, mdhd (ISO/IEC 14496-12, 8.2.2 and 8.4.2) and tkhd (8.3.2).
     for name, offset in ((b'mvhd', 20), (b'mdhd', 20), (b'tkhd', 24)):
         at = data.find(name)
         while at >= 0:
@@ -194,7 +194,7 @@ def test_audio_without_duration_is_skipped_with_a_warning(folder: Path) -> None:
 
 
 def uneven(folder: Path, times: str) -> Path:
-    """A clip of 30 frames whose times in 1/100 s are a formula of N."""
+    """Write a clip of 30 frames with the times in 1/100 s that a formula of the frame number N gives."""
     path = folder / f'{abs(hash(times))}.mp4'
     words = ('-vf', f"settb=1/100,setpts='{times}',{BT709}", '-fps_mode', 'passthrough', '-enc_time_base', '1/100')
     reader.ffmpeg('-v', 'error', *pictures(1.2), *words, *X264, '-bf', 0, '-video_track_timescale', 100, path)
@@ -202,7 +202,7 @@ def uneven(folder: Path, times: str) -> Path:
 
 
 def retimed(folder: Path, name: str, times: Callable[[int], int]) -> Path:
-    """The clip with other frame times, in ticks."""
+    """Write the clip with other frame times, in ticks."""
     with av.open(str(folder / 'whole.mp4')) as source, av.open(str(folder / name), 'w') as output:
         copy = output.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):

@@ -1,4 +1,4 @@
-"""Audio and video that do not start and end together: the container stores them, or the loss is reported."""
+"""Tests of audio and video that do not start or end together: the output has both, or the loss is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def moved(before: Path, after: Path, at: float) -> int:
-    """Return by how many samples the audio is late in another file with the same first frame."""
+    """Return the delay in samples of the audio in ``after`` compared with ``before``, relative to the first frame."""
     begins = [round(reader.frames(path)[0].time * RATE) for path in (before, after)]
     old, new = (
         reader.samples(path)[begin:, 0].astype(float) for path, begin in zip((before, after), begins, strict=True)
@@ -47,7 +47,7 @@ def test_another_rate_starts_and_ends_with_the_clip(folder: Path, fps: float) ->
         plan = pass_through(path, out, output_video_fps=fps)
         rate, times = plan.video.timeline.rate, [unit.time for unit in reader.frames(out)]
         assert times == [begin + k / rate for k in range(len(times))]
-        # From PyAV 19 on, the muxer gives the last of reordered frames the duration of the others.
+        # From PyAV 19 on, the muxer gives the last frame the duration of the others if frames are reordered.
         slack = 1 / rate if int(av.__version__.split('.')[0]) >= 19 else 0
         assert 0 <= probe(out).duration - probe(path).duration <= slack
         assert reader.container_seconds(out) == reader.container_seconds(path)
@@ -57,7 +57,7 @@ def test_another_rate_starts_and_ends_with_the_clip(folder: Path, fps: float) ->
 
 
 def with_sound(folder: Path, seconds: float, codec: str, extension: str) -> Path:
-    """A clip of 2.4 s with longer or shorter audio."""
+    """Write a clip of 2.4 s whose audio lasts ``seconds``."""
     path = folder / f'{codec}-{seconds}{extension}'
     reader.ffmpeg('-v', 'error', *pictures(2.4), *sound(seconds, 'mono'), *tagged('-bf', 0), '-c:a', codec, path)
     return path
@@ -84,7 +84,7 @@ def test_audio_that_ends_early_removes_no_frames(folder: Path, codec: str, exten
     assert plan.video.audio.mode == ('copy' if codec == 'pcm_s16le' else 'encode')
     assert len(reader.frames(out)) == 60
     heard = reader.samples(out)
-    # With 24 bits the program and the product differ only in the last bit.
+    # FLAC has 24 bits, so the two decoders may differ in the last bit.
     assert np.abs(heard[: RATE // 2].astype(int) - reader.samples(path)[: RATE // 2]).max() <= (codec == 'flac')
     assert heard.shape[0] == 2.4 * RATE and not heard[RATE // 2 :].any()
 
@@ -101,7 +101,7 @@ def test_audio_before_the_first_frame_is_written_or_reported(folder: Path, exten
     if extension == '.avi':
         begin = reader.frames(out)[0].time
         assert begin == reader.frames(path)[0].time
-        # The same applies to a second run.
+        # A second run also writes all of it.
         pass_through(out, folder / 'late-again.avi')
         assert reader.frames(folder / 'late-again.avi')[0].time == begin
         assert [unit.data for unit in reader.packets(folder / 'late-again.avi')] == [
@@ -111,7 +111,7 @@ def test_audio_before_the_first_frame_is_written_or_reported(folder: Path, exten
 
 @pytest.fixture(scope='module')
 def reordered(folder: Path) -> Path:
-    """An avi whose first frame is shown after one slot, because the second frame is decoded before it."""
+    """An avi whose first frame is shown one slot late, because the second frame is decoded before it."""
     path = folder / 'reordered.avi'
     made = ('-c:v', 'mpeg4', '-q:v', 2, '-bf', 2, '-c:a', 'libmp3lame')
     reader.ffmpeg('-v', 'error', '-i', folder / 'plain.mp4', *made, path)
@@ -153,7 +153,7 @@ def test_avi_is_in_sync_with_late_mp3_audio(folder: Path) -> None:
             around = old[max(begin + at - 2000, 0) : begin + at + 14000]
             found = int(np.correlate(around, new[at : at + 12000], 'valid').argmax())
             assert abs(found - min(begin + at, 2000)) <= 1
-        # Only the decoder's fade-in of the first audio is lost.
+        # Only the fade-in of the decoder changes the first audio.
         assert np.abs(new[600:2000] - old[begin + 600 : begin + 2000]).mean() < 0.05 * np.abs(old).mean()
 
 
@@ -177,5 +177,5 @@ def test_a_joined_avi_stays_in_sync(folder: Path) -> None:
     begin = round(4 * 26 / 25 * RATE)
     around = heard[begin + 12000 - 6000 : begin + 36000 + 6000]
     late = int(np.correlate(around, part[12000:36000], 'valid').argmax()) - 6000
-    # Half a packet of 1152 samples, after any number of parts.
+    # The delay is at most half a packet of 1152 samples after any number of parts.
     assert abs(late) <= 576

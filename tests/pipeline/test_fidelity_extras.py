@@ -1,4 +1,4 @@
-"""Subtitles, chapters, tags and tracks are copied where the container supports them; losses are reported."""
+"""Tests that subtitles, chapters, tags and tracks are copied if the container supports them, and losses reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Dialogue: 0,0:00:00.10,0:00:00.60,Default,,0,0,0,,Styled
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips of two languages with everything, as mkv and as mp4."""
+    """A folder of clips with all kinds of metadata and tracks in two languages, as mkv and as mp4."""
     folder = tmp_path_factory.mktemp('extras')
     (folder / 'texts.srt').write_text(TEXTS, encoding='utf-8')
     (folder / 'about.txt').write_text(ABOUT, encoding='utf-8')
@@ -180,7 +180,7 @@ def test_quicktime_tags_are_copied(folder: Path) -> None:
 def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder: Path, extension: str) -> None:
     one, two, bare = (folder / f'join-{name}{extension}' for name in ('one', 'two', 'bare'))
     pass_through(folder / 'in.mkv', one, trim_frame_start=0, trim_frame_end=25)
-    # No subtitle in the middle: the previous one ends there.
+    # The clip in the middle has no subtitles and no chapters.
     reader.ffmpeg('-v', 'error', '-i', one, '-map', '0:v', '-map', '0:a', '-map_chapters', -1, '-c', 'copy', bare)
     pass_through(folder / 'in.mkv', two, trim_frame_start=10, trim_frame_end=40)
     said: list[Event] = []
@@ -193,7 +193,7 @@ def test_joined_clips_have_the_subtitles_and_chapters_of_each_at_its_time(folder
     ]
     described = reader.description(out)
     times = [line.split(': ')[1] for line in described.splitlines() if 'Chapter #' in line]
-    # In mp4 and mov a chapter lasts until the next one starts.
+    # In mp4 and mov, a chapter lasts until the next one starts.
     ends = (0.8, 2 if extension in ('.mp4', '.mov') else 1, 2.4, 3.2)
     assert times == [f'start {start:.6f}, end {end:.6f}' for start, end in zip((0, 0.8, 2, 2.4), ends, strict=True)]
     assert described.count('Opening') == described.count('Ending') == 2 and 'A title' in described

@@ -1,4 +1,4 @@
-"""The command line program: a clip without a face comes back unchanged, with all its metadata."""
+"""Tests that the command line program leaves a clip without a face unchanged, with all its metadata."""
 
 from __future__ import annotations
 

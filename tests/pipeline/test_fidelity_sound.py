@@ -1,4 +1,4 @@
-"""A trim keeps audio and video in sync: to the sample with edit lists, otherwise to the container's tick."""
+"""Tests that a trim keeps audio and video in sync: to the sample with edit lists, else to the container's tick."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_trim_starts_and_ends_with_its_sample(folder: Path, codec: str, extens
     begin, end = round(timeline.begin * RATE), round(timeline.end * RATE)
     before, after = reader.samples(path)[begin:end, 0].astype(int), reader.samples(out)[:, 0].astype(int)
     assert len(after) == len(before)
-    # One step of tolerance for decoders that add rounding noise; none for PCM and MP3.
+    # Decoders that add rounding noise may differ by one step, but PCM and MP3 must be equal.
     assert np.abs(after - before).max() <= (1 if codec in ('aac', 'ac3') else 0)
 
 
@@ -71,6 +71,6 @@ def test_audio_that_is_encoded_again_stays_in_sync_to_the_sample(folder: Path, e
         begin = round(plan.video.timeline.begin * RATE)
         after = reader.samples(out)[:, 0]
         assert lag(reader.samples(path)[:, 0], after[6000:30000]) - 6000 == begin
-        # Without a trim the padding of the source's last packet may stay.
+        # Without a trim, the padding of the source's last packet may remain.
         more = len(after) - (round(plan.video.timeline.end * RATE) - begin if words else len(reader.samples(path)))
         assert 0 <= more < (1 if words else 1024)

@@ -1,4 +1,4 @@
-"""The processor interface end to end, with test processors: full frames, sizes, alpha, neighbours, batches."""
+"""End-to-end tests of the processor interface with test processors: full frames, sizes, alpha, neighbours, batches."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHAINS = [('inverter',), ('doubler',), ('echo',), ('network',), ('inverter', 'ec
 
 @pytest.fixture
 def clip(tmp_path):
-    """Frames without a face, each of another brightness."""
+    """A clip without a face, in which every frame has a different brightness."""
     return make_tiny_clip(tmp_path / 'clip.mp4', FRAMES, SIZE)
 
 
 @pytest.fixture
 def run(program, monkeypatch):
-    """Run a chain on a target and return the report."""
+    """Return a function that runs a chain on a target and returns the report."""
     exercise.install(monkeypatch)
 
     def call(chain, target, output, *words):
@@ -56,7 +56,7 @@ def digest_of(path):
 
 @pytest.fixture
 def scene_clip(tmp_path):
-    """Frames with enough texture for the invisible mark, and no face."""
+    """A clip with enough texture for the invisible mark, and without a face."""
     path, noise = tmp_path / 'scene.mp4', np.random.default_rng(5).normal(0, 12, (192, 320, 3))
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, options={'crf': '8', 'preset': 'ultrafast'})
@@ -194,7 +194,7 @@ def shades_of(path):
 
 
 def wanted_shades(times):
-    """Return the loudness of 40 ms from each time on, as in the fixture."""
+    """Return the loudness of the voice in the 40 ms after each time."""
     return np.array([255 * min(time / 2 + 0.01, 1) / np.sqrt(2) * (time < 2) for time in times])
 
 

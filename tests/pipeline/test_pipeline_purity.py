@@ -1,7 +1,7 @@
-"""Rendering a frame is a pure function of the frame, its linked record and the sources (design.md section 2).
+"""Tests that rendering is a pure function of the frame, its linked record and the sources (design.md section 2).
 
-One run of the whole clip is the reference. Others are cut up otherwise, and render a sample of their segments, chosen
-with a fixed seed; with ``--exhaustive`` each of them analyses and renders all.
+One run of the whole clip is the reference. Other runs divide the clip differently and render a sample of their
+segments, chosen with a fixed seed; with ``--exhaustive`` each of them analyses and renders the whole clip.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from facefusion.stopping import StopFlag
 
 pytestmark = pytest.mark.network
 FRAMES, ENTERS, CUT, CHUNK_END = 280, 90, 140, 250
-# Frames in every sample: the start of another shot and of another chunk.
+# Frames that every sample includes: the start of another shot and the start of another chunk.
 TELLING = (CUT, CHUNK_END)
 
 
 @pytest.fixture(scope='module')
 def clip(example_group, tmp_path_factory) -> Path:
-    """No face at first, then one that appears between two detections; a cut; faces until the end."""
+    """A clip without a face at first, then with one that appears between two detections, then a cut and other faces."""
     photo = cv2.imread(str(example_group))
 
     def view(number: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def clip(example_group, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def prepare(clip, portrait_source, sessions):
-    """Prepare a run; ``traced``: with a label, and with the invisible mark of one job."""
+    """Return a function that prepares a run; with ``traced`` it has a label and the invisible mark of a job."""
     from facefusion.cli.headless_run import GROUPS
 
     def run(segment_frames: int, workers: int, batch: int = 1, traced: bool = True) -> PreparedRun:
@@ -94,7 +94,7 @@ def linked_chunks(run: PreparedRun, chunks: Sequence[FaceChunk]) -> list[LinkedC
 def render(
     run: PreparedRun, linked: Sequence[LinkedChunk], segments: Sequence[Span]
 ) -> dict[int, tuple[str, bool, bool]]:
-    """Return by frame the digest of its pixels, and whether it was changed and marked."""
+    """Return, for each frame number, the digest of the pixels and whether the frame was changed and marked."""
     plan, found = run.context.plan, {}
     rendering = SegmentRendering(
         plan.target,
@@ -125,7 +125,7 @@ def assert_same(first: Any, second: Any) -> None:
 
 @dataclass(frozen=True)
 class Reference:
-    """The frames that one thread renders from the whole clip in one segment."""
+    """The frames of the whole clip, rendered by one thread in one segment."""
 
     chunks: list[FaceChunk]
     linked: list[LinkedChunk]
@@ -146,7 +146,7 @@ def reference(prepare) -> Reference:
 
 @pytest.fixture
 def sampled(request):
-    """The segments to render, in a random order: those with the important frames, and some others."""
+    """Return a function that chooses segments in a random order: those with the TELLING frames, and some others."""
 
     def choose(segments: Sequence[Span], count: int, seed: int) -> list[Span]:
         chance, chosen = random.Random(seed), list(segments)
@@ -165,14 +165,14 @@ def test_the_clip_has_the_tested_shots(reference):
     tracks = np.concatenate([chunk.track for chunk in reference.linked])
     assert len(reference.linked) == 2 and sorted(reference.frames) == list(range(FRAMES))
     assert ENTERS < frames.min() < CUT and frames.max() == FRAMES - 1
-    assert frames.min() % 10, 'the face was followed backwards from the detection that found it'
+    assert frames.min() % 10, 'the face must be followed backwards from its first detection'
     before, after = set(tracks[frames < CUT].tolist()), set(tracks[frames >= CUT].tolist())
     assert before and after and not before & after
-    assert tracks[frames == CHUNK_END - 1] == tracks[frames == CHUNK_END], 'a face goes on over the end of a chunk'
+    assert tracks[frames == CHUNK_END - 1] == tracks[frames == CHUNK_END], 'a track must continue in the next chunk'
     changed = {number for number, (_, is_changed, _) in reference.frames.items() if is_changed}
     assert changed == reference.with_face
     marked = {number for number, (_, _, is_marked) in reference.frames.items() if is_marked}
-    # The first frames are flat, and so are most of the next ones: they carry no mark.
+    # The first frames are uniform, and so are most of the next ones, so they have no mark.
     assert marked >= set(range(ENTERS + 10, FRAMES)) and not marked & set(range(ENTERS - 26))
 
 
@@ -185,7 +185,7 @@ def test_segments_workers_batches_and_order_change_no_pixel(
 ):
     is_exhaustive = request.config.getoption('--exhaustive')
     if segment_frames == FRAMES and not is_exhaustive:
-        pytest.skip('all of the clip once more: with --exhaustive')
+        pytest.skip('this case renders the whole clip again: use --exhaustive')
     run = prepare(segment_frames, workers, batch)
     plan, linked = run.context.plan, reference.linked
     if is_exhaustive:
@@ -200,7 +200,7 @@ def test_segments_workers_batches_and_order_change_no_pixel(
 
 
 def test_the_analysis_of_a_chunk_depends_on_its_frames_alone(request, prepare, reference):
-    """Neither on earlier chunks, nor on the number of threads of a network."""
+    """The analysis depends neither on earlier chunks nor on the number of threads of a network."""
     run = prepare(FRAMES, 4)
     spans = run.context.plan.video.chunks
     assert run.context.plan.network_threads > 1 and spans[-1] == (CHUNK_END, FRAMES)

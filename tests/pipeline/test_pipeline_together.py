@@ -1,4 +1,4 @@
-"""Parallel runs, in one process and in two, have the same output as separate ones."""
+"""Tests that parallel runs, in one process or two, have the same output as separate runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.network
 
 @pytest.fixture(scope='module')
 def clips(example_group, tmp_path_factory):
-    """Two clips of the same name in different folders."""
+    """Two clips with the same name in different folders."""
     photo = cv2.imread(str(example_group))
     paths = []
     for x in (330, 760):
@@ -33,7 +33,7 @@ def clips(example_group, tmp_path_factory):
 
 
 def swap(clip, source, out, jobs, order):
-    """Execute one run with separate folders; return its report."""
+    """Execute one run with its own folders, and return its report."""
     from facefusion.cli.headless_run import GROUPS
 
     events = []
@@ -55,7 +55,7 @@ def swap(clip, source, out, jobs, order):
         StopFlag(),
     )
     (report,) = [event.report for event in events if isinstance(event, RunFinished)]
-    # Every signature is different.
+    # Every signature is different, so only the content is compared.
     return {key: value for key, value in report.items() if key not in ('seconds', 'credentials', 'size')}
 
 
@@ -70,7 +70,7 @@ def test_two_runs_at_once_in_one_process(clips, portrait_source, tmp_path):
     def work(k):
         try:
             reports[k] = swap(clips[k], portrait_source, tmp_path / f'both-{k}.mp4', tmp_path / 'jobs', orders[k])
-        except BaseException as error:  # noqa: BLE001 - shown by the test
+        except BaseException as error:  # noqa: BLE001 - the test reports it
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
