@@ -12,16 +12,16 @@ from typing import Literal, NamedTuple
 
 # Version 1 control groups write a number near 2^63 for "no limit".
 _NO_LIMIT = 1 << 60
-# A shared mapping, Python's default, counts as address space, but not as data.
+# A shared mapping, the default in Python, counts as address space but not as data.
 _PRIVATE: dict[str, int] = {'flags': mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, 'MAP_PRIVATE') else {}
 
 
 class Limit(NamedTuple):
-    """A limit by the name that users know, with the allowed and the used amount, in bytes or threads.
+    """A limit, under the name that users know, with the allowed and the used amount, in bytes or threads.
 
     ``kind`` is the counted quantity: 'memory' pages in use, 'address' all mapped memory, 'data' writable mappings,
-    'threads' threads and processes. ``used`` of an address limit is the peak of this process; 0 where the system does
-    not count it. ``advice`` says how to raise the limit.
+    'threads' threads and processes. ``used`` of an address limit is the peak of this process; 0 if the system does
+    not count it. ``advice`` describes how to raise the limit.
     """
 
     kind: Literal['memory', 'address', 'data', 'threads']
@@ -32,7 +32,7 @@ class Limit(NamedTuple):
 
     @property
     def free(self) -> int:
-        """The amount left; negative where the limit was lowered below the use."""
+        """The free amount; negative if the limit was lowered below the amount in use."""
         return self.allowed - self.used
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Limit(NamedTuple):
 
 
 def nearest(limits: Iterable[Limit]) -> Limit | None:
-    """Return the limit with the least left; None without limits."""
+    """Return the limit with the smallest free amount; None without limits."""
     return min(limits, key=lambda limit: limit.free, default=None)
 
 
@@ -135,7 +135,7 @@ def can_start(threads: int) -> int:
 
 
 def _sizes(table: Path) -> dict[str, int]:
-    """Return the sizes in a table of the kernel, in bytes; the table has them in kB."""
+    """Return the sizes in a table of the kernel, in bytes; the table states them in kB."""
     sizes = {}
     with suppress(OSError, UnicodeDecodeError):
         for line in table.read_text(encoding='utf-8', errors='replace').splitlines():
@@ -147,10 +147,10 @@ def _sizes(table: Path) -> dict[str, int]:
 
 
 def _control_groups(system: Path, controller: str) -> Iterator[tuple[int, Path, str]]:
-    """Yield version, folder and name of this process's control groups, each from its own up to the root.
+    """Yield version, folder and name of the control groups of this process, from its own group up to the root.
 
-    A container may see its own group as the root, under the name that the group has outside: missing folders have no
-    limits.
+    In a container, the group of the process may be mounted as the root, while its name is still that outside the
+    container. Folders that do not exist have no limits.
     """
     mounts = system / 'sys/fs/cgroup'
     lines = ['0::/']

@@ -112,7 +112,7 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise RecordError('it is not a regular file')
         if status.st_size > MAX_BYTES:
-            raise RecordError(f'it has {status.st_size} bytes, more than the largest possible record')
+            raise RecordError(f'it has {status.st_size} bytes, more than a job file may have')
         with open(handle, 'rb', buffering=0, closefd=False) as file:
             return file.read()
     finally:

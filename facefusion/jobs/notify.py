@@ -38,9 +38,9 @@ class Notifier:
         """Start ``command`` in the system's shell and return; while too many commands run, wait for the oldest.
 
         The command gets the job as one JSON document on stdin, which it need not read, and FACEFUSION_JOB_ID and
-        FACEFUSION_JOB_STATE in its environment. The last 4 KiB of its output become a debug message. A failed start,
-        an exit code other than 0, and an overrun of ``seconds``, which kills the command with its children, are
-        warnings. A blank command does nothing.
+        FACEFUSION_JOB_STATE in its environment. The last 4 KiB of its output become a debug message. A failed start
+        and an exit code other than 0 cause warnings, as does an overrun of ``seconds``, after which the command and
+        its children are killed. A blank command does nothing.
         """
         if not command.strip():
             return
@@ -76,7 +76,8 @@ class Notifier:
                 stderr=subprocess.STDOUT,
                 bufsize=0,
                 env=environment,
-                # Keeps signals of the terminal away from the command, and allows to kill it with its children.
+                # A new session keeps signals of the terminal from the command, and makes it possible to kill its
+                # children, too.
                 start_new_session=sys.platform != 'win32',
             )
             reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
@@ -97,7 +98,7 @@ class Notifier:
     def _report(self, job_id: str, child: subprocess.Popen[bytes], output: str, *, in_time: bool) -> None:
         text = f': {output}' if output else ''
         if not in_time:
-            self._say('warn', f'the command for job {job_id} ran longer than {self._seconds:g} seconds, killed{text}')
+            self._say('warn', f'the command for job {job_id} was killed after {self._seconds:g} seconds{text}')
         elif child.returncode < 0:
             self._say('warn', f'the command for job {job_id} was killed by {_signal_name(-child.returncode)}{text}')
         elif child.returncode > 0:
@@ -106,7 +107,7 @@ class Notifier:
             self._say('debug', f'the command for job {job_id} is done{text}')
 
     def _say(self, level: LogLevel, text: str) -> None:
-        # The stream of the messages may be closed.
+        # The stream of the messages may already be closed.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._emit(Message(level, 'notify', text))
 
@@ -148,7 +149,7 @@ def _read(stream: IO[bytes], output: bytearray) -> None:
 
 
 def _write(stream: IO[bytes], document: bytes) -> None:
-    """Write the document; ignore that the command does not read it."""
+    """Write the document; ignore the error when the command does not read it."""
     with stream, contextlib.suppress(OSError):
         rest = memoryview(document)
         while rest:

@@ -15,7 +15,7 @@ from facefusion.jobs.wildcards import find_files, fixed_folder
 
 SOURCE_FIELD = 'source_name'
 FIELDS = ('index', SOURCE_FIELD, 'target_name', 'target_extension')
-# The limit of file names, so no field needs to be wider.
+# File names are limited to this length, so no field needs to be wider.
 _WIDEST = 255
 _DIGITS = re.compile(r'\d+')
 _ALL_FIELDS = ', '.join(f'{{{name}}}' for name in FIELDS)
@@ -32,14 +32,14 @@ class BatchItem:
 
 
 def expand(source_pattern: str | None, target_pattern: str | None, output_pattern: str | None) -> tuple[BatchItem, ...]:
-    """Return every source with every target, ordered by source, then by target; opens no file.
+    """Return a step for every source with every target, ordered by source, then by target; open no file.
 
     ``find_files`` expands the input patterns. The output is a format string with the fields {index}, {source_name},
     {target_name} (both without folder and extension) and {target_extension} (with its dot, in lower case).
 
     Raises UsageError 'target-pattern-missing', 'output-pattern-missing', 'pattern-field', 'pattern-format',
     'pattern-output-twice', 'pattern-output-is-input' and 'pattern-too-many', and InputError 'pattern-no-match' when an
-    input pattern matches no file, so that a typing error does not start a batch without sources.
+    input pattern matches no file, so that a typo does not start a batch without sources.
     """
     if not target_pattern:
         raise _missing('target', 'clips/*.mp4')
@@ -94,7 +94,7 @@ def _find(side: str, pattern: str) -> tuple[str, ...]:
 
 
 def _check_format(pattern: str, *, with_sources: bool) -> None:
-    """Raise UsageError for an unknown field, or one with more than a plain format behind a colon."""
+    """Raise UsageError for an unknown field, or a field with more than a plain format after a colon."""
     try:
         parts = list(Formatter().parse(pattern))
     except ValueError as error:
@@ -115,7 +115,7 @@ def _check_format(pattern: str, *, with_sources: bool) -> None:
                 hint=f'the fields are {_ALL_FIELDS}; write a literal brace twice',
             )
         if conversion or '{' in (form or ''):
-            raise _bad_format(pattern, f'{{{name}}} allows only a plain format behind a colon')
+            raise _bad_format(pattern, f'{{{name}}} allows only a plain format after a colon')
         if any(len(digits) > 9 or int(digits) > _WIDEST for digits in _DIGITS.findall(form or '')):
             raise _bad_format(pattern, f'{{{name}:{form}}} is wider than {_WIDEST}, the limit of file names')
 
@@ -126,7 +126,7 @@ def _format(pattern: str, fields: Mapping[str, str | int]) -> str:
     except (ValueError, OverflowError) as error:
         raise _bad_format(pattern, str(error)) from None
     if '\0' in output:
-        raise _bad_format(pattern, 'it results in a name with a null character')
+        raise _bad_format(pattern, 'it produces a name with a null character')
     return output
 
 

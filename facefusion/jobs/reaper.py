@@ -1,9 +1,9 @@
-"""The reaper: it releases the jobs of dead processes for others.
+"""The reaper: it releases the jobs of dead processes for other processes.
 
-The death of a process on this machine is known at once. Of other processes only the modification time of their claims
-is visible, and clocks are unreliable: so a claim expires only when that time has not changed for ``timeout`` while this
-process watched, by its own monotonic clock. Where the claim is already old by the clock of the file system, half of
-that is enough: still twice the longest pause of a live claim.
+The death of a process on this machine is detected at once. On other machines only the modification times of claims are
+visible, and clocks are unreliable. Therefore a claim expires only when that time has not changed for ``timeout`` while
+this process watched, by its own monotonic clock. If the claim is already old by the clock of the file system, half of
+``timeout`` is enough, which is still twice the longest pause of a live claim.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facefusion.jobs.states import State
 from facefusion.jobs.steps import requeued
 from facefusion.jobs.store import EDIT_SECONDS, JobStore
 
-# A job whose process died so many times in a row fails instead of going back to the queue.
+# A job whose process died this many times in a row fails instead of going back to the queue.
 MAX_LOST = 10
 BEATS_A_TIMEOUT = 4
 LONGEST_BEAT = 1.0
@@ -37,7 +37,7 @@ def beat_seconds(timeout: float) -> float:
 
 
 class _Sighting(NamedTuple):
-    """The modification and change time of a claimed file in ns, the time of the first sighting, and if it is old."""
+    """Modification and change time of a claimed file in ns, the time of its first sighting, and whether it is old."""
 
     changed: tuple[int, int]
     since: float
@@ -91,7 +91,7 @@ class Reaper:
         return has_suspect
 
     def _warn(self, path: Path, error: JobError) -> None:
-        """Warn once of the reason why a file cannot be settled; every sweep tries again."""
+        """Warn once about the reason why a file cannot be settled; every sweep tries again."""
         if self._warnings.get(path) != error.reference:
             self._warnings[path] = error.reference
             self._emit(Message('warn', 'jobs', f'{error.message}: {error.cause}'))
@@ -125,16 +125,16 @@ class Reaper:
         self._on_end(record.id, 'failed')
 
     def _is_expired(self, job_file: JobFile) -> bool:
-        """Whether the holder of a file has been silent for so long that it counts as dead."""
+        """Whether the holder of a file has been silent long enough to count as dead."""
         try:
             status = job_file.path.stat()
         except FileNotFoundError:
             return False
-        # The change time changes whenever the modification time is set, also to the same value.
+        # The change time changes whenever the modification time is set, even to the same value.
         now, changed = self._clock(), (status.st_mtime_ns, status.st_ctime_ns)
         sighting = self._sightings.get(job_file.path)
         if sighting is None or sighting.changed != changed:
-            # A claim that was just renewed is not old.
+            # A claim with an earlier sighting was just renewed, so it is not old.
             is_suspect = sighting is None and job_file.kind == 'claim' and self._is_old(job_file.path)
             self._sightings[job_file.path] = _Sighting(changed, now, is_suspect)
             return False

@@ -1,6 +1,6 @@
 """The record of a job, its steps and its attempts, and its reading and writing as a job file.
 
-Version 2 adds keys to the files of FaceFusion 3.8 (version 1), which are read, too. Unknown keys are preserved.
+Version 2 adds keys to the files of FaceFusion 3.8 (version 1), which can be read, too. Unknown keys are preserved.
 docs/job-store.md describes the format, docs/job-record.schema.json specifies it.
 """
 
@@ -20,7 +20,7 @@ from facefusion.options import UnknownHome, expand_home
 VERSION = '2'
 READABLE = ('1', '2')
 MAX_STEPS = 10_000
-# Larger than any number in a record, and exact as a float.
+# This is larger than any number in a record, and is exact as a float.
 _LARGEST = 1e15
 StepStatus = Literal['drafted', 'queued', 'started', 'completed', 'failed', 'skipped']
 AttemptResult = Literal['completed', 'failed', 'requeued', 'lost']
@@ -29,7 +29,7 @@ Json = Mapping[str, Any]
 
 
 class RecordError(ValueError):
-    """A file is not the record of a job; the text names the reason."""
+    """A file is not the record of a job; the text states the reason."""
 
 
 class _Output(TypedDict):
@@ -49,7 +49,7 @@ class StepRecord:
     """One step: its frozen arguments and its result.
 
     ``remix_of`` is the id of the step whose output is the target of this one. ``output`` has path, size and sha256 of
-    the step's own file, ``report`` the report of the run. ``args_version`` '1' marks arguments of FaceFusion 3.8.
+    the step's own file, ``report`` is the report of the run. ``args_version`` '1' marks arguments of FaceFusion 3.8.
     ``inputs`` describes its files as they were when it was added, see ``facefusion.jobs.inputs``.
     """
 
@@ -177,7 +177,7 @@ def record_from_json(job_id: str, data: Json) -> JobRecord:
 def record_to_json(record: JobRecord) -> dict[str, Any]:
     """Return a record as plain JSON, which ``record_from_json`` reads."""
     data = {'version': record.version, **plain(record)}
-    # Behind the unknown keys, which are short.
+    # The lists follow the unknown keys, which are short.
     for name in ('attempts', 'steps'):
         data[name] = [plain(entry) for entry in data.pop(name)]
     return data
@@ -234,7 +234,7 @@ def _expanded(value: Any) -> Any:
 
 
 def _check_path(value: Any, place: str) -> None:
-    """Raise RecordError for a value that is no path on any system."""
+    """Raise RecordError for a value that is not a path on any system."""
     try:
         is_path = value is None or (isinstance(value, str) and b'\0' not in os.fsencode(value))
     except UnicodeEncodeError:
@@ -268,7 +268,7 @@ def _build(kind: type[Entry], data: Any, place: str) -> Entry:
 
 def _check(value: Any, kind: Any, place: str) -> None:
     """Raise RecordError with the position in the file unless ``value`` is JSON of ``kind``."""
-    # Loading it takes 10 ms of the 150 of a query, and job-list needs none of this.
+    # Loading msgspec takes 10 ms of the 150 ms of a query, and job-list does not need it.
     import msgspec
 
     try:

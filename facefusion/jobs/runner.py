@@ -39,7 +39,7 @@ _MAX_DOUBLINGS = 30
 _FINAL_CODES = (2, 3)
 
 
-# Called with the id of the job, the index and the record of each finished step, after its result is noted.
+# Called with the id of the job and the index and record of each finished step, after its result is noted.
 OnStep = Callable[[str, int, StepRecord], None]
 
 
@@ -52,7 +52,7 @@ class StepWork(Protocol):
         """Write ``output`` from ``target`` and the arguments of the step; return the report."""
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
-        """Write the files of completed steps one after the other to ``output``; of images the last one."""
+        """Write the files of completed steps one after the other to ``output``; for images, write only the last one."""
 
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Remove the work files of a completed step; raise nothing."""
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_lost(self) -> bool:
-        """Whether another process took the job over, and decides its end."""
+        """Whether another process took the job over and now determines its end."""
         return isinstance(self.error, ClaimLost)
 
 
@@ -119,7 +119,7 @@ class JobRunner:
         return outcome
 
     def _end_without_notes(self, attempt: _JobAttempt, claim: Claim, cause: FileNotFoundError) -> Outcome:
-        """End a job whose notes are missing: a process that took it over deleted them, or a user did."""
+        """End a job whose notes were deleted, by a process that took the job over or by a user."""
         record = attempt.record
         try:
             claim.check()
@@ -155,7 +155,8 @@ class JobRunner:
                 return Outcome('queued', attempt.with_result(requeued(record), 'requeued', error), error)
             elif record.origin == 'job':
                 # job-run does not accept a failed job, so the usual hint to repeat the command would be wrong.
-                error = Interrupted(error.message, cause=error.cause, hint=f'job-retry {record.id} does the rest')
+                hint = f'job-retry {record.id} runs the remaining steps'
+                error = Interrupted(error.message, cause=error.cause, hint=hint)
         elif record.retries_used < record.retries and error.exit_code not in _FINAL_CODES:
             delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MAX_DOUBLINGS), LONGEST_DELAY)
             again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
@@ -192,7 +193,7 @@ class _JobAttempt:
         return replace(self._first, steps=tuple(self._steps), outputs=tuple(self._outputs.values()))
 
     def with_result(self, record: JobRecord, result: AttemptResult, error: FaceFusionError | None) -> JobRecord:
-        """Return the record with this attempt as finished."""
+        """Return the record with this attempt marked as finished."""
         error_record = error.as_record() if error else None
         attempt = replace(self._attempt, date_finished=now_text(), result=result, error=error_record)
         others = tuple(entry for entry in record.attempts if entry.nonce != attempt.nonce)
@@ -214,7 +215,7 @@ class _JobAttempt:
             return JobError('job-empty', f'the job {self._first.id} has no steps', hint='add one with job-add-step')
         failures: list[tuple[int, FaceFusionError]] = []
         try:
-            # Steps that an earlier attempt completed but did not join.
+            # An earlier attempt completed the steps of these outputs but did not join them.
             for path in self._joined:
                 self._publish(path, flag)
             for step in self._steps:
@@ -236,7 +237,7 @@ class _JobAttempt:
         return self._summary(failures)
 
     def _report_failure(self, index: int, error: FaceFusionError) -> None:
-        """Report a failed step at once: a summary at the end could not contain thousands of them."""
+        """Report a failed step at once, because a summary at the end could not contain thousands of them."""
         step = f'step {index} ({index + 1} of {len(self._steps)})'
         target = self._steps[index].args.get('target_path')
         text = f'job {self._first.id}: {step} failed, {target}: {error.message} [{error.reference}]'
@@ -251,7 +252,7 @@ class _JobAttempt:
             'steps-failed',
             f'{len(failures)} of {len(self._steps)} steps of the job {self._first.id} failed',
             cause='; '.join(shown) + more,
-            hint='the other steps are completed: fix the causes, then job-retry does the rest',
+            hint='the other steps are completed: fix the causes, then run the remaining steps with job-retry',
         )
 
     def _step(self, index: int, flag: StopFlag) -> FaceFusionError | None:
@@ -287,7 +288,8 @@ class _JobAttempt:
         self._log.step_ended(step)
         self._note_published(step)
         if step.status == 'completed':
-            # After the note: a kill between the two would otherwise repeat the whole step.
+            # The work files are removed after the note, because a kill in between would otherwise repeat the whole
+            # step.
             self._work.forget(self._first.id, step)
         if self._on_step is not None:
             self._on_step(self._first.id, index, step)
@@ -341,7 +343,7 @@ class _JobAttempt:
 
     def _progress(self, event: Event) -> None:
         if isinstance(event, StageProgress) and event.unit == 'frame':
-            # A failed note is no reason to fail: the end of the step is noted in any case.
+            # A failed note must not fail the step, whose end is noted in any case.
             with suppress(JobError, FileNotFoundError):
                 self._log.progress(event.stage, event.done, event.total)
         self._emit(event)

@@ -12,14 +12,14 @@ from facefusion.jobs.record import JobRecord, RecordError, parse_record
 from facefusion.jobs.steps import groups_of
 from facefusion.jobs.store import JobStore
 
-# Limits so that the check takes less than a second for any number of running jobs.
+# The limits keep the check below a second for any number of running jobs.
 MAX_JOBS = 100
 MAX_BYTES = 64 << 20
 _SHOWN = 5
 
 
 def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> None:
-    """Warn of outputs that another running job of the store writes, too; raise nothing.
+    """Warn about outputs that another running job of the store writes, too; raise nothing.
 
     Of two jobs that start at the same time, at least one is claimed when the other one checks. Jobs of dead processes
     do not count.
@@ -40,7 +40,7 @@ def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> No
                 return
             other = parse_record(job_file.job_id, read_file(job_file.path))
         except (OSError, RecordError):
-            # It is broken, or has finished meanwhile.
+            # The job is broken or has finished meanwhile.
             continue
         shared = [group.output_path for group in groups_of(other) if comparable(group.output_path) in outputs]
         if shared:

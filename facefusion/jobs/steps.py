@@ -1,6 +1,6 @@
 """The steps of a job: add, insert, remove and remix them, and find the steps that must run.
 
-Pure functions on records. An index counts from 0; any negative one means the last step, as in FaceFusion 3.8.
+All are pure functions of records. An index counts from 0; any negative one means the last step, as in FaceFusion 3.8.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def submitted(record: JobRecord) -> JobRecord:
 
 
 def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = False) -> JobRecord:
-    """Return the job with all unfinished steps queued, and completed ones whose missing file is still needed.
+    """Return the job with all unfinished steps queued, as well as completed ones whose file is missing but needed.
 
-    ``from_scratch`` queues all steps; ``missing`` also those whose published file is missing.
+    ``from_scratch`` queues all steps; ``missing`` also queues those whose published file is missing.
     """
     unpublished = {path for group in groups_of(record) if missing and not is_there(path := group.output_path)}
 
@@ -128,7 +128,8 @@ def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = F
     is_settled = False
     while not is_settled:
         todo = [step for step in steps if step.status == 'queued']
-        # The file of a step is needed for joining it with the file of a queued step, or as the target of one.
+        # The file of a step is needed when it is joined with the file of a queued step, or is the target of a queued
+        # step.
         paths |= {step.output_path for step in todo}
         sources |= {step.remix_of for step in todo}
         needed = [
@@ -153,7 +154,7 @@ def groups_of(record: JobRecord) -> tuple[Group, ...]:
 def work_paths(record: JobRecord) -> dict[str, str]:
     """Return the file that each step with an output writes, by the id of the step.
 
-    It is the published file if no other step contributes to it, else a separate file with a name as in FaceFusion 3.8.
+    It is the published file if no other step contributes to it, otherwise a separate file named as in FaceFusion 3.8.
     """
     single = {group.output_path for group in groups_of(record) if len(group.steps) == 1}
     return {
@@ -183,7 +184,7 @@ def _is_to_be_joined(record: JobRecord, group: Group) -> bool:
 
 
 def _has_file(step: StepRecord) -> bool:
-    """Whether the own file of a step exists with its recorded size."""
+    """Whether the file that a step wrote exists with its recorded size."""
     output = step.output or {}
     with suppress(OSError):
         return isinstance(output.get('path'), str) and Path(output['path']).stat().st_size == output.get('size')

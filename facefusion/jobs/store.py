@@ -24,7 +24,7 @@ from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.ownership import Owner, new_owner
 
 NEW_FOLDER = '.new'
-# How long a command waits for another one that changes the same job; a change takes milliseconds.
+# How long a command waits for another command that changes the same job; a change takes milliseconds.
 EDIT_SECONDS = 10.0
 _WAIT = 0.01
 _SCANS = 20
@@ -105,17 +105,17 @@ class JobStore:
                 found = preferred(found, job_file) if job_file.job_id == job_id else found
             if found is not None:
                 return found
-            # It may have moved during the scan; where no folder has changed, one more scan, backwards, is enough.
+            # The job may have moved during the scan; if no folder has changed, one more scan, backwards, is enough.
             if number and not self._notes_of(job_id) and folder_stamps(self.root) == before:
                 return None
         return None
 
     def resolve_id(self, text: str) -> str:
-        """Return the id of an existing job, given as its id here or its name in FaceFusion 3.8.
+        """Return the id of an existing job, given as its id or as its name in FaceFusion 3.8.
 
         Raises UsageError for an invalid id, JobError job-unknown when no job matches.
         """
-        # A file added by hand may have an id that no command would accept for a new job.
+        # A file added by hand may have an id that commands do not accept for a new job.
         for job_id in dict.fromkeys((text, peer_job_id(text))):
             is_name = job_id and not job_id.startswith('.') and not set(job_id) & {'@', '/', os.sep, '\0'}
             if is_name and len(os.fsencode(job_id)) < 200 and self.find(job_id) is not None:
@@ -147,7 +147,7 @@ class JobStore:
             raise exists(record.id) from None
         others = list_job_files(self.root, job_id=record.id)
         if any(job_file.job_id == record.id and job_file.path != path for job_file in others):
-            # Another process created a job of this id since the first check, and it has left this folder already.
+            # Another process created a job of this id since the first check, and that job has already left this folder.
             remove_quietly(self.files, path)
             raise exists(record.id)
         self.files.sync_folder(path.parent)
@@ -185,7 +185,7 @@ class JobStore:
         job_file = self._wait_until_unclaimed(job_id, action)
         self.files.make_folder(self.root / 'running')
         try:
-            # A rename preserves the modification time, so the claim would seem as old as the last change of the job.
+            # A rename preserves the modification time, so the claim would look as old as the last change of the job.
             self.files.touch(job_file.path)
         except FileNotFoundError:
             raise taken(job_id) from None
@@ -215,13 +215,13 @@ class JobStore:
         """
         found = self.find(job_id)
         if found is not None and found.kind == 'claim' and found.owner is not None and found.owner.is_dead():
-            # The record does not matter any more. A reaper may be faster.
+            # The record is no longer needed. A reaper may be faster.
             with suppress(ClaimLost):
                 self._claim_file(found, self.root / 'running', 'json').release('failed')
         job_file = self._wait_until_unclaimed(job_id, 'delete')
         for other in list_job_files(self.root, job_id=job_id):
             if other.job_id == job_id and other.kind == 'done':
-                # The left-over of a completed change would count as the job after the deletion.
+                # A file left over from a completed change would count as the job after the deletion.
                 self.settle(other)
         try:
             self.files.unlink(job_file.path)
@@ -282,7 +282,7 @@ class JobStore:
             if job_file is None:
                 raise unknown(job_id)
             if action == 'delete' and job_file.is_unclaimed:
-                # In any state: a file that was put into running by hand belongs to no process.
+                # This applies in any state, because a file that was moved into running by hand belongs to no process.
                 return job_file
             if job_file.kind == 'claim' or job_file.is_unclaimed:
                 check_move(action, job_id, job_file.state)
@@ -292,7 +292,7 @@ class JobStore:
             assert job_file.owner is not None
             if since is None or since[0] != job_file.path:
                 since = (job_file.path, now)
-            # A change takes milliseconds: a process that needs longer hangs, and the fence will stop it.
+            # A change takes milliseconds: a process that needs longer hangs, and the fence stops it.
             if job_file.owner.is_dead() or now - since[1] > EDIT_SECONDS:
                 self.settle(job_file)
             else:
@@ -366,7 +366,7 @@ def busy(job_id: str) -> JobError:
 
 
 def taken(job_id: str) -> ClaimLost:
-    """Return the error of a process that was slower than another one to claim a job."""
+    """Return the error of a process that was slower than another one at claiming a job."""
     return ClaimLost(
         'job-taken', f'another process has just claimed the job {job_id}', hint='see its state with job-show'
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANY_DEPTH = '**'
 _MAGIC = re.compile(r'[*?[]')
-# Files and folders that systems create among those of users, in lower case.
+# Files and folders that operating systems create in the folders of users, in lower case.
 _OF_WINDOWS = ('thumbs.db', 'ehthumbs.db', 'desktop.ini', '$recycle.bin', 'system volume information')
 _OF_OTHERS = ('.ds_store', '__macosx', '@eadir', 'lost+found')
 
@@ -18,17 +18,17 @@ _OF_OTHERS = ('.ds_store', '__macosx', '@eadir', 'lost+found')
 def find_files(pattern: Path) -> list[Path]:
     """Return the files that match a pattern, sorted by path.
 
-    ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` any number of folders, and as the last name all
-    files below. An existing name matches itself, also with wildcard characters. Wildcards match no system files, and
-    hidden names only where the pattern of that name starts with a dot; ``**`` follows no links. Raises OSError for an
-    unreadable folder, ValueError for an invalid path.
+    ``*``, ``?`` and ``[...]`` match characters of one name; ``**`` matches any number of folders and, as the last name,
+    all files below. An existing name matches itself, even if it contains wildcard characters. Wildcards do not match
+    system files, and match hidden names only if the pattern of that name starts with a dot; ``**`` follows no links.
+    Raises OSError for an unreadable folder, ValueError for an invalid path.
     """
     start = Path(pattern.anchor)
     return sorted(set(_matches(start, pattern.parts[1:] if pattern.anchor else pattern.parts)))
 
 
 def fixed_folder(pattern: Path) -> Path:
-    """Return the part of a pattern before its first name with wildcards that is not an existing name."""
+    """Return the folder before the first name in a pattern that has wildcards and is not an existing name."""
     folder = Path(pattern.anchor)
     for name in pattern.parent.parts[1 if pattern.anchor else 0 :]:
         if not _is_fixed(folder, name):
@@ -78,5 +78,6 @@ def _folders_from(folder: Path) -> Iterator[Path]:
 
 
 def _is_of_system(name: str) -> bool:
-    # macOS stores the attributes of a file in a second one with '._' before its name, where the file system has none.
+    # macOS stores the attributes of a file in a second one with '._' before its name, on file systems without
+    # attributes.
     return name.startswith('._') or name.lower() in (*_OF_WINDOWS, *_OF_OTHERS)

@@ -60,12 +60,12 @@ class JobWork:
         return self.folder / f'{_step_prefix(step_id)}{plan_digest[:_PLAN_LENGTH]}'
 
     def begin(self, step_id: str, plan_digest: str) -> Path:
-        """Return the folder of a step, without creating it, and remove those of other plans that no process uses.
+        """Return the folder of a step without creating it, and remove its folders of other plans that no process uses.
 
-        Notes the location of a folder outside the store. Raises OutputError, ResourceError.
+        The location of a folder outside the store is noted in the store. Raises OutputError, ResourceError.
         """
         step_folder = self.step_folder(step_id, plan_digest)
-        # Work files of a run with another --temp-path would never be found again.
+        # Otherwise the work files of a run with another --temp-path would never be found again.
         _remove_others(self.noted, self.folder.absolute())
         for folder in self.folders_of(step_id):
             if folder != step_folder and not is_at_work(folder):
@@ -118,7 +118,7 @@ def remove_work_files(noted: Path) -> None:
 
 
 def _remove_others(noted: Path, current: Path | None) -> None:
-    """Remove the work files of a job in all folders but ``current``."""
+    """Remove the work files of a job in all folders except ``current``."""
     elsewhere = _noted_elsewhere(noted)
     for parent in (noted.absolute(), elsewhere):
         if parent is not None and parent != current:
@@ -150,7 +150,7 @@ def _work_folders(folder: Path) -> Iterator[Path]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove ``<temp>/facefusion/<store>/<job>`` and its parents below ``<temp>``, as far as they are empty."""
+    """Remove ``<temp>/facefusion/<store>/<job>`` and its parents below ``<temp>`` if they are empty."""
     with suppress(OSError):
         for empty in (folder, *folder.parents[:2]):
             empty.rmdir()

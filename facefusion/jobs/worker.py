@@ -44,7 +44,7 @@ class Queue:
         self._entries: dict[str, _Entry] = {}
 
     def ready(self) -> tuple[list[str], set[str]]:
-        """Return the ids of the jobs that may run now, in their order, and of those that wait for their time."""
+        """Return the ids of the jobs that may run now, in their order, and the ids of those whose delay is not over."""
         entries: dict[str, _Entry] = {}
         folder = self._store.root / 'queued'
         for name in names_in(folder):
@@ -57,7 +57,7 @@ class Queue:
             except FileNotFoundError:
                 continue
             except OSError:
-                # A link to itself, which cannot be read either.
+                # The file is a link to itself, which cannot be read either.
                 stamp = (0, 0)
             entry: _Entry | None = self._entries.get(job_file.job_id)
             if entry is None or entry.stamp != stamp:
@@ -66,14 +66,14 @@ class Queue:
                 entries[job_file.job_id] = entry
         self._entries = entries
         now = time.time()
-        # A delay beyond the limit is impossible: then the clock was set back since that time was noted.
+        # A delay beyond the limit is impossible: it means that the clock was set back after the time was noted.
         is_early = {job_id: now < entry.not_before <= now + LONGEST_DELAY for job_id, entry in entries.items()}
         turns = sorted(entry.turn for entry in entries.values() if entry.turn is not None)
         ready = [job_id for _, _, job_id in turns if not is_early[job_id]]
         return ready, {job_id for _, _, job_id in turns if is_early[job_id]}
 
     def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
-        """Return the entry of a file; None when the job has just left the queue, to which it may return unchanged."""
+        """Return the entry of a file; None for a job that has left the queue, to which it may return unchanged."""
         job = self._store.read(job_file)
         if job is None or job.job_file.state != 'queued':
             return None
@@ -81,7 +81,7 @@ class Queue:
         try:
             if job.data is None:
                 raise RecordError(job.broken)
-            # The name of the claim, which file systems accept for every valid id.
+            # A file system limits the name of the claim, which is short enough for every valid id.
             if len(os.fsencode(f'{job_file.job_id}@{new_owner().tag}.json')) <= LONGEST_NAME:
                 record = record_from_json(job_file.job_id, job.data)
                 submitted = seconds_of(record.date_submitted or record.date_created)
@@ -89,7 +89,7 @@ class Queue:
             problem = 'has too long a name'
         except RecordError as error:
             problem = f'cannot be read: {error}'
-        # The entry without a turn stays, so that the warning is not repeated.
+        # The entry without a turn is stored, so that the warning is not repeated.
         self._emit(Message('warn', 'jobs', f'the file of the job {job_file.job_id} {problem}'))
         return _Entry(stamp, None, 0.0)
 
@@ -171,7 +171,7 @@ class Worker:
             self._flag.check()
             opened = self._store.open(job_id)
             if opened.state in ('completed', 'failed'):
-                # The error has the exit code that it had where it was raised.
+                # The error has the same exit code as in the process that raised it.
                 error = None if opened.record.error is None else error_from_record(opened.record.error)
                 return Outcome(opened.state, opened.record, error)
             if opened.state == 'running' and not is_announced:
@@ -187,7 +187,7 @@ class Worker:
     def run_queue(
         self, *, watch: bool, max_jobs: int | None, halt_on_error: bool, stop_after_current: StopFlag
     ) -> Tally:
-        """Run queued jobs in their order until none is left, or with ``watch`` until the worker is stopped.
+        """Run queued jobs in their order until none remains, or with ``watch`` until the worker is stopped.
 
         Returns after ``max_jobs`` jobs, after the first failure with ``halt_on_error``, and after the current job when
         ``stop_after_current`` is set. When the flag itself is set the current job goes back to the queue.
@@ -207,7 +207,8 @@ class Worker:
                             break
                     tried.add(outcome.job_id)
                     continue
-                # Jobs that another worker will retry do not count: commands started by cron would pile up.
+                # Jobs that another worker will retry do not count, because otherwise commands started by cron would
+                # pile up.
                 if not ready and not (watch or waiting & tried or may_return):
                     break
                 _nap(self._flag, IDLE_SECONDS, stop_after_current)

@@ -17,7 +17,7 @@ from facefusion.ownership import new_owner, split_tag
 
 WORKERS_FOLDER = '.workers'
 REGISTRATION_SECONDS = 5.0
-# When the registration of a worker on another machine expires.
+# Seconds after which the registration of a worker on another machine expires.
 REGISTRATION_TIMEOUT = 60.0
 
 
@@ -59,7 +59,7 @@ def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
         return False
     for path in paths:
         tagged = split_tag(path.name)
-        # It may just have been removed.
+        # The file may just have been removed.
         with suppress(OSError):
             is_live = tagged is not None and not tagged[1].is_dead()
             if is_live and abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
