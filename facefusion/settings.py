@@ -40,7 +40,7 @@ class Settings:
         return Settings({**self._groups, type(group): group}.values())
 
     def as_record(self, stored: str = 'step') -> dict[str, Any]:
-        """Return the options with an effect as plain JSON: those stored in a step, or with 'job' the others."""
+        """Return the options with an effect and with this value of ``stored`` ('step' or 'job') as plain JSON."""
         record: dict[str, Any] = {}
         for kind, group in self._groups.items():
             for info in describe(kind):
@@ -52,9 +52,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class IniFile:
-    """Non-blank values of an ini file by (section, key), with the line of each key.
+    """Non-blank values of an ini file by (section, key), with the line number of each key.
 
-    A value that starts on the line after its key starts with a line break; other white space around it is removed.
+    White space around a value is removed, except the line break before a value that starts on the line after its key.
     """
 
     path: Path
@@ -95,7 +95,7 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
         raise UsageError(
             'config-missing',
             f'the config file {path} does not exist',
-            cause='--config-path names it',
+            cause='it was named by --config-path',
             hint='check --config-path, or remove it',
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -119,7 +119,7 @@ def read_ini(path: Path, *, required: bool) -> IniFile | None:
 
 
 class _LineParser(configparser.ConfigParser):
-    """A parser that reports the line of each key; only the parser can tell a key from a continued value."""
+    """A parser that records the line of each key; only the parser can distinguish a key from a continued value."""
 
     def __init__(self) -> None:
         self._line = 0
@@ -130,12 +130,12 @@ class _LineParser(configparser.ConfigParser):
     def read_located(self, text: str, source: str) -> dict[tuple[str, str], int]:
         """Read the text and return the line of each (section, key). Raises configparser.Error."""
         self.read_file(self._counted(text), source)
-        # In the order of the file: neither a section nor a key in it can occur twice.
+        # Both lists are in the order of the file, because no section, and no key within a section, can occur twice.
         places = [(section, key) for section in self.sections() for key in self.options(section)]
         return dict(zip(places, self._key_lines, strict=True))
 
     def optionxform(self, optionstr: str) -> str:
-        """Note the line; called once for each key while the parser reads its line."""
+        """Record the current line; the parser calls this once for each key, while it reads the key's line."""
         self._key_lines.append(self._line)
         return super().optionxform(optionstr)
 
@@ -153,7 +153,7 @@ def resolve(
 ) -> Settings:
     """Merge the four layers for ``groups``; ``flags`` contains only the options of the command line.
 
-    ``house`` are the operator's ini files when ``ini`` is another one: their policy applies too.
+    ``house`` are the operator's ini files, if ``ini`` is a different file: their policy applies as well.
     """
     merged = []
     for group in groups:
@@ -162,7 +162,7 @@ def resolve(
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
                 found = [parse_ini(file, info) for file in files]
-                # One file that differs from the default decides; the last choice is the strictest.
+                # The strictest file decides: the last choice is the strictest, and so is a flag other than its default.
                 if info.choices:
                     values[info.key] = max(found, key=info.choices.index, default=info.default)
                 else:

@@ -1,7 +1,7 @@
-"""Recognise a shortage of memory or threads behind the errors that libraries raise for it.
+"""Recognise errors of libraries that are caused by a shortage of memory or threads.
 
-A library that gets no memory reports this in its own words or not at all: FFmpeg reports a failing encoder, ONNX
-Runtime a broken model. Only this module knows these words.
+Libraries report a failed allocation in different words, or as another error: FFmpeg reports a failed encoder, ONNX
+Runtime a broken model. Only this module contains these words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from facefusion.errors import (
 )
 from facefusion.limits import memory_limits, nearest, probe_available, thread_limits
 
-# The words of, in this order, C++, MSVC, the C library, OpenCV, Pillow, numpy, ONNX Runtime, x264, the dynamic linker.
+# The messages of C++, MSVC, the C library, OpenCV, Pillow, numpy, ONNX Runtime, x264 and the dynamic linker, in this
+# order.
 _MEMORY_WORDS = (
     'bad_alloc',
     'bad allocation',
@@ -34,11 +35,11 @@ _MEMORY_WORDS = (
     'malloc of size',
     'failed to map segment',
 )
-# The words of Python, and of C and C++ libraries.
+# The messages of Python, and of C and C++ libraries.
 _THREAD_WORDS = ("can't start new thread", 'pthread_create', 'Resource temporarily unavailable')
-# A shortage of an accelerator's own memory has other remedies.
+# Errors with these words are excluded, because a shortage of an accelerator's own memory has other remedies.
 _DEVICE_WORDS = ('CUDA', 'cuda', 'CUBLAS', 'CUDNN')
-# Enough for the stacks of a few threads.
+# Address space for the stacks of a few threads.
 _STACKS_BYTES = 64 << 20
 # Errors that may hide a shortage.
 _MAY_HIDE = (InputError, InternalError, ModelError, OutputError, ProvenanceError, ProviderError, SetupError)
@@ -47,7 +48,7 @@ _MAY_HIDE = (InputError, InternalError, ModelError, OutputError, ProvenanceError
 def as_shortage(error: BaseException) -> ResourceError | None:
     """Return the shortage that an exception reports or hides; None for an exception of another kind.
 
-    The context of an exception counts, also after ``from None``: the exception that was being handled.
+    The context of an exception (the exception that was being handled) counts too, even after ``from None``.
     """
     if not isinstance(error, _MAY_HIDE if isinstance(error, FaceFusionError) else Exception):
         return None
@@ -69,9 +70,9 @@ def raise_shortage(error: BaseException) -> None:
 
 
 def require_available(consumer: str, size: int, threads: int) -> None:
-    """Raise ResourceError unless this process gets ``size`` more bytes and ``threads`` more threads at once.
+    """Raise ResourceError unless this process can allocate ``size`` bytes and start ``threads`` threads right now.
 
-    For libraries that do not report a shortage, or do not survive it.
+    Call it before libraries that crash on a shortage or do not report it.
     """
     has_memory, started = probe_available(size, threads)
     if not has_memory:
@@ -81,9 +82,9 @@ def require_available(consumer: str, size: int, threads: int) -> None:
 
 
 def memory_out(why: str) -> ResourceError:
-    """Return the error for memory that ran out, with the nearest limit."""
+    """Return the error for a shortage of memory, with the nearest limit."""
     limits = memory_limits()
-    # The system refuses memory beyond these limits; beyond the others it kills a process.
+    # At these limits the system refuses memory; at the other limits it kills a process.
     refusing = [limit for limit in limits if limit.kind in ('address', 'data')]
     limit = nearest(refusing or limits)
     advice = f'{limit.advice}, ' if limit else ''
@@ -128,7 +129,7 @@ def _kind_of(error: BaseException) -> str:
     if number == errno.ENOMEM:
         return 'memory'
     if number == errno.EAGAIN:
-        # A full pipe raises this too, and reports how much it accepted.
+        # A full pipe raises the same error, but with the number of characters written.
         return '' if hasattr(error, 'characters_written') else 'threads'
     if number is not None:
         return ''

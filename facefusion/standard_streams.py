@@ -1,6 +1,6 @@
-"""Standard streams of the process: a message that cannot be written is dropped, and the run continues.
+"""Write to the standard streams; drop a message that cannot be written, so that the run continues.
 
-Writing fails when the reader of a pipe ends, a terminal closes, a disk is full, or the caller closed the stream.
+Writing fails when the reader of a pipe exits, a terminal closes, a disk is full, or the caller closed the stream.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ _STREAMS = (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that was closed before the process started.
 
-    Otherwise the next opened file would get its descriptor, and libraries would write their messages into that file.
+    Otherwise the next opened file would get the descriptor of that stream, and libraries would write their messages
+    into the file.
     """
     for descriptor, (name, mode) in enumerate(_STREAMS):
         try:
@@ -49,8 +50,8 @@ def write_line(text: str, stream: TextIO | None) -> None:
 def drop_unwritten(stream: TextIO | None) -> None:
     """Empty the buffer of a stream after a failed write.
 
-    The next flush, and the end of the interpreter (exit code 120), would fail again on the buffered text. The stream
-    stays open: a full disk may have space again later.
+    With the buffered text the next flush would fail again, and so would the exit of the interpreter (exit code 120).
+    The stream stays open, because a full disk may have space again later.
     """
     if stream is None:
         return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from facefusion.errors import Interrupted
 
-# The maximum seconds of a single wait in code that can be stopped. On Windows a wait for a lock without a timeout
-# prevents Python from running signal handlers until it ends.
+# The maximum duration of a single wait in code that can be stopped. On Windows, Python runs no signal handlers during
+# a wait for a lock without a timeout.
 POLL_SECONDS = 0.1
 
 
@@ -15,7 +15,8 @@ class StopFlag:
     It uses no lock: a signal handler that interrupts this class in the same thread would wait forever. Reading and
     assigning one attribute are atomic.
 
-    A flag is also set when its ``parent`` is: a stage can stop its own worker threads without stopping the run.
+    A flag also counts as set when its ``parent`` is set: a stage can stop its own worker threads without stopping the
+    run.
     """
 
     def __init__(self, parent: StopFlag | None = None) -> None:
@@ -44,5 +45,5 @@ class StopFlag:
             raise Interrupted(cause=self.reason, hint='run the same command again')
 
     def confirm(self) -> None:
-        """``check`` right before a change that cannot be undone; the flag of a claimed job also checks the claim."""
+        """Call ``check`` right before an irreversible change; the flag of a claimed job also checks the claim."""
         self.check()

@@ -1,3 +1,3 @@
-"""The version, read without importing anything else."""
+"""The version of the program, in a module that imports nothing."""
 
 VERSION = '0.1.0'

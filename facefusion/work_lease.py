@@ -8,10 +8,10 @@ from pathlib import Path
 
 from facefusion.ownership import split_tag
 
-# A folder whose owner belongs to another machine or an earlier boot is treated as abandoned when no file in it has
-# changed for so long.
+# A folder is treated as abandoned when none of its files has changed for this many seconds, because it cannot be
+# checked whether a process of another machine or an earlier boot is alive.
 ABANDONED_SECONDS = 86400.0
-# Before the tag of each process that uses the folder.
+# The prefix of a file name for each process that uses the folder; the tag of the process follows.
 AT_WORK = 'at-work@'
 
 

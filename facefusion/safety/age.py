@@ -1,4 +1,4 @@
-"""The age rule: no swap from or onto a face whose age estimate is under 18, with a margin."""
+"""The age rule: refuse swaps from or onto faces whose estimated age is under 18, with a margin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AgeEstimate:
 
 
 class AgeEstimator(Protocol):
-    """Estimates the age of one face in one frame, and nothing else about it."""
+    """An estimator of the age of one face in one frame; it computes nothing else about the face."""
 
     @property
     def model_id(self) -> str:

@@ -1,4 +1,4 @@
-"""The consent of the people shown, as the user states it: a text, or a file that contains one."""
+"""Read the user's statement of consent by the people shown: a text, or a file that contains it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from facefusion.settings import Settings
 
 MAXIMUM_TEXT = 4096
 MAXIMUM_FILE = 10_000_000
-# Suffixes of documents: a name with one of these is a file even when it contains spaces.
+# Suffixes of documents: an argument with one of these is a file name even if it contains spaces.
 _DOCUMENTS = frozenset(('.txt', '.text', '.md', '.rst', '.html', '.json', '.rtf', '.pdf', '.doc', '.docx', '.odt'))
 
 
 def resolve_consent(text_or_path: str) -> str:
     """Return the text to store for ``--consent TEXT|FILE``.
 
-    The text itself, stripped, up to 4 KB of UTF-8; for a file with a longer text (up to 10 MB)
-    ``sha256:<hex> <file name> <size> bytes``. An existing path is a file; another argument is one when it has no white
-    space, but a suffix or a separator, or the suffix of a document. Raises UsageError consent-missing, consent-empty,
-    consent-binary, consent-too-large, consent-too-long, consent-directory, consent-unreadable.
+    A text of up to 4 KB of UTF-8, given directly or in a file, is stored stripped. For a file with a longer text (up to
+    10 MB), ``sha256:<hex> <file name> <size> bytes`` is stored. The argument counts as a file if the path exists, if it
+    has the suffix of a document, or if it has a suffix or a separator and no white space. Raises UsageError
+    consent-missing, consent-empty, consent-binary, consent-too-large, consent-too-long, consent-directory,
+    consent-unreadable.
     """
     if not text_or_path.strip():
         raise _empty('the text of --consent is empty')
@@ -41,7 +42,7 @@ def resolve_consent(text_or_path: str) -> str:
                     hint='check the path, or write the consent as a sentence',
                 ) from None
         except OSError as error:
-            # A sentence may be an impossible file name: too long, or with a file as a folder.
+            # A sentence may be an invalid path: too long, or with a file in the place of a folder.
             if _looks_like_path(text_or_path):
                 raise _unreadable(path, error.strerror or str(error)) from None
         else:
@@ -60,7 +61,7 @@ def _path(text: str) -> Path:
 
 
 def check_consent(settings: Settings) -> None:
-    """Raise UsageError consent-required when the operator requires a consent and the step states none."""
+    """Raise UsageError consent-required when the operator requires a statement of consent and the step has none."""
     if settings[PolicyOptions].require_consent and not (settings[ConsentOptions].consent or '').strip():
         raise UsageError(
             'consent-required',
@@ -79,7 +80,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _from_argument(text: str) -> str:
-    # Surrogates stand for bytes that are not UTF-8.
+    # Bytes of the argument that are not UTF-8 arrive as surrogates.
     size = len(text.encode('utf-8', 'surrogatepass'))
     if _is_binary(text):
         raise _binary('the text of --consent')
@@ -97,11 +98,11 @@ def _from_file(path: Path, mode: int) -> str:
     if stat.S_ISDIR(mode):
         raise UsageError('consent-directory', f'--consent names a folder: {path}', hint='name a text file in it')
     if not stat.S_ISREG(mode):
-        # Opening a pipe would wait for a writer, perhaps forever.
+        # Opening a pipe would block until a program writes to it, perhaps forever.
         raise _unreadable(path, 'it is a pipe, a socket or a device')
     try:
         with path.open('rb') as file:
-            # One byte over the maximum, because the size in the folder may be outdated.
+            # One byte more than the maximum is read, because the size from stat may be outdated.
             data = file.read(MAXIMUM_FILE + 1)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
@@ -125,7 +126,7 @@ def _from_file(path: Path, mode: int) -> str:
 
 
 def _is_binary(text: str) -> bool:
-    """Whether a text contains control characters, of which terminals may obey both sets (C0, C1), or surrogates."""
+    """Whether a text contains surrogates or control characters; terminals may interpret both sets (C0 and C1)."""
     return any(unicodedata.category(letter) in ('Cc', 'Cs') and letter not in '\t\n\r\f' for letter in text)
 
 

@@ -1,6 +1,6 @@
-"""The content gate: which images are positive, and when an image or a clip is refused.
+"""The content gate: the rules by which an image is positive, and an image or a clip is refused.
 
-docs/content-gate.md gives the reasons.
+docs/content-gate.md explains the rules.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from facefusion.safety.sampling import MINIMUM_SAMPLES
 
 # No run starts without these models.
 GATE_MODELS: tuple[str, ...] = (MODEL_ID,)
-# Two positive samples refuse a clip when they are fewer than this many steps apart, the length of eight samples in a
-# row ...
+# A clip is refused when two positive samples are fewer than this many steps apart, the length of eight consecutive
+# samples, ...
 WINDOW_STEPS = 8
-# ... and at least this share of a step: the start of a shot next to a regular sample shows the same image again.
+# ... and are at least this share of a step apart, because the start of a shot may show the same image as the regular
+# sample next to it, ...
 MINIMUM_STEPS = 0.5
-# ... or this many seconds apart, where frames last longer than on average.
+# ... or at least this many seconds apart, because some frames may last longer than the average.
 MINIMUM_SECONDS = 0.5
-# A frame shown for as long as a scene that contains two samples is judged like an image.
+# A frame shown for at least this many seconds is judged like an image, because a scene of this length contains two
+# samples.
 STILL_SECONDS = 2.0
 _FRAMES_IN_WORDS = 4
 _FRAMES_IN_FACTS = 100
@@ -40,7 +42,7 @@ class Sessions(Protocol):
 
 
 class Classifier(Protocol):
-    """A classifier of whole images; a score of at least ``threshold`` is positive."""
+    """A classifier of complete images; a score of at least ``threshold`` is positive."""
 
     @property
     def model_id(self) -> str:
@@ -67,7 +69,7 @@ class Sample:
 
 
 class ContentGate:
-    """Classifiers with a vote: an image is positive when at least ``votes`` of them reach their thresholds."""
+    """Classifiers that vote: an image is positive when the scores of at least ``votes`` of them reach thresholds."""
 
     def __init__(self, classifiers: Sequence[Classifier], votes: int) -> None:
         if not 1 <= votes <= len(classifiers):
@@ -77,7 +79,7 @@ class ContentGate:
 
     @property
     def model_ids(self) -> tuple[str, ...]:
-        """The models of the classifiers, in the order of the scores of a sample."""
+        """The models of the classifiers, in the order of a sample's scores."""
         return tuple(classifier.model_id for classifier in self._classifiers)
 
     @property
@@ -93,7 +95,7 @@ class ContentGate:
     def classify(self, images: Images) -> list[tuple[float, ...]]:
         """Return one score per classifier for each image, uint8 HxWx3 BGR of any size.
 
-        Raises ModelError 'gate-scores' when a classifier returns no probabilities: an unscored image does not pass.
+        Raises ModelError 'gate-scores' when a classifier returns invalid scores, so that no unscored image passes.
         """
         columns = []
         for classifier in self._classifiers:
@@ -110,12 +112,12 @@ class ContentGate:
         return list(zip(*columns, strict=True))
 
     def classify_still(self, image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None) -> tuple[float, ...]:
-        """Return one score per classifier for an image of any shape: the highest of its parts, on every background."""
+        """Return one score per classifier for an image of any shape: the highest over its parts and backgrounds."""
         rows = [self.classify([part])[0] for view in composited_views(image, alpha) for part in square_parts(view)]
         return tuple(max(column) for column in zip(*rows, strict=True))
 
     def is_positive(self, scores: Sequence[float]) -> bool:
-        """Whether enough classifiers find an image unsafe."""
+        """Whether the scores of enough classifiers reach their thresholds."""
         over = (score >= each.threshold for score, each in zip(scores, self._classifiers, strict=True))
         return sum(over) >= self.votes
 
@@ -125,9 +127,9 @@ class ContentGate:
         """Raise ContentRefused 'content-refused' when too many samples of a file are positive.
 
         ``samples`` are all samples of the file, shot starts included, in any order; regular ones are ``step`` frames
-        apart (1 for an image). Of fewer than eight samples, one positive sample refuses. Otherwise one positive frame
-        ``shown`` for two seconds or more refuses, or two that are at least half a step or half a second, and fewer
-        than eight steps, apart.
+        apart (1 for an image). A file with fewer than eight samples is refused for one positive sample. Any other file
+        is refused for one positive frame that is ``shown`` for two seconds or more, or for two positive samples that
+        are fewer than eight steps apart, and at least half a step or half a second apart.
         """
         if not samples or any(len(sample.scores) != len(self._classifiers) for sample in samples):
             raise InternalError('gate-samples', f'{path.name} was not scored by every classifier')
@@ -170,10 +172,10 @@ def prepare_gate(sessions: Sessions) -> ContentGate:
 
 
 def _are_close(positive: Sequence[Sample], step: int) -> bool:
-    """Whether any two of these samples, in the order of their frames, together refuse a clip."""
+    """Whether a clip is refused for any two of these positive samples, which are in the order of their frames."""
     first = 0
     for sample in positive:
-        # The earliest sample within the window is also the least likely to be too near.
+        # Only the earliest sample within the window needs a check, because all others are nearer.
         while sample.frame - positive[first].frame >= WINDOW_STEPS * step:
             first += 1
         earlier = positive[first]

@@ -1,4 +1,4 @@
-"""Age estimation by the published classifier ``fairface`` (dchen236, 2021), where its weights are on this machine.
+"""Age estimation with the published classifier ``fairface`` (dchen236, 2021), if its weights are on this machine.
 
 The network also outputs race and gender. Only its age output is computed: faces are not classified by race.
 """
@@ -22,7 +22,7 @@ from facefusion.safety.content_gate import Sessions
 
 MODEL_ID = 'fairface'
 CROP_SIZE = 224
-# The template arcface_112_v2 as fractions of the crop (peer-models.md section 3).
+# The points of the template arcface_112_v2 as fractions of the crop (peer-models.md section 3).
 _TEMPLATE = np.array(
     [
         (0.34191607, 0.46157411),
@@ -33,23 +33,24 @@ _TEMPLATE = np.array(
     ],
     np.float32,
 )
-# RGB of 0 to 1 (peer-models.md section 6).
+# For RGB from 0 to 1 (peer-models.md section 6).
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 _AGE_OUTPUT = 2
 AGE_CLASSES = ('0 to 2', '3 to 9', '10 to 19', '20 to 29', '30 to 39', '40 to 49', '50 to 59', '60 to 69', 'over 69')
 # The last class that is entirely or mostly under 18.
 _LAST_YOUNG_CLASS = 2
-# The sides of the three views, as multiples of the template's.
+# The three views: the side as a multiple of the template's, and whether the view is mirrored.
 _VIEWS = ((1.0, False), (1.0, True), (1.15, False))
 
 
 class FairFaceAge:
-    """Estimates a face as under 18 when three views of it all fall into the classes up to 19 years.
+    """An age estimator: a face counts as under 18 when three views of it all fall into the classes up to 19 years.
 
-    The views are the aligned crop, its mirror image and a wider crop. The network outputs a class and no probability,
-    so agreement between the views is the margin: a face near the border to the class of 20 to 29 years changes its
-    class with the view. The session input is ``[1,3,224,224]`` float32 RGB; its third output is the age class.
+    The views are the aligned crop, its mirror image and a wider crop. The network outputs a class without a
+    probability, so the agreement of the views serves as the margin: a face near the border of the class 20 to 29 gets
+    different classes for different views. The session input is ``[1,3,224,224]`` float32 RGB; its third output is the
+    age class.
     """
 
     model_id = MODEL_ID
@@ -60,7 +61,7 @@ class FairFaceAge:
         self._output = session.get_outputs()[_AGE_OUTPUT].name
 
     def under_18(self, frame: Frame, landmarks: Floats) -> AgeEstimate:
-        """Return the estimate, from the views up to the first of 20 years or more, which is the first for most adults.
+        """Return the estimate; stop at the first view of 20 years or more, usually the very first for an adult.
 
         Raises ModelError 'age-class' when the network returns an unknown class.
         """
@@ -95,14 +96,15 @@ def aligned_crop(frame: Frame, landmarks: Floats, scale: float = 1.0) -> Pixels:
 
 
 def find_age_estimator(sessions: Sessions, store: ModelStore) -> AgeEstimator | None:
-    """Return the estimator if its weights are on this machine, else None: they are never downloaded unasked.
+    """Return the estimator if its weights are on this machine, else None; weights are never fetched without a request.
 
-    Raises ModelError 'model-damaged' when the weights differ from the catalogue, and as ``SessionPool.session``.
+    Raises ModelError 'model-damaged' when the weights differ from the catalogue, and the errors of
+    ``SessionPool.session``.
     """
     if MODEL_ID not in store.catalog:
         return None
     state = store.state(MODEL_ID)
     if state == 'damaged':
         store.verify((MODEL_ID,))
-    # Weights removed or repaired by another process in the meantime are fetched or used.
+    # If another process removes or repairs the weights in the meantime, the session fetches or uses them.
     return None if state == 'missing' else FairFaceAge(sessions.session(MODEL_ID))

@@ -1,4 +1,4 @@
-"""The parts of a still image that the content gate scores: composited on any background, without distortion."""
+"""The views of an image that the content gate scores: undistorted parts, and transparent images on backgrounds."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-# 16:9 stays undivided. A harmless image of 1:2 scored 0.996 when it was squeezed, its square parts 0.61 at most.
+# Images of up to this aspect ratio, such as 16:9, are not divided. A harmless image of 1:2 scored 0.996 when it was
+# squeezed; its square parts scored at most 0.61.
 LONGEST_SHAPE = 1.9
 MAXIMUM_PARTS = 32
 
 
 def composited_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
-    """Yield the image, uint8 HxWx3; where its alpha, uint8 HxW, hides anything, also on white and on black.
+    """Yield the image, uint8 HxWx3; if its alpha, uint8 HxW, is not opaque, also yield it on white and on black.
 
-    Alpha alone can draw an image on a plain colour, which becomes visible on any background.
+    The colours may be plain and the alpha alone may contain a picture, which is visible on a background.
     """
     yield image
     if alpha is None or bool((alpha == 255).all()):
@@ -31,9 +32,9 @@ def composited_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
 
 
 def square_parts(image: Pixels) -> list[Pixels]:
-    """Return the image, uint8 HxWx3, or for a long one the minimum number of evenly spaced squares that cover it.
+    """Return the image, uint8 HxWx3, or the minimum number of evenly spaced squares that cover a long image.
 
-    The maximum is 32 parts; those of an extremely long image are not square, but cover it too.
+    There are at most 32 parts; the parts of an extremely long image also cover it, but are not square.
     """
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)

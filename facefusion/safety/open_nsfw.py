@@ -16,17 +16,17 @@ Images = Sequence[NDArray[np.uint8]]
 Scores = NDArray[np.float32]
 
 MODEL_ID = 'open_nsfw'
-# Of 208 harmless images none reached this; the highest score was 0.646 (embedded-models.md section 5).
+# None of 208 harmless images reached this score; the highest was 0.646 (embedded-models.md section 5).
 THRESHOLD = 0.8
 _RESIZED = 256
 _CROP = 224
 _MEAN_BGR = np.array((104, 117, 123), np.float32)
-# An image needs 600 kB in the network, and larger batches save no time.
+# The network needs 600 kB per image, and larger batches save no time.
 _BATCH = 4
 
 
 class OpenNsfw:
-    """Scores images; the session maps ``[n,224,224,3]`` float32 to ``[n,2]``, the second value unsafe."""
+    """A classifier whose session maps ``[n,224,224,3]`` float32 to ``[n,2]``; the second value is the score."""
 
     model_id = MODEL_ID
     threshold = THRESHOLD
@@ -48,17 +48,17 @@ class OpenNsfw:
 def network_input(image: Pixels) -> NDArray[np.float32]:
     """Return float32 [224,224,3] BGR minus the mean, from an image uint8 HxWx3 BGR.
 
-    These are the steps of the network's training and of the threshold's measurement: Pillow's bilinear filter to
-    256x256 for any shape, the central 224x224, one JPEG round trip. Another filter moves the score by up to 0.45
-    (embedded-models.md section 5).
+    The steps are the same as in the training of the network and in the measurement of the threshold: resize any shape
+    to 256x256 with Pillow's bilinear filter, cut out the central 224x224, and encode and decode it as JPEG once.
+    Another filter changes the score by up to 0.45 (embedded-models.md section 5).
     """
-    # The filter processes each channel separately, so the channel order is reversed where the image is small.
+    # The filter processes each channel separately, so the channels can be reversed later, in the smaller image.
     small = Image.fromarray(image).resize((_RESIZED, _RESIZED), Image.Resampling.BILINEAR)
     edge = (_RESIZED - _CROP) // 2
     middle = np.asarray(small)[edge : edge + _CROP, edge : edge + _CROP, ::-1]
     with io.BytesIO() as file:
         Image.fromarray(np.ascontiguousarray(middle)).save(file, 'JPEG')
         file.seek(0)
-        # The plugin itself: Image.open would load the plugins of all formats.
+        # The plugin is called directly, because Image.open would load the plugins of all formats.
         rgb = np.asarray(JpegImagePlugin.JpegImageFile(file), np.float32)
     return np.asarray(rgb[:, :, ::-1] - _MEAN_BGR, np.float32)

@@ -1,4 +1,4 @@
-"""Options and option values of FaceFusion 3.8 that this program always refuses, with the reasons."""
+"""Options and option values of FaceFusion 3.8 that this program always refuses, and the reasons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facefusion.errors import UsageError
 
 _RACE = 'this program does not sort people by race: no selection needs it, and it does harm'
 _NAMED = 'these are models of named people without their consent'
-_LIVE = 'a live image reaches others before it can be checked, marked and signed'
+_LIVE = 'other people see a live video before it can be checked, marked and signed'
 REFUSED_OPTIONS: Mapping[str, str] = MappingProxyType(
     {'face_selector_race': _RACE, 'deep_swapper_model': _NAMED, 'deep_swapper_morph': _NAMED}
 )
@@ -42,7 +42,8 @@ def value_refusal(name: str, key: str, words: Iterable[str]) -> UsageError | Non
 def check_refused(args: Mapping[str, Any]) -> None:
     """Raise UsageError option-refused when the arguments of a step use a refused option or processor.
 
-    Steps of FaceFusion 3.8 contain all keys, used or not: only a race, or the processor of the refused models, counts.
+    Steps of FaceFusion 3.8 contain all keys, used or not. So a step is refused only if it selects faces by race or uses
+    a refused processor.
     """
     if args.get('face_selector_race') is not None:
         raise refusal('face_selector_race', _RACE)

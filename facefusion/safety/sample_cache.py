@@ -1,7 +1,7 @@
 """A cache of content samples by the digest of the scored content.
 
-One small JSON file per entry. A damaged or unsuitable entry counts as absent: the file is then scored again. A process
-that may write here may also change the program, so entries are not signed.
+Each entry is a small JSON file. A damaged or unsuitable entry counts as absent, so its content is scored again. Entries
+are not signed, because a process with permission to write them could also change the program.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ MAXIMUM_ENTRIES = 10_000
 _ROWS = 256
 _MAXIMUM_ENTRY_BYTES = 16 << 20
 _NAME = re.compile(r'^([0-9a-f]{64})\.json$')
-# Partial files of dead processes are removed after this time.
+# The seconds after which partial files of dead processes are removed.
 _ABANDONED_SECONDS = 3600.0
 
 
 def pixels_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, stop: StopFlag) -> str:
     """Return the SHA-256 of an image's pixels, uint8 HxWx3, and alpha, uint8 HxW. Raises Interrupted.
 
-    The pixels are hashed, not the file, because the file may be replaced before it is read again.
+    The pixels are hashed instead of the file, because the file may be replaced before it is read again.
     """
     digest = hashlib.sha256(f'{image.shape} {alpha is not None}'.encode())
     for plane in (image,) if alpha is None else (image, alpha):
@@ -52,7 +52,7 @@ def pixels_sha256(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, sto
 
 
 def model_digests(store: ModelStore, model_ids: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of the weights by model id. Raises ModelError as ``ModelStore.path``."""
+    """Return the SHA-256 of the weights by model id. Raises the errors of ``ModelStore.path``."""
     digests = {}
     for model_id in model_ids:
         store.path(model_id)
@@ -78,7 +78,7 @@ def sample_key(content: str, models: Mapping[str, str], sampling: Sampling, rule
 
 
 class _Entry(msgspec.Struct):
-    """The content of an entry; ``samples`` are frame number, time in seconds and scores of each sample."""
+    """The content of an entry; ``samples`` contains frame number, time in seconds and scores of each sample."""
 
     version: int
     key: str
@@ -87,9 +87,10 @@ class _Entry(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SampleCache:
-    """Samples by key in a folder, which is created when needed. Several processes may use it at once.
+    """A folder of samples by key, which is created when needed. Several processes may use it at once.
 
-    Never fails: an unreadable entry is absent, and an entry that cannot be written is scored again next time.
+    The cache raises no errors: an unreadable entry counts as absent, and if an entry cannot be written, the content is
+    scored again next time.
     """
 
     folder: Path
@@ -99,7 +100,8 @@ class SampleCache:
     def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
         """Return the samples under ``key`` in frame order.
 
-        None unless they include every regular frame of ``sampling``, with ``score_count`` scores from 0 to 1 each.
+        Returns None unless they include every regular frame of ``sampling`` with ``score_count`` scores from 0 to 1
+        each.
         """
         path = self.folder / f'{key}.json'
         try:
@@ -138,10 +140,10 @@ class SampleCache:
 
 
 def remove_oldest(folder: Path, name: re.Pattern[str], limit: int, weigh: Callable[[os.stat_result], int]) -> None:
-    """Remove the entries of a cache that were used least recently, until their weights sum to ``limit`` or less.
+    """Remove the least recently used entries of a cache until the remaining weights add up to ``limit`` or less.
 
-    An entry consists of all files with the same first group of ``name``, its JSON file first. Partial files are
-    removed after an hour. Several processes may do this at once. Raises OSError when the folder cannot be read.
+    An entry consists of all files with the same first group of ``name``; its JSON file is removed first. Partial files
+    are removed after an hour. Several processes may do this at once. Raises OSError when the folder cannot be read.
     """
     entries: dict[str, list[tuple[float, int, Path]]] = {}
     with os.scandir(folder) as found:

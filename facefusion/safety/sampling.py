@@ -1,4 +1,4 @@
-"""The frames of a clip that the content gate scores: about one a second, at least eight, by absolute frame number."""
+"""Select the frames of a clip for the content gate by absolute number: about one per second, and at least eight."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ MINIMUM_SAMPLES = 8
 
 
 def sample_step(frame_count: int, rate: Fraction) -> int:
-    """Return the distance between two samples in frames, for ``frame_count`` frames at ``rate`` frames a second.
+    """Return the distance between two samples in frames, for ``frame_count`` frames at ``rate`` frames per second.
 
-    It is at most a second, so that two seconds contain two samples, and small enough for at least eight samples; 1 for
-    up to fifteen frames, and where a frame lasts over a second. ``rate`` is the average of frames of unequal duration.
+    It is at most one second, so that two seconds contain two samples, and small enough for at least eight samples. It
+    is 1 for up to fifteen frames, and for frames that last over a second. ``rate`` is the average frame rate if the
+    durations of the frames differ.
     """
     return max(1, min(math.floor(rate), frame_count // MINIMUM_SAMPLES))
 
@@ -22,15 +23,16 @@ def sample_step(frame_count: int, rate: Fraction) -> int:
 def is_sampled(number: int, start: int, step: int) -> bool:
     """Whether frame ``number`` is a regular sample of a clip whose first frame is ``start``; the first one always is.
 
-    It depends on no chunk or segment. Starts of shots and the frames named by ``ends_gap`` are sampled as well.
+    The result does not depend on chunks or segments. Starts of shots and the frames for which ``ends_gap`` is true are
+    sampled as well.
     """
     return number >= start and (number - start) % step == 0
 
 
 def ends_gap(number: int, start: int, step: int, seconds: Callable[[int], float]) -> bool:
-    """Whether another full second has passed at frame ``number`` since the regular sample before it.
+    """Whether another full second since the preceding regular sample ends at frame ``number``.
 
-    This never happens where all frames last equally long. ``seconds`` returns the time of a frame.
+    This is never true if all frames have the same duration. ``seconds`` returns the time of a frame.
     """
     since = (number - start) % step
     if since == 0:

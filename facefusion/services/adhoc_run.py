@@ -1,4 +1,4 @@
-"""Run steps now, as a new job."""
+"""Run steps immediately, as a new or a resumed job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_adhoc(
     flag: StopFlag,
     report: BatchReport | None = None,
 ) -> Outcome:
-    """Run a job of these steps: a new one, or the unfinished job of an identical command, which is resumed."""
+    """Run a new job of these steps, or resume the unfinished job of an identical command; return the outcome."""
     notify = workplace.settings[NotifyOptions].notify
     template = replace(empty_record(), notify=notify, on_step_error=on_step_error)
     with workplace.worker(emit, flag, report.add if report is not None else None) as worker:
@@ -37,7 +37,7 @@ def run_adhoc(
             workplace.job_store(), origin, [step.args for step in steps], [step.asked for step in steps], template
         )
         if previous_end:
-            emit(Message('info', 'jobs', f'resumes the job {record.id}, {previous_end}'))
+            emit(Message('info', 'jobs', f'resuming the job {record.id}, {previous_end}'))
         if report is not None:
             report.begin(record)
         return worker.run_claimed(claim, record)

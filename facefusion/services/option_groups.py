@@ -12,7 +12,7 @@ from facefusion.services.options import ConsoleOptions
 
 # The groups of every command that uses the job store.
 STORE_GROUPS: tuple[type, ...] = (StoreOptions, ConsoleOptions)
-# The groups of every command that runs steps, in addition to the options of steps.
+# The groups of every command that runs steps, in addition to the groups of the steps.
 PROCESS_GROUPS: tuple[type, ...] = (
     ExecutionOptions,
     ModelOptions,

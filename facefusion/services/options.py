@@ -9,7 +9,7 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ConsoleOptions:
-    """Progress and messages. People read stderr, programs read stdout."""
+    """Progress and messages: stderr is for people, stdout for programs."""
 
     progress: str = option(
         'text',

@@ -1,4 +1,4 @@
-"""Settings of the whole process: commands that run steps apply them once, the library never does."""
+"""Settings of the entire process, which commands that run steps apply once, and which the library never applies."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _TRIMMED_FROM_BYTES = 8 << 20
 def tune_process() -> None:
     """Limit array libraries to one thread each, silence them, and return freed memory to the system.
 
-    Raises ResourceError memory-short when a limit of address space leaves too little for the libraries.
+    Raises ResourceError memory-short when a limit on address space leaves too little memory for the libraries.
     """
-    # Queries import this module without calling this function.
+    # The import is here because query commands import this module without calling this function.
     from facefusion.pipeline.resources import check_start
 
     check_start()
-    # Worker threads process frames in parallel instead; further thread pools would only wait for each other.
+    # Worker threads already process frames in parallel; further thread pools would only compete for the cores.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    # OpenCV would print libtiff's warnings about tags among the messages of this program.
+    # Otherwise OpenCV would print libtiff's warnings about tags between the messages of this program.
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     import cv2
 
@@ -34,9 +34,9 @@ def tune_process() -> None:
 def tune_memory() -> None:
     """Make glibc map each large block separately, and use two arenas.
 
-    By default glibc raises its mapping threshold whenever a large block is freed, and uses an arena per thread: blocks
-    of the size of frames then alternate with small blocks that live on, and the peak grows with the length of a clip.
-    To measure this run ``benchmarks/pipeline_cost.py --frames 300 1200`` with and without this function.
+    By default glibc raises its mapping threshold whenever a large block is freed, and uses an arena per thread. Then
+    blocks of the size of frames alternate with small long-lived blocks, and peak memory grows with the length of a
+    clip. To measure this, run ``benchmarks/pipeline_cost.py --frames 300 1200`` with and without this function.
     """
     if not sys.platform.startswith('linux'):
         return

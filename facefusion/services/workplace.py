@@ -1,4 +1,4 @@
-"""Sinks, model files, job store and worker for commands, built from settings and environment on each call."""
+"""Sinks, model files, job store and worker of a command, created from its settings and environment on each call."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Workplace:
         """Return the sinks that the console options request."""
         console = self.settings[ConsoleOptions]
         sinks: list[Emit] = []
-        # As in FaceFusion 3.8, no bars with only warnings and errors; none without a terminal either.
+        # As in FaceFusion 3.8, there are no bars at the log levels 'warn' and 'error', and none without a terminal.
         if console.progress == 'bar' and console.log_level in ('info', 'debug') and is_terminal(sys.stderr):
             sinks.append(BarSink())
         if console.progress == 'json':
@@ -50,7 +50,7 @@ class Workplace:
         return tee([*sinks, self._log()])
 
     def remark(self, messages: Iterable[Message]) -> None:
-        """Show messages about the settings on stderr only, because stdout may be one JSON document."""
+        """Show messages about the settings on stderr only, because stdout may contain a single JSON document."""
         show = self._log()
         for message in messages:
             show(message)
@@ -89,7 +89,7 @@ class Workplace:
         return Path(named) if named else self.home / 'jobs'
 
     def on_this_store(self, command: str) -> str:
-        """Return a command line for this job store, for messages to the user."""
+        """Return a command line that uses this job store, for messages to the user."""
         named = self.settings[StoreOptions].jobs_path
         return f'facefusion {command}' + (f' --jobs-path {quoted(named)}' if named else '')
 
@@ -107,7 +107,7 @@ class Workplace:
 
     @contextmanager
     def worker(self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None) -> Iterator[Worker]:
-        """Yield a worker with the models, devices and folders of this process; wait for its notifications afterwards.
+        """Yield a worker with the models, devices and folders of this process, then wait for its notifications.
 
         The worker calls ``on_step`` after each step.
         """
@@ -132,7 +132,7 @@ class Workplace:
 
 
 def _is_no_folder(path: Path) -> bool:
-    """Whether ``path`` exists and is no folder; the store reports a path without read permission."""
+    """Whether ``path`` exists and is not a folder; False without permission, which the store itself reports."""
     try:
         return path.exists() and not path.is_dir()
     except PermissionError:

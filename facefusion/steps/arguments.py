@@ -45,23 +45,24 @@ _MODEL_GROUPS = (FaceDetectorOptions, FaceLandmarkerOptions, *(registration.opti
 
 
 class FrozenStep(NamedTuple):
-    """Arguments of a step: ``args`` with frozen models, ``asked`` with 'auto' as the user gave it.
+    """Arguments of a step: ``args`` with frozen models, ``asked`` with 'auto' where the user requested it.
 
-    ``asked`` identifies the job of an interrupted command, so a newly installed model does not discard its work.
+    ``asked`` identifies the job of an interrupted command, so that the job is resumed even if a newly installed model
+    would change ``args``.
     """
 
     args: dict[str, Any]
     asked: dict[str, Any]
 
     def with_paths(self, **paths: Any) -> FrozenStep:
-        """Return the step with other files."""
+        """Return the step with these paths instead of its own."""
         return FrozenStep({**self.args, **paths}, {**self.asked, **paths})
 
 
 def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
     """Return the arguments of a step, with model names instead of 'auto', absolute paths and the text of the consent.
 
-    Raises UsageError for a missing or unusable consent, and OutputError output-name.
+    Raises UsageError for a missing or invalid consent, and OutputError output-name.
     """
     automatic = {info.key: 'auto' for _, info in _automatic(settings)}
     settings = freeze_models(settings, models, emit)
@@ -79,7 +80,7 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
                 continue
             value = getattr(settings[group], info.key)
             if info.kind == 'path' and value is not None:
-                # The job may run in another working folder.
+                # The path must be absolute, because the job may run in another working folder.
                 value = [absolute(path) for path in value] if info.is_list else absolute(value)
             args[info.key] = list(value) if isinstance(value, tuple) else value
     return FrozenStep(args, {**args, **automatic})
@@ -94,11 +95,11 @@ def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Settings:
-    """Replace every 'auto' by the model that this machine selects; emits messages about these and better models."""
+    """Replace every 'auto' by the model selected for this machine; emit messages about these and better models."""
     chain = registrations(settings[ProcessorsOptions].processors)
     preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
     settings = _with_mesh(settings, emit) if needed.mesh else settings
-    # Models that do not run are frozen without a message.
+    # Models that this chain does not use are frozen without a message.
     reported = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
     named, better = [], []
     for group, info in _automatic(settings):
@@ -115,7 +116,7 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
 
 
 def _with_mesh(settings: Settings, emit: Emit) -> Settings:
-    """Select the mesh where a processor needs its landmarks."""
+    """Select the mesh as landmarker, with a warning if the user requested another one."""
     options = settings[FaceLandmarkerOptions]
     if options.face_landmarker_model in ('auto', 'face_mesh'):
         return settings
@@ -136,11 +137,12 @@ def _automatic(settings: Settings) -> list[tuple[type, OptionInfo]]:
 
 
 def absolute(path: str) -> str:
-    """Return an absolute path; an address, which the run refuses, stays unchanged."""
+    """Return an absolute path; a network address stays unchanged, and the run refuses it."""
     return path if is_address(path) else str(Path.cwd() / path)
 
 
-# Options that decide which faces are changed and how: a default instead of an unknown value would change others.
+# Options that decide which faces are changed and how. An invalid value is not replaced by the default, because the
+# default might change other faces.
 _NEVER_GUESSED = ('processors', 'face_selector_mode', 'face_selector_order')
 
 
@@ -148,9 +150,9 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
     """Return the option groups of a step. Unknown keys are ignored.
 
     An invalid value is an error in a step of this program (``version`` 2). A step of FaceFusion 3.8 (version 1)
-    contains all defaults of that program: an invalid value becomes this version's default, with a warning, except for
-    the options of _NEVER_GUESSED. A value without effect here is reported unless it is the default. Raises UsageError
-    step-argument, option-refused.
+    contains all defaults of that program, so an invalid value is replaced by this version's default with a warning,
+    except for the options of _NEVER_GUESSED. A value without effect here is reported unless it is the default. Raises
+    UsageError step-argument, option-refused.
     """
     check_refused(args)
     groups = []
@@ -173,7 +175,7 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
                 emit(Message('warn', 'jobs', text))
         groups.append(group(**values))
         for info in describe(group):
-            # A step of FaceFusion 3.8 contains all keys, also those that the user did not set.
+            # A step of FaceFusion 3.8 contains all keys, including those that the user did not set.
             if info.no_effect and values.get(info.key, info.default) != info.default:
                 emit(Message('info', 'jobs', f'{info.key} has no effect here: {info.no_effect}'))
     return tuple(groups)

@@ -56,7 +56,7 @@ from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
-# More workers use more memory for little gain, because decoder and encoder have their own threads.
+# More worker threads need more memory for little gain, because decoder and encoder have their own threads.
 MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
@@ -64,8 +64,10 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 
 
 class StepEnvironment(NamedTuple):
-    """Model files, folders and environment variables of a process that runs steps; ``models`` selects a model for
-    steps of older records that contain 'auto'."""
+    """Model files, folders and environment variables of a process that runs steps.
+
+    ``models`` selects a model for steps of older records that contain 'auto'.
+    """
 
     store: ModelStore
     folders: RunFolders
@@ -73,14 +75,14 @@ class StepEnvironment(NamedTuple):
     models: ModelChooser = EmbeddedModels()
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
-        """Return the checked signer of outputs. Raises ProvenanceError."""
+        """Return the signer of outputs, tested. Raises ProvenanceError."""
         fallback = self.folders.jobs / CERTIFICATE_FOLDER
         return prepare_signing(settings[ProvenanceOptions], self.environ, fallback, emit, self.store.offline)
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolders:
-    """Folder of the job store, ``temp`` for work files instead of it, and the size limit of the analysis cache."""
+    """Folder of the job store, optional folder ``temp`` for work files, and size limit of the analysis cache."""
 
     jobs: Path
     temp: Path | None
@@ -95,19 +97,19 @@ class RunFolders:
         return self.jobs / WORK_FOLDER / CONTENT_FOLDER
 
     def cache(self, emit: Emit) -> AnalysisCache:
-        """Return the cache of analysis for other runs of the same clips."""
+        """Return the analysis cache, which several runs of the same clip share."""
         return AnalysisCache(self.jobs / CACHE_FOLDER, self.cache_bytes, emit)
 
 
 def worker_count(settings: Settings) -> int:
-    """Return the number of worker threads: as requested, otherwise one per core of this process, at most 8."""
+    """Return the requested number of worker threads, otherwise one per core of this process, at most 8."""
     asked = settings[ExecutionOptions].execution_thread_count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return asked or min(cores, MOST_WORKERS)
 
 
 def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
-    """Return the plan of a step with frozen models; emits remarks on it. Raises the errors of ``make_plan``."""
+    """Return the plan of a step with frozen models, and emit remarks on it. Raises the errors of ``make_plan``."""
     plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
     for level, remark in _remarks(plan, settings):
         emit(Message(level, 'plan', remark))
@@ -143,14 +145,14 @@ def _remarks(plan: Plan, settings: Settings) -> Iterator[tuple[LogLevel, str]]:
 
 
 class StepName(NamedTuple):
-    """The job and step that own work files."""
+    """The ids of the job and the step that own work files."""
 
     job_id: str
     step_id: str
 
 
 def memory_limit(settings: Settings) -> int | None:
-    """Return the memory limit of a run in bytes; None without one."""
+    """Return the memory limit of a run in bytes; None if there is no limit."""
     if WorkOptions not in settings:
         return None
     return int(settings[WorkOptions].system_memory_limit * 1e9) or None
@@ -161,7 +163,7 @@ def run_step(
 ) -> dict[str, Any]:
     """Plan, check memory and disk, fetch missing models, run, sign and publish; return the report.
 
-    ``name`` identifies the work files. Work of earlier runs of the step with the same plan is reused. Raises any
+    ``name`` identifies the work files. Work of earlier runs of the step with the same plan is reused. May raise any
     FaceFusionError; then there is no output, and complete work files remain until ``JobWork.forget``.
     """
     started = time.monotonic()
@@ -214,7 +216,7 @@ def _run(
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))
-    # The network of the content gate also uses the cores that chunks leave idle.
+    # The network of the content gate also uses the cores that the processing of chunks leaves idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     screening = prepare_screening(gate_sessions, store, folders.content_scores(), swaps, emit, flag)
     stamps = stamp_sources(plan.sources)
@@ -237,7 +239,7 @@ def _run(
 
 
 def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
-    """Return the settings with frozen models and their plan; emits its messages only when planning succeeds."""
+    """Return the settings with frozen models, and their plan; emit the messages only if planning succeeds."""
     notes: list[Event] = []
     settings = freeze_models(settings, models, notes.append)
     plan = plan_step(settings, notes.append, flag)
@@ -258,7 +260,7 @@ def _check_disk(plan: Plan, work: JobWork, step_id: str) -> None:
     if shares_disk(root, output_folder):
         check_space(output_folder, needed + plan.output_space, 'work files and output')
     else:
-        # The folder of work files contains the joined clip, too, before it is copied to the output folder.
+        # The joined clip is first written to the folder of work files, then copied to the output folder.
         check_space(root, needed + plan.output_space, 'the work files')
         check_space(output_folder, plan.output_space, 'the output')
 
@@ -280,7 +282,7 @@ def _fingerprint(
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
     keys = [screening.findings_key(target, video.timeline, ages)]
     if isinstance(target, VideoInfo) and ages is None:
-        # Findings of a swap, with ages, contain all findings that other processors need.
+        # The findings of a swap include ages and all findings that other processors need, so they can be reused.
         others = [None, store.catalog.entry(AGE_MODEL).sha256] if AGE_MODEL in store.catalog else [None]
         keys += [screening.findings_key(target, video.timeline, other) for other in others]
     return fingerprint_run(plan, video, settings, inputs, keys, providers, mark.hex() if mark is not None else None)
@@ -307,7 +309,7 @@ def _report_plan(plan: Plan, digests: RunDigests | None, emit: Emit) -> None:
 def open_work_folder(
     work: JobWork, step_id: str, digests: RunDigests | None, cache: AnalysisCache, emit: Emit
 ) -> Iterator[WorkFolder | None]:
-    """Yield the work folder of the step for this plan, None for an image; complete files remain after a failure."""
+    """Yield the work folder of the step for this plan, or None for an image; complete files remain after a failure."""
     if digests is None:
         yield None
         return

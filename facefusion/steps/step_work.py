@@ -29,7 +29,7 @@ from facefusion.stopping import StopFlag
 
 
 class LocalStepWork:
-    """Runs steps with the models, devices and folders of this process; ``settings`` has the groups of the process."""
+    """A runner of steps with the models, devices and folders of this process; ``settings`` are the process's own."""
 
     def __init__(self, settings: Settings, environment: StepEnvironment) -> None:
         self._settings = settings
@@ -40,11 +40,12 @@ class LocalStepWork:
     ) -> Mapping[str, Any]:
         """Write ``output`` and return the report, with the inputs that changed since the step was added.
 
-        Raises any FaceFusionError; then only complete work files remain.
+        May raise any FaceFusionError; then only complete work files remain.
         """
         settings = step_settings(self._settings, step, target, output, emit)
         if target is not None and step.output_path not in (None, output):
-            # The step writes a separate file, but the joined output must not replace an input or have an invalid name.
+            # The step writes a separate file, so the path of the joined output is checked here: it must have a valid
+            # name and must not replace an input.
             published = Path(str(step.output_path))
             check_names(published)
             check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
@@ -53,7 +54,7 @@ class LocalStepWork:
         return {**report, 'inputs_changed': changed} if changed else report
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
-        """Join the outputs of the steps in their order and sign the result; of images the last one counts."""
+        """Join the outputs of the steps in their order and sign the result; for images, publish the last output."""
         clips = [_clip_of(step) for step in steps]
         _check_clips(clips, flag)
         signing = self._environment.signing(self._settings, emit)
@@ -66,7 +67,7 @@ class LocalStepWork:
 
 
 def _check_clips(clips: Sequence[Clip], flag: StopFlag) -> None:
-    """Raise InputError clip-changed when the output of a step has changed since; it may be days old."""
+    """Raise InputError clip-changed when the output of a step, which may be days old, has changed."""
     for clip in clips:
         try:
             is_same = file_sha256(clip.path, flag) == clip.sha256
@@ -91,7 +92,7 @@ def _clip_of(step: StepRecord) -> Clip:
 
 
 def _uses(report: Mapping[str, Any]) -> Iterator[ProcessorUse]:
-    """Yield the processors that changed the output of a step, from its report."""
+    """Yield the processors that the report of a step lists, if they changed any frame."""
     effects = report.get('effects')
     if isinstance(effects, dict) and report.get('frames_changed'):
         for name, effect in effects.items():
@@ -99,7 +100,7 @@ def _uses(report: Mapping[str, Any]) -> Iterator[ProcessorUse]:
 
 
 def step_settings(base: Settings, step: StepRecord, target: str | None, output: str | None, emit: Emit) -> Settings:
-    """Return the settings of the process with those of a step. Raises UsageError step-argument."""
+    """Return the settings of the process, overridden by those of a step. Raises UsageError step-argument."""
     settings = base
     for group in restore(step.args, step.args_version, emit):
         settings = settings.replace(group)
@@ -107,9 +108,9 @@ def step_settings(base: Settings, step: StepRecord, target: str | None, output: 
 
 
 def check_joins(record: JobRecord, base: Settings) -> None:
-    """Raise JobError job-join when the videos of steps with one output path could not be joined.
+    """Raise JobError job-join when the videos of several steps with the same output path cannot be joined.
 
-    A target that is missing, or that an earlier step will write, is left to the run.
+    A target that is missing, or that an earlier step will write, is not checked here but during the run.
     """
     for group in groups_of(record):
         steps = group.steps if len(group.steps) > 1 else ()
@@ -124,7 +125,7 @@ def check_joins(record: JobRecord, base: Settings) -> None:
 
 
 def _shape(step: StepRecord, base: Settings) -> str:
-    """Return codec, size and pixel format of the video that a step will write; '' when unknown, or for an image."""
+    """Return codec, size and pixel format of the video that a step will write; '' if unknown, and for an image."""
     target = step.args.get('target_path')
     if step.remix_of is not None or not isinstance(target, str):
         return ''
@@ -132,7 +133,7 @@ def _shape(step: StepRecord, base: Settings) -> str:
         settings = step_settings(base, step, target, step.output_path, silent)
         video = plan_step(freeze_models(settings, EmbeddedModels(), silent), silent).video
     except FaceFusionError:
-        # The run reports errors, for the files that exist then.
+        # The run reports the error if it still occurs with the files that exist then.
         return ''
     if video is None:
         return ''

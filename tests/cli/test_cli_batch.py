@@ -205,7 +205,7 @@ def test_the_same_command_resumes_an_ended_batch(program, folder, words, number)
     assert [line['index'] for line in lines_of(report)] == [0]
     gate.unlink()
     result = program(*words)
-    assert result.code == 0 and f'resumes the job {job["id"]}' in result.err
+    assert result.code == 0 and f'resuming the job {job["id"]}' in result.err
     assert 'step 0 (1 of 3)' not in result.err and out(folder) == ['a.png', 'b.png', 'c.png']
     assert (folder / 'out' / 'a.png').stat().st_mtime_ns == changed
     (view,) = [show(program, known['id']) for known in jobs(program)]

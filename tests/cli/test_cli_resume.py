@@ -62,7 +62,7 @@ def test_the_same_headless_run_resumes(program, words, tmp_path, number, temp):
     (folder,) = kept_work(tmp_path)
     assert folder.is_relative_to(tmp_path / ('temp' if temp else 'jobs'))
     code, events, said = run(program, 'headless-run', *words)
-    assert code == 0 and 'resumes the job' in said
+    assert code == 0 and 'resuming the job' in said
     assert origins(events, 'chunk_analysed') == ['work'] * 5
     rendered = origins(events, 'segment_rendered')
     assert len(rendered) == 8 and rendered.count('work') >= 3
@@ -164,4 +164,4 @@ def test_a_work_folder_removed_during_the_run_is_reported(program, words, tmp_pa
     assert process.returncode == 5 and '[work-folder-gone]' in said and str(step.parent) in said, said
     assert not (tmp_path / 'out.mp4').exists()
     code, _, said = run(program, 'headless-run', *words)
-    assert code == 0 and 'resumes the job' in said and (tmp_path / 'out.mp4').exists()
+    assert code == 0 and 'resuming the job' in said and (tmp_path / 'out.mp4').exists()

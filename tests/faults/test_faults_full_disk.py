@@ -152,7 +152,7 @@ def test_a_segment_without_disk_space_does_not_affect_others(program, words, wan
     sizes = [path.stat().st_size for path in (tmp_path / 'jobs').rglob('segment-*.nut')]
     script = SMALL_FILES.format(min(sizes) // 2)
     second = run(program, *words, script=script)
-    assert second.code == 5 and '[disk-full]' in second.said and 'resumes the job' in second.said, second.said
+    assert second.code == 5 and '[disk-full]' in second.said and 'resuming the job' in second.said, second.said
     assert not (tmp_path / 'out.mp4').exists()
     last = run(program, *words)
     assert last.code == 0, last.said
