@@ -1,4 +1,4 @@
-"""docs/add-a-processor.md, followed literally in a copy of the checkout."""
+"""Tests that follow docs/add-a-processor.md literally in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -72,5 +72,5 @@ def test_the_page_adds_a_processor_that_runs(checkout, store, example_group):
     assert '--face-pixelator-blocks' in (checkout / 'docs' / 'options.md').read_text(encoding='utf-8')
     before, after = cv2.imread(str(example_group)).astype(int), cv2.imread(str(checkout / 'output.png')).astype(int)
     changed = np.abs(before - after).max(axis=2) > 24
-    # Six faces of about a hundredth of the image each.
+    # The image contains six faces, each of about a hundredth of its area.
     assert 0.005 < changed.mean() < 0.1

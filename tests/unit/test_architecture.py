@@ -1,4 +1,4 @@
-"""The steps of a run in docs/architecture.md: few, and every file and function exists."""
+"""Tests of the steps of a run in docs/architecture.md: there are few, and their files and functions exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of the package: imports point one way, light commands load little, modules are stateless."""
+"""Tests of the package structure: one-way imports, light commands that load few modules, and stateless modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
-# design.md section 3, from the bottom: a part may import only itself and parts of lower rows.
+# The parts in design.md section 3, from the lowest row up. A part may import only itself and parts of lower rows.
 ROWS = (
     ('version', 'errors', 'limits', 'standard_streams'),
     ('shortage',),
@@ -85,7 +85,7 @@ def test_imports_point_one_way(path):
 
 
 def test_imports_have_no_cycle():
-    """Including imports inside functions: a cycle prevents reading any of its modules alone."""
+    """This includes imports inside functions, because a cycle prevents reading any of its modules alone."""
     order = TopologicalSorter({name_of(path): set(imports_of(path)) for path in MODULES})
     try:
         order.prepare()
@@ -218,7 +218,7 @@ class Traced(NamedTuple):
 
 
 def trace(*arguments: str, environ: dict[str, str] | None = None) -> Traced:
-    """Run a command in a separate process."""
+    """Run a command in a separate process, and return the modules that it loaded and the files that it opened."""
     code = (
         'import sys, json, contextlib, io\n'
         'opened = []\n'
@@ -237,7 +237,7 @@ def trace(*arguments: str, environ: dict[str, str] | None = None) -> Traced:
     return Traced(set(modules), files)
 
 
-# benchmarks/light_commands.py measures their cost.
+# benchmarks/light_commands.py measures the cost of these commands.
 @pytest.mark.parametrize('arguments', [('--version',), ('--help',), ('headless-run', '--help')], ids=' '.join)
 def test_light_commands_load_no_heavy_module(arguments):
     assert trace(*arguments).modules.isdisjoint(HEAVY)
@@ -275,7 +275,7 @@ def test_store_queries_load_no_heavy_module_and_read_only_named_jobs(full_store,
     assert traced.modules.isdisjoint(HEAVY)
     read = [Path(name).stem for name in traced.files if Path(name).stem in known]
     assert set(read) == (known if words[0] == 'job-list' else known & set(words))
-    assert words[0] != 'job-list' or len(read) == len(known), 'each once'
+    assert words[0] != 'job-list' or len(read) == len(known), 'a job was read more than once'
 
 
 def test_ini_file_knows_the_options_of_every_command():

@@ -29,7 +29,7 @@ def load_installer() -> ModuleType:
 
 @pytest.fixture
 def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """install.py with a separate checkout: locks, project file and no environment."""
+    """The module install.py with a separate checkout that has locks and a project file, but no environment."""
     module = load_installer()
     (tmp_path / 'locks').mkdir()
     for name in ('cpu', 'gpu', 'dev'):
@@ -335,7 +335,7 @@ def test_main_prints_failure_and_hint(
 
 
 def requirements_of(path: Path) -> dict[tuple[str, str], str]:
-    """Version by (package, marker)."""
+    """Return the version of each requirement by (package, marker)."""
     matches = [REQUIREMENT.match(line) for line in path.read_text(encoding='utf-8').splitlines()]
     return {(m[1], m[3] or ''): m[2] for m in matches if m}
 

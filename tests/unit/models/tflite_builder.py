@@ -124,7 +124,7 @@ def _tensor(builder: flatbuffers.Builder, tensor: dict[str, Any], buffer: int) -
 
 
 def _sparsity(builder: flatbuffers.Builder, sparsity: dict[str, Any]) -> int:
-    """Write a sparsity table; ``levels`` contains a size for a dense level and (segments, indices) for a compressed one."""
+    """Write a sparsity table; ``levels`` has a size per dense level and (segments, indices) per compressed one."""
     metadata = []
     for level in sparsity['levels']:
         if isinstance(level, int):

@@ -34,7 +34,7 @@ def picture(tmp_path, value, size=(40, 60), name='picture.png'):
 
 
 def screen(screening, target, timeline):
-    """The screening of a clip by the digest of its bytes."""
+    """Return the screening of a clip, identified by the digest of its bytes."""
     return screening.screen_clip(target, timeline, file_sha256(target.path))
 
 
@@ -60,7 +60,7 @@ def show(clip_screening, target, numbers, starts=()):
 
 @pytest.fixture
 def clip(tmp_path):
-    """Brightness 0.24 to 0.55 of full, and 0.39 more from frame 50 on."""
+    """A clip whose brightness is 0.24 to 0.55 of the maximum, and higher by 0.39 from frame 50 on."""
     target = probe(make_tiny_clip(tmp_path / 'clip.mp4', FRAMES, cuts=(50,)))
     return target, build_timeline(target, None, None, None)
 
@@ -123,7 +123,7 @@ def test_an_image_that_only_its_alpha_draws_is_detected(tmp_path, ground):
     opaque = PixelFrame(pixels, np.full_like(alpha, 255))
     classifier = BrightIsBad(threshold=2.0)
     make_screening(tmp_path / 'kept', classifier).check_image(path, opaque)
-    assert classifier.seen == 1, 'what hides nothing is not judged three times'
+    assert classifier.seen == 1, 'an opaque image is judged only once'
 
 
 def test_scores_are_cached_by_the_judged_pixels_not_by_the_file(tmp_path):
@@ -131,7 +131,7 @@ def test_scores_are_cached_by_the_judged_pixels_not_by_the_file(tmp_path):
     screening = make_screening(tmp_path / 'kept', BrightIsBad())
     screening.check_image(path, PixelFrame(np.full((40, 60, 3), 100, np.uint8)))
     with pytest.raises(ContentRefused):
-        # Read before the harmless image replaced it.
+        # These pixels were read before the harmless image replaced them.
         screening.check_image(path, PixelFrame(np.full((40, 60, 3), 250, np.uint8)))
     screening.check_sources([path], None, silent)
 
@@ -168,7 +168,7 @@ def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_pa
     classifier = BrightIsBad(threshold=2.0)
     clip_screening = screen(make_screening(tmp_path / 'kept', classifier), *clip)
     show(clip_screening, clip[0], range(FRAMES), starts=(50,))
-    # At least eight: every 12th frame, and the start of the second shot.
+    # A clip has at least eight samples: here every 12th frame and the start of the second shot.
     assert classifier.seen == len(range(0, FRAMES, 12)) + 1
     clip_screening.refuse_if_unsafe()
 
@@ -247,7 +247,7 @@ def test_time_counts_where_frames_last_longer(tmp_path, times, bad):
 
 
 def linked_with(faces):
-    """A linked chunk of FRAMES frames with faces (track, x) in every frame."""
+    """Return a linked chunk of FRAMES frames with faces (track, x) in every frame."""
     rows = [(frame, track, x) for frame in range(FRAMES) for track, x in faces]
     landmarks = np.zeros((len(rows), 468, 3), np.float32)
     grid = np.linspace(-10, 10, 468)
@@ -336,7 +336,7 @@ def test_a_shot_that_starts_with_the_next_chunk_is_one_sample(tmp_path, clip):
     for frame in VideoReader(target).frames(0, FRAMES):
         (first if frame.number < 50 else second).screen(frame, False)
         if frame.number == 50:
-            # Only the chunk before knows that the frame starts a shot.
+            # Only the analysis of the previous chunk detects that the frame starts a shot.
             first.screen_next(frame)
     assert [each.frame for each in first.findings().samples] == [*range(0, 50, 12), 50]
     for each in (first, second):

@@ -1,4 +1,4 @@
-"""Names that are too long are refused when a run is planned, with the length and the limit."""
+"""Tests that the plan of a run refuses names that are too long and states their length and the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facefusion.provenance.sidecar import sidecar_of
 
 
 def refusal(path: Path) -> str:
-    """Return cause and hint of the refusal; empty for an accepted name."""
+    """Return the cause and the hint of the refusal, or an empty text for an accepted name."""
     try:
         check_names(path)
     except OutputError as error:
@@ -26,7 +26,7 @@ def refusal(path: Path) -> str:
 
 
 def is_taken(*paths: Path) -> bool:
-    """Whether the file system creates these files."""
+    """Whether the file system accepts these files."""
     try:
         for path in paths:
             path.write_bytes(b'')
@@ -36,7 +36,7 @@ def is_taken(*paths: Path) -> bool:
     return True
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='lengths are counted in other units there')
+@pytest.mark.skipif(os.name == 'nt', reason='Windows counts lengths in other units')
 @pytest.mark.parametrize('extension', [*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS])
 def test_exactly_the_names_that_the_file_system_rejects_are_refused(tmp_path, extension):
     taken = []
@@ -48,7 +48,7 @@ def test_exactly_the_names_that_the_file_system_rejects_are_refused(tmp_path, ex
     assert taken[0] and not taken[-1]
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='lengths are counted in other units there')
+@pytest.mark.skipif(os.name == 'nt', reason='Windows counts lengths in other units')
 def test_the_refusal_states_length_limit_and_advice(tmp_path):
     said = refusal(tmp_path / ('名' * 83 + '.mkv'))
     assert '.mkv.c2pa, the sidecar with its credentials' in said and 'has 258 bytes' in said and 'up to 255' in said
@@ -59,7 +59,7 @@ def test_the_refusal_states_length_limit_and_advice(tmp_path):
     assert 'the name of a folder has 300 bytes' in said and 'shorten the name of the folder ffff' in said
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='there is no such limit')
+@pytest.mark.skipif(os.name == 'nt', reason='Windows has no such limit')
 def test_the_length_of_the_whole_path_counts(tmp_path):
     most = os.pathconf(tmp_path, 'PC_PATH_MAX') - 1
     deep = tmp_path
@@ -68,7 +68,7 @@ def test_the_length_of_the_whole_path_counts(tmp_path):
     assert refusal(deep / 'out.mp4') == ''
     deep = deep / ('d' * (most - len(os.fsencode(deep)) - len('//out.mp4')))
     assert len(os.fsencode(deep / 'out.mp4')) == most
-    # The output has the maximum length, its partial file is longer.
+    # The path of the output has the maximum length, and that of its partial file is longer.
     said = refusal(deep / 'out.mp4')
     assert f'up to {most}' in said and 'choose a folder whose path is shorter' in said
     assert partial_path(deep / 'out.mp4').name.rpartition('.part')[2] in said

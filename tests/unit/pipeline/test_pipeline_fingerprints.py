@@ -1,4 +1,4 @@
-"""Which changes of a run change its digests."""
+"""Tests of the changes of a run that change its digests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from facefusion.settings import resolve
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
-needs_inode_times = pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
+needs_inode_times = pytest.mark.skipif(os.name == 'nt', reason='on Windows only the bytes reveal such a change')
 MODELS = {'centerface': 'aa', 'face_mesh': 'bb', 'open_nsfw': 'cc'}
 
 
@@ -47,7 +47,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def digests(clip, tmp_path):
-    """The digests of a run with some groups of options replaced."""
+    """Return a function that computes the digests of a run with the given groups of options replaced."""
 
     def of(
         *groups,
@@ -196,7 +196,7 @@ def test_a_target_with_changed_permissions_or_links_is_read_once_and_accepted(cl
     (tmp_path / 'other.mp4').unlink()
     check_unchanged(target)
     assert len(reads) == 2
-    # Without a digest the change cannot be identified.
+    # Without a digest, changed permissions cannot be distinguished from changed bytes.
     target = probe(path)
     path.chmod(0o644)
     with pytest.raises(MediaError, match='changed'):

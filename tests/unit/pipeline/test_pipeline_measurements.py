@@ -1,4 +1,4 @@
-"""A measurement of each kind through all stages: analyse, file, track, file, select, file, render."""
+"""Tests of a measurement of each kind in all stages (analyse, track, select, render) and the files between them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
 
 BORDERS, CUT = (0, 50, 100, 130), 115
-# Wider than any window of the program.
+# GLOW_REACH is wider than any window of the program.
 GLOW_REACH, STATE_REACH = 20, 2
-# The frames in which analyse finds the two in a chunk; and the stays that link creates from them.
+# The frames in which analyse finds the two people in each chunk, and the indices of the runs that form one stay.
 LEFT_RUNS = [range(20), range(22, 47), range(50, 100), range(100, 115), range(115, 130)]
 RIGHT_RUNS = [range(60, 75), range(95, 100), range(100, 115), range(115, 130)]
 LEFT_STAYS, RIGHT_STAYS = ([0, 1, 2, 3], [4]), ([0], [1, 2], [3])
@@ -38,7 +38,7 @@ LEFT_STAYS, RIGHT_STAYS = ([0, 1, 2, 3], [4]), ([0], [1, 2], [3])
 
 @dataclass(frozen=True)
 class Breathing(Actor):
-    """A face of another size in every frame."""
+    """A face whose size differs in every frame."""
 
     def landmarks(self, frame: int) -> np.ndarray:
         return face_at(*self.place(frame), self.size * (1 + 0.05 * np.sin(frame * 1.7)))
@@ -63,7 +63,7 @@ class Glow:
 
 
 class Build:
-    """Return the number of views, and their mean height."""
+    """A measurement of the number of views and their mean height."""
 
     def measure(self, views):
         heights = [np.ptp(view.landmarks[:, 1]) for view in views]
@@ -72,7 +72,7 @@ class Build:
 
 
 def largest_around(values: np.ndarray) -> np.ndarray:
-    """Return the maximum of the frames at most STATE_REACH away; unlike a mean it depends on each of them."""
+    """Return the maximum over the frames at most STATE_REACH away."""
     return np.stack([values[max(k - STATE_REACH, 0) : k + STATE_REACH + 1].max(0) for k in range(len(values))])
 
 
@@ -112,9 +112,9 @@ def through_files(records, kind, folder):
 
 
 def expected_stay(actor: Actor, side: int, runs: list[range]):
-    """The expected data of a stay: by frame (landmarks, glow, state, filled), and of its track.
+    """Return the expected (landmarks, glow, state, filled) of a stay by frame, and the expected build of its track.
 
-    Written down frame by frame: nothing of chunks, rows or tracks.
+    The values are computed frame by frame, without chunks, rows or tracks.
     """
     seen = {frame: (glow(frame, side), state(frame, side)) for run in runs for frame in run}
     first, last = min(seen), max(seen)
@@ -182,7 +182,7 @@ def test_measurements_reach_rendering(tmp_path, points):
         np.testing.assert_allclose(clip.values[track]['build'], build, rtol=1e-5)
         assert clip.values[track]['build'].dtype == np.float64
     assert sorted(tracks) == list(range(5)) == sorted(clip.values) and clip.count == 5
-    # The right face first in frames with both.
+    # In frames with both faces, the right one is first.
     assert all(face[0].landmarks[:, 0].mean() > 160 for face in faces.values() if len(face) == 2)
     assert {frame for frame, found in faces.items() for face in found if face.is_filled} == {20, 21, 47, 48, 49}
 
@@ -197,7 +197,7 @@ def with_tracks(chunk: FaceChunk, builds: list[list[float]], weights: list[float
 
 
 def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
-    """Track numbers are local to a chunk: here they change."""
+    """Track numbers are local to a chunk, and here they change between the chunks."""
     rows = [[(frame, k, who) for frame in frames for k, who in enumerate(people)] for frames, people in (
         (range(10), (ONE, OTHER)), (range(10, 20), (OTHER, ONE)), (range(20, 30), (OTHER,)))]  # fmt: skip
     tracker = Tracker(MEASURED)
@@ -206,7 +206,7 @@ def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
             [
                 with_tracks(make_chunk(0, 10, rows[0]), [[1, 10], [7, 7]], [1, 0]),
                 with_tracks(make_chunk(10, 10, rows[1]), [[9, 9], [4, 20]], [0, 3]),
-                # A track without rows, which was started for a face after the chunk and not followed back.
+                # Track 1 has no rows, because it began with a face after the chunk and was not followed back.
                 with_tracks(make_chunk(20, 10, rows[2]), [[5, 5], [6, 6]], [0, 2]),
             ]
         )

@@ -1,4 +1,4 @@
-"""The checks of an output path and of disk space."""
+"""Tests of the checks of an output path and of disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan comes back from its record unchanged, or is refused."""
+"""Tests that a plan is restored unchanged from its record and that an invalid record is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABOUT = ';FFMETADATA1\ntitle=A title\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=8
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A clip of variable rate with two audio tracks, subtitles, tags and a chapter; and an image."""
+    """A folder with images and a variable-rate clip that has two audio tracks, subtitles, tags and a chapter."""
     folder = tmp_path_factory.mktemp('record')
     (folder / 'texts.srt').write_text(TEXTS, encoding='utf-8')
     (folder / 'about.txt').write_text(ABOUT, encoding='utf-8')
@@ -108,7 +108,7 @@ def test_a_plan_goes_to_another_process(planned):
     plan = planned()
     there = pickle.loads(pickle.dumps(plan))
     assert plan_as_record(there) == plan_as_record(plan)
-    # Its stamp is that of this probe.
+    # The copy has the stamp of this probe.
     assert there.target.stamp.difference(plan.target.path) == ''
 
 

@@ -1,4 +1,4 @@
-"""The frames that each processor of a chain gets, and those that count as changed."""
+"""Tests of the frames that each processor of a chain gets, and of those that count as changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACE = LinkedFace(0, face_at(40, 40, 20), 0.9)
 
 
 class Adding:
-    """Adds to the luma of the frames in ``changes`` only, and records the input frames."""
+    """A processor that adds to the luma of only the frames in ``changes``, and records its input frames."""
 
     def __init__(self, codes, changes):
         self.name = f'adding {codes}'
@@ -40,7 +40,7 @@ class Adding:
 
 
 def batch_of(*with_face):
-    """Five frames of brightness 100, some of them with a face."""
+    """Return five frames of brightness 100, with a face in the frames ``with_face``."""
     return [
         FrameTask(PixelFrame(np.full((8, 8, 3), 100, np.uint8), number=number), (FACE,) * (number in with_face))
         for number in range(5)

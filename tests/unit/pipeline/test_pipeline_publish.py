@@ -1,4 +1,4 @@
-"""A file and its sidecar are replaced together, or not at all."""
+"""Tests that a file and its sidecar are replaced together or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facefusion.stopping import StopFlag
 
 
 class BesideSeal(PlainSigner):
-    """Writes a sidecar and leaves the file unchanged."""
+    """A signer that writes a sidecar and leaves the file unchanged."""
 
     def sign(self, unsigned: Path, signed: Path, worked: WorkDone):
         made = super().sign(unsigned, signed, worked)

@@ -1,4 +1,4 @@
-"""How often each byte of a work file is read in a run, after the file was written."""
+"""Tests of how often a run reads each byte of a work file after writing the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 class CountingFile:
-    """A file that counts the bytes read from it, under the final name of the work file."""
+    """A file that counts the bytes read from it under the final name of the work file."""
 
     def __init__(self, file, name, counts):
         self._file = file
@@ -41,9 +41,10 @@ class CountingFile:
 
 @pytest.fixture
 def counted(runs, monkeypatch):
-    """Executes a run; returns for each work file how many times its size was read, the signer aside.
+    """Return a function that executes a run and returns how many times each work file was read.
 
-    Partial files count under their final names, except those that FFmpeg reads while it writes them.
+    Reads by the signer do not count. A partial file counts under its final name, unless FFmpeg reads it while writing
+    it.
     """
     real_open, real_av_open = io.open, av.open
 

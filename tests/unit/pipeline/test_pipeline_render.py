@@ -1,4 +1,4 @@
-"""The tasks of processors; no segmentation, order or number of threads changes a pixel."""
+"""Tests of the tasks of processors, and that segments, order and number of threads change no pixel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITH_FACE = frozenset(range(12, 40))
 EVERY = Requirements(every_frame=True)
 AROUND = Requirements(every_frame=True, neighbours=2, original=True)
 AUDIO = Requirements(every_frame=True, source_audio=True)
-# The weight of each neighbour in each pixel, because the clip itself is uniform.
+# The weights of the neighbours differ in every pixel because the clip itself is uniform.
 WEIGHTS = np.random.default_rng(5).uniform(-0.3, 0.3, (5, SIZE[1], SIZE[0])).astype(np.float32)
 
 
@@ -44,7 +44,7 @@ def linked(borders, people):
 
 
 def linked_bare(borders, people):
-    """Link without skin measurements."""
+    """Return the linked chunks without skin measurements."""
     return link(cut_up(borders, people, skin=False), NOTHING)
 
 
@@ -63,7 +63,7 @@ def planned(clip, tmp_path):
 
 
 def rendering(plan, *chain, **more) -> SegmentRendering:
-    """The rendering of a clip with a face in the frames WITH_FACE; ``chain`` are processors with their requirements."""
+    """Return the rendering of a clip with a face in the frames WITH_FACE; ``chain`` has (processor, requirements)."""
     (chunk,) = linked_bare([plan.video.timeline.start, FRAMES], [(ONE, set(WITH_FACE))])
     needed = joined(requirements for _, requirements in chain)
     return SegmentRendering(plan.target, plan.video, Chain(chain), needed, LinkedFaces(lambda _: chunk), **more)
@@ -80,7 +80,7 @@ def digest(frame) -> str:
 
 
 class Noting:
-    """Changes nothing, and records every task."""
+    """A processor that changes nothing and records every task."""
 
     name = 'noting'
 
@@ -97,7 +97,7 @@ class Noting:
 
 
 class Brightener:
-    """Adds twenty codes of luma."""
+    """A processor that adds twenty codes of luma."""
 
     name = 'brightener'
 
@@ -108,7 +108,7 @@ class Brightener:
 
 
 class Mixer:
-    """Adds to each pixel a function of the neighbours, the original, the time, and the faces."""
+    """A processor that adds to each pixel a function of the neighbours, the original, the time and the faces."""
 
     name = 'mixer'
 
@@ -210,7 +210,7 @@ def test_a_repeated_frame_is_rendered_once_without_audio(planned, requirements):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (noting, requirements), (Brightener(), EVERY))
-    # A segment border between the two output frames that show frame 4.
+    # A segment border lies between the two output frames that show frame 4.
     found = [rendered(made, segment) for segment in plan.video.segments[:2]]
     assert [[(*each.shown,) for each in part] for part in found] == [
         [(0, 0, 2), (1, 2, 4), (2, 4, 6), (3, 6, 8), (4, 8, 9)],
@@ -228,7 +228,7 @@ def test_a_repeated_frame_is_rendered_for_each_time_with_audio(planned):
     assert [(*each.shown,) for each in found] == [(k // 2, k, k + 1) for k in range(9, 18)]
     assert [task.frame.number for task in noting.tasks] == [k // 2 for k in range(9, 18)]
     assert [task.seconds for task in noting.tasks] == [Fraction(k, 50) for k in range(9, 18)]
-    # Each is brightened once, although both come from the same decoded frame.
+    # Each output frame is brightened once, although two of them come from the same decoded frame.
     for each in found:
         assert each.frame.luma().mean() == pytest.approx(luma_of(each.frame.number) + 20, abs=1.5)
 
@@ -275,7 +275,7 @@ def test_seconds_count_from_the_first_frame_after_earlier_audio(planned, tmp_pat
 
 @pytest.fixture(scope='module')
 def alone(clip, tmp_path_factory):
-    """The pixels of each output frame, from segments of 48 frames, one frame after the other."""
+    """The digest of each output frame, rendered in one segment of 48 frames, one frame after the other."""
     plan = plan_pass(clip, tmp_path_factory.mktemp('alone') / 'out.mp4', FRAMES)
     found = rendered(rendering(plan, *MIXED), Span(0, FRAMES))
     digests = {each.frame.number: digest(each.frame) for each in found}
@@ -294,7 +294,7 @@ def test_batches_and_workers_change_no_pixel(planned, alone, batch, workers):
     found = [each for segment in plan.video.segments for each in rendered(made, segment)]
     assert {each.frame.number: digest(each.frame) for each in found} == alone
     assert [each.frame.number for each in found] == list(range(FRAMES))
-    # The last batch of a segment contains the rest.
+    # The last batch of a segment contains the remaining frames.
     wanted = [list(range(a, min(a + batch, b))) for s, b in ((0, 20), (20, 40), (40, 48)) for a in range(s, b, batch)]
     assert sorted(noting.batches) == wanted
 
@@ -312,7 +312,7 @@ def test_segments_in_any_order_and_in_parallel_have_the_same_pixels(planned, alo
 
 
 class EvenMarked:
-    """Marks the frames with even numbers."""
+    """Watermarks for only the frames with even numbers."""
 
     def apply(self, frame):
         return frame.number % 2 == 0
@@ -323,7 +323,7 @@ def test_a_segment_is_written_with_its_times_and_the_facts_count_output_frames(p
     made = rendering(plan, (Brightener(), Requirements()), watermarks=EvenMarked())
     advanced, segment = [], plan.video.segments[0]
     facts = made.write(segment, tmp_path / 'segment.nut', StopFlag(), lambda: advanced.append(1))
-    # Output frames 0 to 30 show the frames 0 to 15, each twice; 12 to 14 have a face, 8 of the 15 even numbers.
+    # The 30 output frames show 15 frames twice each. Frames 12 to 14 have a face, and 8 of the 15 have even numbers.
     assert (facts.changed_frames, facts.marked_frames, len(advanced)) == (6, 16, 30)
     shown = decoded_luma(tmp_path / 'segment.nut')
     wanted = [luma_of(k // 2) + 20 * (k // 2 in WITH_FACE) for k in range(30)]

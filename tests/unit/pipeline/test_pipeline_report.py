@@ -1,4 +1,4 @@
-"""The report of a run on its faces, and its progress events."""
+"""Tests of the report about the faces of a run, and of its progress events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def linked(borders, people):
 
 
 def linked_bare(borders, people):
-    """Link without skin measurements."""
+    """Return the linked chunks without skin measurements."""
     return link(cut_up(borders, people, skin=False), NOTHING)
 
 
@@ -37,7 +37,7 @@ def report_of(chunks) -> FaceReport:
 
 
 def text_of(report: FaceReport) -> str:
-    """The text for a run in which every frame with a face was changed."""
+    """Return the text for a run in which every frame with a face was changed."""
     return report.message(report.frames - report.without.count).text
 
 
@@ -158,7 +158,7 @@ def test_a_report_without_faces_warns_with_advice_or_counts_changed_frames():
         'no face was found in 10 frames: nothing was processed ('
     )
     assert '--face-detector-score' in nothing.text
-    # By a processor that processes frames without faces too.
+    # Some processors process frames without faces too.
     done = report.message(10)
     assert (done.level, done.text) == ('info', '10 frames were processed')
 

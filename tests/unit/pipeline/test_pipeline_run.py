@@ -1,4 +1,4 @@
-"""Runs on an image, which is a clip of one frame, and runs that need no faces."""
+"""Tests of runs on an image, which is processed as a clip of one frame, and of runs that need no faces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from facefusion.stopping import StopFlag
 
 @pytest.fixture
 def still(tmp_path):
-    """Build a run on a uniform image, with or without a face."""
+    """Return a function that builds a run on a uniform image, with or without a face."""
 
     def build(seen=True, luma=100, screening=None, **more) -> PreparedRun:
         target = tmp_path / 'still.png'
@@ -103,7 +103,7 @@ NO_FACES = Requirements(faces=False, every_frame=True)
 
 
 class Everywhere(Brightener):
-    """Processes every frame without faces; it changes all or none."""
+    """A processor that needs no faces and changes all frames or none."""
 
     def __init__(self, before, changes):
         super().__init__(before)

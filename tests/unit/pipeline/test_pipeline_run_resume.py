@@ -1,4 +1,4 @@
-"""A run that resumes an interrupted one: reused files, processed units, and files that are never mixed."""
+"""Tests of resuming an interrupted run: reused files, processed units, and files that must not be mixed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_cache_serves_a_run_with_another_work_folder(runs, wanted):
     runs.execute(digests=('target', 'analysis', 'other'))
     assert runs.chunks('cache') == [0, 20, 40] and runs.segments('work') == []
     shutil.rmtree(runs.work)
-    # A more complete analysis than this run needs is used too.
+    # A run can also use an analysis that is more complete than it needs.
     runs.execute(digests=('target', 'less', 'plan', ('nothing', 'analysis')))
     assert runs.chunks('cache') == [0, 20, 40] and runs.output.read_bytes() == wanted
 

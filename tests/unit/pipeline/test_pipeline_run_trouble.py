@@ -1,4 +1,4 @@
-"""Files altered or removed during a run, and failing stages: the run reports the reason, and the next run resumes."""
+"""Tests of altered or removed files and of failing stages: the run reports the reason, and the next run resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures('no_thread_stays')
 
 
 def flip(path):
-    """Change a byte in the middle of a file, without its size and times."""
+    """Change a byte in the middle of a file, but not its size and times."""
     data, status = bytearray(path.read_bytes()), path.stat()
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
@@ -76,7 +76,7 @@ def test_a_target_replaced_during_the_run_is_detected(runs, stage, monkeypatch):
 @pytest.mark.parametrize('change', ['replaced', 'removed', 'nothing'])
 def test_a_failure_while_a_changed_target_is_read_is_reported_as_its_change(runs, monkeypatch, change):
     def frames(*_):
-        # Like a decoder that reads another clip under the same name.
+        # A decoder that reads another clip under the same name fails like this.
         if change == 'replaced':
             runs.clip.write_bytes(b'another clip')
         elif change == 'removed':
@@ -90,7 +90,7 @@ def test_a_failure_while_a_changed_target_is_read_is_reported_as_its_change(runs
     assert getattr(caught.value, 'reference', '') == wanted[change]
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='nothing but its bytes tells such a change there')
+@pytest.mark.skipif(os.name == 'nt', reason='on Windows only the bytes reveal such a change')
 def test_a_changed_target_with_its_time_reset_is_detected(runs):
     def rewrite(number):
         if number == 12:
@@ -209,7 +209,7 @@ STAGES = {
 def test_after_a_failure_of_any_stage_the_next_run_resumes(runs, wanted, monkeypatch, seed):
     chance = random.Random(seed)
     names = [*STAGES, 'process', 'cancel']
-    # Each in turn: random choices might omit one.
+    # The seeds cover all names in turn, because random choices might omit one.
     name = names[seed % len(names)]
     left = [chance.randint(0, {'decode': 8, 'keep': 8, 'link': 5, 'select': 2, 'join': 0, 'publish': 0}.get(name, 45))]
     flag, lock = StopFlag(), threading.Lock()

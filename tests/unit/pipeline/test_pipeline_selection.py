@@ -1,4 +1,4 @@
-"""The second step of link: the selection of faces."""
+"""Tests of the second step of link, the selection of faces."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OTHER = Person(300, 120, 50, 0.8)
 
 
 def is_other(found) -> np.ndarray:
-    """Return which rows show the person on the right."""
+    """Return bool [rows]: whether each row belongs to the person on the right."""
     return found['landmarks'][:, :, 0].mean(1) > 200
 
 
 def test_mode_one_follows_a_person_while_they_are_visible():
-    """A larger face replaces the followed one only when that disappears, and is then followed."""
+    """A larger face replaces the followed one only when the followed one disappears, and is then followed."""
     people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
     assert found['frame'].tolist() == list(range(100))
@@ -82,9 +82,9 @@ def test_a_selection_contains_rows_of_its_chunk_and_changes_none(mode):
 
 
 def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Person]]:
-    """Rows of two people in all frames: the right one is larger by a tenth at first, the left one from a frame on.
+    """Return rows of two people in all frames; the right one is larger at first, the left one from ``larger_from`` on.
 
-    That is too little for it to take the other's place within a shot.
+    The difference is a tenth, which is too little for one person to replace the other within a shot.
     """
     small, large = 40, 44
     rows = []
@@ -96,7 +96,7 @@ def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Per
 
 @pytest.mark.parametrize('cut', [None, 5, 20, 30, 49, 50, 51, 70, 99])
 def test_the_largest_faces_are_selected_again_at_every_cut(cut):
-    """Near the start of a chunk, its end, or between two; the tracks continue, so that only the cut matters."""
+    """The cut is near the start or end of a chunk or between two chunks. The tracks continue, so only it matters."""
     inside = [[at for at in [cut] if at is not None and first < at < first + 50] for first in (0, 50)]
     chunks = [
         make_chunk(0, 50, growing(0, 50, 3), cuts=inside[0]),
@@ -113,7 +113,7 @@ def test_the_largest_faces_are_selected_again_at_every_cut(cut):
 
 @pytest.mark.parametrize('hole', [1, 4, 50])
 def test_the_largest_faces_are_selected_again_after_frames_without_faces(hole):
-    """The tracks continue after the gap, so that only the gap matters."""
+    """The tracks continue after the gap, so only the gap matters."""
     tracker = Tracker(SKIN_ALONE)
     chunks = list(tracker.track(make_chunk(first, 50, growing(first, first + 50, 3)) for first in (0, 50, 100)))
     seen = [np.flatnonzero((chunk.frame < 40) | (chunk.frame >= 40 + hole)) for chunk in chunks]

@@ -127,7 +127,7 @@ def test_an_exception_of_the_items_stops_ordered_map_in_order(ahead):
     with pytest.raises(OSError, match='cannot produce 9'):
         for result in ordered_map(lambda number: number, source, 2, ahead):
             seen.append(result)
-    # Results computed ahead may be dropped, and the order is never changed.
+    # Results computed ahead may be dropped, but the order never changes.
     assert seen == list(range(len(seen))) and len(seen) >= 10 - ahead
     assert source.closed
 

@@ -1,4 +1,4 @@
-"""The first step of link: tracks, gaps, smoothing."""
+"""Tests of the first step of link: tracks, gaps and smoothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cut_frames(tracked) -> set[int]:
 
 
 def direct(person: Person, frames: set[int], cuts: set[int]):
-    """A reference for tracking, frame by frame: (frame, landmarks, light, visibility, traits, filled), by frame."""
+    """Return the expected (landmarks, light, visibility, traits, filled, first frame of the stay) by frame."""
     result = {}
     segments = list(runs_of(frames, cuts))
     people: list[list[list[int]]] = []
@@ -61,7 +61,7 @@ def row_of(person: Person, frame: int):
 
 
 def parabola_weights(reach: int) -> np.ndarray:
-    """The closed form of Savitzky and Golay for order 2."""
+    """Return the weights of a Savitzky-Golay filter of order 2 by their closed form."""
     if reach == 0:
         return np.ones(1, np.float32)
     m = reach
@@ -87,11 +87,11 @@ def smooth_at(values, frame, low, high):
     landmarks = parabola(3)
     lips = [*OUTER_LIPS, *INNER_LIPS] if len(landmarks) == 468 else range(48, 68)
     landmarks[lips] = parabola(2)[lips]
-    # The last two traits are the eyes', which blink.
+    # The last two traits are those of the eyes, which blink.
     traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
     light, own = mean(1, 3, pooled), pooled(values[frame][1])
     both = (own[..., 3] > 0.3) & (light[..., 3] > 0.3)
-    # The brightness is that of the frame.
+    # Smoothing keeps the brightness of the frame.
     shown, smooth = (part[both, 0] / part[both, 3] + 1 for part in (own, light))
     light[..., :3] *= np.median(shown / smooth)
     return landmarks, light, np.round(mean(2, 2)), traits
@@ -104,7 +104,7 @@ def pooled(packed):
 
 @st.composite
 def clips(draw):
-    """The chunk borders of a clip, the frames with each of two people, and its cuts."""
+    """Draw the chunk borders of a clip, the frames with each of two people, and the cuts."""
     start = draw(st.integers(0, 40))
     borders = [start]
     for _ in range(draw(st.integers(1, 3))):
@@ -144,7 +144,7 @@ def test_tracking_in_chunks_equals_tracking_the_whole_clip(clip):
         assert bool(found['filled'][k]) == filled
         tracks[who.x, began].add(int(found['track'][k]))
     assert not expected
-    # One unique number for each stay of a person.
+    # Each stay of a person has one unique number.
     numbers = [number for group in tracks.values() for number in group]
     assert len(numbers) == len(set(numbers)) == len(tracks)
 
@@ -198,7 +198,7 @@ def test_only_short_gaps_are_filled_and_marked(hole, at):
 @pytest.mark.parametrize('cut', [30, 50])
 @pytest.mark.parametrize('hole', [0, 2])
 def test_nothing_crosses_a_cut(cut, hole):
-    """Neither tracks nor gap filling nor smoothing: the shot after the cut does not depend on the one before."""
+    """Tracks, gap filling and smoothing after the cut do not depend on the shot before it."""
     frames = set(range(100)) - set(range(cut - hole, cut))
     after = {frame for frame in frames if frame >= cut}
     both = joined(track(cut_up([0, 50, 100], [(ONE, frames)], cuts=[cut])))
@@ -212,7 +212,7 @@ def test_nothing_crosses_a_cut(cut, hole):
 
 @pytest.mark.parametrize(('shift', 'is_same'), [(0, True), (15, True), (40, False), (60, False), (200, False)])
 def test_a_track_continues_at_its_position(shift, is_same):
-    """Boxes are about 70 wide here: a shift of 15 leaves an overlap of 0.6, one of 40 of 0.2."""
+    """Boxes are about 70 pixels wide here, so a shift of 15 leaves an overlap of 0.6 and a shift of 40 leaves 0.2."""
     moved = Person(ONE.x + shift, ONE.y, ONE.size)
     chunks = [
         make_chunk(0, 20, [(k, 0, ONE) for k in range(20)]),
@@ -250,7 +250,7 @@ def test_skipped_detections_stay_with_their_chunk():
 
 @pytest.mark.parametrize('cuts', [set(), {30}, {50}, {1, 49, 50, 51, 99}])
 def test_cuts_are_reported_in_their_chunk(cuts):
-    """Also cuts between two chunks, which are in neither chunk."""
+    """This includes cuts between two chunks, which neither chunk contains."""
     tracked = track(cut_up([0, 50, 100], [(ONE, set(range(100)))], cuts))
     assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [
         sorted(cut - first for cut in cuts if first <= cut < first + 50) for first in (0, 50)
@@ -276,7 +276,7 @@ def test_a_clip_without_faces_has_empty_chunks():
 
 
 def test_a_tracker_never_stores_the_whole_clip():
-    """At most two chunks of rows and of arrays, and their cuts, for a clip of any length."""
+    """It stores the rows, arrays and cuts of at most two chunks for a clip of any length."""
     alive: list[weakref.ref] = []
     most_waiting = most_arrays = most_rows = most_cuts = 0
 
@@ -304,6 +304,6 @@ def test_a_tracker_never_stores_the_whole_clip():
         most_arrays = max(most_arrays, count())
     assert given_out == len(alive) // 2 == 20
     assert most_rows <= 2 * (2 * 50)
-    # Two arrays per chunk have weak references: only those of the previous chunk exist when the next one is read.
+    # Two arrays of each chunk are watched. When a chunk is read, only those of the previous chunk are alive.
     assert most_waiting == 2 * 1 and most_arrays <= 2 * 2
     assert most_cuts <= 2

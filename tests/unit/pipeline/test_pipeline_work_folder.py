@@ -185,10 +185,10 @@ def test_the_bytes_that_a_block_reads_are_verified(folder):
             file.read(count)
     with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
         path.write_bytes(b'a whole segmenT')
-        raise ValueError('what cannot be joined')
+        raise ValueError('it cannot be joined')
     path.write_bytes(b'short')
     with pytest.raises(ResourceError, match='altered'), folder.verifying([(path, manifest)], FLAG):
-        pytest.fail('it is known before')
+        pytest.fail('the size was not checked first')
     path.unlink()
     with pytest.raises(ResourceError, match='is missing'):
         folder.check_intact([(path, manifest)], FLAG)
@@ -231,7 +231,7 @@ def a_chunk(first=0, faces=3):
 
 
 def linked_into(folder, first=0):
-    """Write a linked chunk of three faces, of which two are selected; return it."""
+    """Write and return a linked chunk of three faces, of which two are selected."""
     (linked,) = Tracker(NOTHING).track([a_chunk(first)])
     for record in (linked, Selection(np.array([0, 2], np.int32))):
         folder.save_linked(record, Span(first, first + 4), FLAG)
@@ -247,7 +247,7 @@ def test_the_selected_faces_of_a_linked_chunk_are_loaded(folder):
         assert selected.frame.tolist() == [first, first + 2] and (selected.first, selected.count) == (first, 4)
     wanted = [f'{kind}-{first:09d}' for kind in ('linked', 'selected') for first in (0, 4)]
     assert names(folder) == sorted(f'{name}.{end}' for name in wanted for end in ('npz', 'json'))
-    # They are not results to resume from, because every run links again.
+    # A run never resumes from these files, because every run links again.
     assert not folder.has_results()
 
 
@@ -327,7 +327,7 @@ def test_the_least_recently_used_chunks_are_removed_beyond_the_limit(folder, tmp
         for path in (tmp_path / 'cache').glob(f'{key}*'):
             os.utime(path, (1000 + age, 1000 + age))
     size = sum(path.stat().st_size for path in (tmp_path / 'cache').iterdir()) // 3
-    # Using the oldest one makes the second one the oldest.
+    # After the oldest chunk is used, the second one is the least recently used.
     assert cache.find(keys[0], FLAG) is not None
     small = AnalysisCache(tmp_path / 'cache', int(3.5 * size))
     last = cached(small, folder, 12)
@@ -369,7 +369,7 @@ def test_the_bytes_of_a_manifest_are_json():
 
 
 def test_a_folder_untouched_for_a_day_is_abandoned(tmp_path):
-    # A process of an earlier boot may be dead or live.
+    # A process from an earlier boot may be dead or live.
     marker = tmp_path / f'{AT_WORK}{new_owner().tag}'
     marker.touch()
     assert is_at_work(tmp_path)

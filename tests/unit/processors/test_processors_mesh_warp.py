@@ -38,14 +38,14 @@ def warp():
 
 
 def turned(degrees: float, size: float, at: float) -> np.ndarray:
-    """The mean shape after a turn of the head to the side, float32 [468,3]."""
+    """Return the mean shape after a turn of the head to the side, float32 [468,3]."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return (face_at(0, 0, size) @ matrix.T + [at, at, 0]).astype(np.float32)
 
 
 def swapped(warp: MeshWarp, frame: PixelFrame, landmarks: np.ndarray):
-    """The pixels before and after a swap, as signed numbers."""
+    """Return the pixels before and after a swap, as signed numbers."""
     before = frame.read(frame.window).astype(int)
     warp.render(frame, linked(frame, landmarks))
     return before, frame.read(frame.window).astype(int)
@@ -64,7 +64,7 @@ def test_another_skin_has_the_targets_light_and_its_own_texture(warp):
     dark = draw_face(PLACE, face_texture(DARK_SKIN, seed=5))
     before, after = swapped(warp, dark, PLACE)
     cheek = ring_mask(PLACE, (50, 205, 203, 142, 118), (400, 400))
-    # The mean is the target's within a few codes although the source is twice as bright.
+    # The mean equals the target's within a few codes, although the source is twice as bright.
     np.testing.assert_allclose(after[cheek].mean(0), before[cheek].mean(0), atol=8)
     # The mottle follows the source's texture, not the target's.
     source = draw_face(PLACE, face_texture(LIGHT_SKIN)).pixels.astype(float)
@@ -101,7 +101,7 @@ def test_nothing_outside_of_the_face_changes(warp):
 
 
 def test_there_is_no_seam_at_the_outline(warp):
-    """The swap fades towards the outline: the outermost ring changes less than the middle of the face."""
+    """The swap fades towards the outline, so the outermost ring changes less than the middle of the face."""
     frame = draw_face(PLACE, face_texture(DARK_SKIN, seed=4))
     before, after = swapped(warp, frame, PLACE)
     face = ring_mask(PLACE, OVAL, (400, 400))
@@ -110,7 +110,7 @@ def test_there_is_no_seam_at_the_outline(warp):
 
 
 def test_a_far_cheek_has_no_hard_edge(warp):
-    """The silhouette of a turned face is in the middle of the texture, and fades too."""
+    """The swap also fades at the silhouette of a turned face, which lies in the middle of the texture."""
     landmarks = turned(45, 70, 200)
     frame = draw_face(landmarks, face_texture(DARK_SKIN, seed=4))
     before, after = swapped(warp, frame, landmarks)
@@ -121,7 +121,7 @@ def test_a_far_cheek_has_no_hard_edge(warp):
 
 @pytest.mark.parametrize('size', [60, 170])
 def test_the_texture_is_at_the_position_of_the_face(warp, size):
-    """Atlas (texel to pixel) and surface (pixel to texel) agree, also for large faces."""
+    """The atlas (texel to pixel) and the surface (pixel to texel) agree, even for large faces."""
     landmarks = face_at(300, 300, size)
     window = Window(0, 0, 600, 600)
     surface = warp._surface(landmarks, window)
@@ -212,6 +212,6 @@ def test_the_far_side_is_filled_from_the_near_one():
     for side in (hidden, seen):
         mean = side.mean((0, 1))
         np.testing.assert_allclose(mean / mean.sum(), np.array(LIGHT_SKIN) / sum(LIGHT_SKIN), atol=0.02)
-    # The skin of the other half, mirrored, which counts as visible.
+    # The far side has the mirrored skin of the near side and counts as visible.
     assert np.corrcoef(hidden[..., 1].ravel(), seen[:, ::-1, 1].ravel())[0, 1] > 0.85
     assert source.weight[66:77, 12:34].min() > 0.9

@@ -1,4 +1,4 @@
-"""The contracts of the published swappers, with stand-in networks and formulas written apart from the code."""
+"""Tests of the contracts of the published swappers, with stand-in networks and independent formulas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from facefusion.processors.processor import FrameTask
 CATALOG = load_catalog(Path(__file__).resolve().parents[3] / 'models' / 'catalog')
 NONE, HALF = ((0, 0, 0), (1, 1, 1)), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Kind, template, size, mean and std, whether the output is normalised too, and the shape of the source.
+# The kind, template, size, mean and std, whether the output is normalised too, and the shape of the source.
 EXPECTED = {
     'blendswap_256': ('blendswap', 'ffhq_512', 256, NONE, False, (3, 112, 112)),
     'ghost_1_256': ('ghost', 'arcface_112_v1', 256, HALF, True, (512,)),
@@ -129,7 +129,7 @@ def test_a_pixel_boost_that_the_model_cannot_do_is_refused():
 
 
 class Converter:
-    """Turns an embedding around and doubles it."""
+    """A network that reverses and doubles an embedding."""
 
     def get_inputs(self):
         return [type('Input', (), {'name': 'input'})]
@@ -139,7 +139,7 @@ class Converter:
 
 
 class Embedder:
-    """Embeds every face alike."""
+    """A recogniser that returns the same embedding for every face."""
 
     def __init__(self, embedding: np.ndarray) -> None:
         self.embedding = embedding
@@ -230,7 +230,7 @@ def swap(session, place, *, size=256, frame=None, **masks):
 
 
 def under_mask(matrix, size, shape) -> np.ndarray:
-    """Where the crop lies in the frame, float 0..1."""
+    """Return how much the crop covers each pixel of the frame, float 0..1."""
     return cv2.warpAffine(np.ones((size, size), np.float32), cv2.invertAffineTransform(matrix), shape[1::-1])
 
 
@@ -241,7 +241,8 @@ def test_a_network_that_changes_nothing_leaves_the_frame_as_it_was(place):
     difference = np.abs(after.astype(int) - before.astype(int)).max(-1)
     outside = under_mask(matrix, 256, before.shape) == 0
     assert not difference[outside].any()
-    # Inside it was warped down or up and back: a smooth frame loses little, but for faces larger than the crop.
+    # Inside, the frame was warped to the crop and back. A smooth frame loses little, except for a face larger than
+    # the crop.
     assert difference[~outside].mean() < 3
 
 

@@ -68,7 +68,7 @@ def test_padding_leaves_that_side_of_the_face_unchanged(source):
     right = changed(source, dark_face(), face_mask_padding=(0, 50, 0, 0))
     low, high = PLACE[:, :2].min(0), PLACE[:, :2].max(0)
     middle_x, middle_y = ((low + high) / 2).astype(int)
-    # Atlas and image differ in geometry: the edge is around the middle.
+    # Atlas and image differ in geometry, so the edge is only near the middle.
     assert top[: middle_y - 30].max() == 0 and top[middle_y + 30 :].max() > 3
     assert right[:, middle_x + 20 :].max() == 0 and right[:, : middle_x - 20].max() > 3
 
@@ -122,7 +122,7 @@ def test_a_wider_blur_fades_further_into_the_face(source):
 
 
 def covered_frame() -> PixelFrame:
-    """A dark hand over the cheek at image left."""
+    """Return a face with a dark hand over the cheek at the left of the image."""
     frame = draw_face(PLACE, face_texture(LIGHT_SKIN))
     frame.pixels[170:280, 60:165] = (20, 25, 30)
     return frame
@@ -159,7 +159,7 @@ def test_eyes_and_mouth_are_transparent_and_skin_is_opaque(source):
 
 @pytest.mark.parametrize('extent', [40, 56, 80, 160])
 def test_small_faces_have_transparent_eyes(source, extent):
-    """An eye in a face of 40 pixels has 6 by 3 pixels: painting it would show the source's gaze."""
+    """In a face of 40 pixels an eye has 6 by 3 pixels, and painting it would replace the gaze with the source's."""
     unit = float(np.ptp(face_at(0, 0, 1)[:, :2], axis=0).max())
     for shift in np.linspace(0, 0.75, 4):
         landmarks = face_at(100 + shift, 100 - shift / 2, extent / unit)
@@ -203,14 +203,14 @@ def test_a_fringe_on_source_or_target_protects_only_the_forehead(source):
 
 
 def rotated(degrees: float) -> np.ndarray:
-    """Return a head that looks to the left of the image for positive degrees."""
+    """Return the landmarks of a head that looks to the left of the image for positive degrees."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return (face_at(0, 0, 70) @ matrix.T + [200, 190, 0]).astype(np.float32)
 
 
 def test_skin_that_is_seen_edge_on_fades(source):
-    """The cheek that turns away fades, the one that turns towards the camera does not."""
+    """The cheek that turns away fades, but the one that turns towards the camera does not."""
     away = [float(at(moving(source, rotated(degrees)), CHEEK_LEFT)[0]) for degrees in (0, 30, 45, 60, 85)]
     towards = [float(at(moving(source, rotated(degrees)), CHEEK_RIGHT)[0]) for degrees in (0, 30, 45, 60)]
     assert away == sorted(away, reverse=True)
@@ -220,7 +220,7 @@ def test_skin_that_is_seen_edge_on_fades(source):
 
 @pytest.mark.parametrize('degrees', [-50, 0, 30])
 def test_opacity_is_within_0_and_1_under_the_nose(source, degrees):
-    """The mesh has slivers there, narrower than a texel; ``moving`` asserts the limits."""
+    """The mesh has slivers under the nose that are narrower than a texel; ``moving`` asserts the limits."""
     under = at(moving(source, rotated(degrees)), 2, 97, 326, 164)
     assert under.max() <= 1 and (degrees or under.min() > 0.5)
 

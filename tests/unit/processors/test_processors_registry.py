@@ -34,7 +34,7 @@ SETTINGS = Settings(
 
 
 class FaceFinder:
-    """An analyser that returns the known faces of an image, by its size."""
+    """An analyser that returns the faces given for the width of an image."""
 
     topology = TOPOLOGY
 
@@ -46,7 +46,7 @@ class FaceFinder:
 
 
 class Identities(TensorSession):
-    """An embedder that assigns the next of these directions, in degrees, to each face; close directions are similar."""
+    """An embedder that gives each face the next of these directions in degrees; close directions mean similar faces."""
 
     def __init__(self, *directions):
         super().__init__()
@@ -147,12 +147,12 @@ def test_the_swapper_combines_the_images_and_reports_it(picture):
 
 
 def test_images_of_another_person_are_skipped_with_a_warning(picture):
-    """The largest face decides; faces that are similar through a third one belong to the same person."""
+    """The largest face decides the person. Two faces that are both similar to a third one are the same person."""
     sizes = {400: 60, 420: 80, 440: 70, 460: 50}
     faces = {f'w{width}': [face_at(200, 200, size)] for width, size in sizes.items()}
     paths = [picture(width, face_at(200, 200, size)) for width, size in sizes.items()]
     messages = []
-    # Of the faces of 80, 70, 60 and 50 pixels.
+    # The directions belong to the faces of 80, 70, 60 and 50 pixels.
     prepare(tools(*paths, messages=messages, directions=(0, 18, 36, 120), **faces))
     (skipped,) = [message.text for message in messages if 'is skipped' in message.text]
     assert str(paths[3]) in skipped and str(paths[1]) in skipped

@@ -39,7 +39,7 @@ class Target:
 
 
 def lipped(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> np.ndarray:
-    """A drawn face with lips of the given colour."""
+    """Return the texture of a face with lips of the given colour."""
     texture = face_texture(skin)
     mouth = AtlasMasks(TOPOLOGY, AtlasGrid(TOPOLOGY, len(texture))).lips > 0.5
     texture[mouth] = lips
@@ -47,7 +47,7 @@ def lipped(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> np.ndarray
 
 
 def relit(source: SourceTexture, target: Target, turned: float = 0.0) -> np.ndarray:
-    """The source in the target's light as YCbCr atlas, float32 [128,128,3]."""
+    """Return the source in the target's light as a YCbCr atlas, float32 [128,128,3]."""
     relight = Relighter(source, METER).relight(target.light, target.traits, turned)
     assert relight.field.shape == relight.mix.shape == (64, 64, 4) and relight.bare.shape == (64, 64, 2)
     field, mix = (enlarge(part, SIZE, SIZE) for part in (relight.field, relight.mix))
@@ -86,7 +86,7 @@ def test_a_grey_target_stays_grey(sources, source, turned):
 
 
 def test_light_from_one_side_follows_the_target(sources):
-    """The target is half as light on its left, the source on its right."""
+    """The target is half as light on its left side, and the source on its right side."""
     shade = np.linspace(0.5, 1, 256)[None, :, None]
     target = Target((face_texture(SKINS['light']) * shade).astype(np.uint8))
     source = source_of((face_texture(SKINS['light']) * shade[:, ::-1]).astype(np.uint8))
@@ -102,7 +102,7 @@ def test_light_from_one_side_follows_the_target(sources):
 
 @pytest.mark.parametrize('turned', [0.0, 1.0])
 def test_lips_of_a_warm_face_are_no_bluer_than_pale_skin(turned):
-    """On orange skin even plain red lips are bluer than the skin; on pale skin they would be lilac."""
+    """Even plain red lips are bluer than orange skin, and would be lilac on pale skin."""
     source = source_of(lipped(SKINS['warm'], (110, 100, 190)))
     target = Target(lipped(SKINS['pale'], (170, 165, 215)))
     own = chroma_ratio(source.ycc)
@@ -128,7 +128,10 @@ def test_red_lips_stay_redder_than_the_skin(sources):
 
 
 def folded(at: int, depth: float) -> np.ndarray:
-    """A drawn face with a fold ``at`` texels of 256 from the middle, of a width between the two light widths."""
+    """Return the texture of a face with a fold on each side, ``at`` of 256 texels from the middle.
+
+    The width of a fold is between the two light widths.
+    """
     x = np.abs(np.arange(256) - 127.5) - at
     fold = 1 - depth * np.exp(-0.5 * (x / 14) ** 2)
     return np.clip(face_texture(SKINS['light'], seed=2) * fold[None, :, None], 0, 255).astype(np.uint8)
@@ -174,7 +177,7 @@ def test_luma_is_never_negative_and_highlights_are_limited(code, light, features
     assert -0.01 <= luma <= light + room
     if features == 0:
         assert luma >= light - room - 0.01
-    # Limited, but on the same side of the light.
+    # The luma is limited, but stays on the same side of the light.
     assert (luma - light) * (code - light) >= -0.05
 
 
@@ -183,7 +186,7 @@ def test_highlights_are_limited_everywhere_and_shadows_on_skin_only():
     assert 150 < painted_luma(250, 150, 0) < 150 + 0.2 * 150
     assert painted_luma(20, 150, 0) > 150 - 0.2 * 150
     assert painted_luma(20, 150, 1) == pytest.approx(20, abs=0.1)
-    # Small differences stay.
+    # Small differences are kept.
     assert painted_luma(151, 150, 0) == pytest.approx(151, abs=0.1)
 
 
@@ -196,7 +199,7 @@ def test_lighter_texels_are_never_darker():
 @pytest.mark.parametrize('skin', SKINS)
 @pytest.mark.parametrize('code', [0, 255, 'noise'])
 def test_no_texture_exceeds_the_luma_limits_of_the_target(sources, skin, code):
-    """This covers any texel, also where the mesh is inaccurate."""
+    """The limits hold for every texel, even where the mesh is inaccurate."""
     target = Target(face_texture(SKINS[skin]))
     relight = Relighter(sources['light'], METER).relight(target.light, target.traits, 0.0)
     random = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
@@ -242,7 +245,7 @@ def test_a_face_counts_as_turned_between_20_and_50_degrees():
 
 
 def test_the_colour_of_a_texel_is_the_documented_sum():
-    """Cb and Cr ratios: the share of the source, the offset, and the slope with luma."""
+    """The Cb and Cr ratios are the sum of the source's share, the offset, and the slope with luma."""
     relight = Relight(*[np.zeros((1, 1, n), np.float32) for n in (4, 4, 2)], (-0.2, 0.1), 0.5)
     field, mix = np.array([[[0, -0.05, 0.1, 1]]], np.float32), np.array([[[0.5, 100, 1, 1]]], np.float32)
     pixel = np.array([[[90, -10, 20]]], np.float32) @ YCC_TO_BGR.T

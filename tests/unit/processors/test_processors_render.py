@@ -43,7 +43,7 @@ def linked(frame: PixelFrame, landmarks: np.ndarray, track: int = 0) -> LinkedFa
 
 
 def swapped(warp: MeshWarp, frame: PixelFrame, landmarks: np.ndarray, *nearer: LinkedFace):
-    """The pixels before and after a swap, as signed numbers."""
+    """Return the pixels before and after a swap, as signed numbers."""
     before = frame.pixels.astype(int)
     warp.render(frame, linked(frame, landmarks), nearer)
     return before, frame.pixels.astype(int)
@@ -144,7 +144,7 @@ def test_a_face_cut_off_by_the_edge_is_swapped_like_a_complete_one(warp, x):
     warp.render(whole, face)
     warp.render(cut, shifted)
     differ = np.abs(cut.pixels.astype(int) - whole.pixels[:, x:])
-    # Part and complete face have different rasters.
+    # The rasters of the cut-off face and the complete one differ.
     assert differ.mean() < 0.2 and np.quantile(differ, 0.999) <= 12
     assert cut.is_touched == bool((cut.pixels != before).any())
 
@@ -186,7 +186,7 @@ def plain_texture() -> np.ndarray:
 
 
 def test_a_clean_target_gets_no_noise(warp):
-    """The result has only the source's own detail: as much as on a target without any detail."""
+    """On a target without any detail, the result has only the source's own detail."""
     cheek = ring_mask(PLACE, CHEEK, CANVAS)
     _, onto_plain = swapped(warp, draw_face(PLACE, plain_texture()), PLACE)
     assert fine_level(onto_plain, cheek) < 1.5
@@ -201,7 +201,7 @@ def test_grain_is_noise_without_edges():
     edge = flat.copy()
     edge[:, 32:] //= 4
     assert _grain(flat).std() == pytest.approx(5, rel=0.3)
-    # The limit follows the noise: without it an edge of 90 codes would add 30.
+    # The limit depends on the noise. Without it, an edge of 90 codes would add 30.
     assert np.abs(_grain(edge)[:, 29:35]).max() < 4 * 5
     assert abs(float(_grain(flat).mean())) < 0.2
 
@@ -212,7 +212,7 @@ def test_grain_is_noise_without_edges():
 @pytest.mark.parametrize('colour', [(12, 14, 18), (235, 240, 240)], ids=['dark', 'bright'])
 @pytest.mark.parametrize('width', [4, 7])
 def test_a_line_over_the_cheek_stays_in_front(warp, colour, width):
-    """A strand of hair, the cable of a headset."""
+    """Such a line may be a strand of hair or the cable of a headset."""
     cheek = PLACE[[50, 205], :2].mean(0)
     canvas = Canvas(dark_face())
     canvas.line(cheek + np.array([[-20, -18], [-8, 24]]), colour, width)

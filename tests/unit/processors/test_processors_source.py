@@ -1,4 +1,4 @@
-"""The source of mesh_warp: several views, obstacles, and the flaws of images."""
+"""Tests of the source of mesh_warp: several views, obstacles, and flaws of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, S
 
 METER = SkinMeter(TOPOLOGY)
 SKIN = (120, 150, 200)
-# Words that occur in one warning only.
+# Words that occur in only one of the warnings.
 WORDS = {
     'glasses': 'shows glasses',
     'hair': 'hair covers the forehead',
@@ -46,7 +46,7 @@ def drawn(landmarks: np.ndarray, seed: int = 0, size: int = 500) -> SourceView:
 
 
 def turned(degrees: float, size: float = 100, at: float = 250) -> np.ndarray:
-    """The mean shape after a turn of the head to the side, float32 [468,3]."""
+    """Return the mean shape after a turn of the head to the side, float32 [468,3]."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return (face_at(0, 0, size) @ matrix.T + [at, at, 0]).astype(np.float32)
@@ -120,7 +120,7 @@ def test_a_turned_view_adds_to_a_frontal_one_and_spoils_nothing():
 def test_a_dark_half_comes_from_the_view_that_is_lit_there():
     truth = build_source([drawn(face_at(250, 250, 100))], METER)
     plain = drawn(face_at(250, 250, 100))
-    # So dark that rounding removes the mottle.
+    # The left half is so dark that rounding removes the mottle.
     dark = SourceView(lit_from_the_right(plain.frame, plain.landmarks, 0.02), plain.landmarks)
     second = drawn(turned(-20))
     alone = likeness(build_source([dark], METER), truth, LEFT_CHEEK)
@@ -154,7 +154,7 @@ def test_views_of_different_light_leave_no_seam():
     texture = build_source([plain, warm], METER).mips[2].astype(np.float32)
     ratio = texture[..., 0] / texture[..., 2]
     smooth = cv2.GaussianBlur(ratio, (0, 0), 4)
-    # Neighbouring parts of the skin show no step, although the views differ by factors of 0.6 and 1.0.
+    # There is no step between neighbouring parts of the skin, although the views differ by factors of 0.6 and 1.0.
     skin = smooth[110:180, 40:216]
     assert np.abs(skin[:, 12:] - skin[:, :-12]).max() < 0.12
 
@@ -171,7 +171,7 @@ def test_building_is_pure():
 
 @pytest.fixture(scope='module')
 def faces(sessions, example_portrait, example_group):
-    """The seven faces of the example pictures, from left to right."""
+    """The seven faces of the example images, from left to right."""
     analyser = FaceAnalyser(sessions)
     views = []
     for path in (example_portrait, example_group):
@@ -184,7 +184,7 @@ def faces(sessions, example_portrait, example_group):
 
 @pytest.mark.network
 def test_the_example_faces_have_only_their_known_flaws(faces):
-    """The portrait wears a fringe, the fifth of the group is turned by 45 degrees."""
+    """The face of the portrait has a fringe, and the fifth of the group is turned by 45 degrees."""
     found = [said(build_source([view], METER)) for view in faces]
     assert found == [{'hair'}, set(), set(), set(), set(), {'turned'}, set()]
 
@@ -199,7 +199,7 @@ def test_dark_frames_are_found_and_removed(faces, number):
     view = faces[number]
     worn = build_source([repainted(view, with_glasses)], METER)
     assert 'glasses' in said(worn)
-    # The target shows through there, or inpainted skin; a frame is darker by 100 and more.
+    # The texture there is transparent or inpainted skin, while a frame would be darker by 100 or more.
     plain = build_source([view], METER)
     shown = cv2.resize(worn.opacity, (256, 256))
     darker = cv2.GaussianBlur(plain.mips[2], (0, 0), 2).astype(int) - cv2.GaussianBlur(worn.mips[2], (0, 0), 2)
@@ -219,7 +219,7 @@ def test_a_swap_from_a_face_with_glasses_shows_no_glasses(faces, number):
     before = target.frame.pixels.astype(int)
     plain = swap(build_source([faces[number]], METER))
     worn = swap(build_source([repainted(faces[number], with_glasses)], METER))
-    # No pixel is darker than both the plain swap and the target; a frame would be darker by 60 and more.
+    # No pixel is darker than both the plain swap and the target; a frame would be darker by 60 or more.
     assert (np.minimum(plain, before) - worn).mean(-1).max() < 30
 
 

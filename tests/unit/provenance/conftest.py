@@ -1,4 +1,4 @@
-"""A signer of this machine, created once, and the trusted roots."""
+"""Fixtures of a signer of this machine, created once per session, and of the trusted roots."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def roots(own_options, signing, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def house():
-    """A root of another organisation."""
+    """A root certificate of another organisation."""
     return make_root()

@@ -1,4 +1,4 @@
-"""The visible label: legible on any image, sized to the image, and only inside its window."""
+"""Tests of the visible label: it is legible on any image, sized to the image, and drawn only inside its window."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def drawn(kind: str, pixels: np.ndarray, text: str = 'Altered with AI') -> tuple
 
 
 def luminance(code: float) -> float:
-    """Relative luminance of an sRGB grey (WCAG 2)."""
+    """Return the relative luminance of an sRGB grey (WCAG 2)."""
     share = code / 255
     return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
 
@@ -100,7 +100,7 @@ def test_an_image_too_small_for_any_letters_is_refused():
     with pytest.raises(UsageError, match='64x64') as caught:
         Label(DisclosureOptions('corner'), 64, 64)
     assert caught.value.reference == 'label-size'
-    # At the written size its letters have the smallest allowed size.
+    # On an image of 160x90 the letters have the smallest allowed size.
     Label(DisclosureOptions('corner'), 160, 90)
     with pytest.raises(UsageError, match='160x90'):
         Label(DisclosureOptions('corner', 'long ' * 12), 160, 90)

@@ -13,7 +13,7 @@ from facefusion.provenance.mark.payload import mark_payload
 
 
 def marked_lumas(numbers: range, payload: bytes = PAYLOAD, size: tuple[int, int] = (640, 360)) -> list[np.ndarray]:
-    """The luma of a marked, drifting scene."""
+    """Return the luma of the frames of a marked, drifting scene."""
     whole = scene(2 * size[0], size[1])
     marker = Marker(payload, *size)
     lumas = []
@@ -116,7 +116,7 @@ def test_a_reader_accepts_any_frame() -> None:
 
 
 def test_the_bound_counts_every_hypothesis() -> None:
-    # Hoeffding: exp(-z^2 / 2).
+    # Hoeffding's bound is exp(-z^2 / 2).
     assert log10_bound(6.0, 1) == pytest.approx(-18 / np.log(10))
     assert log10_bound(6.0, 1000) == pytest.approx(3 - 18 / np.log(10))
     assert log10_bound(0.5, 1000) == 0
@@ -129,5 +129,5 @@ def test_the_statistic_of_unmarked_frames_stays_below_its_bound(request: pytest.
         reader = MarkReader()
         reader.add(scene(320, 180, 100 + seed).clip(0, 255).astype(np.uint8))
         chances.append(reader.strongest())
-    # At most one in ten has a chance of one in ten or less; with all hypotheses counted, far fewer.
+    # At most one frame in ten has a chance of one in ten or less, and far fewer when all hypotheses are counted.
     assert np.mean(np.array(chances) <= -1) <= 0.1

@@ -21,7 +21,7 @@ PAYLOAD = mark_payload('embed')
 
 
 def scene(width: int, height: int, seed: int = 1) -> np.ndarray:
-    """Luma with structure of all sizes, float32 around 120."""
+    """Return luma with structures of several sizes, float32 around 120."""
     random = np.random.default_rng(seed)
     total = np.full((height, width), 120, np.float32)
     for size in (4, 16, 64):

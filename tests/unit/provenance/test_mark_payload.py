@@ -14,12 +14,12 @@ def test_the_payload_of_a_job_never_changes() -> None:
 
 
 def test_the_checksum_has_its_published_check_value() -> None:
-    # Of CRC-16/CCITT-FALSE, for the digits 1 to 9.
+    # This is the check value of CRC-16/CCITT-FALSE for the digits 1 to 9.
     assert checksum(b'123456789') == bytes.fromhex('29b1')
 
 
 def test_the_code_matches_its_documentation() -> None:
-    # A register of the newest bit and the eight before it, around the ring; parities of four masks.
+    # A register has the newest bit and the eight before it, around the ring. The code is its parity in four masks.
     payload = mark_payload('by hand')
     data = payload + checksum(payload)
     bits = [byte >> window & 1 for byte in data for window in range(7, -1, -1)]
@@ -52,7 +52,7 @@ def test_soft_values_are_weights() -> None:
 
 def test_noise_almost_never_decodes_to_a_payload() -> None:
     noise = np.random.default_rng(3).standard_normal((2000, CODED_BITS), np.float32)
-    # The checksum alone accepts one in 65,536.
+    # The checksum alone accepts one random payload in 65,536.
     assert sum(decoded is not None for decoded in decode_signs(noise)) <= 2
 
 

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def with_certificate(tmp_path, house):
-    """Options with a valid certificate and key, unless ``changes`` break them."""
+    """Return a function that makes options with a certificate and a key, valid unless ``changes`` break them."""
 
     def make(password=None, chain=None, **changes):
         leaf = issue(house, **changes)

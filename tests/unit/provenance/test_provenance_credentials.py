@@ -35,7 +35,7 @@ def target(tmp_path):
 
 @pytest.fixture
 def signed_as(tmp_path, signing, target):
-    """Sign a new file of a kind."""
+    """Return a function that signs a new file of a kind."""
 
     def make(extension, name='out', ingredient=None, statement=None, emit=silent, flag=None, signing=signing):
         unsigned = make_file(tmp_path / f'{name}-unsigned.{extension}')
@@ -142,7 +142,7 @@ def test_the_sidecar_of_a_target_is_included_in_any_kind(signed_as, tmp_path, ro
 def test_tampered_credentials_are_included_and_reported(signed_as, roots, tmp_path, extension):
     first = signed_as(extension, 'first')
     data = bytearray(first.media.read_bytes())
-    # In the image data, which follows the credentials.
+    # This byte belongs to the image data, which follows the credentials.
     data[-40] ^= 1
     tampered = tmp_path / f'tampered.{extension}'
     tampered.write_bytes(data)
@@ -154,7 +154,7 @@ def test_tampered_credentials_are_included_and_reported(signed_as, roots, tmp_pa
     found = read_credentials(second.media, roots, second.sidecar)
     assert found.state == 'trusted' and found.chain[0].manifest == first.manifest_id
     assert 'was changed after it was signed' in found.chain[0].problems[0] and not found.chain[1].problems
-    # A third signature does not hide it.
+    # A third signature does not hide the change.
     third = signed_as(extension, 'third', Ingredient(second.media, second.sidecar))
     found = read_credentials(third.media, roots, third.sidecar)
     assert [bool(claim.problems) for claim in found.chain] == [True, False, False]

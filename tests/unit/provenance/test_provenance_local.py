@@ -57,7 +57,7 @@ def test_its_name_states_that_it_is_self_made_and_not_on_which_machine(tmp_path)
     organisation = r'O=Self-made by FaceFusion\\, proves no identity'
     assert re.fullmatch(f'CN=FaceFusion local signer on this machine,{organisation}', leaf)
     assert re.fullmatch(f'CN=FaceFusion local root [0-9a-f]{{8}},{organisation}', root)
-    # Only the extensions for usage and keys, none of which can name the machine.
+    # The only extensions are those for usage and keys, which cannot name the machine.
     assert [len(certificate.extensions) for certificate in chain] == [5, 3]
 
 

@@ -166,17 +166,17 @@ def test_an_expired_signer_is_reported_unless_a_trusted_timestamp_helps(signed, 
     time.sleep(4.2)
     found = read_credentials(plain, trusting(root))
     assert found.state == 'expired' and 'has expired' in found.problems[0]
-    # Without a trusted timestamp a thief of the old key could have created it later.
+    # Without a trusted timestamp, a thief of the old key could have created the signature later.
     assert read_credentials(stamped, trusting(root)).state == 'expired'
     assert read_credentials(stamped, trusting(root, stamps)).state == 'trusted'
-    # As a target it causes no warning.
+    # A target with an expired signer causes no warning.
     events = []
     again = sign(plain, tmp_path / 'again.jpg', swap_of(plain), [Ingredient(plain)], signing, events.append)
     assert (again.inherited, events) == (('expired',), [])
 
 
 def foreign(path, assertions, **more):
-    """Sign like another program."""
+    """Return a function that signs ``path`` like another program."""
     definition = {'claim_generator_info': [{'name': 'Other'}], 'assertions': assertions, **more}
 
     def write(signing):

@@ -1,4 +1,4 @@
-"""Statements of unknown signers are never shown as confirmed by this machine."""
+"""Tests that statements of unknown signers are never shown as confirmed by this machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_claims_of_an_unknown_signer_stay_unconfirmed(tmp_path, signing, strange
     signers = [line.strip() for line in verdict_lines(verdict) if '  signed by ' in line]
     assert 'no trusted root certifies this' in signers[0] and signers[1].endswith('(trusted)')
     assert verdict.as_record()['credentials']['chain'][0]['trust'] == 'unknown-signer'
-    # A reader who trusts the root sees a trusted signer, whatever was recorded.
+    # With the root among the trusted ones the signer is trusted, regardless of the recorded state.
     root = write_chain(tmp_path / 'root.pem', house)
     knowing = trusted_roots(ProvenanceOptions(trusted_roots=(str(root),)), {}, tmp_path)
     found = verify(tmp_path / 'out.jpg', (*roots, *knowing)).credentials

@@ -1,4 +1,4 @@
-"""Any flipped bit in the media or the signed data is detected, except in the listed unprotected bytes."""
+"""Tests that any flipped bit in the media or the signed data is detected, except in the listed unprotected bytes."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def flipped(data, position, generator):
 
 
 def around(extension, store):
-    """The unprotected bytes outside a store that are not media: listed in docs/provenance.md."""
+    """Return the unprotected bytes outside a store that are not media, as listed in docs/provenance.md."""
     if extension in ('mp4', 'mov'):
-        # The ftyp box, and the header of the C2PA box.
+        # These are the ftyp box and the header of the C2PA box.
         return range(store.start)
     if extension == 'jpg':
-        # Box instance and packet number of the APP11 segment.
+        # These are the box instance and packet number of the APP11 segment.
         return range(store.start - 8, store.start)
-    # The checksum of the chunk.
+    # In PNG this is the checksum of the chunk.
     return range(store.stop, store.stop + 4) if extension == 'png' else range(0)
 
 
@@ -91,7 +91,7 @@ def test_a_flip_in_the_media_is_detected(made, state_of, extension):
 
 
 def content_of(data, label):
-    """The position of an assertion's content: the box after its label box (ISO/IEC 19566-5)."""
+    """Return the position of an assertion's content, which is the box after its label box (ISO/IEC 19566-5)."""
     at = data.index(label.encode() + b'\0') + len(label) + 1
     while data[at + 4 : at + 8] != b'cbor':
         at += 1
@@ -111,7 +111,7 @@ def test_a_flip_in_the_signed_data_is_detected(made, state_of, extension):
 
 
 def region_of(data, position, extension, store):
-    """The owner of an unprotected byte, '' for a protected one."""
+    """Return the name of the part that an unprotected byte belongs to, or '' for a protected byte."""
     if position in around(extension, store):
         return 'frame of the store'
     if position not in store:
@@ -121,7 +121,7 @@ def region_of(data, position, extension, store):
     padding = data.index(b'cpad')
     if padding <= position:
         return 'padding of the signature'
-    # A description box: size, name, type, flags, label.
+    # A description box contains a size, name, type, flags and label.
     begin = data.rindex(b'jumd', 0, position + 4) - 4
     end = begin + int.from_bytes(data[begin : begin + 4], 'big')
     return 'name of a box' if begin <= position < end else ''
@@ -142,7 +142,7 @@ def test_the_unprotected_bytes_are_those_in_the_docs(made, state_of, extension):
 
 
 def box(name, content=b''):
-    """A box of ISO/IEC 14496-12."""
+    """Return a box of ISO/IEC 14496-12."""
     return (8 + len(content)).to_bytes(4, 'big') + name + content
 
 

@@ -1,4 +1,4 @@
-"""The relay to a timestamp authority: bounded in bytes and in time, it can be stopped, and it states the failure."""
+"""Tests of the relay to a timestamp authority: it is bounded in bytes and time, can be stopped and states failures."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from facefusion.stopping import StopFlag
 
 SHORT = RelayLimits(connect_seconds=0.5, total_seconds=0.6)
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Type: application/timestamp-reply\r\n'
-# The last bytes of a request: the query of ``asked``, and the last field of the library's (certReq TRUE).
+# The last bytes of a request: the query of ``asked``, or the last field of the library's query (certReq TRUE).
 ENDS = (b'query', b'\xff')
 ANSWER = b'\x30\x03abc'
 
 
 @contextmanager
 def talking(talk):
-    """The address of a server that calls ``talk(connection)`` for each request."""
+    """Yield the address of a server that calls ``talk(connection)`` for each request."""
 
     def run():
         with suppress(OSError):
@@ -61,7 +61,7 @@ def reply_of(size):
 
 
 def asked(authority, limits=SHORT, flag=None):
-    """The response to the library, and the failure."""
+    """Return the response to the library and the failure of the relay."""
     with Relay(authority, flag, limits) as relay:
         response = requests.post(relay.url, b'query', timeout=30)
     return response, relay.failure
@@ -72,7 +72,7 @@ def queries():
 
 
 def settle():
-    """Wait for the query threads to end: none may outlive its query for long."""
+    """Wait for the query threads to end, because none may outlive its query for long."""
     end = time.monotonic() + 3
     while queries() and time.monotonic() < end:
         time.sleep(0.02)
@@ -98,7 +98,7 @@ def test_a_flood_is_cut_off():
         response, failure = asked(url, RelayLimits())
     assert (response.status_code, response.content) == (502, b'')
     assert str(failure) == 'its reply is longer than 65536 bytes'
-    # The buffers of two sockets, not an endless reply.
+    # The server sent no more than the buffers of two sockets hold.
     assert sum(sent) < 32_000_000
 
 

@@ -1,4 +1,4 @@
-"""The verdict and its hints: a damaged file is never reported as one without credentials."""
+"""Tests of the verdict and its hints: a damaged file is never reported as a file without credentials."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_sidecar_of_a_link_is_that_of_its_destination(signed, signing, roots
     try:
         link.symlink_to(clip)
     except OSError:
-        pytest.skip('this system makes no links')
+        pytest.skip('this system does not support links')
     assert verify(link, roots).word == 'intact'
     made = sign(make_file(tmp_path / 'un.jpg'), tmp_path / 'x.jpg', swap_of(link), [Ingredient(link)], signing, silent)
     assert made.inherited == ('intact',)

@@ -26,9 +26,10 @@ YOUNG, ADULT = AgeEstimate(True, '3 to 9 years'), AgeEstimate(False, '20 to 29 y
 
 
 def stand_in() -> bytes:
-    """The interface of fairface: the age class is the first red value of the crop's top left corner, in tens.
+    """Return a network with the interface of fairface.
 
-    Race and gender are always 99, which no class has.
+    The age class is a tenth of the red value of the crop's top left pixel. Race and gender are always 99, which is not
+    a class.
     """
     image = helper.make_tensor_value_info('input', TensorProto.FLOAT, [1, 3, 224, 224])
     outputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in ('r', 'g', 'a')]
@@ -62,7 +63,7 @@ def estimator():
 
 
 def frame_of(*classes):
-    """An image with the stand-in's class to the left and, if there are two, another to the right of the face."""
+    """Return an image with the stand-in's class at the left of the face and, if two are given, another at the right."""
     red = np.repeat([classes[0], classes[-1]], 200) * 10
     pixels = np.zeros((400, 400, 3), np.uint8)
     pixels[:, :, 2] = red
@@ -181,7 +182,7 @@ def weights(tmp_path):
 
 
 def test_the_age_model_is_used_when_its_weights_exist_and_never_fetched(weights, monkeypatch):
-    monkeypatch.setattr(ModelStore, 'fetch', lambda self, ids: pytest.fail('it fetched'))
+    monkeypatch.setattr(ModelStore, 'fetch', lambda self, ids: pytest.fail('a model was fetched'))
     pool = SessionPool(weights, ('cpu',), 0)
     assert find_age_estimator(pool, weights) is None
     (weights.weights / 'fairface.onnx').write_bytes(stand_in())

@@ -120,7 +120,7 @@ def test_a_folder_is_refused(tmp_path):
     assert refusal(tmp_path).reference == refusal('.').reference == 'consent-directory'
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names here')
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes')
 def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     assert refusal('pipe').reference == 'consent-unreadable'

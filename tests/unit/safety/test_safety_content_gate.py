@@ -14,7 +14,7 @@ STEP = 25
 
 
 class StandIn:
-    """Uses the brightness of the first pixel as the score, in percent."""
+    """A classifier whose score is the brightness of the first pixel in percent."""
 
     def __init__(self, model_id='stand_in', threshold=0.8):
         self.model_id, self.threshold = model_id, threshold
@@ -38,7 +38,7 @@ def picture(percent):
 
 
 def clip(positive, count=7200, step=STEP, extra=()):
-    """Regular samples, and ``extra`` ones between them; positive in the given frames."""
+    """Return regular samples and ``extra`` ones between them; those in the frames ``positive`` are positive."""
     frames = sorted({*range(0, count * step, step), *extra})
     return [Sample(frame, frame / 25, (0.9 if frame in positive else 0.1,)) for frame in frames]
 

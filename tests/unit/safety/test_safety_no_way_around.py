@@ -1,6 +1,6 @@
-"""No option reaches the content gate, and every run uses it, as an analysis of the code shows.
+"""Tests that analyse the code: no option affects the content gate, and every run uses it.
 
-tests/cli/test_cli_gate.py has complete runs with all options at once.
+tests/cli/test_cli_gate.py contains complete runs with all options at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[3] / 'facefusion'
-# Consent and the refused options are options; neither decides about content.
+# These modules handle consent and options, and do not decide about content.
 OF_OPTIONS = ('consent.py', 'options.py', 'refused.py')
 GATE = [path for path in sorted((PACKAGE / 'safety').rglob('*.py')) if path.name not in OF_OPTIONS]
 GATE += [PACKAGE / 'pipeline' / name for name in ('content_screening.py', 'content_check.py')]
@@ -42,7 +42,7 @@ def function(name: str, called: str) -> ast.FunctionDef:
 
 
 def certain_calls(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield the certain calls of statements by the last part of their names, in order: outside branches, or in both."""
+    """Yield the last name part of each call that always happens, in order: outside branches, or in both branches."""
     for statement in body:
         if isinstance(statement, ast.With | ast.For):
             yield from certain_calls(statement.body)

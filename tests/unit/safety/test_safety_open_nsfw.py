@@ -13,7 +13,7 @@ from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw, network_input
 
 
 class Recorder(TensorSession):
-    """Uses the centre of each image as its score."""
+    """A session whose score for an image is the centre of the image."""
 
     def run(self, names, feeds):
         (tensor,) = feeds.values()
@@ -23,7 +23,7 @@ class Recorder(TensorSession):
 
 
 def reference_input(image):
-    """The steps of embedded-models.md section 3, one by one."""
+    """Return the input of the network by the steps of embedded-models.md section 3, one by one."""
     picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).resize((256, 256), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     picture.crop((16, 16, 240, 240)).save(file, format='JPEG')
@@ -72,7 +72,7 @@ def test_harmless_images_pass_with_known_scores(sessions, example_portrait, exam
     pictures = [cv2.imread(str(path)) for path in (example_portrait, example_group)]
     flat = [np.zeros((720, 1280, 3), np.uint8), np.full((720, 1280, 3), 255, np.uint8)]
     scores = [score for (score,) in gate.classify(pictures + flat)]
-    # Measured once, with the steps of embedded-models.md; other machines round differently.
+    # These scores were measured once with the steps of embedded-models.md. Other machines round differently.
     assert scores == pytest.approx([0.0318, 0.1688, 0.0668, 0.0141], abs=0.01)
     alone = [gate.classify([picture])[0][0] for picture in pictures + flat]
     assert alone == pytest.approx(scores, abs=1e-4)

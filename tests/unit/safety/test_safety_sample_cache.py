@@ -68,7 +68,7 @@ def test_the_key_changes_with_everything_that_changes_a_sample():
         {'samples': None},
         {'samples': {}},
         {'samples': [[10, 0.4, [0.1, 0.1]]]},  # a sampled frame is missing
-        {'samples': [[n, 0.4, [0.1]] for n in (10, 20, 30)]},  # of other classifiers
+        {'samples': [[n, 0.4, [0.1]] for n in (10, 20, 30)]},  # one classifier instead of two
         {'samples': [[n, 0.4, [0.1, 1.1]] for n in (10, 20, 30)]},
         {'samples': [[n, 0.4, [0.1, float('nan')]] for n in (10, 20, 30)]},
         {'samples': [[n, 0.4, [0.1, None]] for n in (10, 20, 30)]},
@@ -126,7 +126,7 @@ def test_only_the_oldest_entries_are_removed(tmp_path):
         cache.put(key, SAMPLES)
         os.utime(tmp_path / f'{key}.json', (1000 + number, 1000 + number))
     names = {path.name for path in tmp_path.iterdir()}
-    # The newest entry is written before the oldest are removed, with the current time.
+    # The newest entry is written with the current time before the oldest ones are removed.
     assert names == {'notes.json', fresh.name, *(f'{key}.json' for key in keys[3:])}
 
 

@@ -87,7 +87,7 @@ print(code, sum(name in sys.modules for name in ('numpy', 'cv2', 'av', 'onnxrunt
 """
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='other systems hold no process to such a limit')
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux enforces such a limit')
 @pytest.mark.parametrize('command', ['headless-run -s a.png -t b.mp4 -o c.mp4', 'verify b.mp4', 'doctor'])
 def test_too_little_address_space_is_reported_before_libraries_are_loaded(command, tmp_path):
     output = python(LIMITED, str(600 << 20), *command.split(), FACEFUSION_JOBS_PATH=str(tmp_path / 'jobs'))

@@ -24,7 +24,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 
 
 class Choosing:
-    """Selects the first model of each preference, or the last one with the first as the better model."""
+    """Model files of which the first of each preference is present, or only the last; then the first is better."""
 
     def __init__(self, is_here):
         self._is_here = is_here
@@ -48,7 +48,7 @@ def test_every_option_of_a_step_is_frozen_but_none_of_the_process():
     mine = {info.key for group in others for info in describe(group)}
     assert mine >= {'execution_providers', 'log_level', 'temp_path', 'jobs_path', 'halt_on_error', 'offline'}
     assert not mine & set(args)
-    # The job arguments of FaceFusion 3.8, which it never stores.
+    # FaceFusion 3.8 has these arguments for jobs, but never stores them.
     assert not {'config_path', 'execution_device_ids', 'video_memory_strategy', 'download_scope'} & set(args)
 
 

@@ -202,7 +202,7 @@ def test_an_unwritable_work_folder_is_reported_with_its_option(tmp_path):
     for temp, option in ((tmp_path / 'file' / 'x', '--temp-path'), (None, '--jobs-path')):
         work = RunFolders(tmp_path / 'file', temp).work_of('job')
         with pytest.raises(OutputError) as caught, step_run.open_work_folder(work, 's', DIGESTS, NO_CACHE, silent):
-            pytest.fail('no folder can be made there')
+            pytest.fail('a folder was created there')
         wanted = temp or tmp_path / 'file'
         assert caught.value.reference == 'work-unwritable' and option in caught.value.hint
         assert caught.value.message == f'work files cannot be written in {wanted}'
@@ -211,7 +211,7 @@ def test_an_unwritable_work_folder_is_reported_with_its_option(tmp_path):
     check_work_folder(tmp_path / 'new', '--temp-path')
 
 
-@pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a file system without files of users')
+@pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a file system that stores no user files')
 def test_a_file_system_without_files_is_reported():
     with pytest.raises(ResourceError) as caught:
         check_space(Path('/proc/x'), 1, 'the work files')

@@ -1,4 +1,4 @@
-"""Checks of the outputs of steps before they are joined."""
+"""Tests of the checks of step outputs before they are joined."""
 
 from __future__ import annotations
 
