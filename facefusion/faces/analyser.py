@@ -175,13 +175,13 @@ def _logit(probability: float) -> float:
 
 
 def _moved_region(region: Region, shift_x: float, shift_y: float, scale: float) -> Region:
-    """A region shifted by fractions of its side and scaled."""
+    """The region, shifted by fractions of its side and scaled."""
     x, y, side, angle = region
     return Region(x + shift_x * side, y + shift_y * side, side * scale, angle)
 
 
 def _moved(before: Floats, after: Floats) -> float:
-    """The largest move of an edge of the box around a face, as a fraction of its size."""
+    """The largest movement of an edge of the box around a face, as a fraction of its size."""
     box = landmark_box(before)
     return float(np.abs(landmark_box(after) - box).max()) / max(longer_side(box), 1.0)
 

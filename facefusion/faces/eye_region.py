@@ -36,7 +36,7 @@ class EyeRegion:
     def open_eyes(self, luma: Floats, skin: float) -> tuple[float, float]:
         """Return how open the eyes at image left and right are, 0 to 1, by contrast; ``skin`` is the skin's luma.
 
-        The mesh hardly registers a blink (embedded-swap.md section 2).
+        The landmarks of the mesh hardly change in a blink (embedded-swap.md section 2).
         """
         spreads = []
         for ring in self._rings:

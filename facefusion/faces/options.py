@@ -66,7 +66,8 @@ class FaceDetectorOptions:
     face_detector_size: str = option(
         'text',
         '640x640',
-        'size to which the frame is shrunk for detection; larger sizes find smaller faces; some models have one size',
+        'size to which the frame is shrunk for detection; larger sizes find smaller faces; '
+        'some models have a fixed size',
         section='face_detector',
         choices=DETECTOR_SIZES,
     )
@@ -113,7 +114,7 @@ class FaceLandmarkerOptions:
     face_landmarker_score: float = option(
         'float',
         0.5,
-        'lowest score of a face at its landmarks',
+        'lowest landmarker score of a face',
         section='face_landmarker',
         minimum=0.0,
         maximum=1.0,

@@ -18,7 +18,7 @@ def fit_similarity(points: Points, goal: Points) -> Doubles:
 
 
 def scale_and_rotation(points: Points, goal: Points) -> tuple[float, Doubles]:
-    """The scale and the rotation [d,d] of that similarity."""
+    """The scale and the rotation [d,d] of the similarity that ``fit_similarity`` returns."""
     a, b = points.astype(np.float64), goal.astype(np.float64)
     a, b = a - a.mean(0), b - b.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)

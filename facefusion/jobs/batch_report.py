@@ -67,7 +67,7 @@ class BatchReport:
                     raise UsageError(
                         'report-is-file-of-batch',
                         f'the report {self._path} is the {name} of a step',
-                        cause='both paths lead to one file' if comparable(path) != own else 'both have the same path',
+                        cause='both paths lead to the same file' if comparable(path) != own else 'the paths are equal',
                         hint='choose another path with --report-path',
                     )
 

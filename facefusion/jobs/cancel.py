@@ -54,7 +54,7 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
         'job-not-stopping',
         f'the job {job_id} has not stopped within {PATIENCE_SECONDS:.0f} seconds',
         cause='its process does not react to the request',
-        hint='end that process: job-show names it',
+        hint='end that process, which job-show lists',
     )
 
 

@@ -42,5 +42,5 @@ def check_move(action: Action, job_id: str, state: State) -> None:
             'job-wrong-state',
             f'the job {job_id} is {state}: it cannot be {participle}',
             cause='the job must be ' + ' or '.join(states),
-            hint=_HINTS.get((action, state), f'facefusion job-show {job_id} shows its history'),
+            hint=_HINTS.get((action, state), f'see its history with facefusion job-show {job_id}'),
         )

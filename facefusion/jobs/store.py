@@ -59,7 +59,7 @@ class JobStore:
     # Reading
 
     def job_files(self) -> dict[str, JobFile]:
-        """Return the file of every job by its id. Raises JobError store-unreadable."""
+        """Return the file of each job, by job id. Raises JobError store-unreadable."""
         # During a scan a job may move from a folder not scanned yet to a scanned one. So the second scan goes
         # backwards, and more follow until one misses no job and no folder has changed.
         job_files: dict[str, JobFile] = {}
@@ -351,7 +351,7 @@ class JobStore:
 
 def unknown(job_id: str) -> JobError:
     """Return the error for an id that no job has."""
-    hint = 'facefusion job-list shows the jobs; --jobs-path names a store'
+    hint = 'list the jobs with facefusion job-list, or select another store with --jobs-path'
     return JobError('job-unknown', f'there is no job {job_id}', hint=hint)
 
 

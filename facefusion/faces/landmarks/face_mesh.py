@@ -59,7 +59,7 @@ def region_from_detection(detection: Detection) -> Region:
 
 
 def region_from_landmarks(landmarks: Floats) -> Region:
-    """The region for the next run on a known face: level eyes, the points' extent times MARGIN."""
+    """The region for the next run on a known face: level with the eyes, MARGIN times the extent of the points."""
     across = landmarks[263, :2] - landmarks[33, :2]
     angle = math.atan2(across[1], across[0])
     cos, sin = math.cos(angle), math.sin(angle)
@@ -72,7 +72,7 @@ def region_from_landmarks(landmarks: Floats) -> Region:
 
 
 def _crop_matrices(region: Region) -> tuple[np.ndarray[Any, np.dtype[np.float64]], Floats]:
-    """Frame to crop (float64 [2,3]) and crop to frame (float32 [2,3])."""
+    """Return the matrices from frame to crop (float64 [2,3]) and from crop to frame (float32 [2,3])."""
     scale = CROP / region.side
     cos, sin = math.cos(region.angle) * scale, math.sin(region.angle) * scale
     x, y = region.centre_x, region.centre_y

@@ -52,7 +52,7 @@ class TwoDFan4:
         self._input = session.get_inputs()[0].name
 
     def run(self, crop: Pixels) -> Scored:
-        """Return the points, and a score of 1 at a mean heat of 0.9."""
+        """Return the points and a score, which reaches 1 at a mean heat of 0.9."""
         points, heat = self._session.run(None, {self._input: _tensor(crop)})[:2]
         highest = heat.reshape(heat.shape[0], 68, -1).max(-1).mean()
         return Scored(points[0, :, :2] / _GRID * CROP, float(np.clip(highest / 0.9, 0, 1)))
@@ -66,7 +66,7 @@ class PeppaWutz:
         self._input = session.get_inputs()[0].name
 
     def run(self, crop: Pixels) -> Scored:
-        """Return the points, and a score of 1 at a mean score of 0.95."""
+        """Return the points and a score, which reaches 1 at a mean score of 0.95."""
         rows = self._session.run(None, {self._input: _tensor(crop)})[0].reshape(-1, 3)
         return Scored(rows[:, :2] / _GRID * CROP, float(np.clip(rows[:, 2].mean() / 0.95, 0, 1)))
 

@@ -26,7 +26,7 @@ def python(code: str) -> str:
 
 
 class Call:
-    """A notifier with its messages."""
+    """A notifier that runs a command and returns its messages."""
 
     def __init__(self, **settings) -> None:
         self.messages = []
@@ -138,7 +138,7 @@ def test_a_hanging_command_is_killed_with_its_children(tmp_path):
     start = time.monotonic()
     ((level, text),) = Call(seconds=0.5)(f'sleep 60 & echo $! > {pids}; echo waiting; sleep 60 | cat')
     assert time.monotonic() - start < 5
-    assert level == 'warn' and 'longer than 0.5 seconds' in text and 'waiting' in text
+    assert level == 'warn' and 'killed after 0.5 seconds' in text and 'waiting' in text
     wait_until(lambda: not is_alive(int(pids.read_text())))
 
 
@@ -153,7 +153,7 @@ def test_a_command_that_ignores_signals_is_killed():
 def test_a_background_process_of_a_command_blocks_nothing(tmp_path):
     pids = tmp_path / 'pids'
     start = time.monotonic()
-    # It keeps stdin and stdout of the finished command open.
+    # The background process keeps stdin and stdout of the finished command open.
     messages = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
     pid = int(pids.read_text())
     try:
