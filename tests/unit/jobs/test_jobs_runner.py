@@ -1,4 +1,4 @@
-"""Runs of a job in which joining the files of its steps fails."""
+"""Tests of runs of a job in which joining the files of its steps fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The warning about two running jobs that write one file."""
+"""Tests of the warning about two running jobs that write the same file."""
 
 from __future__ import annotations
 

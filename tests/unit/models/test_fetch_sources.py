@@ -1,4 +1,4 @@
-"""Tests of fetches from several sources: other bytes in a package, pairs of files, silent hosts, wrong downloads."""
+"""Tests of fetches from several sources: other bytes in a package, pairs of files, silent hosts and wrong downloads."""
 
 from __future__ import annotations
 

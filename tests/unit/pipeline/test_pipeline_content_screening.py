@@ -39,7 +39,7 @@ def screen(screening, target, timeline):
 
 
 def show(clip_screening, target, numbers, starts=()):
-    """Screen frames as analyse does: two chunks, each in its own thread."""
+    """Screen frames as analyse does, in two chunks with a thread each."""
     frames = [frame for frame in VideoReader(target).frames(0, target.frame_count) if frame.number in numbers]
     middle = target.frame_count // 2
     seen = [clip_screening.chunk(0, middle), clip_screening.chunk(middle, target.frame_count)]

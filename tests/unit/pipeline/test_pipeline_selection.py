@@ -96,7 +96,7 @@ def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Per
 
 @pytest.mark.parametrize('cut', [None, 5, 20, 30, 49, 50, 51, 70, 99])
 def test_the_largest_faces_are_selected_again_at_every_cut(cut):
-    """The cut is near the start or end of a chunk or between two chunks. The tracks continue, so only it matters."""
+    """Cuts lie near the ends of a chunk or between two chunks. The tracks continue, so only the cut matters."""
     inside = [[at for at in [cut] if at is not None and first < at < first + 50] for first in (0, 50)]
     chunks = [
         make_chunk(0, 50, growing(0, 50, 3), cuts=inside[0]),

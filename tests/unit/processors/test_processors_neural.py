@@ -195,7 +195,7 @@ def test_the_matrix_of_inswapper_is_read_from_its_file(tmp_path):
     np.testing.assert_array_equal(last_initializer(path), np.eye(512, dtype=np.float32)[::-1] * 2)
 
 
-# The picture
+# The rendered image
 
 PLACES = {
     'upright': (200, 150, 60, 0),

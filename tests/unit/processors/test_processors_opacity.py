@@ -103,7 +103,7 @@ def test_no_region_at_all_changes_nothing(source):
 
 
 def test_a_wider_blur_fades_further_into_the_face(source):
-    """The position of half opacity moves inwards, in proportion to the width."""
+    """The position of half opacity moves inwards in proportion to the width."""
     depths = []
     for blur in (0.0, 0.3, 0.6, 1.0):
         row = Opacity(source, METER, FaceMaskOptions(face_mask_blur=blur)).fixed[0][300]

@@ -131,7 +131,7 @@ def test_faces_beyond_the_pyramid_use_its_ends():
     assert len(_at_size(pyramid, 5000, 0.35)) == 1024 and len(_at_size(pyramid, 0.1, 0.35)) == 256
 
 
-# The edge of the picture
+# The edge of the image
 
 
 @pytest.mark.parametrize('x', [0, 40, 350])

@@ -24,7 +24,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 
 
 class Choosing:
-    """Model files of which the first of each preference is present, or only the last; then the first is better."""
+    """A choice of the first model of each preference, or of the last one with the first as the better model."""
 
     def __init__(self, is_here):
         self._is_here = is_here
