@@ -1,4 +1,4 @@
-"""Add the folders of scripts and benchmarks to the path: they are programs, not packages."""
+"""Add the folders of scripts and benchmarks to the import path, because they are no packages."""
 
 from __future__ import annotations
 

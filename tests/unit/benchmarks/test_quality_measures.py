@@ -36,14 +36,14 @@ def ruler(topology):
 
 @pytest.fixture(scope='module')
 def landmarks(topology):
-    """A frontal face with eye distance 80 in an image of 320x320."""
+    """The landmarks of a frontal face with an eye distance of 80 in an image of 320x320."""
     points = topology.mean_shape * 80
     points[:, :2] += 160 - (points[:, :2].min(0) + points[:, :2].max(0)) / 2
     return points.astype(np.float32)
 
 
 def picture(offset=(0, 0, 0)):
-    """Skin with a gradient and fine texture, and ``offset`` added to B, G, R."""
+    """Return an image of skin with a gradient and fine texture, and with ``offset`` added to B, G, R."""
     random = np.random.default_rng(0)
     shade = np.linspace(0.8, 1.1, 320)[None, :, None]
     pixels = np.array(SKIN) * shade + random.normal(0, 2, (320, 320, 1)) + np.array(offset)

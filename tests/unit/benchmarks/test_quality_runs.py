@@ -1,4 +1,4 @@
-"""The tools that measure swaps, on small images and through the pipeline."""
+"""Tests of the tools that measure swaps, on small images and through the pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.faces.topology import INNER_LIPS, load_topology
 
 
 def drawn_face():
-    """Plain skin of 260x260, and landmarks of a frontal mean face with eye distance 60."""
+    """Return an image of plain skin, 260x260, and the landmarks of a frontal mean face with an eye distance of 60."""
     landmarks = load_topology().mean_shape * 60
     landmarks[:, :2] += 130 - (landmarks[:, :2].min(0) + landmarks[:, :2].max(0)) / 2
     return np.full((260, 260, 3), (140, 165, 205), np.uint8), landmarks.astype(np.float32)
@@ -37,7 +37,7 @@ def test_painted_covers_are_on_the_face_and_deterministic():
     assert abs(rows['glasses'].mean() - eyes) < 15
     assert rows['fringe'].mean() < eyes < rows['hand'].mean()
     assert (hand(picture, landmarks, (140, 165, 205)).picture == painted['hand'].picture).all()
-    # Lenses are transparent, a hand is not.
+    # The lenses are transparent, so they do not cover the face, but the hand does.
     middle = tuple(np.round(landmarks[[33, 133], :2].mean(0)).astype(int)[::-1])
     assert painted['glasses'].cover[middle] == 0 and painted['glasses'].cover.any()
     x, y = np.round(landmarks[291, :2]).astype(int)
@@ -79,7 +79,7 @@ def test_sheets_are_split_into_pages(tmp_path):
 
 @pytest.fixture(scope='module')
 def pair(example_portrait, example_group, tmp_path_factory) -> Path:
-    """Two images with one face each, and one image without a face."""
+    """A folder of two images with one face each, and one image without a face."""
     folder = tmp_path_factory.mktemp('pair')
     cv2.imwrite(str(folder / 'anna-1.png'), cv2.imread(str(example_portrait))[20:240, 110:350])
     cv2.imwrite(str(folder / 'bert-1.png'), cv2.imread(str(example_group))[320:520, 700:900])
@@ -139,5 +139,5 @@ def test_quality_of_a_clip(store, pair, face_clip):
     still = judge.judge('anna', studio.embed(source), clip, studio.originals(clip))
     assert still[0].flicker_ratio == pytest.approx(1) and still[0].gain == pytest.approx(0, abs=1e-5)
     assert still[0].rim.y == 0 and still[0].expression.all == 0
-    # The originals are reported as unswapped.
+    # The original frames are reported as unswapped.
     assert still[0].unswapped == 10

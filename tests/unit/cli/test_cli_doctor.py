@@ -16,7 +16,7 @@ from facefusion.settings import program_path
 
 @pytest.fixture
 def diagnose(tmp_path, capsys):
-    """Run doctor in an empty home; return its exit code and its findings by check."""
+    """Return a function that runs doctor in an empty home and returns its exit code and its findings by check."""
 
     def call(*arguments: str, **environ: str):
         home = {'FACEFUSION_HOME': str(tmp_path / 'home')}
@@ -114,7 +114,7 @@ def test_missing_models_are_a_warning_only_offline(diagnose):
 def test_an_unwritable_folder_fails_with_the_option_to_use(diagnose, monkeypatch, tmp_path, option, check):
     closed = tmp_path / 'closed'
     closed.mkdir()
-    # Permissions would not suffice: the tests may run as root.
+    # Permissions do not suffice, because the tests may run as root.
     real = os.access
     monkeypatch.setattr(os, 'access', lambda path, mode: str(path) != str(closed) and real(path, mode))
     code, found = diagnose(f'--{option}', str(closed / 'new'))

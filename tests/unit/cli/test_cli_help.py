@@ -1,4 +1,4 @@
-"""The help of a command lists the options that the command reads; the reference pages list all of them."""
+"""Tests that the help of a command lists the options that it reads, and that the reference pages list all options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUNS = {
     *('--certificate-path', '--private-key-path', '--timestamp-url', '--require-timestamp'),
     *('--trusted-roots', '--provenance-path'),
 } | (STORE | DEVICES | MODELS)
-# The flags that the help lists, in addition to --help and --config-path.
+# The flags in the help of each command, in addition to --help and --config-path.
 LISTED = {
     'verify': {'--sidecar', '--format', '--trusted-roots', '--provenance-path', '--jobs-path', '--log-level'},
     'check': {'--format', *STORE, *DEVICES, *MODELS},
@@ -43,7 +43,7 @@ LISTED = {
     'job-retry-all': {'--queue', '--from-scratch', '--halt-on-error', *RUNS},
     'job-cancel': {'--job-id', *STORE},
 }
-# Commands that take the options of a step, with the further flags in their help.
+# Commands that accept the options of a step, with the other flags in their help.
 STEPS = {
     'job-create': {'--job-id', '--if-missing', '--models-path', *QUEUE, *STORE},
     'job-add-step': {'--job-id', '--models-path', *STORE},
@@ -103,7 +103,7 @@ def test_every_option_with_an_effect_is_read_somewhere():
                 if isinstance(node, ast.Attribute)
             }
     infos = {info for command in COMMANDS.values() for group in command.load().groups for info in describe(group)}
-    # The module of the mask options reads these itself; steps look up the swapper's model by its key.
+    # The module of the mask options reads the first two itself, and steps look up the swapper's model by its key.
     names |= {'face_occluder_model', 'face_parser_model', 'face_swapper_model'}
     assert {info.key for info in infos if not info.no_effect} <= names
 

@@ -32,7 +32,7 @@ INFOS = [info for group in GROUPS for info in describe(group)]
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """Run ``action(invocation)`` as the command ``try-it`` with these arguments, in an empty home."""
+    """Return a function that runs ``action(invocation)`` as the command ``try-it`` in an empty home."""
 
     def call(action, *arguments: str, before: tuple[str, ...] = (), environ: dict[str, str] | None = None) -> int:
         module = ModuleType('facefusion_test_command')
@@ -55,7 +55,7 @@ def failing(error: BaseException):
 
 @pytest.fixture
 def settings_of(command):
-    """Return the settings merged from arguments, environment and the ini file in tmp_path."""
+    """Return a function that merges settings from arguments, the environment and the ini file in tmp_path."""
 
     def collect(*arguments: str, environ: dict[str, str] | None = None):
         seen = []
@@ -333,7 +333,7 @@ def test_every_option_is_declared_once_and_valid():
         values = info.default if info.is_list else (info.default,)
         assert isinstance(values, tuple), info.key
         for value in values:
-            # A default passes the checks of its option.
+            # The default of an option passes the checks of the option.
             assert value is None or info.kind == 'flag' or parse_item(info, str(value)) == value, info.key
 
 
@@ -446,7 +446,7 @@ def test_a_headless_command_reads_nothing(words, code, tmp_path):
     environ = {**os.environ, 'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OFFLINE': 'yes'}
     whole = [sys.executable, str(ROOT / 'facefusion.py'), '--mode', 'headless', *words]
     try:
-        # A new session has no terminal, and this stdin never ends: reading it would hang.
+        # A new session has no terminal, and this stdin never ends, so reading it would hang.
         done = subprocess.run(
             whole, cwd=tmp_path, stdin=reader, capture_output=True, env=environ, start_new_session=True, timeout=60
         )
@@ -457,7 +457,7 @@ def test_a_headless_command_reads_nothing(words, code, tmp_path):
     assert code is None or done.returncode == code, done.stderr
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='closes stdin with a shell')
+@pytest.mark.skipif(sys.platform == 'win32', reason='the test needs a POSIX shell to close stdin')
 @pytest.mark.parametrize(('words', 'code'), HEADLESS)
 def test_a_headless_command_needs_no_stdin(words, code, tmp_path):
     environ = {**os.environ, 'FACEFUSION_HOME': str(tmp_path), 'FACEFUSION_OFFLINE': 'yes'}

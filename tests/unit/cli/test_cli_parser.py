@@ -86,7 +86,7 @@ def test_help_shows_sections_ranges_choices_and_defaults(capsys):
 
 
 def parse_job(line: str, *, required: bool = True, index: bool = True):
-    """Return job id, step index and flags of a command like job-remix-step, or, without index, like job-submit."""
+    """Return the job id, step index and flags of a command such as job-remix-step (without index: job-submit)."""
     parser = Parser(prog='facefusion job-try')
     add_job_id(parser, required=required)
     if index:

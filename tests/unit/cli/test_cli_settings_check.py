@@ -1,4 +1,4 @@
-"""Errors in ini file and variables are reported at once, and settings without an effect have a remark."""
+"""Tests that all errors in ini file and variables are reported at once, and settings without effect with a remark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facefusion.settings import read_ini
 
 KNOWN = tuple(dict.fromkeys(group for name in OPTION_MODULES for group in import_module(name).GROUPS))
 INFOS = {info.key: info for group in KNOWN for info in describe(group)}
-# Keys of FaceFusion 3.8 that change the result, and that this version lacks.
+# Keys of FaceFusion 3.8 that change the result and that this version does not support.
 NOT_YET = {
     'face_selector_age_start',
     'face_selector_age_end',
@@ -28,7 +28,7 @@ NOT_YET = {
     'reference_face_distance',
     'reference_frame_number',
 }
-# Options of FaceFusion 3.8 without an effect here, with their section and choices.
+# Options of FaceFusion 3.8 that have no effect in this program, with their section and choices.
 IDLE = {
     'workflow_strategy': ('workflow', ('disk', 'memory')),
     'temp_frame_format': ('frame_extraction', ('bmp', 'jpeg', 'png', 'tiff')),
@@ -130,7 +130,7 @@ def test_options_without_effect_are_accepted_in_every_layer_with_one_remark(key,
         ([], {info.variable: value}, f'the environment variable {info.variable}'),
         (['--config-path', str(config)], {}, f'{config}, line 2: [{section}] {key}'),
     ):
-        # A run without a target fails at once.
+        # A run without a target fails immediately.
         assert main(['headless-run', *words], home | environ) == 2
         said = capsys.readouterr().err
         assert '[target-missing]' in said and said.count('has no effect here') == 1

@@ -18,7 +18,7 @@ ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture(autouse=True)
 def default_hangup():
-    """Reset SIGHUP to its default, also when the tests run under nohup."""
+    """Reset SIGHUP to its default, in case the tests run under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)

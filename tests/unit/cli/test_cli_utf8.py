@@ -1,4 +1,4 @@
-"""File names of any encoding work in an ASCII locale."""
+"""Tests that file names of any encoding work in an ASCII locale."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.skipif(sys.platform in ('win32', 'darwin'), reason='names there are always Unicode')
+pytestmark = pytest.mark.skipif(
+    sys.platform in ('win32', 'darwin'), reason='file names are always Unicode on this system'
+)
 UTF8, BROKEN = 'b\u00fccher \u4e2d.png', os.fsdecode(b'f\xe4ce.png')
 
 
 @pytest.fixture
 def call(tmp_path):
-    """Run the program in the C locale, without the workarounds of Python."""
+    """Return a function that runs the program in the C locale, without the workarounds of Python."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(('PYTHON', 'LC_', 'LANG'))}
     environ |= {'LC_ALL': 'C', 'LANG': 'C', 'PYTHONUTF8': '0', 'FACEFUSION_JOBS_PATH': str(tmp_path / 'jobs')}
 
     def run(*words: str, code: int = 0) -> tuple[str, str]:
         command = [sys.executable, str(ROOT / 'facefusion.py'), *words]
         done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False)
-        # Decoding is strict: the output must be UTF-8.
+        # Decoding is strict, so the output must be UTF-8.
         out, err = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == code, err
         return out, err

@@ -1,4 +1,4 @@
-"""docs/errors.md lists every error reference in the code with its exit code, and no other."""
+"""Tests that docs/errors.md lists all error references in the code with their exit codes, and no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODES = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.FaceFusionError)
 }
-# References that the code composes, and the default for records without a valid one.
+# References that the code composes, and the default for records without a valid reference.
 COMPOSED = {
     'config-key': {2},
     'interrupted': {4},
@@ -62,7 +62,7 @@ def references_in_code() -> dict[str, set[int]]:
 
 
 def references_on_page() -> dict[str, set[int]]:
-    """Return the references of docs/errors.md; bugs, listed below the tables, have exit code 1."""
+    """Return the references of docs/errors.md with their exit codes; bugs, listed below the tables, exit with 1."""
     tables, bugs = (ROOT / 'docs' / 'errors.md').read_text(encoding='utf-8').split('## Errors of the program')
     rows = re.findall(r'^\| `([a-z0-9-]+)` \| ([0-9, ]+) \|', tables, re.MULTILINE)
     assert len(rows) == len(dict(rows)), 'a reference has two rows'

@@ -63,7 +63,7 @@ def test_control_groups_of_version_1_count_with_their_parents(system):
     write_old_group(root / 'a', 3 * GB, 2 * GB, GB // 2)
     write_old_group(root / 'a/b', 9223372036854771712, 0)
     assert available_memory(system) == 3 * GB // 2
-    # In a container the group has its outside name, but is the root folder.
+    # In a container, the group has the name that it has outside, but its folder is the root folder.
     (system / 'proc/self/cgroup').write_text('4:memory:/docker/0123\n')
     write_old_group(root, 2 * GB, GB)
     assert available_memory(system) == GB
@@ -82,7 +82,7 @@ def test_limits_of_the_process_count_mapped_memory(system):
     assert (found['data'].allowed, found['data'].used) == (10**8, 102400)
     assert found['address'].name == 'ulimit -v' and found['data'].name == 'ulimit -d'
     assert '1000 MB of address space' in str(found['address'])
-    # A system that does not report mapped memory does not enforce the limit.
+    # A system that does not report mapped memory does not enforce these limits.
     (system / 'proc/self/status').unlink()
     assert {limit.kind for limit in memory_limits(system, lambda name: 10**9)} == {'memory'}
 
@@ -129,7 +129,7 @@ def test_threads_that_cannot_be_started_are_counted(monkeypatch):
     assert can_start(5) == 2
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='the numbers are those of Linux')
+@pytest.mark.skipif(sys.platform != 'linux', reason='the numbers come from Linux')
 def test_this_machine_reports_its_memory():
     free = available_memory()
     assert free is not None and free > 1 << 20

@@ -178,7 +178,7 @@ def test_a_path_may_start_with_the_home_folder(home):
     assert parse_item(info('text'), '~/a') == '~/a'
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no list of users')
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no user database')
 def test_the_home_folder_of_another_user():
     import pwd
 

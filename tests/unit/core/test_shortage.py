@@ -87,7 +87,7 @@ def raised_for(reason: BaseException, error: Exception) -> Exception:
     try:
         try:
             raise reason
-        except BaseException:  # noqa: BLE001 - as handlers of any kind do
+        except BaseException:  # noqa: BLE001 - a handler of any kind
             raise error from None
     except type(error) as caught:
         return caught

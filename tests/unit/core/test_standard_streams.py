@@ -12,12 +12,12 @@ from facefusion.events import BarSink, JsonSink, LogSink, Message, StageFinished
 from facefusion.standard_streams import is_terminal, write_line
 
 ROOT = Path(__file__).resolve().parents[3]
-POSIX = pytest.mark.skipif(sys.platform == 'win32', reason='needs descriptors that are inherited')
+POSIX = pytest.mark.skipif(sys.platform == 'win32', reason='needs inherited descriptors')
 
 
 @pytest.fixture
 def reader_gone():
-    """A text stream into a pipe without a reader."""
+    """A text stream to a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     stream = os.fdopen(writing, 'w')
@@ -58,7 +58,7 @@ def test_lines_are_written_again_when_the_stream_recovers():
     with os.fdopen(writing, 'w') as stream, os.fdopen(reading, 'rb') as reader:
         block = 'x' * 4095
         for _ in range(40):
-            # More than the pipe buffers: the last lines are dropped.
+            # These lines exceed the buffer of the pipe, so the last ones are dropped.
             write_line(block, stream)
         reader.read1(1 << 20)
         write_line('here again', stream)
@@ -77,7 +77,7 @@ def test_a_file_does_not_get_the_descriptor_of_a_closed_stream(tmp_path):
     assert (tmp_path / 'file').read_bytes() == b''
 
 
-@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs a disk that is full')
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
 @pytest.mark.parametrize('line', ["LogSink('info')(Message('info', 'run', 'x'))", 'main([], {})'])
 def test_a_full_log_does_not_change_the_exit_code_of_the_interpreter(line):
     script = f'from facefusion.events import LogSink, Message\nfrom facefusion.cli.main import main\n{line}'

@@ -45,7 +45,7 @@ def test_a_flag_is_also_set_with_its_parent_but_not_the_other_way():
 
 
 def test_a_signal_may_arrive_at_every_step_of_setting_the_flag():
-    """Two signals in quick succession: the second handler runs during the first."""
+    """With two signals in quick succession, the second handler runs during the first."""
 
     def interrupted(flag, position, steps):
         def trace(frame, event, argument):
@@ -64,6 +64,6 @@ def test_a_signal_may_arrive_at_every_step_of_setting_the_flag():
         thread = threading.Thread(target=interrupted, args=(flag, position, steps), daemon=True)
         thread.start()
         thread.join(5)
-        assert not thread.is_alive(), 'the second signal waits for the first one'
+        assert not thread.is_alive(), 'the second signal must not wait for the first one'
         assert flag.is_set() and flag.reason in ('first', 'second')
     assert position > 2

@@ -1,4 +1,4 @@
-"""A complete run in threads: faces found in a frame are drawn into that frame, for any chunks and segments."""
+"""Tests of complete runs in threads: faces are drawn into the frames in which they are found, for any segments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def begin(clip, tmp_path):
-    """Build a run on the clip."""
+    """Return a function that builds a run on the clip."""
 
     def build(
         *, segment_frames=250, workers=1, trim=(None, None), flag=None, processor=None, emit=silent
@@ -76,7 +76,7 @@ def test_faces_found_in_a_frame_are_drawn_in_it(begin, segment_frames, workers):
     assert run.context.plan.workers == workers
     report = execute_run(run)
     assert processor.places.keys() == SEEN
-    # Smoothing hardly changes the slow drift.
+    # Smoothing hardly changes the position, because the drift is slow.
     assert all(abs(place - (60 + frame / 10)) < 0.2 for frame, place in processor.places.items())
     shown = decoded_luma(run.context.plan.output)
     assert len(shown) == FRAMES
@@ -142,7 +142,7 @@ def test_a_stop_interrupts_the_run_at_the_next_frame(begin, stage):
 
 
 def check_fails_without_threads(run: PreparedRun) -> None:
-    """Execute a run that lacks a resource; its threads have stopped when the error is raised."""
+    """Execute a run that lacks a resource; check that its threads have stopped when the error is raised."""
     before = set(threading.enumerate())
     try:
         execute_run(run)
@@ -176,7 +176,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Units:
-    """Chunks that ``run`` analyses."""
+    """An analysis whose chunks ``run`` analyses."""
 
     analysis: Analysis
     run: Callable[..., object]
@@ -189,7 +189,7 @@ def wait_until_stopped(flag):
     for _ in range(1000):
         flag.check()
         time.sleep(0.01)
-    pytest.fail('it was not stopped')
+    pytest.fail('the flag was not set')
 
 
 def test_a_failed_chunk_stops_the_others_and_is_the_reason(clip):
@@ -238,7 +238,7 @@ def test_chunks_come_in_order_with_one_per_worker_at_once(clip):
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        # Earlier chunks take longer.
+        # Earlier chunks take longer than later ones.
         time.sleep(0.03 * (6 - span.start))
         with lock:
             inside[0] -= 1

@@ -21,7 +21,7 @@ DETECTION = Detection(np.array([140, 90, 260, 220], np.float32), five_points(PLA
 
 
 def centred_mesh(logit: float, shape: np.ndarray | None = None) -> TensorSession:
-    """A mesh network that finds a face in the middle of every crop."""
+    """Return a mesh network that finds a face in the middle of every crop."""
     points = face_at(CROP / 2, CROP / 2, CROP / 4) if shape is None else shape
     return TensorSession(points.reshape(1, 1, 1, 1404), np.array([[logit]], np.float32))
 
@@ -37,7 +37,7 @@ def test_mesh_runs_twice_on_a_detection():
     face = analyser(mesh).from_detection(FRAME, DETECTION)
     assert len(mesh.fed) == 2
     assert face is not None and face.score == 0.8 and face.presence > 0.98 and face.residual < 0.01
-    # The second run uses the points of the first.
+    # The second run uses the points of the first one.
     assert abs(face.landmarks[:, :2].mean(0) - PLACE[:, :2].mean(0)).max() < 20
 
 

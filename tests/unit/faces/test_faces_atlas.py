@@ -20,7 +20,7 @@ affine = st.tuples(*[st.floats(-200, 200)] * 6)
 
 
 def turned(degrees: float, size: float = 60) -> np.ndarray:
-    """The mean shape with the head turned to the side, float32 [468,3]."""
+    """Return the mean shape with the head turned to the side, float32 [468,3]."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     return ((MEAN_SHAPE - MEAN_SHAPE.mean(0)) @ matrix.T * size + [150, 150, 0]).astype(np.float32)
@@ -41,7 +41,7 @@ def test_maps_reproduce_an_affine_function(coefficients):
 
 
 def test_maps_outside_the_mesh_stay_in_the_face():
-    """So that sampling reads only the face's part of the frame."""
+    """Sampling then reads only the part of the frame that shows the face."""
     face = face_at(200, 200, 50)
     map_x, map_y = GRID.maps(face)
     outside = GRID.inside == 0
@@ -64,7 +64,7 @@ def test_masks_are_shares_inside_the_mesh():
         assert mask.shape == (128, 128) and mask.min() >= 0 and mask.max() <= 1 + 1e-5 and mask.max() > 0.9, name
     inside = AtlasGrid(TOPOLOGY, 128).inside > 0
     assert not MASKS.skin[~inside].any() and not MASKS.lips[~inside].any()
-    # Skin excludes lips, eyes and brows; the rim distance grows from the outline inwards.
+    # The skin excludes lips, eyes and brows; the rim distance grows from the outline inwards.
     assert not MASKS.skin[MASKS.lips > 0].any()
     assert not MASKS.skin[MASKS.polygon(INNER_LIPS) > 0].any()
     assert MASKS.rim[64, 64] > 0.2 and MASKS.rim[~inside].max() == 0

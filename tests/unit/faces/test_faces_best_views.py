@@ -10,7 +10,7 @@ from facefusion.faces.best_views import LARGEST_SIDE, MARGIN, MOST_TRACKS, MOST_
 from facefusion.faces.face import Face
 from facefusion.media.frame import PixelFrame
 
-# The height of a generated face whose eyes are one pixel apart.
+# The height of a generated face with an eye distance of one pixel.
 HEIGHT = float(np.ptp(face_at(0, 0, 1)[:, 1]))
 
 
@@ -19,7 +19,7 @@ def face(x: float, y: float, height: float, score: float = 1.0) -> Face:
 
 
 def picture(width: int, height: int, number: int = 0) -> PixelFrame:
-    """An image that encodes the position in blue and green, and the frame number in red."""
+    """Return an image that encodes the position in blue and green, and the frame number in red."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(width) % 256, (np.arange(height) % 256)[:, None]
     pixels[..., 2] = number
@@ -27,7 +27,7 @@ def picture(width: int, height: int, number: int = 0) -> PixelFrame:
 
 
 def numbers(views) -> list[int]:
-    """The frame numbers of views."""
+    """Return the frame numbers of views."""
     return [int(view.frame.pixels[0, 0, 2]) for view in views]
 
 
@@ -37,7 +37,7 @@ offers = st.lists(st.tuples(st.integers(0, 2), st.integers(20, 40), st.sampled_f
 @given(offers)
 @settings(max_examples=40, deadline=None)
 def test_three_best_views_of_a_track_are_stored_best_first(given_faces):
-    """By size and score; earlier views first among equals."""
+    """The order is by size times score; of equal views, the earlier one comes first."""
     views = BestViews()
     for number, (track, height, score) in enumerate(given_faces):
         views.offer(picture(80, 80, number), track, face(40, 40, height, score))
@@ -65,7 +65,7 @@ def test_largest_tracks_are_stored_up_to_the_limit():
         assert sum(bool(views.of(other)[0]) for other in range(track + 1)) == min(track + 1, MOST_TRACKS)
     held = [height for track, height in enumerate(heights) if views.of(track)[0]]
     assert sorted(held) == sorted(heights)[-MOST_TRACKS:]
-    # A stored track replaces no other, and a track not larger than the smallest is not stored.
+    # A stored track replaces no other track, and a new track that is not larger than the smallest one is not stored.
     largest = heights.index(max(heights))
     views.offer(picture(300, 300), largest, face(150, 150, 30))
     views.offer(picture(300, 300), 999, face(150, 150, min(held)))
@@ -103,7 +103,7 @@ def test_large_view_is_shrunk_with_its_landmarks(width, height):
     ((view,), _) = views.of(0)
     high, wide = view.frame.pixels.shape[:2]
     assert max(high, wide) == LARGEST_SIDE and view.frame.pixels.nbytes <= 3 * LARGEST_SIDE**2
-    # Landmarks and pixels are scaled alike, within a pixel.
+    # Landmarks and pixels are scaled by the same factor, within a pixel.
     low, reach = seen.box[:2], MARGIN * (seen.box[2:] - seen.box[:2])
     corner = np.maximum(np.floor(low - reach), 0)
     far = np.minimum(np.ceil(seen.box[2:] + reach), [width, height])
@@ -128,7 +128,7 @@ def test_view_at_the_edge_contains_the_visible_part(place):
 
 @pytest.mark.parametrize('place', [(-300, 60), (500, 60), (80, -40), (80, 160)], ids=str)
 def test_face_outside_the_frame_has_no_view(place):
-    """Also if its margin reaches into the frame."""
+    """This also applies if the margin of the face reaches into the frame."""
     views = BestViews()
     views.offer(picture(160, 120), 0, face(*place, 60))
     assert views.of(0) == ((), 0.0)

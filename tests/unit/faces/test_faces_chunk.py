@@ -43,7 +43,7 @@ def test_saved_chunks_load_unchanged(tmp_path, skin, count, points):
 
 
 def test_measurements_load_by_their_names(tmp_path):
-    """Including names with a common prefix, and the name of a field."""
+    """The names include some with a common prefix, and the name of a field."""
     of_tracks = {'frame': np.zeros((2, 3), np.float16), 'values': np.ones(2, np.int64), 'a.b': np.ones((2, 0))}
     values = {name: np.full((30, 2), k, np.uint16) for k, name in enumerate(('frame', 'frames', 'of_tracks.frame'))}
     weights = np.array([0.5, 0], np.float32)

@@ -22,7 +22,7 @@ sizes = pytest.mark.parametrize('size', [64, 128])
 
 
 def unrolled(light: float = 1.0) -> np.ndarray:
-    """A drawn face with all features, lit from the camera, in atlas layout: BGR float32 [128,128,3]."""
+    """Return a drawn face with all features, lit from the camera, in atlas layout: BGR float32 [128,128,3]."""
     facing = GRIDS[128].spread(np.clip(-NORMALS[:, 2], 0, 1))
     return shrink(face_texture(SKIN).astype(np.float32), 128) * (0.5 + 0.5 * facing[..., None]) * np.float32(light)
 
@@ -30,7 +30,7 @@ def unrolled(light: float = 1.0) -> np.ndarray:
 def covered(
     rows: tuple[float, float], columns: tuple[float, float], colour: tuple[float, ...] = HAIR, light: float = 1.0
 ) -> np.ndarray:
-    """The face with a rectangle of the atlas, in texels of 128, in another colour."""
+    """Return the face with a rectangle of another colour; ``rows`` and ``columns`` are in texels of 128."""
     atlas = unrolled(light)
     atlas[slice(*rows), slice(*columns)] = np.array(colour) * light
     return atlas
@@ -41,13 +41,13 @@ def find(atlas: np.ndarray, size: int = 128, normals: np.ndarray = NORMALS, **op
 
 
 def inside(visibility: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """The values over the mesh within a rectangle in texels of 128."""
+    """Return the values over the mesh within a rectangle in texels of 128."""
     unit = len(visibility) / 128
     part = np.s_[round(rows[0] * unit) : round(rows[1] * unit), round(columns[0] * unit) : round(columns[1] * unit)]
     return visibility[part][GRIDS[len(visibility)].inside[part] > 0]
 
 
-# A hand over the cheek at image left, from outside; a patch on that cheek; a strand from the top.
+# A hand over the cheek at image left that reaches beyond the outline, and a strand of hair from the top.
 HAND = partial(covered, (60, 95), (0, 32))
 STRAND = partial(covered, (0, 34), (58, 66))
 
@@ -73,21 +73,21 @@ def test_patch_from_outside_covers_and_the_rest_is_visible(size, colour, light):
 @sizes
 @pytest.mark.parametrize('columns', [(22, 34), (58, 70)], ids=['cheek', 'nose'])
 def test_patch_in_the_middle_belongs_to_the_face(size, columns):
-    """A mole, a scar, a shadow: coverage reaches the outline."""
+    """Only patches that reach the outline are coverage; others are moles, scars or shadows."""
     patch = covered((74, 84), columns)
     assert find(patch, size).visibility.min() > 0.9
 
 
 @sizes
 def test_specks_at_the_outline_are_ignored(size):
-    """Patches of fewer than 20 texels of 128."""
+    """Specks are patches of fewer than 20 texels of 128."""
     assert find(covered((70, 73), (0, 7), (5, 5, 5)), size).visibility.min() > 0.9
     assert find(covered((70, 75), (0, 8), (5, 5, 5)), size).visibility.min() < 0.1
 
 
 @sizes
 def test_eyes_brows_and_lips_are_not_foreign(size):
-    """A dark bar over the eyes is found only around and between them, because eyes differ from skin on every face."""
+    """Eyes differ from skin on every face, so a dark bar over them is found only around and between them."""
     visibility = find(covered((36, 56), (0, 128), (10, 12, 15)), size).visibility
     assert inside(visibility, (40, 52), (0, 16)).max() < 0.2 and inside(visibility, (46, 52), (61, 67)).max() < 0.2
     eyes = MASKS[size].lids_image_left + MASKS[size].lids_image_right > 0.99
@@ -109,7 +109,7 @@ def test_grow_extends_coverage(size):
     for grow in (3, 9, 15):
         row = find(HAND(), size, grow=grow).visibility[round(76 * size / 128), : size // 2]
         edges.append(float(np.flatnonzero(row < 0.5)[-1]) * 128 / size)
-    # A square of 15 texels extends 6 texels farther than a square of 3.
+    # Growth by a square of 15 texels extends 6 texels farther than growth by a square of 3.
     assert edges[0] == pytest.approx(32, abs=3)
     assert edges[1] - edges[0] == pytest.approx(3, abs=1.1)
     assert edges[2] - edges[0] == pytest.approx(6, abs=2.1)
@@ -117,7 +117,7 @@ def test_grow_extends_coverage(size):
 
 @sizes
 def test_lower_threshold_finds_more(size):
-    """For a patch of nearly the colour of the skin."""
+    """The patch has nearly the colour of the skin."""
     pale = HAND((1.2 * SKIN[0], SKIN[1], SKIN[2] / 1.2))
     shares = [float(inside(find(pale, size, threshold=t).visibility, (64, 91), (0, 28)).mean()) for t in (0.4, 3.0)]
     assert shares[0] < 0.2 and shares[1] > 0.9
@@ -135,7 +135,7 @@ def test_strand_is_found_and_fringe_lowers_the_share_of_the_forehead(size):
 @sizes
 @pytest.mark.parametrize('side', [-1, 1])
 def test_light_from_one_side_is_no_coverage(size, side):
-    """Shading that follows the normals is light, however dark."""
+    """Shading that follows the normals counts as light, however dark it is."""
     lit = 0.6 - 0.3 * side * GRIDS[128].spread(NORMALS[:, 0])
     found = find(unrolled() * lit[..., None], size)
     assert found.visibility.min() > 0.9
@@ -151,7 +151,7 @@ def test_hardly_visible_face_counts_as_uncovered(size):
 @sizes
 @pytest.mark.parametrize('code', [8, 128, 255])
 def test_plain_image_is_uncovered(size, code):
-    """Without noise, colour or light."""
+    """The image has neither noise nor colour nor light."""
     found = find(np.full((128, 128, 3), code, np.float32), size)
     assert found.visibility.min() > 0.99 and found.forehead == 1
 

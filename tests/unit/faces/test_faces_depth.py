@@ -19,7 +19,7 @@ def covered(side: str) -> np.ndarray:
 
 
 def skin(visibility: np.ndarray) -> dict[str, np.ndarray]:
-    """A linked face whose part ``free`` is uncovered."""
+    """Return the skin of a linked face with this visibility."""
     return {'light': np.zeros((32, 32, 4), np.float16), 'free': visibility, 'traits': np.zeros(TRAIT_COUNT, np.float32)}
 
 

@@ -14,7 +14,7 @@ GRID = (48, 80)
 
 
 def tensors(grid=GRID):
-    """Heat, log size (height, width), offset (y, x) and points (y, x, ...) of an empty image."""
+    """Return heat, log size (height, width), offset (y, x) and points (y, x, ...) of an image without faces."""
     return [np.zeros((1, channels, *grid), np.float32) for channels in (1, 2, 2, 10)]
 
 
@@ -36,7 +36,7 @@ def picture(width, height, colour=(10, 20, 30)):
 
 def test_cell_decodes_to_box_points_and_score():
     outputs = tensors()
-    # y, x of each point as shares of the box.
+    # The y and x of each point, as shares of the box.
     places = [0.3, 0.25, 0.3, 0.75, 0.6, 0.5, 0.8, 0.35, 0.8, 0.65]
     put(outputs, 10, 20, 0.9, width=40, height=60, offset=(0.25, -0.25), points=places)
     (found,) = detect(TensorSession(*outputs), picture(320, 192))
@@ -118,7 +118,7 @@ def test_margin_is_added_and_subtracted():
     outputs = tensors((64, 96))
     put(outputs, 30, 40, 0.9, width=40, height=40, points=[0.5] * 10)
     session = TensorSession(*outputs)
-    # Half percents of 320x192: 19 above, 16 right, 10 below, 32 left.
+    # The margins are half the given percentages of 320x192: 19 pixels above, 16 right, 10 below, 32 left.
     (found,) = detect(session, picture(320, 192, (9, 9, 9)), face_detector_margin=(20, 10, 10, 20))
     (fed,) = session.fed
     assert fed.shape == (1, 3, 224, 384)
@@ -131,7 +131,7 @@ def test_margin_is_added_and_subtracted():
 
 
 class BrightSpots:
-    """A network that detects bright pixels as faces: a box of 12x8 around the spot, with its first point above."""
+    """A network that detects a bright spot as a face: a box of 12x8 around the spot, with the first point above it."""
 
     def __init__(self):
         self.looks = 0
@@ -156,7 +156,7 @@ def test_detections_of_rotated_images_are_rotated_back(angle):
     (found,) = detect(BrightSpots(), PixelFrame(pixels), face_detector_angles=(angle,))
     width, height = (12, 8) if angle in (0, 180) else (8, 12)
     np.testing.assert_allclose(found.box, [82 - width / 2, 42 - height / 2, 82 + width / 2, 42 + height / 2], atol=0.51)
-    # "Above" in the image rotated counter-clockwise.
+    # The direction "above" of the network, in an image rotated counter-clockwise.
     above = {0: (0, -4), 90: (4, 0), 180: (0, 4), 270: (-4, 0)}[angle]
     np.testing.assert_allclose(found.points[0] - found.points[1], above, atol=1e-4)
 

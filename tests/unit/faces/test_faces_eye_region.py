@@ -25,7 +25,7 @@ def skin(size: int = ATLAS_SIZE) -> np.ndarray:
 
 
 def with_eye(luma: np.ndarray, ring: tuple[int, ...], spread: float) -> np.ndarray:
-    """Fill the eyes with two tones that differ by ``spread`` of the skin's luma."""
+    """Fill an eye with two tones that differ by ``spread`` times the skin's luma."""
     inside = MASKS[len(luma)].polygon(ring) > 0
     filled = luma.copy()
     tones = SKIN * (1 - spread * (np.arange(inside.sum()) % 2))
@@ -64,7 +64,7 @@ def test_openness_does_not_depend_on_light():
 
 
 def test_noise_in_the_dark_opens_no_eye():
-    """The luma of almost black skin is unreliable."""
+    """The luma of almost black skin is unreliable, so its noise must not count as contrast."""
     noise = np.random.default_rng(0).integers(0, 2, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
     assert REGION.open_eyes(noise, 0.5) == (0, 0)
 
@@ -76,11 +76,11 @@ def test_few_dark_texels_are_lashes():
     assert REGION.open_eyes(luma, SKIN)[0] == 0
 
 
-# The dark frame of glasses
+# Dark frames of glasses
 
 
 def eye_line(size: int, factor: float, left: float = 0.0, right: float = 1.0) -> np.ndarray:
-    """A dark line through both eyes and over the nose, between two positions in 0..1 across the atlas."""
+    """Return skin with a dark line through both eyes and over the nose, between two positions 0..1 across the atlas."""
     luma = skin(size)
     row = round(float(TOPOLOGY.atlas[[33, 133, 263, 362], 1].mean()) * size)
     luma[row : row + size // 64, round(left * size) : round(right * size)] *= np.float32(factor)
@@ -88,7 +88,7 @@ def eye_line(size: int, factor: float, left: float = 0.0, right: float = 1.0) ->
 
 
 def with_rim(luma: np.ndarray, factor: float, *eyes: tuple[int, int]) -> np.ndarray:
-    """A dark line below the eyes with these corners."""
+    """Return the luma with a dark line below each of the eyes with these corners."""
     size, luma = len(luma), luma.copy()
     unit = float(np.ptp(TOPOLOGY.atlas[[159, 386], 0]))
     for corners in eyes:
@@ -111,13 +111,13 @@ def test_bare_skin_has_no_frame(size):
 @sizes
 @pytest.mark.parametrize('eyes', [(LEFT, RIGHT), (LEFT,), (RIGHT,)], ids=['both', 'left', 'right'])
 def test_line_over_the_nose_and_under_an_eye_is_a_frame(size, eyes):
-    """On a turned head the far rim may be hidden."""
+    """One rim is enough, because the far rim of a turned head may be hidden."""
     assert REGIONS[size].dark_frame(with_rim(eye_line(size, 0.3), 0.3, *eyes)) == 1
 
 
 @sizes
 def test_single_line_is_no_frame(size):
-    """A wrinkle or a shadow across the nose; rings under the eyes."""
+    """It may be a wrinkle, a shadow across the nose, or rings under the eyes."""
     assert REGIONS[size].dark_frame(eye_line(size, 0.3)) == 0
     assert REGIONS[size].dark_frame(with_rim(skin(size), 0.3, LEFT, RIGHT)) == 0
 
@@ -134,7 +134,7 @@ def test_darker_frame_has_more_confidence_and_pale_line_none():
 
 def test_uneven_light_is_no_frame():
     framed = with_rim(eye_line(ATLAS_SIZE, 0.3), 0.3, LEFT, RIGHT)
-    # From one side, and in a tenth of the light.
+    # The light comes from one side, or has a tenth of its strength.
     side = np.linspace(0.4, 1, ATLAS_SIZE, dtype=np.float32)[None]
     for light in (side, side[:, ::-1], np.float32(0.1)):
         assert REGION.dark_frame(skin() * light) == 0
@@ -143,7 +143,7 @@ def test_uneven_light_is_no_frame():
 
 @pytest.mark.parametrize('code', [0, 2, 5, 20])
 def test_darkness_is_no_frame(code):
-    """Almost black skin with noise."""
+    """The skin is almost black, with and without noise."""
     noise = np.random.default_rng(1).integers(0, 2, (ATLAS_SIZE, ATLAS_SIZE)).astype(np.float32)
     assert REGION.dark_frame(np.full_like(noise, code)) == 0
     assert REGION.dark_frame(noise + code) == 0
@@ -162,5 +162,5 @@ def test_glasses_on_a_drawn_face_are_a_trait(tone, light):
     dark = tuple(round(0.15 * light * part) for part in tone)
     assert glasses(bare) == 0
     assert glasses(with_glasses(bare, landmarks, dark)) > 0.9
-    # Only dark frames are measured.
+    # Frames that are not dark are not measured.
     assert glasses(with_glasses(bare, landmarks, METAL)) == 0

@@ -16,13 +16,13 @@ SKIN = (110, 140, 190)
 
 
 def eye_free(sample, ring) -> float:
-    """Visibility of the middle of an eye, 0..255."""
+    """Return the visibility of the middle of an eye, 0..255."""
     x, y = (TOPOLOGY.atlas[list(ring)].mean(0) * 64).astype(int)
     return float(sample['free'][y - 2 : y + 3, x - 2 : x + 3].mean())
 
 
 def cover(frame, ring):
-    """Skin of the face's colour over an eye and its brow, like a hand."""
+    """Cover an eye and its brow with the colour of the skin, like a hand."""
     low, high = FACE[list(ring), :2].min(0) - 45, FACE[list(ring), :2].max(0) + 45
     x0, y0, x1, y1 = (int(v) for v in (*low, *high))
     frame.pixels[y0:y1, x0:x1] = np.array(SKIN, np.float32) * 0.93

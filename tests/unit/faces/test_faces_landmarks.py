@@ -72,7 +72,7 @@ def test_network_input_is_the_rotated_square_in_rgb():
     assert fed.shape == (1, CROP, CROP, 3) and fed.dtype == np.float32
     assert fed.max() == 1.0 and fed[0, :, :, :2].max() == 0.0
     blue = fed[0, :, :, 2] > 0.5
-    # A square rotated by 45 degrees has its corners on the axes, and the corners of the crop are black.
+    # The square is rotated by 45 degrees, so its corners are on the axes, and the corners of the crop are black.
     assert blue[CROP // 2, CROP // 2] and not blue[50, 50] and blue[30 + CROP // 6, CROP // 2]
 
 
@@ -128,12 +128,12 @@ def test_subsets_have_the_same_positions():
     left_eye, right_eye, nose, left_mouth, right_mouth = five
     assert left_eye[0] < nose[0] < right_eye[0] and left_mouth[0] < nose[0] < right_mouth[0]
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
-    # In the 68, eyes are 36 to 41 and 42 to 47, mouth corners 48 and 54, the chin 8, the nose tip 30.
+    # Of the 68 points, 36 to 41 and 42 to 47 are the eyes, 48 and 54 the mouth corners, 8 the chin, 30 the nose tip.
     np.testing.assert_allclose(many[36:42].mean(0), left_eye, atol=4)
     np.testing.assert_allclose(many[42:48].mean(0), right_eye, atol=4)
     np.testing.assert_allclose(many[[48, 54]], [left_mouth, right_mouth], atol=1)
     assert many[8, 1] == many[:, 1].max() and abs(many[30] - nose).max() < 10
-    # The jaw runs from image left to image right.
+    # The points of the jaw go from image left to image right.
     assert (np.diff(many[:17, 0]) > 0).all()
 
 

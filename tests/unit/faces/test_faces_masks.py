@@ -35,19 +35,19 @@ def mask_of(*types: str, size: int = SIZE, **options) -> np.ndarray:
 
 
 def at(mask: np.ndarray, *vertices: int) -> np.ndarray:
-    """The mask's values at vertices of the mesh."""
+    """Return the mask's values at vertices of the mesh."""
     columns, rows = np.clip((TOPOLOGY.atlas[list(vertices)] * len(mask)).astype(int), 0, len(mask) - 1).T
     return mask[rows, columns]
 
 
 def middle(mask: np.ndarray, ring: tuple[int, ...]) -> float:
-    """The mask's value in the middle of a ring of vertices."""
+    """Return the mask's value in the middle of a ring of vertices."""
     column, row = (TOPOLOGY.atlas[list(ring)].mean(0) * len(mask)).astype(int)
     return float(mask[row, column])
 
 
 def parts(mask: np.ndarray) -> dict[str, float]:
-    """The mask's value in each region."""
+    """Return the mask's value in each region."""
     return {
         'skin': float(at(mask, CHEEK_LEFT, CHEEK_RIGHT, FOREHEAD, CHIN).min()),
         'left-eyebrow': middle(mask, (105, 52)),
@@ -91,7 +91,7 @@ def test_mask_is_the_minimum_of_its_types_in_0_to_1(types, areas, regions, blur,
     np.testing.assert_array_equal(mask, np.minimum.reduce([np.ones_like(mask), *single]))
 
 
-# The box
+# The mask type box
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_occlusion_is_used_if_chosen():
     assert not uses_occlusion(FaceMaskOptions(face_mask_types=('box', 'area', 'region')))
 
 
-# Areas
+# Mask areas
 
 
 @pytest.mark.parametrize(
@@ -172,14 +172,14 @@ def test_area_covers_its_part(areas, inside, outside):
 
 
 def test_combined_areas_have_no_seam():
-    """The mask is the hull of all their points, as in FaceFusion 3.8."""
+    """The mask of several areas is the hull of all their points, as in FaceFusion 3.8."""
     both = mask_of('area', size=512, face_mask_areas=('upper-face', 'lower-face'))
     assert (both >= mask_of('area', size=512, face_mask_areas=('upper-face',)) - 1e-5).all()
     assert at(both, 177, 401, 205, 425, 116, 345).min() > 0.98
     assert not mask_of('area', face_mask_areas=()).any()
 
 
-# Regions
+# Mask regions
 
 
 @pytest.mark.parametrize('region', [region for region in REGIONS if region != 'glasses'])
@@ -269,5 +269,5 @@ def test_mesh_needs_no_network_and_unknown_model_raises():
     assert mask_networks(FaceMaskOptions()) == ()
     with pytest.raises(KeyError):
         mask_networks(FaceMaskOptions(face_occluder_model='unknown'))
-    # Its mask type is not selected.
+    # The model is unused, because its mask type is not selected.
     assert mask_networks(FaceMaskOptions(face_occluder_model='unknown', face_mask_types=('box',))) == ()

@@ -38,14 +38,14 @@ def test_measurements_list_values_names_and_models_in_order():
         (of_face('a', 'x', 'y', models=('m', 'n')), of_face('b', 'z')), (of_track('c', models=('n', 'o')),)
     )
     assert measured.names == ('a', 'b', 'c') and [each.name for each in measured.values] == ['x', 'y', 'z']
-    # A shared network is listed once.
+    # A network that several measurements use is listed once.
     assert measured.models == ('m', 'n', 'o') and [each.name for each in measured.all] == ['a', 'b', 'c']
     nothing = Measurements()
     assert nothing.names == nothing.values == nothing.models == nothing.all == ()
 
 
 def test_table_has_unique_names():
-    """Chunks store arrays by these names alone."""
+    """The names must be unique, because chunks store the arrays by name."""
     arrays = [each.name for each in ALL.values] + [each.name for each in ALL.of_tracks]
     assert len(set(arrays)) == len(arrays) and len(set(ALL.names)) == len(ALL.names) and 'skin' in ALL.names
 

@@ -15,7 +15,7 @@ turns = st.floats(-75, 75)
 
 
 def rotation(yaw_degrees: float = 0, pitch_degrees: float = 0, roll_degrees: float = 0) -> np.ndarray:
-    """Turn to the image's right by yaw and down by pitch, then roll clockwise in the image (y down)."""
+    """Return a rotation: to the image's right by yaw, down by pitch, then clockwise in the image (y down) by roll."""
     a, b, c = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
     about_y = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
     about_x = [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
@@ -33,7 +33,7 @@ def test_rotation_is_recovered_at_any_size_and_position(yaw_degrees, pitch, roll
     made = rotation(yaw_degrees, pitch, roll)
     found = head_rotation(TOPOLOGY, turned(made, size, place))
     assert found.shape == (3, 3) and found.dtype == np.float64
-    # At coordinates of thousands of pixels float32 leaves a small face four digits.
+    # At coordinates of thousands of pixels, float32 has only four digits left for a small face.
     np.testing.assert_allclose(found, made, atol=2e-3)
 
 
@@ -79,7 +79,7 @@ def test_profile_is_90_degrees_and_larger_turns_are_more():
 
 
 def test_open_mouth_does_not_turn_the_head():
-    """Vertices moved by expressions are not used."""
+    """The pose uses no vertices that expressions move."""
     landmarks = turned(rotation(20, 15))
     before = head_rotation(TOPOLOGY, landmarks)
     landmarks[list(INNER_LIPS), 1] += 40
@@ -88,7 +88,7 @@ def test_open_mouth_does_not_turn_the_head():
 
 
 def test_any_points_give_a_rotation():
-    """Without mirroring or stretching: for noise, a flat face and a mirrored face."""
+    """Noise, a flat face and a mirrored face also give a rotation without mirroring or stretching."""
     flat = face_at(200, 200, 70)
     flat[:, 2] = 0
     noise = np.random.default_rng(0).normal(0, 50, (468, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The contracts of published detectors and landmarkers: the tensors of a fake session, and the faces of its answers."""
+"""Tests of published detectors and landmarkers with fake sessions: the input tensors, and the faces in the outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ POINTS = np.array([[225, 170], [270, 172], [248, 195], [230, 220], [266, 221]], 
 
 
 class FakeSession:
-    """A session with an input of a fixed or free side; ``answer`` returns the outputs for its tensor."""
+    """A session whose input has a fixed or free side; ``answer`` returns the outputs for an input tensor."""
 
     def __init__(self, answer, side='side', name='input') -> None:
         self.answer, self.side, self.name = answer, side, name
@@ -52,12 +52,12 @@ class FakeSession:
 
 
 def empty_levels(size: int, per_cell: int, widths: tuple[int, ...]) -> list[list[np.ndarray]]:
-    """For each width a zero tensor of each stride."""
+    """Return, for each width, one zero tensor per stride."""
     return [[np.zeros(((size // stride) ** 2 * per_cell, width), np.float32) for stride in STRIDES] for width in widths]
 
 
 def scrfd_answer(score=0.9, size=640, batch_axis=False):
-    """One face, at the second anchor of a cell of stride 16."""
+    """Return a function whose output has one face, at the second anchor of a cell of stride 16."""
     scores, boxes, points = empty_levels(size, 2, (1, 4, 10))
     row = (10 * (size // 16) + 15) * 2 + 1
     anchor = np.array([15 * 16, 10 * 16], np.float32)
@@ -153,7 +153,7 @@ def test_a_face_below_the_score_is_none(name):
 
 
 class Marked:
-    """Detects a white square: its box, with points inside."""
+    """A network that detects a white square, with its box and points inside."""
 
     size = 640
 
@@ -183,7 +183,7 @@ def test_one_face_seen_twice_is_one_face():
     assert len(detector.detect(PixelFrame(pixels))) == 1
 
 
-# Landmarks
+# Landmarkers
 
 UPRIGHT = np.stack([np.linspace(60, 200, 68), 60 + 100 * np.sin(np.linspace(0.3, 2.8, 68))], 1).astype(np.float32)
 UPRIGHT[0], UPRIGHT[16] = (60, 120), (200, 120)
@@ -214,7 +214,7 @@ def test_the_crop_of_a_landmarker():
 @pytest.mark.parametrize('angle', [90, 180, 270])
 def test_a_turned_face_is_shown_upright(angle):
     frame = PixelFrame(np.zeros((400, 640, 3), np.uint8))
-    # White where the upper half of a face turned clockwise by the angle is.
+    # The upper half of a face that is turned clockwise by the angle is white.
     x0, y0, x1, y1 = (int(side) for side in BOX)
     upper = {
         90: np.s_[y0:y1, (x0 + x1) // 2 : x1],
@@ -259,7 +259,7 @@ def test_five_points_become_68():
 
 
 class Landmarks:
-    """A landmarker that finds the same points, with a score."""
+    """A landmarker that always finds the same points with the same score."""
 
     def __init__(self, score: float) -> None:
         self.score = score

@@ -89,7 +89,7 @@ def test_largest_faces_are_selected():
 def test_previous_face_is_preferred_to_equals():
     assert limit_faces(squares(50, 52), [0, 1], {0}, 1) == [0]
     assert limit_faces(squares(50, 50 * KEEP_PLACE + 1), [0, 1], {0}, 1) == [1]
-    # Two faces whose sizes oscillate do not alternate.
+    # Two faces whose sizes oscillate do not take turns.
     kept: set[int] = set()
     for frame in range(60):
         sides = squares(50 + 5 * np.sin(frame), 50 + 5 * np.cos(frame))

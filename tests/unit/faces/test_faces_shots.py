@@ -1,4 +1,4 @@
-"""Cuts and the motion of the image."""
+"""Tests of the detection of cuts, and of the motion of the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = THUMBNAIL
 
 
 def scene(seed: int) -> np.ndarray:
-    """A blurred random image, larger than a thumbnail."""
+    """Return a blurred random image that is larger than a thumbnail."""
     noise = np.random.default_rng(seed).uniform(0, 255, (HEIGHT + 40, WIDTH + 40)).astype(np.float32)
     blurred = cv2.GaussianBlur(noise, (0, 0), 3)
     return (blurred - blurred.min()) / (blurred.max() - blurred.min()) * 255

@@ -44,7 +44,7 @@ def test_face_of_one_colour_has_that_colour_as_light(colour):
     y, cb, cr = BGR_TO_YCC @ np.array(colour, np.float32)
     mean = sample['light'][seen][:, :3].astype(float) - [0, 128, 128]
     np.testing.assert_allclose(mean, np.broadcast_to([y, cb, cr], mean.shape), atol=1.01)
-    # Its skin is uncovered, but it has no features, no contrast, and lips of the skin's colour.
+    # The skin is uncovered. The face has no features and no contrast, and its lips have the colour of the skin.
     assert sample['free'][6:9, 26:38].min() > 230 and sample['free'][19:22, 19:22].max() < 140
     flat = dict.fromkeys(SkinTraits._fields, 0.0) | {'forehead': 1.0, 'lip_luma': 1.0}
     np.testing.assert_allclose(sample['traits'], list(flat.values()), atol=0.005)
@@ -55,13 +55,13 @@ def test_values_have_the_documented_shapes():
     assert sample['light'].shape == (32, 32, 4) and sample['light'].dtype == np.uint8
     assert sample['free'].shape == (64, 64) and sample['free'].dtype == np.uint8
     assert sample['traits'].shape == (TRAIT_COUNT,) and sample['traits'].dtype == np.float32
-    # Six percent mottle; red lips.
+    # The skin is mottled by six percent, and the lips are red.
     assert 0.02 < sample['traits'][1] < 0.15 and sample['traits'][2] > 0.02
 
 
 @pytest.mark.parametrize('value', SKIN.values, ids=lambda value: value.name)
 def test_smoothing_depends_on_reach_frames(value):
-    """Link adds that many frames of the adjacent chunks."""
+    """When chunks are linked, this number of frames of the adjacent chunks is added."""
     frames, at = 101, 50
     still = np.full((frames, *value.shape), 100, value.dtype)
     moved = still.copy()
@@ -83,14 +83,14 @@ def test_linked_skin_has_shares_and_named_traits():
 
 
 def covered_share(sample, box) -> float:
-    """The covered share of the atlas within ``box`` (x0, y0, x1, y1 in 0..1)."""
+    """Return the covered share of the atlas within ``box`` (x0, y0, x1, y1 in 0..1)."""
     x0, y0, x1, y1 = (round(64 * share) for share in box)
     inside = METER.grid.inside[::2, ::2][y0:y1, x0:x1] > 0
     return float((sample['free'][y0:y1, x0:x1][inside] < 128).mean())
 
 
 def test_dark_patch_from_outside_is_coverage():
-    """A hand over a cheek, up to the outline and beyond."""
+    """The patch is like a hand over a cheek that extends beyond the outline."""
     frame = draw_face(FACE, face_texture(TONE))
     clean = METER.measure(frame, FACE)
     frame.pixels[180:290, 60:165] = (20, 25, 30)
@@ -99,7 +99,7 @@ def test_dark_patch_from_outside_is_coverage():
     assert covered_share(clean, (x_left[0], 0.45, x_left[1], 0.6)) < 0.1
     assert covered_share(sample, (x_left[0], 0.45, x_left[1], 0.6)) > 0.8
     assert covered_share(sample, (x_right[0], 0.45, x_right[1], 0.6)) < 0.1
-    # Covered skin has no light.
+    # The light of covered skin is not measured.
     seen = sample['light'][..., 3] > 100
     assert seen.sum() < (clean['light'][..., 3] > 100).sum()
     assert (sample['light'][seen][:, 0] < 60).mean() < 0.01
@@ -114,7 +114,7 @@ def test_dark_patch_in_the_middle_is_part_of_the_face():
 
 
 def test_strand_of_hair_is_coverage():
-    """Narrow, but it reaches the outline."""
+    """The strand is narrow, but it reaches the outline."""
     frame = draw_face(FACE, face_texture(TONE))
     frame.pixels[80:150, 180:192] = (20, 25, 30)
     sample = METER.measure(frame, FACE)

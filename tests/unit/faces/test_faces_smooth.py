@@ -16,7 +16,7 @@ from facefusion.faces.smooth import (
 )
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
-# A point of the skin and a point of the lips, by the number of landmarks.
+# A point of the skin and a point of the lips, for each number of landmarks.
 POINTS = {468: (10, 61), 68: (8, 48)}
 
 
@@ -26,7 +26,7 @@ def parabola(count: int, points: int) -> np.ndarray:
     return (0.05 * t * t + 0.01 * vertex * t - vertex + np.arange(3)).astype(np.float32)
 
 
-# scipy.signal.savgol_coeffs(2 * reach + 1, 2)
+# The coefficients are those of scipy.signal.savgol_coeffs(2 * reach + 1, 2).
 @pytest.mark.parametrize(
     ('reach', 'coefficients'),
     [
@@ -55,7 +55,7 @@ def test_noise_shrinks_and_the_input_is_not_modified(points):
     before = noise.copy()
     smooth = smooth_landmarks(noise)
     np.testing.assert_array_equal(noise, before)
-    # The remaining variance is the sum of the squared weights: 1/3 for seven, 17/35 for five.
+    # The remaining variance is the sum of the squared weights: 1/3 for seven frames, 17/35 for five.
     inner = smooth[10:-10]
     lips = LIPS[points]
     others = np.delete(np.arange(points), lips)
@@ -64,7 +64,7 @@ def test_noise_shrinks_and_the_input_is_not_modified(points):
 
 
 def reached(smooth, count: int, at: int, **shape) -> np.ndarray:
-    """The outputs that change with the input at ``at``."""
+    """Return which outputs change when the input at ``at`` changes."""
     values = np.zeros((count, *shape.get('tail', ())), np.float32)
     moved = values.copy()
     moved[at] += 1
@@ -80,7 +80,7 @@ def test_windows_are_symmetric_and_shrink_at_both_ends(count, points, data):
     distance = np.abs(np.arange(count) - at)
     for vertex, reach in zip(POINTS[points], (LANDMARK_REACH, LIP_REACH), strict=True):
         found = reached(lambda values, v=vertex: smooth_landmarks(values)[:, v], count, at, tail=(points, 3))
-        # Three points determine a parabola, so that window has no effect.
+        # A parabola passes through any three points, so a window of three has no effect.
         window = np.where(np.minimum(room, reach) == 1, 0, np.minimum(room, reach))
         np.testing.assert_array_equal(found, distance <= window)
     found = reached(lambda values: smooth_mean(values, 4), count, at)

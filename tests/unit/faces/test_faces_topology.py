@@ -43,7 +43,7 @@ def test_tables_have_the_documented_shapes():
 
 
 def test_triangles_face_the_front_except_for_folded_lip_corners():
-    """The mesh's triangles have their orientation on faces; those of the filled holes are oriented in the atlas."""
+    """Triangles of the mesh keep their orientation on faces; those of the filled holes are oriented in the atlas."""
     a, b, c = (TOPOLOGY.atlas[TOPOLOGY.triangles[:, k]] for k in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
     assert (area[852:] < 0).all()
@@ -52,7 +52,7 @@ def test_triangles_face_the_front_except_for_folded_lip_corners():
 
 
 def test_filled_surface_has_no_holes():
-    """Inner edges belong to two triangles; edges of one triangle form the outline of the face."""
+    """Each inner edge belongs to two triangles; the edges of only one triangle form the outline of the face."""
     counts: dict[frozenset[int], int] = {}
     for edge in edges(TOPOLOGY.triangles):
         counts[edge] = counts.get(edge, 0) + 1

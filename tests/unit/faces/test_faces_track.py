@@ -67,11 +67,11 @@ def test_face_is_not_followed_back_across_a_cut():
 
 def test_following_backwards_ends_at_another_track():
     still = Actor(frames(0, 60), score=0.9)
-    # Steps out from behind the other face, and is detected only then.
+    # This face moves out from behind the other one and is detected only afterwards.
     leaving = Actor(frames(0, 60), detected=frames(20, 60), place=lambda frame: (100.0 + 4 * max(0, frame - 9), 90.0))
     found = tracks_of(analyse(ScriptedAnalyser(still, leaving), 0, 60, after=False))
     assert found[0] == list(range(60)) and len(found) == 2
-    # At frame 14 they are twenty pixels apart: nearer faces count as one.
+    # At frame 14 the faces are twenty pixels apart; nearer faces count as one face.
     assert 12 <= found[1][0] <= 15 and found[1][-1] == 59
 
 
@@ -130,7 +130,7 @@ def test_several_faces_have_separate_tracks():
     chunk = analyse(ScriptedAnalyser(left, right), 0, 60, after=False, meters=NUMBERING)
     assert tracks_of(chunk) == {0: list(range(60)), 1: list(range(15, 45))}
     assert chunk.score[chunk.track == 1] == pytest.approx(0.8)
-    # Rows are sorted by frame, then track, in every array.
+    # The rows of every array are sorted by frame, then by track.
     assert (np.diff(chunk.frame * 10 + chunk.track) > 0).all()
     np.testing.assert_array_equal(chunk.values['traits'][:, 0], chunk.frame)
     np.testing.assert_allclose(chunk.values['traits'][:, 1], chunk.landmarks[:, :, 0].mean(1), rtol=1e-5)
@@ -146,7 +146,7 @@ def test_tracks_on_the_same_face_merge():
 
 def test_second_detection_of_a_known_face_starts_no_track():
     analyser = ScriptedAnalyser(Actor(frames(0, 60)))
-    # Next to the face: the boxes hardly match, but the mesh slides onto the face.
+    # The second box is next to the face. The boxes hardly overlap, but the mesh moves onto the face.
     box = analyser.actors[0].box(0)
     analyser.ghosts = {number: box + np.array([35, 0, 35, 0], np.float32) for number in range(60)}
     assert tracks_of(analyse(analyser, 0, 60)) == {0: list(range(60))}
@@ -173,7 +173,7 @@ def test_faces_are_neither_invented_nor_duplicated(seen, first, stop):
     near = {frame for frame, x in shown if x < 200}
     assert near <= seen
     assert {frame for frame, x in shown if x > 200} == set(range(first, stop))
-    # A face that is present in a frame with a detection is found.
+    # A face that is present in a frame with a detection must be found.
     assert {frame for frame in analyser.detections if frame in seen and frame < stop} <= near
     grid = {frame for frame in range(first, stop) if frame % INTERVAL == 0}
     assert grid | {first} <= set(analyser.detections)
@@ -204,7 +204,7 @@ def test_image_is_a_chunk_of_one_frame():
 
 
 def test_accelerating_face_is_followed_by_its_motion():
-    """Up to 0.3 of its size per frame, which exceeds the overlap, but with a slowly changing speed."""
+    """The face moves by up to 0.3 of its size per frame, too far for overlap, but its speed changes slowly."""
     actor = Actor(frames(0, 39), place=lambda frame: (40.0 + 0.65 * frame * frame / 4, 90.0))
     analyser = ScriptedAnalyser(actor)
     chunk = analyse(analyser, 0, 30, after=False)
@@ -235,7 +235,7 @@ def test_tracker_reports_appearing_faces():
 
 
 def crowd(count: int, seen=range(60), **options) -> ScriptedAnalyser:
-    """A row of separate faces of one size."""
+    """Return an analyser of a row of separate faces of one size."""
     places = [lambda frame, k=k: (30.0 + 65 * (k % 5), 40.0 + 70 * (k // 5)) for k in range(count)]
     return ScriptedAnalyser(*(Actor(frozenset(seen), place=place) for place in places), **options)
 
@@ -261,7 +261,7 @@ def test_much_larger_new_face_replaces_the_smallest():
     chunk = analyse(analyser, 0, 40, after=False)
     found = tracks_of(chunk)
     assert sorted(map(len, found.values())) == [20, 20, 40, 40, 40] and len(found) == 5
-    # It is not followed back into frames at the limit.
+    # The face is not followed back into frames that are at the limit.
     assert np.bincount(chunk.frame).max() == 4 and found[4] == list(range(20, 40))
 
 
@@ -305,5 +305,5 @@ def test_crossing_people_never_share_a_face():
         rows = chunk.landmarks[chunk.frame == frame]
         middles = rows[:, :, 0].mean(1)
         assert len(rows) <= 2 and (len(rows) < 2 or abs(middles[0] - middles[1]) > 10)
-    # Once separate, both are followed.
+    # Both faces are followed when they are separate.
     assert np.bincount(chunk.frame, minlength=60)[[0, 10, 50, 59]].tolist() == [2, 2, 2, 2]

@@ -1,4 +1,4 @@
-"""Which faces count, with the real models: found in hard images; wrong meshes and other things are rejected."""
+"""Tests with the real models: faces are found in difficult images; wrong meshes and objects are rejected."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_turned_faces_have_no_upside_down_mesh(turns, sessions, analyser, group)
 def test_upside_down_mesh_is_rejected(analyser, portrait):
     frame = PixelFrame(portrait)
     (face,) = analyser.find(frame)
-    # A detection that confuses chin and forehead.
+    # This detection confuses chin and forehead.
     middle = face.landmarks[:, :2].mean(0)
     points = 2 * middle - five_points(face.landmarks)
     wrong = analyser.from_detection(frame, Detection(face.box, points.astype(np.float32), 0.9))
@@ -137,7 +137,7 @@ def test_upside_down_mesh_is_rejected(analyser, portrait):
 
 
 def drawn_animal() -> np.ndarray:
-    """A drawn bear: two round eyes, a muzzle and ears."""
+    """Return a drawn bear with two round eyes, a muzzle and ears."""
     picture = np.full((400, 400, 3), 210, np.uint8)
     for centre, radius in (((120, 110), 45), ((280, 110), 45), ((200, 210), 120)):
         cv2.circle(picture, centre, radius, (60, 110, 170), -1, cv2.LINE_AA)
@@ -172,7 +172,7 @@ def test_patterns_are_no_faces(analyser):
 
 
 def cut_out(pixels, face, height: float):
-    """A face ``height`` pixels high in the middle of 200x220, and its matte."""
+    """Return an image of 200x220 with a face ``height`` pixels high in its middle, and the matte of the face."""
     x0, y0, x1, y1 = face.box
     scale = height / (y1 - y0)
     matrix = np.array([[scale, 0, 100 - scale * (x0 + x1) / 2], [0, scale, 110 - scale * (y0 + y1) / 2]])
@@ -204,14 +204,14 @@ def test_crossing_people_have_one_mesh_each(analyser, portrait, group):
         offsets = np.abs(middles[:, None] - [100 + 8 * number, 540 - 8 * number])
         owners = offsets.argmin(1).tolist()
         assert offsets.min(1).max() < 30 and len(owners) == len(set(owners))
-        # While one face hides the other, there is one mesh.
+        # While one face hides the other, there is only one mesh.
         assert len(owners) == 2 or 21 <= number <= 34
     (front,) = {int(track) for track in chunk.track[chunk.frame == 27]}
     assert chunk.frame[chunk.track == front].tolist() == list(range(55))
 
 
 class CountingSessions:
-    """Counts the runs of another pool's sessions by model."""
+    """A pool that counts the runs of another pool's sessions by model."""
 
     def __init__(self, sessions) -> None:
         self.sessions = sessions
@@ -233,7 +233,7 @@ class CountingSessions:
 
 @pytest.fixture(scope='module')
 def crowd(group):
-    """216 faces in one image."""
+    """An image with 216 faces."""
     return np.tile(cv2.resize(group, (400, 277), interpolation=cv2.INTER_AREA), (6, 6, 1))
 
 
@@ -247,9 +247,9 @@ def test_cost_of_a_crowd_is_limited_by_the_processed_faces(sessions, crowd):
     chunk = still_chunk(frame, few, Meters())
     most = 4 + SPARE_FACES
     assert len(chunk.frame) == most and chunk.left_out.tolist() == [detections - most]
-    # Two runs for the detection, eight to verify, four to average.
+    # The mesh runs twice for the detection, eight times for the verification and four times for the average.
     assert counting.runs['face_mesh'] <= 14 * most
-    # In a clip the mesh runs only for followed faces, also in frames with a detection.
+    # In a clip, the mesh runs only for followed faces, even in frames with a detection.
     tracker = ChunkTracker(few, Meters())
     tracker.add(PixelFrame(crowd, number=9))
     before = counting.runs['face_mesh']

@@ -1,4 +1,4 @@
-"""Crops pass a network in calls of one shape, and their grouping changes no result."""
+"""Tests that all calls of a network have the same shape, and that the grouping of crops changes no result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COUNTS = (1, 3, 4, 8, 9)
 
 
 class Counting:
-    """A session that records the shapes of its calls."""
+    """A session that records the shapes of its inputs."""
 
     def __init__(self, session):
         self._session = session
@@ -26,9 +26,10 @@ class Counting:
 
 @pytest.fixture(scope='module')
 def network():
-    """A small network of two inputs and two outputs: a layer of each crop scaled by a number of its own, and its mean.
+    """A small network whose inputs are crops and one number per crop.
 
-    Its batch size is free, as in networks that run in batches.
+    Its outputs are a layer of each crop, scaled by the number, and the mean of the layer. The batch size is free, as in
+    networks that run in batches.
     """
     weights = np.random.default_rng(3).normal(size=(4, 3, 3, 3)).astype(np.float32)
     tensors = {

@@ -1,4 +1,4 @@
-"""Pools with different numbers of threads share one cache of sessions."""
+"""Tests that pools with different numbers of threads share one cache of sessions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def created(monkeypatch):
-    """The sessions that were created."""
+    """The list of created sessions."""
     sessions = []
 
     def create(path, providers, device_id, threads):

@@ -56,7 +56,7 @@ def test_names_keep_their_order_and_are_unique():
 
 
 class FallenBack:
-    """A session on another provider, as onnxruntime creates it when the libraries of a provider are missing."""
+    """A session on another provider, like one that onnxruntime creates if the libraries of a provider are missing."""
 
     def __init__(self, path, options, providers):
         self.asked = providers

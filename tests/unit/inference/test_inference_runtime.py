@@ -1,4 +1,4 @@
-"""onnxruntime sends no telemetry: it writes nothing into the user's home and looks up no host."""
+"""Tests that onnxruntime sends no telemetry: it writes nothing into the user's home and looks up no host."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ time.sleep(float(sys.argv[1]))
 
 
 def run_a_session(home: Path, seconds: float, *before: str, script: str = SESSION) -> list[Path]:
-    """Run a model in a process with an empty home for so many seconds; return the files that it leaves there."""
+    """Run a model in a process with an empty home for ``seconds``; return the files left in it."""
     home.mkdir()
-    # onnxruntime sends no telemetry from CI machines.
+    # These variables are removed, because onnxruntime sends no telemetry from CI machines.
     dropped = ('CI', 'GITHUB_ACTIONS', 'ORT_DISABLE_TELEMETRY')
     environ = {name: value for name, value in os.environ.items() if name not in dropped}
     environ |= {'HOME': str(home), 'XDG_CACHE_HOME': str(home / '.cache'), 'PYTHONPATH': str(ROOT)}
@@ -34,7 +34,7 @@ def run_a_session(home: Path, seconds: float, *before: str, script: str = SESSIO
 
 
 def test_a_session_leaves_nothing_in_the_home_and_looks_up_no_host(tmp_path):
-    # The first upload is tried some ten seconds after the start.
+    # onnxruntime attempts the first upload about ten seconds after the start.
     watch = ['strace', '-f', '-e', 'trace=network', '-o', str(tmp_path / 'calls')] if shutil.which('strace') else []
     assert run_a_session(tmp_path / 'home', 12 if watch else 0, *watch) == []
     if watch:
@@ -42,7 +42,7 @@ def test_a_session_leaves_nothing_in_the_home_and_looks_up_no_host(tmp_path):
         assert [call for call in calls if 'socket(' in call or 'connect(' in call] == []
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere the system itself collects it')
+@pytest.mark.skipif(sys.platform != 'linux', reason='on other systems the operating system collects telemetry')
 def test_without_the_variable_the_files_appear(tmp_path):
     script = SESSION.replace('import numpy', 'import onnxruntime\nimport numpy')
     assert any('onnxruntime' in str(path) for path in run_a_session(tmp_path / 'home', 0, script=script))

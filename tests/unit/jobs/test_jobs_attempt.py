@@ -50,7 +50,7 @@ def run(store, work, claim, record, flag=None):
 
 
 def die_after(store, job_id, steps=0, name='job'):
-    """Claim a job as a dead process that has completed so many steps, and return its log."""
+    """Claim a job as a dead process that has completed ``steps`` steps, and return its log."""
     owned = JobStore(store.root, make_owner=dead_owner)
     claim, record = owned.claim(job_id, 'run')
     attempt = AttemptRecord(claim.owner.host, claim.owner.pid, claim.owner.nonce, now_text())
@@ -74,7 +74,7 @@ def results_of(record):
     return [attempt.result for attempt in record.attempts]
 
 
-# Files of real runs match the schema
+# The files of real runs match the schema
 
 
 def test_the_schema_is_valid():
@@ -109,7 +109,7 @@ def test_notes_of_a_running_job(tmp_path):
         record.pop('steps_completed')
         statuses = [step['status'] for step in record['steps']]
         assert statuses[len(seen) - 1] == 'started'
-        # The view is a valid record except for the running step.
+        # Except for the running step, the view is a valid record.
         assert all('started' in error or 'date' in error for error in schema_errors(record))
 
     drain(store, FakeWork(before=look))
@@ -304,7 +304,7 @@ def test_an_equal_command_resumes_the_job_with_its_original_models(tmp_path):
     first = [{**asked[0], 'face_swapper_model': 'embedded'}]
     claim, record, _ = claim_adhoc(store, 'headless-run', first, asked, empty_record())
     claim.finish('failed', replace(record, error=Interrupted().as_record()))
-    # A better model has been downloaded since.
+    # Meanwhile a better model was downloaded.
     second = [{**asked[0], 'face_swapper_model': 'better'}]
     _, again, left = claim_adhoc(store, 'headless-run', second, asked, empty_record())
     assert (again.id, left) == (record.id, 'which was interrupted')
@@ -338,7 +338,7 @@ def test_an_incomplete_line_is_ignored(tmp_path):
     for length in range(len(lines[2])):
         path.write_bytes(b''.join(lines[:2]) + lines[2][:length])
         statuses = [step.status for step in store.open('job').record.steps]
-        # The note of the dead process names the third step as started.
+        # The note of the dead process lists the third step as started.
         assert statuses == ['completed', 'queued', 'started'], length
 
 

@@ -1,4 +1,4 @@
-"""The report of a batch."""
+"""Tests of the report of a batch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_report_that_becomes_unwritable_is_one_warning_and_the_batch_continues
     assert warning.level == 'warn' and str(path) in warning.text and 'the batch continues' in warning.text
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='there are no pipes with names there')
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no named pipes')
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     with pytest.raises(OutputError, match='cannot be written') as caught:

@@ -1,4 +1,4 @@
-"""Claims: one of several processes gets a job, and a process that lost its claim cannot change the job."""
+"""Tests of claims: only one of several processes gets a job, and a process that lost its claim cannot change it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def state(store, job_id='x'):
 
 
 def take_away(store, job_id='x'):
-    """Requeue a claimed job as the reaper of another machine does after the timeout."""
+    """Requeue a claimed job, as the reaper of another machine does after the timeout."""
     now = [0.0]
     reaper = Reaper(JobStore(store.root), CLAIM_TIMEOUT, silent, clock=lambda: now[0])
     reaper.sweep()
@@ -175,7 +175,7 @@ def test_a_process_without_its_claim_cannot_change_the_job(store, tmp_path):
 
 
 def test_a_frozen_worker_publishes_nothing(store, tmp_path):
-    """It wakes up within a step, after another worker has completed the job."""
+    """The worker wakes up within a step, after another worker has completed the job."""
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
     other = FakeWork()
 
@@ -197,7 +197,7 @@ def test_a_frozen_worker_publishes_nothing(store, tmp_path):
 
 @pytest.mark.parametrize('woken', ['before the fence', 'after the fence'])
 def test_a_worker_that_freezes_near_the_fence(store, tmp_path, monkeypatch, woken):
-    """Before the fence its result does not count; after it any other process completes the change."""
+    """Before the fence, its result does not count; after the fence, another process completes the change."""
     make_queued(store, make_record('x', 1, tmp_path / 'out'))
     real, others = store.files.rename, []
 
@@ -283,7 +283,7 @@ def test_a_failed_note_does_not_block_later_ones(store, monkeypatch, tmp_path):
 
 
 def test_the_claim_is_released_when_the_store_is_full(store, tmp_path, monkeypatch):
-    """The process stays alive, so no reaper would release its claim."""
+    """The process is still alive, so no reaper would release its claim."""
     make_queued(store, make_record('x', 2, tmp_path / 'out'))
     work = FakeWork()
     with monkeypatch.context() as patch:
@@ -306,7 +306,7 @@ def test_cancelling_a_running_job(store, tmp_path):
     taken = store.claim('x', 'run')
     runner = JobRunner(store, FakeWork(seconds=30), 0.2, silent)
     with ThreadPoolExecutor(1) as pool:
-        # The request comes before the attempt has a folder.
+        # The request arrives before the attempt has a folder.
         asked = pool.submit(cancel, JobStore(store.root), 'x', StopFlag())
         time.sleep(0.15)
         outcome = runner.run(*taken, StopFlag())

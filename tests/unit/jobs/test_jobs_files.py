@@ -1,4 +1,4 @@
-"""The file operations of the job store under errors of the file system and races with other processes."""
+"""Tests of the file operations of the job store with file system errors and races between processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ files = StoreFiles()
 
 @pytest.fixture
 def os_call(monkeypatch):
-    """Make a function of os fail with an errno a number of times before it works."""
+    """Return a function that makes a function of ``os`` fail ``times`` times with an errno before it works."""
 
     def fail(name, number, times=1):
         real, left = getattr(os, name), [times]
@@ -33,7 +33,7 @@ def os_call(monkeypatch):
 
 @pytest.mark.parametrize('number', [errno.EEXIST, errno.ENOENT])
 def test_a_folder_is_created_although_another_process_removes_it(tmp_path, os_call, number):
-    # It exists when mkdir runs and is missing when pathlib checks its type.
+    # The folder exists when mkdir runs, and is missing when pathlib checks its type.
     os_call('mkdir', number, times=3)
     files.make_folder(tmp_path / 'store' / 'work')
     assert (tmp_path / 'store' / 'work').is_dir()
@@ -46,7 +46,7 @@ def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
     assert caught.value.reference == 'store-unwritable' and str(tmp_path / 'drafted') in caught.value.cause
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='folders are not flushed there')
+@pytest.mark.skipif(os.name == 'nt', reason='folders are not flushed on Windows')
 def test_missing_support_for_flushing_folders_is_tolerated_but_other_errors_are_not(tmp_path, os_call):
     os_call('fsync', errno.EINVAL)
     files.sync_folder(tmp_path)

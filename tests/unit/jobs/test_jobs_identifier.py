@@ -34,7 +34,7 @@ def test_a_very_long_id_is_shortened_in_the_message():
     [
         ('my-job', 'my-job'),
         ('é1', 'é1'),
-        # As measured with FaceFusion 3.8.
+        # These results were measured with FaceFusion 3.8.
         ('a_b', 'eb2980a5a244aad8cef818994eaae6c75b8eac16'),
     ],
 )

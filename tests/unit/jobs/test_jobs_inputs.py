@@ -1,4 +1,4 @@
-"""Files that change between the addition of a step and its run."""
+"""Tests of files that change between the addition of a step and its run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.jobs.record import StepRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, submitted, work_paths
 from facefusion.stopping import StopFlag
 
-# Files of more than 16 bytes are compared by 4 pieces of 4.
+# Of files of more than 16 bytes, only 4 pieces of 4 bytes are compared.
 SMALL = Extent(16, 4)
 
 
@@ -36,7 +36,7 @@ def changes(step, **kw) -> list[str]:
 
 
 def write_back(path, data: bytes) -> None:
-    """Write other bytes, and restore the modification time."""
+    """Write other bytes to a file, and restore its modification time."""
     status = path.stat()
     path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -80,7 +80,7 @@ def test_a_large_file_is_compared_by_pieces_and_modification_time(target):
         assert changes(step, extent=SMALL) == []
         os.utime(target, (1, 1))
         assert 'only parts of so large a file are compared' in changes(step, extent=SMALL)[0]
-    # Only the modification time reveals changed bytes between the pieces.
+    # Changed bytes between the pieces are detected only by the modification time.
     write_back(target, data)
     step = step_of(target, extent=SMALL)
     write_back(target, data[:100] + b'\xff' + data[101:])

@@ -13,7 +13,7 @@ from facefusion.provenance.sidecar import sidecar_of
 @pytest.mark.parametrize(
     ('output', 'expected'),
     [
-        # The examples of FaceFusion 3.8.
+        # These are the examples of FaceFusion 3.8.
         ('test.mp4', 'test-test-job-0.mp4'),
         ('test/test.mp4', 'test/test-test-job-0.mp4'),
         ('/a/b.c/Clip.MP4', '/a/b.c/Clip-test-job-0.mp4'),

@@ -14,7 +14,7 @@ from facefusion.jobs.patterns import BatchItem, expand
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The current folder, with two sources and three targets."""
+    """The current folder with two sources and three targets."""
     for name in ('faces/b.png', 'faces/a.jpg', 'clips/two.MP4', 'clips/one.mp4', 'clips/three.mov', 'clips/.four.mp4'):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def test_a_batch_has_a_maximum_of_steps(folder, monkeypatch):
     assert len(expand('faces/a*', 'clips/*', '{index}')) == 3
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux takes any name')
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux accepts any file name')
 def test_names_that_are_not_utf8_are_accepted(folder):
     name = os.fsdecode(b'f\xe4ce.png')
     (folder / 'faces' / name).touch()
@@ -200,7 +200,7 @@ def test_names_that_are_not_utf8_are_accepted(folder):
         expand('faces/f*', 'clips/*', '{source_name}.mp4')
 
 
-@pytest.mark.skipif(sys.platform == 'win32' or os.geteuid() == 0, reason='everybody may read everything')
+@pytest.mark.skipif(sys.platform == 'win32' or os.geteuid() == 0, reason='this user can read every folder')
 def test_an_unreadable_folder_is_explained(folder):
     (folder / 'clips').chmod(0)
     try:

@@ -1,4 +1,4 @@
-"""The reaper: it requeues the jobs of dead processes, and never that of a live one, with any clock."""
+"""Tests that the reaper requeues the jobs of dead processes and never those of live ones, with any clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def store(tmp_path):
 
 
 class Watch:
-    """A reaper of another process with its own clock."""
+    """A reaper in another process, with its own clock."""
 
     def __init__(self, store, timeout=CLAIM_TIMEOUT):
         self.now = 0.0
@@ -75,7 +75,7 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
     if times is not None:
         os.utime(claim.path, times)
     watch = Watch(store)
-    # For an old claim half of the timeout is enough.
+    # For an old claim, half of the timeout is enough.
     limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
     assert watch.sweep_at(1000.0) == (times == YEAR_1970)
     watch.sweep_at(1000.0 + limit - 1)
@@ -86,12 +86,12 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
 
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
 def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie):
-    """It renews its claim every second, and something changes the modification time after each renewal."""
+    """The process renews its claim regularly, and after each renewal the modification time is changed."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     now = time.time()
     for beat in range(0, 300, 15):
-        # The clock of the file system has a resolution of some milliseconds.
+        # The timestamps of the file system have a resolution of a few milliseconds.
         time.sleep(0.005)
         claim.check()
         if lie is not None:
@@ -103,7 +103,7 @@ def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie
 
 
 def test_a_clock_jump_takes_no_claim_from_a_live_process(store):
-    """The machine of the reaper was suspended, or its clock jumps."""
+    """The clock jumps, for example because the machine of the reaper was suspended."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     watch.sweep_at(0.0)
@@ -150,7 +150,7 @@ def test_a_process_of_another_realm_does_not_count_as_dead(store):
     assert state(store) == 'queued'
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='there are no zombies there')
+@pytest.mark.skipif(os.name == 'nt', reason='Windows has no zombie processes')
 def test_a_zombie_counts_as_dead_and_a_process_of_another_user_as_alive(monkeypatch):
     child = subprocess.Popen([sys.executable, '-c', ''])
     owner = new_owner()._replace(pid=child.pid)

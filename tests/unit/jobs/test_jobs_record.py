@@ -40,7 +40,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 DATE = '2026-11-22T20:14:48.518316+00:00'
 ERROR = JobError('it-failed', 'it failed', cause='no reason', hint='none').as_record()
 
-# Records of every kind that the schema allows, with unknown keys in each part.
+# Strategies for all kinds of records that the schema allows, with unknown keys in each part.
 
 texts = st.text(st.characters(codec='utf-8', exclude_characters='\0'), max_size=8)
 plain_json = st.recursive(
@@ -171,7 +171,7 @@ EXTRA = {'x-ours': {'deep': [1, None, 'ü']}, 'state': 'theirs', 'extra': [1]}
 
 
 def plant(path: Path) -> None:
-    """Add unknown keys at the top, in steps and in attempts."""
+    """Add unknown keys at the top level, in steps and in attempts."""
     data = json.loads(path.read_bytes())
     for part in (data, *data['steps'], *data.get('attempts', ())):
         part |= EXTRA
@@ -240,12 +240,12 @@ PEER_NULLS = (
 
 
 def peer_args(target: str | None, output: str | None) -> dict:
-    """All 85 keys of a step of FaceFusion 3.8."""
+    """Return all 85 keys of a step of FaceFusion 3.8."""
     args = {'source_paths': ['face.jpg'], 'target_path': target, 'output_path': output}
     values = ((PEER_STRINGS, 'made up'), (PEER_INTS, 80), (PEER_NUMBERS, 0.5), (PEER_LISTS, []), (PEER_NULLS, None))
     args |= {key: value for keys, value in values for key in keys.split()}
     assert len(args) == 85
-    # The options that select faces have no default for old jobs.
+    # Unknown values of the options that select faces are refused, so these values are valid.
     return args | {'face_selector_mode': 'many', 'face_selector_order': 'large-small'}
 
 
@@ -442,7 +442,7 @@ def mutate(data: object, chance: random.Random) -> None:
 
 
 def use(record: JobRecord) -> None:
-    """Do with a record what commands do before a run."""
+    """Process a record as commands do before a run."""
     assert parse_record('job', record_bytes(record)) == record
     try:
         requeued(submitted(record))
