@@ -129,7 +129,7 @@ def test_threads_that_cannot_be_started_are_counted(monkeypatch):
     assert can_start(5) == 2
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='the numbers come from Linux')
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux reports these numbers')
 def test_this_machine_reports_its_memory():
     free = available_memory()
     assert free is not None and free > 1 << 20
