@@ -22,7 +22,7 @@ def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.f
 def turned_away(topology: MeshTopology, landmarks: Floats) -> float:
     """Degrees between the face's direction and the camera, yaw and pitch combined: 0 is frontal, 90 a profile.
 
-    The mean shape is not exactly level, like the faces that it was computed from: frontal faces measure 2 to 12
+    Like the faces that it was computed from, the mean shape is not exactly level: frontal faces measure 2 to 12
     degrees.
     """
     depth = float(np.clip(head_rotation(topology, landmarks)[2, 2], -1, 1))

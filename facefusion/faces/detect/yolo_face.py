@@ -11,7 +11,7 @@ from facefusion.media.planes import Pixels
 
 
 class YoloFace:
-    """A network with one output [1,20,n]: centre x, y, width and height in pixels, score, and five x, y, visibility.
+    """A network with one output [1,20,n]: centre x, y, width, height (pixels), score, five points (x, y, visibility).
 
     The session takes ``[1,3,640,640]`` float32 RGB 0..1, as the network was trained with (FaceFusion 3.8 feeds BGR).
     """

@@ -6,8 +6,8 @@ import numpy as np
 
 from facefusion.faces.face import LANDMARKER_POINTS, Floats
 
-# Eye centres are the mean of corners and lids; the nose tip is between the vertices 1 and 4 (embedded-models.md section
-# 3).
+# Eye centres are the mean of corners and lids; the nose tip is between vertices 1 and 4 (embedded-models.md
+# section 3).
 _EYE_IMAGE_LEFT = (33, 133, 159, 145, 158, 153, 160, 144)
 _EYE_IMAGE_RIGHT = (263, 362, 386, 374, 385, 380, 387, 373)
 _NOSE = (1, 4)
