@@ -155,8 +155,7 @@ class JobRunner:
                 return Outcome('queued', attempt.with_result(requeued(record), 'requeued', error), error)
             elif record.origin == 'job':
                 # job-run does not accept a failed job, so the usual hint to repeat the command would be wrong.
-                hint = f'job-retry {record.id} runs the remaining steps'
-                error = Interrupted(error.message, cause=error.cause, hint=hint)
+                error = Interrupted(error.message, cause=error.cause, hint=f'resume it with job-retry {record.id}')
         elif record.retries_used < record.retries and error.exit_code not in _FINAL_CODES:
             delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MAX_DOUBLINGS), LONGEST_DELAY)
             again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
