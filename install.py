@@ -4,10 +4,10 @@
     python3 install.py --device cuda         the NVIDIA build, or exit 7 with the reason
     python3 install.py demo                  set up, then create and swap example media in demo/
     python3 install.py test [pytest args]    set up with the development tools, then run the tests
-    python3 install.py check                 the same tools: run ruff, ruff format and mypy
+    python3 install.py check                 set up with the development tools, then run ruff, ruff format and mypy
 
-This file uses only the standard library and imports nothing of the package. The next run repairs an interrupted one:
-.venv contains a marker until it is tested, then a stamp with a digest of its inputs.
+This file uses only the standard library and imports nothing from the package. The next run repairs an interrupted one,
+because .venv contains a marker until it has been tested, and after that a stamp with a digest of its inputs.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ EXIT_PROVIDER = 7
 UNREACHABLE = """The package index could not be reached. Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL
 (and PIP_CERT for its certificate). Then run the same command again: pip keeps what it has downloaded."""
 
-# Runs in the environment. The session reports its provider: the GPU build lists CUDA on every machine and may still
-# run on the CPU without an error.
+# This script runs in the environment. It checks the provider of a session, because the GPU build lists CUDA on every
+# machine, but may still run on the CPU without an error.
 PROOF = """
 import importlib.metadata, json, re, sys
 import numpy, onnx, onnxruntime
@@ -62,7 +62,7 @@ print(json.dumps({'builds': builds, 'version': onnxruntime.__version__, 'provide
 
 
 class Failure(Exception):
-    """Set-up failed: ``str()`` is the failure and its reason, ``hint`` the remedy, ``code`` the exit code."""
+    """A failed set-up: ``str()`` is the failure and its reason, ``hint`` the remedy, ``code`` the exit code."""
 
     def __init__(self, message: str, hint: str = '', code: int = 1) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class Failure(Exception):
 
 
 class Plan(NamedTuple):
-    """The environment to create: requested device ('auto', 'cpu', 'cuda'), selected device, and extra locks."""
+    """The environment to create: requested device ('auto', 'cpu', 'cuda'), selected device and extras."""
 
     asked: str
     device: str
@@ -79,7 +79,7 @@ class Plan(NamedTuple):
 
 
 def check_python(version: tuple[int, int], alternatives: list[str]) -> None:
-    """Raise Failure unless Python is 3.11 to 3.13; ``alternatives`` are commands of suitable versions."""
+    """Raise Failure unless Python is 3.11 to 3.13; ``alternatives`` are the commands of suitable versions."""
     if LOWEST <= version <= HIGHEST:
         return
     hint = f'Run it with another one: {alternatives[0]} install.py' if alternatives else 'Install one of them first.'
@@ -87,7 +87,7 @@ def check_python(version: tuple[int, int], alternatives: list[str]) -> None:
 
 
 def nvidia_gpu_present() -> bool:
-    """Whether the NVIDIA driver reports a GPU, through nvidia-smi or the CUDA driver library."""
+    """Whether the NVIDIA driver reports a GPU through nvidia-smi or the CUDA driver library."""
     tool = shutil.which('nvidia-smi') or 'nvidia-smi'
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         if 'GPU 0:' in subprocess.run([tool, '-L'], capture_output=True, text=True, timeout=20, check=False).stdout:
@@ -148,7 +148,7 @@ def read_stamp(venv: Path) -> dict[str, Any] | None:
 
 
 def make_plan(asked: str | None, extras: tuple[str, ...], stamp: dict[str, Any] | None) -> Plan:
-    """Return the plan. Without ``asked`` the earlier device applies, otherwise 'auto'; installed extras remain.
+    """Return the plan. Without ``asked`` it has the device of ``stamp``, or else 'auto'; installed extras remain.
 
     Raises Failure for an unavailable device (exit 7) and for an unknown extra (exit 2).
     """
@@ -173,7 +173,7 @@ def venv_python(venv: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for commands in .venv, without those that direct Python or pip elsewhere."""
+    """Return the environment variables for commands in .venv, without those that redirect Python or pip."""
     dropped = {'PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT', '__PYVENV_LAUNCHER__'}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     # onnxruntime collects usage data unless ORT_DISABLE_TELEMETRY is set before it is imported.
@@ -182,7 +182,7 @@ def environment() -> dict[str, str]:
 
 
 def python_works(venv: Path, *modules: str) -> bool:
-    """Whether the interpreter of the environment starts, has the version of this one, and has ``modules``."""
+    """Whether the environment's interpreter starts, has the same version as this one, and finds ``modules``."""
     code = (
         'import importlib.util as u, platform as p, sys; print(p.python_version(), all(map(u.find_spec, sys.argv[1:])))'
     )
@@ -195,7 +195,7 @@ def python_works(venv: Path, *modules: str) -> bool:
 
 
 def is_current(plan: Plan, venv: Path) -> bool:
-    """Whether the environment is complete: its stamp matches the plan, and its packages are present and load."""
+    """Whether the environment is complete: its stamp matches the plan, and its main packages are present."""
     stamp = read_stamp(venv)
     if stamp is None or {**stamp_of(plan), 'fallback': stamp.get('fallback', '')} != stamp:
         return False
@@ -206,7 +206,7 @@ def is_current(plan: Plan, venv: Path) -> bool:
 
 
 def run(arguments: list[str], action: str) -> None:
-    """Run the environment's Python and show the package names of pip. Raises Failure with its last lines."""
+    """Run the environment's Python and show pip's package names. Raises Failure with the last lines of output."""
     last: collections.deque[str] = collections.deque(maxlen=12)
     command = [str(venv_python(VENV)), *arguments]
     pipes: dict[str, Any] = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True, 'errors': 'replace'}
@@ -233,18 +233,20 @@ def failure_hint(output: str) -> str:
     ):
         return UNREACHABLE
     if 'no space left' in text or 'errno 28' in text:
-        return 'The disk is full. The CPU set needs about 1 GB, the CUDA set several: free some, or use --device cpu.'
+        return 'The disk is full. --device cpu needs about 1 GB, --device cuda several GB. Free some disk space.'
     if 'no matching distribution' in text:
         return 'The index has no build of a package for this system, processor or Python. A mirror may also lag behind.'
     if 'do not match the hashes' in text:
-        return 'A download is not the file that was locked. If a mirror alters packages, use another index.'
+        return 'A downloaded file differs from the locked one. If a mirror alters packages, use another index.'
     return 'Run the same command again; if it fails again, remove the folder .venv first.'
 
 
 def make_venv() -> None:
     """Create a new .venv, marked as unfinished from the start."""
     if Path(sys.prefix).resolve() == VENV.resolve():
-        raise Failure('.venv must be replaced, but this is its Python.', 'Run install.py with a Python outside it.')
+        raise Failure(
+            '.venv must be replaced, but its Python is running install.py.', 'Run install.py with another Python.'
+        )
     try:
         if VENV.is_dir():
             print('Removing the broken or outdated .venv')
@@ -263,7 +265,7 @@ def make_venv() -> None:
 
 
 def runtime_builds(venv: Path) -> list[str]:
-    """Return the ONNX Runtime builds recorded in ``venv``; 'damaged' stands for a record without its files."""
+    """Return the ONNX Runtime builds recorded in ``venv``, and 'damaged' if their files are missing."""
     lib = venv / ('Lib' if os.name == 'nt' else 'lib/python{}.{}'.format(*sys.version_info)) / 'site-packages'
     names = {path.name.split('-')[0].lower().replace('_', '-') for path in lib.glob('onnxruntime*.dist-info')}
     builds = sorted(names & set(RUNTIME_PACKAGES))
@@ -274,7 +276,7 @@ def install_packages(plan: Plan) -> None:
     """Install the locked packages of ``plan`` and the program itself into .venv."""
     found = runtime_builds(VENV)
     if found and found != [RUNTIMES[plan.device]]:
-        # Two builds share one folder: removing only one of them would delete files of the other.
+        # The two builds share a folder, so removing only one of them would delete files of the other.
         print(f'Removing ONNX Runtime: {", ".join(found)}')
         run(['-m', 'pip', 'uninstall', '--yes', *RUNTIME_PACKAGES], 'Removing the other ONNX Runtime build')
     locks = lock_files(plan.device, plan.extras, ROOT / 'locks')
@@ -311,7 +313,7 @@ def device_hint(device: str) -> str:
     """Return a hint for a failed test of a device."""
     if device == 'cuda':
         return 'CUDA 13 needs an NVIDIA driver of version 580 or newer. Update it, or use: install.py --device cpu'
-    return 'On Windows install the Microsoft Visual C++ runtime; otherwise remove the folder .venv and run it again.'
+    return 'On Windows install the Microsoft Visual C++ runtime; otherwise remove .venv and run install.py again.'
 
 
 def install(plan: Plan) -> Plan:
@@ -341,7 +343,7 @@ def install(plan: Plan) -> Plan:
 
 
 def set_up(asked: str | None, extras: tuple[str, ...]) -> None:
-    """Check the Python, then create or complete .venv unless it is current, and print a summary."""
+    """Check the Python version, create or complete .venv unless it is current, and print a summary."""
     names = ('python3.13', 'python3.12', 'python3.11')
     check_python((sys.version_info[0], sys.version_info[1]), [name for name in names if shutil.which(name)])
     started = time.monotonic()
@@ -358,18 +360,18 @@ def set_up(asked: str | None, extras: tuple[str, ...]) -> None:
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the options, and the words after ``test`` unchanged for pytest."""
+    """Return the options, and the words after ``test``, which are passed to pytest unchanged."""
     cut = arguments.index('test') + 1 if 'test' in arguments else len(arguments)
     about = 'Set up FaceFusion in .venv next to this file.'
     parser = argparse.ArgumentParser(prog='install.py', description=about, allow_abbrev=False)
     parser.add_argument('command', nargs='?', choices=('demo', 'test', 'check'), help='command to run after the set-up')
-    parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), help='default: the earlier choice, otherwise auto')
+    parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), help='default: the previous choice, or else auto')
     parser.add_argument('--extra', action='append', default=[], metavar='NAME', help='install a locked extra, e.g. dev')
     return parser.parse_args(arguments[:cut]), arguments[cut:]
 
 
 def run_command(command: str, pytest_arguments: list[str]) -> int:
-    """Run the demo, the tests or the checks in .venv; return their exit code, or 1 when a signal ended them."""
+    """Run the demo, the tests or the checks in .venv; return the exit code, or 1 if a signal ended the process."""
     commands = {
         'demo': [str(ROOT / 'scripts' / 'demo.py')],
         'test': ['-m', 'pytest', *pytest_arguments],

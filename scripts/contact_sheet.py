@@ -3,10 +3,11 @@
     .venv/bin/python scripts/contact_sheet.py --sources A.. --targets B.. --output sheet.png
         [--size 256] [--every SECONDS] [--rows 6] [--grid] [--together]
 
-A row shows the source's face, the target, the result, and the enlarged faces of target and result. Clips have a row
-every SECONDS. With --grid a cell shows only the result's face: sources down, targets across. --together uses all
-sources as views of one person. Sheets are limited in size: further rows go to sheet-02.png and so on. Images without a
-face are listed on stderr. The swap equals that of a run with default settings (see quality_studio.py).
+A row contains the source's face, the target, the result, and the enlarged faces of target and result. A clip has one
+row for every SECONDS. With --grid, each row is a source and each column a target, and a cell contains only the result's
+face. --together uses all sources as views of one person. The size of a sheet is limited; further rows are written to
+sheet-02.png and so on. Images without a face are listed on stderr. The result is the same as that of a run with default
+settings (see quality_studio.py).
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ Picture = npt.NDArray[np.uint8]
 
 LABEL_HEIGHT = 18
 GAP = 4
-# The size of an enlarged view, in faces.
+# The size of an enlarged view, as a multiple of the face's size.
 FACE_VIEW, SOURCE_VIEW = 1.35, 1.7
 GRID_COLUMNS, GRID_ROWS = 10, 9
 
 
 def label(text: str, width: int) -> Picture:
-    """A strip of ``width`` pixels with as much of the end of ``text`` as fits."""
+    """Return a strip of ``width`` pixels with ``text``, shortened at its start if it is too long."""
     strip = np.full((LABEL_HEIGHT, width, 3), 32, np.uint8)
     fitting = text[-max(width // 7, 1) :]
     cv2.putText(strip, fitting, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
@@ -48,7 +49,7 @@ def label(text: str, width: int) -> Picture:
 
 
 def whole(frame: Frame, size: int) -> Picture:
-    """The entire image, fitted into a square of ``size``."""
+    """Return the entire image, fitted into a square of side ``size``."""
     scale = min(size / frame.width, size / frame.height)
     width, height = max(round(frame.width * scale), 1), max(round(frame.height * scale), 1)
     tile = np.full((size, size, 3), 16, np.uint8)
@@ -58,7 +59,7 @@ def whole(frame: Frame, size: int) -> Picture:
 
 
 def close_up(frame: Frame, landmarks: Floats, size: int, view: float) -> Picture:
-    """The face with landmarks [468,3] and its surroundings, in a square of ``size``."""
+    """Return the face with these landmarks [468,3] and its surroundings, in a square of side ``size``."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     scale = size / (view * float((high - low).max()))
     shift = size / 2 - scale * (low + high) / 2
@@ -67,20 +68,20 @@ def close_up(frame: Frame, landmarks: Floats, size: int, view: float) -> Picture
 
 
 def labelled(tile: Picture, text: str) -> Picture:
-    """A tile with its label below and a gap on the right."""
+    """Return the tile with its label below and a gap on the right."""
     stacked = np.vstack([tile, label(text, tile.shape[1])])
     return np.asarray(cv2.copyMakeBorder(stacked, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=(0, 0, 0)), np.uint8)
 
 
 def main_face(shot: Shot) -> Floats | None:
-    """Landmarks of the largest face of a shot."""
+    """Return the landmarks of the largest face of a shot, or None."""
     if not shot.faces:
         return None
     return max(shot.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1]))).landmarks
 
 
 def row(head: Picture, source: str, target: Target, shot: Shot, size: int) -> Picture:
-    """One row of a sheet."""
+    """Return one row of a sheet."""
     name = target.path.stem if target.info is None else f'{target.path.stem} {shot.number / target.rate:.2f} s'
     blank = np.full((size, size, 3), 16, np.uint8)
     face = main_face(shot)
@@ -93,7 +94,7 @@ def row(head: Picture, source: str, target: Target, shot: Shot, size: int) -> Pi
 
 
 def write_pages(rows: Iterable[Picture], output: Path, most: int) -> list[Path]:
-    """Write rows as sheets of at most ``most``: to ``output`` if one is enough, else to <stem>-01 and so on."""
+    """Write sheets of at most ``most`` rows: to ``output`` if one is enough, else to <stem>-01 and so on."""
     pages: list[list[Picture]] = [[]]
     for picture in rows:
         if len(pages[-1]) == most:
@@ -136,7 +137,7 @@ def row_sheets(
 def grid_sheets(
     studio: Studio, sources: Sequence[tuple[Path, ...]], targets: Sequence[Target], size: int
 ) -> Iterator[tuple[str, list[Picture]]]:
-    """Yield blocks of at most GRID_COLUMNS targets: a name and its rows; the first row shows the targets."""
+    """Yield name and rows of each block of at most GRID_COLUMNS targets; the first row contains the targets."""
     heads = list(source_heads(studio, sources, size))
     blank = np.full((size, size, 3), 16, np.uint8)
     for start in range(0, len(targets), GRID_COLUMNS):
@@ -147,7 +148,7 @@ def grid_sheets(
             chain = studio.prepare(group)
             cells = [labelled(head, name)]
             for target in block:
-                # The middle frame of a clip.
+                # A clip is represented by its middle frame.
                 shot = _middle(studio, target, chain)
                 face = main_face(shot)
                 seen = shot.after if target.path not in group else shot.before

@@ -1,6 +1,6 @@
 """Create example media in demo/, swap the faces in an image and in a video, and show the results side by side.
 
-All media are in the public domain: a portrait by NASA, and a group photograph of 1927. Run it with
+All media are in the public domain: a portrait by NASA, and a group photograph from 1927. Run this script with
 ``python3 install.py demo``. Existing media are reused; the two swaps run every time.
 """
 
@@ -48,7 +48,7 @@ def copy_file(source: Path, path: Path) -> None:
 
 
 def read_picture(path: Path) -> Picture:
-    """Return the pixels of an image. OpenCV cannot open every path on Windows, so it decodes a buffer."""
+    """Return the pixels of an image, decoded from a buffer, because OpenCV cannot open every path on Windows."""
     picture = cv2.imdecode(numpy.fromfile(path, dtype=numpy.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         sys.exit(f'{path} is not a readable image. Delete it and run the demo again.')
@@ -63,7 +63,7 @@ def make_media() -> None:
         load_catalog(ROOT / 'models' / 'catalog'),
         ROOT / 'models' / 'weights',
         offline=False,
-        # Progress bars only on a terminal.
+        # Progress bars are shown only on a terminal.
         emit=tee([bars, LogSink('info')] if sys.stderr.isatty() else [LogSink('info')]),
     )
     target = DEMO / 'target.jpg'
@@ -133,7 +133,7 @@ def write_sheet(path: Path) -> None:
 
 
 def write_readme_image(path: Path) -> None:
-    """Write the before-and-after image of the README, a JPEG of less than 150 kB."""
+    """Write the before-and-after image for the README, a JPEG of less than 150 kB."""
     top, bottom, left, right = README_HEAD
     tiles = [labelled(read_picture(DEMO / 'source.png')[top:bottom, left:right], 'source', README_HEIGHT)]
     for name, label in (('target.mp4', 'target'), ('output.mp4', 'result')):

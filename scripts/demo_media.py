@@ -1,4 +1,4 @@
-"""Create the target video of the demo from one image: a camera that pans over it, and a synthetic voice.
+"""Create the target video of the demo: a camera pan over one image, with a synthetic voice.
 
 Images are ``uint8 HxWx3 BGR``; audio is ``float32`` mono in -1..1.
 """
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT, FRAMES_PER_SECOND, SECONDS = 1280, 720, 25, 7.2
 SAMPLE_RATE = 48000
-# Second, then the centre and width of the view as shares of the image's width and height, and its angle in degrees.
-# A view of a quarter of the photograph shows its faces about 170 pixels high.
+# Each entry is the second, the centre and width of the view as shares of the image's width and height, and its angle in
+# degrees. In a view of a quarter of the photograph the faces are about 170 pixels high.
 CAMERA_PATH = (
     (0.0, 0.21, 0.55, 0.25, 0.0),
     (1.8, 0.29, 0.54, 0.24, 1.0),
@@ -24,7 +24,8 @@ CAMERA_PATH = (
     (5.4, 0.52, 0.54, 0.24, 1.0),
     (7.2, 0.61, 0.55, 0.25, 0.0),
 )
-# First three resonances of vowels as an adult speaks them (Peterson and Barney 1952), in Hz; the fourth is common.
+# The first three resonances of vowels of an adult voice (Peterson and Barney 1952), in Hz; the fourth is the same for
+# all vowels.
 VOWELS = (
     (730, 1090, 2440),
     (270, 2290, 3010),
@@ -43,7 +44,7 @@ Picture = NDArray[numpy.uint8]
 
 
 def camera_at(second: float) -> NDArray[numpy.float64]:
-    """Return centre x, centre y, width (shares) and angle (degrees): a Catmull-Rom spline through the path."""
+    """Return centre x, centre y, width (shares) and angle (degrees) on a Catmull-Rom spline through the path."""
     path = numpy.array(CAMERA_PATH)
     times, values = path[:, 0], path[:, 1:]
     slopes = numpy.gradient(values, times, axis=0)
@@ -58,7 +59,7 @@ def camera_at(second: float) -> NDArray[numpy.float64]:
 
 
 def view(picture: Picture, second: float) -> Picture:
-    """Return the view of the camera at a time, HEIGHT x WIDTH, shifted to stay inside the image."""
+    """Return the camera's view at a time, HEIGHT x WIDTH, shrunk and shifted to stay inside the image."""
     rows, columns = picture.shape[:2]
     x, y, width, degrees = camera_at(second)
     angle = numpy.deg2rad(degrees)
@@ -79,7 +80,7 @@ def view(picture: Picture, second: float) -> Picture:
 
 
 def rhythm(seconds: float, random: numpy.random.Generator) -> list[tuple[float, float, int, bool]]:
-    """Return syllables as (start, length, vowel, starts with a hiss), in phrases of five to eight with pauses."""
+    """Return syllables as (start, length, vowel, starts with a hiss), in phrases of five to eight between pauses."""
     syllables: list[tuple[float, float, int, bool]] = []
     now = 0.25
     while now < seconds - 0.6:
@@ -104,7 +105,7 @@ def add_hiss(sound: NDArray[numpy.float64], start: float, random: numpy.random.G
 def speech(seconds: float, seed: int = 7) -> Samples:
     """Return voice-like audio without words: a glottal pulse train through moving formant resonators.
 
-    Each pulse adds the impulse response of the resonators (damped sines) for its formants. The peak is 0.6.
+    Each pulse adds the impulse response of resonators (damped sines) at its formants. The peak is 0.6.
     """
     random = numpy.random.default_rng(seed)
     sound = numpy.zeros(int(seconds * SAMPLE_RATE) + SAMPLE_RATE)
@@ -130,7 +131,7 @@ def speech(seconds: float, seed: int = 7) -> Samples:
 
 
 def encode_pictures(container: av.container.OutputContainer, stream: av.VideoStream, picture: Picture) -> None:
-    """Encode the pan over ``picture`` in BT.709, tagged as such."""
+    """Encode the pan over ``picture`` as BT.709, with BT.709 tags."""
     for index in range(round(SECONDS * FRAMES_PER_SECOND)):
         frame = av.VideoFrame.from_ndarray(view(picture, index / FRAMES_PER_SECOND), format='bgr24')
         frame = frame.reformat(

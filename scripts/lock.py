@@ -1,8 +1,8 @@
 """Regenerate locks/*.txt from pyproject.toml: exact versions with hashes for every system and Python 3.11 to 3.13.
 
-Needs ``uv`` on the PATH, or installed for the Python that runs this script. ``cpu.txt`` and ``gpu.txt`` list all
-requirements of the program with one ONNX Runtime build; the file of any other extra lists its packages on top of
-either, at the same versions. Index addresses come from the machine's settings and are never written.
+The script needs ``uv`` on the PATH or in the Python that runs it. ``cpu.txt`` and ``gpu.txt`` list all requirements of
+the program with one ONNX Runtime build each; the file of any other extra lists only additional packages, at versions
+that suit both. Index addresses come from the machine's settings and are never written to the files.
 
 Usage: python scripts/lock.py [--upgrade]
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / 'locks'
 LOWEST_PYTHON = '3.11'
 RUNTIMES = ('cpu', 'gpu')
-# Builds for Macs with Intel processors ended with these versions.
+# Later versions have no builds for Macs with Intel processors.
 _ON_INTEL_MAC = 'sys_platform == "darwin" and platform_machine == "x86_64"'
 INTEL_MAC = (f'onnxruntime<1.24 ; {_ON_INTEL_MAC}', f'cryptography<49 ; {_ON_INTEL_MAC}')
 # The newest version with a wheel for every system; later versions lack those for Windows or for Linux.

@@ -1,11 +1,13 @@
-"""Generate facefusion/faces/mesh_tables.json and mean_look.json: topology, mirror pairs, mean shape and atlas layout of
-the 468-point mesh, and the mean look of faces in the atlas.
+"""Generate facefusion/faces/mesh_tables.json and mean_look.json.
+
+They contain topology, mirror pairs, mean shape and atlas layout of the 468-point mesh, and the mean look of faces in
+the atlas.
 
     python scripts/make_face_tables.py
 
-The triangles are facts of the MediaPipe face mesh (Apache-2.0): its wheel lists their edges in order. Mean shape, atlas
-and look are the project's own: the symmetrised mean of the seven faces in the two example images, unrolled about a
-vertical axis behind the head. The files are committed; regenerate them only when the mesh model changes.
+The triangles are those of the MediaPipe face mesh (Apache-2.0), whose wheel lists their edges in order. Mean shape,
+atlas and look are computed by this project: the symmetrised mean of the seven faces in the two example images, unrolled
+about a vertical axis behind the head. The files are committed; regenerate them only when the mesh model changes.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The lid rings in matching order: outer corner, lower lid, inner corner, upper lid.
+# The rings of both eyelids in matching order: outer corner, lower lid, inner corner, upper lid.
 EYE_IMAGE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 EYE_IMAGE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 
@@ -37,7 +39,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def read_triangles() -> Ints:
-    """The 852 triangles [852,3]: every three consecutive directed edges of the wheel's tesselation list form one."""
+    """Return the triangles [852,3]; three consecutive directed edges in the wheel's tesselation list form one."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = ['mediapipe==0.10.21', '--python-version', '3.11', '--platform', 'manylinux_2_28_x86_64']
         command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '-d', folder, *pinned]
@@ -51,10 +53,11 @@ def read_triangles() -> Ints:
 
 
 def find_mirror_pairs(triangles: Ints) -> Ints:
-    """The mirror vertex of each vertex [468], found breadth first from the midline edge 10-151 on both sides.
+    """Return the mirror vertex of each vertex [468], found breadth first from the midline edge 10-151 on both sides.
 
-    Seven triangles next to the eyes and nostrils are cut along the other diagonal on one side. So the lid rings are
-    predefined, and breadth-first order finds every other vertex through an intact neighbourhood first.
+    Next to the eyes and nostrils seven triangles of one side have no mirror image, because their quadrilaterals are
+    divided along the other diagonal. So the lid rings are predefined, and the breadth-first search reaches every other
+    vertex through symmetric triangles first.
     """
     opposite: dict[frozenset[int], dict[int, int]] = {}
     for number, (a, b, c) in enumerate(triangles.tolist()):
@@ -86,7 +89,7 @@ def find_mirror_pairs(triangles: Ints) -> Ints:
 
 
 def fit_similarity(points: Floats, goal: Floats) -> Floats:
-    """``points`` [n,3] moved onto ``goal`` by rotation, scale and shift (Umeyama 1991)."""
+    """Return ``points`` [n,3], moved onto ``goal`` by rotation, scale and shift (Umeyama 1991)."""
     a, b = points - points.mean(0), goal - goal.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
     flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
@@ -94,7 +97,10 @@ def fit_similarity(points: Floats, goal: Floats) -> Floats:
 
 
 def mean_shape(faces: list[Floats], mirror: Ints) -> Floats:
-    """Symmetric mean [468,3], eye distance 1, x to the image's right, y down, z away from the camera (GPA)."""
+    """Return the symmetric mean [468,3] of the faces by generalised Procrustes analysis.
+
+    The eye distance is 1; x points to the image's right, y down, z away from the camera.
+    """
 
     def normalise(shape: Floats) -> Floats:
         eyes = (shape[33] + shape[133] - shape[263] - shape[362]) / 2
@@ -117,7 +123,10 @@ def mean_shape(faces: list[Floats], mirror: Ints) -> Floats:
 
 
 def unroll(shape: Floats) -> Floats:
-    """Atlas layout [468,2] in 0.02..0.98: angle about a vertical axis 1 eye distance behind the ears, and height."""
+    """Return the atlas layout [468,2] in 0.02..0.98.
+
+    The coordinates are the angle about a vertical axis 1 eye distance behind the ears, and the height.
+    """
     angle = np.arctan2(shape[:, 0], shape[:, 2].max() + 1.0 - shape[:, 2])
     layout = np.stack([angle, shape[:, 1]], 1)
     low, high = layout.min(0), layout.max(0)
@@ -125,7 +134,7 @@ def unroll(shape: Floats) -> Floats:
 
 
 def mean_look(faces: list[tuple[Frame, Floats]]) -> Floats:
-    """The symmetric mean of the bands of the unrolled faces [64,64], weighted by visibility."""
+    """Return the symmetric mean of the bands of the unrolled faces [64,64], weighted by visibility."""
     from facefusion.faces.atlas import AtlasGrid, shrink, smooth_step
     from facefusion.faces.features import look
     from facefusion.faces.skin import ATLAS_SIZE, TRAIT_SIZE, to_ycc
@@ -146,7 +155,7 @@ def mean_look(faces: list[tuple[Frame, Floats]]) -> Floats:
 
 
 def write_look(faces: list[tuple[Frame, Floats]]) -> None:
-    """Write the mean look, in thousandths; needs the tables."""
+    """Write the mean look in thousandths; the tables must exist."""
     rows = np.round(1000 * mean_look(faces)).astype(int).tolist()
     path = ROOT / 'facefusion/faces/mean_look.json'
     path.write_text(json.dumps(rows, separators=(',', ':')) + '\n', encoding='utf-8')

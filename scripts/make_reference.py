@@ -2,7 +2,7 @@
 
     python scripts/make_reference.py
 
-All values in the ini file are blank, which stands for the default. Tests compare the files with the code.
+All values in the ini file are blank; a blank value stands for the default. Tests compare the files with the code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facefusion.models.catalog import CatalogFile
 from facefusion.options import OptionInfo, describe, range_text
 
 ROOT = Path(__file__).resolve().parent.parent
-# Sets of commands with a name, for the last column of the options page.
+# Named sets of commands, for the last column of the options page.
 STEP_COMMANDS = frozenset(
     ('headless-run', 'batch-run', 'job-create', 'job-add-step', 'job-insert-step', 'job-remix-step')
 )
@@ -40,7 +40,7 @@ In the last column *steps* are {', '.join(f'`{name}`' for name in COMMANDS if na
 
 
 def options_by_section() -> dict[str, list[OptionInfo]]:
-    """Return every option under its section, each key once."""
+    """Return the options by section, each key once."""
     sections: dict[str, dict[str, OptionInfo]] = {}
     for module in OPTION_MODULES:
         for group in import_module(module).GROUPS:
@@ -80,7 +80,7 @@ def _listed_keys(name: str) -> set[str]:
 
 
 def _set_text(names: set[str]) -> str:
-    """Return commands as a short text, with the names of COMMAND_SETS for their members."""
+    """Return commands as a short text, in which the names of COMMAND_SETS replace their members."""
     if names == set(COMMANDS):
         return 'all'
     labels = [label for label, members in COMMAND_SETS.items() if members <= names]
@@ -95,7 +95,7 @@ def catalog_schema() -> str:
 
 
 def job_record_schema() -> str:
-    """Return docs/job-record.schema.json with the keys and types of the record classes; other rules in it stay."""
+    """Return docs/job-record.schema.json with the record classes' keys and types; its other rules stay unchanged."""
     schema = json.loads((ROOT / 'docs' / 'job-record.schema.json').read_text(encoding='utf-8'))
     parts = {JobRecord: schema, StepRecord: schema['$defs']['step'], AttemptRecord: schema['$defs']['attempt']}
     for record, part in parts.items():
@@ -106,7 +106,7 @@ def job_record_schema() -> str:
 
 
 def _type(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return only the JSON types or the choices of a schema."""
+    """Return a schema reduced to its JSON types or choices."""
     options = schema.get('anyOf', [schema])
     if 'enum' in options[0]:
         return {'enum': options[0]['enum'] + [None] * (len(options) - 1)}

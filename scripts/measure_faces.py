@@ -1,10 +1,11 @@
-"""Measure which faces count: the share of faces found in harder variants of images, and the false positives.
+"""Measure face detection: the share of faces found in harder variants of images, and the false positives.
 
 Usage: PYTHONPATH=. python scripts/measure_faces.py FACES [OTHERS]
 
-FACES is a folder of images of people: the faces found in an image are searched in its variants. OTHERS is a folder of
-images without faces (animals, drawings, patterns): every face found there is a false positive. For each variant: the
-number of faces, reported by the detector, passing the first check, and passing the second check.
+FACES is a folder of images of people; the script searches variants of each image for the faces found in the original.
+OTHERS is a folder of images without faces (animals, drawings, patterns), in which every detection is a false positive.
+The table lists for each variant the number of faces, and how many the detector reports, the first check accepts and
+the second check accepts.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def glasses(pixels: Pixels, faces: list[Face], thickness: int) -> Pixels:
 
 
 def variants(pixels: Pixels, faces: list[Face]) -> Iterator[tuple[str, Pixels, Floats]]:
-    """Yield name, image, and the float32 [2,3] matrix that maps the plain image to it."""
+    """Yield the name and image of each variant, and the float32 [2,3] matrix from the original image to it."""
     same = np.eye(2, 3, dtype=np.float32)
     height, width = pixels.shape[:2]
     random = np.random.default_rng(1)
@@ -82,7 +83,7 @@ def variants(pixels: Pixels, faces: list[Face]) -> Iterator[tuple[str, Pixels, F
 
 
 def count(analyser: FaceAnalyser, frame: PixelFrame, boxes: list[Floats] | None) -> list[int]:
-    """Count detections, and those that pass the first and the second check; if ``boxes``, one for each box."""
+    """Count detections, and those that pass the first and the second check; with ``boxes``, at most one per box."""
     reported = first = second = 0
     left = list(boxes or ())
     for detection in analyser.detect(frame):
@@ -99,7 +100,7 @@ def count(analyser: FaceAnalyser, frame: PixelFrame, boxes: list[Floats] | None)
 
 
 def measure(analyser: FaceAnalyser, folder: Path, has_faces: bool) -> None:
-    """Print the table of a folder."""
+    """Print the table of the results for a folder."""
     table: dict[str, Floats] = {}
     for path in sorted(path for path in folder.rglob('*') if path.suffix.lower() in ENDINGS):
         picture_frame = read_image(path)

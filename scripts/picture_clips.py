@@ -1,4 +1,7 @@
-"""Short clips generated from face images, for ``picture_variants``: moving, under a hand, crossing a face, small."""
+"""Generate short clips from face images for ``picture_variants``.
+
+The faces move, are covered by a hand, are crossed by another face, or are small.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ Floats = npt.NDArray[np.float32]
 RATE, SECONDS = 25, 3
 FRAMES = RATE * SECONDS
 WIDTH, HEIGHT = 640, 360
-# Height of the face in the clips, in pixels.
+# The height of the face in the clips, in pixels.
 FACE = 150.0
 
 
 class Still(Protocol):
-    """A face in an image, as ``picture_variants.Portrait``."""
+    """A face in an image, such as ``picture_variants.Portrait``."""
 
     @property
     def picture(self) -> Picture: ...
@@ -37,7 +40,8 @@ class Still(Protocol):
 def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
     """Write five clips of 3 s (H.264 in MP4, 640x360, BT.709); yield each path once it is written.
 
-    Masks of things in front of a face go to covers/<name>.npz: ``covers`` uint8 [frames,h,w/8], bits packed by row.
+    Masks of objects in front of a face are written to covers/<name>.npz: ``covers`` uint8 [frames,h,w/8], bits packed
+    by row.
     """
     clips: dict[str, Callable[[int], Picture | Painted]] = {
         'portrait-moving': lambda number: _moving(faces['portrait'], number),
@@ -57,7 +61,7 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
 def _view(
     face: Still, height: float, degrees: float = 0.0, at: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Picture, Floats]:
-    """A camera's view of 640x360 with the face ``height`` pixels high at a position (shares), and its landmarks."""
+    """Return a view of 640x360 with the face ``height`` pixels high at a position (shares), and its landmarks."""
     low, high = face.landmarks[:, :2].min(0), face.landmarks[:, :2].max(0)
     scale = height / float(high[1] - low[1])
     centre = (low + high) / 2
@@ -68,7 +72,7 @@ def _view(
         source = np.asarray(cv2.GaussianBlur(source, (0, 0), 0.4 / scale), np.uint8)
     flags, border = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
     picture = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), flags=flags, borderMode=border)
-    # The part mirrored beyond the image's edge must not show faces.
+    # Outside the image the view is mirrored, and blurred so that no mirrored face is recognisable.
     known = cv2.warpAffine(np.full(source.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
     known = cv2.GaussianBlur(cv2.erode(known, np.ones((17, 17), np.uint8)), (0, 0), 4)[..., None] / np.float32(255)
     if float(known.min()) < 1:
@@ -88,7 +92,7 @@ def _moving(face: Still, number: int) -> Picture:
 def _under_hand(face: Still, number: int) -> Painted:
     phase = 2 * math.pi * number / FRAMES
     picture, landmarks = _view(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
-    # Enters from below right, moves over mouth and cheek up across the eyes, and leaves.
+    # The hand enters from the lower right, moves up over mouth and cheek and across the eyes, and leaves.
     way = 3.2 * math.cos(phase)
     return hand(picture, landmarks, face.skin().tolist(), (max(way, -0.2) - 0.2, 0.55 * way))
 

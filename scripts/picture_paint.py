@@ -1,7 +1,7 @@
-"""Paint things in front of a face by its mesh: glasses, a hand, hair. Used by ``picture_variants.py``.
+"""Paint glasses, a hand or hair in front of a face, positioned by its mesh, for ``picture_variants.py``.
 
-Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels. Shapes are given in units of the eye
-distance, from the middle between the eyes, x to the image's right and y down along the face.
+Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels. Coordinates of shapes are in eye distances from
+the middle between the eyes, with x to the image's right and y down along the face.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Point = tuple[float, float]
 
-# Layers are painted at this minimum eye distance, then shrunk.
+# Layers are painted at a scale with at least this eye distance in pixels, then shrunk.
 WORKING_EYES = 110.0
 SHIFT = 4
-# Height of a frontal mesh in eye distances.
+# The height of a frontal mesh in eye distances.
 HEIGHT_IN_EYES = 2.4
-# The minimum opacity of a cover: lenses, shadows and the edges of strands are not covers.
+# Paint above this opacity hides the face; lenses, shadows and the edges of strands do not.
 HIDING = 0.6
 
 
@@ -36,10 +36,10 @@ class Painted(NamedTuple):
 
 
 class Layer:
-    """A layer of paint over an image, at a larger scale; ``colour`` is premultiplied float32 [h,w,3]."""
+    """A layer of paint over an image, at a larger scale than the image; ``colour`` is premultiplied float32 [h,w,3]."""
 
     def __init__(self, picture: Picture, landmarks: Floats, by_height: bool = False) -> None:
-        """``by_height``: the unit is the eye distance of a frontal face of the same height."""
+        """``by_height``: use at least the eye distance of a frontal face of the same height as the unit."""
         self._picture = picture
         left, right = (landmarks[list(ring), :2].mean(0) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
         self._middle = (left + right) / 2
@@ -55,34 +55,34 @@ class Layer:
         self.alpha = np.zeros(self.shape, np.float32)
 
     def place(self, points: Sequence[Point]) -> Floats:
-        """Layer pixels of points in eye distances."""
+        """Return points, given in eye distances, in pixels of the layer."""
         given = np.array(points, np.float32)
         along = np.array([-self._across[1], self._across[0]])
         pixels = self._middle + given[:, :1] * self._across + given[:, 1:] * along
         return np.asarray((pixels + 0.5) * self.factor - 0.5, np.float32)
 
     def vertex(self, number: int) -> Point:
-        """A vertex of the mesh in eye distances."""
+        """Return the position of a vertex of the mesh in eye distances."""
         offset = self._landmarks[number, :2] - self._middle
         size = float(self._across @ self._across)
         return float(offset @ self._across) / size, float(offset @ [-self._across[1], self._across[0]]) / size
 
     def line(self, points: Sequence[Point], width: float, closed: bool = False) -> Floats:
-        """Mask 0..1 of a line ``width`` eye distances wide."""
+        """Return the mask 0..1 of a line ``width`` eye distances wide."""
         mask = np.zeros(self.shape, np.uint8)
         fixed = np.round(self.place(points) * (1 << SHIFT)).astype(np.int32)
         cv2.polylines(mask, [fixed], closed, 255, max(round(width * self.unit), 1), cv2.LINE_AA, SHIFT)
         return np.asarray(mask, np.float32) / 255
 
     def area(self, points: Sequence[Point]) -> Floats:
-        """Mask 0..1 of a polygon."""
+        """Return the mask 0..1 of a polygon."""
         mask = np.zeros(self.shape, np.uint8)
         fixed = np.round(self.place(points) * (1 << SHIFT)).astype(np.int32)
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SHIFT)
         return np.asarray(mask, np.float32) / 255
 
     def soft(self, mask: Floats, width: float) -> Floats:
-        """The mask blurred by ``width`` eye distances."""
+        """Return the mask, blurred by ``width`` eye distances."""
         sigma = max(width * self.unit, 0.3)
         part = window(mask, round(4 * sigma) + 1)
         blurred = np.zeros_like(mask)
@@ -91,7 +91,7 @@ class Layer:
         return blurred
 
     def add(self, mask: Floats, colour: Sequence[float] | Floats) -> None:
-        """Paint ``colour`` (BGR, or an image of it) over the layer."""
+        """Paint ``colour`` (a BGR colour, or an image) over the layer."""
         part = window(mask)
         cover = mask[part][..., None]
         given = np.asarray(colour, np.float32)
@@ -108,7 +108,7 @@ class Layer:
 
 
 def window(mask: Floats, margin: int = 0) -> tuple[slice, slice]:
-    """The bounding box of the part of a mask that is not 0, with a margin."""
+    """Return the bounding box of the non-zero part of a mask, with a margin."""
     x, y, wide, high = cv2.boundingRect((mask > 0).astype(np.uint8))
     if not wide:
         return slice(0, 0), slice(0, 0)
@@ -143,7 +143,7 @@ def glasses(picture: Picture, landmarks: Floats, is_thin: bool) -> Painted:
 
 
 def _rim(x: float, wide: float, high: float) -> list[Point]:
-    """A rounded rectangle, a superellipse of order 3, a little wider above."""
+    """Return a rounded rectangle (a superellipse of order 3), a little wider at the top."""
     points = []
     for angle in np.linspace(0, 2 * np.pi, 72, endpoint=False):
         c, s = float(np.cos(angle)), float(np.sin(angle))
@@ -152,7 +152,7 @@ def _rim(x: float, wide: float, high: float) -> list[Point]:
     return points
 
 
-# Path from hand to tip, and thickness, in eye distances.
+# The path of each finger from the hand to its tip, and its thickness, in eye distances.
 FINGERS = (
     (((1.75, 1.35), (1.10, 0.80), (0.62, 0.62), (0.25, 0.58)), 0.30),
     (((1.80, 1.70), (1.05, 1.10), (0.45, 0.90), (0.02, 0.88)), 0.31),
@@ -204,7 +204,7 @@ def _shaded(layer: Layer, mask: Floats, half: float, base: Floats, grain: Floats
 
 
 def _curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
-    """Catmull-Rom through the points."""
+    """Return points of a Catmull-Rom spline through the given points."""
     given = np.array([points[0], *points, points[-1]], np.float64)
     curve = []
     for a, b, c, d in zip(given, given[1:], given[2:], given[3:], strict=False):

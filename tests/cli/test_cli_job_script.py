@@ -303,7 +303,7 @@ def test_headless_run_has_a_record_from_its_start_and_resumes_it(program, folder
     process.kill()
     process.wait()
     result = program(*words)
-    assert result.code == 0 and f'resumes the job {job["id"]}' in result.err
+    assert result.code == 0 and f'resuming the job {job["id"]}' in result.err
     ((job_id, again),) = jobs(program).items()
     view = show(program, job_id)
     assert (job_id, again['state'], results(view)) == (job['id'], 'completed', ['lost', 'completed'])

@@ -293,7 +293,7 @@ def test_no_library_collects_usage_data(installer: ModuleType, monkeypatch: pyte
         ('NewConnectionError: Failed to establish a new connection', 'PIP_INDEX_URL'),
         ('OSError: [Errno 28] No space left on device', 'disk is full'),
         ('ERROR: No matching distribution found for av==19', 'no build'),
-        ('THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE', 'not the file that was locked'),
+        ('THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE', 'differs from the locked one'),
         ('something else', 'remove the folder .venv'),
     ],
 )
