@@ -178,6 +178,12 @@ def every_option(tmp_path):
     given = {'temp_path': str(tmp_path / 'work'), 'trim_frame_start': '5', 'trim_frame_end': '40'}
     given |= {'output_video_encoder': 'libx265', 'output_audio_encoder': 'libmp3lame', 'notify': 'exit'}
     given |= {'execution_thread_count': '3'}
+    # Published models need weights that the tests do not have.
+    given |= {
+        'face_detector_model': 'centerface',
+        'face_landmarker_model': 'face_mesh',
+        'face_swapper_model': 'mesh_warp',
+    }
     return {
         info: given.get(info.key) or some_value(info)
         for info in OPTIONS

@@ -48,6 +48,11 @@ PREFERENCE = ('hyperswap_1a_256', 'inswapper_128_fp16', 'ghost_2_256', 'simswap_
 BOOSTS = ('128x128', '256x256', '384x384', '512x512', '768x768', '1024x1024')
 
 
+def frozen_model(name: str) -> str:
+    """Return the embedded swapper for 'auto', which is possible until models are frozen."""
+    return MESH_WARP if name == 'auto' else name
+
+
 def networks_of(name: str) -> tuple[str, ...]:
     """Return the catalogue ids of the networks of a swapper; none for the embedded one."""
     model = PUBLISHED.get(name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from facefusion.processors.face_swapper.models import MESH_WARP
+from facefusion.processors.face_swapper.models import MESH_WARP, frozen_model
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.processor import Processor, ProcessorTools
 
 
 def prepare(tools: ProcessorTools) -> Processor:
     """Return the swapper that the options name. Raises MediaError, NoFaceError, ModelError."""
-    if tools.settings[FaceSwapperOptions].face_swapper_model == MESH_WARP:
+    if frozen_model(tools.settings[FaceSwapperOptions].face_swapper_model) == MESH_WARP:
         from facefusion.processors.face_swapper.mesh_warp.swapper import prepare_mesh_warp
 
         return prepare_mesh_warp(tools)

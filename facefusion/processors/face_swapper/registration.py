@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facefusion.faces.masks.options import FaceMaskOptions, mask_networks
-from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, networks_of
+from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, frozen_model, networks_of
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registration import Registration, Requirements
 from facefusion.settings import Settings
@@ -20,9 +20,7 @@ def _models(settings: Settings) -> tuple[str, ...]:
 
 
 def _model(settings: Settings) -> str:
-    """Return the selected swapper; 'auto', which is possible until models are frozen, counts as the embedded one."""
-    name = settings[FaceSwapperOptions].face_swapper_model
-    return MESH_WARP if name == 'auto' else name
+    return frozen_model(settings[FaceSwapperOptions].face_swapper_model)
 
 
 FACE_SWAPPER = Registration(
