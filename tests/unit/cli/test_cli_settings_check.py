@@ -81,7 +81,7 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
         'line 9: [frame_extraction] temp_frame_format has no effect here: frames go',
         'line 11: [processors] processors = deep_swapper is refused: these are models of named people',
         'line 12: [processors] lip_syncer_model is ignored: it belongs to the processor lip_syncer',
-        'line 14: [uis] ui_layouts = webcam is refused: a live image',
+        'line 14: [uis] ui_layouts = webcam is refused: other people',
         'line 16: [misc] output_video_quality is not an option of this version: output_video_quality belongs',
         'line 18: [execution] execution_device_id is not an option of this version: it is called execution_device_ids',
     ]
@@ -149,7 +149,7 @@ def test_only_commands_that_run_steps_report_settings_without_effect(tmp_path, c
 def test_a_live_image_is_refused_with_the_reason(capsys):
     assert main(['headless-run', '--ui-layouts', 'default', 'webcam'], {}) == 2
     said = capsys.readouterr().err
-    assert '--ui-layouts webcam is refused [option-refused]' in said and 'a live image' in said
+    assert '--ui-layouts webcam is refused [option-refused]' in said and 'a live video' in said
 
 
 def test_every_variable_with_an_invalid_value_is_reported():
@@ -162,7 +162,7 @@ def test_every_variable_with_an_invalid_value_is_reported():
     assert caught.value.reference == 'option-refused'
     first, second = caught.value.cause.split('\n    ')
     assert first.startswith("FACEFUSION_LOG_LEVEL has an invalid value: 'all' is not one of: error")
-    assert second.startswith('FACEFUSION_UI_LAYOUTS = webcam is refused: a live image')
+    assert second.startswith('FACEFUSION_UI_LAYOUTS = webcam is refused: other people')
 
 
 def test_variables_that_are_not_options_are_reported():
