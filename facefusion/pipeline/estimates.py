@@ -14,18 +14,18 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
 
-# Size on disk of a face in a frame, analysed and linked.
+# Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
-# Bytes per pixel of x264 at quality 80 (crf 10), above the demo's 0.032; six crf steps more halve it (x264's rule).
+# Bytes per pixel that x264 writes at quality 80 (crf 10); the demo has 0.032. Six more crf steps halve it (x264's rule).
 ENCODED_BYTES = 0.06
 CRF_A_QUALITY = 0.51
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaSize:
-    """The frame sizes of a run: of the target, ``processed`` (width and height), and of the output by ``options``.
+    """The frame sizes of a run: the target's, that after the processors, and the output's.
 
-    ``extension`` is that of the output.
+    ``processed`` is the width and height after the processors. ``options`` and ``extension`` are those of the output.
     """
 
     target: MediaInfo
@@ -41,7 +41,7 @@ class MediaSize:
 
 
 def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
-    """Return the workers that ``limit`` and the system limits allow, at least one, and the bytes of memory by part."""
+    """Return how many workers ``limit`` and the system allow (at least one), and their bytes of memory by part."""
     while True:
         parts, lowest = _memory(size, workers), lowest_room(workers)
         allowed = [limit] if limit is not None else []
@@ -60,7 +60,7 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
         bytes_a_pixel = (1 + 2 / (shape.sub_x * shape.sub_y)) * (1 if target.bits <= 8 else 2)
         codec = meant_encoder(target, options, size.extension, size.has_alpha)
         held = frames_held(codec, options.output_video_preset)
-        # Its input has full chroma.
+        # The input of libx264rgb has full chroma.
         held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
         return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
@@ -68,20 +68,20 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
 
 
 def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
-    """Return the size of so many frames encoded at ``--output-video-quality``."""
+    """Return the size in bytes of this many frames encoded at ``--output-video-quality``."""
     finer = (quality - 80) * CRF_A_QUALITY / 6
     return int(encoder.width * encoder.height * frames * ENCODED_BYTES * 2**finer)
 
 
 def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
-    """Return the size of the work files of a clip; ``encoded`` is that of its frames."""
+    """Return the size of the work files of a clip; ``encoded`` is the size of its encoded frames."""
     return frames * FACE_BYTES + encoded + (voice_size(sound) if sound is not None else 0)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:
-    """Return the size of the output; ``encoded`` is that of the frames of a clip."""
+    """Return the size of the output; ``encoded`` is the size of the encoded frames of a clip."""
     if not size.is_video:
         scale = size.options.output_image_scale
         return int(size.target.width * size.target.height * scale * scale)
-    # The size of the target is an estimate of the copied audio.
+    # The size of the target serves as an estimate of the copied audio.
     return encoded + size.target.size

@@ -1,4 +1,4 @@
-"""Whether a file system supports the names of an output and of the files next to it."""
+"""Check that a file system supports the names of an output and of the files next to it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from facefusion.pipeline.partial_files import partial_path
 from facefusion.provenance.media_types import holds_credentials
 from facefusion.provenance.sidecar import sidecar_of
 
-# Where the system does not report its limits: those of the common file systems, and of Linux without the final zero.
+# The limits to use if the system reports none: that of common file systems for names, and that of Linux for paths.
 _USUAL_NAME = 255
 _USUAL_PATH = 4096
 _SHOWN = 40
 
 
 def check_names(output: Path) -> None:
-    """Raise OutputError output-name when the name of the output, of a folder above it, or of a file next to it is too
-    long.
+    """Raise OutputError output-name when the name of the output, a folder above it or a file next to it is too long.
 
-    The files next to it are the sidecar, where the output cannot embed its credentials, and the partial files.
+    The files next to it are the partial files and, if the output cannot embed its credentials, the sidecar.
     """
     for path, description, advice in _written(output.absolute()):
         limit = _limit(path.parent, 'PC_NAME_MAX', _USUAL_NAME)
@@ -32,7 +31,7 @@ def check_names(output: Path) -> None:
                 hint = advice if name == path.name else 'shorten the name of the folder {part}'
                 hint = hint.format(more=_bytes(size - limit), part=_short(name))
                 raise _refused(output, f'{cause}, and the file system supports names of up to {limit}', hint)
-        # The final zero counts, too.
+        # The limit of a path includes the final zero byte.
         limit = _limit(path.parent, 'PC_PATH_MAX', _USUAL_PATH) - 1
         if (size := _size(str(path))) > limit:
             cause = f'{description} has {size} bytes with all its folders, and the system supports up to {limit}'
@@ -42,7 +41,7 @@ def check_names(output: Path) -> None:
 def _written(output: Path) -> Iterator[tuple[Path, str, str]]:
     """Yield each file that a run writes, its description in errors, and the advice when its name is too long."""
     if not output.name:
-        # A folder such as '/', which is refused for another reason.
+        # A path without a name, such as '/', is refused for another reason.
         return
     other_disk = 'choose a folder on a file system that supports longer names'
     part = partial_path(output)
@@ -67,7 +66,7 @@ def _limit(folder: Path, name: str, usual: int) -> int:
 
 
 def _size(text: str) -> int:
-    """Return the length of a name as the system counts it: in bytes, in Windows in units of UTF-16."""
+    """Return the length of a name as the system counts it: in bytes, or on Windows in units of UTF-16."""
     return len(text.encode('utf-16-le', 'surrogatepass')) // 2 if os.name == 'nt' else len(os.fsencode(text))
 
 

@@ -37,11 +37,11 @@ from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 from facefusion.version import VERSION
 
-# Incremented when analyse finds something else in the same frames, or stores it in another form.
+# Increment this when analyse finds other faces in the same frames, or stores them in another form.
 ANALYSIS_VERSION = 1
-# Incremented when link or render produces other pixels from the same analysis.
+# Increment this when link or render produces other pixels from the same analysis.
 RENDER_VERSION = 1
-# The parts of the package whose code and tables decide the analysis, and those that further decide the pixels.
+# The parts of the package whose code and tables decide the analysis, and the parts that also decide the pixels.
 _ANALYSING = ('faces', 'inference', 'media', 'models', 'safety', 'pipeline/analyse.py', 'pipeline/content_screening.py')
 _RENDERING = (
     'processors',
@@ -56,7 +56,7 @@ _RENDERING = (
     'engines',
 )
 _PACKAGE = Path(__file__).resolve().parent.parent
-# Paths and consent of a step change no pixel.
+# These settings of a step change no pixel.
 _NOT_PIXELS = ('source_paths', 'target_path', 'output_path', 'consent', 'workflow_mode')
 
 
@@ -73,8 +73,8 @@ class InputDigests:
 class RunDigests:
     """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
-    ``fuller`` are those of analyses that contain this one and more, and can replace it. ``parts`` is plain JSON of
-    the plan's parts by names for users, to report how two runs differ.
+    ``fuller`` are the digests of larger analyses that contain this one and can replace it. ``parts`` are the parts of
+    the plan as plain JSON, under names for users, to report how two runs differ.
     """
 
     target: str
@@ -102,7 +102,7 @@ def fingerprint_run(
     providers: Sequence[str],
     mark: str | None = None,
 ) -> RunDigests:
-    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, None without one.
+    """Return the digests of a video run; ``mark`` is the payload of the invisible mark, or None without one.
 
     ``screening`` is the key of its screening findings as plain JSON, followed by keys of findings that contain them.
     """
@@ -166,7 +166,7 @@ def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: S
 
 
 def clip_digest(plan: str, video: VideoPlan, extension: str) -> str:
-    """Return the digest of the joined clip: of the plan, and of everything in the clip besides the frames."""
+    """Return the digest of the joined clip, which covers the plan and everything in the clip besides the frames."""
     others = {'audio': video.audio.as_record(), 'extras': video.extras.as_record()}
     return canonical_digest({'plan': plan, 'extension': extension, **others, 'program': code_sha256(('media',))})
 
@@ -220,8 +220,10 @@ def stamp_sources(paths: Iterable[Path]) -> list[FileStamp]:
 def check_sources_unchanged(
     paths: Sequence[Path], stamps: Sequence[FileStamp], digests: Sequence[str], flag: StopFlag
 ) -> None:
-    """Raise InputError source-changed when a source differs from its stamp or SHA-256; source-unreadable,
-    Interrupted."""
+    """Raise InputError source-changed when a source differs from its stamp or SHA-256.
+
+    Also raises InputError source-unreadable, Interrupted.
+    """
     for path, stamp, digest in zip(paths, stamps, digests, strict=True):
         stamp.note_digest(digest)
         try:

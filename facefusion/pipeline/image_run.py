@@ -1,4 +1,4 @@
-"""A run on an image: a clip of one frame, analysed in memory; the output is an image, or a video with audio."""
+"""A run on an image, analysed in memory as a clip of one frame; the output is an image, or a video with audio."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
-    # An image is a clip of one frame, which is repeated at its ends.
+    # The ends of a clip are repeated for missing neighbours, and an image is a clip of one frame.
     reach = plan.requirements.neighbours
     neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
@@ -52,7 +52,7 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
 
 
 def link_image(run: PreparedRun, work: WorkFolder, report: FaceReport) -> bool:
-    """Screen an image that is shown as a clip and link its faces; return whether anything will be altered."""
+    """Screen an image whose output is a video and link its faces; return whether anything will be altered."""
     path, flag = run.context.plan.target.path, run.context.flag
     linked, selected, selection = _find_faces(run, read_image(path), read_still(path, run.context.emit), report)
     work.save_linked(linked, Span(0, 1), flag)

@@ -1,4 +1,4 @@
-"""Manifests of work files: what a finished work file contains, so that a later run can identify it."""
+"""Manifests of work files: each describes a finished work file, so that a later run can identify it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MAXIMUM_BYTES = 16 << 20
 class WorkKey:
     """The identity of a work file: its kind ('chunk', 'linked', 'selected', 'segment' or 'clip'), digest and frames.
 
-    ``digest`` covers everything that decides the content. ``start`` to ``stop`` (exclusive) are source frames of a
-    chunk, output frames of a segment or clip; ``pts`` their times in ticks (empty where the digest covers them).
+    ``digest`` covers everything that decides the content. ``start`` to ``stop`` (exclusive) are the source frames of a
+    chunk or the output frames of a segment or clip; ``pts`` are their times in ticks (empty if the digest covers them).
     """
 
     kind: str
@@ -78,7 +78,7 @@ def read_manifest(path: Path) -> Manifest | None:
         return None
     if record.pop('check', None) != canonical_digest(record):
         return None
-    # The digest shows that this module wrote the record, so its types are right.
+    # The digest proves that this module wrote the record, so its types are correct.
     kind, digest, start, stop, pts = (record[entry.name] for entry in fields(WorkKey))
     key = WorkKey(kind, digest, start, stop, tuple(pts))
     return Manifest(key, record['size'], record['sha256'], record['facts'])

@@ -117,6 +117,6 @@ class WorkOptions:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """Whether to print the plan instead of running it."""
+    """The choice to print the plan instead of running it."""
 
     dry_run: bool = option('flag', False, 'print the plan as JSON and stop', section='misc', stored='job')

@@ -1,4 +1,4 @@
-"""Checks that an output can be written, made before any processing."""
+"""Check that an output can be written, before any processing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from facefusion.media.files import write_failure
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, address_text, check_address
 from facefusion.pipeline.file_names import check_names
 
-# WEBP_MAX_DIMENSION; libjpeg's JPEG_MAX_DIMENSION; the limit of the 32-bit sizes in a BMP; PNG has 31-bit sides;
-# TIFF has 32-bit sides, and libtiff supports 31 bits.
+# The limits are WEBP_MAX_DIMENSION, libjpeg's JPEG_MAX_DIMENSION and the 32-bit sizes in a BMP. A PNG has 31-bit sides.
+# A TIFF has 32-bit sides, but libtiff supports only 31 bits.
 LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, 'tiff': 2**31 - 1}
 
-# The extension to suggest for a readable format that cannot be written, by content.
+# The extension to suggest instead of that of a readable format that cannot be written, by content.
 _WRITTEN_INSTEAD = {'mp4': '.mp4', 'flv': '.mp4', 'mpegts': '.ts', 'mpeg': '.mpg', 'asf': '.wmv'}
 
 
@@ -28,7 +28,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
-    # Before the check of the name, because the length of an address does not matter.
+    # This check precedes that of the name, because the length of an address does not matter.
     try:
         check_address(str(output))
     except MediaError as error:
@@ -89,7 +89,7 @@ def _check_name(output: Path) -> None:
 
 
 def check_not_input(output: Path, target: Path, sources: Iterable[Path]) -> None:
-    """Raise OutputError when ``output`` is one of the inputs, under any name."""
+    """Raise OutputError when ``output`` is one of the inputs, even under another name."""
     for name, path in (('target', target), *(('source', source) for source in sources)):
         if _is_same(output, path):
             raise OutputError(
@@ -101,7 +101,7 @@ def check_not_input(output: Path, target: Path, sources: Iterable[Path]) -> None
 
 
 def check_picture_size(output: Path, width: int, height: int) -> None:
-    """Raise OutputError when the format of the image ``output`` does not support so many pixels per side."""
+    """Raise OutputError when the format of the image ``output`` does not support this many pixels per side."""
     image_format = IMAGE_EXTENSIONS[output.suffix.lower()]
     limit = LARGEST_SIDES[image_format]
     if max(width, height) > limit:
@@ -134,7 +134,7 @@ def check_work_folder(folder: Path, named_by: str) -> None:
 
 @contextmanager
 def naming_work_folder(folder: Path, named_by: str) -> Iterator[None]:
-    """Raise an OutputError of the block, which creates folders in ``folder``, as ``check_work_folder`` does."""
+    """Replace an OutputError of the block, which creates folders in ``folder``, with that of ``check_work_folder``."""
     try:
         yield
     except OutputError as error:
@@ -151,7 +151,7 @@ def _no_work_files(folder: Path, cause: str, named_by: str) -> OutputError:
 
 
 def _folder_problem(folder: Path) -> str:
-    """Return why no files can be created in a folder, '' if they can."""
+    """Return the reason why no files can be created in a folder, or '' if they can."""
     existing = existing_folder(folder)
     if not existing.is_dir():
         return f'{existing} is a file'
@@ -187,7 +187,7 @@ def _is_same(output: Path, other: Path) -> bool:
     try:
         return output.samefile(other)
     except OSError:
-        # The output or its folder does not exist yet: '..' is resolved as it will be in the created folder.
+        # The output or its folder does not exist yet, so '..' is resolved as it will be in the created folder.
         return os.path.realpath(output) == os.path.realpath(other)
 
 

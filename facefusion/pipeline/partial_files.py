@@ -1,4 +1,4 @@
-"""Partial files next to outputs; the tag of the process in their names shows whether they are abandoned."""
+"""Partial files next to outputs; a tag in the name identifies the process, so that abandoned files can be removed."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def remove_abandoned(folder: Path) -> None:
 
 def _is_old(item: os.DirEntry[str]) -> bool:
     status = item.stat(follow_symlinks=False)
-    # A partial file may be a hard link to an older file: creating the link changes only the inode's time.
+    # A partial file may be a hard link to an older file: creating the link changes only the inode's change time.
     return time.time() - max(status.st_mtime, status.st_ctime) > ABANDONED_SECONDS

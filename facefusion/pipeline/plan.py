@@ -1,4 +1,4 @@
-"""Plan: all decisions of a run, made before it starts from the settings of a step and the probe of its target."""
+"""Plan a run: make all its decisions in advance, from the settings of a step and the probe of its target."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from facefusion.stopping import StopFlag
 # depend on its segments.
 CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
-# Frames that each reader decodes ahead.
+# The number of frames that each reader decodes ahead.
 DECODED_AHEAD = 4
 
 
@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoPlan:
-    """The video part of a plan; chunks count source frames, segments output frames."""
+    """The video part of a plan; chunks are ranges of source frames, segments are ranges of output frames."""
 
     timeline: Timeline
     chunks: tuple[Span, ...]
@@ -84,10 +84,10 @@ class Plan:
     """A run as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
     ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both are
-    tuned to the machine, and change no pixel. ``processed_size`` is the size after the processors, ``written_size``
-    that of the output, width and height. ``batch`` is the number of frames per call of a processor, and of crops per
-    call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio processors
-    use and the output gets; an image is shown for its duration.
+    tuned to the machine, and change no pixel. ``processed_size`` is the width and height after the processors,
+    ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
+    call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
+    processors use and the output contains; an image target is shown for its duration.
     """
 
     target: MediaInfo
@@ -131,12 +131,12 @@ class Plan:
 
     @property
     def network_threads(self) -> int:
-        """How many threads a network uses in analyse: those that chunks leave idle."""
+        """The number of threads of a network in analyse, so that workers without a chunk are not idle."""
         parallel = min(len(self.video.chunks), self.workers) if self.video is not None else 1
         return max(self.workers // parallel, 1)
 
     def summary(self) -> dict[str, Any]:
-        """Return the plan as plain JSON for ``--dry-run``; ``plan_record`` has all of it."""
+        """Return a summary of the plan as plain JSON for ``--dry-run``; ``plan_record`` stores the complete plan."""
         record: dict[str, Any] = {
             'version': 1,
             'kind': 'image' if self.video is None else 'video',
@@ -205,7 +205,7 @@ def make_plan(
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
     workers, memory_parts = fitted_memory(size, workers, memory_limit)
-    # Before an encoder is tried, which would run out of memory first.
+    # Check the memory before an encoder is tried, which would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
     video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
@@ -273,7 +273,7 @@ def _models(
         models += detector_models(settings[FaceDetectorOptions])
         models += landmarker_models(settings[FaceLandmarkerOptions])
     models += GATE_MODELS
-    # To check that several sources show one person.
+    # The embedder checks that several sources show one person.
     if len(sources) > 1 and needed.mesh:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models

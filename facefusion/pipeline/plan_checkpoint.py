@@ -36,20 +36,20 @@ def save_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
 
 
 def load_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
-    """Return the stored plan of the same digest, with the files and the tuning of ``plan``; else ``plan``."""
+    """Return the stored plan, with the files and the tuning of ``plan``, if its digest is equal; otherwise ``plan``."""
     record = _read(folder)
     if record is None or record.get('digest') != digests.plan:
         return plan
     with suppress(InternalError, OSError, AttributeError, KeyError):
         stored = plan_from_record(record['plan'])
-        # Files may have moved: paths are not part of the digest.
+        # Files may have moved, and their paths are not part of the digest.
         files = {name: getattr(plan, name) for name in ('target', 'sources', 'output', 'settings', 'sound')}
         return replace(stored, **files, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts)
     return plan
 
 
 def describe_changes(folder: Path, digests: RunDigests) -> str:
-    """Return how the plan of an earlier run in ``folder`` differs, in words; empty for the same plan."""
+    """Return a text that states how the plan of an earlier run in ``folder`` differs; empty for the same plan."""
     record = _read(folder)
     if record is None:
         # Another process may be removing the folder.
@@ -61,7 +61,7 @@ def describe_changes(folder: Path, digests: RunDigests) -> str:
     plan, parts = record.get('plan'), record.get('parts')
     if not isinstance(plan, dict) or not isinstance(parts, dict) or plan.get('version') != PLAN_VERSION:
         return OTHER_VERSION
-    # As in JSON, where tuples are lists.
+    # Convert the parts as JSON does, where tuples become lists.
     current: dict[str, Any] = json.loads(json.dumps(dict(digests.parts)))
     changed = [name for name, value in current.items() if parts.get(name) != value]
     return f'{" and ".join(changed)} changed' if changed else ''

@@ -1,6 +1,6 @@
-"""A plan as plain JSON and back, for the work folder and for other processes.
+"""Convert a plan to plain JSON and back, for the work folder and for other processes.
 
-It does not contain the stamp of the target (size, times, inode), which is read again with the plan.
+The record does not contain the stamp of the target (size, times, inode), which is read again with the plan.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facefusion.media.file_stamp import FileStamp
 from facefusion.media.info import ImageInfo, VideoInfo
 from facefusion.pipeline.plan import Plan
 
-# Incremented when a field of a plan changes its meaning: plans of other versions are not read.
+# Increment this when a field of a plan changes its meaning; plans of other versions are not read.
 PLAN_VERSION = 1
 
 
@@ -34,7 +34,7 @@ def plan_as_record(plan: Plan) -> dict[str, Any]:
 def plan_from_record(record: Mapping[str, Any]) -> Plan:
     """Return the plan that ``plan_as_record`` wrote.
 
-    Raises InternalError plan-unreadable, OSError when its target cannot be accessed.
+    Raises InternalError plan-unreadable, and OSError when its target cannot be accessed.
     """
     if record.get('version') != PLAN_VERSION:
         raise _unreadable(f'it has version {record.get("version")}, and this program reads version {PLAN_VERSION}')

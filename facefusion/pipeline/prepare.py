@@ -1,4 +1,4 @@
-"""The tools of a run, prepared before its first stage."""
+"""Prepare the tools of a run before its first stage."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PreparedRun:
         return any(registration.changes(self.context.settings, faces) for registration in named)
 
     def watermarks_if(self, will_change: bool) -> Watermarks:
-        """Return the watermarks of all frames: none where nothing is altered."""
+        """Return the watermarks of all frames, or none if nothing is altered."""
         return self.watermarks if will_change else NO_WATERMARKS
 
 

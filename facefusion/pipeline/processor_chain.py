@@ -35,7 +35,7 @@ def needs_processing(task: FrameTask, requirements: Requirements) -> bool:
 
 
 def prepare_chain(plan: Plan, tools: ProcessorTools) -> Chain:
-    """Return the chain of a plan, ready to process. Raises as the processors' ``prepare``, such as NoFaceError."""
+    """Return the chain of a plan, ready to process. Raises the processors' errors, such as NoFaceError."""
     found = registrations(tuple(processor.name for processor in plan.processors))
     planned = zip(found, plan.processors, strict=True)
     return Chain(tuple((registration.prepare(tools), each.requirements) for registration, each in planned))

@@ -16,7 +16,7 @@ _MINIMUM_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Progress:
-    """A stage of a run as a context manager: emits its progress, and its end with the elapsed time."""
+    """A stage of a run as a context manager, which emits its progress, and its end with the elapsed time."""
 
     emit: Emit
     stage: str
@@ -41,7 +41,7 @@ class Progress:
         self._count(units, units)
 
     def at(self, detail: str) -> None:
-        """Add this detail to the next progress."""
+        """Add this detail to the next progress events."""
         with self._lock:
             self._detail = detail
 

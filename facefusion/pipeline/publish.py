@@ -1,4 +1,4 @@
-"""Publish: the complete output gets its name by a rename, never a partial file."""
+"""Publish an output: a rename gives it its name when it is complete, so that no partial output is ever visible."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
 
 
 def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFlag) -> None:
-    """Join the segments with the target's times, audio, subtitles and metadata to the file ``part``.
+    """Join the segments with the target's times, audio, subtitles and metadata into the file ``part``.
 
-    Emits losses that the plan could not know. Raises the errors of ``join_segments``, and MediaError media-changed
-    when the file of the audio is no longer the one that was probed.
+    Emits a warning for each loss that the plan could not foresee. Raises the errors of ``join_segments``, and
+    MediaError media-changed when the file of the audio has changed since it was probed.
     """
     audio_file = plan.sound or plan.target
     check_unchanged(audio_file, flag)
@@ -66,7 +66,7 @@ def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFl
 
 
 def publish_file(unsigned: Path, publication: Publication) -> Signed:
-    """Sign a finished file, which stays in its place, and rename the signed file to the output.
+    """Sign a finished file without changing it, and rename the signed copy to the output.
 
     Raises the errors of the signer and the check, ResourceError, OutputError, Interrupted.
     """
@@ -86,8 +86,8 @@ def publish_file(unsigned: Path, publication: Publication) -> Signed:
 def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Emit, flag: StopFlag) -> Signed | None:
     """Join finished clips one after the other, sign the result and rename it to the output.
 
-    Of several images the last one is copied with its own credentials, and None is returned. Raises the errors of
-    ``concat_clips`` and the signer.
+    If the clips are images, the last one is copied with its own credentials, and None is returned. Raises the errors
+    of ``concat_clips`` and the signer.
     """
     remove_abandoned(output.parent)
     if output.suffix.lower() in IMAGE_EXTENSIONS:
@@ -106,7 +106,7 @@ def publish_joined(clips: Sequence[Path], output: Path, signer: Signer, emit: Em
 
 
 def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFlag | None) -> None:
-    """Rename a signed file to the output, after its sidecar: the file never exists without it."""
+    """Rename the sidecar and then the signed file to the output, so that the file never exists without its sidecar."""
     output_sidecar = sidecar_of(output)
     if sidecar is None:
         publish(part, output, flag)
@@ -120,10 +120,10 @@ def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFl
             second_name(output_sidecar, backup)
         publish(sidecar, output_sidecar, flag)
         try:
-            # No stop from here on: the sidecar belongs to this file.
+            # The stop flag is ignored from here on, because the new sidecar belongs to this file.
             publish(part, output)
         except BaseException:
-            # The output is still the previous file.
+            # The output is still the previous file, so it needs its previous sidecar.
             with suppress(OSError):
                 backup.replace(output_sidecar) if backup.exists() else output_sidecar.unlink()
             raise

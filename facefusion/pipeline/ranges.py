@@ -1,17 +1,17 @@
-"""Frame numbers as ranges, counted and limited in number, for reports."""
+"""Ranges of frame numbers for reports, which are counted and limited in number."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# A flickering clip has many gaps: so many ranges are listed, the others are counted.
+# A flickering clip has many gaps: at most this many ranges are listed, and the others are only counted.
 LISTED_RANGES = 100
 _SHOWN_RANGES = 10
 
 
 @dataclass(slots=True)
 class FrameRanges:
-    """Counts frame numbers that are added in ascending order; ``ranges`` are first and last frame of each."""
+    """Counts frame numbers that are added in ascending order; ``ranges`` are pairs of first and last frame."""
 
     count: int = 0
     ranges: list[tuple[int, int]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class FrameRanges:
 
 
 def ranges_of(numbers: set[int]) -> list[list[int]]:
-    """Return all ranges of a set of frame numbers, first and last frame of each, ascending."""
+    """Return all ranges of a set of frame numbers in ascending order, as pairs of first and last frame."""
     starts = sorted(number for number in numbers if number - 1 not in numbers)
     ends = sorted(number for number in numbers if number + 1 not in numbers)
     return [[first, last] for first, last in zip(starts, ends, strict=True)]

@@ -1,6 +1,6 @@
-"""Render: a segment of output frames through the chain of processors into an encoded file.
+"""Render a segment of output frames: apply the chain of processors and encode the frames into a file.
 
-A rendered frame is a function of the source frame and its neighbours, its linked record, its time, the sources and the
+A rendered frame depends only on the source frame and its neighbours, its linked record, its time, the sources and the
 job (its mark); no state is carried from frame to frame.
 """
 
@@ -33,9 +33,9 @@ from facefusion.stopping import StopFlag
 
 
 class LinkedFaces:
-    """The faces of each frame, from linked chunks that are loaded by number; the last one stays in memory.
+    """The faces of each frame, from linked chunks that are loaded by number; the last loaded chunk stays in memory.
 
-    Any number of threads may share it. For ascending frames each chunk is loaded once.
+    Any number of threads may share it. For ascending frames, each chunk is loaded once.
     """
 
     def __init__(self, load: Callable[[int], LinkedChunk], chunk_frames: int = CHUNK_FRAMES) -> None:
@@ -80,7 +80,7 @@ class Rendered(NamedTuple):
 
 
 class SegmentFacts(NamedTuple):
-    """How many frames of a segment were changed and marked, and by how many its decoding order precedes its display."""
+    """The numbers of changed and marked frames of a segment, and the frames by which decoding precedes display."""
 
     changed_frames: int
     marked_frames: int
@@ -112,7 +112,7 @@ class SegmentRendering:
         Raises MediaError, OutputError, ResourceError, and Interrupted at a frame boundary when the flag is set.
         """
         changed = marked = 0
-        # Closed here, because the traceback of a failing writer would keep the decoder and the workers alive.
+        # Close both here, because the traceback of a failing writer would keep the decoder and the workers alive.
         with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
             for frame, shown, is_changed, is_marked in rendered:
                 for number in range(shown.start, shown.stop):
@@ -166,7 +166,7 @@ class SegmentRendering:
     def _task(self, shown: Shown, decoded: dict[int, Frame]) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
         own = decoded[shown.source]
-        # Another task uses the untouched frame, or the frame is rendered once more.
+        # The untouched frame is also used by another task or by another rendering of the same frame.
         is_shared = reach > 0 or self.requirements.original or self.requirements.source_audio
         around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
         return FrameTask(
@@ -181,7 +181,7 @@ class SegmentRendering:
 
 
 def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
-    """Return the runs of output frames that show one source frame; ``sources`` start at output frame ``first``."""
+    """Return the ranges of output frames that show one source frame; ``sources[0]`` is that of frame ``first``."""
     runs, start = [], first
     for source, repeated in groupby(sources):
         stop = start + len(list(repeated))

@@ -57,7 +57,7 @@ class FaceReport:
         return self.faces - self.small
 
     def as_record(self) -> dict[str, Any]:
-        """Return the counts as plain JSON; ranges are first and last frame."""
+        """Return the counts as plain JSON; a range is a pair of first and last frame."""
         return {
             'frames': self.frames,
             'faces': self.faces,
@@ -78,7 +78,7 @@ class FaceReport:
         }
 
     def message(self, changed_frames: int) -> Message:
-        """Return the counts as one line of text; ``changed_frames`` is how many frames the processors changed."""
+        """Return the counts as one line of text; the processors changed ``changed_frames`` frames."""
         text = '; '.join([self._processed_as_text(changed_frames), *self._skipped_as_text()])
         if not self.finds_faces or self.processed or (changed_frames and not self.faces):
             return Message('info', 'run', text)

@@ -1,4 +1,4 @@
-"""The paths without which a step cannot be planned."""
+"""The paths that are required to plan a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory and threads: the needs of a run, checked against the limits of the system."""
+"""Check the memory and the threads that a run needs against the limits of the system."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Sequence
 from facefusion.errors import ResourceError
 from facefusion.limits import Limit, can_start, memory_limits, nearest, thread_limits
 
-# Interpreter, libraries, the embedded networks and the source texture, measured: 300 MB.
+# Interpreter, libraries, the embedded networks and the source texture; they were measured at 300 MB.
 BASE_BYTES = 330 << 20
 # Frames in memory for a decoder, its reference frames and the stages.
 DECODER_FRAMES = 35
-# Frames per worker: of its decoder, decoded ahead, and since the last detection.
+# Frames in memory per worker: those of its decoder, those decoded ahead, and those since the last detection.
 WORKER_FRAMES = 22
 # Address space mapped at the peak in addition to the used memory: code of libraries, heaps of the C library, and stacks
 # of threads other than workers. Measured on Linux with all encoders, 320x180 to 3840x2160, one to eight workers: the
-# peak of address space (VmPeak) is up to 520 MB above the estimate of memory, that of data (VmData) 60 MB.
+# peak of address space (VmPeak) is up to 520 MB above the estimate of memory, and that of data (VmData) up to 60 MB.
 ADDRESS_BYTES = 500 << 20
 DATA_BYTES = 64 << 20
-# The stack of a worker, 8 MB by the default of ulimit -s, and the C library's data of its thread.
+# The stack of a worker, which is 8 MB by the default of ulimit -s, and the data of its thread in the C library.
 STACK_BYTES = 9 << 20
-# Threads of a run in addition to its workers: decoder, encoder, conversion, stages, heartbeat; measured up to 16.
+# Threads of a run in addition to its workers: decoder, encoder, conversion, stages, heartbeat; up to 16 were measured.
 THREADS = 20
 
 
 def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_frames: int = 55) -> dict[str, int]:
-    """Return an upper estimate of the peak bytes of a video run by part.
+    """Return an upper estimate of the peak memory of a video run, in bytes by part.
 
     ``pixels`` are those of a frame as read or written, whichever is more; the encoder stores ``encoder_frames`` frames.
 
-    Crowds are not included, because faces are counted during the run: a face in every frame adds about 23 MB while
-    chunks are linked, 64 faces 1.5 GB.
+    The faces are not included, because they are counted only during the run: one face in every frame adds about 23 MB
+    while chunks are linked, and 64 faces add 1.5 GB.
     """
     frame = int(pixels * bytes_a_pixel)
     return {'program and models': BASE_BYTES, 'decoder and encoder': frame * (DECODER_FRAMES + encoder_frames)} | {
@@ -41,7 +41,7 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
 
 
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
-    """Return the peak bytes of an image run by part: the decoded and encoded copies, and one to process.
+    """Return the peak memory of an image run, in bytes by part: the decoded and encoded copies, and one to process.
 
     The copies for the encoder have the size of the output.
     """
@@ -50,9 +50,9 @@ def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
 
 
 def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[int, Limit] | None:
-    """Return how many bytes of memory a run with so many workers may use under the lowest limit, and that limit.
+    """Return the bytes of memory that a run with this many workers may use under the lowest limit, and that limit.
 
-    A limit of address space is reduced by the mapped but unused bytes. None without a limit.
+    A limit of address space is reduced by the mapped but unused bytes. Returns None if there is no limit.
     """
     rooms = []
     for limit in memory_limits() if limits is None else limits:
@@ -106,7 +106,7 @@ def check_asked(needed: int, subject: str, limit: int | None) -> None:
 
 
 def check_threads(workers: int, subject: str) -> None:
-    """Raise ResourceError threads-short when a run of so many workers could not start its threads."""
+    """Raise ResourceError threads-short when a run with this many workers could not start its threads."""
     needed = THREADS + workers
     started = can_start(needed)
     if started == needed:
@@ -126,7 +126,7 @@ def _mapped(limit: Limit, workers: int) -> int:
 
 
 def return_freed_memory() -> None:
-    """Return the freed memory of a finished stage to the system, where the C library (glibc) would keep it."""
+    """Return the freed memory of a finished stage to the system; the C library (glibc) would otherwise keep it."""
     if sys.platform.startswith('linux'):
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim is not None:

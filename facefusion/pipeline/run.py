@@ -1,4 +1,4 @@
-"""A run from its plan to its published output, in the order that is the same for every engine.
+"""Execute a run from its plan to its published output, in the same order for every engine.
 
 An engine implements two calls, ``analyse`` and ``render``; it decides where the units of a clip run.
 """
@@ -84,7 +84,7 @@ def execute(run: PreparedRun, engine: Engine) -> dict[str, Any]:
 
 
 def _report_watermarks(run: PreparedRun, done: WorkDone) -> None:
-    """Report the planned watermarks that the output does not have."""
+    """Warn about planned watermarks that the output lacks."""
     emit = run.context.emit
     if run.watermarks.label is not None and not done.is_labelled:
         emit(Message('warn', 'provenance', 'no label was drawn: no face was processed, so nothing was altered'))
@@ -129,7 +129,7 @@ def _find_faces(
 
 
 def _analyse(run: PreparedRun, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
-    """Analyse every chunk without a checkpoint."""
+    """Analyse every chunk that has no checkpoint."""
     flag, emit, missing = run.context.flag, run.context.emit, list[Span]()
     with Progress(emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
 
@@ -177,7 +177,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
         will_change = will_change or any(run.changes(faces_of(selected, number)) for number in numbers)
     report.damaged = screening.damaged
     _report_damage(run, report)
-    # Nothing is rendered before this, whatever earlier runs rendered.
+    # Nothing is rendered before this check, even if an earlier run already rendered segments.
     screening.refuse_if_unsafe()
     without = report.without
     emit(FacesLinked(report.frames, report.faces, len(report.tracks), without.count))
@@ -187,7 +187,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
 
 
 def _report_damage(run: PreparedRun, report: FaceReport) -> None:
-    """Report the damaged frames, before the content gate decides: a refused clip has them too."""
+    """Report the damaged frames; called before the content gate decides, to report those of a refused clip too."""
     damaged, emit = report.damaged, run.context.emit
     if damaged.count:
         frames = 'frame is' if damaged.count == 1 else 'frames are'
@@ -209,7 +209,7 @@ def _rendering(
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
-    """Return the joined clip, that of an earlier run if it is intact; remove the segments."""
+    """Return the joined clip, from an earlier run if that one is intact; remove the segments."""
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
@@ -228,7 +228,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))
-    # While the output is written they would be a third copy of all frames.
+    # While the output is written, the segments would be a third copy of all frames.
     work.remove_segments()
     return clip, manifest
 

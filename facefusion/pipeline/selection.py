@@ -1,4 +1,4 @@
-"""Link, second step: selects faces frame by frame, in order, when the tracks of the whole clip are known."""
+"""The second step of link: select faces frame by frame, in order, after the whole clip has been tracked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.pipeline.tracking import ClipTracks
 
 @dataclass(slots=True)
 class Selector:
-    """Selects among the faces of a clip's chunks, in order."""
+    """Selects faces of a clip, chunk by chunk in order."""
 
     options: FaceSelectorOptions
     tracks: ClipTracks
@@ -39,7 +39,7 @@ class Selector:
                 self._limited.clear()
             self._last_frame = frame
             tracks = chunk.track[start:stop].tolist()
-            # Mode ``one`` selects among all faces, so that its person is not lost for being small.
+            # Mode ``one`` selects from all faces, so that its person is not lost among larger faces.
             limited = list(range(len(tracks))) if is_one else self._limit(boxes[start:stop], tracks)
             left_out[frame - chunk.first] += len(tracks) - len(limited)
             order = select_faces(boxes[start:stop][limited], chunk.score[start:stop][limited], self.options)
@@ -56,7 +56,7 @@ class Selector:
         return limited
 
     def _follow(self, selected: list[int], tracks: list[int]) -> list[int]:
-        """Return the followed face while it is present: the order may change with every frame, the person does not."""
+        """Return the followed face while it is present, so that a new order of the faces does not change the person."""
         if self._followed in tracks:
             return [tracks.index(self._followed)]
         self._followed = tracks[selected[0]] if selected else None

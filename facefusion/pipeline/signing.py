@@ -1,4 +1,4 @@
-"""Sign an output: state the work that was done, and sign it, as the last change of the file."""
+"""Sign an output: state the work that was done and sign the file, as its last change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OutputSigner:
     flag: StopFlag
 
     def sign(self, unsigned: Path, signed: Path, done: WorkDone) -> Signed:
-        """State the work that was done, and sign it."""
+        """State the work that was done, and sign the file."""
         statement = replace(
             self.statement,
             changed=self.statement.changed and done.changed_frames > 0,
@@ -82,7 +82,7 @@ def signer_of_run(
 
 
 class Clip(NamedTuple):
-    """A finished clip to be joined to others: its digest, size in bytes, and the processors that changed it."""
+    """A finished clip to join with others: its digest, its size in bytes, and the processors that changed it."""
 
     path: Path
     sha256: str

@@ -36,7 +36,7 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
     finally:
         for future in pending:
             future.cancel()
-        # In its thread, after the item that it produces now.
+        # Close the iterator in its own thread, after the item that it is producing.
         _wait([pool.submit(_close, iterator)])
         pool.shutdown()
 
@@ -67,7 +67,7 @@ def ordered_map(
 
 
 def _first_result(pending: deque[Future[R]]) -> R:
-    # It stays in ``pending`` during the wait: leaving the generator waits for all pending items.
+    # The item stays in ``pending`` during the wait, because leaving the generator waits for all pending items.
     _wait([pending[0]])
     return pending.popleft().result()
 

@@ -1,6 +1,6 @@
-"""Link, first step: joins the tracks of a clip's chunks, fills short gaps, and smooths over time.
+"""The first step of link: join the tracks of a clip's chunks, fill short gaps, and smooth over time.
 
-Chunks are streamed: memory contains the end of the previous chunk, the current one and the next one, never the clip.
+Chunks are streamed: memory contains the end of the previous chunk, the current and the next chunk, never the clip.
 A second step (``selection``) selects faces when the tracks of the whole clip are known.
 """
 
@@ -19,7 +19,7 @@ from facefusion.faces.measurement_types import Measurements, TrackMeasurement, i
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 
-# A track and a later one at the same position at most this many frames apart are one face.
+# A track and a later one at the same position are the same face if at most this many frames lie between them.
 LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
 
@@ -193,7 +193,7 @@ class Tracker:
         ]
 
     def _forget(self, before: int) -> None:
-        # One gap more than the window needs, so that the end of a run is available when the next run may join it.
+        # Keep one gap more than the window needs, so that the end of a run is available when the next run may join it.
         limit = before - LARGEST_GAP
         for track in list(self._rows):
             self._rows[track] = [row.copy() for row in self._rows[track] if row.frame >= limit]

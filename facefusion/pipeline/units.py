@@ -1,6 +1,6 @@
-"""The units of work of a clip: a chunk to analyse, a segment to render. An engine decides how and when they run.
+"""The units of work of a clip, each a chunk to analyse or a segment to render; an engine decides how and when they run.
 
-A unit reads the plan, the sources and work files, writes one work file, and returns its manifest: a small record, which
+A unit reads the plan, the sources and work files, writes one work file, and returns its manifest, a small record that
 may come from another process.
 """
 
@@ -31,8 +31,10 @@ class AnalysisUnits:
     checkpoints: ChunkCheckpoints
 
     def run(self, span: Span, flag: StopFlag, advance: Advance) -> Manifest:
-        """Analyse a chunk and save it. Raises as ``ChunkAnalysis.analyse`` and ``ChunkCheckpoints.save``, and
-        MediaError media-changed."""
+        """Analyse a chunk and save it.
+
+        Raises the errors of ``ChunkAnalysis.analyse`` and ``ChunkCheckpoints.save``, and MediaError media-changed.
+        """
         flag.check()
         chunk, findings = self.analysis.analyse(span, flag, advance)
         check_unchanged(self.analysis.target, flag)
@@ -58,7 +60,10 @@ class RenderUnits:
         return WorkKey('segment', self.folder.digests.plan, *span, pts)
 
     def run(self, number: int, flag: StopFlag, advance: Advance) -> Manifest:
-        """Render a segment and save it. Raises as ``SegmentRendering.write``, and MediaError media-changed."""
+        """Render a segment and save it.
+
+        Raises the errors of ``SegmentRendering.write``, and MediaError media-changed.
+        """
         flag.check()
         check_unchanged(self.rendering.target, flag)
         path = self.path(number)

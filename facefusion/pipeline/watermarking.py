@@ -14,14 +14,16 @@ from facefusion.settings import Settings
 
 
 def mark_of_run(plan: Plan, settings: Settings, job_id: str) -> bytes | None:
-    """Return the payload of the invisible mark; None where the operator disabled it, or no processor needs it."""
+    """Return the payload of the invisible mark, or None if the operator disabled it or no processor needs it."""
     needs_mark = any(processor.effect != 'annotation' for processor in plan.processors)
     return mark_payload(job_id) if needs_mark and settings[ProvenanceOptions].invisible_mark else None
 
 
 def watermarks_of_run(plan: Plan, settings: Settings, mark: bytes | None, emit: Emit) -> Watermarks:
-    """Return the label and the mark for the frames of a target. Raises UsageError label-text, label-font,
-    label-size."""
+    """Return the label and the mark for the frames of a target.
+
+    Raises UsageError label-text, label-font, label-size.
+    """
     disclosure, label = settings[DisclosureOptions], None
     if disclosure.disclosure_label != 'none':
         label = Label(disclosure, *plan.written_size)

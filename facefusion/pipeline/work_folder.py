@@ -1,7 +1,7 @@
 """The work folder of a step: finished chunks and segments with their manifests, for the next run to resume from.
 
-A file gets its name when it is complete, and its manifest after it. The names of partial files contain the tag of
-their process, so that two processes at the same step (one was considered dead) do not write into the same file.
+A file gets its name when it is complete, and its manifest is written after that. The names of partial files contain the
+tag of their process, so that two processes at the same step (if one was considered dead) do not write into one file.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ class WorkFolder:
         try:
             manifest = Manifest(key, part.stat().st_size, sha256 or file_sha256(part, flag), facts or {})
             if read_manifest(manifest_path(path)) == manifest:
-                # The same file again: another process at this step may read it at any moment.
+                # The file is the same as before: keep its manifest, because another process at this step may read it.
                 part.replace(path)
                 return manifest
             write_synced(manifest_part, manifest_bytes(manifest))
             flag.check()
-            # An old manifest never describes a new file: between the two there is none.
+            # An old manifest must never describe a new file, so it is removed before the file is replaced.
             _remove(manifest_path(path))
             part.replace(path)
             manifest_part.replace(manifest_path(path))
@@ -130,7 +130,7 @@ class WorkFolder:
         return self.publish(key, path, flag, facts, digest)
 
     def load(self, kind: type[Record], key: WorkKey, path: Path, flag: StopFlag) -> tuple[Record, Manifest]:
-        """Return a saved record, verified, and its manifest. Raises ResourceError work-file-damaged, Interrupted.
+        """Verify a saved record and return it with its manifest. Raises ResourceError work-file-damaged, Interrupted.
 
         The file is read once: its bytes are compared with the digest before they are parsed.
         """
@@ -145,15 +145,15 @@ class WorkFolder:
         raise _damaged(path, manifest)
 
     def save_linked(self, record: LinkedChunk | Selection, span: Span, flag: StopFlag) -> None:
-        """Write all faces of the frames ``span``, or the selection. Raises as ``save``."""
+        """Write all faces of the frames ``span``, or the selection. Raises the errors of ``save``."""
         self.save(*self._linked_file(type(record), span), record, flag)
 
     def load_linked(self, kind: type[Record], span: Span, flag: StopFlag) -> Record:
-        """Return all faces of the frames ``span``, or the selection. Raises as ``load``."""
+        """Return all faces of the frames ``span``, or the selection. Raises the errors of ``load``."""
         return self.load(kind, *self._linked_file(kind, span), flag)[0]
 
     def load_selected(self, span: Span, flag: StopFlag) -> LinkedChunk:
-        """Return the selected faces of the frames ``span``. Raises as ``load``."""
+        """Return the selected faces of the frames ``span``. Raises the errors of ``load``."""
         selection = self.load_linked(Selection, span, flag)
         return self.load_linked(LinkedChunk, span, flag).select(selection)
 
@@ -162,9 +162,9 @@ class WorkFolder:
         return WorkKey(name, self.digests.plan, *span), self.path / f'{name}-{span.start:09d}.npz'
 
     def check_intact(self, files: Iterable[tuple[Path, Manifest]], flag: StopFlag) -> None:
-        """Raise ResourceError work-file-damaged for a file that is missing or altered, Interrupted.
+        """Raise ResourceError work-file-damaged for a file that is missing or altered.
 
-        All bytes are read.
+        All bytes are read. Raises Interrupted when the flag is set.
         """
         for path, manifest in files:
             if not manifest.matches(path, flag):
@@ -174,7 +174,7 @@ class WorkFolder:
     def verifying(self, files: Sequence[tuple[Path, Manifest]], flag: StopFlag) -> Iterator[Opener]:
         """Yield a function that opens these files for FFmpeg and verifies the bytes that it reads.
 
-        A failure of the block for a damaged file is raised as ``check_intact`` does.
+        If the block fails because of a damaged file, the error of ``check_intact`` is raised instead.
         """
         for path, manifest in files:
             if not manifest.has_size_of(path):
@@ -191,7 +191,7 @@ class WorkFolder:
     @contextmanager
     def _open_verified(self, path: Path, manifest: Manifest, flag: StopFlag) -> Iterator[_HashingReader | str]:
         if path.suffix == '.mov':
-            # Its index is at the end, so FFmpeg cannot read it from start to end.
+            # The index of a mov file is at its end, so FFmpeg cannot read the file sequentially.
             yield ffmpeg_name(path)
             self.check_intact([(path, manifest)], flag)
             return
@@ -208,7 +208,7 @@ class WorkFolder:
         self._remove_all('segment-')
 
     def free_space(self) -> None:
-        """Remove linked chunks, which are quick to create again: the job store needs space on a full disk."""
+        """Remove linked chunks, which are quick to create again, because the job store needs space on a full disk."""
         self._remove_all('linked-', 'selected-')
 
     def _remove_all(self, *starts: str) -> None:
@@ -237,7 +237,7 @@ class WorkFolder:
         try:
             yield
         except (Interrupted, JobError, ContentRefused):
-            # These have other causes: a process that lost its job may well find the folder removed.
+            # These errors have other causes, although the folder may be missing, too, when a process lost its job.
             raise
         except Exception as error:
             # A folder that was removed and created again does not contain the marker.
@@ -251,7 +251,7 @@ class WorkFolder:
             raise
 
     def _misses_file(self, error: BaseException) -> bool:
-        """Whether the reason is a missing file of this folder."""
+        """Whether the reason of the error is a missing file of this folder."""
         reason = error if isinstance(error, FileNotFoundError) else error.__cause__ or error.__context__
         if not isinstance(reason, FileNotFoundError) or not reason.filename:
             return False
@@ -259,7 +259,7 @@ class WorkFolder:
 
 
 class _HashingReader:
-    """Hashes the bytes read from a file. FFmpeg cannot seek in it, so that each byte passes once."""
+    """Hashes the bytes read from a file. FFmpeg cannot seek in it, so each byte is read once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

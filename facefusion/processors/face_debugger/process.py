@@ -31,7 +31,7 @@ ORANGE: Colour = (0, 165, 255)
 
 
 class FaceDebugger:
-    """Draws the chosen items; in orange on faces that are interpolated between two detections."""
+    """Draws the chosen items; points and outlines are orange on faces interpolated between two detections."""
 
     name = 'face_debugger'
 
@@ -76,14 +76,14 @@ def prepare(tools: ProcessorTools) -> FaceDebugger:
 
 
 def _outline(face: LinkedFace) -> Floats:
-    """The oval of the mesh, or of a published landmarker the jaw and the brows, float32 [n,2]."""
+    """Return the oval of the mesh, or the jaw and the brows of a published landmarker, float32 [n,2]."""
     if len(face.landmarks) == MESH_POINTS:
         return face.landmarks[list(OVAL), :2]
     return face.landmarks[[*range(17), *range(26, 16, -1)], :2]
 
 
 def _draw_box(pixels: Pixels, box: Floats, angle: int, size: int) -> None:
-    """Draw the box, with a thicker line at the side of the forehead."""
+    """Draw the box, with a thicker line on the side of the forehead."""
     x0, y0, x1, y1 = np.asarray(box).astype(int).tolist()
     cv2.rectangle(pixels, (x0, y0), (x1, y1), RED, size)
     begin, end = {

@@ -8,7 +8,7 @@ import numpy as np
 from facefusion.faces.face import Floats
 from facefusion.media.planes import Pixels
 
-# The middle of an aligned crop is face, its corners are hair and background.
+# A fifth of each side is ignored: the middle of an aligned crop shows the face, its rim shows hair and background.
 _PARTS = 5
 
 
@@ -30,7 +30,7 @@ def _lab(pixels: Floats) -> Floats:
 
 
 def _statistics(channel: Floats) -> tuple[float, float]:
-    """Mean and standard deviation of the middle of a crop."""
+    """Return the mean and standard deviation of the middle of a crop."""
     height, width = channel.shape
     part = channel[height // _PARTS : -(height // _PARTS), width // _PARTS : -(width // _PARTS)]
     return float(part.mean()), float(part.std())

@@ -1,6 +1,6 @@
 """Find the flaws of a source image, as sentences with advice.
 
-Each threshold is between the values of the example images and those of variants with the flaw; its comment has them.
+Each threshold is between the values of the example images and those of variants with the flaw, as its comment states.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from facefusion.faces.skin import ATLAS_SIZE, SkinMeter
 from facefusion.processors.face_swapper.mesh_warp.obstacles import MAX_HIDDEN, Obstacles
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView, UnrolledView
 
-# Degrees to the side. The limit of the mesh; beyond it the far half is guessed.
+# Maximum turn to the side in degrees, the limit of the mesh; beyond it the far half is guessed.
 MAX_TURN = 35
-# Up to this turn the same light reaches both cheeks.
+# Up to this turn, the same light reaches both cheeks.
 MAX_LEVEL_TURN = 25
-# Pixels of the face's height. The example faces have 104 to 130 and swap well into video of ordinary size.
+# Minimum height of a face in pixels. The example faces have 104 to 130 and swap well into video of ordinary size.
 SMALL_FACE = 96
-# See measure_sharpness: the example faces have 0.49 to 0.63, blurred by 2 % of their height 0.21 to 0.27.
+# Minimum of measure_sharpness: the example faces have 0.49 to 0.63; blurred by 2 % of their height, they have 0.21 to
+# 0.27.
 MIN_SHARPNESS = 0.29
 # Height of the gap between the inner lips over its width: smiles with teeth reach 0.21, a call or an "ah" 0.4.
 MAX_GAP = 0.32
-# Natural logarithm of the luma of one cheek over the other's: the example faces reach 0.28; with a third of the light
-# on one side 0.45 and more.
+# Natural logarithm of the luma of one cheek over the other's: the example faces reach 0.28, or 0.45 and more with a
+# third of the light on one side.
 MAX_SIDE_LIGHT = 0.38
 # Median luma of the skin: 172 to 198 on the example faces; dark skin in good light stays above 60.
 DARK_SKIN_LUMA = 42
@@ -43,7 +44,7 @@ _ADVICE = {
     'glasses': 'the source shows glasses: the area around the eyes is not transferred; use an image without glasses',
     'hair': 'hair covers the forehead of the source: the hair is not transferred; use an image with a bare forehead',
     'covered': 'an object covers part of the source face: that part is not transferred; use an uncovered face',
-    'mouth': "the source's mouth is open: the result has its stretched cheeks and chin; use one with a closed mouth",
+    'mouth': "the source's mouth is open: the result has its stretched cheeks and chin; use a closed mouth",
     'side-light': 'the source is lit from one side: half of the face lacks detail; use an image in even light',
     'turned': 'the source face is turned by {turn:.0f} degrees: its far side is guessed; use or add a frontal image',
     'small': 'the source face is only {height:.0f} pixels high: the result will be soft; use a larger image',

@@ -18,7 +18,7 @@ from facefusion.processors.face_swapper.mesh_warp.views import CHART_SIZE, TEXTU
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-# Strands are searched at this size: the 128 texels of the skin measurements lose them.
+# Strands are searched at this size, because they are lost at the 128 texels of the skin measurements.
 STRAND_SIZE = 512
 # Maximum width and minimum length of a strand, in texels of that size. Contrasts are logarithms of luma: lines on
 # foreheads without strands, also on wrinkled ones, have 0.14; dark hair on skin reaches 0.5.
@@ -26,16 +26,16 @@ STRAND_WIDTH = 13
 STRAND_LENGTH = 24
 STRAND_CORE = 0.25
 STRAND_EDGE = 0.10
-# Beside strands, lines longer than this are strands too.
+# If there are strands, other lines of at least this length also count as strands.
 CHEEK_STRAND_LENGTH = 60
 # Sigma, in texels of CHART_SIZE, within which strands count as dense.
 STRAND_REACH = 6
-# If this share of the inner face is covered, a hand or a similar object covers it: fingers are found in pieces, and
-# gaps between them of up to this many texels of ATLAS_SIZE are filled.
+# If more than this share of the inner face is covered, a hand or a similar object covers it. Fingers are found in
+# pieces, so gaps of up to WIDEST_GAP texels of ATLAS_SIZE between them are filled.
 PIECES_SHARE = 0.04
 WIDEST_GAP = 25
-# Share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in all lights; behind
-# painted hands 0.12 to 1.03 with their surroundings, except for one of 0.04.
+# Share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in all lights, and 0.12
+# to 1.03 behind painted hands (including the surroundings), except for one hand with 0.04.
 MAX_HIDDEN = 0.12
 # A fringe that leaves at most this share of the forehead bare also covers the brows, which look like hair: 0 to 0.28
 # under painted fringes, 0.55 under that of the example portrait, which ends above the brows.
@@ -65,7 +65,7 @@ class Obstacles:
 
 
 def find_obstacles(view: UnrolledView, chart: SourceChart, meter: SkinMeter) -> Obstacles:
-    """Find each kind of obstacle at the resolution that shows it."""
+    """Return the obstacles in a view; each kind is searched at the resolution where it is visible."""
     coverage = meter.coverage.find(view.ycc, meter.masks.skin, view.normals, threshold=0.95, grow=9)
     covered = _covered_share(view, coverage.visibility, meter)
     bare = _close_gaps(coverage.visibility) if covered > PIECES_SHARE else coverage.visibility
@@ -113,7 +113,7 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
 def _find_strands(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> Bools:
     """Return thin dark or light lines that touch the forehead: bool [512,512].
 
-    Lines that stay below it belong to the skin: the lines of a smile are as dark as a strand.
+    Lines that stay below the forehead count as skin, because the lines of a smile are as dark as a strand.
     """
     size = (STRAND_SIZE, STRAND_SIZE)
     half = cv2.resize(view.texture, size, interpolation=cv2.INTER_AREA)

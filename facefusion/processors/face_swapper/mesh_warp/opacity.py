@@ -1,6 +1,6 @@
 """Opacity of the source per texel of the atlas: a fixed part per run and a moving part per frame.
 
-Eyes and the open mouth show the target's own pixels, so gaze, blinks and teeth survive.
+The eyes and the open mouth keep the target's own pixels, so that gaze, blinks and teeth are preserved.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 FIXED_SIZE = 512
 LEVELS = 4
 VISIBLE_SIZE = 32
-# Opacity of a face that is turned away fully: its features still change, but the texture does not look glued on.
+# Opacity of a face that is turned away fully: its features still change, but the texture does not look pasted on.
 MIN_TURNED = 0.75
 # Share of the target in the lids of a closed eye.
 CLOSED_EYE = 0.6
-# Skin whose normal points less than this towards the camera stays unchanged, and from this plus the width on it is
-# swapped: at the edge a source texel is stretched over many pixels.
+# Skin stays unchanged if its normal points towards the camera by less than EDGE_ON, and is fully swapped from EDGE_ON +
+# EDGE_ON_WIDTH on, because a source texel is stretched over many pixels at the edge.
 EDGE_ON = 0.1
 EDGE_ON_WIDTH = 0.4
 
@@ -38,7 +38,7 @@ class Opacity:
         self._grid = AtlasGrid(meter.topology, VISIBLE_SIZE)
         self.edge = edge_width(options)
         fixed = _fixed_opacity(meter, self.edge) * mask_atlas(options, meter.topology, FIXED_SIZE)
-        # One level for each halving of the face's size: eyes of a few pixels would alias.
+        # There is one level for each halving of the face's size, because eyes of a few pixels would alias.
         self.fixed = pyramid(np.round(255 * fixed).astype(np.uint8), LEVELS)
 
     def moving(self, landmarks: Floats, visibility: Floats, traits: SkinTraits, turned: float) -> Floats:
@@ -65,7 +65,7 @@ class Opacity:
     def _facing(self, landmarks: Floats) -> Floats:
         """Return opacity that fades skin seen edge-on: float32 [128,128]."""
         normals = vertex_normals(self._meter.topology, landmarks)
-        # Slivers under the nose, narrower than a texel, extrapolate far beyond the values of their corners.
+        # Triangles under the nose that are narrower than a texel extrapolate far beyond the values of their corners.
         facing = np.clip(self._grid.spread(smooth_step((-normals[:, 2] - EDGE_ON) / EDGE_ON_WIDTH)), 0, 1)
         return enlarge(blur(facing, 1.0), ATLAS_SIZE, ATLAS_SIZE)
 
@@ -75,7 +75,7 @@ def _fixed_opacity(meter: SkinMeter, edge: float) -> Floats:
     grid = AtlasGrid(meter.topology, FIXED_SIZE)
     masks = AtlasMasks(meter.topology, grid)
     v = np.linspace(0, 1, FIXED_SIZE, dtype=np.float32)[:, None]
-    # The forehead fades over a wider band: hair lines differ most.
+    # The forehead fades over a wider band, because hair lines differ most.
     width = np.where(v < 0.35, 0.10, 0.05).astype(np.float32) * np.float32(edge)
     outline = smooth_step((masks.rim - 0.012) / width)
     unit = 0.004 * FIXED_SIZE

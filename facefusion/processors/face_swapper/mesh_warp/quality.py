@@ -22,11 +22,11 @@ from facefusion.faces.topology import (
 from facefusion.processors.face_swapper.mesh_warp.obstacles import Obstacles
 from facefusion.processors.face_swapper.mesh_warp.views import CHART_SIZE, UnrolledView
 
-# Parts that come from one view each: halves of two smiles do not fit together.
+# Parts that each come from a single view, because halves of two smiles do not fit together.
 PARTS = ((*BROW_IMAGE_LEFT, *EYE_IMAGE_LEFT), (*BROW_IMAGE_RIGHT, *EYE_IMAGE_RIGHT), (*NOSTRILS, *OUTER_LIPS))
-# Beyond this number of pixels, more of them do not count.
+# More pixels than this do not increase the merit.
 ENOUGH_PIXELS = 512
-# Another view replaces the best one in a part that it shows better by this factor.
+# Another view replaces the best one only in parts where its merit is higher by this factor.
 BEST_VIEW_BONUS = 1.25
 # Exponent of the merits; a larger one narrows the transition between views.
 SHARPNESS_OF_CHOICE = 8

@@ -1,7 +1,7 @@
-"""Light and colour of the target for the texels of a source.
+"""Give the texels of a source the light and colour of the target.
 
-Constants: embedded-swap.md section 6. The difference: the share of the target's own relief depends on the part of the
-face and on its turn (docs/embedded-swap.md).
+The constants come from embedded-swap.md section 6, with one difference: the share of the target's own relief depends on
+the part of the face and on its turn (docs/embedded-swap.md).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 FIELD_SIZE = 64
 # Maximum distance of the source from the target's light, in luma deviations of the target.
 HEADROOM = 2.5
-# Range of luma against the light in which skin changes its colour; brows and glints are outside.
+# Range of luma, relative to the light, in which skin changes its colour; brows and glints are outside.
 TONE_RANGE = (-0.3, 0.127)
 # Share of the target in the skin's relief between the two light widths, for a frontal and a turned face: on plain skin
 # and on features. Folds and highlights of a smiling source do not contribute to likeness.
 PLAIN_RELIEF = (0.85, 1.0)
 FEATURE_RELIEF = (0.0, 0.6)
-# Share of the source's own colour contrast in its skin, frontal and turned: the rim of a face is greyer.
+# Share of the source's own colour contrast in its skin, for a frontal and a turned face: the rim of a face is greyer.
 SKIN_CHROMA = (0.4, 0.1)
-# Position of the lips' mean luma and colour against the skin between the source's (0) and the target's (1), and the
-# limit of colour: not bluer and not less red than the skin.
+# Position of the lips' mean luma and colour, relative to the skin, between the source's (0) and the target's (1), and
+# the limit of their colour: lips are neither bluer nor less red than the skin.
 LIP_SHARE = 0.4
 LIP_TINT = 0.01
 
@@ -79,7 +79,7 @@ class Relighter:
     def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
         """Return the transform for a target's pooled light float32 [32,32,4], its traits and its turn 0..1."""
         both = light * self._skin
-        # The source's light includes its rim: else its own shadows there would stay as a grey edge.
+        # The source's light includes its rim; otherwise its own shadows there would stay as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
         (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
         relief = self._relief(turned)
@@ -99,7 +99,7 @@ class Relighter:
         lifted = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
         field = np.dstack([lifted - own[..., 0] * gain, added, gain]).astype(np.float32)
         mix = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
-        # Behind glasses even brows and lids should look like skin: other pixels may be the frame.
+        # Behind glasses, even brows and lids should look like skin, because other pixels may be the frame.
         varied = self._deep * (1 - traits.glasses * self._around_eyes)
         bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
         slopes = (traits.shadow_blue, traits.shadow_red)
@@ -132,13 +132,13 @@ class Relighter:
 
 
 def paint(texture: Floats, field: Floats, mix: Floats, relight: Relight) -> Floats:
-    """Return source pixels in the target's light: float32 [h,w,3] BGR, of BGR texture, field and mix per pixel."""
+    """Return source pixels in the target's light: float32 [h,w,3] BGR, from BGR texture, field and mix per pixel."""
     ycc = cv2.transform(texture, BGR_TO_YCC)
     base = mix[..., 1]
     luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, mix[..., 3], relight.headroom)
     factor = mix[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
     denominator = luma + CHROMA_FLOOR
-    # The tangent of the logarithm: skin in shadow is more saturated.
+    # This is the tangent of the logarithm; skin in shadow is more saturated.
     tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * mix[..., 2]
     for channel, slope in zip((1, 2), relight.slopes, strict=True):
         ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * denominator
@@ -150,7 +150,7 @@ def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) 
     """Return luma with its distance from the target's light limited by soft knees; never below 0.
 
     Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
-    by themselves. Darker skin is the edge of hair, or light of the source's scene.
+    by themselves. Darker skin comes from the edge of hair or from the light of the source's scene.
     """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
@@ -166,5 +166,8 @@ def _saturation(light: Floats, weight: Floats) -> float:
 
 
 def turning(degrees: float) -> float:
-    """Return how far a face is turned away, 0..1; beyond 1 the texture of a frontal source is stretched."""
+    """Return how far a face is turned away: 0 up to 20 degrees, 1 from 50 degrees on.
+
+    Beyond that, the texture of a frontal source is stretched.
+    """
     return float(smooth_step(np.array([(degrees - 20) / 30], np.float32))[0])

@@ -1,6 +1,7 @@
 """Paint a source texture onto a target face: geometry and blend.
 
-Method and constants: embedded-swap.md section 4. The result depends only on one frame, one linked face and the source.
+The method and constants come from embedded-swap.md section 4. The result depends only on one frame, one linked face and
+the source.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ Pixels = npt.NDArray[np.uint8]
 
 # Maximum size at which the mesh is rasterised; larger rasters cost more and look the same.
 RASTER_SIZE = 192
-# Multiple of the minimum size at which a face is fully swapped, so that a growing face does not jump.
+# A face is fully swapped from this multiple of the minimum size on; below, the swap fades in as the face grows.
 FULL_SIZE = 1.25
 # Sigma of the edge along which a nearer face is cut out, as a fraction of its outline's size.
 OUTLINE_BLUR = 0.01
-# Detail finer than this is grain, in pixels.
+# Detail finer than this number of pixels is grain.
 GRAIN_SIGMA = 1.0
 # Folds and gloss change skin by at most a fifth of its light; from this fraction on, pixels are not skin.
 FOREIGN, FOREIGN_WIDTH = 0.3, 0.2
@@ -120,9 +121,9 @@ class MeshWarp:
 
 
 def _behind(pixels: Pixels, bare: Floats, size: float) -> Floats:
-    """Return how far each pixel [h,w,3] is skin, 0..1; pixels much darker or lighter than ``bare`` are in front of it.
+    """Return 1 for pixels [h,w,3] of skin, falling to 0 for pixels much darker or lighter than ``bare``.
 
-    Such pixels show strands, the frames of glasses, the gaps between fingers. ``bare`` [h,w,2] is that of ``Relight``.
+    Such pixels show strands, frames of glasses or gaps between fingers. ``bare`` [h,w,2] is that of ``Relight``.
     """
     luma = cv2.transform(cv2.blur(pixels, (3, 3)), BGR_TO_YCC[:1])[..., None][..., 0]
     differs = np.abs(luma - bare[..., 0]) / np.maximum(bare[..., 0], MIN_LIGHT)
@@ -148,7 +149,7 @@ def _look_up(
     factor = len(atlas) / TEXTURE_SIZE
     u, v = surface.u, surface.v
     if factor != 1:
-        # Pixel centres have integer coordinates in both.
+        # Pixel centres have integer coordinates in atlases of both sizes.
         shift = np.float32((factor - 1) / 2)
         u, v = u * np.float32(factor) + shift, v * np.float32(factor) + shift
     return np.asarray(cv2.remap(atlas, u, v, interpolation, borderMode=border))
@@ -172,7 +173,7 @@ def _face_window(frame: Frame, landmarks: Floats) -> Window:
 
 
 def _grown_share(size: float) -> np.float32:
-    """Return 0 at the minimum size of a swapped face, 1 from FULL_SIZE times that size on."""
+    """Return 0 at the minimum size of a swapped face, rising to 1 at FULL_SIZE times that size."""
     return np.float32(smooth_step(np.array([(size / SMALLEST_FACE - 1) / (FULL_SIZE - 1)], np.float32))[0])
 
 
@@ -191,7 +192,7 @@ def _feather(covered: Pixels, extent: float, edge: float) -> Floats:
     framed = cv2.copyMakeBorder(covered, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
     extent = max(extent, 1.0)
-    # An edge is at least 1.5 pixels wide, whatever the option says.
+    # An edge is at least 1.5 pixels wide, even if the option asks for less.
     return smooth_step((distance / extent - 0.012) / max(0.085 * edge, 1.5 / extent))
 
 

@@ -1,7 +1,7 @@
 """The source identity of ``mesh_warp``: a relightable texture of one face in atlas layout, from one or more images.
 
-Method and constants: embedded-swap.md section 3, with the differences stated here. A beard, a moustache and make-up
-are part of the face and stay in the texture.
+The method and constants come from embedded-swap.md section 3, with the differences stated here. A beard, a moustache
+and make-up are part of the face and stay in the texture.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Bytes = npt.NDArray[np.uint8]
 __all__ = ['MIP_LEVELS', 'TEXTURE_SIZE', 'SourceTexture', 'SourceView', 'build_source']
 
 MIP_LEVELS = 5
-# Texels that are visible less than this, at this distance or less from the middle of the face, are inpainted.
+# Texels whose visibility is below MIN_SEEN are inpainted within the distance RIDGE_REACH from the middle of the face.
 MIN_SEEN = 0.15
 RIDGE_REACH = 0.14
 
@@ -45,7 +45,7 @@ class SourceTexture:
 
     mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
     [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
-    of the texture. traits: of its skin. flaws: those of all images, each a sentence with advice.
+    of the texture. traits: those of its skin. flaws: those that all images share, each a sentence with advice.
     """
 
     mips: tuple[Bytes, ...]
@@ -59,7 +59,7 @@ class SourceTexture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Joined:
-    """The views as one: texture uint8 [1024,1024,3]; seen and visibility, as in UnrolledView and Obstacles."""
+    """The joined views: texture uint8 [1024,1024,3]; seen and visibility as in UnrolledView and Obstacles."""
 
     texture: Bytes
     seen: Floats
@@ -70,7 +70,7 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
     """Unroll the images of one person's face into one texture, each part from the image that shows it best.
 
     Parts under hair, hands or glasses come from another image, from the other half of the face or from inpainting;
-    where that is impossible, ``opacity`` falls, and the target shows through.
+    where that is impossible, ``opacity`` decreases, and the target shows through.
     """
     if not views:
         raise InternalError('source-no-views', 'mesh_warp received no image of the source')
@@ -90,7 +90,7 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
         ycc=ycc,
         weight=weight,
         light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * visibility,
-        # The centre is never faded: else the target's nostrils would show through.
+        # The centre is never faded; otherwise the target's nostrils would show through.
         opacity=visibility * np.maximum(faded, meter.masks.central_disc()),
         traits=meter.find_traits(ycc, weight, pool_light(ycc, weight), np.ones_like(seen), forehead),
         flaws=find_flaws(views, unrolled, obstacles, meter),
@@ -124,10 +124,10 @@ def _join(
 def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
     """Fill parts that are turned away or covered from the other half of the face, in the light of this half."""
     texture = joined.texture
-    # Eroded, so that the transition is where both halves are good.
+    # The visibility is eroded, so that the transition is where both halves are good.
     own = np.asarray(cv2.erode(joined.seen * joined.visibility, np.ones((7, 7), np.uint8)), np.float32)
     other = own[:, ::-1]
-    # The own half wins unless the other one is far more visible: blended halves are never sharp.
+    # Each half keeps its own texels unless the other half is far more visible, because blended halves are never sharp.
     part = np.asarray(own / (own + other + 1e-3), np.float32)
     share = np.maximum(smooth_step((part - 0.2) / 0.3), smooth_step(own / 0.6))
     share = blur(np.where(other < 0.05, 1, share).astype(np.float32), 1.5)
@@ -146,9 +146,9 @@ def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
 
 
 def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:
-    """Inpaint texels in the middle of the face that neither half shows: the outline of a face that is turned far.
+    """Inpaint texels in the middle of the face that neither half shows, along the outline of a face turned far.
 
-    There the image shows the background, and the mirrored texel is no better.
+    The image shows the background there, and the mirrored texel is no better.
     """
     column = np.abs(np.linspace(-0.5, 0.5, CHART_SIZE, dtype=np.float32))[None]
     rim = enlarge(meter.masks.rim, CHART_SIZE, CHART_SIZE)

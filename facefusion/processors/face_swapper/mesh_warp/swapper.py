@@ -22,9 +22,9 @@ from facefusion.processors.face_swapper.people import same_person
 from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
-# Pixels of a source face's height; a smaller one has no usable texture.
+# Minimum height of a source face in pixels; a smaller face has no usable texture.
 SMALLEST_SOURCE_FACE = 48
-# More images add time but no texture.
+# Maximum number of images per source; more images take time but add no texture.
 MAX_VIEWS = 8
 # Margin of the stored crop around a source face, as a fraction of its size.
 CROP_MARGIN = 0.1
@@ -58,7 +58,7 @@ def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     meter = tools.meter
     if meter is None:
         raise InternalError('requirement-missing', 'face_swapper was prepared without its requirements')
-    # The sort is stable: of faces of one size, that of the earlier image comes first.
+    # The sort is stable: among faces of equal size, that of the earlier image comes first.
     faces = sorted(find_source_faces(tools, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
     source = build_source(_of_one_person([(each.path, _cut_out(each)) for each in faces], tools), meter)
     masks = tools.settings[FaceMaskOptions]

@@ -1,6 +1,6 @@
 """Unroll an image of the source into atlas layout, with the visibility of each part of the face.
 
-Method and constants: embedded-swap.md section 3, with the differences stated here.
+The method and constants come from embedded-swap.md section 3, with the differences stated here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Bytes = npt.NDArray[np.uint8]
 TEXTURE_SIZE = 1024
 # Size for geometry and for the choice between views; only colours are looked up at the size of the texture.
 CHART_SIZE = 256
-# Start and width of the band along the outline of a turned head whose texels may show the background, as fractions of
-# the face's size: the accuracy of the mesh.
+# Start and width of the band along the outline of a turned head whose texels may show the background, because the mesh
+# is not accurate there; as fractions of the face's size.
 UNSURE_OUTLINE = (0.012, 0.045)
 
 
@@ -52,7 +52,10 @@ class SourceChart:
         self.rim = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1] / CHART_SIZE, np.float32)
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
-        """Return each texel's position in the frame, two float32 [256,256]; outside the face that of the nearest."""
+        """Return each texel's position in the frame, two float32 [256,256].
+
+        A texel outside the face has the position of the nearest texel of the face.
+        """
         both = self.grid.spread(landmarks[:, :2]).reshape(-1, 2)[self._nearest]
         return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
 
@@ -62,8 +65,8 @@ class UnrolledView:
     """A view in atlas layout.
 
     texture: uint8 [1024,1024,3] BGR. chart: the same as float32 [256,256,3]. ycc: float32 [128,128,3]. seen: float32
-    [256,256] in 0..1, how much a texel faces the camera, unhidden. normals: float32 [468,3]. extent: size of the face
-    in the image, in pixels. sharpness: 0..1, see ``measure_sharpness``.
+    [256,256] in 0..1, how far a texel faces the camera and is not hidden. normals: float32 [468,3]. extent: size of the
+    face in the image, in pixels. sharpness: 0..1, see ``measure_sharpness``.
     """
 
     texture: Bytes
@@ -130,7 +133,7 @@ def _within(frame: Frame, map_x: Floats, map_y: Floats) -> Floats:
 
 
 def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: Floats, map_y: Floats) -> Floats:
-    """Return 0..1 per texel: it faces the camera, the face does not hide it, and the background is not close."""
+    """Return 0..1 per texel: 1 if it faces the camera, the face does not hide it, and no background is close."""
     grid, topology = chart.grid, chart.topology
     facing = np.clip(grid.spread(smooth_step((-normals[:, 2] - 0.20) / 0.35)), 0, 1)
     unhidden = np.append(visible_triangles(topology, landmarks), 0).astype(np.float32)[grid.triangle]
