@@ -23,7 +23,7 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioRange, AudioTrack, why_not_copied
 
-# The encoder that writes a codec again in its own format.
+# The encoder used when audio of each codec is encoded again: for the same format or a similar one.
 _AGAIN = {
     'mp3': 'libmp3lame',
     'mp3float': 'libmp3lame',
@@ -43,7 +43,8 @@ _REPLACED_IN_MOV = ('flac', 'libopus')
 class AudioPlan:
     """The tracks of the output and their time range ``span``; ``volume`` is a factor.
 
-    ``remarks`` state decisions with reasons, and losses. The tracks are from the file ``path`` (None: the target).
+    ``remarks`` state the decisions with their reasons, and the losses. ``path`` is the file that the tracks come from
+    (None: the target).
     """
 
     tracks: tuple[AudioTrack, ...]
@@ -54,7 +55,7 @@ class AudioPlan:
 
     @property
     def mode(self) -> Literal['none', 'copy', 'encode']:
-        """Whether there is audio, and whether all of it is copied."""
+        """'none' without tracks, 'copy' if all tracks are copied, else 'encode'."""
         if not self.tracks:
             return 'none'
         return 'encode' if any(track.encoder for track in self.tracks) else 'copy'
@@ -118,9 +119,9 @@ def plan_audio(
 
 
 class _InputAudio(NamedTuple):
-    """The file with the audio, its kind as ``kinds.sniff`` names it, its streams and their range ``span``.
+    """The file with the audio; ``content`` is its kind as returned by ``kinds.sniff``.
 
-    ``is_other``: it is not the target.
+    ``span`` is the range of its streams. ``is_other``: whether it is another file than the target.
     """
 
     path: Path
@@ -176,7 +177,7 @@ def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Audi
         places = timeline.counted(rate, container.has_gaps) if rate else timeline
     late, length = places.begin - places.origin, places.end - places.begin
     end = sound.origin + length if container.ends_together or sound.duration > length else None
-    # Cutting at the beginning loses no audio only where the container hides the decoder's lead-in.
+    # A cut at the beginning would lose audio in a container that cannot hide the decoder's lead-in.
     is_cut = not container.has_times or (end is not None and extension in BOXED)
     begin = sound.origin if is_cut else None
     until = late + length if container.ends_together else None
@@ -195,7 +196,7 @@ def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> 
 
 
 def _losses_at_ends(info: VideoInfo, span: AudioRange, extension: str) -> Iterator[str]:
-    """Yield a sentence for audio of an untrimmed clip that the output lacks at either end."""
+    """Yield a sentence for each end of an untrimmed clip where the output lacks audio."""
     name = extension[1:]
     starts = [audio.start * audio.time_base for audio in info.audio if audio.start is not None]
     if span.begin is not None and starts and span.begin - min(starts) > UNHEARD:
@@ -208,7 +209,7 @@ def _losses_at_ends(info: VideoInfo, span: AudioRange, extension: str) -> Iterat
 
 
 def _end_of_audio(info: VideoInfo) -> Fraction:
-    """Return the end of the last audio packet in seconds, read from all packets: headers may be wrong."""
+    """Return the end of the last audio packet in seconds, read from all packets because headers may be wrong."""
     end = Fraction(0)
     with open_audio(info.path) as source:
         try:
@@ -234,7 +235,7 @@ def _encoder_for(
         fits = fits and _keeps_layout(audio, extension)
         is_steady = not fits or _is_steady(audio, source_audio, extension)
         fits = fits and is_steady
-        # PCM is copied from clips, but not from a wav file into mp4, where most players are mute on PCM.
+        # PCM is copied from clips, but not from a wav file into mp4, because most players cannot play PCM in mp4.
         plays = source_audio.content != 'wav' or container.muxer != 'mp4'
         starts_right = container.has_times or _starts_right(audio, source_audio)
         if fits and plays and starts_right and options.output_audio_volume == 100:
@@ -264,7 +265,7 @@ def _encoder_for(
 
 
 def _keeps_layout(audio: AudioInfo, extension: str) -> bool:
-    """Whether copied packets without a channel layout of their own are read with the right one."""
+    """Whether copied packets that do not store their channel layout are read back with the right one."""
     if audio.codec not in (*PCM, 'flac'):
         return True
     layout = usual_layout(audio.layout, audio.channels)
@@ -272,7 +273,7 @@ def _keeps_layout(audio: AudioInfo, extension: str) -> bool:
 
 
 def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> bool:
-    """Whether all copied packets of AAC match the container's description of the first; ts describes each packet."""
+    """Whether all AAC packets have the rate and channels of the first one, as every container except ts requires."""
     if audio.codec != 'aac' or source_audio.content != 'mpegts' or extension == '.ts':
         return True
     try:
@@ -285,7 +286,7 @@ def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> b
 def _changes_form(source: av.container.InputContainer, index: int) -> bool:
     """Whether the rate or the channels of an AAC stream change between packets; reads the whole file.
 
-    In ts the ADTS header of each packet has them. Other containers store them once for the whole stream.
+    In ts the ADTS header of each packet contains them. Other containers store them once for the whole stream.
     """
     form = None
     for packet in source.demux(source.streams[index]):
@@ -300,9 +301,9 @@ def _changes_form(source: av.container.InputContainer, index: int) -> bool:
 
 
 def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
-    """Whether copied packets are source_audio at their times in a container without times.
+    """Whether copied packets are heard at their times in a container without times.
 
-    Only a source that has no times either surely has no gaps; and only PCM can be cut anywhere.
+    Only a source without times is certain to have no gaps, and only PCM can be cut at any sample.
     """
     if source_audio.content not in ('avi', 'mxf', 'wav'):
         return False
@@ -325,7 +326,7 @@ def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep
         options = {'global_quality': str(_lambda(round(9 - 9 * quality / 100)))}
         rate = rate if rate in (32000, 44100, 48000) else 44100 if rate < 48000 else 48000
         if extension == '.avi':
-            # ``EncodedTrack`` drops the first frame: no other frame may depend on it.
+            # ``EncodedTrack`` drops the first frame, so no other frame may depend on it.
             options['reservoir'] = '0'
     elif encoder in ('mp2', 'wmav2'):
         bit_rate = min((128, 160, 192, 224, 256, 320), key=lambda rate: abs(rate - (128 + 1.92 * quality))) * 1000

@@ -13,22 +13,22 @@ from facefusion.media.containers import pcm_bits
 from facefusion.media.extras import describe_stream
 from facefusion.media.tracks import AudioRange, AudioTrack, add_template
 
-# Lead-in of a decoder: RFC 7845 4.6 requires 80 ms of Opus, an MP3 frame may refer back to earlier ones by 511 bytes.
-# Packets of other codecs are independent.
+# Lead-in of a decoder: RFC 7845 4.6 requires 80 ms for Opus, and an MP3 frame may use up to 511 bytes of earlier
+# frames. Packets of PCM, FLAC and ALAC are independent and need no lead-in.
 _LEAD = Fraction(1, 10)
-# Seconds of audio at an end whose loss is not reported: encoders add as much there, or fill their last packet with it.
+# A loss of at most this many seconds at either end is not reported: encoders add as much audio there as padding.
 UNHEARD = Fraction(1, 20)
 _WHOLE = ('flac', 'alac')
 
 
 class CopiedTrack:
-    """Copies packets unchanged.
+    """A track whose packets are copied unchanged.
 
     Where the container can hide audio before 0 (edit lists), a trim begins with the packets that a decoder needs for a
-    correct first sample, and ends at the exact time. In containers without times, PCM is cut at the sample.
+    correct first sample, and ends at the exact time. In containers without times, PCM is cut at the exact sample.
 
     Concatenated recordings may overlap. Containers accept only ascending times: packets that do not ascend are left
-    out, and ``remarks`` report it where that is audible.
+    out, and ``remarks`` report audible losses.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CopiedTrack:
         describe_stream(stream, self._output)
 
     def convert(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """Yield the output packets of a packet of the source."""
+        """Yield the output packets for a packet of the source."""
         if packet.size == 0:
             return
         pts = packet.dts if packet.pts is None else packet.pts
@@ -79,7 +79,7 @@ class CopiedTrack:
         return [f'has packets with times that do not ascend: {lost:.2f} seconds of audio are left out']
 
     def _cut_begin(self, packet: av.Packet[Any], pts: int) -> tuple[av.Packet[Any], int]:
-        """Return a packet of PCM from the beginning of the range on, and its time."""
+        """Return the part of a PCM packet after the beginning of the range, and the time of that part."""
         early = ceil((self._begin or 0) / self._base) - pts
         if early <= 0 or not packet.duration:
             return packet, pts
@@ -88,7 +88,7 @@ class CopiedTrack:
         return part, pts + early
 
     def _bytes(self, packet: av.Packet[Any], ticks: int) -> int:
-        """Return the number of bytes of ``ticks`` in a packet of PCM."""
+        """Return the number of bytes that ``ticks`` take in a PCM packet."""
         frame_size = packet.size // max(round((packet.duration or 0) * self._base * self._rate), 1)
         return round(ticks * self._base * self._rate) * frame_size
 
@@ -114,7 +114,7 @@ class CopiedTrack:
         return (begin is None or pts * self._base >= begin) and (end is None or pts * self._base < end)
 
     def finish(self) -> Iterator[av.Packet[Any]]:
-        """Yield silence behind PCM that must last until the end of the video."""
+        """Yield silence after PCM audio that must last until the end of the video."""
         if self._until is None or not self._is_pcm:
             return
         frame_size = self._output.codec_context.channels * pcm_bits(self._output.codec_context.name) // 8

@@ -1,4 +1,4 @@
-"""Encode an audio stream again: cut, change its volume, fill gaps with silence, join changes of form."""
+"""Encode an audio stream again: cut it, change its volume, fill gaps with silence and join parts of different form."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from facefusion.media.extras import describe_stream
 from facefusion.media.layouts import keeps_all, link, mixing, placing, usual_layout
 from facefusion.media.tracks import AudioRange, AudioTrack, add_encoded
 
-# LAME's delay with that of any MP3 decoder (576 + 529 samples), and the samples of a frame.
+# The delay of LAME plus that of every MP3 decoder (576 + 529 samples), and the number of samples of a frame.
 _MP3_DELAY = 1105
 _MP3_FRAME = 1152
 
 
 class EncodedTrack:
-    """Decodes, cuts, scales the volume by ``volume`` and encodes again; gaps in the source become silence.
+    """A track that is decoded, cut, scaled by ``volume`` and encoded again; gaps in the source become silence.
 
-    Avi has no times: players play all output of an MP3 decoder from 0 on, including the encoder's delay. The packets
-    of the delay are left out there, and the audio is aligned so that a packet begins at time 0.
+    In avi, which has no times, players play all output of an MP3 decoder from 0 on, including the encoder's delay.
+    The packets of the delay are therefore left out of avi, and the audio is aligned so that a packet begins at time 0.
 
     Broadcasts change from stereo to 5.1 within a clip. A filter graph accepts one form of audio only, so each form has
     a graph of its own, which begins at the end of the previous one. ``remarks`` report the losses.
@@ -51,11 +51,11 @@ class EncodedTrack:
         self._reached: int | None = None
         self.remarks: list[str] = []
         has_delay = output.format.name == 'avi' and track.encoder == 'libmp3lame'
-        # Encoded samples before 0; at least a millisecond, because aresample passes on less.
+        # The number of encoded samples before 0: at least a millisecond, as aresample ignores shorter differences.
         self._lead = 2 * _MP3_FRAME - _MP3_DELAY if has_delay else 0
 
     def convert(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """Yield the encoded packets of a packet of the source."""
+        """Yield the encoded packets for a packet of the source."""
         if self._is_past_end:
             return
         for frame in cast('list[av.AudioFrame]', packet.decode()):
@@ -94,7 +94,7 @@ class EncodedTrack:
         try:
             graph.push(frame)
         except av.error.EOFError:
-            # The trim filter is past its end and accepts no more.
+            # The trim filter is past its end and accepts no more frames.
             self._is_past_end = True
 
     def _build(self, frame: av.AudioFrame, layout: str) -> av.filter.Graph:
@@ -114,11 +114,11 @@ class EncodedTrack:
             chain.append(graph.add('asetpts', f'PTS-{float(span.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
-        # Without times, the first sound is written at 0, whenever it is heard.
+        # A container without times needs audio from 0 on: aresample fills the time before the first sound.
         first = self._reached if span.has_times or self._reached is not None else -self._lead
         begins = '' if first is None else f':first_pts={first}'
         if begins and frame.sample_rate != rate:
-            # FFmpeg counts first_pts in input samples of aresample.
+            # aresample counts first_pts in samples of its input, so the rate is converted first.
             chain.append(graph.add('aresample', str(rate)))
         chain += placing(graph, layout, self._track.layout)
         mixed = mixing(self._track.layout)
@@ -166,7 +166,7 @@ class EncodedTrack:
 
 
 def _count_samples(frame: av.AudioFrame) -> None:
-    """Convert a frame's time to samples: in avi a tick is a packet, but a cut packet begins in between."""
+    """Convert a frame's time to samples: in avi a tick is a whole packet, but a cut packet begins between two ticks."""
 
     base = Fraction(1, frame.sample_rate)
     if frame.pts is not None and frame.time_base is not None:

@@ -34,7 +34,7 @@ class AudioFeed:
         self._inputs: list[av.AudioStream] = []
         self._tracks: dict[int, CopiedTrack | EncodedTrack] = {}
         with ExitStack() as stack:
-            # Closes the source when a track cannot be set up.
+            # The stack closes the source when a track cannot be set up.
             self._source = stack.enter_context(open_audio(self._path))
             for track in plan.tracks:
                 stream = self._source.streams[track.index]
@@ -52,7 +52,7 @@ class AudioFeed:
         try:
             for packet in self._source.demux(self._inputs):
                 self._stop.check()
-                # Read first: a copied packet has the output's index afterwards, a flushing packet has none.
+                # The index is read first: afterwards a copied packet has the output's, and a flushing packet has none.
                 index = packet.stream.index
                 for written in self._tracks[index].convert(packet):
                     counts[index] += 1
@@ -72,7 +72,7 @@ class AudioFeed:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Losses of audio that only reading it shows; complete once all packets were yielded."""
+        """Losses found while the audio is read; complete once all packets have been yielded."""
         numbers = {stream.index: number for number, stream in enumerate(self._source.streams.audio, 1)}
         found = ((numbers[index], text) for index, track in self._tracks.items() for text in track.remarks)
         return tuple(f'audio stream {number} {text}' for number, text in found)

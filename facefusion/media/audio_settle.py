@@ -35,7 +35,7 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
     if rates and track.rate not in rates:
         first = next((rate for rate in rates if rate >= track.rate), rates[-1])
     reasons = []
-    # AAC writes unusual layouts in a way that few players know (program_config_element).
+    # AAC encoders write unusual layouts with a program_config_element, which few players support.
     for layout in nearest_layouts(track.layout, prefers_common=track.encoder == 'aac'):
         for rate in dict.fromkeys((first, 48000)):
             tried = replace(track, rate=rate, layout=layout)
@@ -57,7 +57,7 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
 def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
     """Yield a sentence for each loss of channels, rate or depth of an audio stream, and how to avoid it.
 
-    ``name`` is the stream in the sentence, ``asked`` the value of --output-audio-encoder.
+    ``name`` is the subject of the sentence, ``asked`` the value of --output-audio-encoder.
     """
     context = stream.codec_context
     layout = usual_layout(context.layout.name, context.channels)
@@ -83,7 +83,7 @@ def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str,
 
 
 def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
-    """Return advice that keeps all channels, as far as a way is known."""
+    """Return advice on how to keep all channels; '' if no way is known."""
     container, option = CONTAINERS[extension], '--output-audio-encoder'
     if asked != 'auto' and is_common(layout) and container.automatic_audio == 'aac':
         return f'; without {option} all are kept'
@@ -97,7 +97,7 @@ def _keeping(layout: str, track: AudioTrack, extension: str, asked: str) -> str:
 
 
 def _depth(stream: av.AudioStream) -> int:
-    """Return the exact bits of a sample; 0 where the codec is lossy."""
+    """Return the number of exact bits of a sample; 0 if the codec is lossy."""
     codec, held = stream.codec_context.name, stream.format.bits
     if codec.startswith('pcm_'):
         return pcm_bits(codec)

@@ -1,6 +1,6 @@
 """Pixel formats, sizes, tags and options of each video encoder.
 
-The quality and preset tables are those of FaceFusion 3.8.1, so that options mean the same.
+The quality and preset tables are those of FaceFusion 3.8.1, so that options have the same meaning.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import av.error
 from facefusion.media.color import ColorSpec
 from facefusion.media.planes import INTERLEAVED, PLANE_FORMATS, format_of_planes, has_alpha, planar_format
 
-# Fixed, not the number of cores: it changes the bytes that x264 and x265 write.
+# A fixed number instead of the number of cores, because x264 and x265 write other bytes with other numbers of threads.
 _THREADS = 2
 # FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
 _LAMBDA = 118
@@ -35,7 +35,8 @@ def pixel_formats(codec: str, wanted: str, with_alpha: bool = False) -> list[str
     if with_alpha or codec in _RGB:
         return [(_WITH_ALPHA if with_alpha else _RGB)[codec]]
     bits, sub_x, sub_y = PLANE_FORMATS[wanted]
-    # The same; the same without the range in its name; then more chroma, less depth, less chroma.
+    # The wanted format comes first, then the same format without the range in its name (yuvj). The others are ordered
+    # by depth (the wanted one, more, less), and for each depth by chroma (the wanted one, more, less).
     chroma = {(2, 2): ('420', '422', '444'), (2, 1): ('422', '444', '420'), (1, 1): ('444', '420')}[sub_x, sub_y]
     depths = {8: ('', '10le'), 10: ('10le', '12le', ''), 12: ('12le', '10le', '')}[bits]
     names = [wanted, *(f'yuv{layout}p{depth}' for depth in depths for layout in chroma)]
@@ -55,9 +56,9 @@ def loses_chroma(wanted: str, pix_fmt: str) -> bool:
 
 
 def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
-    """Return the colours that readers assume in streams of a codec without tags for them, limited range.
+    """Return the colours to write: if the codec cannot store them, those that readers assume, with limited range.
 
-    MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) have a matrix, but no range.
+    MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) store a matrix, but no range.
     """
     if codec in _RGB:
         return replace(color, matrix='rgb', full_range=True)
@@ -71,7 +72,8 @@ def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
 def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
     """Return a size that is even where chroma is subsampled, except for VP9, which handles odd sides.
 
-    H.264 and H.265 crop by metadata in whole chroma samples, so two luma samples: never to an odd side.
+    The cropping metadata of H.264 and H.265 counts whole chroma samples, each two luma samples long, so that it cannot
+    express an odd side.
     """
     width, height = picture
     if codec == 'libvpx-vp9':
@@ -118,6 +120,6 @@ def codec_options(codec: str, pix_fmt: str, quality: int, preset: str) -> dict[s
 
 
 def _quantiser(quality: int) -> dict[str, str]:
-    """Return 1 to 31; squared, because the first steps are the most visible."""
+    """Return options with a quantiser of 1 to 31, on a squared scale because the first steps are the most visible."""
     step = 1 + round(30 * ((100 - quality) / 100) ** 2)
     return {'flags': '+qscale', 'global_quality': str(step * _LAMBDA)}

@@ -29,7 +29,7 @@ _UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, a
 _FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _PQ, _HLG = 16, 18
 _FRACTION_BITS = 14
-# From green, blue and red to blue, green and red; and back.
+# From the order green, blue, red to the order blue, green, red; its inverse is the same matrix.
 _SWAPPED = ((0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 
 
@@ -46,9 +46,9 @@ class ColorSpec:
     def from_codes(
         cls, *, matrix: int, color_range: int, primaries: int, transfer: int, height: int, pix_fmt: str
     ) -> ColorSpec:
-        """Return the meaning of FFmpeg's tags. Default: BT.709 from 720 lines upwards, BT.601 below.
+        """Return the colours that FFmpeg's tags mean; without a matrix, BT.709 from 720 lines upwards, BT.601 below.
 
-        RGB, grey and palette formats: BT.709, limited, to which the reader converts them.
+        RGB, grey and palette formats are BT.709 with limited range, because the reader converts them to it.
         """
         if not pix_fmt.startswith(('yuv', 'nv', 'p0', 'p2', 'uyvy', 'yvyu')):
             return cls('bt709', False, 1, _known(transfer, 1))
@@ -102,7 +102,7 @@ class ColorSpec:
     def to_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix from [Y, Cb, Cr, 1] ('rgb': [G, B, R, 1]) in ``bits``-bit codes to BGR 0..255.
 
-        Above 8 bits its numbers are multiples of 2^-14. float32 sums are then exact in whatever order a CPU adds them,
+        Above 8 bits its coefficients are multiples of 2^-14, so that float32 sums are exact in any order of addition
         and a sample gives the same pixel at every position in a window.
         """
         matrix = np.linalg.inv(self._to_codes(bits))[:3]
@@ -111,7 +111,7 @@ class ColorSpec:
         return matrix.astype(np.float32)
 
     def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
-        """Return the 3x4 matrix of ``to_bgr`` to BGR 0..65535, rounded to float32 only."""
+        """Return the 3x4 matrix of ``to_bgr``, but for BGR 0..65535 and rounded to float32 only."""
         return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
 
     def from_bgr(self, bits: int) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Join complete clips into one file, one after the other: every packet is copied, none encoded again.
 
-Clips of other encoder settings have other parameter sets under the same numbers, but the header of a file has one
-clip's. Where they differ, each keyframe carries its own, so that decoding can start anywhere. The sample entry stays
-avc1 or hvc1: avc3 and hev1 would announce such sets, but many players do not support them.
+Clips with different encoder settings have different parameter sets under the same numbers, but the header of a file
+contains the sets of only one clip. Where the sets differ, each keyframe contains its own, so that decoding can start at
+any keyframe. The sample entry stays avc1 or hvc1: avc3 and hev1 would declare such sets, but many players do not
+support these entries.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from facefusion.media.probe import open_video, probe
 from facefusion.media.timeline import nearest
 from facefusion.stopping import StopFlag
 
-# Mp4 and mov count the ticks of a second, and those between two frames, with 32 bits.
+# Mp4 and mov store the number of ticks in a second, and between two frames, in 32 bits.
 _MAXIMUM_TICKS = 2**31 - 1
 _WITHOUT_HEADER = ('vp8', 'vp9')
 
@@ -51,8 +52,8 @@ _WITHOUT_HEADER = ('vp8', 'vp9')
 class _Clip:
     """A measured clip: ``ranks`` are its frames' display positions in decoding order.
 
-    ``aspect`` is a stored pixel's, from the container or else the codec; ``header`` the encoder's settings in the
-    container; ``has_own_sets`` if keyframes have some too.
+    ``aspect`` is the aspect of a stored pixel, from the container or else the codec. ``header`` contains the encoder's
+    settings in the container; ``has_own_sets``: whether keyframes contain parameter sets, too.
     """
 
     info: VideoInfo
@@ -70,10 +71,10 @@ class _Clip:
 def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag, emit: Emit = silent) -> None:
     """Write the clips one after the other to ``output_part``, in the format of ``extension`` (of ``CONTAINERS``).
 
-    The first clip keeps its times; every other clip begins at the end of the last frame before it, its audio at the
-    same distance as before. Audio before a later clip's first frame, or after the next clip's beginning, is cut by
-    whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and stream descriptions are the
-    first clip's; ``emit`` gets the names of other tags that are lost.
+    The first clip keeps its times. Every other clip begins at the end of the last frame before it, and its audio keeps
+    its distance to its video. Audio before a later clip's first frame, or after the next clip's beginning, is cut by
+    whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and stream descriptions are
+    those of the first clip; ``emit`` receives the names of the lost tags of other clips.
 
     Raises MediaError join-mismatch (video codec, size, pixel format, pixel aspect, orientation), join-audio, and those
     of ``probe``; ResourceError disk-full; OutputError output-unwritable; Interrupted. A failure leaves no file.
@@ -170,7 +171,7 @@ def _check_pictures(first: _Clip, other: _Clip) -> None:
 
 
 def _clip_times(clips: Sequence[_Clip]) -> list[SoundOfClip]:
-    """Return when each clip begins: at the end of the last frame before it."""
+    """Return the beginning of each clip, which is the end of the last frame before it."""
     placed = []
     begin = clips[0].info.pts[0] * clips[0].info.time_base
     for clip in clips:
@@ -181,10 +182,10 @@ def _clip_times(clips: Sequence[_Clip]) -> list[SoundOfClip]:
 
 
 def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
-    """Return a tick that divides all times, where the container can count so finely; mkv counts milliseconds."""
+    """Return a tick that divides all times if the container supports one so short; mkv counts milliseconds."""
     container = CONTAINERS[extension]
     if not container.has_times:
-        # Empty frame slots lower the average rate; where the container has slots, the clip's tick is one.
+        # Empty frame slots lower the average rate. In a container with such slots, the clip's tick is one slot.
         return clips[0].info.time_base if container.has_gaps else 1 / clips[0].info.average_rate
     if container.tick:
         return container.tick
@@ -192,7 +193,7 @@ def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
     for info in (clip.info for clip in clips):
         gaps = np.diff(np.frombuffer(info.pts, np.int64))
         longest = max(longest, math.ceil(max(int(gaps.max(initial=0)), info.last_duration) * info.time_base))
-    # Finest first: where not all fit, the others are rounded to at most half a tick.
+    # The shortest tick comes first: times in ticks that do not fit are rounded by at most half a tick.
     ticks, *others = sorted({clip.info.time_base.denominator for clip in clips}, reverse=True)
     for wanted in others:
         common = math.lcm(ticks, wanted)
@@ -207,7 +208,7 @@ def _frame_times(placed: Sequence[SoundOfClip], time_base: Fraction) -> NDArray[
         ratio, offset = clip.info.time_base / time_base, clip.shift / time_base
         factor = ratio.numerator * offset.denominator
         more, divisor = offset.numerator * ratio.denominator, ratio.denominator * offset.denominator
-        # Integers of any size with rounding: fractions would take seconds for a long clip.
+        # Times are rounded with integers, because fractions would take seconds for a long clip.
         found += [(2 * (tick * factor + more) + divisor) // (2 * divisor) for tick in clip.info.pts]
     found.append(nearest((placed[-1].begin + placed[-1].info.duration) / time_base))
     times = np.array(found, np.int64)
@@ -249,7 +250,7 @@ def _write(
 def _add_video(
     output: av.container.OutputContainer, clips: Sequence[_Clip], time_base: Fraction, extension: str
 ) -> Any:
-    """Add the video stream, described as in the first clip."""
+    """Add the video stream, with the description of the first clip's."""
     info = clips[0].info
     rates = {clip.info.average_rate for clip in clips}
     frames = sum(clip.info.frame_count for clip in clips)
@@ -257,7 +258,7 @@ def _add_video(
     with open_video(info.path) as source:
         carry_metadata(source, output)
         template = source.streams[info.stream_index]
-        # Opaque: made from the decoder, because there may be no encoder of that name.
+        # ``opaque`` creates the stream from the decoder, because there may be no encoder of that name.
         stream: Any = output.add_stream_from_template(template, opaque=True)
         describe_stream(template, stream)
         stream.metadata.update({key: value for key, value in template.metadata.items() if key.lower() == ALPHA_TAG})

@@ -33,7 +33,7 @@ _NUMBERED = ('ass', 'ssa')
 class JoinedExtras:
     """Subtitles, chapters and attachments of ``clips``, moved to their times in the output.
 
-    Subtitle streams of one codec and language become one stream, their second streams another.
+    The first subtitle streams of one codec and language in each clip become one stream, the second ones another.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class JoinedExtras:
         return keys
 
     def _plan(self, clip: SoundOfClip, keys: Mapping[int, object], extension: str) -> ExtrasPlan:
-        """Return the plan of a clip's own time in the output; the first and last clip are open at their outer ends."""
+        """Return the plan for a clip, limited to its time; the first clip has no beginning and the last one no end."""
         info = clip.info
         begin = info.pts[0] * info.time_base
         return ExtrasPlan(
@@ -123,7 +123,7 @@ class JoinedExtras:
         )
 
     def _numbered(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """Return the packet with a unique number where lines are numbered: players skip a number seen before."""
+        """Return the packet, with a new number if lines are numbered: players skip a number that they saw before."""
         if packet.stream.codec_context.name not in _NUMBERED:
             return packet
         _, comma, line = bytes(packet).partition(b',')

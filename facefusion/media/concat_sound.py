@@ -1,4 +1,4 @@
-"""Audio of joined clips: the packets of each that are copied, and their times."""
+"""Audio of joined clips: the packets copied from each clip, and their times."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def describe_differences(pairs: Sequence[tuple[str, object, object]]) -> str:
 
 
 def add_sounds(clips: Sequence[SoundOfClip], output: av.container.OutputContainer, has_gaps: bool) -> list[SoundTrack]:
-    """Add the audio streams to an output, described as in the first clip that has any."""
+    """Add the audio streams to an output, with the descriptions of the first clip that has audio."""
     clip = next((clip for clip in clips if clip.sounds), None)
     if clip is None:
         return []
@@ -121,8 +121,8 @@ class SoundTrack:
     """An audio stream of the output.
 
     Without ``has_gaps`` (mp4 and mov, where samples of PCM have no times and follow one another) gaps in PCM are filled
-    with silence. In avi no packet has a time: at a clip's end one packet more or less keeps the audio within half a
-    packet of its time.
+    with silence. In avi no packet has a time: the last packet of a clip is kept or left out so that the audio stays
+    within half a packet of its time.
     """
 
     def __init__(self, sound: Sound, template: Any, output: av.container.OutputContainer, has_gaps: bool) -> None:
@@ -176,7 +176,10 @@ class SoundTrack:
 def sound_packets(
     clips: Sequence[SoundOfClip], tracks: Sequence[SoundTrack], stop: StopFlag
 ) -> Generator[av.Packet[Any], None, None]:
-    """Yield the audio of all clips with output times, cut where the next clip begins. Raises as ``read_packets``."""
+    """Yield the audio of all clips with output times, cut where the next clip begins.
+
+    Raises the errors of ``read_packets``.
+    """
     for number, clip in enumerate(clips):
         track_of = {sound.audio.index: track for track, sound in enumerate(clip.sounds)}
         following = clips[number + 1 :]
@@ -207,7 +210,7 @@ def _span(packet: av.Packet[Any]) -> tuple[Fraction, Fraction]:
 
 
 def _is_of_clip(start: Fraction, length: Fraction, begin: Fraction, tick: Fraction) -> bool:
-    """Whether a packet is heard after the beginning of its clip, or is the decoder's lead-in just before."""
+    """Whether a packet is heard after the beginning of its clip, or is the decoder's lead-in just before it."""
     return start + length + tick >= begin
 
 

@@ -22,15 +22,15 @@ from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
-# The dispositions that state a stream's purpose. 'default' is no loss on the first stream.
+# The dispositions that state a stream's purpose. 'default' is checked separately: only on a later stream is it a loss.
 _PURPOSES = (
     *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
     *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),
 )
-# FFmpeg reads shorter transport streams without their tables.
+# FFmpeg does not read the tables of shorter transport streams.
 _FRAMES = 12
 _FAST = {'libx264': {'preset': 'ultrafast'}, 'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8'}}
-# Adds streams to an output in addition to its video; returns their packets, read once the output has begun.
+# A function that adds streams to an output besides its video and returns their packets, read once the output has begun.
 _Fill = Callable[[av.container.OutputContainer, Any], Iterator[Any]]
 
 
@@ -53,7 +53,8 @@ def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
 def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
     """Return the muxer's options for writing these tags.
 
-    QuickTime has a separate list for names like com.apple.quicktime.make; mp4 and mov can have one of the two lists.
+    QuickTime stores names like com.apple.quicktime.make in a separate list; an mp4 or mov file can have only one of the
+    two lists.
     """
     has_names = extension in BOXED and any(key.startswith('com.') for key in tags)
     return {'movflags': '+use_metadata_tags'} if has_names else {}
@@ -62,7 +63,7 @@ def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
 def lost_description(name: str, stream: Any, extension: str, encoder: str = '') -> Iterator[str]:
     """Yield a sentence on the language, title and purposes of a stream that a container does not preserve.
 
-    ``encoder`` is the one of subtitles, to try them with.
+    ``encoder`` is the encoder with which subtitles are tried.
     """
     language, title = stream.metadata.get('language', 'und'), title_of(stream)
     purposes = _purposes(stream)
@@ -78,7 +79,7 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
         if stream.type == 'subtitle':
             describe_stream(stream, output.add_stream(encoder))
             return iter(())
-        # A second track if it is not the first: some containers do not store which is the default.
+        # A later stream is tried as the second track, because some containers do not store which one is the default.
         track = AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
         tracks = [add_encoded(output, track) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])
@@ -106,7 +107,7 @@ def comes_back(track: AudioTrack, extension: str) -> bool:
     if track.layout in ('mono', 'stereo'):
         return True
     if 'channels' in track.layout:
-        # It has no channel positions, which mp4 requires for PCM (ISO/IEC 23003-5).
+        # Such a layout has no channel positions, which mp4 requires for PCM (ISO/IEC 23003-5).
         return CONTAINERS[extension].muxer != 'mp4'
 
     def fill(output: av.container.OutputContainer, video: Any) -> Iterator[av.Packet[Any]]:
@@ -134,7 +135,7 @@ def _read_back(
     read: Callable[[av.container.InputContainer], _Found],
     options: Mapping[str, str] | None = None,
 ) -> _Found | None:
-    """Return the result of ``read`` on a file of a video and the streams of ``fill``; None where either fails."""
+    """Return the result of ``read`` on a file with a video and the streams of ``fill``; None if either fails."""
     file, container = io.BytesIO(), CONTAINERS[extension]
     with suppress(av.error.FFmpegError, ValueError, IndexError):
         output = av.open(file, 'w', format=container.muxer, options=dict(options or {}))
@@ -159,7 +160,7 @@ def _read_back(
 
 
 def _tones(stream: av.AudioStream) -> Iterator[av.Packet[Any]]:
-    """Yield half a second of a deep tone, which an LFE channel carries too, louder from channel to channel."""
+    """Yield half a second of a tone deep enough for an LFE channel, in each channel louder than in the one before."""
     context = stream.codec_context
     length, layout, rate = context.frame_size or 1024, context.layout.name, context.sample_rate
     count = context.channels

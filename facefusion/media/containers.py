@@ -1,4 +1,4 @@
-"""The output containers: the streams that each supports, and its times."""
+"""The output containers, with the streams and times that each supports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _H265 = ('libx265', 'hevc_nvenc', 'hevc_amf', 'hevc_qsv', 'hevc_videotoolbox')
 _COMMON_VIDEO = (*_H264, *_H265, 'libx264rgb', 'libvpx-vp9', 'rawvideo')
 _ALPHA_IN_MOV = ('prores_ks', 'qtrle')
 _COMMON_AUDIO = ('flac', 'aac', 'libmp3lame', 'libopus', 'libvorbis', 'pcm_s16le', 'pcm_s32le')
-# Supported by FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and players without a change.
+# Supported by FFmpeg's muxers (movenc.c: codec_mp4_tags, codec_movaudio_tags) and by players without conversion.
 PCM = ('pcm_s16le', 'pcm_s16be', 'pcm_s24le', 'pcm_s24be', 'pcm_s32le', 'pcm_s32be', 'pcm_f32le', 'pcm_f32be')
 _MP3 = ('mp3', 'mp3float')
 _MP4_AUDIO = ('aac', *_MP3, 'ac3', 'eac3', 'alac', 'opus', 'libopus', 'flac', *PCM)
@@ -27,14 +27,15 @@ _BROADCAST_RATES = tuple(
 class Container:
     """A container by its extension.
 
-    ``muxer`` is FFmpeg's name; ``encoders`` and ``audio_encoders`` those whose streams it supports; ``copied`` the
-    audio codecs whose packets it accepts (None: all that the muxer accepts). 'auto' is the first working encoder of
-    ``automatic`` and ``automatic_audio``. With ``has_times`` every frame and sound has a time of its own; without, all
-    follow one another from 0, at one of ``rates`` (empty: any); with ``has_gaps`` frame slots may be empty.
-    ``ends_together``: FFmpeg ends it with its shortest stream. ``reorders``: frames may be stored in another order
-    than displayed. ``starts_at``: the time in seconds that 0 is written as, where times before 0 are impossible.
-    ``repeats_header``: keyframes carry the encoder's settings. ``tick`` is the container's own, None for the output's.
-    ``alpha`` are the encoders whose transparency it supports, the first is 'auto' for transparent output.
+    ``muxer`` is FFmpeg's name of it. ``encoders`` and ``audio_encoders`` are the encoders whose streams it supports,
+    ``copied`` the audio codecs whose packets are copied into it (None: all that the muxer accepts). 'auto' is the first
+    working encoder of ``automatic``, and ``automatic_audio``. With ``has_times`` every frame and audio packet has a
+    time of its own; without, they follow one another from 0, frames at one of ``rates`` (empty: any rate). With
+    ``has_gaps`` frame slots may be empty. ``ends_together``: FFmpeg ends the file with its shortest stream.
+    ``reorders``: frames may be stored in another order than they are displayed. ``starts_at`` is the time in seconds
+    that is written for 0 in containers that cannot store times before 0. ``repeats_header``: keyframes contain the
+    encoder's settings. ``tick`` is the container's fixed tick; None: it takes the output's. ``alpha`` are the encoders
+    whose transparency it supports; the first of them is 'auto' for transparent output.
     """
 
     muxer: str
@@ -149,7 +150,7 @@ CONTAINERS: dict[str, Container] = {
         rates=_BROADCAST_RATES,
     ),
 }
-# Made of boxes, with an index that can be at the front.
+# Containers made of boxes, whose index can be at the front of the file.
 BOXED = ('.mp4', '.m4v', '.mov')
 
 
@@ -171,7 +172,7 @@ def container_of(extension: str) -> Container:
 
 
 def check_held(kind: str, encoder: str, extension: str) -> None:
-    """Raise UsageError encoder-container for an encoder, of ``kind`` 'video' or 'audio', that a container lacks."""
+    """Raise UsageError encoder-container if a container does not support an encoder of ``kind`` 'video' or 'audio'."""
     container = container_of(extension)
     supported = container.encoders if kind == 'video' else container.audio_encoders
     if encoder not in supported:

@@ -1,6 +1,6 @@
 """Convert the planes of a video frame to BGR pixels and back. Chroma is sited in the centre of its block.
 
-BGR is uint8 0..255, or uint16 0..65535 whatever the depth of the clip.
+BGR is uint8 0..255 or uint16 0..65535, for every depth of the clip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facefusion.media.color import ColorSpec
 from facefusion.media.planes import Pixels, Plane, PlaneFormat, resize_plane
 
 Values = NDArray[np.float32]
-# The matrices as swscale numbers them: it treats code 6, equal to 5, as no matrix.
+# swscale's numbers of the matrices. Code 6 means the same matrix as 5, but swscale treats it as no matrix.
 _SCALER_CODES = {'bt601': 5, 'bt709': 1, 'bt2020': 9}
 # 16-bit codes per 8-bit code.
 DEEP = 257
@@ -31,7 +31,7 @@ def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixel
     codes, matrix = cv2.merge(list(planes)), color.to_bgr(bits)
     if bits == 8:
         return cast(Pixels, cv2.transform(codes, matrix))
-    # In float32: OpenCV's 16-bit path rounds differently at the end of a line, so depending on the window's position.
+    # OpenCV's 16-bit path rounds differently at the end of a line: pixels would depend on the window's position.
     return cast(Pixels, rounded(cv2.transform(codes.astype(np.float32), matrix), 8))
 
 
@@ -90,7 +90,7 @@ def tag_video(video: av.VideoFrame, color: ColorSpec) -> av.VideoFrame:
 
 
 def rounded(values: Any, bits: int) -> Plane:
-    """Return float32 values as codes of ``bits`` bits, the nearest within range."""
+    """Return float32 values as codes of ``bits`` bits, rounded to nearest and clipped to the range."""
     depth = cv2.CV_8U if bits == 8 else cv2.CV_16U
     codes = cv2.add(values, (0.0, 0.0, 0.0, 0.0), dtype=depth)  # type: ignore[call-overload]
     if 8 < bits < 16:
@@ -122,7 +122,10 @@ def resize_samples(samples: Plane, width: int, height: int) -> Plane:
 
 
 def chroma_at_luma_size(plane: Plane, shape: PlaneFormat, window: tuple[int, int, int, int]) -> Plane:
-    """Return the window of a chroma plane at luma size; linear, with a sample around it for exact edges."""
+    """Return the window of a chroma plane at luma size, by linear interpolation.
+
+    One more sample on each side is included, so that the edges are exact.
+    """
     fx, fy = shape.sub_x, shape.sub_y
     x0, y0, x1, y1 = window
     if fx == fy == 1:

@@ -31,7 +31,7 @@ from facefusion.media.timeline import Timeline, exact_rate
 
 # CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 requires.
 _AVX512 = 256
-# Distance of two frames of a counted segment.
+# Distance between two frames of a counted segment.
 SEGMENT_TICK = Fraction(1, 1000)
 # Tag of a Matroska track whose frames have separate alpha.
 ALPHA_TAG = 'alpha_mode'
@@ -53,10 +53,10 @@ class Picture:
 class EncoderSettings:
     """Everything that decides the bytes of an encoder.
 
-    ``picture_width`` x ``picture_height`` is the size after scaling; ``width`` x ``height`` the encoded size, with one
-    repeated line or column more where the encoder does not support odd sides. ``color`` is the meaning of the written
-    samples. ``is_counted``: the container has no times, frames follow one another at ``rate``. ``remarks`` state
-    decisions with reasons.
+    ``picture_width`` x ``picture_height`` is the size after scaling; ``width`` x ``height`` is the encoded size, with
+    the last line or column repeated where the encoder does not support odd sides. ``color`` is the meaning of the
+    written samples. ``is_counted``: the container has no times, and frames follow one another at ``rate``. ``remarks``
+    state the decisions with their reasons.
     """
 
     codec: str
@@ -95,8 +95,8 @@ class EncoderSettings:
     def segment_suffix(self) -> str:
         """The extension of segments: NUT, which has exact times, where it supports the encoder's output.
 
-        NUT loses the alpha of VP9. In other containers the frames of a segment are counted, ``SEGMENT_TICK`` apart:
-        Matroska has no exact times.
+        NUT loses the alpha of VP9. In the other containers the frames of a segment are counted, ``SEGMENT_TICK`` apart,
+        because Matroska has no exact times.
         """
         if self.codec in _IN_MOV:
             return '.mov'
@@ -151,12 +151,12 @@ def choose_encoder(
     timeline: Timeline | None = None,
     picture: Picture | None = None,
 ) -> EncoderSettings:
-    """Return the encoder for a clip, or for an image shown as a clip; proved by encoding a frame with it.
+    """Return the encoder for a clip, or for an image shown as a clip, tested by encoding a frame with it.
 
-    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. Default
-    of ``picture``: opaque frames of the clip's size times ``output_video_scale``.
+    ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. The
+    default of ``picture`` is opaque frames of the clip's size times ``output_video_scale``.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
-    support the requested encoder), alpha-container (nor its transparency), variable-rate, rate-unheld,
+    support the requested encoder), alpha-container (it does not support transparency), variable-rate, rate-unheld,
     encoder-unusable; ResourceError memory-out, threads-out. No other encoder is tried as a substitute.
     """
     picture = picture or Picture(*scaled_size(info.width, info.height, options.output_video_scale))
@@ -185,7 +185,7 @@ def choose_encoder(
         if not reason:
             return settings
         reasons.append(f'{codec} {pix_fmt}: {reason}')
-    # These are not tried, so hardware encoders, which only a trial can confirm, are not listed.
+    # The encoders in the hint are not tried, so it omits hardware encoders, which only a trial can confirm.
     others = [name for name in container.encoders if name != codec and not name.endswith(_HARDWARE)]
     others = [name for name in others if pixel_formats(name, info.plane_format)]
     raise UsageError(
@@ -201,7 +201,7 @@ def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_a
     asked, _ = _for_container(options.output_video_encoder, extension)
     if asked != 'auto':
         return asked
-    # Alpha that the container lacks is refused later.
+    # ``choose_encoder`` refuses alpha that the container does not support.
     container = container_of(extension)
     return _selected(container, info, asked, has_alpha and bool(container.alpha))[0]
 
@@ -291,7 +291,7 @@ def apply_settings(context: Any, settings: EncoderSettings) -> None:
     context.sample_aspect_ratio = settings.aspect
     context.options = dict(settings.options) | _machine_options(settings)
     if settings.codec == 'libx265':
-        # x265 writes to stderr itself, whatever FFmpeg's log level.
+        # x265 writes to stderr itself, regardless of FFmpeg's log level.
         own = context.options.get('x265-params', '')
         context.options |= {'x265-params': f'{own}:log-level=none'.lstrip(':')}
     if settings.bit_rate:
@@ -302,8 +302,8 @@ def apply_settings(context: Any, settings: EncoderSettings) -> None:
 def _machine_options(settings: EncoderSettings) -> dict[str, str]:
     """Return options that make the encoder's bytes reproducible.
 
-    x264's macroblock tree for AVX-512 reads uninitialised memory where a line is no multiple of eight macroblocks, so
-    every run wrote other bytes (measured with the x264 of PyAV 17); its AVX2 code does not.
+    x264's macroblock tree for AVX-512 reads uninitialised memory where a line is not a multiple of eight macroblocks,
+    so that every run wrote different bytes (measured with the x264 of PyAV 17). Its AVX2 code does not.
     """
     if settings.codec.startswith('libx264') and settings.width % 128 and cv2.checkHardwareSupport(_AVX512):
         return {'x264-params': 'asm=MMX2,SSE2,SSSE3,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2'}
@@ -326,7 +326,7 @@ def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
 
 
 class _Wanted(NamedTuple):
-    """The input of every encoder's settings; ``counted`` is the rate of a container without times."""
+    """The values that the settings of every encoder depend on; ``counted`` is the rate in a container without times."""
 
     info: MediaInfo
     options: OutputOptions

@@ -8,12 +8,12 @@ import av
 
 from facefusion.shortage import raise_shortage, require_available
 
-# Frames of its own format in the memory of libx264, measured at 640x360 and 1920x1080: mostly for look-ahead.
+# The number of frames that libx264 keeps in memory, mostly for look-ahead, measured at 640x360 and 1920x1080.
 _FRAMES_BY_PRESET = {'slow': 170, 'slower': 220, 'veryslow': 270, 'faster': 140, 'fast': 140, 'medium': 140}
 _MINIMUM_FRAMES = 55
 # Additional frames of libx265, and of libvpx-vp9, which has no presets here.
 _MORE_FRAMES = {'libx265': 70, 'libvpx-vp9': 90}
-# Above the 6 threads of libx265, the maximum of these encoders.
+# More than the 6 threads of libx265, which starts more than the other encoders.
 _THREADS = 8
 
 
@@ -37,7 +37,7 @@ class Encoding(Protocol):
 
 
 def frames_held(codec: str, preset: str) -> int:
-    """Return the maximum number of frames of its format in an encoder's memory."""
+    """Return the maximum number of frames, in its own pixel format, that an encoder keeps in memory."""
     by_preset = codec in ('libx264', 'libx264rgb', 'libx265')
     frames = _FRAMES_BY_PRESET.get(preset, _MINIMUM_FRAMES) if by_preset else _MINIMUM_FRAMES
     return frames + _MORE_FRAMES.get(codec, 0)
@@ -47,7 +47,7 @@ def check_survivable(settings: Encoding) -> None:
     """Raise ResourceError memory-out, threads-out before opening an encoder that would hang or crash in a shortage.
 
     libx265 waits forever for a thread that could not be started, inside a call that holds the interpreter's lock, so
-    that no signal ends it; without memory it ends the process.
+    that no signal ends it; if memory runs out, it ends the process.
     """
     if settings.codec == 'libx265':
         _require_memory(settings, 1)
@@ -56,8 +56,9 @@ def check_survivable(settings: Encoding) -> None:
 def raise_encoder_shortage(settings: Encoding, error: Exception) -> None:
     """Raise ResourceError memory-out, threads-out when a shortage made an encoder fail.
 
-    Most report another error: libx264 a general one, libvpx-vp9 invalid data. They have freed their memory by now, and
-    address space is allocated in larger pieces than memory: so twice the memory must be available.
+    Most encoders report another error then: libx264 a general one, libvpx-vp9 invalid data. The encoder has already
+    freed its memory, and address space is allocated in larger pieces than memory, so twice the memory must be
+    available.
     """
     raise_shortage(error)
     _require_memory(settings, 2)

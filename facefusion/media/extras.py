@@ -1,4 +1,4 @@
-"""What a clip contains in addition to video and audio: subtitles, chapters, tags, attachments."""
+"""Contents of a clip other than video and audio: subtitles, chapters, tags and attachments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWN_TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Counts and tags; ``subtitles`` are index and codec of each stream."""
+    """The contents of a clip other than video and audio; ``subtitles`` are the index and codec of each stream."""
 
     subtitles: tuple[tuple[int, str], ...] = ()
     chapters: int = 0
@@ -83,5 +83,5 @@ def title_of(stream: av.stream.Stream) -> str:
 
 
 def not_kept(count: int, noun: str) -> str:
-    """Return a remark on ``count`` things that are missing in the output."""
+    """Return a remark on ``count`` items that the output lacks."""
     return f'1 {noun} is not kept' if count == 1 else f'{count} {noun}s are not kept'

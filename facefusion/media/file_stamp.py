@@ -1,4 +1,4 @@
-"""Stamps of files: whether a file changed since it was probed, reading it only after a change of its inode."""
+"""Stamps of files, which detect whether a file changed after it was probed and read it only if its inode changed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PUT_BACK = 'restore it and run the same command again to resume; job-delete remo
 class FileStamp:
     """Size, times and inode of a file, and its digest when that is known. Threads may share one.
 
-    A program can restore a file's modification time, but not the change time of its inode. The latter also changes with
-    permissions and names: then the bytes decide.
+    A program can restore a file's modification time, but not the change time of its inode. The change time also changes
+    with permissions and names, so the file's bytes are compared then.
     """
 
     def __init__(self, status: stat_result) -> None:
@@ -46,10 +46,10 @@ class FileStamp:
         self._sha256 = sha256
 
     def difference(self, path: Path, stop: StopFlag | None = None) -> str:
-        """Return how the file at ``path`` differs from the stamped one, in words; empty for the same one.
+        """Return how the file at ``path`` differs from the stamped one, in words; '' if it is the same.
 
-        Reads the file when its inode changed without another visible reason; without a known digest such a change is a
-        difference. Raises OSError when it cannot be inspected, Interrupted when ``stop`` is set.
+        If only the change time of the inode differs, the file is read and its digest compared; without a known digest
+        this counts as a difference. Raises OSError when the file cannot be inspected, Interrupted when ``stop`` is set.
         """
         for _ in range(_ATTEMPTS):
             now = path.stat()
@@ -66,7 +66,7 @@ class FileStamp:
                     return 'its content, permissions or names changed'
                 if file_sha256(path, stop) != self._sha256:
                     return 'its content changed'
-                # These are the bytes that were read only if the file did not change meanwhile.
+                # The digest belongs to this change time only if the file did not change while it was read.
                 if path.stat().st_ctime_ns == now.st_ctime_ns:
                     self._changed.add(now.st_ctime_ns)
         return 'it is being written to'
@@ -85,7 +85,7 @@ class StampedFile(Protocol):
 def check_unchanged(target: StampedFile, stop: StopFlag | None = None) -> None:
     """Raise MediaError media-changed or media-missing when a file is not the probed one.
 
-    Reads the file only as ``FileStamp.difference`` does; raises Interrupted when ``stop`` is set then.
+    Reads the file only where ``FileStamp.difference`` does; raises Interrupted when ``stop`` is set meanwhile.
     """
     try:
         difference = target.stamp.difference(target.path, stop)
@@ -103,7 +103,7 @@ def check_unchanged(target: StampedFile, stop: StopFlag | None = None) -> None:
 def blaming_change(target: StampedFile, stop: StopFlag) -> Iterator[None]:
     """Replace an error of a block that reads ``target`` by the error of ``check_unchanged`` if the file changed.
 
-    Errors that no file causes stay as they are.
+    Errors that a changed file cannot cause are raised unchanged.
     """
     try:
         yield

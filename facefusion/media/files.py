@@ -25,7 +25,7 @@ def part_of(path: Path) -> Path:
 
 
 def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
-    """Rename a finished file; its bytes and then its name are on the disk when this returns.
+    """Rename a finished file; its bytes and its name are on the disk when this returns.
 
     Raises ResourceError disk-full, OutputError output-unwritable, and Interrupted when ``stop`` is set before the
     rename.
@@ -53,8 +53,8 @@ def write_synced(path: Path, data: bytes) -> None:
 def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
     """Make ``other`` a hard link to the file, or a copy where the file system has no hard links.
 
-    Neither may be written to afterwards. ``other`` must not exist. Raises OSError, Interrupted; on failure ``other``
-    does not exist.
+    Neither file may be written to afterwards. ``other`` must not exist. Raises OSError, Interrupted; a failure leaves
+    no ``other``, except one that existed before.
     """
     try:
         os.link(path, other)
@@ -76,7 +76,7 @@ def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
 
 @contextmanager
 def called(name: str, part: Path) -> Iterator[None]:
-    """Name the file ``name`` instead of ``part``, unknown to the user, in write errors of a block."""
+    """In write errors of a block, replace the name of ``part``, which the user does not know, by ``name``."""
     try:
         yield
     except (OutputError, ResourceError) as error:

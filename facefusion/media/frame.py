@@ -1,8 +1,8 @@
-"""Frames whose pixels are read and written by windows, while all other samples stay unchanged.
+"""Frames whose pixels are read and written in windows, while all other samples stay unchanged.
 
 A video frame keeps the decoder's planes: a window is converted to BGR when read, and only its difference is converted
-back. Chroma is sited in the centre of its block, in both directions. A frame written as a whole is BGR pixels
-(``replaced``), which become planes once, for the encoder (``to_planes``).
+back. Chroma is sited in the centre of its block, in both directions. A frame replaced as a whole (``replaced``) has BGR
+pixels, which are converted to planes only once, for the encoder (``to_planes``).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Frame(ABC):
     """A frame in display orientation with its number in the source and its presentation time in source ticks.
 
     ``alpha`` is uint8 or uint16 HxW, separate from the pixels (None: opaque); processors may set it. ``target_size`` is
-    width and height of the target: faces stay in its coordinates, ``scale`` converts them to the frame's.
-    ``is_damaged``: the clip's own frame could not be read, or not completely. ``is_touched``: something was written.
+    width and height of the target: faces stay in its coordinates, and ``scale`` converts them to the frame's.
+    ``is_damaged``: the clip's own frame could not be read completely. ``is_touched``: the frame was written to.
     """
 
     def __init__(self, number: int, pts: int, width: int, height: int) -> None:
@@ -67,7 +67,7 @@ class Frame(ABC):
 
     @property
     def scale(self) -> Scale:
-        """1 across and down, until the frame is replaced by another size."""
+        """The factors from target to frame coordinates: 1 until the frame is replaced by one of another size."""
         return Scale(self.width / self.target_size[0], self.height / self.target_size[1])
 
     @property
@@ -77,7 +77,10 @@ class Frame(ABC):
 
     @abstractmethod
     def untouched(self) -> Frame:
-        """Return another frame over the same samples, unaffected by writes to this one; only before its first write."""
+        """Return another frame over the same samples, unaffected by writes to this one.
+
+        It may be called only before the first write.
+        """
 
     @abstractmethod
     def read(self, window: Window) -> Pixels:
@@ -99,7 +102,7 @@ class Frame(ABC):
     def shift_luma(self, up: Pixels, down: Pixels) -> None:
         """Add ``up`` to the luma of the whole frame and subtract ``down``: uint8 HxW, 8-bit code values, clipped.
 
-        Equals ``add_luma`` of their difference where one of them is 0, at a fraction of its cost.
+        Where one of them is 0, the result equals that of ``add_luma`` with their difference, at a fraction of its cost.
         """
 
     @abstractmethod
@@ -118,7 +121,7 @@ class Frame(ABC):
     def warp(self, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
         """Return the frame warped by ``matrix`` (2x3, frame to output pixel centres), uint8 BGR, border replicated.
 
-        To avoid aliasing it is halved first where the matrix shrinks it to less than half.
+        To avoid aliasing, the frame is halved first if the matrix shrinks it to less than half.
         """
 
     @abstractmethod
@@ -142,9 +145,9 @@ class Frame(ABC):
         """
 
     def replaced(self, pixels: Plane, alpha: Plane | None = None) -> PixelFrame:
-        """Return the frame with other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size), which it then owns.
+        """Return a frame of other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size), which it then owns.
 
-        Without ``alpha`` it has the frame's own, resized.
+        Without ``alpha`` it has this frame's alpha, resized.
         """
         frame = PixelFrame(pixels, number=self.number)
         if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype not in (np.uint8, np.uint16)):
@@ -171,8 +174,8 @@ class Frame(ABC):
 class PlaneFrame(Frame):
     """A video frame as Y, Cb and Cr planes (``PLANE_FORMATS``), the decoder's own until the first write.
 
-    The decoder uses its planes as reference frames: the first write copies them. For encoders of RGB they are G, B and
-    R (``RGB_PLANES``), and an addition to luma applies to each.
+    The decoder uses its planes as reference frames, so the first write copies them. For RGB encoders the planes are G,
+    B and R (``RGB_PLANES``), and an addition to luma applies to each.
     """
 
     def __init__(
@@ -196,7 +199,7 @@ class PlaneFrame(Frame):
 
     @property
     def planes(self) -> tuple[Plane, Plane, Plane]:
-        """The current Y, Cb, Cr: views that must not be written."""
+        """The current Y, Cb and Cr planes, as views that must not be written to."""
         return self._planes[0], self._planes[1], self._planes[2]
 
     def read(self, window: Window) -> Pixels:
@@ -369,7 +372,7 @@ class PixelFrame(Frame):
         return self.pixels.copy()
 
     def sized(self, width: int, height: int) -> PixelFrame:
-        """Return the image at the output size, itself if that is its own."""
+        """Return the image at the output size; the image itself if it already has that size."""
         if (width, height) == (self.width, self.height):
             return self
         return self.replaced(resize_samples(self.pixels, width, height))

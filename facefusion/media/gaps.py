@@ -1,4 +1,4 @@
-"""Missing frames of a steady clip, as far as the times of the others show them."""
+"""Missing frames of a clip of constant frame rate, found by the times of the other frames."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Containers where lost packets leave only a gap in the times. Mp4 has a table of all frames, so its gaps are intended;
-# where frames are counted (avi, mxf) nothing shows them.
+# Containers where lost packets leave only a gap in the times. Mp4 has a table of all frames, so its gaps are intended.
+# Avi and mxf count frames and store no times, so gaps cannot be detected.
 _STREAMED = ('matroska', 'mpegts', 'mpeg')
 _MINIMUM_STEPS = 24
 SHOWN_GAPS = 5
-# Rounding of times once written in milliseconds, as in mkv.
+# The rounding of times that were once stored in milliseconds, as in mkv.
 _ROUNDED = Fraction(1, 1000)
-# Above this share of gaps, a clip has no steady rate.
+# A clip with a larger share of gaps has no constant frame rate.
 _MAXIMUM_SHARE = 0.1
 
 
@@ -30,11 +30,11 @@ class TimeGap(NamedTuple):
 
 
 def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeGap, ...]:
-    """Return the gaps in the times of a clip of steady rate; none for a variable rate.
+    """Return the gaps in the times of a clip of constant frame rate; none for a variable rate.
 
-    A clip is steady when every distance of two frames is a multiple of the usual one, up to the rounding of its times
-    (a tick and a millisecond), and at least nine tenths of them are the usual one itself. Times do not show whether
-    missing frames were lost or never recorded.
+    The rate is constant when every distance between two frames is a multiple of the usual one, up to the rounding of
+    the times (a tick and a millisecond), and at least nine tenths of the distances are the usual one itself. It remains
+    unknown whether missing frames were lost or never recorded.
     """
     steps = np.diff(np.frombuffer(pts, np.int64)).astype(np.float64)
     if content not in _STREAMED or len(steps) < _MINIMUM_STEPS:
@@ -47,7 +47,7 @@ def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeG
     step = float(steps[is_usual].mean())
     places = np.rint(steps / step)
     holes = np.flatnonzero(~is_usual)
-    # The mean distance between rounded times is off by one rounding for each run of them.
+    # Each run of usual distances adds at most one rounding error to their mean.
     bound = slack * (1 + places * (len(holes) + 1) / is_usual.sum())
     is_steady = (np.abs(steps - places * step) <= bound).all() and (places[holes] > 1).all()
     if not is_steady or len(holes) > _MAXIMUM_SHARE * len(steps):
@@ -66,4 +66,4 @@ def gaps_as_text(gaps: Sequence[TimeGap]) -> str:
     rest = len(gaps) - SHOWN_GAPS
     more = f' and at {rest} more times' if rest > 0 else ''
     frames = 'frame is' if missing == 1 else 'frames are'
-    return f'{missing} {frames} missing from its steady rate, at {shown} seconds{more}: lost, or never recorded'
+    return f'{missing} {frames} missing from its constant rate, at {shown} seconds{more}: lost, or never recorded'

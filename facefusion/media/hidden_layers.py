@@ -1,4 +1,4 @@
-"""Parts of a video packet that FFmpeg's decoders do not show: transparency, second layers."""
+"""Parts of a video packet that FFmpeg's decoders do not return: transparency and second layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _START = b'\0\0\1'
 
 
 def has_hidden_alpha(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
-    """Whether a video has an alpha that its decoder does not show; ``packet`` is its first packet."""
+    """Whether a video has an alpha that its decoder does not return; ``packet`` is its first packet."""
     if any(key.lower() == 'alpha_mode' and value != '0' for key, value in stream.metadata.items()):
         return True
     if stream.codec_context.name not in ('vp8', 'vp9') or not packet.has_sidedata('matroska_block_additional'):
@@ -21,7 +21,7 @@ def has_hidden_alpha(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
 
 
 def shows_alpha(video: av.VideoFrame) -> bool:
-    """Whether a decoded frame has an alpha, also in its palette."""
+    """Whether a decoded frame has an alpha component, or a palette with transparent colours."""
     if video.format.name == 'pal8':
         return bool((video.to_ndarray(format='rgba')[..., 3] < 255).any())
     return any(component.is_alpha for component in video.format.components)
@@ -30,7 +30,7 @@ def shows_alpha(video: av.VideoFrame) -> bool:
 def has_second_layer(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
     """Whether a video in H.265 has layers that its decoder omits; ``packet`` is its first packet.
 
-    They are an alpha (as iPhones and Final Cut write) or the view of the other eye (spatial video).
+    Such a layer is an alpha (as written by iPhones and Final Cut) or the view of the other eye (spatial video).
     """
     if stream.codec_context.name != 'hevc':
         return False
@@ -40,7 +40,7 @@ def has_second_layer(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
 
 
 def _units(header: bytes, data: bytes) -> list[bytes]:
-    """Return the first bytes of the units of a packet, with lengths before them (hvcC) or start codes."""
+    """Return the first two bytes of each unit of a packet; lengths (hvcC) or start codes precede the units."""
 
     if len(header) <= 22 or header[0] != 1:
         return [part[:2] for part in data.split(_START)[1:]]

@@ -38,7 +38,7 @@ from facefusion.media.planes import Pixels
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# The plugins themselves, because Image.open warns about and refuses sizes by limits of its own.
+# The plugins are used directly, because Image.open warns about large images, or refuses them, by limits of its own.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     'jpeg': JpegImagePlugin.JpegImageFile,
     'png': PngImagePlugin.PngImageFile,
@@ -53,7 +53,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def probe_image(path: Path) -> ImageInfo:
-    """Measure an image. Raises MediaError as ``read_image``; only in PNG files is damage to the pixels noticed."""
+    """Measure an image. Raises the MediaErrors of ``read_image``, but detects damaged pixels only in PNG files."""
     status = path.stat()
     file = _bytes_of(path)
     if find_kind(path).content == 'tiff':
@@ -96,7 +96,7 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
             image.load()
             upright = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
             if image.mode == 'CMYK' and 'adobe' not in image.info:
-                # Pillow treats every CMYK file as Adobe's, which store ink inverted.
+                # Pillow treats every CMYK file as one of Adobe's, which store inverted ink values.
                 upright = ImageChops.invert(image)
             pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(upright), icc)
             extras = extras_of(image, icc if keeps_profile else b'', file.getvalue())
@@ -131,7 +131,7 @@ def _read_tiff(path: Path, emit: Emit) -> PixelFrame:
             pixels, alpha, keeps_profile, conversion = _to_bgr(image, layout.icc)
             extras = extras_of_tiff(data, layout.icc if keeps_profile else b'')
     except Image.DecompressionBombError as error:
-        # Pillow's own limit, below ours.
+        # Pillow has a limit of its own, which is below ours.
         raise _too_large(path, layout.width, layout.height, str(error)) from None
     count = layout.left_out
     lost = f'{count} channel{"s" * (count > 1)} other than colour and transparency left out' if count else ''
@@ -216,7 +216,7 @@ def write_image(
 
 
 def _bmp_with_alpha(pixels: Pixels, dpi: tuple[float, float]) -> bytes:
-    """Return BGRA as BMP. Pillow writes it without the header that declares the alpha."""
+    """Return BGRA as BMP, written by OpenCV because Pillow omits the header that declares the alpha."""
     data = bytearray(cv2.imencode('.bmp', pixels)[1].tobytes())
     data[38:46] = struct.pack('<2i', *(round(value / 0.0254) for value in dpi))
     return bytes(data)
@@ -268,7 +268,7 @@ def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
 
 def _depth(image: ImageFile.ImageFile) -> int:
     """Return the stored bits of a sample; Pillow drops the lower half of 16-bit colour while it decodes."""
-    # PNG only: BMP has pixels, not samples, of 16 bits.
+    # Only PNG is checked, because the 16 bits of a BMP are those of a pixel, not of a sample.
     raw = str(image.tile[0].args) if image.tile and image.format == 'PNG' else ''
     return 16 if ';16' in raw or image.mode.startswith(('I', 'F')) else 8
 

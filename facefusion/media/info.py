@@ -56,7 +56,7 @@ class ImageInfo:
     # The format that every player supports, and the depth of ``read_image``.
     plane_format: ClassVar[str] = 'yuv420p'
     bits: ClassVar[int] = 8
-    # As other RGB frames are written.
+    # The colours with which other RGB frames are written.
     color: ClassVar[ColorSpec] = ColorSpec('bt709', False, 1, 1)
     time_base: ClassVar[Fraction] = 1 / PICTURE_RATE
     average_rate: ClassVar[Fraction] = PICTURE_RATE
@@ -66,17 +66,17 @@ class ImageInfo:
 class VideoInfo:
     """A clip; width and height as displayed.
 
-    ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending, each once.
+    ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending and distinct.
     ``plane_format`` is the format of the reader's frames, ``pix_fmt`` the decoder's. A stored frame is mirrored (left
     to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
     ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams with packets.
     ``keyframes`` are the numbers of the frames where decoding can begin, ascending. ``remarks`` report losses of the
-    file or of an output. ``extras`` are contents other than video and audio. ``gaps`` are missing frames of a steady
-    rate. ``stamp`` as in ``ImageInfo``.
+    file or of an output. ``extras`` are contents other than video and audio. ``gaps`` are the missing frames of a clip
+    of constant frame rate. ``stamp`` is as in ``ImageInfo``.
 
-    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, the n-th frame
-    that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which the file begins
-    where its container counts from an arbitrary time (mpeg, ts), else 0.
+    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, and the n-th
+    frame that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which the file
+    begins if its container counts from an arbitrary time (mpeg, ts), else 0.
     """
 
     path: Path

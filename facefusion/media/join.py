@@ -1,4 +1,4 @@
-"""Join encoded segments and the source's audio into one file, every frame at its exact time."""
+"""Join encoded segments and the source's audio into one file, with every frame at its exact time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class _DelayTooShort(Exception):
 class Joining:
     """The parts of an output: the segments contain all frames of the timeline, in order.
 
-    ``delay`` is by how many frames their decoding order precedes the presentation order (``SegmentWriter.delay``).
+    ``delay`` is the number of frames by which their decoding order precedes the presentation order
+    (``SegmentWriter.delay``).
     ``extras`` are further streams and data of the clip ``info`` (None: only its tags); unused for an image.
     ``opener`` opens a segment for one read from start to end; by default FFmpeg opens its path.
     """
@@ -65,12 +66,12 @@ class Joining:
 
 
 def join_segments(joining: Joining, output_part: Path, stop: StopFlag) -> tuple[str, ...]:
-    """Write segments with the planned audio to ``output_part``; return losses that the plan could not know.
+    """Write segments with the planned audio to ``output_part``; return the losses that were unknown to the plan.
 
-    Only audio that is encoded again is decoded. Frame times are those of the timeline to the tick, as far as the
-    container stores them (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf:
-    frames). Raises InternalError when the segments do not fit together, MediaError when the audio cannot be read,
-    ResourceError disk-full, work-unreadable, Interrupted; a failure leaves no file.
+    Only audio that is encoded again is decoded. Frame times are exactly those of the timeline, or rounded to the unit
+    of the container (mkv, webm, wmv: milliseconds; mpg, ts: 1/90000 s, counted from one second; avi, mxf: frames).
+    Raises InternalError when the segments do not fit together, MediaError when the audio cannot be read, ResourceError
+    disk-full, work-unreadable, Interrupted; a failure leaves no file.
     """
     encoder = joining.encoder
     if encoder.is_counted:
@@ -199,10 +200,10 @@ def open_output(
 def _finished(
     path: Path, container_format: str, options: dict[str, str], stop: StopFlag
 ) -> Iterator[av.container.OutputContainer]:
-    """Complete an output, but not after an error or a stop.
+    """Open an output and complete it at the end of the block, except after an error or a stop.
 
-    Closing it would then move the whole file to put the index in front, only to delete it. FFmpeg reads the file for
-    that through ``_ReadBack``, which refuses.
+    After those, closing the output would move all its bytes to put the index in front, although the file is then
+    deleted. FFmpeg reads the file for this through ``_ReadBack``, which raises an error in that case.
     """
     abandoned = StopFlag(stop)
 
@@ -244,13 +245,13 @@ class _ReadBack:
 
 
 def _container_options(extension: str, time_base: Fraction, rates: Sequence[int]) -> dict[str, str]:
-    # Times are exact: by default FFmpeg shifts all of them to make the first decoding time positive.
+    # By default FFmpeg shifts all times to make the first decoding time positive, but they must stay exact.
     options = {'avoid_negative_ts': 'disabled'}
     if CONTAINERS[extension].starts_at:
-        # Decoding times before the first frame would otherwise be negative, which is impossible there.
+        # The decoding times before the first frame would be negative, which these containers cannot store.
         options['output_ts_offset'] = str(CONTAINERS[extension].starts_at)
     if extension in BOXED:
-        # The start of a track is counted in the movie's ticks: milliseconds unless they fit all tracks.
+        # The start of a track is stored in ticks of the movie, by default milliseconds, which do not fit all tracks.
         common = math.lcm(time_base.denominator, *rates)
         options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
         options['movflags'] = '+faststart'
@@ -279,9 +280,9 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 def _video_packets(
     joining: Joining, opened: Iterator[av.Packet[Any]], extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
-    """Yield all packets in decoding order with the timeline's times; decoding times are the sorted ones, ``delay`` ago.
+    """Yield all packets in decoding order, with the times of the timeline and those of ``decoding_times``.
 
-    Each segment is read once, and one packet is in memory. ``opened`` are the packets of the first segment.
+    Each segment is read once, with one packet in memory at a time. ``opened`` are the packets of the first segment.
     """
     timeline, pts = joining.timeline, joining.timeline.pts
     count, begin = timeline.frame_count, 0
@@ -311,8 +312,8 @@ def _numbered(
 ) -> Iterator[tuple[av.Packet[Any], int]]:
     """Yield the packets of a segment, which are in decoding order, each with its frame number.
 
-    The times must be those of the timeline from frame ``begin`` on, or else count frames. The first packet is a
-    keyframe, and so the first frame in the order of presentation.
+    The times must be those of the timeline from frame ``begin`` on or, in a container without exact times, count
+    frames. The first packet is a keyframe and therefore the first frame in presentation order.
     """
     timeline, is_nut = joining.timeline, joining.encoder.segment_suffix == '.nut'
     tick, first = timeline.time_base if is_nut else SEGMENT_TICK, None
@@ -338,7 +339,7 @@ def _wrong_times(path: Path, begin: int) -> InternalError:
 
 
 def _repeated_header(encoder: EncoderSettings, extradata: bytes | None) -> bytes:
-    """Return the settings for every keyframe, in containers whose readers expect them there."""
+    """Return the encoder's settings for every keyframe if readers of the container expect them there; else b''."""
     has_header = CONTAINERS[encoder.extension].repeats_header and not encoder.codec.startswith(('wmv', 'mpeg2'))
     return extradata or b'' if has_header else b''
 
@@ -352,7 +353,7 @@ def _with_header(packet: av.Packet[Any], header: bytes) -> av.Packet[Any]:
 
 
 def decoding_times(pts: NDArray[np.int64], delay: int) -> NDArray[np.int64]:
-    """Return the decoding time of each packet, in decoding order: the sorted ``pts``, ``delay`` frames ago."""
+    """Return the decoding time of each packet, in decoding order: the time of the frame ``delay`` frames earlier."""
     if not delay:
         return pts
     lead = pts[min(delay, len(pts) - 1)] - pts[0]
@@ -387,5 +388,5 @@ def ranks_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def reordering(ranks: NDArray[np.int64]) -> int:
-    """Return by how many frames the decoding order, that of ``ranks``, precedes the presentation order."""
+    """Return the number of frames by which the decoding order, that of ``ranks``, precedes the presentation order."""
     return max(int((np.arange(len(ranks)) - ranks).max(initial=0)), 0)

@@ -1,4 +1,4 @@
-"""The kind of a media file, decided by its first bytes; its name is a hint."""
+"""Detect the kind of a media file from its first bytes, with its name as a hint."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ADVICE = {
 _RAW_EXTENSIONS = ('.3fr', '.arw', '.cr2', '.dng', '.iiq', '.kdc', '.nef', '.nrw', '.pef', '.sr2', '.srw')
 # Five packets of a transport stream, of 188 bytes or of 192.
 _HEAD = 960
-# Sizes of the second header of a BMP: the first one has only two letters to identify it.
+# Valid sizes of the second header of a BMP. They are checked because only two letters identify the first header.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
@@ -96,7 +96,7 @@ _STARTS = {
 class Kind(NamedTuple):
     """``family`` is 'image', 'video' or 'audio'; ``content`` names the format of the first bytes.
 
-    ``remark`` reports a name for another format, '' if it fits.
+    ``remark`` reports a file name that belongs to another format; '' if the name fits.
     """
 
     family: str
@@ -110,7 +110,7 @@ class Kind(NamedTuple):
 
 
 def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
-    """Return the kind of an existing, readable file, whatever its name; ``takes_audio`` allows files of audio alone.
+    """Return the kind of an existing, readable file; ``takes_audio`` allows files that contain only audio.
 
     Raises MediaError: media-missing, media-directory, media-not-a-file, media-unreadable, media-empty, media-address,
     media-kind-unsupported (a kind that this version does not read), media-content-unknown.
@@ -138,12 +138,12 @@ def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
             cause=f'this version does not read {content}',
             hint=ADVICE.get(content, _read_kinds(families)),
         )
-    # Only mp4 is in two families: its name tells whether it has video.
+    # Only mp4 is in two families: the name of the file decides whether it is read as a video or as audio.
     named = [name for name in possible if families[name].get(extension) == content]
     kind = Kind((named or possible)[0], content)
     if named:
         return kind
-    name = f'its name ends in {extension}' if extension in _EXTENSIONS else 'its name does not say so'
+    name = f'its name ends in {extension}' if extension in _EXTENSIONS else 'its name has no known extension'
     return kind._replace(remark=f'{path.name} is read as {kind.name} because of its content, but {name}')
 
 
@@ -154,7 +154,7 @@ def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def is_named_for(path: Path, content: str) -> bool:
-    """Whether the name of a file fits a content."""
+    """Whether the extension of a file belongs to the format ``content``."""
     return _EXTENSIONS.get(path.suffix.lower()) == content
 
 
@@ -185,7 +185,7 @@ def check_address(text: str) -> None:
     scheme, rest = (found[1] or found[2]).lower(), found[3]
     hint = 'download it first, and use the file'
     if scheme == 'file':
-        # file:///a, which is file:/a in a Path, file://localhost/a, and file:///C:/a of Windows.
+        # The forms are file:///a (file:/a in a Path), file://localhost/a and, on Windows, file:///C:/a.
         plain = re.sub('^/+(localhost/)?', '/', rest)
         hint = f'use its path: {unquote(plain[1:] if plain[2:3] == ":" else plain)}'
     elif scheme == 'data':
@@ -208,7 +208,7 @@ def sniff(head: bytes) -> str:
         return 'wav'
     if head[4:8] == b'ftyp':
         return _of_brands(head)
-    # A text may begin with words such as 'free'.
+    # A text file may have a word such as 'free' at this position.
     if head[4:8] in _BOXES and not _is_text(head[:16]):
         return 'mp4'
     return 'mpegts' if _is_transport_stream(head) else _sniff_audio_frame(head)
@@ -271,10 +271,10 @@ def _read_head(path: Path) -> bytes:
 
 
 def _behind_tag(file: BinaryIO, head: bytes) -> bytes:
-    """Return the first bytes after an ID3 tag, as in mp3, aac and flac files, if they show a format; else ``head``."""
+    """Return the first bytes after an ID3 tag (of mp3, aac and flac files) if their format is known; else ``head``."""
     if not head.startswith(b'ID3') or len(head) < 10:
         return head
-    # Four bytes of seven bits (ID3v2.4.0, 3.1), not counting these ten.
+    # The length has four bytes of seven bits (ID3v2.4.0, 3.1) and excludes the ten bytes of this header.
     length = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
     file.seek(10 + length)
     behind = file.read(_HEAD)
@@ -314,5 +314,5 @@ def _advice(path: Path) -> str:
     if '$' in text or re.search('%[A-Za-z]+%', text):
         return 'check the path: it contains variables without their values'
     if os.sep == '/' and re.match(r'[A-Za-z]:\\|\\\\', path.name):
-        return 'check the path: this is a Windows path, here folders are separated by /'
+        return 'check the path: this is a Windows path, but here folders are separated by /'
     return 'check the path'

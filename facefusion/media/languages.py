@@ -1,8 +1,8 @@
-"""Language codes: ISO 639-2 has two for some, FFmpeg's QuickTime muxer supports one for each language."""
+"""Language codes: ISO 639-2 has two for some languages, but FFmpeg's QuickTime muxer supports only one of them."""
 
 from __future__ import annotations
 
-# Spellings in movenc's table (mov_mdhd_language_map), which drops all others.
+# The codes in movenc's table (mov_mdhd_language_map); the muxer drops all others.
 _QUICKTIME = {
     'bod': 'tib',
     'cym': 'wel',

@@ -1,4 +1,4 @@
-"""Channel layouts: which contain the same channels, and the conversion between them."""
+"""Compare channel layouts, and convert audio between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefusion.shortage import raise_shortage
 
 # FFmpeg's default positions (av_channel_layout_default).
 _USUAL = dict(enumerate(('mono', 'stereo', '2.1', '4.0', '5.0', '5.1', '6.1', '7.1'), 1))
-# Supported by encoders with few layouts (those of RFC 7845, 5.1.1.2); the AAC encoder supports all of them.
+# The layouts of RFC 7845, 5.1.1.2, which encoders with few layouts support; the AAC encoder supports all of them.
 _COMMON = ('mono', 'stereo', '3.0', 'quad', '5.0', '5.1', '6.1', '7.1')
 # Other names of the same positions. Codecs call surround channels side or back channels.
 _NAMES: tuple[Mapping[str, str], ...] = (
@@ -28,9 +28,9 @@ _NAMES: tuple[Mapping[str, str], ...] = (
 
 
 def usual_layout(name: str, channels: int) -> str:
-    """Return the layout of a stream for FFmpeg, the default one for the channel count if it has no positions.
+    """Return the layout of a stream for FFmpeg; without channel positions, the default one for the number of channels.
 
-    Without positions its name is '2 channels'; positions without a layout name are '2 channels (FL+FC)'.
+    Without positions, ``name`` is like '2 channels'; for positions without a layout name, like '2 channels (FL+FC)'.
     """
     if 'channels (' in name:
         return name[name.index('(') + 1 : -1]
@@ -48,14 +48,14 @@ def keeps_all(source: str, target: str) -> bool:
 
 
 def is_common(layout: str) -> bool:
-    """Whether the encoders of many channels, such as AAC, keep all of a layout."""
+    """Whether encoders that support many channels, such as AAC, keep every channel of a layout."""
     return any(keeps_all(layout, name) for name in _COMMON)
 
 
 def nearest_layouts(layout: str, prefers_common: bool = False) -> list[str]:
     """Return the layouts to try for a stream, the best first: its own, those with every channel, then downmixes.
 
-    With ``prefers_common`` a common one of the same channels comes before its own.
+    With ``prefers_common`` a common layout with the same channels comes before its own.
     """
 
     limit = min(len(channels_of(layout)), 2)
@@ -86,7 +86,7 @@ def why_not_mixed(source: str, target: str) -> str:
 def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
     """Return the filter that renames channels to those of another layout, if every one has a position there.
 
-    FFmpeg's mixer treats side and back channels as different; with equal names it mixes nothing.
+    FFmpeg's mixer would mix side and back channels, which it treats as different; with equal names it mixes nothing.
     """
     names = renamed(source, target)
     if names == channels_of(source) or not keeps_all(source, target):
@@ -97,8 +97,10 @@ def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
 
 
 def mixing(target: str) -> str:
-    """Return the options of aresample for a layout. A downmix is divided by the sum of its parts and never clips;
-    without ``rematrix_maxval`` that is so only for integer samples.
+    """Return the options of aresample for a layout.
+
+    A downmix is divided by the sum of its parts and never clips; without ``rematrix_maxval`` it is divided only for
+    integer samples.
     """
     return f'out_chlayout={target}:rematrix_maxval=1'
 
@@ -110,7 +112,7 @@ def link(chain: list[Any]) -> None:
 
 
 def renamed(source: str, target: str) -> tuple[str, ...]:
-    """Return the channels of ``source`` by the names that most of them have in ``target``."""
+    """Return the channels of ``source`` under the names that give most of them a position in ``target``."""
     found, places = channels_of(source), channels_of(target)
     if source == target or len(found) == len(places) == 1:
         return places

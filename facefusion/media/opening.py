@@ -16,13 +16,13 @@ from facefusion.media.kinds import content_of
 
 # Up to PyAV 18, tags that are not UTF-8 make opening fail without this setting, which PyAV 19 does not have.
 _LAST_WITH_METADATA_ERRORS = 18
-# FFmpeg's demuxers by content: without a format, FFmpeg also guesses by the file's name.
+# FFmpeg's demuxer for each content; without one, FFmpeg would also guess by the name of the file.
 _SAME_NAME = ('matroska', 'avi', 'asf', 'mpeg', 'mpegts', 'mxf', 'flv', 'wav', 'mp3', 'aac', 'flac', 'ogg')
 _DEMUXERS = {'mp4': 'mov', **{name: name for name in _SAME_NAME}}
 
 
 def open_input(path: Path) -> av.container.InputContainer:
-    """Open a file whatever its name; tags that are not UTF-8 are replaced. Raises av.error.FFmpegError."""
+    """Open a file regardless of its name; tags that are not UTF-8 are replaced. Raises av.error.FFmpegError."""
     settings: dict[str, Any] = {'format': _DEMUXERS.get(content_of(path))}
     if int(av.__version__.split('.')[0]) <= _LAST_WITH_METADATA_ERRORS:
         settings['metadata_errors'] = 'replace'

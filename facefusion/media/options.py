@@ -48,7 +48,7 @@ class OutputOptions:
     """Encoders, quality, size and frame rate of the output."""
 
     output_image_quality: int = option(
-        'int', 80, 'image quality, 100 is the best (webp: lossless)', section=_OUTPUT, minimum=0, maximum=100
+        'int', 80, 'image quality; 100 is the best (webp: lossless)', section=_OUTPUT, minimum=0, maximum=100
     )
     output_image_scale: float = option(
         'float', 1.0, 'image size relative to the target', section=_OUTPUT, minimum=0.25, maximum=8.0, step=0.25
@@ -80,7 +80,7 @@ class OutputOptions:
     output_video_quality: int = option(
         'int',
         80,
-        'video quality, 100 is the best; for x264 80 is crf 10 (large files), 65 is crf 18, 55 is crf 23',
+        'video quality; 100 is the best; for x264 80 is crf 10 (large files), 65 is crf 18, 55 is crf 23',
         section=_OUTPUT,
         minimum=0,
         maximum=100,

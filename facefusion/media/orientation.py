@@ -1,4 +1,4 @@
-"""Rotate decoded frames upright: the display matrix of a clip, applied to planes."""
+"""Rotate decoded frames upright, by applying the display matrix of a clip to their planes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from facefusion.media.planes import PLANE_FORMATS, copy_tags, plane_views
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """A stored frame is mirrored left to right if ``mirrored``, then turned counter-clockwise by ``rotation``."""
+    """The orientation of stored frames, which are mirrored left to right if ``mirrored`` and then turned.
+
+    ``rotation`` is the turn counter-clockwise, in degrees.
+    """
 
     rotation: int
     mirrored: bool
@@ -43,7 +46,7 @@ class Orientation:
         return self.rotation in (90, 270)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the displayed size of a stored one."""
+        """Return the displayed size for a stored size."""
         return (height, width) if self.swaps_sides else (width, height)
 
     def plane_format(self, name: str) -> str:
@@ -54,7 +57,7 @@ class Orientation:
     def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return an upright copy; ``frame`` must have the format of ``plane_format``.
 
-        Where an odd side meets subsampled chroma, chroma moves by half a luma sample.
+        If a side is odd and chroma is subsampled along it, chroma moves by half a luma sample.
         """
         width, height = self.size(frame.width, frame.height)
         upright = av.VideoFrame(width, height, frame.format.name)

@@ -42,7 +42,7 @@ class ParameterSets:
         return any(_kind(self.codec, unit) in sets for unit in self._units(memoryview(packet)))
 
     def put_into(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """Return a copy of a packet that begins with the sets; the packet itself if it has some."""
+        """Return a copy of a packet that begins with the sets; the packet itself if it already contains sets."""
         if self.are_in(packet):
             return packet
         data = bytes(packet)

@@ -1,4 +1,4 @@
-"""Metadata of an image, from the input file to the output file."""
+"""Carry the metadata of an image from the input file to the output file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RESOLUTION_UNITS = {2: 1.0, 3: 2.54}
 _JFIF_UNITS = {1: 1.0, 2: 2.54}
 _PHOTOSHOP_IPTC = 0x0404
 _EXTENDED_XMP = b'http://ns.adobe.com/xmp/extension/\0'
-# The maximum of the 16 bits of JFIF; all other formats support it.
+# The maximum of the 16 bits in JFIF; all other formats support it, too.
 _MAXIMUM_DPI = 65535
-# Byte limits of formats, where an image may exceed them: a segment of JPEG holds 65533, an ICC profile has up to 255.
+# Limits in bytes that an image may exceed: a JPEG segment holds 65533 bytes, and an ICC profile has up to 255 segments.
 _LIMITS = {
     'jpeg': {'colour profile': 255 * 65519, 'EXIF data': 65533, 'XMP': 65504},
     'bmp': {'colour profile': 0, 'EXIF data': 0, 'XMP': 0},
@@ -55,7 +55,7 @@ def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExt
     info, exif = image.info, image.getexif()
     exif.pop(_ORIENTATION, None)
     if image.format == 'JPEG':
-        # Pillow assumes 72 where a file has EXIF data and no resolution.
+        # The values of JFIF are read, because Pillow assumes 72 for a file with EXIF data but without a resolution.
         factor = _JFIF_UNITS.get(info.get('jfif_unit', 0))
         density = info.get('jfif_density')
         dpi = _as_dpi(density, factor) if factor and density else None
@@ -76,7 +76,7 @@ def extras_of_tiff(data: bytes, icc: bytes) -> PictureExtras:
 
 
 def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return Pillow's settings that write the metadata, and the names of all that is lost.
+    """Return Pillow's settings that write the metadata, and the names of the lost metadata.
 
     TIFF stores XMP as a tag of the EXIF data.
     """
@@ -93,11 +93,11 @@ def save_settings(extras: PictureExtras, image_format: str) -> tuple[dict[str, A
     settings: dict[str, Any] = {'icc_profile': parts['colour profile'] or None}
     exif, xmp = parts['EXIF data'], parts['XMP']
     if image_format == 'webp':
-        # WebP stores a print resolution only there.
+        # WebP stores a print resolution only in the EXIF data.
         dpi = {_X_RESOLUTION: extras.dpi[0], _Y_RESOLUTION: extras.dpi[1], _RESOLUTION_UNIT: 2} if extras.dpi else {}
         exif = _with_tags(exif, dpi)
     else:
-        # 0 for BMP, where Pillow would write 96.
+        # BMP gets 0, because Pillow would write 96 otherwise.
         settings['dpi'] = extras.dpi or ((0, 0) if image_format == 'bmp' else None)
     if image_format == 'tiff':
         exif = _with_tags(exif, {_XMP: xmp} if xmp else {})

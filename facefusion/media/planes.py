@@ -1,4 +1,4 @@
-"""Arrays over the planes of video frames, and how a plane is resized, warped and sampled."""
+"""Access the planes of video frames as arrays, and resize, warp and sample a plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.errors import InternalError
 
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
-# Either of the two, where a type checker cannot tell which.
+# Either of the two types, for code in which a type checker cannot infer the type.
 Samples = NDArray[Any]
 
 
@@ -50,7 +50,7 @@ def format_of_planes(name: str) -> PlaneFormat:
 
 
 def planar_format(pix_fmt: str) -> str:
-    """Return the format of three planes (of ``format_of_planes``) with an encoder format's samples, without alpha."""
+    """Return the format of three planes, as in ``format_of_planes``, for an encoder's format, without alpha."""
     if av.VideoFormat(pix_fmt, 16, 16).is_rgb:
         return RGB_PLANES
     return INTERLEAVED.get(pix_fmt, pix_fmt.replace('yuva', 'yuv'))
@@ -67,7 +67,7 @@ def plane_views(video: av.VideoFrame) -> list[Plane]:
     dtype = np.dtype(np.uint8 if bits == 8 else '<u2')
     views: list[Plane] = []
     for plane in video.planes:
-        # Lines of a frame upside down have a negative size.
+        # The lines of a frame that is stored upside down have a negative size.
         offset = (plane.height - 1) * -plane.line_size if plane.line_size < 0 else 0
         strides, shape = (plane.line_size, dtype.itemsize), (plane.height, plane.width)
         views.append(np.ndarray(shape, dtype, cast(bytes, plane), offset, strides))
@@ -97,7 +97,7 @@ def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
 def resize_plane(plane: Plane, width: int, height: int) -> Plane:
     """Return one plane at another size: linear when growing, area filter when shrinking.
 
-    Error in codes of 256: at most one where the sizes divide each other, else at most two.
+    The error is at most one 8-bit code if the sizes divide each other, else at most two.
     """
     high, wide = plane.shape[:2]
     if (wide, high) == (width, height):
@@ -112,7 +112,7 @@ def resize_plane(plane: Plane, width: int, height: int) -> Plane:
 
 
 def _may_halve(size: int, goal: int) -> bool:
-    """Whether halving is accurate: each pair lies within one sample of the result, or many in a sample."""
+    """Whether halving is accurate: each pair lies within one sample of the result, or such a sample has many pairs."""
     return size % (2 * goal) == 0 or (size % 2 == 0 and size >= 8 * goal)
 
 
@@ -146,7 +146,7 @@ def sample_plane(
 
 
 def _shrink_factor(step: float, limit: float) -> int:
-    """Return the power of two that reduces ``step`` to ``limit`` (at most 64: a face of a 4K frame in two pixels)."""
+    """Return the power of two, at most 64, that reduces ``step`` to ``limit`` or less."""
     factor = 1
     while step / factor > limit and factor < 64:
         factor *= 2
@@ -190,7 +190,7 @@ def _shrink(part: Plane, factor: int) -> Plane:
 def nearest_plane_format(name: str) -> str:
     """Return the format of ``PLANE_FORMATS`` closest to pixel format ``name``: depth up to 12 bits, same chroma.
 
-    RGB becomes 4:4:4, grey and 4:1:1 become 4:2:0 and 4:2:2. Alpha is dropped.
+    RGB becomes 4:4:4, grey becomes 4:2:0, and 4:1:1 becomes 4:2:2. Alpha is dropped.
     """
     if name in PLANE_FORMATS:
         return name

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 Chunks = tuple[tuple[bytes, bytes], ...]
-# Values equal to the default, sRGB.
+# The values of sRGB, which is the default.
 _SRGB_GAMMA = 45455
 _SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _SRGB_CODES = b'\x01\x0d\x00\x01'
@@ -34,7 +34,7 @@ def _is_srgb(name: bytes, value: bytes) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name and content of each chunk before the pixels."""
+    """Yield the name and content of each chunk before the pixels."""
     at = 8
     while at + 8 <= len(data):
         size, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]

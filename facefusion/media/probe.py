@@ -1,4 +1,4 @@
-"""Probe a media file: measure it from its packets, never from the container's own statements."""
+"""Probe a media file: measure its packets instead of trusting the values in the header of its container."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
 class _First(NamedTuple):
     """The first frame that decodes, its time, and the number of packets that the decoder needs before it.
 
-    The last two report parts of the video that the decoder does not show: an alpha, a second layer.
+    ``has_alpha`` and ``has_layer`` report parts of the video that the decoder does not return: an alpha, a second
+    layer.
     """
 
     video: av.VideoFrame
@@ -118,7 +119,7 @@ class _First(NamedTuple):
 
 
 def interlaced(name: str, where: str = '') -> MediaError:
-    """Return the error for a clip whose frames are two fields, recorded at two moments."""
+    """Return the error for a clip whose frames consist of two fields, recorded at two moments."""
     return MediaError(
         'frame-interlaced',
         f'{name} is interlaced{where}, which is not supported',
@@ -128,7 +129,7 @@ def interlaced(name: str, where: str = '') -> MediaError:
 
 
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
-    """Return the first frame that decodes and its time; earlier packets (of a cut open GOP) show no frame."""
+    """Return the first frame that decodes and its time; earlier packets (of a cut open GOP) yield none."""
     cause = ''
     packets = container.demux(stream)
     count = 0
@@ -236,13 +237,13 @@ def _describe(
 
 
 def _usual_duration(pts: array[int], stream: av.VideoStream, time_base: Fraction) -> int:
-    """Return the ticks of a last frame of unknown duration: as long as the one before it."""
+    """Return the duration in ticks to assume for the last frame if it is unknown: that of the frame before it."""
     rate = plain_fraction(stream.average_rate) or Fraction(25)
     return pts[-1] - pts[-2] if len(pts) > 1 else max(round(1 / (rate * time_base)), 1)
 
 
 def _clock(content: str, first: int, time_base: Fraction, audio: tuple[AudioInfo, ...]) -> int:
-    """Return the time in ticks at which the first stream begins, in containers whose clock starts anywhere; else 0."""
+    """Return the ticks at which the first stream begins if the clock may start at any time (mpeg, ts); else 0."""
     if content not in ('mpeg', 'mpegts'):
         return 0
     starts = [floor(sound.start * sound.time_base / time_base) for sound in audio if sound.start is not None]
@@ -257,7 +258,7 @@ def _tidy_rate(measured: Fraction, claimed: Fraction | None) -> Fraction:
 
 
 def describe_audio(stream: av.AudioStream) -> AudioInfo:
-    """Return the facts of an audio stream with a known codec."""
+    """Return the description of an audio stream with a known codec."""
     context = stream.codec_context
     return AudioInfo(
         index=stream.index,

@@ -22,16 +22,16 @@ from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
 _DEFAULT_THREADS = 2
-# Above any codec's reordering (16 frames) plus the frames in a decoder's threads.
+# More than any codec's reordering (16 frames) plus the frames in the threads of a decoder.
 _MAXIMUM_DELAY = 48
-# Maximum of frames in a row replaced by the frame before them; more are no damage but a different clip.
+# Maximum number of consecutive frames that are replaced by the frame before them; more are an error instead of damage.
 _MAXIMUM_REPLACED = 250
-# Decoded frames searched for a frame that comes after later ones: some files have times that do not ascend.
+# Number of decoded frames that are searched for a frame, because the times in some files do not ascend.
 _DISORDER = 4
 
 
 class VideoReader:
-    """Reads ranges of one clip; every call of ``frames`` opens a decoder of its own."""
+    """A reader of ranges of one clip; every call of ``frames`` opens a decoder of its own."""
 
     def __init__(self, info: VideoInfo, threads: int = _DEFAULT_THREADS, stop: StopFlag | None = None) -> None:
         self.info = info
@@ -53,10 +53,10 @@ class VideoReader:
 
 
 class ReaderPool:
-    """Reads ranges of one clip from several threads with decoders that are reused between ranges.
+    """A reader of ranges of one clip for several threads, with decoders that are reused between ranges.
 
     A range continues the decoder with the nearest position before it, unless a keyframe is nearer: a clip with one
-    keyframe is decoded once for each of ``size`` decoders, however many ranges are read. Reading at most ``size``
+    keyframe is decoded at most once by each of ``size`` decoders, for any number of ranges. Reading at most ``size``
     ranges at once uses at most ``size`` decoders, with one frame each. ``close`` closes them.
     """
 
@@ -73,7 +73,7 @@ class ReaderPool:
         self._is_closed = False
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
-        """As ``VideoReader.frames``, with identical frames."""
+        """Yield the same frames as ``VideoReader.frames``."""
         if _is_empty(self.info, start, stop):
             return
         decoder = self._acquire(start)
@@ -83,7 +83,7 @@ class ReaderPool:
             self._release(decoder)
             raise
         except BaseException:
-            # Its position is unknown now.
+            # The position of the decoder is unknown now.
             decoder.close()
             with self._lock:
                 self._busy -= 1
@@ -124,7 +124,7 @@ class ReaderPool:
 
 
 class _Decoder:
-    """An open decoder at frame ``position``; it stores the frame before that."""
+    """An open decoder at frame ``position``; it stores the previous frame."""
 
     def __init__(self, info: VideoInfo, threads: int, stop: StopFlag) -> None:
         self.info = info
@@ -135,14 +135,14 @@ class _Decoder:
         self._open = ExitStack()
         self._decoded: Generator[av.VideoFrame, None, None] | None = None
         self._previous: PlaneFrame | None = None
-        # The latest decoded frame with its time (its user may change it), and later ones that are already decoded, by
-        # their times.
+        # The latest decoded frame with its time (stored separately, because the user of the frame may change it), and
+        # the frames that are decoded ahead, by their times.
         self._latest: tuple[av.VideoFrame, int] | None = None
         self._ahead: list[tuple[int, av.VideoFrame]] = []
         self._errors: list[str] = []
 
     def can_continue(self, start: int) -> bool:
-        """Whether decoding on is the shortest way to frame ``start``: no keyframe is nearer before it."""
+        """Whether continuing is the shortest way to frame ``start``, because no keyframe lies between."""
         if self._decoded is None:
             return False
         if self._previous is not None and start == self.position - 1:
@@ -151,10 +151,10 @@ class _Decoder:
         return self.position <= start and bisect_right(keyframes, start) == bisect_right(keyframes, self.position)
 
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
-        """Yield the frames from ``start`` on, at least one; after an error or a stop the decoder is unusable."""
+        """Yield the frames from ``start`` on, at least one; after an error or Interrupted the decoder is unusable."""
         check_unchanged(self.info, self._stop)
         if self._previous is not None and start == self.position - 1:
-            # It is unchanged: frames copy their planes before writing to them.
+            # The stored frame is unchanged, because frames copy their planes before writing to them.
             yield self._as_frame(self._previous.video, start, self._previous.is_damaged)
             start += 1
             if start == stop:
@@ -175,9 +175,9 @@ class _Decoder:
         self._open.close()
 
     def _seek(self, start: int) -> av.VideoFrame | None:
-        """Return frame ``start``, decoded from a seek before it, from further back where that ended after the frame.
+        """Return frame ``start``, decoded after a seek to its time; if the seek ends after it, seek further back.
 
-        None when the decoder returns frames before it, but not the frame itself.
+        Returns None when the decoder returns frames before it, but not the frame itself.
         """
         pts, keyframes = self.info.pts, self.info.keyframes
         # A clip that is decoded from its beginning needs no seek.
@@ -230,7 +230,7 @@ class _Decoder:
         return None
 
     def _look_ahead(self, wanted_time: int) -> bool:
-        """Decode up to the time, or far enough to know that it has no frame; return False after the last frame."""
+        """Decode up to ``wanted_time``, or until no frame can have it any more; return False after the last frame."""
         while len(self._ahead) < _DISORDER and not (self._ahead and self._ahead[0][0] <= wanted_time):
             video = next(self._decoded or iter(()), None)
             if video is None:
@@ -243,7 +243,7 @@ class _Decoder:
     def _replacement(self, number: int) -> av.VideoFrame:
         """Return the latest frame before one that does not decode."""
         if self._latest is None or self.info.is_counted:
-            # Where frames are counted, a lost one makes the numbers of those after it unknown.
+            # If frames are counted, a lost frame makes the numbers of all later frames unknown.
             raise self._undecodable(number)
         video, time = self._latest
         if number - bisect_right(self.info.pts, time) >= _MAXIMUM_REPLACED:
@@ -278,7 +278,7 @@ class _Decoder:
                 video.time_base = time_base
         if not self._turn.is_identity:
             video = self._turn.apply(video)
-        # Encoders use the picture type that the decoder left on a frame.
+        # Encoders would reuse the picture type that the decoder set.
         video.pict_type = 0
         return self._as_frame(video, number, is_replaced or decoded.is_corrupt)
 
@@ -330,8 +330,8 @@ def _counted(
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield all frames from the beginning on with the times of ``info`` in order.
 
-    Ends at a missing frame: the numbers of those after it are unknown. A decoder gives each frame the time of its
-    packet, which is set to the packet's number here.
+    The generator ends at a missing frame, because the numbers of later frames are unknown. A decoder gives each frame
+    the time of its packet, which is set to the number of the packet here.
     """
     waiting: deque[int] = deque()
     early = set[int]()

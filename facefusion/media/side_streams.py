@@ -36,7 +36,7 @@ WITH_CHAPTERS = (*BOXED, '.mkv', '.webm', '.wmv')
 WITH_ATTACHMENTS = ('.mkv',)
 _TICK = Fraction(1, 1000)
 _FOREVER = 2**62
-# For encoders, where a decoder returns none: they read only the events, but require the section.
+# The header for encoders if a decoder returns none. Encoders read only the events, but require the styles section.
 _HEADER = b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n'
 
 
@@ -48,7 +48,7 @@ class SubtitleTrack:
     encoder: str
 
 
-# Returns a stream of the output for one of the source.
+# A function that returns the output stream for a stream of the source.
 AddStream = Callable[[Any, SubtitleTrack], Any]
 
 
@@ -129,7 +129,7 @@ def _plan_subtitles(
     copied, encoder = _SUBTITLES.get(extension, ((), ''))
     tracks = []
     for number, (index, codec) in enumerate(info.extras.subtitles, 1):
-        # Tried now, because a failure at the end of a run would be too late.
+        # The container is tried now, because a failure at the end of a run would be too late.
         if codec in copied and not why_not_copied(source.streams[index], extension):
             tracks.append(SubtitleTrack(index, ''))
             remarks += lost_description(f'subtitle stream {number}', source.streams[index], extension, encoder)
@@ -182,7 +182,7 @@ def add_copied(output: av.container.OutputContainer, stream: Any) -> Any:
 
 
 def add_subtitles(output: av.container.OutputContainer) -> AddStream:
-    """Return the function that adds the streams of a feed to an output."""
+    """Return the function with which a ``SubtitleFeed`` adds its streams to an output."""
 
     def add(stream: Any, track: SubtitleTrack) -> Any:
         if not track.encoder:
@@ -199,17 +199,18 @@ def add_subtitles(output: av.container.OutputContainer) -> AddStream:
 
 
 class SubtitleFeed:
-    """Yields the packets of the subtitle streams of a plan in file order.
+    """The packets of the subtitle streams of a plan, in file order.
 
-    ``add`` returns, and may create, the output stream for a stream of the clip. Text that its decoder rejects is
-    skipped: no player shows it either. Raises MediaError media-damaged when the file cannot be opened, Interrupted.
+    ``add`` returns the output stream for a stream of the clip, and may create it. Text that its decoder rejects is
+    skipped, because no player would show it. Raises MediaError media-damaged when the file cannot be opened,
+    Interrupted.
     """
 
     def __init__(self, info: VideoInfo, plan: ExtrasPlan, add: AddStream, stop: StopFlag) -> None:
         self._plan, self._stop = plan, stop
         self._tracks: dict[int, tuple[Any, SubtitleTrack]] = {}
         with ExitStack() as stack:
-            # Closes the source when a track cannot be set up.
+            # The stack closes the source when a track cannot be set up.
             self._source = stack.enter_context(open_video(info.path))
             for track in plan.subtitles:
                 self._tracks[track.index] = add(self._source.streams[track.index], track), track
@@ -230,7 +231,7 @@ class SubtitleFeed:
         base = packet.time_base
         if not packet.size or packet.pts is None:
             return
-        # Without a known end it is shown until the next one.
+        # A subtitle without a known end is shown until the next one.
         end = packet.pts + packet.duration if packet.duration else _FOREVER
         times = _cut(self._plan, packet.pts * base, end * base)
         output = self._encoded(packet, added) if track.encoder and times is not None else packet

@@ -28,11 +28,11 @@ Samples = NDArray[np.float32]
 
 MINIMUM = Fraction(1, 10)
 MAXIMUM = 24 * 60 * 60
-# Their clock is 0 at the beginning of the file; others count from anywhere, or from an encoder's delay.
+# Containers whose clock is 0 at the beginning of the file. Other clocks start at any time, or at an encoder's delay.
 _FROM_ZERO = ('mp4', 'matroska', 'avi', 'asf', 'mxf', 'flv')
-# Below the duration of any packet of the usual codecs, and above the rounding of times in containers.
+# Seconds: shorter than any packet of the usual codecs, and longer than the rounding of times in containers.
 _JITTER = 0.01
-# Samples; about a second.
+# Pieces are joined until they have this number of samples, which is about a second.
 _BATCH = 1 << 15
 _EXPORT = 'check that the file plays; export it again, for example as wav'
 
@@ -42,7 +42,7 @@ class SoundInfo:
     """The first audio stream of a file, measured by decoding it.
 
     The file's time ``origin`` is time 0 of the audio, which ends after ``duration``; both in seconds. ``content`` is
-    the file's kind as named by ``kinds.sniff``. ``remarks`` report losses. ``stamp`` as in ``ImageInfo``.
+    the file's kind as named by ``kinds.sniff``. ``remarks`` report losses. ``stamp`` is as in ``ImageInfo``.
     """
 
     path: Path
@@ -112,10 +112,10 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
 
 
 class SoundPieces:
-    """Decodes the first audio stream of a file once, piece by piece in the order of time.
+    """The first audio stream of a file, decoded once, piece by piece in the order of time.
 
     Channels are averaged. Audio before time 0, or overlapping earlier audio, is left out. ``audio`` and ``origin`` are
-    known with the first piece, the rest at the end. Raises as ``probe_sound``.
+    known after the first piece, the other results at the end. Raises the errors of ``probe_sound``.
     """
 
     def __init__(self, path: Path, content: str, stop: StopFlag) -> None:
@@ -129,7 +129,7 @@ class SoundPieces:
         self._overlap = Fraction(0)
         self._error = ''
         self._stated = Fraction(0)
-        # The end of the packets by their own durations; the tick is 0 where they have none.
+        # The end of the last packet, from the durations in the packets; the tick is 0 if they have none.
         self._last_tick = 0
         self._tick = Fraction(0)
 
@@ -138,7 +138,7 @@ class SoundPieces:
         with open_video(self._path) as container:
             for piece in self._timed(container, self._find_stream(container)):
                 if pending is not None and piece.follows and len(pending.samples) < _BATCH:
-                    # Fewer, larger pieces cost less.
+                    # Fewer and larger pieces cost less.
                     pending = pending._replace(samples=np.concatenate([pending.samples, piece.samples]))
                     continue
                 if pending is not None:
@@ -169,7 +169,7 @@ class SoundPieces:
         if lost:
             yield f'the audio of {name} ends early: {lost}'
         elif content == 'flac' and self._stated - self._last_tick * self._tick > _JITTER:
-            # Only the header of flac is reliable.
+            # The duration in the header is reliable only in flac.
             seconds = float(self._stated - self._last_tick * self._tick)
             yield f'the audio of {name} ends early: {seconds:.2f} seconds are missing'
         if self._undecoded:
@@ -210,14 +210,14 @@ class SoundPieces:
             self._error = error.strerror or str(error)
 
     def _timed(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Piece]:
-        """Yield the frames as pieces at their times, or right after the previous one within rounding."""
+        """Yield the frames as pieces, each at its time, or right after the previous one if the rounded times agree."""
         begun, count, rate = Fraction(0), 0, 0
         for frame in self._frames(container, stream):
             samples = self._mono(frame)
             base = frame.time_base or Fraction(0)
             if not rate:
                 self.origin = self._clock(container, (frame.pts or 0) * base)
-            # Floats are many times faster than fractions, and exact enough to find out whether it is near.
+            # Floats are many times faster than fractions, and exact enough for this comparison.
             reached = float(begun) + count / max(rate, 1)
             begin = reached if frame.pts is None else frame.pts * float(base) - float(self.origin)
             is_near = rate > 0 and abs(begin - reached) <= _JITTER
@@ -253,7 +253,7 @@ class SoundPieces:
         return min([first, *starts])
 
     def _without_padding(self, last: Piece) -> Piece:
-        """Return the last piece without the encoder's padding, where the container states its packet's duration."""
+        """Return the last piece without the encoder's padding, if the container states the duration of its packet."""
         excess = last.end - (self._last_tick * self._tick - self.origin)
         if not self._tick or not self._tick < excess < last.end - last.begin:
             return last

@@ -13,7 +13,7 @@ from facefusion.stopping import StopFlag
 
 
 class StillFrames:
-    """An image as the only frame of a clip, read once; as ``ReaderPool`` it is safe for several threads."""
+    """An image as the only frame of a clip, read once; several threads may use it, as with ``ReaderPool``."""
 
     def __init__(self, info: MediaInfo, emit: Emit = silent) -> None:
         self._frame = read_still(info.path, emit)

@@ -17,9 +17,9 @@ from facefusion.media.planes import Pixels
 
 
 def read_still(path: Path, emit: Emit = silent) -> PixelFrame:
-    """Read an image as ``read_image`` does, without features that a video lacks; messages report the changes.
+    """Read an image as ``read_image`` does, but without features that a video lacks; messages report the changes.
 
-    Colours are converted to sRGB, transparent parts become white. Raises as ``read_image``.
+    Colours are converted to sRGB, and transparent parts become white. Raises the errors of ``read_image``.
     """
     frame = read_image(path, emit)
     pixels = frame.pixels

@@ -1,6 +1,6 @@
 """Read TIFF: Pillow decodes 8-bit samples; OpenCV decodes 16 to 64-bit samples, which Pillow truncates or refuses.
 
-Tag numbers and values: TIFF 6.0 (1992). BigTIFF is read as far as Pillow reads it.
+Tag numbers and values: TIFF 6.0 (1992). BigTIFF is supported as far as Pillow supports it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _SHARED_BY_PLANES = (256, 257, 259, 266, 274, 278, 317, 322, 323)
 # Description, maker, model, resolution and its unit, software, date, artist, copyright.
 _CARRIED = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
 _EXIF_DIRECTORIES = (0x8769, 0x8825)
-# Raw images are TIFF files with these: photometric values of a sensor, or a thumbnail as the first image.
+# Raw images are TIFF files with the photometric values of a sensor, or with a thumbnail as the first image.
 _SENSOR_PHOTOMETRICS = (32803, 34892)
 _DNG_VERSION, _SUB_DIRECTORIES = 50706, 330
 _MAXIMUM_PAGES = 64
-# Resampling an edge overshoots 1 by this at most.
+# The largest value that resampling an edge may produce from values up to 1.
 _OVERSHOOT = 1.05
 
 
@@ -80,7 +80,7 @@ class TiffLayout(NamedTuple):
 
     @property
     def is_for_opencv(self) -> bool:
-        """Whether OpenCV reads the samples unchanged, where Pillow truncates or refuses them."""
+        """Whether OpenCV reads the samples unchanged, while Pillow truncates or refuses them."""
         photometrics = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
         depths = {_UNSIGNED: (16, 32), _FLOAT: (32, 64)}.get(self.sample_format, ())
         return self.bits in depths and self.photometric in photometrics and self.channels in (1, 3, 4)
@@ -98,7 +98,7 @@ def read_layout(data: bytes) -> TiffLayout:
     Raises MediaError image-variant, media-kind-unsupported for a raw image; on damage the errors of Pillow.
     """
     if data[:4] == b'MM\0+':
-        # Pillow reads the version number behind the letters as little-endian.
+        # Pillow reads the version number after the letters as little-endian.
         raise _unsupported('it is a big-endian BigTIFF')
     tags = first_tags(data)
     is_thumbnail = bool(int(tags.get(_SUBFILE_TYPE, 0)) & _IS_REDUCED) and _SUB_DIRECTORIES in tags
@@ -138,7 +138,7 @@ def count_pages(data: bytes) -> int:
 
 
 def _directories(data: bytes) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
-    """Load one directory of a file after the other into the same object."""
+    """Yield the directories of a file, each loaded into the same object."""
     file = io.BytesIO(data)
     directory: Any = TiffImagePlugin.ImageFileDirectory_v2(data[:16] if data[2:3] == b'+' else data[:8])
     seen = {0}
@@ -174,7 +174,7 @@ def carried_exif(data: bytes) -> Image.Exif:
     try:
         tags = TiffImagePlugin.TiffImageFile(io.BytesIO(data)).getexif()
     except SyntaxError:
-        # Pillow opens no file with samples that it cannot decode.
+        # Pillow does not open a file whose samples it cannot decode.
         return carried
     for number in _CARRIED:
         if number in tags:
@@ -186,7 +186,7 @@ def carried_exif(data: bytes) -> Image.Exif:
 
 
 def with_exif(data: bytes, exif: Image.Exif) -> bytes:
-    """Return a file with the directories of EXIF data added, which Pillow writes into no compressed file."""
+    """Return a file with the directories of EXIF data added, which Pillow does not write into compressed files."""
     added = {number: exif.get_ifd(number) for number in _EXIF_DIRECTORIES if exif.get_ifd(number)}
     if not added:
         return data
@@ -200,14 +200,14 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
 
 
 def _prepended(directory: Any, data: bytes) -> bytes:
-    """Return a file of one directory, with ``data`` behind it. Pillow adds the length before it to strip offsets."""
+    """Return a file of one directory followed by ``data``. Pillow adds the length before ``data`` to strip offsets."""
     file = io.BytesIO()
     directory.save(file)
     return file.getvalue() + data
 
 
 def without_directories(exif: Image.Exif) -> Image.Exif:
-    """Return the tags of EXIF data that belong into a file's own directory."""
+    """Return the tags of EXIF data that belong in a file's own directory."""
     tags = Image.Exif()
     for number in (*_CARRIED, _XMP):
         if number in exif:
@@ -231,7 +231,7 @@ def _decode_deep(data: bytes, layout: TiffLayout) -> tuple[Image.Image, str]:
 def _samples(data: bytes, layout: TiffLayout) -> NDArray[Any]:
     """Return the samples upright, [height, width] or [height, width, B G R and an optional fourth channel].
 
-    OpenCV reads planes as if they were interleaved: they are decoded separately.
+    OpenCV reads planes as if they were interleaved, so they are decoded separately.
     """
     if not layout.is_planar or layout.channels == 1:
         return _decoded(data, layout)
@@ -242,7 +242,7 @@ def _samples(data: bytes, layout: TiffLayout) -> NDArray[Any]:
 
 
 def _plane(data: bytes, tags: Mapping[int, Any], layout: TiffLayout, number: int) -> bytes:
-    """Return a file with one plane as its only, grey image. libtiff accepts offsets of tiles as those of strips."""
+    """Return a file with one plane as its only image, in grey. libtiff accepts offsets of tiles as those of strips."""
     plane: Any = TiffImagePlugin.ImageFileDirectory_v2(prefix=data[:2])
     for tag in _SHARED_BY_PLANES:
         if tag in tags:
@@ -282,7 +282,7 @@ def _unit(stored: NDArray[Any], layout: TiffLayout) -> tuple[NDArray[np.float32]
         raise MediaError(
             'image-hdr',
             'its samples go beyond white, which is not supported',
-            cause=f'the largest is {largest:g}, white is 1',
+            cause=f'the largest is {largest:g}, while white is 1',
             hint='convert it to 8 or 16 bits a sample with a tone mapping of your choice first',
         )
     return samples / np.float32(top), f'float samples of 0 to {top} are rounded to 8 bits'

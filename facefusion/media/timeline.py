@@ -14,7 +14,7 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.media.info import PICTURE_RATE, VideoInfo
 
 _MAXIMUM_TICKS = 2**62
-# Maximum ticks a second, and the ticks a second used where exact times would exceed it.
+# Maximum ticks a second, and the ticks a second that are used if exact times would exceed it.
 _FINEST = 2**24
 _FINE = 90000
 # Seconds: the shortest visible display of a frame, and the rounding of times in some containers.
@@ -87,7 +87,7 @@ class Timeline:
         """Return the constant rate of the frames; None when they have none.
 
         Each frame is in its slot up to the rounding of ticks (less than a tick; a millisecond in some containers), and
-        never so far off that it could be in another. With ``has_gaps`` slots may be empty.
+        the rounding is never so large that the slot is ambiguous. With ``has_gaps`` slots may be empty.
         """
         times = self.pts - self.pts[0]
         span = int(times[-1]) * self.time_base
@@ -112,7 +112,7 @@ class Timeline:
         return cast('NDArray[np.int64]', np.rint((self.pts - self.pts[0]) / step).astype(np.int64))
 
     def as_record(self) -> dict[str, object]:
-        """Return a summary as plain JSON; ``build_timeline`` repeats the timeline from the same file and options."""
+        """Return a summary as plain JSON; ``build_timeline`` recreates the timeline from the same file and options."""
         return {
             'start': self.start,
             'stop': self.stop,
@@ -129,7 +129,7 @@ def build_timeline(
 ) -> Timeline:
     """Return the timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their distances. Without trim time 0 is the clip's ``clock``, else the first frame.
+    Without ``fps`` frames keep their distances. Time 0 is the first frame after a trim, else the clip's ``clock``.
     With ``fps`` frames are repeated or dropped; the duration stays, with a shorter or longer last frame.
     Raises UsageError trim-empty.
     """
@@ -208,7 +208,7 @@ def _constant(
     first = int(ticks[0])
     origin = first if trimmed else info.clock
     count, last = _divided((int(ticks[-1]) - first + after) * info.time_base, rate, info.time_base)
-    # Frame k is shown at k / rate: in source ticks k * step, rounded, because source times are rounded themselves.
+    # Frame k is shown at k / rate, which is k * step in source ticks. It is rounded because source times are rounded.
     step = 1 / (rate * info.time_base)
     if count * step.numerator * 2 >= _MAXIMUM_TICKS:
         raise InternalError('timeline-overflow', f'{count} frames of {step} ticks do not fit 64 bits')
@@ -233,8 +233,8 @@ def _constant(
 def _divided(duration: Fraction, rate: Fraction, source_tick: Fraction) -> tuple[int, Fraction]:
     """Return how many frames of ``rate`` fill a duration, and the seconds of the last one.
 
-    A rest behind the last complete frame becomes a frame of its own if it is half a frame or visible; else the last
-    frame is longer. Rounded source times do not count.
+    A remainder after the last complete frame becomes a frame of its own if it lasts at least half a frame or is
+    visible; else the last frame is longer. Differences within the rounding of source times are ignored.
     """
     whole = math.floor(duration * rate)
     rest = duration - whole / rate
@@ -244,7 +244,7 @@ def _divided(duration: Fraction, rate: Fraction, source_tick: Fraction) -> tuple
 
 
 def _tick(rate: Fraction, *times: Fraction) -> Fraction:
-    """Return a time base that represents frames of ``rate`` exactly, and ``times``, at least approximately."""
+    """Return a time base that represents frames of ``rate`` exactly, and ``times`` exactly or approximately."""
     common = math.lcm(rate.numerator, *(time.denominator for time in times))
     if common > _FINEST:
         common = rate.numerator * -(-_FINE // rate.numerator)

@@ -17,7 +17,7 @@ from facefusion.errors import MediaError
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Containers that store display times, and where a seek by time finds every frame.
+# Containers that store display times and in which a seek by time finds every frame.
 INDEXED = ('mp4', 'matroska')
 # Codecs (FFmpeg's names) whose frames are always stored in display order.
 _IN_ORDER = {
@@ -30,8 +30,8 @@ _UNKNOWN = -(2**63)
 class Times(NamedTuple):
     """The times in a clip's packets; ``last`` is the last frame's duration in ticks (0: unknown).
 
-    ``heard`` are the audio streams with packets; ``trouble`` is why reading ended early ('': it did not);
-    ``is_counted`` as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another one.
+    ``heard`` are the audio streams with packets; ``trouble`` is the reason why reading ended early ('' if it did not);
+    ``is_counted`` is as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another one.
     """
 
     pts: array[int]
@@ -80,7 +80,7 @@ def read_times(
     visible = [time for time in shown if time >= first]
     pts = array('q', sorted(set(visible)))
     keys = sorted({time for time, is_key in zip(shown, packets.is_key, strict=True) if is_key and time >= first})
-    # A seek in a program stream ends anywhere: it is always read from its beginning.
+    # A seek in a program stream may end anywhere, so such a stream is always read from its beginning.
     keyframes = array('q', [0] if content == 'mpeg' else (bisect_left(pts, time) for time in keys))
     last = _last_duration(packets, stream, pts) if content == 'mp4' else packets.duration
     return Times(pts, last, keyframes, packets.heard, packets.trouble, False, len(visible) - len(pts))
@@ -89,9 +89,9 @@ def read_times(
 def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -> int:
     """Return the ticks for which the last frame of an mp4 or mov is shown; 0 if unknown.
 
-    A sample's duration is the time to the next one decoded (ISO/IEC 14496-12, 8.6.1.2), so for reordered frames it is
-    not the frame's; the end of the track is, if plausible. Where an edit list begins within a frame, FFmpeg drops that
-    frame and moves the others, but not the end of the track.
+    A sample's duration is the time to the next one decoded (ISO/IEC 14496-12, 8.6.1.2), which is not the duration of
+    its frame if frames are reordered. In that case the end of the track is used, if plausible. If an edit list begins
+    within a frame, FFmpeg drops that frame and moves the others, but not the end of the track.
     """
     shown = np.frombuffer(packets.shown, np.int64)
     if packets.is_cut or not (np.diff(shown) < 0).any():
@@ -155,14 +155,14 @@ def _are_stated(packets: _Packets, content: str, codec: str) -> bool:
         return True
     if (shown == _UNKNOWN).any() or len(np.unique(shown)) != len(shown):
         return False
-    # Avi, asf and some mxf have decoding times only: times derived from them ascend.
+    # Avi, asf and some mxf files have only decoding times, and times derived from these always ascend.
     return content in ('mpeg', 'mpegts', 'flv') or bool((np.diff(shown) < 0).any())
 
 
 def _counted(packets: _Packets, path: Path, delay: int, usual: int) -> Times:
     """Return the decoding times, one for each frame, plus the decoder's delay.
 
-    ``usual`` is the distance of frames, in ticks, where no packet has a time (0: unknown).
+    ``usual`` is the distance between frames, in ticks, to use if no packet has a time (0: unknown).
     """
     decoded = np.frombuffer(packets.decoded, np.int64)
     if usual and (decoded == _UNKNOWN).all():

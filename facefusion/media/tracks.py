@@ -1,4 +1,4 @@
-"""One audio stream of an output, and whether encoder and container support it, found by trying."""
+"""One audio stream of an output, and trials of whether its encoder and container support it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def add_template(output: av.container.OutputContainer, stream: av.stream.Stream)
     """Add a stream for copied packets. Raises FFmpegError, ValueError."""
     added = output.add_stream_from_template(stream)
     if isinstance(added, av.AudioStream):
-        # Mp4 rejects PCM without channel positions, as in mkv.
+        # Mp4 rejects PCM without channel positions, as stored in mkv.
         context = added.codec_context
         context.layout = usual_layout(context.layout.name, context.channels)
     return added
@@ -103,7 +103,7 @@ def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
     output = av.open(io.BytesIO(), 'w', format=container.muxer)
     try:
         if container.muxer == 'mxf':
-            # Its first stream has to be video.
+            # The first stream of mxf has to be video.
             picture = output.add_stream('mpeg2video', rate=25)
             assert isinstance(picture, av.VideoStream)
             picture.width, picture.height, picture.pix_fmt = 128, 128, 'yuv420p'

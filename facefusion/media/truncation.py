@@ -1,4 +1,4 @@
-"""Bytes missing at the end of a file, as far as its container shows: FFmpeg reads a cut file as a shorter one."""
+"""Detect bytes missing at the end of a file from its container, because FFmpeg reads a cut file as a shorter one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _ASF_LIVE = 1
 _OBJECTS = 64
 _CHUNKS = 4096
-# In a recording that could not fill in the length at its end.
+# The length in a recording that could not fill it in at its end.
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
@@ -40,7 +40,8 @@ def check_complete(path: Path, content: str) -> None:
 def why_truncated(path: Path) -> str:
     """Return what is missing of an mp4 or mov file, '' when it is complete.
 
-    It needs its moov box, the index of all frames, and all bytes that its boxes announce (ISO/IEC 14496-12, 4.2).
+    A complete file has a moov box, which is the index of all frames, and boxes of their stated lengths (ISO/IEC
+    14496-12, 4.2).
     """
     size = path.stat().st_size
     at = 0
@@ -54,7 +55,7 @@ def why_truncated(path: Path) -> str:
             if length == 1:
                 length = int.from_bytes(head[8:16], 'big')
             if length < 8:
-                # 0 means up to the end of the file; another value is no box but appended data.
+                # 0 means up to the end of the file; any other value is not a box but appended data.
                 break
             if indexed and at + length > size and name in _WEIGHTY_BOXES:
                 return f'{at + length - size} bytes are missing at its end'
@@ -74,8 +75,8 @@ def missing_at_end(path: Path, content: str) -> str:
 
 
 def _of_matroska(path: Path, file: BinaryIO, size: int) -> int:
-    """A Segment announces its length unless unknown (RFC 8794 4 to 6)."""
-    # The header and the segment; other elements on this level (padding) are skipped.
+    """Return the missing bytes by the stated length of the Segment, 0 if it is unknown (RFC 8794 4 to 6)."""
+    # A file has a header and a segment; other elements on this level (padding) are skipped.
     for _ in range(_TOP_ELEMENTS):
         name, length = _number(file, keeps_marker=True), _number(file)
         if length is None:
@@ -100,7 +101,7 @@ def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
 
 
 def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
-    """Each RIFF chunk announces its length (OpenDML AVI 1.02: one for every gigabyte or so)."""
+    """Return the missing bytes by the stated lengths of the RIFF chunks (OpenDML AVI 1.02: about one a gigabyte)."""
     at = 0
     for _ in range(_CHUNKS):
         file.seek(at)
@@ -109,7 +110,7 @@ def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
             return 0
         length = int.from_bytes(head[4:8], 'little')
         if not length:
-            # Never filled in: the recording was interrupted, its intended length is unknown.
+            # The length was never filled in: the recording was interrupted, and its intended length is unknown.
             return 0
         at += 8 + length + length % 2
         if at >= size:
@@ -119,7 +120,7 @@ def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
-    """Each chunk, including the samples, announces its length (RIFF 1.0, Multimedia Programming Interface 2)."""
+    """Return the missing bytes by the stated lengths of the chunks (RIFF 1.0, Multimedia Programming Interface 2)."""
     if file.read(12)[:4] != b'RIFF':
         return 0
     at = 12
@@ -137,7 +138,7 @@ def _of_wave(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_asf(path: Path, file: BinaryIO, size: int) -> int:
-    """The file properties contain the file's size, unless it was broadcast (ASF 01.20.03, 3.2)."""
+    """Return the missing bytes by the size in the file properties, 0 for a broadcast (ASF 01.20.03, 3.2)."""
     head = file.read(30)
     at = 30
     for _ in range(_OBJECTS if head.startswith(_ASF_HEADER) else 0):
@@ -153,7 +154,10 @@ def _of_asf(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_mxf(path: Path, file: BinaryIO, size: int) -> int:
-    """The first partition contains the position of the last one (SMPTE ST 377-1, 7.1), of at least 88 bytes."""
+    """Return the missing bytes by the position of the last partition, stated in the first (SMPTE ST 377-1, 7.1).
+
+    The last partition has at least 88 bytes.
+    """
     head = file.read(60)
     length = head[16] if len(head) == 60 else 0
     begin = 17 if length < 0x80 else 17 + (length & 0x7F)
@@ -162,7 +166,7 @@ def _of_mxf(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_program_stream(path: Path, file: BinaryIO, size: int) -> int:
-    """The packets at the end announce their lengths (ISO/IEC 13818-1, 2.5.3)."""
+    """Return the missing bytes by the stated lengths of the packets at the end (ISO/IEC 13818-1, 2.5.3)."""
     file.seek(max(size - _TAIL, 0))
     tail = file.read()
     at = tail.find(_PACK)
@@ -187,7 +191,10 @@ def _of_transport_stream(path: Path, file: BinaryIO, size: int) -> int:
 
 
 def _of_flv(path: Path, file: BinaryIO, size: int) -> int:
-    """Each tag announces its length, which is repeated after it (Adobe Flash Video 10.1, annex E.3 and E.4)."""
+    """Return the missing bytes by the stated lengths of the tags (Adobe Flash Video 10.1, annex E.3 and E.4).
+
+    Each tag states its length at its beginning, and again after its end.
+    """
     head = file.read(9)
     at = int.from_bytes(head[5:9], 'big') + 4
     while at + _FLV_TAG <= size:

@@ -1,4 +1,4 @@
-"""A voice for processors: one channel at one rate, in a file, so that an hour of it needs no memory."""
+"""A voice for processors: one channel at one rate, stored in a file so that even an hour needs no memory."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _BLOCK = 1 << 16
 class Voice:
     """The audio of a file as float32 samples, -1 to 1, ``rate`` a second; read-only, for any number of threads.
 
-    The .npy file ``path`` is mapped, not read; ``path`` with .json has its rate and digest.
+    The .npy file ``path`` is mapped into memory instead of read; the .json file beside it has its rate and digest.
     """
 
     def __init__(self, path: Path, rate: int, sha256: str) -> None:
-        """Map a file known to be complete; use ``open``."""
+        """Map a file that is known to be complete; ``open`` checks it first."""
         self.path = path
         self.rate = rate
         self.sha256 = sha256
@@ -43,7 +43,7 @@ class Voice:
 
     @classmethod
     def open(cls, path: Path, stop: StopFlag | None = None) -> Voice:
-        """Open the file ``path`` of ``write_voice``, in this process or another, and check its digest.
+        """Open the file ``path``, written by ``write_voice`` in this or another process, and check its digest.
 
         Raises ResourceError work-unreadable when it is incomplete, Interrupted.
         """
@@ -110,7 +110,7 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
             raise MediaError(
                 'media-changed',
                 f'{info.path.name} changed after it was read',
-                cause=f'it had {total} samples at {rate} Hz, it has {writer.written}',
+                cause=f'it had {total} samples at {rate} Hz, and now has {writer.written}',
                 hint=LEAVE_ALONE,
             )
         sha256 = writer.digest.hexdigest()
@@ -127,7 +127,7 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
 
 
 class _Writer:
-    """Writes samples after the header of an .npy file, with silence between them."""
+    """A writer of an .npy file that fills the gaps between samples with silence."""
 
     def __init__(self, file: BinaryIO, total: int) -> None:
         self.written = 0
@@ -165,9 +165,9 @@ def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Sample
 
 
 class _GaplessSpan:
-    """Resamples audio without gaps; ``push`` and ``finish`` return the position of the samples and the samples.
+    """A resampler of audio without gaps; ``push`` and ``finish`` return the position of the samples and the samples.
 
-    Their number is exactly the duration times the rate, whatever the resampler returns.
+    The number of samples is exactly the duration times the rate, even if the resampler returns more or fewer.
     """
 
     def __init__(self, begin: Fraction, source_rate: int, rate: int) -> None:

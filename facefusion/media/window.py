@@ -38,7 +38,7 @@ class Window(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Pixels of a frame for each pixel of the target, across and down."""
+    """The number of pixels of a frame for each pixel of the target, across and down."""
 
     x: float
     y: float

@@ -1,4 +1,4 @@
-"""Encode one segment of a clip into a file that has its name only once complete."""
+"""Encode one segment of a clip into a file that gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MUXERS = {'.nut': 'nut', '.mkv': 'matroska', '.mov': 'mov'}
 
 
 class SegmentWriter:
-    """Encodes frames into ``path`` (in the container of ``EncoderSettings.segment_suffix``); a context manager.
+    """A context manager that encodes frames into ``path``, in the container of ``EncoderSettings.segment_suffix``.
 
-    The file is ``<path>.part`` until the block ends: without an error it is finished, flushed and renamed, with one it
-    is deleted. Times in the file count from the first frame of the segment; where its container has no exact times, or
-    the output none, they count frames.
+    The file is ``<path>.part`` until the block ends. After a success it is finished, flushed and renamed; after an
+    error it is deleted. Times in the file count from the first frame of the segment; if the file's container has no
+    exact times, or the output has no times, they count frames.
     """
 
     def __init__(self, path: Path, encoder: EncoderSettings) -> None:
@@ -46,7 +46,7 @@ class SegmentWriter:
 
     @property
     def delay(self) -> int:
-        """By how many frames the decoding order of the written segment precedes the presentation order."""
+        """The number of frames by which the decoding order of the written segment precedes the presentation order."""
         return reordering(ranks_of(np.array(self._times, np.int64)))
 
     def __enter__(self) -> Self:
@@ -112,12 +112,12 @@ class SegmentWriter:
         try:
             packets = self._stream.encode(video)
         except av.error.FFmpegError as error:
-            # Encoding does not write to the disk, whatever the error number.
+            # Encoding does not write to the disk, so no error number means a failed write.
             raise self._encoder_failure(error) from None
         try:
             for packet in packets:
                 if self._settings.segment_suffix != '.nut':
-                    # These encoders show every packet, in the order of their input.
+                    # Every packet of these encoders is a displayed frame, in the order of their input.
                     packet.pts = packet.dts = len(self._times)
                     packet.duration, packet.time_base = 1, SEGMENT_TICK
                 self._times.append(packet.pts or 0)
@@ -155,14 +155,14 @@ class SegmentWriter:
     def _discard(self) -> None:
         container, self._container, self._stream = self._container, None, None
         if container is not None:
-            # The file is deleted: errors in its trailer do not matter.
+            # The file is deleted, so errors in its trailer do not matter.
             with suppress(av.error.FFmpegError):
                 container.close()
         self._part.unlink(missing_ok=True)
 
 
 def _with_layout(frame: PlaneFrame, layout: str, settings: EncoderSettings) -> av.VideoFrame:
-    """Return the samples under another format name, with alpha where that has it, and in the encoder's size.
+    """Return the samples under another format name, with alpha if the format has it, in the encoder's size.
 
     The last column and line are repeated; a frame without alpha is opaque.
     """

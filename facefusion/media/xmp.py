@@ -5,14 +5,14 @@ from __future__ import annotations
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-# A packet has a few KB; after a long editing history some hundred.
+# A packet has a few KB, or a few hundred KB after a long editing history.
 LARGEST = 1 << 20
 _RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 _IPTC = 'http://iptc.org/std/Iptc4xmpExt/2008-02-29/'
 _ADOBE = 'http://ns.adobe.com/'
 _SOURCE_TYPE = (_IPTC, 'DigitalSourceType')
-# Properties by namespace and name, and their names for the user ('': not reported, because the output has another one
-# or needs none: it is upright, and its size may differ).
+# Properties by namespace and name, and their names for the user. Those named '' are not reported, because the output
+# has another value or needs none (it is upright, and its size may differ).
 _UNTRUE = {
     _SOURCE_TYPE: 'DigitalSourceType',
     ('http://purl.org/dc/terms/', 'provenance'): 'the address of Content Credentials',
@@ -28,7 +28,7 @@ _UNTRUE = {
     (f'{_ADOBE}exif/1.0/', 'PixelXDimension'): '',
     (f'{_ADOBE}exif/1.0/', 'PixelYDimension'): '',
 }
-# Whole namespaces: people by the positions of their faces, and parts of the file that no output has.
+# Complete namespaces: people at the positions of their faces, and parts of the file that no output has.
 _UNTRUE_NAMESPACES = {
     'http://www.metadataworkinggroup.com/schemas/regions/': 'regions of faces',
     'http://ns.microsoft.com/photo/1.2/': 'regions of faces',
@@ -46,7 +46,7 @@ _WRAPPED = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{}\n<?xpac
 def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a packet for the output, in UTF-8, and remarks on dropped properties.
 
-    A packet without dropped properties stays unchanged. b'' if it cannot be read.
+    A packet without dropped properties stays unchanged; the result is b'' if it cannot be read.
     """
     if not packet.strip(b'\0 \r\n\t'):
         return b'', ()
@@ -56,7 +56,7 @@ def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
         text = packet.decode('utf-16' if packet[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
         text = text.rstrip('\0 \r\n\t')
         if '<!DOCTYPE' in text:
-            # Packets have no document type, and its entities may expand to gigabytes.
+            # Valid packets have no document type, and the entities of one may expand to gigabytes.
             raise ValueError('it has a document type')
         document = minidom.parseString(text.encode())
         dropped = _drop_untrue(document)

@@ -10,7 +10,7 @@ from facefusion.models.lockfile import How, Record
 
 
 class AcceptedFile(NamedTuple):
-    """How a digest is known; ``size`` in bytes, None where it is unknown."""
+    """A file that is accepted: ``how`` its digest is known, and its ``size`` in bytes, None if it is unknown."""
 
     how: How
     size: int | None
@@ -43,7 +43,7 @@ def is_own(entry: ModelEntry, record: Record | None) -> bool:
 
 
 def _counts(entry: ModelEntry, record: Record) -> bool:
-    """Whether the digest of the record counts beside those of the catalogue."""
+    """Whether the digest of the record is accepted in addition to those of the catalogue."""
     if record.how == 'imported':
         return is_own(entry, record)
     if record.how == 'first-use':

@@ -1,8 +1,8 @@
 """The catalogue of models: the files in ``models/catalog``, read strictly into frozen records.
 
 An unknown key, a malformed digest or a path outside its folder makes the whole file invalid. The catalogue is part of
-the program, so a mistake in it must show when it is loaded, not after a download. The types below are the format;
-docs/model-catalog.schema.json is generated from them (scripts/make_reference.py).
+the program, so a mistake in it must be detected when it is loaded, not after a download. The types below define the
+format; docs/model-catalog.schema.json is generated from them (scripts/make_reference.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msgspec import Meta, Struct, structs
 from facefusion.errors import ModelError
 
 EXAMPLE_TASK = 'example'
-# Their files decide which material is refused, so only the published bytes are accepted, never an import.
+# The models of these tasks decide which material is refused, so only published files are accepted, never imported ones.
 _GUARDING_TASKS = ('content_analyser', 'face_classifier')
 _SLUG = Meta(pattern=r'^[a-z0-9]+([_.-][a-z0-9]+)*$', description='lower-case words joined by _, - or .')
 _FILE_NAME = Meta(pattern=r'^[A-Za-z0-9][A-Za-z0-9._-]*$', description='a file name without a folder')
@@ -158,7 +158,7 @@ class Conversion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contract(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a network needs beside its tensors; empty where it does not apply.
+    """The properties of a network other than its tensors; empty where they do not apply.
 
     ``kind`` selects the adapter. ``template`` is the alignment of the face, ``size`` the width and height of the input,
     ``mean`` and ``std`` normalise RGB 0..1. ``scale`` is the enlargement of an upscaler, ``tile`` its tile, padding and
@@ -233,11 +233,11 @@ class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def is_guarding(self) -> bool:
-        """Whether the content gate or the age rule reads this model: then only the published file is accepted."""
+        """Whether the content gate or the age rule uses this model, so that only the published file is accepted."""
         return self.task in _GUARDING_TASKS
 
     def published_files(self) -> dict[str, PublishedFile]:
-        """Return the known files that this model may be used with unconverted, by SHA-256, the published one first."""
+        """Return the known files that this model can use without conversion, by SHA-256, the published one first."""
         files: dict[str, PublishedFile] = {}
         if self.sha256 is not None:
             files[self.sha256] = PublishedFile('catalog', self.size)
@@ -287,7 +287,7 @@ class Catalog:
 
 
 def host_label(url: str) -> str:
-    """Return the label of the host by which a provider is known, such as github of github.com."""
+    """Return the label of a host name that names its provider, such as github in github.com."""
     labels = (urlsplit(url).hostname or url).split('.')
     return labels[-2] if len(labels) > 1 else labels[0]
 

@@ -1,6 +1,6 @@
 """The model that ``auto`` selects on this machine: the first preferred one that is present, allowed, and can run.
 
-A model counts with the further models that it needs: all of them must be allowed and present.
+The further models that a model needs must be allowed and present, too.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Licences = Literal['any', 'commercial']
 
 
 class Choice(NamedTuple):
-    """The selected model, and a better one that could be fetched, or ''."""
+    """The selected model, and a better one that could be downloaded ('' for none)."""
 
     model: str
     better: str = ''
 
 
 class ModelChooser(Protocol):
-    """Selects among models in order of preference; the last one is embedded."""
+    """The choice among models in order of preference, of which the last one is embedded."""
 
     def choose(self, preferred: Sequence[str]) -> Choice: ...
 
 
 class EmbeddedModels:
-    """Selects the embedded models, for callers that do not run them."""
+    """The choice of the embedded models, for callers that do not run any model."""
 
     def choose(self, preferred: Sequence[str]) -> Choice:
         """Return the last of ``preferred``."""
@@ -69,7 +69,7 @@ class LocalModels:
 
     def _may_run(self, catalog: Catalog, name: str) -> bool:
         size = catalog.entry(name).size
-        # Memory contains the weights once, and their network needs about as much again.
+        # The weights are in memory once, and their network needs about as much memory again.
         fits = self.memory is None or size is None or 2 * size <= self.memory
         return fits and not forbidden_models(catalog, name, self.licences)
 
@@ -78,7 +78,7 @@ class LocalModels:
             size = (self.weights / entry.file).stat().st_size
         except OSError:
             return False
-        # The run verifies the digest; an incomplete file must not be selected.
+        # The size is enough to reject an incomplete file here; the run verifies the digest.
         sizes = {file.size for file in entry.published_files().values()}
         if not sizes or sizes & {size, None}:
             return True
@@ -97,7 +97,7 @@ def needed_entries(catalog: Catalog, model_id: str) -> list[ModelEntry]:
 
 
 def forbidden_models(catalog: Catalog, model_id: str, licences: Licences) -> list[ModelEntry]:
-    """Return those of a model and the models that it needs which ``licences`` forbids."""
+    """Return the entries that ``licences`` forbids, among those of a model and of the models that it needs."""
     entries = needed_entries(catalog, model_id)
     return [entry for entry in entries if licences == 'commercial' and not entry.licence.commercial]
 
@@ -110,7 +110,8 @@ def require_allowed(catalog: Catalog, model_id: str, licences: Licences) -> None
             'model-licence',
             f'the policy of this machine forbids the model {model_id}',
             cause=f'{needs}the licence of {entry.id} ({entry.licence.id}) does not allow commercial use',
-            hint='see `facefusion models list --license commercial`; [policy] licences in an ini file decides',
+            hint='see `facefusion models list --license commercial`; '
+            'the policy is set by licences under [policy] in an ini file',
         )
 
 
@@ -125,7 +126,7 @@ def preferred_model(catalog: Catalog, task: str, licences: Licences) -> str:
         'model-licence',
         f'the policy of this machine forbids all models of the task {task}',
         cause='none of them, with the models that they need, has a licence for commercial use',
-        hint='[policy] licences in an ini file decides',
+        hint='the policy is set by licences under [policy] in an ini file',
     )
 
 

@@ -114,7 +114,7 @@ def test_removed_packets_leave_a_reported_gap(folder: Path) -> None:
         plan = pass_through(folder / name, folder / f'out-{name}')
         info = plan.target
         assert info.frame_count + sum(gap.missing for gap in info.gaps) == 75
-        assert any('frames are missing from its steady rate, at 1.' in remark for remark in info.remarks)
+        assert any('frames are missing from its constant rate, at 1.' in remark for remark in info.remarks)
         assert all(1 < gap.begin < gap.end < 2.2 for gap in info.gaps)
         after = [unit.time for unit in reader.frames(folder / f'out-{name}')]
         shown = [time * info.time_base for time in info.pts]
