@@ -34,7 +34,7 @@ from facefusion.safety.sample_cache import SampleCache, model_digests, pixels_sh
 from facefusion.safety.sampling import IMAGE_SAMPLING, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
-# Everything except the sampling that decides which frames are scored: cached results of other rules do not count.
+# The rules, besides the sampling, that decide which frames are scored; cached results of other rules are not used.
 _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1, 'gaps': 1}
 
 
@@ -42,7 +42,7 @@ _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha
 class ContentScreening:
     """The content gate and the age estimator of a run, with the cache of scores.
 
-    ``estimator`` is None where no faces are swapped, or its weights are missing; ``digests`` are those of the weights.
+    ``estimator`` is None if no faces are swapped or its weights are missing; ``digests`` are those of the weights.
     """
 
     gate: ContentGate
@@ -55,7 +55,7 @@ class ContentScreening:
     def check_sources(self, paths: Sequence[Path], analyser: FaceFinder, emit: Emit) -> None:
         """Raise ContentRefused for a source image that is refused, MediaError for one that cannot be read.
 
-        Clips are skipped: the plan refuses them where a processor uses the images of sources.
+        Clips are skipped; the plan refuses them if a processor uses the images of sources.
         """
         for path in paths:
             if find_kind(path, takes_audio=True).family != 'image':
@@ -72,7 +72,7 @@ class ContentScreening:
         self.gate.refuse_if_unsafe(path, [self.score_image(frame)], IMAGE_SAMPLING.step)
 
     def score_image(self, frame: PixelFrame) -> Sample:
-        """Return the scores of an image, from the cache where its pixels are known."""
+        """Return the scores of an image, from the cache if they are stored there."""
         self.flag.check()
         content = pixels_sha256(frame.pixels, frame.alpha, self.flag)
         key = sample_key(content, self.digests, IMAGE_SAMPLING, _RULE)
@@ -90,7 +90,7 @@ class ContentScreening:
             self.check_estimates(path, [AgeObservation(track, 0, 0.0, estimate) for track, estimate in estimates])
 
     def check_estimates(self, path: Path, observations: Sequence[AgeObservation]) -> None:
-        """Raise ContentRefused 'age-refused' as ``refuse_if_minor`` decides; never without an estimator."""
+        """Raise ContentRefused 'age-refused' if ``refuse_if_minor`` does; do nothing without an estimator."""
         if self.estimator is not None:
             refuse_if_minor(path, observations, self.estimator.model_id)
 
@@ -104,7 +104,7 @@ class ContentScreening:
     def findings_key(self, target: MediaInfo, timeline: Timeline, ages: str | None) -> dict[str, Any]:
         """Return everything that decides the findings stored with a chunk, as plain JSON.
 
-        ``ages`` is the digest of the estimator's weights, None without an estimator.
+        ``ages`` is the digest of the estimator's weights, or None without an estimator.
         """
         models = [[name, self.digests[name]] for name in self.gate.model_ids]
         key: dict[str, Any] = {'gate': models, 'rule': dict(_RULE), 'ages': ages}
@@ -115,7 +115,10 @@ class ContentScreening:
 
 
 class FaceAge(NamedTuple):
-    """An estimate of a face whose track is unknown before link; ``center`` and ``width`` of its mesh in pixels."""
+    """An age estimate of a face, whose track is unknown before link.
+
+    ``center`` and ``width`` are those of its mesh in pixels.
+    """
 
     frame: int
     center: tuple[float, float]
@@ -161,7 +164,7 @@ NO_FINDINGS = ChunkFindings((), ())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledClip:
-    """A clip, the times of its frames, and the frames that are scored in any case."""
+    """A clip, the times of its frames, and the frames that are always scored."""
 
     target: VideoInfo
     sampling: Sampling
@@ -171,13 +174,13 @@ class SampledClip:
         return float((self.target.pts[number] - self.target.pts[0]) * self.target.time_base)
 
     def duration(self, number: int) -> float:
-        """Return for how many seconds a frame is shown."""
+        """Return the display time of a frame in seconds."""
         pts = self.target.pts
         ticks = pts[number + 1] - pts[number] if number + 1 < len(pts) else self.target.last_duration
         return float(ticks * self.target.time_base)
 
     def is_sampled(self, number: int) -> bool:
-        """Whether the frame is scored in any case."""
+        """Whether the frame is scored even if it does not start a shot."""
         start, step = self.sampling.start, self.sampling.step
         return is_sampled(number, start, step) or ends_gap(number, start, step, self.seconds)
 
@@ -186,7 +189,7 @@ class SampledClip:
 class ChunkScreening:
     """Screens the frames of one chunk while they are decoded; created by ``ClipScreening.chunk``.
 
-    ``samples`` are those of an earlier run that scored the whole clip, where ``is_cached``.
+    If ``is_cached``, ``samples`` are those of an earlier run that scored the complete clip.
     """
 
     screening: ContentScreening
@@ -201,8 +204,8 @@ class ChunkScreening:
     ) -> None:
         """Score a frame if it is sampled; ``faces`` are the faces found in it.
 
-        In other frames only the ages of faces that have just ``appeared`` are estimated: they may be missing in the
-        next sample.
+        In other frames, only the ages of faces that have just ``appeared`` are estimated, because these faces may be
+        missing in the next sample.
         """
         if isinstance(frame, PlaneFrame) and frame.is_damaged:
             self.damaged.add(frame.number)
@@ -218,7 +221,7 @@ class ChunkScreening:
                 self.ages.append(FaceAge(frame.number, (x, y), float(np.ptp(points[:, 0])), estimate))
 
     def screen_next(self, frame: Frame) -> None:
-        """Score the frame after the chunk, which starts a shot: the next chunk does not know that."""
+        """Score the frame after the chunk, which starts a shot; the next chunk cannot detect that."""
         if not self.clip.is_sampled(frame.number):
             self.screen(frame, True)
 
@@ -230,10 +233,10 @@ class ChunkScreening:
 
 @dataclass(slots=True, eq=False)
 class ClipScreening:
-    """Collects the findings of one clip, and decides when all of it has been analysed and linked.
+    """Collects the findings of one clip, and decides after all of it has been analysed and linked.
 
-    ``cached`` are the samples of an earlier run under ``key``, None without such a run. ``damaged`` are the frames of
-    linked chunks that could not be decoded completely.
+    ``cached`` are the samples of an earlier run under ``key``, or None without such a run. ``damaged`` are the frames
+    of linked chunks that could not be decoded completely.
     """
 
     screening: ContentScreening
@@ -278,7 +281,7 @@ class ClipScreening:
             self._ages += findings.ages
 
     def add_linked(self, linked: LinkedChunk) -> None:
-        """Assign the ages up to the end of a linked chunk, the next one, to the tracks of its selected faces."""
+        """Assign the ages up to the end of the next linked chunk to the tracks of its selected faces."""
         stop = linked.first + linked.count
         ages = [each for each in self._ages if each.frame < stop]
         self._ages = [each for each in self._ages if each.frame >= stop]
@@ -311,7 +314,7 @@ class ClipScreening:
 def prepare_screening(
     sessions: SessionPool, store: ModelStore, cache: Path, swaps: bool, emit: Emit, flag: StopFlag
 ) -> ContentScreening:
-    """Return the content screening of a run, with the folder ``cache``. Raises ModelError, ProviderError."""
+    """Return the content screening of a run, with scores cached in ``cache``. Raises ModelError, ProviderError."""
     gate = prepare_gate(sessions)
     estimator = find_age_estimator(sessions, store) if swaps else None
     if estimator is not None:

@@ -44,7 +44,7 @@ _ADVICE = {
     'glasses': 'the source shows glasses: the area around the eyes is not transferred; use an image without glasses',
     'hair': 'hair covers the forehead of the source: the hair is not transferred; use an image with a bare forehead',
     'covered': 'an object covers part of the source face: that part is not transferred; use an uncovered face',
-    'mouth': "the source's mouth is open: the result has its stretched cheeks and chin; use a closed mouth",
+    'mouth': "the source's mouth is open: the result has stretched cheeks and chin; use an image with a closed mouth",
     'side-light': 'the source is lit from one side: half of the face lacks detail; use an image in even light',
     'turned': 'the source face is turned by {turn:.0f} degrees: its far side is guessed; use or add a frontal image',
     'small': 'the source face is only {height:.0f} pixels high: the result will be soft; use a larger image',
