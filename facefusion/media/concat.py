@@ -1,4 +1,4 @@
-"""Join complete clips into one file, one after the other: every packet is copied, none encoded again.
+"""Join complete clips into one file, one after the other, by copying every packet without encoding it again.
 
 Clips with different encoder settings have different parameter sets under the same numbers, but the header of a file
 contains the sets of only one clip. Where the sets differ, each keyframe contains its own, so that decoding can start at

@@ -29,7 +29,7 @@ from facefusion.media.options import VIDEO_ENCODERS, OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, has_alpha, planar_format, scaled_size
 from facefusion.media.timeline import Timeline, exact_rate
 
-# CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets that x264 requires.
+# CV_CPU_AVX512_SKX (opencv2/core/cvdef.h): the subsets of AVX-512 that x264 requires.
 _AVX512 = 256
 # Distance between two frames of a counted segment.
 SEGMENT_TICK = Fraction(1, 1000)

@@ -90,8 +90,8 @@ class Frame(ABC):
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
         """Write back a changed window (uint8 HxWx3 BGR).
 
-        ``before`` is the result of ``read`` for it (default: it is read again). Pixels equal to ``before`` keep the
-        frame's own samples.
+        ``before`` is the result of ``read`` for the window; without it, the window is read again. Pixels equal to
+        ``before`` keep the frame's own samples.
         """
 
     @abstractmethod

@@ -127,7 +127,7 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, path: 
             if packet.size == 0:
                 continue
             if packet.stream.index != stream.index:
-                # One packet is enough to know that the stream has audio.
+                # One packet proves that the stream has audio.
                 heard.add(packet.stream.index)
                 packet.stream.discard = av.stream.Discard.all
                 continue

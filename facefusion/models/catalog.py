@@ -185,7 +185,7 @@ class Alternate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedFile(NamedTuple):
-    """A file that the catalogue knows: the published one, that of a package source, or an alternate; size in bytes."""
+    """A file in the catalogue: the published one, that of a package source, or an alternate; ``size`` is in bytes."""
 
     how: Known
     size: int | None
