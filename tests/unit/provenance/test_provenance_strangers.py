@@ -112,7 +112,7 @@ def test_remote_credentials_are_reported(tmp_path, signing, roots, make):
     assert verdict.word == 'nothing-found' and 'stored elsewhere' in verdict.credentials.detail
     events = []
     assert make(signing, 'out.jpg', remote, events).inherited == ('elsewhere',)
-    assert 'stored elsewhere' in events[-1].text and 'do not match' not in events[-1].text
+    assert 'stored at a network address' in events[-1].text and 'do not match' not in events[-1].text
 
 
 def test_an_expiring_certificate_causes_a_warning_and_a_hint(tmp_path, signing, house, make):
