@@ -150,7 +150,7 @@ def _timestamp_url(options: ProvenanceOptions, offline: bool, emit: Emit) -> str
             cause='--offline and --require-timestamp exclude each other',
             hint='leave one of them out',
         )
-    emit(Message('info', 'provenance', 'no timestamp is requested: --offline'))
+    emit(Message('info', 'provenance', 'no timestamp is requested because of --offline'))
     return None
 
 
