@@ -35,7 +35,7 @@ def check_names(output: Path) -> None:
         limit = _limit(path.parent, 'PC_PATH_MAX', _USUAL_PATH) - 1
         if (size := _size(str(path))) > limit:
             cause = f'{description} has {size} bytes with all its folders, and the system supports up to {limit}'
-            raise _refused(output, cause, f'choose a folder whose path is shorter, by {_bytes(size - limit)}')
+            raise _refused(output, cause, f'choose a folder whose path is at least {_bytes(size - limit)} shorter')
 
 
 def _written(output: Path) -> Iterator[tuple[Path, str, str]]:

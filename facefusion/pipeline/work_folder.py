@@ -244,7 +244,7 @@ class WorkFolder:
             if not self._marker.exists() or self._misses_file(error):
                 raise ResourceError(
                     'work-folder-gone',
-                    f'work files were removed while the run used them, in {self.path}',
+                    f'work files in {self.path} were removed while the run used them',
                     cause=str(error),
                     hint='run the same command again, and leave the folder alone; nothing was written to the output',
                 ) from error
@@ -283,7 +283,7 @@ def _damaged(path: Path, manifest: Manifest | None) -> ResourceError:
         'work-file-damaged',
         f'{name}, which this run needs, is {"altered" if path.exists() else "missing"}',
         cause=f'it is in {path.parent}{expected}',
-        hint='run the same command again: it creates damaged work files anew',
+        hint='run the same command again: it creates damaged work files again',
     )
 
 

@@ -19,7 +19,7 @@ def convert(recipe: str, source: Path, target: Path, companion: Path | None = No
     demand because onnx takes half a second to load.
     """
     if recipe not in RECIPES:
-        raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'one of: {", ".join(RECIPES)}')
+        raise ModelError('convert-unknown', f'unknown conversion {recipe!r}', hint=f'use one of: {", ".join(RECIPES)}')
     name = recipe.replace('-', '_')
     run: Callable[..., None] = getattr(import_module(f'facefusion.models.convert.{name}'), f'convert_{name}')
     if companion is None:

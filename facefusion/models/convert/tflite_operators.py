@@ -288,7 +288,7 @@ def _dequantize(translation: Translation, operator: Operator) -> None:
     # Half-precision weights stay as they are: the ONNX graph widens them.
     values = translation.source.required_constant(operator.inputs[0])
     if values.dtype not in (np.float16, np.float32):
-        raise unsupported('DEQUANTIZE of integers')
+        raise unsupported('DEQUANTIZE of integers is not supported')
     translation.source.fold(operator.outputs[0], values)
 
 

@@ -70,7 +70,7 @@ def test_the_length_of_the_whole_path_counts(tmp_path):
     assert len(os.fsencode(deep / 'out.mp4')) == most
     # The path of the output has the maximum length, and that of its partial file is longer.
     said = refusal(deep / 'out.mp4')
-    assert f'up to {most}' in said and 'choose a folder whose path is shorter' in said
+    assert f'up to {most}' in said and 'choose a folder whose path is at least' in said
     assert partial_path(deep / 'out.mp4').name.rpartition('.part')[2] in said
 
 
