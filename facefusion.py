@@ -1,4 +1,4 @@
-"""Run FaceFusion from its checkout: ``python facefusion.py COMMAND ...`` equals ``facefusion COMMAND ...``."""
+"""Run FaceFusion from its checkout: ``python facefusion.py COMMAND`` is the same as ``facefusion COMMAND``."""
 
 from facefusion.cli.main import run
 

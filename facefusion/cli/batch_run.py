@@ -37,7 +37,7 @@ GROUPS: tuple[type, ...] = (
 
 
 def run(invocation: Invocation) -> int:
-    """Run all steps, with --halt-on-error only up to the first failure. Raises JobError when a step failed."""
+    """Run all steps; --halt-on-error stops at the first failure. Raises JobError when a step failed."""
     emit, flag = invocation.emit(), StopFlag()
     with reported(emit):
         steps = _steps(invocation, emit)
@@ -95,7 +95,7 @@ def _run(invocation: Invocation, steps: list[FrozenStep], emit: Emit, flag: Stop
 
 
 def _report(invocation: Invocation, steps: list[FrozenStep], emit: Emit) -> BatchReport | None:
-    """Return the requested report, or None. Raises the errors of ``BatchReport.check`` for one that is not writable."""
+    """Return the requested report, or None. Raises the errors of ``BatchReport.check`` for an unusable report."""
     path = invocation.settings[ReportOptions].report_path
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""``check``: whether images and videos pass the content gate."""
+"""``check``: check whether images and videos pass the content gate."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Print the verdict of every file; 0 when all pass, 3 when one is refused, else the code of the first failure."""
+    """Print the verdict of every file. Return 0 if all pass, 3 if one is refused, or the first failure's code."""
     tune_process()
     emit, flag = invocation.emit(), StopFlag()
     verdicts: list[ContentVerdict] = []
@@ -60,7 +60,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScreening:
-    """Return the content screening of a run with its models and the score cache that runs use."""
+    """Return the content screening with the models and the score cache of runs."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
     from facefusion.safety.content_gate import GATE_MODELS
@@ -84,7 +84,7 @@ def _report(verdict: ContentVerdict, emit: Emit) -> None:
 
 def _print(invocation: Invocation, verdicts: Sequence[ContentVerdict]) -> None:
     if invocation.settings[ConsoleOptions].progress == 'json':
-        return  # Each verdict was an event.
+        return  # Each verdict has been emitted as an event.
     if invocation.arguments.check_format == 'json':
         print(json.dumps([verdict.as_record() for verdict in verdicts], indent=1))
     elif verdicts:

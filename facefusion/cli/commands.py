@@ -1,9 +1,10 @@
-"""Table of the commands. The module of a command is imported only when the command runs.
+"""The table of the commands. The module of a command is imported only when the command runs.
 
-A command module has ``GROUPS`` (its option groups) and ``run(invocation)``, which returns the exit code of success;
-failures are raised. It may have ``configure(parser)`` for arguments that are not options, and ``UNREAD`` with the keys
-of options that the command accepts from existing scripts without reading them: its help does not list them. A module of
-several commands has a ``Spec`` with the same four for each, and its ``GROUPS`` are all groups of these commands.
+A command module has ``GROUPS`` (its option groups) and ``run(invocation)``, which returns the exit code; failures are
+raised as errors. It may have ``configure(parser)`` for arguments that are not options, and ``UNREAD`` with the keys of
+options that the command accepts for existing scripts but does not read; its help does not list them. A module of
+several commands has a ``Spec`` with these four parts for each, and its ``GROUPS`` contains all groups of these
+commands.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def no_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Spec(NamedTuple):
-    """The parts of a command: option groups, further arguments, its function, and the keys of unread options."""
+    """The parts of a command: its option groups, other arguments, its function, and the keys of unread options."""
 
     groups: tuple[type, ...]
     configure: Callable[[argparse.ArgumentParser], None]
@@ -34,8 +35,9 @@ class Spec(NamedTuple):
 class Command(NamedTuple):
     """The module of a command and its summary for the help.
 
-    ``reports`` says that a failure is the last event on stdout when JSON lines were requested. ``spec`` is the name of
-    the Spec in a module of several commands, such as 'ADD'; empty when the module is the command.
+    ``reports``: whether the command writes a failure as the last event to stdout when JSON lines were requested.
+    ``spec`` is the name of the Spec in a module of several commands, such as 'ADD', and empty in a module of one
+    command.
     """
 
     module: str
@@ -44,7 +46,7 @@ class Command(NamedTuple):
     spec: str = ''
 
     def load(self) -> Spec:
-        """Import the module and return the command."""
+        """Import the module and return the parts of the command."""
         module: Any = import_module(self.module)
         if not self.spec:
             configure = getattr(module, 'configure', no_arguments)
@@ -53,7 +55,7 @@ class Command(NamedTuple):
         return spec
 
 
-# ``--mode`` precedes the command; a mode may stand for one command.
+# ``--mode`` precedes the command. A mode with a value here always runs this command.
 MODE_FLAG = '--mode'
 MODES = {'headless': '', 'gui': 'run', 'benchmark': 'benchmark'}
 
@@ -85,6 +87,6 @@ COMMANDS = {
     'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),
 }
 
-# Modules that together have all options, because an ini file may set those of any command. Every command imports them
-# when there is such a file.
+# Together these modules have all options. A command imports them when there is an ini file, because the file may set
+# options of any command.
 OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.batch_run', 'facefusion.cli.job_drafting')

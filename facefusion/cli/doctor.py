@@ -37,7 +37,7 @@ SMALLEST_FREE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Result of one check: ``state`` is 'ok', 'warn' (works with limits) or 'fail'; ``advice`` may be empty."""
+    """The result of one check: ``state`` is 'ok', 'warn' (works with limits) or 'fail'; ``advice`` may be empty."""
 
     check: str
     state: Literal['ok', 'warn', 'fail']
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Print every finding; 0 when no check failed, otherwise 1."""
+    """Print every finding. Return 0 if no check failed, otherwise 1."""
     from facefusion.pipeline.resources import check_start
 
     check_start()
@@ -70,7 +70,7 @@ def run(invocation: Invocation) -> int:
 
 
 def examine(invocation: Invocation) -> Iterator[Finding]:
-    """Yield the finding of every check; none raises a FaceFusionError."""
+    """Yield the findings of all checks; a FaceFusionError becomes a finding."""
     yield Finding('facefusion', 'ok', f'{VERSION} in {invocation.home}')
     yield _check_python()
     yield from _check_libraries()
@@ -120,7 +120,7 @@ def _check_runtime() -> Finding:
 
 
 def _version(name: str) -> str:
-    """Return the version of an installed package, '' when it is missing."""
+    """Return the version of an installed package, or '' if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

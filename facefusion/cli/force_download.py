@@ -19,7 +19,7 @@ GROUPS: tuple[type, ...] = (ModelOptions, PolicyOptions, ConsoleOptions)
 def run(invocation: Invocation) -> int:
     """Fetch missing and damaged models; those that the policy forbids are skipped with a message.
 
-    Raises the first failure after all other models were fetched.
+    Fetches all other models before it raises the first failure.
     """
     flag, emit = StopFlag(), invocation.emit()
     store = invocation.model_store(emit, flag)

@@ -23,7 +23,7 @@ GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOp
 
 
 def run(invocation: Invocation) -> int:
-    """Run the step as a new job, or print its plan; a failure is also an event."""
+    """Run the step as a job, or print its plan; a failure is also emitted as an event."""
     emit = invocation.emit()
     with reported(emit):
         required_paths(invocation.settings[PathOptions])

@@ -10,7 +10,7 @@ from facefusion.services.workplace import Workplace
 
 @dataclass(frozen=True, slots=True)
 class Invocation(Workplace):
-    """Input of a command; ``mode`` is the value of ``--mode``, or ''."""
+    """The input of a command; ``mode`` is the value of ``--mode``, or ''."""
 
     arguments: argparse.Namespace
     mode: str = ''

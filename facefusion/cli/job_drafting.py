@@ -33,7 +33,7 @@ from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
 
-# Limits the time that the check for missing files takes when a job is submitted.
+# Limits the duration of the check for missing files when a job is submitted.
 _MOST_CHECKED_FILES = 200
 STORED_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORED_GROUPS, HaltOptions, *STORE_GROUPS)
@@ -45,7 +45,7 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(invocation: Invocation) -> int:
-    """Create a drafted job, with a first step when the flags give target and output, and print its id."""
+    """Create a drafted job and print its id; with step options on the command line it gets a first step."""
     settings, emit, store = invocation.settings, invocation.emit(), invocation.job_store()
     named = job_id_of(invocation.arguments)
     job_id = new_job_id('job') if named is None else check_job_id(named)
@@ -100,7 +100,7 @@ def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit)
     checked = submitted(opened.record)
     for path in {*work_paths(checked).values(), *(group.output_path for group in groups_of(checked))}:
         check_names(Path(path))
-    # Before the claim: this reads complete videos, and other processes take over a claim that lasts too long.
+    # This check precedes the claim because it reads complete videos; other processes take over a claim that is too old.
     if any(len(group.steps) > 1 and not _is_image(group.output_path) for group in groups_of(checked)):
         _check_joins(checked)
     with store.edit(job_id, 'submit') as (claim, record):
@@ -127,7 +127,7 @@ def _is_image(path: str) -> bool:
 
 
 def _check_joins(record: JobRecord) -> None:
-    """Raise JobError job-join; probes the targets, which loads libraries that other queries do not need."""
+    """Raise JobError job-join if the outputs of steps cannot be joined; loads libraries to probe the targets."""
     from facefusion.inference.options import ExecutionOptions
     from facefusion.settings import resolve
     from facefusion.steps.step_work import check_joins
@@ -136,7 +136,7 @@ def _check_joins(record: JobRecord) -> None:
 
 
 def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
-    """Warn that no worker of this store will process a queued job, and name the commands that do."""
+    """Warn if no worker watches this store, and name the commands that run a queued job."""
     if not has_worker(store.root):
         command = invocation.on_this_store('job-run-all --watch')
         text = 'no worker watches this store: run the job with job-run, or start a worker with'
@@ -184,8 +184,8 @@ def for_all(
 ) -> int:
     """Apply ``action`` to every job in these states, the oldest first; report failures and continue with the others.
 
-    Returns 1 when a job failed. Raises JobError jobs-none without such a job, with --halt-on-error the first failure,
-    and Interrupted when ``flag`` is set.
+    Returns 1 if a job failed, otherwise 0. Raises JobError jobs-none if there is no such job, the first failure with
+    --halt-on-error, and Interrupted if ``flag`` is set.
     """
     emit, wanted = invocation.emit(), tuple(states)
     jobs = sorted(
@@ -220,7 +220,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-# Options of downloads, which FaceFusion 3.8 accepts for commands that only draft steps.
+# FaceFusion 3.8 accepts these download options also for commands that only draft steps.
 UNREAD_BY_DRAFTS = frozenset({'download_providers', 'offline'})
 CREATE = Spec(
     (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORED_GROUPS, *STORE_GROUPS),

@@ -43,11 +43,11 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(invocation: Invocation) -> int:
-    """Print the jobs. The table of a status without jobs returns 1, as FaceFusion 3.8 does."""
+    """Print the jobs. Return 1, as FaceFusion 3.8 does, for a table of a status without jobs."""
     wanted = invocation.arguments.job_status or invocation.arguments.job_status_flag
     found = summaries(invocation.job_store(), wanted)
     if invocation.arguments.output_format == 'json':
-        # One job per line: as readable, and much cheaper for a thousand jobs.
+        # One job per line is readable, and much faster than full indentation for a thousand jobs.
         print('[' + ',\n '.join(json.dumps(summary) for summary in found) + ']')
         return 0
     if found:
@@ -75,7 +75,7 @@ def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _moment(date: object) -> str:
-    # Listing does not check records, so the value may have any type.
+    # job-list does not check the records, so the value may have any type.
     return date[:19].replace('T', ' ') if isinstance(date, str) and date else '-'
 
 
@@ -118,7 +118,7 @@ def _show(invocation: Invocation) -> int:
         if isinstance(signed, Mapping):
             print(f'step {index}: signed by {signed.get("signer")}, credentials {signed.get("manifest")}')
         if step['args'].get('consent'):
-            # Its further lines must not look like those of another step.
+            # Further lines of the consent are indented, so that they do not look like lines of another step.
             print('\n    '.join(f'step {index}: consent: {step["args"]["consent"]}'.splitlines()))
         for change in (step['report'] or {}).get('inputs_changed') or ():
             print(f'step {index}: changed since the step was added: {change.get("path")} ({change.get("cause")})')

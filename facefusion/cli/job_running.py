@@ -31,7 +31,7 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(invocation: Invocation) -> int:
-    """Process one queued job, without an id the next one; follow a job that another process is running."""
+    """Run the queued job with the given id, or the next one; wait for a job that another process is running."""
     emit, flag = invocation.emit(), StopFlag()
     store = invocation.job_store()
     with stop_on_signals(flag), reported(emit):
@@ -109,7 +109,7 @@ def _count(text: str) -> int:
 
 
 def _run_all(invocation: Invocation) -> int:
-    """Process queued jobs in their order; 1 when one failed. Raises JobError when there is none, unless --watch."""
+    """Run the queued jobs in order; return 1 if one failed. Raises JobError if there is none, unless with --watch."""
     from facefusion.jobs.worker import none_queued
 
     arguments, emit = invocation.arguments, invocation.emit()
@@ -134,13 +134,13 @@ def _run_all(invocation: Invocation) -> int:
 
 
 def _conclude(invocation: Invocation, outcome: Outcome, emit: Emit) -> int:
-    """Return 0 for a completed job. Raises the error of a failed job."""
+    """Return 0 for a completed job; raise the error of a failed job."""
     error = outcome.error
     if error is not None and outcome.state == 'failed':
         command = invocation.on_this_store(f'job-retry {outcome.job_id}')
         emit(Message('info', 'jobs', f'job {outcome.job_id} failed: `{command}` runs the remaining steps'))
     if isinstance(error, UsageError):
-        # The step was wrong, not this command line.
+        # The settings of the step are invalid, not this command line.
         raise as_job_failure(error) from error
     if error is not None:
         raise error

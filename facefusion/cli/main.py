@@ -59,7 +59,7 @@ def _run_command(argv: list[str], environ: Mapping[str, str]) -> int:
         # argparse exits after the help of a command.
         code = exit_request.code if isinstance(exit_request.code, int) else 0
     if sys.stdout is not None:
-        # A failure to flush at the end of the interpreter would be exit code 120, without explanation.
+        # If the flush failed only when the interpreter exits, the exit code would be 120, without an explanation.
         sys.stdout.flush()
     return code
 
@@ -79,7 +79,7 @@ def _dispatch(argv: list[str], environ: Mapping[str, str]) -> int:
     try:
         invocation = _prepare(name, spec, argv[1:], environ, mode)
     except Exception as error:
-        # There are no settings yet; a running command reports its own failures.
+        # There are no settings yet, so the failure is reported here; a running command reports its own failures.
         if COMMANDS[name].reports and _asks_for_json(argv[1:], environ):
             from facefusion.events import JsonSink, RunFailed
 
@@ -123,7 +123,7 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
 
 
 def _check_headless(argv: list[str]) -> None:
-    """Raise UsageError without a command, and for the command that opens a web page."""
+    """Raise UsageError if there is no command, or if the command opens a web page."""
     if not argv or (argv[0].startswith('-') and argv[0] not in ('-h', '--help', '-v', '--version')):
         raise UsageError(
             'mode-command-missing',
@@ -156,7 +156,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     ini = read_ini(Path(config) if config else home / INI_NAME, required=bool(config))
     flags = given_flags(arguments, spec.groups)
     remarks = check_settings(spec.groups, flags, ini, environ, COMMANDS[name].reports)
-    # The policy in the ini files of the home and of the program applies, whichever ini file a command line names.
+    # The policy in the ini files of the home and of the program always applies, even with --config-path.
     paths = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
     house = [found for path in sorted(paths) if (found := read_ini(path, required=False)) is not None]
     invocation = Invocation(resolve(spec.groups, flags, ini, environ, house), home, environ, arguments, mode)
@@ -165,7 +165,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
 
 
 def _asks_for_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether the arguments, which may be invalid, or otherwise the environment request JSON lines."""
+    """Whether the arguments (which may be invalid) or else the environment request JSON lines."""
     progress = environ.get('FACEFUSION_PROGRESS')
     for word, following in zip(argv, (*argv, '')[1:], strict=True):
         flag, joined, value = word.partition('=')

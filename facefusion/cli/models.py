@@ -32,7 +32,7 @@ _COLUMNS = ('id', 'task', 'state', 'size', 'licence', 'commercial', 'source', 'p
 
 @dataclass(frozen=True, slots=True)
 class ModelsWork:
-    """Input of a sub-command beside its arguments; ``licences`` is the policy of this machine."""
+    """The input of a sub-command apart from its arguments; ``licences`` is the policy of this machine."""
 
     store: ModelStore
     emit: Emit
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     names = '{list,fetch,import,export,verify}'
     commands = parser.add_subparsers(dest='models_command', required=True, metavar=names)
     listing = commands.add_parser('list', help='list the models of the catalogue and their state on this machine')
-    listing.add_argument('--task', dest='list_task', metavar='TASK', help='only the models of this task')
+    listing.add_argument('--task', dest='list_task', metavar='TASK', help='list only the models of this task')
     listing.add_argument(
         '--license',
         '--licence',
@@ -63,8 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         'model_ids', nargs='*', metavar='ID|TASK', help='models, or tasks for the best model of each; default: embedded'
     )
     bring = commands.add_parser('import', help='copy model files of your own into the models folder')
-    bring.add_argument('import_paths', nargs='+', metavar='PATH', type=path_argument, help='a file, or a folder')
-    bring.add_argument('--as', dest='import_as', metavar='ID', help='model of one file that the catalogue lacks')
+    bring.add_argument('import_paths', nargs='+', metavar='PATH', type=path_argument, help='file or folder to import')
+    bring.add_argument('--as', dest='import_as', metavar='ID', help='id of the model; for one unknown file')
     export = commands.add_parser('export', help='copy all model files into a folder for another machine')
     export.add_argument('export_path', metavar='FOLDER', type=path_argument, help='folder that `models import` reads')
     verify = commands.add_parser('verify', help='compare every model file with its digest')
@@ -79,7 +79,7 @@ def run(invocation: Invocation) -> int:
     flag, emit = StopFlag(), invocation.emit()
     work = ModelsWork(invocation.model_store(emit, flag), emit, flag, invocation.local_models().licences)
     if invocation.arguments.models_command in ('list', 'verify'):
-        # They write nothing, so a signal may end the process at once.
+        # These sub-commands write nothing, so a signal may end the process at once.
         return run_models(invocation.arguments, work)
     with stop_on_signals(flag):
         return run_models(invocation.arguments, work)
@@ -115,7 +115,7 @@ def all_models(catalog: Catalog) -> list[str]:
 
 
 def wanted_models(work: ModelsWork, words: Sequence[str]) -> list[str]:
-    """Return the models that ids and tasks name, with the models that they need.
+    """Return the ids of the models that ``words`` (ids and tasks) select, with those of the models that they need.
 
     Raises ModelError model-unknown, or model-licence for a model that the policy forbids.
     """
@@ -134,7 +134,7 @@ def wanted_models(work: ModelsWork, words: Sequence[str]) -> list[str]:
 
 
 def list_models(store: ModelStore, entries: Sequence[ModelEntry], *, as_json: bool) -> int:
-    """Print entries with the state of their files; opens no connection."""
+    """Print entries with the state of their files; does not use the network."""
     records = [_record(store, entry) for entry in entries]
     if as_json:
         print(json.dumps(records, indent=2))
@@ -235,7 +235,7 @@ def _listed(catalog: Catalog, task: str | None, licence: Licences, examples: boo
 
 
 def _record(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
-    """Return everything that the catalogue states about a model, and its state, as plain JSON."""
+    """Return all catalogue data of a model and its state as plain JSON."""
     import msgspec
 
     from facefusion.models.catalog import HttpsSource

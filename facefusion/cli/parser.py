@@ -33,8 +33,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the flags first, then assign the remaining words to the positional arguments.
 
-        argparse itself assigns nothing to an optional positional, such as JOB_ID, when a flag separates it from the
-        next one; its parse_intermixed_args takes the value of an unknown flag for a positional.
+        argparse itself leaves an optional positional, such as JOB_ID, empty when a flag separates it from the next one,
+        and its parse_intermixed_args mistakes the value of an unknown flag for a positional.
         """
         positionals = self._get_positional_actions()
         if not positionals or any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in positionals):
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return super()._get_positional_actions() if self._takes_positionals else []
 
     def _check_job_id(self, positionals: Sequence[argparse.Action], namespace: Any, words: Sequence[str]) -> None:
-        """Raise UsageError when there are too few words for a required JOB_ID, which argparse would leave out."""
+        """Raise UsageError if there are too few words for a required JOB_ID, because argparse would leave it empty."""
         given = vars(namespace)
         if given.get('job_id_flag') is not None or not given.get('job_id_required'):
             return
@@ -73,9 +73,9 @@ class Parser(argparse.ArgumentParser):
 
     def _get_option_tuples(self, option_string: str) -> Any:
         if option_string.partition('=')[0] == MODE_FLAG:
-            return []  # Not an abbreviation of --models-path: a flag of the program in the wrong position.
+            return []  # This is the flag of the program in the wrong position, not an abbreviation of --models-path.
         # An abbreviation may match several names of one option: --targ matches --target-path and its alias --target.
-        # Not every Python from 3.11 to 3.13 accepts that by itself.
+        # Some versions of Python from 3.11 to 3.13 reject this.
         found: list[Any] = super()._get_option_tuples(option_string)
         return found[:1] if len({id(match[0]) for match in found}) == 1 else found
 
@@ -131,13 +131,13 @@ def _made_optional(entries: Iterable[Any]) -> Iterator[None]:
 
 
 def _policies() -> dict[str, str]:
-    """Return the section of each option that only ini files set."""
+    """Return the section of each option that only an ini file can set."""
     groups = {group for module in OPTION_MODULES for group in import_module(module).GROUPS}
     return {info.key: info.section for group in groups for info in describe(group) if info.is_policy}
 
 
 def add_options(parser: argparse.ArgumentParser, groups: Iterable[type], unread: Collection[str] = ()) -> None:
-    """Add a flag for every option of the groups; the namespace gets only the flags of the command line.
+    """Add a flag for every option of the groups; the namespace gets only flags that the command line contains.
 
     The help lists neither the keys in ``unread`` nor options without an effect.
     """
@@ -153,7 +153,7 @@ def add_options(parser: argparse.ArgumentParser, groups: Iterable[type], unread:
 
 
 def path_argument(text: str) -> str:
-    """Parse a path argument that is not a declared option; for ``type`` of argparse."""
+    """Parse a path argument that is not a declared option; used as ``type`` in argparse."""
     try:
         return expand_home(text)
     except ValueError as error:
@@ -161,7 +161,7 @@ def path_argument(text: str) -> str:
 
 
 def add_config_path(parser: argparse.ArgumentParser, is_repeated: bool = False) -> None:
-    """Add ``--config-path``; a sub-command repeats it without listing it, and without a default."""
+    """Add ``--config-path``; a sub-command (``is_repeated``) accepts it too, but its help does not list it."""
     parser.add_argument(
         '--config-path',
         metavar='FILE',
@@ -172,14 +172,14 @@ def add_config_path(parser: argparse.ArgumentParser, is_repeated: bool = False) 
 
 
 def add_job_id(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add JOB_ID and its other form ``--job-id ID``; ``job_id_of`` returns the value of either."""
+    """Add JOB_ID and its other form ``--job-id ID``; ``job_id_of`` returns the value of either form."""
     parser.add_argument('job_id', nargs='?', metavar='JOB_ID', help='id of a job')
     parser.add_argument('--job-id', dest='job_id_flag', metavar='ID', help='same as JOB_ID')
     parser.set_defaults(job_id_required=required, job_id_program=parser.prog)
 
 
 def job_id_of(arguments: argparse.Namespace) -> str | None:
-    """Return the job id as typed, in either form; None when it is optional and missing.
+    """Return the job id from either form, as typed, or None if it is optional and missing.
 
     Raises UsageError job-id-missing, or job-id-twice when the two forms differ.
     """
@@ -219,7 +219,7 @@ def _add_option(section: Any, info: OptionInfo, help_text: str) -> None:
     flags = [*([info.short] if info.short else []), info.flag, *info.aliases]
     common: dict[str, Any] = {'dest': info.key, 'default': argparse.SUPPRESS, 'help': help_text}
     if info.kind == 'flag':
-        # The --no- form switches off a flag that an ini file or the environment has switched on.
+        # The --no- form disables a flag that an ini file or the environment enables.
         section.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
         return
 
@@ -238,14 +238,14 @@ def _add_option(section: Any, info: OptionInfo, help_text: str) -> None:
 
 
 class _ListAction(argparse.Action):
-    """Store the values of a list option. Raises ArgumentError for too many."""
+    """An action that stores the values of a list option. Raises ArgumentError for too many values."""
 
     def __init__(self, *arguments: Any, info: OptionInfo, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._info = info
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
-        """Store the values of one occurrence of the flag: paths add up, other values replace those before."""
+        """Store the values of one occurrence of the flag: paths are appended, other values replace earlier ones."""
         before = getattr(namespace, self.dest, ()) if self._info.kind == 'path' else ()
         try:
             setattr(namespace, self.dest, check_items(self._info, (*before, *values)))

@@ -1,4 +1,4 @@
-"""Option names of FaceFusion 3.8, to tell an option that this version lacks from a typing error."""
+"""Option names of FaceFusion 3.8, which distinguish options that this version lacks from typing errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 _PROCESSORS = """
 age_modifier background_remover expression_restorer face_editor face_enhancer frame_colorizer frame_enhancer lip_syncer
 """
-# Prefixes of options that belong to parts missing from this version: without these parts the options change nothing.
+# Prefixes of options that belong to missing parts of this version; without these parts the options have no effect.
 MISSING_PARTS = MappingProxyType(
     {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()}
     | {'benchmark_': 'the command benchmark', 'voice_extractor_': 'the processor lip_syncer'}

@@ -35,7 +35,8 @@ _ORIGIN = 'settings'
 class Finding:
     """An ini key or a variable that is refused or ignored.
 
-    ``place`` names it in a message, ``verdict`` says what happens to it; ``reference`` is empty when it is ignored.
+    In a message, ``place`` names the setting and ``verdict`` states the problem. ``reference`` is empty for an ignored
+    setting.
     """
 
     place: str
@@ -60,11 +61,11 @@ def check_settings(
 ) -> list[Message]:
     """Return messages about settings without an effect. Raises UsageError that names all invalid settings.
 
-    Only commands that run steps (``is_run``) report ini keys and variables without an effect: scripts run the others
-    every few seconds.
+    Only commands that run steps (``is_run``) report ini keys and variables without an effect, because scripts run the
+    other commands every few seconds.
     """
     remarks: list[Message] = []
-    # An empty ini file, such as the shipped one, does not need the options of all commands.
+    # With an empty ini file, such as the shipped one, the options of all commands are not needed.
     if is_run or (ini is not None and ini.values):
         known = [group for module in OPTION_MODULES for group in import_module(module).GROUPS]
         remarks += [Message('info', _ORIGIN, text) for text in (check_ini(ini, known) if ini is not None else ())]
@@ -80,10 +81,10 @@ def check_settings(
 
 
 def check_ini(ini: IniFile, known: Iterable[type]) -> list[str]:
-    """Return sentences about keys of an ini file without an effect.
+    """Return sentences about the keys in an ini file that have no effect.
 
-    Raises UsageError option-refused, config-key or config-value, which names every refused key that has a value; with
-    several findings it also names the ignored ones.
+    Raises UsageError option-refused, config-key or config-value, which lists every refused key that has a value. With
+    several findings it also lists the ignored keys.
     """
     infos = {(info.section, info.key): info for group in known for info in describe(group)}
     findings = [found for place in ini.values if (found := _judge(ini, place, infos)) is not None]
@@ -122,7 +123,7 @@ def unknown_variables(environ: Mapping[str, str], known: Iterable[type]) -> Iter
 def _raise_or_remark(findings: Sequence[Finding], message: str, hint: str, common: str = '') -> list[str]:
     """Return sentences about ignored settings. Raises UsageError when a setting is refused.
 
-    ``common`` is the prefix of all places, which a list of several omits.
+    ``common`` is the prefix of all places; a list of several settings omits it.
     """
     refused = [found for found in findings if found.reference]
     if not refused:
@@ -155,7 +156,7 @@ def _judge(ini: IniFile, place: tuple[str, str], infos: Mapping[tuple[str, str],
 
 
 def _judge_unknown(where: str, section: str, key: str, sections: Mapping[str, str]) -> Finding:
-    """Return the finding about a key that is no option of its section; ``sections`` has the section of each option."""
+    """Return the finding about a key that is not an option of its section; ``sections`` maps options to sections."""
     if key in REFUSED_OPTIONS:
         return _of_error(where, refusal(where, REFUSED_OPTIONS[key]))
     unknown = 'is not an option of this version'

@@ -1,6 +1,6 @@
 """Handlers of SIGINT, SIGTERM and SIGHUP: exit before a run has started, or ask a run to stop at the next frame.
 
-A terminal that closes sends SIGHUP. A process that ignores it from the start, as under nohup, continues to do so.
+A closing terminal sends SIGHUP. A process that ignores SIGHUP when it starts, as under nohup, continues to ignore it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _WATCHED = (signal.SIGINT, signal.SIGTERM, *_HANGUP)
 def leave_on_signals() -> None:
     """Let the signals end the process at once with the exit code of Interrupted, until ``stop_on_signals`` takes over.
 
-    There is nothing to clean up yet. Python's own exception for SIGINT would not suffice: raised during an import, it
-    may be dropped, and the run would continue.
+    Nothing needs to be cleaned up yet. The KeyboardInterrupt of Python is not sufficient: if it is raised during an
+    import, it may be dropped, and the run continues.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # Not print: the signal may have interrupted a print.
+        # print is not safe here, because the signal may have interrupted another print.
         name = signal.Signals(number).name
         text = f'facefusion: the run was interrupted [interrupted]\n  cause: {name} was received\n'
         with suppress(OSError):
@@ -41,10 +41,10 @@ def leave_on_signals() -> None:
 
 @contextmanager
 def stop_on_signals(flag: StopFlag, then: StopFlag | None = None) -> Iterator[None]:
-    """Let the signals set ``flag`` inside the block, and from the second signal on ``then`` too.
+    """Let the signals set ``flag`` inside the block; from the second signal on, also set ``then``.
 
     Even repeated signals do not end the process at once, because work files and a partial output would remain. Python
-    runs signal handlers only in the main thread: in other threads this does nothing.
+    runs signal handlers only in the main thread, so this has no effect in other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
