@@ -225,7 +225,7 @@ def run(arguments: list[str], action: str) -> None:
 
 
 def failure_hint(output: str) -> str:
-    """Return a hint for the last lines of a failed pip."""
+    """Return a hint for the last lines of the output of a failed pip."""
     text = output.lower()
     if any(
         sign in text
@@ -260,7 +260,7 @@ def make_venv() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()[-6:]
-        hint = 'On Debian and Ubuntu install python3-venv; a full disk or a read-only folder is another cause.'
+        hint = 'On Debian and Ubuntu install python3-venv; a full disk or a read-only folder is another possible cause.'
         raise Failure('Python could not create a virtual environment:\n  ' + '\n  '.join(lines), hint)
 
 

@@ -36,11 +36,11 @@ class Settings:
         return group in self._groups
 
     def replace(self, group: object) -> Settings:
-        """Return a copy with ``group`` instead of the group of its type."""
+        """Return a copy in which ``group`` replaces the group of the same type."""
         return Settings({**self._groups, type(group): group}.values())
 
     def as_record(self, stored: str = 'step') -> dict[str, Any]:
-        """Return the options with an effect and with this value of ``stored`` ('step' or 'job') as plain JSON."""
+        """Return the options that have an effect and this value of ``stored`` ('step' or 'job') as plain JSON."""
         record: dict[str, Any] = {}
         for kind, group in self._groups.items():
             for info in describe(kind):
@@ -153,7 +153,7 @@ def resolve(
 ) -> Settings:
     """Merge the four layers for ``groups``; ``flags`` contains only the options of the command line.
 
-    ``house`` are the operator's ini files, if ``ini`` is a different file: their policy applies as well.
+    ``house`` contains the operator's ini files if ``ini`` is a different file, because their policy applies as well.
     """
     merged = []
     for group in groups:
@@ -162,7 +162,8 @@ def resolve(
             if info.is_policy:
                 files = [file for file in (ini, *house) if file and (info.section, info.key) in file.values]
                 found = [parse_ini(file, info) for file in files]
-                # The strictest file decides: the last choice is the strictest, and so is a flag other than its default.
+                # The strictest file decides. The strictest value is the last of the choices or, for a flag, the
+                # opposite of the default.
                 if info.choices:
                     values[info.key] = max(found, key=info.choices.index, default=info.default)
                 else:

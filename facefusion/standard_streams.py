@@ -50,8 +50,8 @@ def write_line(text: str, stream: TextIO | None) -> None:
 def drop_unwritten(stream: TextIO | None) -> None:
     """Empty the buffer of a stream after a failed write.
 
-    With the buffered text the next flush would fail again, and so would the exit of the interpreter (exit code 120).
-    The stream stays open, because a full disk may have space again later.
+    If the text stayed in the buffer, the next flush would fail again, and so would the exit of the interpreter (exit
+    code 120). The stream stays open, because a full disk may have space again later.
     """
     if stream is None:
         return

@@ -12,8 +12,8 @@ POLL_SECONDS = 0.1
 class StopFlag:
     """A flag that any thread or signal handler sets once; it is never cleared.
 
-    It uses no lock: a signal handler that interrupts this class in the same thread would wait forever. Reading and
-    assigning one attribute are atomic.
+    It uses no lock, because a signal handler that interrupts the holder of the lock in the same thread would wait
+    forever. Reading and assigning one attribute are atomic.
 
     A flag also counts as set when its ``parent`` is set: a stage can stop its own worker threads without stopping the
     run.

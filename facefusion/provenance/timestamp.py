@@ -35,7 +35,7 @@ _PROXIES = ('http_proxy', 'all_proxy')
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Limits in seconds for a connection and in total, and in bytes for a query or reply (usually under 10 KB)."""
+    """Time limits per connection and in total, and the size limit of a query or reply, which is usually under 10 KB."""
 
     connect_seconds: float = 10.0
     total_seconds: float = 20.0
@@ -229,7 +229,7 @@ def _timed_out(limits: RelayLimits) -> RelayFailure:
 def _failure_of(error: Exception, limits: RelayLimits) -> RelayFailure:
     """Return the failure for an error of requests, whose own text may contain the address with its password."""
     reasons = {
-        requests.exceptions.ProxyError: 'the proxy cannot be reached, or refuses',
+        requests.exceptions.ProxyError: 'the proxy cannot be reached, or refuses the connection',
         requests.exceptions.SSLError: 'its TLS certificate cannot be verified, or TLS failed',
         requests.ConnectTimeout: f'it accepted no connection within {limits.connect_seconds:g} seconds',
         requests.Timeout: str(_timed_out(limits)),

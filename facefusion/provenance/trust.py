@@ -46,7 +46,7 @@ def trusted_roots(options: ProvenanceOptions, environ: Mapping[str, str], fallba
             'trusted-root-too-many',
             f'the files of trusted_roots contain {len(roots)} certificates',
             cause=f'the limit is {_MOST_ROOTS}',
-            hint='name files with the roots of individual signers instead of all roots of an operating system',
+            hint='specify files with the roots of individual signers, not with all roots of an operating system',
         )
     return tuple(roots.values())
 

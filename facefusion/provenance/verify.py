@@ -31,8 +31,8 @@ class Verdict:
 
     'intact': the credentials match the file, and a trusted root certifies the signer. 'unknown-signer', 'expired',
     'tampered' and 'unreadable' are other states of existing credentials (see ``CredentialFinding``); a file so damaged
-    that its credentials may be lost is 'unreadable', too. 'mark-only': the file has no credentials, but the invisible
-    mark of this program. 'nothing-found': the file has neither.
+    that its credentials may be lost is 'unreadable', too. 'mark-only': the file has no credentials, but contains the
+    invisible mark of this program. 'nothing-found': the file has neither.
 
     ``sidecar`` is the path that the user named. ``known_jobs`` are the known jobs whose mark is in the file, regardless
     of the statements in its credentials.
@@ -92,11 +92,11 @@ class Verdict:
             yield f'{self.sidecar.name} was not read, because credentials are embedded in the file'
         if self.word == 'mark-only' and self.sidecar is None and not media_types.may_hold_credentials(self.path):
             missing = sidecar_of(self.path).name
-            yield f'there is no sidecar {missing} next to it; if it was renamed or moved, name it with --sidecar'
+            yield f'there is no sidecar {missing} next to it; if it was renamed or moved, specify it with --sidecar'
         if self.word == 'tampered' and place == 'sidecar':
             yield 'the file was changed, or the sidecar belongs to another file'
         if self.word == 'unknown-signer':
-            yield 'if you trust the signer, name its root with --trusted-roots'
+            yield 'if you trust the signer, specify its root certificate with --trusted-roots'
 
     def as_record(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -96,7 +96,7 @@ def _from_argument(text: str) -> str:
 
 def _from_file(path: Path, mode: int) -> str:
     if stat.S_ISDIR(mode):
-        raise UsageError('consent-directory', f'--consent names a folder: {path}', hint='name a text file in it')
+        raise UsageError('consent-directory', f'--consent names a folder: {path}', hint='specify a text file in it')
     if not stat.S_ISREG(mode):
         # Opening a pipe would block until a program writes to it, perhaps forever.
         raise _unreadable(path, 'it is a pipe, a socket or a device')

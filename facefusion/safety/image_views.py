@@ -20,7 +20,7 @@ MAXIMUM_PARTS = 32
 def composited_views(image: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
     """Yield the image, uint8 HxWx3; if its alpha, uint8 HxW, is not opaque, also yield it on white and on black.
 
-    The colours may be plain and the alpha alone may contain a picture, which is visible on a background.
+    An image of one colour may contain its content in the alpha alone, which is visible only on a background.
     """
     yield image
     if alpha is None or bool((alpha == 255).all()):

@@ -42,8 +42,8 @@ def value_refusal(name: str, key: str, words: Iterable[str]) -> UsageError | Non
 def check_refused(args: Mapping[str, Any]) -> None:
     """Raise UsageError option-refused when the arguments of a step use a refused option or processor.
 
-    Steps of FaceFusion 3.8 contain all keys, used or not. So a step is refused only if it selects faces by race or uses
-    a refused processor.
+    Steps of FaceFusion 3.8 contain all keys, whether used or not. So a step is refused only if it selects faces by race
+    or uses a refused processor.
     """
     if args.get('face_selector_race') is not None:
         raise refusal('face_selector_race', _RACE)

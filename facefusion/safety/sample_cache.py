@@ -140,10 +140,11 @@ class SampleCache:
 
 
 def remove_oldest(folder: Path, name: re.Pattern[str], limit: int, weigh: Callable[[os.stat_result], int]) -> None:
-    """Remove the least recently used entries of a cache until the remaining weights add up to ``limit`` or less.
+    """Remove the least recently used entries of a cache until the total weight is at most ``limit``.
 
-    An entry consists of all files with the same first group of ``name``; its JSON file is removed first. Partial files
-    are removed after an hour. Several processes may do this at once. Raises OSError when the folder cannot be read.
+    ``weigh`` returns the weight of a file, such as its size. An entry consists of all files with the same first group
+    of ``name``; its JSON file is removed first. Partial files are removed after an hour. Several processes may do this
+    at once. Raises OSError when the folder cannot be read.
     """
     entries: dict[str, list[tuple[float, int, Path]]] = {}
     with os.scandir(folder) as found:

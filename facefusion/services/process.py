@@ -34,16 +34,16 @@ def tune_process() -> None:
 def tune_memory() -> None:
     """Make glibc map each large block separately, and use two arenas.
 
-    By default glibc raises its mapping threshold whenever a large block is freed, and uses an arena per thread. Then
-    blocks of the size of frames alternate with small long-lived blocks, and peak memory grows with the length of a
-    clip. To measure this, run ``benchmarks/pipeline_cost.py --frames 300 1200`` with and without this function.
+    By default glibc raises its mapping threshold whenever a large block is freed, and uses an arena per thread. As a
+    result, blocks of the size of frames alternate with small long-lived blocks, and peak memory grows with the length
+    of a clip. To measure this, run ``benchmarks/pipeline_cost.py --frames 300 1200`` with and without this function.
     """
     if not sys.platform.startswith('linux'):
         return
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is None:  # another C library
+    if mallopt is None:  # the C library is not glibc
         return
     for parameter, value in (
         (_ARENA_MAX, _ARENAS),

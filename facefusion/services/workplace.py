@@ -101,7 +101,7 @@ class Workplace:
         path = self.jobs_path()
         if _is_no_folder(path):
             raise UsageError(
-                'jobs-path', f'{path} is not a folder', hint='name the folder of a job store with --jobs-path'
+                'jobs-path', f'{path} is not a folder', hint='specify the folder of a job store with --jobs-path'
             )
         return JobStore(path)
 

@@ -95,7 +95,7 @@ def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Settings:
-    """Replace every 'auto' by the model selected for this machine; emit messages about these and better models."""
+    """Replace every 'auto' by the model selected for this machine; emit messages about selected and better models."""
     chain = registrations(settings[ProcessorsOptions].processors)
     preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
     settings = _with_mesh(settings, emit) if needed.mesh else settings

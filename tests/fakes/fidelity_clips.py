@@ -38,7 +38,8 @@ def sound(seconds: float = 2.0, layout: str = 'stereo', rate: int = 48000, pitch
 class Clip:
     """A file name and the FFmpeg calls that create it; '{folder}' in their arguments is the folder of the clips.
 
-    ``output`` is the extension of the output of a run on the clip; with ``kept`` its audio packets are copied there.
+    ``output`` is the extension of the output of a run on the clip; if ``kept`` is true, the run copies the
+    audio packets of the clip.
     """
 
     name: str

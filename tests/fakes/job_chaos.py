@@ -382,8 +382,8 @@ def check_records(root: Path, jobs: list[str]) -> tuple[dict[str, dict[str, Any]
 def check_overlaps(lines: list[dict[str, Any]]) -> list[float]:
     """Return the durations in seconds for which two awake workers processed the same step.
 
-    Raises AssertionError if the first worker completed the step. A worker may process a step of another worker only if
-    it was frozen and has not yet checked its claim since it woke up.
+    Raises AssertionError if the first worker completed the step. A worker may process a step that another worker took
+    over only if the first was frozen and has not yet checked its claim since it woke up.
     """
     work: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
     awake: dict[int, list[float]] = defaultdict(list)

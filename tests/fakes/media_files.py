@@ -57,7 +57,7 @@ def write_views(
 def photo_view(
     photo: np.ndarray, x: float, y: float, wide: float, size: tuple[int, int] = SIZE, background: int = 90
 ) -> np.ndarray:
-    """Return a camera view of a photo centred at x, y and ``wide`` of its pixels wide."""
+    """Return a camera view of a photo, centred at x, y, that shows ``wide`` pixels of its width."""
     step = wide / size[0]
     to_photo = np.array([[step, 0, x - step * (size[0] - 1) / 2], [0, step, y - step * (size[1] - 1) / 2]])
     flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP

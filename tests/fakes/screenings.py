@@ -30,7 +30,7 @@ class BrightIsBad:
 
 
 class LeftIsYoung:
-    """An age estimator that returns under 18 for every face in the left half of the frame."""
+    """An age estimator that estimates every face in the left half of the frame as under 18."""
 
     model_id = 'left_is_young'
 

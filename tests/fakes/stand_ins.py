@@ -7,12 +7,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 # One row for each output channel. The rows differ, so a test can detect a wrong order of colours.
 MIX = np.array([[0.7, 0.2, 0.05], [0.1, 0.6, 0.25], [0.15, 0.05, 0.75]], np.float32)
-# A network adds this times the mean of the weighted source to its output.
+# The factor by which a network multiplies the mean of the weighted source before adding it to its output.
 SOURCE_GAIN = 0.1
 
 
 def source_weights(count: int) -> np.ndarray:
-    """Return weights, float32 [count], that differ for each number of a source."""
+    """Return a different weight for each value of a source, float32 [count]."""
     return np.cos(np.arange(count, dtype=np.float32))
 
 

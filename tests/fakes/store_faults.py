@@ -21,7 +21,7 @@ class Crash(BaseException):
 class StoreFaults:
     """A context in which the ``at``-th change of a file below ``root`` fails, counted from 1.
 
-    ``how`` is 'before' or 'after' the call, or 'half': half of the bytes are written, and only writes count. With
+    ``how`` is 'before' or 'after' the call, or 'half': half of the bytes are written, and only writes are counted. With
     ``error``, an errno, the call fails and the process continues; otherwise the process ends: this change and every
     later one raise Crash. With ``stays`` every later change fails, too. ``count`` is the number of changes, and
     ``results`` the bytes that were flushed to files of results. Files are never really flushed to the disk.

@@ -1,4 +1,4 @@
-"""Tests of the content check without a run: it reaches the verdict of a run, for each file independently."""
+"""Tests of the content check without a run: it reaches the same verdict as a run, for each file independently."""
 
 from __future__ import annotations
 

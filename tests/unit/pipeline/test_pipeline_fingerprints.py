@@ -1,4 +1,4 @@
-"""Tests of the changes of a run that change its digests."""
+"""Tests of the digests of a run, and of the changes that lead to other digests."""
 
 from __future__ import annotations
 

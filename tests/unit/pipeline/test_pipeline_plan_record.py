@@ -108,7 +108,7 @@ def test_a_plan_goes_to_another_process(planned):
     plan = planned()
     there = pickle.loads(pickle.dumps(plan))
     assert plan_as_record(there) == plan_as_record(plan)
-    # The copy has the stamp of this probe.
+    # The stamp of the target file is pickled too, and still matches the file.
     assert there.target.stamp.difference(plan.target.path) == ''
 
 

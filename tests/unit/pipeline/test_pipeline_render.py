@@ -1,4 +1,4 @@
-"""Tests of the tasks of processors, and that segments, order and number of threads change no pixel."""
+"""Tests of the tasks that processors get; segments, order and number of threads must not change any pixel."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_a_repeated_frame_is_rendered_once_without_audio(planned, requirements):
     plan = planned(9, output_video_fps=50)
     noting = Noting()
     made = rendering(plan, (noting, requirements), (Brightener(), EVERY))
-    # A segment border lies between the two output frames that show frame 4.
+    # A segment border is between the two output frames that show frame 4.
     found = [rendered(made, segment) for segment in plan.video.segments[:2]]
     assert [[(*each.shown,) for each in part] for part in found] == [
         [(0, 0, 2), (1, 2, 4), (2, 4, 6), (3, 6, 8), (4, 8, 9)],

@@ -78,7 +78,7 @@ def test_the_cache_serves_a_run_with_another_work_folder(runs, wanted):
 def test_a_resumed_run_is_refused_like_an_uninterrupted_one(runs):
     runs.interrupted_at(25)
     (runs.work / 'segment-00000.nut').stat()
-    # The findings of the chunks decide, because the cache of the gate was removed.
+    # The cached scores of the content gate are removed, so the scores stored in the chunks decide.
     shutil.rmtree(runs.folder / 'kept')
     strict = make_screening(runs.folder / 'kept', BrightIsBad(threshold=0.4))
     with pytest.raises(ContentRefused):

@@ -24,7 +24,7 @@ def is_other(found) -> np.ndarray:
 
 
 def test_mode_one_follows_a_person_while_they_are_visible():
-    """A larger face replaces the followed one only when the followed one disappears, and is then followed."""
+    """The selection changes to a larger face only when the followed face disappears, and then stays with it."""
     people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
     assert found['frame'].tolist() == list(range(100))
@@ -49,7 +49,7 @@ def test_two_people_of_equal_size_do_not_alternate_across_chunks():
     middles = np.concatenate([chunk.landmarks[:, :, 0].mean(1) for chunk in chunks])
     assert (np.abs(middles - OTHER.x) < 10).all()
     assert np.concatenate([chunk.left_out for chunk in chunks]).tolist() == [1] * 40
-    # Mode one follows its person and counts no others as left out.
+    # Mode 'one' follows one person and counts no other face as left out.
     chunks = link([first, second], max_faces=1, face_selector_mode='one')
     assert all(len(chunk.frame) == 20 and len(chunk.left_out) == 0 for chunk in chunks)
 
@@ -96,7 +96,7 @@ def growing(start: int, stop: int, larger_from: int) -> list[tuple[int, int, Per
 
 @pytest.mark.parametrize('cut', [None, 5, 20, 30, 49, 50, 51, 70, 99])
 def test_the_largest_faces_are_selected_again_at_every_cut(cut):
-    """Cuts lie near the ends of a chunk or between two chunks. The tracks continue, so only the cut matters."""
+    """The cuts are near the ends of a chunk or between two chunks. The tracks continue, so only the cut matters."""
     inside = [[at for at in [cut] if at is not None and first < at < first + 50] for first in (0, 50)]
     chunks = [
         make_chunk(0, 50, growing(0, 50, 3), cuts=inside[0]),

@@ -72,7 +72,7 @@ def test_prefetch_runs_ahead_up_to_its_capacity(capacity):
     items = prefetch(source, capacity)
     with closing(items):
         next(items)
-        # One item was yielded, ``capacity`` are stored, and one more is produced.
+        # One item was yielded, ``capacity`` are stored, and one more has been produced.
         assert wait_until(lambda: source.taken == capacity + 2)
         time.sleep(0.05)
         assert source.taken == capacity + 2
@@ -177,7 +177,7 @@ def test_leaving_prefetch_early_stops_its_thread_and_closes_the_source(stopped):
     source = Source(1000)
     items = prefetch(source, 2)
     assert next(items) == 0
-    assert wait_until(lambda: source.taken == 4)  # the maximum is stored
+    assert wait_until(lambda: source.taken == 4)  # two items are stored, and one more has been produced
     began = time.monotonic()
     if stopped == 'close':
         items.close()

@@ -91,7 +91,7 @@ def smooth_at(values, frame, low, high):
     traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
     light, own = mean(1, 3, pooled), pooled(values[frame][1])
     both = (own[..., 3] > 0.3) & (light[..., 3] > 0.3)
-    # Smoothing keeps the brightness of the frame.
+    # The smoothed light is scaled to the brightness of the frame.
     shown, smooth = (part[both, 0] / part[both, 3] + 1 for part in (own, light))
     light[..., :3] *= np.median(shown / smooth)
     return landmarks, light, np.round(mean(2, 2)), traits
@@ -250,7 +250,7 @@ def test_skipped_detections_stay_with_their_chunk():
 
 @pytest.mark.parametrize('cuts', [set(), {30}, {50}, {1, 49, 50, 51, 99}])
 def test_cuts_are_reported_in_their_chunk(cuts):
-    """This includes cuts between two chunks, which neither chunk contains."""
+    """This includes a cut exactly between two chunks, which neither chunk contains."""
     tracked = track(cut_up([0, 50, 100], [(ONE, set(range(100)))], cuts))
     assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [
         sorted(cut - first for cut in cuts if first <= cut < first + 50) for first in (0, 50)
