@@ -99,7 +99,7 @@ class JobError(FaceFusionError):
 
 
 class ClaimLost(JobError):
-    """Another process took over the job: this one must not write to it any more."""
+    """Another process took over the job, so this process must not write to it any more."""
 
 
 class Interrupted(FaceFusionError):

@@ -89,7 +89,7 @@ class ChunkAnalysed:
 
 @dataclass(frozen=True, slots=True)
 class FacesLinked:
-    """All chunks are linked, and the content gate has passed the target: rendering starts."""
+    """All chunks are linked, and the content gate has passed the target, so rendering starts."""
 
     frames: int
     faces: int
@@ -108,7 +108,7 @@ class FramesWithoutFaces:
 
 @dataclass(frozen=True, slots=True)
 class FramesDamaged:
-    """Frames of the target that did not decode completely; ``ranges`` and ``more_ranges`` as above."""
+    """Frames of the target that did not decode completely; ``ranges`` and ``more_ranges`` as in FramesWithoutFaces."""
 
     frames: int
     ranges: list[list[int]]
@@ -154,8 +154,8 @@ class RunFailed:
 class ContentChecked:
     """The content gate has checked a file: ``verdict`` is 'passed', 'refused' or 'failed'.
 
-    ``models`` have model_id, threshold and their highest score; ``worst`` is the frame with that score and
-    its time.
+    Each entry of ``models`` has model_id, threshold and the highest score of the model; ``worst`` is the frame with
+    the highest score, and its time.
     """
 
     file: str
@@ -333,7 +333,7 @@ class BarSink:
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
             smoothing=0 if event.unit == 'frame' else 0.3,
-            # By default tqdm waits for as many frames as in its largest update, which may include an earlier run.
+            # By default tqdm redraws after as many frames as in its largest update, which may include an earlier run.
             miniters=1,
             file=stream,
             ncols=columns,

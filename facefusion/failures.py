@@ -48,7 +48,7 @@ def as_job_failure(error: FaceFusionError) -> JobError:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether a write failed because the disk, the quota or the largest file size is exhausted."""
+    """Whether a write failed because the disk is full, or a quota or the maximum file size is exceeded."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

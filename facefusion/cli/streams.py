@@ -1,4 +1,4 @@
-"""Encoding of the standard streams: file names are UTF-8 in and out, in every locale."""
+"""Switch the process to UTF-8, so that it reads and prints file names as UTF-8 in every locale."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import suppress
 def use_utf8() -> None:
     """Make the process read and print names as UTF-8, and print any name.
 
-    In an ASCII locale Python could not even open a file named in a job record, so the process replaces itself
-    with an interpreter in UTF-8 mode. Characters that cannot be encoded are printed as escapes.
+    In an ASCII locale Python cannot even open a file whose non-ASCII name it has read from a job record. The process
+    therefore replaces itself with an interpreter in UTF-8 mode. Characters that cannot be encoded are printed as
+    escapes.
     """
     if sys.getfilesystemencoding() == 'ascii' and 'utf8' not in sys._xoptions and sys.executable:
         with suppress(OSError):

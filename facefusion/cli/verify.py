@@ -38,7 +38,7 @@ _DAMAGED = 'the file is damaged, so its Content Credentials cannot be found'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the file, its sidecar and the output format."""
+    """Add the arguments for the file, its sidecar and the output format."""
     parser.add_argument('verified_file', metavar='FILE', type=path_argument, help='image or video')
     parser.add_argument(
         '--sidecar',
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Print the verdict; 0 for an intact file of a trusted signer, otherwise 1."""
+    """Print the verdict; return 0 for an intact file of a trusted signer, otherwise 1."""
     tune_process()
     from facefusion.jobs.claim import CERTIFICATE_FOLDER
     from facefusion.provenance.trust import trusted_roots

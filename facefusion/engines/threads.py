@@ -1,4 +1,4 @@
-"""The engine of one process: parallel chunks in threads, and parallel frames within each segment."""
+"""The engine for a single process: threads analyse chunks, or render the frames of a segment, in parallel."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class ThreadEngine:
 
             with closing(ordered_map(analyse, spans, self._workers, ahead=self._workers)) as chunks:
                 try:
-                    # `yield from` would wait for the workers on close before the flag is set.
+                    # With `yield from`, closing this generator would wait for the workers before the flag is set.
                     for chunk in chunks:  # noqa: UP028
                         yield chunk
                 except Interrupted:
-                    # The earliest failure stopped the other chunks, so it is the one to raise.
+                    # The first failure is raised, because it stopped the other chunks.
                     raise failures[0] from None
                 finally:
                     stopped.set('the chunks are no longer needed')

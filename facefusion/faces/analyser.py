@@ -14,9 +14,9 @@ from facefusion.faces.topology import load_topology, shape_residual
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 
-# Meshes farther than this from the mean shape, in eye distances, are not faces.
+# A mesh farther than this from the mean shape, in eye distances, does not show a face.
 LARGEST_RESIDUAL = 0.12
-# Two meshes that overlap this much are the same face.
+# Two meshes that overlap this much show the same face.
 SAME_FACE_OVERLAP = 0.5
 # A mesh whose edges moved by more than this fraction of its size is run again.
 SECOND_LOOK = 0.12
@@ -25,9 +25,9 @@ STILL_VIEWS = ((0.0, 0.0, 1.0), (0.02, 0.0, 1.03), (-0.02, 0.0, 0.97), (0.0, -0.
 
 # The four crops that verify a new face: shifted up and down by a fraction of the region's side, wider, and closer.
 # Measured on 424 faces, in about 30 variants of 9 images (an eighth of the light, noise, turned by 60 degrees, 24
-# pixels, painted glasses, cut in half): the mean presence logit is at least 3.2, in 99.5 % of them at least 4.2. Meshes
-# placed by hand on six photos of animals fail the first check (600 of 600); on drawn animals and on a wooden face 123
-# of 548 pass it, and 54 of these pass the second.
+# pixels, painted glasses, cut in half): the mean presence logit is at least 3.2, and at least 4.2 for 99.5 % of them.
+# All 600 meshes placed by hand on six photos of animals fail the first check; of 548 on drawn animals and on a wooden
+# face, 123 pass it, and 54 of these pass the second.
 SURE_VIEWS = ((0.0, 0.06, 1.0), (0.0, -0.06, 1.0), (0.0, 0.0, 1.25), (0.0, 0.0, 0.85))
 SURE_LOGIT = 2.0
 # A mesh can fit a face upside down with a good shape and presence: 153 of 405 meshes placed upside down did. The
@@ -103,8 +103,8 @@ class FaceAnalyser(FaceFinder):
     def follow(self, frame: Frame, landmarks: Floats, score: float) -> Face | None:
         """Return the face near ``landmarks`` of a neighbouring frame, or None if it is lost.
 
-        The mesh also fits positions that a face has left, so a face that jumped or changed its size is measured again
-        where it was found, and is lost if the two results disagree.
+        The mesh may also fit a position that the face has left, so a face that jumped or changed its size is measured
+        again where it was found, and is lost if the two results disagree.
         """
         found, presence = self._run_near(frame, landmarks)
         if found is not None and _moved(landmarks, found) > SECOND_LOOK:

@@ -111,7 +111,7 @@ class AtlasGrid:
 class AtlasMasks:
     """Fixed regions of the atlas as float32 [size,size] in 0..1.
 
-    ``rim``: distance to the outline as a fraction of the atlas. ``skin``: without eyes, brows, lips and rim;
+    ``rim``: distance to the outline as a fraction of the atlas. ``skin``: the face without eyes, brows, lips and rim;
     ``skin_to_rim``: the same, including the rim. ``centre``: a soft ellipse over nose and cheeks. ``protected``: the
     parts that differ from skin on every face. ``forehead`` and ``below_forehead``: for the fringe rule. ``lips`` and
     ``lips_soft``: for the colour of the lips. ``lids_image_left`` and ``lids_image_right``: the eyes with their lids.

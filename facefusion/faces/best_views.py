@@ -9,17 +9,17 @@ from facefusion.faces.face import Face
 from facefusion.faces.measurement_types import FaceView
 from facefusion.media.frame import Frame, PixelFrame, Window
 
-# Views per track; more cost time and add little.
+# Views per track; more views cost time and add little.
 MOST_VIEWS = 3
 # Only the largest tracks are stored: 3 views of 384 pixels each take 1.3 MB.
 MOST_TRACKS = 64
-# Margin around the landmarks as a fraction of the face: crops of faces include hair and chin.
+# Margin around the landmarks as a fraction of the face, so that the crop includes hair and chin.
 MARGIN = 0.6
 LARGEST_SIDE = 384
 
 
 class BestViews:
-    """Up to three views of each track, the largest with the best detector scores; bounded in memory."""
+    """Up to three views of each track, those with the highest product of size and detector score; bounded in memory."""
 
     def __init__(self) -> None:
         self._views: dict[int, list[tuple[float, FaceView]]] = {}
@@ -34,7 +34,7 @@ class BestViews:
             return
         if not known and len(self._views) == MOST_TRACKS and not self._drop_worse(quality):
             return
-        # The sort is stable: the earlier of equal views comes first.
+        # The sort is stable, so the earlier of two equal views comes first.
         known = sorted([*known, (quality, _crop(frame, face))], key=lambda view: -view[0])
         self._views[track] = known[:MOST_VIEWS]
 

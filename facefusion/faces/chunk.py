@@ -73,7 +73,7 @@ class ArrayRecord:
 
 
 class _HashingWriter(io.RawIOBase):
-    """Hashes the bytes written to a file. It cannot seek, so each byte passes through once."""
+    """Hashes the bytes written to a file. It cannot seek, so each byte is written and hashed exactly once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -136,7 +136,7 @@ class FaceChunk(Chunk):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkedChunk(Chunk):
-    """The faces of a chunk of frames, linked and smoothed over time: all of them, or the selected ones.
+    """The faces of a chunk of frames, linked and smoothed over time: either all faces or the selected ones.
 
     Tracks are numbered over the whole clip. filled: bool [n], whether the landmarks are interpolated. cut: bool
     [count], whether the frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if
@@ -148,7 +148,7 @@ class LinkedChunk(Chunk):
     left_out: Ints = field(default_factory=_no_rows)
 
     def select(self, selection: Selection) -> LinkedChunk:
-        """Return the chunk with the selected rows alone, in their order."""
+        """Return the chunk with only the selected rows, in the order of the selection."""
         rows = selection.rows
         track_rows = np.searchsorted(selection.tracks, self.track[rows])
         return replace(

@@ -18,13 +18,18 @@ from facefusion.faces.topology import MeshTopology
 CHROMA_FLOOR = 12.0
 # A texel at least this many robust deviations away from skin counts as covered.
 FOREIGN = 1.25
-# The minimum number of visible texels of 128 in the face's centre; with twice as many the result has full weight.
+# The minimum number of visible texels in the face's centre at atlas size 128; with twice as many the result has full
+# weight.
 LEAST_CORE = 150
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coverage:
-    """``visibility``: float32 [n,n] in 0..1, 1 where the skin is uncovered; ``forehead``: its share of skin."""
+    """The coverage of a face.
+
+    ``visibility``: float32 [n,n] in 0..1, 1 where the skin is uncovered. ``forehead``: the share of the forehead that
+    looks like skin.
+    """
 
     visibility: Floats
     forehead: float
@@ -42,8 +47,9 @@ class CoverageFinder:
     def find(self, ycc: Floats, weight: Floats, normals: Floats, threshold: float = FOREIGN, grow: int = 3) -> Coverage:
         """Find the coverage of a face with atlas ``ycc`` float32 [n,n,3], skin ``weight`` [n,n] and normals [468,3].
 
-        A texel is foreign if luma, relative to a spherical-harmonics fit of the light, and chroma, relative to the
-        centre of the face, are ``threshold`` robust deviations away, and its patch reaches the outline of the face.
+        A texel is foreign if it differs from skin by ``threshold`` robust deviations and its patch reaches the outline
+        of the face. The difference combines luma, relative to a spherical-harmonics fit of the light, and chroma,
+        relative to the centre of the face.
         Foreign patches are dilated by ``grow`` texels.
         """
         masks, unit = self._masks, self._unit
@@ -64,7 +70,7 @@ class CoverageFinder:
         return Coverage(1 - known * blur(covered, 1.5 * unit), 1 - known * (1 - forehead))
 
     def _from_outside(self, patches: Bytes) -> Floats:
-        """Select patches of at least 20 texels, 3 of them at the outline, because hair and hands come from outside."""
+        """Select patches of at least 20 texels, 3 of them at the outline, because hair and hands come from there."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
         border = labels[(self._masks.rim < 0.035) & (self._grid.inside > 0)]
         touching = np.bincount(border, minlength=count)

@@ -12,8 +12,8 @@ from facefusion.media.frame import Frame
 
 MODEL_ID = 'dlib_face_resnet'
 CHIP_SIZE = 150
-# Embeddings with at least this cosine are the same person (embedded-models.md section 5: equal error rate 0.69 % at
-# .939).
+# Two embeddings with at least this cosine similarity belong to the same person (embedded-models.md section 5: equal
+# error rate 0.69 % at .939).
 SAME_PERSON = 0.94
 
 

@@ -1,4 +1,4 @@
-"""Measurements around the eyes of an unrolled face: open eyes, and the dark frame of glasses."""
+"""Measure around the eyes of an unrolled face how open the eyes are, and whether glasses have a dark frame."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class Face:
 
     landmarks: float32 [468,3] in frame pixels, z in the same unit and smaller towards the camera; or the 80 points of
     a published landmarker (``landmarks.subsets``), with z 0. presence: 0..1, reported by the landmarker. residual:
-    distance to the mean shape in eye distances. score: 0..1, of its detection. box: float32 [4] x0, y0, x1, y1 around
-    the landmarks.
+    distance to the mean shape in eye distances. score: that of its detection, 0..1. box: float32 [4] x0, y0, x1, y1
+    around the landmarks.
     """
 
     landmarks: Floats
@@ -64,7 +64,7 @@ class Face:
 class LinkedFace:
     """A face as rendering reads it: smoothed over time, with its measurements.
 
-    track: number of the track in the run. landmarks: float32 [n,3]. score: of the detector. values: the required
+    track: number of the track in the run. landmarks: float32 [n,3]. score: the detector's score. values: the required
     measurements by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: whether the landmarks are
     interpolated.
     """
@@ -82,7 +82,7 @@ class LinkedFace:
 
 
 def landmark_box(landmarks: Floats) -> Floats:
-    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]; the detector's box if it is among them."""
+    """float32 [...,4] x0, y0, x1, y1 around landmarks [...,n,3]; the detector's box if the landmarks include it."""
     if landmarks.shape[-2] == LANDMARKER_POINTS:
         landmarks = landmarks[..., BOX_CORNERS, :]
     # min and max along the last axis of a contiguous array are seven times as fast as along the second last axis.

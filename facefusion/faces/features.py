@@ -25,7 +25,8 @@ SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 # 0.8 for mouths, which move, and -0.3 to 0.15 behind a hand.
 HIDDEN_EYES, HIDDEN_MOUTH, HIDDEN_WIDTH = 0.05, -0.1, 0.25
 # The squared contrast of a neighbourhood relative to the mean face: 0.3 to 3 on faces, 4 with dark frames, 12 to 16
-# with sunglasses. Relative to the face's own features: at least 0.33, also for the mouth; 0.07 on a mask.
+# with sunglasses. Relative to the median over the features of the face itself, it is at least 0.33 on features,
+# including the mouth, and 0.07 on a mask.
 STRONG = 2.5
 FLAT, FLAT_WIDTH = 0.1, 0.15
 BLACK, BLACK_WIDTH = 5.5, 3.5

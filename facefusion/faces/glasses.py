@@ -27,8 +27,8 @@ RIM_REACH = (0.18, 0.62)
 BRIDGE_CONTRAST = 0.06
 RIM_CONTRAST = 0.09
 FRAME_STRENGTH = 0.105
-# The rims must be this many times as strong as the best path across a cheek: noise, age and stubble form lines
-# anywhere.
+# The rims must be this many times as strong as the best path across a cheek, because noise, wrinkles and
+# stubble form lines anywhere.
 ABOVE_CHEEK = 1.7
 # The minimum contrast of lines that continue the frame (its arms, its upper edge).
 FRAME_CONTRAST = 0.10
@@ -37,7 +37,10 @@ STRONGEST = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glasses:
-    """mask: bool [n,n] of the atlas, the lenses and the entire frame with a margin. frame: bool, the frame alone."""
+    """Glasses in an atlas.
+
+    mask: bool [n,n], the lenses and the entire frame with a margin. frame: bool [n,n], the frame alone.
+    """
 
     mask: Bools
     frame: Bools

@@ -36,13 +36,13 @@ class MeterTools:
 
 
 class FaceMeter(Protocol):
-    """Measures a face in one frame. Stateless: threads share it."""
+    """Measures a face in one frame. It has no state, because threads share it."""
 
     def measure(self, frame: Frame, landmarks: Floats) -> Mapping[str, Values]: ...
 
 
 class TrackMeter(Protocol):
-    """Measures a face from its views, best first. Stateless: threads share it."""
+    """Measures a face from its views, best first. It has no state, because threads share it."""
 
     def measure(self, views: Sequence[FaceView]) -> Values: ...
 
@@ -89,7 +89,8 @@ class FaceMeasurement:
 class TrackMeasurement:
     """One array of a track, measured in each chunk from the best views of the face.
 
-    ``merge`` combines the arrays of all chunks, [n, *shape], by weights float32 [n]. Other fields as above.
+    ``merge`` combines the arrays of all chunks, [n, *shape], by weights float32 [n]. The other fields
+    are as in ``FaceValue``.
     """
 
     name: str

@@ -22,8 +22,8 @@ def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.f
 def turned_away(topology: MeshTopology, landmarks: Floats) -> float:
     """Degrees between the face's direction and the camera, yaw and pitch combined: 0 is frontal, 90 a profile.
 
-    Like the faces that it was computed from, the mean shape is not exactly level: frontal faces measure 2 to 12
-    degrees.
+    Like the faces that it was computed from, the mean shape is not exactly level, so frontal faces measure 2 to
+    12 degrees.
     """
     depth = float(np.clip(head_rotation(topology, landmarks)[2, 2], -1, 1))
     return float(np.degrees(np.arccos(depth)))

@@ -9,8 +9,8 @@ from facefusion.faces.atlas import SHIFT, fixed_point
 from facefusion.faces.face import Floats, Ints
 from facefusion.faces.topology import MeshTopology, eye_distance, signed_areas
 
-# Triangles above this doubled signed area (square pixels) are back faces or slivers and are not painted: the affine
-# maps of slivers cause white specks.
+# Triangles whose doubled signed area (in square pixels) is above this are back faces or slivers. They are not painted,
+# because the affine maps of slivers cause white specks.
 LARGEST_AREA = -0.6
 # Atlas coordinate of pixels that no triangle covers.
 OUTSIDE = -9000.0

@@ -14,8 +14,8 @@ from facefusion.media.frame import Frame
 MODEL_ID = 'arcface_w600k_r50'
 _SIZE = 112
 _TEMPLATE = 'arcface_112_v2'
-# Two embeddings with at least this cosine are the same person. This is the distance 0.3 of FaceFusion 3.8, which
-# defines the distance as (1 - cosine) / 2.
+# Two embeddings with at least this cosine similarity belong to the same person. It corresponds to the distance 0.3 of
+# FaceFusion 3.8, which defines the distance as (1 - cosine) / 2.
 SAME_PERSON = 0.4
 
 
@@ -34,5 +34,5 @@ class ArcFace:
 
 
 def unit(embedding: Floats) -> Floats:
-    """Return the embedding at length 1."""
+    """Return the embedding, normalised to length 1."""
     return np.asarray(embedding / max(float(np.linalg.norm(embedding)), 1e-12), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from facefusion.faces.face import Floats
 from facefusion.faces.options import FaceSelectorOptions
 
-# A face selected in the previous frame counts as this much larger, so that faces of one size do not alternate.
+# A face selected in the previous frame counts as larger by this factor, so that faces of equal size do not alternate.
 KEEP_PLACE = 1.25
 
 

@@ -65,7 +65,7 @@ class SkinTraits(NamedTuple):
 
 
 TRAIT_COUNT = len(SkinTraits._fields)
-# Traits that change within a few frames: eyes blink.
+# Traits that change within a few frames, because eyes blink.
 QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
 
 
@@ -90,7 +90,7 @@ def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
 
 
 class SkinMeter:
-    """The meter of the skin measurement: static tables, no state."""
+    """The meter of the skin measurement; it has static tables and no state."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self.topology = topology

@@ -44,7 +44,7 @@ def smooth_mean(values: Floats, reach: int) -> Floats:
     total = np.zeros_like(values, np.float32)
     weight = np.zeros(len(values), np.float32)
     for shift in range(-reach, reach + 1):
-        # Symmetric: a frame counts only if its mirror image about the centre exists.
+        # The window stays symmetric: a frame counts only if its mirror image about the centre exists.
         low, high = abs(shift), len(values) - abs(shift)
         if low < high:
             share = np.float32(reach + 1 - abs(shift))
@@ -56,8 +56,8 @@ def smooth_mean(values: Floats, reach: int) -> Floats:
 def smooth_lights_over_time(lights: Floats) -> Floats:
     """Smooth pooled lights float32 [n,32,32,4] of consecutive frames, except for their brightness.
 
-    The brightness of each frame is unchanged: a flash lasts one frame, and with the light of its neighbour frames
-    the face would be measured as covered.
+    The brightness of each frame is unchanged, because a flash lasts one frame: with the light of the neighbouring
+    frames, the face would be measured as covered.
     """
     smooth = smooth_mean(lights, LIGHT_REACH)
     for own, mean in zip(lights, smooth, strict=True):

@@ -73,8 +73,8 @@ TEMPLATES = MappingProxyType(
         ),
     }
 )
-# In crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger ones it discards points of
-# profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
+# The threshold is in crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger ones it discards
+# points of profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
 _RANSAC_THRESHOLD = 100
 
 
@@ -86,7 +86,7 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
     )
     matrix = found[0]
     if matrix is None:
-        # No similarity fits five equal points, so the crop contains the surroundings of the first at their own size.
+        # No similarity fits five equal points, so the crop shows the surroundings of the first point unscaled.
         matrix = np.array([[1.0, 0, size / 2 - points[0][0]], [0, 1.0, size / 2 - points[0][1]]])
     return np.asarray(matrix, np.float64)
 

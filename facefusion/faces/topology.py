@@ -98,7 +98,7 @@ def eye_distance(landmarks: Floats) -> float:
 
 
 def signed_areas(corners: Floats) -> Floats:
-    """Twice the signed areas of triangles [n,3,2]; negative faces the camera (y down)."""
+    """Twice the signed areas of triangles [n,3,2]; a triangle with a negative area faces the camera (y down)."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
 
@@ -106,7 +106,7 @@ def signed_areas(corners: Floats) -> Floats:
 def shape_residual(topology: MeshTopology, landmarks: Floats) -> float:
     """Mean 3-D distance of the rigid vertices to the mean shape after the best similarity fit.
 
-    The unit is the eye distance of the mean shape: about 0.05 for faces; a value above 0.12 is hardly ever a face.
+    The unit is the eye distance of the mean shape. The distance is about 0.05 for faces, and hardly ever above 0.12.
     """
     goal = topology.mean_shape[topology.rigid].astype(np.float64)
     points = landmarks[topology.rigid].astype(np.float64)
@@ -134,7 +134,7 @@ def _fill_ring(ring: tuple[int, ...], half: int) -> list[tuple[int, int, int]]:
 
 
 def _face_front(triangles: Ints, atlas: Floats) -> Ints:
-    """Orient triangles like the mesh's own: to a negative area in the atlas (y down)."""
+    """Orient triangles like the mesh's own, so that their areas in the atlas are negative (y down)."""
     is_back = signed_areas(atlas[triangles]) > 0
     return np.where(is_back[:, None], triangles[:, [0, 2, 1]], triangles)
 

@@ -1,9 +1,9 @@
 """Track faces through a chunk of frames.
 
-The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, at losses, at the first frame of the chunk
-and at the first frame after it; the mesh follows the faces in between. A new track is followed backwards to the
-previous detection, so that a face is in the record from its first frame. The result depends only on the frames of the
-chunk and the one after it.
+The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, when a face is lost, at the first frame of
+the chunk and at the first frame after it; the mesh follows the faces in between. A new track is followed backwards to
+the previous detection, so that a face is in the record from its first frame. The result depends only on the frames of
+the chunk and the one after it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Observation:
 class ChunkTracker:
     """Takes the frames of a chunk in order, and one more, and returns the chunk's record.
 
-    ``starts_shot``: whether the last frame is the first of a shot. ``appeared``: its faces that start a track.
+    ``starts_shot``: whether the last frame is the first of a shot. ``appeared``: the faces in it that start a track.
     """
 
     analyser: FaceFinder
@@ -155,13 +155,13 @@ class ChunkTracker:
             if any(track is owner for owner in confirmed):
                 track.missed = 0
             elif frame.number % INTERVAL == 0:
-                # Only regular detections count: detections at the losses of other tracks would end this track too soon.
+                # Only regular detections count: extra detections when other tracks are lost would end this track early.
                 track.missed += 1
         sure = [track.last.box for track in self._active if track.missed == 0]
         self._active = [
             track
             for track in self._active
-            # A missed mesh that touches a confirmed face has slid off that face, so its track ends at once.
+            # An unconfirmed mesh that touches a confirmed face has slid off that face, so its track ends at once.
             if track.missed == 0 or (track.missed < PATIENCE and not _overlaps(track.last.box, sure, TOUCH_OVERLAP))
         ]
         known = [face.box for face in self.faces]
@@ -242,7 +242,7 @@ class ChunkTracker:
             self._views.offer(frame, track, face)
 
     def _owner(self, detection: Detection) -> Track | None:
-        """Return the one track that a detection confirms."""
+        """Return the track that a detection confirms, if any."""
         overlaps = [(box_overlap(track.last.box, detection.box), -k) for k, track in enumerate(self._active)]
         best, index = max(overlaps, default=(0.0, 0))
         return self._active[-index] if best > MATCH_OVERLAP else None

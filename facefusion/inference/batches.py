@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Used on accelerators, where a call costs more than a crop; on a CPU batches save no time (design.md section 2).
+# Batches are used on accelerators, where a call costs more than a crop; on a CPU batches save no time (design.md
+# section 2).
 ACCELERATOR_BATCH = 8
 
 
@@ -20,8 +21,8 @@ def batch_size(providers: Sequence[str]) -> int:
 def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
     """Return the outputs of a network for ``inputs`` [n, ...], all of the same n >= 1, in calls of ``size`` crops.
 
-    The last call is filled with copies of its first crop: all calls have one shape, so the grouping of the crops does
-    not change the results.
+    The last call is filled with copies of its first crop, so that all calls have one shape and the grouping of the
+    crops does not change the results.
     """
     count = len(next(iter(inputs.values())))
     parts: list[list[NDArray[Any]]] = []

@@ -2,7 +2,7 @@
 
 Since version 1.29 onnxruntime writes a device id and usage events (model names, path of the interpreter) into the
 user's cache folder and sends them to its publisher. It reads ORT_DISABLE_TELEMETRY once, during its import, so the
-variable is set before. Child processes inherit it.
+variable is set before the import. Child processes inherit it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ``.work/<job>/<nonce>.json`` names the process and its progress; it is replaced at most once a second.
 ``.work/<job>/<nonce>.results`` gets a line for each finished step and each published file, flushed to the disk: work
-that has a line is not repeated. Both are merged into the record when the job ends, or when another process takes it
-over.
+that has a line is not repeated. Both are merged into the record when the job ends, or when another process takes over
+the job.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class AttemptLog:
 def read_attempts(folder: Path) -> list[AttemptNote]:
     """Return the notes in a job's work folder in the order in which the attempts started.
 
-    Damaged files are skipped, as are the first damaged or incomplete line of results and all lines after it.
+    Damaged files are skipped. Of the results, the first damaged or incomplete line and all later lines are skipped.
     """
     try:
         paths = list(folder.iterdir())

@@ -35,7 +35,7 @@ def cancel(store: JobStore, job_id: str, flag: StopFlag) -> None:
             if _cancel_unclaimed(store, job_id):
                 return
         elif job_file.owner.is_dead():
-            # A dead process does not react: take over its claim, unless a reaper is faster.
+            # A dead process does not react, so its claim is taken over here, unless a reaper is faster.
             with suppress(ClaimLost):
                 claim, record = store.take_over(job_file)
                 _finish(claim, record)

@@ -68,7 +68,7 @@ class Claim:
         roll_forward(self._files, self._root, JobFile(self.job_id, self.state, done, 'done', self.owner))
 
     def release(self, state: State | None = None) -> None:
-        """Release the unchanged file into the folder of ``state``, by default its own."""
+        """Move the unchanged file back without the claim, into the folder of ``state`` (default: its present state)."""
         folder = self._root / (state or self.state)
         self._files.make_folder(folder)
         self._rename(self.path, folder / f'{self.job_id}.json')
@@ -182,5 +182,5 @@ class Heartbeat:
 
 
 def cancel_path(folder: Path, owner: Owner) -> Path:
-    """Return the path of the file that requests one claim to stop."""
+    """Return the path of the file that asks the holder of a claim to stop."""
     return folder / f'{owner.nonce}.cancel'

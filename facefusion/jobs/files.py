@@ -20,7 +20,8 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 # Errors of file systems that cannot flush folders (some network shares, FUSE).
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _MAX_TRIES = 10
-# Windows neither renames nor removes a file while another process reads it, but a read takes little time.
+# Windows neither renames nor removes a file while another process reads it. Reads are short, so the
+# operation is tried again.
 _WAITS_FOR_READERS = os.name == 'nt'
 _READER_SECONDS = 0.05
 
@@ -168,7 +169,7 @@ def _explained(path: Path) -> Iterator[None]:
 def store_failure(error: OSError, path: Path, *, is_read: bool = False) -> JobError:
     """Return the error for a failed operation on a file or folder of the store."""
     cause = f'{error.strerror or error}: {path}'
-    hint = 'check the permissions of the folder, or name another store with --jobs-path'
+    hint = 'check the permissions of the folder, or choose another store with --jobs-path'
     if is_read:
         return JobError('store-unreadable', 'the job store cannot be read', cause=cause, hint=hint)
     if is_disk_full(error):

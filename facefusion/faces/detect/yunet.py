@@ -15,7 +15,7 @@ class YuNet:
     """A network with twelve outputs, identified by position: classes, objectness, boxes and points of each stride.
 
     The session takes ``[1,3,640,640]`` float32 BGR 0..255. A score is class times objectness; OpenCV takes the
-    square root of it, so a score of 0.5 here is 0.71 there.
+    square root of it, so a score of 0.5 here is 0.71 in OpenCV.
     """
 
     def __init__(self, session: Any, size: int) -> None:
@@ -25,7 +25,7 @@ class YuNet:
         self._anchors = {stride: anchor_grid(self.size, stride, 1) for stride in STRIDES}
 
     def run(self, canvas: Pixels, threshold: float) -> Candidates:
-        """Return the faces of at least ``threshold`` on the canvas."""
+        """Return the faces with scores of at least ``threshold`` on the canvas."""
         tensor = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
         outputs = [output.reshape(-1, output.shape[-1]) for output in self._session.run(None, {self._input: tensor})]
         found = []

@@ -33,8 +33,8 @@ from facefusion.faces.topology import (
 TUNED_BLUR = 0.3
 # The share of the tuned widths at blur 0: about two texels of the opacity, which avoids jagged edges.
 LEAST_WIDTH = 0.1
-# An area fades beyond its landmarks over this fraction of the atlas, about the smoothing of FaceFusion 3.8 (sigma 5 in
-# 256).
+# An area fades beyond its landmarks over this fraction of the atlas, which is about the smoothing of FaceFusion 3.8
+# (sigma 5 in 256).
 AREA_EDGE = 0.04
 # Sigma of the borders between regions, as a fraction of the atlas; the sigma of FaceFusion 3.8 would nearly erase thin
 # lips.
@@ -87,7 +87,7 @@ def edge_width(options: FaceMaskOptions) -> float:
 def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
     """The factor of the swapper's opacity, float32 [size,size] in 0..1, all 1 at the default options.
 
-    It is the minimum of the selected masks box, area and region. The swapper itself softens the edge of the face, see
+    It is the minimum of the selected masks box, area and region. The swapper itself softens the edge of the face; see
     ``edge_width``.
     """
     mask = np.ones((size, size), np.float32)
@@ -101,7 +101,7 @@ def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> F
 
 
 def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
-    """0 inside the padding, in percent of the face's extent in the atlas; soft edges are centred on the padding."""
+    """0 inside the padding, in percent of the face's extent in the atlas; soft edges are centred on its border."""
     top, right, bottom, left = (side / 100 for side in expand_sides(options.face_mask_padding or (0,)))
     places = (np.arange(size, dtype=np.float32) + 0.5) / size
     low, high = topology.atlas.min(0), topology.atlas.max(0)
@@ -115,8 +115,8 @@ def _box(options: FaceMaskOptions, topology: MeshTopology, size: int) -> Floats:
 def _side(inwards: Floats, padding: float, softness: float) -> Floats:
     """Opacity along an axis [n] from one side of the face at 0 to the other at 1.
 
-    The edge is as wide as 4 sigma of the Gaussian of FaceFusion 3.8: half the blur. A padding narrower than half of
-    that narrows the edge, because the swapper has its own edge at the rim and a padding of 0 must have no effect.
+    The edge is as wide as 4 sigma of the Gaussian of FaceFusion 3.8: half the blur. A padding narrower than half
+    this width narrows the edge, because the swapper has its own edge at the rim and a padding of 0 must have no effect.
     """
     if padding == 0:
         return np.ones_like(inwards)

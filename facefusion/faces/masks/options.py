@@ -108,7 +108,7 @@ def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
     )
 
 
-# Catalogue ids of the networks behind each choice of occluder and parser; the mesh needs none of its own.
+# Catalogue ids of the networks behind each choice of occluder and parser; the mesh needs no network of its own.
 _NETWORKS: Mapping[str, tuple[str, ...]] = MappingProxyType({'mesh': ()})
 
 
