@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facefusion.faces.masks.options import FaceMaskOptions, mask_networks
-from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, frozen_model, networks_of
+from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, crop_size, frozen_model, networks_of
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registration import Registration, Requirements
 from facefusion.settings import Settings
@@ -16,7 +16,11 @@ def _requirements(settings: Settings) -> Requirements:
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
-    return (*networks_of(_model(settings)), *mask_networks(settings[FaceMaskOptions]))
+    name = _model(settings)
+    if name != MESH_WARP:
+        # A pixel boost that the model cannot do is refused before its weights are fetched.
+        crop_size(name, settings[FaceSwapperOptions].face_swapper_pixel_boost)
+    return (*networks_of(name), *mask_networks(settings[FaceMaskOptions]))
 
 
 def _model(settings: Settings) -> str:
