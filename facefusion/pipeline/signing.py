@@ -29,14 +29,14 @@ class WorkDone:
 
 
 class Signer(Protocol):
-    """Signs a finished file. Raises ProvenanceError, ResourceError, OutputError, Interrupted, and leaves no file."""
+    """Signs a finished file. Leaves no file after a ProvenanceError, ResourceError, OutputError or Interrupted."""
 
     def sign(self, unsigned: Path, signed: Path, done: WorkDone) -> Signed: ...
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSigner:
-    """Signs the output of one run; ``statement`` assumes that everything planned was done."""
+    """Signs the output of one run; ``statement`` assumes that all planned work was done."""
 
     statement: Statement
     ingredients: tuple[Ingredient, ...]

@@ -18,9 +18,9 @@ R = TypeVar('R')
 
 
 def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
-    """Yield the same items, produced by a thread that stores up to ``capacity`` items and produces one more.
+    """Yield the same items, produced by a thread that stores up to ``capacity`` items while it produces the next one.
 
-    An exception of the producer is raised here, after the items before it.
+    An exception in the producer is raised here, after all earlier items have been yielded.
     """
     iterator, end = iter(items), object()
     pending: deque[Future[object]] = deque()
@@ -44,9 +44,9 @@ def prefetch(items: Iterable[T], capacity: int) -> Generator[T, None, None]:
 def ordered_map(
     function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int | None = None
 ) -> Generator[R, None, None]:
-    """Yield ``function`` of each item, in order, computed by ``workers`` threads up to ``ahead`` items ahead.
+    """Yield ``function(item)`` of each item, in order; ``workers`` threads compute up to ``ahead`` items ahead.
 
-    The first exception, of an item or of the iterable, stops the map: waiting items are dropped, running ones finish.
+    The first exception in ``function`` or the iterable stops the map: waiting items are dropped, running ones finish.
     """
     limit = ahead or workers + 1
     iterator = iter(items)
@@ -61,7 +61,7 @@ def ordered_map(
             yield _first_result(pending)
     finally:
         _wait([future for future in pending if not future.cancel()])
-        # The threads are idle: this waits only for their exit.
+        # The threads are idle, so this only waits for them to exit.
         pool.shutdown(wait=True, cancel_futures=True)
         _close(iterator)
 

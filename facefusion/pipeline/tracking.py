@@ -1,6 +1,7 @@
 """The first step of link: join the tracks of a clip's chunks, fill short gaps, and smooth over time.
 
-Chunks are streamed: memory contains the end of the previous chunk, the current and the next chunk, never the clip.
+Chunks are streamed: memory contains the end of the previous chunk, the current chunk and the next one, but never the
+entire clip.
 A second step (``selection``) selects faces when the tracks of the whole clip are known.
 """
 
@@ -19,7 +20,7 @@ from facefusion.faces.measurement_types import Measurements, TrackMeasurement, i
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 
-# A track and a later one at the same position are the same face if at most this many frames lie between them.
+# Two tracks at the same position belong to the same face if at most this many frames separate them.
 LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
 
@@ -57,7 +58,7 @@ class Row:
     values: Mapping[str, Values]
 
     def copy(self) -> Row:
-        """Return the row with copied arrays: views of a chunk would keep all of it in memory."""
+        """Return the row with copied arrays, because views would keep the entire chunk in memory."""
         values = {name: value.copy() for name, value in self.values.items()}
         return Row(self.frame, self.track, self.landmarks.copy(), self.score, self.filled, values)
 
@@ -151,7 +152,7 @@ class Tracker:
         return best
 
     def _fill(self, before: Row, after: Row) -> list[Row]:
-        """Return interpolated rows for the frames between two."""
+        """Return interpolated rows for the frames between two rows."""
         filled = []
         for frame in range(before.frame + 1, after.frame):
             share = (frame - before.frame) / (after.frame - before.frame)

@@ -1,7 +1,7 @@
 """The units of work of a clip, each a chunk to analyse or a segment to render; an engine decides how and when they run.
 
-A unit reads the plan, the sources and work files, writes one work file, and returns its manifest, a small record that
-may come from another process.
+A unit reads the plan, the sources and work files, writes one work file, and returns the manifest of this file, a small
+record that another process may send to the engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The work folder of a step: finished chunks and segments with their manifests, for the next run to resume from.
 
-A file gets its name when it is complete, and its manifest is written after that. The names of partial files contain the
-tag of their process, so that two processes at the same step (if one was considered dead) do not write into one file.
+A file gets its final name when it is complete, and its manifest is written after that. The names of partial files
+contain the tag of their process, so that two processes at the same step (possible if one was wrongly considered dead)
+do not write into one file.
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ class WorkFolder:
         facts: Mapping[str, Any] | None = None,
         sha256: str | None = None,
     ) -> Manifest:
-        """Rename the complete file ``part(path)`` to ``path``, replacing any other, and write its manifest.
+        """Rename the complete file ``part(path)`` to ``path``, replacing any existing file, and write its manifest.
 
-        The file is read for its digest unless that is given. Raises ResourceError disk-full, OutputError
+        The file is read to compute its digest unless the digest is given. Raises ResourceError disk-full, OutputError
         output-unwritable, Interrupted.
         """
         part = self.part(path)
@@ -112,7 +113,7 @@ class WorkFolder:
         return manifest
 
     def find_intact(self, key: WorkKey, path: Path, flag: StopFlag) -> Manifest | None:
-        """Return the manifest of ``path`` when the file is intact and has this key; otherwise remove both."""
+        """Return the manifest of ``path`` if the file is intact and has this key; otherwise remove both files."""
         manifest = read_manifest(manifest_path(path))
         if manifest is not None and manifest.key == key and manifest.matches(path, flag):
             return manifest
@@ -204,11 +205,11 @@ class WorkFolder:
             raise _damaged(path, manifest)
 
     def remove_segments(self) -> None:
-        """Remove all segments, whose frames are in the joined clip."""
+        """Remove all segments, because their frames are now in the joined clip."""
         self._remove_all('segment-')
 
     def free_space(self) -> None:
-        """Remove linked chunks, which are quick to create again, because the job store needs space on a full disk."""
+        """Free space for the job store on a full disk: remove linked chunks, which are quick to create again."""
         self._remove_all('linked-', 'selected-')
 
     def _remove_all(self, *starts: str) -> None:
@@ -233,11 +234,11 @@ class WorkFolder:
 
     @contextmanager
     def explaining_removal(self) -> Iterator[None]:
-        """Raise ResourceError work-folder-gone for a failure in the block when the folder was removed."""
+        """If the block fails because the folder was removed, raise ResourceError work-folder-gone."""
         try:
             yield
         except (Interrupted, JobError, ContentRefused):
-            # These errors have other causes, although the folder may be missing, too, when a process lost its job.
+            # These errors have other causes, even if the folder is also missing because the process lost its job.
             raise
         except Exception as error:
             # A folder that was removed and created again does not contain the marker.
@@ -251,7 +252,7 @@ class WorkFolder:
             raise
 
     def _misses_file(self, error: BaseException) -> bool:
-        """Whether the reason of the error is a missing file of this folder."""
+        """Whether a missing file of this folder caused the error."""
         reason = error if isinstance(error, FileNotFoundError) else error.__cause__ or error.__context__
         if not isinstance(reason, FileNotFoundError) or not reason.filename:
             return False
@@ -259,7 +260,7 @@ class WorkFolder:
 
 
 class _HashingReader:
-    """Hashes the bytes read from a file. FFmpeg cannot seek in it, so each byte is read once."""
+    """Hashes the bytes read from a file. It has no seek method, so FFmpeg reads each byte once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -278,11 +279,11 @@ def manifest_path(path: Path) -> Path:
 
 def _damaged(path: Path, manifest: Manifest | None) -> ResourceError:
     name = path.name.partition('@')[0]
-    expected = f', expected {manifest.size} bytes with the SHA-256 {manifest.sha256[:12]}...' if manifest else ''
+    expected = f'; expected: {manifest.size} bytes with the SHA-256 {manifest.sha256[:12]}...' if manifest else ''
     return ResourceError(
         'work-file-damaged',
         f'{name}, which this run needs, is {"altered" if path.exists() else "missing"}',
-        cause=f'it is in {path.parent}{expected}',
+        cause=f'its folder is {path.parent}{expected}',
         hint='run the same command again: it creates damaged work files again',
     )
 

@@ -25,8 +25,8 @@ class FrameTask:
     ``frame`` is changed in place or replaced. ``faces`` are the selected faces in the selector's order, in
     pixels of the target. ``seconds`` is the time of the frame since the first output frame. ``original`` is the
     unprocessed target frame; ``neighbours`` are the unprocessed frames around it, in order, with this frame in the
-    middle (the first or last frame of the clip is repeated beyond its ends). Both exist only if a processor requires
-    them.
+    middle (the first or last frame of the clip is repeated beyond its ends). ``original`` and
+    ``neighbours`` exist only if a processor requires them.
     """
 
     frame: Frame
@@ -39,9 +39,9 @@ class FrameTask:
 class Processor(Protocol):
     """A processor, which changes frames as a pure function of the task and of its prepared state.
 
-    ``name`` is its name in ``--processors``. ``process`` returns for each frame whether it changed it. Several threads
-    may call it at once. It stores no state between frames, and results do not depend on how frames are grouped into
-    calls.
+    ``name`` is its name in ``--processors``. ``process`` returns for each frame whether the frame was changed; several
+    threads may call it at once. A processor stores no state between frames, and results do
+    not depend on how frames are grouped into calls.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessorTools:
-    """The arguments of ``prepare``, once per run.
+    """The arguments of ``prepare``, which is called once per run.
 
     ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
     source if a processor requires it; ``FrameTask.seconds`` is the position in this audio.

@@ -27,7 +27,7 @@ _CURVES = {'secp256r1': 'es256', 'secp384r1': 'es384', 'secp521r1': 'es512'}
 # The usages that the C2PA library accepts: mail protection, document signing, C2PA signing, Microsoft's C2PA signing.
 _USAGES = {'1.3.6.1.5.5.7.3.4', '1.3.6.1.5.5.7.3.36', '1.3.6.1.4.1.62558.2.1', '1.3.6.1.4.1.311.76.59.1.9'}
 _ENCRYPTED = (b'-----BEGIN ENCRYPTED PRIVATE KEY', b'Proc-Type: 4,ENCRYPTED')
-# A chain of three certificates has 5 KB; a bundle of all roots of an operating system has 250 KB.
+# The PEM file of three certificates has 5 KB; a bundle of all roots of an operating system has 250 KB.
 _LARGEST_FILE = 4_000_000
 # Message and hint by the last part of the error reference.
 _PROBLEMS = {
@@ -72,7 +72,8 @@ def load_credential(certificate_path: Path, key_path: Path, environ: Mapping[str
             'private-key-mismatch',
             f'the key in {key_path} does not belong to the certificate in {certificate_path}',
             cause=f'the first certificate in the file belongs to {name_of(leaf.subject)}',
-            hint='name the key of this certificate, and put the certificate of the signer first',
+            hint='specify the private key that belongs to this certificate, and put the certificate of the signer '
+            'first',
         )
     _check_time(chain, certificate_path, datetime.now(UTC))
     if problem := _usage_problem(leaf):
@@ -104,7 +105,7 @@ def make_credential(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> Cre
 
 
 def _read_pem(path: Path, kind: str) -> bytes:
-    """Return the bytes of the PEM file at ``path``; errors name it by ``kind``: 'certificate', 'private key', ...
+    """Return the bytes of the PEM file at ``path``; errors call it by its ``kind``: 'certificate', 'private key', ...
 
     Raises ProvenanceError <kind>-missing, <kind>-unreadable, <kind>-not-pem.
     """
@@ -143,7 +144,7 @@ def name_of(name: x509.Name) -> str:
     ]
     if len(set(names)) == 2:
         return f'{names[0]} ({names[1]})'
-    return ''.join(names[:1]) or name.rfc4514_string() or 'without a name'
+    return ''.join(names[:1]) or name.rfc4514_string() or 'an unnamed subject'
 
 
 def _error(problem: str, kind: str, path: Path, cause: str = '') -> ProvenanceError:
@@ -182,7 +183,7 @@ def _load_key(path: Path, environ: Mapping[str, str]) -> PrivateKey:
             'private-key-not-pem',
             f'the file {path} contains no readable private key',
             cause=' '.join(str(error).split())[:200],
-            hint='name a PEM file with a block "PRIVATE KEY" or "ENCRYPTED PRIVATE KEY"',
+            hint='specify a PEM file with a block "PRIVATE KEY" or "ENCRYPTED PRIVATE KEY"',
         ) from None
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
         return key
@@ -265,6 +266,6 @@ def _check_chain(chain: tuple[x509.Certificate, ...], path: Path) -> None:
             raise ProvenanceError(
                 'certificate-chain-broken',
                 f'the certificates in {path} are not a chain',
-                cause=f'{name_of(issuer.subject)} did not issue the certificate before it, {name_of(issued.subject)}',
+                cause=f'{name_of(issuer.subject)} did not issue the certificate of {name_of(issued.subject)}',
                 hint='put the certificate of the signer first, then the certificate of its issuer, and so on',
             ) from None

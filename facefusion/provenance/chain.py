@@ -21,7 +21,7 @@ LARGEST_PROCESSING = 1_000_000
 _LONGEST_VALUE = 5000
 _DEEPEST = 8
 _MANIFESTS = 'self#jumbf=/c2pa/'
-# Failures that mean that the media was changed, but that the signed statements are intact.
+# Failures which show that the media was changed, although the signed statements are intact.
 _MEDIA_FAILURES = ('assertion.dataHash.mismatch', 'assertion.bmffHash.mismatch', 'assertion.boxesHash.mismatch')
 
 Trust = Literal['trusted', 'unknown-signer', 'expired', 'tampered']
@@ -48,11 +48,11 @@ class Claim:
     ``relationship`` is the relationship of its file to the next file: 'parentOf', 'componentOf', 'inputTo', or '' for
     the checked file itself; ``name`` is the name of its file in the next manifest. ``problems`` are the failures that
     the next signer found in this ingredient, in plain words. ``signed_at`` is the time of a timestamp, '' without one.
-    ``processing`` is the data of this program's assertion, None without one; ``left_out`` is the reason why it, or a
-    part of it, is omitted.
+    ``processing`` is the data of this program's assertion, None without one; ``left_out`` is the reason why this
+    data, or a part of it, is omitted.
 
     ``trust`` rates its statements. 'trusted': a root of the reader certifies the signer, or a trusted signer recorded
-    that it trusted this one. 'unknown-signer': no root certifies the signer. 'expired' and 'tampered' have the meaning
+    its trust in this one. 'unknown-signer': no root certifies the signer. 'expired' and 'tampered' have the meaning
     given in ``CredentialFinding``.
     """
 

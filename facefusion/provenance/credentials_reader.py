@@ -77,10 +77,12 @@ class CredentialFinding:
 def read_credentials(
     path: Path, roots: Sequence[Root], sidecar: Path | None = None, flag: StopFlag | None = None
 ) -> CredentialFinding:
-    """Check the credentials in the file at ``path``, or else those in ``sidecar`` or, without one, ``<path>.c2pa``.
+    """Check the credentials in the file at ``path``, or those of its sidecar if the file contains none.
+
+    The sidecar is the file ``sidecar`` if given, otherwise ``<path>.c2pa``.
 
     Reads the entire file with little memory and without network access. Raises MediaError only for a missing, empty,
-    irregular or unreadable file or named sidecar, and Interrupted when ``flag`` is set.
+    irregular or unreadable file or ``sidecar``, and Interrupted when ``flag`` is set.
     """
     for named in (path, sidecar):
         try:
@@ -136,7 +138,7 @@ def _examine(
         # The library does not always use its own type for this error.
         if isinstance(error, c2pa.C2paError.RemoteManifest) or str(error).startswith('Remote:'):
             return CredentialFinding('none', 'none', detail=f'its credentials are stored elsewhere: {words_of(error)}')
-        # No credentials were found in a file that cannot be parsed, but its sidecar may still match.
+        # The place is 'none' if the file itself cannot be parsed, because its sidecar may still match.
         is_store = sidecar is not None or isinstance(error, _STORE_ERRORS)
         return CredentialFinding('unreadable', place if is_store else 'none', detail=words_of(error))
     except (ValueError, RecursionError) as error:

@@ -245,7 +245,7 @@ class _Work:
 
 
 def _timestamp_failure(error: BaseException, relay: Relay | None) -> str:
-    """Return the reason for the missing timestamp; the library's own error is only that its request failed."""
+    """Return the reason for the missing timestamp; the library's own error states only that its request failed."""
     if relay is None or (relay.failure is None and not relay.was_answered):
         return words_of(error)
     return str(relay.failure) if relay.failure else f'its reply cannot be used: {words_of(error)}'
@@ -282,7 +282,7 @@ def _removed_on_failure(*paths: Path) -> Iterator[None]:
 
 
 def _read_store(store: bytes, signing: Signing) -> dict[str, Any]:
-    """Return the library's report on the store alone; its failure for the missing file is irrelevant."""
+    """Return the library's report on the store alone; the errors in it about the missing file are irrelevant."""
     with (
         make_context(signing.roots) as context,
         c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader,

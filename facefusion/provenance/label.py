@@ -73,8 +73,8 @@ def check_label(options: DisclosureOptions) -> str:
         raise UsageError(
             'label-text',
             f'the font of the label has no {", ".join(missing)}',
-            cause='they would be drawn as empty boxes',
-            hint='name a font that has them with --disclosure-font',
+            cause='missing characters would be drawn as empty boxes',
+            hint='specify a font with these characters in --disclosure-font',
         )
     return text
 
@@ -121,7 +121,7 @@ def _font(path: str | None, size: float) -> Font:
             'label-font',
             f'the font {Path(path).name} cannot be used',
             cause=str(error),
-            hint='name a ttf or otf file with --disclosure-font',
+            hint='specify a ttf or otf file in --disclosure-font',
         ) from None
 
 

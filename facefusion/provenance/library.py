@@ -13,8 +13,8 @@ import c2pa
 from facefusion.provenance.trust import Root
 from facefusion.stopping import StopFlag
 
-# Without these two settings the library reads an entire video into memory: a video of 254 MB took 543 MB of memory,
-# and 48 MB with them.
+# Without these two settings the library reads an entire video into memory: a video of 254 MB took 543 MB of memory
+# without them, and 48 MB with them.
 _CHUNK_KILOBYTES = 1024
 _MEMORY_MEGABYTES = 32
 # The maximum decompressed size of a compressed manifest.

@@ -4,7 +4,7 @@ The folder contains ``root.pem`` (key and certificate of a root, for ten years),
 signing certificate, for one year) and ``root-certificate.pem`` (for other people, so that they can trust this machine).
 The root's key is stored so that a renewed signing certificate has the same root, which others may already trust.
 Storing it adds no risk, because the signer's key is in the same folder; only the owner can read the two keys.
-Certificates of older roots remain in further ``root*.pem`` files.
+Certificates of older roots remain in additional ``root*.pem`` files.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class ProvenanceOptions:
     """How to sign and mark outputs, and which signers to trust.
 
     The password of the private key is not an option, because ini files, job files and process lists would expose it.
-    The environment variable FACEFUSION_PRIVATE_KEY_PASSWORD contains it.
+    The environment variable FACEFUSION_PRIVATE_KEY_PASSWORD contains the password.
     """
 
     certificate_path: str | None = option(

@@ -158,7 +158,7 @@ def test_the_source_may_be_the_target_and_several_are_allowed(program, example_p
     done = program.run(*several, '-t', example_portrait, '-o', tmp_path / 'out.png')
     assert done.report['faces'] == 1 and 'dlib_face_resnet' in done.report['models']
     assert 'the source face is combined from 2 images of one person' in done.err
-    assert f'{example_group} is skipped: it shows another person than' in done.err
+    assert f'{example_group} is skipped: it does not show the same person as' in done.err
 
 
 def test_the_output_folder_is_created_and_the_file_replaced(program, photo, tmp_path):

@@ -1,7 +1,7 @@
 """Draw box, landmarks and outline of each selected face.
 
 Items, colours and sizes are those of FaceFusion 3.8 (peer-models.md section 12.10). All point sets come from one mesh:
-5 and 5/68 are its five points, 68 and 68/5 its 68-point subset, and the mask is its outline.
+the items 5 and 5/68 show its five points, 68 and 68/5 its 68-point subset, and the mask item its outline.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 from facefusion.faces.face import Floats
 from facefusion.media.planes import Pixels
 
-# A fifth of each side is ignored: the middle of an aligned crop shows the face, its rim shows hair and background.
+# A fifth of the crop is ignored on each side, because the rim of an aligned crop shows hair and background.
 _PARTS = 5
 
 

@@ -1,4 +1,4 @@
-"""The swappers by name, with their networks and crop sizes; imported for ``--help``, so without array libraries."""
+"""The swappers by name, with their networks and crop sizes; loads no array library, because ``--help`` imports it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BOOSTS = ('128x128', '256x256', '384x384', '512x512', '768x768', '1024x1024')
 
 
 def frozen_model(name: str) -> str:
-    """Return the embedded swapper for 'auto', which is possible until models are frozen."""
+    """Return the name unchanged, or the embedded swapper for 'auto', which occurs only before models are frozen."""
     return MESH_WARP if name == 'auto' else name
 
 

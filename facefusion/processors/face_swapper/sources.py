@@ -25,7 +25,7 @@ def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
     """Return the largest face of each image, in the order of the sources.
 
     Images without a face of at least ``smallest`` pixels in height are skipped with a warning. Raises MediaError for an
-    unreadable image, NoFaceError when no image is left.
+    unreadable image, NoFaceError when no image remains.
     """
     faces: list[SourceFace] = []
     skipped: list[str] = []

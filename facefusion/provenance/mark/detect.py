@@ -12,7 +12,7 @@ from facefusion.provenance.mark.geometry import CropWindow, find_crop, folded, p
 from facefusion.provenance.mark.pattern import Grid, cell_order, grid_for
 from facefusion.provenance.mark.residual import Map, residual
 
-# The maximum number of frames per reader; they need 14 MB.
+# The maximum number of frames per reader, which need 14 MB of memory.
 MOST_FRAMES = 600
 # The maximum chance of a finding in a clip or image without a mark, for all hypotheses together, as log10.
 CHANCE = -6.0
@@ -44,8 +44,8 @@ class MarkFinding(NamedTuple):
 class MarkReader:
     """A detector of marks in the frames of one clip, or in one image; it uses less than 20 MB of memory.
 
-    The frames must be consecutive and may come from any part of the clip. Empty frames, frames of a different shape
-    than the first one, and frames after the first ``MOST_FRAMES`` are skipped.
+    The frames must be consecutive and may come from any part of the clip. Empty frames, frames whose shape differs
+    from that of the first one, and frames after the first ``MOST_FRAMES`` are skipped.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class MarkReader:
         return found
 
     def strongest(self) -> float:
-        """Return log10 of the chance of the strongest evidence, even if it is insufficient; do not search for crops."""
+        """Return log10 of the chance of the strongest evidence, even if insufficient, without searching for crops."""
         return self._weigh(self._grid, None, 1.0)[0].log10 if self._grid else 0.0
 
     def _weigh(self, grid: Grid, window: CropWindow | None, tried: float) -> list[Evidence]:

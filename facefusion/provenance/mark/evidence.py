@@ -27,7 +27,7 @@ from facefusion.provenance.mark.payload import CODED_BITS, PAYLOAD_BYTES, decode
 
 Cells = NDArray[np.float32]
 
-# The residuals of this many frames are summed; so the start of a period is accurate to half of this.
+# The residuals of this many frames are summed; so the start of a period is accurate to half of this number.
 BLOCK_FRAMES = 10
 # The numbers of read frames per source frame: 1, and the ratios of common frame rates in both directions.
 _RATES = (1.0, 1.25, 0.8, 1.2, 5 / 6, 2.0, 0.5, 2.5, 0.4)
@@ -83,7 +83,7 @@ def _timings(known: Cells, grid: Grid) -> list[Timing]:
     timings = []
     for layout, start in _layouts(len(known)).items():
         steps = np.array(layout)
-        # Blocks may show the same image and are not independent, so sums are squared instead of summing squares.
+        # Blocks may show the same image and are not independent, so sums are squared; squares are not summed.
         same = steps[:, None] % PERIODS == steps[None] % PERIODS
         spread = math.sqrt(max(float((squares * same).sum()), 1e-12))
         for period in range(PERIODS):

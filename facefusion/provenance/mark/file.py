@@ -25,7 +25,7 @@ from facefusion.stopping import StopFlag
 _MOST_PIXELS = 100_000_000
 # The maximum number of undecodable packets.
 _MOST_FAILURES = 100
-# The starts of the checked parts of a clip, as shares of its length: possibly only a part of the clip has the mark.
+# The starts of the checked parts of a clip, as shares of its length: perhaps only a part of it has the mark.
 _STARTS = (0.0, 0.5)
 _COVER = av.stream.Disposition.attached_pic
 

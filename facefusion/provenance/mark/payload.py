@@ -27,7 +27,8 @@ CODED_BITS = _RATE * _INFORMATION_BITS
 _GENERATORS = (0o463, 0o535, 0o733, 0o745)
 _MEMORY = 8
 _STATES = 1 << _MEMORY
-# The steps before and after the decoded lap around the ring; after this many steps the start state has no effect.
+# The number of steps before and after the decoded lap around the ring; after so many steps the start
+# state has no effect.
 _LEAD = 32
 
 

@@ -1,6 +1,6 @@
 """Find the flaws of a source image, as sentences with advice.
 
-Each threshold is between the values of the example images and those of variants with the flaw, as its comment states.
+Each threshold separates the values of the example images from those of variants with the flaw; its comment states some.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from facefusion.faces.skin import ATLAS_SIZE, SkinMeter
 from facefusion.processors.face_swapper.mesh_warp.obstacles import MAX_HIDDEN, Obstacles
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView, UnrolledView
 
-# Maximum turn to the side in degrees, the limit of the mesh; beyond it the far half is guessed.
+# Maximum turn to the side in degrees. Beyond this limit, the mesh only guesses the far half of the face.
 MAX_TURN = 35
 # Up to this turn, the same light reaches both cheeks.
 MAX_LEVEL_TURN = 25
 # Minimum height of a face in pixels. The example faces have 104 to 130 and swap well into video of ordinary size.
 SMALL_FACE = 96
-# Minimum of measure_sharpness: the example faces have 0.49 to 0.63; blurred by 2 % of their height, they have 0.21 to
-# 0.27.
+# Minimum of measure_sharpness: 0.49 to 0.63 for the example faces, and 0.21 to 0.27 after a blur by 2 % of their
+# height.
 MIN_SHARPNESS = 0.29
-# Height of the gap between the inner lips over its width: smiles with teeth reach 0.21, a call or an "ah" 0.4.
+# Maximum ratio of the height of the gap between the inner lips to its width: smiles with teeth reach 0.21, shouting or
+# saying "ah" reaches 0.4.
 MAX_GAP = 0.32
-# Natural logarithm of the luma of one cheek over the other's: the example faces reach 0.28, or 0.45 and more with a
-# third of the light on one side.
+# Maximum natural logarithm of the ratio between the lumas of the cheeks: the example faces reach 0.28, or at least 0.45
+# if one side gets only a third of the light.
 MAX_SIDE_LIGHT = 0.38
-# Median luma of the skin: 172 to 198 on the example faces; dark skin in good light stays above 60.
+# Minimum median luma of the skin: 172 to 198 on the example faces; dark skin in good light stays above 60.
 DARK_SKIN_LUMA = 42
-# Share of the skin at luma 245 and more: 0 on the example faces.
+# Maximum share of the skin with a luma of at least 245: 0 on the example faces.
 MAX_BURNT_SHARE = 0.12
-# Share of the forehead that looks like skin: 0.55 under the fringe of the example portrait, 0.98 and more elsewhere.
+# Share of the forehead that looks like skin: 0.55 under the fringe of the example portrait, at least 0.98 elsewhere.
 MIN_FOREHEAD = 0.7
-# Share of the inner face that is covered, see Obstacles.covered: 0.03 on the example faces, 0.065 on one in backlight.
+# Maximum share of the inner face that is covered (Obstacles.covered): 0.03 on the example faces, 0.065 on one in
+# backlight.
 MAX_COVERED = 0.08
 
 
@@ -91,7 +93,7 @@ def _mouth_gap(landmarks: Floats) -> float:
 
 
 def _side_light(luma: Floats, weight: Floats) -> float:
-    """Return the absolute logarithm of the median luma of one half over the other's, where both are visible."""
+    """Return the absolute logarithm of the ratio of the median lumas of both halves, where both are visible."""
     half = luma.shape[1] // 2
     both = (weight > 0.3) & (weight[:, ::-1] > 0.3)
     left, right = luma[:, :half][both[:, :half]], luma[:, ::-1][:, :half][both[:, :half]]

@@ -20,8 +20,8 @@ Bools = npt.NDArray[np.bool_]
 
 # Strands are searched at this size, because they are lost at the 128 texels of the skin measurements.
 STRAND_SIZE = 512
-# Maximum width and minimum length of a strand, in texels of that size. Contrasts are logarithms of luma: lines on
-# foreheads without strands, also on wrinkled ones, have 0.14; dark hair on skin reaches 0.5.
+# Maximum width and minimum length of a strand, in texels of that size. Contrasts are in logarithms of luma: lines on
+# foreheads without strands, even wrinkled ones, have 0.14; dark hair on skin reaches 0.5.
 STRAND_WIDTH = 13
 STRAND_LENGTH = 24
 STRAND_CORE = 0.25
@@ -30,12 +30,12 @@ STRAND_EDGE = 0.10
 CHEEK_STRAND_LENGTH = 60
 # Sigma, in texels of CHART_SIZE, within which strands count as dense.
 STRAND_REACH = 6
-# If more than this share of the inner face is covered, a hand or a similar object covers it. Fingers are found in
-# pieces, so gaps of up to WIDEST_GAP texels of ATLAS_SIZE between them are filled.
+# If more than this share of the inner face is covered, the obstacle is probably a hand or the like. Fingers are found
+# in pieces, so gaps of up to WIDEST_GAP texels of ATLAS_SIZE between them are filled.
 PIECES_SHARE = 0.04
 WIDEST_GAP = 25
-# Share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in all lights, and 0.12
-# to 1.03 behind painted hands (including the surroundings), except for one hand with 0.04.
+# Maximum share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in any light,
+# and 0.12 to 1.03 behind painted hands, except for one hand with 0.04. Values above 1 include the surroundings.
 MAX_HIDDEN = 0.12
 # A fringe that leaves at most this share of the forehead bare also covers the brows, which look like hair: 0 to 0.28
 # under painted fringes, 0.55 under that of the example portrait, which ends above the brows.

@@ -18,7 +18,7 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 FIXED_SIZE = 512
 LEVELS = 4
 VISIBLE_SIZE = 32
-# Opacity of a face that is turned away fully: its features still change, but the texture does not look pasted on.
+# Opacity of a fully turned face: its features still change, but the texture does not look pasted on.
 MIN_TURNED = 0.75
 # Share of the target in the lids of a closed eye.
 CLOSED_EYE = 0.6

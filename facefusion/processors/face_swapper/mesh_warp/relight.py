@@ -36,7 +36,7 @@ TONE_RANGE = (-0.3, 0.127)
 # and on features. Folds and highlights of a smiling source do not contribute to likeness.
 PLAIN_RELIEF = (0.85, 1.0)
 FEATURE_RELIEF = (0.0, 0.6)
-# Share of the source's own colour contrast in its skin, for a frontal and a turned face: the rim of a face is greyer.
+# Share of the source's own colour contrast in its skin, for a frontal and a turned face. The rim of a face is greyer.
 SKIN_CHROMA = (0.4, 0.1)
 # Position of the lips' mean luma and colour, relative to the skin, between the source's (0) and the target's (1), and
 # the limit of their colour: lips are neither bluer nor less red than the skin.
@@ -79,7 +79,7 @@ class Relighter:
     def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
         """Return the transform for a target's pooled light float32 [32,32,4], its traits and its turn 0..1."""
         both = light * self._skin
-        # The source's light includes its rim; otherwise its own shadows there would stay as a grey edge.
+        # The source's light includes its rim; otherwise its own shadows there would remain as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
         (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
         relief = self._relief(turned)
@@ -99,7 +99,7 @@ class Relighter:
         lifted = target[..., 0] * (1 + self._lips * self._lip_lift(contrast, traits))
         field = np.dstack([lifted - own[..., 0] * gain, added, gain]).astype(np.float32)
         mix = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
-        # Behind glasses, even brows and lids should look like skin, because other pixels may be the frame.
+        # Near glasses, brows and lids must look like skin, too: darker or lighter pixels may belong to the frame.
         varied = self._deep * (1 - traits.glasses * self._around_eyes)
         bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
         slopes = (traits.shadow_blue, traits.shadow_red)
@@ -150,7 +150,7 @@ def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) 
     """Return luma with its distance from the target's light limited by soft knees; never below 0.
 
     Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
-    by themselves. Darker skin comes from the edge of hair or from the light of the source's scene.
+    by themselves. Skin beyond these limits is at the edge of hair or reflects the light of the source's scene.
     """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
@@ -168,6 +168,6 @@ def _saturation(light: Floats, weight: Floats) -> float:
 def turning(degrees: float) -> float:
     """Return how far a face is turned away: 0 up to 20 degrees, 1 from 50 degrees on.
 
-    Beyond that, the texture of a frontal source is stretched.
+    Beyond 50 degrees, the texture of a frontal source is stretched.
     """
     return float(smooth_step(np.array([(degrees - 20) / 30], np.float32))[0])

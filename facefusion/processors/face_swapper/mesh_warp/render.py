@@ -31,13 +31,13 @@ Pixels = npt.NDArray[np.uint8]
 
 # Maximum size at which the mesh is rasterised; larger rasters cost more and look the same.
 RASTER_SIZE = 192
-# A face is fully swapped from this multiple of the minimum size on; below, the swap fades in as the face grows.
+# A face is fully swapped from this multiple of the minimum size on; below it, the swap fades in as the face grows.
 FULL_SIZE = 1.25
 # Sigma of the edge along which a nearer face is cut out, as a fraction of its outline's size.
 OUTLINE_BLUR = 0.01
 # Detail finer than this number of pixels is grain.
 GRAIN_SIGMA = 1.0
-# Folds and gloss change skin by at most a fifth of its light; from this fraction on, pixels are not skin.
+# Folds and gloss change skin by at most a fifth of its light; pixels that differ by more than FOREIGN are not skin.
 FOREIGN, FOREIGN_WIDTH = 0.3, 0.2
 MIN_LIGHT = 24
 
@@ -64,7 +64,7 @@ class MeshWarp:
     def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> bool:
         """Swap ``face`` in ``frame``, except where ``nearer`` faces cover it; return whether anything changed.
 
-        Faces that are not large enough (``is_large_enough``) or outside the frame stay unchanged.
+        Faces that are too small (``is_large_enough``) or outside the frame stay unchanged.
         """
         skin = linked_skin(face.values)
         if skin is None:

@@ -124,7 +124,7 @@ def _join(
 def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
     """Fill parts that are turned away or covered from the other half of the face, in the light of this half."""
     texture = joined.texture
-    # The visibility is eroded, so that the transition is where both halves are good.
+    # The visibility is eroded, so that the transition lies where both halves are clearly visible.
     own = np.asarray(cv2.erode(joined.seen * joined.visibility, np.ones((7, 7), np.uint8)), np.float32)
     other = own[:, ::-1]
     # Each half keeps its own texels unless the other half is far more visible, because blended halves are never sharp.
@@ -146,7 +146,7 @@ def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
 
 
 def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:
-    """Inpaint texels in the middle of the face that neither half shows, along the outline of a face turned far.
+    """Inpaint texels in the middle of the face that neither half shows, along the outline of a strongly turned face.
 
     The image shows the background there, and the mirrored texel is no better.
     """

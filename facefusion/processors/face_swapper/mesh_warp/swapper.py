@@ -51,9 +51,10 @@ class MeshSwapper:
 def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     """Read the sources and build the source identity from the largest face of each.
 
-    Images of other persons than the most frequent one (in a tie, the one with the larger face) are skipped with a
-    warning, as are images without a face of at least 48 pixels. The plan has checked that there are sources, and only
-    images. Raises MediaError for an unreadable image, NoFaceError when no image shows a face.
+    Only images of the most frequent person are used (in a tie, of the one with the larger face); the other images, and
+    images without a face of at least 48 pixels, are skipped with a warning. The plan has already checked that there is
+    at least one source and that all sources are images. Raises MediaError for an unreadable image, NoFaceError when no
+    image shows a face.
     """
     meter = tools.meter
     if meter is None:
@@ -75,7 +76,7 @@ def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) 
         first = views[belongs.index(True)][0]
         for (path, _), is_same in zip(views, belongs, strict=True):
             if not is_same:
-                text = f'{path} is skipped: it shows another person than {first}'
+                text = f'{path} is skipped: it does not show the same person as {first}'
                 tools.emit(Message('warn', 'face_swapper', text))
         views = [view for view, is_same in zip(views, belongs, strict=True) if is_same]
         if len(views) > MAX_VIEWS:
@@ -89,7 +90,7 @@ def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) 
 
 
 def _cut_out(source: SourceFace) -> SourceView:
-    """Return the face with a margin, so that large images do not stay in memory."""
+    """Return a crop of the face with a margin, so that large images do not stay in memory."""
     frame, face = source.frame, source.face
     margin = CROP_MARGIN * face.size + 8
     low, high = face.box[:2] - margin, face.box[2:] + margin

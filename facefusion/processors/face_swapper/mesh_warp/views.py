@@ -23,8 +23,8 @@ Bytes = npt.NDArray[np.uint8]
 TEXTURE_SIZE = 1024
 # Size for geometry and for the choice between views; only colours are looked up at the size of the texture.
 CHART_SIZE = 256
-# Start and width of the band along the outline of a turned head whose texels may show the background, because the mesh
-# is not accurate there; as fractions of the face's size.
+# Start and width, as fractions of the face's size, of the band along the outline of a turned head. Texels in this band
+# may show the background, because the mesh is not accurate there.
 UNSURE_OUTLINE = (0.012, 0.045)
 
 

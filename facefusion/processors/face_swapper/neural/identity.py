@@ -23,7 +23,7 @@ Convert = Callable[[Floats], Floats]
 class SourceIdentity:
     """The ``source`` tensor of the network for each face of the target.
 
-    ``share`` is the weight of the tensor that ``mix`` returns for a target face; if it is 0, ``mix`` is not called.
+    ``share`` is the weight of the tensor that ``mix`` returns for a target face; with weight 0, ``mix`` is not called.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class NeuralSwapper:
 
     def _align(self, number: int, task: FrameTask, turn: int) -> _Swap:
         face = task.faces[turn]
-        # Faces are in pixels of the target, but an earlier processor may have enlarged the frame.
+        # The coordinates of faces are in pixels of the target, but an earlier processor may have enlarged the frame.
         five = task.frame.scale.place(five_points(face.landmarks))
         points = task.frame.scale.place(sixty_eight_points(face.landmarks))
         matrix = template_matrix(five, self._template, self._size)
