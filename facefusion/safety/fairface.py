@@ -106,5 +106,6 @@ def find_age_estimator(sessions: Sessions, store: ModelStore) -> AgeEstimator | 
     state = store.state(MODEL_ID)
     if state == 'damaged':
         store.verify((MODEL_ID,))
-    # If another process removes the weights in the meantime, the session fetches them again.
+    # If another process repairs the weights in the meantime, the session uses them; if it removes them, the session
+    # fetches them again.
     return None if state == 'missing' else FairFaceAge(sessions.session(MODEL_ID))
