@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,8 +28,11 @@ from facefusion.processors.face_swapper.neural.identity import SourceIdentity, c
 from facefusion.processors.face_swapper.neural.kinds import KINDS
 from facefusion.processors.face_swapper.neural.network import SwapNetwork, join_tiles, split_tiles
 from facefusion.processors.face_swapper.neural.swapper import NeuralSwapper
-from facefusion.processors.face_swapper.options import MODELS
+from facefusion.processors.face_swapper.options import MODELS, FaceSwapperOptions
+from facefusion.processors.face_swapper.registration import FACE_SWAPPER
 from facefusion.processors.processor import FrameTask
+from facefusion.processors.registration import Requirements
+from facefusion.settings import Settings
 
 CATALOG = load_catalog(Path(__file__).resolve().parents[3] / 'models' / 'catalog')
 NONE, HALF = ((0, 0, 0), (1, 1, 1)), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -126,6 +130,16 @@ def test_a_pixel_boost_that_the_model_cannot_do_is_refused():
         with pytest.raises(UsageError) as caught:
             crop_size(name, boost)
         assert caught.value.reference == 'pixel-boost' and '512x512' in caught.value.cause
+
+
+def test_a_wrong_pixel_boost_is_refused_before_its_models_are_fetched():
+    options = FaceSwapperOptions(face_swapper_model='inswapper_128', face_swapper_pixel_boost='256x256')
+    settings = Settings([options, FaceMaskOptions(face_mask_types=('box',))])
+    assert FACE_SWAPPER.models(settings) == ('inswapper_128', 'arcface_w600k_r50')
+    assert FACE_SWAPPER.requirements(settings) == Requirements(source_faces=True)
+    wrong = replace(options, face_swapper_model='simswap_unofficial_512')
+    with pytest.raises(UsageError, match='simswap_unofficial_512 has no pixel boost 256x256'):
+        FACE_SWAPPER.models(settings.replace(wrong))
 
 
 class Converter:
