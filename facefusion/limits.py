@@ -19,9 +19,9 @@ _PRIVATE: dict[str, int] = {'flags': mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if h
 class Limit(NamedTuple):
     """A limit, under the name that users know, with the allowed and the used amount, in bytes or threads.
 
-    ``kind`` is the counted quantity: 'memory' pages in use, 'address' all mapped memory, 'data' writable mappings,
-    'threads' threads and processes. ``used`` of an address limit is the peak of this process; 0 if the system does
-    not count it. ``advice`` describes how to raise the limit.
+    ``kind`` is the counted quantity: 'memory' (pages in use), 'address' (all mapped memory), 'data' (writable
+    mappings) or 'threads' (threads and processes). ``used`` of an address limit is the peak of this process, and 0 if
+    the system does not count it. ``advice`` describes how to raise the limit.
     """
 
     kind: Literal['memory', 'address', 'data', 'threads']
@@ -149,8 +149,8 @@ def _sizes(table: Path) -> dict[str, int]:
 def _control_groups(system: Path, controller: str) -> Iterator[tuple[int, Path, str]]:
     """Yield version, folder and name of the control groups of this process, from its own group up to the root.
 
-    In a container, the group of the process may be mounted as the root, while its name is still that outside the
-    container. Folders that do not exist have no limits.
+    In a container, the group of the process may be mounted as the root, while its name is still the one outside
+    the container. A folder that does not exist sets no limit.
     """
     mounts = system / 'sys/fs/cgroup'
     lines = ['0::/']

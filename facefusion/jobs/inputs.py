@@ -79,7 +79,7 @@ def _note(path: str, extent: Extent) -> Json | None:
 
 
 def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
-    """Return a clause about the change of a file; empty if it is unchanged, or missing, which the run reports."""
+    """Return a clause that describes how a file changed; empty if unchanged or missing (the run reports that)."""
     path = Path(noted['path'])
     try:
         status = path.stat()

@@ -55,8 +55,8 @@ def list_job_files(
 ) -> Iterator[JobFile]:
     """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
-    A job that moves meanwhile may be listed twice; then the later file counts. It may also be missed, when it moves
-    against the order of the folders. ``job_id`` selects one job; ``claimed`` selects claimed files and all running
+    A job that moves during the listing may be listed twice; then the later file counts. A job that moves against the
+    order of the folders may be missed. ``job_id`` selects one job; ``claimed`` selects claimed files and all running
     ones.
     """
     for state in reversed(STATES) if backwards else STATES:
@@ -77,7 +77,7 @@ def preferred(first: JobFile | None, later: JobFile) -> JobFile:
 
 
 def folder_stamps(root: Path) -> tuple[int, ...]:
-    """Return the modification times of all folders; equal ones mean that probably no file has moved."""
+    """Return the modification times of all folders; if two results are equal, probably no file has moved."""
     stamps = []
     for state in STATES:
         stamps.append(0)

@@ -21,12 +21,12 @@ def comparable(path: str) -> str:
 def step_output_path(output_path: str, job_id: str, index: int) -> str:
     """Return ``<folder>/<stem>-<job>-<index><extension>``, as FaceFusion 3.8 names the output of a step.
 
-    The extension is in lower case. If the name or that of its sidecar would be too long for a file system, the
-    stem is shortened and gets a digest.
+    The extension is in lower case. If this name or the name of its sidecar would be too long for a file
+    system, the stem is shortened and ends with a digest.
     """
     path = Path(output_path)
     if not path.name:
-        # The path is a folder such as '/': the run reports that it cannot write there.
+        # The path has no file name, such as '/': the run reports that it cannot write there.
         path = path / 'output'
     ending = f'-{job_id}-{index}{path.suffix.lower()}'
     stem = path.stem

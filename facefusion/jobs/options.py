@@ -61,7 +61,7 @@ class ReportOptions:
     report_path: str | None = option(
         'path',
         None,
-        'append one line of JSON to this file for each step of the batch that ends',
+        'append one line of JSON to this file whenever a step of the batch ends',
         section='paths',
         aliases=('--report',),
         stored='job',

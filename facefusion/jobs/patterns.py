@@ -32,7 +32,7 @@ class BatchItem:
 
 
 def expand(source_pattern: str | None, target_pattern: str | None, output_pattern: str | None) -> tuple[BatchItem, ...]:
-    """Return a step for every source with every target, ordered by source, then by target; open no file.
+    """Return a step for every combination of source and target, ordered by source, then by target; open no file.
 
     ``find_files`` expands the input patterns. The output is a format string with the fields {index}, {source_name},
     {target_name} (both without folder and extension) and {target_extension} (with its dot, in lower case).

@@ -116,7 +116,7 @@ class Reaper:
         error = JobError(
             'worker-lost',
             f'the process of the job {record.id} has vanished',
-            cause=f'{process} is dead' + (f', the {lost_in_a_row}th in a row' if lost_in_a_row > 1 else ''),
+            cause=f'{process} is dead' + (f'; {lost_in_a_row} processes died in a row' if lost_in_a_row > 1 else ''),
             hint='finished work is stored: run the same command again, or job-retry',
         )
         claim.finish('failed', replace(record, error=error.as_record(), date_finished=now_text()))

@@ -1,7 +1,7 @@
-"""The record of a job, its steps and its attempts, and its reading and writing as a job file.
+"""The record of a job with its steps and attempts, and its conversion from and to the content of a job file.
 
-Version 2 adds keys to the files of FaceFusion 3.8 (version 1), which can be read, too. Unknown keys are preserved.
-docs/job-store.md describes the format, docs/job-record.schema.json specifies it.
+Version 2 adds keys to the files of FaceFusion 3.8 (version 1); both versions can be read. Unknown keys are preserved.
+docs/job-store.md describes the format, and docs/job-record.schema.json specifies it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StepRecord:
 
     ``remix_of`` is the id of the step whose output is the target of this one. ``output`` has path, size and sha256 of
     the step's own file, ``report`` is the report of the run. ``args_version`` '1' marks arguments of FaceFusion 3.8.
-    ``inputs`` describes its files as they were when it was added, see ``facefusion.jobs.inputs``.
+    ``inputs`` describes the input files as they were when the step was added, see ``facefusion.jobs.inputs``.
     """
 
     id: str
@@ -92,7 +92,7 @@ class JobRecord:
     """A job. Dates are ISO 8601 with offset, ``retry_delay`` is in seconds, ``not_before`` in seconds since 1970.
 
     ``outputs`` lists the published files with path, size and sha256. ``retries_used`` counts the automatic retries
-    since the job was last submitted or retried. ``fingerprint`` identifies equal calls of headless-run and batch-run.
+    since the job was last submitted or retried. ``fingerprint`` identifies equal headless-run and batch-run commands.
     """
 
     id: str
@@ -177,7 +177,7 @@ def record_from_json(job_id: str, data: Json) -> JobRecord:
 def record_to_json(record: JobRecord) -> dict[str, Any]:
     """Return a record as plain JSON, which ``record_from_json`` reads."""
     data = {'version': record.version, **plain(record)}
-    # The lists follow the unknown keys, which are short.
+    # The long lists come last, after the unknown keys.
     for name in ('attempts', 'steps'):
         data[name] = [plain(entry) for entry in data.pop(name)]
     return data

@@ -1,4 +1,4 @@
-"""The runner of a claimed job: its steps in order, and the joining of their files into published ones."""
+"""The runner of a claimed job: it processes the steps in order and joins their files into the published files."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class JobRunner:
         elif record.retries_used < record.retries and error.exit_code not in _FINAL_CODES:
             delay = min(record.retry_delay * 2.0 ** min(record.retries_used, _MAX_DOUBLINGS), LONGEST_DELAY)
             again = replace(requeued(record), retries_used=record.retries_used + 1, not_before=time.time() + delay)
-            text = f'the job {record.id} is retried in {delay:g} seconds: {error.message}'
+            text = f'the job {record.id} will be retried in {delay:g} seconds: {error.message}'
             self._emit(Message('warn', 'jobs', text))
             return Outcome('queued', attempt.with_result(again, 'failed', error), error)
         failed = replace(record, error=error.as_record())
@@ -214,7 +214,7 @@ class _JobAttempt:
             return JobError('job-empty', f'the job {self._first.id} has no steps', hint='add one with job-add-step')
         failures: list[tuple[int, FaceFusionError]] = []
         try:
-            # An earlier attempt completed the steps of these outputs but did not join them.
+            # An earlier attempt completed the steps of these outputs but did not join their files.
             for path in self._joined:
                 self._publish(path, flag)
             for step in self._steps:
@@ -287,8 +287,8 @@ class _JobAttempt:
         self._log.step_ended(step)
         self._note_published(step)
         if step.status == 'completed':
-            # The work files are removed after the note, because a kill in between would otherwise repeat the whole
-            # step.
+            # The work files are removed after the note, because otherwise the whole step would be repeated after a kill
+            # in between.
             self._work.forget(self._first.id, step)
         if self._on_step is not None:
             self._on_step(self._first.id, index, step)
@@ -315,7 +315,7 @@ class _JobAttempt:
             self._remove_joined()
 
     def _note_published(self, step: StepRecord) -> None:
-        """Note the published file of a completed step that is the only one with this output, unless it is noted."""
+        """Note the published file of a completed step that is the only one with this output, if it is not noted yet."""
         if step.status != 'completed' or step.output is None or step.output.get('path') != step.output_path:
             return
         noted = self._outputs.get(step.output_path, {})
@@ -342,14 +342,14 @@ class _JobAttempt:
 
     def _progress(self, event: Event) -> None:
         if isinstance(event, StageProgress) and event.unit == 'frame':
-            # A failed note must not fail the step, whose end is noted in any case.
+            # A failure to note the progress must not fail the step, because its end is noted in any case.
             with suppress(JobError, FileNotFoundError):
                 self._log.progress(event.stage, event.done, event.total)
         self._emit(event)
 
 
 def _target(step: StepRecord, source: StepRecord | None) -> str | None:
-    """Return the target of a step: the output of the step ``source`` for a remix."""
+    """Return the target of a step; for a remix, this is the output of the step ``source``."""
     if source is None:
         target = step.args.get('target_path')
         return target if isinstance(target, str) else None

@@ -21,8 +21,8 @@ _SHOWN = 5
 def warn_of_shared_outputs(store: JobStore, record: JobRecord, emit: Emit) -> None:
     """Warn about outputs that another running job of the store writes, too; raise nothing.
 
-    Of two jobs that start at the same time, at least one is claimed when the other one checks. Jobs of dead processes
-    do not count.
+    If two jobs start at the same time, at least one of them finds the other, because a job is claimed before it checks.
+    Jobs of dead processes do not count.
     """
     todo = [group for group in groups_of(record) if any(step.status != 'completed' for step in group.steps)]
     outputs = {comparable(group.output_path) for group in todo}

@@ -1,6 +1,7 @@
 """The steps of a job: add, insert, remove and remix them, and find the steps that must run.
 
-All are pure functions of records. An index counts from 0; any negative one means the last step, as in FaceFusion 3.8.
+All functions here are pure functions of records. An index counts from 0; any negative one means the last step, as in
+FaceFusion 3.8.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def remix_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: S
         raise JobError(
             'step-without-output',
             f'step {at} of the job {record.id} has no output that another step could use',
-            hint='add the step with an output, with -o/--output-path',
+            hint='add that step again, with an output path (-o/--output-path)',
         )
     target = step_output_path(source.output_path, record.id, at)
     return _with_steps(record, (*record.steps, new_step({**args, 'target_path': target}, inputs, source.id)))

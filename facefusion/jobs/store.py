@@ -209,7 +209,7 @@ class JobStore:
             raise
 
     def delete(self, job_id: str) -> None:
-        """Delete a job, also a broken one or the job of a dead process.
+        """Delete a job, including a broken one and the job of a dead process.
 
         Raises JobError job-unknown, job-wrong-state, job-busy.
         """
@@ -230,7 +230,7 @@ class JobStore:
         self.clean_work(job_id)
 
     def settle(self, job_file: JobFile) -> State | None:
-        """Complete the change of a dead process past the fence, or release its file unchanged before the fence.
+        """Complete the change of a dead process that passed the fence; otherwise release its file unchanged.
 
         Returns the new state of a change that this call completed. Ignores claims: the reaper handles those.
         """
@@ -240,7 +240,7 @@ class JobStore:
             try:
                 self.files.rename(job_file.path, job_file.path.with_name(f'{job_file.job_id}.json'))
             except FileNotFoundError:
-                # The holder may just have passed the fence: then its prepared record is the job.
+                # The holder may just have passed the fence: then its prepared record is the valid one.
                 return None
             assert job_file.owner is not None
             self.clean_work(job_file.job_id, [job_file.owner.nonce])
@@ -257,7 +257,7 @@ class JobStore:
 
     def remove_work_files(self, job_id: str) -> None:
         """Delete the finished chunks and segments of a job in all folders for work files."""
-        # Loading it takes 3 ms, and queries do not need it.
+        # Loading this module takes 3 ms, and queries do not need it.
         from facefusion.jobs.work_files import remove_work_files
 
         remove_work_files(self.root / WORK_FOLDER / job_id)
@@ -305,7 +305,7 @@ class JobStore:
         try:
             self.files.rename(job_file.path, path)
         except FileNotFoundError:
-            # A network file system may report this for a rename that succeeded, see Claim.
+            # A network file system may report this error for a rename that succeeded, see Claim.
             if not path.exists():
                 raise taken(job_file.job_id) from None
         state: State = 'running' if folder.name == 'running' else job_file.state
@@ -337,7 +337,7 @@ class JobStore:
         return merge_attempts(record, read_attempts(self.root / WORK_FOLDER / job_file.job_id), nonce)
 
     def _write_new(self, record: JobRecord, folder: Path) -> Path:
-        """Write a record under a temporary name, create the folder for its final name, and return the path."""
+        """Write a record to a temporary path, create the folder for its final name, and return the temporary path."""
         part = self.root / WORK_FOLDER / NEW_FOLDER / f'{record.id}@{self._make_owner().tag}'
         self.files.make_folder(part.parent)
         self.files.make_folder(folder)

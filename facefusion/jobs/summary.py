@@ -58,7 +58,7 @@ def _live(store: JobStore, job_file: JobFile, started: str | None) -> dict[str, 
         'progress': None,
     }
     for note in read_attempts(store.root / WORK_FOLDER / job_file.job_id):
-        # The start of the first attempt, as in the record of a finished job.
+        # This is the start of the first attempt, as in the record of a finished job.
         live.setdefault('date_started', started or note.attempt.date_started)
         if note.attempt.nonce == owner.nonce:
             live['steps_completed'] = sum(1 for line in note.results if _is_completed(line))

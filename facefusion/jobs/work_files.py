@@ -1,6 +1,6 @@
 """The folders for work files of steps, and their removal.
 
-In the store a folder is ``.work/<job>/work-<step>-<plan>/``. With a folder for work files it is
+In the store, the path of a folder is ``.work/<job>/work-<step>-<plan>/``. With a folder for work files it is
 ``<temp>/facefusion/<store>/<job>/work-<step>-<plan>/``, and ``.work/<job>/work-elsewhere`` names the folder of the job
 there, for commands that run without this option.
 """

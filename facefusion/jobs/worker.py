@@ -57,7 +57,7 @@ class Queue:
             except FileNotFoundError:
                 continue
             except OSError:
-                # The file is a link to itself, which cannot be read either.
+                # The file may be a link to itself, which cannot be read either.
                 stamp = (0, 0)
             entry: _Entry | None = self._entries.get(job_file.job_id)
             if entry is None or entry.stamp != stamp:
@@ -73,7 +73,7 @@ class Queue:
         return ready, {job_id for _, _, job_id in turns if is_early[job_id]}
 
     def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
-        """Return the entry of a file; None for a job that has left the queue, to which it may return unchanged."""
+        """Return the entry of a file; None for a job that has left the queue, because its unchanged file may return."""
         job = self._store.read(job_file)
         if job is None or job.job_file.state != 'queued':
             return None
@@ -81,7 +81,7 @@ class Queue:
         try:
             if job.data is None:
                 raise RecordError(job.broken)
-            # A file system limits the name of the claim, which is short enough for every valid id.
+            # File systems limit the length of a name. The name of the claim is short enough for every valid id.
             if len(os.fsencode(f'{job_file.job_id}@{new_owner().tag}.json')) <= LONGEST_NAME:
                 record = record_from_json(job_file.job_id, job.data)
                 submitted = seconds_of(record.date_submitted or record.date_created)
@@ -103,7 +103,7 @@ class Tally(NamedTuple):
 
 
 class Worker:
-    """Runs jobs of a store until ``flag`` is set. ``claim_timeout`` in seconds, see ``Reaper``."""
+    """Runs jobs of a store until ``flag`` is set. ``claim_timeout`` is in seconds, see ``Reaper``."""
 
     def __init__(
         self, store: JobStore, runner: JobRunner, notifier: Notifier, claim_timeout: float, emit: Emit, flag: StopFlag
@@ -116,7 +116,7 @@ class Worker:
         self._reaper = Reaper(store, claim_timeout, emit, on_end=self._notify_of)
 
     def run_claimed(self, claim: Claim, record: JobRecord, stopped_state: State = 'failed') -> Outcome:
-        """Run a claimed job until it has completed or failed for good, also when another process took it over.
+        """Run a claimed job until it has completed or failed for good, even if another process takes it over.
 
         Raises JobError job-gone when the job was deleted.
         """

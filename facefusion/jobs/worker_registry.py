@@ -1,4 +1,4 @@
-"""The registration of workers that watch a job store, each by a file."""
+"""The registration of workers that watch a job store, with one file for each worker."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioRange, AudioTrack, why_not_copied
 
-# The encoder used when audio of each codec is encoded again: for the same format or a similar one.
+# The encoder for audio of each codec that is encoded again. It writes the same format or a similar one.
 _AGAIN = {
     'mp3': 'libmp3lame',
     'mp3float': 'libmp3lame',
@@ -121,7 +121,7 @@ def plan_audio(
 class _InputAudio(NamedTuple):
     """The file with the audio; ``content`` is its kind as returned by ``kinds.sniff``.
 
-    ``span`` is the range of its streams. ``is_other``: whether it is another file than the target.
+    ``span`` is the range of its streams. ``is_other``: whether this file is not the target.
     """
 
     path: Path
@@ -169,7 +169,7 @@ def _span(info: VideoInfo, timeline: Timeline, container: Container) -> AudioRan
 
 
 def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> AudioRange:
-    """Return the range from time 0 of the sound, at the first frame, up to the end of the last frame."""
+    """Return the range of the sound, from its time 0, which is at the first frame, to the end of the last frame."""
     container = container_of(extension)
     places = timeline
     if not container.has_times:

@@ -1,4 +1,4 @@
-"""Encode an audio stream again: cut it, change its volume, fill gaps with silence and join parts of different form."""
+"""Encode an audio stream again: cut it, change its volume, fill its gaps and join parts of different formats."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class EncodedTrack:
     In avi, which has no times, players play all output of an MP3 decoder from 0 on, including the encoder's delay.
     The packets of the delay are therefore left out of avi, and the audio is aligned so that a packet begins at time 0.
 
-    Broadcasts change from stereo to 5.1 within a clip. A filter graph accepts one form of audio only, so each form has
-    a graph of its own, which begins at the end of the previous one. ``remarks`` report the losses.
+    Broadcasts may change from stereo to 5.1 within a clip. A filter graph accepts only one format of audio, so each
+    format has a graph of its own, which begins at the end of the previous one. ``remarks`` report the losses.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class EncodedTrack:
         """Add a remark when a layout unknown to the plan is mixed down."""
         target = self._track.layout
         is_unplanned = layout not in (self._planned, 'mono') and keeps_all(self._planned, target)
-        text = f'changes to {layout} in the clip, which is mixed into {target}'
+        text = f'changes to {layout} in the clip: these channels are mixed into {target}'
         if is_unplanned and not keeps_all(layout, target) and text not in self.remarks:
             self.remarks.append(text)
 

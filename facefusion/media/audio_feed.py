@@ -52,7 +52,8 @@ class AudioFeed:
         try:
             for packet in self._source.demux(self._inputs):
                 self._stop.check()
-                # The index is read first: afterwards a copied packet has the output's, and a flushing packet has none.
+                # Read the index before the conversion: afterwards a copied packet has the index of the output stream,
+                # and a flushing packet has none.
                 index = packet.stream.index
                 for written in self._tracks[index].convert(packet):
                     counts[index] += 1

@@ -55,7 +55,7 @@ def settle_track(track: AudioTrack, extension: str) -> AudioTrack:
 
 
 def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str, asked: str) -> Iterator[str]:
-    """Yield a sentence for each loss of channels, rate or depth of an audio stream, and how to avoid it.
+    """Yield a sentence for each loss of channels, rate or depth of an audio stream, with advice on how to avoid it.
 
     ``name`` is the subject of the sentence, ``asked`` the value of --output-audio-encoder.
     """
@@ -76,7 +76,7 @@ def losses(name: str, stream: av.AudioStream, track: AudioTrack, extension: str,
             f'{track.encoder} does not support {layout} in {extension[1:]}'
         )
     if track.rate < context.sample_rate:
-        yield f'{name} is written with {track.rate} Hz: {track.encoder} does not support {context.sample_rate} Hz'
+        yield f'{name} is written at {track.rate} Hz: {track.encoder} does not support {context.sample_rate} Hz'
     depth, written = _depth(stream), _written_depth(track)
     if 0 < written < depth:
         yield f'{name} is written with {written} of its {depth} bits a sample: {track.encoder} supports no more'

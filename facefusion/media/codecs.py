@@ -13,7 +13,7 @@ import av.error
 from facefusion.media.color import ColorSpec
 from facefusion.media.planes import INTERLEAVED, PLANE_FORMATS, format_of_planes, has_alpha, planar_format
 
-# A fixed number instead of the number of cores, because x264 and x265 write other bytes with other numbers of threads.
+# A fixed number instead of the number of cores, because the output of x264 and x265 depends on the number of threads.
 _THREADS = 2
 # FFmpeg's scale of a quantiser (FF_QP2LAMBDA).
 _LAMBDA = 118
@@ -56,7 +56,7 @@ def loses_chroma(wanted: str, pix_fmt: str) -> bool:
 
 
 def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
-    """Return the colours to write: if the codec cannot store them, those that readers assume, with limited range.
+    """Return the colours to write: ``color``, or, if the codec cannot store it, the default of readers, limited range.
 
     MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) store a matrix, but no range.
     """

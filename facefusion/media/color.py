@@ -29,7 +29,7 @@ _UNSPECIFIED = (0, 2)  # 0 is "reserved" in the primaries and transfer tables, a
 _FULL = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _PQ, _HLG = 16, 18
 _FRACTION_BITS = 14
-# From the order green, blue, red to the order blue, green, red; its inverse is the same matrix.
+# This matrix changes the order green, blue, red to blue, green, red. It is its own inverse.
 _SWAPPED = ((0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 
 
@@ -46,8 +46,9 @@ class ColorSpec:
     def from_codes(
         cls, *, matrix: int, color_range: int, primaries: int, transfer: int, height: int, pix_fmt: str
     ) -> ColorSpec:
-        """Return the colours that FFmpeg's tags mean; without a matrix, BT.709 from 720 lines upwards, BT.601 below.
+        """Return the colours that FFmpeg's tags mean.
 
+        If the tags specify no matrix, it is BT.709 from 720 lines upwards and BT.601 below.
         RGB, grey and palette formats are BT.709 with limited range, because the reader converts them to it.
         """
         if not pix_fmt.startswith(('yuv', 'nv', 'p0', 'p2', 'uyvy', 'yvyu')):

@@ -71,8 +71,8 @@ class _Clip:
 def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop: StopFlag, emit: Emit = silent) -> None:
     """Write the clips one after the other to ``output_part``, in the format of ``extension`` (of ``CONTAINERS``).
 
-    The first clip keeps its times. Every other clip begins at the end of the last frame before it, and its audio keeps
-    its distance to its video. Audio before a later clip's first frame, or after the next clip's beginning, is cut by
+    The first clip keeps its times. Every other clip begins at the end of the last frame before it, and its audio
+    stays in sync with its video. Audio before a later clip's first frame, or after the next clip's beginning, is cut by
     whole packets. Subtitles and chapters are moved with their clip and cut to it. Tags and stream descriptions are
     those of the first clip; ``emit`` receives the names of the lost tags of other clips.
 
@@ -98,7 +98,7 @@ def concat_clips(clips: Sequence[Path], output_part: Path, extension: str, stop:
 def _measure(path: Path, stop: StopFlag) -> _Clip:
     info = probe(path, stop)
     if not isinstance(info, VideoInfo):
-        raise MediaError('join-mismatch', f'{path.name} is an image, only videos can be joined')
+        raise MediaError('join-mismatch', f'{path.name} is an image: only videos can be joined')
     times: list[int] = []
     aspect = Fraction(1)
     header = b''
@@ -166,7 +166,7 @@ def _check_pictures(first: _Clip, other: _Clip) -> None:
             'join-mismatch',
             f'{two.path.name} cannot be joined to {one.path.name}',
             cause=f'they differ in {differences}',
-            hint='give both steps the same --output-video-encoder and --output-video-scale, or other output paths',
+            hint='give both steps the same --output-video-encoder and --output-video-scale, or different output paths',
         )
 
 
@@ -182,7 +182,7 @@ def _clip_times(clips: Sequence[_Clip]) -> list[SoundOfClip]:
 
 
 def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
-    """Return a tick that divides all times if the container supports one so short; mkv counts milliseconds."""
+    """Return a tick that divides all times if the container supports so short a tick; mkv counts milliseconds."""
     container = CONTAINERS[extension]
     if not container.has_times:
         # Empty frame slots lower the average rate. In a container with such slots, the clip's tick is one slot.
@@ -250,7 +250,7 @@ def _write(
 def _add_video(
     output: av.container.OutputContainer, clips: Sequence[_Clip], time_base: Fraction, extension: str
 ) -> Any:
-    """Add the video stream, with the description of the first clip's."""
+    """Add the video stream, with the description of the first clip's video stream."""
     info = clips[0].info
     rates = {clip.info.average_rate for clip in clips}
     frames = sum(clip.info.frame_count for clip in clips)

@@ -30,7 +30,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class SoundOfClip:
-    """The audio streams of a clip from ``begin`` seconds on; its times plus ``shift`` seconds are the output's."""
+    """The audio streams of a clip from ``begin`` seconds on; a clip time plus ``shift`` is the output time."""
 
     info: VideoInfo
     sounds: tuple[Sound, ...]
@@ -215,7 +215,7 @@ def _is_of_clip(start: Fraction, length: Fraction, begin: Fraction, tick: Fracti
 
 
 def _neutral(codec: str, settings: bytes) -> bytes:
-    """Return the settings of an audio stream without its length.
+    """Return the settings of an audio stream without the length of the stream.
 
     FLAC's header (RFC 9639, section 8.2) has the sample count and the checksum of the whole file; 0 means unknown.
     """

@@ -22,7 +22,7 @@ from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
-# The dispositions that state a stream's purpose. 'default' is checked separately: only on a later stream is it a loss.
+# The dispositions that state a stream's purpose. 'default' is checked separately: it is a loss only on a later stream.
 _PURPOSES = (
     *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
     *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),
@@ -30,7 +30,7 @@ _PURPOSES = (
 # FFmpeg does not read the tables of shorter transport streams.
 _FRAMES = 12
 _FAST = {'libx264': {'preset': 'ultrafast'}, 'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8'}}
-# A function that adds streams to an output besides its video and returns their packets, read once the output has begun.
+# A function that adds further streams to an output and returns their packets, which are read once the output has begun.
 _Fill = Callable[[av.container.OutputContainer, Any], Iterator[Any]]
 
 

@@ -27,15 +27,15 @@ _BROADCAST_RATES = tuple(
 class Container:
     """A container by its extension.
 
-    ``muxer`` is FFmpeg's name of it. ``encoders`` and ``audio_encoders`` are the encoders whose streams it supports,
-    ``copied`` the audio codecs whose packets are copied into it (None: all that the muxer accepts). 'auto' is the first
-    working encoder of ``automatic``, and ``automatic_audio``. With ``has_times`` every frame and audio packet has a
-    time of its own; without, they follow one another from 0, frames at one of ``rates`` (empty: any rate). With
-    ``has_gaps`` frame slots may be empty. ``ends_together``: FFmpeg ends the file with its shortest stream.
-    ``reorders``: frames may be stored in another order than they are displayed. ``starts_at`` is the time in seconds
+    ``muxer`` is FFmpeg's name for it. ``encoders`` and ``audio_encoders`` are the encoders whose streams it supports,
+    ``copied`` the audio codecs whose packets are copied into it (None: all that the muxer accepts). 'auto' means the
+    first working encoder of ``automatic``, or for audio ``automatic_audio``. With ``has_times`` every frame and audio
+    packet has a time of its own; without, they follow one another from 0, frames at one of ``rates`` (empty: any rate).
+    With ``has_gaps`` frame slots may be empty. ``ends_together``: FFmpeg ends the file with its shortest stream.
+    ``reorders``: the storage order of frames may differ from their display order. ``starts_at`` is the time in seconds
     that is written for 0 in containers that cannot store times before 0. ``repeats_header``: keyframes contain the
-    encoder's settings. ``tick`` is the container's fixed tick; None: it takes the output's. ``alpha`` are the encoders
-    whose transparency it supports; the first of them is 'auto' for transparent output.
+    encoder's settings. ``tick`` is the container's fixed tick; None: it has the output's tick. ``alpha`` are the
+    encoders whose transparency it supports; 'auto' means the first of them for transparent output.
     """
 
     muxer: str
@@ -180,9 +180,9 @@ def check_held(kind: str, encoder: str, extension: str) -> None:
         elsewhere = f', or name the output {" or ".join(others)}' if others else ''
         raise UsageError(
             'encoder-container',
-            f'{extension[1:]} does not support {kind} of {encoder}',
+            f'{extension[1:]} does not support {kind} from the encoder {encoder}',
             cause=f'{extension[1:]} supports {", ".join(supported)}',
-            hint=f'leave --output-{kind}-encoder out, choose one of these{elsewhere}',
+            hint=f'leave --output-{kind}-encoder out, or choose one of these{elsewhere}',
         )
 
 

@@ -36,7 +36,7 @@ def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixel
 
 
 def whole_bgr(planes: Sequence[Plane], shape: PlaneFormat, color: ColorSpec) -> Plane:
-    """Return three planes of ``shape`` as HxWx3 BGR, uint8, or above 8 bits uint16, rounded to nearest."""
+    """Return three planes of ``shape`` as HxWx3 BGR, rounded to nearest: uint8, or uint16 above 8 bits."""
     luma, chroma = planes[0], [cast(Any, plane.astype(np.float32)) for plane in planes[1:]]
     high, wide = luma.shape
     is_deep = shape.bits > 8
@@ -83,7 +83,7 @@ def reformatted(
 
 
 def tag_video(video: av.VideoFrame, color: ColorSpec) -> av.VideoFrame:
-    """Tag a frame with its colours; some encoders read them there."""
+    """Tag a frame with its colours; some encoders read them from the frame."""
     video.colorspace, video.color_range = color.matrix_code, color.range_code
     video.color_primaries, video.color_trc = color.primaries, color.transfer
     return video
@@ -114,7 +114,7 @@ def alpha_codes(alpha: Plane, bits: int) -> Plane:
 
 
 def resize_samples(samples: Plane, width: int, height: int) -> Plane:
-    """Return BGR or alpha at the output size: cubic when growing, area filter when shrinking."""
+    """Return BGR or alpha at the output size, enlarged with a cubic filter or reduced with an area filter."""
     high, wide = samples.shape[:2]
     if width > wide or height > high:
         return cast(Plane, cv2.resize(samples, (width, height), interpolation=cv2.INTER_CUBIC))

@@ -151,7 +151,7 @@ def choose_encoder(
     timeline: Timeline | None = None,
     picture: Picture | None = None,
 ) -> EncoderSettings:
-    """Return the encoder for a clip, or for an image shown as a clip, tested by encoding a frame with it.
+    """Return the encoder for a clip, or for an image shown as a clip, after encoding one frame as a test.
 
     ``extension`` is the output's, one of ``CONTAINERS``; without ``timeline`` frames keep their source times. The
     default of ``picture`` is opaque frames of the clip's size times ``output_video_scale``.
@@ -303,7 +303,7 @@ def _machine_options(settings: EncoderSettings) -> dict[str, str]:
     """Return options that make the encoder's bytes reproducible.
 
     x264's macroblock tree for AVX-512 reads uninitialised memory where a line is not a multiple of eight macroblocks,
-    so that every run wrote different bytes (measured with the x264 of PyAV 17). Its AVX2 code does not.
+    so that every run writes different bytes (measured with the x264 of PyAV 17). Its AVX2 code does not.
     """
     if settings.codec.startswith('libx264') and settings.width % 128 and cv2.checkHardwareSupport(_AVX512):
         return {'x264-params': 'asm=MMX2,SSE2,SSSE3,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2'}

@@ -56,9 +56,9 @@ def check_survivable(settings: Encoding) -> None:
 def raise_encoder_shortage(settings: Encoding, error: Exception) -> None:
     """Raise ResourceError memory-out, threads-out when a shortage made an encoder fail.
 
-    Most encoders report another error then: libx264 a general one, libvpx-vp9 invalid data. The encoder has already
-    freed its memory, and address space is allocated in larger pieces than memory, so twice the memory must be
-    available.
+    Most encoders report a different error in a shortage: libx264 a general one, libvpx-vp9 invalid data. The encoder
+    has already freed its memory, and address space is allocated in larger pieces than memory, so twice the memory must
+    be available.
     """
     raise_shortage(error)
     _require_memory(settings, 2)

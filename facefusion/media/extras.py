@@ -55,7 +55,7 @@ def describe_extras(container: av.container.InputContainer) -> Extras:
 
 
 def carried_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of a clip without FFmpeg's own."""
+    """Return the tags of a clip without those that FFmpeg writes itself."""
     return {key: value for key, value in tags.items() if key.lower() not in _OWN_TAGS}
 
 

@@ -23,7 +23,7 @@ class FileStamp:
     """Size, times and inode of a file, and its digest when that is known. Threads may share one.
 
     A program can restore a file's modification time, but not the change time of its inode. The change time also changes
-    with permissions and names, so the file's bytes are compared then.
+    with permissions and names, so a file with only a new change time is compared by its bytes.
     """
 
     def __init__(self, status: stat_result) -> None:

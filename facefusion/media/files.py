@@ -76,7 +76,7 @@ def second_name(path: Path, other: Path, stop: StopFlag | None = None) -> None:
 
 @contextmanager
 def called(name: str, part: Path) -> Iterator[None]:
-    """In write errors of a block, replace the name of ``part``, which the user does not know, by ``name``."""
+    """In write errors of a block, replace the name of ``part``, which the user does not know, with ``name``."""
     try:
         yield
     except (OutputError, ResourceError) as error:

@@ -98,7 +98,7 @@ def test_channels_that_the_output_lacks_are_reported(tmp_path: Path) -> None:
     clip = broadcast(tmp_path / 'a.ts', 'ac3', (48000, 'stereo'), (48000, '5.1'), (48000, 'mono'))
     track = AudioTrack(0, 'ac3', 'aac', 48000, 'stereo', (), 0)
     encoded = encode(clip, tmp_path / 'o.mkv', track, AudioRange(Fraction(7, 5), None, None), 'stereo')
-    assert encoded.remarks == ['changes to 5.1(side) in the clip, which is mixed into stereo']
+    assert encoded.remarks == ['changes to 5.1(side) in the clip: these channels are mixed into stereo']
 
 
 def test_a_change_of_rate_keeps_pitch_and_times(tmp_path: Path) -> None:
