@@ -206,7 +206,7 @@ def _none_recognised(folder: Path, count: int) -> InputError:
         'models-unrecognised',
         f'no file in {folder} is a known model',
         cause=f'{count} files were read; subfolders and hidden files were skipped',
-        hint='name the folder that contains the model files, or import a file with --as ID',
+        hint='specify the folder that contains the model files, or import a file with --as ID',
     )
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 _PROCESSORS = """
 age_modifier background_remover expression_restorer face_editor face_enhancer frame_colorizer frame_enhancer lip_syncer
 """
-# Prefixes of options that belong to missing parts of this version; without these parts the options have no effect.
+# Prefixes of options that belong to parts that this version lacks; without these parts the options have no effect.
 MISSING_PARTS = MappingProxyType(
     {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()}
     | {'benchmark_': 'the command benchmark', 'voice_extractor_': 'the processor lip_syncer'}
