@@ -51,8 +51,9 @@ class Frame(ABC):
     """A frame in display orientation with its number in the source and its presentation time in source ticks.
 
     ``alpha`` is uint8 or uint16 HxW, separate from the pixels (None: opaque); processors may set it. ``target_size`` is
-    width and height of the target: faces stay in its coordinates, and ``scale`` converts them to the frame's.
-    ``is_damaged``: the clip's own frame could not be read completely. ``is_touched``: the frame was written to.
+    the width and height of the target: faces keep the coordinates of the target, and ``scale`` converts these to those
+    of the frame. ``is_damaged``: the clip's own frame could not be read completely. ``is_touched``: the frame was
+    written to.
     """
 
     def __init__(self, number: int, pts: int, width: int, height: int) -> None:
@@ -67,7 +68,7 @@ class Frame(ABC):
 
     @property
     def scale(self) -> Scale:
-        """The factors from target to frame coordinates: 1 until the frame is replaced by one of another size."""
+        """The factors from target to frame coordinates: 1 until a frame of another size replaces the target's."""
         return Scale(self.width / self.target_size[0], self.height / self.target_size[1])
 
     @property
@@ -84,7 +85,7 @@ class Frame(ABC):
 
     @abstractmethod
     def read(self, window: Window) -> Pixels:
-        """Return a copy of the window, uint8 HxWx3 BGR; a pixel is the same in every window."""
+        """Return a copy of the window, uint8 HxWx3 BGR; a pixel has the same value in every window that contains it."""
 
     @abstractmethod
     def write(self, window: Window, pixels: Pixels, before: Pixels | None = None) -> None:
@@ -128,7 +129,7 @@ class Frame(ABC):
     def sample(self, map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float) -> Pixels:
         """Return the frame at the float32 HxW coordinates (integers are pixel centres), uint8 BGR, border replicated.
 
-        ``step`` is the distance of neighbouring map positions in frame pixels, which decides how far the frame is
+        ``step`` is the distance between neighbouring map positions in frame pixels, which decides how far the frame is
         shrunk first. The maps must be finite.
         """
 
@@ -140,14 +141,14 @@ class Frame(ABC):
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
         """Return the frame as planes of ``pix_fmt`` (of ``PLANE_FORMATS``, or ``RGB_PLANES`` with the matrix 'rgb').
 
-        ``size`` is width and height. Returns the frame itself if nothing changes; else samples differ by at most 1 code
-        from exact arithmetic. Number, time, alpha and the rest are copied.
+        ``size`` is width and height. Returns the frame itself if nothing changes; otherwise samples differ by at most 1
+        code from exact arithmetic. Number, time, alpha and the other attributes are copied.
         """
 
     def replaced(self, pixels: Plane, alpha: Plane | None = None) -> PixelFrame:
-        """Return a frame of other pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size), which it then owns.
+        """Return a frame that owns these pixels (HxWx3 BGR, uint8 or uint16 0..65535, any size).
 
-        Without ``alpha`` it has this frame's alpha, resized.
+        Without ``alpha``, the new frame has this frame's alpha, resized.
         """
         frame = PixelFrame(pixels, number=self.number)
         if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype not in (np.uint8, np.uint16)):
@@ -266,7 +267,7 @@ class PlaneFrame(Frame):
         return whole_bgr(self._planes, self.format, self.color)
 
     def to_planes(self, pix_fmt: str, size: tuple[int, int], color: ColorSpec) -> PlaneFrame:
-        # yuvj is yuv with the range in its name: a conversion would compress the range.
+        # A yuvj format is the yuv format with full range in its name; converting it to yuv would compress the range.
         same_layout = self.video.format.name.replace('yuvj', 'yuv') == pix_fmt.replace('yuvj', 'yuv')
         same_meaning = (self.color.matrix, self.color.full_range) == (color.matrix, color.full_range)
         if same_layout and same_meaning and size == (self.width, self.height):

@@ -14,14 +14,14 @@ import numpy as np
 _STREAMED = ('matroska', 'mpegts', 'mpeg')
 _MINIMUM_STEPS = 24
 SHOWN_GAPS = 5
-# The rounding of times that were once stored in milliseconds, as in mkv.
+# The rounding, in seconds, of times that were once stored in milliseconds, as in mkv.
 _ROUNDED = Fraction(1, 1000)
 # A clip with a larger share of gaps has no constant frame rate.
 _MAXIMUM_SHARE = 0.1
 
 
 class TimeGap(NamedTuple):
-    """About ``missing`` frames are absent after frame ``number``; times in seconds from the first frame."""
+    """A gap of about ``missing`` frames after frame ``number``; times are in seconds from the first frame."""
 
     number: int
     missing: int

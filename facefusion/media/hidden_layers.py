@@ -28,14 +28,14 @@ def shows_alpha(video: av.VideoFrame) -> bool:
 
 
 def has_second_layer(stream: av.VideoStream, packet: av.Packet[Any]) -> bool:
-    """Whether a video in H.265 has layers that its decoder omits; ``packet`` is its first packet.
+    """Whether an H.265 video has layers that its decoder omits; ``packet`` is its first packet.
 
     Such a layer is an alpha (as written by iPhones and Final Cut) or the view of the other eye (spatial video).
     """
     if stream.codec_context.name != 'hevc':
         return False
     header, data = stream.codec_context.extradata or b'', bytes(packet)
-    # The layer id has 6 bits across the two header bytes of a unit (H.265 7.3.1.2).
+    # The 6 bits of the layer id are split between the two header bytes of a unit (H.265 7.3.1.2).
     return any((unit[0] & 1) << 5 | unit[1] >> 3 for unit in _units(header, data) if len(unit) > 1)
 
 

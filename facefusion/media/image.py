@@ -38,7 +38,7 @@ from facefusion.media.planes import Pixels
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# The plugins are used directly, because Image.open warns about large images, or refuses them, by limits of its own.
+# The plugins are used directly, because Image.open has its own size limits, above which it warns or raises an error.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     'jpeg': JpegImagePlugin.JpegImageFile,
     'png': PngImagePlugin.PngImageFile,
@@ -81,7 +81,7 @@ def probe_image(path: Path) -> ImageInfo:
 
 
 def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
-    """Read an image upright as 8-bit BGR, with its alpha separate; a message lists the conversions.
+    """Read an image upright as 8-bit BGR with separate alpha; a message lists the conversions.
 
     The frame carries the image's metadata. Raises MediaError: those of ``find_kind``, image-too-large, image-animated,
     image-variant, image-hdr, media-damaged.
@@ -96,7 +96,7 @@ def read_image(path: Path, emit: Emit = silent) -> PixelFrame:
             image.load()
             upright = _rounded(image, file.getvalue()) if depth > 8 and image.mode in ('RGB', 'RGBA') else image
             if image.mode == 'CMYK' and 'adobe' not in image.info:
-                # Pillow treats every CMYK file as one of Adobe's, which store inverted ink values.
+                # Pillow treats every CMYK file as one written by Adobe software, which inverts the ink values.
                 upright = ImageChops.invert(image)
             pixels, alpha, keeps_profile, remark = _to_bgr(ImageOps.exif_transpose(upright), icc)
             extras = extras_of(image, icc if keeps_profile else b'', file.getvalue())
@@ -267,14 +267,14 @@ def _too_large(path: Path, width: int, height: int, cause: str) -> MediaError:
 
 
 def _depth(image: ImageFile.ImageFile) -> int:
-    """Return the stored bits of a sample; Pillow drops the lower half of 16-bit colour while it decodes."""
+    """Return the number of bits stored for a sample; Pillow drops the lower half of 16-bit colour samples."""
     # Only PNG is checked, because the 16 bits of a BMP are those of a pixel, not of a sample.
     raw = str(image.tile[0].args) if image.tile and image.format == 'PNG' else ''
     return 16 if ';16' in raw or image.mode.startswith(('I', 'F')) else 8
 
 
 def _rounded(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """Return a PNG of 16-bit colour, rounded to 8 bits, with the metadata of ``image``."""
+    """Return a 16-bit colour PNG rounded to 8 bits, with the metadata of ``image``."""
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     high = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if high is None or high.dtype != np.uint16 or high.ndim != 3 or high.shape[:2] != (image.height, image.width):
@@ -284,7 +284,7 @@ def _rounded(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     rounded = Image.fromarray(cv2.cvtColor(samples, code))
     rounded.info = dict(image.info)
     if high.shape[2] == 4:
-        # OpenCV has turned a transparent colour into alpha.
+        # OpenCV has converted a transparent colour to alpha.
         rounded.info.pop('transparency', None)
     return rounded
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 else:
     Ticks = array
 
-# Frames a second of a clip made of an image.
+# The frame rate of a clip made from an image.
 PICTURE_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """One audio stream; ``start`` in ticks of ``time_base``, None when the container does not state it."""
+    """One audio stream; ``start`` is in ticks of ``time_base``, None when the container does not state it."""
 
     index: int
     codec: str
@@ -40,7 +40,7 @@ class AudioInfo:
 class ImageInfo:
     """An image; width and height as displayed. ``stamp`` detects later changes of the file.
 
-    The class attributes have the names of ``VideoInfo`` and describe a clip that shows only the image.
+    The class attributes have the names of attributes of ``VideoInfo`` and describe a clip that shows only the image.
     """
 
     path: Path
@@ -53,10 +53,10 @@ class ImageInfo:
     has_alpha: bool
 
     aspect: ClassVar[Fraction] = Fraction(1)
-    # The format that every player supports, and the depth of ``read_image``.
+    # The format that every player supports, with the bit depth of ``read_image``.
     plane_format: ClassVar[str] = 'yuv420p'
     bits: ClassVar[int] = 8
-    # The colours with which other RGB frames are written.
+    # The matrix and range to which RGB clips are converted, too.
     color: ClassVar[ColorSpec] = ColorSpec('bt709', False, 1, 1)
     time_base: ClassVar[Fraction] = 1 / PICTURE_RATE
     average_rate: ClassVar[Fraction] = PICTURE_RATE
@@ -69,12 +69,12 @@ class VideoInfo:
     ``pts`` are the presentation times of all frames in ticks of ``time_base``, ascending and distinct.
     ``plane_format`` is the format of the reader's frames, ``pix_fmt`` the decoder's. A stored frame is mirrored (left
     to right) if ``mirrored``, then turned counter-clockwise by ``rotation`` degrees.
-    ``aspect`` is the width of a displayed pixel over its height. ``audio`` are the streams with packets.
-    ``keyframes`` are the numbers of the frames where decoding can begin, ascending. ``remarks`` report losses of the
-    file or of an output. ``extras`` are contents other than video and audio. ``gaps`` are the missing frames of a clip
-    of constant frame rate. ``stamp`` is as in ``ImageInfo``.
+    ``aspect`` is the width of a displayed pixel divided by its height. ``audio`` are the streams that have packets.
+    ``keyframes`` are the numbers of the frames where decoding can begin, ascending. ``remarks`` report unreadable
+    parts of the file and parts that no output will have. ``extras`` are contents other than video and audio.
+    ``gaps`` are the missing frames of a clip of constant frame rate. ``stamp`` is as in ``ImageInfo``.
 
-    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, and the n-th
+    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, so the n-th
     frame that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which the file
     begins if its container counts from an arbitrary time (mpeg, ts), else 0.
     """

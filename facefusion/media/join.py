@@ -202,8 +202,8 @@ def _finished(
 ) -> Iterator[av.container.OutputContainer]:
     """Open an output and complete it at the end of the block, except after an error or a stop.
 
-    After those, closing the output would move all its bytes to put the index in front, although the file is then
-    deleted. FFmpeg reads the file for this through ``_ReadBack``, which raises an error in that case.
+    In those cases, closing the output would move all its bytes to put the index in front, although the file is then
+    deleted. To move the bytes, FFmpeg reads the file through ``_ReadBack``, which then raises an error.
     """
     abandoned = StopFlag(stop)
 
@@ -251,7 +251,7 @@ def _container_options(extension: str, time_base: Fraction, rates: Sequence[int]
         # The decoding times before the first frame would be negative, which these containers cannot store.
         options['output_ts_offset'] = str(CONTAINERS[extension].starts_at)
     if extension in BOXED:
-        # The start of a track is stored in ticks of the movie, by default milliseconds, which do not fit all tracks.
+        # The start of a track is stored in ticks of the movie: by default milliseconds, too coarse for some tracks.
         common = math.lcm(time_base.denominator, *rates)
         options['movie_timescale'] = str(common if common < 2**31 else time_base.denominator)
         options['movflags'] = '+faststart'
@@ -326,7 +326,7 @@ def _numbered(
         if first is None:
             first = packet.pts
             if packet.stream.codec_context.extradata != extradata:
-                raise InternalError('join-settings', f'{path.name} has other encoder settings than the first segment')
+                raise InternalError('join-settings', f'{path.name} and the first segment differ in encoder settings')
         ticks = (packet.pts - first) * ((packet.stream.time_base or tick) / tick)
         offset = int(np.searchsorted(expected, int(ticks)))
         if offset >= len(expected) or expected[offset] != ticks:

@@ -60,7 +60,7 @@ _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 _QUOTES = ('"', "'")
-# One slash is enough for these schemes: a Path turns two into one.
+# One slash is enough for these schemes: a Path merges two slashes into one.
 _SCHEMES = 'file|https?|s?ftps?|s3|gs|smb|nfs|rtsp|rtmps?|rtp|udp|srt'
 _ADDRESS = re.compile(rf'(?:({_SCHEMES}):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
 _STARTS = {
@@ -234,7 +234,7 @@ def _read_head(path: Path) -> bytes:
                 'media-directory', f'{path} is a directory', cause='a file is expected', hint='use a media file in it'
             )
         if not stat.S_ISREG(mode):
-            # Opening a pipe may wait for a writer forever, and it cannot be read twice.
+            # Opening a pipe may block forever if it has no writer, and a pipe cannot be read twice.
             raise MediaError(
                 'media-not-a-file',
                 f'{path} is not a regular file',
@@ -291,7 +291,7 @@ def _sniff_audio_frame(head: bytes) -> str:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2); recorders put 4 bytes before each."""
+    """Whether packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2); recorders prefix each with 4 bytes."""
     return any(
         len(head) > begin + step and all(byte == ord('G') for byte in head[begin::step])
         for begin, step in ((0, 188), (4, 192))

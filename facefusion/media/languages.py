@@ -1,4 +1,4 @@
-"""Language codes: ISO 639-2 has two for some languages, but FFmpeg's QuickTime muxer supports only one of them."""
+"""Language codes: ISO 639-2 has two for some languages, of which FFmpeg's QuickTime muxer supports only one."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ _NAMES: tuple[Mapping[str, str], ...] = (
 
 
 def usual_layout(name: str, channels: int) -> str:
-    """Return the layout of a stream for FFmpeg; without channel positions, the default one for the number of channels.
+    """Return the layout of a stream for FFmpeg: without channel positions, the default one for the number of channels.
 
-    Without positions, ``name`` is like '2 channels'; for positions without a layout name, like '2 channels (FL+FC)'.
+    If there are no positions, ``name`` is like '2 channels'; if their layout has no name, like '2 channels (FL+FC)'.
     """
     if 'channels (' in name:
         return name[name.index('(') + 1 : -1]
@@ -43,7 +43,7 @@ def channels_of(layout: str) -> tuple[str, ...]:
 
 
 def keeps_all(source: str, target: str) -> bool:
-    """Whether every channel of a layout has a position of its own in another one."""
+    """Whether every channel of a layout has a position of its own in another layout."""
     return _kept(source, target) == len(channels_of(source))
 
 
@@ -55,14 +55,14 @@ def is_common(layout: str) -> bool:
 def nearest_layouts(layout: str, prefers_common: bool = False) -> list[str]:
     """Return the layouts to try for a stream, the best first: its own, those with every channel, then downmixes.
 
-    With ``prefers_common`` a common layout with the same channels comes before its own.
+    With ``prefers_common`` a common layout with the same channels comes before the stream's own layout.
     """
 
     limit = min(len(channels_of(layout)), 2)
 
     def rank(name: str) -> tuple[int, bool, int]:
         count = len(channels_of(name))
-        # Mono comes last for sources of more channels.
+        # Mono comes last for sources with more channels.
         return -_kept(layout, name), count < limit, count
 
     equal = [name for name in _COMMON if keeps_all(layout, name) and keeps_all(name, layout)]
@@ -84,7 +84,7 @@ def why_not_mixed(source: str, target: str) -> str:
 
 
 def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
-    """Return the filter that renames channels to those of another layout, if every one has a position there.
+    """Return the filter that renames channels to those of another layout, if every channel has a position there.
 
     FFmpeg's mixer would mix side and back channels, which it treats as different; with equal names it mixes nothing.
     """

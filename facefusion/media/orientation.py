@@ -23,7 +23,7 @@ class Orientation:
 
     @classmethod
     def from_frame(cls, frame: av.VideoFrame) -> Orientation:
-        """Return the orientation in a frame's display matrix (ISO/IEC 14496-12, 8.3.2), to the nearest quarter turn."""
+        """Return the orientation in a frame's display matrix (ISO/IEC 14496-12, 8.3.2), rounded to a quarter turn."""
         data = frame.side_data.get('DISPLAYMATRIX')
         if data is None:
             return cls(0, False)

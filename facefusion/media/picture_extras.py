@@ -20,7 +20,7 @@ _RESOLUTION_UNITS = {2: 1.0, 3: 2.54}
 _JFIF_UNITS = {1: 1.0, 2: 2.54}
 _PHOTOSHOP_IPTC = 0x0404
 _EXTENDED_XMP = b'http://ns.adobe.com/xmp/extension/\0'
-# The maximum of the 16 bits in JFIF; all other formats support it, too.
+# The largest resolution that fits the 16 bits in JFIF; all other formats support it, too.
 _MAXIMUM_DPI = 65535
 # Limits in bytes that an image may exceed: a JPEG segment holds 65533 bytes, and an ICC profile has up to 255 segments.
 _LIMITS = {
@@ -158,7 +158,7 @@ def _dpi_of_tags(tags: Mapping[int, Any] | Image.Exif) -> Dpi | None:
 
 
 def _as_dpi(density: Sequence[Any], factor: float) -> Dpi | None:
-    """Return two numbers of a file, possibly fractions over 0, as pixels an inch; None if they are not numbers."""
+    """Return two numbers, possibly fractions with denominator 0, as pixels an inch; None if they are not numbers."""
     try:
         dpi = float(density[0]) * factor, float(density[1]) * factor
     except (ArithmeticError, IndexError, TypeError, ValueError):

@@ -34,7 +34,7 @@ PLANE_FORMATS: dict[str, PlaneFormat] = {
 
 # Green, blue and red planes, for encoders of RGB.
 RGB_PLANES = 'gbrp'
-# Hardware encoders' formats with interleaved chroma, and the planar formats of the same samples.
+# Hardware encoders' formats with interleaved chroma, and the planar formats with the same samples.
 INTERLEAVED = {
     'nv12': 'yuv420p',
     'nv16': 'yuv422p',
@@ -112,7 +112,10 @@ def resize_plane(plane: Plane, width: int, height: int) -> Plane:
 
 
 def _may_halve(size: int, goal: int) -> bool:
-    """Whether halving is accurate: each pair lies within one sample of the result, or such a sample has many pairs."""
+    """Whether halving is accurate.
+
+    Each pair must be within one sample of the result, or each sample of the result must cover many pairs.
+    """
     return size % (2 * goal) == 0 or (size % 2 == 0 and size >= 8 * goal)
 
 

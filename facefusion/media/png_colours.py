@@ -1,4 +1,4 @@
-"""Definitions of a PNG's colours other than an ICC profile (PNG, third edition, 11.3.2)."""
+"""The chunks, other than an ICC profile, that define the colours of a PNG (PNG, third edition, 11.3.2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEAR = 500
 
 
 def colour_chunks(data: bytes, has_profile: bool) -> Chunks:
-    """Return the chunks of a PNG that define its colours as other than sRGB, in their order.
+    """Return the chunks that define the colours of a PNG, in their order; none if the colours are sRGB.
 
     Precedence: cICP, a profile, sRGB, then gAMA and cHRM; chunks without effect are dropped.
     """

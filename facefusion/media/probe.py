@@ -39,7 +39,7 @@ _LOG_LEVEL = threading.Lock()
 
 
 def probe(path: Path, stop: StopFlag | None = None) -> MediaInfo:
-    """Measure a media file: read every packet of its video, decode one frame.
+    """Measure a media file: read every packet of its video, and decode one frame.
 
     Raises MediaError: those of ``find_kind``, media-truncated, media-damaged, media-no-video, media-no-frames,
     frame-interlaced, and for images those of ``facefusion.media.image``. Raises Interrupted when ``stop`` is set.
@@ -129,7 +129,7 @@ def interlaced(name: str, where: str = '') -> MediaError:
 
 
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, path: Path, stop: StopFlag) -> _First:
-    """Return the first frame that decodes and its time; earlier packets (of a cut open GOP) yield none."""
+    """Return the first frame that decodes and its time; earlier packets (of a cut open GOP) yield no frame."""
     cause = ''
     packets = container.demux(stream)
     count = 0
@@ -276,7 +276,7 @@ def _why(path: Path, error: av.error.FFmpegError) -> str:
     with _LOG_LEVEL:
         level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.ERROR)
-        # Another thread may have logged the same line just before.
+        # FFmpeg would omit the line if another thread had logged the same line just before.
         av.logging.set_skip_repeated(False)
         try:
             # The first capture drops the lines of other threads; this thread's lines go to the second.

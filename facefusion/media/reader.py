@@ -24,9 +24,9 @@ from facefusion.stopping import StopFlag
 _DEFAULT_THREADS = 2
 # More than any codec's reordering (16 frames) plus the frames in the threads of a decoder.
 _MAXIMUM_DELAY = 48
-# Maximum number of consecutive frames that are replaced by the frame before them; more are an error instead of damage.
+# Maximum number of consecutive frames that are replaced by the frame before them; more are an error.
 _MAXIMUM_REPLACED = 250
-# Number of decoded frames that are searched for a frame, because the times in some files do not ascend.
+# Number of decoded frames among which a frame is searched for, because the times in some files do not ascend.
 _DISORDER = 4
 
 
@@ -41,8 +41,8 @@ class VideoReader:
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """Yield frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
 
-        Frames are found by their time, not by counting. One that does not decode is replaced by the frame before it and
-        has ``is_damaged`` set, as has one that was decoded incompletely. Closing the generator closes the decoder.
+        Frames are found by their time, not by counting. One that cannot be decoded is replaced by the frame before it;
+        ``is_damaged`` is set for it, and for one decoded incompletely. Closing the generator closes the decoder.
         Raises MediaError frame-undecodable with the number of a frame without a replacement, frame-interlaced,
         frame-size-changes, media-changed when the file is not the probed one; Interrupted when ``stop`` is set.
         """
@@ -91,7 +91,7 @@ class ReaderPool:
         self._release(decoder)
 
     def close(self) -> None:
-        """Close the decoders; one in use is closed when its range ends."""
+        """Close the decoders; a decoder in use is closed when its range ends."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -255,7 +255,7 @@ class _Decoder:
             'frame-undecodable',
             f'frame {number} of {self.info.path.name} cannot be decoded',
             cause=self._errors[-1] if self._errors else 'the decoder returns no frame for it',
-            hint='repair or export the clip again, or trim the damaged part off',
+            hint='repair the clip, export it again, or trim the damaged part off',
         )
 
     def _frame(self, decoded: av.VideoFrame, number: int, is_replaced: bool) -> PlaneFrame:
@@ -313,7 +313,7 @@ def _decode(packets: Iterator[av.Packet[av.VideoStream]], errors: list[str]) -> 
 def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
     """Yield the packets from the first complete keyframe on: a seek by time may end within a packet.
 
-    Packets shown before that keyframe depend on unread ones.
+    Packets shown before that keyframe depend on packets that were not read.
     """
     # The first packet may be incomplete.
     next(packets, None)
@@ -331,7 +331,7 @@ def _counted(
     """Yield all frames from the beginning on with the times of ``info`` in order.
 
     The generator ends at a missing frame, because the numbers of later frames are unknown. A decoder gives each frame
-    the time of its packet, which is set to the number of the packet here.
+    the time of its packet, so the time of each packet is set to its number here.
     """
     waiting: deque[int] = deque()
     early = set[int]()

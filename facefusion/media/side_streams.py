@@ -1,4 +1,4 @@
-"""Plan and copy a clip's subtitles, chapters, tags and attachments, as far as the output's container supports them."""
+"""Plan and copy the subtitles, chapters, tags and attachments of a clip that the output's container supports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from facefusion.stopping import StopFlag
 # Decoders (FFmpeg's names) of text subtitles, which can be converted to other text formats.
 _TEXT = ('srt', 'subrip', 'text', 'ass', 'ssa', 'webvtt', 'mov_text')
 _OF_MATROSKA = (*(name for name in _TEXT if name != 'mov_text'), 'pgssub', 'dvdsub', 'dvbsub')
-# The formats that FFmpeg's muxers accept, and the encoder for other text.
+# The subtitle formats that FFmpeg's muxers accept, and the encoder for text in other formats.
 _SUBTITLES: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(BOXED, (('mov_text',), 'mov_text')),
     '.mkv': (_OF_MATROSKA, 'subrip'),

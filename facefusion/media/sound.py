@@ -28,9 +28,9 @@ Samples = NDArray[np.float32]
 
 MINIMUM = Fraction(1, 10)
 MAXIMUM = 24 * 60 * 60
-# Containers whose clock is 0 at the beginning of the file. Other clocks start at any time, or at an encoder's delay.
+# Containers whose clock is 0 at the beginning of the file. Other clocks start at any time, or at the encoder's delay.
 _FROM_ZERO = ('mp4', 'matroska', 'avi', 'asf', 'mxf', 'flv')
-# Seconds: shorter than any packet of the usual codecs, and longer than the rounding of times in containers.
+# In seconds; shorter than any packet of the usual codecs, and longer than the rounding of times in containers.
 _JITTER = 0.01
 # Pieces are joined until they have this number of samples, which is about a second.
 _BATCH = 1 << 15
@@ -58,7 +58,7 @@ class SoundInfo:
 class Piece(NamedTuple):
     """Decoded audio: ``samples`` at ``rate``, beginning ``begin`` seconds after time 0.
 
-    ``follows``: it has the rate of the piece before and begins at its end.
+    ``follows``: the piece has the rate of the previous piece and begins where that piece ends.
     """
 
     begin: Fraction
@@ -154,7 +154,7 @@ class SoundPieces:
 
     @property
     def is_mostly_damaged(self) -> bool:
-        """Whether less than half of the packets decode."""
+        """Whether less than half of the packets can be decoded."""
         return 2 * self._undecoded > self._packets
 
     def damaged(self) -> MediaError:

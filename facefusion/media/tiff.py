@@ -1,6 +1,6 @@
 """Read TIFF: Pillow decodes 8-bit samples; OpenCV decodes 16 to 64-bit samples, which Pillow truncates or refuses.
 
-Tag numbers and values: TIFF 6.0 (1992). BigTIFF is supported as far as Pillow supports it.
+Tag numbers and values: TIFF 6.0 (1992). BigTIFF is supported where Pillow supports it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _OVERSHOOT = 1.05
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Pillow, which warns of unknown tags, and of damage before it raises an error."""
+    """Suppress Pillow's warnings: about unknown tags, and about damage, for which it also raises an error."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         yield
@@ -87,7 +87,7 @@ class TiffLayout(NamedTuple):
 
     @property
     def is_for_pillow(self) -> bool:
-        """Whether Pillow reads it, at 8 bits a sample."""
+        """Whether Pillow reads the image, with 8 bits a sample."""
         return self.bits <= 8 or (self.bits, self.sample_format, self.photometric) == (16, _UNSIGNED, _CMYK)
 
 
@@ -133,7 +133,7 @@ def first_tags(data: bytes) -> Mapping[int, Any]:
 
 @_quiet()
 def count_pages(data: bytes) -> int:
-    """Return the number of images of a file without reduced copies, up to ``_MAXIMUM_PAGES``."""
+    """Return the number of images in a file, not counting reduced copies, up to ``_MAXIMUM_PAGES``."""
     return sum(not int(tags.get(_SUBFILE_TYPE, 0)) & _IS_REDUCED for tags in _directories(data))
 
 
@@ -242,7 +242,7 @@ def _samples(data: bytes, layout: TiffLayout) -> NDArray[Any]:
 
 
 def _plane(data: bytes, tags: Mapping[int, Any], layout: TiffLayout, number: int) -> bytes:
-    """Return a file with one plane as its only image, in grey. libtiff accepts offsets of tiles as those of strips."""
+    """Return a file with one plane as its only image, in grey. libtiff also accepts tile offsets in the strip tags."""
     plane: Any = TiffImagePlugin.ImageFileDirectory_v2(prefix=data[:2])
     for tag in _SHARED_BY_PLANES:
         if tag in tags:
@@ -265,7 +265,7 @@ def _decoded(data: bytes, layout: TiffLayout) -> NDArray[Any]:
 
 
 def _unit(stored: NDArray[Any], layout: TiffLayout) -> tuple[NDArray[np.float32], str]:
-    """Return the samples as 0 to 1. Floats are 0 to 1 already, or whole numbers of 8 or 16 bits.
+    """Return the samples as 0 to 1. Float samples are 0 to 1 already, or whole numbers of 8 or 16 bits.
 
     Raises MediaError image-hdr.
     """

@@ -14,10 +14,10 @@ from facefusion.errors import InternalError, UsageError
 from facefusion.media.info import PICTURE_RATE, VideoInfo
 
 _MAXIMUM_TICKS = 2**62
-# Maximum ticks a second, and the ticks a second that are used if exact times would exceed it.
+# Maximum ticks a second, and the ticks a second that are used if exact times would need more.
 _FINEST = 2**24
 _FINE = 90000
-# Seconds: the shortest visible display of a frame, and the rounding of times in some containers.
+# In seconds: the shortest visible duration of a frame, and the rounding of times in some containers.
 _VISIBLE = Fraction(1, 20)
 _ROUNDED = Fraction(1, 1000)
 
@@ -129,9 +129,9 @@ def build_timeline(
 ) -> Timeline:
     """Return the timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their distances. Time 0 is the first frame after a trim, else the clip's ``clock``.
-    With ``fps`` frames are repeated or dropped; the duration stays, with a shorter or longer last frame.
-    Raises UsageError trim-empty.
+    Without ``fps`` frames keep their distances in time. After a trim, time 0 is the first frame, else the
+    clip's ``clock``. With ``fps`` frames are repeated or dropped; the last frame is shortened or lengthened to keep
+    the duration. Raises UsageError trim-empty.
     """
     total = info.frame_count
     start = min(max(trim_start or 0, 0), total)
@@ -208,7 +208,7 @@ def _constant(
     first = int(ticks[0])
     origin = first if trimmed else info.clock
     count, last = _divided((int(ticks[-1]) - first + after) * info.time_base, rate, info.time_base)
-    # Frame k is shown at k / rate, which is k * step in source ticks. It is rounded because source times are rounded.
+    # Frame k is shown at k / rate, which is k * step in source ticks. This time is rounded, as the source times are.
     step = 1 / (rate * info.time_base)
     if count * step.numerator * 2 >= _MAXIMUM_TICKS:
         raise InternalError('timeline-overflow', f'{count} frames of {step} ticks do not fit 64 bits')

@@ -39,8 +39,8 @@ class AudioRange:
     """The range of the source's audio in the output; all in seconds.
 
     The source's time ``origin`` becomes 0; the range is from ``begin`` up to before ``end`` (None: no bound). Without
-    ``has_times`` sounds follow one another from 0. Shorter audio is filled with silence up to ``until``, a time of the
-    output (None: not filled).
+    ``has_times`` audio frames follow one another from 0. Shorter audio is filled with silence up to ``until``, a time
+    of the output (None: not filled).
     """
 
     origin: Fraction

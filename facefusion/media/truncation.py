@@ -17,7 +17,7 @@ _ASF_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _ASF_LIVE = 1
 _OBJECTS = 64
 _CHUNKS = 4096
-# The length in a recording that could not fill it in at its end.
+# The length field of a recording that was interrupted before its length was filled in.
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 _TAIL = 1 << 18
 _PACK, _PROGRAM_END = b'\0\0\1\xba', b'\0\0\1\xb9'
@@ -38,7 +38,7 @@ def check_complete(path: Path, content: str) -> None:
 
 
 def why_truncated(path: Path) -> str:
-    """Return what is missing of an mp4 or mov file, '' when it is complete.
+    """Return the missing part of an mp4 or mov file, in words; '' when the file is complete.
 
     A complete file has a moov box, which is the index of all frames, and boxes of their stated lengths (ISO/IEC
     14496-12, 4.2).
@@ -101,7 +101,7 @@ def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
 
 
 def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
-    """Return the missing bytes by the stated lengths of the RIFF chunks (OpenDML AVI 1.02: about one a gigabyte)."""
+    """Return the missing bytes by the stated lengths of the RIFF chunks (OpenDML AVI 1.02), about one a gigabyte."""
     at = 0
     for _ in range(_CHUNKS):
         file.seek(at)

@@ -1,4 +1,4 @@
-"""A voice for processors: one channel at one rate, stored in a file so that even an hour needs no memory."""
+"""A voice for processors: one channel at one rate, stored in a file so that even an hour of audio needs no memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BLOCK = 1 << 16
 class Voice:
     """The audio of a file as float32 samples, -1 to 1, ``rate`` a second; read-only, for any number of threads.
 
-    The .npy file ``path`` is mapped into memory instead of read; the .json file beside it has its rate and digest.
+    The .npy file ``path`` is mapped into memory instead of read; the .json file next to it has its rate and digest.
     """
 
     def __init__(self, path: Path, rate: int, sha256: str) -> None:
@@ -91,7 +91,7 @@ def voice_size(info: SoundInfo, rate: int = VOICE_RATE) -> int:
 
 
 def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopFlag | None = None) -> Voice:
-    """Decode a sound into the .npy file ``path``: sample n is heard ``n / rate`` seconds after its time 0.
+    """Decode audio into the .npy file ``path``: sample n is heard ``n / rate`` seconds after its time 0.
 
     Gaps become silence. Memory does not grow with the length. Raises MediaError media-changed when the length differs
     from the measured one, and those of ``SoundPieces``; ResourceError disk-full, OutputError output-unwritable,

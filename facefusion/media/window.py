@@ -28,7 +28,7 @@ class Window(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no pixels."""
+        """Whether the window has no pixels."""
         return self.x1 <= self.x0 or self.y1 <= self.y0
 
     def clipped(self, width: int, height: int) -> Window:

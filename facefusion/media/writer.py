@@ -112,7 +112,7 @@ class SegmentWriter:
         try:
             packets = self._stream.encode(video)
         except av.error.FFmpegError as error:
-            # Encoding does not write to the disk, so no error number means a failed write.
+            # Encoding does not write to the disk, so an error number never means a failed write here.
             raise self._encoder_failure(error) from None
         try:
             for packet in packets:

@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): copied from an image to its output, except for properties untrue of the output."""
+"""XMP packets (ISO 16684-1): copied from an image to its output, except for properties that would be untrue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _IPTC = 'http://iptc.org/std/Iptc4xmpExt/2008-02-29/'
 _ADOBE = 'http://ns.adobe.com/'
 _SOURCE_TYPE = (_IPTC, 'DigitalSourceType')
 # Properties by namespace and name, and their names for the user. Those named '' are not reported, because the output
-# has another value or needs none (it is upright, and its size may differ).
+# has a different value or needs none (it is upright, and its size may differ).
 _UNTRUE = {
     _SOURCE_TYPE: 'DigitalSourceType',
     ('http://purl.org/dc/terms/', 'provenance'): 'the address of Content Credentials',
@@ -56,7 +56,7 @@ def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
         text = packet.decode('utf-16' if packet[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
         text = text.rstrip('\0 \r\n\t')
         if '<!DOCTYPE' in text:
-            # Valid packets have no document type, and the entities of one may expand to gigabytes.
+            # A valid packet has no document type, and entities defined in a document type may expand to gigabytes.
             raise ValueError('it has a document type')
         document = minidom.parseString(text.encode())
         dropped = _drop_untrue(document)
@@ -65,7 +65,7 @@ def carried_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     except (ExpatError, ValueError, RecursionError):
         return b'', ('XMP, which is damaged',)
     names = sorted({name for name in dropped if name})
-    return text.encode(), (f'of XMP: {", ".join(names)}',) if names else ()
+    return text.encode(), (f'XMP properties ({", ".join(names)})',) if names else ()
 
 
 def _drop_untrue(document: minidom.Document) -> list[str]:

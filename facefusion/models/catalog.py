@@ -38,7 +38,7 @@ Slug = Annotated[str, _SLUG]
 FileName = Annotated[str, _FILE_NAME]
 Digest = Annotated[str, _DIGEST]
 Count = Annotated[int, Meta(ge=1)]
-# How a local file is known: by the catalogue, or only by its record in lock.json (facefusion/models/lockfile.py).
+# How the catalogue knows a local file; files known only by their record in lock.json have other values (lockfile.py).
 Known = Literal['catalog', 'source', 'alternate']
 Template = Literal[
     '',
@@ -81,7 +81,7 @@ class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Companion(Struct, frozen=True, forbid_unknown_fields=True):
-    """A second file of the same archive, which the conversion reads too, such as the structure beside the weights."""
+    """A second file of the same archive that the conversion needs, such as the structure for a file of weights."""
 
     member: Annotated[str, _MEMBER]
     sha256: Digest
@@ -91,7 +91,7 @@ class Companion(Struct, frozen=True, forbid_unknown_fields=True):
 class PackageSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='kind'):
     """A file inside an archive of the package index; ``member`` is its path in the archive.
 
-    It may differ from the published file of its entry: the same network in another export.
+    It may differ from the published file of its entry, because it may be another export of the same network.
     """
 
     package: Text
@@ -192,7 +192,7 @@ class PublishedFile(NamedTuple):
 
 
 class ModelEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One model of the catalogue. ``sha256`` and an exact ``size`` exist for files that are published as they are.
+    """One model of the catalogue. ``sha256`` and an exact ``size`` are set for files that are published as they are.
 
     A converted file has no ``sha256`` (it is recorded when the file is converted) and an approximate ``size``.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facefusion.errors import ModelError
 
-# The recipe dlib-resnet calls the function convert_dlib_resnet of the module dlib_resnet; the others are alike.
+# The recipe dlib-resnet calls the function convert_dlib_resnet of the module dlib_resnet; other names are analogous.
 RECIPES = ('centerface', 'dlib-resnet', 'tflite')
 
 
