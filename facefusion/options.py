@@ -26,10 +26,10 @@ class OptionInfo:
     """A declared option: the facts behind its flag, ini key, environment variable and reference page.
 
     ``metavar`` represents the value in the help; its default follows from the kind and the key. ``stored`` is 'step'
-    for options that are frozen into a job's step, 'job' for those of the process that runs it. ``step`` is the grid of
-    a float option, counted from ``minimum``. ``most_items`` limits the length of a list. ``is_policy`` marks an option
-    that only ini files set: it has no flag and no environment variable. ``no_effect`` is the reason why an option of
-    FaceFusion 3.8 changes nothing here: it is accepted, but neither listed in the help nor stored in a step.
+    for options that are frozen into a job's step, 'job' for those of the process that runs the job. ``step`` is the
+    grid of a float option, counted from ``minimum``. ``most_items`` limits the length of a list. ``is_policy`` marks an
+    option that only ini files set: it has no flag and no environment variable. ``no_effect`` states why an option of
+    FaceFusion 3.8 changes nothing here: the option is accepted, but neither listed in the help nor stored in a step.
     """
 
     key: str
@@ -88,7 +88,7 @@ def describe(group: type) -> tuple[OptionInfo, ...]:
 
 
 def range_text(info: OptionInfo) -> str:
-    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty without both ends."""
+    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty unless both are set."""
     if info.minimum is None or info.maximum is None:
         return ''
     return f'{info.minimum:g} to {info.maximum:g}' + (f' in steps of {info.step:g}' if info.step else '')
@@ -126,7 +126,8 @@ def parse_value(info: OptionInfo, text: str) -> Any:
     """Return the value of an ini key or environment variable; a list is split at white space.
 
     Double or single quotes around a path are removed. A path in a list may contain spaces if it is quoted, as in
-    ``"my face.png" b.png``, or if the value starts with a line break. Each line is then one path, as in this ini file:
+    ``"my face.png" b.png``, or if the value starts with a line break. In the latter case each line
+    is one path, as in this ini file:
 
         source_paths =
             C:\\My Pictures\\face.png

@@ -19,7 +19,7 @@ _REALM_LENGTH = 6
 class Owner(NamedTuple):
     """A process that owns a file or folder; each claim has its own ``nonce``.
 
-    The nonce begins with the realm in which ``pid`` is valid, a digest of the boot and the process namespace, because
+    The nonce begins with the realm in which ``pid`` is valid (a digest of the boot and the process namespace), because
     containers of one image often share a host name and a folder, but not their process ids.
     """
 
@@ -71,7 +71,7 @@ def _realm() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    # psutil takes 15 ms to load, and most commands find no claim.
+    # Import psutil only here: it takes 15 ms to load, and most commands find no claim.
     import psutil
 
     if sys.platform == 'win32':

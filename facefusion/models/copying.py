@@ -1,4 +1,4 @@
-"""Copy a model file: read errors name the source, write errors the folder, and the copy is verified."""
+"""Copy a model file and verify the copy; a read error names the source, and a write error names the folder."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def source_sha256(path: Path, stop: StopFlag) -> str:
     """
     with _read_errors(path):
         if path.is_dir():
-            raise ModelError('model-file-folder', f'{path} is a folder', hint='name a file')
+            raise ModelError('model-file-folder', f'{path} is a folder', hint='specify a file')
         size = path.stat().st_size
         if path.is_file() and size == 0:
             raise ModelError('model-file-empty', f'{path} is empty', hint='copy or download it again')
         if not path.is_file():
-            raise ModelError('model-file-unreadable', f'{path} is not a regular file', hint='name a file')
+            raise ModelError('model-file-unreadable', f'{path} is not a regular file', hint='specify a file')
         return file_sha256(path, stop)
 
 
 def copy_verified(source: Path, target: Path, sha256: str, watcher: Watcher) -> None:
     """Copy ``source`` to ``target`` and compare the copy with ``sha256``.
 
-    Raises ModelError model-file-unreadable for the source and model-file-changed for another digest, OSError when the
-    copy cannot be written, and Interrupted.
+    Raises ModelError model-file-unreadable for the source and model-file-changed if the digests differ, OSError when
+    the copy cannot be written, and Interrupted.
     """
     done = 0
     with target.open('wb') as out:
@@ -66,7 +66,7 @@ def copy_verified(source: Path, target: Path, sha256: str, watcher: Watcher) -> 
 
 
 def copy_reported(source: Path, target: Path, sha256: str, report: Report) -> None:
-    """Copy as ``copy_verified``, and emit the progress as the stage ``<verb> <file>``."""
+    """Copy like ``copy_verified``, and emit the progress as the stage ``<verb> <file>``."""
     stage, total, started = f'{report.verb} {source.name}', source.stat().st_size, time.monotonic()
     report.emit(StageProgress(stage, 0, total, 'B'))
 

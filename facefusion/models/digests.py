@@ -13,7 +13,7 @@ _PIECE = 1 << 20
 def file_sha256(path: Path, stop: StopFlag | None = None) -> str:
     """Return the SHA-256 of a file in lower-case hexadecimal digits.
 
-    Raises OSError when it cannot be read, and Interrupted when ``stop`` is set.
+    Raises OSError when the file cannot be read, and Interrupted when ``stop`` is set.
     """
     digest = hashlib.sha256()
     with path.open('rb') as stream:

@@ -21,7 +21,10 @@ _REMEDY = 'export to another folder'
 
 
 class Exported(NamedTuple):
-    """The result for one model: 'present' if the folder already has the file, 'damaged' if it is not exported."""
+    """The result for one model.
+
+    ``state`` is 'present' if the folder already has the file, 'damaged' if the file is damaged and thus not exported.
+    """
 
     model: str
     state: Literal['exported', 'present', 'damaged']
@@ -39,7 +42,7 @@ class _Present(NamedTuple):
 def export_models(store: ModelStore, folder: Path, emit: Emit, stop: StopFlag) -> list[Exported]:
     """Copy all verified model files into ``folder``, write its manifest, and return the result for each model.
 
-    Equal files are skipped. Only files of an earlier export are replaced. Raises UsageError export-folder when
+    Files already there are skipped. Only files of an earlier export are replaced. Raises UsageError export-folder when
     ``folder`` is the models folder itself, ModelError export-empty, OutputError export-exists or models-folder,
     ResourceError, and Interrupted. No partial file remains.
     """

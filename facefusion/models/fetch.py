@@ -165,7 +165,7 @@ class Fetcher:
 
 
 def _require_network(entry: ModelEntry, source: Source, path: Path) -> None:
-    """Raise ModelError, and delete a download without a known digest, unless it has the tensors of the entry."""
+    """Raise ModelError, and delete the download, when a file without a known digest lacks the tensors of the entry."""
     try:
         require_tensors(entry, path, f'the download of {entry.id} from {_source_name(source)}')
     except ModelError:
@@ -182,7 +182,7 @@ def _source_name(source: Source) -> str:
 
 
 def _disk_need(group: Sequence[ModelEntry]) -> int:
-    """Return the disk space of the archive and its files in bytes; a file counts twice as it may be converted."""
+    """Return the disk space of the archive and its files in bytes; a file counts twice because it may be converted."""
     source = group[0].sources[0]
     archive = source.archive_size if isinstance(source, PackageSource) else 0
     # pip unpacks an sdist to read its name.

@@ -25,7 +25,7 @@ from facefusion.models.workspace import workspace
 from facefusion.options import quoted
 from facefusion.stopping import StopFlag
 
-# The suffix of the checksum files beside the models of FaceFusion 3.8.
+# The suffix of the checksum files that FaceFusion 3.8 stores next to its models.
 _CHECKSUM_SUFFIX = '.hash'
 
 
@@ -76,7 +76,7 @@ class Importer:
         return self._store_copy(path, sha256, match)
 
     def import_folder(self, folder: Path) -> Iterator[Imported]:
-        """Import the files of a folder that are in the catalogue or its manifest, and yield the result for each file.
+        """Import the files that the catalogue or the manifest of ``folder`` lists, and yield the result for each file.
 
         Subfolders, hidden files and checksums are skipped. Raises ModelError model-file-unreadable, and the errors of
         ``import_file`` that concern the weights folder.
@@ -135,7 +135,7 @@ class Importer:
         if known is not None and known.entry.id == entry.id:
             return known
         if entry.is_guarding or entry.is_example:
-            expected = ' or '.join(entry.published_files()) or 'that of the catalogue'
+            expected = ' or '.join(entry.published_files()) or 'from the catalogue'
             raise ModelError(
                 'model-published-only',
                 f'{path} is not the published file of {entry.id}, and no other file is accepted for this model',

@@ -1,8 +1,8 @@
 """``weights/lock.json``: the digests of converted, unpinned and imported model files, and stamps of verified files.
 
 The file is replaced atomically, so a reader never sees a partial file. It is changed under a lock of the operating
-system, so no record is lost when two processes write. The system releases that lock when its process ends, so a crash
-leaves nothing behind.
+system, so no record is lost when two processes write. The system releases that lock when the process
+that holds it ends, so a crash leaves no lock behind.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class LockFile:
         return self._read()
 
     def put(self, model_id: str, record: Record, publish: Callable[[], None] | None = None) -> None:
-        """Write one record and leave the others unchanged; ``publish`` runs right after it, under the same lock.
+        """Write one record and leave the others unchanged; ``publish`` runs right after that, under the lock.
 
         Raises OSError when the folder cannot be written.
         """

@@ -1,7 +1,7 @@
 """Read the inputs and outputs of an ONNX file without its weights, and compare them with the catalogue.
 
-The file is mapped, and its fields are skipped by their lengths (protobuf encoding; field numbers of onnx.proto 1.16).
-A file of 2 GB is read within milliseconds, and neither onnx nor onnxruntime is loaded.
+The file is mapped into memory, and fields are skipped by their lengths (protobuf encoding; field numbers of
+onnx.proto 1.16). A file of 2 GB is read within milliseconds, and neither onnx nor onnxruntime is loaded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FoundTensor(NamedTuple):
 
 
 class FoundTensors(NamedTuple):
-    """The inputs and outputs of a file, in its order; initializers do not count as inputs."""
+    """The inputs and outputs in the order of the file; initializers do not count as inputs."""
 
     inputs: tuple[FoundTensor, ...]
     outputs: tuple[FoundTensor, ...]
@@ -162,7 +162,7 @@ def _constant_name(data: mmap.mmap, tensor: _Field, file_name: str) -> str:
 
 
 def _value(data: mmap.mmap, value: _Field) -> FoundTensor:
-    name, shape, dtype = '', None, 'no tensor'
+    name, shape, dtype = '', None, 'not a tensor'
     for field in _fields(data, value.begin, value.end):
         if field.number == _VALUE_NAME:
             name = _text(data, field)

@@ -75,10 +75,10 @@ class ModelStore:
             self.fetch([model_id])
             check = self.check(model_id)
         if check.state != 'present':
-            # Another process or the disk changed it right after its verification.
+            # Another process or the disk changed the file right after its verification.
             raise self._damaged(model_id, check)
         if check.how in ('first-use', 'imported'):
-            # No published digest proves that this is the network that the catalogue describes.
+            # Without a published digest, only the tensors can show that this is the network of the catalogue.
             require_tensors(self.catalog.entry(model_id), check.path)
         return check.path
 
@@ -97,8 +97,8 @@ class ModelStore:
         """Fetch the models that are missing or damaged, several at a time.
 
         Raises ModelError when one is unreachable, damaged at its source or missing while offline (after the others are
-        finished), or was imported and changed since; ResourceError when the disk is too small, OutputError when the
-        folder cannot be written, Interrupted when the stop flag is set.
+        finished), or was imported and has changed since; ResourceError when the disk space is too small, OutputError
+        when the folder cannot be written, Interrupted when the stop flag is set.
         """
         entries = [self.catalog.entry(model_id) for model_id in dict.fromkeys(model_ids)]
         with self._fetch_lock:
@@ -140,7 +140,7 @@ class ModelStore:
             try:
                 self.lock.mark_verified(model_id, actual, accepted[actual].how, stamp)
             except OSError as error:
-                # A read-only folder only makes each start a little slower.
+                # In a read-only folder the file is read again at each start, which is only a little slower.
                 self._emit(Message('debug', 'models', f'cannot record that {model_id} is verified: {error}'))
         return Check('present', path, actual, actual, accepted[actual].how)
 
@@ -160,8 +160,8 @@ class ModelStore:
     def pinned(self, model_id: str, check: Check | None = None) -> str:
         """Return the origin of the file's digest; an earlier ``check`` saves reading the file again.
 
-        'catalog'; 'source' (of a package, or converted from a verified source); 'alternate'; 'first-use' (pinned at the
-        first download); 'imported' (by the user); or '' before a first download.
+        The origin is 'catalog', 'source' (of a package, or converted from a verified source), 'alternate', 'first-use'
+        (pinned at the first download), 'imported' (by the user), or '' before a first download.
         """
         entry, how = self.catalog.entry(model_id), (check or self.check(model_id)).how
         if how:
@@ -229,7 +229,7 @@ def _verified_before(record: Record | None, accepted: Mapping[str, AcceptedFile]
     """Return the digest of a file that is unchanged since its verification, or '' for any other file."""
     if record is None or record.verified != stamp or record.sha256 not in accepted:
         return ''
-    # A record may be wrong, for example in a copied folder: a file of another size is not the published one.
+    # A record may be wrong, for example in a copied folder. A file of another size is not the published file.
     return record.sha256 if accepted[record.sha256].size in (None, stamp.size) else ''
 
 

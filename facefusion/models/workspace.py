@@ -1,7 +1,7 @@
 """Working folders of fetches: their creation, and the removal or reuse of folders that dead processes left.
 
-A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``: on the same disk as the weights, so that its
-result is published by a rename, and never shared between two fetches.
+A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``. It is on the same disk as the weights,
+so that a rename publishes its result. Two fetches never share a workspace.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Workspace:
         self._touched = time.monotonic()
 
     def touch(self) -> None:
-        """Show other processes that this fetch is alive; cheap enough to be called for every piece."""
+        """Show other processes that this fetch is alive; the call is cheap enough to be made for every piece."""
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
             self._touched = now
@@ -42,11 +42,11 @@ class Workspace:
 
 @contextlib.contextmanager
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
-    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError when that fails.
+    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError.
 
     When the body raises, a resumable workspace that is not empty stays, and a later fetch of the same label takes it
-    over by a rename, so only one fetch can. Workspaces of other dead fetches are removed, resumable ones only once they
-    expire.
+    over by a rename, so that only one fetch can have it. Workspaces of other dead fetches are removed, but resumable
+    ones only once they expire.
     """
     parent = weights / FOLDER_NAME
     name = f'{_RESUMABLE if resumable else _ONCE}{label}'

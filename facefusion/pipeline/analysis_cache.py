@@ -25,7 +25,7 @@ _NAME = re.compile(r'^([0-9a-f]{64})\.(npz|json)$')
 
 @dataclass(frozen=True, slots=True)
 class AnalysisCache:
-    """Chunks in ``folder``, which is created when needed; the least recently used are removed beyond ``limit`` bytes.
+    """Chunks in ``folder``, which is created when needed; beyond ``limit`` bytes, the least recently used are removed.
 
     With a limit of 0 nothing is stored or found, and ``trim`` removes existing entries.
     """

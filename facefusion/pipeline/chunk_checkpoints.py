@@ -51,7 +51,7 @@ class ChunkCheckpoints:
         return None
 
     def save(self, span: Span, chunk: FaceChunk, findings: ChunkFindings, flag: StopFlag) -> Manifest:
-        """Save a chunk with its screening findings, also to the cache.
+        """Save a chunk with its screening findings in the work folder and in the cache.
 
         Raises ResourceError, OutputError, Interrupted.
         """

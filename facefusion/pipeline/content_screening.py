@@ -115,9 +115,9 @@ class ContentScreening:
 
 
 class FaceAge(NamedTuple):
-    """An age estimate of a face, whose track is unknown before link.
+    """An age estimate of a face; the track of the face is unknown before the link stage.
 
-    ``center`` and ``width`` are those of its mesh in pixels.
+    ``center`` and ``width`` are those of the face's mesh in pixels.
     """
 
     frame: int
@@ -221,7 +221,7 @@ class ChunkScreening:
                 self.ages.append(FaceAge(frame.number, (x, y), float(np.ptp(points[:, 0])), estimate))
 
     def screen_next(self, frame: Frame) -> None:
-        """Score the frame after the chunk, which starts a shot; the next chunk cannot detect that."""
+        """Score the frame after the chunk because it starts a shot, which the next chunk cannot detect."""
         if not self.clip.is_sampled(frame.number):
             self.screen(frame, True)
 
@@ -233,7 +233,7 @@ class ChunkScreening:
 
 @dataclass(slots=True, eq=False)
 class ClipScreening:
-    """Collects the findings of one clip, and decides after all of it has been analysed and linked.
+    """Collects the findings of one clip, and decides after the complete clip has been analysed and linked.
 
     ``cached`` are the samples of an earlier run under ``key``, or None without such a run. ``damaged`` are the frames
     of linked chunks that could not be decoded completely.

@@ -16,8 +16,8 @@ from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_o
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
-# Bytes per pixel of x264 at quality 80 (crf 10), above the 0.032 of the demo. Six more crf steps halve the size (a rule
-# of x264).
+# Bytes per pixel of x264 at quality 80 (crf 10); the demo has 0.032. Six more crf steps halve the size (a rule of
+# x264).
 ENCODED_BYTES = 0.06
 CRF_A_QUALITY = 0.51
 
@@ -42,7 +42,7 @@ class MediaSize:
 
 
 def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
-    """Return how many workers ``limit`` and the system allow (at least one), and their bytes of memory by part."""
+    """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part."""
     while True:
         parts, lowest = _memory(size, workers), lowest_room(workers)
         allowed = [limit] if limit is not None else []

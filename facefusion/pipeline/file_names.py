@@ -46,10 +46,10 @@ def _written(output: Path) -> Iterator[tuple[Path, str, str]]:
     other_disk = 'choose a folder on a file system that supports longer names'
     part = partial_path(output)
     yield (output, 'its name', 'shorten the name by {more}; letters that are not ASCII count as 2 to 4 bytes')
-    yield (part, f'{part.name}, its temporary name,', other_disk)
+    yield (part, f'its temporary name, {part.name},', other_disk)
     if not holds_credentials(output):
         sidecar = sidecar_of(output)
-        description = f'{_short(sidecar.name)}, the sidecar with its credentials,'
+        description = f'the name of the sidecar with its credentials, {_short(sidecar.name)},'
         instead = 'or choose a format that can embed its credentials, such as mp4 or png'
         yield (sidecar, description, f'shorten the name by {{more}}, {instead}')
         yield (sidecar_of(part), 'the temporary name of its sidecar', other_disk)

@@ -74,7 +74,7 @@ class RunDigests:
     """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
     ``fuller`` are the digests of larger analyses that contain this one and can replace it. ``parts`` are the parts of
-    the plan as plain JSON, under names for users, to report how two runs differ.
+    the plan as plain JSON, under names that users understand, to report how two runs differ.
     """
 
     target: str

@@ -33,7 +33,7 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
-    # The ends of a clip are repeated for missing neighbours, and an image is a clip of one frame.
+    # At the ends of a clip, the end frame replaces missing neighbours; the only frame of an image replaces all of them.
     reach = plan.requirements.neighbours
     neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:

@@ -19,7 +19,7 @@ from facefusion.pipeline.file_names import check_names
 # A TIFF has 32-bit sides, but libtiff supports only 31 bits.
 LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, 'tiff': 2**31 - 1}
 
-# The extension to suggest instead of that of a readable format that cannot be written, by content.
+# The extension to suggest for a video extension that can be read but not written, by the format of its content.
 _WRITTEN_INSTEAD = {'mp4': '.mp4', 'flv': '.mp4', 'mpegts': '.ts', 'mpeg': '.mpg', 'asf': '.wmv'}
 
 
@@ -50,7 +50,8 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
         raise OutputError(
             'output-extension',
             f'the output {output} cannot be written',
-            cause=f'{subject} is not an output format of {family}, and the content of {target.name} is {family}',
+            cause=f'{subject} does not specify an output format for {family}, '
+            f'and the content of {target.name} is {family}',
             hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
     if problem := _folder_problem(output.parent):
@@ -95,7 +96,7 @@ def check_not_input(output: Path, target: Path, sources: Iterable[Path]) -> None
             raise OutputError(
                 'output-is-input',
                 f'the output {output} is the {name} file itself',
-                cause='both names refer to one file' if output != path else 'both have the same name',
+                cause='both names refer to the same file' if output != path else 'both have the same name',
                 hint='choose another output; inputs are never overwritten',
             )
 
@@ -151,7 +152,7 @@ def _no_work_files(folder: Path, cause: str, named_by: str) -> OutputError:
 
 
 def _folder_problem(folder: Path) -> str:
-    """Return the reason why no files can be created in a folder, or '' if they can."""
+    """Return the reason why no files can be created in a folder, or '' if there is none."""
     existing = existing_folder(folder)
     if not existing.is_dir():
         return f'{existing} is a file'

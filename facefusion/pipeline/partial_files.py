@@ -20,7 +20,7 @@ def partial_path(output: Path) -> Path:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the partial files in ``folder`` of dead processes, and those unchanged for a day."""
+    """Remove from ``folder`` the partial files of dead processes and those unchanged for a day."""
     with suppress(OSError), os.scandir(folder) as found:
         for item in found:
             if not item.name.startswith('.') or _SIGN not in item.name:

@@ -41,8 +41,8 @@ from facefusion.safety.content_gate import GATE_MODELS
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
-# Analysis chunks always have this length, on an absolute grid of source frames: the faces found in a clip must not
-# depend on its segments.
+# Analysis chunks always have this length, on an absolute grid of source frames, because the faces found in a clip
+# must not depend on its segments.
 CHUNK_FRAMES = 250
 SEGMENT_FRAMES = 250
 # The number of frames that each reader decodes ahead.
@@ -87,7 +87,7 @@ class Plan:
     tuned to the machine, and change no pixel. ``processed_size`` is the width and height after the processors,
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
-    processors use and the output contains; an image target is shown for its duration.
+    processors use and the output contains; an image target is shown for the duration of that audio.
     """
 
     target: MediaInfo
@@ -205,7 +205,7 @@ def make_plan(
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
     workers, memory_parts = fitted_memory(size, workers, memory_limit)
-    # Check the memory before an encoder is tried, which would run out of memory first.
+    # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
     video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None

@@ -36,7 +36,7 @@ def save_plan(folder: Path, plan: Plan, digests: RunDigests) -> None:
 
 
 def load_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
-    """Return the stored plan, with the files and the tuning of ``plan``, if its digest is equal; otherwise ``plan``."""
+    """Return the stored plan, with the files and tuning of ``plan``, if the digests are equal; otherwise ``plan``."""
     record = _read(folder)
     if record is None or record.get('digest') != digests.plan:
         return plan

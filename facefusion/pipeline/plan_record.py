@@ -1,6 +1,6 @@
 """Convert a plan to plain JSON and back, for the work folder and for other processes.
 
-The record does not contain the stamp of the target (size, times, inode), which is read again with the plan.
+The record does not contain the stamp of the target (size, times, inode), which is read again when the plan is loaded.
 """
 
 from __future__ import annotations

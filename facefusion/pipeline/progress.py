@@ -16,7 +16,7 @@ _MINIMUM_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Progress:
-    """A stage of a run as a context manager, which emits its progress, and its end with the elapsed time."""
+    """A context manager for a stage of a run that emits the progress and, at the end, the elapsed time."""
 
     emit: Emit
     stage: str

@@ -1,4 +1,4 @@
-"""Publish an output: a rename gives it its name when it is complete, so that no partial output is ever visible."""
+"""Publish an output: rename it to its final name once it is complete, so that no partial output is ever visible."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _publish_signed(part: Path, sidecar: Path | None, output: Path, flag: StopFl
     output_sidecar = sidecar_of(output)
     if sidecar is None:
         publish(part, output, flag)
-        # The sidecar of a replaced file of this name matches no file any more.
+        # If an earlier file of this name was replaced, its sidecar no longer matches any file.
         with suppress(OSError):
             output_sidecar.unlink(missing_ok=True)
         return
@@ -142,7 +142,7 @@ def _partial_file(output: Path) -> Iterator[Path]:
         with called(output.name, part):
             yield part
     except BaseException:
-        # The user must see this failure, not a failure of the removal.
+        # The user must see the original failure, not a failure of the removal.
         with suppress(OSError):
             part.unlink(missing_ok=True)
             sidecar_of(part).unlink(missing_ok=True)

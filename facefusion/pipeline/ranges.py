@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# A flickering clip has many gaps: at most this many ranges are listed, and the others are only counted.
+# A flickering clip has many gaps, so at most this many ranges are listed, and the others are only counted.
 LISTED_RANGES = 100
 _SHOWN_RANGES = 10
 

@@ -80,7 +80,7 @@ class Rendered(NamedTuple):
 
 
 class SegmentFacts(NamedTuple):
-    """The numbers of changed and marked frames of a segment, and the frames by which decoding precedes display."""
+    """The numbers of changed and marked frames of a segment, and how many frames decoding is ahead of display."""
 
     changed_frames: int
     marked_frames: int
@@ -181,7 +181,7 @@ class SegmentRendering:
 
 
 def shown_frames(sources: Sequence[int], first: int) -> list[Shown]:
-    """Return the ranges of output frames that show one source frame; ``sources[0]`` is that of frame ``first``."""
+    """Return the ranges of output frames that show one source frame; frame ``first`` shows ``sources[0]``."""
     runs, start = [], first
     for source, repeated in groupby(sources):
         stop = start + len(list(repeated))

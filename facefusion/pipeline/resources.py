@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from facefusion.errors import ResourceError
 from facefusion.limits import Limit, can_start, memory_limits, nearest, thread_limits
 
-# Interpreter, libraries, the embedded networks and the source texture; they were measured at 300 MB.
+# Memory of the interpreter, libraries, the embedded networks and the source texture, measured at 300 MB.
 BASE_BYTES = 330 << 20
 # Frames in memory for a decoder, its reference frames and the stages.
 DECODER_FRAMES = 35
@@ -41,7 +41,7 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
 
 
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
-    """Return the peak memory of an image run, in bytes by part: the decoded and encoded copies, and one to process.
+    """Return the peak memory of an image run, in bytes by part: the decoded and encoded copies, and a copy to process.
 
     The copies for the encoder have the size of the output.
     """

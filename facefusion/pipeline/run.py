@@ -110,7 +110,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
 
         def check() -> None:
             work.check_intact([(clip, manifest)], flag)
-            # Signing reads the target too.
+            # Signing has read the target again, so it must still be unchanged.
             check_unchanged(target, flag)
 
         return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
@@ -209,7 +209,7 @@ def _rendering(
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
-    """Return the joined clip, from an earlier run if that one is intact; remove the segments."""
+    """Return the joined clip, from an earlier run if its clip is intact; remove the segments."""
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
     video, work = units.rendering.video, units.folder
     extension = plan.output.suffix.lower()
@@ -228,7 +228,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))
-    # While the output is written, the segments would be a third copy of all frames.
+    # Otherwise the segments would be a third copy of all frames while the output is written.
     work.remove_segments()
     return clip, manifest
 

@@ -1,7 +1,7 @@
 """Rules that translate TFLite operators to ONNX.
 
-A rule reads its inputs from the translation, adds nodes and defines its outputs. The batch is free in the result, so
-a rule must not write the first size of a shape into the graph.
+A rule reads its inputs from the translation, adds nodes and defines its outputs. The batch size of the
+ONNX graph is free, so a rule must not write the first size of a shape into the graph.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Translation:
         return len(self.source.shape(index))
 
     def plane(self, index: int) -> Plane:
-        """Return height and width of a tensor [n,h,w,c]."""
+        """Return the height and width of a tensor [n,h,w,c]."""
         _, height, width, *_ = self.source.shape(index)
         return height, width
 
     def value(self, index: int, *, channels_last: bool = False) -> str:
-        """Return the ONNX name of an activation; a four-dimensional one is NCHW unless ``channels_last``."""
+        """Return the ONNX name of an activation; a four-dimensional activation is NCHW unless ``channels_last``."""
         if index not in self._names:
             raise unsupported(f'{self.source.name(index)} is used before it is computed')
         name = self._names[index]
@@ -73,7 +73,7 @@ class Translation:
             if constant is None:
                 names.append(self.value(index, channels_last=not is_first))
             elif is_first:
-                # TFLite aligns shapes at their last axis, which is the channels.
+                # TFLite aligns shapes at their last axis, which is the channel axis.
                 aligned = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
                 names.append(self.graph.weight(aligned.transpose(_TO_FIRST)))
             else:
@@ -145,7 +145,8 @@ def _convolution(translation: Translation, operator: Operator, *, depthwise: boo
 def _transpose_conv(translation: Translation, operator: Operator) -> None:
     """Translate a transposed convolution.
 
-    TFLite's operator has the inputs output shape, filters, value and bias; MediaPipe's has value, filters and bias.
+    The inputs of TFLite's operator are the output shape, filters, value and bias; those of MediaPipe's operator are
+    value, filters and bias.
     """
     graph = translation.graph
     filters = translation.source.required_constant(operator.inputs[1])
@@ -241,8 +242,8 @@ def _resize_bilinear(translation: Translation, operator: Operator) -> None:
     options = operator.options(tflite.ResizeBilinearOptions)
     mode = 'half_pixel' if options.HalfPixelCenters() else 'asymmetric'
     sizes = zip(translation.plane(operator.inputs[0]), translation.plane(operator.outputs[0]), strict=True)
-    # Use scales, because sizes would contain the batch. With sizes of selected axes only, ONNX Runtime 1.32 fails when
-    # it moves a Transpose across the node.
+    # Use scales, because sizes would contain the batch size. If sizes are given for selected axes only, ONNX Runtime
+    # 1.32 fails when it moves a Transpose across the node.
     scales = np.array([1, 1, *(_scale(size, result) for size, result in sizes)], np.float32)
     name = translation.graph.node(
         'Resize',
@@ -285,7 +286,7 @@ def _strided_slice(translation: Translation, operator: Operator) -> None:
 
 
 def _dequantize(translation: Translation, operator: Operator) -> None:
-    # Half-precision weights stay as they are: the ONNX graph widens them.
+    # Half-precision weights stay unchanged, because the ONNX graph widens them.
     values = translation.source.required_constant(operator.inputs[0])
     if values.dtype not in (np.float16, np.float32):
         raise unsupported('DEQUANTIZE of integers is not supported')

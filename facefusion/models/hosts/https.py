@@ -33,7 +33,7 @@ _VALIDATOR_NAME = 'validator.json'
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a download: seconds for a connection and between two pieces, tries without progress, bytes.
+    """Limits of a download: seconds to connect and between two pieces, tries without progress, size in bytes.
 
     ``connect_seconds`` applies to each address of a host.
     """
@@ -44,7 +44,7 @@ class Limits:
     connect_tries: int = 2
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 30.0
-    # No model is larger; without a size in the catalogue this limit stops an endless response.
+    # No model is larger. If the catalogue states no size, this limit stops an endless response.
     largest_bytes: int = 16 << 30
 
 
@@ -155,7 +155,7 @@ class HttpsDownload:
     def _check_response(self, response: requests.Response, start: int) -> None:
         status = response.status_code
         if status == 416:
-            # The part is longer than the file, so it is not a part of it.
+            # The part file is longer than the file on the server, so it cannot be a part of that file.
             self._discard()
             raise _Retry('the file on the server is shorter than the part that was downloaded before')
         if status in _RETRIED:

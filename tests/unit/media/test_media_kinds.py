@@ -152,7 +152,7 @@ def test_an_output_of_a_read_only_kind_gets_an_alternative(tmp_path: Path, name:
     with pytest.raises(OutputError) as caught:
         check_output(tmp_path / name, tmp_path / 'clip.jpg', [], 'video')
     assert caught.value.hint == f'name it {hint}'
-    assert 'is not an output format of video' in caught.value.cause
+    assert 'does not specify an output format for video' in caught.value.cause
 
 
 def test_jfif_is_written_as_jpeg_and_signed_within(tmp_path: Path) -> None:
