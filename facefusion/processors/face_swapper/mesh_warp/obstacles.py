@@ -35,7 +35,7 @@ STRAND_REACH = 6
 PIECES_SHARE = 0.04
 WIDEST_GAP = 25
 # Maximum share of eyes, nose and mouth that do not look like features: up to 0.11 on the example faces in any light,
-# and 0.12 to 1.03 behind painted hands, except for one hand with 0.04. Values above 1 include the surroundings.
+# and 0.12 to 1.03 behind painted hands, except for one hand with 0.04. Hidden surroundings count, too.
 MAX_HIDDEN = 0.12
 # A fringe that leaves at most this share of the forehead bare also covers the brows, which look like hair: 0 to 0.28
 # under painted fringes, 0.55 under that of the example portrait, which ends above the brows.

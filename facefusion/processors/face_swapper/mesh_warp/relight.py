@@ -150,7 +150,7 @@ def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) 
     """Return luma with its distance from the target's light limited by soft knees; never below 0.
 
     Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
-    by themselves. Skin beyond these limits is at the edge of hair or reflects the light of the source's scene.
+    by themselves. Skin darker than the limit is at the edge of hair or reflects the light of the source's scene.
     """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)
