@@ -88,7 +88,7 @@ def describe(group: type) -> tuple[OptionInfo, ...]:
 
 
 def range_text(info: OptionInfo) -> str:
-    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty unless both are set."""
+    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty unless it has both ends."""
     if info.minimum is None or info.maximum is None:
         return ''
     return f'{info.minimum:g} to {info.maximum:g}' + (f' in steps of {info.step:g}' if info.step else '')

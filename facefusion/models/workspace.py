@@ -42,7 +42,7 @@ class Workspace:
 
 @contextlib.contextmanager
 def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspace]:
-    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError.
+    """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError if creating it fails.
 
     When the body raises, a resumable workspace that is not empty stays, and a later fetch of the same label takes it
     over by a rename, so that only one fetch can have it. Workspaces of other dead fetches are removed, but resumable
