@@ -209,7 +209,7 @@ def test_a_signal_to_job_run_ends_the_job_as_interrupted(program, folder, starte
     process.send_signal(number)
     code, said = ended(process)
     # The same command would be refused, so the hint is the command that resumes the job.
-    assert code == 4 and f'cause: {number.name} was received' in said and 'hint: job-retry j' in said
+    assert code == 4 and f'cause: {number.name} was received' in said and 'resume it with job-retry j' in said
     view = show(program, 'j')
     assert (view['state'], view['error']['reference'], results(view)) == ('failed', 'interrupted', ['failed'])
     assert program('job-run', 'j').code == 1

@@ -57,7 +57,8 @@ def test_a_variable_rate_has_no_gaps():
 def test_the_text_names_the_first_few_gaps():
     gaps = find_gaps(times(Fraction(25), CLOCK, {25, 26}), CLOCK, 'mpegts')
     assert (
-        gaps_as_text(gaps) == '2 frames are missing from its constant rate, at 1.00-1.08 seconds: lost, or never recorded'
+        gaps_as_text(gaps)
+        == '2 frames are missing from its constant rate, at 1.00-1.08 seconds: lost, or never recorded'
     )
     gaps = find_gaps(times(Fraction(25), CLOCK, set(range(20, 300, 30))), CLOCK, 'mpegts')
     assert len(gaps) == 10 and f' and at {10 - SHOWN_GAPS} more times:' in gaps_as_text(gaps)
