@@ -22,7 +22,7 @@ from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
-# The dispositions that state a stream's purpose. 'default' is checked separately: it is a loss only on a later stream.
+# The dispositions that state a stream's purpose. Losing 'default' matters only on a later stream.
 _PURPOSES = (
     *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
     *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),

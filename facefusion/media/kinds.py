@@ -37,7 +37,7 @@ AUDIO_EXTENSIONS = _by_extension(
 )
 _EXTENSIONS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | AUDIO_EXTENSIONS
 _FAMILIES = {'image': IMAGE_EXTENSIONS, 'video': VIDEO_EXTENSIONS, 'audio': AUDIO_EXTENSIONS}
-# The usual extension of each content.
+# The usual extension of each format.
 _USUAL = {content: extension for extension, content in reversed(_EXTENSIONS.items())}
 # Formats that are recognised but not read, and how to convert them.
 ADVICE = {

@@ -31,7 +31,7 @@ _ROOT_LIFE = timedelta(days=3652)
 _SIGNER_LIFE = timedelta(days=365)
 # A certificate is renewed when its remaining validity is shorter than this.
 _RENEWAL = timedelta(days=30)
-# Validity starts earlier by this time, because the clock of a machine that verifies a file may be slow.
+# Certificates are backdated by this duration, because the clock of a verifying machine may be slow.
 _BACKDATED = timedelta(days=1)
 _ORGANISATION = 'Self-made by FaceFusion, proves no identity'
 _SIGNER_NAME = 'FaceFusion local signer on this machine'
@@ -163,7 +163,7 @@ def _make_pair(name: str, now: datetime, life: timedelta, issuer: _Pair | None =
         (x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False), True),
     ]
     if issuer:
-        # The C2PA library accepts the usage of mail protection without a public authority.
+        # The C2PA library accepts the usage 'email protection' even if no public authority issued the certificate.
         extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False))
         extensions.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False))
     for extension, is_critical in extensions:
@@ -211,7 +211,7 @@ def _write(path: Path, data: bytes, replace: bool = True) -> None:
         if not replace:
             with suppress(OSError):
                 os.link(part, path)
-        # Without hard links (exFAT) the later of two simultaneous files replaces the earlier one.
+        # Without hard links (exFAT), the later file of two simultaneous processes replaces the earlier one.
         if replace or not path.exists():
             part.replace(path)
     finally:

@@ -44,7 +44,8 @@ DIFFERENT = (
     'scale_half',
     'odd_size',
 )
-# Items that this program draws differently: it draws the mask of the mesh, and estimates no 68 points from five.
+# Items that this program draws differently: it draws the outline of the mesh, and it does not draw the
+# 68 points that are estimated from five.
 OWN_DRAWINGS = ('face-mask', 'face-landmark-68/5')
 # The defaults of FaceFusion 3.8. The mode 'one' of this program selects the same face as its reference mode.
 DEFAULTS = {
