@@ -6,8 +6,8 @@
 Needs scikit-image (for its images) and the example images of the model store. Each part replaces its own entry of the
 output file. "clips" reads one compressed segment of 100 frames from each clip of mark_clips.py. "changes" applies cuts,
 crops, resizing, other frame rates and attacks to 250 frames of some clips. "stills" reads images after JPEG
-compression. "unmarked" reads frames without a mark. "cost" measures the CPU time of marking and reading. --aside reads
-one segment of each of these images, which were not used for tuning.
+compression. "unmarked" reads frames without a mark. "cost" measures the CPU time of marking and reading. --aside makes
+a clip from each given image and reads one segment of it; use images that were not used for tuning.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ def _check_folders(invocation: Invocation) -> Iterator[Finding]:
                 check, 'fail', f'{folder} is not writable', f'change its permissions, or use --{check[:4]}-path'
             )
         elif free < SMALLEST_FREE_BYTES:
-            yield Finding(check, 'warn', fact, 'long videos need more: free disk space, or use --temp-path')
+            yield Finding(check, 'warn', fact, 'long videos need more space; delete files or use --temp-path')
         else:
             yield Finding(check, 'ok', fact)
     memory = available_memory()

@@ -97,17 +97,17 @@ def lost(job_id: str) -> ClaimLost:
         'job-claim-lost',
         f'another process took over the job {job_id}',
         cause='this process did not renew its claim in time, or the job was deleted',
-        hint='no action is needed: the other process continues the job',
+        hint='no action is needed: if the job still exists, the other process continues it',
     )
 
 
 def _prepared_path(folder: Path, owner: Owner, state: State) -> Path:
-    """Return the path of a new record that waits for the fence."""
+    """Return the path where a new record is prepared before the claim file is renamed to ``.done``."""
     return folder / f'{owner.nonce}.{state}.json'
 
 
 def roll_forward(files: StoreFiles, root: Path, job_file: JobFile) -> State | None:
-    """Complete the change of a claim past the fence; return the new state when this call completed it.
+    """Complete a change whose claim file was renamed to ``.done``; return the new state if this call completed it.
 
     Any process may call this at any time and repeatedly: the prepared record is renamed only once.
     """

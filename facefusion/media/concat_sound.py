@@ -21,7 +21,7 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """One audio stream; ``first`` is the time of the first packet in the range, in seconds of the clip."""
+    """One audio stream; ``first`` is the time of the first packet that belongs to the clip, in seconds."""
 
     audio: AudioInfo
     settings: bytes
@@ -121,8 +121,8 @@ class SoundTrack:
     """An audio stream of the output.
 
     Without ``has_gaps`` (mp4 and mov, where samples of PCM have no times and follow one another) gaps in PCM are filled
-    with silence. In avi no packet has a time: the last packet of a clip is kept or left out so that the audio stays
-    within half a packet of its time.
+    with silence. Packets in avi have no timestamps, so the last packet of a clip is kept only if the audio stays
+    within half a packet of its correct position.
     """
 
     def __init__(self, sound: Sound, template: Any, output: av.container.OutputContainer, has_gaps: bool) -> None:

@@ -26,13 +26,13 @@ class Choice(NamedTuple):
 
 
 class ModelChooser(Protocol):
-    """The choice among models in order of preference, of which the last one is embedded."""
+    """Chooses one of several models, listed in order of preference; the last model is embedded."""
 
     def choose(self, preferred: Sequence[str]) -> Choice: ...
 
 
 class EmbeddedModels:
-    """The choice of the embedded models, for callers that do not run any model."""
+    """Always chooses the embedded model, for callers that run no model."""
 
     def choose(self, preferred: Sequence[str]) -> Choice:
         """Return the last of ``preferred``."""
@@ -111,7 +111,7 @@ def require_allowed(catalog: Catalog, model_id: str, licences: Licences) -> None
             f'the policy of this machine forbids the model {model_id}',
             cause=f'{needs}the licence of {entry.id} ({entry.licence.id}) does not allow commercial use',
             hint='see `facefusion models list --license commercial`; '
-            'the policy is set by licences under [policy] in an ini file',
+            'to change the policy, set `licences` under [policy] in an ini file',
         )
 
 
@@ -125,8 +125,8 @@ def preferred_model(catalog: Catalog, task: str, licences: Licences) -> str:
     raise ModelError(
         'model-licence',
         f'the policy of this machine forbids all models of the task {task}',
-        cause='none of them, with the models that they need, has a licence for commercial use',
-        hint='the policy is set by licences under [policy] in an ini file',
+        cause='each of them, or a model that it needs, has a licence that does not allow commercial use',
+        hint='to change the policy, set `licences` under [policy] in an ini file',
     )
 
 

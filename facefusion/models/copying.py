@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 class Report(NamedTuple):
-    """The verb, receiver and stop flag of a reported copy; ``touch`` keeps its workspace alive."""
+    """The verb, event receiver and stop flag of a copy with progress events; ``touch`` marks its workspace as in use."""
 
     verb: str
     emit: Emit
