@@ -107,7 +107,7 @@ def _prepared_path(folder: Path, owner: Owner, state: State) -> Path:
 
 
 def roll_forward(files: StoreFiles, root: Path, job_file: JobFile) -> State | None:
-    """Complete a change whose claim file was renamed to ``.done``; return the new state if this call completed it.
+    """Complete a change whose claim file is named ``.done``; return the new state if this call completed it.
 
     Any process may call this at any time and repeatedly: the prepared record is renamed only once.
     """

@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 class Report(NamedTuple):
-    """The verb, event receiver and stop flag of a copy with progress events; ``touch`` marks its workspace as in use."""
+    """Verb, event receiver and stop flag of a copy with progress events; ``touch`` marks its workspace as in use."""
 
     verb: str
     emit: Emit

@@ -155,7 +155,7 @@ def test_a_task_fetches_its_best_allowed_model_with_all_that_it_needs(shipped, f
     [
         ('hyperswap_1a_256', 'hyperswap_1a_256 (ResearchRAIL) does not allow'),
         ('ghost_2_256', 'ghost_2_256 needs crossface_ghost, and'),
-        ('face_swapper', 'none of them'),
+        ('face_swapper', 'each of them'),
     ],
 )
 def test_the_policy_refuses_a_fetch(shipped, fetched, word, words):
