@@ -1,6 +1,6 @@
 """Tests that compare images of FaceFusion 3.8, written with stand-in networks, with those of this program.
 
-The folder ``../shared/golden`` beside the checkout (or ``FACEFUSION_GOLDEN``) contains cases, inputs, networks and
+The folder ``../shared/golden`` beside the checkout (or ``GOLDEN_PICTURES``) contains cases, inputs, networks and
 images; its README explains them. The comments below state the reasons for cases that are left out.
 """
 
@@ -18,7 +18,7 @@ from fakes.program import UNMARKED, Program
 from facefusion.faces.face import Floats
 from facefusion.processors.face_swapper.neural import prepare
 
-FOLDER = Path(os.environ.get('FACEFUSION_GOLDEN', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
+FOLDER = Path(os.environ.get('GOLDEN_PICTURES', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
 PROCESSORS = (['face_swapper'], ['face_debugger'])
 # Options that this version does not support yet, and mask types whose networks are missing.
 UNSUPPORTED = (
