@@ -85,7 +85,7 @@ def test_imports_point_one_way(path):
 
 
 def test_imports_have_no_cycle():
-    """This includes imports inside functions, because a cycle prevents reading any of its modules alone."""
+    """Imports inside functions count too, because modules in a cycle cannot be understood separately."""
     order = TopologicalSorter({name_of(path): set(imports_of(path)) for path in MODULES})
     try:
         order.prepare()

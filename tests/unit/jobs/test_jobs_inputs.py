@@ -14,7 +14,7 @@ from facefusion.jobs.record import StepRecord
 from facefusion.jobs.steps import add_step, insert_step, remix_step, submitted, work_paths
 from facefusion.stopping import StopFlag
 
-# Of files of more than 16 bytes, only 4 pieces of 4 bytes are compared.
+# In files of more than 16 bytes, only 4 pieces of 4 bytes each are compared.
 SMALL = Extent(16, 4)
 
 

@@ -1,4 +1,4 @@
-"""Tests that the reaper requeues the jobs of dead processes and never those of live ones, with any clock."""
+"""Tests that the reaper requeues the jobs of dead processes and never those of live ones, whatever the clocks show."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
     if times is not None:
         os.utime(claim.path, times)
     watch = Watch(store)
-    # For an old claim, half of the timeout is enough.
+    # A claim dated 1970 is old at the first sweep and expires after half of the timeout.
     limit = CLAIM_TIMEOUT / 2 if times == YEAR_1970 else CLAIM_TIMEOUT
     assert watch.sweep_at(1000.0) == (times == YEAR_1970)
     watch.sweep_at(1000.0 + limit - 1)
@@ -86,7 +86,7 @@ def test_a_silent_process_elsewhere_loses_its_claim_after_the_timeout(store, tim
 
 @pytest.mark.parametrize('lie', [None, 'same 1970', 'future', 'backwards', 'same now'])
 def test_a_live_process_elsewhere_keeps_its_claim_with_any_file_times(store, lie):
-    """The process renews its claim regularly, and after each renewal the modification time is changed."""
+    """The process renews its claim regularly, and the test then sets a wrong modification time."""
     claim = claimed_by(store, foreign_owner())
     watch = Watch(store)
     now = time.time()

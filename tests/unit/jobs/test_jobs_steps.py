@@ -78,7 +78,7 @@ def test_a_step_without_output_cannot_be_remixed():
 
 
 def test_a_remix_follows_its_source_when_other_steps_are_inserted_or_removed():
-    """FaceFusion 3.8 stores the target as a name with an index, so such a change breaks its chain."""
+    """FaceFusion 3.8 stores the target of a remix as a name with a step index, so these changes break its chains."""
     record = remix_step(job('ab'), 1, args('X'))
     source = record.steps[1].id
     for changed in (insert_step(record, 0, args('Y')), remove_step(record, 0)):

@@ -1,4 +1,4 @@
-"""Tests of the work files of steps: their folders, and their removal with their steps and jobs."""
+"""Tests of the work files of steps: where they are stored, and when they are deleted with their steps and jobs."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def write_sound(
     pictures: int = 0,
     begin: int = 0,
 ) -> Path:
-    """Write ``parts``, each a start time in seconds and samples (float32 [n] or [channels, n]).
+    """Write ``parts``; each part has a start time in seconds and samples (float32 [n] or [channels, n]).
 
     ``pictures`` is the number of video frames, and ``begin`` is the time of the first one in seconds.
     """

@@ -1,4 +1,4 @@
-"""Tests of audio that changes its rate or channels within a clip or overlaps, as in recordings of broadcasts."""
+"""Tests of clips whose audio changes its rate or channels or overlaps itself, as in recordings of broadcasts."""
 
 from __future__ import annotations
 

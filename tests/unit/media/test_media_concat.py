@@ -169,7 +169,7 @@ def test_ten_bit_hevc_clips_are_joined_frame_by_frame(tmp_path: Path, extension:
 @pytest.mark.parametrize('codec', ['libx264', 'libx265'])
 @pytest.mark.parametrize('extension', ['.mp4', '.mkv'])
 def test_a_decoder_can_begin_at_every_keyframe(tmp_path: Path, codec: str, extension: str) -> None:
-    """This holds for an earlier clip too, after the decoder has read the parameter sets of a later one."""
+    """The decoder can return to an earlier clip even after it has read the parameter sets of a later clip."""
     if codec == 'libx264':
         clips = h264_clips(tmp_path, extension)
     else:

@@ -1,4 +1,4 @@
-"""Tests of converting complete frames between planes and pixels, and of the properties that this preserves."""
+"""Tests of converting frames between planes and pixels, and of the properties that the conversion preserves."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_planes_become_the_nearest_pixels(pix_fmt, color, width, height, seed):
 @given(st.sampled_from(FORMATS), colors, seeds)
 @settings(max_examples=40, deadline=None)
 def test_writing_back_a_whole_frame_stays_within_a_code(pix_fmt, color, seed):
-    """This holds only with chroma for every pixel, because the mean of two samples equals neither of them."""
+    """Only formats with chroma for every pixel are tested, because subsampling averages different samples."""
     pixels = np.kron(noise(seed, 6, 5, np.uint16), np.ones((8, 8, 1), np.uint16))
     frame = PixelFrame(pixels).to_planes(pix_fmt.replace('420', '444').replace('422', '444'), (48, 40), color)
     again = frame.replaced(frame.whole()).to_planes(frame.video.format.name, (48, 40), color)
@@ -158,7 +158,7 @@ def test_number_time_damage_and_alpha_are_copied(frame: Frame):
     assert larger.is_touched and larger.scale == (2, 2)
     assert larger.alpha is not None and larger.alpha.shape == (42, 66)
     assert np.abs(larger.alpha[::2, ::2].astype(int) - frame.alpha).max() <= 4
-    # A processor's own alpha replaces that of the frame, and at the original size the scale is exactly 1 again.
+    # Alpha from a processor replaces that of the frame. At the original size the scale is exactly 1 again.
     own = np.full((21, 33), 9, np.uint8)
     smaller = larger.replaced(noise(3, 33, 21), own)
     assert smaller.scale == (1, 1) and smaller.alpha is own

@@ -107,5 +107,5 @@ def test_concurrent_probes_restore_the_log_level(tmp_path: Path) -> None:
         thread.join()
     assert av.logging.get_level() == before
     assert len(causes) == 160
-    # FFmpeg logs two lines about this file, and newer PyAV may return either, but never another thread's.
+    # Newer PyAV may return either of the two lines that FFmpeg logs about this file, but never one of another thread.
     assert all('EBML' in cause for cause in causes)

@@ -42,7 +42,7 @@ def test_the_same_frames_become_the_same_bytes(tmp_path: Path, codec: str, width
         path = tmp_path / 's.nut'
         with SegmentWriter(path, encoder) as writer:
             for number, frame in enumerate(frames):
-                # Free memory that is not zero, so that the encoder's later allocations may contain it.
+                # Fill and free some memory, so that the encoder's next allocations may contain values other than zero.
                 used = [np.random.default_rng(1).random(rng.randrange(1000, 1_000_000)) for _ in range(3)]
                 del used
                 writer.write(frame, number * 512)

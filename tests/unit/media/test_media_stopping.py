@@ -105,7 +105,7 @@ def noisy(path: Path) -> VideoInfo:
 def test_an_abandoned_join_does_not_move_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """Just before the partial file is deleted, its index has not been moved to its beginning."""
+    """When the partial file is deleted, its index has not been moved to the beginning of the file."""
     parts = segments_of(noisy(tmp_path / 'a.mp4'), tmp_path)
     part, left = tmp_path / 'o.mp4', []
     unlink = Path.unlink

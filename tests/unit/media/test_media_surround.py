@@ -1,4 +1,4 @@
-"""Tests of audio channels: they are kept where possible and else mixed without clipping, and losses are reported."""
+"""Tests of audio channels: they are kept where possible, otherwise mixed without clipping, and losses are reported."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_every_kind_of_file_is_in_sync(tmp_path: Path, name: str, codec: str, ra
     found = [voice.window(Fraction(lag, 16000), 0.6) for lag in range(-slack, slack + 1)]
     assert min(np.abs(window - wanted)[edge:-edge].max() for window in found) < loss
     assert float(voice.duration) == pytest.approx(0.6, abs=0.001 if loss < 0.1 else 0.05)
-    # A delay of one sample would fail this test, because neighbouring samples differ by far more.
+    # A delay of one sample would fail this test, because neighbouring samples differ by more than 0.1.
     assert np.abs(np.roll(wanted, 1) - wanted)[edge:-edge].max() > 0.1
 
 

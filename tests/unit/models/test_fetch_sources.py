@@ -1,4 +1,4 @@
-"""Tests of fetches from several sources: other bytes in a package, pairs of files, silent hosts and wrong downloads."""
+"""Tests of fetches from several sources: wrong bytes in a package, pairs of files, silent hosts and wrong downloads."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_weights_removed_while_a_job_waits_are_fetched_or_named(site, tmp_path):
 
 
 class Files:
-    """Model files without verification."""
+    """A folder of model files that are not verified."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -14,7 +14,7 @@ from facefusion.stopping import StopFlag
 
 BODY = bytes(range(256)) * 8000
 SIZE = len(BODY)
-# The size of one read and write. Only complete pieces are stored when the connection closes.
+# The size of one read and write. If the connection closes early, only complete pieces are stored.
 PIECE = 256 << 10
 SHA = hashlib.sha256(BODY).hexdigest()
 QUIET = Watcher(lambda done: None, StopFlag())

@@ -69,7 +69,7 @@ def test_a_truncated_dlib_file_is_refused():
 
 
 def centerface_like(path, size=32):
-    """Write a model with four outputs of a quarter of the size and, like the original's, weights among its inputs."""
+    """Write a model with four outputs of a quarter of the size. As in the original, weights are among the inputs."""
     weights = [
         helper.make_tensor(f'w{i}', TensorProto.FLOAT, [c, 3, 4, 4], np.full(c * 48, 0.1 * (i + 1)))
         for i, c in enumerate((1, 2, 2, 10))

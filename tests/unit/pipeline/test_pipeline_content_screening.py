@@ -168,7 +168,7 @@ def test_a_clip_is_sampled_about_once_a_second_and_at_the_starts_of_shots(tmp_pa
     classifier = BrightIsBad(threshold=2.0)
     clip_screening = screen(make_screening(tmp_path / 'kept', classifier), *clip)
     show(clip_screening, clip[0], range(FRAMES), starts=(50,))
-    # A clip has at least eight samples: here every 12th frame and the start of the second shot.
+    # Every clip gets at least eight samples. Here they are every 12th frame and the start of the second shot.
     assert classifier.seen == len(range(0, FRAMES, 12)) + 1
     clip_screening.refuse_if_unsafe()
 

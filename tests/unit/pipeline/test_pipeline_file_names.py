@@ -1,4 +1,4 @@
-"""Tests that the plan of a run refuses names that are too long and states their length and the limit."""
+"""Tests that planning a run refuses names that are too long, with an error that states their length and the limit."""
 
 from __future__ import annotations
 

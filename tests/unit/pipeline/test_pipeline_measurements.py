@@ -206,7 +206,7 @@ def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
             [
                 with_tracks(make_chunk(0, 10, rows[0]), [[1, 10], [7, 7]], [1, 0]),
                 with_tracks(make_chunk(10, 10, rows[1]), [[9, 9], [4, 20]], [0, 3]),
-                # Track 1 has no rows, because its first face is after this chunk and was not followed back into it.
+                # Track 1 has no rows in this chunk, because its first face is in a later chunk.
                 with_tracks(make_chunk(20, 10, rows[2]), [[5, 5], [6, 6]], [0, 2]),
             ]
         )

@@ -1,4 +1,4 @@
-"""Tests of the frames that each processor of a chain gets, and of those that count as changed."""
+"""Tests of the frames that each processor of a chain gets, and of the frames that count as changed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ WITH_FACE = frozenset(range(12, 40))
 EVERY = Requirements(every_frame=True)
 AROUND = Requirements(every_frame=True, neighbours=2, original=True)
 AUDIO = Requirements(every_frame=True, source_audio=True)
-# The weights of the neighbours differ in every pixel because the clip itself is uniform.
+# The clip is uniform, so these weights of the neighbours, different in every pixel, reveal shifted pixels.
 WEIGHTS = np.random.default_rng(5).uniform(-0.3, 0.3, (5, SIZE[1], SIZE[0])).astype(np.float32)
 
 

@@ -32,7 +32,7 @@ def no_space(*args):
 
 
 def fails_at(runs, monkeypatch, stage):
-    """Execute a run that fails with a full disk at this function."""
+    """Execute a run in which this function fails because the disk is full."""
     with monkeypatch.context() as patch, pytest.raises(ResourceError):
         patch.setattr(stages, stage, no_space)
         runs.execute()

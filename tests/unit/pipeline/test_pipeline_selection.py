@@ -24,7 +24,7 @@ def is_other(found) -> np.ndarray:
 
 
 def test_mode_one_follows_a_person_while_they_are_visible():
-    """The selection changes to a larger face only when the followed face disappears, and then stays with it."""
+    """The selection changes to a larger face only when the followed face disappears, and then follows that face."""
     people = [(ONE, set(range(70)) | set(range(90, 100))), (OTHER, set(range(30, 100)))]
     found = joined(link(cut_up([0, 50, 100], people), face_selector_mode='one'))
     assert found['frame'].tolist() == list(range(100))

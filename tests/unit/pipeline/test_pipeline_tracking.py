@@ -276,7 +276,7 @@ def test_a_clip_without_faces_has_empty_chunks():
 
 
 def test_a_tracker_never_stores_the_whole_clip():
-    """It stores the rows, arrays and cuts of at most two chunks for a clip of any length."""
+    """The tracker stores the rows, arrays and cuts of at most two chunks for a clip of any length."""
     alive: list[weakref.ref] = []
     most_waiting = most_arrays = most_rows = most_cuts = 0
 

@@ -255,8 +255,8 @@ def test_a_network_that_changes_nothing_leaves_the_frame_as_it_was(place):
     difference = np.abs(after.astype(int) - before.astype(int)).max(-1)
     outside = under_mask(matrix, 256, before.shape) == 0
     assert not difference[outside].any()
-    # Inside, the frame was warped to the crop and back. A smooth frame loses little, except for a face larger than
-    # the crop.
+    # Under the mask, the frame was warped to the crop and back. A smooth frame loses little unless the face is
+    # larger than the crop.
     assert difference[~outside].mean() < 3
 
 

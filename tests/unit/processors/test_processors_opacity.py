@@ -220,7 +220,7 @@ def test_skin_that_is_seen_edge_on_fades(source):
 
 @pytest.mark.parametrize('degrees', [-50, 0, 30])
 def test_opacity_is_within_0_and_1_under_the_nose(source, degrees):
-    """The mesh has slivers under the nose that are narrower than a texel; ``moving`` asserts the limits."""
+    """Some triangles of the mesh under the nose are narrower than a texel. ``moving`` also asserts the limits."""
     under = at(moving(source, rotated(degrees)), 2, 97, 326, 164)
     assert under.max() <= 1 and (degrees or under.min() > 0.5)
 

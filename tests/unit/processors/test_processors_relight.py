@@ -102,7 +102,7 @@ def test_light_from_one_side_follows_the_target(sources):
 
 @pytest.mark.parametrize('turned', [0.0, 1.0])
 def test_lips_of_a_warm_face_are_no_bluer_than_pale_skin(turned):
-    """Even plain red lips are bluer than orange skin, and would be lilac on pale skin."""
+    """Even plain red lips are bluer than orange skin, and would look lilac on pale skin."""
     source = source_of(lipped(SKINS['warm'], (110, 100, 190)))
     target = Target(lipped(SKINS['pale'], (170, 165, 215)))
     own = chroma_ratio(source.ycc)
@@ -139,7 +139,7 @@ def folded(at: int, depth: float) -> np.ndarray:
 
 @pytest.mark.parametrize('at', [36, 50], ids=['beside the mouth', 'cheek'])
 def test_folds_of_the_source_are_weaker_on_a_turned_face(at):
-    """The folds of a smile do not add to likeness; on a frontal face they belong to the features."""
+    """On a frontal face the folds of a smile are part of the likeness; on a turned face they are not."""
     source, plain, target = source_of(folded(at, 0.35)), source_of(folded(at, 0)), Target(face_texture(SKINS['light']))
 
     def fold(turned: float) -> float:
@@ -177,7 +177,7 @@ def test_luma_is_never_negative_and_highlights_are_limited(code, light, features
     assert -0.01 <= luma <= light + room
     if features == 0:
         assert luma >= light - room - 0.01
-    # The luma is limited, but stays on the same side of the light.
+    # A pixel lighter or darker than the target's light stays lighter or darker after the limit.
     assert (luma - light) * (code - light) >= -0.05
 
 

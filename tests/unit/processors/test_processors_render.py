@@ -97,7 +97,7 @@ def test_a_face_of_a_thousand_pixels_is_swapped(warp):
 
 @pytest.mark.parametrize('extent', [40, 100, 190, 200, 700, 900])
 def test_faces_of_all_sizes_look_alike(warp, extent):
-    """Texture level and raster size do not change the image, only its size."""
+    """The texture level and the raster size depend on the size of the face, but do not change how it looks."""
 
     def picture(size: int) -> np.ndarray:
         canvas = round(1.2 * size)
@@ -212,7 +212,7 @@ def test_grain_is_noise_without_edges():
 @pytest.mark.parametrize('colour', [(12, 14, 18), (235, 240, 240)], ids=['dark', 'bright'])
 @pytest.mark.parametrize('width', [4, 7])
 def test_a_line_over_the_cheek_stays_in_front(warp, colour, width):
-    """Such a line may be a strand of hair or the cable of a headset."""
+    """In a real image the line may be a strand of hair or the cable of a headset."""
     cheek = PLACE[[50, 205], :2].mean(0)
     canvas = Canvas(dark_face())
     canvas.line(cheek + np.array([[-20, -18], [-8, 24]]), colour, width)

@@ -19,7 +19,8 @@ def test_the_checksum_has_its_published_check_value() -> None:
 
 
 def test_the_code_matches_its_documentation() -> None:
-    # A register has the newest bit and the eight before it, around the ring. The code is its parity in four masks.
+    # A register has the newest bit and the eight bits before it; the bits form a ring. The code is the register's
+    # parity in four masks.
     payload = mark_payload('by hand')
     data = payload + checksum(payload)
     bits = [byte >> window & 1 for byte in data for window in range(7, -1, -1)]

@@ -211,7 +211,7 @@ def test_a_certificate_of_an_organisation_is_named(signed_as, house, own_options
     assert (signed.is_local, signed.signer) == (False, 'Studio (Test house)')
     found = read_credentials(signed.media, trusted_roots(options, {}, tmp_path))
     assert (found.state, found.root, found.is_own_root) == ('trusted', 'test root (Test house)', False)
-    # Without the root it is intact, but its signer is unknown.
+    # Without the root the file is intact, but its signer is unknown.
     found = read_credentials(signed.media, trusted_roots(own_options, {}, tmp_path))
     assert (found.state, found.signer, found.root, found.problems) == ('unknown-signer', 'Studio', '', ())
 

@@ -42,7 +42,7 @@ def function(name: str, called: str) -> ast.FunctionDef:
 
 
 def certain_calls(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield the last name part of each call that always happens, in order: outside branches, or in both branches."""
+    """Yield, in order, the last name part of each call outside branches or in both branches, as it always happens."""
     for statement in body:
         if isinstance(statement, ast.With | ast.For):
             yield from certain_calls(statement.body)

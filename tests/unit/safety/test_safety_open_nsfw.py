@@ -13,7 +13,7 @@ from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw, network_input
 
 
 class Recorder(TensorSession):
-    """A session whose score for an image is the centre of the image."""
+    """A session whose score for an image is the red value at its centre."""
 
     def run(self, names, feeds):
         (tensor,) = feeds.values()

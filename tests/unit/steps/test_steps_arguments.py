@@ -24,7 +24,7 @@ DEFAULTS = resolve(GROUPS, {}, None, {})
 
 
 class Choosing:
-    """A choice of the first model of each preference, or of the last one with the first as the better model."""
+    """Models of which the first preferred one is chosen, or the last one, with a better model to suggest."""
 
     def __init__(self, is_here):
         self._is_here = is_here

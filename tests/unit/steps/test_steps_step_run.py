@@ -55,7 +55,7 @@ class NoModels:
 
 @pytest.fixture
 def picture_step(tmp_path):
-    """Settings of a step that draws on a small image."""
+    """Settings of a step that runs face_debugger on a small image."""
     target = tmp_path / 'target.png'
     write_image(PixelFrame(np.full((48, 64, 3), 90, np.uint8)), target, 'png', 100, silent)
     chosen = DEFAULTS.replace(PathOptions((), str(target), str(tmp_path / 'out' / 'result.png')))
