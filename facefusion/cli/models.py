@@ -115,7 +115,7 @@ def all_models(catalog: Catalog) -> list[str]:
 
 
 def wanted_models(work: ModelsWork, words: Sequence[str]) -> list[str]:
-    """Return the ids of the models that ``words`` (ids and tasks) select, with those of the models that they need.
+    """Return the ids of the models that ``words`` (ids and tasks) select, and of the models that those need.
 
     Raises ModelError model-unknown, or model-licence for a model that the policy forbids.
     """

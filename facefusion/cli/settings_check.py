@@ -65,7 +65,7 @@ def check_settings(
     other commands every few seconds.
     """
     remarks: list[Message] = []
-    # With an empty ini file, such as the shipped one, the options of all commands are not needed.
+    # An empty ini file, such as the shipped one, need not be checked against the options of all commands.
     if is_run or (ini is not None and ini.values):
         known = [group for module in OPTION_MODULES for group in import_module(module).GROUPS]
         remarks += [Message('info', _ORIGIN, text) for text in (check_ini(ini, known) if ini is not None else ())]
