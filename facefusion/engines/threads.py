@@ -28,7 +28,7 @@ class ThreadEngine:
     ) -> Generator[tuple[Span, Manifest], None, None]:
         """Yield each chunk with its manifest, in order.
 
-        When a chunk fails, or the generator is closed, the others stop at their next frame.
+        When a chunk fails, or the generator is closed, the other chunks stop at their next frame.
         """
         stopped, failures = StopFlag(flag), list[BaseException]()
         with closing(ReaderPool(units.analysis.target, self._workers, stop=stopped)) as readers:
