@@ -1,4 +1,4 @@
-"""Find the faces of a single frame: run the detector, then the mesh on each detection and on its own result."""
+"""Find the faces of a single frame: run the detector, the mesh on each detection, and the mesh again on its result."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class FaceAnalyser(FaceFinder):
         return Face(found, presence, residual, score) if residual <= LARGEST_RESIDUAL else None
 
     def is_sure(self, frame: Frame, face: Face) -> bool:
-        """Whether shifted and scaled crops show a face too, and no turned crop shows it better.
+        """Whether shifted and scaled crops show the face too, and no turned crop shows it better.
 
         Used for faces that were not followed before; runs the mesh up to eight times.
         """

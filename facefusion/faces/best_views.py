@@ -11,7 +11,7 @@ from facefusion.media.frame import Frame, PixelFrame, Window
 
 # Views per track; more views cost time and add little.
 MOST_VIEWS = 3
-# Only the largest tracks are stored: 3 views of 384 pixels each take 1.3 MB.
+# Only the tracks with the best views are stored: 3 views of 384 pixels each take 1.3 MB.
 MOST_TRACKS = 64
 # Margin around the landmarks as a fraction of the face, so that the crop includes hair and chin.
 MARGIN = 0.6

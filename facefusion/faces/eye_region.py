@@ -10,8 +10,8 @@ from facefusion.faces.atlas import AtlasMasks, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopology
 
-# The 10th and 90th percentile of luma between the lids differ by 0.4 to 0.7 of the skin's luma on open eyes, by 0.15 to
-# 0.35 on closed and squinting eyes.
+# The 10th and 90th percentile of luma between the lids differ by 0.4 to 0.7 of the skin's luma on open eyes, and by
+# 0.15 to 0.35 on closed and squinting eyes.
 CLOSED_SPREAD, SPREAD_WIDTH = 0.25, 0.25
 # Ratio of the darkest row of a strip of skin to its median row: across the nose it is 0.83 to 0.99 without glasses and
 # 0.46 to 0.64 with dark frames; under the eyes it is 0.83 to 0.99 without and 0.20 to 0.28 with them.
@@ -34,7 +34,7 @@ class EyeRegion:
         ]
 
     def open_eyes(self, luma: Floats, skin: float) -> tuple[float, float]:
-        """Return how open the eyes at image left and right are, 0 to 1, by contrast; ``skin`` is the skin's luma.
+        """Return how far the eyes at image left and right are open, 0 to 1, by contrast; ``skin`` is the skin's luma.
 
         The landmarks of the mesh hardly change in a blink (embedded-swap.md section 2).
         """

@@ -30,8 +30,9 @@ HIDDEN_EYES, HIDDEN_MOUTH, HIDDEN_WIDTH = 0.05, -0.1, 0.25
 STRONG = 2.5
 FLAT, FLAT_WIDTH = 0.1, 0.15
 BLACK, BLACK_WIDTH = 5.5, 3.5
-# A feature is hidden if its visible share is lower. The share is at least 0.77 on the example faces in all lights, 0.04
-# behind a mask, and 0.5 half behind a hand. Features with at most LEAST_SEEN texels on the visible side are skipped.
+# A feature is hidden if its visible share is below GONE. The share is at least 0.77 on the example faces in all lights,
+# 0.04 behind a mask, and 0.5 where a hand hides half of the feature. Features with at most LEAST_SEEN texels on the
+# visible side are skipped.
 GONE, GONE_WIDTH = 0.3, 0.35
 LEAST_SEEN = 8
 
@@ -55,7 +56,7 @@ class FeatureFinder:
         self._hidden = HIDDEN_EYES + (HIDDEN_MOUTH - HIDDEN_EYES) * mouth
 
     def hidden_share(self, visible: Floats, seen: Floats) -> float:
-        """The hidden share, by ``visible``, of the features on the side facing the camera."""
+        """The share of the features on the side facing the camera that is hidden according to ``visible``."""
         zones = self._zones * (seen > 0.5)
         return float(((1 - visible) * (seen > 0.5)).sum() / max(float(zones.sum()), 1e-3))
 

@@ -17,7 +17,7 @@ from facefusion.faces.face import Bools, Bytes, Floats
 from facefusion.faces.skin import BGR_TO_YCC
 from facefusion.faces.topology import MeshTopology
 
-# Lengths are fractions of the eye distance in the atlas. Wider lines are not part of a frame.
+# Lengths are fractions of the eye distance in the atlas. Lines wider than WIDEST_LINE are not part of a frame.
 WIDEST_LINE = 0.19
 # A frame runs between these distances from the eye's centre.
 RIM_REACH = (0.18, 0.62)
@@ -59,7 +59,7 @@ class GlassesFinder:
         self._top, self._bottom = round(level - reach), round(level + reach)
 
     def find(self, face: Floats, seen: Floats) -> Glasses | None:
-        """Return the glasses on a face float32 [n,n,3] BGR 0..255; ``seen`` float32 [n,n] is 1 where it is visible."""
+        """Return the glasses on a face float32 [n,n,3] BGR 0..255; ``seen`` float32 [n,n] is 1 where visible."""
         ridges = find_lines(face, round(WIDEST_LINE * self.unit))
         return self._outline(ridges) if self.strength(ridges, seen) >= 1 else None
 

@@ -51,9 +51,9 @@ class TrackMeter(Protocol):
 class FaceValue:
     """One array of a face measurement; ``shape`` and ``dtype`` are those of the measured array.
 
-    ``smooth`` maps the arrays of consecutive frames of a track, [n, *shape], to those that rendering reads, saved as
-    dtype ``linked``; it depends on at most ``reach`` frames on each side. ``filled`` is the interpolation between the
-    frames around a gap: linear, or the nearer frame's value.
+    ``smooth`` maps the arrays of consecutive frames of a track, [n, *shape], to the arrays that rendering reads,
+    saved as dtype ``linked``; the result depends on at most ``reach`` frames on each side. ``filled`` is the
+    interpolation between the frames around a gap: linear, or the nearer frame's value.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Measurements:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names by which processors require them."""
+        """The names by which processors require the measurements."""
         return tuple(each.name for each in self.all)
 
     @property

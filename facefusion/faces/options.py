@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from facefusion.options import option
 
-# The models among which 'auto' selects, best first; the last one is embedded.
+# The models from which 'auto' selects, best first; the last model of each tuple is embedded.
 PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
 # Catalogue ids of the networks behind each choice.
 DETECTOR_MODELS = MappingProxyType(

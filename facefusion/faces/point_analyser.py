@@ -1,8 +1,8 @@
 """Find faces with a published landmarker of 68 points, in place of the mesh.
 
-A face has 80 landmarks: the 68; the five points of its alignment, which come from the 68 if the landmarker is sure of
-them, otherwise from the detector (peer-models.md section 5); two corners of the detector's box, and its five points.
-All 80 are followed and smoothed in the same way.
+A face has 80 landmarks: the 68 points, five points for alignment, two corners of the detector's box, and the detector's
+five points. The points for alignment are computed from the 68 if the landmarker is sure of them; otherwise they are
+those of the detector (peer-models.md section 5). All 80 are followed and smoothed in the same way.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from facefusion.faces.topology import MeshTopology
 def head_rotation(topology: MeshTopology, landmarks: Floats) -> npt.NDArray[np.float64]:
     """The rotation float64 [3,3] that turns the mean shape to the landmarks [468,3].
 
-    Its last column points from the face into the head: (0, 0, 1), away from the camera, for a frontal face; x to the
-    image's right, y down.
+    Its last column points from the face into the head; for a frontal face it is (0, 0, 1), away from the camera. The x
+    axis points to the image's right, the y axis down.
     """
     return scale_and_rotation(topology.mean_shape[topology.rigid], landmarks[topology.rigid])[1]
 

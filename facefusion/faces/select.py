@@ -17,7 +17,7 @@ def select_faces(boxes: Floats, scores: Floats, options: FaceSelectorOptions) ->
     """Return the indexes of the selected faces in order.
 
     boxes: float32 [n,4] x0, y0, x1, y1; scores: float32 [n] detector scores. Orders are those of FaceFusion 3.8
-    (peer-models.md section 7): by left edge, by upper edge, by box area, by score; ties keep their order.
+    (peer-models.md section 7): by left edge, by upper edge, by box area, by score. Tied faces keep their order.
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     keys = {
@@ -38,7 +38,7 @@ def limit_faces(boxes: Floats, tracks: list[int], previous: Collection[int], mos
     """Return the indexes, ascending, of the ``most`` largest faces by the longer side of their box.
 
     boxes: float32 [n,4]; tracks: their tracks; previous: the tracks selected in the previous frame, which are replaced
-    only by faces KEEP_PLACE times larger. Ties keep their order.
+    only by faces KEEP_PLACE times larger. Tied faces keep their order.
     """
     sizes = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     weighed = sizes * np.array([KEEP_PLACE if track in previous else 1.0 for track in tracks])

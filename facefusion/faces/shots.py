@@ -13,7 +13,7 @@ from facefusion.faces.face import Floats
 
 # Width and height of the compared luma thumbnails.
 THUMBNAIL = (96, 54)
-# A shot starts where the mean difference of the thumbnails exceeds this many code values and they hardly correlate.
+# A shot starts where the mean difference of the thumbnails exceeds this many code values and the two hardly correlate.
 # Measured on panned and zoomed clips: neighbours in one shot correlate by at least 0.7, frames of different shots by
 # less than 0.3; a flash or a fast pan causes a large difference, but the frames still correlate.
 CUT_DIFFERENCE = 8.0

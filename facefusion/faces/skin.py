@@ -31,7 +31,7 @@ from facefusion.media.frame import Frame
 
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
-# Atlas size at which coverage and traits of a target are measured: half the detail takes a third of the time.
+# Atlas size at which coverage and traits of a target are measured; at half the detail this takes a third of the time.
 TRAIT_SIZE = 64
 # Low-pass width of the light, in texels of LIGHT_SIZE: sigma 8 of 128.
 LIGHT_SIGMA = 2.0
@@ -82,7 +82,7 @@ class LinkedSkin:
 
 
 def linked_skin(values: Mapping[str, Values]) -> LinkedSkin | None:
-    """Return the skin measurement of a linked face, None if no processor requires it."""
+    """Return the skin measurement of a linked face, or None if no processor requires it."""
     if 'light' not in values:
         return None
     light, visibility = values['light'].astype(np.float32), values['free'].astype(np.float32) / np.float32(255)

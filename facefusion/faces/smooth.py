@@ -12,8 +12,9 @@ import numpy as np
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
-# Half widths in frames. Landmarks: Savitzky-Golay of order 2, 7 wide, 5 on the lips, which move fastest
-# (embedded-swap.md section 2). The others replace the prototype's moving averages and cover about the same time.
+# Half widths in frames. Landmarks: Savitzky-Golay of order 2, 7 frames wide, but 5 on the lips, which move
+# fastest (embedded-swap.md section 2). The other windows replace the prototype's moving averages and cover about the
+# same time.
 LANDMARK_REACH = 3
 LIP_REACH = 2
 LIGHT_REACH = 3

@@ -1,8 +1,8 @@
 """Alignment of a face to the template that a network was trained on.
 
 Templates are five points (eye at image left, eye at image right, nose tip, mouth corner at image left, mouth corner at
-image right) as fractions of the crop. ArcFace templates: InsightFace; ffhq_512: facexlib; the others as FaceFusion 3.8
-publishes its models (peer-models.md section 3).
+image right) as fractions of the crop. ArcFace templates: InsightFace; ffhq_512: facexlib; the others: FaceFusion 3.8
+(peer-models.md section 3).
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ TEMPLATES = MappingProxyType(
         ),
     }
 )
-# The threshold is in crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger ones it discards
-# points of profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
+# The threshold is in crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger crops it
+# discards points of profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
 _RANSAC_THRESHOLD = 100
 
 

@@ -32,7 +32,7 @@ PATIENCE = 3
 
 @dataclass(slots=True)
 class Track:
-    """A followed face; ``missed`` counts regular detections in a row without it.
+    """A followed face; ``missed`` counts consecutive regular detections without it.
 
     ``motion``: the movement of its middle since the previous frame, in pixels; None while unknown.
     """
@@ -66,7 +66,7 @@ class Observation:
 
 @dataclass(slots=True)
 class ChunkTracker:
-    """Takes the frames of a chunk in order, and one more, and returns the chunk's record.
+    """Takes the frames of a chunk in order, then the frame after the chunk, and returns the chunk's record.
 
     ``starts_shot``: whether the last frame is the first of a shot. ``appeared``: the faces in it that start a track.
     """
@@ -173,7 +173,7 @@ class ChunkTracker:
                 self._excess += 1
 
     def _start(self, frame: Frame, detection: Detection, lost: list[tuple[Track, Floats]]) -> bool:
-        """Follow the face at a detection from this frame on; return False if the limit excludes it."""
+        """Follow the face at a detection from this frame on; return False if the limit excludes the face."""
         if _overlaps(detection.box, [face.box for face in self.faces], MATCH_OVERLAP):
             return True
         if not self._has_place(detection.box):

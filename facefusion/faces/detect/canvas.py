@@ -19,8 +19,8 @@ from facefusion.faces.options import FaceDetectorOptions, expand_sides
 from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 
-# The maximum overlap (intersection over union) of two faces: for one network by its number of angles, and for several
-# networks.
+# Maximum overlaps (intersection over union) of two faces: for a single network, by the number of angles, and for
+# several networks together.
 _OVERLAPS = {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
 _OVERLAP_OF_SEVERAL = 0.1
 

@@ -14,8 +14,8 @@ from facefusion.media.planes import Pixels
 class YuNet:
     """A network with twelve outputs, identified by position: classes, objectness, boxes and points of each stride.
 
-    The session takes ``[1,3,640,640]`` float32 BGR 0..255. A score is class times objectness; OpenCV takes the
-    square root of it, so a score of 0.5 here is 0.71 in OpenCV.
+    The session takes ``[1,3,640,640]`` float32 BGR 0..255. A score is the class score times the objectness.
+    OpenCV takes the square root of this product, so a score of 0.5 here is 0.71 in OpenCV.
     """
 
     def __init__(self, session: Any, size: int) -> None:

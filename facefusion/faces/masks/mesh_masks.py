@@ -39,7 +39,7 @@ AREA_EDGE = 0.04
 # Sigma of the borders between regions, as a fraction of the atlas; the sigma of FaceFusion 3.8 would nearly erase thin
 # lips.
 REGION_SIGMA = 0.008
-# Hair extends beyond the rings of the brows.
+# The hair of a brow extends beyond its ring by about this fraction of the atlas.
 BROW_GROWTH = 0.008
 
 # Indexes into the 68 points (peer-models.md section 8).
