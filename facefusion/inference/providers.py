@@ -1,7 +1,7 @@
 """Execution providers: their names, sessions on them, and whether they work on this machine.
 
 onnxruntime also lists providers whose libraries are missing, and then runs on the CPU with only a log line. Therefore
-its list is never trusted: a provider works when a session that was created with it reports it.
+its list is never trusted: a provider counts as working only if a session that was created with it reports it.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # One thread per session where frames are processed in parallel. Spinning pool threads cost half of all CPU time
-    # in small models (peer-performance.md).
+    # Sessions get one thread where frames are processed in parallel, because spinning pool threads cost half of all
+    # CPU time in small models (peer-performance.md).
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
@@ -68,7 +68,7 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
     except Exception as error:  # onnxruntime raises unrelated types of its own, and ValueError for unknown providers
         raise_shortage(error)
         if isinstance(model, Path):
-            # The reader of onnxruntime reports a file as damaged when it runs out of memory.
+            # When memory runs out while onnxruntime reads a file, it reports the file as damaged.
             require_available(f'loading {model.name}', model.stat().st_size * _LOADING_FACTOR, 1)
         cause = str(error).splitlines()[0]
         if names[0] == 'cpu' and isinstance(model, Path):
