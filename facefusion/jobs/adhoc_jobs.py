@@ -22,7 +22,7 @@ _KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
 _RESUMABLE_FILES = ('work-file-damaged', 'work-unwritable', 'output-unwritable', 'media-missing')
 _RESUMABLE = ('worker-lost', 'system-call', 'unexpected', *_RESUMABLE_FILES)
 # Exit codes of interruptions and of errors about memory, disk, models and providers: finished work must not be lost
-# when the disk is still full or the host of a model unreachable at the next command.
+# when the disk is still full, or the host of a model is still unreachable, at the next command.
 _RESUMABLE_CODES = (4, 5, 6, 7)
 _FINGERPRINT_LENGTH = 10
 

@@ -3,9 +3,9 @@
 An unclaimed job file is ``<state>/<id>.json``. A process that wants to change it renames it first: to
 ``<state>/<id>@<tag>.edit`` for a short change, or to ``running/<id>@<tag>.json`` to process the job. Only
 one of several processes succeeds; the others find no file to rename. The new record is written completely as
-``.work/<id>/<nonce>.<state>.json``, and then the claimed file is renamed to ``...@<tag>.done``. This is the fence: it
-fails if the claim was lost meanwhile. After the fence the change is certain: only one more rename is missing, and if
-the process dies before that rename, any other process completes it.
+``.work/<id>/<nonce>.<state>.json``, and then the claimed file is renamed to ``...@<tag>.done``. This rename is the
+fence: it fails if the claim was lost meanwhile. After the fence the change is certain: only one more rename is missing,
+and if the process dies before that rename, any other process completes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from facefusion.ownership import Owner
 from facefusion.stopping import StopFlag
 
 WORK_FOLDER = '.work'
-# The names of folders with work files start with this.
+# The prefix of the names of folders with work files.
 WORK_PREFIX = 'work-'
 # The default folder for the certificate of this machine if its usual folder is not writable.
 CERTIFICATE_FOLDER = '.certificate'
@@ -86,7 +86,7 @@ class Claim:
         try:
             self._files.rename(old, new)
         except FileNotFoundError:
-            # A network file system may report this for a repeated request whose first answer was lost.
+            # A network file system may report this error for a repeated request whose first answer was lost.
             if not new.exists() or old.exists() or '@' not in new.name:
                 raise lost(self.job_id) from None
 

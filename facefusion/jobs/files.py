@@ -133,7 +133,7 @@ class StoreFiles:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether a path exists; False for one that is too long."""
+    """Whether a path exists; False for a path that is too long."""
     try:
         Path(path).stat()
     except (OSError, ValueError):

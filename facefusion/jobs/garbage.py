@@ -50,7 +50,7 @@ def file_clock(files: StoreFiles, root: Path) -> float:
 def _remove_notes(store: JobStore, job_id: str) -> None:
     """Remove those notes of an unclaimed job that are already in its record, and the old notes of a deleted job."""
     folder = store.root / WORK_FOLDER / job_id
-    # The names are listed before the job is read, so that they exclude files of a process that claims it afterwards.
+    # The names are listed before the job is read, so that they exclude files of a process that claims the job later.
     names = names_in(folder)
     notes = [folder / name for name in names if not name.partition('.')[0].strip(_HEX)]
     work_folders = [folder / name for name in names if name.startswith(WORK_PREFIX)]
