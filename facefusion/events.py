@@ -154,8 +154,8 @@ class RunFailed:
 class ContentChecked:
     """The content gate has checked a file: ``verdict`` is 'passed', 'refused' or 'failed'.
 
-    Each entry of ``models`` has model_id, threshold and the highest score of the model; ``worst`` is the frame with
-    the highest score, and its time.
+    Each entry of ``models`` has model_id, threshold and the highest score of the model; ``worst`` contains
+    the frame with the highest score, and its time.
     """
 
     file: str
@@ -333,7 +333,8 @@ class BarSink:
             unit_divisor=1024 if event.unit == 'B' else 1000,
             ascii=' =',
             smoothing=0 if event.unit == 'frame' else 0.3,
-            # By default tqdm redraws after as many frames as in its largest update, which may include an earlier run.
+            # By default tqdm redraws after as many frames as its largest update added. That update may add all
+            # frames of an earlier run.
             miniters=1,
             file=stream,
             ncols=columns,

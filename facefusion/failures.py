@@ -9,7 +9,7 @@ from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobEr
 
 
 def as_failure(error: BaseException) -> FaceFusionError:
-    """Return the error itself when it is a FaceFusionError, otherwise the one with the same meaning.
+    """Return the error itself when it is a FaceFusionError, otherwise a FaceFusionError with the same meaning.
 
     An error about a file, model or encoder that was caused by a shortage of memory or threads becomes a ResourceError.
     """
