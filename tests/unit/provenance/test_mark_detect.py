@@ -129,5 +129,5 @@ def test_the_statistic_of_unmarked_frames_stays_below_its_bound(request: pytest.
         reader = MarkReader()
         reader.add(scene(320, 180, 100 + seed).clip(0, 255).astype(np.uint8))
         chances.append(reader.strongest())
-    # At most one unmarked frame in ten have a chance of 0.1 or less. As the bound counts all hypotheses, far fewer do.
+    # At most one frame in ten has a chance of 0.1 or less. The bound counts all hypotheses, so the real share is lower.
     assert np.mean(np.array(chances) <= -1) <= 0.1
