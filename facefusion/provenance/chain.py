@@ -51,9 +51,9 @@ class Claim:
     ``processing`` is the data of this program's assertion, None without one; ``left_out`` is the reason why this
     data, or a part of it, is omitted.
 
-    ``trust`` rates its statements. 'trusted': a root of the reader certifies the signer, or a trusted signer recorded
-    its trust in this one. 'unknown-signer': no root certifies the signer. 'expired' and 'tampered' have the meaning
-    given in ``CredentialFinding``.
+    ``trust`` rates the statements of the manifest. 'trusted': a trusted root certifies the signer, or another trusted
+    signer recorded that it trusts this signer. 'unknown-signer': no root certifies the signer. 'expired' and 'tampered'
+    have the meaning given in ``CredentialFinding``.
     """
 
     manifest: str

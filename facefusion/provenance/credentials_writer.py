@@ -282,7 +282,7 @@ def _removed_on_failure(*paths: Path) -> Iterator[None]:
 
 
 def _read_store(store: bytes, signing: Signing) -> dict[str, Any]:
-    """Return the library's report on the store alone; the errors in it about the missing file are irrelevant."""
+    """Return the library's report on the store alone; its errors about the missing file are irrelevant."""
     with (
         make_context(signing.roots) as context,
         c2pa.Reader('application/c2pa', io.BytesIO(store), context=context) as reader,

@@ -25,7 +25,7 @@ _CAPITALS = 0.72
 # White letters have a contrast of at least 4.5 : 1 (WCAG 2, AA) to the plate, even over a pure white image: 0.7 of
 # black over white is a grey of code 76, with a relative luminance of 0.07.
 PLATE_OPACITY = 0.7
-# In multiples of the font size.
+# The padding and the margin of the plate, in multiples of the font size.
 _PADDING, _MARGIN = 0.55, 0.8
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -126,6 +126,6 @@ def _font(path: str | None, size: float) -> Font:
 
 
 def _has_glyph(font: Font, letter: str) -> bool:
-    """Whether the font has the letter: it looks different from a character that is in no font."""
+    """Whether the font has the letter, that is, draws it differently from a character that no font has."""
     unknown = bytes(font.getmask('\U0010fffe'))
     return bytes(font.getmask(letter)) != unknown

@@ -1,4 +1,4 @@
-"""Access to the C2PA library with little memory, network only for timestamps, and streams that can be stopped."""
+"""Access to the C2PA library that needs little memory, uses the network only for timestamps, and can be stopped."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def make_context(
 ) -> c2pa.Context:
     """Return a context with the settings of this program.
 
-    The context trusts ``roots``, and reports them by their fingerprints. The host of ``relay_url`` (timestamp.py) is
-    the only one that it may connect to. With ``verify_signature`` it verifies each new signature.
+    The context trusts ``roots``, and reports them by their fingerprints. The library may connect only to the host of
+    ``relay_url`` (timestamp.py). With ``verify_signature`` it verifies each new signature.
     """
     host = urlsplit(relay_url).hostname if relay_url else None
     settings = {

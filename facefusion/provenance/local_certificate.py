@@ -77,8 +77,8 @@ def _home(environ: Mapping[str, str]) -> Path:
 def local_credential(folder: Path, emit: Emit, now: datetime | None = None) -> Credential:
     """Return the signer in ``folder``; create the signer, its root and the folder if missing, damaged or expiring.
 
-    Several processes may do so at once and then use the same root. Raises OSError when the folder cannot be written
-    and contains no valid signer.
+    Several processes may call this function at once; they use the same root. Raises OSError when the folder cannot be
+    written and contains no valid signer.
     """
     now = now or datetime.now(UTC)
     signer, root = _read_pair(folder / _SIGNER), _read_pair(folder / _ROOT)

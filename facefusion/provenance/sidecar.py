@@ -17,7 +17,7 @@ def sidecar_of(path: Path) -> Path:
 
 
 def read_sidecar(path: Path, named: Path | None = None) -> bytes | None:
-    """Return the bytes of ``named``, or else of the sidecar next to the file or next to the file that it links to.
+    """Return the bytes of ``named``, or else of the sidecar next to ``path``, or next to the file it links to.
 
     Returns None if the sidecar is missing, empty, unreadable or too large.
     """

@@ -138,7 +138,7 @@ def _actions(statement: Statement, when: str) -> Iterator[dict[str, Any]]:
             yield {'action': 'c2pa.placed', 'parameters': {'ingredientIds': [ingredient_id(number)]}, **agent}
     if any(target.trim_start is not None or target.trim_end is not None for target in statement.targets):
         yield {'action': 'c2pa.trimmed', **agent}
-    # The edits are stated in the credentials of each joined clip.
+    # For joined clips, the credentials of each clip state its edits.
     if statement.changed and len(statement.targets) == 1:
         for use in statement.processors:
             kind = {'digitalSourceType': _EFFECT_TYPES[use.effect]} if use.effect in _EFFECT_TYPES else {}

@@ -12,7 +12,7 @@ from facefusion.provenance.mark.geometry import CropWindow, find_crop, folded, p
 from facefusion.provenance.mark.pattern import Grid, cell_order, grid_for
 from facefusion.provenance.mark.residual import Map, residual
 
-# The maximum number of frames per reader, which need 14 MB of memory.
+# The maximum number of frames per reader; they need 14 MB of memory.
 MOST_FRAMES = 600
 # The maximum chance of a finding in a clip or image without a mark, for all hypotheses together, as log10.
 CHANCE = -6.0

@@ -43,7 +43,8 @@ _LIMIT = 3.0
 # Cells smaller than this many pixels get a stronger mark, up to a limit, because compression damages them more.
 _FULL_CELL = 5
 _SMALL_GAIN = 1.8
-# The mark of an image is stronger: a reader cannot add up several frames, and no later frame depends on its bits.
+# The mark of an image is stronger, because a reader cannot add up several frames, and because no later frame is
+# predicted from the image.
 _STILL_GAIN = 1.6
 _STILL_FLAT = 0.2
 # The number of cached patterns: worker threads on neighbouring segments may need neighbouring periods.
@@ -104,7 +105,7 @@ class Marker:
         change = np.minimum(np.float32(gain) * (activity * np.float32(_SLOPE) + np.float32(_BASE)), np.float32(_LIMIT))
         change += self._thresholds
         change[activity < (_STILL_FLAT if is_still else _FLAT)] = 0
-        # The change is rounded down, so that the thresholds of the cells decide about fractions.
+        # Rounding down makes the threshold of a cell decide whether a fraction becomes a whole code value.
         return np.asarray(change, np.uint8)
 
     def _pattern_at(self, number: int, grid: Grid) -> NDArray[np.uint8]:

@@ -83,7 +83,7 @@ def _timings(known: Cells, grid: Grid) -> list[Timing]:
     timings = []
     for layout, start in _layouts(len(known)).items():
         steps = np.array(layout)
-        # Blocks may show the same image and are not independent, so sums are squared; squares are not summed.
+        # Blocks that show the same image are not independent, so this squares their sums instead of summing squares.
         same = steps[:, None] % PERIODS == steps[None] % PERIODS
         spread = math.sqrt(max(float((squares * same).sum()), 1e-12))
         for period in range(PERIODS):

@@ -1,4 +1,4 @@
-"""Detect the invisible mark in an image or video file, whatever program wrote the file."""
+"""Detect the invisible mark in an image or video file that any program may have written."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from facefusion.provenance.mark.payload import mark_payload
 from facefusion.shortage import raise_shortage
 from facefusion.stopping import StopFlag
 
-# Frames with more pixels are not decoded: a header may state any size, and decoding needs several times that memory.
+# Frames with more pixels are not decoded, because a header may state any size, and decoding a frame needs several
+# times the memory of its pixels.
 _MOST_PIXELS = 100_000_000
 # The maximum number of undecodable packets.
 _MOST_FAILURES = 100
-# The starts of the checked parts of a clip, as shares of its length: perhaps only a part of it has the mark.
+# The starts of the checked parts of a clip, as shares of its length. Perhaps only one part has the mark.
 _STARTS = (0.0, 0.5)
 _COVER = av.stream.Disposition.attached_pic
 

@@ -102,7 +102,7 @@ class _Search:
         self._spectra = np.fft.rfft2(self._maps)
 
     def roughly(self, residuals: Map, width: int, height: int) -> tuple[float, CropWindow]:
-        """Return score and position of the best window of this size, to half a cell; add their number to ``tried``."""
+        """Return score and position (to half a cell) of the best window of this size; count windows in ``tried``."""
         grid = self.grid
         high, wide = grid.rows - height + 1, grid.columns - width + 1
         best = -1.0, CropWindow(0, 0, width, height)

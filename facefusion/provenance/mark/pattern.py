@@ -87,7 +87,7 @@ def cell_order(grid: Grid) -> NDArray[np.int64]:
 
 
 def rounding_thresholds(grid: Grid) -> NDArray[np.float32]:
-    """Return the addend for each cell (row by row) before rounding down, float32, evenly spread in [0, 1).
+    """Return the number to add to each cell (row by row) before rounding down, float32, evenly spread in [0, 1).
 
     Only embedding needs these values.
     """
