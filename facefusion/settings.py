@@ -40,7 +40,7 @@ class Settings:
         return Settings({**self._groups, type(group): group}.values())
 
     def as_record(self, stored: str = 'step') -> dict[str, Any]:
-        """Return the options that have an effect and this value of ``stored`` ('step' or 'job') as plain JSON."""
+        """Return the effective options whose ``OptionInfo.stored`` is ``stored`` ('step' or 'job'), as plain JSON."""
         record: dict[str, Any] = {}
         for kind, group in self._groups.items():
             for info in describe(kind):

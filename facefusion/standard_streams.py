@@ -37,7 +37,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def write_line(text: str, stream: TextIO | None) -> None:
-    """Write a line at once; drop it when the stream is missing, closed or fails."""
+    """Write a line at once; drop it when the stream is missing or closed, or the write fails."""
     if stream is None:
         return
     try:

@@ -11,7 +11,7 @@ from facefusion.ownership import split_tag
 # A folder is treated as abandoned when none of its files has changed for this many seconds, because it cannot be
 # checked whether a process of another machine or an earlier boot is alive.
 ABANDONED_SECONDS = 86400.0
-# The prefix of a file name for each process that uses the folder; the tag of the process follows.
+# Each process that uses the folder creates a file there, named with this prefix and the tag of the process.
 AT_WORK = 'at-work@'
 
 

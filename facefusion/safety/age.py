@@ -47,7 +47,7 @@ class AgeObservation:
 def refuse_if_minor(path: Path, observations: Sequence[AgeObservation], model_id: str) -> None:
     """Raise ContentRefused 'age-refused' when a face to be swapped, or the source face, is under 18.
 
-    A track is under 18 when more than half of its observations are; a face in an image is a track with one
+    A track counts as under 18 when more than half of its observations do; a face in an image is a track with one
     observation.
     """
     tracks: dict[int, list[AgeObservation]] = {}

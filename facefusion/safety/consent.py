@@ -42,7 +42,7 @@ def resolve_consent(text_or_path: str) -> str:
                     hint='check the path, or write the consent as a sentence',
                 ) from None
         except OSError as error:
-            # A sentence may be an invalid path: too long, or with a file in the place of a folder.
+            # A sentence may be an invalid path, because it is too long or has a file in the position of a folder.
             if _looks_like_path(text_or_path):
                 raise _unreadable(path, error.strerror or str(error)) from None
         else:

@@ -13,18 +13,18 @@ MINIMUM_SAMPLES = 8
 def sample_step(frame_count: int, rate: Fraction) -> int:
     """Return the distance between two samples in frames, for ``frame_count`` frames at ``rate`` frames per second.
 
-    It is at most one second, so that two seconds contain two samples, and small enough for at least eight samples. It
-    is 1 for up to fifteen frames, and for frames that last over a second. ``rate`` is the average frame rate if the
-    durations of the frames differ.
+    The distance is at most one second, so that two seconds contain two samples, and small enough for at least eight
+    samples. It is 1 for up to fifteen frames, and for frames that last over a second. ``rate`` is the average frame
+    rate if the durations of the frames differ.
     """
     return max(1, min(math.floor(rate), frame_count // MINIMUM_SAMPLES))
 
 
 def is_sampled(number: int, start: int, step: int) -> bool:
-    """Whether frame ``number`` is a regular sample of a clip whose first frame is ``start``; the first one always is.
+    """Whether frame ``number`` is a regular sample of a clip whose first frame is ``start``.
 
-    The result does not depend on chunks or segments. Starts of shots and the frames for which ``ends_gap`` is true are
-    sampled as well.
+    Frame ``start`` always is a regular sample. The result does not depend on chunks or segments. Starts of shots and
+    the frames for which ``ends_gap`` is true are sampled as well.
     """
     return number >= start and (number - start) % step == 0
 

@@ -151,8 +151,8 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
 
     An invalid value is an error in a step of this program (``version`` 2). A step of FaceFusion 3.8 (version 1)
     contains all defaults of that program, so an invalid value is replaced by this version's default with a warning,
-    except for the options of _NEVER_GUESSED. A value without effect here is reported unless it is the default. Raises
-    UsageError step-argument, option-refused.
+    except for the options of _NEVER_GUESSED. The value of an option without effect is reported unless it is the
+    default. Raises UsageError step-argument, option-refused.
     """
     check_refused(args)
     groups = []

@@ -282,7 +282,7 @@ def _fingerprint(
     ages = model_digests(store, [estimator])[estimator] if estimator is not None else None
     keys = [screening.findings_key(target, video.timeline, ages)]
     if isinstance(target, VideoInfo) and ages is None:
-        # The findings of a swap include ages and all findings that other processors need, so they can be reused.
+        # The findings of an earlier swap contain everything that this run needs, and ages, so this run can reuse them.
         others = [None, store.catalog.entry(AGE_MODEL).sha256] if AGE_MODEL in store.catalog else [None]
         keys += [screening.findings_key(target, video.timeline, other) for other in others]
     return fingerprint_run(plan, video, settings, inputs, keys, providers, mark.hex() if mark is not None else None)
