@@ -206,7 +206,7 @@ def is_current(plan: Plan, venv: Path) -> bool:
 
 
 def run(arguments: list[str], action: str) -> None:
-    """Run the environment's Python and show pip's package names. Raises Failure with the last lines of output."""
+    """Run the environment's Python and show the names of packages. Raises Failure with the last lines of output."""
     last: collections.deque[str] = collections.deque(maxlen=12)
     command = [str(venv_python(VENV)), *arguments]
     pipes: dict[str, Any] = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True, 'errors': 'replace'}

@@ -4,10 +4,10 @@
         [--size 256] [--every SECONDS] [--rows 6] [--grid] [--together]
 
 A row contains the source's face, the target, the result, and the enlarged faces of target and result. A clip has one
-row for every SECONDS. With --grid, each row is a source and each column a target, and a cell contains only the result's
-face. --together uses all sources as views of one person. The size of a sheet is limited; further rows are written to
-sheet-02.png and so on. Images without a face are listed on stderr. The result is the same as that of a run with default
-settings (see quality_studio.py).
+row per interval of SECONDS. With --grid, each row is a source and each column a target, and a cell contains only the
+result's face. --together uses all sources as views of one person. The size of a sheet is limited; several sheets are
+named sheet-01.png, sheet-02.png and so on. Images without a face are listed on stderr. The result is the same as that
+of a run with default settings (see quality_studio.py).
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Usage: PYTHONPATH=. python scripts/measure_faces.py FACES [OTHERS]
 
 FACES is a folder of images of people; the script searches variants of each image for the faces found in the original.
 OTHERS is a folder of images without faces (animals, drawings, patterns), in which every detection is a false positive.
-The table lists for each variant the number of faces, and how many the detector reports, the first check accepts and
-the second check accepts.
+For each variant, the table lists the number of faces, the number that the detector reports, and the numbers that the
+first and the second check accept.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def decode(data: bytes, suffix: str) -> Picture | None:
 
 
 def variants(picture: Picture) -> Iterator[Named]:
-    """Yield variants of an image as cameras, editors and networks produce them."""
+    """Yield variants of an image, such as cameras, editors and networks produce."""
     high, wide = picture.shape[:2]
     rng = np.random.default_rng(0)
     for name, (top, left) in {'middle': (0.25, 0.25), 'top left': (0, 0), 'bottom right': (0.5, 0.5)}.items():
