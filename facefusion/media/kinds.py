@@ -60,7 +60,7 @@ _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1')
 _BOXES = (b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 _QUOTES = ('"', "'")
-# One slash is enough for these schemes: a Path merges two slashes into one.
+# One slash is enough for these schemes, because a Path merges two slashes into one.
 _SCHEMES = 'file|https?|s?ftps?|s3|gs|smb|nfs|rtsp|rtmps?|rtp|udp|srt'
 _ADDRESS = re.compile(rf'(?:({_SCHEMES}):(?=/)|(data):(?=[a-z]+/))(.*)', re.IGNORECASE | re.DOTALL)
 _STARTS = {
@@ -138,7 +138,7 @@ def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
             cause=f'this version does not read {content}',
             hint=ADVICE.get(content, _read_kinds(families)),
         )
-    # Only mp4 is in two families: the name of the file decides whether it is read as a video or as audio.
+    # Only mp4 is in two families, so the name of the file decides whether it is read as a video or as audio.
     named = [name for name in possible if families[name].get(extension) == content]
     kind = Kind((named or possible)[0], content)
     if named:
@@ -172,7 +172,7 @@ def is_address(text: str) -> bool:
 
 
 def address_text(text: str) -> str:
-    """Return the beginning of a URL as the user wrote it, from a path without double slashes."""
+    """Return the beginning of a URL as the user wrote it; a Path has merged the slashes of ``text``."""
     restored = re.sub('^([^:/]+):/+', r'\1://', text)
     return re.sub('^file://(?!localhost/)', 'file:///', restored, flags=re.IGNORECASE)[:80]
 
@@ -215,7 +215,7 @@ def sniff(head: bytes) -> str:
 
 
 def _of_brands(head: bytes) -> str:
-    """Return the format of the brands of a file type box (ISO/IEC 14496-12, 4.3)."""
+    """Return the format that the brands in a file type box identify (ISO/IEC 14496-12, 4.3)."""
     main = head[8:12]
     others = head[16 : max(int.from_bytes(head[:4], 'big'), 16)]
     if main in (b'avif', b'avis') or (main in _HEIF_BRANDS and b'avif' in others):
@@ -291,7 +291,7 @@ def _sniff_audio_frame(head: bytes) -> str:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2); recorders prefix each with 4 bytes."""
+    """Whether packets of 188 bytes begin with a G (ISO/IEC 13818-1, 2.4.3.2); recorders put 4 bytes before each."""
     return any(
         len(head) > begin + step and all(byte == ord('G') for byte in head[begin::step])
         for begin, step in ((0, 188), (4, 192))

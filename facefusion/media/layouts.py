@@ -86,7 +86,8 @@ def why_not_mixed(source: str, target: str) -> str:
 def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
     """Return the filter that renames channels to those of another layout, if every channel has a position there.
 
-    FFmpeg's mixer would mix side and back channels, which it treats as different; with equal names it mixes nothing.
+    FFmpeg's mixer would mix side and back channels, because it treats them as different. It mixes no channels whose
+    names are equal.
     """
     names = renamed(source, target)
     if names == channels_of(source) or not keeps_all(source, target):
@@ -99,8 +100,8 @@ def placing(graph: av.filter.Graph, source: str, target: str) -> list[Any]:
 def mixing(target: str) -> str:
     """Return the options of aresample for a layout.
 
-    A downmix is divided by the sum of its parts and never clips; without ``rematrix_maxval`` it is divided only for
-    integer samples.
+    A downmix is divided by the sum of its coefficients, so it never clips; without ``rematrix_maxval`` FFmpeg divides
+    only integer samples.
     """
     return f'out_chlayout={target}:rematrix_maxval=1'
 

@@ -16,7 +16,7 @@ from facefusion.media.kinds import content_of
 
 # Up to PyAV 18, tags that are not UTF-8 make opening fail without this setting, which PyAV 19 does not have.
 _LAST_WITH_METADATA_ERRORS = 18
-# FFmpeg's demuxer for each content; without one, FFmpeg would also guess by the name of the file.
+# The FFmpeg demuxer for each content; if none is named, FFmpeg also uses the name of the file to guess.
 _SAME_NAME = ('matroska', 'avi', 'asf', 'mpeg', 'mpegts', 'mxf', 'flv', 'wav', 'mp3', 'aac', 'flac', 'ogg')
 _DEMUXERS = {'mp4': 'mov', **{name: name for name in _SAME_NAME}}
 

@@ -30,7 +30,7 @@ class Orientation:
         a, b, _, c, d, *_ = np.frombuffer(cast(bytes, data), np.int32).astype(np.float64)
         mirrored = a * d - b * c < 0
         if mirrored:
-            # The matrix is "mirror, then turn": removing the mirror (x -> -x) negates its first row.
+            # The matrix means "mirror, then turn", so removing the mirror (x -> -x) negates its first row.
             a, b = -a, -b
         angle = np.degrees(np.arctan2(-b, a))
         return cls(round(angle / 90) * 90 % 360, bool(mirrored))
@@ -50,7 +50,7 @@ class Orientation:
         return (height, width) if self.swaps_sides else (width, height)
 
     def plane_format(self, name: str) -> str:
-        """Return the format of an upright frame stored as ``name``: a quarter turn of 4:2:2 becomes 4:4:4."""
+        """Return the format of an upright frame stored as ``name``: after a quarter turn 4:2:2 becomes 4:4:4."""
         shape = PLANE_FORMATS[name]
         return name.replace('422', '444') if self.swaps_sides and shape.sub_x != shape.sub_y else name
 

@@ -51,7 +51,7 @@ NO_PICTURE_EXTRAS = PictureExtras()
 
 
 def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExtras:
-    """Return the metadata of a loaded image, not TIFF, with ``icc`` as its colour profile and ``data`` as its file."""
+    """Return the metadata of a loaded image other than TIFF; ``icc`` is its colour profile, ``data`` its file."""
     info, exif = image.info, image.getexif()
     exif.pop(_ORIENTATION, None)
     if image.format == 'JPEG':
@@ -68,7 +68,7 @@ def extras_of(image: ImageFile.ImageFile, icc: bytes, data: bytes) -> PictureExt
 
 
 def extras_of_tiff(data: bytes, icc: bytes) -> PictureExtras:
-    """Return the metadata of the first image of a TIFF, with ``icc`` as its colour profile."""
+    """Return the metadata of the first image of a TIFF; ``icc`` is its colour profile."""
     tags = tiff.first_tags(data)
     names = {_IPTC: 'IPTC data', _LAYERS: 'layers'}
     lost = [name for tag, name in names.items() if tag in tags]

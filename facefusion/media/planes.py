@@ -50,7 +50,7 @@ def format_of_planes(name: str) -> PlaneFormat:
 
 
 def planar_format(pix_fmt: str) -> str:
-    """Return the format of three planes, as in ``format_of_planes``, for an encoder's format, without alpha."""
+    """Return the three-plane format (see ``format_of_planes``) for an encoder's pixel format, without alpha."""
     if av.VideoFormat(pix_fmt, 16, 16).is_rgb:
         return RGB_PLANES
     return INTERLEAVED.get(pix_fmt, pix_fmt.replace('yuva', 'yuv'))
@@ -95,9 +95,9 @@ def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
 
 
 def resize_plane(plane: Plane, width: int, height: int) -> Plane:
-    """Return one plane at another size: linear when growing, area filter when shrinking.
+    """Return one plane at another size, enlarged by linear interpolation or reduced by an area filter.
 
-    The error is at most one 8-bit code if the sizes divide each other, else at most two.
+    The error is at most one 8-bit step if one size is a multiple of the other, else at most two steps.
     """
     high, wide = plane.shape[:2]
     if (wide, high) == (width, height):

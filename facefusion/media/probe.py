@@ -107,8 +107,8 @@ def find_video(container: av.container.InputContainer, path: Path) -> av.VideoSt
 class _First(NamedTuple):
     """The first frame that decodes, its time, and the number of packets that the decoder needs before it.
 
-    ``has_alpha`` and ``has_layer`` report parts of the video that the decoder does not return: an alpha, a second
-    layer.
+    ``has_alpha`` and ``has_layer`` report parts of the video that the decoder does not return: an alpha channel, a
+    second layer.
     """
 
     video: av.VideoFrame

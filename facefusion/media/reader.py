@@ -26,7 +26,7 @@ _DEFAULT_THREADS = 2
 _MAXIMUM_DELAY = 48
 # Maximum number of consecutive frames that are replaced by the frame before them; more are an error.
 _MAXIMUM_REPLACED = 250
-# Number of decoded frames among which a frame is searched for, because the times in some files do not ascend.
+# Number of decoded frames in which to search for a frame, because the times in some files do not ascend.
 _DISORDER = 4
 
 
@@ -41,8 +41,9 @@ class VideoReader:
     def frames(self, start: int, stop: int) -> Generator[PlaneFrame, None, None]:
         """Yield frames start <= number < stop in order, each once, upright, in the clip's ``plane_format``.
 
-        Frames are found by their time, not by counting. One that cannot be decoded is replaced by the frame before it;
-        ``is_damaged`` is set for it, and for one decoded incompletely. Closing the generator closes the decoder.
+        Frames are found by their time, not by counting. A frame that cannot be decoded is replaced by the frame before
+        it. ``is_damaged`` is set for a replaced frame, and for a frame that is decoded incompletely. Closing the
+        generator closes the decoder.
         Raises MediaError frame-undecodable with the number of a frame without a replacement, frame-interlaced,
         frame-size-changes, media-changed when the file is not the probed one; Interrupted when ``stop`` is set.
         """
@@ -55,7 +56,7 @@ class VideoReader:
 class ReaderPool:
     """A reader of ranges of one clip for several threads, with decoders that are reused between ranges.
 
-    A range continues the decoder with the nearest position before it, unless a keyframe is nearer: a clip with one
+    A range continues the decoder with the nearest position before it, unless a keyframe is nearer. So a clip with one
     keyframe is decoded at most once by each of ``size`` decoders, for any number of ranges. Reading at most ``size``
     ranges at once uses at most ``size`` decoders, with one frame each. ``close`` closes them.
     """
@@ -230,7 +231,7 @@ class _Decoder:
         return None
 
     def _look_ahead(self, wanted_time: int) -> bool:
-        """Decode up to ``wanted_time``, or until no frame can have it any more; return False after the last frame."""
+        """Decode up to ``wanted_time``, or until no later frame can have this time; return False at the end."""
         while len(self._ahead) < _DISORDER and not (self._ahead and self._ahead[0][0] <= wanted_time):
             video = next(self._decoded or iter(()), None)
             if video is None:
@@ -241,7 +242,7 @@ class _Decoder:
         return bool(self._ahead)
 
     def _replacement(self, number: int) -> av.VideoFrame:
-        """Return the latest frame before one that does not decode."""
+        """Return the latest frame as a replacement for a frame that does not decode."""
         if self._latest is None or self.info.is_counted:
             # If frames are counted, a lost frame makes the numbers of all later frames unknown.
             raise self._undecodable(number)
@@ -295,7 +296,7 @@ def _is_empty(info: VideoInfo, start: int, stop: int) -> bool:
 def _decode(packets: Iterator[av.Packet[av.VideoStream]], errors: list[str]) -> Generator[av.VideoFrame, None, None]:
     """Yield all frames that decode; skip damaged packets and store the last reason in ``errors``.
 
-    Raises ResourceError memory-out, threads-out: a shortage is not damage.
+    Raises ResourceError memory-out, threads-out, because a shortage is not damage.
     """
     while True:
         try:
@@ -311,7 +312,7 @@ def _decode(packets: Iterator[av.Packet[av.VideoStream]], errors: list[str]) -> 
 
 
 def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
-    """Yield the packets from the first complete keyframe on: a seek by time may end within a packet.
+    """Yield the packets from the first complete keyframe on, because a seek may end within a packet.
 
     Packets shown before that keyframe depend on packets that were not read.
     """
@@ -328,7 +329,7 @@ def _from_keyframe(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.
 def _counted(
     packets: Iterator[av.Packet[av.VideoStream]], info: VideoInfo, errors: list[str]
 ) -> Generator[av.VideoFrame, None, None]:
-    """Yield all frames from the beginning on with the times of ``info`` in order.
+    """Yield all frames from the beginning on; they get the times of ``info`` in order.
 
     The generator ends at a missing frame, because the numbers of later frames are unknown. A decoder gives each frame
     the time of its packet, so the time of each packet is set to its number here.
