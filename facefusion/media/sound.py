@@ -112,7 +112,7 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
 
 
 class SoundPieces:
-    """The first audio stream of a file, decoded once, piece by piece in the order of time.
+    """The first audio stream of a file, decoded once, piece by piece in chronological order.
 
     Channels are averaged. Audio before time 0, or overlapping earlier audio, is left out. ``audio`` and ``origin`` are
     known after the first piece, the other results at the end. Raises the errors of ``probe_sound``.
@@ -129,7 +129,7 @@ class SoundPieces:
         self._overlap = Fraction(0)
         self._error = ''
         self._stated = Fraction(0)
-        # The end of the last packet, from the durations in the packets; the tick is 0 if they have none.
+        # The end of the last packet, from the durations in the packets; the tick is 0 if no packet has a duration.
         self._last_tick = 0
         self._tick = Fraction(0)
 

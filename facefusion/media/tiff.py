@@ -265,7 +265,7 @@ def _decoded(data: bytes, layout: TiffLayout) -> NDArray[Any]:
 
 
 def _unit(stored: NDArray[Any], layout: TiffLayout) -> tuple[NDArray[np.float32], str]:
-    """Return the samples as 0 to 1. Float samples are 0 to 1 already, or whole numbers of 8 or 16 bits.
+    """Return the samples as 0 to 1. Float samples are either 0 to 1 already or whole numbers of 8 or 16 bits.
 
     Raises MediaError image-hdr.
     """

@@ -68,7 +68,7 @@ class Timeline:
         return int(self.pts[number] - self.pts[0]) * self.time_base
 
     def counted(self, rate: Fraction, has_gaps: bool = False) -> Timeline:
-        """Return the same frames in the slots of ``steady_rate``, ``rate`` of them a second.
+        """Return the same frames in the slots of ``steady_rate``, at ``rate`` slots a second.
 
         The first frame has slot 0; with ``has_gaps`` empty slots before it reach back to time 0.
         """
@@ -84,10 +84,10 @@ class Timeline:
         )
 
     def steady_rate(self, has_gaps: bool = False) -> Fraction | None:
-        """Return the constant rate of the frames; None when they have none.
+        """Return the constant rate of the frames; None when their rate is not constant.
 
-        Each frame is in its slot up to the rounding of ticks (less than a tick; a millisecond in some containers), and
-        the rounding is never so large that the slot is ambiguous. With ``has_gaps`` slots may be empty.
+        The time of each frame differs from its slot at most by rounding (less than a tick; a millisecond in some
+        containers), and the rounding never makes the slot ambiguous. With ``has_gaps`` slots may be empty.
         """
         times = self.pts - self.pts[0]
         span = int(times[-1]) * self.time_base
@@ -107,7 +107,7 @@ class Timeline:
         return None
 
     def _slots(self, rate: Fraction) -> NDArray[np.int64]:
-        """Return the nearest slot of every frame, counted from the first one's."""
+        """Return the nearest slot of every frame, counted from that of the first frame."""
         step = float(1 / (rate * self.time_base))
         return cast('NDArray[np.int64]', np.rint((self.pts - self.pts[0]) / step).astype(np.int64))
 
@@ -129,9 +129,9 @@ def build_timeline(
 ) -> Timeline:
     """Return the timeline of a clip; trim is clamped to its frames (end exclusive), ``fps`` to 1..60.
 
-    Without ``fps`` frames keep their distances in time. After a trim, time 0 is the first frame, else the
-    clip's ``clock``. With ``fps`` frames are repeated or dropped; the last frame is shortened or lengthened to keep
-    the duration. Raises UsageError trim-empty.
+    Without ``fps`` the intervals between frames stay unchanged. With ``fps`` frames are repeated or dropped, and the
+    last frame is shortened or lengthened to keep the duration. After a trim, time 0 is that of the first frame;
+    without a trim it is the clip's ``clock``. Raises UsageError trim-empty.
     """
     total = info.frame_count
     start = min(max(trim_start or 0, 0), total)
@@ -231,7 +231,7 @@ def _constant(
 
 
 def _divided(duration: Fraction, rate: Fraction, source_tick: Fraction) -> tuple[int, Fraction]:
-    """Return how many frames of ``rate`` fill a duration, and the seconds of the last one.
+    """Return the number of frames at ``rate`` that fill a duration, and the seconds that the last one lasts.
 
     A remainder after the last complete frame becomes a frame of its own if it lasts at least half a frame or is
     visible; else the last frame is longer. Differences within the rounding of source times are ignored.

@@ -31,7 +31,7 @@ class Times(NamedTuple):
     """The times in a clip's packets; ``last`` is the last frame's duration in ticks (0: unknown).
 
     ``heard`` are the audio streams with packets; ``trouble`` is the reason why reading ended early ('' if it did not);
-    ``is_counted`` is as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another one.
+    ``is_counted`` is as in ``VideoInfo``; ``doubled`` is the number of frames with the time of another frame.
     """
 
     pts: array[int]
@@ -45,7 +45,7 @@ class Times(NamedTuple):
 
 class _Packets(NamedTuple):
     """Display time, decoding time (or ``_UNKNOWN``) and keyframe flag of every video packet in file order; then the
-    fields of ``Times``. ``is_cut``: an edit list hides packets before the first one."""
+    fields of ``Times``. ``is_cut``: whether an edit list hides packets before the first stored one."""
 
     shown: array[int]
     decoded: array[int]
@@ -89,7 +89,7 @@ def read_times(
 def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -> int:
     """Return the ticks for which the last frame of an mp4 or mov is shown; 0 if unknown.
 
-    A sample's duration is the time to the next one decoded (ISO/IEC 14496-12, 8.6.1.2), which is not the duration of
+    A sample's duration is the time to the next decoded sample (ISO/IEC 14496-12, 8.6.1.2), which is not the duration of
     its frame if frames are reordered. In that case the end of the track is used, if plausible. If an edit list begins
     within a frame, FFmpeg drops that frame and moves the others, but not the end of the track.
     """
@@ -102,7 +102,7 @@ def _last_duration(packets: _Packets, stream: av.VideoStream, pts: array[int]) -
 
 
 def plain_fraction(value: Any) -> Fraction | None:
-    """Return a rate of PyAV's as a plain fraction, None if unknown.
+    """Return a rate from PyAV as a plain fraction, None if unknown.
 
     From version 19 on PyAV has a more limited type of its own, with 0/0 for unknown rates.
     """

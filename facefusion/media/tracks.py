@@ -21,7 +21,7 @@ from facefusion.shortage import raise_shortage
 class AudioTrack:
     """One audio stream of the source; ``encoder`` is '' when its packets are copied.
 
-    ``format`` is the sample format of the encoder, '' for its only or first one.
+    ``format`` is the sample format of the encoder, '' for its only or first format.
     """
 
     index: int
@@ -98,7 +98,7 @@ def _why_not(extension: str, add: Callable[[av.container.OutputContainer], objec
 
 @contextmanager
 def _scratch(extension: str) -> Iterator[av.container.OutputContainer]:
-    """An output in memory, to try its container. Raises FFmpegError, ValueError."""
+    """Open an output in memory to try its container. Raises FFmpegError, ValueError."""
     container = CONTAINERS[extension]
     output = av.open(io.BytesIO(), 'w', format=container.muxer)
     try:

@@ -55,7 +55,7 @@ def why_truncated(path: Path) -> str:
             if length == 1:
                 length = int.from_bytes(head[8:16], 'big')
             if length < 8:
-                # 0 means up to the end of the file; any other value is not a box but appended data.
+                # 0 means that the box extends to the end of the file; other small values are appended data, not a box.
                 break
             if indexed and at + length > size and name in _WEIGHTY_BOXES:
                 return f'{at + length - size} bytes are missing at its end'
@@ -101,7 +101,7 @@ def _number(file: BinaryIO, keeps_marker: bool = False) -> int | None:
 
 
 def _of_avi(path: Path, file: BinaryIO, size: int) -> int:
-    """Return the missing bytes by the stated lengths of the RIFF chunks (OpenDML AVI 1.02), about one a gigabyte."""
+    """Return the missing bytes by the stated lengths of the RIFF chunks (OpenDML AVI 1.02), about one per gigabyte."""
     at = 0
     for _ in range(_CHUNKS):
         file.seek(at)

@@ -1,4 +1,4 @@
-"""A voice for processors: one channel at one rate, stored in a file so that even an hour of audio needs no memory."""
+"""A voice for processors: one channel at one rate, stored in a file so that long audio needs little memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BLOCK = 1 << 16
 class Voice:
     """The audio of a file as float32 samples, -1 to 1, ``rate`` a second; read-only, for any number of threads.
 
-    The .npy file ``path`` is mapped into memory instead of read; the .json file next to it has its rate and digest.
+    The .npy file ``path`` is mapped into memory instead of read; the .json file next to it states its rate and digest.
     """
 
     def __init__(self, path: Path, rate: int, sha256: str) -> None:
@@ -72,7 +72,7 @@ class Voice:
         return Fraction(self.sample_count, self.rate)
 
     def window(self, start: Fraction | float, seconds: Fraction | float) -> Samples:
-        """Return ``round(seconds * rate)`` samples from the one nearest to ``start``; silence where there are none."""
+        """Return ``round(seconds * rate)`` samples, the first nearest to ``start``; missing samples are silence."""
         count, first = round(seconds * self.rate), round(start * self.rate)
         samples: Samples = np.zeros(count, np.float32)
         begin, end = max(first, 0), min(first + count, self.sample_count)
@@ -81,12 +81,12 @@ class Voice:
         return samples
 
     def close(self) -> None:
-        """Release the file; Windows cannot delete a mapped one."""
+        """Release the file; Windows cannot delete a mapped file."""
         self._samples = np.zeros(0, np.float32)
 
 
 def voice_size(info: SoundInfo, rate: int = VOICE_RATE) -> int:
-    """Return about how many bytes ``write_voice`` needs on the disk: 230 MB for an hour at 16 kHz."""
+    """Return the approximate disk space in bytes that ``write_voice`` needs: 230 MB for an hour at 16 kHz."""
     return round(info.duration * rate) * _DTYPE.itemsize
 
 
@@ -165,7 +165,7 @@ def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Sample
 
 
 class _GaplessSpan:
-    """A resampler of audio without gaps; ``push`` and ``finish`` return the position of the samples and the samples.
+    """A resampler of audio without gaps; ``push`` and ``finish`` return the first sample's position and the samples.
 
     The number of samples is exactly the duration times the rate, even if the resampler returns more or fewer.
     """

@@ -28,7 +28,8 @@ _UNTRUE = {
     (f'{_ADOBE}exif/1.0/', 'PixelXDimension'): '',
     (f'{_ADOBE}exif/1.0/', 'PixelYDimension'): '',
 }
-# Complete namespaces: people at the positions of their faces, and parts of the file that no output has.
+# Namespaces that are dropped completely. They describe people at the positions of their faces, and parts of the file
+# that no output has.
 _UNTRUE_NAMESPACES = {
     'http://www.metadataworkinggroup.com/schemas/regions/': 'regions of faces',
     'http://ns.microsoft.com/photo/1.2/': 'regions of faces',
