@@ -61,7 +61,7 @@ class Licence(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
-    """One input or output of a network: numbers are fixed sizes, names are free ones (``n`` is the batch).
+    """One input or output of a network: numbers are fixed sizes, names are free sizes (``n`` is the batch).
 
     ``layout`` names the axes, ``colour`` the order of the channels, ``range`` the minimum and the maximum value; empty
     or null where they do not apply.
@@ -91,7 +91,7 @@ class Companion(Struct, frozen=True, forbid_unknown_fields=True):
 class PackageSource(Struct, frozen=True, forbid_unknown_fields=True, tag_field='kind'):
     """A file inside an archive of the package index; ``member`` is its path in the archive.
 
-    It may differ from the published file of its entry, because it may be another export of the same network.
+    The file may differ from the published file of its entry, because it may be another export of the same network.
     """
 
     package: Text

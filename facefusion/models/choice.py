@@ -1,6 +1,6 @@
 """The model that ``auto`` selects on this machine: the first preferred one that is present, allowed, and can run.
 
-The further models that a model needs must be allowed and present, too.
+The other models that a model needs must be allowed and present, too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LocalModels:
     def choose(self, preferred: Sequence[str]) -> Choice:
         """Return the first of ``preferred`` that can be used here, else the last one.
 
-        The last one is embedded: it needs no weights, or only weights that every run fetches.
+        The last model is embedded: it needs no weights, or only weights that every run fetches.
         """
         *better, embedded = preferred
         if not better:

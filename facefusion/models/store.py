@@ -96,9 +96,9 @@ class ModelStore:
     def fetch(self, model_ids: Iterable[str]) -> None:
         """Fetch the models that are missing or damaged, several at a time.
 
-        Raises ModelError when one is unreachable, damaged at its source or missing while offline (after the others are
-        finished), or was imported and has changed since; ResourceError when disk space is short, OutputError
-        when the folder cannot be written, Interrupted when the stop flag is set.
+        Raises ModelError when a model is unreachable, damaged at its source or missing while offline (after the others
+        are finished), or was imported and has changed since; ResourceError when disk space is short, OutputError when
+        the folder cannot be written, Interrupted when the stop flag is set.
         """
         entries = [self.catalog.entry(model_id) for model_id in dict.fromkeys(model_ids)]
         with self._fetch_lock:

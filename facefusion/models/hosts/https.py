@@ -53,7 +53,7 @@ class _Retry(Exception):
 
 
 class _NoConnection(_Retry):
-    """The host cannot be reached; ``is_silent`` when it did not answer in time, so another try would wait again."""
+    """The host cannot be reached. ``is_silent``: it did not answer in time, so another try would wait again."""
 
     def __init__(self, text: str, is_silent: bool) -> None:
         super().__init__(text)

