@@ -323,7 +323,7 @@ class BarSink:
         from tqdm import tqdm
 
         stream = self._stream or sys.stderr
-        # On a terminal that does not report its size, tqdm would find no row for a bar.
+        # On a terminal that does not report its size, tqdm would assume that there is no row for a bar.
         columns, rows = _size_of(stream)
         return tqdm(
             total=event.total,
