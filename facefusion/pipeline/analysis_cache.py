@@ -1,7 +1,7 @@
 """A cache of analysed chunks for other renders of the same clip, limited in size.
 
-An entry has two files, the chunk and its manifest. Several processes may use the folder at once: an entry that another
-process removed counts as missing. A damaged entry is removed. A failure of the cache never fails a run.
+An entry has two files, the chunk and its manifest. Several processes may use the folder at once, so an entry that
+another process removed counts as missing. A damaged entry is removed. A failure of the cache never fails a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AnalysisCache:
     emit: Emit = silent
 
     def find(self, key: str, flag: StopFlag) -> tuple[Path, Manifest] | None:
-        """Return the verified chunk file under ``key`` (64 hexadecimal digits), or None without one.
+        """Return the verified chunk file and manifest of ``key`` (64 hexadecimal digits), or None if there is no entry.
 
         Raises Interrupted.
         """
@@ -63,7 +63,7 @@ class AnalysisCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 second_name(path, part)
-                # A hard link shares the modification time of its file, which may come from an earlier use.
+                # A hard link has the modification time of the linked file, which may be from an earlier use.
                 os.utime(part)
                 part.replace(cached)
                 part.write_bytes(manifest_bytes(manifest))

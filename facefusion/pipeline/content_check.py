@@ -35,7 +35,7 @@ Verdict = Literal['passed', 'refused', 'failed']
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentVerdict:
-    """The verdict of the gate on a file; it is 'failed' when the file could not be checked.
+    """The verdict of the gate on a file, or 'failed' when the file could not be checked.
 
     ``scores`` are the highest scores of the classifiers, ``frames`` is the number of scored frames, and ``worst`` is
     the sample that is nearest to a threshold or farthest above it. ``error`` is the reason why a file did not pass.

@@ -34,7 +34,8 @@ from facefusion.safety.sample_cache import SampleCache, model_digests, pixels_sh
 from facefusion.safety.sampling import IMAGE_SAMPLING, Sampling, ends_gap, is_sampled, plan_sampling
 from facefusion.stopping import StopFlag
 
-# The rules, besides the sampling, that decide which frames are scored; cached results of other rules are not used.
+# The version of the rules, besides the sampling, that decide which frames are scored; cached scores of other versions
+# are not used.
 _RULE: Mapping[str, int] = {'shots': 1, 'interval': INTERVAL, 'parts': 1, 'alpha': 1, 'gaps': 1}
 
 
@@ -53,7 +54,7 @@ class ContentScreening:
     emit: Emit = silent
 
     def check_sources(self, paths: Sequence[Path], analyser: FaceFinder, emit: Emit) -> None:
-        """Raise ContentRefused for a source image that is refused, MediaError for one that cannot be read.
+        """Raise ContentRefused for a source image that is refused, MediaError for an unreadable one.
 
         Clips are skipped; the plan refuses them if a processor uses the images of sources.
         """
@@ -90,7 +91,7 @@ class ContentScreening:
             self.check_estimates(path, [AgeObservation(track, 0, 0.0, estimate) for track, estimate in estimates])
 
     def check_estimates(self, path: Path, observations: Sequence[AgeObservation]) -> None:
-        """Raise ContentRefused 'age-refused' if ``refuse_if_minor`` does; do nothing without an estimator."""
+        """Raise ContentRefused 'age-refused' for a face that is too young; do nothing without an estimator."""
         if self.estimator is not None:
             refuse_if_minor(path, observations, self.estimator.model_id)
 
@@ -170,7 +171,7 @@ class SampledClip:
     sampling: Sampling
 
     def seconds(self, number: int) -> float:
-        """Return the time of a frame, counted from the first one."""
+        """Return the time of a frame in seconds since the first frame."""
         return float((self.target.pts[number] - self.target.pts[0]) * self.target.time_base)
 
     def duration(self, number: int) -> float:

@@ -24,7 +24,7 @@ CRF_A_QUALITY = 0.51
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaSize:
-    """The frame sizes of a run: the target's, that after the processors, and the output's.
+    """The frame sizes of a run: those of the target, of the processed frames, and of the output.
 
     ``processed`` is the width and height after the processors. ``options`` and ``extension`` are those of the output.
     """

@@ -12,7 +12,7 @@ from facefusion.pipeline.partial_files import partial_path
 from facefusion.provenance.media_types import holds_credentials
 from facefusion.provenance.sidecar import sidecar_of
 
-# The limits to use if the system reports none: that of common file systems for names, and that of Linux for paths.
+# The limits if the system reports none. Names have the limit of common file systems, paths have the limit of Linux.
 _USUAL_NAME = 255
 _USUAL_PATH = 4096
 _SHOWN = 40

@@ -1,6 +1,6 @@
 """Fingerprints of a run: the digests that decide its work files. Files of different digests are never mixed.
 
-They cover everything that changes a pixel, and nothing that is tuned to a machine (workers, folders).
+The digests cover everything that changes a pixel, and no settings that are tuned to a machine (workers, folders).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class InputDigests:
 
 @dataclass(frozen=True, slots=True)
 class RunDigests:
-    """The digests of a run: of the target's bytes, of the analysis, and of the plan, which decides the segments.
+    """The digests of the target's bytes, of the analysis, and of the plan, which decides the segments.
 
     ``fuller`` are the digests of larger analyses that contain this one and can replace it. ``parts`` are the parts of
     the plan as plain JSON, under names that users understand, to report how two runs differ.
@@ -152,7 +152,7 @@ def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: S
     return {
         'version': ANALYSIS_VERSION,
         'program': [VERSION, code_sha256(_ANALYSING)],
-        # Another version of a library may decode or compute other samples.
+        # Another version of a library may decode or compute different samples.
         'libraries': {name: str(module.__version__) for name, module in libraries.items()},
         'providers': list(providers),
         'target': inputs.target,
@@ -191,7 +191,7 @@ def target_sha256(target: MediaInfo, flag: StopFlag) -> str:
 def code_sha256(parts: Iterable[str]) -> str:
     """Return the SHA-256 of files and folders of this program.
 
-    Any change of the code counts as another version, even without an incremented version number.
+    Any change of the code changes the digest, even if no version number is incremented.
     """
     digest = hashlib.sha256()
     for part in parts:

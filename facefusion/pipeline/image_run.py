@@ -33,13 +33,13 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
     original = frame.untouched() if plan.requirements.original else None
-    # At the ends of a clip, the end frame replaces missing neighbours; the only frame of an image replaces all of them.
+    # At the ends of a clip, copies of the end frame replace missing neighbours; all neighbours of an image are copies.
     reach = plan.requirements.neighbours
     neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
         task = FrameTask(frame.untouched(), faces, original=original, neighbours=neighbours)
         (is_changed,) = run.chain.apply([task])
-        # Label and mark are applied at the size of the output.
+        # The label and the mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]
         assert isinstance(task.frame, PixelFrame)
         written = task.frame.sized(*scaled_size(plan.target.width, plan.target.height, options.output_image_scale))

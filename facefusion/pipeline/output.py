@@ -19,7 +19,7 @@ from facefusion.pipeline.file_names import check_names
 # A TIFF has 32-bit sides, but libtiff supports only 31 bits.
 LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, 'tiff': 2**31 - 1}
 
-# The extension to suggest for a video extension that can be read but not written, by the format of its content.
+# The extension to suggest, by format, when the given extension can be read but not written.
 _WRITTEN_INSTEAD = {'mp4': '.mp4', 'flv': '.mp4', 'mpegts': '.ts', 'mpeg': '.mpg', 'asf': '.wmv'}
 
 
@@ -28,7 +28,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
 
     ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
     """
-    # This check precedes that of the name, because the length of an address does not matter.
+    # Check for an address before the length of the name, because the length of an address does not matter.
     try:
         check_address(str(output))
     except MediaError as error:
@@ -135,7 +135,7 @@ def check_work_folder(folder: Path, named_by: str) -> None:
 
 @contextmanager
 def naming_work_folder(folder: Path, named_by: str) -> Iterator[None]:
-    """Replace an OutputError of the block, which creates folders in ``folder``, with that of ``check_work_folder``."""
+    """Replace an OutputError of the block, which creates folders in ``folder``, with one of ``check_work_folder``."""
     try:
         yield
     except OutputError as error:

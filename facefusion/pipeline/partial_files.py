@@ -33,5 +33,5 @@ def remove_abandoned(folder: Path) -> None:
 
 def _is_old(item: os.DirEntry[str]) -> bool:
     status = item.stat(follow_symlinks=False)
-    # A partial file may be a hard link to an older file: creating the link changes only the inode's change time.
+    # A partial file may be a hard link to an older file. Creating the link updates only the change time of the inode.
     return time.time() - max(status.st_mtime, status.st_ctime) > ABANDONED_SECONDS

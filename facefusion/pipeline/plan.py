@@ -83,8 +83,8 @@ class PlannedProcessor:
 class Plan:
     """A run as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
-    ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both are
-    tuned to the machine, and change no pixel. ``processed_size`` is the width and height after the processors,
+    ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both depend
+    on the machine, and neither changes a pixel. ``processed_size`` is the width and height after the processors,
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
     processors use and the output contains; an image target is shown for the duration of that audio.

@@ -30,7 +30,7 @@ class Chain:
 
 
 def needs_processing(task: FrameTask, requirements: Requirements) -> bool:
-    """Whether a processor gets a frame: one without faces is skipped unless the processor requires every frame."""
+    """Whether a processor gets a frame: a frame without faces is skipped unless the processor requires every frame."""
     return bool(task.faces) or requirements.every_frame
 
 

@@ -37,7 +37,7 @@ class Progress:
         self._count(units, 0)
 
     def skip(self, units: int) -> None:
-        """Count ``units`` that an earlier run has done, without effect on the rate."""
+        """Count ``units`` that an earlier run has done; they do not affect the rate."""
         self._count(units, units)
 
     def at(self, detail: str) -> None:

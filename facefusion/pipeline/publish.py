@@ -28,7 +28,7 @@ from facefusion.stopping import StopFlag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Publication:
-    """The publication of a finished output: ``check`` is called after signing, and raises when an input changed."""
+    """The publication of a finished output; ``check`` is called after signing, and raises if an input changed."""
 
     output: Path
     signer: Signer

@@ -80,7 +80,7 @@ class Rendered(NamedTuple):
 
 
 class SegmentFacts(NamedTuple):
-    """The numbers of changed and marked frames of a segment, and how many frames decoding is ahead of display."""
+    """The numbers of changed and marked frames of a segment, and the number of frames decoded ahead of display."""
 
     changed_frames: int
     marked_frames: int
@@ -137,7 +137,7 @@ class SegmentRendering:
         changed = self.chain.apply([task for _, task in group])
         encoder, rendered = self.video.encoder, []
         for (shown, task), is_changed in zip(group, changed, strict=True):
-            # Label and mark are applied at the size of the output.
+            # The label and the mark are applied at the size of the output.
             planes = task.frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
             rendered.append(Rendered(planes, shown, is_changed, self.watermarks.apply(planes)))
         return rendered
@@ -166,7 +166,7 @@ class SegmentRendering:
     def _task(self, shown: Shown, decoded: dict[int, Frame]) -> FrameTask:
         timeline, reach = self.video.timeline, self.requirements.neighbours
         own = decoded[shown.source]
-        # The untouched frame is also used by another task or by another rendering of the same frame.
+        # The unprocessed frame is also used by other tasks or by another rendering of the same frame.
         is_shared = reach > 0 or self.requirements.original or self.requirements.source_audio
         around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
         return FrameTask(

@@ -21,7 +21,7 @@ class FaceReport:
     """Counts the faces of linked chunks.
 
     ``without`` are the frames without a face, ``damaged`` those that could not be decoded completely. ``gaps`` are the
-    gaps of the processed range. If ``finds_faces`` is False, the run detects no faces.
+    gaps in the processed range. If ``finds_faces`` is False, the run detects no faces.
     """
 
     finds_faces: bool = True

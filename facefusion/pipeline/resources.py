@@ -41,7 +41,7 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
 
 
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
-    """Return the peak memory of an image run, in bytes by part: the decoded and encoded copies, and a copy to process.
+    """Return the peak memory of an image run, in bytes by part: the copies to decode, to process and to encode.
 
     The copies for the encoder have the size of the output.
     """
@@ -62,7 +62,7 @@ def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[in
 
 
 def check_memory(needed: int, subject: str, workers: int = 1) -> None:
-    """Raise ResourceError memory-short when ``needed`` bytes are more than the system's limits leave."""
+    """Raise ResourceError memory-short when ``needed`` bytes are more than the limits of the system allow."""
     found = lowest_room(workers)
     if found is None or found[0] >= needed:
         return
@@ -86,7 +86,7 @@ def check_memory(needed: int, subject: str, workers: int = 1) -> None:
 def check_start() -> None:
     """Raise ResourceError memory-short when the limits of address space are too low for any run.
 
-    Call this before libraries are loaded, because their behaviour without memory is unpredictable.
+    Call this before libraries are loaded, because libraries that run out of memory behave unpredictably.
     """
     found = lowest_room(1, [limit for limit in memory_limits() if limit.kind != 'memory'])
     if found is not None and found[0] < BASE_BYTES:

@@ -110,7 +110,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
 
         def check() -> None:
             work.check_intact([(clip, manifest)], flag)
-            # Signing has read the target again, so it must still be unchanged.
+            # Signing has read the target again, so check again that the target is unchanged.
             check_unchanged(target, flag)
 
         return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
@@ -187,7 +187,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
 
 
 def _report_damage(run: PreparedRun, report: FaceReport) -> None:
-    """Report the damaged frames; called before the content gate decides, to report those of a refused clip too."""
+    """Report the damaged frames; called before the content gate decides, so that those of a refused clip are reported."""
     damaged, emit = report.damaged, run.context.emit
     if damaged.count:
         frames = 'frame is' if damaged.count == 1 else 'frames are'
@@ -228,7 +228,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     else:
         for number, span in enumerate(video.segments):
             emit(SegmentRendered(number, len(video.segments), *span, 'work'))
-    # Otherwise the segments would be a third copy of all frames while the output is written.
+    # If the segments stayed, they would be a third copy of all frames while the output is written.
     work.remove_segments()
     return clip, manifest
 

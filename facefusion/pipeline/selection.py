@@ -31,7 +31,7 @@ class Selector:
             left_out[: len(chunk.left_out)] = chunk.left_out
         rows: list[int] = []
         frames, starts = np.unique(chunk.frame, return_index=True)
-        # A chunk without faces has neither starts nor stops.
+        # In a chunk without faces, the arrays of starts and stops are empty.
         stops = [*starts.tolist(), len(chunk.frame)][1:]
         boxes = landmark_box(chunk.landmarks)
         for frame, start, stop in zip(frames.tolist(), starts.tolist(), stops, strict=True):
@@ -39,7 +39,7 @@ class Selector:
                 self._limited.clear()
             self._last_frame = frame
             tracks = chunk.track[start:stop].tolist()
-            # Mode ``one`` selects from all faces, so that its person is not lost among larger faces.
+            # Mode ``one`` selects from all faces, because the followed face may be smaller than the largest faces.
             limited = list(range(len(tracks))) if is_one else self._limit(boxes[start:stop], tracks)
             left_out[frame - chunk.first] += len(tracks) - len(limited)
             order = select_faces(boxes[start:stop][limited], chunk.score[start:stop][limited], self.options)

@@ -1,8 +1,7 @@
 """The first step of link: join the tracks of a clip's chunks, fill short gaps, and smooth over time.
 
 Chunks are streamed: memory contains the end of the previous chunk, the current chunk and the next one, but never the
-entire clip.
-A second step (``selection``) selects faces when the tracks of the whole clip are known.
+entire clip. A second step (``selection``) selects faces when the tracks of the whole clip are known.
 """
 
 from __future__ import annotations
@@ -194,7 +193,7 @@ class Tracker:
         ]
 
     def _forget(self, before: int) -> None:
-        # Keep one gap more than the window needs, so that the end of a run is available when the next run may join it.
+        # Keep rows for one more gap than the window needs, because the next run may join the end of this one.
         limit = before - LARGEST_GAP
         for track in list(self._rows):
             self._rows[track] = [row.copy() for row in self._rows[track] if row.frame >= limit]

@@ -1,7 +1,7 @@
 """The units of work of a clip, each a chunk to analyse or a segment to render; an engine decides how and when they run.
 
-A unit reads the plan, the sources and work files, writes one work file, and returns the manifest of this file, a small
-record that another process may send to the engine.
+A unit reads the plan, the sources and work files, and writes one work file. It returns the manifest of this file, which
+is small enough to be sent from another process to the engine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The work folder of a step: finished chunks and segments with their manifests, for the next run to resume from.
 
 A file gets its final name when it is complete, and its manifest is written after that. The names of partial files
-contain the tag of their process, so that two processes at the same step (possible if one was wrongly considered dead)
-do not write into one file.
+contain the tag of their process, so that two processes at the same step never write into the same file. Two
+processes can be at the same step if one was wrongly considered dead.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class WorkFolder:
         try:
             manifest = Manifest(key, part.stat().st_size, sha256 or file_sha256(part, flag), facts or {})
             if read_manifest(manifest_path(path)) == manifest:
-                # The file is the same as before: keep its manifest, because another process at this step may read it.
+                # The file has not changed, so keep its manifest, which another process at this step may be reading.
                 part.replace(path)
                 return manifest
             write_synced(manifest_part, manifest_bytes(manifest))
@@ -241,7 +241,7 @@ class WorkFolder:
             # These errors have other causes, even if the folder is also missing because the process lost its job.
             raise
         except Exception as error:
-            # A folder that was removed and created again does not contain the marker.
+            # The marker is missing if the folder was removed and created again.
             if not self._marker.exists() or self._misses_file(error):
                 raise ResourceError(
                     'work-folder-gone',
