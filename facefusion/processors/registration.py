@@ -23,8 +23,8 @@ class Requirements:
 
     ``faces``: the faces of the target. ``measurements``: names of measurements of these faces
     (``faces.measurement_table``). ``source_faces``: images of faces among the sources. ``source_audio``: a source with
-    audio; then every output frame is rendered. ``neighbours``: number of unprocessed target frames on each side of a
-    frame. ``original``: the unprocessed frame itself. ``every_frame``: frames without faces, too. ``mesh``: the 468
+    audio, for which every output frame is rendered. ``neighbours``: number of unprocessed target frames on each side of
+    a frame. ``original``: the unprocessed frame itself. ``every_frame``: frames without faces, too. ``mesh``: the 468
     landmarks of the mesh, even if the options name another landmarker.
     """
 
@@ -72,7 +72,7 @@ def is_large_enough(face: SizedFace) -> bool:
 
 
 def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:
-    """Whether a frame has a large enough face: the ``changes`` of most face processors."""
+    """Whether a frame has a large enough face; most face processors use this function as ``changes``."""
     return any(is_large_enough(face) for face in faces)
 
 

@@ -1,7 +1,8 @@
 """Draw box, landmarks and outline of each selected face.
 
 Items, colours and sizes are those of FaceFusion 3.8 (peer-models.md section 12.10). All point sets come from one mesh:
-the items 5 and 5/68 show its five points, 68 and 68/5 its 68-point subset, and the mask item its outline.
+the items 5 and 5/68 show its five points, the items 68 and 68/5 show its 68-point subset, and the mask item shows its
+outline.
 """
 
 from __future__ import annotations

@@ -12,6 +12,6 @@ FACE_DEBUGGER = Registration(
     requirements=lambda settings: Requirements(),
     models=lambda settings: (),
     effect=lambda settings: 'annotation',
-    # The debugger also draws on the smallest faces, because users look for them.
+    # The debugger also draws on faces that are too small for other processors, because users look for them.
     changes=lambda settings, faces: bool(faces),
 )

@@ -12,7 +12,7 @@ from facefusion.faces.face import Floats
 
 
 def same_person(embeddings: Sequence[Floats]) -> list[bool]:
-    """Return for each face whether it shows the most frequent person; in a tie, the person whose face comes first.
+    """Return for each face whether it shows the most frequent person; in a tie, the person of the earliest face counts.
 
     embeddings: float32 [128] of length 1, the best face first. Two faces count as one person when they are similar or
     connected by a chain of similar faces, because a front view and a side view may be similar only to views in between.

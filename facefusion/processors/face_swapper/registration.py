@@ -18,7 +18,7 @@ def _requirements(settings: Settings) -> Requirements:
 def _models(settings: Settings) -> tuple[str, ...]:
     name = _model(settings)
     if name != MESH_WARP:
-        # A pixel boost that the model cannot do is refused before its weights are fetched.
+        # A pixel boost that the model does not offer is refused before its weights are fetched.
         crop_size(name, settings[FaceSwapperOptions].face_swapper_pixel_boost)
     return (*networks_of(name), *mask_networks(settings[FaceMaskOptions]))
 

@@ -1,6 +1,7 @@
 """Find the flaws of a source image, as sentences with advice.
 
-Each threshold separates the values of the example images from those of variants with the flaw; its comment states some.
+Each threshold separates the values of the example images from those of variants with the flaw. The comments state some
+of these values.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from facefusion.processors.face_swapper.mesh_warp.views import SourceView, Unrol
 MAX_TURN = 35
 # Up to this turn, the same light reaches both cheeks.
 MAX_LEVEL_TURN = 25
-# Minimum height of a face in pixels. The example faces have 104 to 130 and swap well into video of ordinary size.
+# Minimum height of a face in pixels. The example faces are 104 to 130 pixels high and swap well into video of ordinary
+# size.
 SMALL_FACE = 96
 # Minimum of measure_sharpness: 0.49 to 0.63 for the example faces, and 0.21 to 0.27 after a blur by 2 % of their
 # height.
@@ -93,7 +95,7 @@ def _mouth_gap(landmarks: Floats) -> float:
 
 
 def _side_light(luma: Floats, weight: Floats) -> float:
-    """Return the absolute logarithm of the ratio of the median lumas of both halves, where both are visible."""
+    """Return the absolute logarithm of the ratio of the median lumas of both halves, where both halves are visible."""
     half = luma.shape[1] // 2
     both = (weight > 0.3) & (weight[:, ::-1] > 0.3)
     left, right = luma[:, :half][both[:, :half]], luma[:, ::-1][:, :half][both[:, :half]]

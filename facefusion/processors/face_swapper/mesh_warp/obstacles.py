@@ -28,7 +28,7 @@ STRAND_CORE = 0.25
 STRAND_EDGE = 0.10
 # If there are strands, other lines of at least this length also count as strands.
 CHEEK_STRAND_LENGTH = 60
-# Sigma, in texels of CHART_SIZE, within which strands count as dense.
+# Sigma, in texels of CHART_SIZE, of the blur that measures how dense strands are.
 STRAND_REACH = 6
 # If more than this share of the inner face is covered, the obstacle is probably a hand or the like. Fingers are found
 # in pieces, so gaps of up to WIDEST_GAP texels of ATLAS_SIZE between them are filled.
@@ -50,9 +50,9 @@ class Obstacles:
     """The obstacles in one view.
 
     visibility: float32 [256,256], 1 where the view shows bare skin. painted: bool [512,512], thin obstacles that are
-    inpainted from their sides. forehead: share of the forehead that looks like skin. strands, glasses: whether there
-    are any. covered: share of the visible face below the brows, away from the rim, that is covered. hidden: share of
-    eyes, nose and mouth that do not look like features.
+    inpainted from their sides. forehead: share of the forehead that looks like skin. strands, glasses: whether the
+    view shows any. covered: share of the visible face below the brows, away from the rim, that is covered. hidden:
+    share of eyes, nose and mouth that do not look like features.
     """
 
     visibility: Floats
@@ -105,7 +105,7 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
     grown = cv2.dilate(marked, np.ones((3, 3), np.uint8))
     filled = cv2.resize(cv2.inpaint(small, grown, 4, cv2.INPAINT_TELEA), size, interpolation=cv2.INTER_CUBIC)
     share = enlarge(blur(grown.astype(np.float32), 1), *size)
-    # Without the factor the blurred edge of the mask would show half of a line's edge.
+    # Without the factor, half of the edge of a painted-out line would show through the blurred edge of the mask.
     share = np.minimum(share * 1.6, 1)[..., None]
     return np.asarray(np.clip(texture * (1 - share) + filled * share + 0.5, 0, 255), np.uint8)
 

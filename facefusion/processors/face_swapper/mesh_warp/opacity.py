@@ -18,12 +18,12 @@ from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
 FIXED_SIZE = 512
 LEVELS = 4
 VISIBLE_SIZE = 32
-# Opacity of a fully turned face: its features still change, but the texture does not look pasted on.
+# Opacity of a fully turned face. At this value, the features still change, but the texture does not look pasted on.
 MIN_TURNED = 0.75
 # Share of the target in the lids of a closed eye.
 CLOSED_EYE = 0.6
-# Skin stays unchanged if its normal points towards the camera by less than EDGE_ON, and is fully swapped from EDGE_ON +
-# EDGE_ON_WIDTH on, because a source texel is stretched over many pixels at the edge.
+# Skin stays unchanged if the component of its normal towards the camera is below EDGE_ON. It is fully swapped from
+# EDGE_ON + EDGE_ON_WIDTH on, because a source texel is stretched over many pixels at the edge.
 EDGE_ON = 0.1
 EDGE_ON_WIDTH = 0.4
 
@@ -51,7 +51,7 @@ class Opacity:
         if self.sees_occlusion:
             opacity = opacity * enlarge(visibility, ATLAS_SIZE, ATLAS_SIZE)
             clear = min(clear, traits.forehead)
-        # With a fringe on source or target, only the face below the upper edge of the brows is swapped.
+        # If the source or the target has a fringe, only the face below the upper edge of the brows is swapped.
         bare = float(smooth_step(np.array([(clear - 0.5) / 0.3], np.float32))[0])
         if bare < 0.99:
             opacity = opacity * (bare + (1 - bare) * self._meter.masks.below_forehead)

@@ -66,7 +66,7 @@ def choose(appraisals: Sequence[Appraisal], meter: SkinMeter) -> list[Floats]:
         hull = enlarge(_part_mask(part, meter), CHART_SIZE, CHART_SIZE)
         mean = (merits * hull).sum((1, 2)) / hull.sum()
         merits += (mean[:, None, None] - merits) * hull
-    # Texels that no view shows come from the best one.
+    # Texels that no view shows come from the best view.
     merits[best] += 1e-3
     strength = (merits / merits.max(0)) ** SHARPNESS_OF_CHOICE
     shares = np.stack([blur(layer, 3) for layer in strength / strength.sum(0)])

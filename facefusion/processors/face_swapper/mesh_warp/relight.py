@@ -1,7 +1,7 @@
 """Give the texels of a source the light and colour of the target.
 
 The constants come from embedded-swap.md section 6, with one difference: the share of the target's own relief depends on
-the part of the face and on its turn (docs/embedded-swap.md).
+the part of the face and on the turn of the face (docs/embedded-swap.md).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PLAIN_RELIEF = (0.85, 1.0)
 FEATURE_RELIEF = (0.0, 0.6)
 # Share of the source's own colour contrast in its skin, for a frontal and a turned face. The rim of a face is greyer.
 SKIN_CHROMA = (0.4, 0.1)
-# Position of the lips' mean luma and colour, relative to the skin, between the source's (0) and the target's (1), and
-# the limit of their colour: lips are neither bluer nor less red than the skin.
+# Position of the lips' mean luma and colour, relative to the skin, between the source's (0) and the target's (1).
+# The limit of their colour ensures that lips are neither bluer nor less red than the skin.
 LIP_SHARE = 0.4
 LIP_TINT = 0.01
 
@@ -79,7 +79,7 @@ class Relighter:
     def relight(self, light: Floats, traits: SkinTraits, turned: float) -> Relight:
         """Return the transform for a target's pooled light float32 [32,32,4], its traits and its turn 0..1."""
         both = light * self._skin
-        # The source's light includes its rim; otherwise its own shadows there would remain as a grey edge.
+        # The source's light includes the rim of the face; otherwise its shadows there would remain as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
         (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
         relief = self._relief(turned)
@@ -138,7 +138,7 @@ def paint(texture: Floats, field: Floats, mix: Floats, relight: Relight) -> Floa
     luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, mix[..., 3], relight.headroom)
     factor = mix[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
     denominator = luma + CHROMA_FLOOR
-    # This is the tangent of the logarithm; skin in shadow is more saturated.
+    # The linear approximation of the logarithm; skin in shadow is more saturated.
     tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * mix[..., 2]
     for channel, slope in zip((1, 2), relight.slopes, strict=True):
         ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * denominator
@@ -150,7 +150,7 @@ def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) 
     """Return luma with its distance from the target's light limited by soft knees; never below 0.
 
     Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
-    by themselves. Skin darker than the limit is at the edge of hair or reflects the light of the source's scene.
+    in any light. Skin darker than the limit is at the edge of hair or reflects the light of the source's scene.
     """
     room = np.maximum(light * np.float32(headroom), 8)
     above = np.maximum(luma - light, 0)

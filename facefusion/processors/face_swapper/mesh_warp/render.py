@@ -123,7 +123,7 @@ class MeshWarp:
 def _behind(pixels: Pixels, bare: Floats, size: float) -> Floats:
     """Return 1 for pixels [h,w,3] of skin, falling to 0 for pixels much darker or lighter than ``bare``.
 
-    Such pixels show strands, frames of glasses or gaps between fingers. ``bare`` [h,w,2] is that of ``Relight``.
+    Such pixels show strands, frames of glasses or gaps between fingers. ``bare`` [h,w,2] is ``Relight.bare`` per pixel.
     """
     luma = cv2.transform(cv2.blur(pixels, (3, 3)), BGR_TO_YCC[:1])[..., None][..., 0]
     differs = np.abs(luma - bare[..., 0]) / np.maximum(bare[..., 0], MIN_LIGHT)
@@ -158,7 +158,7 @@ def _look_up(
 def _at_size(pyramid: Sequence[Pixels], extent: float, softer: float) -> Pixels:
     """Return the level of an atlas's pyramid whose texels are about as large as the pixels of a face of ``extent``.
 
-    A positive ``softer`` shifts towards smaller levels, a negative one towards larger levels.
+    A positive ``softer`` selects smaller levels, a negative one larger levels.
     """
     ideal = np.floor(np.log2(len(pyramid[0]) / max(extent, 1.0)) + softer)
     return pyramid[int(np.clip(ideal, 0, len(pyramid) - 1))]
@@ -192,7 +192,7 @@ def _feather(covered: Pixels, extent: float, edge: float) -> Floats:
     framed = cv2.copyMakeBorder(covered, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
     extent = max(extent, 1.0)
-    # An edge is at least 1.5 pixels wide, even if the option asks for less.
+    # An edge is at least 1.5 pixels wide, even if the option is set to less.
     return smooth_step((distance / extent - 0.012) / max(0.085 * edge, 1.5 / extent))
 
 

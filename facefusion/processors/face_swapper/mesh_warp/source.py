@@ -45,7 +45,7 @@ class SourceTexture:
 
     mips: uint8 [1024 >> k, 1024 >> k, 3] BGR textures. ycc: float32 [128,128,3] of the small texture. weight: float32
     [128,128] usable skin; light_weight: the same up to the rim, for the source's own light. opacity: float32 [128,128]
-    of the texture. traits: those of its skin. flaws: those that all images share, each a sentence with advice.
+    of the texture. traits: traits of its skin. flaws: flaws that all images share, each a sentence with advice.
     """
 
     mips: tuple[Bytes, ...]
@@ -90,7 +90,7 @@ def build_source(views: Sequence[SourceView], meter: SkinMeter) -> SourceTexture
         ycc=ycc,
         weight=weight,
         light_weight=meter.masks.skin_to_rim * np.maximum(seen, 0.1) * visibility,
-        # The centre is never faded; otherwise the target's nostrils would show through.
+        # The centre is never faded, because the target's nostrils would show through.
         opacity=visibility * np.maximum(faded, meter.masks.central_disc()),
         traits=meter.find_traits(ycc, weight, pool_light(ycc, weight), np.ones_like(seen), forehead),
         flaws=find_flaws(views, unrolled, obstacles, meter),
@@ -106,7 +106,7 @@ def _join(
         return _Joined(textures[0], views[0].seen, obstacles[0].visibility)
     shares = choose(appraisals, meter)
     best = max(range(len(views)), key=lambda number: appraisals[number].score)
-    # Where the best view is dark or covered, its light is extrapolated from the other parts.
+    # Where the best view is dark or covered, its light is extrapolated from its other parts.
     goal = smooth_light(
         pool_light(shrink(views[best].chart, ATLAS_SIZE), shrink(appraisals[best].merit, ATLAS_SIZE) * meter.masks.skin)
     )
@@ -148,7 +148,7 @@ def _fill_from_mirror(joined: _Joined, meter: SkinMeter) -> _Joined:
 def _fill_ridge(joined: _Joined, meter: SkinMeter) -> Bytes:
     """Inpaint texels in the middle of the face that neither half shows, along the outline of a strongly turned face.
 
-    The image shows the background there, and the mirrored texel is no better.
+    The image shows the background at these texels, and the mirrored texels are not usable either.
     """
     column = np.abs(np.linspace(-0.5, 0.5, CHART_SIZE, dtype=np.float32))[None]
     rim = enlarge(meter.masks.rim, CHART_SIZE, CHART_SIZE)

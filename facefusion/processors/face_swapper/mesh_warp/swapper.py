@@ -22,7 +22,7 @@ from facefusion.processors.face_swapper.people import same_person
 from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
-# Minimum height of a source face in pixels; a smaller face has no usable texture.
+# Minimum height of a source face in pixels; the texture of a smaller face is not usable.
 SMALLEST_SOURCE_FACE = 48
 # Maximum number of images per source; more images take time but add no texture.
 MAX_VIEWS = 8
@@ -51,10 +51,11 @@ class MeshSwapper:
 def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     """Read the sources and build the source identity from the largest face of each.
 
-    Only images of the most frequent person are used (in a tie, of the one with the larger face); the other images, and
-    images without a face of at least 48 pixels, are skipped with a warning. The plan has already checked that there is
-    at least one source and that all sources are images. Raises MediaError for an unreadable image, NoFaceError when no
-    image shows a face.
+    Only images of the most frequent person are used; in a tie, those of the person with the larger face. The other
+    images, and images without a face of at least 48 pixels, are skipped with a warning. The plan has already checked
+    that there is at least one source and that all sources are images.
+
+    Raises MediaError for an unreadable image, NoFaceError when no image shows a face.
     """
     meter = tools.meter
     if meter is None:

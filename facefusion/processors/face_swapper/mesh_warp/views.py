@@ -65,8 +65,8 @@ class UnrolledView:
     """A view in atlas layout.
 
     texture: uint8 [1024,1024,3] BGR. chart: the same as float32 [256,256,3]. ycc: float32 [128,128,3]. seen: float32
-    [256,256] in 0..1, how far a texel faces the camera and is not hidden. normals: float32 [468,3]. extent: size of the
-    face in the image, in pixels. sharpness: 0..1, see ``measure_sharpness``.
+    [256,256] in 0..1, higher for a texel that faces the camera and is not hidden. normals: float32 [468,3]. extent:
+    size of the face in the image, in pixels. sharpness: 0..1, see ``measure_sharpness``.
     """
 
     texture: Bytes
@@ -94,8 +94,8 @@ def unroll(view: SourceView, chart: SourceChart) -> UnrolledView:
 def measure_sharpness(view: SourceView) -> float:
     """Return the share 0..1 of the possible detail that a face has; sharp images have 0.5 to 0.65.
 
-    Detail is the difference to a box blur of 9 pixels (Crete et al. 2007); a face of more than 256 pixels is first
-    reduced to 256.
+    Detail is the difference between the image and its box blur of 9 pixels (Crete et al. 2007). A face of more than 256
+    pixels is first reduced to 256.
     """
     low, high = view.landmarks[:, :2].min(0), view.landmarks[:, :2].max(0)
     window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(view.frame.width, view.frame.height)
@@ -133,7 +133,7 @@ def _within(frame: Frame, map_x: Floats, map_y: Floats) -> Floats:
 
 
 def _visibility(chart: SourceChart, landmarks: Floats, normals: Floats, map_x: Floats, map_y: Floats) -> Floats:
-    """Return 0..1 per texel: 1 if it faces the camera, the face does not hide it, and no background is close."""
+    """Return 0..1 per texel: 1 if it faces the camera, is not hidden by the face and not close to the background."""
     grid, topology = chart.grid, chart.topology
     facing = np.clip(grid.spread(smooth_step((-normals[:, 2] - 0.20) / 0.35)), 0, 1)
     unhidden = np.append(visible_triangles(topology, landmarks), 0).astype(np.float32)[grid.triangle]

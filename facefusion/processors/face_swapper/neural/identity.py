@@ -14,7 +14,8 @@ from facefusion.faces.templates import crop_frame, template_matrix
 from facefusion.media.frame import Frame
 from facefusion.processors.face_swapper.neural.kinds import SwapKind
 
-# The option's weight is 0..1: 0 mixes in 35 % of the target, 1 moves the source 35 % away from it, 0.5 has no effect.
+# The option's weight is 0..1: 0 mixes in 35 % of the target, 1 moves the source 35 % away from the target, 0.5
+# has no effect.
 _WEIGHT_RANGE = 0.35
 
 Convert = Callable[[Floats], Floats]
@@ -75,7 +76,7 @@ def converter(kind: SwapKind, session: Any | None, matrix: npt.NDArray[np.float3
     """
     if kind.source == 'matrix':
         assert matrix is not None
-        # InsightFace normalises after the multiplication; FaceFusion 3.8 divides by the length before it.
+        # InsightFace normalises after the multiplication; FaceFusion 3.8 divides by the embedding's length before it.
         return lambda embedding: unit(np.asarray(embedding @ matrix, np.float32))
     if kind.source == 'unit embedding':
         return unit

@@ -1,6 +1,6 @@
 """The kinds of published swappers: the form of the source and the range of the output colours.
 
-Contracts: peer-models.md section 12.1, with the corrections of real-models.md section 1.
+The contracts come from peer-models.md section 12.1, with the corrections of real-models.md section 1.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _identity(
 
 
 def _warn_of_others(tools: ProcessorTools, faces: Sequence[SourceFace], embeddings: Sequence[Floats]) -> None:
-    """Warn about images that do not seem to show the first person, because a mean of two people resembles neither."""
+    """Warn about images that seem to show another person than the first one; a mean of two people resembles neither."""
     for source, embedding in zip(faces[1:], embeddings[1:], strict=True):
         if float(embedding @ embeddings[0]) < SAME_PERSON:
             text = f'{source.path} and {faces[0].path} seem to show different people: their faces are averaged'
