@@ -26,7 +26,7 @@ class OptionInfo:
     """A declared option: the facts behind its flag, ini key, environment variable and reference page.
 
     ``metavar`` represents the value in the help; its default follows from the kind and the key. ``stored`` is 'step'
-    for options that are frozen into a job's step, 'job' for those of the process that runs the job. ``step`` is the
+    for options that are stored in a job's step, 'job' for options of the process that runs the job. ``step`` is the
     grid of a float option, counted from ``minimum``. ``most_items`` limits the length of a list. ``is_policy`` marks an
     option that only ini files set: it has no flag and no environment variable. ``no_effect`` states why an option of
     FaceFusion 3.8 changes nothing here: the option is accepted, but neither listed in the help nor stored in a step.
@@ -88,7 +88,7 @@ def describe(group: type) -> tuple[OptionInfo, ...]:
 
 
 def range_text(info: OptionInfo) -> str:
-    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; empty unless it has both ends."""
+    """Return the range of a number for help pages, such as '0 to 1 in steps of 0.05'; '' without both limits."""
     if info.minimum is None or info.maximum is None:
         return ''
     return f'{info.minimum:g} to {info.maximum:g}' + (f' in steps of {info.step:g}' if info.step else '')

@@ -1,7 +1,7 @@
 """Working folders of fetches: their creation, and the removal or reuse of folders that dead processes left.
 
 A workspace is ``weights/.fetching/<kind>-<label>@<host>.<pid>.<nonce>``. It is on the same disk as the weights,
-so that a rename publishes its result. Two fetches never share a workspace.
+so that the fetched file can be published by a rename. Two fetches never share a workspace.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from facefusion.ownership import new_owner, split_tag
 
 FOLDER_NAME = '.fetching'
-# A live fetch touches its workspace, so an older one belongs to a dead process, on this or another machine.
+# A live fetch touches its workspace, so a workspace older than this belongs to a dead process, on any machine.
 EXPIRY_SECONDS = 24 * 3600.0
 _TOUCH_SECONDS = 60.0
 _RESUMABLE = 'resume-'
@@ -33,7 +33,7 @@ class Workspace:
         self._touched = time.monotonic()
 
     def touch(self) -> None:
-        """Show other processes that this fetch is alive; the call is cheap enough to be made for every piece."""
+        """Show other processes that this fetch is alive; cheap enough to be called for every piece."""
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
             self._touched = now
@@ -45,7 +45,7 @@ def workspace(weights: Path, label: str, *, resumable: bool) -> Iterator[Workspa
     """Create a workspace for ``label`` (without ``@``) and remove it at the end; raises OSError if creating it fails.
 
     When the body raises, a resumable workspace that is not empty stays, and a later fetch of the same label takes it
-    over by a rename, so that only one fetch can have it. Workspaces of other dead fetches are removed, but resumable
+    over by a rename, which succeeds for only one fetch. Workspaces of other dead fetches are removed, but resumable
     ones only once they expire.
     """
     parent = weights / FOLDER_NAME

@@ -156,9 +156,9 @@ def _error(problem: str, kind: str, path: Path, cause: str = '') -> ProvenanceEr
 def _load_key(path: Path, environ: Mapping[str, str]) -> PrivateKey:
     data = _read_pem(path, 'private key')
     password: bytes | None = None
-    # For an unencrypted key the variable is ignored, because it may be set for another key.
+    # The variable is ignored for an unencrypted key, because it may be set for another key.
     if any(marker in data for marker in _ENCRYPTED):
-        # os.environ holds bytes that are not UTF-8 as surrogates; this restores them.
+        # os.environ represents bytes that are not UTF-8 as surrogates; surrogateescape restores the bytes.
         password = environ.get(PASSWORD_VARIABLE, '').encode('utf-8', 'surrogateescape')
         if not password:
             raise ProvenanceError(
