@@ -61,7 +61,7 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
 def _view(
     face: Still, height: float, degrees: float = 0.0, at: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Picture, Floats]:
-    """Return a view of 640x360 with the face ``height`` pixels high at a position (shares), and its landmarks."""
+    """Return a 640x360 view, with the face ``height`` pixels high at a position (shares), and the landmarks."""
     low, high = face.landmarks[:, :2].min(0), face.landmarks[:, :2].max(0)
     scale = height / float(high[1] - low[1])
     centre = (low + high) / 2
@@ -92,7 +92,7 @@ def _moving(face: Still, number: int) -> Picture:
 def _under_hand(face: Still, number: int) -> Painted:
     phase = 2 * math.pi * number / FRAMES
     picture, landmarks = _view(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
-    # The hand enters from the lower right, moves up over mouth and cheek and across the eyes, and leaves.
+    # The hand enters from the lower right, moves up over the mouth and cheek and across the eyes, and leaves.
     way = 3.2 * math.cos(phase)
     return hand(picture, landmarks, face.skin().tolist(), (max(way, -0.2) - 0.2, 0.55 * way))
 

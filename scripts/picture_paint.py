@@ -1,4 +1,4 @@
-"""Paint glasses, a hand or hair in front of a face, positioned by its mesh, for ``picture_variants.py``.
+"""Paint glasses, a hand or hair in front of a face, positioned by the face mesh, for ``picture_variants.py``.
 
 Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels. Coordinates of shapes are in eye distances from
 the middle between the eyes, with x to the image's right and y down along the face.
@@ -39,7 +39,7 @@ class Layer:
     """A layer of paint over an image, at a larger scale than the image; ``colour`` is premultiplied float32 [h,w,3]."""
 
     def __init__(self, picture: Picture, landmarks: Floats, by_height: bool = False) -> None:
-        """``by_height``: use at least the eye distance of a frontal face of the same height as the unit."""
+        """``by_height``: the unit is at least the eye distance of a frontal face of the same height."""
         self._picture = picture
         left, right = (landmarks[list(ring), :2].mean(0) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
         self._middle = (left + right) / 2
@@ -55,7 +55,7 @@ class Layer:
         self.alpha = np.zeros(self.shape, np.float32)
 
     def place(self, points: Sequence[Point]) -> Floats:
-        """Return points, given in eye distances, in pixels of the layer."""
+        """Convert points from eye distances to pixels of the layer."""
         given = np.array(points, np.float32)
         along = np.array([-self._across[1], self._across[0]])
         pixels = self._middle + given[:, :1] * self._across + given[:, 1:] * along

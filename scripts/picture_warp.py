@@ -1,4 +1,4 @@
-"""Move parts of a face in an image by its mesh, to close eyes and open mouths for ``picture_variants.py``.
+"""Close eyes and open mouths in images by moving vertices of the face mesh, for ``picture_variants.py``.
 
 Images are ``uint8 HxWx3 BGR``, landmarks ``float32 [468,3]`` in pixels.
 """

@@ -92,7 +92,7 @@ def test_jobs_and_batches_are_refused_in_the_same_way(program, refusing, target,
 
 @pytest.fixture
 def files(target, tmp_path):
-    """A dark image, a bright one, a file that is no image, and a missing file."""
+    """A dark image, a bright one, a file that is not an image, and a missing file."""
     cv2.imwrite(str(tmp_path / 'bright.png'), np.full((48, 64, 3), 250, np.uint8))
     (tmp_path / 'broken.png').write_bytes(b'no picture')
     return {'dark': target, 'bright': tmp_path / 'bright.png', 'broken': tmp_path / 'broken.png'}

@@ -37,7 +37,7 @@ def waits(settings, place, name, emit, flag, run=work.run_step):
     return run(settings, place, name, emit, flag)
 work.run_step = waits
 """
-# A script as a reader of the README would write it, with only the command line of this program.
+# A script that a reader of the README might write; it uses only the command line of this program.
 SCRIPT = """
 set -u
 facefusion() { "$PYTHON" "$ROOT/facefusion.py" "$@"; }
@@ -163,7 +163,7 @@ def test_a_polling_script(program, folder, started, worker):
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
-        # The worker ends normally. Its exit code reports a failed job, as with every command for all jobs.
+        # The worker ends normally. Like every command for all jobs, it reports a failed job in its exit code.
         assert code == 1 and f'job {job_id} failed: no file at' in said
         assert list((folder / 'jobs' / '.work' / '.workers').glob('*')) == []
         pids = [attempt['pid'] for attempt in view['attempts']]

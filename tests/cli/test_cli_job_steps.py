@@ -32,7 +32,7 @@ class Jobs:
         return result
 
     def make(self, job_id, *steps):
-        """Create a job whose steps draw; each step is a target, an output and further options."""
+        """Create a job of steps with the DRAW options; each step is a target, an output and further options."""
         self('job-create', job_id)
         for target, output, *options in steps:
             paths = ('-t', self.folder / target, '-o', self.folder / 'out' / output)
@@ -327,7 +327,7 @@ def test_no_output_replaces_an_input(jobs, tmp_path, other, steps):
 
 @pytest.mark.network
 def test_a_job_interrupted_in_facefusion_38_is_completed(jobs, tmp_path, monkeypatch):
-    """The job has version 1, with relative paths, a queued step that is 'started', and a remix by target name."""
+    """The job has version 1, with relative paths, a queued step marked 'started', and a remix by target name."""
     monkeypatch.chdir(tmp_path)
 
     def step(target, output, status='queued'):

@@ -157,7 +157,7 @@ def test_the_actions_that_each_state_allows(jobs, tmp_path):
     for words in (
         ('job-submit', 'a'),
         ('job-retry', 'a', '--queue'),
-        # FaceFusion 3.8 can change the steps of a queued job. This program refuses it: the job may start at any moment.
+        # FaceFusion 3.8 can change the steps of a queued job. This program does not, because the job may start.
         ('job-add-step', 'a', *more),
         ('job-insert-step', 'a', '0', *more),
         ('job-remix-step', 'a', '0', '-o', 'c.png'),
@@ -288,7 +288,7 @@ def test_reading_commands_change_nothing(jobs, tmp_path):
 
 
 def test_clips_are_read_before_a_job_is_claimed(jobs, program, tmp_path, monkeypatch):
-    """Reading a long clip takes longer than the timeout of a claim, so it happens before the claim."""
+    """Reading a long clip can take longer than the timeout of a claim, so the clip is read first."""
     jobs('job-create', 'j')
     for _ in range(2):
         jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)

@@ -183,7 +183,7 @@ EXERCISES = (
 
 
 def install(patch=None) -> None:
-    """Add the processors to the registry: until the end of the test with a ``pytest.MonkeyPatch``, else permanently."""
+    """Add the processors to the registry, permanently or, with a ``pytest.MonkeyPatch``, until the test ends."""
     known = (*registry.REGISTRATIONS, *EXERCISES)
     (chain,) = dataclasses.fields(registry.ProcessorsOptions)
     choices = chain.metadata['option']

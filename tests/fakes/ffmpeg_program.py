@@ -49,7 +49,7 @@ def _units(text: str) -> list[Unit]:
 
 
 def frames(path: Path, *filters: object) -> list[Unit]:
-    """Return every frame as displayed (upright), with the times of the file."""
+    """Return every frame as displayed (upright), with the times stored in the file."""
     words = ('-copyts', '-i', path, '-map', '0:V:0', *filters, '-fps_mode', 'passthrough', '-enc_time_base', 'demux')
     return _units(ffmpeg('-v', 'error', *words, '-f', 'framehash', '-hash', 'md5', '-')[0].decode())
 

@@ -1,4 +1,4 @@
-"""Clips with every property of a container, created by an FFmpeg other than the one under test."""
+"""Clips that cover the properties of containers, created by an FFmpeg other than the one under test."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Clip:
 
 
 def clip(name: str, *words: object, output: str = '.mp4', kept: bool = True) -> Clip:
-    """Return a clip that one call creates."""
+    """Return a clip that a single FFmpeg call creates."""
     return Clip(name, ((*words, f'{{folder}}/{name}'),), output, kept)
 
 
