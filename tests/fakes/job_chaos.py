@@ -187,7 +187,7 @@ class Storm:
         # The worker, the end of its freeze, and its job, by process id.
         self.frozen: dict[int, tuple[subprocess.Popen[bytes], float, str]] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
-        # The state of the files of jobs that were taken over, when the frozen worker woke up.
+        # For jobs that were taken over: the state of their files when the frozen worker woke up.
         self.before: dict[Path, tuple[int, int, bytes]] = {}
         self.counts: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Functions that link synthetic chunks in both steps, and that create faces in the form that rendering uses."""
+"""Functions that run both steps of linking on synthetic chunks, and that create faces in the form for rendering."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def link(
     options: FaceSelectorOptions | None = None,
     **selector: object,
 ) -> list[LinkedChunk]:
-    """Return the selected faces of each chunk: tracked over all chunks, then selected.
+    """Track faces over all chunks, and return the selected faces of each chunk.
 
-    ``selector`` are the fields of the options when ``options`` is None.
+    If ``options`` is None, the options are created from the fields ``selector``.
     """
     tracker = Tracker(measurements)
     linked = list(tracker.track(chunks))
@@ -38,7 +38,7 @@ def link(
 def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
     """Return all linked chunks as one dict with the arrays of the rows and, by name, those of the measurements."""
     linked = list(linked)
-    # The arrays of a chunk without faces do not have the number of landmarks of the others.
+    # In a chunk without faces, the landmarks array has another shape, so it cannot be concatenated with the others.
     linked = [chunk for chunk in linked if len(chunk.frame)] or linked[:1]
     rows = {
         name: np.concatenate([getattr(chunk, name) for chunk in linked])
@@ -48,7 +48,7 @@ def joined(linked: Iterable[LinkedChunk]) -> dict[str, np.ndarray]:
 
 
 def linked_face(meter: SkinMeter, frame: Frame, landmarks: np.ndarray, track: int = 0, **traits: float) -> LinkedFace:
-    """Return a face with the skin that linking a clip of one frame gives; ``traits`` replace the measured traits."""
+    """Return a linked face with the skin measured in this one frame; ``traits`` replace the measured traits."""
     sample = meter.measure(frame, landmarks)
     values = {each.name: each.smooth(sample[each.name][None])[0].astype(each.linked) for each in SKIN.values}
     values['traits'] = np.array(SkinTraits(*values['traits'].tolist())._replace(**traits), np.float32)

@@ -1,4 +1,4 @@
-"""Defects of source images: objects painted in front of a face by its landmarks, and light from one side."""
+"""Defects of source images: objects painted over a face at its landmarks, and light from one side."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from facefusion.processors.registration import Requirements
 from facefusion.settings import resolve
 from facefusion.stopping import StopFlag
 
-# The value of --output-video-quality that is crf 18.
+# The value of --output-video-quality that corresponds to crf 18.
 QUALITY = 65
 
 

@@ -115,7 +115,7 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
-    """The program with its job store in tmp_path. Tests that may fetch models have the models of a swap."""
+    """The program with its job store in tmp_path. Tests marked ``network`` also get the models of a swap."""
     if request.node.get_closest_marker('network'):
         request.getfixturevalue('store')
     return Program(tmp_path)

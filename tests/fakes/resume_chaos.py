@@ -101,7 +101,7 @@ class ResumeChaos:
         return content_of(self.folder / 'reference' / 'out.mp4'), run.seconds
 
     def round(self, name: str, kills: list[float], wanted: Any, temp: bool = False) -> dict[str, Any]:
-        """Kill a run of one command after each time in ``kills``, complete a last one and check all.
+        """Kill a run of one command after each time in ``kills``, complete a last run and check all runs.
 
         Return the numbers of reused units.
         """

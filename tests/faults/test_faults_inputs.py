@@ -242,7 +242,7 @@ def test_an_image_whose_name_is_not_utf8(program, example_group, tmp_path):
     assert out.stat().st_size > 10000
 
 
-# The user nobody cannot read the certificate of these tests, so its certificate is in the job store.
+# The user "nobody" cannot read the certificate of these tests, so a new one is created in the job store.
 OF_NOBODY = {'FACEFUSION_PROVENANCE_PATH': '', 'XDG_DATA_HOME': '/nowhere', 'HOME': '/nowhere'}
 
 

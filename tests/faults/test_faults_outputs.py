@@ -121,7 +121,7 @@ def test_a_disk_too_small_for_the_output(program, clip, example_group, mount, mo
     (disk / 'out.mp4').write_bytes(b'what was here before')
     said = program.fails(5, 'disk-short', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'the output would need about' in said and str(disk) in said
-    # The run also fails like this if the estimate was wrong or if other processes have used the space.
+    # The run also fails with this error if the estimate was wrong or if other processes have used the space.
     monkeypatch.setattr('facefusion.steps.step_run.check_space', lambda folder, needed, what: None)
     said = program.fails(5, 'disk-full', *DRAW, '-t', clip, '-o', disk / 'out.mp4', '--output-video-quality', 100)
     assert 'no space is left for out.mp4' in said and str(disk) in said

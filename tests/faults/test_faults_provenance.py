@@ -199,7 +199,7 @@ for name in ('small', 'large'):
 
 
 def inflate(clip, path, more):
-    """Add ``more`` unused bytes to the end of the mdat box of a clip, as a hole of the sparse file."""
+    """Add ``more`` unused bytes to the end of the mdat box of a clip, as a hole in the sparse file."""
     data = clip.read_bytes()
     at = 0
     with path.open('wb') as file:

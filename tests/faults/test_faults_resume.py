@@ -24,7 +24,7 @@ def test_killed_runs_lose_no_finished_chunk_or_segment(face_clip, portrait_sourc
     wanted, seconds = chaos.reference()
     number = 0
     while chaos.counts['killed'] < kills:
-        # One command is killed several times; the benchmark kills 50 commands once. A fast run may end before its kill.
+        # The test kills one command several times; the benchmark kills 50 commands once. A run may end before its kill.
         chaos.round(f'round-{number}', moments(chance, 0.8 * seconds, 4), wanted, temp=number % 2 == 1)
         number += 1
         assert number < 2 * kills, 'most runs ended before they were killed'
