@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.skipif(sys.platform == 'win32', reason='a process cannot be asked to stop like this on Windows'),
 ]
-# Code that slows the join, so that the signal arrives during it.
+# Code that slows down the join, so that the signal arrives during it.
 SLOW_JOIN = """
 import time
 import facefusion.media.join as join

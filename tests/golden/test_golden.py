@@ -29,9 +29,9 @@ UNSUPPORTED = (
     'occlusion',
     'region',
 )
-# Cases with deliberate differences. In this program detectors get RGB images, as in their training; the weight is
-# applied to both embeddings after their conversion; images are processed at full size and scaled afterwards; and odd
-# sides stay odd.
+# Cases with deliberate differences. In this program detectors get RGB images, as in their training; the
+# swapper's weight is applied to both embeddings after their conversion; images are processed at full size and scaled
+# afterwards; and odd sides stay odd.
 DIFFERENT = (
     'det_scrfd',
     'det_yolo_face',

@@ -1,4 +1,4 @@
-"""Tests, with another FFmpeg, that an output has every frame at its time, every audio packet and the colours."""
+"""Tests, with another FFmpeg, that an output keeps the time of every frame, every audio packet and the colours."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def test_a_clip_whose_edit_list_shows_two_parts(folder: Path) -> None:
     at = data.index(b'edts') - 4
     (size,) = struct.unpack_from('>I', data, at)
     (offset,) = struct.unpack_from('>i', data, data.index(b'elst') + 16)
-    # The list shows 1 s from 0.5 s on, then 0.8 s from 2 s on (ISO/IEC 14496-12, 8.6.6); the index is after the frames.
+    # The edit list shows 1 s from 0.5 s on, then 0.8 s from 2 s on (ISO/IEC 14496-12, 8.6.6).
+    # The index is after the frames.
     entries = struct.pack('>IiIIiI', 1000, offset + 6400, 65536, 800, offset + 25600, 65536)
     edits = box(b'edts', box(b'elst', struct.pack('>II', 0, 2) + entries))
     data[at : at + size] = edits

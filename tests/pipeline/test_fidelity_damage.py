@@ -1,4 +1,4 @@
-"""Tests that damaged clips have correct readable frames and a report of the rest, or are refused with a reason."""
+"""Tests that a run writes the readable frames of a damaged clip and reports the rest, or refuses it with a reason."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_audio_without_duration_is_skipped_with_a_warning(folder: Path) -> None:
 
 
 def uneven(folder: Path, times: str) -> Path:
-    """Write a clip of 30 frames with the times in 1/100 s that a formula of the frame number N gives."""
+    """Write a clip of 30 frames; ``times`` is a formula for the time in 1/100 s of frame number N."""
     path = folder / f'{abs(hash(times))}.mp4'
     words = ('-vf', f"settb=1/100,setpts='{times}',{BT709}", '-fps_mode', 'passthrough', '-enc_time_base', '1/100')
     reader.ffmpeg('-v', 'error', *pictures(1.2), *words, *X264, '-bf', 0, '-video_track_timescale', 100, path)

@@ -101,7 +101,7 @@ def test_audio_before_the_first_frame_is_written_or_reported(folder: Path, exten
     if extension == '.avi':
         begin = reader.frames(out)[0].time
         assert begin == reader.frames(path)[0].time
-        # A second run also writes all of it.
+        # A second run also writes all of the audio.
         pass_through(out, folder / 'late-again.avi')
         assert reader.frames(folder / 'late-again.avi')[0].time == begin
         assert [unit.data for unit in reader.packets(folder / 'late-again.avi')] == [
@@ -177,5 +177,5 @@ def test_a_joined_avi_stays_in_sync(folder: Path) -> None:
     begin = round(4 * 26 / 25 * RATE)
     around = heard[begin + 12000 - 6000 : begin + 36000 + 6000]
     late = int(np.correlate(around, part[12000:36000], 'valid').argmax()) - 6000
-    # The delay is at most half a packet of 1152 samples after any number of parts.
+    # The delay is at most half a packet of 1152 samples, regardless of the number of parts.
     assert abs(late) <= 576

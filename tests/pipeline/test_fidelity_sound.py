@@ -1,4 +1,4 @@
-"""Tests that a trim keeps audio and video in sync: to the sample with edit lists, else to the container's tick."""
+"""Tests that a trim keeps audio and video in sync: to the sample with edit lists, otherwise to the container's tick."""
 
 from __future__ import annotations
 

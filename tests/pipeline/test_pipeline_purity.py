@@ -172,7 +172,7 @@ def test_the_clip_has_the_tested_shots(reference):
     changed = {number for number, (_, is_changed, _) in reference.frames.items() if is_changed}
     assert changed == reference.with_face
     marked = {number for number, (_, _, is_marked) in reference.frames.items() if is_marked}
-    # The first frames are uniform, and so are most of the next ones, so they have no mark.
+    # The first frames and most of the next ones are uniform, so they have no mark.
     assert marked >= set(range(ENTERS + 10, FRAMES)) and not marked & set(range(ENTERS - 26))
 
 

@@ -1,4 +1,4 @@
-"""Add the folders of scripts and benchmarks to the import path, because they are no packages."""
+"""Add the folders of scripts and benchmarks to the import path, because they are not packages."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_rim_of_unchanged_image_is_zero(ruler, landmarks):
 
 
 def test_rim_difference_is_the_added_offset(ruler, landmarks):
-    # Added grey changes only luma; added blue changes Y by 0.114, Cb by 0.5 and Cr by -0.081 of it (BT.601).
+    # Added grey changes only luma; added blue changes Y, Cb and Cr by 0.114, 0.5 and -0.081 of its value (BT.601).
     grey = rim_of(ruler, landmarks, picture(), picture((10, 10, 10)))
     assert grey.signed_y == pytest.approx(10, abs=0.05)
     assert abs(grey.signed_cb) < 0.05 and abs(grey.signed_cr) < 0.05

@@ -114,7 +114,7 @@ def test_missing_models_are_a_warning_only_offline(diagnose):
 def test_an_unwritable_folder_fails_with_the_option_to_use(diagnose, monkeypatch, tmp_path, option, check):
     closed = tmp_path / 'closed'
     closed.mkdir()
-    # Permissions do not suffice, because the tests may run as root.
+    # Removing permissions would not be enough, because the tests may run as root.
     real = os.access
     monkeypatch.setattr(os, 'access', lambda path, mode: str(path) != str(closed) and real(path, mode))
     code, found = diagnose(f'--{option}', str(closed / 'new'))
