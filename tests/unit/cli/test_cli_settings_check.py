@@ -1,4 +1,4 @@
-"""Tests that all errors in ini file and variables are reported at once, and settings without effect with a remark."""
+"""Tests that all errors in ini file and variables are reported together, with remarks on settings without effect."""
 
 from __future__ import annotations
 

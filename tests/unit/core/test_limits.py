@@ -63,7 +63,7 @@ def test_control_groups_of_version_1_count_with_their_parents(system):
     write_old_group(root / 'a', 3 * GB, 2 * GB, GB // 2)
     write_old_group(root / 'a/b', 9223372036854771712, 0)
     assert available_memory(system) == 3 * GB // 2
-    # In a container, the group has the name that it has outside, but its folder is the root folder.
+    # In a container, the control group has the same name as outside, but its folder is the root folder.
     (system / 'proc/self/cgroup').write_text('4:memory:/docker/0123\n')
     write_old_group(root, 2 * GB, GB)
     assert available_memory(system) == GB

@@ -156,7 +156,7 @@ def test_detections_of_rotated_images_are_rotated_back(angle):
     (found,) = detect(BrightSpots(), PixelFrame(pixels), face_detector_angles=(angle,))
     width, height = (12, 8) if angle in (0, 180) else (8, 12)
     np.testing.assert_allclose(found.box, [82 - width / 2, 42 - height / 2, 82 + width / 2, 42 + height / 2], atol=0.51)
-    # The direction "above" of the network, in an image rotated counter-clockwise.
+    # The network detects in an image rotated counter-clockwise; this is its upward direction in the original image.
     above = {0: (0, -4), 90: (4, 0), 180: (0, 4), 270: (-4, 0)}[angle]
     np.testing.assert_allclose(found.points[0] - found.points[1], above, atol=1e-4)
 

@@ -117,7 +117,7 @@ def test_line_over_the_nose_and_under_an_eye_is_a_frame(size, eyes):
 
 @sizes
 def test_single_line_is_no_frame(size):
-    """It may be a wrinkle, a shadow across the nose, or rings under the eyes."""
+    """The line may be a wrinkle, a shadow across the nose, or rings under the eyes."""
     assert REGIONS[size].dark_frame(eye_line(size, 0.3)) == 0
     assert REGIONS[size].dark_frame(with_rim(skin(size), 0.3, LEFT, RIGHT)) == 0
 
@@ -134,7 +134,7 @@ def test_darker_frame_has_more_confidence_and_pale_line_none():
 
 def test_uneven_light_is_no_frame():
     framed = with_rim(eye_line(ATLAS_SIZE, 0.3), 0.3, LEFT, RIGHT)
-    # The light comes from one side, or has a tenth of its strength.
+    # The light comes from one side, or has a tenth of the normal strength.
     side = np.linspace(0.4, 1, ATLAS_SIZE, dtype=np.float32)[None]
     for light in (side, side[:, ::-1], np.float32(0.1)):
         assert REGION.dark_frame(skin() * light) == 0

@@ -1,4 +1,4 @@
-"""SCRFD with the weights that the package index has, against numbers of the published file."""
+"""Tests of SCRFD with the weights from the package index, compared with results of the published file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facefusion.media.image import read_image
 
 pytestmark = pytest.mark.network
 
-# The published scrfd_2.5g.onnx at 640x640, fed BGR, with a decoder of its own: box and points in pixels, and score.
+# Results of the published scrfd_2.5g.onnx at 640x640, fed BGR, separately decoded: box and points in pixels, and score.
 PORTRAIT = (
     (180.344, 54.294, 271.491, 178.978),
     ((204.371, 99.855), (247.786, 102.351), (223.575, 128.663), (201.095, 138.414), (245.965, 140.857)),
@@ -41,7 +41,7 @@ def with_colours_swapped(path) -> PixelFrame:
     ('name', 'expected', 'count'), [('example_portrait', PORTRAIT, 1), ('example_group', FIRST_OF_GROUP, 6)]
 )
 def test_faces_equal_those_of_the_published_file(detector, store, name, expected, count):
-    # The network sees RGB here; the numbers are of a program that feeds BGR.
+    # This program feeds RGB to the network, but the expected numbers are from a program that feeds BGR.
     faces = detector.detect(with_colours_swapped(store.path(name)))
     assert len(faces) == count
     box, points, score = expected

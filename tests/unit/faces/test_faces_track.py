@@ -261,7 +261,7 @@ def test_much_larger_new_face_replaces_the_smallest():
     chunk = analyse(analyser, 0, 40, after=False)
     found = tracks_of(chunk)
     assert sorted(map(len, found.values())) == [20, 20, 40, 40, 40] and len(found) == 5
-    # The face is not followed back into frames that are at the limit.
+    # The face is not followed back into frames that already have the maximum number of faces.
     assert np.bincount(chunk.frame).max() == 4 and found[4] == list(range(20, 40))
 
 
