@@ -4,7 +4,7 @@
 
 Each clip has one face, as in pipeline_cost.py. Prints JSON: the peak resident memory of the run, and the maximum total
 size of its work files and its output (sampled twenty times a second) as a multiple of the size of the output. The files
-of the analysis do not count.
+of the analysis are not counted.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ TOGETHER = 4
 
 
 def cpu_ms(work: Callable[[], object], frames: int, rounds: int = 12) -> Cost:
-    """Return the minimum and the median over the rounds of this process's CPU time per frame."""
+    """Return this process's CPU time per frame: the minimum and the median over the rounds."""
     times = []
     for _ in range(rounds):
         before = time.process_time()

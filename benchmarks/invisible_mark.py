@@ -7,7 +7,7 @@ Needs scikit-image (for its images) and the example images of the model store. E
 output file. "clips" reads one compressed segment of 100 frames from each clip of mark_clips.py. "changes" applies cuts,
 crops, resizing, other frame rates and attacks to 250 frames of some clips. "stills" reads images after JPEG
 compression. "unmarked" reads frames without a mark. "cost" measures the CPU time of marking and reading. --aside makes
-a clip from each given image and reads one segment of it; use images that were not used for tuning.
+a clip from each given image and reads one segment of the clip; use images that were not used for tuning.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def segment_row(clip: Clip) -> dict:
 
 
 def changes(after: list[av.VideoFrame]) -> dict[str, Callable[[], Iterator[Luma]]]:
-    """Return functions by name, each of which changes 250 marked frames; most compress them with crf 23."""
+    """Return functions by name, each of which changes 250 marked frames; most also compress them with crf 23."""
     high, wide = after[0].height, after[0].width
 
     def cropped() -> Iterator[Luma]:

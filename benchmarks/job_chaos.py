@@ -5,7 +5,7 @@
 
 The workers are processes with the real store, claims, reaper and runner; their steps sleep and write a small file
 (tests/fakes/job_chaos.py, which also checks the result). With ``--real`` each worker is a ``job-run-all --watch``
-command, and its steps draw on a small image with the embedded models, which must be installed
+command, and its steps process a small image with the embedded models, which must be installed
 (``facefusion models fetch``). Prints JSON. Exits with 1 (AssertionError) if a job is lost or finished twice.
 """
 
@@ -31,7 +31,7 @@ from fakes.job_chaos import CLAIM_TIMEOUT, Chaos, Storm, check_records  # noqa: 
 
 from facefusion.cli.main import main as facefusion  # noqa: E402
 
-# Approximate duration of a step with --real when eight workers share two cores; it spreads the kills over the run.
+# Approximate duration of a step with --real when eight workers share two cores; used to spread the kills over the run.
 REAL_SECONDS = 0.1
 
 

@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/light_commands.py [--rounds 8] [--jobs 1000]
 
 Measures ``--version``, ``--help``, and queries and changes of a store with a thousand jobs. The minimum of the rounds
-counts, because other processes on the machine can only add time. Prints JSON with the limits; exits with 1 when one of
-them is exceeded.
+counts, because other processes on the machine can only add time. Prints JSON with the limits; exits with 1 when a
+limit is exceeded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def seconds_of(words: list[str], environ: dict[str, str]) -> float:
 
 
 def fill(root: Path, jobs: int) -> dict[str, str]:
-    """Create a store with this number of jobs of typical size in all states; return the environment that names it."""
+    """Create a store with ``jobs`` typical jobs in all states; return the environment that selects the store."""
     environ = {'FACEFUSION_JOBS_PATH': str(root)}
     call(['job-create', 'seed', '-t', 'target.mp4', '-o', 'output.mp4', '--notify', 'x' * 1200], environ)
     seed = json.loads((root / 'drafted' / 'seed.json').read_text(encoding='ascii'))

@@ -53,7 +53,7 @@ class Layers:
 
 
 def write_inswapper(path: Path) -> None:
-    """Write a network with the layers of inswapper_128; as there, the last initializer is the embedding matrix."""
+    """Write a network with the layers of inswapper_128, whose last initializer is the embedding matrix."""
     layers = Layers()
     layers.weights.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), 'double'))
     name = layers.conv('target', 3, 128, 7)

@@ -1,8 +1,8 @@
 """Quality measures of a swap, computed from arrays; ``benchmarks/quality.py`` uses them.
 
 Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout of
-``faces/atlas.py``. The landmarks of the target unroll both the target and the result, so a texel is at the same image
-position in both.
+``faces/atlas.py``. Target and result are both unrolled with the landmarks of the target, so a texel is at the same
+image position in both.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class Rim:
 
     @property
     def largest(self) -> float:
-        """The largest of y, cb and cr; the summary counts the rims where it is less than 3."""
+        """The largest of y, cb and cr; the summary counts the rims where this value is less than 3."""
         return max(self.y, self.cb, self.cr)
 
 
 class FaceRuler:
-    """An immutable tool that unrolls faces and has masks of the atlas."""
+    """An immutable tool that unrolls faces and holds masks of the atlas."""
 
     def __init__(self, topology: MeshTopology) -> None:
         self._topology = topology
@@ -98,7 +98,7 @@ class FaceRuler:
         return np.asarray(cv2.transform(frame.sample(map_x, map_y, step).astype(np.float32), BGR_TO_YCC), np.float32)
 
     def seen(self, frame: Frame, landmarks: Floats) -> Flags:
-        """Return the texels [128,128] in the frame that are turned to the camera by more than 17 degrees."""
+        """Return the texels [128,128] in the frame whose surface is more than 17 degrees from edge-on."""
         map_x, map_y = self._grid.maps(landmarks)
         in_frame = (map_x >= 0) & (map_y >= 0) & (map_x <= frame.width - 1) & (map_y <= frame.height - 1)
         facing = self._grid.spread(-vertex_normals(self._topology, landmarks)[:, 2]) > 0.3
@@ -123,8 +123,8 @@ def own_skin(target: Floats, candidates: Flags, centre: Flags) -> Flags:
     """Return the texels among ``candidates`` where a target's atlas float32 [h,w,3] (Y, Cb, Cr) contains its own skin.
 
     The chroma ratios of such texels (Cb and Cr over Y + 12) are within three robust deviations (at least 0.06) of the
-    median of the ``centre``, and their luma is between 0.35 and 1.8 times its median. This excludes hair, hands of
-    another colour, glasses and background.
+    median of the ``centre``, and their luma is between 0.35 and 1.8 times the median luma there. This excludes hair,
+    hands of another colour, glasses and background.
     """
     core = candidates & centre
     if not core.any():
@@ -143,8 +143,8 @@ def rim_difference(target: Floats, result: Floats, band: Flags, sector: npt.NDAr
     target, result: float32 [h,w,3] Y, Cb, Cr of the same texels. band: the target's own visible skin between 6 and 14 %
     of the atlas from the mesh's outline, or another ring. The band is split into twelve sectors by the angle around the
     middle. The difference of a sector is the mean of the result minus that of the target, so pores and moles cancel
-    out, but a dark cheek and a bright cheek do not. The image outside the border is unchanged, so this is also the step
-    that the swap adds across the border.
+    out, but a dark cheek and a bright cheek do not. The image outside the border is unchanged, so the difference is
+    also the step that the swap adds across the border.
     """
     steps = []
     for number in range(SECTORS):
@@ -193,7 +193,7 @@ class Expression:
 
 
 def expression_kept(target: Floats, result: Floats) -> Expression:
-    """Compare the landmarks [468,3] of target and result, which the mesh must have found from the same start."""
+    """Compare the landmarks [468,3] of target and result; the mesh must have found both from the same start."""
     size = eye_distance(target) / 100
     moved = np.linalg.norm(result[:, :2] - target[:, :2], axis=1) / size
 

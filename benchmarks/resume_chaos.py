@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/resume_chaos.py [--kills 50] [--workers 2] [--seed 0] [--frames 60]
 
-Each run is killed once, at a random moment after the first tenth of its duration. Odd runs have their work files in a
+Each run is killed once, at a random moment after the first tenth of its duration. Odd runs write their work files to a
 separate folder (--temp-path). Prints JSON. Fails with an AssertionError if a resumed output differs.
 """
 
