@@ -23,7 +23,7 @@ from facefusion.services.process import tune_process
 from facefusion.steps.arguments import STEP_GROUPS, FrozenStep, absolute, freeze
 from facefusion.stopping import StopFlag
 
-# The patterns replace the paths and use their short flags.
+# The pattern options replace the path options and use their short flags.
 GROUPS: tuple[type, ...] = (
     PatternOptions,
     *(group for group in STEP_GROUPS if group is not PathOptions),

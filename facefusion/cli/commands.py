@@ -87,6 +87,6 @@ COMMANDS = {
     'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),
 }
 
-# Together these modules have all options. A command imports them when there is an ini file, because the file may set
+# Together these modules declare all options. A command imports them when there is an ini file, because the file may set
 # options of any command.
 OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.batch_run', 'facefusion.cli.job_drafting')

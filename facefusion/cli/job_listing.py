@@ -43,7 +43,7 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(invocation: Invocation) -> int:
-    """Print the jobs. Return 1, as FaceFusion 3.8 does, for a table of a status without jobs."""
+    """Print the jobs. Return 1, as FaceFusion 3.8 does, if a table is requested and no job has the status."""
     wanted = invocation.arguments.job_status or invocation.arguments.job_status_flag
     found = summaries(invocation.job_store(), wanted)
     if invocation.arguments.output_format == 'json':
