@@ -187,7 +187,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
 
 
 def _report_damage(run: PreparedRun, report: FaceReport) -> None:
-    """Report the damaged frames; called before the content gate decides, so that those of a refused clip are reported."""
+    """Report the damaged frames, even those of a refused clip: called before the content gate decides."""
     damaged, emit = report.damaged, run.context.emit
     if damaged.count:
         frames = 'frame is' if damaged.count == 1 else 'frames are'
