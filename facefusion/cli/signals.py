@@ -23,8 +23,8 @@ _WATCHED = (signal.SIGINT, signal.SIGTERM, *_HANGUP)
 def leave_on_signals() -> None:
     """Let the signals end the process at once with the exit code of Interrupted, until ``stop_on_signals`` takes over.
 
-    Nothing needs to be cleaned up yet. Python's KeyboardInterrupt is not sufficient, because one that is raised
-    during an import may be dropped, and the run would continue.
+    Nothing needs to be cleaned up yet. Python's KeyboardInterrupt is not sufficient, because Python may
+    drop it during an import, and the run would continue.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:

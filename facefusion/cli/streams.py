@@ -1,4 +1,4 @@
-"""Switch the process to UTF-8, so that it reads and prints file names as UTF-8 in every locale."""
+"""Switch the process to UTF-8, so that it reads and prints file names correctly in every locale."""
 
 from __future__ import annotations
 
